@@ -1,0 +1,71 @@
+/// What becomes of a delivery.
+public enum Disposition: Sendable {
+    /// It was handled: the broker forgets it.
+    case acknowledged
+    /// It failed and is delivered to the same subscription again, as the next attempt, once `after` has passed.
+    case retried(after: Duration, Failure)
+    /// It failed for good and goes to the group's dead letters.
+    case deadLettered(Failure)
+    /// It was not handled, through no fault of its own (a shutdown): the broker delivers it again, as the same attempt.
+    case handedBack
+}
+
+/// Why a delivery was not acknowledged.
+public struct Failure: Hashable, Sendable {
+    /// Why a delivery went to the dead letters.
+    public struct Reason: Hashable, Sendable, RawRepresentable, CustomStringConvertible {
+        /// The reason as it stands on the wire.
+        public var rawValue: String
+
+        /// A reason from the wire, known or not.
+        public init(rawValue: String) { self.rawValue = rawValue }
+
+        /// The reason as it stands on the wire.
+        public var description: String { rawValue }
+
+        /// The handler threw at every attempt that the retry policy allows.
+        public static let attemptsExhausted = Reason(rawValue: "attempts_exhausted")
+        /// The handler threw an error that says retrying is no use; see ``NonRetryable``.
+        public static let nonRetryable = Reason(rawValue: "non_retryable")
+        /// The payload could not be decoded.
+        public static let undecodable = Reason(rawValue: "undecodable")
+        /// The event's topic is outside what the subscription asks for: an old binding is still in place.
+        public static let staleBinding = Reason(rawValue: "stale_binding")
+        /// Consumers vanished with the delivery too often: it probably kills them.
+        public static let deliveryLimit = Reason(rawValue: "delivery_limit")
+        /// The handler failed, and the delivery will be tried again.
+        public static let handlerFailed = Reason(rawValue: "handler_failed")
+    }
+
+    /// The longest message that is kept, in UTF-8 bytes.
+    public static let maximumMessageLength = 1024
+
+    /// The kind of failure.
+    public var reason: Reason
+    /// The type of the error.
+    public var errorType: String
+    /// The error in words, cut to ``maximumMessageLength``.
+    public var message: String
+
+    /// A failure with these words.
+    public init(reason: Reason, errorType: String, message: String) {
+        self.reason = reason
+        self.errorType = errorType
+        self.message = message.prefixed(toUTF8Length: Self.maximumMessageLength)
+    }
+
+    /// The failure that `error` describes.
+    public init(reason: Reason, error: any Error) {
+        self.init(reason: reason, errorType: String(reflecting: type(of: error)), message: String(describing: error))
+    }
+}
+
+extension String {
+    /// The longest beginning that has at most `limit` bytes, never cutting a character.
+    func prefixed(toUTF8Length limit: Int) -> String {
+        if utf8.count <= limit { return self }
+        var end = utf8.index(startIndex, offsetBy: limit)
+        while end.samePosition(in: self) == nil { end = utf8.index(before: end) }
+        return String(self[..<end])
+    }
+}

@@ -1,0 +1,70 @@
+/// An event on the wire: its identity, its topic, its headers and its payload's bytes.
+public struct Envelope: Equatable, Sendable {
+    /// The event's identity; the same in every delivery of it.
+    public var id: EventID
+    /// What kind of event it is.
+    public var topic: Topic
+    /// The event itself, encoded as ``contentType`` says.
+    public var payload: [UInt8]
+    /// The media type of the payload, which chooses the codec on receipt.
+    public var contentType: String
+    /// The version of the payload's form; see ``Event/version``.
+    public var version: Int
+    /// When the event was published.
+    public var time: EventTime
+    /// The service that published it, if it said so.
+    public var source: String?
+    /// The chain of causes that the event belongs to.
+    public var correlationID: CorrelationID?
+    /// The event whose handler published this one.
+    public var causationID: EventID?
+    /// The key that orders this event among others; see ``Event/partitionKey``.
+    public var partitionKey: String?
+    /// What else travels beside the payload: trace context and the user's own headers.
+    public var headers: EventHeaders
+
+    /// An envelope; what is left out gets the value of a fresh event with a JSON payload.
+    public init(
+        id: EventID = EventID(),
+        topic: Topic,
+        payload: [UInt8],
+        contentType: String = "application/json",
+        version: Int = 1,
+        time: EventTime = .now(),
+        source: String? = nil,
+        correlationID: CorrelationID? = nil,
+        causationID: EventID? = nil,
+        partitionKey: String? = nil,
+        headers: EventHeaders = [:]
+    ) {
+        self.id = id
+        self.topic = topic
+        self.payload = payload
+        self.contentType = contentType
+        self.version = version
+        self.time = time
+        self.source = source
+        self.correlationID = correlationID
+        self.causationID = causationID
+        self.partitionKey = partitionKey
+        self.headers = headers
+    }
+
+    /// Checks what would break on the wire: the lengths that AMQP allows, reserved names, nesting.
+    ///
+    /// - Throws: ``EventBusError`` with code `.invalidEnvelope`, which names the field.
+    package func validate() throws(EventBusError) {
+        let limit = EventID.maximumLength
+        func tooLong(_ field: String, _ length: Int) -> EventBusError {
+            EventBusError(.invalidEnvelope, "the \(field) has \(length) bytes, \(limit) are allowed")
+        }
+        if id.wireLength == 0 { throw EventBusError(.invalidEnvelope, "the event id is empty") }
+        if id.wireLength > limit { throw tooLong("event id", id.wireLength) }
+        if let length = correlationID?.wireLength, length > limit { throw tooLong("correlation id", length) }
+        if let length = causationID?.wireLength, length > limit { throw tooLong("causation id", length) }
+        if let length = source?.utf8.count, length > limit { throw tooLong("source", length) }
+        if let length = partitionKey?.utf8.count, length > limit { throw tooLong("partition key", length) }
+        if contentType.utf8.count > limit { throw tooLong("content type", contentType.utf8.count) }
+        if !headers.isEmpty, let problem = headers.problem { throw EventBusError(.invalidEnvelope, problem) }
+    }
+}

@@ -1,0 +1,126 @@
+/// The identity of an event: a time-ordered UUID (version 7), or whatever a foreign client called its own.
+///
+/// Identifiers of this process are strictly increasing (RFC 9562, section 6.2, method 2: a random part that is
+/// reseeded every millisecond and counted up within it). An identifier that came over the wire keeps its exact text.
+public struct EventID: Hashable, Sendable {
+    private enum Storage: Hashable, Sendable {
+        case uuid(UInt64, UInt64)
+        case text(String)
+    }
+
+    /// The longest identifier, in UTF-8 bytes: AMQP's limit for a short string.
+    public static let maximumLength = 255
+
+    private let storage: Storage
+
+    private init(_ storage: Storage) {
+        self.storage = storage
+    }
+
+    /// Makes a new identifier, later than every one made before in this process.
+    public init() {
+        let (high, low) = UUIDv7Generator.shared.next()
+        self.init(.uuid(high, low))
+    }
+
+    /// Takes an identifier from the wire, as it is.
+    public init(_ text: String) {
+        if let (high, low) = UUIDText.parse(text) {
+            self.init(.uuid(high, low))
+        } else {
+            self.init(.text(text))
+        }
+    }
+
+    /// The identifier as it stands on the wire; for a UUID the 36 lower-case characters.
+    public var rawValue: String {
+        switch storage {
+        case .uuid(let high, let low): UUIDText.format(high, low)
+        case .text(let text): text
+        }
+    }
+
+    /// The two halves of a UUID, most significant first; `nil` for a foreign identifier.
+    package var uuid: (UInt64, UInt64)? {
+        if case .uuid(let high, let low) = storage { (high, low) } else { nil }
+    }
+
+    /// The length on the wire in UTF-8 bytes.
+    package var wireLength: Int {
+        if case .text(let text) = storage { text.utf8.count } else { 36 }
+    }
+}
+
+extension EventID: ExpressibleByStringLiteral {
+    /// Takes the identifier from a literal, as it is.
+    public init(stringLiteral value: String) {
+        self.init(value)
+    }
+}
+
+extension EventID: CustomStringConvertible {
+    /// The identifier as it stands on the wire.
+    public var description: String { rawValue }
+}
+
+extension EventID: Codable {
+    /// Decodes an identifier from a single string.
+    public init(from decoder: any Decoder) throws {
+        self.init(try decoder.singleValueContainer().decode(String.self))
+    }
+
+    /// Encodes the identifier as a single string.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(rawValue)
+    }
+}
+
+/// The canonical text of a UUID: 36 lower-case characters.
+enum UUIDText {
+    private static let dashes: Set<Int> = [8, 13, 18, 23]
+
+    static func format(_ high: UInt64, _ low: UInt64) -> String {
+        unsafe String(unsafeUninitializedCapacity: 36) { buffer in
+            var position = 0
+            for index in 0..<32 {
+                if index == 8 || index == 12 || index == 16 || index == 20 {
+                    unsafe buffer[position] = UInt8(ascii: "-")
+                    position += 1
+                }
+                let half = index < 16 ? high : low
+                let digit = UInt8(truncatingIfNeeded: half >> UInt64(60 - (index % 16) * 4)) & 0xF
+                unsafe buffer[position] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10
+                position += 1
+            }
+            return 36
+        }
+    }
+
+    /// Both halves, if `text` is exactly what ``format(_:_:)`` would write; other spellings stay text, so that an
+    /// identifier comes out as it went in.
+    static func parse(_ text: String) -> (UInt64, UInt64)? {
+        guard text.utf8.count == 36 else { return nil }
+        var halves: (high: UInt64, low: UInt64) = (0, 0)
+        var digits = 0
+        for (position, byte) in text.utf8.enumerated() {
+            if dashes.contains(position) {
+                guard byte == UInt8(ascii: "-") else { return nil }
+                continue
+            }
+            let digit: UInt8
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
+            default: return nil
+            }
+            if digits < 16 {
+                halves.high = halves.high << 4 | UInt64(digit)
+            } else {
+                halves.low = halves.low << 4 | UInt64(digit)
+            }
+            digits += 1
+        }
+        return (halves.high, halves.low)
+    }
+}

@@ -1,0 +1,94 @@
+/// The name of a kind of event on the wire: words separated by dots, such as `order.created`.
+///
+/// A topic is a contract between services. It is at most ``maximumLength`` UTF-8 bytes long, none of its words is
+/// empty, and it holds neither wildcards (`*`, `#`) nor white space or control characters.
+///
+/// A literal is checked when it is evaluated and traps when it is not a topic; for everything that is not a literal
+/// use ``init(validating:)``.
+public struct Topic: Hashable, Sendable {
+    /// The longest topic, in UTF-8 bytes. AMQP allows 255 for a routing key; the rest is needed by the delay levels.
+    public static let maximumLength = 200
+
+    /// The topic as it stands on the wire.
+    public let rawValue: String
+
+    /// Checks `rawValue` and makes it a topic.
+    ///
+    /// - Throws: ``EventBusError`` with code `.invalidTopic`, which names what is wrong.
+    public init(validating rawValue: String) throws(EventBusError) {
+        if let problem = Self.problem(in: rawValue, wildcardsAllowed: false) {
+            throw EventBusError(.invalidTopic, "\(rawValue.quotedForError) is not a topic: \(problem)")
+        }
+        self.rawValue = rawValue
+    }
+
+    /// The words between the dots.
+    public var words: [Substring] {
+        rawValue.split(separator: ".", omittingEmptySubsequences: false)
+    }
+
+    static func problem(in text: String, wildcardsAllowed: Bool) -> String? {
+        let utf8 = text.utf8
+        if utf8.isEmpty { return "it is empty" }
+        if utf8.count > maximumLength { return "it has \(utf8.count) bytes, \(maximumLength) are allowed" }
+        var wordLength = 0
+        var wordHasWildcard = false
+        for byte in utf8 {
+            switch byte {
+            case UInt8(ascii: "."):
+                if wordLength == 0 { return "a word between the dots is empty" }
+                wordLength = 0
+                wordHasWildcard = false
+                continue
+            case UInt8(ascii: "*"), UInt8(ascii: "#"):
+                if !wildcardsAllowed { return "the wildcards * and # belong in a pattern, not in a topic" }
+                if wordLength > 0 { return "a wildcard has to be a word of its own" }
+                wordHasWildcard = true
+            case 0...0x20, 0x7F:
+                return "it holds white space or a control character"
+            default:
+                if wordHasWildcard { return "a wildcard has to be a word of its own" }
+            }
+            if wordHasWildcard && wordLength > 0 { return "a wildcard has to be a word of its own" }
+            wordLength += 1
+        }
+        return wordLength == 0 ? "it ends with a dot" : nil
+    }
+}
+
+extension Topic: ExpressibleByStringLiteral {
+    /// Makes a topic of a literal; traps on one that is not a topic.
+    public init(stringLiteral value: String) {
+        if let problem = Self.problem(in: value, wildcardsAllowed: false) {
+            preconditionFailure("\(value.quotedForError) is not a topic: \(problem)")
+        }
+        self.rawValue = value
+    }
+}
+
+extension Topic: CustomStringConvertible {
+    /// The topic as it stands on the wire.
+    public var description: String { rawValue }
+}
+
+extension Topic: Codable {
+    /// Decodes a topic from a single string and checks it.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        try self.init(validating: try container.decode(String.self))
+    }
+
+    /// Encodes the topic as a single string.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(rawValue)
+    }
+}
+
+extension String {
+    /// The string in quotes, shortened, for an error message.
+    package var quotedForError: String {
+        let shown = count > 80 ? prefix(80) + "…" : self[...]
+        return "\"\(shown)\""
+    }
+}

@@ -1,0 +1,66 @@
+/// Makes version 7 UUIDs that strictly increase within the process.
+///
+/// 48 bits of milliseconds, then 74 random bits that are drawn anew each millisecond and stepped by a small random
+/// amount within it (RFC 9562, section 6.2, method 2). The system's random source costs half a microsecond for
+/// each 16 bytes; stepping costs a few nanoseconds.
+final class UUIDv7Generator: Sendable {
+    static let shared = UUIDv7Generator()
+
+    private struct State {
+        var milliseconds: UInt64 = 0
+        var counterHigh: UInt64 = 0
+        var counterLow: UInt64 = 0
+        var steps = SplitMix64(seed: UInt64.random(in: .min ... .max))
+
+        mutating func next(at now: UInt64) -> (UInt64, UInt64) {
+            if now > milliseconds {
+                milliseconds = now
+                reseed()
+            } else {
+                let (low, overflow) = counterLow.addingReportingOverflow((steps.next() & 0xFFFF_FFFF) + 1)
+                counterLow = low & 0x3FFF_FFFF_FFFF_FFFF
+                if overflow || low != counterLow {
+                    counterHigh += 1
+                    if counterHigh > 0xFFF {
+                        milliseconds += 1
+                        reseed()
+                    }
+                }
+            }
+            let high = milliseconds << 16 | 0x7000 | counterHigh
+            let low = 0x8000_0000_0000_0000 | counterLow
+            return (high, low)
+        }
+
+        /// The top bit of the counter starts at zero, so that there is room to count up.
+        private mutating func reseed() {
+            var source = SystemRandomNumberGenerator()
+            counterHigh = source.next() & 0x7FF
+            counterLow = source.next() & 0x3FFF_FFFF_FFFF_FFFF
+        }
+    }
+
+    private let state = Locked(State())
+
+    func next() -> (UInt64, UInt64) {
+        let now = UInt64(clamping: EventTime.now().milliseconds)
+        return state.withLock { $0.next(at: now) }
+    }
+}
+
+/// A small, fast, seedable generator (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+package struct SplitMix64: RandomNumberGenerator, Sendable {
+    private var state: UInt64
+
+    package init(seed: UInt64) {
+        self.state = seed
+    }
+
+    package mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
