@@ -4,6 +4,9 @@ public enum Disposition: Sendable {
     case acknowledged
     /// It failed and is delivered to the same subscription again, as the next attempt, once `after` has passed.
     case retried(after: Duration, Failure)
+    /// It cannot be handled just now (another consumer is at it): it is delivered again, as the same attempt, once
+    /// `after` has passed.
+    case deferred(after: Duration)
     /// It failed for good and goes to the group's dead letters.
     case deadLettered(Failure)
     /// It was not handled, through no fault of its own (a shutdown): the broker delivers it again, as the same attempt.
