@@ -24,6 +24,8 @@ final class InMemoryConsumer: TransportConsumer {
         case .retried(let delay, _):
             time = .now()
             if delay > .zero { retryDue = broker.clock.now.advanced(by: delay) }
+        case .deferred(let delay):
+            if delay > .zero { retryDue = broker.clock.now.advanced(by: delay) }
         case .deadLettered:
             time = .now()
         }

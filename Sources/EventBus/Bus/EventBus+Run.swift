@@ -57,10 +57,12 @@ extension EventBus {
                 return try await body()
             }
             do {
-                // A bus that ends by itself while the body runs ends with an error.
-                guard let result = try await group.next() ?? nil else { throw CancellationError() }
+                // A bus that ends before the body was shut down by it, or throws here what ended it.
+                var result = try await group.next() ?? nil
+                if result == nil { result = try await group.next() ?? nil }
                 shutdown()
                 try await group.waitForAll()
+                guard let result else { throw CancellationError() }
                 return result
             } catch {
                 shutdown()

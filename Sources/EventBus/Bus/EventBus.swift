@@ -22,11 +22,13 @@ public final class EventBus: Service {
     /// Events within this process; also gets every event that was published here, once the transport has accepted it.
     public let local: LocalEmitter
 
+    /// The time by which the bus measures: its transport's.
+    public let clock: AnyClock
+
     let transport: any Transport
     let configuration: EventBusConfiguration
     let logger: BusLogger
     let codecs: CodecRegistry
-    let clock: AnyClock
     let watchdog: HandlerWatchdog
     let registry = SubscriptionRegistry()
     let publishChain: PublishChain

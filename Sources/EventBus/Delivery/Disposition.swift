@@ -49,17 +49,25 @@ public struct Failure: Hashable, Sendable {
     public var errorType: String
     /// The error in words, cut to ``maximumMessageLength``.
     public var message: String
+    /// The number of the attempt that failed, those made in the process while the delivery was held included.
+    public var attempt: Int
 
     /// A failure with these words.
-    public init(reason: Reason, errorType: String, message: String) {
+    public init(reason: Reason, errorType: String, message: String, attempt: Int = 1) {
+        self.attempt = attempt
         self.reason = reason
         self.errorType = errorType
         self.message = message.prefixed(toUTF8Length: Self.maximumMessageLength)
     }
 
     /// The failure that `error` describes.
-    public init(reason: Reason, error: any Error) {
-        self.init(reason: reason, errorType: String(reflecting: type(of: error)), message: String(describing: error))
+    public init(reason: Reason, error: any Error, attempt: Int = 1) {
+        self.init(
+            reason: reason,
+            errorType: String(reflecting: type(of: error)),
+            message: String(describing: error),
+            attempt: attempt
+        )
     }
 }
 

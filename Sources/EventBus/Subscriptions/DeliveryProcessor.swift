@@ -86,7 +86,8 @@ struct DeliveryProcessor: Sendable {
                         reason: .staleBinding,
                         errorType: "EventBusError",
                         message: "topic \(envelope.topic) is outside \(subscription.pattern), which "
-                            + "\(subscription.queueName) asks for: unbind the pattern of an earlier release"
+                            + "\(subscription.queueName) asks for: unbind the pattern of an earlier release",
+                        attempt: attempt
                     )
                 )
             }
@@ -94,7 +95,7 @@ struct DeliveryProcessor: Sendable {
         } catch let error as EventBusError where error.code == .newerVersion {
             return disposition(after: error, attempt: attempt)
         } catch {
-            return .deadLettered(Failure(reason: .undecodable, error: error))
+            return .deadLettered(Failure(reason: .undecodable, error: error, attempt: attempt))
         }
         if delivery.injectedFault == .crashBeforeHandler {
             return disposition(after: InjectedFault.crashBeforeHandler, attempt: attempt)
@@ -128,14 +129,14 @@ struct DeliveryProcessor: Sendable {
     private func disposition(after error: any Error, attempt: Int) -> Disposition {
         if aborting.isRaised { return .handedBack }
         if let error = error as? EventBusError, error.code == .decodingFailed {
-            return .deadLettered(Failure(reason: .undecodable, error: error))
+            return .deadLettered(Failure(reason: .undecodable, error: error, attempt: attempt))
         }
         var generator = SystemRandomNumberGenerator()
         switch retry.decide(attempt: attempt, error: error, using: &generator) {
         case .retry(let delay):
-            return .retried(after: delay, Failure(reason: .handlerFailed, error: error))
+            return .retried(after: delay, Failure(reason: .handlerFailed, error: error, attempt: attempt))
         case .deadLetter(let reason):
-            return .deadLettered(Failure(reason: reason, error: error))
+            return .deadLettered(Failure(reason: reason, error: error, attempt: attempt))
         }
     }
 }

@@ -4,7 +4,7 @@ extension BrokerState {
     /// Does with a delivery what `disposition` says.
     ///
     /// - Parameters:
-    ///   - retryDue: When a retried delivery comes again; `nil` for at once.
+    ///   - retryDue: When a retried or deferred delivery comes again; `nil` for at once.
     ///   - time: The time of a failure.
     /// - Returns: Whether the consumer held the delivery; if not it is stale.
     mutating func settle(
@@ -33,19 +33,16 @@ extension BrokerState {
                 replyAddress: settled.extras?.replyAddress,
                 firstFailure: settled.extras?.firstFailure ?? time
             )
-            if let retryDue {
-                startTimer(.enqueue(event, reference(toQueue: queue)), due: retryDue, &effects)
-            } else {
-                queues[queue].append(event)
-                readyCount += 1
-            }
+            enqueue(event, in: queue, due: retryDue, &effects)
+        case .deferred:
+            enqueue(settled.event, in: queue, due: retryDue, &effects)
         case .deadLettered(let failure):
             let time = time ?? .now()
             bury(
                 settled.event,
                 from: queue,
                 failure: failure,
-                attempts: settled.event.attempt,
+                attempts: failure.attempt,
                 firstFailure: settled.extras?.firstFailure ?? time,
                 time: time
             )
@@ -56,6 +53,21 @@ extension BrokerState {
         if consumers[slot].isStopped && consumers[slot].unsettledCount == 0 { retire(slot, &effects) }
         if queues[queue].readyCount > 0 || !queuesToDispatch.isEmpty { dispatch(queue, &effects) }
         return true
+    }
+
+    /// Puts an event into its queue again, once it is due.
+    private mutating func enqueue(
+        _ event: QueuedEvent,
+        in queue: Int,
+        due: AnyClock.Instant?,
+        _ effects: inout Effects
+    ) {
+        if let due {
+            startTimer(.enqueue(event, reference(toQueue: queue)), due: due, &effects)
+        } else {
+            queues[queue].append(event)
+            readyCount += 1
+        }
     }
 
     /// Notes that a delivery waits for a retry in its lane until `instant`.

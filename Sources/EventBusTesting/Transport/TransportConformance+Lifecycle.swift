@@ -68,7 +68,7 @@ extension TransportConformance {
                 consumer.subscribe(to: try scene.pattern("probe"), group: scene.group()) { event, _ in
                     seen.note(event.envelope)
                 }
-                let confirmed = Locked<Set<Int>>([])
+                let confirmed = NumberSet()
                 try await scene.running(consumer) {
                     let running = Task { try await publisher.run() }
                     await withTaskGroup(of: Void.self) { tasks in
@@ -76,16 +76,12 @@ extension TransportConformance {
                             tasks.addTask {
                                 let receipt = try? await publisher.publish(try scene.event(number: number))
                                 guard receipt?.outcome == .routed else { return }
-                                let count = confirmed.withLock { confirmed in
-                                    confirmed.insert(number)
-                                    return confirmed.count
-                                }
-                                if count == 20 { publisher.shutdown() }
+                                if confirmed.insert(number) == 20 { publisher.shutdown() }
                             }
                         }
                     }
                     try await running.value
-                    let expected = confirmed.withLock { $0 }
+                    let expected = confirmed.all
                     try expect(expected.count >= 20, "only \(expected.count) were confirmed")
                     try await eventually("all confirmed events, of which \(expected.count)") {
                         expected.isSubset(of: seen.numbers)
@@ -125,5 +121,19 @@ extension TransportConformance {
                 try await expectError(.alreadyRunning, from: "running a second time") { try await bus.run() }
             },
         ]
+    }
+}
+
+private final class NumberSet: Sendable {
+    private let numbers = Locked<Set<Int>>([])
+
+    var all: Set<Int> { numbers.withLock { $0 } }
+
+    /// Adds a number and returns how many there are.
+    func insert(_ number: Int) -> Int {
+        numbers.withLock { numbers in
+            numbers.insert(number)
+            return numbers.count
+        }
     }
 }
