@@ -26,7 +26,9 @@ extension ConfigReader {
     /// Reads a duration in seconds; leaves `value` alone where the key is absent.
     package func read(_ key: String, into value: inout Duration, allowingZero: Bool) throws(EventBusError) {
         let text: String
-        guard let read = string(forKey: ConfigKey(key)) ?? double(forKey: ConfigKey(key)).map({ "\($0)" }) else { return }
+        guard let read = string(forKey: ConfigKey(key)) ?? double(forKey: ConfigKey(key)).map({ "\($0)" }) else {
+            return
+        }
         text = read
         guard let seconds = Double(text), seconds.isFinite, seconds > 0 || (allowingZero && seconds == 0), seconds < 1e9
         else {

@@ -35,7 +35,10 @@ public struct LoggingMiddleware: ConsumeMiddleware {
                 metadata: [LogKeys.delay: "\(delay)", LogKeys.error: "\(failure.message)"]
             )
         case .deferred(let delay):
-            logger.debug("event is being handled elsewhere, will be looked at again", metadata: [LogKeys.delay: "\(delay)"])
+            logger.debug(
+                "event is being handled elsewhere, will be looked at again",
+                metadata: [LogKeys.delay: "\(delay)"]
+            )
         case .deadLettered(let failure):
             logger.info(
                 "event failed for good, put to the dead letters",

@@ -91,7 +91,11 @@ private struct PublishInstruments: Sendable {
 
     init(topic: String, factory: any MetricsFactory) {
         func counter(_ outcome: String) -> Counter {
-            Counter(label: "eventbus.published", dimensions: [("topic", topic), ("outcome", outcome)], factory: factory)
+            Counter(
+                label: "eventbus.published",
+                dimensions: [("topic", topic), ("outcome", outcome)],
+                factory: factory
+            )
         }
         self.topic = topic
         self.factory = factory
@@ -110,7 +114,8 @@ private struct PublishInstruments: Sendable {
     }
 
     func count(_ error: any Error) {
-        let outcome = (error as? EventBusError)?.code.description ?? (error is CancellationError ? "cancelled" : "error")
+        let outcome =
+            (error as? EventBusError)?.code.description ?? (error is CancellationError ? "cancelled" : "error")
         Counter(label: "eventbus.published", dimensions: [("topic", topic), ("outcome", outcome)], factory: factory)
             .increment()
     }

@@ -119,7 +119,10 @@ final class SubscriptionRunner: Sendable {
         let endsAtOnce = state.withLock { state in
             guard state.phase == .registered else { return false }
             state.phase = .ended
-            state.error = EventBusError(.shuttingDown, "the subscription \(info.queueName) was cancelled before it began")
+            state.error = EventBusError(
+                .shuttingDown,
+                "the subscription \(info.queueName) was cancelled before it began"
+            )
             return true
         }
         stopping.raise()
@@ -153,7 +156,10 @@ final class SubscriptionRunner: Sendable {
             consumer = attached
         } catch {
             let reason = error as? EventBusError
-            end(with: reason ?? EventBusError(.unavailable, "\(info.queueName) could not be attached", underlying: error))
+            end(
+                with: reason
+                    ?? EventBusError(.unavailable, "\(info.queueName) could not be attached", underlying: error)
+            )
             return
         }
         state.withLock { $0.phase = .attached }
@@ -217,7 +223,9 @@ final class SubscriptionRunner: Sendable {
             aborting.raise()
             for worker in state.withLock({ Array($0.workers.values) }) { worker.cancel() }
             let graceEnd = clock.now.advanced(by: environment.cancellationGrace)
-            let isDrained: Void? = try? await withDeadline(graceEnd, clock: clock) { try await queue.waitUntilDrained() }
+            let isDrained: Void? = try? await withDeadline(graceEnd, clock: clock) {
+                try await queue.waitUntilDrained()
+            }
             if isDrained == nil {
                 let running = queue.counts.running
                 state.withLock { $0.abandoned = running }

@@ -53,7 +53,9 @@ package final class Worker: Sendable {
         let wanted = watchdog.now + limit.inNanoseconds
         if previous == Self.idle || wanted < previous {
             // The watchdog may expire the previous deadline at this very moment: then that stays.
-            guard deadline.compareExchange(expected: previous, desired: wanted, ordering: .acquiringAndReleasing).exchanged
+            guard
+                deadline.compareExchange(expected: previous, desired: wanted, ordering: .acquiringAndReleasing)
+                    .exchanged
             else { return Self.expired }
             watchdog.expect(wanted)
         }
@@ -72,7 +74,9 @@ package final class Worker: Sendable {
         let current = deadline.load(ordering: .acquiring)
         guard current > Self.idle else { return nil }
         guard current <= now else { return current }
-        if deadline.compareExchange(expected: current, desired: Self.expired, ordering: .acquiringAndReleasing).exchanged {
+        if deadline.compareExchange(expected: current, desired: Self.expired, ordering: .acquiringAndReleasing)
+            .exchanged
+        {
             cancel()
         }
         return nil

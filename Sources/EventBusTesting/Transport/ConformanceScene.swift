@@ -81,9 +81,14 @@ final class Sightings: Sendable {
     }
 
     /// Waits until there are at least `count`.
-    func wait(for count: Int, within limit: Duration = .seconds(20), file: String = #fileID, line: Int = #line) async throws {
+    func wait(for count: Int, within limit: Duration = .seconds(20), file: String = #fileID, line: Int = #line)
+        async throws
+    {
         try await eventually(
-            "\(count) handled, but \(self.count)", within: limit, file: file, line: line
+            "\(count) handled, but \(self.count)",
+            within: limit,
+            file: file,
+            line: line
         ) { self.count >= count }
     }
 }

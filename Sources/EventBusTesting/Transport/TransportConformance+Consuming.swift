@@ -7,10 +7,15 @@ extension TransportConformance {
                 try await scene.withTransport { transport in
                     let sink = StoringSink()
                     let other = StoringSink()
-                    func attach(_ topic: String, to sink: StoringSink, prefetch: Int) async throws -> any TransportConsumer {
+                    func attach(_ topic: String, to sink: StoringSink, prefetch: Int) async throws
+                        -> any TransportConsumer
+                    {
                         try await transport.attach(
                             QueueSpecification(
-                                group: scene.group(), name: topic, patterns: [try scene.pattern(topic)], prefetch: prefetch
+                                group: scene.group(),
+                                name: topic,
+                                patterns: [try scene.pattern(topic)],
+                                prefetch: prefetch
                             ),
                             to: sink
                         )
@@ -27,7 +32,10 @@ extension TransportConformance {
                     // Whatever the broker would have sent too much has come by the time these have.
                     for number in 0..<10 { try await publish(try scene.event("other", number: number)) }
                     try await eventually("ten deliveries") { other.all.count == 10 }
-                    try expect(sink.all.count == 2, "with a prefetch of 2 there are \(sink.all.count) unsettled deliveries")
+                    try expect(
+                        sink.all.count == 2,
+                        "with a prefetch of 2 there are \(sink.all.count) unsettled deliveries"
+                    )
                     for settled in 0..<10 {
                         try await eventually("delivery \(settled)") { sink.all.count > settled }
                         try await consumer.settle(sink.all[settled], as: .acknowledged)
@@ -43,13 +51,19 @@ extension TransportConformance {
             check("what a closed consumer held is delivered again, as the same attempt") { scene in
                 try await scene.withTransport { transport in
                     let queue = QueueSpecification(
-                        group: scene.group(), name: "held", patterns: [try scene.pattern("probe")], prefetch: 10
+                        group: scene.group(),
+                        name: "held",
+                        patterns: [try scene.pattern("probe")],
+                        prefetch: 10
                     )
                     let (first, second) = (StoringSink(), StoringSink())
                     let lost = try await transport.attach(queue, to: first)
                     let deadline = transport.clock.now.advanced(by: .seconds(10))
                     for number in 0..<5 {
-                        _ = try await transport.publish(try scene.event(number: number), options: .init(deadline: deadline))
+                        _ = try await transport.publish(
+                            try scene.event(number: number),
+                            options: .init(deadline: deadline)
+                        )
                     }
                     try await eventually("five deliveries") { first.all.count == 5 }
                     try await lost.settle(first.all[0], as: .acknowledged)
@@ -66,7 +80,10 @@ extension TransportConformance {
             check("a deferred delivery comes again as the same attempt") { scene in
                 try await scene.withTransport { transport in
                     let queue = QueueSpecification(
-                        group: scene.group(), name: "deferred", patterns: [try scene.pattern("probe")], prefetch: 1
+                        group: scene.group(),
+                        name: "deferred",
+                        patterns: [try scene.pattern("probe")],
+                        prefetch: 1
                     )
                     let sink = StoringSink()
                     let consumer = try await transport.attach(queue, to: sink)
@@ -85,7 +102,8 @@ extension TransportConformance {
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
                 bus.subscribe(to: try scene.pattern("probe"), group: scene.group(), options: .init(concurrency: 1)) {
-                    event, _ in seen.note(event.envelope)
+                    event,
+                    _ in seen.note(event.envelope)
                 }
                 try await scene.running(bus) {
                     for number in 0..<200 { try await bus.publish(try scene.event(number: number)) }

@@ -8,7 +8,8 @@ extension TransportConformance {
                 let seen = Sightings()
                 let delay = Duration.milliseconds(100)
                 bus.subscribe(
-                    to: try scene.pattern("probe"), group: scene.group(),
+                    to: try scene.pattern("probe"),
+                    group: scene.group(),
                     options: .init(retry: .fixed(delay, maxAttempts: 3))
                 ) { event, context in
                     seen.note(event.envelope, attempt: context.attempt, at: bus.clock.now)
@@ -31,7 +32,8 @@ extension TransportConformance {
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
                 bus.subscribe(
-                    to: try scene.pattern("probe"), group: scene.group(),
+                    to: try scene.pattern("probe"),
+                    group: scene.group(),
                     options: .init(concurrency: 1, retry: .fixed(.milliseconds(100), maxAttempts: 2))
                 ) { event, context in
                     if event.envelope.payload == Array("0".utf8) && context.attempt == 1 { throw ExpectedError() }
@@ -48,7 +50,8 @@ extension TransportConformance {
                 let bus = try await scene.makeBus()
                 let (failing, healthy) = (Sightings(), Sightings())
                 bus.subscribe(
-                    to: try scene.pattern("probe"), group: scene.group("failing"),
+                    to: try scene.pattern("probe"),
+                    group: scene.group("failing"),
                     options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 2))
                 ) { event, context in
                     failing.note(event.envelope)
@@ -65,12 +68,14 @@ extension TransportConformance {
                     try expect(healthy.numbers == [1, 2], "the group that did not fail saw \(healthy.numbers)")
                 }
             },
-            check("an event whose publisher and handler are of different instances survives the failing one's end") { scene in
+            check("an event whose publisher and handler are of different instances survives the failing one's end") {
+                scene in
                 let first = try await scene.makeBus()
                 let second = try await scene.makeBus()
                 let seen = Sightings()
                 first.subscribe(
-                    to: try scene.pattern("probe"), group: scene.group(),
+                    to: try scene.pattern("probe"),
+                    group: scene.group(),
                     options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 3))
                 ) { event, context in
                     seen.note(event.envelope, attempt: context.attempt)
@@ -98,7 +103,9 @@ extension TransportConformance {
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
                 bus.subscribe(
-                    to: try scene.pattern("probe"), group: scene.group(), name: "failing",
+                    to: try scene.pattern("probe"),
+                    group: scene.group(),
+                    name: "failing",
                     options: .init(retry: .fixed(.milliseconds(20), maxAttempts: 3))
                 ) { event, context in
                     seen.note(event.envelope, attempt: context.attempt)
@@ -119,9 +126,13 @@ extension TransportConformance {
                     try expect(letter.queue == "\(scene.group()).failing", "its queue is \(letter.queue)")
                     try expect(letter.failure.reason == .attemptsExhausted, "the reason is \(letter.failure.reason)")
                     try expect(
-                        letter.failure.errorType.hasSuffix("ExpectedError"), "the error's type is \(letter.failure.errorType)"
+                        letter.failure.errorType.hasSuffix("ExpectedError"),
+                        "the error's type is \(letter.failure.errorType)"
                     )
-                    try expect(letter.failure.message == "expected by the check", "the message is \(letter.failure.message)")
+                    try expect(
+                        letter.failure.message == "expected by the check",
+                        "the message is \(letter.failure.message)"
+                    )
                     try expect(letter.attempts == 3, "it counts \(letter.attempts) attempts")
                     let first = letter.firstFailure ?? letter.lastFailure
                     try expect(first <= letter.lastFailure, "the first failure is later than the last")
@@ -164,7 +175,10 @@ extension TransportConformance {
                 let (seen, other) = (Sightings(), Sightings())
                 let isMended = Signal()
                 bus.subscribe(
-                    to: try scene.pattern("probe"), group: scene.group(), name: "failing", options: .init(retry: .never)
+                    to: try scene.pattern("probe"),
+                    group: scene.group(),
+                    name: "failing",
+                    options: .init(retry: .never)
                 ) { event, context in
                     seen.note(event.envelope, attempt: context.attempt)
                     if !isMended.isRaised { throw ExpectedError() }

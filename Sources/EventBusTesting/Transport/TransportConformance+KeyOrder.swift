@@ -9,9 +9,12 @@ extension TransportConformance {
                 let sideBySide = Signal()
                 let running = Locked<Set<String>>([])
                 bus.subscribe(
-                    to: try scene.pattern("probe"), group: scene.group(),
+                    to: try scene.pattern("probe"),
+                    group: scene.group(),
                     options: .init(
-                        concurrency: 8, retry: .fixed(.milliseconds(20), maxAttempts: 3), ordering: .byPartitionKey
+                        concurrency: 8,
+                        retry: .fixed(.milliseconds(20), maxAttempts: 3),
+                        ordering: .byPartitionKey
                     )
                 ) { event, context in
                     let key = event.envelope.partitionKey ?? ""
@@ -38,7 +41,8 @@ extension TransportConformance {
                 let seen = Sightings()
                 for bus in buses {
                     bus.subscribe(
-                        to: try scene.pattern("probe"), group: scene.group(),
+                        to: try scene.pattern("probe"),
+                        group: scene.group(),
                         options: .init(concurrency: 4, ordering: .byPartitionKey)
                     ) { event, _ in seen.note(event.envelope) }
                 }

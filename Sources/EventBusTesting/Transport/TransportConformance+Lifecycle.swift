@@ -61,7 +61,8 @@ extension TransportConformance {
                     try expect(again.all[0].attempt == 1, "it came back as attempt \(again.all[0].attempt)")
                 }
             },
-            check("a publisher that closes in flight gives every publish an outcome, and keeps what it confirmed") { scene in
+            check("a publisher that closes in flight gives every publish an outcome, and keeps what it confirmed") {
+                scene in
                 let publisher = try await scene.makeBus()
                 let consumer = try await scene.makeBus()
                 let seen = Sightings()
@@ -94,8 +95,10 @@ extension TransportConformance {
                 let leaving = [try await scene.makeBus(), try await scene.makeBus(), try await scene.makeBus()]
                 let last = try await scene.makeBus()
                 for bus in leaving + [last] {
-                    bus.subscribe(to: try scene.pattern("probe"), group: scene.group(), options: .init(concurrency: 4)) {
-                        event, _ in seen.note(event.envelope)
+                    bus.subscribe(to: try scene.pattern("probe"), group: scene.group(), options: .init(concurrency: 4))
+                    {
+                        event,
+                        _ in seen.note(event.envelope)
                     }
                 }
                 try await scene.running(publisher) {

@@ -19,7 +19,9 @@ extension TransportConformance {
                     correlationID: "checkout-7",
                     causationID: "cause-6",
                     partitionKey: "customer 9",
-                    headers: ["tenant": "acme", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"]
+                    headers: [
+                        "tenant": "acme", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                    ]
                 )
                 try await scene.running(bus) {
                     let receipt = try await bus.publish(sent)
@@ -49,7 +51,10 @@ extension TransportConformance {
                     try await seen.wait(for: 1)
                     for (name, value) in envelope.headers.values {
                         let received = seen.all[0].envelope.headers[name]
-                        try expect(received == value, "header \(name): sent \(value), received \(String(describing: received))")
+                        try expect(
+                            received == value,
+                            "header \(name): sent \(value), received \(String(describing: received))"
+                        )
                     }
                 }
             },
@@ -57,16 +62,21 @@ extension TransportConformance {
                 let seen = Sightings()
                 let bus = try await scene.makeBus()
                 bus.subscribe(
-                    to: try scene.pattern("#"), group: scene.group(), name: "all", options: .init(concurrency: 1)
+                    to: try scene.pattern("#"),
+                    group: scene.group(),
+                    name: "all",
+                    options: .init(concurrency: 1)
                 ) { event, _ in seen.note(event.envelope) }
                 let sizes = [0, 1, 4087, 4088, 4089, 131_063, 131_064, 131_065, largestPayload]
                 try await scene.running(bus) {
-                    for size in sizes where size <= largestPayload {
+                    for (index, size) in sizes.filter({ $0 <= largestPayload }).enumerated() {
                         let payload = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31) }
                         try await bus.publish(try scene.event(payload: payload))
-                        let index = seen.count
                         try await seen.wait(for: index + 1)
-                        try expect(seen.all[index].envelope.payload == payload, "a payload of \(size) bytes was changed")
+                        try expect(
+                            seen.all[index].envelope.payload == payload,
+                            "a payload of \(size) bytes was changed"
+                        )
                     }
                 }
             },
@@ -85,7 +95,10 @@ extension TransportConformance {
                 let bus = try await scene.makeBus()
                 let other = try await scene.makeBus()
                 bus.subscribe(
-                    to: "conformance.batch", group: scene.group(), name: "batch", options: .init(concurrency: 1)
+                    to: "conformance.batch",
+                    group: scene.group(),
+                    name: "batch",
+                    options: .init(concurrency: 1)
                 ) { event, _ in seen.note(event.envelope) }
                 try await scene.running(bus, other) {
                     let events = (0..<500).map { BatchProbe(number: $0) }
@@ -110,7 +123,9 @@ extension TransportConformance {
                     // Each group has ten subscribers: five queues, with a member on either connection.
                     let name = "sub\(number / groups / 2)"
                     members[number / groups % 2].subscribe(
-                        to: try scene.pattern("part\(number / groups / 2)"), group: scene.group("g\(number % groups)"), name: name
+                        to: try scene.pattern("part\(number / groups / 2)"),
+                        group: scene.group("g\(number % groups)"),
+                        name: name
                     ) { event, _ in sightings.note(event.envelope) }
                 }
                 try await scene.running(publisher, members[0], members[1]) {
@@ -118,7 +133,10 @@ extension TransportConformance {
                         for number in 0..<50 {
                             tasks.addTask {
                                 for repetition in 0..<10 {
-                                    let event = try scene.event("part\(repetition % 5)", number: number * 10 + repetition)
+                                    let event = try scene.event(
+                                        "part\(repetition % 5)",
+                                        number: number * 10 + repetition
+                                    )
                                     try await publisher.publish(event, options: .init(requiresSubscriber: true))
                                 }
                             }

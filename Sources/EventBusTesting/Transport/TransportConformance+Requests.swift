@@ -7,7 +7,9 @@ extension TransportConformance {
                 let (asking, answering) = (try await scene.makeBus(), try await scene.makeBus())
                 let asked = Sightings()
                 for number in 0..<2 {
-                    (number == 0 ? asking : answering).respond(to: DoubleProbe.self, group: scene.group()) { request, context in
+                    (number == 0 ? asking : answering).respond(to: DoubleProbe.self, group: scene.group()) {
+                        request,
+                        context in
                         asked.note(context.envelope)
                         return request.number * 2
                     }
@@ -16,7 +18,10 @@ extension TransportConformance {
                     try await withThrowingTaskGroup(of: Void.self) { tasks in
                         for number in 0..<20 {
                             tasks.addTask {
-                                let answer = try await asking.request(DoubleProbe(number: number), timeout: .seconds(10))
+                                let answer = try await asking.request(
+                                    DoubleProbe(number: number),
+                                    timeout: .seconds(10)
+                                )
                                 try expect(answer == number * 2, "the answer to \(number) was \(answer)")
                             }
                         }
@@ -69,7 +74,8 @@ extension TransportConformance {
                 let seen = [Sightings(), Sightings()]
                 for (bus, sightings) in zip(buses, seen) {
                     bus.subscribe(
-                        to: try scene.pattern("probe"), group: scene.group(),
+                        to: try scene.pattern("probe"),
+                        group: scene.group(),
                         options: .init(retry: .fixed(.milliseconds(10), maxAttempts: 3), broadcast: true)
                     ) { event, context in
                         if event.envelope.payload == Array("3".utf8) && context.attempt < 3 { throw ExpectedError() }
@@ -84,7 +90,10 @@ extension TransportConformance {
                             try await sightings.wait(for: 10)
                             try expect(Set(sightings.numbers) == Set(0..<10), "an instance saw \(sightings.numbers)")
                             let retried = sightings.all.first { $0.text == "3" }?.attempt
-                            try expect(retried == 3, "the failed event was handled at attempt \(String(describing: retried))")
+                            try expect(
+                                retried == 3,
+                                "the failed event was handled at attempt \(String(describing: retried))"
+                            )
                         }
                     }
                     try await eventually("no queue is left") {

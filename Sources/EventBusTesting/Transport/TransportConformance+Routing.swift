@@ -69,7 +69,9 @@ extension TransportConformance {
             check("topics are isolated from each other") { scene in
                 let bus = try await scene.makeBus()
                 let (left, right) = (Sightings(), Sightings())
-                bus.subscribe(to: try scene.pattern("left"), group: scene.group()) { event, _ in left.note(event.envelope) }
+                bus.subscribe(to: try scene.pattern("left"), group: scene.group()) { event, _ in
+                    left.note(event.envelope)
+                }
                 bus.subscribe(to: try scene.pattern("right"), group: scene.group()) { event, _ in
                     right.note(event.envelope)
                 }
@@ -105,7 +107,9 @@ extension TransportConformance {
                 let seen = [Sightings(), Sightings()]
                 for (bus, sightings) in zip(buses, seen) {
                     bus.subscribe(
-                        to: try scene.pattern("probe"), group: scene.group(), options: .init(concurrency: 1)
+                        to: try scene.pattern("probe"),
+                        group: scene.group(),
+                        options: .init(concurrency: 1)
                     ) { event, _ in
                         sightings.note(event.envelope)
                         // Neither is done before both have begun: so neither can take all.
