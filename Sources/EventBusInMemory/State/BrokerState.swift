@@ -33,7 +33,7 @@ struct BrokerState: Sendable {
     var freeConnectionSlots: [Int] = []
     /// Queues that may have something for a consumer since the present step changed them.
     var queuesToDispatch: [Int] = []
-    private var lastNumber: UInt64 = 0
+    private(set) var lastNumber: UInt64 = 0
     private var lastSequence: UInt64 = 0
 
     init(configuration: InMemoryBroker.Configuration, faults: FaultInjector?) {

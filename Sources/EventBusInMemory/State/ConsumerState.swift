@@ -49,6 +49,9 @@ struct ConsumerState: Sendable {
         self.queue = queue
     }
 
+    /// How many slots there are, used or free; never more than the prefetch.
+    var slotCount: Int { slots.count }
+
     var hasCredit: Bool { unsettledCount < prefetch && !isStopped && !isClosed }
 
     /// Makes the delivery of `event` and notes it as unsettled.
