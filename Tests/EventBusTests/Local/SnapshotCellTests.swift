@@ -6,12 +6,20 @@ import Testing
 struct SnapshotCellTests {
     final class Snapshot: Sendable {}
 
-    final class Box: Sendable {
-        let cell = SnapshotCell<Snapshot>()
+    /// The cell behind a reference, since `#expect` takes no noncopyable values.
+    final class Cell: Sendable {
+        private let cell = SnapshotCell<Snapshot>()
+
+        func enter() -> Int { cell.enter() }
+        func leave(_ slot: Int) { cell.leave(slot) }
+        func replace(with snapshot: Snapshot?) -> Snapshot? { cell.replace(with: snapshot) }
+        func holds(_ snapshot: Snapshot, in slot: Int) -> Bool {
+            unsafe cell.object(in: slot)?._withUnsafeGuaranteedRef { $0 === snapshot } ?? false
+        }
     }
 
     @Test func `a replaced object nobody reads is handed back`() {
-        let cell = SnapshotCell<Snapshot>()
+        let cell = Cell()
         let (first, second) = (Snapshot(), Snapshot())
         #expect(cell.replace(with: first) == nil)
         let slot = cell.enter()
@@ -24,7 +32,7 @@ struct SnapshotCellTests {
     }
 
     @Test func `a replaced object lives until its last reader has left`() {
-        let cell = SnapshotCell<Snapshot>()
+        let cell = Cell()
         weak var first: Snapshot?
         do {
             let snapshot = Snapshot()
@@ -44,7 +52,7 @@ struct SnapshotCellTests {
     }
 
     @Test func `a cell whose slots are all held stays empty until one is free`() {
-        let cell = SnapshotCell<Snapshot>()
+        let cell = Cell()
         var entered: [Int] = []
         for _ in 0..<63 {
             #expect(cell.replace(with: Snapshot()) == nil)
@@ -67,17 +75,11 @@ struct SnapshotCellTests {
     @Test func `the end of the cell releases its object`() {
         weak var object: Snapshot?
         do {
-            let cell = SnapshotCell<Snapshot>()
+            let cell = Cell()
             let snapshot = Snapshot()
             object = snapshot
             _ = cell.replace(with: snapshot)
         }
         #expect(object == nil)
-    }
-}
-
-extension SnapshotCell {
-    fileprivate func holds(_ snapshot: Snapshot, in slot: Int) -> Bool {
-        unsafe object(in: slot)?._withUnsafeGuaranteedRef { $0 === snapshot } ?? false
     }
 }
