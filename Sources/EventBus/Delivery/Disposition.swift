@@ -4,6 +4,9 @@ public enum Disposition: Sendable {
     case acknowledged
     /// It failed and is delivered to the same subscription again, as the next attempt, once `after` has passed.
     case retried(after: Duration, Failure)
+    /// It cannot be handled just now (another consumer is at it): it is delivered again, as the same attempt, once
+    /// `after` has passed.
+    case deferred(after: Duration)
     /// It failed for good and goes to the group's dead letters.
     case deadLettered(Failure)
     /// It was not handled, through no fault of its own (a shutdown): the broker delivers it again, as the same attempt.
@@ -46,17 +49,25 @@ public struct Failure: Hashable, Sendable {
     public var errorType: String
     /// The error in words, cut to ``maximumMessageLength``.
     public var message: String
+    /// The number of the attempt that failed, those made in the process while the delivery was held included.
+    public var attempt: Int
 
     /// A failure with these words.
-    public init(reason: Reason, errorType: String, message: String) {
+    public init(reason: Reason, errorType: String, message: String, attempt: Int = 1) {
+        self.attempt = attempt
         self.reason = reason
         self.errorType = errorType
         self.message = message.prefixed(toUTF8Length: Self.maximumMessageLength)
     }
 
     /// The failure that `error` describes.
-    public init(reason: Reason, error: any Error) {
-        self.init(reason: reason, errorType: String(reflecting: type(of: error)), message: String(describing: error))
+    public init(reason: Reason, error: any Error, attempt: Int = 1) {
+        self.init(
+            reason: reason,
+            errorType: String(reflecting: type(of: error)),
+            message: String(describing: error),
+            attempt: attempt
+        )
     }
 }
 

@@ -1,0 +1,86 @@
+/// The life of a bus as a pure state machine: no I/O, no clock, no waiting. Each method returns what to do.
+///
+/// ```
+/// idle ── start ──▶ running ── beginShutdown ──▶ draining ── close ──▶ closed
+///   └────────────── beginShutdown ──────────────────────────────────────▲
+/// ```
+struct BusLifecycle {
+    enum Phase: Hashable {
+        case idle
+        case running
+        case draining
+        case closed
+    }
+
+    /// What a publish may do.
+    enum Admission: Hashable {
+        /// Go ahead, and call ``publishFinished()`` afterwards.
+        case proceed
+        /// The bus has not been started: wait for it.
+        case wait
+        /// The bus is shutting down or has ended.
+        case refuse
+    }
+
+    private(set) var phase: Phase = .idle
+    /// Publishes under way.
+    private(set) var inFlight = 0
+
+    /// Starts the bus; `false` if it was started or shut down before.
+    mutating func start() -> Bool {
+        guard phase == .idle else { return false }
+        phase = .running
+        return true
+    }
+
+    /// Asks for one publish. While the bus drains, its handlers may still publish what belongs to their work.
+    mutating func admitPublish(fromHandler: @autoclosure () -> Bool) -> Admission {
+        switch phase {
+        case .running:
+            break
+        case .idle:
+            return .wait
+        case .draining where fromHandler():
+            break
+        case .draining, .closed:
+            return .refuse
+        }
+        inFlight += 1
+        return .proceed
+    }
+
+    /// Notes the end of an admitted publish; returns whether it was the last one.
+    mutating func publishFinished() -> Bool {
+        inFlight -= 1
+        return inFlight == 0
+    }
+
+    /// What a request to shut down leads to.
+    enum ShutdownAction: Hashable {
+        /// Nothing runs yet: the bus is closed at once.
+        case closed
+        /// Drain the subscriptions, then close.
+        case drain
+        /// It is under way or done.
+        case none
+    }
+
+    /// Begins to shut down.
+    mutating func beginShutdown() -> ShutdownAction {
+        switch phase {
+        case .idle:
+            phase = .closed
+            return .closed
+        case .running:
+            phase = .draining
+            return .drain
+        case .draining, .closed:
+            return .none
+        }
+    }
+
+    /// Ends the bus: nothing is admitted any more.
+    mutating func close() {
+        phase = .closed
+    }
+}

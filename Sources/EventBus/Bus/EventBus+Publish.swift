@@ -1,0 +1,144 @@
+extension EventBus {
+    /// Publishes an event: encodes it, passes it through the publish middleware, and returns once the broker holds it.
+    ///
+    /// Then the event goes to the local listeners too. Before the bus runs, publishing waits for it, until its deadline.
+    ///
+    /// - Returns: What the broker did. That no one subscribes is an outcome, not an error, unless
+    ///   ``PublishOptions/requiresSubscriber`` is set.
+    /// - Throws: ``EventBusError`` with one of these codes: `.encodingFailed`, `.invalidEnvelope`, `.tooLarge`,
+    ///   `.timedOut`, `.blocked`, `.rejected`, `.unroutable` (nothing was kept by the broker), `.indeterminate` (sent,
+    ///   but the outcome is unknown; publish again with the same ``PublishOptions/id``), `.shuttingDown`;
+    ///   `CancellationError` when the task was cancelled before anything was sent.
+    @discardableResult
+    public func publish<E: Event>(_ event: E, options: PublishOptions = .init()) async throws -> PublishReceipt {
+        let envelope = try envelope(for: event, options: options)
+        let receipt = try await publish(envelope, options: options)
+        local.emit(event)
+        return receipt
+    }
+
+    /// Publishes events of one type in order, as many at a time as the transport's window allows.
+    ///
+    /// The options hold for each event; an `id` among them is used only if there is just one.
+    ///
+    /// - Returns: One result for each event, in order: its receipt, or why it was not published, with the codes of
+    ///   ``publish(_:options:)-(E,_)``.
+    /// - Throws: What keeps all of them from being published: `.shuttingDown`, `.timedOut`, `CancellationError`.
+    @discardableResult
+    public func publish<E: Event>(
+        contentsOf events: some Sequence<E> & Sendable,
+        options: PublishOptions = .init()
+    ) async throws -> [Result<PublishReceipt, any Error>] {
+        let events = Array(events)
+        var options = options
+        if events.count > 1 { options.id = nil }
+        let deadline = deadline(of: options)
+        try await admit(until: deadline)
+        defer { publishFinished() }
+
+        var results = [Result<PublishReceipt, any Error>?](repeating: nil, count: events.count)
+        var outgoing: [OutgoingEvent] = []
+        var positions: [Int] = []
+        outgoing.reserveCapacity(events.count)
+        positions.reserveCapacity(events.count)
+        for (index, event) in events.enumerated() {
+            do {
+                let envelope = try envelope(for: event, options: options)
+                outgoing.append(OutgoingEvent(envelope: envelope, delay: options.delay, deadline: deadline))
+                positions.append(index)
+            } catch {
+                results[index] = .failure(error)
+            }
+        }
+        let published = await publishChain.publish(contentsOf: outgoing)
+        for (index, result) in zip(positions, published) {
+            let checked = result.flatMap { receipt in
+                Result { try Self.check(receipt, options: options, topic: E.topic) }
+            }
+            results[index] = checked
+            if case .success = checked { local.emit(events[index]) }
+        }
+        return results.compactMap(\.self)
+    }
+
+    /// Publishes an event that is encoded already, such as one that was stored: its identity, headers and payload go out
+    /// as they are. Local listeners do not see it.
+    ///
+    /// - Throws: As ``publish(_:options:)-(E,_)`` does.
+    @discardableResult
+    public func publish(_ envelope: Envelope, options: PublishOptions = .init()) async throws -> PublishReceipt {
+        let deadline = deadline(of: options)
+        try await admit(until: deadline)
+        defer { publishFinished() }
+        let event = OutgoingEvent(envelope: envelope, delay: options.delay, deadline: deadline)
+        return try Self.check(await publishChain.publish(event), options: options, topic: envelope.topic)
+    }
+
+    /// The envelope in which `event` would be published from here: encoded, with its identity and its correlation.
+    ///
+    /// For those who store an event now and publish it later.
+    ///
+    /// - Throws: ``EventBusError`` with code `.encodingFailed`.
+    public func envelope<E: Event>(for event: E, options: PublishOptions = .init()) throws -> Envelope {
+        let id = options.id ?? EventID()
+        var envelope = Envelope(
+            id: id,
+            topic: E.topic,
+            payload: try codecs.encode(event),
+            contentType: codecs.encoder.contentType,
+            version: E.version,
+            source: configuration.source,
+            correlationID: options.correlationID ?? CorrelationID(id),
+            partitionKey: options.partitionKey ?? event.partitionKey,
+            headers: options.headers
+        )
+        if let current = EventCorrelation.current {
+            if options.correlationID == nil { envelope.correlationID = current.correlationID }
+            envelope.causationID = current.causationID
+            for (name, value) in current.traceHeaders where envelope.headers[name] == nil {
+                envelope.headers[name] = value
+            }
+        }
+        return envelope
+    }
+
+    private static func check(
+        _ receipt: PublishReceipt,
+        options: PublishOptions,
+        topic: Topic
+    ) throws -> PublishReceipt {
+        if receipt.outcome == .unroutable && options.requiresSubscriber {
+            throw EventBusError(.unroutable, "no subscription matches topic \(topic), and one was required")
+        }
+        return receipt
+    }
+
+    func deadline(of options: PublishOptions) -> AnyClock.Instant {
+        clock.now.advanced(by: options.deadline ?? configuration.publishTimeout)
+    }
+
+    /// Waits until the bus takes publishes; ``publishFinished()`` has to follow.
+    func admit(until deadline: AnyClock.Instant) async throws {
+        try Task.checkCancellation()
+        while true {
+            switch lifecycle.withLock({ $0.admitPublish(fromHandler: isInsideHandler) }) {
+            case .proceed:
+                return
+            case .refuse:
+                throw EventBusError(.shuttingDown, "the bus is shutting down and takes no more events")
+            case .wait:
+                let started = started
+                guard try await withDeadline(deadline, clock: clock, { try await started.wait() }) != nil else {
+                    throw EventBusError(.timedOut, "the bus was not running before the deadline: call run()")
+                }
+            }
+        }
+    }
+
+    func publishFinished() {
+        let isLast = lifecycle.withLock { $0.publishFinished() && $0.phase == .draining }
+        if isLast { publishesDone.raise() }
+    }
+
+    private var isInsideHandler: Bool { EventCorrelation.current?.bus == ObjectIdentifier(self) }
+}

@@ -1,0 +1,80 @@
+internal import Logging
+
+extension EventBus {
+    /// Asks a question and waits for the answer of whichever service responds to it.
+    ///
+    /// A request is answered at most once and never retried by the bus: ask again after an error.
+    ///
+    /// - Throws: ``EventBusError``: `.unroutable` if no one responds to the topic, `.timedOut` if no answer came in time,
+    ///   `.remoteFailure` if the responder failed or answered what is no `Reply`, and what ``publish(_:options:)-(E,_)``
+    ///   throws.
+    public func request<E: RequestEvent>(
+        _ request: E,
+        timeout: Duration,
+        options: PublishOptions = .init()
+    ) async throws -> E.Reply {
+        let deadline = clock.now.advanced(by: timeout)
+        var envelope = try envelope(for: request, options: options)
+        let lifetime = Int64(timeout.inNanoseconds / 1_000_000)
+        envelope.headers[RequestHeaders.expires] = .int(EventTime.now().milliseconds &+ lifetime)
+        try envelope.validate()
+        try await admit(until: deadline)
+        defer { publishFinished() }
+        let reply = try await transport.request(envelope, deadline: deadline)
+        if let message = reply.headers[RequestHeaders.error]?.string {
+            throw EventBusError(.remoteFailure, "the responder to \(E.topic) failed: \(message)")
+        }
+        do {
+            return try codecs.decode(E.Reply.self, from: reply)
+        } catch {
+            throw EventBusError(.remoteFailure, "the answer to \(E.topic) is no \(E.Reply.self)", underlying: error)
+        }
+    }
+
+    /// Answers requests of one type, as a member of `group`: each request goes to one member.
+    ///
+    /// What the handler returns is the reply; what it throws reaches the requester as `.remoteFailure` with the error in
+    /// words. Neither is retried. A request whose requester has stopped waiting is dropped unanswered.
+    @discardableResult
+    public func respond<E: RequestEvent>(
+        to type: E.Type,
+        group: String,
+        name: String? = nil,
+        options: SubscriptionOptions = .init(),
+        handler: @escaping @Sendable (_ request: E, _ context: EventContext) async throws -> E.Reply
+    ) -> Subscription {
+        let (transport, codecs, source) = (transport, codecs, configuration.source)
+        return subscribe(to: type, group: group, name: name, options: options) { request, context in
+            if let expires = context.headers[RequestHeaders.expires]?.int, EventTime.now().milliseconds > expires {
+                context.logger.debug("a request came too late to be answered")
+                return
+            }
+            var reply = Envelope(
+                topic: E.topic,
+                payload: [],
+                contentType: codecs.encoder.contentType,
+                source: source,
+                correlationID: context.correlationID,
+                causationID: context.id
+            )
+            do {
+                reply.payload = try codecs.encode(try await handler(request, context))
+            } catch {
+                context.logger.info("a request failed", metadata: [LogKeys.error: "\(error)"])
+                let failure = Failure(reason: .handlerFailed, error: error)
+                reply.headers[RequestHeaders.error] = .string(failure.message)
+            }
+            guard let address = context.replyAddress else { return }
+            let answer = reply
+            try await withoutCancellation { try await transport.reply(answer, to: address) }
+        }
+    }
+}
+
+/// The headers of requests and replies.
+enum RequestHeaders {
+    /// When the requester stops waiting, in milliseconds since 1970.
+    static let expires = "request-expires"
+    /// The responder's error in words.
+    static let error = "reply-error"
+}

@@ -1,0 +1,162 @@
+internal import ServiceLifecycle
+
+extension EventBus {
+    /// Connects, delivers, and returns when the bus has been shut down.
+    ///
+    /// A graceful shutdown (of the surrounding `ServiceGroup`, or by ``shutdown()``) stops taking publishes from outside
+    /// handlers, stops deliveries, hands unstarted ones back to the broker, waits for running handlers and for
+    /// unconfirmed publishes until ``EventBusConfiguration/shutdownTimeout``, and closes. Cancelling the task does the
+    /// same without waiting: running handlers are cancelled and their deliveries go back to the broker.
+    ///
+    /// - Throws: ``EventBusError``: `.alreadyRunning` on a second call; the error of a subscription that can never work;
+    ///   what the transport cannot mend by trying again, such as `.authenticationFailed`; `.shutdownTimedOut` if
+    ///   handlers did not end in time, after everything else was closed.
+    public func run() async throws {
+        let subscriptions = try begin()
+        // In a task of its own: cancellation is to lead to an orderly end, not to fall on every part at once.
+        let work = Task { try await self.work(on: subscriptions) }
+        try await withTaskCancellationHandler {
+            try await withGracefulShutdownHandler {
+                try await work.value
+            } onGracefulShutdown: {
+                self.shutdown()
+            }
+        } onCancel: {
+            abort()
+        }
+    }
+
+    /// Asks the bus to shut down gracefully; ``run()`` returns when it has.
+    public func shutdown() {
+        switch lifecycle.withLock({ $0.beginShutdown() }) {
+        case .none:
+            return
+        case .closed, .drain:
+            started.raise()
+            stopping.raise()
+        }
+    }
+
+    /// Runs the bus while `body` runs: for tests and scripts.
+    ///
+    /// Starts the bus, waits until every subscription is attached, runs `body`, and shuts down gracefully.
+    ///
+    /// - Returns: What `body` returns.
+    /// - Throws: What `body` or ``run()`` throws.
+    public func withRunning<Result: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        try await withThrowingTaskGroup(of: Result?.self) { group in
+            group.addTask {
+                try await self.run()
+                return nil
+            }
+            group.addTask { [started, registry] in
+                try await started.wait()
+                for runner in registry.runners { try await runner.waitUntilAttached() }
+                return try await body()
+            }
+            do {
+                // A bus that ends before the body was shut down by it, or throws here what ended it.
+                var result = try await group.next() ?? nil
+                if result == nil { result = try await group.next() ?? nil }
+                shutdown()
+                try await group.waitForAll()
+                guard let result else { throw CancellationError() }
+                return result
+            } catch {
+                shutdown()
+                group.cancelAll()
+                // The first error is what the caller needs to know.
+                while let outcome = await group.nextResult() { _ = outcome }
+                throw error
+            }
+        }
+    }
+
+    private func begin() throws -> AsyncStream<SubscriptionRunner> {
+        guard lifecycle.withLock({ $0.phase }) == .idle else {
+            throw EventBusError(.alreadyRunning, "a bus runs once: make a new one")
+        }
+        let subscriptions = try registry.open()
+        guard lifecycle.withLock({ $0.start() }) else {
+            throw EventBusError(.alreadyRunning, "a bus runs once: make a new one")
+        }
+        started.raise()
+        return subscriptions
+    }
+
+    private func abort() {
+        shutdown()
+        aborting.raise()
+        for runner in registry.runners { runner.abort() }
+    }
+
+    /// The whole of a running bus: the transport, the watchdog, the subscriptions, and their orderly end.
+    private func work(on subscriptions: AsyncStream<SubscriptionRunner>) async throws {
+        defer {
+            lifecycle.withLock { $0.close() }
+            registry.close()
+        }
+        try await withThrowingTaskGroup(of: Part.self) { group in
+            group.addTask { [transport] in
+                try await transport.run()
+                return .transport
+            }
+            group.addTask { [watchdog] in
+                await watchdog.run()
+                return .watchdog
+            }
+            group.addTask { [stopping] in
+                try? await stopping.wait()
+                return .stop
+            }
+            group.addTask {
+                await withDiscardingTaskGroup { runners in
+                    for await runner in subscriptions {
+                        runners.addTask { await runner.run() }
+                    }
+                }
+                return .subscriptions
+            }
+            defer { group.cancelAll() }
+            while let part = try await group.next() {
+                switch part {
+                case .stop:
+                    registry.close()
+                case .subscriptions:
+                    try? await flushPublishes()
+                    group.cancelAll()
+                case .transport, .watchdog:
+                    // Only a cancellation ends these; a transport that ends by itself would leave a dead bus running.
+                    if !stopping.isRaised {
+                        throw EventBusError(.unavailable, "the transport \(transport.name) stopped by itself")
+                    }
+                }
+            }
+        }
+        let abandoned = registry.runners.filter { $0.abandoned > 0 }
+        if !abandoned.isEmpty {
+            let names = abandoned.map { "\($0.info.queueName) (\($0.abandoned))" }.joined(separator: ", ")
+            throw EventBusError(
+                .shutdownTimedOut,
+                "handlers did not end in time, nor when they were cancelled; their events come again: \(names)"
+            )
+        }
+    }
+
+    /// Waits until no publish is under way, or for the shutdown's deadline.
+    private func flushPublishes() async throws {
+        guard lifecycle.withLock({ $0.inFlight }) > 0, !aborting.isRaised else { return }
+        let publishesDone = publishesDone
+        let deadline = clock.now.advanced(by: configuration.shutdownTimeout)
+        _ = try await withDeadline(deadline, clock: clock) { try await publishesDone.wait() }
+    }
+
+    private enum Part {
+        case transport
+        case watchdog
+        case stop
+        case subscriptions
+    }
+}

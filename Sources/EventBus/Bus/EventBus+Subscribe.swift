@@ -1,0 +1,121 @@
+extension EventBus {
+    /// Handles events of one type, for one group.
+    ///
+    /// Returning from the handler acknowledges the event. Throwing has it tried again as the retry policy says, and
+    /// puts it to the group's dead letters in the end. Each event goes to one member of each group, at least once.
+    ///
+    /// Subscribing works before and while the bus runs. What is wrong with a subscription (an illegal name, a second one
+    /// of the same name) is thrown by ``Subscription/attached()``, and by ``run()`` if it was made before.
+    ///
+    /// - Parameters:
+    ///   - type: The type of event.
+    ///   - group: The group whose members share the events; letters, digits, `_` and `-`.
+    ///   - name: The subscription's name within the group; made of the topic if left out.
+    ///   - options: How deliveries are taken and handled.
+    ///   - handler: What is done with an event. It runs on the cooperative pool, never on an I/O thread.
+    @discardableResult
+    public func subscribe<E: Event>(
+        to type: E.Type,
+        group: String,
+        name: String? = nil,
+        options: SubscriptionOptions = .init(),
+        handler: @escaping @Sendable (_ event: E, _ context: EventContext) async throws -> Void
+    ) -> Subscription {
+        subscribe(group: group, name: name, options: options) { $0.on(type, handler: handler) }
+    }
+
+    /// Handles every event whose topic matches a pattern, for one group, as ``subscribe(to:group:name:options:handler:)-(E.Type,_,_,_,_)``
+    /// does for a type.
+    @discardableResult
+    public func subscribe(
+        to pattern: TopicPattern,
+        group: String,
+        name: String? = nil,
+        options: SubscriptionOptions = .init(),
+        handler: @escaping @Sendable (_ event: ReceivedEvent, _ context: EventContext) async throws -> Void
+    ) -> Subscription {
+        subscribe(group: group, name: name, options: options) { $0.on(pattern, handler: handler) }
+    }
+
+    /// Handles several types or patterns in one subscription: they share its queue, and keep their order.
+    @discardableResult
+    public func subscribe(
+        group: String,
+        name: String? = nil,
+        options: SubscriptionOptions = .init(),
+        handlers build: (inout SubscriptionHandlers) -> Void
+    ) -> Subscription {
+        var handlers = SubscriptionHandlers(codecs: codecs)
+        build(&handlers)
+        let pattern = handlers.patterns.map(\.rawValue).joined(separator: ",")
+        let name = name ?? handlers.patterns.first.map(SubscriptionName.derived) ?? ""
+        let runner = SubscriptionRunner(
+            info: SubscriptionInfo(group: group, name: name, pattern: pattern),
+            handlers: handlers,
+            options: options,
+            busMiddleware: configuration.consumeMiddleware,
+            environment: SubscriptionEnvironment(
+                transport: transport,
+                clock: clock,
+                watchdog: watchdog,
+                logger: logger,
+                shutdownTimeout: configuration.shutdownTimeout,
+                cancellationGrace: configuration.cancellationGrace,
+                bus: ObjectIdentifier(self)
+            )
+        )
+        if let problem = SubscriptionName.problem(group: group, name: name) {
+            runner.fail(EventBusError(.invalidName, problem))
+        } else if handlers.patterns.isEmpty {
+            runner.fail(EventBusError(.invalidConfiguration, "subscription \(group).\(name) has no handler"))
+        } else if options.concurrency < 1 || options.concurrency > Int(UInt16.max) {
+            runner.fail(
+                EventBusError(
+                    .invalidConfiguration,
+                    "subscription \(group).\(name) has concurrency \(options.concurrency); give 1 to \(UInt16.max)"
+                )
+            )
+        }
+        registry.add(runner)
+        return Subscription(runner: runner) { [registry] in registry.remove(runner) }
+    }
+}
+
+/// What groups and subscriptions may be called.
+enum SubscriptionName {
+    /// The name that every group's dead letters have.
+    static let reserved = "dead"
+    /// The longest name of a group or a subscription, in bytes.
+    static let maximumLength = 100
+
+    /// The name of a subscription to `pattern`: its words joined by `-`, `*` as `any`, `#` as `all`.
+    static func derived(from pattern: TopicPattern) -> String {
+        let words = pattern.words.map { word in
+            switch word {
+            case .one: "any"
+            case .many: "all"
+            case .literal(let text): String(text.map { isAllowed($0) ? $0 : "_" })
+            }
+        }
+        return String(words.joined(separator: "-").prefix(maximumLength))
+    }
+
+    /// What is wrong with the names, or `nil`.
+    static func problem(group: String, name: String) -> String? {
+        if name == reserved { return "a subscription cannot be called \"dead\": \(group).dead holds the dead letters" }
+        for (kind, text) in [("group", group), ("subscription", name)] {
+            if text.isEmpty { return "the name of the \(kind) is empty" }
+            if text.utf8.count > maximumLength {
+                return "the name of the \(kind) has \(text.utf8.count) bytes, \(maximumLength) are allowed"
+            }
+            if !text.allSatisfy(isAllowed) {
+                return "\(text.quotedForError) cannot name a \(kind): use letters, digits, _ and -"
+            }
+        }
+        return nil
+    }
+
+    private static func isAllowed(_ character: Character) -> Bool {
+        character.isASCII && (character.isLetter || character.isNumber || character == "_" || character == "-")
+    }
+}

@@ -1,0 +1,86 @@
+public import Logging
+public import ServiceLifecycle
+
+/// Typed events between the parts of a system: published here, handled by every subscribed group at least once.
+///
+/// ```swift
+/// let bus = EventBus(transport: .inMemory)
+///
+/// bus.subscribe(to: OrderCreated.self, group: "inventory") { order, context in
+///     context.logger.info("reserving stock")
+/// }
+///
+/// try await bus.withRunning {
+///     try await bus.publish(OrderCreated(orderID: "42"))
+/// }
+/// ```
+///
+/// An event that `publish` returned for is handled by every subscribed group at least once, or lies in a dead-letter
+/// queue with the reason. A handler's outcome is the acknowledgement: returning acknowledges, throwing has the event
+/// tried again as the subscription's ``RetryPolicy`` says.
+public final class EventBus: Service {
+    /// Events within this process; also gets every event that was published here, once the transport has accepted it.
+    public let local: LocalEmitter
+
+    /// The time by which the bus measures: its transport's.
+    public let clock: AnyClock
+
+    let transport: any Transport
+    let configuration: EventBusConfiguration
+    let logger: BusLogger
+    let codecs: CodecRegistry
+    let watchdog: HandlerWatchdog
+    let registry = SubscriptionRegistry()
+    let publishChain: PublishChain
+
+    let lifecycle = Locked(BusLifecycle())
+    /// Raised when the bus runs, or never will.
+    let started = Signal()
+    /// Raised when a shutdown is asked for.
+    let stopping = Signal()
+    /// Raised when the shutdown must not wait for handlers.
+    let aborting = Signal()
+    /// Raised while draining, once no publish is under way.
+    let publishesDone = Signal()
+
+    /// A bus on `transport`.
+    ///
+    /// - Parameters:
+    ///   - transport: What carries the events, such as `.inMemory`.
+    ///   - configuration: How the bus behaves.
+    ///   - logger: Where the bus and its handlers' contexts log; nowhere if left out.
+    public init(
+        transport: some Transport,
+        configuration: EventBusConfiguration = .init(),
+        logger: Logger? = nil
+    ) {
+        let logger = BusLogger(logger)
+        self.transport = transport
+        self.configuration = configuration
+        self.logger = logger
+        self.codecs = CodecRegistry(encoder: configuration.codec, others: configuration.additionalCodecs)
+        self.clock = transport.clock
+        self.watchdog = HandlerWatchdog(clock: transport.clock)
+        self.publishChain = PublishChain(transport: transport, middleware: configuration.publishMiddleware)
+        self.local = LocalEmitter(onError: { error in
+            logger.logger.info("a local listener failed", metadata: [LogKeys.error: "\(error)"])
+        })
+    }
+
+    /// What works and what does not: the bus, its transport, every subscription.
+    public func health() -> HealthReport {
+        let bus: ComponentHealth
+        switch lifecycle.withLock({ $0.phase }) {
+        case .idle: bus = ComponentHealth(name: "bus", status: .notReady, reason: "not running yet")
+        case .running: bus = ComponentHealth(name: "bus", status: .ready)
+        case .draining: bus = ComponentHealth(name: "bus", status: .notReady, reason: "shutting down")
+        case .closed: bus = ComponentHealth(name: "bus", status: .notReady, reason: "shut down")
+        }
+        return HealthReport(components: [bus] + transport.health() + registry.runners.map(\.health))
+    }
+
+    /// The dead letters of `group`, to read, replay or discard.
+    public func deadLetters(of group: String) -> any DeadLetterQueue {
+        transport.deadLetters(of: group)
+    }
+}

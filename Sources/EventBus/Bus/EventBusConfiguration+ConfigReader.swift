@@ -1,0 +1,42 @@
+public import Configuration
+
+extension EventBusConfiguration {
+    /// A configuration from a configuration reader.
+    ///
+    /// | key | type | meaning | default |
+    /// |---|---|---|---|
+    /// | `source` | string | the service's name, carried by its events | none |
+    /// | `publishTimeout` | double, seconds | how long a publish may take | 10 |
+    /// | `shutdownTimeout` | double, seconds | how long a shutdown waits for handlers | 30 |
+    /// | `cancellationGrace` | double, seconds | how long a cancelled handler may take to notice | 1 |
+    ///
+    /// Scope the reader to give the keys a prefix: `config.scoped(to: "eventBus")`.
+    ///
+    /// - Throws: ``EventBusError`` with code `.invalidConfiguration`, which names the key.
+    public init(config: ConfigReader) throws {
+        self.init()
+        source = config.string(forKey: "source")
+        try config.read("publishTimeout", into: &publishTimeout, allowingZero: false)
+        try config.read("shutdownTimeout", into: &shutdownTimeout, allowingZero: true)
+        try config.read("cancellationGrace", into: &cancellationGrace, allowingZero: true)
+    }
+}
+
+extension ConfigReader {
+    /// Reads a duration in seconds; leaves `value` alone where the key is absent.
+    package func read(_ key: String, into value: inout Duration, allowingZero: Bool) throws(EventBusError) {
+        let text: String
+        guard let read = string(forKey: ConfigKey(key)) ?? double(forKey: ConfigKey(key)).map({ "\($0)" }) else {
+            return
+        }
+        text = read
+        guard let seconds = Double(text), seconds.isFinite, seconds > 0 || (allowingZero && seconds == 0), seconds < 1e9
+        else {
+            throw EventBusError(
+                .invalidConfiguration,
+                "\(key) is \(text.quotedForError); give a number of seconds\(allowingZero ? ", 0 or more" : " above 0")"
+            )
+        }
+        value = .nanoseconds(Int64(seconds * 1e9))
+    }
+}

@@ -1,0 +1,51 @@
+/// How long a cached value is kept, and how strictly.
+///
+/// The life of an entry: *fresh* for ``ttl``, less the jitter; then, for ``staleWhileRevalidate``, served while a new
+/// value is computed behind; until the end of ``staleOnError`` at hand in case that a computation fails; then gone. Both
+/// stale periods begin where freshness ends. The options given when an entry is stored decide how long it is fresh and
+/// kept, those given when it is read how much staleness the reader accepts.
+public struct CacheOptions: Hashable, Sendable {
+    /// How long a value is fresh; 60 s unless stated.
+    public var ttl: Duration
+    /// By which part of ``ttl`` at most an entry's freshness is shortened, at random, so that entries that were stored
+    /// together are not computed together again; 0.1 unless stated, from 0 to 1.
+    public var jitter: Double
+    /// For how long after that a stale value is served while one caller's computation renews it; zero unless stated.
+    public var staleWhileRevalidate: Duration
+    /// For how long after that a stale value is served when the computation fails; zero unless stated.
+    public var staleOnError: Duration
+    /// How long it is remembered that there is no value; `nil`, as unless stated, means that it is computed each time.
+    public var negativeTTL: Duration?
+    /// Names by which entries can be removed together.
+    public var tags: Set<String>
+    /// After how long a computation is given up, so that one that hangs does not hold up its key; 30 s unless stated.
+    public var computeTimeout: Duration
+
+    /// Options; each has a default.
+    public init(
+        ttl: Duration = .seconds(60),
+        jitter: Double = 0.1,
+        staleWhileRevalidate: Duration = .zero,
+        staleOnError: Duration = .zero,
+        negativeTTL: Duration? = nil,
+        tags: Set<String> = [],
+        computeTimeout: Duration = .seconds(30)
+    ) {
+        self.ttl = ttl
+        self.jitter = jitter
+        self.staleWhileRevalidate = staleWhileRevalidate
+        self.staleOnError = staleOnError
+        self.negativeTTL = negativeTTL
+        self.tags = tags
+        self.computeTimeout = computeTimeout
+    }
+
+    /// How long a value that is stored now is fresh.
+    package func freshness(using generator: inout some RandomNumberGenerator) -> Duration {
+        let part = min(max(jitter, 0), 1)
+        return ttl * (1 - part * Double.random(in: 0...1, using: &generator))
+    }
+
+    /// For how long after its freshness an entry has to be kept.
+    package var staleness: Duration { max(.zero, staleWhileRevalidate, staleOnError) }
+}

@@ -1,0 +1,125 @@
+/// What is known here about one grant: whether it still holds, and until when.
+package final class LeaseHolding: Sendable {
+    private enum Status {
+        case held
+        case lost(EventBusError)
+        case released
+    }
+
+    private struct State {
+        var status = Status.held
+        var validUntil: AnyClock.Instant
+    }
+
+    package let lock: any DistributedLock
+    package let grant: LockGrant
+    private let state: Locked<State>
+
+    init(_ grant: LockGrant, of lock: any DistributedLock) {
+        self.lock = lock
+        self.grant = grant
+        self.state = Locked(State(validUntil: grant.validUntil))
+    }
+
+    /// Throws if the lease has ended, as far as is known here.
+    func check() throws {
+        let now = lock.clock.now
+        let error: EventBusError? = state.withLock { state in
+            switch state.status {
+            case .held where now < state.validUntil: return nil
+            case .held: return expired
+            case .lost(let error): return error
+            case .released: return EventBusError(.lockNotOwned, "the lease of '\(grant.resource)' was released")
+            }
+        }
+        if let error { throw error }
+    }
+
+    func renew() async throws {
+        do {
+            let validUntil = try await lock.renew(grant)
+            state.withLock { $0.validUntil = max($0.validUntil, validUntil) }
+        } catch let error as EventBusError where error.code == .lockNotOwned || error.code == .leaseExpired {
+            throw lose(
+                EventBusError(
+                    error.code == .lockNotOwned ? .lockLost : .leaseExpired,
+                    "the lease of '\(grant.resource)' ended while it was held",
+                    underlying: error
+                )
+            )
+        }
+    }
+
+    /// Renews at a third of the time to live, until the lease is lost or the task is cancelled.
+    func keepAlive() async {
+        let clock = lock.clock
+        var next = clock.now.advanced(by: grant.ttl / 3)
+        while true {
+            guard (try? await clock.sleep(until: next)) != nil else { return }
+            let sent = clock.now
+            do {
+                try await renew()
+                next = sent.advanced(by: grant.ttl / 3)
+            } catch let error as EventBusError where error.code == .lockLost || error.code == .leaseExpired {
+                return
+            } catch {
+                // The store may answer again before the lease is over.
+                next = clock.now.advanced(by: grant.ttl / 10)
+            }
+        }
+    }
+
+    /// Returns when the lease ran out unrenewed, or the task is cancelled: a renewal that gets no answer must not keep
+    /// the body running.
+    func watchExpiry() async {
+        while true {
+            let end = state.withLock { $0.validUntil }
+            guard (try? await lock.clock.sleep(until: end)) != nil else { return }
+            let now = lock.clock.now
+            let isOver = state.withLock { now >= $0.validUntil }
+            if isOver {
+                lose(expired)
+                return
+            }
+        }
+    }
+
+    /// Gives the resource back, also when the calling task is cancelled.
+    func release() async throws {
+        guard markReleased() else { return }
+        // A task of its own is what shields it: cancellation does not reach into it.
+        let release = Task { try await lock.release(grant) }
+        try await release.value
+    }
+
+    /// Gives the resource back without waiting, unless that was done.
+    func abandon() {
+        guard markReleased() else { return }
+        lock.abandon(grant)
+    }
+
+    private var expired: EventBusError {
+        EventBusError(
+            .leaseExpired,
+            "the lease of '\(grant.resource)' ended: it was not renewed within its time to live of \(grant.ttl)"
+        )
+    }
+
+    private func markReleased() -> Bool {
+        state.withLock { state in
+            if case .released = state.status { return false }
+            state.status = .released
+            return true
+        }
+    }
+
+    /// Notes why the lease is lost; the first reason stays.
+    @discardableResult
+    private func lose(_ error: EventBusError) -> EventBusError {
+        state.withLock { state in
+            guard case .held = state.status else { return error }
+            state.status = .lost(error)
+            return error
+        }
+    }
+}

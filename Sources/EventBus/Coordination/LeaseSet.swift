@@ -1,0 +1,21 @@
+/// The leases of several resources that are held together.
+public struct LeaseSet: ~Copyable, Sendable {
+    private let holdings: [LeaseHolding]
+
+    init(_ holdings: [LeaseHolding]) {
+        self.holdings = holdings
+    }
+
+    /// What is locked, each resource once, in the order of acquisition.
+    public var resources: [String] { holdings.map(\.grant.resource) }
+
+    /// The fencing token for `resource`, or `nil` if it is not among those locked.
+    public func fencingToken(of resource: String) -> UInt64? {
+        holdings.first { $0.grant.resource == resource }?.grant.fencingToken
+    }
+
+    /// Throws if any of the leases has ended, as far as is known here; see ``Lease/check()``.
+    public func check() throws {
+        for holding in holdings { try holding.check() }
+    }
+}

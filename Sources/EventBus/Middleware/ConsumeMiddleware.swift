@@ -1,0 +1,59 @@
+/// A step that every delivery passes through on its way to the handler.
+public protocol ConsumeMiddleware: Sendable {
+    /// Whether the step does anything in this process; one that does not is left out of the chain.
+    var isActive: Bool { get }
+
+    /// The step as it serves one subscription: called once for each, the place to prepare what is the same for every
+    /// delivery.
+    func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware
+
+    /// Handles one attempt at one delivery: call `next` to go on to the handler. Returning means handled, throwing
+    /// means failed, as for a handler.
+    func consume(_ context: EventContext, next: @Sendable (EventContext) async throws -> Void) async throws
+
+    /// Notes what became of a delivery; called once for each, also for one that never came to a handler.
+    func didSettle(_ delivery: SettledDelivery)
+}
+
+extension ConsumeMiddleware {
+    /// Active.
+    public var isActive: Bool { true }
+
+    /// Itself.
+    public func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware { self }
+
+    /// Nothing to note.
+    public func didSettle(_ delivery: SettledDelivery) {}
+}
+
+/// What is the same for every delivery of a subscription.
+public struct SubscriptionInfo: Hashable, Sendable {
+    /// The group.
+    public let group: String
+    /// The subscription's name within the group.
+    public let name: String
+    /// The topics or patterns, for labels: bounded, whatever topics arrive.
+    public let pattern: String
+
+    /// The name of the subscription's queue, `GROUP.NAME`.
+    public var queueName: String { "\(group).\(name)" }
+
+    package init(group: String, name: String, pattern: String) {
+        self.group = group
+        self.name = name
+        self.pattern = pattern
+    }
+}
+
+/// A delivery and what became of it.
+public struct SettledDelivery: Sendable {
+    /// The event.
+    public let envelope: Envelope
+    /// The number of the last attempt made.
+    public let attempt: Int
+    /// What became of it.
+    public let disposition: Disposition
+    /// The subscription it came to.
+    public let subscription: SubscriptionInfo
+    package let logger: BusLogger
+}

@@ -1,0 +1,35 @@
+package import Logging
+
+/// The metadata keys of every log line the library writes.
+package enum LogKeys {
+    package static let eventID = "event-id"
+    package static let correlationID = "correlation-id"
+    package static let topic = "topic"
+    package static let group = "group"
+    package static let subscription = "subscription"
+    package static let attempt = "attempt"
+    package static let error = "error"
+    package static let reason = "reason"
+    package static let delay = "delay"
+}
+
+/// The user's logger; quiet where none was given.
+package struct BusLogger: Sendable {
+    package let logger: Logger
+
+    package init(_ logger: Logger?) {
+        self.logger = logger ?? Logger(label: "eventbus", factory: { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    /// A logger whose every line names the event. Building it costs microseconds: make it only when a line is written.
+    package func describing(_ envelope: Envelope, attempt: Int, subscription: SubscriptionInfo) -> Logger {
+        var logger = logger
+        logger[metadataKey: LogKeys.eventID] = "\(envelope.id)"
+        logger[metadataKey: LogKeys.correlationID] = "\(envelope.correlationID ?? CorrelationID(envelope.id))"
+        logger[metadataKey: LogKeys.topic] = "\(envelope.topic)"
+        logger[metadataKey: LogKeys.group] = "\(subscription.group)"
+        logger[metadataKey: LogKeys.subscription] = "\(subscription.name)"
+        logger[metadataKey: LogKeys.attempt] = "\(attempt)"
+        return logger
+    }
+}

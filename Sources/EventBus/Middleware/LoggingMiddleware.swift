@@ -1,0 +1,51 @@
+internal import Logging
+
+/// A log line for each delivery that was not simply handled: retries and dead letters at `info`, the rest at `debug`.
+public struct LoggingMiddleware: ConsumeMiddleware {
+    /// Logging to the bus's logger.
+    public init() {}
+
+    /// Goes on to the handler: what became of it is logged when it is settled.
+    public func consume(
+        _ context: EventContext,
+        next: @Sendable (EventContext) async throws -> Void
+    ) async throws {
+        try await next(context)
+    }
+
+    /// Writes the line.
+    public func didSettle(_ delivery: SettledDelivery) {
+        let level: Logger.Level
+        switch delivery.disposition {
+        case .retried, .deadLettered: level = .info
+        case .acknowledged, .deferred, .handedBack: level = .debug
+        }
+        guard delivery.logger.logger.logLevel <= level else { return }
+        let logger = delivery.logger.describing(
+            delivery.envelope,
+            attempt: delivery.attempt,
+            subscription: delivery.subscription
+        )
+        switch delivery.disposition {
+        case .acknowledged:
+            logger.debug("event handled")
+        case .retried(let delay, let failure):
+            logger.info(
+                "event failed, will be retried",
+                metadata: [LogKeys.delay: "\(delay)", LogKeys.error: "\(failure.message)"]
+            )
+        case .deferred(let delay):
+            logger.debug(
+                "event is being handled elsewhere, will be looked at again",
+                metadata: [LogKeys.delay: "\(delay)"]
+            )
+        case .deadLettered(let failure):
+            logger.info(
+                "event failed for good, put to the dead letters",
+                metadata: [LogKeys.reason: "\(failure.reason)", LogKeys.error: "\(failure.message)"]
+            )
+        case .handedBack:
+            logger.debug("event handed back to the broker")
+        }
+    }
+}

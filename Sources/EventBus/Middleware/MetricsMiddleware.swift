@@ -1,0 +1,189 @@
+package import CoreMetrics
+
+/// Counters, gauges and timers of publishing and handling, through swift-metrics.
+///
+/// | metric | kind | labels |
+/// |---|---|---|
+/// | `eventbus.published` | counter | `topic`, `outcome` (`routed`, `unroutable`, `scheduled`, or an error's code) |
+/// | `eventbus.publish.duration` | timer | `topic` |
+/// | `eventbus.delivered` | counter | `topic`, `group` |
+/// | `eventbus.handled` | counter | `topic`, `group`, `outcome` (`success`, `failure`): one for each attempt |
+/// | `eventbus.retried` | counter | `topic`, `group` |
+/// | `eventbus.dead_lettered` | counter | `topic`, `group`, `outcome` (the reason) |
+/// | `eventbus.in_flight` | gauge | `topic`, `group` |
+/// | `eventbus.handler.duration` | timer | `topic`, `group` |
+///
+/// For deliveries `topic` is the subscription's pattern, never a foreign topic, so that labels stay bounded; published
+/// topics past the first ``maximumTopics`` are counted under `other`.
+public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware {
+    /// How many published topics get labels of their own.
+    public static let maximumTopics = 1000
+
+    private let fixedFactory: (any MetricsFactory)?
+    private let publishers = Locked<[Topic: PublishInstruments]>([:])
+
+    /// Metrics through the bootstrapped metrics system.
+    public init() {
+        fixedFactory = nil
+    }
+
+    package init(factory: any MetricsFactory) {
+        fixedFactory = factory
+    }
+
+    private var factory: any MetricsFactory { fixedFactory ?? MetricsSystem.factory }
+
+    /// Whether the service has bootstrapped a metrics system.
+    public var isActive: Bool { !(factory is NOOPMetricsHandler) }
+
+    /// Counts and times the publish.
+    public func publish(
+        _ event: OutgoingEvent,
+        next: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+    ) async throws -> PublishReceipt {
+        let instruments = instruments(for: event.envelope.topic)
+        let start = ContinuousClock.now
+        defer { instruments.duration.recordNanoseconds(start.nanosecondsToNow) }
+        do {
+            let receipt = try await next(event)
+            instruments.count(receipt.outcome)
+            return receipt
+        } catch {
+            instruments.count(error)
+            throw error
+        }
+    }
+
+    /// A middleware with the subscription's instruments made once.
+    public func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware {
+        ConsumeMetrics(subscription: subscription, factory: factory)
+    }
+
+    /// Not reached: ``prepared(for:)`` gives every subscription a middleware of its own.
+    public func consume(
+        _ context: EventContext,
+        next: @Sendable (EventContext) async throws -> Void
+    ) async throws {
+        try await next(context)
+    }
+
+    private func instruments(for topic: Topic) -> PublishInstruments {
+        publishers.withLock { publishers in
+            if let known = publishers[topic] { return known }
+            let isOther = publishers.count >= Self.maximumTopics
+            let key: Topic = isOther ? "other" : topic
+            if isOther, let other = publishers[key] { return other }
+            let made = PublishInstruments(topic: key.rawValue, factory: factory)
+            publishers[key] = made
+            return made
+        }
+    }
+}
+
+/// The instruments of one published topic.
+private struct PublishInstruments: Sendable {
+    let duration: Timer
+    private let routed: Counter
+    private let unroutable: Counter
+    private let scheduled: Counter
+    private let topic: String
+    private let factory: any MetricsFactory
+
+    init(topic: String, factory: any MetricsFactory) {
+        func counter(_ outcome: String) -> Counter {
+            Counter(
+                label: "eventbus.published",
+                dimensions: [("topic", topic), ("outcome", outcome)],
+                factory: factory
+            )
+        }
+        self.topic = topic
+        self.factory = factory
+        self.duration = Timer(label: "eventbus.publish.duration", dimensions: [("topic", topic)], factory: factory)
+        self.routed = counter("routed")
+        self.unroutable = counter("unroutable")
+        self.scheduled = counter("scheduled")
+    }
+
+    func count(_ outcome: PublishOutcome) {
+        switch outcome {
+        case .routed: routed.increment()
+        case .unroutable: unroutable.increment()
+        case .scheduled: scheduled.increment()
+        }
+    }
+
+    func count(_ error: any Error) {
+        let outcome =
+            (error as? EventBusError)?.code.description ?? (error is CancellationError ? "cancelled" : "error")
+        Counter(label: "eventbus.published", dimensions: [("topic", topic), ("outcome", outcome)], factory: factory)
+            .increment()
+    }
+}
+
+/// The instruments of one subscription.
+private final class ConsumeMetrics: ConsumeMiddleware {
+    private let delivered: Counter
+    private let succeeded: Counter
+    private let failed: Counter
+    private let retried: Counter
+    private let duration: Timer
+    private let inFlight: Meter
+    private let subscription: SubscriptionInfo
+    private let factory: any MetricsFactory
+
+    init(subscription: SubscriptionInfo, factory: any MetricsFactory) {
+        let labels = [("topic", subscription.pattern), ("group", subscription.group)]
+        self.subscription = subscription
+        self.factory = factory
+        delivered = Counter(label: "eventbus.delivered", dimensions: labels, factory: factory)
+        succeeded = Counter(label: "eventbus.handled", dimensions: labels + [("outcome", "success")], factory: factory)
+        failed = Counter(label: "eventbus.handled", dimensions: labels + [("outcome", "failure")], factory: factory)
+        retried = Counter(label: "eventbus.retried", dimensions: labels, factory: factory)
+        duration = Timer(label: "eventbus.handler.duration", dimensions: labels, factory: factory)
+        inFlight = Meter(label: "eventbus.in_flight", dimensions: labels, factory: factory)
+    }
+
+    func consume(_ context: EventContext, next: @Sendable (EventContext) async throws -> Void) async throws {
+        let start = ContinuousClock.now
+        inFlight.increment()
+        defer {
+            inFlight.decrement()
+            duration.recordNanoseconds(start.nanosecondsToNow)
+        }
+        do {
+            try await next(context)
+            succeeded.increment()
+        } catch {
+            failed.increment()
+            throw error
+        }
+    }
+
+    func didSettle(_ delivery: SettledDelivery) {
+        delivered.increment()
+        switch delivery.disposition {
+        case .retried:
+            retried.increment()
+        case .deadLettered(let failure):
+            Counter(
+                label: "eventbus.dead_lettered",
+                dimensions: [
+                    ("topic", subscription.pattern), ("group", subscription.group),
+                    ("outcome", failure.reason.rawValue),
+                ],
+                factory: factory
+            ).increment()
+        case .acknowledged, .deferred, .handedBack:
+            break
+        }
+    }
+}
+
+extension ContinuousClock.Instant {
+    /// Nanoseconds from this instant to now.
+    fileprivate var nanosecondsToNow: Int64 {
+        let (seconds, attoseconds) = duration(to: .now).components
+        return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
+    }
+}

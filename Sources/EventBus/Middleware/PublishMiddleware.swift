@@ -1,0 +1,35 @@
+/// A step that every published event passes through on its way to the transport.
+public protocol PublishMiddleware: Sendable {
+    /// Whether the step does anything in this process; one that does not is left out of the chain.
+    var isActive: Bool { get }
+
+    /// Handles one event: change it, measure it, refuse it by throwing, and call `next` to send it on.
+    ///
+    /// Call `next` once. In a batch the events of one call pass through in order, each up to `next`, before the batch
+    /// is sent.
+    func publish(
+        _ event: OutgoingEvent,
+        next: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+    ) async throws -> PublishReceipt
+}
+
+extension PublishMiddleware {
+    /// Active.
+    public var isActive: Bool { true }
+}
+
+/// An event on its way to the transport.
+public struct OutgoingEvent: Sendable {
+    /// The event as it will go over the wire.
+    public var envelope: Envelope
+    /// How long the broker is to hold it.
+    public var delay: Duration
+    /// By when its publishing has to have an outcome.
+    public let deadline: AnyClock.Instant
+
+    package init(envelope: Envelope, delay: Duration, deadline: AnyClock.Instant) {
+        self.envelope = envelope
+        self.delay = delay
+        self.deadline = deadline
+    }
+}

@@ -1,0 +1,31 @@
+/// A limit on how long a handler may take.
+///
+/// When it passes, the handler's task is cancelled and the attempt counts as failed with code `.timedOut`, unless the
+/// handler returns normally all the same. A handler that does not heed cancellation keeps its delivery, and its place
+/// among the subscription's concurrent handlers, until it returns: no delivery is ever handled twice at once by one
+/// process.
+public struct TimeoutMiddleware: ConsumeMiddleware {
+    /// How long a handler may take.
+    public let limit: Duration
+
+    /// A limit of `limit`.
+    public init(_ limit: Duration) {
+        precondition(limit > .zero, "a timeout of \(limit) leaves no time to handle anything")
+        self.limit = limit
+    }
+
+    /// Runs the handler under the limit.
+    public func consume(
+        _ context: EventContext,
+        next: @Sendable (EventContext) async throws -> Void
+    ) async throws {
+        let previous = context.worker.arm(limit)
+        defer { context.worker.disarm(restoring: previous) }
+        do {
+            try await next(context)
+        } catch {
+            guard context.worker.isExpired else { throw error }
+            throw EventBusError(.timedOut, "the handler took longer than its limit of \(limit)", underlying: error)
+        }
+    }
+}

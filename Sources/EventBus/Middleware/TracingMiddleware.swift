@@ -1,0 +1,96 @@
+internal import Instrumentation
+package import Tracing
+
+/// Spans around publishing and handling, and trace context in the headers.
+///
+/// Uses the tracer and the instruments that the service bootstrapped with `InstrumentationSystem`; without any it is
+/// left out. The publish span is of kind producer, the handling span of kind consumer; the latter continues the
+/// producer's trace and links to its span, as OpenTelemetry's conventions for messaging have it.
+public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
+    private let fixedTracer: (any Tracer)?
+
+    /// Tracing through the bootstrapped instrumentation.
+    public init() {
+        fixedTracer = nil
+    }
+
+    package init(tracer: any Tracer) {
+        fixedTracer = tracer
+    }
+
+    private var tracer: any Tracer { fixedTracer ?? InstrumentationSystem.tracer }
+    private var instrument: any Instrument { fixedTracer ?? InstrumentationSystem.instrument }
+
+    /// Whether the service has a tracer or an instrument.
+    public var isActive: Bool {
+        !(instrument is NoOpInstrument) || !(tracer is NoOpTracer)
+    }
+
+    /// Wraps the publish in a producer span and puts its context into the headers.
+    public func publish(
+        _ event: OutgoingEvent,
+        next: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+    ) async throws -> PublishReceipt {
+        let span = tracer.startAnySpan(
+            "publish \(event.envelope.topic)",
+            context: .current ?? .topLevel,
+            ofKind: .producer
+        )
+        defer { span.end() }
+        span.attributes["messaging.system"] = "eventbus"
+        span.attributes["messaging.operation.type"] = "send"
+        span.attributes["messaging.destination.name"] = event.envelope.topic.rawValue
+        span.attributes["messaging.message.id"] = event.envelope.id.rawValue
+        var event = event
+        instrument.inject(span.context, into: &event.envelope.headers, using: HeaderInjector())
+        do {
+            return try await next(event)
+        } catch {
+            span.recordError(error)
+            span.setStatus(.init(code: .error))
+            throw error
+        }
+    }
+
+    /// Wraps the handler in a consumer span that continues the producer's trace.
+    public func consume(
+        _ context: EventContext,
+        next: @Sendable (EventContext) async throws -> Void
+    ) async throws {
+        var serviceContext = ServiceContext.current ?? .topLevel
+        instrument.extract(context.envelope.headers, into: &serviceContext, using: HeaderExtractor())
+        let span = tracer.startAnySpan(
+            "process \(context.subscription.pattern)",
+            context: serviceContext,
+            ofKind: .consumer
+        )
+        defer { span.end() }
+        span.addLink(SpanLink(context: serviceContext, attributes: [:]))
+        span.attributes["messaging.system"] = "eventbus"
+        span.attributes["messaging.operation.type"] = "process"
+        span.attributes["messaging.destination.name"] = context.envelope.topic.rawValue
+        span.attributes["messaging.consumer.group.name"] = context.subscription.group
+        span.attributes["messaging.message.id"] = context.envelope.id.rawValue
+        span.attributes["messaging.message.conversation_id"] = context.correlationID.rawValue
+        span.attributes["eventbus.attempt"] = context.attempt
+        do {
+            try await ServiceContext.$current.withValue(span.context) { try await next(context) }
+        } catch {
+            span.recordError(error)
+            span.setStatus(.init(code: .error))
+            throw error
+        }
+    }
+}
+
+private struct HeaderInjector: Injector {
+    func inject(_ value: String, forKey key: String, into headers: inout EventHeaders) {
+        headers[key] = .string(value)
+    }
+}
+
+private struct HeaderExtractor: Extractor {
+    func extract(key: String, from headers: EventHeaders) -> String? {
+        headers[key]?.string
+    }
+}

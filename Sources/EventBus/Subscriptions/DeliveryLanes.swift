@@ -1,0 +1,88 @@
+import DequeModule
+
+/// Which delivery may be handled next, as a pure state machine: no locks, no waiting.
+///
+/// Without keys, deliveries leave in the order they came. By key, those of one key leave one at a time, each once the
+/// one before is finished. A delivery that the broker had to bring again ``aloneAfterRedeliveries`` times may be the one
+/// that kills the process: it leaves alone, so that it takes nothing else with it.
+struct DeliveryLanes {
+    /// After how many redeliveries a delivery is handled alone.
+    static let aloneAfterRedeliveries = 3
+
+    private let byKey: Bool
+    private var ready: Deque<Delivery> = []
+    /// For each key under way, what waits behind it.
+    private var lanes: [String: Deque<Delivery>] = [:]
+    private(set) var running = 0
+    private var runsAlone = false
+    private(set) var isClosed = false
+
+    init(byKey: Bool) {
+        self.byKey = byKey
+    }
+
+    /// How many deliveries wait to be handled.
+    var waiting: Int { ready.count + lanes.values.reduce(0) { $0 + $1.count } }
+
+    /// Stores a delivery; one that comes after the close is left to the broker.
+    mutating func receive(_ delivery: Delivery) {
+        guard !isClosed else { return }
+        if byKey, let key = delivery.envelope.partitionKey {
+            if lanes[key] != nil {
+                lanes[key]?.append(delivery)
+                return
+            }
+            lanes[key] = []
+        }
+        ready.append(delivery)
+    }
+
+    /// The next delivery that may be handled now, if there is one; ``finish(_:)`` has to follow.
+    mutating func take() -> Delivery? {
+        guard !runsAlone, let next = ready.first else { return nil }
+        if next.redeliveries >= Self.aloneAfterRedeliveries {
+            guard running == 0 else { return nil }
+            runsAlone = true
+        }
+        running += 1
+        return ready.removeFirst()
+    }
+
+    /// Notes that a delivery was settled; what waited behind it may follow.
+    mutating func finish(_ delivery: Delivery) {
+        running -= 1
+        runsAlone = false
+        guard byKey, let key = delivery.envelope.partitionKey else { return }
+        if let next = lanes[key]?.popFirst() {
+            ready.append(next)
+        } else {
+            lanes[key] = nil
+        }
+    }
+
+    /// Drops what is of `generation` or earlier and not begun: the broker brings it again.
+    mutating func revoke(through generation: UInt64) {
+        func isRevoked(_ delivery: Delivery) -> Bool { delivery.token.generation <= generation }
+        let revoked = ready.filter(isRevoked)
+        ready.removeAll(where: isRevoked)
+        guard byKey else { return }
+        for key in lanes.keys { lanes[key]?.removeAll(where: isRevoked) }
+        for key in revoked.compactMap(\.envelope.partitionKey) {
+            // The lane's head is gone: the next, if any survived, takes its place.
+            if let next = lanes[key]?.popFirst() {
+                ready.append(next)
+            } else {
+                lanes[key] = nil
+            }
+        }
+    }
+
+    /// Ends it: nothing more is stored, and what was not begun is returned, to be handed back.
+    mutating func close() -> [Delivery] {
+        isClosed = true
+        let left = Array(ready) + lanes.values.flatMap { Array($0) }
+        ready = []
+        for key in lanes.keys { lanes[key] = [] }
+        return left
+    }
+}

@@ -1,0 +1,142 @@
+/// Takes one delivery from decoding to what becomes of it.
+struct DeliveryProcessor: Sendable {
+    let subscription: SubscriptionInfo
+    let handlers: HandlerTable
+    let middleware: [any ConsumeMiddleware]
+    let retry: RetryPolicy
+    /// Whether a failed delivery is held and tried again here, instead of going back to the broker until it is due.
+    let retriesInProcess: Bool
+    let environment: SubscriptionEnvironment
+    /// Raised when the subscription stops: what waits for a retry goes back to the broker.
+    let stopping: Signal
+    /// Raised when running handlers are cancelled: failures are no longer theirs.
+    let aborting: Signal
+
+    private let chain: Invocation
+
+    init(
+        subscription: SubscriptionInfo,
+        handlers: HandlerTable,
+        middleware: [any ConsumeMiddleware],
+        retry: RetryPolicy,
+        retriesInProcess: Bool,
+        environment: SubscriptionEnvironment,
+        stopping: Signal,
+        aborting: Signal
+    ) {
+        self.subscription = subscription
+        self.handlers = handlers
+        self.middleware = middleware
+        self.retry = retry
+        self.retriesInProcess = retriesInProcess
+        self.environment = environment
+        self.stopping = stopping
+        self.aborting = aborting
+        // Folded once, so that a delivery pays one call for each step and allocates nothing for it.
+        let last: Invocation = { context in try await context.invocation(context) }
+        self.chain = middleware.reversed().reduce(last) { next, step in
+            { context in try await step.consume(context, next: next) }
+        }
+    }
+
+    /// What became of a delivery, and the number of the last attempt.
+    struct Outcome: Sendable {
+        var disposition: Disposition
+        var attempt: Int
+        /// How long to hold the delivery before the next attempt in this process; `nil` to settle it now.
+        var holdFor: Duration?
+    }
+
+    /// Makes one attempt and decides what follows.
+    func attempt(_ delivery: Delivery, number attempt: Int, heldFor held: Duration, worker: Worker) async -> Outcome {
+        let disposition = await handle(delivery, attempt: attempt, worker: worker)
+        guard retriesInProcess else { return Outcome(disposition: disposition, attempt: attempt) }
+        switch disposition {
+        case .retried(let delay, var failure):
+            guard held + delay <= SubscriptionOptions.maximumLaneHold else {
+                failure.reason = .attemptsExhausted
+                return Outcome(disposition: .deadLettered(failure), attempt: attempt)
+            }
+            return Outcome(disposition: disposition, attempt: attempt, holdFor: delay)
+        case .deferred(let delay):
+            return Outcome(disposition: disposition, attempt: attempt - 1, holdFor: delay)
+        case .acknowledged, .deadLettered, .handedBack:
+            return Outcome(disposition: disposition, attempt: attempt)
+        }
+    }
+
+    /// Holds a delivery for its next attempt; returns whether the attempt may be made, `false` when the subscription
+    /// stops.
+    func hold(_ delivery: Delivery, for delay: Duration, consumer: any TransportConsumer) async -> Bool {
+        let due = environment.clock.now.advanced(by: delay)
+        consumer.holds(delivery, until: due)
+        let stopping = stopping
+        let isStopped: Void? = try? await withDeadline(due, clock: environment.clock) { try await stopping.wait() }
+        return isStopped == nil && !stopping.isRaised
+    }
+
+    /// Makes one attempt.
+    private func handle(_ delivery: Delivery, attempt: Int, worker: Worker) async -> Disposition {
+        let envelope = delivery.envelope
+        let invocation: Invocation
+        do {
+            guard let found = try handlers.invocation(for: envelope) else {
+                return .deadLettered(
+                    Failure(
+                        reason: .staleBinding,
+                        errorType: "EventBusError",
+                        message: "topic \(envelope.topic) is outside \(subscription.pattern), which "
+                            + "\(subscription.queueName) asks for: unbind the pattern of an earlier release",
+                        attempt: attempt
+                    )
+                )
+            }
+            invocation = found
+        } catch let error as EventBusError where error.code == .newerVersion {
+            return disposition(after: error, attempt: attempt)
+        } catch {
+            return .deadLettered(Failure(reason: .undecodable, error: error, attempt: attempt))
+        }
+        if delivery.injectedFault == .crashBeforeHandler {
+            return disposition(after: InjectedFault.crashBeforeHandler, attempt: attempt)
+        }
+        let context = EventContext(
+            envelope: envelope,
+            replyAddress: delivery.replyAddress,
+            subscription: subscription,
+            attempt: attempt,
+            isLastAttempt: attempt >= retry.maxAttempts,
+            worker: worker,
+            invocation: invocation,
+            logger: environment.logger
+        )
+        let correlation = EventCorrelation(
+            handling: envelope,
+            correlationID: context.correlationID,
+            bus: environment.bus
+        )
+        do {
+            try await correlation.run { try await chain(context) }
+            if delivery.injectedFault == .crashAfterHandler { throw InjectedFault.crashAfterHandler }
+            return .acknowledged
+        } catch let deferred as DeferredDelivery {
+            return .deferred(after: deferred.after)
+        } catch {
+            return disposition(after: error, attempt: attempt)
+        }
+    }
+
+    private func disposition(after error: any Error, attempt: Int) -> Disposition {
+        if aborting.isRaised { return .handedBack }
+        if let error = error as? EventBusError, error.code == .decodingFailed {
+            return .deadLettered(Failure(reason: .undecodable, error: error, attempt: attempt))
+        }
+        var generator = SystemRandomNumberGenerator()
+        switch retry.decide(attempt: attempt, error: error, using: &generator) {
+        case .retry(let delay):
+            return .retried(after: delay, Failure(reason: .handlerFailed, error: error, attempt: attempt))
+        case .deadLetter(let reason):
+            return .deadLettered(Failure(reason: reason, error: error, attempt: attempt))
+        }
+    }
+}

@@ -1,0 +1,41 @@
+internal import Instrumentation
+
+/// What a handler's task carries, so that whatever is published inside it belongs to the handled event's chain.
+package struct EventCorrelation: Sendable {
+    /// The chain of causes.
+    package var correlationID: CorrelationID
+    /// The event being handled.
+    package var causationID: EventID
+    /// The handled event's trace headers, passed on as they are where the service has no tracer of its own.
+    package var traceHeaders: [String: HeaderValue]
+    /// The bus whose handler this is.
+    package var bus: ObjectIdentifier?
+
+    private static let traceHeaderNames = ["traceparent", "tracestate", "baggage"]
+
+    init(handling envelope: Envelope, correlationID: CorrelationID, bus: ObjectIdentifier) {
+        self.correlationID = correlationID
+        self.causationID = envelope.id
+        self.traceHeaders = [:]
+        self.bus = bus
+        guard !envelope.headers.isEmpty else { return }
+        for name in Self.traceHeaderNames {
+            if let value = envelope.headers[name] { traceHeaders[name] = value }
+        }
+    }
+
+    /// The correlation of the running task.
+    package static var current: EventCorrelation? { ServiceContext.current?[EventCorrelationKey.self] }
+
+    /// Runs `operation` with this correlation.
+    func run(_ operation: () async throws -> Void) async throws {
+        var context = ServiceContext.current ?? .topLevel
+        context[EventCorrelationKey.self] = self
+        try await ServiceContext.$current.withValue(context, operation: operation)
+    }
+}
+
+private enum EventCorrelationKey: ServiceContextKey {
+    typealias Value = EventCorrelation
+    static let nameOverride: String? = "eventbus-correlation"
+}

@@ -1,0 +1,50 @@
+/// An event of a subscription by pattern: of any type that the pattern lets through.
+public struct ReceivedEvent: Sendable {
+    /// The event as it came over the wire.
+    public let envelope: Envelope
+    private let codecs: CodecRegistry
+
+    init(envelope: Envelope, codecs: CodecRegistry) {
+        self.envelope = envelope
+        self.codecs = codecs
+    }
+
+    /// The event's topic.
+    public var topic: Topic { envelope.topic }
+
+    /// The event, decoded as `type` by the codec that its content type names.
+    ///
+    /// - Throws: ``EventBusError`` with code `.decodingFailed`, which is not retried unless the handler catches it.
+    public func decoded<Value: Decodable>(as type: Value.Type) throws -> Value {
+        try codecs.decode(type, from: envelope)
+    }
+}
+
+extension CodecRegistry {
+    /// Decodes an envelope's payload with the codec its content type names.
+    func decode<Value: Decodable>(_ type: Value.Type, from envelope: Envelope) throws(EventBusError) -> Value {
+        let codec = try decoder(for: envelope.contentType)
+        do {
+            return try codec.decode(type, from: envelope.payload)
+        } catch {
+            throw EventBusError(
+                .decodingFailed,
+                "event \(envelope.id) of topic \(envelope.topic) is no \(type) in \(codec.contentType)",
+                underlying: error
+            )
+        }
+    }
+
+    /// Encodes a value with the bus's codec.
+    func encode<Value: Encodable>(_ value: Value) throws(EventBusError) -> [UInt8] {
+        do {
+            return try encoder.encode(value)
+        } catch {
+            throw EventBusError(
+                .encodingFailed,
+                "the \(Value.self) could not be encoded as \(encoder.contentType)",
+                underlying: error
+            )
+        }
+    }
+}

@@ -1,0 +1,92 @@
+/// The handlers of one subscription, by event type or pattern.
+///
+/// Several types in one subscription share its queue, and so keep their order among each other:
+///
+/// ```swift
+/// bus.subscribe(group: "billing", name: "orders", options: .init(ordering: .byPartitionKey)) { handlers in
+///     handlers.on(OrderCreated.self) { order, context in … }
+///     handlers.on(OrderCancelled.self) { order, context in … }
+/// }
+/// ```
+public struct SubscriptionHandlers {
+    /// Makes of an envelope the handler that is ready to run.
+    typealias Decode = @Sendable (Envelope) throws -> Invocation
+
+    private(set) var patterns: [TopicPattern] = []
+    private(set) var exact: [Topic: Decode] = [:]
+    private(set) var wildcards: [(pattern: TopicPattern, decode: Decode)] = []
+    private let codecs: CodecRegistry
+
+    init(codecs: CodecRegistry) {
+        self.codecs = codecs
+    }
+
+    /// Handles events of one type. Of two handlers for one topic the later counts.
+    public mutating func on<E: Event>(
+        _ type: E.Type,
+        handler: @escaping @Sendable (E, EventContext) async throws -> Void
+    ) {
+        let codecs = codecs
+        add(topic: E.topic) { envelope in
+            if envelope.version > E.version {
+                throw EventBusError(
+                    .newerVersion,
+                    "event \(envelope.id) has version \(envelope.version); this instance knows \(E.self) up to "
+                        + "version \(E.version)"
+                )
+            }
+            let event = try codecs.decode(E.self, from: envelope)
+            return { context in try await handler(event, context) }
+        }
+    }
+
+    /// Handles events whose topic matches a pattern and for which there is no handler by type.
+    public mutating func on(
+        _ pattern: TopicPattern,
+        handler: @escaping @Sendable (ReceivedEvent, EventContext) async throws -> Void
+    ) {
+        let codecs = codecs
+        patterns.append(pattern)
+        wildcards.append(
+            (
+                pattern,
+                { envelope in
+                    let event = ReceivedEvent(envelope: envelope, codecs: codecs)
+                    return { context in try await handler(event, context) }
+                }
+            )
+        )
+    }
+
+    mutating func add(topic: Topic, _ decode: @escaping Decode) {
+        if exact.updateValue(decode, forKey: topic) == nil {
+            patterns.append(TopicPattern(topic))
+        }
+    }
+}
+
+/// The finished set of handlers of a subscription.
+struct HandlerTable: Sendable {
+    private let only: (topic: Topic, decode: SubscriptionHandlers.Decode)?
+    private let exact: [Topic: SubscriptionHandlers.Decode]
+    private let wildcards: [(pattern: TopicPattern, decode: SubscriptionHandlers.Decode)]
+
+    init(_ handlers: SubscriptionHandlers) {
+        exact = handlers.exact
+        wildcards = handlers.wildcards
+        if let first = exact.first, exact.count == 1, wildcards.isEmpty {
+            only = (first.key, first.value)
+        } else {
+            only = nil
+        }
+    }
+
+    /// The handler for `envelope` with its event decoded; `nil` if the subscription does not ask for such a topic.
+    func invocation(for envelope: Envelope) throws -> Invocation? {
+        if let only {
+            return only.topic == envelope.topic ? try only.decode(envelope) : nil
+        }
+        if let decode = exact[envelope.topic] { return try decode(envelope) }
+        return try wildcards.first { $0.pattern.matches(envelope.topic) }?.decode(envelope)
+    }
+}

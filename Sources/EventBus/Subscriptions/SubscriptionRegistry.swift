@@ -1,0 +1,64 @@
+/// The subscriptions of a bus.
+final class SubscriptionRegistry: Sendable {
+    private struct State {
+        var runners: [SubscriptionRunner] = []
+        /// Where new subscriptions go once the bus runs.
+        var feed: AsyncStream<SubscriptionRunner>.Continuation?
+        var isClosed = false
+    }
+
+    private let state = Locked(State())
+
+    /// Every subscription that has not been cancelled.
+    var runners: [SubscriptionRunner] { state.withLock { $0.runners } }
+
+    /// Adds a subscription; two with one queue name are an error, and so is one after the shutdown.
+    func add(_ runner: SubscriptionRunner) {
+        let error: EventBusError? = state.withLock { state in
+            if state.isClosed {
+                return EventBusError(.shuttingDown, "\(runner.info.queueName) came after the shutdown of its bus")
+            }
+            let isTaken = state.runners.contains { $0.info.queueName == runner.info.queueName && !$0.isEnded }
+            state.runners.append(runner)
+            if isTaken {
+                return EventBusError(
+                    .duplicateSubscription,
+                    "the bus has a subscription \(runner.info.queueName) already: give one of them a name of its own"
+                )
+            }
+            if runner.error == nil { state.feed?.yield(runner) }
+            return nil
+        }
+        if let error { runner.fail(error) }
+    }
+
+    func remove(_ runner: SubscriptionRunner) {
+        state.withLock { $0.runners.removeAll { $0 === runner } }
+    }
+
+    /// Begins to feed out subscriptions: those that are here, then new ones as they come.
+    ///
+    /// - Throws: The error of a subscription that can never work.
+    func open() throws(EventBusError) -> AsyncStream<SubscriptionRunner> {
+        let (stream, continuation) = AsyncStream<SubscriptionRunner>.makeStream()
+        let error: EventBusError? = state.withLock { state in
+            if let error = state.runners.lazy.compactMap(\.error).first { return error }
+            for runner in state.runners { continuation.yield(runner) }
+            state.feed = continuation
+            return nil
+        }
+        if let error { throw error }
+        return stream
+    }
+
+    /// Ends the feed, and tells every subscription to stop.
+    func close() {
+        let (runners, feed) = state.withLock { state in
+            state.isClosed = true
+            defer { state.feed = nil }
+            return (state.runners, state.feed)
+        }
+        feed?.finish()
+        for runner in runners { runner.stop() }
+    }
+}

@@ -1,0 +1,93 @@
+import Synchronization
+
+/// One of a subscription's loops that handle deliveries, as the watchdog sees it.
+///
+/// Instead of a timer for each event, a worker keeps the deadline of what it handles in one atomic number, and one
+/// watchdog for the whole bus looks at those numbers when the earliest may have passed.
+package final class Worker: Sendable {
+    /// Deadlines in nanoseconds of the bus's clock; these two values are none.
+    private static let idle: Int64 = 0
+    private static let expired: Int64 = -1
+
+    private enum Execution {
+        case unstarted
+        case running(Task<Void, Never>)
+        case cancelled
+    }
+
+    private let deadline = Atomic<Int64>(idle)
+    private let task = Locked<Execution>(.unstarted)
+    private let watchdog: HandlerWatchdog
+
+    init(watchdog: HandlerWatchdog) {
+        self.watchdog = watchdog
+    }
+
+    /// Whether the watchdog has cancelled this worker.
+    package var isExpired: Bool { deadline.load(ordering: .acquiring) == Self.expired }
+
+    /// Says which task runs the worker; it is cancelled at once if the worker was cancelled before.
+    func adopt(_ adopted: Task<Void, Never>) {
+        let isCancelled = task.withLock { execution in
+            if case .cancelled = execution { return true }
+            execution = .running(adopted)
+            return false
+        }
+        if isCancelled { adopted.cancel() }
+    }
+
+    /// Cancels whatever the worker is doing.
+    func cancel() {
+        let running: Task<Void, Never>? = task.withLock { execution in
+            defer { execution = .cancelled }
+            if case .running(let task) = execution { return task }
+            return nil
+        }
+        running?.cancel()
+    }
+
+    /// Sets a deadline `limit` from now, unless an earlier one is set; returns the one that was set.
+    package func arm(_ limit: Duration) -> Int64 {
+        let previous = deadline.load(ordering: .relaxed)
+        if previous == Self.expired { return previous }
+        let wanted = watchdog.now + limit.inNanoseconds
+        if previous == Self.idle || wanted < previous {
+            // The watchdog may expire the previous deadline at this very moment: then that stays.
+            guard
+                deadline.compareExchange(expected: previous, desired: wanted, ordering: .acquiringAndReleasing)
+                    .exchanged
+            else { return Self.expired }
+            watchdog.expect(wanted)
+        }
+        return previous
+    }
+
+    /// Takes the deadline back, unless it has passed.
+    package func disarm(restoring previous: Int64) {
+        let current = deadline.load(ordering: .relaxed)
+        guard current != Self.expired, previous != Self.expired else { return }
+        _ = deadline.compareExchange(expected: current, desired: previous, ordering: .acquiringAndReleasing)
+    }
+
+    /// Cancels the worker if its deadline has passed; returns its deadline otherwise, `nil` for none.
+    func expire(at now: Int64) -> Int64? {
+        let current = deadline.load(ordering: .acquiring)
+        guard current > Self.idle else { return nil }
+        guard current <= now else { return current }
+        if deadline.compareExchange(expected: current, desired: Self.expired, ordering: .acquiringAndReleasing)
+            .exchanged
+        {
+            cancel()
+        }
+        return nil
+    }
+}
+
+extension Duration {
+    /// The duration in whole nanoseconds, clamped.
+    package var inNanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        return overflow ? (seconds < 0 ? .min : .max) / 2 : product + attoseconds / 1_000_000_000
+    }
+}

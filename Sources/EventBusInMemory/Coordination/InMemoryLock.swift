@@ -1,0 +1,142 @@
+public import EventBus
+
+/// A ``/EventBus/DistributedLock`` for tasks of one process: leases, fencing tokens and order as over a network.
+///
+/// For tests, and for services that run embedded. Fencing tokens begin at the present time in microseconds, so that
+/// they do not fall behind those a guarded store has seen from an earlier process.
+public final class InMemoryLock: DistributedLock {
+    private typealias WaiterID = LockMachine.WaiterID
+
+    private enum Sleeper {
+        case parked(CheckedContinuation<Void, Never>)
+        /// Woken before it was parked.
+        case woken
+    }
+
+    private struct State {
+        var machine: LockMachine
+        var sleepers: [WaiterID: Sleeper] = [:]
+
+        /// Notes that these are to wake up; returns those that can be resumed at once.
+        mutating func wake(_ ids: [WaiterID]) -> [CheckedContinuation<Void, Never>] {
+            ids.compactMap { id in
+                let sleeper = sleepers.updateValue(.woken, forKey: id)
+                guard case .parked(let continuation) = sleeper else { return nil }
+                sleepers[id] = nil
+                return continuation
+            }
+        }
+    }
+
+    /// The time by which leases and waits are measured.
+    public let clock: AnyClock
+    private let state: Locked<State>
+
+    /// A lock that nobody holds.
+    public init(clock: some Clock<Duration> = ContinuousClock()) {
+        self.clock = AnyClock(clock)
+        let microseconds = UInt64(clamping: EventTime.now().milliseconds) * 1000
+        self.state = Locked(State(machine: LockMachine(firstToken: microseconds)))
+    }
+
+    /// Asks for `resource` and waits for it for at most `wait`.
+    public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
+        try Task.checkCancellation()
+        let now = clock.now
+        let acquisition = perform { $0.acquire(resource, ttl: ttl, wait: wait, now: now) }
+        switch acquisition {
+        case .granted(let grant): return grant
+        case .queued(let id): return try await stand(in: resource, as: id, wait: wait)
+        case .refused: throw timedOut(resource, wait)
+        }
+    }
+
+    /// Makes a grant valid for its whole time to live again.
+    public func renew(_ grant: LockGrant) async throws -> AnyClock.Instant {
+        let now = clock.now
+        return try state.withLock { state throws(EventBusError) in try state.machine.renew(grant, now: now) }
+    }
+
+    /// Gives the resource back and wakes the first in line.
+    public func release(_ grant: LockGrant) async throws {
+        try releaseNow(grant)
+    }
+
+    /// Gives the resource back at once.
+    public func abandon(_ grant: LockGrant) {
+        // A grant that ended before needs no release.
+        try? releaseNow(grant)
+    }
+
+    /// How many resources are held or waited for.
+    package var count: Int { state.withLock { $0.machine.count } }
+
+    private func releaseNow(_ grant: LockGrant) throws(EventBusError) {
+        let now = clock.now
+        let woken = try state.withLock { state throws(EventBusError) in
+            state.wake(try state.machine.release(grant, now: now))
+        }
+        for continuation in woken { continuation.resume() }
+    }
+
+    /// Stands in line until the machine says how it ended. Waking up means asking again, nothing more.
+    private func stand(in resource: String, as id: WaiterID, wait: Duration) async throws -> LockGrant {
+        defer { state.withLock { $0.sleepers[id] = nil } }
+        while true {
+            let now = clock.now
+            if Task.isCancelled {
+                perform { machine in ((), machine.cancel(id, for: resource, now: now)) }
+                throw CancellationError()
+            }
+            switch perform({ $0.poll(id, for: resource, now: now) }) {
+            case .granted(let grant): return grant
+            case .wait(let until): await sleep(id, until: until)
+            case .timedOut: throw timedOut(resource, wait)
+            }
+        }
+    }
+
+    private func sleep(_ id: WaiterID, until instant: AnyClock.Instant) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                guard (try? await self.clock.sleep(until: instant)) != nil else { return }
+                self.wake(id)
+            }
+            await withTaskCancellationHandler {
+                await park(id)
+            } onCancel: {
+                wake(id)
+            }
+            group.cancelAll()
+        }
+    }
+
+    private func park(_ id: WaiterID) async {
+        await withCheckedContinuation { continuation in
+            let isWoken = state.withLock { state in
+                if case .woken = state.sleepers.removeValue(forKey: id) { return true }
+                state.sleepers[id] = .parked(continuation)
+                return false
+            }
+            if isWoken { continuation.resume() }
+        }
+    }
+
+    private func wake(_ id: WaiterID) {
+        let woken = state.withLock { $0.wake([id]) }
+        for continuation in woken { continuation.resume() }
+    }
+
+    private func perform<R: Sendable>(_ body: (inout LockMachine) -> (R, wake: [WaiterID])) -> R {
+        let (result, woken) = state.withLock { state in
+            let (result, wake) = body(&state.machine)
+            return (result, state.wake(wake))
+        }
+        for continuation in woken { continuation.resume() }
+        return result
+    }
+
+    private func timedOut(_ resource: String, _ wait: Duration) -> EventBusError {
+        EventBusError(.lockTimedOut, "'\(resource)' is held by another and was not free within \(wait)")
+    }
+}

@@ -1,0 +1,81 @@
+import EventBus
+
+/// Decides which events meet a fault, and keeps the log.
+///
+/// It remembers a few numbers for each event, so a broker with faults is for tests, not for endless runs.
+struct FaultInjector: Sendable {
+    private(set) var log: FaultLog
+    /// How often each question was asked.
+    private var askedCounts: [UInt64: UInt64] = [:]
+    /// How often each event was struck by each kind in each queue.
+    private var struckCounts: [UInt64: Int] = [:]
+
+    init(plan: FaultPlan) {
+        self.log = FaultLog(plan: plan)
+    }
+
+    /// Whether a fault of `kind` strikes the event now.
+    ///
+    /// - Returns: `nil` if none does, else random bits for its details.
+    mutating func strikes(_ kind: FaultPlan.Kind, _ envelope: Envelope, in queue: String) -> UInt64? {
+        let rate = log.plan.rate(of: kind)
+        if rate <= 0 { return nil }
+        var question = StableHash(seed: log.plan.seed)
+        question.combine(kind.rawValue.utf8)
+        question.combine(queue.utf8)
+        question.combine(envelope.topic.rawValue.utf8)
+        question.combine(envelope.payload)
+        let asked = askedCounts[question.value, default: 0]
+        askedCounts[question.value] = asked + 1
+        let bits = StableHash.mix(question.value &+ asked &* 0x9E37_79B9_7F4A_7C15)
+        // 53 bits make a number from 0 up to, but not including, 1.
+        guard Double(bits >> 11) * 0x1p-53 < rate, mayStrike(kind, envelope, in: queue) else { return nil }
+        return StableHash.mix(bits)
+    }
+
+    /// Notes that the fault struck.
+    mutating func record(_ kind: FaultPlan.Kind, _ envelope: Envelope, in queue: String) {
+        struckCounts[victim(kind, envelope, in: queue), default: 0] += 1
+        log.faults.append(FaultLog.Fault(kind: kind, queue: queue, topic: envelope.topic, eventID: envelope.id))
+    }
+
+    private func mayStrike(_ kind: FaultPlan.Kind, _ envelope: Envelope, in queue: String) -> Bool {
+        let limit =
+            switch kind {
+            case .connectionLoss, .handlerCrash: 2
+            case .lostConfirm, .duplicateDelivery, .reordering, .slowDelivery: 1
+            }
+        return struckCounts[victim(kind, envelope, in: queue), default: 0] < limit
+    }
+
+    private func victim(_ kind: FaultPlan.Kind, _ envelope: Envelope, in queue: String) -> UInt64 {
+        var hash = StableHash(seed: 0)
+        hash.combine(kind.rawValue.utf8)
+        hash.combine(queue.utf8)
+        hash.combine(envelope.id.rawValue.utf8)
+        return hash.value
+    }
+}
+
+/// FNV-1a with the finalizer of SplitMix64 (Steele, Lea, Flood 2014): the same in every process, which Swift's `Hasher`
+/// is not.
+struct StableHash {
+    private(set) var value: UInt64
+
+    init(seed: UInt64) {
+        self.value = 0xCBF2_9CE4_8422_2325 ^ Self.mix(seed)
+    }
+
+    mutating func combine(_ bytes: some Sequence<UInt8>) {
+        for byte in bytes { value = (value ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        // Ends the field: what follows is not its continuation.
+        value = (value ^ 0xFF) &* 0x100_0000_01B3
+    }
+
+    static func mix(_ value: UInt64) -> UInt64 {
+        var mixed = value &+ 0x9E37_79B9_7F4A_7C15
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}

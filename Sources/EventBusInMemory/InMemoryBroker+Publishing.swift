@@ -1,0 +1,200 @@
+import EventBus
+
+extension InMemoryBroker {
+    /// Publishes, waiting for room until the deadline if a queue is full.
+    func publish(
+        _ envelope: Envelope,
+        replyAddress: ReplyAddress?,
+        options: TransportPublishOptions
+    ) async throws -> PublishOutcome {
+        if Task.isCancelled { throw CancellationError() }
+        if options.delay > .zero {
+            let due = clock.now.advanced(by: options.delay)
+            step { state, effects in state.schedule(envelope, due: due, &effects) }
+            return .scheduled
+        }
+        let attempt = step { state, effects in
+            tryPublish(envelope, replyAddress: replyAddress, &state, &effects)
+        }
+        switch attempt {
+        case .done(let outcome): return outcome
+        case .blocked(let number, let waiter): return try await wait(waiter, number: number, until: options.deadline)
+        }
+    }
+
+    /// Publishes one after the other, many under one lock.
+    func publish(
+        contentsOf envelopes: [Envelope],
+        options: TransportPublishOptions
+    ) async -> [Result<PublishOutcome, any Error>] {
+        var results: [Result<PublishOutcome, any Error>] = []
+        results.reserveCapacity(envelopes.count)
+        while results.count < envelopes.count {
+            let start = results.count
+            // Small enough that others get the lock in between.
+            let end = min(start + 64, envelopes.count)
+            if Task.isCancelled || options.delay > .zero || end - start == 1 {
+                for envelope in envelopes[start..<end] {
+                    do {
+                        results.append(.success(try await publish(envelope, replyAddress: nil, options: options)))
+                    } catch {
+                        results.append(.failure(error))
+                    }
+                }
+                continue
+            }
+            let (outcomes, blocked) = step { state, effects in
+                publish(envelopes[start..<end], &state, &effects)
+            }
+            results += outcomes.map { .success($0) }
+            if let (number, waiter) = blocked {
+                do {
+                    results.append(.success(try await wait(waiter, number: number, until: options.deadline)))
+                } catch {
+                    results.append(.failure(error))
+                }
+            }
+        }
+        return results
+    }
+
+    /// Sends a request and waits for its reply.
+    func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
+        let waiter = OneShot<RequestAnswer>()
+        let number = step { state, _ in
+            let number = state.makeNumber()
+            state.pendingRequests[number] = waiter
+            return number
+        }
+        defer {
+            step { state, _ in
+                _ = state.pendingRequests.removeValue(forKey: number)
+            }
+        }
+        let outcome = try await publish(
+            envelope,
+            replyAddress: ReplyAddress(address: "in-memory", requestID: String(number)),
+            options: TransportPublishOptions(deadline: deadline)
+        )
+        if outcome == .unroutable {
+            throw EventBusError(
+                .unroutable,
+                "no subscription responds to \(envelope.topic.rawValue.quotedForError); "
+                    + "attach a responder before requests are sent"
+            )
+        }
+        let answer = await waiter.wait(
+            until: deadline,
+            on: clock,
+            atDeadline: { waiter.resolve(.deadlinePassed) },
+            onCancel: { waiter.resolve(.cancelled) }
+        )
+        switch answer {
+        case .reply(let reply):
+            return reply
+        case .deadlinePassed:
+            throw EventBusError(
+                .timedOut,
+                "no reply to \(envelope.topic.rawValue.quotedForError) came before the deadline"
+            )
+        case .cancelled:
+            throw CancellationError()
+        }
+    }
+
+    /// Gives a reply to who waits for it; a late one is dropped.
+    func reply(_ envelope: Envelope, to address: ReplyAddress) {
+        guard let number = UInt64(address.requestID) else { return }
+        step { state, effects in
+            guard let waiter = state.pendingRequests.removeValue(forKey: number) else { return }
+            effects.answer(.request(waiter, .reply(envelope)))
+        }
+    }
+
+    private enum Attempt: Sendable {
+        case done(PublishOutcome)
+        case blocked(number: UInt64, OneShot<PublishAnswer>)
+    }
+
+    private func tryPublish(
+        _ envelope: Envelope,
+        replyAddress: ReplyAddress?,
+        _ state: inout BrokerState,
+        _ effects: inout Effects
+    ) -> Attempt {
+        switch state.publish(envelope, replyAddress: replyAddress, now: { clock.now }, &effects) {
+        case .done(let outcome):
+            return .done(outcome)
+        case .full(let queue):
+            let waiter = OneShot<PublishAnswer>()
+            let number = state.block(envelope, replyAddress: replyAddress, on: queue, waiter: waiter)
+            return .blocked(number: number, waiter)
+        }
+    }
+
+    private func publish(
+        _ envelopes: ArraySlice<Envelope>,
+        _ state: inout BrokerState,
+        _ effects: inout Effects
+    ) -> ([PublishOutcome], (UInt64, OneShot<PublishAnswer>)?) {
+        var outcomes: [PublishOutcome] = []
+        outcomes.reserveCapacity(envelopes.count)
+        for envelope in envelopes {
+            switch tryPublish(envelope, replyAddress: nil, &state, &effects) {
+            case .done(let outcome): outcomes.append(outcome)
+            case .blocked(let number, let waiter): return (outcomes, (number, waiter))
+            }
+        }
+        return (outcomes, nil)
+    }
+
+    private func wait(
+        _ waiter: OneShot<PublishAnswer>,
+        number: UInt64,
+        until deadline: AnyClock.Instant
+    ) async throws -> PublishOutcome {
+        // Only who takes the publish out of the state answers it, so it is either sent or given up, never both.
+        let answer = await waiter.wait(
+            until: deadline,
+            on: clock,
+            atDeadline: { self.step { state, effects in state.unblock(number, cancelled: false, &effects) } },
+            onCancel: { self.step { state, effects in state.unblock(number, cancelled: true, &effects) } }
+        )
+        switch answer {
+        case .outcome(let outcome):
+            return outcome
+        case .cancelled:
+            throw CancellationError()
+        case .deadlinePassed(let queue):
+            throw EventBusError(
+                .blocked,
+                "queue \(queue.quotedForError) was full until the deadline; "
+                    + "add consumers, or raise the broker's maximumQueueLength"
+            )
+        }
+    }
+}
+
+extension OneShot {
+    /// Waits for the value; `atDeadline` and `onCancel` have to see to it that one comes.
+    func wait(
+        until deadline: AnyClock.Instant,
+        on clock: AnyClock,
+        atDeadline: @escaping @Sendable () -> Void,
+        onCancel: @escaping @Sendable () -> Void
+    ) async -> Value {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                do {
+                    try await clock.sleep(until: deadline)
+                    atDeadline()
+                } catch {
+                    // Cancelled: by the value, or with the caller, and then `onCancel` speaks.
+                }
+            }
+            let value = await self.wait(onCancel: onCancel)
+            group.cancelAll()
+            return value
+        }
+    }
+}

@@ -1,0 +1,74 @@
+import EventBus
+
+extension InMemoryBroker {
+    /// Waits until nothing is left to do: every queue is empty, no delivery is unsettled, no delay is pending, and no
+    /// publish waits for room. Dead letters rest and do not count.
+    ///
+    /// On a manual clock it moves time: whenever only time can bring anything on, it advances to the next delayed
+    /// retry, scheduled event, or delivery that waits in its lane. Thirty seconds of backoff cost no real time.
+    ///
+    /// A queue that holds events and has no consumer never settles. Neither does one whose handler never returns.
+    ///
+    /// - Parameter limit: How long to wait in real time, whatever the broker's clock; `nil` for ever.
+    /// - Throws: ``EventBusError`` with code `.timedOut` after `limit`, which names what is not settled;
+    ///   `CancellationError` as soon as the task is cancelled.
+    public func settled(within limit: Duration? = .seconds(30)) async throws {
+        let realTime = AnyClock.continuous
+        let deadline = limit.map { realTime.now.advanced(by: $0) }
+        while true {
+            try Task.checkCancellation()
+            let changed = OneShot<Void>()
+            let now = clock.now
+            let (quiescence, number) = step { state, effects in
+                _ = state.fireTimers(by: now, &effects)
+                let quiescence = state.quiescence(at: now)
+                let number = state.makeNumber()
+                switch quiescence {
+                case .settled: break
+                case .idle where clock.isManual: break
+                default: state.settledWaiters[number] = changed
+                }
+                return (quiescence, number)
+            }
+            switch quiescence {
+            case .settled:
+                return
+            case .idle(let instant) where clock.isManual:
+                await clock.advance(to: instant)
+                continue
+            default:
+                break
+            }
+            if let deadline {
+                await changed.wait(
+                    until: deadline,
+                    on: realTime,
+                    atDeadline: { changed.resolve(()) },
+                    onCancel: { changed.resolve(()) }
+                )
+            } else {
+                await changed.wait(onCancel: { changed.resolve(()) })
+            }
+            step { state, _ in
+                _ = state.settledWaiters.removeValue(forKey: number)
+            }
+            if let deadline, realTime.now >= deadline {
+                try Task.checkCancellation()
+                throw EventBusError(.timedOut, "the broker did not settle: \(unsettledDescription)")
+            }
+        }
+    }
+
+    /// What keeps the broker from being settled, in words.
+    private var unsettledDescription: String {
+        var parts = queues.filter { $0.ready + $0.unsettled + $0.delayed > 0 }.map { queue in
+            "queue \(queue.name.quotedForError) has \(queue.ready) ready, \(queue.unsettled) unsettled, "
+                + "\(queue.delayed) delayed"
+                + (queue.consumers == 0 ? " and no consumer" : " and \(queue.consumers) consumers")
+        }
+        let (delayed, blocked) = look { state in (state.timers.count, state.blockedPublishes.count) }
+        if delayed > 0 { parts.append("\(delayed) delays are pending") }
+        if blocked > 0 { parts.append("\(blocked) publishes wait for room") }
+        return parts.isEmpty ? "it was busy until the limit and is settled now" : parts.joined(separator: "; ")
+    }
+}

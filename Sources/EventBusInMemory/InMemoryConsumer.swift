@@ -1,0 +1,64 @@
+import EventBus
+
+/// A subscription's hold on its queue in an ``InMemoryBroker``.
+final class InMemoryConsumer: TransportConsumer {
+    /// Kept, since the connection ends with the transport.
+    private let transport: InMemoryTransport
+    private let broker: InMemoryBroker
+    private let reference: ConsumerReference
+    private let port: ConsumerPort
+
+    init(transport: InMemoryTransport, reference: ConsumerReference, port: ConsumerPort) {
+        self.transport = transport
+        self.broker = transport.broker
+        self.reference = reference
+        self.port = port
+    }
+
+    func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
+        var retryDue: AnyClock.Instant?
+        var time: EventTime?
+        switch disposition {
+        case .acknowledged, .handedBack:
+            break
+        case .retried(let delay, _):
+            time = .now()
+            if delay > .zero { retryDue = broker.clock.now.advanced(by: delay) }
+        case .deferred(let delay):
+            if delay > .zero { retryDue = broker.clock.now.advanced(by: delay) }
+        case .deadLettered:
+            time = .now()
+        }
+        let isSettled = broker.step { state, effects in
+            state.settle(
+                delivery.token,
+                of: reference,
+                as: disposition,
+                retryDue: retryDue,
+                time: time,
+                &effects
+            )
+        }
+        if !isSettled {
+            throw EventBusError(
+                .staleDelivery,
+                "the connection that brought event \(delivery.envelope.id) is gone, or the delivery is settled already"
+            )
+        }
+    }
+
+    func holds(_ delivery: Delivery, until instant: AnyClock.Instant) {
+        broker.step { state, _ in state.hold(delivery.token, of: reference, until: instant) }
+    }
+
+    func stop() async {
+        broker.step { state, effects in state.stop(reference, &effects) }
+        // What another thread is about to hand over belongs to what the sink has when this returns.
+        await port.idle()
+    }
+
+    func close() async {
+        broker.step { state, effects in state.close(reference, &effects) }
+        await port.idle()
+    }
+}

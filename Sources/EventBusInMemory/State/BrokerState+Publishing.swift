@@ -1,0 +1,110 @@
+import EventBus
+
+/// A publish that waits for room in a queue.
+struct BlockedPublish: Sendable {
+    var envelope: Envelope
+    var replyAddress: ReplyAddress?
+    var queueName: String
+    var waiter: OneShot<PublishAnswer>
+}
+
+/// How an attempt to publish went.
+enum PublishStep {
+    case done(PublishOutcome)
+    /// A queue is full.
+    case full(queue: Int)
+}
+
+extension BrokerState {
+    /// Routes `envelope` to every queue that is bound to its topic, or to none while one of them is full.
+    mutating func publish(
+        _ envelope: Envelope,
+        replyAddress: ReplyAddress? = nil,
+        now: () -> AnyClock.Instant,
+        _ effects: inout Effects
+    ) -> PublishStep {
+        let targets = routes.queues(for: envelope.topic)
+        for queue in targets where queues[queue].readyCount >= configuration.maximumQueueLength {
+            return .full(queue: queue)
+        }
+        return .done(route(envelope, to: targets, replyAddress: replyAddress, now: now, &effects))
+    }
+
+    /// Puts `envelope` into the queues `targets`, however full they are.
+    mutating func route(
+        _ envelope: Envelope,
+        to targets: [Int],
+        replyAddress: ReplyAddress?,
+        now: () -> AnyClock.Instant,
+        _ effects: inout Effects
+    ) -> PublishOutcome {
+        if targets.isEmpty { return .unroutable }
+        let extras = replyAddress.map { EventExtras(replyAddress: $0) }
+        if faults != nil {
+            routeWithFaults(QueuedEvent(envelope: envelope, extras: extras), to: targets, now: now(), &effects)
+        } else {
+            for queue in targets {
+                enqueue(QueuedEvent(envelope: envelope, extras: extras), to: queue, &effects)
+            }
+        }
+        return .routed
+    }
+
+    /// Holds `envelope` until `due` and routes it then.
+    mutating func schedule(_ envelope: Envelope, due: AnyClock.Instant, _ effects: inout Effects) {
+        startTimer(.route(envelope), due: due, &effects)
+    }
+
+    // MARK: Waiting for room
+
+    /// Notes a publish that waits until `queue` has room.
+    mutating func block(
+        _ envelope: Envelope,
+        replyAddress: ReplyAddress?,
+        on queue: Int,
+        waiter: OneShot<PublishAnswer>
+    ) -> UInt64 {
+        let number = makeNumber()
+        blockedPublishes[number] = BlockedPublish(
+            envelope: envelope,
+            replyAddress: replyAddress,
+            queueName: queues[queue].name,
+            waiter: waiter
+        )
+        queues[queue].waitingForRoom.append(number)
+        return number
+    }
+
+    /// Gives up waiting, because the deadline passed or the caller was cancelled; no event was sent then. Does nothing
+    /// if the event was sent already.
+    mutating func unblock(_ number: UInt64, cancelled: Bool, _ effects: inout Effects) {
+        guard let blocked = blockedPublishes.removeValue(forKey: number) else { return }
+        let answer: PublishAnswer = cancelled ? .cancelled : .deadlinePassed(queue: blocked.queueName)
+        effects.answer(.publish(blocked.waiter, answer))
+    }
+
+    /// Lets those who waited for room in `queue` try again, as long as there is some.
+    mutating func admitBlockedPublish(to queue: Int, _ effects: inout Effects) {
+        while queues[queue].readyCount < configuration.maximumQueueLength,
+            let number = queues[queue].takeWaiting()
+        {
+            guard var blocked = blockedPublishes.removeValue(forKey: number) else { continue }
+            let targets = routes.queues(for: blocked.envelope.topic)
+            if let full = targets.first(where: { queues[$0].readyCount >= configuration.maximumQueueLength }) {
+                blocked.queueName = queues[full].name
+                blockedPublishes[number] = blocked
+                queues[full].waitingForRoom.append(number)
+                continue
+            }
+            // Only queued here: the dispatch that made the room goes on and delivers it, in its turn.
+            let extras = blocked.replyAddress.map { EventExtras(replyAddress: $0) }
+            for target in targets {
+                queues[target].append(QueuedEvent(envelope: blocked.envelope, extras: extras))
+                readyCount += 1
+                if target != queue { queuesToDispatch.append(target) }
+            }
+            let outcome: PublishOutcome = targets.isEmpty ? .unroutable : .routed
+            effects.answer(.publish(blocked.waiter, .outcome(outcome)))
+        }
+    }
+}

@@ -1,0 +1,112 @@
+import EventBus
+
+extension BrokerState {
+    /// Does with a delivery what `disposition` says.
+    ///
+    /// - Parameters:
+    ///   - retryDue: When a retried or deferred delivery comes again; `nil` for at once.
+    ///   - time: The time of a failure.
+    /// - Returns: Whether the consumer held the delivery; if not it is stale.
+    mutating func settle(
+        _ token: Delivery.Token,
+        of consumer: ConsumerReference,
+        as disposition: Disposition,
+        retryDue: AnyClock.Instant?,
+        time: EventTime?,
+        _ effects: inout Effects
+    ) -> Bool {
+        let slot = consumer.slot
+        guard consumers[slot].uniqueID == consumer.uniqueID, let settled = consumers[slot].take(token) else {
+            return false
+        }
+        let queue = consumers[slot].queue
+        queues[queue].unsettledCount -= 1
+        unsettledCount -= 1
+        switch disposition {
+        case .acknowledged:
+            break
+        case .retried:
+            var event = settled.event
+            event.attempt += 1
+            event.redeliveries = 0
+            event.extras = EventExtras(
+                replyAddress: settled.extras?.replyAddress,
+                firstFailure: settled.extras?.firstFailure ?? time
+            )
+            enqueue(event, in: queue, due: retryDue, &effects)
+        case .deferred:
+            enqueue(settled.event, in: queue, due: retryDue, &effects)
+        case .deadLettered(let failure):
+            let time = time ?? .now()
+            bury(
+                settled.event,
+                from: queue,
+                failure: failure,
+                attempts: failure.attempt,
+                firstFailure: settled.extras?.firstFailure ?? time,
+                time: time
+            )
+        case .handedBack:
+            queues[queue].putBack(settled.event)
+            readyCount += 1
+        }
+        if consumers[slot].isStopped && consumers[slot].unsettledCount == 0 { retire(slot, &effects) }
+        if queues[queue].readyCount > 0 || !queuesToDispatch.isEmpty { dispatch(queue, &effects) }
+        return true
+    }
+
+    /// Puts an event into its queue again, once it is due.
+    private mutating func enqueue(
+        _ event: QueuedEvent,
+        in queue: Int,
+        due: AnyClock.Instant?,
+        _ effects: inout Effects
+    ) {
+        if let due {
+            startTimer(.enqueue(event, reference(toQueue: queue)), due: due, &effects)
+        } else {
+            queues[queue].append(event)
+            readyCount += 1
+        }
+    }
+
+    /// Notes that a delivery waits for a retry in its lane until `instant`.
+    mutating func hold(_ token: Delivery.Token, of consumer: ConsumerReference, until instant: AnyClock.Instant) {
+        guard consumers[consumer.slot].uniqueID == consumer.uniqueID else { return }
+        _ = consumers[consumer.slot].hold(token, until: instant)
+    }
+
+    /// Puts an event among the dead letters of its queue's group.
+    mutating func bury(
+        _ event: QueuedEvent,
+        from queue: Int,
+        failure: Failure,
+        attempts: Int,
+        firstFailure: EventTime?,
+        time: EventTime
+    ) {
+        let deadLetter = DeadLetter(
+            envelope: event.envelope,
+            group: queues[queue].group,
+            queue: queues[queue].name,
+            failure: failure,
+            attempts: attempts,
+            firstFailure: firstFailure,
+            lastFailure: time
+        )
+        deadLetters[queues[queue].group, default: DeadLetterStore()].append(deadLetter)
+    }
+}
+
+extension ConsumerState.Unsettled {
+    /// The event as it stood in its queue.
+    var event: QueuedEvent {
+        QueuedEvent(
+            envelope: delivery.envelope,
+            position: position,
+            attempt: delivery.attempt,
+            redeliveries: delivery.redeliveries,
+            extras: extras
+        )
+    }
+}

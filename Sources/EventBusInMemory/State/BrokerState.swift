@@ -1,0 +1,123 @@
+import EventBus
+
+/// Everything the broker knows, as a state machine: no lock, no clock, no continuation is touched here. Each step notes
+/// in its ``Effects`` what is to be done once the lock is released.
+struct BrokerState: Sendable {
+    var configuration: InMemoryBroker.Configuration
+    var faults: FaultInjector?
+
+    var connections: [ConnectionState] = []
+    var queues: [QueueState] = []
+    var queueSlots: [String: Int] = [:]
+    var consumers: [ConsumerState] = []
+    var routes = RouteTable()
+    var timers = TimerQueue()
+    var deadLetters: [String: DeadLetterStore] = [:]
+
+    /// Publishes that wait for room, by number.
+    var blockedPublishes: [UInt64: BlockedPublish] = [:]
+    /// Requests without a reply, by number.
+    var pendingRequests: [UInt64: OneShot<RequestAnswer>] = [:]
+    /// Timer loops that wait for something to be due earlier, by number.
+    var timerLoops: [UInt64: OneShot<Void>] = [:]
+    /// Who waits in `settled()`, by number.
+    var settledWaiters: [UInt64: OneShot<Void>] = [:]
+
+    /// Deliveries at consumers, over all queues.
+    var unsettledCount = 0
+    /// Events ready in queues, over all queues.
+    var readyCount = 0
+
+    var freeQueueSlots: [Int] = []
+    var freeConsumerSlots: [Int] = []
+    var freeConnectionSlots: [Int] = []
+    /// Queues that may have something for a consumer since the present step changed them.
+    var queuesToDispatch: [Int] = []
+    private var lastNumber: UInt64 = 0
+    private var lastSequence: UInt64 = 0
+
+    init(configuration: InMemoryBroker.Configuration, faults: FaultInjector?) {
+        self.configuration = configuration
+        self.faults = faults
+    }
+
+    /// A number that nothing else has.
+    mutating func makeNumber() -> UInt64 {
+        lastNumber += 1
+        return lastNumber
+    }
+
+    func reference(toQueue slot: Int) -> QueueReference {
+        QueueReference(slot: slot, uniqueID: queues[slot].uniqueID)
+    }
+
+    func isAlive(_ queue: QueueReference) -> Bool {
+        queues[queue.slot].uniqueID == queue.uniqueID && !queues[queue.slot].isDeleted
+    }
+
+    // MARK: Delivering
+
+    /// Puts an event at the end of a queue, or into the hands of a consumer that waits for one.
+    mutating func enqueue(_ event: consuming QueuedEvent, to queue: Int, _ effects: inout Effects) {
+        if faults == nil, queues[queue].readyCount == 0, let consumer = queues[queue].nextConsumer(in: consumers) {
+            event.position = queues[queue].takePosition()
+            deliver(event, from: queue, to: consumer, fault: nil, &effects)
+        } else {
+            queues[queue].append(event)
+            readyCount += 1
+            dispatch(queue, &effects)
+        }
+    }
+
+    /// Delivers from `queue`, and from those that a lost connection brought into play, until there is no event or no
+    /// consumer with credit.
+    mutating func dispatch(_ queue: Int, _ effects: inout Effects) {
+        dispatchAlone(queue, &effects)
+        while let next = queuesToDispatch.popLast() { dispatchAlone(next, &effects) }
+    }
+
+    private mutating func dispatchAlone(_ queue: Int, _ effects: inout Effects) {
+        while queues[queue].readyCount > 0, let consumer = queues[queue].nextConsumer(in: consumers),
+            let event = queues[queue].takeFirst()
+        {
+            readyCount -= 1
+            if faults == nil {
+                deliver(event, from: queue, to: consumer, fault: nil, &effects)
+            } else {
+                deliverWithFaults(event, from: queue, to: consumer, &effects)
+            }
+            admitBlockedPublish(to: queue, &effects)
+        }
+    }
+
+    mutating func deliver(
+        _ event: QueuedEvent,
+        from queue: Int,
+        to consumer: Int,
+        fault: InjectedFault?,
+        _ effects: inout Effects
+    ) {
+        lastSequence += 1
+        let delivery = consumers[consumer].deliver(
+            event,
+            generation: connections[consumers[consumer].connection].generation,
+            sequence: lastSequence,
+            fault: fault
+        )
+        queues[queue].unsettledCount += 1
+        unsettledCount += 1
+        effects.handOver(.delivery(delivery), to: consumers[consumer].port)
+    }
+
+    // MARK: Waiting for quiescence
+
+    /// Ends a step: wakes who waits in `settled()` when the step may have brought what they wait for.
+    mutating func finishStep(_ effects: inout Effects) {
+        if settledWaiters.isEmpty { return }
+        // Whoever is woken looks again; a spurious wake-up costs a test a microsecond.
+        let heldCount = consumers.reduce(0) { $0 + $1.heldCount }
+        guard unsettledCount == heldCount else { return }
+        for waiter in settledWaiters.values { effects.answer(.wake(waiter)) }
+        settledWaiters.removeAll()
+    }
+}

@@ -1,0 +1,126 @@
+import EventBus
+
+/// A consumer of one queue and the deliveries it holds.
+struct ConsumerState: Sendable {
+    /// A delivery that was handed over and not settled.
+    struct Unsettled: Sendable {
+        let delivery: Delivery
+        let position: Int
+        let extras: EventExtras?
+        /// Until when the delivery only waits for a retry in its key's lane.
+        var heldUntil: AnyClock.Instant?
+    }
+
+    /// The bits of a delivery's number that name the slot; the rest count all deliveries of the broker.
+    static let slotBits: UInt64 = 20
+    /// The greatest prefetch that the bits of a slot allow.
+    static let maximumPrefetch = 1 << Int(slotBits)
+
+    /// Tells the consumer from others that had its place before.
+    let uniqueID: UInt64
+    let specification: QueueSpecification
+    let port: ConsumerPort
+    let connection: Int
+    let prefetch: Int
+    var queue: Int
+    /// Whether it gets no more deliveries.
+    var isStopped = false
+    /// Whether its place is free.
+    var isClosed = false
+
+    private(set) var unsettledCount = 0
+    /// How many of the unsettled deliveries wait for a retry in their lane, or waited.
+    private(set) var heldCount = 0
+    private var slots: [Unsettled?] = []
+    private var freeSlots: [Int] = []
+
+    init(
+        uniqueID: UInt64,
+        specification: QueueSpecification,
+        port: ConsumerPort,
+        connection: Int,
+        queue: Int
+    ) {
+        self.uniqueID = uniqueID
+        self.specification = specification
+        self.port = port
+        self.connection = connection
+        self.prefetch = min(max(1, specification.prefetch), Self.maximumPrefetch)
+        self.queue = queue
+    }
+
+    var hasCredit: Bool { unsettledCount < prefetch && !isStopped && !isClosed }
+
+    /// Makes the delivery of `event` and notes it as unsettled.
+    mutating func deliver(
+        _ event: QueuedEvent,
+        generation: UInt64,
+        sequence: UInt64,
+        fault: InjectedFault?
+    ) -> Delivery {
+        let slot: Int
+        if let free = freeSlots.popLast() {
+            slot = free
+        } else {
+            slot = slots.count
+            slots.append(nil)
+        }
+        let delivery = Delivery(
+            envelope: event.envelope,
+            attempt: event.attempt,
+            redeliveries: event.redeliveries,
+            replyAddress: event.extras?.replyAddress,
+            token: Delivery.Token(generation: generation, number: sequence << Self.slotBits | UInt64(slot)),
+            injectedFault: fault
+        )
+        slots[slot] = Unsettled(delivery: delivery, position: event.position, extras: event.extras)
+        unsettledCount += 1
+        return delivery
+    }
+
+    /// Takes out what `token` names; `nil` if it is not here, or no longer.
+    mutating func take(_ token: Delivery.Token) -> Unsettled? {
+        guard let slot = slot(of: token), let found = slots[slot] else { return nil }
+        slots[slot] = nil
+        freeSlots.append(slot)
+        unsettledCount -= 1
+        if found.heldUntil != nil { heldCount -= 1 }
+        return found
+    }
+
+    /// Notes that what `token` names waits until `instant`.
+    mutating func hold(_ token: Delivery.Token, until instant: AnyClock.Instant) -> Bool {
+        guard let slot = slot(of: token), slots[slot] != nil else { return false }
+        if slots[slot]?.heldUntil == nil { heldCount += 1 }
+        slots[slot]?.heldUntil = instant
+        return true
+    }
+
+    /// Takes out everything, in no order.
+    mutating func takeAll() -> [Unsettled] {
+        let all = slots.compactMap { $0 }
+        slots = []
+        freeSlots = []
+        unsettledCount = 0
+        heldCount = 0
+        return all
+    }
+
+    /// The earliest instant after `now` at which a held delivery goes on; `nil` if one is being handled.
+    func nextHold(after now: AnyClock.Instant) -> AnyClock.Instant? {
+        guard heldCount == unsettledCount else { return nil }
+        var next: AnyClock.Instant?
+        for case let unsettled? in slots {
+            guard let until = unsettled.heldUntil, until > now else { return nil }
+            if let earlier = next, earlier <= until { continue }
+            next = until
+        }
+        return next
+    }
+
+    private func slot(of token: Delivery.Token) -> Int? {
+        let slot = Int(truncatingIfNeeded: token.number & (1 << Self.slotBits - 1))
+        guard slot < slots.count, slots[slot]?.delivery.token == token else { return nil }
+        return slot
+    }
+}

@@ -1,0 +1,97 @@
+import EventBus
+
+/// The time of a manual clock, who sleeps on it, and who waits for sleepers.
+final class SleeperRegistry: Sendable {
+    private typealias Continuation = CheckedContinuation<Void, any Error>
+
+    private struct Sleeper: Sendable {
+        var deadline: Duration
+        var continuation: Continuation
+    }
+
+    private struct Observer: Sendable {
+        var count: Int
+        var continuation: Continuation
+    }
+
+    private struct State: Sendable {
+        var now: Duration = .zero
+        var lastNumber = 0
+        /// By number, so in the order in which they fell asleep.
+        var sleepers: [Int: Sleeper] = [:]
+        var observers: [Int: Observer] = [:]
+        /// Cancelled before they had suspended.
+        var cancelled: Set<Int> = []
+
+        mutating func makeNumber() -> Int {
+            lastNumber += 1
+            return lastNumber
+        }
+
+        /// Takes out the continuations of those who see as many sleepers as they wait for.
+        mutating func takeSatisfiedObservers() -> [Continuation] {
+            if observers.isEmpty { return [] }
+            let satisfied = observers.filter { $0.value.count <= sleepers.count }
+            for number in satisfied.keys { observers[number] = nil }
+            return satisfied.values.map(\.continuation)
+        }
+    }
+
+    private let state = Locked(State())
+
+    var now: Duration { state.withLock { $0.now } }
+    var count: Int { state.withLock { $0.sleepers.count } }
+
+    func sleep(until deadline: Duration) async throws {
+        try await suspend { state, number, continuation in
+            if deadline <= state.now { return false }
+            state.sleepers[number] = Sleeper(deadline: deadline, continuation: continuation)
+            return true
+        }
+    }
+
+    func waitForSleepers(atLeast count: Int) async throws {
+        try await suspend { state, number, continuation in
+            if state.sleepers.count >= count { return false }
+            state.observers[number] = Observer(count: count, continuation: continuation)
+            return true
+        }
+    }
+
+    /// Sets the time to what `change` makes of it, if that is later, and resumes who is due.
+    func advance(_ change: (Duration) -> Duration) {
+        let due: [Continuation] = state.withLock { state in
+            state.now = max(state.now, change(state.now))
+            let due = state.sleepers.filter { $0.value.deadline <= state.now }
+                .sorted { ($0.value.deadline, $0.key) < ($1.value.deadline, $1.key) }
+            for (number, _) in due { state.sleepers[number] = nil }
+            return due.map(\.value.continuation)
+        }
+        for continuation in due { continuation.resume() }
+    }
+
+    /// Suspends the task if `register` says that it has to wait, having filed the continuation.
+    private func suspend(_ register: (inout State, Int, Continuation) -> Bool) async throws {
+        let number = state.withLock { $0.makeNumber() }
+        try await withTaskCancellationHandler {
+            defer { state.withLock { _ = $0.cancelled.remove(number) } }
+            try await withCheckedThrowingContinuation { (continuation: Continuation) in
+                let (result, observers): (Result<Void, any Error>?, [Continuation]) = state.withLock { state in
+                    if state.cancelled.contains(number) { return (.failure(CancellationError()), []) }
+                    if !register(&state, number, continuation) { return (.success(()), []) }
+                    return (nil, state.takeSatisfiedObservers())
+                }
+                if let result { continuation.resume(with: result) }
+                for observer in observers { observer.resume() }
+            }
+        } onCancel: {
+            let continuation: Continuation? = state.withLock { state in
+                if let sleeper = state.sleepers.removeValue(forKey: number) { return sleeper.continuation }
+                if let observer = state.observers.removeValue(forKey: number) { return observer.continuation }
+                state.cancelled.insert(number)
+                return nil
+            }
+            continuation?.resume(throwing: CancellationError())
+        }
+    }
+}

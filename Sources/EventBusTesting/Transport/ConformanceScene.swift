@@ -1,0 +1,117 @@
+import EventBus
+
+/// Names, buses and events for one check.
+struct ConformanceScene: Sendable {
+    let id: String
+    let namespace: TransportNamespace
+
+    static func newID() -> String {
+        "c" + EventID().rawValue.filter { $0 != "-" }.suffix(14)
+    }
+
+    func group(_ name: String = "group") -> String { "\(name)-\(id)" }
+
+    func topic(_ name: String = "probe") throws -> Topic { try Topic(validating: "\(id).\(name)") }
+
+    func pattern(_ name: String) throws -> TopicPattern { try TopicPattern(validating: "\(id).\(name)") }
+
+    func event(_ topic: String = "probe", payload: [UInt8] = [], key: String? = nil) throws -> Envelope {
+        Envelope(topic: try self.topic(topic), payload: payload, partitionKey: key)
+    }
+
+    func event(_ topic: String = "probe", number: Int, key: String? = nil) throws -> Envelope {
+        try event(topic, payload: Array("\(number)".utf8), key: key)
+    }
+
+    /// A bus on a connection of its own.
+    func makeBus(_ configure: (inout EventBusConfiguration) -> Void = { _ in }) async throws -> EventBus {
+        var configuration = EventBusConfiguration()
+        configuration.shutdownTimeout = .seconds(10)
+        configure(&configuration)
+        return EventBus(transport: try await namespace.makeTransport(), configuration: configuration)
+    }
+
+    /// Runs `body` while all buses run, attached.
+    func running(_ buses: EventBus..., body: @escaping @Sendable () async throws -> Void) async throws {
+        try await Self.run(buses[...], body)
+    }
+
+    private static func run(
+        _ buses: ArraySlice<EventBus>,
+        _ body: @escaping @Sendable () async throws -> Void
+    ) async throws {
+        guard let first = buses.first else { return try await body() }
+        let rest = buses.dropFirst()
+        try await first.withRunning { try await run(rest, body) }
+    }
+
+    /// Runs `body` with a connected transport, without a bus.
+    func withTransport(_ body: @escaping @Sendable (any Transport) async throws -> Void) async throws {
+        let transport = try await namespace.makeTransport()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await transport.run() }
+            group.addTask { try await body(transport) }
+            // The body ends first, or the transport's error does.
+            try await group.next()
+            group.cancelAll()
+            while let rest = await group.nextResult() { _ = rest }
+        }
+    }
+}
+
+/// What a handler of a check has seen.
+final class Sightings: Sendable {
+    struct Sighting: Sendable {
+        var envelope: Envelope
+        var attempt: Int
+        var time: AnyClock.Instant
+
+        var text: String { String(decoding: envelope.payload, as: UTF8.self) }
+    }
+
+    private let sightings = Locked<[Sighting]>([])
+
+    var all: [Sighting] { sightings.withLock { $0 } }
+    var count: Int { sightings.withLock { $0.count } }
+    var texts: [String] { all.map(\.text) }
+    var numbers: [Int] { all.compactMap { Int($0.text) } }
+
+    func note(_ envelope: Envelope, attempt: Int = 1, at time: AnyClock.Instant = AnyClock.Instant(offset: .zero)) {
+        sightings.withLock { $0.append(Sighting(envelope: envelope, attempt: attempt, time: time)) }
+    }
+
+    /// Waits until there are at least `count`.
+    func wait(for count: Int, within limit: Duration = .seconds(20), file: String = #fileID, line: Int = #line)
+        async throws
+    {
+        try await eventually(
+            "\(count) handled, but \(self.count)",
+            within: limit,
+            file: file,
+            line: line
+        ) { self.count >= count }
+    }
+}
+
+/// Stores deliveries, for checks below the bus.
+final class StoringSink: DeliverySink {
+    private let deliveries = Locked<[Delivery]>([])
+
+    var all: [Delivery] { deliveries.withLock { $0 } }
+
+    func receive(_ delivery: Delivery) {
+        deliveries.withLock { $0.append(delivery) }
+    }
+
+    func revoke(through generation: UInt64) {
+        deliveries.withLock { $0.removeAll { $0.token.generation <= generation } }
+    }
+}
+
+/// The error that a check's handlers throw.
+struct ExpectedError: Error, CustomStringConvertible {
+    var description: String { "expected by the check" }
+}
+
+/// The error that a check's handlers throw where trying again is no use.
+struct HopelessError: Error, NonRetryable {}

@@ -1,0 +1,72 @@
+import EventBus
+
+extension TransportConformance {
+    var keyOrderChecks: [ConformanceCheck] {
+        [
+            check("events of one key keep their order through failures, while keys run side by side") { scene in
+                let bus = try await scene.makeBus()
+                let seen = Sightings()
+                let sideBySide = Signal()
+                let running = Locked<Set<String>>([])
+                bus.subscribe(
+                    to: try scene.pattern("probe"),
+                    group: scene.group(),
+                    options: .init(
+                        concurrency: 8,
+                        retry: .fixed(.milliseconds(20), maxAttempts: 3),
+                        ordering: .byPartitionKey
+                    )
+                ) { event, context in
+                    let key = event.envelope.partitionKey ?? ""
+                    let (isAlone, keys) = running.withLock { ($0.insert(key).inserted, $0.count) }
+                    defer { running.withLock { _ = $0.remove(key) } }
+                    try expect(isAlone, "two events of key \(key) were handled at once")
+                    if keys > 1 { sideBySide.raise() }
+                    let number = Int(String(decoding: event.envelope.payload, as: UTF8.self)) ?? 0
+                    if number % 7 == 0 && context.attempt < 3 { throw ExpectedError() }
+                    if number < 4 { try await sideBySide.wait() }
+                    seen.note(event.envelope, attempt: context.attempt)
+                }
+                try await scene.running(bus) {
+                    for number in 0..<100 {
+                        try await bus.publish(try scene.event(number: number, key: "key\(number % 4)"))
+                    }
+                    try await seen.wait(for: 100)
+                    try Self.expectOrder(seen, keys: 4)
+                }
+            },
+            check("events of one key keep their order across instances and a change of the working one") { scene in
+                let buses = [try await scene.makeBus(), try await scene.makeBus()]
+                let publisher = try await scene.makeBus()
+                let seen = Sightings()
+                for bus in buses {
+                    bus.subscribe(
+                        to: try scene.pattern("probe"),
+                        group: scene.group(),
+                        options: .init(concurrency: 4, ordering: .byPartitionKey)
+                    ) { event, _ in seen.note(event.envelope) }
+                }
+                try await scene.running(publisher, buses[1]) {
+                    try await scene.running(buses[0]) {
+                        for number in 0..<100 {
+                            try await publisher.publish(try scene.event(number: number, key: "key\(number % 4)"))
+                        }
+                        try await seen.wait(for: 20)
+                    }
+                    for number in 100..<200 {
+                        try await publisher.publish(try scene.event(number: number, key: "key\(number % 4)"))
+                    }
+                    try await seen.wait(for: 200)
+                    try Self.expectOrder(seen, keys: 4)
+                }
+            },
+        ]
+    }
+
+    private static func expectOrder(_ seen: Sightings, keys: Int) throws {
+        for key in 0..<keys {
+            let numbers = seen.all.filter { $0.envelope.partitionKey == "key\(key)" }.compactMap { Int($0.text) }
+            try expect(numbers == numbers.sorted(), "the order of key\(key) was \(numbers)")
+        }
+    }
+}

@@ -1,0 +1,139 @@
+import EventBus
+
+extension TransportConformance {
+    var requestChecks: [ConformanceCheck] {
+        [
+            check("a request is answered by one responder, with its own answer") { scene in
+                let (asking, answering) = (try await scene.makeBus(), try await scene.makeBus())
+                let asked = Sightings()
+                for number in 0..<2 {
+                    (number == 0 ? asking : answering).respond(to: DoubleProbe.self, group: scene.group()) {
+                        request,
+                        context in
+                        asked.note(context.envelope)
+                        return request.number * 2
+                    }
+                }
+                try await scene.running(asking, answering) {
+                    try await withThrowingTaskGroup(of: Void.self) { tasks in
+                        for number in 0..<20 {
+                            tasks.addTask {
+                                let answer = try await asking.request(
+                                    DoubleProbe(number: number),
+                                    timeout: .seconds(10)
+                                )
+                                try expect(answer == number * 2, "the answer to \(number) was \(answer)")
+                            }
+                        }
+                        try await tasks.waitForAll()
+                    }
+                    try expect(asked.count == 20, "20 requests were handled \(asked.count) times")
+                }
+            },
+            check("a request that is not answered in time fails by its deadline") { scene in
+                let bus = try await scene.makeBus()
+                bus.respond(to: DoubleProbe.self, group: scene.group()) { request, _ in
+                    try await Signal().wait()
+                    return request.number
+                }
+                let running = Task { try await bus.run() }
+                try await eventually("attached") { bus.health().isReady }
+                let start = ContinuousClock.now
+                try await expectError(.timedOut, from: "an unanswered request") {
+                    _ = try await bus.request(DoubleProbe(number: 1), timeout: .milliseconds(100))
+                }
+                let took = start.duration(to: .now)
+                try expect(took < .milliseconds(1100), "a deadline of 100 ms took \(took)")
+                running.cancel()
+                try await running.value
+            },
+            check("an error of the responder reaches the requester") { scene in
+                let bus = try await scene.makeBus()
+                bus.respond(to: DoubleProbe.self, group: scene.group()) { _, _ in throw ExpectedError() }
+                try await scene.running(bus) {
+                    try await expectError(.remoteFailure, from: "a failing responder") {
+                        _ = try await bus.request(DoubleProbe(number: 1), timeout: .seconds(10))
+                    }
+                }
+            },
+            check("a request that no one responds to fails at once") { scene in
+                let bus = try await scene.makeBus()
+                try await scene.running(bus) {
+                    try await expectError(.unroutable, from: "a request without responders") {
+                        _ = try await bus.request(DoubleProbe(number: 1), timeout: .seconds(10))
+                    }
+                }
+            },
+        ]
+    }
+
+    var broadcastChecks: [ConformanceCheck] {
+        [
+            check("a broadcast reaches every instance, and leaves no queue behind") { scene in
+                let buses = [try await scene.makeBus(), try await scene.makeBus()]
+                let seen = [Sightings(), Sightings()]
+                for (bus, sightings) in zip(buses, seen) {
+                    bus.subscribe(
+                        to: try scene.pattern("probe"),
+                        group: scene.group(),
+                        options: .init(retry: .fixed(.milliseconds(10), maxAttempts: 3), broadcast: true)
+                    ) { event, context in
+                        if event.envelope.payload == Array("3".utf8) && context.attempt < 3 { throw ExpectedError() }
+                        sightings.note(event.envelope, attempt: context.attempt)
+                    }
+                }
+                let publisher = try await scene.makeBus()
+                try await scene.running(publisher) {
+                    try await scene.running(buses[0], buses[1]) {
+                        for number in 0..<10 { try await publisher.publish(try scene.event(number: number)) }
+                        for sightings in seen {
+                            try await sightings.wait(for: 10)
+                            try expect(Set(sightings.numbers) == Set(0..<10), "an instance saw \(sightings.numbers)")
+                            let retried = sightings.all.first { $0.text == "3" }?.attempt
+                            try expect(
+                                retried == 3,
+                                "the failed event was handled at attempt \(String(describing: retried))"
+                            )
+                        }
+                    }
+                    try await eventually("no queue is left") {
+                        try await publisher.publish(try scene.event()).outcome == .unroutable
+                    }
+                }
+            }
+        ]
+    }
+
+    var schedulingChecks: [ConformanceCheck] {
+        [
+            check("a delayed event arrives after its delay, at every subscription") { scene in
+                let bus = try await scene.makeBus()
+                let (first, second) = (Sightings(), Sightings())
+                for (name, sightings) in [("first", first), ("second", second)] {
+                    bus.subscribe(to: try scene.pattern("probe"), group: scene.group(name)) { event, context in
+                        sightings.note(event.envelope, attempt: context.attempt, at: bus.clock.now)
+                    }
+                }
+                try await scene.running(bus) {
+                    let start = bus.clock.now
+                    let sent = try scene.event(number: 1)
+                    let receipt = try await bus.publish(sent, options: .init(delay: .milliseconds(100)))
+                    try expect(receipt.outcome == .scheduled, "the outcome is \(receipt.outcome), not scheduled")
+                    for sightings in [first, second] {
+                        try await sightings.wait(for: 1)
+                        let waited = start.duration(to: sightings.all[0].time)
+                        try expect(waited >= .milliseconds(100), "a delay of 100 ms took \(waited)")
+                        try expect(sightings.all[0].envelope == sent, "the delay changed the event")
+                        try expect(sightings.all[0].attempt == 1, "it came as attempt \(sightings.all[0].attempt)")
+                    }
+                }
+            }
+        ]
+    }
+}
+
+private struct DoubleProbe: RequestEvent {
+    typealias Reply = Int
+    static let topic: Topic = "conformance.double"
+    var number: Int
+}

@@ -1,0 +1,128 @@
+import EventBus
+
+extension TransportConformance {
+    var routingChecks: [ConformanceCheck] {
+        [
+            check("patterns route as AMQP says") { scene in
+                // Pattern, topics that match, topics that do not.
+                let table: [(String, [String], [String])] = [
+                    ("a", ["a"], ["b", "a.b"]),
+                    ("a.*", ["a.b"], ["a", "a.b.c"]),
+                    ("*.b", ["a.b"], ["b", "a.a.b"]),
+                    ("a.*.c", ["a.b.c"], ["a.c", "a.b.b.c"]),
+                    ("a.#", ["a", "a.b", "a.b.c"], ["b", "aa"]),
+                    ("#.c", ["c", "a.c", "a.b.c"], ["c.a"]),
+                    ("a.#.c", ["a.c", "a.b.c", "a.b.b.c"], ["a", "a.b", "c"]),
+                    ("*.*", ["a.b"], ["a", "a.b.c"]),
+                    ("#", ["a", "a.b.c"], []),
+                    ("#.b.#", ["b", "a.b", "b.c", "a.b.c"], ["a", "a.c"]),
+                ]
+                let topics = Set(table.flatMap { $0.1 + $0.2 }).sorted()
+                let bus = try await scene.makeBus()
+                let seen = table.map { _ in Sightings() }
+                for (index, row) in table.enumerated() {
+                    let sightings = seen[index]
+                    bus.subscribe(to: try scene.pattern(row.0), group: scene.group(), name: "row\(index)") { event, _ in
+                        sightings.note(event.envelope)
+                    }
+                }
+                try await scene.running(bus) {
+                    for topic in topics { try await bus.publish(try scene.event(topic)) }
+                    for (row, sightings) in zip(table, seen) {
+                        let pattern = try scene.pattern(row.0)
+                        let expected = Set(try topics.map(scene.topic).filter(pattern.matches))
+                        try expect(
+                            try row.1.allSatisfy { expected.contains(try scene.topic($0)) }
+                                && row.2.allSatisfy { !expected.contains(try scene.topic($0)) },
+                            "the table is wrong about \(row.0)"
+                        )
+                        try await sightings.wait(for: expected.count)
+                        let received = sightings.all.map(\.envelope.topic)
+                        try expect(
+                            Set(received) == expected && received.count == expected.count,
+                            "\(row.0) should get \(expected), got \(received)"
+                        )
+                    }
+                }
+            },
+            check("a hundred topics at once each reach their own handler") { scene in
+                let bus = try await scene.makeBus()
+                let seen = Sightings()
+                bus.subscribe(to: try scene.pattern("many.*"), group: scene.group(), name: "many") { event, _ in
+                    try expect(
+                        event.topic.rawValue.hasSuffix(".t\(String(decoding: event.envelope.payload, as: UTF8.self))"),
+                        "event and topic do not belong together"
+                    )
+                    seen.note(event.envelope)
+                }
+                try await scene.running(bus) {
+                    try await withThrowingTaskGroup(of: Void.self) { tasks in
+                        for number in 0..<100 {
+                            tasks.addTask { try await bus.publish(try scene.event("many.t\(number)", number: number)) }
+                        }
+                        try await tasks.waitForAll()
+                    }
+                    try await seen.wait(for: 100)
+                    try expect(Set(seen.numbers) == Set(0..<100), "not every topic arrived")
+                }
+            },
+            check("topics are isolated from each other") { scene in
+                let bus = try await scene.makeBus()
+                let (left, right) = (Sightings(), Sightings())
+                bus.subscribe(to: try scene.pattern("left"), group: scene.group()) { event, _ in
+                    left.note(event.envelope)
+                }
+                bus.subscribe(to: try scene.pattern("right"), group: scene.group()) { event, _ in
+                    right.note(event.envelope)
+                }
+                try await scene.running(bus) {
+                    for number in 0..<20 {
+                        try await bus.publish(try scene.event(number < 10 ? "left" : "right", number: number))
+                    }
+                    try await left.wait(for: 10)
+                    try await right.wait(for: 10)
+                    try expect(Set(left.numbers) == Set(0..<10), "left saw \(left.numbers)")
+                    try expect(Set(right.numbers) == Set(10..<20), "right saw \(right.numbers)")
+                }
+            },
+            check("two groups each get every event") { scene in
+                let bus = try await scene.makeBus()
+                let (first, second) = (Sightings(), Sightings())
+                bus.subscribe(to: try scene.pattern("probe"), group: scene.group("first")) { event, _ in
+                    first.note(event.envelope)
+                }
+                bus.subscribe(to: try scene.pattern("probe"), group: scene.group("second")) { event, _ in
+                    second.note(event.envelope)
+                }
+                try await scene.running(bus) {
+                    for number in 0..<20 { try await bus.publish(try scene.event(number: number)) }
+                    try await first.wait(for: 20)
+                    try await second.wait(for: 20)
+                    try expect(first.numbers.sorted() == Array(0..<20), "the first group saw \(first.numbers)")
+                    try expect(second.numbers.sorted() == Array(0..<20), "the second group saw \(second.numbers)")
+                }
+            },
+            check("the members of a group share its events") { scene in
+                let buses = [try await scene.makeBus(), try await scene.makeBus()]
+                let seen = [Sightings(), Sightings()]
+                for (bus, sightings) in zip(buses, seen) {
+                    bus.subscribe(
+                        to: try scene.pattern("probe"),
+                        group: scene.group(),
+                        options: .init(concurrency: 1)
+                    ) { event, _ in
+                        sightings.note(event.envelope)
+                        // Neither is done before both have begun: so neither can take all.
+                        try await eventually("the other member gets an event") { seen.allSatisfy { $0.count > 0 } }
+                    }
+                }
+                try await scene.running(buses[0], buses[1]) {
+                    for number in 0..<40 { try await buses[0].publish(try scene.event(number: number)) }
+                    try await eventually("40 handled") { seen[0].count + seen[1].count >= 40 }
+                    let all = (seen[0].numbers + seen[1].numbers).sorted()
+                    try expect(all == Array(0..<40), "together the members saw \(all)")
+                }
+            },
+        ]
+    }
+}

@@ -1,0 +1,17 @@
+import EventBus
+import EventBusInMemory
+import EventBusTesting
+import Testing
+
+@Suite(.timeLimit(.minutes(2)))
+struct InMemoryTransportConformanceTests {
+    static let suite = TransportConformance { _ in
+        let broker = InMemoryBroker()
+        return TransportNamespace(makeTransport: { InMemoryTransport(broker: broker) })
+    }
+
+    @Test("The in-memory transport keeps the contract", arguments: suite.checks)
+    func conforms(check: ConformanceCheck) async throws {
+        try await check.run()
+    }
+}

@@ -1,0 +1,93 @@
+import EventBus
+import EventBusTesting
+import Testing
+
+@Suite("Manual clock", .timeLimit(.minutes(1)))
+struct ManualClockTests {
+    @Test("Time stands still until it is moved, and never goes back")
+    func time() {
+        let clock = ManualClock()
+        #expect(clock.now.offset == .zero)
+        clock.advance(by: .seconds(2))
+        clock.advance(to: ManualClock.Instant(offset: .seconds(1)))
+        #expect(clock.now.offset == .seconds(2))
+    }
+
+    @Test("A sleeper wakes when its deadline is reached, and not before")
+    func wakesWhenDue() async throws {
+        let clock = ManualClock()
+        async let slept: Void = clock.sleep(for: .seconds(10))
+        try await clock.sleepers(atLeast: 1)
+        clock.advance(by: .seconds(9))
+        #expect(clock.sleeperCount == 1)
+        clock.advance(by: .seconds(1))
+        #expect(clock.sleeperCount == 0)
+        try await slept
+    }
+
+    @Test("Who sleeps until an instant already reached does not sleep")
+    func pastDeadline() async throws {
+        let clock = ManualClock()
+        clock.advance(by: .seconds(5))
+        try await clock.sleep(until: ManualClock.Instant(offset: .seconds(5)))
+        #expect(clock.sleeperCount == 0)
+    }
+
+    @Test("Sleepers are resumed in the order of their deadlines, whoever slept first")
+    func order() async throws {
+        let clock = ManualClock()
+        let sleepers = Sleepers()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for seconds in [3, 1, 2] {
+                group.addTask { try await sleepers.sleep(on: clock, seconds: seconds) }
+            }
+            try await clock.sleepers(atLeast: 3)
+            await sleepers.advance(clock, by: .seconds(3))
+            try await group.waitForAll()
+        }
+        #expect(await sleepers.woken == [1, 2, 3])
+    }
+
+    @Test("A cancelled sleeper throws at once and is forgotten")
+    func cancelledSleeper() async throws {
+        let clock = ManualClock()
+        let task = Task { try await clock.sleep(for: .seconds(1)) }
+        try await clock.sleepers(atLeast: 1)
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+        #expect(clock.sleeperCount == 0)
+    }
+
+    @Test("Waiting for sleepers ends with cancellation")
+    func cancelledObserver() async throws {
+        let clock = ManualClock()
+        let task = Task { try await clock.sleepers(atLeast: 1) }
+        task.cancel()
+        await #expect(throws: CancellationError.self) { try await task.value }
+    }
+
+    @Test("An erased manual clock is manual and moves the clock it wraps")
+    func erased() async {
+        let clock = ManualClock()
+        clock.advance(by: .seconds(5))
+        let erased = AnyClock(clock)
+        #expect(erased.isManual)
+        #expect(erased.now.offset == .zero)
+        await erased.advance(to: erased.now.advanced(by: .seconds(2)))
+        #expect(clock.now.offset == .seconds(7))
+    }
+}
+
+/// Jobs of one actor run in the order in which they are enqueued, so that the order of resumption can be seen.
+private actor Sleepers {
+    private(set) var woken: [Int] = []
+
+    func sleep(on clock: ManualClock, seconds: Int) async throws {
+        try await clock.sleep(for: .seconds(seconds))
+        woken.append(seconds)
+    }
+
+    func advance(_ clock: ManualClock, by duration: Duration) {
+        clock.advance(by: duration)
+    }
+}
