@@ -20,19 +20,19 @@ package struct Locked<State>: ~Copyable, Sendable {
     ) throws(Failure) -> sending Result {
         unsafe pthread_mutex_lock(storage.mutex)
         defer { unsafe pthread_mutex_unlock(storage.mutex) }
-        return try body(&storage.state)
+        return try unsafe body(&storage.state)
     }
 
     // Safe: `state` is touched only between lock and unlock of `mutex`, which lives as long as this object.
     @usableFromInline
-    final class Storage: @unchecked Sendable {
+    @safe final class Storage: @unchecked Sendable {
         let mutex: UnsafeMutablePointer<pthread_mutex_t>
         nonisolated(unsafe) var state: State
 
         init(_ state: consuming sending State) {
             unsafe self.mutex = .allocate(capacity: 1)
             unsafe pthread_mutex_init(mutex, nil)
-            self.state = state
+            unsafe self.state = state
         }
 
         deinit {
