@@ -8,14 +8,14 @@ struct BusLifecycleTests {
     func admission() {
         var lifecycle = BusLifecycle()
         #expect(lifecycle.admitPublish(fromHandler: false) == .wait)
-        #expect(lifecycle.start())
+        #expect(lifecycle.start() == true)
         #expect(lifecycle.admitPublish(fromHandler: false) == .proceed)
         #expect(lifecycle.beginShutdown() == .drain)
         #expect(lifecycle.admitPublish(fromHandler: false) == .refuse)
         #expect(lifecycle.admitPublish(fromHandler: true) == .proceed)
         #expect(lifecycle.inFlight == 2)
-        #expect(!lifecycle.publishFinished())
-        #expect(lifecycle.publishFinished())
+        #expect(lifecycle.publishFinished() == false)
+        #expect(lifecycle.publishFinished() == true)
         lifecycle.close()
         #expect(lifecycle.admitPublish(fromHandler: true) == .refuse)
     }
@@ -24,13 +24,13 @@ struct BusLifecycleTests {
     func starting() {
         var lifecycle = BusLifecycle()
         #expect(lifecycle.beginShutdown() == .closed)
-        #expect(!lifecycle.start())
+        #expect(lifecycle.start() == false)
         #expect(lifecycle.beginShutdown() == .none)
         var second = BusLifecycle()
-        #expect(second.start())
-        #expect(!second.start())
+        #expect(second.start() == true)
+        #expect(second.start() == false)
         #expect(second.beginShutdown() == .drain)
         #expect(second.beginShutdown() == .none)
-        #expect(!second.start())
+        #expect(second.start() == false)
     }
 }
