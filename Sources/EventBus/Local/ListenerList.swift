@@ -31,10 +31,10 @@ struct ListenerSequence<Value>: Sendable {
     /// Calls every listener with `value`. One that throws is reported and the next is called.
     @inlinable
     func call(_ value: Value, reporter: FailureReporter, topic: () -> Topic) {
-        for unsafe reference in unsafe references {
+        for index in 0..<count {
             // Safe: `owners` keeps the listener while this is called. A closure held by an object that is only lent
             // is not retained for the call either, which halves its cost.
-            unsafe reference._withUnsafeGuaranteedRef { listener in
+            unsafe references[index]._withUnsafeGuaranteedRef { listener in
                 do {
                     try listener.body(value)
                 } catch {

@@ -100,7 +100,10 @@ struct LocalEmitterRemovalTests {
     // MARK: Memory
 
     @Test func `removal releases what the closure held, at once`() {
-        func check(_ register: (LocalEmitter, Canary) -> LocalListener, sourceLocation: SourceLocation = #_sourceLocation) {
+        func check(
+            sourceLocation: SourceLocation = #_sourceLocation,
+            _ register: (LocalEmitter, Canary) -> LocalListener
+        ) {
             weak var canary: Canary?
             let token: LocalListener
             do {

@@ -34,10 +34,12 @@ struct LocalEmitterTests {
         #expect(byPattern.values == ["order.placed"])
     }
 
-    @Test(arguments: [
-        ("order.placed", [1]), ("order.*", [1]), ("order.#", [1, 2]), ("#", [1, 2, 3]), ("*.*", [1, 3]), ("#.express", [2]),
-        ("stock.*.*", []),
-    ] as [(TopicPattern, [Int])])
+    @Test(
+        arguments: [
+            ("order.placed", [1]), ("order.*", [1]), ("order.#", [1, 2]), ("#", [1, 2, 3]), ("*.*", [1, 3]),
+            ("#.express", [2]), ("stock.*.*", []),
+        ] as [(TopicPattern, [Int])]
+    )
     func `a pattern listener gets what its pattern matches`(pattern: TopicPattern, expected: [Int]) {
         let seen = Notes<Int>()
         emitter.on(pattern) { event in
