@@ -21,9 +21,7 @@ let package = Package(
             path: "Benchmarks/LocalBenchmarks",
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]
         )
-        // Further suites, such as the bus's own throughput, stand beside this one: a target with the plugin, whose
-        // names say "group: what it measures" and, for a peer, "group: what it measures | the peer". `Scripts/bench`
-        // finds them by itself.
+        // Further suites, such as the bus's own throughput, stand beside this one: see "Adding a suite" in README.md.
     ],
     swiftLanguageModes: [.v6]
 )
