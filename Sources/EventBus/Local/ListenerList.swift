@@ -33,7 +33,7 @@ struct ListenerSequence<Value>: Sendable {
     func call(_ value: Value, reporter: FailureReporter, topic: () -> Topic) {
         for index in 0..<count {
             // Safe: `owners` keeps the listener while this is called. A closure held by an object that is only lent
-            // is not retained for the call either, which halves its cost.
+            // is not retained for the call either, which would cost more than the call.
             unsafe references[index]._withUnsafeGuaranteedRef { listener in
                 do {
                     try listener.body(value)
