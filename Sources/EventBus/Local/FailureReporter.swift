@@ -15,10 +15,14 @@ final class FailureReporter: Sendable {
         self.onError = onError
     }
 
+    func report(_ failure: LocalListenerFailure) {
+        onError(failure)
+    }
+
     @usableFromInline
     @inline(never)
-    func report(_ error: any Error, from listener: LocalListener, topic: Topic) {
-        onError(LocalListenerFailure(topic: topic, listener: listener, error: error))
+    func report<Value>(_ error: any Error, from listener: Listener<Value>, topic: Topic) {
+        onError(LocalListenerFailure(topic: topic, listener: listener.token, error: error))
     }
 
     /// Writes the failure as a line to standard error.

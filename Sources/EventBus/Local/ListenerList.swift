@@ -1,28 +1,47 @@
-/// A listener for one event type.
+/// A listener's registration and what it does with a `Value`: an event type's own events, or a ``LocalEvent``.
 @usableFromInline
-struct TypedListener<E: Event>: Sendable {
+final class Listener<Value>: Sendable {
+    let token: LocalListener
     @usableFromInline
-    let listener: LocalListener
-    @usableFromInline
-    let body: @Sendable (E) throws -> Void
+    let body: @Sendable (Value) throws -> Void
 
-    init(listener: LocalListener, body: @escaping @Sendable (E) throws -> Void) {
-        self.listener = listener
+    init(token: LocalListener, body: @escaping @Sendable (Value) throws -> Void) {
+        self.token = token
         self.body = body
     }
 }
 
-/// A listener for every event whose topic matches a pattern.
+/// Listeners in the order in which they are called, lent without being retained.
 @usableFromInline
-struct PatternListener: Sendable {
+@safe
+struct ListenerSequence<Value>: Sendable {
+    // Safe: points to what `owners` holds.
     @usableFromInline
-    let listener: LocalListener
-    @usableFromInline
-    let body: @Sendable (LocalEvent) throws -> Void
+    let references: ContiguousArray<Unmanaged<Listener<Value>>>
+    private let owners: [Listener<Value>]
 
-    init(listener: LocalListener, body: @escaping @Sendable (LocalEvent) throws -> Void) {
-        self.listener = listener
-        self.body = body
+    init(_ listeners: [Listener<Value>]) {
+        owners = listeners
+        unsafe references = ContiguousArray(listeners.map { unsafe Unmanaged.passUnretained($0) })
+    }
+
+    @inlinable
+    var count: Int { unsafe references.count }
+
+    /// Calls every listener with `value`. One that throws is reported and the next is called.
+    @inlinable
+    func call(_ value: Value, reporter: FailureReporter, topic: () -> Topic) {
+        for index in 0..<count {
+            // Safe: `owners` keeps the listener while this is called. A closure held by an object that is only lent
+            // is not retained for the call either, which would cost more than the call.
+            unsafe references[index]._withUnsafeGuaranteedRef { listener in
+                do {
+                    try listener.body(value)
+                } catch {
+                    reporter.report(error, from: listener, topic: topic())
+                }
+            }
+        }
     }
 }
 
@@ -30,51 +49,34 @@ struct PatternListener: Sendable {
 @usableFromInline
 final class ListenerList<E: Event>: Sendable {
     @usableFromInline
-    let typed: ContiguousArray<TypedListener<E>>
+    let typed: ListenerSequence<E>
     @usableFromInline
-    let patterns: ContiguousArray<PatternListener>
+    let patterns: ListenerSequence<LocalEvent>
     @usableFromInline
     let reporter: FailureReporter
     @usableFromInline
     let codec: LocalEvent.Codec?
 
     init(
-        typed: ContiguousArray<TypedListener<E>>,
-        patterns: ContiguousArray<PatternListener>,
+        typed: [Listener<E>],
+        patterns: [Listener<LocalEvent>],
         reporter: FailureReporter,
         codec: LocalEvent.Codec?
     ) {
-        self.typed = typed
-        self.patterns = patterns
+        self.typed = ListenerSequence(typed)
+        self.patterns = ListenerSequence(patterns)
         self.reporter = reporter
         self.codec = codec
     }
 
+    @inlinable
     var count: Int { typed.count + patterns.count }
 
-    /// Calls every listener, the typed ones first. One that throws is reported and the next is called.
+    /// Calls every listener, the typed ones first.
     @inlinable
     func deliver(_ event: E) {
-        // A span lends its elements, where an array would retain and release each closure.
-        let typed = self.typed
-        let typedSpan = typed.span
-        for index in typedSpan.indices {
-            do {
-                try typedSpan[index].body(event)
-            } catch {
-                reporter.report(error, from: typedSpan[index].listener, topic: E.topic)
-            }
-        }
-        let patterns = self.patterns
-        let patternSpan = patterns.span
-        if patterns.isEmpty { return }
-        let erased = LocalEvent(event, codec: codec)
-        for index in patternSpan.indices {
-            do {
-                try patternSpan[index].body(erased)
-            } catch {
-                reporter.report(error, from: patternSpan[index].listener, topic: E.topic)
-            }
-        }
+        typed.call(event, reporter: reporter) { E.topic }
+        if patterns.count == 0 { return }
+        patterns.call(LocalEvent(event, codec: codec), reporter: reporter) { E.topic }
     }
 }

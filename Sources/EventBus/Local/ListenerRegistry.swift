@@ -12,13 +12,13 @@ struct ListenerRegistry: Sendable {
 
     private struct ErasedListener {
         var id: UInt64
-        /// A `TypedListener` of the type under which it is filed.
+        /// A `Listener` of the type under which it is filed.
         var listener: any Sendable
     }
 
     private var records: [UInt64: Record] = [:]
     private var typed: [ObjectIdentifier: [ErasedListener]] = [:]
-    private var patterns = TopicTrie<PatternListener>()
+    private var patterns = TopicTrie<Listener<LocalEvent>>()
 
     /// The `ListenerList` of each event type that was asked for since a registration last concerned it.
     private(set) var resolved: [ObjectIdentifier: any AnyObject & Sendable] = [:]
@@ -29,17 +29,17 @@ struct ListenerRegistry: Sendable {
 
     var count: Int { records.count }
 
-    mutating func add<E: Event>(_ listener: TypedListener<E>, mailbox: (any ClosableMailbox)?) {
+    mutating func add<E: Event>(_ listener: Listener<E>, mailbox: (any ClosableMailbox)?) {
         let type = ObjectIdentifier(E.self)
-        let id = listener.listener.id
+        let id = listener.token.id
         records[id] = Record(place: .type(type), mailbox: mailbox)
         typed[type, default: []].append(ErasedListener(id: id, listener: listener))
         resolved[type] = nil
         interest |= LocalEmitter.interestBit(of: type)
     }
 
-    mutating func add(_ listener: PatternListener, for pattern: TopicPattern, mailbox: (any ClosableMailbox)?) {
-        records[listener.listener.id] = Record(place: .pattern(pattern), mailbox: mailbox)
+    mutating func add(_ listener: Listener<LocalEvent>, for pattern: TopicPattern, mailbox: (any ClosableMailbox)?) {
+        records[listener.token.id] = Record(place: .pattern(pattern), mailbox: mailbox)
         patterns.insert(listener, for: pattern)
         resolved = [:]
         interest = ~0
@@ -65,7 +65,7 @@ struct ListenerRegistry: Sendable {
             if let list = resolved.removeValue(forKey: type) { removed.lists = [list] }
         case .pattern(let pattern):
             patterns.remove(for: pattern) { candidate in
-                if candidate.listener.id != id { return false }
+                if candidate.token.id != id { return false }
                 removed.listener = candidate
                 return true
             }
@@ -90,8 +90,8 @@ struct ListenerRegistry: Sendable {
         let key = ObjectIdentifier(type)
         if let list = resolved[key] as? ListenerList<E> { return list }
         let list = ListenerList(
-            typed: ContiguousArray((typed[key] ?? []).compactMap { $0.listener as? TypedListener<E> }),
-            patterns: ContiguousArray(patterns.values(matching: topic).sorted { $0.listener.id < $1.listener.id }),
+            typed: (typed[key] ?? []).compactMap { $0.listener as? Listener<E> },
+            patterns: patterns.values(matching: topic).sorted { $0.token.id < $1.token.id },
             reporter: reporter,
             codec: codec
         )

@@ -132,7 +132,7 @@ public final class LocalEmitter: Sendable {
     ) -> LocalListener {
         let listener = makeListener(file: file, line: line)
         let (body, mailbox) = make(listener)
-        add { $0.add(TypedListener(listener: listener, body: body), mailbox: mailbox) }
+        add { $0.add(Listener(token: listener, body: body), mailbox: mailbox) }
         return listener
     }
 
@@ -144,7 +144,7 @@ public final class LocalEmitter: Sendable {
     ) -> LocalListener {
         let listener = makeListener(file: file, line: line)
         let (body, mailbox) = make(listener)
-        add { $0.add(PatternListener(listener: listener, body: body), for: pattern, mailbox: mailbox) }
+        add { $0.add(Listener(token: listener, body: body), for: pattern, mailbox: mailbox) }
         return listener
     }
 
@@ -156,7 +156,7 @@ public final class LocalEmitter: Sendable {
     ) -> Mailbox<Element> {
         let reporter = reporter
         return Mailbox(capacity: capacity, activity: activity, body: body) { error, element in
-            reporter.report(error, from: listener, topic: topic(element))
+            reporter.report(LocalListenerFailure(topic: topic(element), listener: listener, error: error))
         }
     }
 

@@ -7,12 +7,6 @@ public struct LocalListenerFailure: Sendable {
     /// What the listener threw, or an ``EventBusError`` with code `.mailboxFull` when an async listener's mailbox had
     /// no room for the event.
     public let error: any Error
-
-    init(topic: Topic, listener: LocalListener, error: any Error) {
-        self.topic = topic
-        self.listener = listener
-        self.error = error
-    }
 }
 
 extension LocalListenerFailure: CustomStringConvertible {

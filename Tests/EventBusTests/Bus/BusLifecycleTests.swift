@@ -9,6 +9,8 @@ struct BusLifecycleTests {
         var lifecycle = BusLifecycle()
         #expect(lifecycle.admitPublish(fromHandler: false) == .wait)
         #expect(lifecycle.start() == true)
+        #expect(lifecycle.admitPublish(fromHandler: false) == .wait)
+        lifecycle.ready()
         #expect(lifecycle.admitPublish(fromHandler: false) == .proceed)
         #expect(lifecycle.beginShutdown() == .drain)
         #expect(lifecycle.admitPublish(fromHandler: false) == .refuse)
@@ -30,6 +32,8 @@ struct BusLifecycleTests {
         #expect(second.start() == true)
         #expect(second.start() == false)
         #expect(second.beginShutdown() == .drain)
+        second.ready()
+        #expect(second.phase == .draining)
         #expect(second.beginShutdown() == .none)
         #expect(second.start() == false)
     }

@@ -101,8 +101,8 @@ struct LocalEmitterRemovalTests {
 
     @Test func `removal releases what the closure held, at once`() {
         func check(
-            _ register: (LocalEmitter, Canary) -> LocalListener,
-            sourceLocation: SourceLocation = #_sourceLocation
+            sourceLocation: SourceLocation = #_sourceLocation,
+            _ register: (LocalEmitter, Canary) -> LocalListener
         ) {
             weak var canary: Canary?
             let token: LocalListener
