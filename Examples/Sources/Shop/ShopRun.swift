@@ -106,6 +106,7 @@ struct ShopRun: Sendable {
         let deduplication = DeduplicationMiddleware(
             inbox: InMemoryInbox(clock: broker.clock),
             claimLease: .seconds(60),
+            recheckInterval: .milliseconds(100),
             didSuppress: { _ in tally.update { $0.duplicatesSuppressed += 1 } }
         )
         return SubscriptionOptions(
