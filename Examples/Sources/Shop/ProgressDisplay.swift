@@ -10,7 +10,7 @@ struct ProgressDisplay: Sendable {
     }
 
     /// How often it is worth showing something.
-    var interval: Duration { isTerminal ? .milliseconds(100) : .seconds(1) }
+    var interval: Duration { isTerminal ? .milliseconds(100) : .seconds(2) }
 
     /// Shows how far it is.
     func show(_ progress: Progress) {

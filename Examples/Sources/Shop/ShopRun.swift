@@ -27,6 +27,9 @@ struct ShopRun: Sendable {
     let tally = Tally()
     let logger: Logger
 
+    /// Whether the subscriptions have inboxes; without them the stores alone make the handlers idempotent.
+    let usesInbox: Bool
+
     private let buses: [EventBus]
     private let orderStore = InMemoryOrderStore()
     private let stockStore: InMemoryStockStore
@@ -40,7 +43,13 @@ struct ShopRun: Sendable {
     /// - Parameters:
     ///   - input: The orders to place and the stock.
     ///   - faults: The seed of the faults that the broker is to have; `nil` for none.
-    init(input: ShopInput, faults seed: UInt64?, logger: Logger) {
+    ///   - usesInbox: Whether the subscriptions remember what they have handled.
+    init(
+        input: ShopInput,
+        faults seed: UInt64? = nil,
+        usesInbox: Bool = true,
+        logger: Logger = Logger(label: "shop") { _ in SwiftLogNoOpLogHandler() }
+    ) {
         let broker = InMemoryBroker(faults: seed.map { FaultPlan(seed: $0) })
         let tally = tally
         func bus(_ source: String) -> EventBus {
@@ -51,16 +60,13 @@ struct ShopRun: Sendable {
         }
         let buses = [bus("orders"), bus("inventory"), bus("notifications")]
         self.input = input
+        self.usesInbox = usesInbox
         self.broker = broker
         self.logger = logger
         self.buses = buses
         self.stockStore = InMemoryStockStore(input.stock)
         self.orders = OrderService(bus: buses[0], store: orderStore)
-        self.inventory = InventoryService(
-            bus: buses[1],
-            store: stockStore,
-            lock: InMemoryLock(clock: broker.clock)
-        )
+        self.inventory = InventoryService(bus: buses[1], store: stockStore, lock: InMemoryLock(clock: broker.clock))
         self.notifications = NotificationService(bus: buses[2], log: notificationLog)
     }
 
@@ -113,12 +119,12 @@ struct ShopRun: Sendable {
             concurrency: 16,
             retry: RetryPolicy(initial: .milliseconds(20), maximum: .seconds(2)),
             handlerTimeout: .seconds(30),
-            middleware: [deduplication]
+            middleware: usesInbox ? [deduplication] : []
         )
     }
 
     private func report(to display: ProgressDisplay, since start: ContinuousClock.Instant) async {
-        while !Task.isCancelled {
+        while (try? await Task.sleep(for: display.interval)) != nil {
             let notifications = await notificationLog.all()
             display.show(
                 Progress(
@@ -130,7 +136,6 @@ struct ShopRun: Sendable {
                     elapsed: start.duration(to: .now)
                 )
             )
-            try? await Task.sleep(for: display.interval)
         }
     }
 
