@@ -8,6 +8,7 @@ let package = Package(
         .library(name: "EventBus", targets: ["EventBus"]),
         .library(name: "EventBusInMemory", targets: ["EventBusInMemory"]),
         .library(name: "EventBusTesting", targets: ["EventBusTesting"]),
+        .library(name: "EventBusRabbit", targets: ["EventBusRabbit"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.6.3"),
@@ -45,6 +46,27 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
+        .target(
+            name: "ConnectionThread",
+            dependencies: [
+                "EventBus",
+                .product(name: "HeapModule", package: "swift-collections"),
+            ]
+        ),
+        // No `pkgConfig`: it warns every user who lacks the library, needed or not.
+        .systemLibrary(name: "CRabbitMQ", providers: [.apt(["librabbitmq-dev"])]),
+        .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .target(
+            name: "EventBusRabbit",
+            dependencies: [
+                "EventBus",
+                "ConnectionThread",
+                "CRabbitMQ",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Configuration", package: "swift-configuration"),
+            ]
+        ),
         .testTarget(
             name: "EventBusTests",
             dependencies: [
@@ -68,6 +90,19 @@ let package = Package(
         .testTarget(
             name: "EventBusTestingTests",
             dependencies: ["EventBus", "EventBusInMemory", "EventBusTesting"]
+        ),
+        .testTarget(name: "ConnectionThreadTests", dependencies: ["ConnectionThread", "EventBus"]),
+        .testTarget(
+            name: "EventBusRabbitTests",
+            dependencies: [
+                "EventBus",
+                "EventBusRabbit",
+                "EventBusTesting",
+                "ConnectionThread",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "InMemoryLogging", package: "swift-log"),
+                .product(name: "Configuration", package: "swift-configuration"),
+            ]
         ),
     ],
     swiftLanguageModes: [.v6]

@@ -34,7 +34,7 @@ public final class EventBus: Service {
     let publishChain: PublishChain
 
     let lifecycle = Locked(BusLifecycle())
-    /// Raised when the bus runs, or never will.
+    /// Raised when the bus runs with its subscriptions attached, or never will.
     let started = Signal()
     /// Raised when a shutdown is asked for.
     let stopping = Signal()
@@ -72,6 +72,7 @@ public final class EventBus: Service {
         let bus: ComponentHealth
         switch lifecycle.withLock({ $0.phase }) {
         case .idle: bus = ComponentHealth(name: "bus", status: .notReady, reason: "not running yet")
+        case .starting: bus = ComponentHealth(name: "bus", status: .notReady, reason: "starting")
         case .running: bus = ComponentHealth(name: "bus", status: .ready)
         case .draining: bus = ComponentHealth(name: "bus", status: .notReady, reason: "shutting down")
         case .closed: bus = ComponentHealth(name: "bus", status: .notReady, reason: "shut down")

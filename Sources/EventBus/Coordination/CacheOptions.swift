@@ -42,10 +42,10 @@ public struct CacheOptions: Hashable, Sendable {
         self.computeTimeout = computeTimeout
     }
 
-    /// How long an entry that is stored now is fresh, if it may be so for `ttl` at most.
-    package func freshness(of ttl: Duration, using generator: inout some RandomNumberGenerator) -> Duration {
+    /// How long an entry that is stored now is fresh, if it may be so for `ttl` at most; `draw` is from 0 to 1.
+    package func freshness(of ttl: Duration, draw: Double = .random(in: 0...1)) -> Duration {
         let part = min(max(jitter, 0), 1)
-        return ttl * (1 - part * Double.random(in: 0...1, using: &generator))
+        return ttl * (1 - part * draw)
     }
 
     /// For how long after its freshness an entry has to be kept.

@@ -1,8 +1,5 @@
 /// A step that every delivery passes through on its way to the handler.
-public protocol ConsumeMiddleware: Sendable {
-    /// Whether the step does anything in this process; one that does not is left out of the chain.
-    var isActive: Bool { get }
-
+public protocol ConsumeMiddleware: EventMiddleware {
     /// The step as it serves one subscription: called once for each, the place to prepare what is the same for every
     /// delivery.
     func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware
@@ -16,9 +13,6 @@ public protocol ConsumeMiddleware: Sendable {
 }
 
 extension ConsumeMiddleware {
-    /// Active.
-    public var isActive: Bool { true }
-
     /// Itself.
     public func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware { self }
 

@@ -1,8 +1,5 @@
 /// A step that every published event passes through on its way to the transport.
-public protocol PublishMiddleware: Sendable {
-    /// Whether the step does anything in this process; one that does not is left out of the chain.
-    var isActive: Bool { get }
-
+public protocol PublishMiddleware: EventMiddleware {
     /// Handles one event: change it, measure it, refuse it by throwing, and call `next` to send it on.
     ///
     /// Call `next` once. In a batch the events of one call pass through in order, each up to `next`, before the batch
@@ -11,11 +8,6 @@ public protocol PublishMiddleware: Sendable {
         _ event: OutgoingEvent,
         next: @Sendable (OutgoingEvent) async throws -> PublishReceipt
     ) async throws -> PublishReceipt
-}
-
-extension PublishMiddleware {
-    /// Active.
-    public var isActive: Bool { true }
 }
 
 /// An event on its way to the transport.

@@ -24,8 +24,7 @@ public struct TimeoutMiddleware: ConsumeMiddleware {
         do {
             try await next(context)
         } catch {
-            guard context.worker.isExpired else { throw error }
-            throw EventBusError(.timedOut, "the handler took longer than its limit of \(limit)", underlying: error)
+            throw context.worker.timeoutError(limit: limit, underlying: error) ?? error
         }
     }
 }

@@ -154,8 +154,7 @@ public final class InMemoryCache: Cache {
         _ options: CacheOptions,
         _ now: AnyClock.Instant
     ) -> CacheTable.Entry {
-        var source = SystemRandomNumberGenerator()
-        let freshUntil = now.advanced(by: options.freshness(of: ttl, using: &source))
+        let freshUntil = now.advanced(by: options.freshness(of: ttl))
         return CacheTable.Entry(
             key: key,
             value: value,

@@ -71,7 +71,7 @@ extension CacheConformance {
                         options: setup.long
                     ) { missing in
                         calls.note(missing)
-                        return Dictionary(uniqueKeysWithValues: missing.map { ($0, $0) })
+                        return Dictionary(missing.map { ($0, $0) }) { first, _ in first }
                     }
                     try expect(values == Dictionary(uniqueKeysWithValues: keys.map { ($0, $0) }), "got \(values)")
                 }

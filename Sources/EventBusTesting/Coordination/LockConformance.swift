@@ -45,6 +45,19 @@ public struct LockConformance: Sendable {
 }
 
 extension LockConformance.Setup {
+    /// Runs `body` with the short time to live; with a longer one if the lease was lost, since a busy machine may hold
+    /// up any renewal for a while. A lock that does not renew loses the lease at any length.
+    func patiently(_ body: @Sendable (_ ttl: Duration) async throws -> Void) async throws {
+        for scale in [1, 4] {
+            do {
+                return try await body(ttl * scale)
+            } catch let error as EventBusError where [.leaseExpired, .lockLost, .lockNotOwned].contains(error.code) {
+                continue
+            }
+        }
+        try await body(ttl * 16)
+    }
+
     /// Throws unless `resource` can be had at once, or is free within a few seconds.
     func expectFree(_ resource: String, _ when: String) async throws {
         try await eventually("'\(resource)' should be free \(when)") {

@@ -1,0 +1,66 @@
+import Glibc
+
+/// Runs `body` on a thread of its own, which nobody joins.
+///
+/// - Returns: zero, or the error number of `pthread_create`.
+package func startDetachedThread(
+    name: String,
+    stackSize: Int,
+    _ body: @escaping @Sendable () -> Void
+) -> Int32 {
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    defer { pthread_attr_destroy(&attributes) }
+    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+    pthread_attr_setstacksize(&attributes, stackSize)
+
+    // Balanced by the thread, or below when there is none.
+    let start = Unmanaged.passRetained(ThreadStart(name: String(name.prefix(15)), body: body))
+    var thread = pthread_t()
+    let problem = pthread_create(
+        &thread,
+        &attributes,
+        { argument in
+            guard let argument else { return nil }
+            let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
+            setCurrentThreadName(start.name)
+            start.body()
+            return nil
+        },
+        start.toOpaque()
+    )
+    if problem != 0 { start.release() }
+    return problem
+}
+
+private final class ThreadStart: Sendable {
+    let name: String
+    let body: @Sendable () -> Void
+
+    init(name: String, body: @escaping @Sendable () -> Void) {
+        self.name = name
+        self.body = body
+    }
+}
+
+/// Through procfs: the C functions that set a name are not visible to Swift. A thread without a name works as well.
+private func setCurrentThreadName(_ name: String) {
+    let descriptor = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    _ = write(descriptor, name, name.utf8.count)
+    close(descriptor)
+}
+
+extension String {
+    /// What the C library says of an error number.
+    package init(errorNumber: Int32) {
+        var buffer = [CChar](repeating: 0, count: 128)
+        let text = buffer.withUnsafeMutableBufferPointer { buffer in
+            guard let start = buffer.baseAddress, strerror_r(errorNumber, start, buffer.count) == 0 else {
+                return "error \(errorNumber)"
+            }
+            return String(cString: start)
+        }
+        self = text
+    }
+}
