@@ -21,9 +21,15 @@ struct JSONLines<Value: Decodable> {
     /// - Parameters:
     ///   - file: The path.
     ///   - key: What no two lines may share; of two that do, the first counts.
-    /// - Throws: If the file cannot be read.
+    /// - Throws: ``FileProblem`` if the file cannot be read.
     init(file: String, uniqueBy key: (name: String, of: (Value) -> String)) throws {
-        self.init(text: [UInt8](try Data(contentsOf: URL(filePath: file))), file: file, uniqueBy: key)
+        let data: Data
+        do {
+            data = try Data(contentsOf: URL(filePath: file))
+        } catch {
+            throw FileProblem(file: file, action: "read", cause: error)
+        }
+        self.init(text: [UInt8](data), file: file, uniqueBy: key)
     }
 
     /// Reads the text of a file.

@@ -11,13 +11,13 @@ struct Progress: Sendable {
     var inFlight: Int
     var elapsed: Duration
 
-    /// The whole in one line, the most important first.
+    /// The whole in one line; what matters most comes first and fits 80 columns.
     var line: String {
-        let done = confirmed + cancelled
-        let rate = Int(Double(done) / max(elapsed.seconds, 0.001))
-        return "\(done)/\(total) orders, \(rate)/s | placed \(counts.placed), confirmed \(confirmed), "
-            + "cancelled \(cancelled) | in flight \(inFlight) | retries \(counts.retries), "
-            + "duplicates \(counts.duplicatesSuppressed), dead letters \(counts.deadLetters)"
+        let told = confirmed + cancelled
+        let rate = Int(Double(told) / max(elapsed.seconds, 0.001))
+        return "\(told)/\(total) orders | \(rate)/s | in flight \(inFlight) | retries \(counts.retries) | "
+            + "dead letters \(counts.deadLetters) | placed \(counts.placed), confirmed \(confirmed), "
+            + "cancelled \(cancelled), duplicates \(counts.duplicatesSuppressed)"
     }
 }
 

@@ -17,7 +17,9 @@ struct ShopCommand: AsyncParsableCommand {
             """
     )
 
-    @Option(help: ArgumentHelp("Orders to place, one JSON object a line; 1,000 samples if left out.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Orders to place, one JSON object a line; 1,000 samples if left out.", valueName: "file")
+    )
     var orders: String?
 
     @Option(help: ArgumentHelp("Opening stock, one JSON object a line; a sample if left out.", valueName: "file"))
@@ -44,7 +46,7 @@ struct ShopCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let input = try load()
+        let input = try ShopInput(ordersFile: orders, stockFile: stock)
         for problem in input.problems { StandardError.line(problem) }
         let display = ProgressDisplay()
         let run = ShopRun(input: input, faults: faults, logger: logger)
@@ -55,19 +57,16 @@ struct ShopCommand: AsyncParsableCommand {
         try conclude(outcome)
     }
 
-    private func load() throws -> ShopInput {
-        do {
-            return try ShopInput(ordersFile: orders, stockFile: stock)
-        } catch {
-            throw ValidationError("The input cannot be read: \(error)")
-        }
-    }
-
     private func writeReport(_ report: ShopReport) throws {
         guard let file = self.report else { return }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        try encoder.encode(report).write(to: URL(filePath: file), options: .atomic)
+        let json = try encoder.encode(report)
+        do {
+            try json.write(to: URL(filePath: file), options: .atomic)
+        } catch {
+            throw FileProblem(file: file, action: "written", cause: error)
+        }
     }
 
     private func conclude(_ outcome: ShopRun.Outcome) throws {

@@ -14,7 +14,9 @@ struct MoneyTests {
 
     @Test(
         "What is no amount is refused",
-        arguments: ["", "-", ".", "1.", ".5", "1.005", "1,00", "1e3", " 1", "١", "--1", "1.2.3", "92233720368547758.08"]
+        arguments: [
+            "", "-", ".", "1.", ".5", "1.005", "1,00", "1e3", " 1", "١", "--1", "1.2.3", "92233720368547758.08",
+        ]
     )
     func refusing(text: String) {
         #expect(Money(text) == nil)
