@@ -20,7 +20,7 @@ final class Tally: ConsumeMiddleware {
         state.withLock { change(&$0) }
     }
 
-    func consume(_ context: EventContext, next: @Sendable (EventContext) async throws -> Void) async throws {
+    func consume(_ context: EventContext, next: ConsumeNext) async throws {
         try await next(context)
     }
 

@@ -1,3 +1,4 @@
+internal import CoreMetrics
 public import Logging
 public import ServiceLifecycle
 
@@ -62,9 +63,13 @@ public final class EventBus: Service {
         self.clock = transport.clock
         self.watchdog = HandlerWatchdog(clock: transport.clock)
         self.publishChain = PublishChain(transport: transport, middleware: configuration.publishMiddleware)
-        self.local = LocalEmitter(onError: { error in
-            logger.logger.info("a local listener failed", metadata: [LogKeys.error: "\(error)"])
-        })
+        // The default codec is the emitter's own, and costs it less if it need not be told.
+        let codec = configuration.codec is JSONEventCodec ? nil : configuration.codec
+        let failures = Counter(label: "eventbus.local.failed")
+        self.local = LocalEmitter(codec: codec) { failure in
+            failures.increment()
+            logger.logger.info("a local listener failed", metadata: [LogKeys.error: "\(failure)"])
+        }
     }
 
     /// What works and what does not: the bus, its transport, every subscription.

@@ -17,7 +17,7 @@ struct PublishChain: Sendable {
     ) -> @Sendable (OutgoingEvent) async throws -> PublishReceipt {
         var chain = last
         for step in middleware.reversed() {
-            let next = chain
+            let next = PublishNext(chain)
             chain = { event in try await step.publish(event, next: next) }
         }
         return chain

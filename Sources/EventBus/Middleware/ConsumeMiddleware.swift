@@ -6,7 +6,7 @@ public protocol ConsumeMiddleware: EventMiddleware {
 
     /// Handles one attempt at one delivery: call `next` to go on to the handler. Returning means handled, throwing
     /// means failed, as for a handler.
-    func consume(_ context: EventContext, next: @Sendable (EventContext) async throws -> Void) async throws
+    func consume(_ context: EventContext, next: ConsumeNext) async throws
 
     /// Notes what became of a delivery; called once for each, also for one that never came to a handler.
     func didSettle(_ delivery: SettledDelivery)
@@ -18,6 +18,20 @@ extension ConsumeMiddleware {
 
     /// Nothing to note.
     public func didSettle(_ delivery: SettledDelivery) {}
+}
+
+/// The rest of a delivery's way to its handler: call it as a function. It may be passed on to child tasks.
+public struct ConsumeNext: Sendable {
+    private let body: @Sendable (EventContext) async throws -> Void
+
+    package init(_ body: @escaping @Sendable (EventContext) async throws -> Void) {
+        self.body = body
+    }
+
+    /// Goes on to the handler; returns when it has handled the event, throws what it throws.
+    public func callAsFunction(_ context: EventContext) async throws {
+        try await body(context)
+    }
 }
 
 /// What is the same for every delivery of a subscription.

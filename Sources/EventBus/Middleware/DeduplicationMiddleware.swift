@@ -35,7 +35,7 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
     /// Runs the handler if the event is new to the subscription.
     public func consume(
         _ context: EventContext,
-        next: @Sendable (EventContext) async throws -> Void
+        next: ConsumeNext
     ) async throws {
         let key = context.subscription.queueName
         switch try await inbox.begin(context.id, subscription: key, lease: claimLease) {

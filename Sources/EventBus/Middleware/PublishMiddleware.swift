@@ -6,7 +6,7 @@ public protocol PublishMiddleware: EventMiddleware {
     /// is sent.
     func publish(
         _ event: OutgoingEvent,
-        next: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+        next: PublishNext
     ) async throws -> PublishReceipt
 }
 
@@ -23,5 +23,22 @@ public struct OutgoingEvent: Sendable {
         self.envelope = envelope
         self.delay = delay
         self.deadline = deadline
+    }
+}
+
+/// The rest of the way of a published event: call it as a function.
+///
+/// A type of its own and no closure, so that a conformance reads the same whatever a module says about the isolation of
+/// its asynchronous functions.
+public struct PublishNext: Sendable {
+    private let body: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+
+    package init(_ body: @escaping @Sendable (OutgoingEvent) async throws -> PublishReceipt) {
+        self.body = body
+    }
+
+    /// Sends the event on its way and returns what became of it.
+    public func callAsFunction(_ event: OutgoingEvent) async throws -> PublishReceipt {
+        try await body(event)
     }
 }

@@ -17,7 +17,7 @@ public struct TimeoutMiddleware: ConsumeMiddleware {
     /// Runs the handler under the limit.
     public func consume(
         _ context: EventContext,
-        next: @Sendable (EventContext) async throws -> Void
+        next: ConsumeNext
     ) async throws {
         let previous = context.worker.arm(limit)
         defer { context.worker.disarm(restoring: previous) }

@@ -40,7 +40,7 @@ final class DeliveryProcessor: Sendable {
         // Folded once, so that a delivery pays one call for each step and allocates nothing for it.
         var chain: Invocation = { context in try await context.invocation(context) }
         for step in middleware.reversed() {
-            let next = chain
+            let next = ConsumeNext(chain)
             chain = { context in try await step.consume(context, next: next) }
         }
         self.chain = chain

@@ -107,7 +107,7 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
     /// Notes the event and what became of it.
     public func publish(
         _ event: OutgoingEvent,
-        next: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+        next: PublishNext
     ) async throws -> PublishReceipt {
         do {
             let receipt = try await next(event)
@@ -122,7 +122,7 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
     /// Goes on to the handler: what became of the delivery is noted when it is settled.
     public func consume(
         _ context: EventContext,
-        next: @Sendable (EventContext) async throws -> Void
+        next: ConsumeNext
     ) async throws {
         try await next(context)
     }

@@ -54,7 +54,7 @@ struct PublishTests {
         struct Refusing: PublishMiddleware {
             func publish(
                 _ event: OutgoingEvent,
-                next: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+                next: PublishNext
             ) async throws -> PublishReceipt {
                 if event.envelope.partitionKey == "13" { throw Broken() }
                 return try await next(event)
