@@ -20,8 +20,24 @@ let package = Package(
             ],
             path: "Benchmarks/LocalBenchmarks",
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]
-        )
-        // Further suites, such as the bus's own throughput, stand beside this one: see "Adding a suite" in README.md.
+        ),
+        .executableTarget(
+            name: "BusBenchmarks",
+            dependencies: [
+                .product(name: "EventBus", package: "swift-event-bus"),
+                .product(name: "EventBusInMemory", package: "swift-event-bus"),
+                .product(name: "Benchmark", package: "benchmark"),
+            ],
+            path: "Benchmarks/BusBenchmarks",
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]
+        ),
+        .executableTarget(
+            name: "BusSoak",
+            dependencies: [
+                .product(name: "EventBus", package: "swift-event-bus"),
+                .product(name: "EventBusInMemory", package: "swift-event-bus"),
+            ]
+        ),
     ],
     swiftLanguageModes: [.v6]
 )
