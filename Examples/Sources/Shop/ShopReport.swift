@@ -1,8 +1,3 @@
-import InventoryService
-import NotificationService
-import OrderService
-import ShopEvents
-
 /// The figures of a run, as `--report` writes them.
 struct ShopReport: Codable, Hashable, Sendable {
     /// Orders that were placed.
