@@ -6,7 +6,9 @@ import Testing
 struct EventBusConfigurationTests {
     @Test("Values come from a reader, and what is absent keeps its default")
     func reading() throws {
-        let provider = InMemoryProvider(values: ["bus.source": "orders", "bus.publishTimeout": 2.5, "bus.shutdownTimeout": 0])
+        let provider = InMemoryProvider(values: [
+            "bus.source": "orders", "bus.publishTimeout": 2.5, "bus.shutdownTimeout": 0,
+        ])
         let configuration = try EventBusConfiguration(config: ConfigReader(provider: provider).scoped(to: "bus"))
         #expect(configuration.source == "orders")
         #expect(configuration.publishTimeout == .milliseconds(2500))

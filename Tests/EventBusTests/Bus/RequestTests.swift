@@ -15,7 +15,10 @@ struct RequestTests {
         }
         try await bus.withRunning {
             let quote = try await bus.request(
-                GetQuote(sku: "abc"), timeout: .seconds(5), options: .init(correlationID: "checkout-1"))
+                GetQuote(sku: "abc"),
+                timeout: .seconds(5),
+                options: .init(correlationID: "checkout-1")
+            )
             #expect(quote == GetQuote.Reply(price: 3))
             #expect(chain.withLock { $0 } == ["checkout-1"])
         }

@@ -37,6 +37,8 @@ struct RetryPolicyTests {
         #expect(policy.decide(attempt: 3, error: Broken(), using: &generator) == .deadLetter(.attemptsExhausted))
         #expect(policy.decide(attempt: 9, error: Broken(), using: &generator) == .deadLetter(.attemptsExhausted))
         #expect(policy.decide(attempt: 1, error: Hopeless(), using: &generator) == .deadLetter(.nonRetryable))
-        #expect(RetryPolicy.never.decide(attempt: 1, error: Broken(), using: &generator) == .deadLetter(.attemptsExhausted))
+        #expect(
+            RetryPolicy.never.decide(attempt: 1, error: Broken(), using: &generator) == .deadLetter(.attemptsExhausted)
+        )
     }
 }

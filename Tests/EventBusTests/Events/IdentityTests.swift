@@ -18,7 +18,9 @@ struct IdentityTests {
 
     @Test(
         "An identifier from the wire keeps its text",
-        arguments: ["0190163d-8694-739b-aea5-966c26f8ad91", "0190163D-8694-739B-AEA5-966C26F8AD91", "order-42", "", "ü"]
+        arguments: [
+            "0190163d-8694-739b-aea5-966c26f8ad91", "0190163D-8694-739B-AEA5-966C26F8AD91", "order-42", "", "ü",
+        ]
     )
     func text(_ text: String) {
         #expect(EventID(text).rawValue == text)

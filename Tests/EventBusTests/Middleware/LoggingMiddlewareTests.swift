@@ -29,8 +29,11 @@ struct LoggingMiddlewareTests {
             messages == [
                 "info: working", "info: event failed, will be retried",
                 "info: working", "info: event failed for good, put to the dead letters",
-            ])
-        #expect(entries.allSatisfy { $0.metadata["correlation-id"] == "c-1" && $0.metadata["topic"] == "order.created" })
+            ]
+        )
+        #expect(
+            entries.allSatisfy { $0.metadata["correlation-id"] == "c-1" && $0.metadata["topic"] == "order.created" }
+        )
         #expect(entries.allSatisfy { $0.metadata["group"] == "g" && $0.metadata["subscription"] == "order-created" })
         #expect(entries.map { $0.metadata["attempt"] } == ["1", "1", "2", "2"])
         #expect(entries.last?.metadata["reason"] == "attempts_exhausted")

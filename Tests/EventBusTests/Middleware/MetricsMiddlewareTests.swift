@@ -17,7 +17,9 @@ struct MetricsMiddlewareTests {
         configuration.consumeMiddleware = [middleware]
         let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
         bus.subscribe(
-            to: "order.#", group: "g", options: .init(retry: .fixed(.seconds(1), maxAttempts: 3))
+            to: "order.#",
+            group: "g",
+            options: .init(retry: .fixed(.seconds(1), maxAttempts: 3))
         ) { event, context in
             if event.topic == "order.created" || context.attempt == 1 { throw Broken() }
         }
@@ -40,7 +42,8 @@ struct MetricsMiddlewareTests {
         #expect(try total("eventbus.handled", consumer[0], consumer[1], ("outcome", "failure")) == 4)
         #expect(try total("eventbus.retried", consumer[0], consumer[1]) == 3)
         #expect(
-            try total("eventbus.dead_lettered", consumer[0], consumer[1], ("outcome", "attempts_exhausted")) == 1)
+            try total("eventbus.dead_lettered", consumer[0], consumer[1], ("outcome", "attempts_exhausted")) == 1
+        )
         #expect(try metrics.expectTimer("eventbus.handler.duration", consumer).values.count == 5)
         #expect(try metrics.expectMeter("eventbus.in_flight", consumer).values.last == 0)
         #expect(try metrics.expectTimer("eventbus.publish.duration", [("topic", "order.created")]).values.count == 2)
@@ -59,6 +62,7 @@ struct MetricsMiddlewareTests {
         }
         #expect(
             try metrics.expectCounter("eventbus.published", [("topic", "other"), ("outcome", "unroutable")]).totalValue
-                == 10)
+                == 10
+        )
     }
 }

@@ -4,7 +4,9 @@ import Testing
 
 @Suite("Delivery lanes", .timeLimit(.minutes(1)))
 struct DeliveryLanesTests {
-    private func delivery(_ number: UInt64, key: String? = nil, redeliveries: Int = 0, generation: UInt64 = 1) -> Delivery {
+    private func delivery(_ number: UInt64, key: String? = nil, redeliveries: Int = 0, generation: UInt64 = 1)
+        -> Delivery
+    {
         Delivery(
             envelope: Envelope(topic: "a", payload: [], partitionKey: key),
             attempt: 1,

@@ -11,7 +11,9 @@ struct HandlingTests {
         let bus = EventBus(transport: .inMemory(broker))
         let attempts = Locked<[Int]>([])
         bus.subscribe(
-            to: OrderCreated.self, group: "g", options: .init(retry: .fixed(.seconds(30), maxAttempts: 4))
+            to: OrderCreated.self,
+            group: "g",
+            options: .init(retry: .fixed(.seconds(30), maxAttempts: 4))
         ) { _, context in
             attempts.withLock { $0.append(context.attempt) }
             if context.attempt < 4 { throw Broken() }
@@ -27,16 +29,22 @@ struct HandlingTests {
         #expect(start.duration(to: .now) < .seconds(5))
     }
 
-    @Test("A handler past its limit is cancelled, retried, and at last a dead letter that says so", arguments: [true, false])
+    @Test(
+        "A handler past its limit is cancelled, retried, and at last a dead letter that says so",
+        arguments: [true, false]
+    )
     func timeout(byKey: Bool) async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
         let bus = EventBus(transport: .inMemory(broker))
         let attempts = Locked<[Int]>([])
         bus.subscribe(
-            to: OrderCreated.self, group: "g",
+            to: OrderCreated.self,
+            group: "g",
             options: .init(
-                concurrency: 2, retry: .fixed(.seconds(1), maxAttempts: 3), handlerTimeout: .seconds(10),
+                concurrency: 2,
+                retry: .fixed(.seconds(1), maxAttempts: 3),
+                handlerTimeout: .seconds(10),
                 ordering: byKey ? .byPartitionKey : .none
             )
         ) { _, context in
@@ -73,7 +81,8 @@ struct HandlingTests {
         let bus = EventBus(transport: .inMemory(broker))
         let (began, wasCancelled) = (Signal(), Signal())
         bus.subscribe(to: OrderCreated.self, group: "g", options: .init(concurrency: 1, handlerTimeout: .seconds(1))) {
-            order, _ in
+            order,
+            _ in
             guard order.orderID == "slow" else { return }
             began.raise()
             try? await Signal().wait()
@@ -118,7 +127,9 @@ struct HandlingTests {
         let handled = Locked(0)
         bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in handled.withLock { $0 += 1 } }
         try await bus.withRunning {
-            try await bus.publish(Envelope(topic: "order.created", payload: Array(#"{"orderID":"1"}"#.utf8), version: 2))
+            try await bus.publish(
+                Envelope(topic: "order.created", payload: Array(#"{"orderID":"1"}"#.utf8), version: 2)
+            )
             try await broker.settled()
             #expect(handled.withLock { $0 } == 0)
             let letter = try #require(try await bus.deadLetters(of: "g").entries(limit: 1).first)
@@ -142,8 +153,10 @@ struct HandlingTests {
             #expect(letter.failure.reason == .staleBinding)
         }
         let mended = EventBus(transport: .inMemory(broker))
-        mended.subscribe(to: OrderCreated.self, group: "g", name: "orders", options: .init(formerPatterns: ["order.#"])) {
-            _, _ in
+        mended.subscribe(to: OrderCreated.self, group: "g", name: "orders", options: .init(formerPatterns: ["order.#"]))
+        {
+            _,
+            _ in
         }
         try await mended.withRunning {
             let receipt = try await mended.publish(OrderConfirmed(orderID: "2"))
@@ -157,7 +170,9 @@ struct HandlingTests {
         let broker = InMemoryBroker(clock: clock)
         let bus = EventBus(transport: .inMemory(broker))
         let calls = Locked<[String]>([])
-        bus.subscribe(to: OrderCreated.self, group: "g", options: .init(inbox: InMemoryInbox(clock: clock))) { order, context in
+        bus.subscribe(to: OrderCreated.self, group: "g", options: .init(inbox: InMemoryInbox(clock: clock))) {
+            order,
+            context in
             calls.withLock { $0.append("\(order.orderID) \(context.attempt)") }
             if context.attempt == 1 { throw Broken() }
         }
@@ -185,7 +200,9 @@ struct HandlingTests {
         try await bus.withRunning {
             let traceparent: HeaderValue = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
             let receipt = try await bus.publish(
-                OrderCreated(orderID: "1"), options: .init(headers: ["traceparent": traceparent], correlationID: "c-1"))
+                OrderCreated(orderID: "1"),
+                options: .init(headers: ["traceparent": traceparent], correlationID: "c-1")
+            )
             _ = try await recorder.waitForHandled(OrderConfirmed.self)
             let confirmed = try #require(recorder.published.first { $0.envelope.topic == "order.confirmed" }?.envelope)
             #expect(confirmed.correlationID == "c-1")
