@@ -16,7 +16,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
     private var queueName: String { TopologyNames.deadLetterQueue(of: group) }
 
     func count() async throws -> Int {
-        try await withChannel { connection, channel in
+        try await withChannel { connection, channel, _ in
             let reply = try await call(
                 .queueDeclare(QueueDeclaration(name: queueName, isPassive: true)),
                 connection,
@@ -28,10 +28,11 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
     }
 
     func entries(limit: Int) async throws -> [DeadLetter] {
-        try await withChannel { connection, channel in
+        try await withChannel { connection, channel, untouched in
             var letters: [DeadLetter] = []
             while letters.count < limit, let entry = try await next(connection, channel) {
                 letters.append(DeadLetter(entry.message, group: group))
+                untouched += 1
             }
             return letters
         } ?? []
@@ -41,7 +42,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         options: ReplayOptions,
         where isIncluded: @Sendable (DeadLetter) -> Bool
     ) async throws -> Int {
-        try await withChannel { connection, channel in
+        try await withChannel { connection, channel, untouched in
             var replayed = 0
             // Those that are replayed may come back while this runs: one round through what there is.
             var remaining = try await count(connection, channel)
@@ -50,6 +51,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             while remaining > 0, let entry = try await next(connection, channel) {
                 remaining -= 1
                 let letter = DeadLetter(entry.message, group: group)
+                untouched += 1
                 guard isIncluded(letter) else { continue }
                 if options.dryRun {
                     replayed += 1
@@ -61,6 +63,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                 }
                 try await send(entry.message, letter)
                 await connection.acknowledge(entry.deliveryTag, multiple: false, on: channel)
+                untouched -= 1
                 replayed += 1
             }
             return replayed
@@ -68,12 +71,15 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
     }
 
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
-        try await withChannel { connection, channel in
+        try await withChannel { connection, channel, untouched in
             var discarded = 0
             var remaining = try await count(connection, channel)
             while remaining > 0, let entry = try await next(connection, channel) {
                 remaining -= 1
-                guard isIncluded(DeadLetter(entry.message, group: group)) else { continue }
+                guard isIncluded(DeadLetter(entry.message, group: group)) else {
+                    untouched += 1
+                    continue
+                }
                 await connection.acknowledge(entry.deliveryTag, multiple: false, on: channel)
                 discarded += 1
             }
@@ -139,15 +145,20 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
     }
 
     /// Runs `body` with a channel; `nil` when there is no such queue.
+    ///
+    /// `body` counts the entries that it took and left untouched: the end of the channel puts them back, and they are
+    /// waited for, so that whoever looks next sees them.
     private func withChannel<Result>(
-        _ body: (RabbitConnection, UInt16) async throws -> Result
+        _ body: (RabbitConnection, UInt16, inout Int) async throws -> Result
     ) async throws -> Result? {
         let connection = try await hub.waitForConnection(until: .now.advanced(by: Self.timeout))
         do {
             let channel = try await connection.openChannel { _ in }
+            var untouched = 0
             do {
-                let result = try await body(connection, channel)
+                let result = try await body(connection, channel, &untouched)
                 await connection.closeChannel(channel)
+                try await waitForReturn(of: untouched, connection)
                 return result
             } catch {
                 await connection.closeChannel(channel)
@@ -157,6 +168,17 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             if failure.kind == .channelClosed(AMQPFailure.notFound) { return nil }
             throw failure.busError(while: "reading the dead letters of \(group)")
         }
+    }
+
+    /// The broker puts entries back after it has closed their channel. Someone else may have taken them, so the wait is
+    /// short.
+    private func waitForReturn(of entries: Int, _ connection: RabbitConnection) async throws {
+        guard entries > 0 else { return }
+        let channel = try await connection.openChannel { _ in }
+        for _ in 0..<50 where try await count(connection, channel) < entries {
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        await connection.closeChannel(channel)
     }
 }
 
