@@ -2,10 +2,22 @@ import EventBus
 
 /// The way into a thread's loop: jobs in the order they came, and whether the thread has to be woken for them.
 final class JobQueue: Sendable {
-    /// A job with the executor it is to run on, which must outlive it.
+    /// Work with the executor it is to run on, which must outlive it.
     struct Entry {
-        let job: UnownedJob
+        let work: Work
         let executor: ConnectionThread
+
+        func run() {
+            switch work {
+            case .job(let job): job.runSynchronously(on: executor.asUnownedSerialExecutor())
+            case .body(let body): body()
+            }
+        }
+    }
+
+    enum Work {
+        case job(UnownedJob)
+        case body(@Sendable () -> Void)
     }
 
     private struct State {
@@ -23,10 +35,10 @@ final class JobQueue: Sendable {
 
     private let state = Locked(State())
 
-    /// Adds a job. Returns whether the thread sleeps and has to be woken, which is said once.
-    func add(_ job: UnownedJob, on executor: ConnectionThread) -> Bool {
+    /// Adds work. Returns whether the thread sleeps and has to be woken, which is said once.
+    func add(_ work: Work, on executor: ConnectionThread) -> Bool {
         state.withLock { state in
-            state.entries.append(Entry(job: job, executor: executor))
+            state.entries.append(Entry(work: work, executor: executor))
             defer { state.isAsleep = false }
             return state.isAsleep
         }

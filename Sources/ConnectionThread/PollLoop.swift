@@ -36,9 +36,7 @@ final class PollLoop: @unchecked Sendable {
             for _ in 0..<Self.batchesBetweenPolls {
                 jobs.take(into: &batch)
                 if batch.isEmpty { break }
-                for entry in batch {
-                    entry.job.runSynchronously(on: entry.executor.asUnownedSerialExecutor())
-                }
+                for entry in batch { entry.run() }
                 // Dropping the entries may drop the executor and with it ask this loop to stop.
                 batch.removeAll(keepingCapacity: batch.count <= 4096)
             }

@@ -26,6 +26,18 @@ struct ConnectionThreadTests {
         #expect(received == Array(0..<1000))
     }
 
+    @Test func `bodies and jobs share one queue`() async throws {
+        let thread = try ConnectionThread(name: "mixed")
+        let (stream, continuation) = AsyncStream.makeStream(of: Int.self)
+        thread.execute { continuation.yield(thread.isCurrent ? 1 : 0) }
+        OrderedJob { continuation.yield(2) }.run(on: thread)
+        thread.execute {
+            continuation.yield(3)
+            continuation.finish()
+        }
+        #expect(await stream.reduce(into: []) { $0.append($1) } == [1, 2, 3])
+    }
+
     @Test func `isolation is known on the thread and denied elsewhere`() async throws {
         let thread = try ConnectionThread(name: "isolation")
         let probe = Probe(thread: thread)

@@ -1,0 +1,117 @@
+import CRabbitMQ
+import EventBus
+import Glibc
+
+/// What a login needs to know.
+struct LoginParameters: Sendable {
+    var host: String
+    var port: Int
+    var virtualHost: String
+    var user: String
+    var password: String
+    var tls: RabbitConfiguration.TLS?
+    var heartbeat: Int
+    var frameMaximum: Int
+    var timeout: Duration
+    var connectionName: String
+}
+
+extension AMQPHandle {
+    /// Connects and logs in. Blocks for twice the timeout at most, and for as long as resolving a name takes.
+    func logIn(_ parameters: LoginParameters) throws(AMQPFailure) {
+        var timeout = timeval(parameters.timeout)
+        amqp_set_handshake_timeout(state, &timeout)
+        amqp_set_rpc_timeout(state, &timeout)
+        let status: Int32
+        if let tls = parameters.tls {
+            status = amqp_socket_open_noblock(try makeTLSSocket(tls), parameters.host, Int32(parameters.port), &timeout)
+        } else {
+            guard let socket = amqp_tcp_socket_new(state) else { throw AMQPFailure(.connectFailed, "out of memory") }
+            status = amqp_socket_open_noblock(socket, parameters.host, Int32(parameters.port), &timeout)
+        }
+        if status != AMQP_STATUS_OK.rawValue {
+            let text = String(cString: amqp_error_string2(status))
+            let isTLS = (AMQP_STATUS_SSL_CONNECTION_FAILED.rawValue...AMQP_STATUS_SSL_ERROR.rawValue).contains(status)
+            throw AMQPFailure(isTLS ? .tlsFailed : .connectFailed, "\(parameters.host):\(parameters.port): \(text)")
+        }
+        try authenticate(parameters)
+    }
+
+    private func authenticate(_ parameters: LoginParameters) throws(AMQPFailure) {
+        // The library's own properties lack what makes cancelled consumers and alarms visible.
+        let scratch = Scratch()
+        let capabilities: [String: HeaderValue] = [
+            "consumer_cancel_notify": true, "connection.blocked": true, "publisher_confirms": true, "basic.nack": true,
+            "exchange_exchange_bindings": true, "authentication_failure_close": true, "per_consumer_qos": true,
+        ]
+        var properties = scratch.table([
+            "product": "swift-event-bus", "connection_name": .string(parameters.connectionName),
+            "capabilities": .table(capabilities),
+        ])
+        let reply: amqp_rpc_reply_t
+        if parameters.tls?.usesCertificateIdentity == true {
+            reply = eventbus_amqp_login_external(
+                state,
+                parameters.virtualHost,
+                Int32(parameters.frameMaximum),
+                Int32(parameters.heartbeat),
+                &properties,
+                parameters.user
+            )
+        } else {
+            reply = eventbus_amqp_login_plain(
+                state,
+                parameters.virtualHost,
+                Int32(parameters.frameMaximum),
+                Int32(parameters.heartbeat),
+                &properties,
+                parameters.user,
+                parameters.password
+            )
+        }
+        switch reply.reply_type {
+        case AMQP_RESPONSE_NORMAL:
+            return
+        case AMQP_RESPONSE_SERVER_EXCEPTION:
+            if case .connectionClose(let code, let text) = IncomingMethod(reply.reply) {
+                // By the protocol it has to be answered; the connection ends either way.
+                try? sendConnectionCloseOK()
+                throw AMQPFailure(.connectionClosed(code), text)
+            }
+            throw AMQPFailure(.connectFailed, "the broker refused the login")
+        default:
+            let text = String(cString: amqp_error_string2(reply.library_error))
+            // A peer that refuses our certificate says so only now, by hanging up.
+            throw AMQPFailure(.connectFailed, "\(parameters.host):\(parameters.port): the login failed: \(text)")
+        }
+    }
+
+    private func makeTLSSocket(_ tls: RabbitConfiguration.TLS) throws(AMQPFailure) -> OpaquePointer {
+        guard let socket = amqp_ssl_socket_new(state) else { throw AMQPFailure(.tlsFailed, "no TLS context") }
+        guard amqp_ssl_socket_set_ssl_versions(socket, AMQP_TLSv1_2, AMQP_TLSvLATEST) == AMQP_STATUS_OK.rawValue else {
+            throw AMQPFailure(.tlsFailed, "TLS 1.2 is not available")
+        }
+        amqp_ssl_socket_set_verify_peer(socket, tls.insecureSkipsVerification ? 0 : 1)
+        amqp_ssl_socket_set_verify_hostname(socket, tls.insecureSkipsVerification ? 0 : 1)
+        if !tls.insecureSkipsVerification {
+            guard amqp_ssl_socket_set_cacert(socket, tls.caFile) == AMQP_STATUS_OK.rawValue else {
+                throw AMQPFailure(.tlsFailed, "cannot load the CA certificates in \(tls.caFile)")
+            }
+        }
+        if let certificate = tls.certificateFile, let key = tls.keyFile {
+            // Always set: without one OpenSSL asks the terminal for it.
+            amqp_ssl_socket_set_key_passwd(socket, tls.keyPassword ?? "")
+            guard amqp_ssl_socket_set_key(socket, certificate, key) == AMQP_STATUS_OK.rawValue else {
+                throw AMQPFailure(.tlsFailed, "cannot load the certificate \(certificate) with the key \(key)")
+            }
+        }
+        return socket
+    }
+}
+
+extension timeval {
+    init(_ duration: Duration) {
+        let (seconds, attoseconds) = duration.components
+        self.init(tv_sec: Int(clamping: seconds), tv_usec: Int(attoseconds / 1_000_000_000_000))
+    }
+}

@@ -1,0 +1,254 @@
+import CRabbitMQ
+import EventBus
+import Glibc
+
+/// One connection of librabbitmq, used as a codec and a socket: nothing here waits for the broker.
+///
+/// The library is not thread-safe. A handle is made by the thread that logs in, then belongs to the one connection it
+/// is given to, which uses it on its own thread only.
+// Safe: it is never used by two threads at once, see above; it is Sendable to be handed over once.
+final class AMQPHandle: @unchecked Sendable {
+    let state: amqp_connection_state_t
+    private let scratch = Scratch()
+
+    init() throws(AMQPFailure) {
+        guard let state = amqp_new_connection() else { throw AMQPFailure(.connectFailed, "out of memory") }
+        self.state = state
+    }
+
+    deinit {
+        // Closes the socket too, without a word to the broker.
+        amqp_destroy_connection(state)
+    }
+
+    var descriptor: Int32 { amqp_get_sockfd(state) }
+    var frameMaximum: Int { Int(amqp_get_frame_max(state)) }
+    var heartbeat: Int { Int(amqp_get_heartbeat(state)) }
+    var channelMaximum: UInt16 { UInt16(clamping: amqp_get_channel_max(state)) }
+
+    /// Whether frames wait in the library's memory, of which `poll` knows nothing.
+    var hasBufferedInput: Bool { amqp_frames_enqueued(state) != 0 || amqp_data_in_buffer(state) != 0 }
+
+    static func failure(_ status: Int32) -> AMQPFailure {
+        let text = String(cString: amqp_error_string2(status))
+        return AMQPFailure(.connectionLost, text)
+    }
+
+    private func check(_ status: Int32) throws(AMQPFailure) {
+        if status < 0 { throw Self.failure(status) }
+    }
+
+    // MARK: sending
+
+    private func send<Method>(_ id: amqp_method_number_t, _ method: Method, on channel: UInt16) throws(AMQPFailure) {
+        var method = method
+        let status = withUnsafeMutablePointer(to: &method) { amqp_send_method(state, channel, id, $0) }
+        scratch.reset()
+        try check(status)
+    }
+
+    func send(_ call: AMQPCall, on channel: UInt16) throws(AMQPFailure) {
+        switch call {
+        case .channelOpen:
+            try send(AMQP_CHANNEL_OPEN_METHOD, amqp_channel_open_t(), on: channel)
+        case .channelClose:
+            var method = amqp_channel_close_t()
+            method.reply_code = UInt16(AMQP_REPLY_SUCCESS)
+            try send(AMQP_CHANNEL_CLOSE_METHOD, method, on: channel)
+        case .confirmSelect:
+            try send(AMQP_CONFIRM_SELECT_METHOD, amqp_confirm_select_t(), on: channel)
+        case .exchangeDeclare(let name, let type, let isPassive, let arguments):
+            var method = amqp_exchange_declare_t()
+            method.exchange = scratch.bytes(name)
+            method.type = scratch.bytes(type)
+            method.passive = isPassive ? 1 : 0
+            method.durable = 1
+            method.arguments = scratch.table(arguments)
+            try send(AMQP_EXCHANGE_DECLARE_METHOD, method, on: channel)
+        case .exchangeDelete(let name):
+            var method = amqp_exchange_delete_t()
+            method.exchange = scratch.bytes(name)
+            try send(AMQP_EXCHANGE_DELETE_METHOD, method, on: channel)
+        case .exchangeBind(let source, let destination, let routingKey):
+            var method = amqp_exchange_bind_t()
+            method.source = scratch.bytes(source)
+            method.destination = scratch.bytes(destination)
+            method.routing_key = scratch.bytes(routingKey)
+            try send(AMQP_EXCHANGE_BIND_METHOD, method, on: channel)
+        case .queueDeclare(let queue):
+            var method = amqp_queue_declare_t()
+            method.queue = scratch.bytes(queue.name)
+            method.passive = queue.isPassive ? 1 : 0
+            method.durable = queue.isDurable ? 1 : 0
+            method.exclusive = queue.isExclusive ? 1 : 0
+            method.auto_delete = queue.isAutoDeleted ? 1 : 0
+            method.arguments = scratch.table(queue.arguments)
+            try send(AMQP_QUEUE_DECLARE_METHOD, method, on: channel)
+        case .queueDelete(let name):
+            var method = amqp_queue_delete_t()
+            method.queue = scratch.bytes(name)
+            try send(AMQP_QUEUE_DELETE_METHOD, method, on: channel)
+        case .queueBind(let queue, let exchange, let routingKey):
+            var method = amqp_queue_bind_t()
+            method.queue = scratch.bytes(queue)
+            method.exchange = scratch.bytes(exchange)
+            method.routing_key = scratch.bytes(routingKey)
+            try send(AMQP_QUEUE_BIND_METHOD, method, on: channel)
+        case .queueUnbind(let queue, let exchange, let routingKey):
+            var method = amqp_queue_unbind_t()
+            method.queue = scratch.bytes(queue)
+            method.exchange = scratch.bytes(exchange)
+            method.routing_key = scratch.bytes(routingKey)
+            try send(AMQP_QUEUE_UNBIND_METHOD, method, on: channel)
+        case .queuePurge(let name):
+            var method = amqp_queue_purge_t()
+            method.queue = scratch.bytes(name)
+            try send(AMQP_QUEUE_PURGE_METHOD, method, on: channel)
+        case .basicQos(let prefetch):
+            var method = amqp_basic_qos_t()
+            method.prefetch_count = prefetch
+            try send(AMQP_BASIC_QOS_METHOD, method, on: channel)
+        case .basicConsume(let queue, let tag, let isAutoAcknowledged):
+            var method = amqp_basic_consume_t()
+            method.queue = scratch.bytes(queue)
+            method.consumer_tag = scratch.bytes(tag)
+            method.no_ack = isAutoAcknowledged ? 1 : 0
+            try send(AMQP_BASIC_CONSUME_METHOD, method, on: channel)
+        case .basicCancel(let tag):
+            var method = amqp_basic_cancel_t()
+            method.consumer_tag = scratch.bytes(tag)
+            try send(AMQP_BASIC_CANCEL_METHOD, method, on: channel)
+        case .basicGet(let queue):
+            var method = amqp_basic_get_t()
+            method.queue = scratch.bytes(queue)
+            try send(AMQP_BASIC_GET_METHOD, method, on: channel)
+        }
+    }
+
+    func sendAcknowledgement(_ tag: UInt64, multiple: Bool, on channel: UInt16) throws(AMQPFailure) {
+        try check(amqp_basic_ack(state, channel, tag, multiple ? 1 : 0))
+    }
+
+    /// Gives a delivery back to its queue. Newer brokers do not count that against the queue's delivery limit, as they
+    /// do for a reject.
+    func sendRequeue(_ tag: UInt64, on channel: UInt16) throws(AMQPFailure) {
+        try check(amqp_basic_nack(state, channel, tag, 0, 1))
+    }
+
+    /// Refuses a delivery for good: it takes the queue's own dead-letter path.
+    func sendReject(_ tag: UInt64, on channel: UInt16) throws(AMQPFailure) {
+        try check(amqp_basic_reject(state, channel, tag, 0))
+    }
+
+    func sendChannelCloseOK(on channel: UInt16) throws(AMQPFailure) {
+        try send(AMQP_CHANNEL_CLOSE_OK_METHOD, amqp_channel_close_ok_t(), on: channel)
+    }
+
+    func sendConnectionCloseOK() throws(AMQPFailure) {
+        try send(AMQP_CONNECTION_CLOSE_OK_METHOD, amqp_connection_close_ok_t(), on: 0)
+    }
+
+    func sendConnectionClose() throws(AMQPFailure) {
+        var method = amqp_connection_close_t()
+        method.reply_code = UInt16(AMQP_REPLY_SUCCESS)
+        method.reply_text = scratch.bytes("closed by the client")
+        try send(AMQP_CONNECTION_CLOSE_METHOD, method, on: 0)
+    }
+
+    /// The largest body that fits into one frame, less one: a body that fills its frames exactly must go out by
+    /// ``sendHead(of:on:)`` and ``sendBody(_:on:)``, since the library would leave the socket waiting for more.
+    var maximumBodyInOneFrame: Int { frameMaximum - 9 }
+
+    /// Sends method, header and a body of at most ``maximumBodyInOneFrame``.
+    func sendWhole(_ publish: AMQPPublish, on channel: UInt16) throws(AMQPFailure) {
+        var properties = publish.properties.encoded(in: scratch)
+        let status = publish.body.withUnsafeBytes { body in
+            amqp_basic_publish(
+                state,
+                channel,
+                scratch.bytes(publish.exchange),
+                scratch.bytes(publish.routingKey),
+                publish.isMandatory ? 1 : 0,
+                0,
+                &properties,
+                // The library reads the body only.
+                amqp_bytes_t(len: body.count, bytes: UnsafeMutableRawPointer(mutating: body.baseAddress))
+            )
+        }
+        scratch.reset()
+        try check(status)
+    }
+
+    /// Sends method and header; the body follows in frames.
+    func sendHead(of publish: AMQPPublish, on channel: UInt16) throws(AMQPFailure) {
+        var method = amqp_basic_publish_t()
+        method.exchange = scratch.bytes(publish.exchange)
+        method.routing_key = scratch.bytes(publish.routingKey)
+        method.mandatory = publish.isMandatory ? 1 : 0
+        var status = withUnsafeMutablePointer(to: &method) {
+            amqp_send_method(state, channel, AMQP_BASIC_PUBLISH_METHOD, $0)
+        }
+        if status >= 0 {
+            var properties = publish.properties.encoded(in: scratch)
+            status = withUnsafeMutablePointer(to: &properties) { properties in
+                var frame = amqp_frame_t()
+                frame.frame_type = UInt8(AMQP_FRAME_HEADER)
+                frame.channel = channel
+                frame.payload.properties.class_id = UInt16(AMQP_BASIC_CLASS)
+                frame.payload.properties.body_size = UInt64(publish.body.count)
+                frame.payload.properties.decoded = UnsafeMutableRawPointer(properties)
+                return amqp_send_frame(state, &frame)
+            }
+        }
+        scratch.reset()
+        try check(status)
+    }
+
+    /// Sends one frame of a body; `bytes` are at most ``frameMaximum`` − 8.
+    func sendBody(_ bytes: ArraySlice<UInt8>, on channel: UInt16) throws(AMQPFailure) {
+        let status = bytes.withUnsafeBytes { bytes in
+            var frame = amqp_frame_t()
+            frame.frame_type = UInt8(AMQP_FRAME_BODY)
+            frame.channel = channel
+            frame.payload.body_fragment = amqp_bytes_t(
+                len: bytes.count,
+                bytes: UnsafeMutableRawPointer(mutating: bytes.baseAddress)
+            )
+            return amqp_send_frame(state, &frame)
+        }
+        try check(status)
+    }
+
+    // MARK: receiving
+
+    /// Takes the next frame that is there, and serves the heartbeats, without waiting.
+    func readFrame() -> FrameReading {
+        var frame = amqp_frame_t()
+        var zero = timeval(tv_sec: 0, tv_usec: 0)
+        let status = amqp_simple_wait_frame_noblock(state, &frame, &zero)
+        if status == AMQP_STATUS_TIMEOUT.rawValue { return .nothing }
+        guard status == AMQP_STATUS_OK.rawValue else { return .failed(Self.failure(status)) }
+        // Everything below copies, so that the frame's memory can be taken back at once.
+        defer { amqp_maybe_release_buffers_on_channel(state, frame.channel) }
+        switch Int32(frame.frame_type) {
+        case AMQP_FRAME_METHOD:
+            return .frame(channel: frame.channel, .method(IncomingMethod(frame.payload.method)))
+        case AMQP_FRAME_HEADER:
+            let properties = frame.payload.properties
+            guard properties.class_id == UInt16(AMQP_BASIC_CLASS), let decoded = properties.decoded else {
+                return .frame(channel: frame.channel, .unknown)
+            }
+            return .frame(
+                channel: frame.channel,
+                .header(
+                    bodySize: properties.body_size,
+                    AMQPProperties(decoded.assumingMemoryBound(to: amqp_basic_properties_t.self).pointee)
+                )
+            )
+        case AMQP_FRAME_BODY:
+            return .frame(channel: frame.channel, .body([UInt8](copying: frame.payload.body_fragment)))
+        default:
+            return .frame(channel: frame.channel, .unknown)
+        }
+    }
+}

@@ -1,0 +1,46 @@
+public import EventBus
+
+extension RabbitConfiguration {
+    /// Checks the values that would otherwise fail late.
+    ///
+    /// - Throws: ``EventBusError`` with code `.invalidConfiguration`, which names the value.
+    public func validate() throws(EventBusError) {
+        func check(_ condition: Bool, _ message: @autoclosure () -> String) throws(EventBusError) {
+            if !condition { throw EventBusError(.invalidConfiguration, message()) }
+        }
+        try check(!hosts.isEmpty, "hosts is empty; name at least one broker")
+        for host in hosts {
+            try check(!host.name.isEmpty, "a host has no name")
+            try check((1...65535).contains(host.port), "the port \(host.port) of \(host.name) is not between 1 and 65535")
+        }
+        for (name, value) in [
+            ("virtualHost", virtualHost), ("exchange", exchange), ("credentials.user", credentials.user),
+        ] {
+            try check(!value.isEmpty, "\(name) is empty")
+            try check(value.utf8.count <= 127, "\(name) has \(value.utf8.count) bytes, 127 are allowed")
+            try check(!value.utf8.contains(0), "\(name) holds a zero byte")
+        }
+        try check(!exchange.hasPrefix("amq."), "exchange is \(exchange); names that begin with amq. are the broker's")
+        try check(!credentials.password.utf8.contains(0), "credentials.password holds a zero byte")
+        try check(heartbeat == .zero || heartbeat >= .seconds(1), "heartbeat is \(heartbeat); it is zero or at least 1 s")
+        try check(heartbeat <= .seconds(65535), "heartbeat is \(heartbeat); 65,535 s are allowed")
+        try check(maximumUnconfirmedEvents > 0, "maximumUnconfirmedEvents is \(maximumUnconfirmedEvents)")
+        try check(maximumUnconfirmedBytes > 0, "maximumUnconfirmedBytes is \(maximumUnconfirmedBytes)")
+        try check(maximumBodySize > 0, "maximumBodySize is \(maximumBodySize)")
+        try check(connectTimeout > .zero, "connectTimeout is \(connectTimeout); connecting takes time")
+        try check(callTimeout > .zero, "callTimeout is \(callTimeout); an answer takes time")
+        try check(reconnect.initial >= .zero && reconnect.maximum >= .zero, "a wait of reconnect is negative")
+        try check(newQueueSettling >= .zero, "newQueueSettling is negative")
+        try check(consumerCheckInterval > .zero, "consumerCheckInterval is \(consumerCheckInterval)")
+        if let tls {
+            try check(
+                (tls.certificateFile == nil) == (tls.keyFile == nil),
+                "tls.certificateFile and tls.keyFile go together"
+            )
+            try check(
+                !tls.usesCertificateIdentity || tls.certificateFile != nil,
+                "tls.usesCertificateIdentity needs tls.certificateFile"
+            )
+        }
+    }
+}

@@ -1,0 +1,185 @@
+/// How to reach a RabbitMQ, and how to use it.
+///
+/// Every value has a default that suits production, but for the host and the credentials. The password never appears in
+/// a description, a log or an error.
+public struct RabbitConfiguration: Sendable {
+    /// A broker's address.
+    public struct Host: Hashable, Sendable {
+        /// A name or an IP address.
+        public var name: String
+        /// The TCP port; 5672, or 5671 with TLS, unless stated.
+        public var port: Int
+
+        /// The address `name`:`port`.
+        public init(_ name: String, port: Int = 5672) {
+            self.name = name
+            self.port = port
+        }
+    }
+
+    /// Who we are.
+    public struct Credentials: Sendable, CustomStringConvertible, CustomReflectable {
+        /// The user's name.
+        public var user: String
+        /// The user's password; left out of every description.
+        public var password: String
+
+        /// These credentials.
+        public init(user: String, password: String) {
+            self.user = user
+            self.password = password
+        }
+
+        /// The user's name; the password is left out.
+        public var description: String { "\(user):***" }
+
+        /// The user's name; the password is left out.
+        public var customMirror: Mirror { Mirror(self, children: ["user": user, "password": "***"]) }
+    }
+
+    /// How the connection is encrypted, and the broker recognized.
+    ///
+    /// TLS 1.2 is the least that is accepted. The broker's certificate is checked, and that it is for the host's name;
+    /// the library underneath does not recognize IP addresses in certificates.
+    public struct TLS: Sendable, CustomReflectable {
+        /// The file, in PEM, with the authorities that are trusted; Debian's bundle unless stated.
+        public var caFile: String
+        /// The file, in PEM, with our certificate, where the broker asks for one.
+        public var certificateFile: String?
+        /// The file, in PEM, with our certificate's key.
+        public var keyFile: String?
+        /// What opens `keyFile`, if it is encrypted.
+        public var keyPassword: String?
+        /// Whether the broker takes our identity from the certificate (SASL EXTERNAL), not from the credentials.
+        public var usesCertificateIdentity: Bool
+        /// Whether anyone may pose as the broker. For experiments; every connection made so is logged as a warning.
+        public var insecureSkipsVerification: Bool
+
+        /// Encryption with the system's authorities unless stated.
+        public init(
+            caFile: String = "/etc/ssl/certs/ca-certificates.crt",
+            certificateFile: String? = nil,
+            keyFile: String? = nil,
+            keyPassword: String? = nil,
+            usesCertificateIdentity: Bool = false,
+            insecureSkipsVerification: Bool = false
+        ) {
+            self.caFile = caFile
+            self.certificateFile = certificateFile
+            self.keyFile = keyFile
+            self.keyPassword = keyPassword
+            self.usesCertificateIdentity = usesCertificateIdentity
+            self.insecureSkipsVerification = insecureSkipsVerification
+        }
+
+        /// Everything but the key's password.
+        public var customMirror: Mirror {
+            Mirror(
+                self,
+                children: [
+                    "caFile": caFile, "certificateFile": certificateFile ?? "none", "keyFile": keyFile ?? "none",
+                    "insecureSkipsVerification": insecureSkipsVerification,
+                ]
+            )
+        }
+    }
+
+    /// The kind of queue that subscriptions get.
+    public enum QueueType: String, Hashable, Sendable {
+        /// Replicated and durable; counts redeliveries, so that a delivery that kills its consumers is caught.
+        case quorum
+        /// On one node, without a count of redeliveries: an event that kills its consumer comes again without end.
+        case classic
+    }
+
+    /// How long to wait before connecting again: the n-th wait is drawn from zero to `initial × 2^(n − 1)`, at most
+    /// `maximum`.
+    public struct Reconnect: Hashable, Sendable {
+        /// The bound of the first wait.
+        public var initial: Duration
+        /// The bound that no wait exceeds.
+        public var maximum: Duration
+
+        /// Waits between these bounds.
+        public init(initial: Duration = .milliseconds(100), maximum: Duration = .seconds(5)) {
+            self.initial = initial
+            self.maximum = maximum
+        }
+    }
+
+    /// Who declares exchanges and queues.
+    public enum Declaration: String, Hashable, Sendable {
+        /// This service does, when it needs them.
+        case active
+        /// Someone else did, with ``RabbitTransport/declareTopology(for:)``: this service only checks that they are
+        /// there, and needs no right to configure.
+        case passive
+    }
+
+    /// Where the brokers are. They are tried in a random order.
+    public var hosts: [Host]
+    /// The virtual host; `/` unless stated.
+    public var virtualHost: String
+    /// Who we are.
+    public var credentials: Credentials
+    /// How the connection is encrypted; `nil`, which is the default, for not at all.
+    public var tls: TLS?
+    /// After how long of silence both sides ask; twice that ends a connection. Whole seconds, 10 s unless stated; zero
+    /// turns it off, which leaves dead connections unnoticed.
+    public var heartbeat: Duration
+    /// What the broker's tools call our connections; `eventbus` unless stated.
+    public var connectionName: String
+    /// The topic exchange that events are published to; `events` unless stated.
+    public var exchange: String
+    /// The kind of queue that subscriptions get; quorum unless stated. Queues that exist keep their kind: changing it
+    /// is a clash until they are deleted.
+    public var queueType: QueueType
+    /// How many published events may be unconfirmed at a time; 1,000 unless stated.
+    public var maximumUnconfirmedEvents: Int
+    /// How many bytes of published events may be unconfirmed at a time; 16 MiB unless stated. One event may exceed it.
+    public var maximumUnconfirmedBytes: Int
+    /// The largest payload that is published or accepted, in bytes; 16 MiB unless stated.
+    public var maximumBodySize: Int
+    /// How long connecting to one host, and logging in, may each take; 5 s unless stated.
+    public var connectTimeout: Duration
+    /// How long the broker may take to answer a method before the connection counts as lost; 15 s unless stated.
+    public var callTimeout: Duration
+    /// How long to wait before connecting again.
+    public var reconnect: Reconnect
+    /// Who declares exchanges and queues; this service unless stated.
+    public var declaration: Declaration
+    /// How long after its declaration a new quorum queue counts as attached; 2 s unless stated. A broker that is killed
+    /// within the first second of a quorum queue's life loses what it confirmed there.
+    public var newQueueSettling: Duration
+    /// How long each step of ``RabbitTransport``'s watch over its consumers waits; 1 s unless stated.
+    public var consumerCheckInterval: Duration
+
+    /// The configuration for one host; everything else has its default and may be changed afterwards.
+    public init(host: Host, credentials: Credentials, virtualHost: String = "/", tls: TLS? = nil) {
+        self.hosts = [host]
+        self.credentials = credentials
+        self.virtualHost = virtualHost
+        self.tls = tls
+        self.heartbeat = .seconds(10)
+        self.connectionName = "eventbus"
+        self.exchange = "events"
+        self.queueType = .quorum
+        self.maximumUnconfirmedEvents = 1000
+        self.maximumUnconfirmedBytes = 16 << 20
+        self.maximumBodySize = 16 << 20
+        self.connectTimeout = .seconds(5)
+        self.callTimeout = .seconds(15)
+        self.reconnect = Reconnect()
+        self.declaration = .active
+        self.newQueueSettling = .seconds(2)
+        self.consumerCheckInterval = .seconds(1)
+    }
+}
+
+extension RabbitConfiguration: CustomStringConvertible {
+    /// Where it leads and as whom; the password is left out.
+    public var description: String {
+        let hosts = hosts.map { "\($0.name):\($0.port)" }.joined(separator: ",")
+        return "\(tls == nil ? "amqp" : "amqps")://\(credentials)@\(hosts)/\(virtualHost) exchange=\(exchange)"
+    }
+}

@@ -1,0 +1,57 @@
+import EventBus
+
+/// Why a call, a channel or a connection failed.
+struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    enum Kind: Hashable, Sendable {
+        /// The broker closed the channel, with this code.
+        case channelClosed(UInt16)
+        /// The broker closed the connection, with this code.
+        case connectionClosed(UInt16)
+        /// The connection broke, or fell silent.
+        case connectionLost
+        /// The host could not be reached, or no session came about.
+        case connectFailed
+        /// The broker's certificate was not accepted, or ours by it.
+        case tlsFailed
+        /// We closed the connection ourselves.
+        case closedByUs
+    }
+
+    var kind: Kind
+    var text: String
+
+    init(_ kind: Kind, _ text: String) {
+        self.kind = kind
+        self.text = text
+    }
+
+    var description: String {
+        switch kind {
+        case .channelClosed(let code): "channel closed by the broker, \(code): \(text)"
+        case .connectionClosed(let code): "connection closed by the broker, \(code): \(text)"
+        case .connectionLost: "connection lost: \(text)"
+        case .connectFailed: "cannot connect: \(text)"
+        case .tlsFailed: "no TLS session: \(text)"
+        case .closedByUs: "connection closed: \(text)"
+        }
+    }
+
+    /// The broker's code, if it gave one.
+    var code: UInt16? {
+        switch kind {
+        case .channelClosed(let code), .connectionClosed(let code): code
+        default: nil
+        }
+    }
+
+    /// Whether only the channel is gone.
+    var isChannelOnly: Bool {
+        if case .channelClosed = kind { true } else { false }
+    }
+
+    static let accessRefused: UInt16 = 403
+    static let notFound: UInt16 = 404
+    static let resourceLocked: UInt16 = 405
+    static let preconditionFailed: UInt16 = 406
+    static let notAllowed: UInt16 = 530
+}

@@ -1,0 +1,111 @@
+/// Puts the frames of one channel together: a method, then for some of them a header and the body's frames.
+///
+/// Pure; every channel has its own, since frames of different channels come mixed.
+struct ChannelAssembler {
+    /// What a complete content is.
+    enum Content {
+        case delivered(AMQPDelivery)
+        case got(AMQPDelivery, remaining: Int)
+        case returned(AMQPMessage, code: UInt16, text: String)
+    }
+
+    /// The peer sent a frame that may not come here.
+    struct UnexpectedFrame: Error {
+        var text: String
+    }
+
+    private enum State {
+        case idle
+        case awaitingHeader(IncomingMethod)
+        case awaitingBody(IncomingMethod, AMQPProperties, body: [UInt8], missing: UInt64, refusedSize: UInt64?)
+    }
+
+    private var state = State.idle
+    private let maximumBodySize: Int
+
+    init(maximumBodySize: Int) {
+        self.maximumBodySize = maximumBodySize
+    }
+
+    /// Takes a method that has content.
+    mutating func begin(_ method: IncomingMethod) throws(UnexpectedFrame) {
+        guard case .idle = state else { throw UnexpectedFrame(text: "a method before the end of a body") }
+        state = .awaitingHeader(method)
+    }
+
+    mutating func header(bodySize: UInt64, _ properties: AMQPProperties) throws(UnexpectedFrame) -> Content? {
+        guard case .awaitingHeader(let method) = state else {
+            throw UnexpectedFrame(text: "a header without its method")
+        }
+        let isAccepted = bodySize <= UInt64(maximumBodySize)
+        var body: [UInt8] = []
+        // Grows with what really comes: the announced size is the peer's word only.
+        if isAccepted { body.reserveCapacity(Int(min(bodySize, 1 << 20))) }
+        if bodySize == 0 { return finish(method, properties, body, refusedSize: nil) }
+        state = .awaitingBody(
+            method,
+            properties,
+            body: body,
+            missing: bodySize,
+            refusedSize: isAccepted ? nil : bodySize
+        )
+        return nil
+    }
+
+    mutating func body(_ bytes: [UInt8]) throws(UnexpectedFrame) -> Content? {
+        guard case .awaitingBody(let method, let properties, var body, let missing, let refusedSize) = state else {
+            throw UnexpectedFrame(text: "a body without its header")
+        }
+        // Lets go of the buffer, so that appending does not copy it.
+        state = .idle
+        guard UInt64(bytes.count) <= missing else { throw UnexpectedFrame(text: "a body longer than announced") }
+        if refusedSize == nil {
+            if body.isEmpty && UInt64(bytes.count) == missing { body = bytes } else { body += bytes }
+        }
+        let rest = missing - UInt64(bytes.count)
+        if rest == 0 { return finish(method, properties, body, refusedSize: refusedSize) }
+        state = .awaitingBody(method, properties, body: body, missing: rest, refusedSize: refusedSize)
+        return nil
+    }
+
+    private mutating func finish(
+        _ method: IncomingMethod,
+        _ properties: AMQPProperties,
+        _ body: [UInt8],
+        refusedSize: UInt64?
+    ) -> Content? {
+        state = .idle
+        func message(_ exchange: String, _ routingKey: String) -> AMQPMessage {
+            AMQPMessage(
+                exchange: exchange,
+                routingKey: routingKey,
+                properties: properties,
+                body: body,
+                refusedSize: refusedSize
+            )
+        }
+        switch method {
+        case .deliver(let consumerTag, let deliveryTag, let isRedelivered, let exchange, let routingKey):
+            return .delivered(
+                AMQPDelivery(
+                    consumerTag: consumerTag,
+                    deliveryTag: deliveryTag,
+                    isRedelivered: isRedelivered,
+                    message: message(exchange, routingKey)
+                )
+            )
+        case .got(let deliveryTag, let isRedelivered, let exchange, let routingKey, let remaining):
+            let delivery = AMQPDelivery(
+                consumerTag: "",
+                deliveryTag: deliveryTag,
+                isRedelivered: isRedelivered,
+                message: message(exchange, routingKey)
+            )
+            return .got(delivery, remaining: remaining)
+        case .returned(let code, let text, let exchange, let routingKey):
+            return .returned(message(exchange, routingKey), code: code, text: text)
+        default:
+            return nil
+        }
+    }
+}

@@ -1,0 +1,33 @@
+/// One frame from the broker, copied out of the library's memory.
+enum IncomingFrame {
+    case method(IncomingMethod)
+    case header(bodySize: UInt64, AMQPProperties)
+    case body([UInt8])
+    /// A frame of no known kind.
+    case unknown
+}
+
+/// What reading a frame came to.
+enum FrameReading {
+    case frame(channel: UInt16, IncomingFrame)
+    /// There is none at present.
+    case nothing
+    case failed(AMQPFailure)
+}
+
+/// A method that the broker sent.
+enum IncomingMethod {
+    /// The answer to the channel's oldest unanswered call.
+    case reply(AMQPReply)
+    case deliver(consumerTag: String, deliveryTag: UInt64, isRedelivered: Bool, exchange: String, routingKey: String)
+    case returned(code: UInt16, text: String, exchange: String, routingKey: String)
+    case got(deliveryTag: UInt64, isRedelivered: Bool, exchange: String, routingKey: String, remaining: Int)
+    case confirmed(tag: UInt64, multiple: Bool, isAcknowledged: Bool)
+    case consumerCancelled(tag: String)
+    case channelClose(code: UInt16, text: String)
+    case connectionClose(code: UInt16, text: String)
+    case connectionCloseOK
+    case blocked(reason: String)
+    case unblocked
+    case unknown(UInt32)
+}

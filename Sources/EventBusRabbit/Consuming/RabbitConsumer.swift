@@ -1,0 +1,200 @@
+import ConnectionThread
+import EventBus
+
+/// A subscription's hold on its queue, for as long as the subscription lives, over as many channels as it takes.
+final class RabbitConsumer: TransportConsumer {
+    /// What has to be known of a delivery to settle it.
+    struct Held: Sendable {
+        var envelopeID: EventID
+        var topic: Topic
+        var failedAttempts: Int
+        var message: AMQPMessage
+    }
+
+    private struct State {
+        /// The channel that deliveries have to be of, to be settled.
+        var generation: UInt64 = 0
+        var held: [UInt64: Held] = [:]
+        var settled: [(tag: UInt64, how: Settlement)] = []
+        var isScheduled = false
+    }
+
+    /// What the broker is told of a delivery.
+    enum Settlement: Sendable {
+        case acknowledge
+        case requeue
+        case reject
+    }
+
+    /// How long a retry or a dead letter may take to be confirmed before its delivery is given back: well below the half
+    /// hour after which a broker closes the channel.
+    static let republishTimeout = Duration.seconds(300)
+
+    let id: UInt64
+    let specification: QueueSpecification
+    let sink: any DeliverySink
+    private let hub: ConsumerHub
+    private let lane: PublishLane
+    private let maximumHeaderSize = 120_000
+    private let state = Locked(State())
+
+    init(id: UInt64, specification: QueueSpecification, sink: any DeliverySink, hub: ConsumerHub, lane: PublishLane) {
+        self.id = id
+        self.specification = specification
+        self.sink = sink
+        self.hub = hub
+        self.lane = lane
+    }
+
+    // MARK: for core
+
+    func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
+        switch disposition {
+        case .acknowledged:
+            try settle(delivery.token, .acknowledge)
+        case .handedBack:
+            try settle(delivery.token, .requeue)
+        case .retried(let delay, let failure) where specification.broadcast:
+            try await again(delivery, after: delay, attempt: failure.attempt + 1)
+        case .deferred(let delay) where specification.broadcast:
+            try await again(delivery, after: delay, attempt: delivery.attempt)
+        case .retried(let delay, let failure):
+            let held = try held(delivery.token)
+            try await republish(delivery, held) { () throws(EventBusError) in
+                try Republishing.retry(held, queue: specification.queueName, delay: delay, failure: failure)
+            }
+        case .deferred(let delay):
+            let held = try held(delivery.token)
+            try await republish(delivery, held) { () throws(EventBusError) in
+                try Republishing.deferral(held, queue: specification.queueName, delay: delay)
+            }
+        case .deadLettered(let failure):
+            let held = try held(delivery.token)
+            try await republish(delivery, held) { () throws(EventBusError) in
+                Republishing.deadLetter(held, specification: specification, failure: failure)
+            }
+        }
+    }
+
+    func stop() async {
+        await hub.stop(id)
+    }
+
+    func close() async {
+        await hub.close(id)
+    }
+
+    // MARK: settling
+
+    private var stale: EventBusError {
+        EventBusError(.staleDelivery, "the connection that brought the delivery is gone; the broker delivers it again")
+    }
+
+    private func held(_ token: Delivery.Token) throws(EventBusError) -> Held {
+        let held = state.withLock { state in
+            state.generation == token.generation ? state.held[token.number] : nil
+        }
+        guard let held else { throw stale }
+        return held
+    }
+
+    private func settle(_ token: Delivery.Token, _ how: Settlement) throws(EventBusError) {
+        let isFirst: Bool? = state.withLock { state in
+            guard state.generation == token.generation, state.held.removeValue(forKey: token.number) != nil else {
+                return nil
+            }
+            state.settled.append((token.number, how))
+            defer { state.isScheduled = true }
+            return !state.isScheduled
+        }
+        guard let isFirst else { throw stale }
+        // One trip to the thread says it for all that are settled meanwhile.
+        if isFirst { hub.scheduleFlush(self) }
+    }
+
+    /// Sends the new copy, and lets go of the old one when the broker holds the new.
+    private func republish(
+        _ delivery: Delivery,
+        _ held: Held,
+        _ make: () throws(EventBusError) -> AMQPPublish
+    ) async throws {
+        guard held.message.properties.headersAreLossless else {
+            // What cannot go out again as it came takes the queue's own dead-letter path, with the broker's reason.
+            return try settle(delivery.token, .reject)
+        }
+        do {
+            let publish = try make()
+            guard publish.properties.encodedSize <= maximumHeaderSize else { return try settle(delivery.token, .reject) }
+            // A cancelled handler's delivery is settled nevertheless.
+            let lane = lane
+            let outcome = try await withoutCancellation {
+                try await lane.publish(
+                    publish,
+                    outcome: .scheduled,
+                    deadline: .now.advanced(by: Self.republishTimeout)
+                )
+            }
+            if outcome == .unroutable { return try settle(delivery.token, .reject) }
+        } catch let error as EventBusError where error.code == .rejected || error.code == .unsupported {
+            return try settle(delivery.token, .reject)
+        } catch let error as EventBusError where error.code == .staleDelivery {
+            throw error
+        } catch {
+            // It stays with the broker, which delivers it again; the copy may have gone out too.
+            return try settle(delivery.token, .requeue)
+        }
+        try settle(delivery.token, .acknowledge)
+    }
+
+    /// Delivers once more from memory: broadcast queues have no way back through the delay levels.
+    private func again(_ delivery: Delivery, after delay: Duration, attempt: Int) async throws {
+        _ = try held(delivery.token)
+        let copy = Delivery(
+            envelope: delivery.envelope,
+            attempt: attempt,
+            redeliveries: delivery.redeliveries,
+            replyAddress: delivery.replyAddress,
+            token: delivery.token
+        )
+        hub.deliverAgain(copy, to: self, after: delay)
+    }
+
+    // MARK: for the hub, on its thread
+
+    /// Begins to accept deliveries of a new channel.
+    func begin(generation: UInt64) {
+        state.withLock { state in
+            state.generation = generation
+            state.held = [:]
+            state.settled = []
+        }
+    }
+
+    /// Refuses to settle what came on the channel, which is gone.
+    func end(generation: UInt64) {
+        state.withLock { state in
+            guard state.generation == generation else { return }
+            state.generation = 0
+            state.held = [:]
+            state.settled = []
+        }
+        sink.revoke(through: generation)
+    }
+
+    func hold(_ held: Held, tag: UInt64) {
+        state.withLock { $0.held[tag] = held }
+    }
+
+    func isHolding(_ token: Delivery.Token) -> Bool {
+        state.withLock { $0.generation == token.generation && $0.held[token.number] != nil }
+    }
+
+    /// What was settled since the last call.
+    func takeSettled() -> [(tag: UInt64, how: Settlement)] {
+        state.withLock { state in
+            state.isScheduled = false
+            defer { state.settled = [] }
+            return state.settled
+        }
+    }
+}

@@ -1,0 +1,197 @@
+import ConnectionThread
+import EventBus
+
+/// A group's dead letters on RabbitMQ: the queue `GROUP.dead`.
+///
+/// Reading takes entries out one by one, unacknowledged, on a channel of its own, whose end puts back what was not let
+/// go. While one reader holds them another sees fewer.
+struct RabbitDeadLetterQueue: DeadLetterQueue {
+    let group: String
+    let hub: ConsumerHub
+    let lane: PublishLane
+
+    private static let timeout = Duration.seconds(10)
+    private static let publishTimeout = Duration.seconds(30)
+
+    private var queueName: String { TopologyNames.deadLetterQueue(of: group) }
+
+    func count() async throws -> Int {
+        try await withChannel { connection, channel, _ in
+            let reply = try await call(
+                .queueDeclare(QueueDeclaration(name: queueName, isPassive: true)),
+                connection,
+                channel
+            )
+            guard case .queue(_, let messages, _) = reply else { return 0 }
+            return messages
+        } ?? 0
+    }
+
+    func entries(limit: Int) async throws -> [DeadLetter] {
+        try await withChannel { connection, channel, untouched in
+            var letters: [DeadLetter] = []
+            while letters.count < limit, let entry = try await next(connection, channel) {
+                letters.append(DeadLetter(entry.message, group: group))
+                untouched += 1
+            }
+            return letters
+        } ?? []
+    }
+
+    func replay(
+        options: ReplayOptions,
+        where isIncluded: @Sendable (DeadLetter) -> Bool
+    ) async throws -> Int {
+        try await withChannel { connection, channel, untouched in
+            var replayed = 0
+            // Those that are replayed may come back while this runs: one round through what there is.
+            var remaining = try await count(connection, channel)
+            let clock = ContinuousClock()
+            var nextSlot = clock.now
+            while remaining > 0, let entry = try await next(connection, channel) {
+                remaining -= 1
+                let letter = DeadLetter(entry.message, group: group)
+                untouched += 1
+                guard isIncluded(letter) else { continue }
+                if options.dryRun {
+                    replayed += 1
+                    continue
+                }
+                if let rate = options.maximumPerSecond, rate > 0 {
+                    try await clock.sleep(until: nextSlot)
+                    nextSlot = max(nextSlot, clock.now - .seconds(1)).advanced(by: .seconds(1) / rate)
+                }
+                try await send(entry.message, letter)
+                await connection.acknowledge(entry.deliveryTag, multiple: false, on: channel)
+                untouched -= 1
+                replayed += 1
+            }
+            return replayed
+        } ?? 0
+    }
+
+    func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
+        try await withChannel { connection, channel, untouched in
+            var discarded = 0
+            var remaining = try await count(connection, channel)
+            while remaining > 0, let entry = try await next(connection, channel) {
+                remaining -= 1
+                guard isIncluded(DeadLetter(entry.message, group: group)) else {
+                    untouched += 1
+                    continue
+                }
+                await connection.acknowledge(entry.deliveryTag, multiple: false, on: channel)
+                discarded += 1
+            }
+            return discarded
+        } ?? 0
+    }
+
+    // MARK: steps
+
+    /// Sends a dead letter back to its queue, as a first attempt.
+    private func send(_ message: AMQPMessage, _ letter: DeadLetter) async throws {
+        guard !letter.queue.isEmpty else {
+            throw EventBusError(.notFound, "the dead letter \(letter.envelope.id) does not say which queue it is from")
+        }
+        guard message.refusedSize == nil, message.properties.headersAreLossless else {
+            throw EventBusError(
+                .unsupported,
+                "the dead letter \(letter.envelope.id) cannot go out again as it came; discard it, or move it with the "
+                    + "broker's tools"
+            )
+        }
+        let hasTopic = (try? DecodedMessage(message, isRedelivered: false)) != nil
+        var properties = message.properties.forRepublish(
+            id: letter.envelope.id,
+            topic: hasTopic ? letter.envelope.topic : nil,
+            from: message
+        )
+        properties.headers[WireHeaders.firstFailure] = nil
+        let outcome = try await lane.publish(
+            AMQPPublish(exchange: "", routingKey: letter.queue, properties: properties, body: message.body),
+            outcome: .routed,
+            deadline: .now.advanced(by: Self.publishTimeout)
+        )
+        if outcome == .unroutable {
+            throw EventBusError(.unroutable, "the queue \(letter.queue.quotedForError) is gone; attach its subscription first")
+        }
+    }
+
+    private func count(_ connection: RabbitConnection, _ channel: UInt16) async throws -> Int {
+        let reply = try await call(
+            .queueDeclare(QueueDeclaration(name: queueName, isPassive: true)),
+            connection,
+            channel
+        )
+        guard case .queue(_, let messages, _) = reply else { return 0 }
+        return messages
+    }
+
+    private func next(_ connection: RabbitConnection, _ channel: UInt16) async throws -> AMQPDelivery? {
+        try Task.checkCancellation()
+        guard case .message(let delivery, _) = try await call(.basicGet(queue: queueName), connection, channel) else {
+            return nil
+        }
+        return delivery
+    }
+
+    private func call(
+        _ call: AMQPCall,
+        _ connection: RabbitConnection,
+        _ channel: UInt16
+    ) async throws(AMQPFailure) -> AMQPReply {
+        try await connection.call(call, on: channel)
+    }
+
+    /// Runs `body` with a channel; `nil` when there is no such queue.
+    ///
+    /// `body` counts the entries that it took and left untouched: the end of the channel puts them back, and they are
+    /// waited for, so that whoever looks next sees them.
+    private func withChannel<Result>(
+        _ body: (RabbitConnection, UInt16, inout Int) async throws -> Result
+    ) async throws -> Result? {
+        let connection = try await hub.waitForConnection(until: .now.advanced(by: Self.timeout))
+        do {
+            let channel = try await connection.openChannel { _ in }
+            var untouched = 0
+            do {
+                let result = try await body(connection, channel, &untouched)
+                await connection.closeChannel(channel)
+                try await waitForReturn(of: untouched, connection)
+                return result
+            } catch {
+                await connection.closeChannel(channel)
+                throw error
+            }
+        } catch let failure as AMQPFailure {
+            if failure.kind == .channelClosed(AMQPFailure.notFound) { return nil }
+            throw failure.busError(while: "reading the dead letters of \(group)")
+        }
+    }
+
+    /// The broker puts entries back after it has closed their channel. Someone else may have taken them, so the wait is
+    /// short.
+    private func waitForReturn(of entries: Int, _ connection: RabbitConnection) async throws {
+        guard entries > 0 else { return }
+        let channel = try await connection.openChannel { _ in }
+        for _ in 0..<50 where try await count(connection, channel) < entries {
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        await connection.closeChannel(channel)
+    }
+}
+
+/// Stands in where a transport could not be made.
+struct UnavailableDeadLetters: DeadLetterQueue {
+    let problem: EventBusError?
+
+    private var error: EventBusError { problem ?? EventBusError(.unavailable, "there is no transport") }
+
+    func count() async throws -> Int { throw error }
+    func entries(limit: Int) async throws -> [DeadLetter] { throw error }
+    func replay(options: ReplayOptions, where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
+        throw error
+    }
+    func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int { throw error }
+}

@@ -1,0 +1,160 @@
+import ConnectionThread
+import EventBus
+
+/// Sends requests and gives their replies to those who wait.
+///
+/// The replies come on the channel that sent the requests, by the broker's direct reply-to: a pseudo-queue that costs
+/// nothing and ends with the channel. So requests that were not answered when it ended go out again on the next.
+actor RequestLane {
+    private struct Request {
+        var publish: AMQPPublish
+        var continuation: CheckedContinuation<AMQPMessage, any Error>
+        var wasSent = false
+        var timer: TimerID?
+    }
+
+    static let replyQueue = "amq.rabbitmq.reply-to"
+
+    private let thread: ConnectionThread
+    private var requests: [String: Request] = [:]
+    /// Those to be sent, in order.
+    private var waiting: [String] = []
+    private var connection: RabbitConnection?
+    private var channel: UInt16 = 0
+    private var isBlocked = false
+    private var ended: EventBusError?
+    private var detachWaiters: [CheckedContinuation<Void, Never>] = []
+
+    init(thread: ConnectionThread) {
+        self.thread = thread
+    }
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+
+    /// Sends a request and waits for its reply. The request's correlation id tells it from all others.
+    func request(_ publish: AMQPPublish, id: String, deadline: MonotonicTime) async throws -> AMQPMessage {
+        if let ended { throw ended }
+        try Task.checkCancellation()
+        return try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let timer = thread.schedule(at: deadline) { [weak self] in
+                    self?.assumeIsolated { $0.expire(id) }
+                }
+                requests[id] = Request(publish: publish, continuation: continuation, timer: timer)
+                waiting.append(id)
+                sendWaiting()
+                if Task.isCancelled { cancel(id) }
+            }
+        } onCancel: {
+            thread.execute { [weak self] in self?.assumeIsolated { $0.cancel(id) } }
+        }
+    }
+
+    func attach(to connection: RabbitConnection) async throws(AMQPFailure) {
+        let channel = try await connection.openChannel { [weak self] event in
+            self?.assumeIsolated { $0.handle(event) }
+        }
+        try await connection.call(
+            .basicConsume(queue: Self.replyQueue, tag: "replies", isAutoAcknowledged: true),
+            on: channel
+        )
+        self.connection = connection
+        self.channel = channel
+        isBlocked = false
+        sendWaiting()
+    }
+
+    var isAttached: Bool { connection != nil }
+
+    func detach() {
+        guard connection != nil else { return }
+        connection = nil
+        waiting = requests.keys.sorted()
+        let waiters = detachWaiters
+        detachWaiters = []
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// Waits until the lane has no channel.
+    func waitUntilDetached() async {
+        guard connection != nil else { return }
+        await withCheckedContinuation { detachWaiters.append($0) }
+    }
+
+    func setBlocked(_ isBlocked: Bool) {
+        self.isBlocked = isBlocked
+        sendWaiting()
+    }
+
+    func becameWritable() {
+        sendWaiting()
+    }
+
+    func end(_ error: EventBusError) {
+        ended = error
+        connection = nil
+        waiting = []
+        for id in Array(requests.keys) { resolve(id, .failure(error)) }
+    }
+
+    private func sendWaiting() {
+        guard let connection, !isBlocked else { return }
+        var sent = 0
+        for id in waiting {
+            guard let request = requests[id] else {
+                sent += 1
+                continue
+            }
+            let channel = channel
+            guard connection.assumeIsolated({ $0.publish(request.publish, on: channel) }) else { break }
+            requests[id]?.wasSent = true
+            // The send may have ended the connection, and put everything that is unanswered in line again.
+            if self.connection == nil { return }
+            sent += 1
+        }
+        waiting.removeFirst(sent)
+    }
+
+    private func handle(_ event: ChannelEvent) {
+        switch event {
+        case .delivered(let delivery):
+            guard let id = delivery.message.properties.correlationID else { return }
+            if let size = delivery.message.refusedSize {
+                resolve(id, .failure(EventBusError(.tooLarge, "the reply has \(size) bytes, more than are accepted")))
+            } else {
+                resolve(id, .success(delivery.message))
+            }
+        case .returned(let message, _, _):
+            guard let id = message.properties.correlationID else { return }
+            let topic = message.routingKey.quotedForError
+            resolve(id, .failure(EventBusError(.unroutable, "no one responds to requests of topic \(topic)")))
+        case .closed:
+            detach()
+        case .confirmed, .consumerCancelled:
+            break
+        }
+    }
+
+    private func expire(_ id: String) {
+        guard let request = requests[id] else { return }
+        let error =
+            if request.wasSent {
+                EventBusError(.timedOut, "the request was not answered in time")
+            } else if isBlocked {
+                EventBusError(.blocked, "the broker takes no events at present: it is low on memory or disk")
+            } else {
+                EventBusError(.timedOut, "the deadline passed before the request was sent: there was no connection")
+            }
+        resolve(id, .failure(error))
+    }
+
+    private func cancel(_ id: String) {
+        resolve(id, .failure(CancellationError()))
+    }
+
+    private func resolve(_ id: String, _ result: Result<AMQPMessage, any Error>) {
+        guard let request = requests.removeValue(forKey: id) else { return }
+        if let timer = request.timer { thread.cancel(timer) }
+        request.continuation.resume(with: result)
+    }
+}

@@ -1,0 +1,336 @@
+import ConnectionThread
+public import EventBus
+public import Logging
+import Synchronization
+
+/// Carries events over RabbitMQ 3.10 or later.
+///
+/// Two connections, one for publishing and one for consuming, each on a thread of its own; a channel for each
+/// subscription. Every publish is confirmed by the broker, and one that no queue takes is reported. Lost connections are
+/// made again, with what was declared, consumed and not yet confirmed.
+///
+/// ```swift
+/// let configuration = try RabbitConfiguration(uri: "amqp://orders:secret@rabbit.internal/shop")
+/// let bus = EventBus(transport: .rabbit(configuration, logger: logger))
+/// ```
+public final class RabbitTransport: Transport {
+    /// `rabbitmq`.
+    public var name: String { "rabbitmq" }
+    /// The system's continuous clock.
+    public let clock: AnyClock
+
+    private let configuration: RabbitConfiguration
+    private let problem: EventBusError?
+    private let core: Core?
+
+    /// Everything that needs threads.
+    private struct Core: Sendable {
+        let publishThread: ConnectionThread
+        let consumeThread: ConnectionThread
+        let lane: PublishLane
+        let requests: RequestLane
+        let hub: ConsumerHub
+        let board: HealthBoard
+        let watch: SendWatch
+        let logger: Logger
+    }
+
+    private let hasRun = Atomic(false)
+    private let lastRequest = Atomic<UInt64>(0)
+
+    /// A transport that connects when it runs. What is wrong with the configuration is thrown then, too.
+    ///
+    /// - Parameters:
+    ///   - configuration: Where the broker is and how to use it.
+    ///   - logger: Where to report connections lost and made; nowhere if left out.
+    public init(_ configuration: RabbitConfiguration, logger: Logger? = nil) {
+        self.clock = .continuous
+        self.configuration = configuration
+        var problem: EventBusError?
+        var core: Core?
+        do throws(EventBusError) {
+            try configuration.validate()
+            let logger = logger ?? Logger(label: "eventbus.rabbitmq", factory: { _ in SwiftLogNoOpLogHandler() })
+            let publishThread = try ConnectionThread(name: "eventbus-pub")
+            let consumeThread = try ConnectionThread(name: "eventbus-con")
+            let board = HealthBoard()
+            let lane = PublishLane(
+                thread: publishThread,
+                maximumCount: configuration.maximumUnconfirmedEvents,
+                maximumBytes: configuration.maximumUnconfirmedBytes
+            )
+            core = Core(
+                publishThread: publishThread,
+                consumeThread: consumeThread,
+                lane: lane,
+                requests: RequestLane(thread: publishThread),
+                hub: ConsumerHub(
+                    thread: consumeThread,
+                    configuration: configuration,
+                    lane: lane,
+                    board: board,
+                    logger: logger
+                ),
+                board: board,
+                watch: SendWatch(),
+                logger: logger
+            )
+        } catch {
+            problem = error
+        }
+        self.problem = problem
+        self.core = core
+    }
+
+    private func requireCore() throws(EventBusError) -> Core {
+        guard let core else { throw problem ?? EventBusError(.unavailable, "no threads") }
+        return core
+    }
+
+    // MARK: running
+
+    /// Connects and keeps connected until the task is cancelled.
+    ///
+    /// - Throws: ``EventBusError``: `.authenticationFailed`, `.accessRefused`, `.topologyClash`, `.notFound` or
+    ///   `.invalidConfiguration` where the first connection shows that trying again is no use; `.alreadyRunning`.
+    public func run() async throws {
+        let core = try requireCore()
+        guard hasRun.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
+            throw EventBusError(.alreadyRunning, "the transport runs already, or has run; make a new one")
+        }
+        var failure: EventBusError?
+        do {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { await core.watch.run() }
+                group.addTask { try await self.keepPublishing(core) }
+                group.addTask { try await self.keepConsuming(core) }
+                defer { group.cancelAll() }
+                try await group.waitForAll()
+            }
+        } catch let error as EventBusError {
+            failure = error
+            core.board.failed(error)
+        }
+        let ending = failure ?? EventBusError(.shuttingDown, "the transport was shut down")
+        await core.lane.end(ending)
+        await core.requests.end(ending)
+        await core.hub.end(ending)
+        if let failure { throw failure }
+    }
+
+    private func loop(_ role: HealthBoard.Role, on thread: ConnectionThread, _ core: Core) -> ConnectionLoop {
+        ConnectionLoop(
+            role: role,
+            configuration: configuration,
+            thread: thread,
+            watch: core.watch,
+            board: core.board,
+            logger: core.logger
+        )
+    }
+
+    private func keepPublishing(_ core: Core) async throws {
+        let side = PublishSide(
+            lane: core.lane,
+            requests: core.requests,
+            board: core.board,
+            configuration: configuration,
+            logger: core.logger
+        )
+        try await loop(.publish, on: core.publishThread, core).run(
+            onEvent: { side.handle($0) },
+            serve: { connection throws(EventBusError) in try await side.serve(connection) },
+            shutDown: { connection in
+                await core.lane.drain(until: .now.advanced(by: .seconds(2)))
+                await connection.close()
+            }
+        )
+    }
+
+    private func keepConsuming(_ core: Core) async throws {
+        let board = core.board
+        try await loop(.consume, on: core.consumeThread, core).run(
+            onEvent: { event in
+                if case .blocked(let reason) = event { board.setBlocked(.consume, reason: reason) }
+                if case .unblocked = event { board.setBlocked(.consume, reason: nil) }
+            },
+            serve: { connection throws(EventBusError) in
+                board.connected(.consume)
+                return await core.hub.serve(connection)
+            },
+            shutDown: { connection in
+                await core.hub.flushAll()
+                await connection.close()
+            }
+        )
+    }
+
+    // MARK: publishing
+
+    /// Sends one event and waits until the broker has confirmed it.
+    public func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
+        let core = try requireCore()
+        let publish = try makePublish(envelope, delay: options.delay)
+        return try await core.lane.publish(
+            publish,
+            outcome: options.delay > .zero ? .scheduled : .routed,
+            deadline: monotonic(options.deadline)
+        )
+    }
+
+    /// Sends many events in order and keeps the window full.
+    public func publish(
+        contentsOf envelopes: [Envelope],
+        options: TransportPublishOptions
+    ) async -> [Result<PublishOutcome, any Error>] {
+        guard !envelopes.isEmpty else { return [] }
+        guard let core else { return envelopes.map { _ in .failure(problem ?? CancellationError()) } }
+        let batch = PublishBatch(count: envelopes.count)
+        var publishes: [(index: Int, publish: AMQPPublish)] = []
+        publishes.reserveCapacity(envelopes.count)
+        for (index, envelope) in envelopes.enumerated() {
+            do throws(EventBusError) {
+                publishes.append((index, try makePublish(envelope, delay: options.delay)))
+            } catch {
+                batch.resolve(index, .failure(error))
+            }
+        }
+        return await core.lane.publish(
+            publishes,
+            of: batch,
+            outcome: options.delay > .zero ? .scheduled : .routed,
+            deadline: monotonic(options.deadline)
+        )
+    }
+
+    private func makePublish(_ envelope: Envelope, delay: Duration) throws(EventBusError) -> AMQPPublish {
+        try envelope.validate()
+        let (exchange, routingKey): (String, String)
+        if delay > .zero {
+            let route = try DelayRoute(delay: delay, to: .topic(envelope.topic))
+            (exchange, routingKey) = (route.exchange, route.routingKey)
+        } else {
+            (exchange, routingKey) = (configuration.exchange, envelope.topic.rawValue)
+        }
+        let publish = AMQPPublish(
+            exchange: exchange,
+            routingKey: routingKey,
+            properties: AMQPProperties(envelope),
+            body: envelope.payload
+        )
+        try checkSize(publish)
+        return publish
+    }
+
+    /// What is checked here would otherwise break the connection, after the first part of the event had gone out.
+    private func checkSize(_ publish: AMQPPublish) throws(EventBusError) {
+        if publish.body.count > configuration.maximumBodySize {
+            throw EventBusError(
+                .tooLarge,
+                "the payload has \(publish.body.count) bytes, \(configuration.maximumBodySize) are allowed"
+            )
+        }
+        guard !publish.properties.headers.isEmpty else { return }
+        let size = publish.properties.encodedSize
+        if size > Self.maximumHeaderSize {
+            throw EventBusError(.tooLarge, "the headers have \(size) bytes, \(Self.maximumHeaderSize) are allowed")
+        }
+    }
+
+    /// The header has to fit into one frame of 128 KiB, and leaves room for what a dead letter adds.
+    private static let maximumHeaderSize = 120_000
+
+    private func monotonic(_ deadline: AnyClock.Instant) -> MonotonicTime {
+        .now.advanced(by: clock.now.duration(to: deadline))
+    }
+
+    // MARK: requests
+
+    /// Sends a request and waits for its reply.
+    public func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
+        let core = try requireCore()
+        var publish = try makePublish(envelope, delay: .zero)
+        // The correlation id is what foreign responders send back, so it tells requests apart here, and the chain of
+        // causes travels beside it.
+        let id = "\(envelope.id)/\(lastRequest.wrappingAdd(1, ordering: .relaxed).newValue)"
+        if let chain = publish.properties.correlationID {
+            publish.properties.headers[WireHeaders.correlationID] = .string(chain)
+        }
+        publish.properties.correlationID = String(id.suffix(AMQPProperties.maximumTextLength))
+        publish.properties.replyTo = RequestLane.replyQueue
+        let message = try await core.requests.request(
+            publish,
+            id: publish.properties.correlationID ?? id,
+            deadline: monotonic(deadline)
+        )
+        var reply = message
+        // The routing key of a reply is the requester's address, not a topic.
+        if reply.properties.type == nil { reply.properties.type = envelope.topic.rawValue }
+        if reply.properties.headers[WireHeaders.correlationID] == nil {
+            reply.properties.correlationID = envelope.correlationID?.rawValue
+        }
+        do throws(NoTopic) {
+            return try DecodedMessage(reply, isRedelivered: false).envelope
+        } catch {
+            throw EventBusError(.decodingFailed, "the reply is no event: \(error)", underlying: error)
+        }
+    }
+
+    /// Sends the reply to a request, once.
+    public func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
+        let core = try requireCore()
+        try envelope.validate()
+        var properties = AMQPProperties(envelope)
+        properties.correlationID = address.requestID
+        if let chain = envelope.correlationID { properties.headers[WireHeaders.correlationID] = .string(chain.rawValue) }
+        let publish = AMQPPublish(
+            exchange: "",
+            routingKey: address.address,
+            // A mandatory reply is always returned: the address is no queue.
+            isMandatory: false,
+            properties: properties,
+            body: envelope.payload
+        )
+        try checkSize(publish)
+        guard address.address.utf8.count <= AMQPProperties.maximumTextLength,
+            address.requestID.utf8.count <= AMQPProperties.maximumTextLength
+        else { throw EventBusError(.invalidEnvelope, "the reply's address is longer than 255 bytes") }
+        core.lane.send(publish, deadline: .now.advanced(by: .seconds(30)))
+    }
+
+    // MARK: consuming
+
+    /// Declares a subscription's queue and its bindings and begins to deliver.
+    public func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
+        try await requireCore().hub.attach(queue, to: sink)
+    }
+
+    /// The dead letters of `group`.
+    public func deadLetters(of group: String) -> any DeadLetterQueue {
+        guard let core else { return UnavailableDeadLetters(problem: problem) }
+        return RabbitDeadLetterQueue(group: group, hub: core.hub, lane: core.lane)
+    }
+
+    // MARK: health
+
+    /// The state of both connections and of every consumer.
+    public func health() -> [ComponentHealth] {
+        guard let core else {
+            return [ComponentHealth(name: "transport.rabbitmq", status: .failed, reason: problem?.description)]
+        }
+        return core.board.report(
+            prefix: "transport.rabbitmq",
+            publishDetails: [
+                "unconfirmed": core.lane.unconfirmed.load(ordering: .relaxed),
+                "waiting": core.lane.waiting.load(ordering: .relaxed),
+            ]
+        )
+    }
+}
+
+extension Transport where Self == RabbitTransport {
+    /// RabbitMQ, reached as `configuration` says.
+    public static func rabbit(_ configuration: RabbitConfiguration, logger: Logger? = nil) -> RabbitTransport {
+        RabbitTransport(configuration, logger: logger)
+    }
+}

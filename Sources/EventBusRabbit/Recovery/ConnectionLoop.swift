@@ -1,0 +1,178 @@
+import ConnectionThread
+import EventBus
+import Logging
+import Synchronization
+
+/// Keeps one connection up: connects, lets it be served until it ends, and begins again, until cancelled.
+struct ConnectionLoop: Sendable {
+    let role: HealthBoard.Role
+    let configuration: RabbitConfiguration
+    let thread: ConnectionThread
+    let watch: SendWatch
+    let board: HealthBoard
+    let logger: Logger
+
+    /// Runs until cancelled.
+    ///
+    /// - Parameters:
+    ///   - onEvent: What happens to the connection as a whole; called on its thread.
+    ///   - serve: Uses a connection until it ends; throws what no new connection can mend.
+    ///   - shutDown: Lets go of a connection in good order, once the loop is cancelled.
+    /// - Throws: what trying again cannot mend.
+    func run(
+        onEvent: @escaping @Sendable (ConnectionEvent) -> Void,
+        serve: @escaping @Sendable (RabbitConnection) async throws(EventBusError) -> AMQPFailure,
+        shutDown: @escaping @Sendable (RabbitConnection) async -> Void
+    ) async throws(EventBusError) {
+        var machine = RecoveryMachine(hosts: configuration.hosts, reconnect: configuration.reconnect)
+        var generator = SystemRandomNumberGenerator()
+        var number: UInt64 = 0
+        while !Task.isCancelled {
+            switch machine.next(using: &generator) {
+            case .wait(let duration):
+                try? await Task.sleep(for: duration)
+            case .connect(let host):
+                number += 1
+                let connection: RabbitConnection
+                do throws(AMQPFailure) {
+                    connection = try await connect(to: host, number: number, onEvent)
+                } catch {
+                    guard !Task.isCancelled else { return }
+                    note(error)
+                    guard machine.failed(error) else { throw giveUp(error, host) }
+                    continue
+                }
+                let start = ContinuousClock.now
+                logger.debug(
+                    "connected to RabbitMQ",
+                    metadata: ["host": "\(host.name):\(host.port)", "role": "\(role.rawValue)"]
+                )
+                do throws(EventBusError) {
+                    let failure = try await use(connection, serve, shutDown)
+                    machine.connected()
+                    machine.lost(after: start.duration(to: .now))
+                    board.disconnected(role, failure)
+                    if !Task.isCancelled {
+                        logger.info(
+                            "the connection to RabbitMQ ended",
+                            metadata: ["role": "\(role.rawValue)", "reason": "\(failure)"]
+                        )
+                    }
+                } catch {
+                    await connection.close()
+                    // What cannot be mended at the start may be a broker that is not all there later.
+                    guard machine.wasConnected else { throw error }
+                    board.disconnected(role, AMQPFailure(.closedByUs, error.message))
+                    logger.warning("RabbitMQ refuses what it accepted before", metadata: ["error": "\(error)"])
+                    machine.lost(after: .zero)
+                }
+            }
+        }
+    }
+
+    private func connect(
+        to host: RabbitConfiguration.Host,
+        number: UInt64,
+        _ onEvent: @escaping @Sendable (ConnectionEvent) -> Void
+    ) async throws(AMQPFailure) -> RabbitConnection {
+        if configuration.tls?.insecureSkipsVerification == true {
+            logger.warning("TLS without verification: anyone may pose as the broker", metadata: ["host": "\(host.name)"])
+        }
+        let handle = try await LoginThread.logIn(
+            LoginParameters(
+                host: host.name,
+                port: host.port,
+                virtualHost: configuration.virtualHost,
+                user: configuration.credentials.user,
+                password: configuration.credentials.password,
+                tls: configuration.tls,
+                heartbeat: Int(configuration.heartbeat.components.seconds),
+                frameMaximum: 131_072,
+                timeout: configuration.connectTimeout,
+                connectionName: "\(configuration.connectionName).\(role.rawValue)"
+            )
+        )
+        let connection = try RabbitConnection(
+            handle: handle,
+            number: number,
+            thread: thread,
+            watch: watch,
+            isTLS: configuration.tls != nil,
+            maximumBodySize: configuration.maximumBodySize,
+            callTimeout: configuration.callTimeout,
+            onEvent: onEvent
+        )
+        await connection.start()
+        return connection
+    }
+
+    private func use(
+        _ connection: RabbitConnection,
+        _ serve: @escaping @Sendable (RabbitConnection) async throws(EventBusError) -> AMQPFailure,
+        _ shutDown: @escaping @Sendable (RabbitConnection) async -> Void
+    ) async throws(EventBusError) -> AMQPFailure {
+        let result = await withTaskGroup(of: Result<AMQPFailure, EventBusError>?.self) { group in
+            group.addTask {
+                await waitUntilCancelled()
+                if await connection.isOpen { await shutDown(connection) }
+                return nil
+            }
+            group.addTask {
+                do throws(EventBusError) {
+                    return .success(try await serve(connection))
+                } catch {
+                    return .failure(error)
+                }
+            }
+            var result: Result<AMQPFailure, EventBusError>?
+            for await outcome in group {
+                result = outcome ?? result
+                if result != nil { group.cancelAll() }
+            }
+            return result
+        }
+        return try result?.get() ?? AMQPFailure(.closedByUs, "closed")
+    }
+
+    private func note(_ failure: AMQPFailure) {
+        board.disconnected(role, failure)
+        logger.info(
+            "cannot connect to RabbitMQ",
+            metadata: ["role": "\(role.rawValue)", "reason": "\(failure)"]
+        )
+    }
+
+    private func giveUp(_ failure: AMQPFailure, _ host: RabbitConfiguration.Host) -> EventBusError {
+        let place = "\(host.name):\(host.port)"
+        switch failure.kind {
+        case .connectionClosed(AMQPFailure.accessRefused):
+            return EventBusError(
+                .authenticationFailed,
+                "\(place) refused the user \(configuration.credentials.user.quotedForError); check user and password, "
+                    + "and that the user may come from this host",
+                underlying: failure
+            )
+        case .connectionClosed(AMQPFailure.notAllowed):
+            return EventBusError(
+                .accessRefused,
+                "\(place) has no virtual host \(configuration.virtualHost.quotedForError), or the user "
+                    + "\(configuration.credentials.user.quotedForError) may not enter it",
+                underlying: failure
+            )
+        case .tlsFailed:
+            return EventBusError(
+                .authenticationFailed,
+                "no TLS session with \(place); check the CA file, the host's name and, if the broker asks for one, the "
+                    + "client certificate",
+                underlying: failure
+            )
+        default:
+            return EventBusError(.unavailable, "cannot connect to \(place)", underlying: failure)
+        }
+    }
+}
+
+/// Suspends until the task is cancelled.
+private func waitUntilCancelled() async {
+    while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
+}

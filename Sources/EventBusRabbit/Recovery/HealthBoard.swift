@@ -1,0 +1,143 @@
+import EventBus
+
+/// The state of connections and consumers, written by those who know and read without asking anyone.
+final class HealthBoard: Sendable {
+    /// The two connections of a transport.
+    enum Role: String, CaseIterable, Sendable {
+        case publish
+        case consume
+    }
+
+    private struct Link {
+        var isConnected = false
+        var blockedReason: String?
+        var lastError: String?
+        var connections = 0
+    }
+
+    private struct Consumer {
+        var name: String
+        var isAttached: Bool
+        var isStopped: Bool
+        var lastError: String?
+        var messages: Int?
+        var consumers: Int?
+    }
+
+    private struct State {
+        var links: [Role: Link] = [:]
+        var consumers: [UInt64: Consumer] = [:]
+        var unroutableDelays = 0
+        var failure: EventBusError?
+    }
+
+    private let state = Locked(State())
+
+    func connected(_ role: Role) {
+        state.withLock { state in
+            state.links[role, default: Link()].isConnected = true
+            state.links[role, default: Link()].connections += 1
+            state.links[role, default: Link()].blockedReason = nil
+        }
+    }
+
+    func disconnected(_ role: Role, _ failure: AMQPFailure) {
+        state.withLock { state in
+            state.links[role, default: Link()].isConnected = false
+            state.links[role, default: Link()].blockedReason = nil
+            state.links[role, default: Link()].lastError = failure.description
+        }
+    }
+
+    func setBlocked(_ role: Role, reason: String?) {
+        state.withLock { $0.links[role, default: Link()].blockedReason = reason }
+    }
+
+    func setConsumer(_ id: UInt64, name: String, isAttached: Bool, isStopped: Bool, lastFailure: AMQPFailure?) {
+        state.withLock { state in
+            let known = state.consumers[id]
+            state.consumers[id] = Consumer(
+                name: name,
+                isAttached: isAttached,
+                isStopped: isStopped,
+                lastError: lastFailure?.description,
+                messages: known?.messages,
+                consumers: known?.consumers
+            )
+        }
+    }
+
+    func setBacklog(_ id: UInt64, messages: Int, consumers: Int) {
+        state.withLock { state in
+            state.consumers[id]?.messages = messages
+            state.consumers[id]?.consumers = consumers
+        }
+    }
+
+    func removeConsumer(_ id: UInt64) {
+        state.withLock { $0.consumers[id] = nil }
+    }
+
+    func setUnroutableDelays(_ count: Int) {
+        state.withLock { $0.unroutableDelays = count }
+    }
+
+    func failed(_ error: EventBusError) {
+        state.withLock { $0.failure = error }
+    }
+
+    /// Whether a connection is up.
+    func isConnected(_ role: Role) -> Bool {
+        state.withLock { $0.links[role]?.isConnected ?? false }
+    }
+
+    /// How many connections there have been.
+    func connections(_ role: Role) -> Int {
+        state.withLock { $0.links[role]?.connections ?? 0 }
+    }
+
+    /// The report. A prefix names the transport.
+    func report(prefix: String, publishDetails: [String: Int]) -> [ComponentHealth] {
+        state.withLock { state in
+            var components: [ComponentHealth] = []
+            for role in Role.allCases {
+                let link = state.links[role] ?? Link()
+                var details = role == .publish ? publishDetails : [:]
+                details["connections"] = link.connections
+                if role == .publish { details["unroutable_delays"] = state.unroutableDelays }
+                let (status, reason): (ComponentHealth.Status, String?) =
+                    if let failure = state.failure {
+                        (.failed, failure.description)
+                    } else if !link.isConnected {
+                        (.notReady, link.lastError ?? "not connected yet")
+                    } else if let blocked = link.blockedReason {
+                        (.notReady, "blocked by the broker: \(blocked)")
+                    } else {
+                        (.ready, nil)
+                    }
+                components.append(
+                    ComponentHealth(
+                        name: "\(prefix).\(role.rawValue)",
+                        status: status,
+                        reason: reason,
+                        details: details
+                    )
+                )
+            }
+            for consumer in state.consumers.values.sorted(by: { $0.name < $1.name }) where !consumer.isStopped {
+                var details: [String: Int] = [:]
+                details["messages"] = consumer.messages
+                details["consumers"] = consumer.consumers
+                components.append(
+                    ComponentHealth(
+                        name: "\(prefix).consumer.\(consumer.name)",
+                        status: consumer.isAttached ? .ready : .notReady,
+                        reason: consumer.isAttached ? nil : consumer.lastError ?? "not attached yet",
+                        details: details
+                    )
+                )
+            }
+            return components
+        }
+    }
+}

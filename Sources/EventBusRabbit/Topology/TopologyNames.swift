@@ -1,0 +1,17 @@
+/// The names that all services of a virtual host share, and those that belong to a group or a subscription.
+///
+/// Names carry a version: an argument of an exchange or a queue can never be changed, only a new name given.
+enum TopologyNames {
+    /// The direct exchange through which dead letters reach their group's queue, by the group's name.
+    static let deadLetterExchange = "eventbus.dead.v1"
+    /// The exchange at the end of the delay levels, which finds the queue.
+    static let delayExit = "eventbus.delay.v1.exit"
+    /// Where delayed events go whose queue is gone: exchange and queue have one name.
+    static let delayUnroutable = "eventbus.delay.v1.unroutable"
+
+    /// Exchange and queue of a delay level.
+    static func delayLevel(_ level: Int) -> String { "eventbus.delay.v1.\(level)" }
+
+    /// Where the dead letters of a group rest.
+    static func deadLetterQueue(of group: String) -> String { "\(group).dead" }
+}

@@ -1,0 +1,86 @@
+import ConnectionThread
+import EventBus
+import Glibc
+import Testing
+
+/// A variable of the environment.
+func environment(_ name: String) -> String? {
+    getenv(name).map { String(cString: $0) }
+}
+
+/// What a file holds.
+func contents(of path: String) -> String? {
+    guard let file = fopen(path, "r") else { return nil }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 65_536)
+    while true {
+        let count = fread(&buffer, 1, buffer.count, file)
+        if count == 0 { break }
+        bytes += buffer[..<count]
+    }
+    return String(decoding: bytes, as: UTF8.self)
+}
+
+/// A file with these contents, in the directory for temporary files.
+func temporaryFile(containing text: String) throws -> String {
+    var template = Array("/tmp/eventbus-test.XXXXXX\0".utf8CString)
+    let descriptor = mkstemp(&template)
+    try #require(descriptor >= 0)
+    defer { close(descriptor) }
+    _ = text.withCString { write(descriptor, $0, strlen($0)) }
+    return template.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
+}
+
+struct ProcessFailure: Error, CustomStringConvertible {
+    var command: String
+    var status: Int32
+    var output: String
+
+    var description: String { "\(command) ended with \(status): \(output)" }
+}
+
+/// Runs a program to its end and returns what it printed, errors included. Blocks a thread of its own.
+func run(_ program: String, _ arguments: [String], environment: [String: String] = [:]) async throws -> String {
+    let outcome: Result<String, any Error> = await withCheckedContinuation { continuation in
+        let problem = startDetachedThread(name: "test-process", stackSize: 1 << 20) {
+            continuation.resume(returning: Result { try runBlocking(program, arguments, environment) })
+        }
+        if problem != 0 {
+            continuation.resume(returning: .failure(ProcessFailure(command: program, status: problem, output: "")))
+        }
+    }
+    return try outcome.get()
+}
+
+private func runBlocking(_ program: String, _ arguments: [String], _ variables: [String: String]) throws -> String {
+    let output = try temporaryFile(containing: "")
+    defer { unlink(output) }
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_APPEND, 0)
+    posix_spawn_file_actions_adddup2(&actions, 1, 2)
+
+    let argv = ([program] + arguments).map { strdup($0) } + [nil]
+    var pairs: [String] = variables.map { "\($0)=\($1)" }
+    var entry = environ
+    while let pointer = entry.pointee {
+        let text = String(cString: pointer)
+        if !variables.keys.contains(where: { text.hasPrefix("\($0)=") }) { pairs.append(text) }
+        entry += 1
+    }
+    let envp = pairs.map { strdup($0) } + [nil]
+    defer { for pointer in argv + envp { free(pointer) } }
+    var pid = pid_t()
+    let problem = posix_spawnp(&pid, program, &actions, nil, argv, envp)
+    guard problem == 0 else { throw ProcessFailure(command: program, status: problem, output: "not started") }
+    var status: Int32 = 0
+    while waitpid(pid, &status, 0) == -1 && errno == EINTR {}
+    let text = contents(of: output) ?? ""
+    guard status == 0 else {
+        throw ProcessFailure(command: "\(program) \(arguments.joined(separator: " "))", status: status, output: text)
+    }
+    return text
+}

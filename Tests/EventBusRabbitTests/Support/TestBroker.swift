@@ -1,0 +1,101 @@
+import EventBus
+import EventBusRabbit
+import Glibc
+import Testing
+
+/// A RabbitMQ for tests: the one that the environment names, or one of our own through `Scripts/brokers`.
+struct TestBroker: Sendable {
+    /// Where it is.
+    var url: String
+    /// What `Scripts/brokers` keeps of it; `nil` for one that is not ours.
+    var directory: String?
+
+    /// The broker that tests share: started once, ends with this process.
+    static func shared() async throws -> TestBroker {
+        try await Shared.broker()
+    }
+
+    private actor Shared {
+        private static let instance = Shared()
+        private var starting: Task<TestBroker, any Error>?
+
+        static func broker() async throws -> TestBroker { try await instance.broker() }
+
+        private func broker() async throws -> TestBroker {
+            if let starting { return try await starting.value }
+            let task = Task { () throws -> TestBroker in
+                if let url = environment("EVENTBUS_TEST_RABBITMQ_URL") {
+                    return TestBroker(url: url, directory: environment("EVENTBUS_TEST_BROKERS"))
+                }
+                return try await TestBroker.start()
+            }
+            starting = task
+            return try await task.value
+        }
+    }
+
+    /// Starts a broker of one's own, for tests that harm it. It ends with this process at the latest.
+    static func start(configuration: String? = nil) async throws -> TestBroker {
+        var variables: [String: String] = [:]
+        if let configuration {
+            let file = try temporaryFile(containing: configuration)
+            variables["EVENTBUS_BROKERS_RABBITMQ_CONF"] = file
+        }
+        let output = try await run(
+            script,
+            ["start", "--only", "rabbitmq", "--for", "\(getpid())"],
+            environment: variables
+        )
+        var exports: [String: String] = [:]
+        for line in output.split(separator: "\n") where line.hasPrefix("export ") {
+            let parts = line.dropFirst("export ".count).split(separator: "=", maxSplits: 1)
+            if parts.count == 2 { exports[String(parts[0])] = String(parts[1]) }
+        }
+        let url = try #require(exports["EVENTBUS_TEST_RABBITMQ_URL"], "no broker: \(output)")
+        return TestBroker(url: url, directory: exports["EVENTBUS_TEST_BROKERS"])
+    }
+
+    /// Stops it and removes its files.
+    func stop() async {
+        guard let directory else { return }
+        _ = try? await run(Self.script, ["stop", directory])
+    }
+
+    /// Kills it with signal 9.
+    func kill() throws { try signal(SIGKILL) }
+
+    /// Sends its process a signal.
+    func signal(_ number: Int32) throws {
+        let directory = try #require(directory)
+        let text = try #require(contents(of: "\(directory)/rabbitmq.pid"))
+        let pid = try #require(pid_t(text.filter(\.isNumber)))
+        Glibc.kill(pid, number)
+    }
+
+    /// Starts it again after it was killed; returns when its port is open.
+    func restart() async throws {
+        _ = try await run(Self.script, ["restart-rabbitmq", try #require(directory)])
+    }
+
+    /// Runs `rabbitmqctl`.
+    @discardableResult
+    func control(_ arguments: String...) async throws -> String {
+        try await run(Self.script, ["ctl", try #require(directory), "-q"] + arguments)
+    }
+
+    /// A configuration for it, with what suits a test.
+    func configuration(_ configure: (inout RabbitConfiguration) -> Void = { _ in }) throws -> RabbitConfiguration {
+        var configuration = try RabbitConfiguration(uri: url)
+        configuration.newQueueSettling = .zero
+        configuration.reconnect = .init(initial: .milliseconds(20), maximum: .milliseconds(200))
+        configuration.connectTimeout = .seconds(3)
+        configure(&configuration)
+        return configuration
+    }
+
+    private static var script: String {
+        let path = #filePath
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropLast(4)
+        return (parts + ["Scripts", "brokers"]).joined(separator: "/")
+    }
+}
