@@ -1,5 +1,7 @@
 import ArgumentParser
 import EventBus
+import EventBusInMemory
+import EventBusRabbit
 import FoundationEssentials
 import Logging
 import UnixSignals
@@ -33,6 +35,23 @@ struct ShopCommand: AsyncParsableCommand {
     )
     var faults: UInt64?
 
+    @Option(help: "What carries the events: inmemory or rabbitmq.")
+    var transport = TransportKind.inMemory
+
+    @Option(
+        help: ArgumentHelp(
+            "Where RabbitMQ is, such as amqp://user:password@host/vhost; the shop wants the virtual host for itself.",
+            valueName: "uri"
+        )
+    )
+    var url: String?
+
+    /// What carries the events.
+    enum TransportKind: String, CaseIterable, ExpressibleByArgument {
+        case inMemory = "inmemory"
+        case rabbitMQ = "rabbitmq"
+    }
+
     @Option(help: ArgumentHelp("Where to write the figures as JSON.", valueName: "file"))
     var report: String?
 
@@ -43,18 +62,29 @@ struct ShopCommand: AsyncParsableCommand {
         if (orders == nil) != (stock == nil) {
             throw ValidationError("Give --orders and --stock together: the samples know no other's products.")
         }
+        if (transport == .rabbitMQ) != (url != nil) {
+            throw ValidationError("Give --url together with --transport rabbitmq.")
+        }
+        if transport == .rabbitMQ && faults != nil {
+            throw ValidationError("--faults is for the broker in memory; stop and start RabbitMQ instead.")
+        }
     }
 
     func run() async throws {
         let input = try ShopInput(ordersFile: orders, stockFile: stock)
         for problem in input.problems { StandardError.line(problem) }
         let display = ProgressDisplay()
-        let run = ShopRun(input: input, faults: faults, logger: logger)
+        let run = ShopRun(input: input, carrier: try carrier(), logger: logger)
         let outcome = try await run.run(gracefulShutdownSignals: [.sigint, .sigterm], reporting: display)
         display.clear()
         print(SummaryTable(outcome, problems: input.problems.count))
         try writeReport(outcome.report)
         try conclude(outcome)
+    }
+
+    private func carrier() throws -> Carrier {
+        if let url { return .rabbitMQ(try RabbitConfiguration(uri: url)) }
+        return .inMemory(InMemoryBroker(faults: faults.map { FaultPlan(seed: $0) }))
     }
 
     private func writeReport(_ report: ShopReport) throws {

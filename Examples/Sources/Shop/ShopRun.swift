@@ -23,7 +23,7 @@ struct ShopRun: Sendable {
     }
 
     let input: ShopInput
-    let broker: InMemoryBroker
+    let carrier: Carrier
     let tally = Tally()
     let logger: Logger
 
@@ -42,31 +42,30 @@ struct ShopRun: Sendable {
     ///
     /// - Parameters:
     ///   - input: The orders to place and the stock.
-    ///   - faults: The seed of the faults that the broker is to have; `nil` for none.
+    ///   - carrier: What carries the events between the services.
     ///   - usesInbox: Whether the subscriptions remember what they have handled.
     init(
         input: ShopInput,
-        faults seed: UInt64? = nil,
+        carrier: Carrier = .inMemory(InMemoryBroker()),
         usesInbox: Bool = true,
         logger: Logger = Logger(label: "shop") { _ in SwiftLogNoOpLogHandler() }
     ) {
-        let broker = InMemoryBroker(faults: seed.map { FaultPlan(seed: $0) })
         let tally = tally
         func bus(_ source: String) -> EventBus {
             var configuration = EventBusConfiguration()
             configuration.source = source
             configuration.consumeMiddleware.append(tally)
-            return EventBus(transport: .inMemory(broker), configuration: configuration, logger: logger)
+            return carrier.bus(configuration, logger: logger)
         }
         let buses = [bus("orders"), bus("inventory"), bus("notifications")]
         self.input = input
         self.usesInbox = usesInbox
-        self.broker = broker
+        self.carrier = carrier
         self.logger = logger
         self.buses = buses
         self.stockStore = InMemoryStockStore(input.stock)
         self.orders = OrderService(bus: buses[0], store: orderStore)
-        self.inventory = InventoryService(bus: buses[1], store: stockStore, lock: InMemoryLock(clock: broker.clock))
+        self.inventory = InventoryService(bus: buses[1], store: stockStore, lock: InMemoryLock(clock: carrier.clock))
         self.notifications = NotificationService(bus: buses[2], log: notificationLog)
     }
 
@@ -91,7 +90,10 @@ struct ShopRun: Sendable {
                     group.addTask { await report(to: display, since: start) }
                 }
                 try await till.placeAll()
-                try await broker.settled(within: .seconds(300))
+                try await carrier.settled(
+                    progress: { await notificationLog.all().count },
+                    isDone: { await notificationLog.all().count == tally.counts.placed }
+                )
                 group.cancelAll()
             }
         } onGracefulShutdown: {
@@ -110,7 +112,7 @@ struct ShopRun: Sendable {
     private func subscriptionOptions() -> SubscriptionOptions {
         let tally = tally
         let deduplication = DeduplicationMiddleware(
-            inbox: InMemoryInbox(clock: broker.clock),
+            inbox: InMemoryInbox(clock: carrier.clock),
             claimLease: .seconds(60),
             recheckInterval: .milliseconds(100),
             didSuppress: { _ in tally.update { $0.duplicatesSuppressed += 1 } }
@@ -132,11 +134,15 @@ struct ShopRun: Sendable {
                     counts: tally.counts,
                     confirmed: notifications.count { $0.outcome == .confirmed },
                     cancelled: notifications.count { $0.outcome == .cancelled },
-                    inFlight: broker.queues.reduce(0) { $0 + $1.ready + $1.unsettled + $1.delayed },
+                    inFlight: tally.counts.placed - notifications.count,
                     elapsed: start.duration(to: .now)
                 )
             )
         }
+    }
+
+    private var faultLog: FaultLog? {
+        if case .inMemory(let broker) = carrier { broker.faultLog } else { nil }
     }
 
     private func outcome(after elapsed: Duration, isInterrupted: Bool) async throws -> Outcome {
@@ -172,7 +178,7 @@ struct ShopRun: Sendable {
             audit: audit,
             isInterrupted: isInterrupted,
             deadLetters: deadLetters,
-            faults: broker.faultLog
+            faults: faultLog
         )
     }
 }
