@@ -6,6 +6,7 @@ import NotificationService
 import OrderService
 import ServiceLifecycle
 import ShopEvents
+import Synchronization
 import UnixSignals
 
 /// The whole shop in one process: three services, each with a bus of its own as if it were alone, on one broker.
@@ -82,6 +83,7 @@ struct ShopRun: Sendable {
             inventory.subscribe(options: subscriptionOptions()),
             notifications.subscribe(options: subscriptionOptions()),
         ]
+        let deadLetters = Mutex<[DeadLetter]>([])
         let till = Till(orders: input.orders, service: orders, tally: tally, logger: logger)
         let driver = Driver {
             for subscription in subscriptions { try await subscription.attached() }
@@ -96,6 +98,9 @@ struct ShopRun: Sendable {
                 )
                 group.cancelAll()
             }
+            // While there is a connection to read them by.
+            let letters = try await readDeadLetters()
+            deadLetters.withLock { $0 = letters }
         } onGracefulShutdown: {
             till.close()
         }
@@ -106,7 +111,11 @@ struct ShopRun: Sendable {
         )
         configuration.gracefulShutdownSignals = signals
         try await ServiceGroup(configuration: configuration).run()
-        return try await outcome(after: start.duration(to: .now), isInterrupted: till.isClosed)
+        return await outcome(
+            after: start.duration(to: .now),
+            isInterrupted: till.isClosed,
+            deadLetters: deadLetters.withLock { $0 }
+        )
     }
 
     private func subscriptionOptions() -> SubscriptionOptions {
@@ -145,11 +154,15 @@ struct ShopRun: Sendable {
         if case .inMemory(let broker) = carrier { broker.faultLog } else { nil }
     }
 
-    private func outcome(after elapsed: Duration, isInterrupted: Bool) async throws -> Outcome {
+    private func readDeadLetters() async throws -> [DeadLetter] {
         var deadLetters: [DeadLetter] = []
         for group in [OrderService.group, InventoryService.group, NotificationService.group] {
-            deadLetters += try await buses[0].deadLetters(of: group).entries(limit: .max)
+            deadLetters += try await buses[0].deadLetters(of: group).entries(limit: 1000)
         }
+        return deadLetters
+    }
+
+    private func outcome(after elapsed: Duration, isInterrupted: Bool, deadLetters: [DeadLetter]) async -> Outcome {
         let audit = ShopAudit(
             orders: await orderStore.all(),
             decisions: await stockStore.allDecisions(),
