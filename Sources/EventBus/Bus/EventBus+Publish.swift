@@ -79,13 +79,15 @@ extension EventBus {
     ///
     /// - Throws: ``EventBusError`` with code `.encodingFailed`.
     public func envelope<E: Event>(for event: E, options: PublishOptions = .init()) throws -> Envelope {
-        let id = options.id ?? EventID()
+        let time = EventTime.now()
+        let id = options.id ?? EventID(at: time)
         var envelope = Envelope(
             id: id,
             topic: E.topic,
             payload: try codecs.encode(event),
             contentType: codecs.encoder.contentType,
             version: E.version,
+            time: time,
             source: configuration.source,
             correlationID: options.correlationID ?? CorrelationID(id),
             partitionKey: options.partitionKey ?? event.partitionKey,

@@ -19,7 +19,12 @@ public struct EventID: Hashable, Sendable {
 
     /// Makes a new identifier, later than every one made before in this process.
     public init() {
-        let (high, low) = UUIDv7Generator.shared.next()
+        self.init(at: .now())
+    }
+
+    /// Makes a new identifier for an event of this time, which the caller has just read.
+    init(at time: EventTime) {
+        let (high, low) = UUIDv7Generator.shared.next(at: time)
         self.init(.uuid(high, low))
     }
 

@@ -42,8 +42,8 @@ final class UUIDv7Generator: Sendable {
 
     private let state = Locked(State())
 
-    func next() -> (UInt64, UInt64) {
-        let now = UInt64(clamping: EventTime.now().milliseconds)
+    func next(at time: EventTime) -> (UInt64, UInt64) {
+        let now = UInt64(clamping: time.milliseconds)
         return state.withLock { $0.next(at: now) }
     }
 }
