@@ -61,15 +61,13 @@ extension InMemoryBroker {
     /// Sends a request and waits for its reply.
     func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
         let waiter = OneShot<RequestAnswer>()
-        let number = step { state, _ in
+        let number = update { state in
             let number = state.makeNumber()
             state.pendingRequests[number] = waiter
             return number
         }
         defer {
-            step { state, _ in
-                _ = state.pendingRequests.removeValue(forKey: number)
-            }
+            update { state in _ = state.pendingRequests.removeValue(forKey: number) }
         }
         let outcome = try await publish(
             envelope,

@@ -38,15 +38,13 @@ extension InMemoryBroker {
         } else {
             await rearmed.wait(onCancel: { rearmed.resolve(()) })
         }
-        step { state, _ in
-            _ = state.timerLoops.removeValue(forKey: number)
-        }
+        update { state in _ = state.timerLoops.removeValue(forKey: number) }
     }
 
     /// Waits until `connection` runs.
     func waitUntilRunning(_ connection: Int) async throws {
         let waiter = OneShot<Void>()
-        let number: UInt64? = step { state, _ in
+        let number: UInt64? = update { state in
             if state.connections[connection].isRunning { return nil }
             let number = state.makeNumber()
             state.connections[connection].waitingForRun[number] = waiter
@@ -54,9 +52,7 @@ extension InMemoryBroker {
         }
         guard let number else { return }
         await waiter.wait(onCancel: { waiter.resolve(()) })
-        step { state, _ in
-            _ = state.connections[connection].waitingForRun.removeValue(forKey: number)
-        }
+        update { state in _ = state.connections[connection].waitingForRun.removeValue(forKey: number) }
         try Task.checkCancellation()
     }
 }

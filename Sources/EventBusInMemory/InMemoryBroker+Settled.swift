@@ -19,8 +19,11 @@ extension InMemoryBroker {
             try Task.checkCancellation()
             let changed = OneShot<Void>()
             let now = clock.now
-            let (quiescence, number) = step { state, effects in
-                _ = state.fireTimers(by: now, &effects)
+            // Only when there is something to fire: a step wakes whoever else waits here.
+            if look({ state in state.timers.isDue(by: now) }) {
+                step { state, effects in _ = state.fireTimers(by: now, &effects) }
+            }
+            let (quiescence, number) = update { state in
                 let quiescence = state.quiescence(at: now)
                 let number = state.makeNumber()
                 switch quiescence {
@@ -49,9 +52,7 @@ extension InMemoryBroker {
             } else {
                 await changed.wait(onCancel: { changed.resolve(()) })
             }
-            step { state, _ in
-                _ = state.settledWaiters.removeValue(forKey: number)
-            }
+            update { state in _ = state.settledWaiters.removeValue(forKey: number) }
             if let deadline, realTime.now >= deadline {
                 try Task.checkCancellation()
                 throw EventBusError(.timedOut, "the broker did not settle: \(unsettledDescription)")

@@ -97,6 +97,11 @@ public final class InMemoryBroker: Sendable {
         return result
     }
 
+    /// Notes who waits or no longer does, which changes nothing that others wait for.
+    func update<Result: Sendable>(_ body: (inout BrokerState) -> Result) -> Result {
+        state.withLock { body(&$0) }
+    }
+
     /// Looks without changing anything.
     func look<Result: Sendable>(_ body: (borrowing BrokerState) -> Result) -> Result {
         state.withLock { body($0) }

@@ -283,7 +283,9 @@ public final class RabbitTransport: Transport {
         try envelope.validate()
         var properties = AMQPProperties(envelope)
         properties.correlationID = address.requestID
-        if let chain = envelope.correlationID { properties.headers[WireHeaders.correlationID] = .string(chain.rawValue) }
+        if let chain = envelope.correlationID {
+            properties.headers[WireHeaders.correlationID] = .string(chain.rawValue)
+        }
         let publish = AMQPPublish(
             exchange: "",
             routingKey: address.address,

@@ -78,6 +78,13 @@ public struct ManualClock: Clock {
     public func sleepers(atLeast count: Int) async throws {
         try await registry.waitForSleepers(atLeast: count)
     }
+
+    /// Waits until a task sleeps that wakes at `instant` or earlier: moving time there has something to wake.
+    ///
+    /// - Throws: `CancellationError` as soon as the task is cancelled.
+    public func sleeper(dueBy instant: Instant) async throws {
+        try await registry.waitForSleeper(dueBy: instant.offset)
+    }
 }
 
 extension ManualClock: AdvanceableClock {

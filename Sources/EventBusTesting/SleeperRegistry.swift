@@ -10,7 +10,7 @@ final class SleeperRegistry: Sendable {
     }
 
     private struct Observer: Sendable {
-        var count: Int
+        var isSatisfied: @Sendable (State) -> Bool
         var continuation: Continuation
     }
 
@@ -28,10 +28,10 @@ final class SleeperRegistry: Sendable {
             return lastNumber
         }
 
-        /// Takes out the continuations of those who see as many sleepers as they wait for.
+        /// Takes out the continuations of those who see the sleepers that they wait for.
         mutating func takeSatisfiedObservers() -> [Continuation] {
             if observers.isEmpty { return [] }
-            let satisfied = observers.filter { $0.value.count <= sleepers.count }
+            let satisfied = observers.filter { $0.value.isSatisfied(self) }
             for number in satisfied.keys { observers[number] = nil }
             return satisfied.values.map(\.continuation)
         }
@@ -51,9 +51,17 @@ final class SleeperRegistry: Sendable {
     }
 
     func waitForSleepers(atLeast count: Int) async throws {
+        try await observe { $0.sleepers.count >= count }
+    }
+
+    func waitForSleeper(dueBy instant: Duration) async throws {
+        try await observe { $0.sleepers.values.contains { $0.deadline <= instant } }
+    }
+
+    private func observe(_ isSatisfied: @escaping @Sendable (State) -> Bool) async throws {
         try await suspend { state, number, continuation in
-            if state.sleepers.count >= count { return false }
-            state.observers[number] = Observer(count: count, continuation: continuation)
+            if isSatisfied(state) { return false }
+            state.observers[number] = Observer(isSatisfied: isSatisfied, continuation: continuation)
             return true
         }
     }

@@ -14,7 +14,7 @@ func eventually(
             Issue.record("the condition did not come true within 20 s", sourceLocation: sourceLocation)
             return
         }
-            await Task.yield()
+        await Task.yield()
     }
 }
 

@@ -1,12 +1,14 @@
 /// The life of a bus as a pure state machine: no I/O, no clock, no waiting. Each method returns what to do.
 ///
 /// ```
-/// idle ── start ──▶ running ── beginShutdown ──▶ draining ── close ──▶ closed
-///   └────────────── beginShutdown ──────────────────────────────────────▲
+/// idle ── start ──▶ starting ── ready ──▶ running ── beginShutdown ──▶ draining ── close ──▶ closed
+///   │                   └─────────────────────────── beginShutdown ──────▲                     ▲
+///   └─────────────────────────────────────────────── beginShutdown ────────────────────────────┘
 /// ```
 struct BusLifecycle {
     enum Phase: Hashable {
         case idle
+        case starting
         case running
         case draining
         case closed
@@ -16,7 +18,7 @@ struct BusLifecycle {
     enum Admission: Hashable {
         /// Go ahead, and call ``publishFinished()`` afterwards.
         case proceed
-        /// The bus has not been started: wait for it.
+        /// The bus does not run yet: wait for it.
         case wait
         /// The bus is shutting down or has ended.
         case refuse
@@ -29,8 +31,13 @@ struct BusLifecycle {
     /// Starts the bus; `false` if it was started or shut down before.
     mutating func start() -> Bool {
         guard phase == .idle else { return false }
-        phase = .running
+        phase = .starting
         return true
+    }
+
+    /// Notes that the subscriptions made before the start are attached, so that what is published reaches them.
+    mutating func ready() {
+        if phase == .starting { phase = .running }
     }
 
     /// Asks for one publish. While the bus drains, its handlers may still publish what belongs to their work.
@@ -38,7 +45,7 @@ struct BusLifecycle {
         switch phase {
         case .running:
             break
-        case .idle:
+        case .idle, .starting:
             return .wait
         case .draining where fromHandler():
             break
@@ -71,7 +78,7 @@ struct BusLifecycle {
         case .idle:
             phase = .closed
             return .closed
-        case .running:
+        case .starting, .running:
             phase = .draining
             return .drain
         case .draining, .closed:

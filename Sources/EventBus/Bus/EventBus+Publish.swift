@@ -11,8 +11,7 @@ extension EventBus {
     ///   `CancellationError` when the task was cancelled before anything was sent.
     @discardableResult
     public func publish<E: Event>(_ event: E, options: PublishOptions = .init()) async throws -> PublishReceipt {
-        let envelope = try envelope(for: event, options: options)
-        let receipt = try await publish(envelope, options: options)
+        let receipt = try await publish(try envelope(for: event, options: options), options: options)
         local.emit(event)
         return receipt
     }
@@ -33,7 +32,7 @@ extension EventBus {
         var options = options
         if events.count > 1 { options.id = nil }
         let deadline = deadline(of: options)
-        try await admit(until: deadline)
+        if try !admitNow() { try await admit(until: deadline) }
         defer { publishFinished() }
 
         var results = [Result<PublishReceipt, any Error>?](repeating: nil, count: events.count)
@@ -68,7 +67,7 @@ extension EventBus {
     @discardableResult
     public func publish(_ envelope: Envelope, options: PublishOptions = .init()) async throws -> PublishReceipt {
         let deadline = deadline(of: options)
-        try await admit(until: deadline)
+        if try !admitNow() { try await admit(until: deadline) }
         defer { publishFinished() }
         let event = OutgoingEvent(envelope: envelope, delay: options.delay, deadline: deadline)
         return try Self.check(await publishChain.publish(event), options: options, topic: envelope.topic)
@@ -117,22 +116,24 @@ extension EventBus {
         clock.now.advanced(by: options.deadline ?? configuration.publishTimeout)
     }
 
-    /// Waits until the bus takes publishes; ``publishFinished()`` has to follow.
-    func admit(until deadline: AnyClock.Instant) async throws {
+    /// Whether a publish may go ahead now, and not only once the bus runs; ``publishFinished()`` has to follow then.
+    func admitNow() throws -> Bool {
         try Task.checkCancellation()
-        while true {
-            switch lifecycle.withLock({ $0.admitPublish(fromHandler: isInsideHandler) }) {
-            case .proceed:
-                return
-            case .refuse:
-                throw EventBusError(.shuttingDown, "the bus is shutting down and takes no more events")
-            case .wait:
-                let started = started
-                guard try await withDeadline(deadline, clock: clock, { try await started.wait() }) != nil else {
-                    throw EventBusError(.timedOut, "the bus was not running before the deadline: call run()")
-                }
-            }
+        switch lifecycle.withLock({ $0.admitPublish(fromHandler: isInsideHandler) }) {
+        case .proceed: return true
+        case .wait: return false
+        case .refuse: throw EventBusError(.shuttingDown, "the bus is shutting down and takes no more events")
         }
+    }
+
+    /// Waits until the bus runs and takes a publish; ``publishFinished()`` has to follow.
+    func admit(until deadline: AnyClock.Instant) async throws {
+        let started = started
+        repeat {
+            guard try await withDeadline(deadline, clock: clock, { try await started.wait() }) != nil else {
+                throw EventBusError(.timedOut, "the bus was not running before the deadline: call run()")
+            }
+        } while try !admitNow()
     }
 
     func publishFinished() {

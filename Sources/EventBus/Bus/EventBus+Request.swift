@@ -18,7 +18,7 @@ extension EventBus {
         let lifetime = Int64(timeout.inNanoseconds / 1_000_000)
         envelope.headers[RequestHeaders.expires] = .int(EventTime.now().milliseconds &+ lifetime)
         try envelope.validate()
-        try await admit(until: deadline)
+        if try !admitNow() { try await admit(until: deadline) }
         defer { publishFinished() }
         let reply = try await transport.request(envelope, deadline: deadline)
         if let message = reply.headers[RequestHeaders.error]?.string {

@@ -51,9 +51,8 @@ extension EventBus {
                 try await self.run()
                 return nil
             }
-            group.addTask { [started, registry] in
+            group.addTask { [started] in
                 try await started.wait()
-                for runner in registry.runners { try await runner.waitUntilAttached() }
                 return try await body()
             }
             do {
@@ -82,7 +81,6 @@ extension EventBus {
         guard lifecycle.withLock({ $0.start() }) else {
             throw EventBusError(.alreadyRunning, "a bus runs once: make a new one")
         }
-        started.raise()
         return subscriptions
     }
 
@@ -96,6 +94,7 @@ extension EventBus {
     private func work(on subscriptions: AsyncStream<SubscriptionRunner>) async throws {
         defer {
             lifecycle.withLock { $0.close() }
+            started.raise()
             registry.close()
         }
         try await withThrowingTaskGroup(of: Part.self) { group in
@@ -111,6 +110,16 @@ extension EventBus {
                 try? await stopping.wait()
                 return .stop
             }
+            group.addTask { [initial = registry.runners] in
+                for runner in initial {
+                    do {
+                        try await runner.waitUntilAttached()
+                    } catch let error as EventBusError where error.code == .shuttingDown {
+                        // Cancelled before it began: the others count.
+                    }
+                }
+                return .start
+            }
             group.addTask {
                 await withDiscardingTaskGroup { runners in
                     for await runner in subscriptions {
@@ -122,6 +131,9 @@ extension EventBus {
             defer { group.cancelAll() }
             while let part = try await group.next() {
                 switch part {
+                case .start:
+                    lifecycle.withLock { $0.ready() }
+                    started.raise()
                 case .stop:
                     registry.close()
                 case .subscriptions:
@@ -154,6 +166,7 @@ extension EventBus {
     }
 
     private enum Part {
+        case start
         case transport
         case watchdog
         case stop

@@ -1,3 +1,4 @@
+internal import CoreMetrics
 public import Logging
 public import ServiceLifecycle
 
@@ -34,7 +35,7 @@ public final class EventBus: Service {
     let publishChain: PublishChain
 
     let lifecycle = Locked(BusLifecycle())
-    /// Raised when the bus runs, or never will.
+    /// Raised when the bus runs with its subscriptions attached, or never will.
     let started = Signal()
     /// Raised when a shutdown is asked for.
     let stopping = Signal()
@@ -62,9 +63,13 @@ public final class EventBus: Service {
         self.clock = transport.clock
         self.watchdog = HandlerWatchdog(clock: transport.clock)
         self.publishChain = PublishChain(transport: transport, middleware: configuration.publishMiddleware)
-        self.local = LocalEmitter(onError: { error in
-            logger.logger.info("a local listener failed", metadata: [LogKeys.error: "\(error)"])
-        })
+        // The default codec is the emitter's own, and costs it less if it need not be told.
+        let codec = configuration.codec is JSONEventCodec ? nil : configuration.codec
+        let failures = Counter(label: "eventbus.local.failed")
+        self.local = LocalEmitter(codec: codec) { failure in
+            failures.increment()
+            logger.logger.info("a local listener failed", metadata: [LogKeys.error: "\(failure)"])
+        }
     }
 
     /// What works and what does not: the bus, its transport, every subscription.
@@ -72,6 +77,7 @@ public final class EventBus: Service {
         let bus: ComponentHealth
         switch lifecycle.withLock({ $0.phase }) {
         case .idle: bus = ComponentHealth(name: "bus", status: .notReady, reason: "not running yet")
+        case .starting: bus = ComponentHealth(name: "bus", status: .notReady, reason: "starting")
         case .running: bus = ComponentHealth(name: "bus", status: .ready)
         case .draining: bus = ComponentHealth(name: "bus", status: .notReady, reason: "shutting down")
         case .closed: bus = ComponentHealth(name: "bus", status: .notReady, reason: "shut down")

@@ -12,6 +12,7 @@ public struct EventBusError: Error, Sendable {
             case duplicateSubscription, topologyClash, accessRefused, authenticationFailed, notFound
             case newerVersion, staleBinding, staleDelivery, remoteFailure, unsupported
             case lockTimedOut, lockLost, lockNotOwned, leaseExpired
+            case mailboxFull
         }
 
         private let storage: Storage
@@ -81,6 +82,8 @@ public struct EventBusError: Error, Sendable {
         public static let lockNotOwned = Code(.lockNotOwned)
         /// A lease was used after its time.
         public static let leaseExpired = Code(.leaseExpired)
+        /// An async local listener has as many events waiting as its mailbox may hold, and did not get this one.
+        public static let mailboxFull = Code(.mailboxFull)
     }
 
     /// What kind of failure it was.

@@ -8,25 +8,31 @@ struct PublishChain: Sendable {
         let active = middleware.filter(\.isActive)
         self.transport = transport
         self.middleware = active
-        self.single = Self.fold(active) { event in
-            try event.envelope.validate()
-            let outcome = try await transport.publish(event.envelope, options: event.transportOptions)
-            return PublishReceipt(id: event.envelope.id, outcome: outcome)
-        }
+        self.single = Self.fold(active) { event in try await Self.send(event, on: transport) }
     }
 
     private static func fold(
         _ middleware: [any PublishMiddleware],
         _ last: @escaping @Sendable (OutgoingEvent) async throws -> PublishReceipt
     ) -> @Sendable (OutgoingEvent) async throws -> PublishReceipt {
-        middleware.reversed().reduce(last) { next, step in
-            { event in try await step.publish(event, next: next) }
+        var chain = last
+        for step in middleware.reversed() {
+            let next = PublishNext(chain)
+            chain = { event in try await step.publish(event, next: next) }
         }
+        return chain
     }
 
     /// Sends one event.
     func publish(_ event: OutgoingEvent) async throws -> PublishReceipt {
-        try await single(event)
+        if middleware.isEmpty { return try await Self.send(event, on: transport) }
+        return try await single(event)
+    }
+
+    private static func send(_ event: OutgoingEvent, on transport: any Transport) async throws -> PublishReceipt {
+        try event.envelope.validate()
+        let outcome = try await transport.publish(event.envelope, options: event.transportOptions)
+        return PublishReceipt(id: event.envelope.id, outcome: outcome)
     }
 
     /// Sends many events with one call to the transport, in order, with one result for each.

@@ -1,68 +1,68 @@
 #if TSAN
-    import Glibc
+import Glibc
 
-    /// State behind a lock that the thread sanitizer understands.
-    ///
-    /// `Synchronization.Mutex` is a bare futex on Linux, which the sanitizer does not see: it reports correct code.
-    /// Sanitizer builds (`-Xswiftc -DTSAN`) therefore use a pthread mutex with the same interface.
+/// State behind a lock that the thread sanitizer understands.
+///
+/// `Synchronization.Mutex` is a bare futex on Linux, which the sanitizer does not see: it reports correct code.
+/// Sanitizer builds (`-Xswiftc -DTSAN`) therefore use a pthread mutex with the same interface.
+@usableFromInline
+package struct Locked<State>: ~Copyable, Sendable {
     @usableFromInline
-    package struct Locked<State>: ~Copyable, Sendable {
-        @usableFromInline
-        let storage: Storage
+    let storage: Storage
 
-        package init(_ state: consuming sending State) {
-            self.storage = Storage(state)
+    package init(_ state: consuming sending State) {
+        self.storage = Storage(state)
+    }
+
+    @discardableResult
+    package borrowing func withLock<Result: ~Copyable, Failure: Error>(
+        _ body: (inout sending State) throws(Failure) -> sending Result
+    ) throws(Failure) -> sending Result {
+        unsafe pthread_mutex_lock(storage.mutex)
+        defer { unsafe pthread_mutex_unlock(storage.mutex) }
+        return try unsafe body(&storage.state)
+    }
+
+    // Safe: `state` is touched only between lock and unlock of `mutex`, which lives as long as this object.
+    @usableFromInline
+    @safe final class Storage: @unchecked Sendable {
+        let mutex: UnsafeMutablePointer<pthread_mutex_t>
+        nonisolated(unsafe) var state: State
+
+        init(_ state: consuming sending State) {
+            unsafe self.mutex = .allocate(capacity: 1)
+            unsafe pthread_mutex_init(mutex, nil)
+            unsafe self.state = state
         }
 
-        @discardableResult
-        package borrowing func withLock<Result: ~Copyable, Failure: Error>(
-            _ body: (inout sending State) throws(Failure) -> sending Result
-        ) throws(Failure) -> sending Result {
-            unsafe pthread_mutex_lock(storage.mutex)
-            defer { unsafe pthread_mutex_unlock(storage.mutex) }
-            return try body(&storage.state)
-        }
-
-        // Safe: `state` is touched only between lock and unlock of `mutex`, which lives as long as this object.
-        @usableFromInline
-        final class Storage: @unchecked Sendable {
-            let mutex: UnsafeMutablePointer<pthread_mutex_t>
-            nonisolated(unsafe) var state: State
-
-            init(_ state: consuming sending State) {
-                unsafe self.mutex = .allocate(capacity: 1)
-                unsafe pthread_mutex_init(mutex, nil)
-                self.state = state
-            }
-
-            deinit {
-                unsafe pthread_mutex_destroy(mutex)
-                unsafe mutex.deallocate()
-            }
+        deinit {
+            unsafe pthread_mutex_destroy(mutex)
+            unsafe mutex.deallocate()
         }
     }
+}
 #else
-    public import Synchronization
+public import Synchronization
 
-    /// State behind a lock: the one way this package guards mutable state outside actors.
-    ///
-    /// Never suspend, call user code or resume a continuation inside `withLock`: decide there, act after.
+/// State behind a lock: the one way this package guards mutable state outside actors.
+///
+/// Never suspend, call user code or resume a continuation inside `withLock`: decide there, act after.
+@usableFromInline
+package struct Locked<State>: ~Copyable, Sendable {
     @usableFromInline
-    package struct Locked<State>: ~Copyable, Sendable {
-        @usableFromInline
-        let mutex: Mutex<State>
+    let mutex: Mutex<State>
 
-        @inlinable
-        package init(_ state: consuming sending State) {
-            self.mutex = Mutex(state)
-        }
-
-        @inlinable
-        @discardableResult
-        package borrowing func withLock<Result: ~Copyable, Failure: Error>(
-            _ body: (inout sending State) throws(Failure) -> sending Result
-        ) throws(Failure) -> sending Result {
-            try mutex.withLock(body)
-        }
+    @inlinable
+    package init(_ state: consuming sending State) {
+        self.mutex = Mutex(state)
     }
+
+    @inlinable
+    @discardableResult
+    package borrowing func withLock<Result: ~Copyable, Failure: Error>(
+        _ body: (inout sending State) throws(Failure) -> sending Result
+    ) throws(Failure) -> sending Result {
+        try mutex.withLock(body)
+    }
+}
 #endif

@@ -63,6 +63,7 @@ extension Cache {
     ///   - options: how long and how strictly to keep what is computed.
     ///   - compute: the value. It runs in a task of its own, with the task-local values of the first to ask.
     /// - Throws: what `compute` throws; ``EventBusError`` with code `.timedOut`; `CancellationError`.
+    @_disfavoredOverload  // A closure that only throws fits both; it is to mean the other one.
     public func value<Value: Codable & Sendable>(
         for key: String,
         as type: Value.Type = Value.self,

@@ -10,7 +10,9 @@ public struct CacheOptions: Hashable, Sendable {
     /// By which part of ``ttl`` at most an entry's freshness is shortened, at random, so that entries that were stored
     /// together are not computed together again; 0.1 unless stated, from 0 to 1.
     public var jitter: Double
-    /// For how long after that a stale value is served while one caller's computation renews it; zero unless stated.
+    /// For how long after that a stale value is served while a computation behind renews it; zero unless stated.
+    ///
+    /// A renewal that fails shows at the latest when this time is over: whoever asks then computes, and gets the error.
     public var staleWhileRevalidate: Duration
     /// For how long after that a stale value is served when the computation fails; zero unless stated.
     public var staleOnError: Duration
@@ -40,10 +42,10 @@ public struct CacheOptions: Hashable, Sendable {
         self.computeTimeout = computeTimeout
     }
 
-    /// How long a value that is stored now is fresh.
-    package func freshness(using generator: inout some RandomNumberGenerator) -> Duration {
+    /// How long an entry that is stored now is fresh, if it may be so for `ttl` at most; `draw` is from 0 to 1.
+    package func freshness(of ttl: Duration, draw: Double = .random(in: 0...1)) -> Duration {
         let part = min(max(jitter, 0), 1)
-        return ttl * (1 - part * Double.random(in: 0...1, using: &generator))
+        return ttl * (1 - part * draw)
     }
 
     /// For how long after its freshness an entry has to be kept.

@@ -27,8 +27,8 @@ public protocol Inbox: Sendable {
 
     /// Records that the event was handled. Calling it again with the same claim does no harm.
     ///
-    /// A claim that ran out is still good for this, as long as nobody else has claimed the event since: its effect has
-    /// taken place, and the record keeps it from taking place again.
+    /// A claim that ran out is still good for this, unless another one on the event is in force or has completed it:
+    /// the effect has taken place, and the record keeps it from taking place again.
     ///
     /// - Parameters:
     ///   - claim: what ``begin(_:subscription:lease:)`` gave out.

@@ -49,7 +49,7 @@ public struct Failure: Hashable, Sendable {
     public var errorType: String
     /// The error in words, cut to ``maximumMessageLength``.
     public var message: String
-    /// The number of the attempt that failed, those made in the process while the delivery was held included.
+    /// The number of the attempt that failed; above the delivery's own where attempts were made while it was held.
     public var attempt: Int
 
     /// A failure with these words.

@@ -2,7 +2,8 @@ import FoundationEssentials
 
 /// Events as plain JSON, the default: any client in any language can read and write them.
 ///
-/// Dates are RFC 3339 strings in UTC with milliseconds, data is Base64, slashes are not escaped.
+/// Dates are RFC 3339 strings in UTC with milliseconds, data is Base64, slashes are not escaped, and keys are sorted:
+/// equal events have equal bytes, in every process.
 public struct JSONEventCodec: EventCodec {
     // Both are immutable after `init`, and documented as safe to share from then on.
     private let encoder: JSONEncoder
@@ -11,7 +12,8 @@ public struct JSONEventCodec: EventCodec {
     /// A codec for plain JSON.
     public init() {
         encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes]
+        // Sorted, since keys would otherwise come in another order in every process: the same event, the same bytes.
+        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
         encoder.dateEncodingStrategy = .custom { date, encoder in
             let milliseconds = (date.timeIntervalSince1970 * 1000).rounded()
             guard let exact = Int64(exactly: milliseconds) else {

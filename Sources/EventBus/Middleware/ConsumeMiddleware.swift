@@ -1,29 +1,37 @@
 /// A step that every delivery passes through on its way to the handler.
-public protocol ConsumeMiddleware: Sendable {
-    /// Whether the step does anything in this process; one that does not is left out of the chain.
-    var isActive: Bool { get }
-
+public protocol ConsumeMiddleware: EventMiddleware {
     /// The step as it serves one subscription: called once for each, the place to prepare what is the same for every
     /// delivery.
     func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware
 
     /// Handles one attempt at one delivery: call `next` to go on to the handler. Returning means handled, throwing
     /// means failed, as for a handler.
-    func consume(_ context: EventContext, next: @Sendable (EventContext) async throws -> Void) async throws
+    func consume(_ context: EventContext, next: ConsumeNext) async throws
 
     /// Notes what became of a delivery; called once for each, also for one that never came to a handler.
     func didSettle(_ delivery: SettledDelivery)
 }
 
 extension ConsumeMiddleware {
-    /// Active.
-    public var isActive: Bool { true }
-
     /// Itself.
     public func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware { self }
 
     /// Nothing to note.
     public func didSettle(_ delivery: SettledDelivery) {}
+}
+
+/// The rest of a delivery's way to its handler: call it as a function. It may be passed on to child tasks.
+public struct ConsumeNext: Sendable {
+    private let body: @Sendable (EventContext) async throws -> Void
+
+    package init(_ body: @escaping @Sendable (EventContext) async throws -> Void) {
+        self.body = body
+    }
+
+    /// Goes on to the handler; returns when it has handled the event, throws what it throws.
+    public func callAsFunction(_ context: EventContext) async throws {
+        try await body(context)
+    }
 }
 
 /// What is the same for every delivery of a subscription.

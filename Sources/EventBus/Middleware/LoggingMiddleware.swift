@@ -8,7 +8,7 @@ public struct LoggingMiddleware: ConsumeMiddleware {
     /// Goes on to the handler: what became of it is logged when it is settled.
     public func consume(
         _ context: EventContext,
-        next: @Sendable (EventContext) async throws -> Void
+        next: ConsumeNext
     ) async throws {
         try await next(context)
     }

@@ -12,6 +12,7 @@ package import CoreMetrics
 /// | `eventbus.dead_lettered` | counter | `topic`, `group`, `outcome` (the reason) |
 /// | `eventbus.in_flight` | gauge | `topic`, `group` |
 /// | `eventbus.handler.duration` | timer | `topic`, `group` |
+/// | `eventbus.local.failed` | counter | (none; counted by the bus itself): local listeners that failed |
 ///
 /// For deliveries `topic` is the subscription's pattern, never a foreign topic, so that labels stay bounded; published
 /// topics past the first ``maximumTopics`` are counted under `other`.
@@ -39,7 +40,7 @@ public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware {
     /// Counts and times the publish.
     public func publish(
         _ event: OutgoingEvent,
-        next: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+        next: PublishNext
     ) async throws -> PublishReceipt {
         let instruments = instruments(for: event.envelope.topic)
         let start = ContinuousClock.now
@@ -62,7 +63,7 @@ public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware {
     /// Not reached: ``prepared(for:)`` gives every subscription a middleware of its own.
     public func consume(
         _ context: EventContext,
-        next: @Sendable (EventContext) async throws -> Void
+        next: ConsumeNext
     ) async throws {
         try await next(context)
     }
@@ -144,7 +145,7 @@ private final class ConsumeMetrics: ConsumeMiddleware {
         inFlight = Meter(label: "eventbus.in_flight", dimensions: labels, factory: factory)
     }
 
-    func consume(_ context: EventContext, next: @Sendable (EventContext) async throws -> Void) async throws {
+    func consume(_ context: EventContext, next: ConsumeNext) async throws {
         let start = ContinuousClock.now
         inFlight.increment()
         defer {

@@ -1,21 +1,13 @@
 /// A step that every published event passes through on its way to the transport.
-public protocol PublishMiddleware: Sendable {
-    /// Whether the step does anything in this process; one that does not is left out of the chain.
-    var isActive: Bool { get }
-
+public protocol PublishMiddleware: EventMiddleware {
     /// Handles one event: change it, measure it, refuse it by throwing, and call `next` to send it on.
     ///
     /// Call `next` once. In a batch the events of one call pass through in order, each up to `next`, before the batch
     /// is sent.
     func publish(
         _ event: OutgoingEvent,
-        next: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+        next: PublishNext
     ) async throws -> PublishReceipt
-}
-
-extension PublishMiddleware {
-    /// Active.
-    public var isActive: Bool { true }
 }
 
 /// An event on its way to the transport.
@@ -31,5 +23,22 @@ public struct OutgoingEvent: Sendable {
         self.envelope = envelope
         self.delay = delay
         self.deadline = deadline
+    }
+}
+
+/// The rest of the way of a published event: call it as a function.
+///
+/// A type of its own and no closure, so that a conformance reads the same whatever a module says about the isolation of
+/// its asynchronous functions.
+public struct PublishNext: Sendable {
+    private let body: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+
+    package init(_ body: @escaping @Sendable (OutgoingEvent) async throws -> PublishReceipt) {
+        self.body = body
+    }
+
+    /// Sends the event on its way and returns what became of it.
+    public func callAsFunction(_ event: OutgoingEvent) async throws -> PublishReceipt {
+        try await body(event)
     }
 }

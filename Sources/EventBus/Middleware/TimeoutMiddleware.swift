@@ -17,15 +17,14 @@ public struct TimeoutMiddleware: ConsumeMiddleware {
     /// Runs the handler under the limit.
     public func consume(
         _ context: EventContext,
-        next: @Sendable (EventContext) async throws -> Void
+        next: ConsumeNext
     ) async throws {
         let previous = context.worker.arm(limit)
         defer { context.worker.disarm(restoring: previous) }
         do {
             try await next(context)
         } catch {
-            guard context.worker.isExpired else { throw error }
-            throw EventBusError(.timedOut, "the handler took longer than its limit of \(limit)", underlying: error)
+            throw context.worker.timeoutError(limit: limit, underlying: error) ?? error
         }
     }
 }

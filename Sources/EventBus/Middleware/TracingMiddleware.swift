@@ -29,7 +29,7 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
     /// Wraps the publish in a producer span and puts its context into the headers.
     public func publish(
         _ event: OutgoingEvent,
-        next: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+        next: PublishNext
     ) async throws -> PublishReceipt {
         let span = tracer.startAnySpan(
             "publish \(event.envelope.topic)",
@@ -55,7 +55,7 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
     /// Wraps the handler in a consumer span that continues the producer's trace.
     public func consume(
         _ context: EventContext,
-        next: @Sendable (EventContext) async throws -> Void
+        next: ConsumeNext
     ) async throws {
         var serviceContext = ServiceContext.current ?? .topLevel
         instrument.extract(context.envelope.headers, into: &serviceContext, using: HeaderExtractor())
@@ -65,7 +65,9 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
             ofKind: .consumer
         )
         defer { span.end() }
-        span.addLink(SpanLink(context: serviceContext, attributes: [:]))
+        if !context.envelope.headers.isEmpty {
+            span.addLink(SpanLink(context: serviceContext, attributes: [:]))
+        }
         span.attributes["messaging.system"] = "eventbus"
         span.attributes["messaging.operation.type"] = "process"
         span.attributes["messaging.destination.name"] = context.envelope.topic.rawValue

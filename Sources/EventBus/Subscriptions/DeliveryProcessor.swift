@@ -1,9 +1,12 @@
+internal import Instrumentation
+
 /// Takes one delivery from decoding to what becomes of it.
-struct DeliveryProcessor: Sendable {
+final class DeliveryProcessor: Sendable {
     let subscription: SubscriptionInfo
     let handlers: HandlerTable
     let middleware: [any ConsumeMiddleware]
     let retry: RetryPolicy
+    let handlerTimeout: Duration?
     /// Whether a failed delivery is held and tried again here, instead of going back to the broker until it is due.
     let retriesInProcess: Bool
     let environment: SubscriptionEnvironment
@@ -19,6 +22,7 @@ struct DeliveryProcessor: Sendable {
         handlers: HandlerTable,
         middleware: [any ConsumeMiddleware],
         retry: RetryPolicy,
+        handlerTimeout: Duration?,
         retriesInProcess: Bool,
         environment: SubscriptionEnvironment,
         stopping: Signal,
@@ -28,15 +32,18 @@ struct DeliveryProcessor: Sendable {
         self.handlers = handlers
         self.middleware = middleware
         self.retry = retry
+        self.handlerTimeout = handlerTimeout
         self.retriesInProcess = retriesInProcess
         self.environment = environment
         self.stopping = stopping
         self.aborting = aborting
         // Folded once, so that a delivery pays one call for each step and allocates nothing for it.
-        let last: Invocation = { context in try await context.invocation(context) }
-        self.chain = middleware.reversed().reduce(last) { next, step in
-            { context in try await step.consume(context, next: next) }
+        var chain: Invocation = { context in try await context.invocation(context) }
+        for step in middleware.reversed() {
+            let next = ConsumeNext(chain)
+            chain = { context in try await step.consume(context, next: next) }
         }
+        self.chain = chain
     }
 
     /// What became of a delivery, and the number of the last attempt.
@@ -115,14 +122,19 @@ struct DeliveryProcessor: Sendable {
             correlationID: context.correlationID,
             bus: environment.bus
         )
+        let previousDeadline = handlerTimeout.map { worker.arm($0) }
+        defer { if let previousDeadline { worker.disarm(restoring: previousDeadline) } }
         do {
-            try await correlation.run { try await chain(context) }
+            try await ServiceContext.$current.withValue(correlation.serviceContext) { try await chain(context) }
             if delivery.injectedFault == .crashAfterHandler { throw InjectedFault.crashAfterHandler }
             return .acknowledged
         } catch let deferred as DeferredDelivery {
             return .deferred(after: deferred.after)
-        } catch {
+        } catch let error as EventBusError where error.code == .timedOut {
             return disposition(after: error, attempt: attempt)
+        } catch {
+            let cause = handlerTimeout.flatMap { worker.timeoutError(limit: $0, underlying: error) }
+            return disposition(after: cause ?? error, attempt: attempt)
         }
     }
 

@@ -27,11 +27,11 @@ package struct EventCorrelation: Sendable {
     /// The correlation of the running task.
     package static var current: EventCorrelation? { ServiceContext.current?[EventCorrelationKey.self] }
 
-    /// Runs `operation` with this correlation.
-    func run(_ operation: () async throws -> Void) async throws {
+    /// The running task's context with this correlation.
+    var serviceContext: ServiceContext {
         var context = ServiceContext.current ?? .topLevel
         context[EventCorrelationKey.self] = self
-        try await ServiceContext.$current.withValue(context, operation: operation)
+        return context
     }
 }
 

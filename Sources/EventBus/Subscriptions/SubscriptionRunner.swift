@@ -54,12 +54,12 @@ final class SubscriptionRunner: Sendable {
         )
         var middleware = busMiddleware + options.middleware
         if let inbox = options.inbox { middleware.append(DeduplicationMiddleware(inbox: inbox)) }
-        if let limit = options.handlerTimeout { middleware.append(TimeoutMiddleware(limit)) }
         self.processor = DeliveryProcessor(
             subscription: info,
             handlers: HandlerTable(handlers),
             middleware: middleware.filter(\.isActive).map { $0.prepared(for: info) },
             retry: options.retry,
+            handlerTimeout: options.handlerTimeout,
             retriesInProcess: options.ordering == .byPartitionKey || options.broadcast,
             environment: environment,
             stopping: stopping,

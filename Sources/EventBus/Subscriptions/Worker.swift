@@ -69,6 +69,12 @@ package final class Worker: Sendable {
         _ = deadline.compareExchange(expected: current, desired: previous, ordering: .acquiringAndReleasing)
     }
 
+    /// The error of a handler that was cancelled at its limit; `nil` if this one was not.
+    package func timeoutError(limit: Duration, underlying: any Error) -> EventBusError? {
+        guard isExpired else { return nil }
+        return EventBusError(.timedOut, "the handler took longer than its limit of \(limit)", underlying: underlying)
+    }
+
     /// Cancels the worker if its deadline has passed; returns its deadline otherwise, `nil` for none.
     func expire(at now: Int64) -> Int64? {
         let current = deadline.load(ordering: .acquiring)

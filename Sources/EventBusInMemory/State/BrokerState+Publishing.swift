@@ -44,7 +44,7 @@ extension BrokerState {
             routeWithFaults(QueuedEvent(envelope: envelope, extras: extras), to: targets, now: now(), &effects)
         } else {
             for queue in targets {
-                enqueue(QueuedEvent(envelope: envelope, extras: extras), to: queue, &effects)
+                enqueue(envelope, extras: extras, to: queue, &effects)
             }
         }
         return .routed

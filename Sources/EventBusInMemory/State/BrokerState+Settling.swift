@@ -42,7 +42,7 @@ extension BrokerState {
                 settled.event,
                 from: queue,
                 failure: failure,
-                attempts: failure.attempt,
+                attempts: max(failure.attempt, settled.event.attempt),
                 firstFailure: settled.extras?.firstFailure ?? time,
                 time: time
             )

@@ -33,7 +33,7 @@ struct BrokerState: Sendable {
     var freeConnectionSlots: [Int] = []
     /// Queues that may have something for a consumer since the present step changed them.
     var queuesToDispatch: [Int] = []
-    private var lastNumber: UInt64 = 0
+    private(set) var lastNumber: UInt64 = 0
     private var lastSequence: UInt64 = 0
 
     init(configuration: InMemoryBroker.Configuration, faults: FaultInjector?) {
@@ -57,16 +57,23 @@ struct BrokerState: Sendable {
 
     // MARK: Delivering
 
-    /// Puts an event at the end of a queue, or into the hands of a consumer that waits for one.
-    mutating func enqueue(_ event: consuming QueuedEvent, to queue: Int, _ effects: inout Effects) {
+    /// Puts a new event at the end of a queue, or into the hands of a consumer that waits for one.
+    mutating func enqueue(_ envelope: Envelope, extras: EventExtras?, to queue: Int, _ effects: inout Effects) {
         if faults == nil, queues[queue].readyCount == 0, let consumer = queues[queue].nextConsumer(in: consumers) {
-            event.position = queues[queue].takePosition()
-            deliver(event, from: queue, to: consumer, fault: nil, &effects)
+            // The event is never queued: copying an envelope once less is worth the second way.
+            let position = queues[queue].takePosition()
+            let delivery = makeDelivery(envelope, position: position, extras: extras, queue: queue, consumer: consumer)
+            effects.handOver(.delivery(delivery), to: consumers[consumer].port)
         } else {
-            queues[queue].append(event)
-            readyCount += 1
-            dispatch(queue, &effects)
+            enqueue(QueuedEvent(envelope: envelope, extras: extras), to: queue, &effects)
         }
+    }
+
+    /// Puts an event at the end of a queue, and delivers what can be delivered.
+    mutating func enqueue(_ event: consuming QueuedEvent, to queue: Int, _ effects: inout Effects) {
+        queues[queue].append(event)
+        readyCount += 1
+        dispatch(queue, &effects)
     }
 
     /// Delivers from `queue`, and from those that a lost connection brought into play, until there is no event or no
@@ -97,16 +104,42 @@ struct BrokerState: Sendable {
         fault: InjectedFault?,
         _ effects: inout Effects
     ) {
+        let delivery = makeDelivery(
+            event.envelope,
+            position: event.position,
+            attempt: event.attempt,
+            redeliveries: event.redeliveries,
+            extras: event.extras,
+            queue: queue,
+            consumer: consumer,
+            fault: fault
+        )
+        effects.handOver(.delivery(delivery), to: consumers[consumer].port)
+    }
+
+    private mutating func makeDelivery(
+        _ envelope: Envelope,
+        position: Int,
+        attempt: Int = 1,
+        redeliveries: Int = 0,
+        extras: EventExtras?,
+        queue: Int,
+        consumer: Int,
+        fault: InjectedFault? = nil
+    ) -> Delivery {
         lastSequence += 1
-        let delivery = consumers[consumer].deliver(
-            event,
+        queues[queue].unsettledCount += 1
+        unsettledCount += 1
+        return consumers[consumer].deliver(
+            envelope,
+            position: position,
+            attempt: attempt,
+            redeliveries: redeliveries,
+            extras: extras,
             generation: connections[consumers[consumer].connection].generation,
             sequence: lastSequence,
             fault: fault
         )
-        queues[queue].unsettledCount += 1
-        unsettledCount += 1
-        effects.handOver(.delivery(delivery), to: consumers[consumer].port)
     }
 
     // MARK: Waiting for quiescence

@@ -49,11 +49,18 @@ struct ConsumerState: Sendable {
         self.queue = queue
     }
 
+    /// How many slots there are, used or free; never more than the prefetch.
+    var slotCount: Int { slots.count }
+
     var hasCredit: Bool { unsettledCount < prefetch && !isStopped && !isClosed }
 
-    /// Makes the delivery of `event` and notes it as unsettled.
+    /// Makes a delivery and notes it as unsettled.
     mutating func deliver(
-        _ event: QueuedEvent,
+        _ envelope: Envelope,
+        position: Int,
+        attempt: Int,
+        redeliveries: Int,
+        extras: EventExtras?,
         generation: UInt64,
         sequence: UInt64,
         fault: InjectedFault?
@@ -66,14 +73,14 @@ struct ConsumerState: Sendable {
             slots.append(nil)
         }
         let delivery = Delivery(
-            envelope: event.envelope,
-            attempt: event.attempt,
-            redeliveries: event.redeliveries,
-            replyAddress: event.extras?.replyAddress,
+            envelope: envelope,
+            attempt: attempt,
+            redeliveries: redeliveries,
+            replyAddress: extras?.replyAddress,
             token: Delivery.Token(generation: generation, number: sequence << Self.slotBits | UInt64(slot)),
             injectedFault: fault
         )
-        slots[slot] = Unsettled(delivery: delivery, position: event.position, extras: event.extras)
+        slots[slot] = Unsettled(delivery: delivery, position: position, extras: extras)
         unsettledCount += 1
         return delivery
     }

@@ -10,6 +10,8 @@ struct RouteTable: Sendable {
     private var trie = TopicTrie<Int>()
     private var cache: [Topic: [Int]] = [:]
 
+    var cachedTopicCount: Int { cache.count }
+
     /// The slots of the queues bound to `topic`, each once.
     mutating func queues(for topic: Topic) -> [Int] {
         if let known = cache[topic] { return known }

@@ -39,9 +39,13 @@ struct TimerQueue: Sendable {
         return isFirst
     }
 
+    func isDue(by now: AnyClock.Instant) -> Bool {
+        nextDue.map { $0 <= now } ?? false
+    }
+
     /// Takes out the next work that is due by `now`.
     mutating func popDue(by now: AnyClock.Instant) -> Work? {
-        guard let due = nextDue, due <= now else { return nil }
+        guard isDue(by: now) else { return nil }
         return entries.popMin()?.work
     }
 

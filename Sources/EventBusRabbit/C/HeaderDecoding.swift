@@ -4,12 +4,18 @@ import EventBus
 extension String {
     /// The text, with what is not UTF-8 replaced.
     init(lossy bytes: amqp_bytes_t) {
-        self = String(decoding: UnsafeRawBufferPointer(start: bytes.bytes, count: bytes.bytes == nil ? 0 : bytes.len), as: UTF8.self)
+        self = String(
+            decoding: UnsafeRawBufferPointer(start: bytes.bytes, count: bytes.bytes == nil ? 0 : bytes.len),
+            as: UTF8.self
+        )
     }
 
     /// The text, or `nil` if it is not UTF-8.
     init?(exactly bytes: amqp_bytes_t) {
-        self.init(validating: UnsafeRawBufferPointer(start: bytes.bytes, count: bytes.bytes == nil ? 0 : bytes.len), as: UTF8.self)
+        self.init(
+            validating: UnsafeRawBufferPointer(start: bytes.bytes, count: bytes.bytes == nil ? 0 : bytes.len),
+            as: UTF8.self
+        )
     }
 }
 

@@ -44,7 +44,8 @@ extension RabbitConfiguration {
             rest = rest[rest.index(after: at)...]
             let colon = userInfo.firstIndex(of: ":") ?? userInfo.endIndex
             credentials.user = try decoded(userInfo[..<colon], "user")
-            credentials.password = colon == userInfo.endIndex ? "" : try decoded(userInfo[colon...].dropFirst(), "password")
+            credentials.password =
+                colon == userInfo.endIndex ? "" : try decoded(userInfo[colon...].dropFirst(), "password")
         }
         var hosts: [Host] = []
         for part in rest.split(separator: ",", omittingEmptySubsequences: false) {

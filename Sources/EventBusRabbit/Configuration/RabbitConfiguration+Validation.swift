@@ -11,7 +11,10 @@ extension RabbitConfiguration {
         try check(!hosts.isEmpty, "hosts is empty; name at least one broker")
         for host in hosts {
             try check(!host.name.isEmpty, "a host has no name")
-            try check((1...65535).contains(host.port), "the port \(host.port) of \(host.name) is not between 1 and 65535")
+            try check(
+                (1...65535).contains(host.port),
+                "the port \(host.port) of \(host.name) is not between 1 and 65535"
+            )
         }
         for (name, value) in [
             ("virtualHost", virtualHost), ("exchange", exchange), ("credentials.user", credentials.user),
@@ -22,7 +25,10 @@ extension RabbitConfiguration {
         }
         try check(!exchange.hasPrefix("amq."), "exchange is \(exchange); names that begin with amq. are the broker's")
         try check(!credentials.password.utf8.contains(0), "credentials.password holds a zero byte")
-        try check(heartbeat == .zero || heartbeat >= .seconds(1), "heartbeat is \(heartbeat); it is zero or at least 1 s")
+        try check(
+            heartbeat == .zero || heartbeat >= .seconds(1),
+            "heartbeat is \(heartbeat); it is zero or at least 1 s"
+        )
         try check(heartbeat <= .seconds(65535), "heartbeat is \(heartbeat); 65,535 s are allowed")
         try check(maximumUnconfirmedEvents > 0, "maximumUnconfirmedEvents is \(maximumUnconfirmedEvents)")
         try check(maximumUnconfirmedBytes > 0, "maximumUnconfirmedBytes is \(maximumUnconfirmedBytes)")

@@ -69,6 +69,7 @@ struct AckLedger {
         }
         let rest = unsent.filter { $0 > upTo }
         let isSingle = unsent.count - rest.count == 1
-        return [Acknowledgement(tag: upTo, multiple: !isSingle)] + rest.map { Acknowledgement(tag: $0, multiple: false) }
+        return [Acknowledgement(tag: upTo, multiple: !isSingle)]
+            + rest.map { Acknowledgement(tag: $0, multiple: false) }
     }
 }

@@ -449,7 +449,9 @@ actor ConsumerHub {
                 }
                 board.setBacklog(id, messages: messages, consumers: consumers)
                 session.sightingsWithoutConsumer = consumers == 0 ? session.sightingsWithoutConsumer + 1 : 0
-                if session.sightingsWithoutConsumer >= 2 { reattach(session, "the broker knows no consumer of the queue") }
+                if session.sightingsWithoutConsumer >= 2 {
+                    reattach(session, "the broker knows no consumer of the queue")
+                }
                 // The channel's own sign of life: a dead one fails the call, or the connection at its timeout.
                 guard session.phase == .attached, session.generation == generation else { continue }
                 let prefetch = UInt16(clamping: max(1, session.consumer.specification.prefetch))
@@ -481,7 +483,10 @@ actor ConsumerHub {
     }
 
     private func reattach(_ session: ConsumerSession, _ reason: String) {
-        logger.warning("a consumer is attached again", metadata: ["queue": "\(session.queueName)", "reason": "\(reason)"])
+        logger.warning(
+            "a consumer is attached again",
+            metadata: ["queue": "\(session.queueName)", "reason": "\(reason)"]
+        )
         let channel = session.channel
         detached(session, AMQPFailure(.channelClosed(0), reason))
         session.wake()

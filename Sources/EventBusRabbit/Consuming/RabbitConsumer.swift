@@ -124,7 +124,9 @@ final class RabbitConsumer: TransportConsumer {
         }
         do {
             let publish = try make()
-            guard publish.properties.encodedSize <= maximumHeaderSize else { return try settle(delivery.token, .reject) }
+            guard publish.properties.encodedSize <= maximumHeaderSize else {
+                return try settle(delivery.token, .reject)
+            }
             // A cancelled handler's delivery is settled nevertheless.
             let lane = lane
             let outcome = try await withoutCancellation {

@@ -26,7 +26,11 @@ enum Republishing {
 
     /// The same attempt, later.
     static func deferral(_ held: Held, queue: String, delay: Duration) throws(EventBusError) -> AMQPPublish {
-        var properties = held.message.properties.forRepublish(id: held.envelopeID, topic: held.topic, from: held.message)
+        var properties = held.message.properties.forRepublish(
+            id: held.envelopeID,
+            topic: held.topic,
+            from: held.message
+        )
         if held.failedAttempts > 0 { properties.headers[WireHeaders.attempts] = .int(Int64(held.failedAttempts)) }
         let (exchange, routingKey): (String, String)
         if delay > .zero {

@@ -114,7 +114,10 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             deadline: .now.advanced(by: Self.publishTimeout)
         )
         if outcome == .unroutable {
-            throw EventBusError(.unroutable, "the queue \(letter.queue.quotedForError) is gone; attach its subscription first")
+            throw EventBusError(
+                .unroutable,
+                "the queue \(letter.queue.quotedForError) is gone; attach its subscription first"
+            )
         }
     }
 

@@ -319,7 +319,8 @@ actor PublishLane {
                         EventBusError(
                             .timedOut,
                             "the deadline passed before the event was sent: "
-                                + (connection == nil ? reason ?? "there was no connection yet" : "too many wait before it"),
+                                + (connection == nil
+                                    ? reason ?? "there was no connection yet" : "too many wait before it"),
                             underlying: connection == nil ? lastFailure : nil
                         )
                     )

@@ -76,7 +76,10 @@ struct ConnectionLoop: Sendable {
         _ onEvent: @escaping @Sendable (ConnectionEvent) -> Void
     ) async throws(AMQPFailure) -> RabbitConnection {
         if configuration.tls?.insecureSkipsVerification == true {
-            logger.warning("TLS without verification: anyone may pose as the broker", metadata: ["host": "\(host.name)"])
+            logger.warning(
+                "TLS without verification: anyone may pose as the broker",
+                metadata: ["host": "\(host.name)"]
+            )
         }
         let handle = try await LoginThread.logIn(LoginParameters(configuration, host, role: role.rawValue))
         let connection = try RabbitConnection(

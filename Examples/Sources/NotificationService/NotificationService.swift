@@ -1,0 +1,51 @@
+public import EventBus
+import ShopEvents
+
+/// Tells every customer once how an order ended.
+public struct NotificationService: Sendable {
+    /// The group under which the instances of this service share their work.
+    public static let group = "notifications"
+
+    private let bus: EventBus
+    private let log: any NotificationLog
+
+    /// A service on `bus` that sends through `log`.
+    public init(bus: EventBus, log: some NotificationLog) {
+        self.bus = bus
+        self.log = log
+    }
+
+    /// Begins to listen for the ends of orders.
+    @discardableResult
+    public func subscribe(options: SubscriptionOptions = .init()) -> Subscription {
+        let log = log
+        return bus.subscribe(group: Self.group, name: "order-outcomes", options: options) { handlers in
+            handlers.on(OrderConfirmed.self) { event, _ in
+                try await log.send(
+                    Notice(
+                        orderID: event.orderID,
+                        customerID: event.customerID,
+                        outcome: .confirmed,
+                        text: "Your order \(event.orderID) over \(event.total) is on its way."
+                    )
+                )
+            }
+            handlers.on(OrderCancelled.self) { event, _ in
+                let cause =
+                    switch event.reason {
+                    case .outOfStock: "out of stock"
+                    case .unknownProduct: "not in our range"
+                    }
+                try await log.send(
+                    Notice(
+                        orderID: event.orderID,
+                        customerID: event.customerID,
+                        outcome: .cancelled,
+                        text: "Your order \(event.orderID) is cancelled: "
+                            + "\(event.skus.joined(separator: ", ")) \(event.skus.count == 1 ? "is" : "are") \(cause)."
+                    )
+                )
+            }
+        }
+    }
+}

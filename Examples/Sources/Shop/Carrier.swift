@@ -1,0 +1,50 @@
+import EventBus
+import EventBusInMemory
+import EventBusRabbit
+import Logging
+
+/// What carries the shop's events.
+enum Carrier: Sendable {
+    /// A broker in this process.
+    case inMemory(InMemoryBroker)
+    /// A RabbitMQ, with a virtual host that the shop has for itself.
+    case rabbitMQ(RabbitConfiguration)
+
+    /// The time by which the carrier measures.
+    var clock: AnyClock {
+        switch self {
+        case .inMemory(let broker): broker.clock
+        case .rabbitMQ: .continuous
+        }
+    }
+
+    /// A bus with a connection of its own.
+    func bus(_ configuration: EventBusConfiguration, logger: Logger) -> EventBus {
+        switch self {
+        case .inMemory(let broker):
+            return EventBus(transport: .inMemory(broker), configuration: configuration, logger: logger)
+        case .rabbitMQ(var rabbit):
+            rabbit.connectionName = configuration.source ?? "shop"
+            return EventBus(transport: .rabbit(rabbit, logger: logger), configuration: configuration, logger: logger)
+        }
+    }
+
+    /// Waits until all there is to do is done.
+    ///
+    /// The broker in memory knows. Of another broker only the books tell: then it is waited for `isDone`, as long as
+    /// `progress` changes at least once a minute.
+    func settled(progress: @Sendable () async -> Int, isDone: @Sendable () async -> Bool) async throws {
+        switch self {
+        case .inMemory(let broker):
+            try await broker.settled(within: .seconds(300))
+        case .rabbitMQ:
+            var (last, since) = (await progress(), ContinuousClock.now)
+            while await !isDone() {
+                try await Task.sleep(for: .milliseconds(20))
+                let now = await progress()
+                if now != last { (last, since) = (now, .now) }
+                if since.duration(to: .now) > .seconds(60) { return }
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+/// How far a run has come.
+struct Progress: Sendable {
+    /// Orders there are to place.
+    var total: Int
+    var counts: Tally.Counts
+    /// Customers who were told that their order is on its way.
+    var confirmed: Int
+    /// Customers who were told that it is not.
+    var cancelled: Int
+    /// Events in the broker that are not handled yet.
+    var inFlight: Int
+    var elapsed: Duration
+
+    /// The whole in one line; what matters most comes first and fits 80 columns.
+    var line: String {
+        let told = confirmed + cancelled
+        let rate = Int(Double(told) / max(elapsed.seconds, 0.001))
+        return "\(told)/\(total) orders | \(rate)/s | in flight \(inFlight) | retries \(counts.retries) | "
+            + "dead letters \(counts.deadLetters) | placed \(counts.placed), confirmed \(confirmed), "
+            + "cancelled \(cancelled), duplicates \(counts.duplicatesSuppressed)"
+    }
+}
+
+extension Duration {
+    /// The duration in seconds, to the millisecond.
+    var seconds: Double {
+        let (seconds, attoseconds) = components
+        return Double(seconds * 1_000 + attoseconds / 1_000_000_000_000_000) / 1_000
+    }
+}

@@ -1,0 +1,207 @@
+import EventBus
+import EventBusInMemory
+import InventoryService
+import Logging
+import NotificationService
+import OrderService
+import ServiceLifecycle
+import ShopEvents
+import Synchronization
+import UnixSignals
+
+/// The whole shop in one process: three services, each with a bus of its own as if it were alone, on one broker.
+struct ShopRun: Sendable {
+    /// How a run went.
+    struct Outcome: Sendable {
+        var report: ShopReport
+        var audit: ShopAudit
+        /// Whether someone asked it to stop before all orders were placed.
+        var isInterrupted: Bool
+        /// The deliveries that were given up.
+        var deadLetters: [DeadLetter]
+        /// What the broker did to make it hard; `nil` if it was not asked to.
+        var faults: FaultLog?
+    }
+
+    let input: ShopInput
+    let carrier: Carrier
+    let tally = Tally()
+    let logger: Logger
+
+    /// Whether the subscriptions have inboxes; without them the stores alone make the handlers idempotent.
+    let usesInbox: Bool
+
+    private let buses: [EventBus]
+    private let orderStore = InMemoryOrderStore()
+    private let stockStore: InMemoryStockStore
+    private let notificationLog = InMemoryNotificationLog()
+    private let orders: OrderService
+    private let inventory: InventoryService
+    private let notifications: NotificationService
+
+    /// A shop that is ready to run.
+    ///
+    /// - Parameters:
+    ///   - input: The orders to place and the stock.
+    ///   - carrier: What carries the events between the services.
+    ///   - usesInbox: Whether the subscriptions remember what they have handled.
+    init(
+        input: ShopInput,
+        carrier: Carrier = .inMemory(InMemoryBroker()),
+        usesInbox: Bool = true,
+        logger: Logger = Logger(label: "shop") { _ in SwiftLogNoOpLogHandler() }
+    ) {
+        let tally = tally
+        func bus(_ source: String) -> EventBus {
+            var configuration = EventBusConfiguration()
+            configuration.source = source
+            configuration.consumeMiddleware.append(tally)
+            return carrier.bus(configuration, logger: logger)
+        }
+        let buses = [bus("orders"), bus("inventory"), bus("notifications")]
+        self.input = input
+        self.usesInbox = usesInbox
+        self.carrier = carrier
+        self.logger = logger
+        self.buses = buses
+        self.stockStore = InMemoryStockStore(input.stock)
+        self.orders = OrderService(bus: buses[0], store: orderStore)
+        self.inventory = InventoryService(bus: buses[1], store: stockStore, lock: InMemoryLock(clock: carrier.clock))
+        self.notifications = NotificationService(bus: buses[2], log: notificationLog)
+    }
+
+    /// Places every order, waits until all there is to do is done, and looks at the books.
+    ///
+    /// - Parameter signals: What ends the run early: no more orders are placed, and those that were are seen through.
+    func run(
+        gracefulShutdownSignals signals: [UnixSignal] = [],
+        reporting display: ProgressDisplay? = nil
+    ) async throws -> Outcome {
+        let start = ContinuousClock.now
+        let subscriptions = [
+            orders.subscribe(options: subscriptionOptions()),
+            inventory.subscribe(options: subscriptionOptions()),
+            notifications.subscribe(options: subscriptionOptions()),
+        ]
+        let deadLetters = Mutex<[DeadLetter]>([])
+        let till = Till(orders: input.orders, service: orders, tally: tally, logger: logger)
+        let driver = Driver {
+            for subscription in subscriptions { try await subscription.attached() }
+            try await withThrowingTaskGroup { group in
+                if let display {
+                    group.addTask { await report(to: display, since: start) }
+                }
+                try await till.placeAll()
+                try await carrier.settled(
+                    progress: { await notificationLog.all().count },
+                    isDone: { await notificationLog.all().count == tally.counts.placed }
+                )
+                group.cancelAll()
+            }
+            // While there is a connection to read them by.
+            let letters = try await readDeadLetters()
+            deadLetters.withLock { $0 = letters }
+        } onGracefulShutdown: {
+            till.close()
+        }
+        var configuration = ServiceGroupConfiguration(
+            services: buses.map { .init(service: $0) }
+                + [.init(service: driver, successTerminationBehavior: .gracefullyShutdownGroup)],
+            logger: logger
+        )
+        configuration.gracefulShutdownSignals = signals
+        try await ServiceGroup(configuration: configuration).run()
+        return await outcome(
+            after: start.duration(to: .now),
+            isInterrupted: till.isClosed,
+            deadLetters: deadLetters.withLock { $0 }
+        )
+    }
+
+    private func subscriptionOptions() -> SubscriptionOptions {
+        let tally = tally
+        let deduplication = DeduplicationMiddleware(
+            inbox: InMemoryInbox(clock: carrier.clock),
+            claimLease: .seconds(60),
+            recheckInterval: .milliseconds(100),
+            didSuppress: { _ in tally.update { $0.duplicatesSuppressed += 1 } }
+        )
+        return SubscriptionOptions(
+            concurrency: 16,
+            retry: RetryPolicy(initial: .milliseconds(20), maximum: .seconds(2)),
+            handlerTimeout: .seconds(30),
+            middleware: usesInbox ? [deduplication] : []
+        )
+    }
+
+    private func report(to display: ProgressDisplay, since start: ContinuousClock.Instant) async {
+        while (try? await Task.sleep(for: display.interval)) != nil {
+            let notifications = await notificationLog.all()
+            display.show(
+                Progress(
+                    total: input.orders.count,
+                    counts: tally.counts,
+                    confirmed: notifications.count { $0.outcome == .confirmed },
+                    cancelled: notifications.count { $0.outcome == .cancelled },
+                    inFlight: tally.counts.placed - notifications.count,
+                    elapsed: start.duration(to: .now)
+                )
+            )
+        }
+    }
+
+    private var faultLog: FaultLog? {
+        if case .inMemory(let broker) = carrier { broker.faultLog } else { nil }
+    }
+
+    private func readDeadLetters() async throws -> [DeadLetter] {
+        var deadLetters: [DeadLetter] = []
+        for group in [OrderService.group, InventoryService.group, NotificationService.group] {
+            deadLetters += try await buses[0].deadLetters(of: group).entries(limit: 1000)
+        }
+        return deadLetters
+    }
+
+    private func outcome(after elapsed: Duration, isInterrupted: Bool, deadLetters: [DeadLetter]) async -> Outcome {
+        let audit = ShopAudit(
+            orders: await orderStore.all(),
+            decisions: await stockStore.allDecisions(),
+            openingStock: Dictionary(uniqueKeysWithValues: input.stock.map { ($0.sku, $0.quantity) }),
+            remainingStock: await stockStore.allLevels(),
+            notifications: await notificationLog.all(),
+            deadLetters: deadLetters.count
+        )
+        let counts = tally.counts
+        let reserved = audit.decisions.values.count { if case .reserved = $0 { true } else { false } }
+        let report = ShopReport(
+            orders: audit.orders.count,
+            reserved: reserved,
+            rejected: audit.decisions.count - reserved,
+            notified: audit.notifications.count,
+            retries: counts.retries,
+            duplicatesSuppressed: counts.duplicatesSuppressed,
+            deadLetters: deadLetters.count,
+            openingStock: audit.openingStock,
+            remainingStock: audit.remainingStock,
+            oversold: audit.oversold,
+            seconds: elapsed.seconds
+        )
+        return Outcome(
+            report: report,
+            audit: audit,
+            isInterrupted: isInterrupted,
+            deadLetters: deadLetters,
+            faults: faultLog
+        )
+    }
+}
+
+/// The part of the service group that does the work of this run and ends it.
+private struct Driver: Service {
+    let work: @Sendable () async throws -> Void
+    let onGracefulShutdown: @Sendable () -> Void
+
+    func run() async throws {
+        try await withGracefulShutdownHandler(operation: work, onGracefulShutdown: onGracefulShutdown)
+    }
+}

@@ -1,0 +1,54 @@
+/// The part of a price that the customer does not pay, in ten-thousandths. On the wire it is a decimal string such as
+/// `"0.15"`.
+public struct Discount: Hashable, Sendable {
+    /// The part in ten-thousandths, from 0 to 10,000.
+    public let basisPoints: Int64
+
+    /// The full price is paid.
+    public static let none = Discount(uncheckedBasisPoints: 0)
+
+    /// A part in ten-thousandths; `nil` if it is not from 0 to 10,000.
+    public init?(basisPoints: Int64) {
+        guard (0...10_000).contains(basisPoints) else { return nil }
+        self.basisPoints = basisPoints
+    }
+
+    /// The part that `text` stands for, from 0 to 1; `nil` if it stands for none.
+    public init?(_ text: String) {
+        guard let basisPoints = FixedPoint.parse(text, fractionDigits: 4) else { return nil }
+        self.init(basisPoints: basisPoints)
+    }
+
+    private init(uncheckedBasisPoints: Int64) {
+        basisPoints = uncheckedBasisPoints
+    }
+}
+
+extension Discount: CustomStringConvertible {
+    /// The part as it stands on the wire.
+    public var description: String {
+        basisPoints.isMultiple(of: 100)
+            ? FixedPoint.text(basisPoints / 100, fractionDigits: 2) : FixedPoint.text(basisPoints, fractionDigits: 4)
+    }
+}
+
+extension Discount: Codable {
+    /// Decodes a discount from a decimal string.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let text = try container.decode(String.self)
+        guard let discount = Discount(text) else {
+            throw DecodingError.dataCorruptedError(
+                in: container,
+                debugDescription: "\"\(text)\" is no discount from 0 to 1"
+            )
+        }
+        self = discount
+    }
+
+    /// Encodes the discount as a decimal string.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}

@@ -1,0 +1,44 @@
+import InventoryService
+import ShopEvents
+import Testing
+
+@Suite("Stock", .timeLimit(.minutes(1)))
+struct StockTests {
+    private let levels = ["A": 3, "B": 1]
+
+    @Test("An order gets all of its lines or none")
+    func allOrNothing() {
+        #expect(StockDecision(wanted: ["A": 3, "B": 1], levels: levels) == .reserved(["A": 3, "B": 1]))
+        #expect(StockDecision(wanted: ["A": 1, "B": 2], levels: levels) == .rejected(.outOfStock, skus: ["B"]))
+        #expect(StockDecision(wanted: ["A": 4, "B": 2], levels: levels) == .rejected(.outOfStock, skus: ["A", "B"]))
+        #expect(
+            StockDecision(wanted: ["A": 9, "Z": 1, "Y": 1], levels: levels)
+                == .rejected(.unknownProduct, skus: ["Y", "Z"])
+        )
+    }
+
+    private func store() throws -> InMemoryStockStore {
+        InMemoryStockStore([try #require(StockItem(sku: "A", name: "a", quantity: 5, unitPrice: .zero))])
+    }
+
+    @Test("A decision is recorded once, and the first one stands")
+    func firstDecisionStands() async throws {
+        let store = try store()
+        let first = try await store.record(.reserved(["A": 2]), for: "1", fencingTokens: ["A": 1])
+        let second = try await store.record(.rejected(.outOfStock, skus: ["A"]), for: "1", fencingTokens: ["A": 2])
+        #expect(first == .reserved(["A": 2]))
+        #expect(second == first)
+        #expect(await store.allLevels() == ["A": 3])
+    }
+
+    @Test("A token lower than one seen before is refused, and nothing is changed")
+    func staleToken() async throws {
+        let store = try store()
+        _ = try await store.record(.reserved(["A": 2]), for: "1", fencingTokens: ["A": 7])
+        await #expect(throws: StaleFencingToken(sku: "A", token: 6, seen: 7)) {
+            try await store.record(.reserved(["A": 2]), for: "2", fencingTokens: ["A": 6])
+        }
+        #expect(await store.allLevels() == ["A": 3])
+        #expect(await store.decision(for: "2") == nil)
+    }
+}

@@ -1,0 +1,177 @@
+/// Lets many callers who want the same keys wait for one computation.
+///
+/// A computation belongs to none of its callers, so it runs in a task of its own: one who is cancelled leaves it, and it
+/// is cancelled when the last has left. It inherits the task-local values of the one who started it.
+package final class SingleFlight: Sendable {
+    package typealias FlightID = FlightMachine.FlightID
+    package typealias Values = [String: any Sendable]
+
+    /// What to compute, and how.
+    package struct Plan: Sendable {
+        package var keys: [String]
+        package var type: ObjectIdentifier
+        package var tags: Set<String>
+        package var timeout: Duration
+        /// Looks up, computes and stores the given keys; stores only what ``SingleFlight/isCurrent(_:for:)`` says.
+        package var fill: @Sendable (FlightID, [String]) async throws -> Values
+
+        package init(
+            keys: [String],
+            type: ObjectIdentifier,
+            tags: Set<String>,
+            timeout: Duration,
+            fill: @escaping @Sendable (FlightID, [String]) async throws -> Values
+        ) {
+            self.keys = keys
+            self.type = type
+            self.tags = tags
+            self.timeout = timeout
+            self.fill = fill
+        }
+    }
+
+    /// What became of the keys a caller asked for; one in neither has no value.
+    package struct Outcome: Sendable {
+        package var values: Values = [:]
+        package var failures: [String: any Error] = [:]
+    }
+
+    private typealias Landing = Result<Values, any Error>
+
+    private enum Waiter {
+        case parked(CheckedContinuation<Landing, Never>)
+        /// Landed before it was parked.
+        case landed(Landing)
+    }
+
+    private struct State {
+        var machine = FlightMachine()
+        var waiters: [FlightMachine.WaiterID: Waiter] = [:]
+        var tasks: [FlightID: Task<Void, Never>] = [:]
+    }
+
+    private let clock: AnyClock
+    private let state = Locked(State())
+
+    package init(clock: AnyClock) {
+        self.clock = clock
+    }
+
+    /// Joins what is being computed, starts the rest, and waits for both.
+    ///
+    /// - Throws: `CancellationError` when the caller is cancelled, nothing else.
+    package func outcome(of plan: Plan) async throws -> Outcome {
+        try Task.checkCancellation()
+        let (tickets, started) = state.withLock { $0.machine.board(plan.keys, type: plan.type, tags: plan.tags) }
+        if let started { launch(started.id, started.keys, plan) }
+        var outcome = Outcome()
+        for (index, ticket) in tickets.enumerated() {
+            let landing = await landing(for: ticket)
+            if Task.isCancelled {
+                for ticket in tickets[index...] { leave(ticket) }
+                throw CancellationError()
+            }
+            switch landing {
+            case .success(let values):
+                for key in ticket.keys { outcome.values[key] = values[key] }
+            case .failure(let error):
+                for key in ticket.keys { outcome.failures[key] = error }
+            }
+        }
+        return outcome
+    }
+
+    /// Starts what is not being computed yet, and does not wait for it.
+    package func refresh(_ plan: Plan) {
+        let started = state.withLock { state in
+            state.machine.start(plan.keys, type: plan.type, tags: plan.tags, isBackground: true)
+        }
+        if let started { launch(started.id, started.keys, plan) }
+    }
+
+    /// Whether what a flight computed for `key` may be stored.
+    package func isCurrent(_ id: FlightID, for key: String) -> Bool {
+        state.withLock { $0.machine.isCurrent(id, for: key) }
+    }
+
+    /// Voids what is being computed for `keys`: it is not stored, and nobody joins it any more.
+    package func void(_ keys: [String]) {
+        state.withLock { $0.machine.void(keys) }
+    }
+
+    /// Voids what is being computed with `tag`.
+    package func void(tag: String) {
+        state.withLock { $0.machine.void(tag: tag) }
+    }
+
+    private func launch(_ id: FlightID, _ keys: [String], _ plan: Plan) {
+        let task = Task { await fly(id, keys, plan) }
+        let isAloft = state.withLock { state in
+            guard state.machine.isAloft(id) else { return false }
+            state.tasks[id] = task
+            return true
+        }
+        if !isAloft { task.cancel() }
+    }
+
+    private func fly(_ id: FlightID, _ keys: [String], _ plan: Plan) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                do {
+                    self.land(id, .success(try await plan.fill(id, keys)))
+                } catch {
+                    self.land(id, .failure(error))
+                }
+            }
+            group.addTask {
+                guard (try? await self.clock.sleep(for: plan.timeout)) != nil else { return }
+                // A computation that ignores its cancellation no longer holds up anyone.
+                let message = "computing '\(keys.joined(separator: "', '"))' took longer than \(plan.timeout)"
+                self.land(id, .failure(EventBusError(.timedOut, message)))
+            }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+
+    private func land(_ id: FlightID, _ landing: Landing) {
+        let parked = state.withLock { state in
+            state.tasks[id] = nil
+            return (state.machine.land(id) ?? []).compactMap { waiter in
+                if case .parked(let continuation) = state.waiters.removeValue(forKey: waiter) { return continuation }
+                state.waiters[waiter] = .landed(landing)
+                return nil
+            }
+        }
+        for continuation in parked { continuation.resume(returning: landing) }
+    }
+
+    private func landing(for ticket: FlightMachine.Ticket) async -> Landing {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let landing: Landing? = state.withLock { state in
+                    if case .landed(let landing) = state.waiters.removeValue(forKey: ticket.waiter) { return landing }
+                    if Task.isCancelled { return .failure(CancellationError()) }
+                    state.waiters[ticket.waiter] = .parked(continuation)
+                    return nil
+                }
+                if let landing { continuation.resume(returning: landing) }
+            }
+        } onCancel: {
+            let waiter = state.withLock { state -> Waiter? in
+                guard case .parked = state.waiters[ticket.waiter] else { return nil }
+                return state.waiters.removeValue(forKey: ticket.waiter)
+            }
+            if case .parked(let continuation) = waiter { continuation.resume(returning: .failure(CancellationError())) }
+        }
+    }
+
+    private func leave(_ ticket: FlightMachine.Ticket) {
+        let task = state.withLock { state -> Task<Void, Never>? in
+            state.waiters[ticket.waiter] = nil
+            guard state.machine.leave(ticket) else { return nil }
+            return state.tasks.removeValue(forKey: ticket.flight)
+        }
+        task?.cancel()
+    }
+}

@@ -1,0 +1,101 @@
+/// Who listens to what. A pure structure: the emitter guards it and acts on what it returns.
+struct ListenerRegistry: Sendable {
+    private enum Place {
+        case type(ObjectIdentifier)
+        case pattern(TopicPattern)
+    }
+
+    private struct Record {
+        var place: Place
+        var mailbox: (any ClosableMailbox)?
+    }
+
+    private struct ErasedListener {
+        var id: UInt64
+        /// A `Listener` of the type under which it is filed.
+        var listener: any Sendable
+    }
+
+    private var records: [UInt64: Record] = [:]
+    private var typed: [ObjectIdentifier: [ErasedListener]] = [:]
+    private var patterns = TopicTrie<Listener<LocalEvent>>()
+
+    /// The `ListenerList` of each event type that was asked for since a registration last concerned it.
+    private(set) var resolved: [ObjectIdentifier: any AnyObject & Sendable] = [:]
+
+    /// A bit for each type that has typed listeners, every bit when there are patterns: a clear bit proves that nobody
+    /// listens.
+    private(set) var interest: UInt64 = 0
+
+    var count: Int { records.count }
+
+    mutating func add<E: Event>(_ listener: Listener<E>, mailbox: (any ClosableMailbox)?) {
+        let type = ObjectIdentifier(E.self)
+        let id = listener.token.id
+        records[id] = Record(place: .type(type), mailbox: mailbox)
+        typed[type, default: []].append(ErasedListener(id: id, listener: listener))
+        resolved[type] = nil
+        interest |= LocalEmitter.interestBit(of: type)
+    }
+
+    mutating func add(_ listener: Listener<LocalEvent>, for pattern: TopicPattern, mailbox: (any ClosableMailbox)?) {
+        records[listener.token.id] = Record(place: .pattern(pattern), mailbox: mailbox)
+        patterns.insert(listener, for: pattern)
+        resolved = [:]
+        interest = ~0
+    }
+
+    /// What a removal took out, to be let go outside the lock: that may run the deinitialisers of users.
+    struct Removed: Sendable {
+        var mailbox: (any ClosableMailbox)?
+        fileprivate var listener: (any Sendable)?
+        fileprivate var lists: [any AnyObject & Sendable] = []
+    }
+
+    /// Takes the listener out, if it is there.
+    mutating func remove(_ id: UInt64) -> Removed {
+        guard let record = records.removeValue(forKey: id) else { return Removed() }
+        var removed = Removed(mailbox: record.mailbox)
+        switch record.place {
+        case .type(let type):
+            if let index = typed[type]?.firstIndex(where: { $0.id == id }) {
+                removed.listener = typed[type]?.remove(at: index)
+            }
+            if typed[type]?.isEmpty == true { typed[type] = nil }
+            if let list = resolved.removeValue(forKey: type) { removed.lists = [list] }
+        case .pattern(let pattern):
+            patterns.remove(for: pattern) { candidate in
+                if candidate.token.id != id { return false }
+                removed.listener = candidate
+                return true
+            }
+            removed.lists = Array(resolved.values)
+            resolved = [:]
+        }
+        if patterns.count == 0 {
+            interest = typed.keys.reduce(0) { $0 | LocalEmitter.interestBit(of: $1) }
+        }
+        return removed
+    }
+
+    var mailboxes: [any ClosableMailbox] { records.values.compactMap(\.mailbox) }
+
+    /// The listeners for `E`, whose topic is `topic`: from the cache, or found and put there.
+    mutating func resolve<E: Event>(
+        _ type: E.Type,
+        topic: Topic,
+        reporter: FailureReporter,
+        codec: LocalEvent.Codec?
+    ) -> ListenerList<E> {
+        let key = ObjectIdentifier(type)
+        if let list = resolved[key] as? ListenerList<E> { return list }
+        let list = ListenerList(
+            typed: (typed[key] ?? []).compactMap { $0.listener as? Listener<E> },
+            patterns: patterns.values(matching: topic).sorted { $0.token.id < $1.token.id },
+            reporter: reporter,
+            codec: codec
+        )
+        resolved[key] = list
+        return list
+    }
+}

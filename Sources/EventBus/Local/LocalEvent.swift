@@ -1,0 +1,49 @@
+/// An event as a listener for a pattern sees it, whatever its type.
+public struct LocalEvent: Sendable {
+    /// A codec other than the default one, behind one word so that an event is cheap to pass on.
+    @usableFromInline
+    final class Codec: Sendable {
+        let base: any EventCodec
+
+        init(_ base: any EventCodec) {
+            self.base = base
+        }
+    }
+
+    /// The event itself.
+    public let event: any Event
+    @usableFromInline
+    let codec: Codec?
+
+    @inlinable
+    init(_ event: some Event, codec: Codec?) {
+        self.event = event
+        self.codec = codec
+    }
+
+    /// The topic of the event's type.
+    public var topic: Topic { Swift.type(of: event).topic }
+
+    /// The event as a value of `type`, or `nil` if it is of another type.
+    @inlinable
+    public func `as`<E: Event>(_ type: E.Type) -> E? {
+        event as? E
+    }
+
+    /// The bytes of the event as they would travel, made by the emitter's codec. Every call encodes anew.
+    ///
+    /// - Throws: ``EventBusError`` with code `.encodingFailed`.
+    public func payload() throws(EventBusError) -> [UInt8] {
+        do {
+            return try (codec?.base ?? Self.defaultCodec).encode(event)
+        } catch {
+            throw EventBusError(
+                .encodingFailed,
+                "\(Swift.type(of: event)) for topic \(topic) cannot be encoded",
+                underlying: error
+            )
+        }
+    }
+
+    private static let defaultCodec: any EventCodec = JSONEventCodec()
+}

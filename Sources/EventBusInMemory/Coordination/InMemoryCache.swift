@@ -1,0 +1,166 @@
+public import EventBus
+
+/// A ``/EventBus/Cache`` in the memory of one process, bounded by a number of entries.
+///
+/// For tests, for services that run embedded, and for what need not be shared between instances. Values are kept as
+/// they are, not encoded.
+public final class InMemoryCache: Cache {
+    private let clock: AnyClock
+    /// Taken before the lock of `flights`, never after it.
+    private let table: Locked<CacheTable>
+    private let flights: SingleFlight
+
+    /// An empty cache.
+    ///
+    /// - Parameters:
+    ///   - capacity: how many entries it holds at most; 10,000 unless stated.
+    ///   - clock: the time by which entries age.
+    public init(capacity: Int = 10_000, clock: some Clock<Duration> = ContinuousClock()) {
+        let clock = AnyClock(clock)
+        self.clock = clock
+        self.table = Locked(CacheTable(capacity: capacity))
+        self.flights = SingleFlight(clock: clock)
+    }
+
+    /// The values for `keys`, from the cache or computed by one call for all that are missing.
+    public func values<Value: Codable & Sendable>(
+        for keys: [String],
+        as type: Value.Type,
+        options: CacheOptions,
+        compute: @Sendable @escaping ([String]) async throws -> [String: Value]
+    ) async throws -> [String: Value] {
+        var found = look(for: keys, as: type, options, accepting: options.staleWhileRevalidate)
+        guard !found.missing.isEmpty || !found.stale.isEmpty else { return found.values }
+
+        let fill: @Sendable (SingleFlight.FlightID, [String]) async throws -> SingleFlight.Values = { flight, keys in
+            // Another flight may have landed between the look above and the start of this one.
+            let found = self.look(for: keys, as: type, options, accepting: .zero)
+            guard !found.missing.isEmpty else { return found.values }
+            let computed = try await compute(found.missing)
+            self.store(computed, for: found.missing, of: flight, options)
+            return found.values.merging(computed) { $1 }
+        }
+        func plan(_ keys: [String]) -> SingleFlight.Plan {
+            SingleFlight.Plan(
+                keys: keys,
+                type: ObjectIdentifier(type),
+                tags: options.tags,
+                timeout: options.computeTimeout,
+                fill: fill
+            )
+        }
+        if !found.stale.isEmpty { flights.refresh(plan(found.stale)) }
+        guard !found.missing.isEmpty else { return found.values }
+
+        let outcome = try await flights.outcome(of: plan(found.missing))
+        for (key, value) in outcome.values { found.values[key] = value as? Value }
+        if !outcome.failures.isEmpty {
+            let failed = Array(outcome.failures.keys)
+            let fallback = look(for: failed, as: type, options, accepting: options.staleOnError)
+            if let key = fallback.missing.first, let error = outcome.failures[key] { throw error }
+            found.values.merge(fallback.values) { $1 }
+        }
+        return found.values
+    }
+
+    /// Stores a value, and voids computations for its key that began before.
+    public func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws {
+        let now = clock.now
+        table.withLock { table in
+            flights.void([key])
+            table.insert(entry(value, for: key, ttl: options.ttl, options, now), now: now)
+        }
+    }
+
+    /// Removes entries, and voids computations for their keys that began before.
+    public func remove(_ keys: [String]) async throws {
+        table.withLock { table in
+            flights.void(keys)
+            for key in keys { table.remove(key) }
+        }
+    }
+
+    /// Removes every entry that was stored with `tag`, and voids computations with this tag that began before.
+    public func removeAll(tag: String) async throws {
+        table.withLock { table in
+            flights.void(tag: tag)
+            table.removeAll(tag: tag)
+        }
+    }
+
+    /// How many entries there are, those included whose time is over and that nobody has asked for since.
+    package var count: Int { table.withLock { $0.count } }
+
+    private struct Found<Value> {
+        var values: [String: Value] = [:]
+        /// Which of `values` are past their freshness.
+        var stale: [String] = []
+        var missing: [String] = []
+    }
+
+    private func look<Value>(
+        for keys: [String],
+        as type: Value.Type,
+        _ options: CacheOptions,
+        accepting staleness: Duration
+    ) -> Found<Value> {
+        let now = clock.now
+        return table.withLock { table in
+            var found = Found<Value>()
+            var seen: Set<String> = []
+            for key in keys where keys.count == 1 || seen.insert(key).inserted {
+                guard let entry = table.entry(for: key, now: now),
+                    now < entry.freshUntil.advanced(by: max(.zero, staleness))
+                else {
+                    found.missing.append(key)
+                    continue
+                }
+                if let value = entry.value as? Value {
+                    found.values[key] = value
+                } else if entry.value != nil || options.negativeTTL == nil {
+                    found.missing.append(key)
+                    continue
+                }
+                if now >= entry.freshUntil { found.stale.append(key) }
+            }
+            return found
+        }
+    }
+
+    private func store<Value: Sendable>(
+        _ values: [String: Value],
+        for keys: [String],
+        of flight: SingleFlight.FlightID,
+        _ options: CacheOptions
+    ) {
+        let now = clock.now
+        table.withLock { table in
+            for key in keys where flights.isCurrent(flight, for: key) {
+                if let value = values[key] {
+                    table.insert(entry(value, for: key, ttl: options.ttl, options, now), now: now)
+                } else if let ttl = options.negativeTTL {
+                    table.insert(entry(nil, for: key, ttl: ttl, options, now), now: now)
+                } else {
+                    table.remove(key)
+                }
+            }
+        }
+    }
+
+    private func entry(
+        _ value: (any Sendable)?,
+        for key: String,
+        ttl: Duration,
+        _ options: CacheOptions,
+        _ now: AnyClock.Instant
+    ) -> CacheTable.Entry {
+        let freshUntil = now.advanced(by: options.freshness(of: ttl))
+        return CacheTable.Entry(
+            key: key,
+            value: value,
+            freshUntil: freshUntil,
+            keepUntil: freshUntil.advanced(by: options.staleness),
+            tags: options.tags
+        )
+    }
+}

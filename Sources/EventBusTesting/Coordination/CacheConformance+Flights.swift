@@ -1,0 +1,97 @@
+import EventBus
+
+extension CacheConformance {
+    var flights: [ConformanceCheck] {
+        [
+            check("many who ask at once wait for one computation") { setup in
+                let calls = Journal<Int>()
+                let asked = Journal<Int>()
+                let gate = Gate()
+                let values = try await withThrowingTaskGroup(of: Int.self) { group in
+                    for number in 0..<100 {
+                        group.addTask {
+                            asked.note(number)
+                            return try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) {
+                                await gate.pass()
+                                return calls.note(1)
+                            }
+                        }
+                    }
+                    try await eventually("all should ask") { asked.count == 100 }
+                    gate.open()
+                    return try await group.reduce(into: []) { $0.append($1) }
+                }
+                try expect(calls.count == 1, "it was computed \(calls.count) times")
+                try expect(values == Array(repeating: 1, count: 100), "not all got the value")
+            },
+            check("an error of a computation reaches all who wait, and is not remembered") { setup in
+                for _ in 0..<2 {
+                    do {
+                        _ = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) {
+                            throw ComputeFailed()
+                        }
+                        throw ConformanceFailure("the error of the computation was not thrown")
+                    } catch is ComputeFailed {}
+                }
+                let value = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) { 1 }
+                try expect(value == 1, "after the errors the value is \(value)")
+            },
+            check("one who is cancelled leaves, and the computation goes on for the others") { setup in
+                let gate = Gate()
+                let started = Gate()
+                let ask: @Sendable () async throws -> Int = {
+                    try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) {
+                        started.open()
+                        await gate.pass()
+                        try Task.checkCancellation()
+                        return 1
+                    }
+                }
+                let first = Task { try await ask() }
+                await started.pass()
+                let second = Task { try await ask() }
+                try await ContinuousClock().sleep(for: .milliseconds(30))
+                first.cancel()
+                do {
+                    _ = try await first.value
+                    throw ConformanceFailure("who was cancelled got a value that was not there yet")
+                } catch is CancellationError {}
+                gate.open()
+                let value = try await second.value
+                try expect(value == 1, "the other got \(value)")
+            },
+            check("a computation is cancelled when all have left") { setup in
+                let started = Gate()
+                let ended = Gate()
+                let task = Task {
+                    try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) {
+                        started.open()
+                        defer { ended.open() }
+                        try await Task.sleep(for: .seconds(60))
+                        return 1
+                    }
+                }
+                await started.pass()
+                task.cancel()
+                _ = await task.result
+                await ended.pass()
+                let value = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) { 2 }
+                try expect(value == 2, "the next to ask got \(value)")
+            },
+            check("a computation that takes too long is given up, also if it ignores its cancellation") { setup in
+                let gate = Gate()
+                defer { gate.open() }
+                var options = setup.long
+                options.computeTimeout = .milliseconds(50)
+                try await expectError(.timedOut, from: "value") {
+                    _ = try await setup.one.value(for: setup.key, as: Int.self, options: options) {
+                        await gate.pass()
+                        return 1
+                    }
+                }
+                let value = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) { 2 }
+                try expect(value == 2, "the next to ask got \(value)")
+            },
+        ]
+    }
+}

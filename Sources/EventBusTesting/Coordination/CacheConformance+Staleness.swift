@@ -1,0 +1,66 @@
+import EventBus
+
+extension CacheConformance {
+    var staleness: [ConformanceCheck] {
+        [
+            check("a stale value is served while a new one is computed") { setup in
+                let gate = Gate()
+                defer { gate.open() }
+                var options = setup.short
+                options.staleWhileRevalidate = .seconds(60)
+                try await setup.one.set(1, for: setup.key, options: options)
+                try await setup.outlastTTL()
+                let calls = Journal<Int>()
+                let ask: @Sendable () async throws -> Int = { [options] in
+                    try await setup.one.value(for: setup.key, as: Int.self, options: options) {
+                        calls.note(1)
+                        await gate.pass()
+                        return 2
+                    }
+                }
+                for _ in 0..<3 {
+                    let value = try await ask()
+                    try expect(value == 1, "instead of the stale value it served \(value)")
+                }
+                try await eventually("a new value should be computed") { calls.count > 0 }
+                try expect(calls.count == 1, "it was computed \(calls.count) times at once")
+                gate.open()
+                try await eventually("the new value should be served") { try await ask() == 2 }
+            },
+            check("a stale value is not served to who does not accept it") { setup in
+                var options = setup.short
+                options.staleWhileRevalidate = .seconds(60)
+                try await setup.one.set(1, for: setup.key, options: options)
+                try await setup.outlastTTL()
+                let value = try await setup.one.value(for: setup.key, as: Int.self, options: setup.short) { 2 }
+                try expect(value == 2, "the value is \(value)")
+            },
+            check("a stale value is served when the computation fails, within the grace") { setup in
+                var options = setup.short
+                options.staleOnError = .seconds(60)
+                try await setup.one.set(1, for: setup.key, options: options)
+                try await setup.outlastTTL()
+                for _ in 0..<2 {
+                    let value = try await setup.one.value(for: setup.key, as: Int.self, options: options) {
+                        throw ComputeFailed()
+                    }
+                    try expect(value == 1, "the value is \(value)")
+                }
+                let value = try await setup.one.value(for: setup.key, as: Int.self, options: options) { 2 }
+                try expect(value == 2, "with a computation that works the value is \(value)")
+            },
+            check("a stale value is not served when the computation fails after the grace") { setup in
+                var options = setup.short
+                options.staleOnError = .milliseconds(1)
+                try await setup.one.set(1, for: setup.key, options: options)
+                try await setup.outlastTTL()
+                do {
+                    let value = try await setup.one.value(for: setup.key, as: Int.self, options: options) {
+                        throw ComputeFailed()
+                    }
+                    throw ConformanceFailure("it served \(value)")
+                } catch is ComputeFailed {}
+            },
+        ]
+    }
+}

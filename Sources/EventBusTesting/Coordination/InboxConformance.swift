@@ -1,0 +1,181 @@
+public import EventBus
+
+/// The contract of an ``/EventBus/Inbox``, executable.
+///
+/// It runs on real time, with waits that are bounded, so that the store may stand behind a network. Each check uses
+/// events of its own; they may run side by side.
+public struct InboxConformance: Sendable {
+    private let make: @Sendable () async throws -> any Inbox
+    private let short: Duration
+
+    /// A suite for what `make` makes.
+    ///
+    /// - Parameters:
+    ///   - lease: the short lease in use, which checks wait out; 100 ms unless stated.
+    ///   - make: makes an instance on the one store under test. Each check calls it twice, to model two processes.
+    public init(lease: Duration = .milliseconds(100), make: @escaping @Sendable () async throws -> any Inbox) {
+        self.short = lease
+        self.make = make
+    }
+
+    /// The checks, each for one statement of the contract.
+    public var checks: [ConformanceCheck] {
+        [
+            check("an event is new, then in progress, then completed") { setup in
+                let claim = try await setup.claim(setup.one)
+                try expect(claim.eventID == setup.event, "the claim is on \(claim.eventID)")
+                try expect(claim.subscription == setup.subscription, "the claim is of \(claim.subscription)")
+                for inbox in [setup.one, setup.other] {
+                    let decision = try await setup.begin(inbox)
+                    guard case .inProgress(let retryAfter) = decision else {
+                        throw ConformanceFailure("a claimed event is \(decision)")
+                    }
+                    try expect(retryAfter > .zero && retryAfter <= setup.long, "it says to retry after \(retryAfter)")
+                }
+                try await setup.one.complete(claim, retention: setup.long)
+                try await setup.expectCompleted()
+            },
+            check("an abandoned event can be claimed again at once, with a greater fence") { setup in
+                let first = try await setup.claim(setup.one)
+                try await setup.one.abandon(first)
+                let second = try await setup.claim(setup.other)
+                try expect(second.fence > first.fence, "fence \(second.fence) came after \(first.fence)")
+            },
+            check("a claim that runs out can be taken over, with a greater fence") { setup in
+                let (first, second) = try await setup.takeOver()
+                try expect(second.fence > first.fence, "fence \(second.fence) came after \(first.fence)")
+            },
+            check("a late completion is refused while another claim is in force, and after it was completed") { setup in
+                let (late, claim) = try await setup.takeOver()
+                try await expectError(.leaseExpired, from: "complete") {
+                    try await setup.one.complete(late, retention: setup.long)
+                }
+                guard case .inProgress = try await setup.begin(setup.one) else {
+                    throw ConformanceFailure("the late completion ended the claim in force")
+                }
+                try await setup.other.complete(claim, retention: setup.long)
+                try await expectError(.leaseExpired, from: "complete") {
+                    try await setup.one.complete(late, retention: setup.long)
+                }
+            },
+            check("a late completion counts if nobody has claimed the event since") { setup in
+                let claim = try await setup.claim(setup.one, lease: setup.short)
+                try await ContinuousClock().sleep(for: setup.short * 2)
+                try await setup.one.complete(claim, retention: setup.long)
+                try await setup.expectCompleted()
+            },
+            check("a late abandonment leaves the claim in force alone") { setup in
+                let (late, claim) = try await setup.takeOver()
+                try await setup.one.abandon(late)
+                guard case .inProgress = try await setup.begin(setup.one) else {
+                    throw ConformanceFailure("the late abandonment ended the claim in force")
+                }
+                try await setup.other.complete(claim, retention: setup.long)
+            },
+            check("completing twice does no harm, and a completed event cannot be abandoned") { setup in
+                let claim = try await setup.claim(setup.one)
+                try await setup.one.complete(claim, retention: setup.long)
+                try await setup.one.complete(claim, retention: setup.long)
+                try await setup.one.abandon(claim)
+                try await setup.expectCompleted()
+            },
+            check("each subscription has records of its own") { setup in
+                let claim = try await setup.claim(setup.one)
+                try await setup.one.complete(claim, retention: setup.long)
+                let other = try await setup.other.begin(setup.event, subscription: "other.handler", lease: setup.long)
+                guard case .new = other else {
+                    throw ConformanceFailure("for another subscription the event is \(other)")
+                }
+            },
+            check("any text identifies an event") { setup in
+                let texts = ["\(setup.event):x", "{\(setup.event)} \u{E9}\n", "\(setup.event)".padded(to: 255)]
+                for text in texts {
+                    guard
+                        case .new(let claim) = try await setup.one.begin(
+                            EventID(text),
+                            subscription: setup.subscription,
+                            lease: setup.long
+                        )
+                    else { throw ConformanceFailure("an event that was never seen is not new: '\(text)'") }
+                    try await setup.one.complete(claim, retention: setup.long)
+                }
+            },
+            check("a completion is forgotten after its retention") { setup in
+                let claim = try await setup.claim(setup.one)
+                try await setup.one.complete(claim, retention: setup.short)
+                try await eventually("the event should be new again after its retention") {
+                    if case .new = try await setup.begin(setup.other) { true } else { false }
+                }
+            },
+            check("of many who begin at once one gets the claim") { setup in
+                let claims = Journal<InboxClaim>()
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for number in 0..<50 {
+                        let inbox = number.isMultiple(of: 2) ? setup.one : setup.other
+                        group.addTask {
+                            if case .new(let claim) = try await setup.begin(inbox) { claims.note(claim) }
+                        }
+                    }
+                    try await group.waitForAll()
+                }
+                try expect(claims.count == 1, "\(claims.count) got the claim")
+            },
+        ]
+    }
+
+    fileprivate struct Setup: Sendable {
+        /// Two instances on one store.
+        let one: any Inbox
+        let other: any Inbox
+        let event = EventID()
+        let subscription = "conformance.handler"
+        let short: Duration
+        /// A lease that is not over before the check is.
+        let long = Duration.seconds(60)
+    }
+
+    private func check(_ name: String, _ body: @escaping @Sendable (Setup) async throws -> Void) -> ConformanceCheck {
+        ConformanceCheck(name) { [make, short] in
+            try await body(Setup(one: make(), other: make(), short: short))
+        }
+    }
+}
+
+extension InboxConformance.Setup {
+    fileprivate func begin(_ inbox: any Inbox) async throws -> InboxDecision {
+        try await inbox.begin(event, subscription: subscription, lease: long)
+    }
+
+    fileprivate func claim(_ inbox: any Inbox, lease: Duration? = nil) async throws -> InboxClaim {
+        let decision = try await inbox.begin(event, subscription: subscription, lease: lease ?? long)
+        guard case .new(let claim) = decision else {
+            throw ConformanceFailure("an event that nobody has claimed is \(decision)")
+        }
+        return claim
+    }
+
+    /// A claim that ran out, and the one that took its place.
+    fileprivate func takeOver() async throws -> (late: InboxClaim, inForce: InboxClaim) {
+        let late = try await claim(one, lease: short)
+        let taken = Journal<InboxClaim>()
+        try await eventually("a claim should run out after its lease of \(short)") {
+            guard case .new(let claim) = try await begin(other) else { return false }
+            taken.note(claim)
+            return true
+        }
+        return (late, taken.entries[0])
+    }
+
+    fileprivate func expectCompleted() async throws {
+        for inbox in [one, other] {
+            let decision = try await begin(inbox)
+            try expect(decision == .completed, "a completed event is \(decision)")
+        }
+    }
+}
+
+extension String {
+    fileprivate func padded(to length: Int) -> String {
+        self + String(repeating: "x", count: max(0, length - utf8.count))
+    }
+}

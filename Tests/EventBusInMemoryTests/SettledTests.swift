@@ -1,0 +1,132 @@
+import EventBus
+import EventBusTesting
+import Testing
+
+@testable import EventBusInMemory
+
+@Suite("Settled", .timeLimit(.minutes(1)))
+struct SettledTests {
+    @Test("A broker without events is settled at once")
+    func empty() async throws {
+        try await InMemoryBroker().settled()
+    }
+
+    @Test("On a manual clock it advances through retries, scheduled events and what they lead to")
+    func advances() async throws {
+        let clock = ManualClock()
+        let transport = InMemoryTransport(broker: InMemoryBroker(clock: clock))
+        let worker = Worker { delivery in
+            delivery.attempt < 4 ? .retried(after: .seconds(30), .sample) : .acknowledged
+        }
+        try await worker.run(on: transport, .sample()) {
+            try await transport.publish(.sample("a"))
+            try await transport.publish(.sample("b"), delay: .seconds(3600))
+            try await transport.broker.settled()
+            #expect(clock.now.offset == .seconds(3600 + 90))
+            #expect(worker.handled.withLock { $0 } == ["a1", "a2", "a3", "a4", "b1", "b2", "b3", "b4"])
+        }
+    }
+
+    @Test("Time does not move while a delivery is being handled")
+    func waitsForHandlers() async throws {
+        let clock = ManualClock()
+        let transport = InMemoryTransport(broker: InMemoryBroker(clock: clock))
+        let sink = RecordingSink()
+        try await running(transport) {
+            let consumer = try await transport.attach(.sample(), to: sink)
+            try await transport.publish(.sample("a"))
+            try await transport.publish(.sample("b"), delay: .seconds(10))
+            let first = await sink.delivery(0)
+            let settling = Task { try await transport.broker.settled() }
+            await transport.broker.waitForSettledWaiter()
+            #expect(clock.now.offset == .zero)
+            try await consumer.settle(first, as: .acknowledged)
+            try await consumer.settle(await sink.delivery(1), as: .acknowledged)
+            try await settling.value
+            #expect(clock.now.offset == .seconds(10))
+        }
+    }
+
+    @Test("A delivery that waits in its lane counts as a delay until its instant, and as work after it")
+    func held() async throws {
+        let clock = ManualClock()
+        let transport = InMemoryTransport(broker: InMemoryBroker(clock: clock))
+        let sink = RecordingSink()
+        try await running(transport) {
+            let consumer = try await transport.attach(.sample(prefetch: 1, singleActiveConsumer: true), to: sink)
+            try await transport.publish(.sample("a"))
+            try await transport.publish(.sample("b"))
+            let first = await sink.delivery(0)
+            let retryAt = transport.clock.now.advanced(by: .seconds(5))
+            consumer.holds(first, until: retryAt)
+            let settling = Task { try await transport.broker.settled() }
+            try await transport.clock.sleep(until: retryAt)
+            await transport.broker.waitForSettledWaiter()
+            #expect(clock.now.offset == .seconds(5))
+            try await consumer.settle(first, as: .acknowledged)
+            try await consumer.settle(await sink.delivery(1), as: .acknowledged)
+            try await settling.value
+        }
+    }
+
+    @Test("After the limit it throws an error that says what is not settled")
+    func limit() async throws {
+        let transport = InMemoryTransport.inMemory
+        try await running(transport) {
+            let consumer = try await transport.attach(.sample(), to: RecordingSink())
+            await consumer.close()
+            try await transport.publish(.sample("a"))
+            let error = await #expect(throws: EventBusError.self) {
+                try await transport.broker.settled(within: .milliseconds(1))
+            }
+            #expect(error?.code == .timedOut)
+            #expect(error?.message.contains("stock.orders") == true)
+            #expect(error?.message.contains("1 ready") == true)
+            #expect(error?.message.contains("no consumer") == true)
+        }
+    }
+
+    @Test("Several may wait, and none keeps the others busy")
+    func severalWaiters() async throws {
+        let clock = ManualClock()
+        let transport = InMemoryTransport(broker: InMemoryBroker(clock: clock))
+        let broker = transport.broker
+        let sink = RecordingSink()
+        try await running(transport) {
+            let consumer = try await transport.attach(.sample(), to: sink)
+            await consumer.close()
+            try await transport.publish(.sample("a"))
+            async let first: Void = broker.settled()
+            async let second: Void = broker.settled()
+            await broker.waitForSettledWaiter(count: 2)
+            let steps = broker.look { $0.lastNumber }
+            for _ in 0..<100 { await Task.yield() }
+            #expect(broker.look { $0.lastNumber } == steps)
+            let successor = try await transport.attach(.sample(), to: sink)
+            try await successor.settle(await sink.delivery(0), as: .acknowledged)
+            try await first
+            try await second
+        }
+    }
+
+    @Test("A cancelled waiter returns promptly")
+    func cancelled() async throws {
+        let transport = InMemoryTransport.inMemory
+        try await running(transport) {
+            let consumer = try await transport.attach(.sample(), to: RecordingSink())
+            await consumer.close()
+            try await transport.publish(.sample("a"))
+            let settling = Task { try await transport.broker.settled(within: nil) }
+            await transport.broker.waitForSettledWaiter()
+            settling.cancel()
+            await #expect(throws: CancellationError.self) { try await settling.value }
+        }
+    }
+}
+
+extension InMemoryBroker {
+    /// Waits until `count` tasks wait in `settled()`.
+    func waitForSettledWaiter(count: Int = 1) async {
+        while look({ $0.settledWaiters.count < count }) { await Task.yield() }
+    }
+}

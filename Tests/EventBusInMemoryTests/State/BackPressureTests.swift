@@ -1,0 +1,96 @@
+import EventBus
+import Testing
+
+@testable import EventBusInMemory
+
+@Suite("Broker state: full queues", .timeLimit(.minutes(1)))
+struct BackPressureTests {
+    private func block(_ text: String, on queue: Int, _ machine: BrokerMachine) -> UInt64 {
+        machine.step { state, _ in
+            state.block(.sample(text), replyAddress: nil, on: queue, waiter: OneShot())
+        }
+    }
+
+    @Test("A full queue takes nothing, and neither do the others for that event")
+    func full() throws {
+        let machine = BrokerMachine(maximumQueueLength: 1)
+        _ = try machine.attach(.sample(prefetch: 1))
+        let other = try machine.attach(.sample("mail", prefetch: 10))
+        #expect(machine.publish("a").outcome == .routed)
+        #expect(machine.publish("b").outcome == .routed)
+        #expect(machine.publish("c").outcome == nil)
+        #expect(machine.texts(other) == ["a", "b"])
+    }
+
+    @Test("Those who wait get in as room is made, in their order, and before later ones")
+    func admission() throws {
+        let machine = BrokerMachine(maximumQueueLength: 1)
+        let consumer = try machine.attach(.sample(prefetch: 1))
+        machine.publish("a")
+        machine.publish("b")
+        _ = block("c", on: 0, machine)
+        _ = block("d", on: 0, machine)
+        machine.settle(machine.deliveries(consumer)[0], of: consumer)
+        #expect(machine.state.blockedPublishes.count == 1)
+        #expect(machine.publish("e").outcome == nil)
+        for index in 1..<4 { machine.settle(machine.deliveries(consumer)[index], of: consumer) }
+        #expect(machine.texts(consumer) == ["a", "b", "c", "d"])
+        #expect(machine.state.blockedPublishes.isEmpty)
+        #expect(machine.answers.count == 2)
+    }
+
+    @Test("Who gave up waiting is not sent")
+    func givenUp() throws {
+        let machine = BrokerMachine(maximumQueueLength: 1)
+        let consumer = try machine.attach(.sample(prefetch: 1))
+        machine.publish("a")
+        machine.publish("b")
+        let number = block("c", on: 0, machine)
+        machine.step { state, effects in state.unblock(number, cancelled: false, &effects) }
+        for index in 0..<2 { machine.settle(machine.deliveries(consumer)[index], of: consumer) }
+        #expect(machine.texts(consumer) == ["a", "b"])
+        #expect(machine.state.readyCount == 0)
+    }
+
+    @Test("Who waits for one queue and then for another is sent to both at once")
+    func twoQueues() throws {
+        let machine = BrokerMachine(maximumQueueLength: 1)
+        let first = try machine.attach(.sample(prefetch: 1))
+        let second = try machine.attach(.sample("mail", prefetch: 1))
+        machine.publish("a")
+        machine.publish("b")
+        _ = block("c", on: 0, machine)
+        machine.settle(machine.deliveries(first)[0], of: first)
+        #expect(machine.state.blockedPublishes.count == 1)
+        machine.settle(machine.deliveries(first)[1], of: first)
+        #expect(machine.texts(first) == ["a", "b"])
+        machine.settle(machine.deliveries(second)[0], of: second)
+        #expect(machine.texts(first) == ["a", "b", "c"])
+        machine.settle(machine.deliveries(second)[1], of: second)
+        #expect(machine.texts(second) == ["a", "b", "c"])
+    }
+
+    @Test("Retries and returns go into a full queue")
+    func bypass() throws {
+        let machine = BrokerMachine(maximumQueueLength: 1)
+        let consumer = try machine.attach(.sample(prefetch: 2))
+        for text in ["a", "b", "c"] { machine.publish(text) }
+        machine.settle(machine.deliveries(consumer)[0], of: consumer, as: .handedBack)
+        machine.stop(consumer)
+        machine.close(consumer)
+        #expect(machine.state.readyCount == 3)
+        #expect(machine.publish("d").outcome == nil)
+    }
+
+    @Test("Who waits for a broadcast queue goes on when that is gone")
+    func queueEnds() throws {
+        let machine = BrokerMachine(maximumQueueLength: 1)
+        let consumer = try machine.attach(.sample(prefetch: 1, broadcast: true))
+        machine.publish("a")
+        machine.publish("b")
+        _ = block("c", on: 0, machine)
+        machine.close(consumer)
+        #expect(machine.state.blockedPublishes.isEmpty)
+        #expect(machine.state.readyCount == 0)
+    }
+}

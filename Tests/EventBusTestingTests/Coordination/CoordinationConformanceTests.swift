@@ -1,0 +1,106 @@
+import EventBus
+import EventBusTesting
+import Testing
+
+/// A conformance suite is worth something only if it fails on what breaks the contract.
+@Suite("Coordination: the conformance suites find what breaks the contract", .timeLimit(.minutes(1)))
+struct CoordinationConformanceTests {
+    @Test(
+        "A lock that is never held by anyone",
+        arguments: [
+            "a free resource is granted, a held one refused, a released one granted again",
+            "of many who want a resource one has it at a time",
+            "fencing tokens grow from grant to grant, whoever gets it, and after an expiry",
+            "a lease that is not renewed ends, and the next in line gets the resource",
+            "a late release or renewal leaves the next holder's lease alone",
+            "a wait that times out throws and leaves no place in line",
+            "withLock holds the resource while its body runs, and returns what it returns",
+            "withLocks that cannot have all its resources holds none",
+        ]
+    )
+    func lock(name: String) async throws {
+        try await expectFailure(of: name, in: LockConformance { OpenLock() }.checks)
+    }
+
+    @Test(
+        "A cache that keeps nothing",
+        arguments: [
+            "a value is computed once and served from then on, to every instance",
+            "that there is no value is remembered if so wished",
+            "a batch computes what is missing with one call",
+            "many who ask at once wait for one computation",
+            "a stale value is served when the computation fails, within the grace",
+        ]
+    )
+    func cache(name: String) async throws {
+        try await expectFailure(of: name, in: CacheConformance { NoCache() }.checks)
+    }
+
+    @Test(
+        "An inbox that remembers nothing",
+        arguments: [
+            "an event is new, then in progress, then completed",
+            "an abandoned event can be claimed again at once, with a greater fence",
+            "a late completion is refused while another claim is in force, and after it was completed",
+            "of many who begin at once one gets the claim",
+        ]
+    )
+    func inbox(name: String) async throws {
+        try await expectFailure(of: name, in: InboxConformance { NoInbox() }.checks)
+    }
+
+    @Test("Every check has a name of its own, which describes it")
+    func names() {
+        let checks =
+            LockConformance { OpenLock() }.checks + CacheConformance { NoCache() }.checks
+            + InboxConformance { NoInbox() }.checks
+        #expect(Set(checks.map(\.name)).count == checks.count)
+        #expect(checks.allSatisfy { "\($0)" == $0.name })
+    }
+
+    private func expectFailure(of name: String, in checks: [ConformanceCheck]) async throws {
+        let check = try #require(checks.first { $0.name == name })
+        await #expect(throws: (any Error).self) { try await check.run() }
+    }
+}
+
+private struct OpenLock: DistributedLock {
+    let clock = AnyClock.continuous
+
+    func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
+        LockGrant(
+            resource: resource,
+            owner: "",
+            fencingToken: 1,
+            ttl: ttl,
+            validUntil: clock.now.advanced(by: ttl)
+        )
+    }
+
+    func renew(_ grant: LockGrant) async throws -> AnyClock.Instant { clock.now.advanced(by: grant.ttl) }
+    func release(_ grant: LockGrant) async throws {}
+}
+
+private struct NoCache: Cache {
+    func values<Value: Codable & Sendable>(
+        for keys: [String],
+        as type: Value.Type,
+        options: CacheOptions,
+        compute: @Sendable @escaping ([String]) async throws -> [String: Value]
+    ) async throws -> [String: Value] {
+        try await compute(keys)
+    }
+
+    func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws {}
+    func remove(_ keys: [String]) async throws {}
+    func removeAll(tag: String) async throws {}
+}
+
+private struct NoInbox: Inbox {
+    func begin(_ id: EventID, subscription: String, lease: Duration) async throws -> InboxDecision {
+        .new(InboxClaim(eventID: id, subscription: subscription, fence: 1))
+    }
+
+    func complete(_ claim: InboxClaim, retention: Duration) async throws {}
+    func abandon(_ claim: InboxClaim) async throws {}
+}

@@ -1,0 +1,29 @@
+import Configuration
+import EventBus
+import Testing
+
+@Suite("Configuration", .timeLimit(.minutes(1)))
+struct EventBusConfigurationTests {
+    @Test("Values come from a reader, and what is absent keeps its default")
+    func reading() throws {
+        let provider = InMemoryProvider(values: [
+            "bus.source": "orders", "bus.publishTimeout": 2.5, "bus.shutdownTimeout": 0,
+        ])
+        let configuration = try EventBusConfiguration(config: ConfigReader(provider: provider).scoped(to: "bus"))
+        #expect(configuration.source == "orders")
+        #expect(configuration.publishTimeout == .milliseconds(2500))
+        #expect(configuration.cancellationGrace == .seconds(1))
+        let text = InMemoryProvider(values: ["publishTimeout": "3"])
+        #expect(try EventBusConfiguration(config: ConfigReader(provider: text)).publishTimeout == .seconds(3))
+    }
+
+    @Test("A value that makes no sense is refused by its key", arguments: ["0", "-1", "nan", "soon", "1e99"])
+    func nonsense(_ value: String) {
+        let provider = InMemoryProvider(values: ["publishTimeout": .init(.string(value), isSecret: false)])
+        let error = #expect(throws: EventBusError.self) {
+            try EventBusConfiguration(config: ConfigReader(provider: provider))
+        }
+        #expect(error?.code == .invalidConfiguration)
+        #expect(error?.message.contains("publishTimeout") == true)
+    }
+}

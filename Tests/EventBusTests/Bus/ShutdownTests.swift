@@ -1,0 +1,151 @@
+import EventBus
+import EventBusInMemory
+import EventBusTesting
+import Logging
+import ServiceLifecycle
+import Testing
+
+@Suite("Running and shutting down", .timeLimit(.minutes(1)))
+struct ShutdownTests {
+    @Test("A handler may still publish while the bus drains, others may not")
+    func publishingWhileDraining() async throws {
+        let broker = InMemoryBroker()
+        let bus = EventBus(transport: .inMemory(broker))
+        let (began, mayGoOn) = (Signal(), Signal())
+        bus.subscribe(to: OrderCreated.self, group: "orders") { order, _ in
+            began.raise()
+            try await mayGoOn.wait()
+            try await bus.publish(OrderConfirmed(orderID: order.orderID), options: .init(requiresSubscriber: true))
+        }
+        let mailed = Locked(0)
+        bus.subscribe(to: OrderConfirmed.self, group: "mail") { _, _ in mailed.withLock { $0 += 1 } }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await began.wait()
+            bus.shutdown()
+            let error = await #expect(throws: EventBusError.self) { try await bus.publish(OrderCreated(orderID: "2")) }
+            #expect(error?.code == .shuttingDown)
+            mayGoOn.raise()
+        }
+        #expect(broker.queues.first { $0.name == "orders.order-created" }?.ready == 0)
+        // It was handled, or waits for the next start: the mail's own subscription drains at the same time.
+        let waiting = broker.queues.first { $0.name == "mail.order-confirmed" }?.ready
+        #expect(waiting == 1 - mailed.withLock { $0 })
+    }
+
+    @Test("A handler that does not end is cancelled at the deadline, and its event comes again")
+    func deadline() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let began = Signal()
+        bus.subscribe(to: OrderCreated.self, group: "slow", options: .init(handlerTimeout: nil)) { _, _ in
+            began.raise()
+            try await Signal().wait()
+        }
+        let running = Task { try await bus.run() }
+        try await bus.publish(OrderCreated(orderID: "1"), options: .init(requiresSubscriber: false))
+        try await began.wait()
+        bus.shutdown()
+        try await clock.sleepers(atLeast: 1)
+        clock.advance(by: .seconds(30))
+        try await running.value
+        let queue = try #require(broker.queues.first)
+        #expect(queue.ready == 1 && queue.unsettled == 0)
+    }
+
+    @Test("A handler that heeds no cancellation does not hold up the shutdown, which says so")
+    func stubborn() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let (began, mayEnd, ended) = (Signal(), Signal(), Signal())
+        bus.subscribe(to: OrderCreated.self, group: "stubborn", options: .init(handlerTimeout: nil)) { _, _ in
+            began.raise()
+            // Waits in a task of its own, which nothing cancels.
+            try await Task { try await mayEnd.wait() }.value
+            ended.raise()
+        }
+        let running = Task { try await bus.run() }
+        try await bus.publish(OrderCreated(orderID: "1"))
+        try await began.wait()
+        bus.shutdown()
+        try await clock.sleepers(atLeast: 1)
+        clock.advance(by: .seconds(30))
+        try await clock.sleepers(atLeast: 1)
+        clock.advance(by: .seconds(1))
+        let error = await #expect(throws: EventBusError.self) { try await running.value }
+        #expect(error?.code == .shutdownTimedOut)
+        #expect(error?.message.contains("stubborn.order-created (1)") == true)
+        #expect(broker.queues.first?.ready == 1)
+        mayEnd.raise()
+        try await ended.wait()
+    }
+
+    @Test("A subscription that can never work keeps the bus from starting")
+    func badSubscriptions() async throws {
+        for (group, name) in [("bad.group", "x"), ("g", "dead"), ("g", ""), ("", "x"), ("g", "a b")] {
+            let bus = EventBus(transport: .inMemory)
+            let subscription = bus.subscribe(to: OrderCreated.self, group: group, name: name) { _, _ in }
+            let error = await #expect(throws: EventBusError.self) { try await bus.run() }
+            #expect(error?.code == .invalidName)
+            let again = await #expect(throws: EventBusError.self) { try await subscription.attached() }
+            #expect(again?.code == .invalidName)
+        }
+        let bus = EventBus(transport: .inMemory)
+        bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+        bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+        let error = await #expect(throws: EventBusError.self) { try await bus.run() }
+        #expect(error?.code == .duplicateSubscription)
+        let empty = EventBus(transport: .inMemory)
+        empty.subscribe(group: "g", name: "empty") { _ in }
+        let nothing = await #expect(throws: EventBusError.self) { try await empty.run() }
+        #expect(nothing?.code == .invalidConfiguration)
+        let zero = EventBus(transport: .inMemory)
+        zero.subscribe(to: OrderCreated.self, group: "g", options: .init(concurrency: 0)) { _, _ in }
+        let none = await #expect(throws: EventBusError.self) { try await zero.run() }
+        #expect(none?.code == .invalidConfiguration)
+    }
+
+    @Test("A name that was cancelled may be used again")
+    func nameAgain() async throws {
+        let bus = EventBus(transport: .inMemory)
+        let first = bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+        try await bus.withRunning {
+            await first.cancel()
+            let second = bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+            try await second.attached()
+            #expect(bus.health().components.count { $0.name.hasPrefix("subscription.") } == 1)
+        }
+    }
+
+    @Test("Health tells what is ready, and why not")
+    func health() async throws {
+        let bus = EventBus(transport: .inMemory)
+        bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+        #expect(!bus.health().isReady)
+        #expect(bus.health().isLive)
+        #expect(bus.health().reason.contains("bus: not running yet"))
+        try await bus.withRunning { #expect(bus.health().isReady, "\(bus.health().reason)") }
+        #expect(bus.health().reason.contains("shut down"))
+    }
+
+    @Test("A service group runs the bus and ends it gracefully")
+    func serviceGroup() async throws {
+        let broker = InMemoryBroker()
+        let recorder = EventRecorder()
+        var configuration = EventBusConfiguration()
+        configuration.record(with: recorder)
+        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+        let group = ServiceGroup(configuration: .init(services: [.init(service: bus)], logger: .init(label: "test")))
+        async let running: Void = group.run()
+        try await bus.publish(OrderCreated(orderID: "1"), options: .init(deadline: .seconds(30)))
+        try await eventually("attached") { bus.health().isReady }
+        try await bus.publish(OrderCreated(orderID: "2"))
+        _ = try await recorder.waitForHandled(OrderCreated.self)
+        await group.triggerGracefulShutdown()
+        try await running
+        #expect(!bus.health().isReady)
+    }
+}

@@ -1,0 +1,62 @@
+import EventBus
+import EventBusTesting
+import Testing
+
+extension CoordinationTests {
+    @Suite("Leases")
+    struct LeaseTests {
+        let clock = ManualClock()
+
+        @Test("A lease that is dropped gives the resource back, once")
+        func drop() async throws {
+            let lock = ScriptedLock(clock: clock)
+            func drop() async throws {
+                try await lock.tryLock("sku")?.check()
+            }
+            try await drop()
+            #expect(lock.calls.entries == [.acquire("sku"), .abandon])
+        }
+
+        @Test("A lease that is released is not given back a second time")
+        func release() async throws {
+            let lock = ScriptedLock(clock: clock)
+            try await lock.tryLock("sku")?.release()
+            #expect(lock.calls.entries == [.acquire("sku"), .release(isCancelled: false)])
+        }
+
+        @Test("A release that fails says so")
+        func failingRelease() async throws {
+            let lock = ScriptedLock(clock: clock, onRelease: { _ in throw EventBusError(.unavailable, "away") })
+            await expectCode(.unavailable) { try await lock.tryLock("sku")?.release() }
+            #expect(lock.calls.entries == [.acquire("sku"), .release(isCancelled: false)])
+        }
+
+        @Test("A lease is good until its time is over, and for longer when it is renewed")
+        func expiry() async throws {
+            let clock = clock
+            let lock = ScriptedLock(clock: clock, onRenew: { $0.validUntil.advanced(by: .seconds(5)) })
+            guard let lease = try await lock.tryLock("sku", ttl: .seconds(10)) else {
+                Issue.record("a free resource was refused")
+                return
+            }
+            clock.advance(by: .seconds(9))
+            try lease.check()
+            try await lease.renew()
+            clock.advance(by: .seconds(5))
+            try lease.check()
+            clock.advance(by: .seconds(1))
+            await expectCode(.leaseExpired) { try lease.check() }
+        }
+
+        @Test("A lease whose renewal was refused stays lost")
+        func lost() async throws {
+            let lock = ScriptedLock(clock: clock, onRenew: { _ in throw EventBusError(.lockNotOwned, "taken") })
+            guard let lease = try await lock.tryLock("sku", ttl: .seconds(10)) else {
+                Issue.record("a free resource was refused")
+                return
+            }
+            await expectCode(.lockLost) { try await lease.renew() }
+            await expectCode(.lockLost) { try lease.check() }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+import EventBus
+import EventBusTesting
+
+/// A lock that is always free, and whose renewals and releases end as a test says.
+final class ScriptedLock: DistributedLock {
+    enum Call: Hashable {
+        case acquire(String)
+        case renew
+        case release(isCancelled: Bool)
+        case abandon
+    }
+
+    let clock: AnyClock
+    let calls = Journal<Call>()
+    private let onRenew: @Sendable (LockGrant) async throws -> AnyClock.Instant
+    private let onRelease: @Sendable (LockGrant) async throws -> Void
+
+    init(
+        clock: some Clock<Duration>,
+        onRenew: @escaping @Sendable (LockGrant) async throws -> AnyClock.Instant = { $0.validUntil },
+        onRelease: @escaping @Sendable (LockGrant) async throws -> Void = { _ in }
+    ) {
+        self.clock = AnyClock(clock)
+        self.onRenew = onRenew
+        self.onRelease = onRelease
+    }
+
+    func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
+        let number = calls.note(.acquire(resource))
+        return LockGrant(
+            resource: resource,
+            owner: "\(number)",
+            fencingToken: UInt64(number),
+            ttl: ttl,
+            validUntil: clock.now.advanced(by: ttl)
+        )
+    }
+
+    func renew(_ grant: LockGrant) async throws -> AnyClock.Instant {
+        calls.note(.renew)
+        return try await onRenew(grant)
+    }
+
+    func release(_ grant: LockGrant) async throws {
+        calls.note(.release(isCancelled: Task.isCancelled))
+        try await onRelease(grant)
+    }
+
+    func abandon(_ grant: LockGrant) {
+        calls.note(.abandon)
+    }
+
+    func count(of call: Call) -> Int { calls.entries.count { $0 == call } }
+}

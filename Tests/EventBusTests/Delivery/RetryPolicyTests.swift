@@ -1,0 +1,44 @@
+import EventBus
+import Testing
+
+@Suite("Retry policy", .timeLimit(.minutes(1)))
+struct RetryPolicyTests {
+    @Test("The bounds grow by the multiplier up to the maximum")
+    func bounds() {
+        let policy = RetryPolicy(maxAttempts: 20, initial: .milliseconds(200), multiplier: 2, maximum: .seconds(30))
+        let bounds = (1...10).map { policy.bound(afterAttempt: $0) }
+        #expect(bounds[0] == .milliseconds(200))
+        #expect(bounds[1] == .milliseconds(400))
+        #expect(bounds[7] == .milliseconds(25_600))
+        #expect(bounds[8] == .seconds(30))
+        #expect(policy.bound(afterAttempt: 1_000_000) == .seconds(30))
+    }
+
+    @Test("Full jitter draws evenly from zero to the bound")
+    func jitter() {
+        var generator = SplitMix64(seed: 1)
+        let policy = RetryPolicy(initial: .seconds(1))
+        let delays = (0..<10_000).map { _ in policy.delay(afterAttempt: 1, using: &generator).inSeconds }
+        #expect(delays.allSatisfy { (0...1).contains($0) })
+        let mean = delays.reduce(0, +) / 10_000
+        #expect(abs(mean - 0.5) < 0.02)
+        let belowATenth = delays.count { $0 < 0.1 }
+        #expect((800...1200).contains(belowATenth))
+    }
+
+    @Test("The attempt after the last goes to the dead letters, and so does what says so itself")
+    func decisions() {
+        struct Broken: Error {}
+        struct Hopeless: Error, NonRetryable {}
+        var generator = SplitMix64(seed: 1)
+        let policy = RetryPolicy.fixed(.seconds(1), maxAttempts: 3)
+        #expect(policy.decide(attempt: 1, error: Broken(), using: &generator) == .retry(after: .seconds(1)))
+        #expect(policy.decide(attempt: 2, error: Broken(), using: &generator) == .retry(after: .seconds(1)))
+        #expect(policy.decide(attempt: 3, error: Broken(), using: &generator) == .deadLetter(.attemptsExhausted))
+        #expect(policy.decide(attempt: 9, error: Broken(), using: &generator) == .deadLetter(.attemptsExhausted))
+        #expect(policy.decide(attempt: 1, error: Hopeless(), using: &generator) == .deadLetter(.nonRetryable))
+        #expect(
+            RetryPolicy.never.decide(attempt: 1, error: Broken(), using: &generator) == .deadLetter(.attemptsExhausted)
+        )
+    }
+}

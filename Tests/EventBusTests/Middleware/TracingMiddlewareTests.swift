@@ -1,0 +1,60 @@
+import EventBus
+import EventBusInMemory
+import InMemoryTracing
+import Testing
+import Tracing
+
+@Suite("Tracing", .timeLimit(.minutes(1)))
+struct TracingMiddlewareTests {
+    @Test("A trace goes on from the publisher through the broker into the handler and what it publishes")
+    func propagation() async throws {
+        let tracer = InMemoryTracer()
+        let broker = InMemoryBroker()
+        var configuration = EventBusConfiguration()
+        configuration.publishMiddleware = [TracingMiddleware(tracer: tracer)]
+        configuration.consumeMiddleware = [TracingMiddleware(tracer: tracer)]
+        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        bus.subscribe(to: OrderCreated.self, group: "g") { order, _ in
+            try await bus.publish(OrderConfirmed(orderID: order.orderID))
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await broker.settled()
+        }
+        let spans = tracer.finishedSpans
+        let names = ["publish order.created", "process order.created", "publish order.confirmed"]
+        let chain = try names.map { name in try #require(spans.first { $0.operationName == name }, "\(name)") }
+        #expect(Set(chain.map(\.traceID)).count == 1)
+        #expect(chain[0].parentSpanID == nil)
+        #expect(chain[1].parentSpanID == chain[0].spanID)
+        #expect(chain[2].parentSpanID == chain[1].spanID)
+        #expect(chain[0].kind == .producer && chain[1].kind == .consumer)
+        #expect(chain[1].links.map(\.context.inMemorySpanContext?.spanID) == [chain[0].spanID])
+    }
+
+    @Test("A failed attempt is a failed span, and each attempt has its own")
+    func failures() async throws {
+        let tracer = InMemoryTracer()
+        let broker = InMemoryBroker()
+        var configuration = EventBusConfiguration()
+        configuration.consumeMiddleware = [TracingMiddleware(tracer: tracer)]
+        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        let retry = RetryPolicy.fixed(.milliseconds(1), maxAttempts: 2)
+        bus.subscribe(to: OrderCreated.self, group: "g", options: .init(retry: retry)) { _, context in
+            if context.attempt == 1 { throw Broken() }
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await broker.settled()
+        }
+        let spans = tracer.finishedSpans.filter { $0.kind == .consumer }
+        #expect(spans.map(\.errors.count) == [1, 0])
+        #expect(spans.map { $0.status?.code == .error } == [true, false])
+    }
+
+    @Test("Without a tracer the step is left out")
+    func inactive() {
+        #expect(!TracingMiddleware().isActive)
+        #expect(TracingMiddleware(tracer: InMemoryTracer()).isActive)
+    }
+}
