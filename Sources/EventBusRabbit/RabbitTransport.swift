@@ -105,7 +105,8 @@ public final class RabbitTransport: Transport {
                 group.addTask { try await self.keepPublishing(core) }
                 group.addTask { try await self.keepConsuming(core) }
                 defer { group.cancelAll() }
-                try await group.waitForAll()
+                // The first error ends the others.
+                while try await group.next() != nil {}
             }
         } catch let error as EventBusError {
             failure = error

@@ -2,20 +2,6 @@ import CRabbitMQ
 import EventBus
 import Glibc
 
-/// What a login needs to know.
-struct LoginParameters: Sendable {
-    var host: String
-    var port: Int
-    var virtualHost: String
-    var user: String
-    var password: String
-    var tls: RabbitConfiguration.TLS?
-    var heartbeat: Int
-    var frameMaximum: Int
-    var timeout: Duration
-    var connectionName: String
-}
-
 extension AMQPHandle {
     /// Connects and logs in. Blocks for twice the timeout at most, and for as long as resolving a name takes.
     func logIn(_ parameters: LoginParameters) throws(AMQPFailure) {
@@ -53,7 +39,7 @@ extension AMQPHandle {
             reply = eventbus_amqp_login_external(
                 state,
                 parameters.virtualHost,
-                Int32(parameters.frameMaximum),
+                Int32(LoginParameters.frameMaximum),
                 Int32(parameters.heartbeat),
                 &properties,
                 parameters.user
@@ -62,7 +48,7 @@ extension AMQPHandle {
             reply = eventbus_amqp_login_plain(
                 state,
                 parameters.virtualHost,
-                Int32(parameters.frameMaximum),
+                Int32(LoginParameters.frameMaximum),
                 Int32(parameters.heartbeat),
                 &properties,
                 parameters.user,

@@ -16,6 +16,8 @@ actor RabbitConnection {
     private static let framesPerTurn = 512
     /// How much is sent between two questions whether the socket has room: well below what a writable socket takes.
     private static let bytesPerCheck = 16 << 10
+    /// The largest part of a body that goes out at once, for the same reason.
+    private static let bytesPerFrame = 32 << 10
 
     private struct Channel {
         var assembler: ChannelAssembler
@@ -265,7 +267,7 @@ actor RabbitConnection {
     func publish(_ publish: AMQPPublish, on channel: UInt16) -> Bool {
         guard channels[channel]?.isClosing == false, hasRoom(), let handle else { return false }
         do throws(AMQPFailure) {
-            if publish.body.count <= handle.maximumBodyInOneFrame {
+            if publish.body.count <= min(handle.maximumBodyInOneFrame, Self.bytesPerCheck) {
                 try watchdog.guarding { () throws(AMQPFailure) in try handle.sendWhole(publish, on: channel) }
                 credit -= publish.size
             } else {
@@ -345,7 +347,7 @@ actor RabbitConnection {
 
     private func sendPartial() {
         while let current = partial, let handle, hasRoom(evenIfPartial: true) {
-            let end = min(current.offset + frameMaximum - 8, current.body.count)
+            let end = min(current.offset + min(frameMaximum - 8, Self.bytesPerFrame), current.body.count)
             do throws(AMQPFailure) {
                 try watchdog.guarding { () throws(AMQPFailure) in
                     try handle.sendBody(current.body[current.offset..<end], on: current.channel)

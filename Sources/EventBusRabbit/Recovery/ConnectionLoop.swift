@@ -81,20 +81,7 @@ struct ConnectionLoop: Sendable {
                 metadata: ["host": "\(host.name)"]
             )
         }
-        let handle = try await LoginThread.logIn(
-            LoginParameters(
-                host: host.name,
-                port: host.port,
-                virtualHost: configuration.virtualHost,
-                user: configuration.credentials.user,
-                password: configuration.credentials.password,
-                tls: configuration.tls,
-                heartbeat: Int(configuration.heartbeat.components.seconds),
-                frameMaximum: 131_072,
-                timeout: configuration.connectTimeout,
-                connectionName: "\(configuration.connectionName).\(role.rawValue)"
-            )
-        )
+        let handle = try await LoginThread.logIn(LoginParameters(configuration, host, role: role.rawValue))
         let connection = try RabbitConnection(
             handle: handle,
             number: number,

@@ -48,8 +48,13 @@ struct TopologyClash: Hashable, Sendable, CustomStringConvertible {
         else { return nil }
         self.argument = argument
         self.object = object
-        self.wanted = wanted
-        self.found = found
+        self.wanted = Self.value(wanted)
+        self.found = Self.value(found)
+    }
+
+    /// `'quorum'` of `the value 'quorum' of type 'longstr'`, as the broker has it for arguments.
+    private static func value(_ text: String) -> String {
+        text.part(after: "the value ", before: " of type ") ?? text
     }
 
     var description: String {

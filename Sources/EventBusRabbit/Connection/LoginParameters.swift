@@ -1,0 +1,29 @@
+/// What a login needs to know.
+struct LoginParameters: Sendable {
+    /// The largest frame that is asked for; the broker may grant less.
+    static let frameMaximum = 131_072
+
+    var host: String
+    var port: Int
+    var virtualHost: String
+    var user: String
+    var password: String
+    var tls: RabbitConfiguration.TLS?
+    /// In seconds.
+    var heartbeat: Int
+    /// For connecting, and again for logging in.
+    var timeout: Duration
+    var connectionName: String
+
+    init(_ configuration: RabbitConfiguration, _ host: RabbitConfiguration.Host, role: String) {
+        self.host = host.name
+        self.port = host.port
+        self.virtualHost = configuration.virtualHost
+        self.user = configuration.credentials.user
+        self.password = configuration.credentials.password
+        self.tls = configuration.tls
+        self.heartbeat = Int(configuration.heartbeat.components.seconds)
+        self.timeout = configuration.connectTimeout
+        self.connectionName = "\(configuration.connectionName).\(role)"
+    }
+}

@@ -1,0 +1,102 @@
+import ConnectionThread
+public import EventBus
+
+extension RabbitTransport {
+    /// Declares everything that services with these subscriptions need, on a connection of its own: for a user who may
+    /// declare, on behalf of services that may not (see ``RabbitConfiguration/Declaration/passive``).
+    ///
+    /// It may be called again at any time; what exists stays.
+    ///
+    /// - Throws: ``EventBusError``: `.topologyClash`, `.accessRefused`, `.unavailable`, and what connecting throws.
+    public static func declareTopology(
+        for queues: [QueueSpecification],
+        _ configuration: RabbitConfiguration
+    ) async throws {
+        let plan = TopologyPlan(configuration)
+        var calls = plan.shared
+        for group in Set(queues.map(\.group)).sorted() { calls += plan.deadLetters(of: group) }
+        for queue in queues where !queue.broadcast {
+            calls.append(.queueDeclare(plan.queue(queue, name: queue.queueName)))
+            calls += plan.bindings(queue, name: queue.queueName)
+        }
+        try await withConnection(configuration, "declaring the topology") { [calls] connection, channel throws(AMQPFailure) in
+            _ = try await connection.call(calls, on: channel)
+        }
+    }
+
+    /// Deletes the queue of a subscription that no longer exists, if it is empty and nobody consumes it.
+    ///
+    /// - Returns: whether it was there.
+    /// - Throws: ``EventBusError``: `.rejected` if it is in use or holds events, `.accessRefused`, `.unavailable`.
+    @discardableResult
+    public static func retireQueue(
+        group: String,
+        name: String,
+        _ configuration: RabbitConfiguration
+    ) async throws -> Bool {
+        let queue = "\(group).\(name)"
+        return try await withConnection(configuration, "retiring \(queue)") { connection, channel throws(AMQPFailure) in
+            // Quorum queues do not know "if empty": asking first leaves a moment, in which nobody is bound any more.
+            let reply: AMQPReply
+            do throws(AMQPFailure) {
+                reply = try await connection.call(
+                    .queueDeclare(QueueDeclaration(name: queue, isPassive: true)),
+                    on: channel
+                )
+            } catch {
+                if error.kind == .channelClosed(AMQPFailure.notFound) { return Result<Bool, EventBusError>.success(false) }
+                throw error
+            }
+            if case .queue(_, let messages, let consumers) = reply, messages > 0 || consumers > 0 {
+                return .failure(
+                    EventBusError(.rejected, "\(queue) has \(messages) events and \(consumers) consumers; it stays")
+                )
+            }
+            try await connection.call(.queueDelete(name: queue), on: channel)
+            return .success(true)
+        }.get()
+    }
+
+    /// Runs `body` on a connection that is made for it.
+    private static func withConnection<Value: Sendable>(
+        _ configuration: RabbitConfiguration,
+        _ activity: String,
+        _ body: @escaping @Sendable (RabbitConnection, UInt16) async throws(AMQPFailure) -> Value
+    ) async throws -> Value {
+        try configuration.validate()
+        let thread = try ConnectionThread(name: "eventbus-adm")
+        let watch = SendWatch()
+        var machine = RecoveryMachine(hosts: configuration.hosts, reconnect: configuration.reconnect)
+        var generator = SystemRandomNumberGenerator()
+        var failure = AMQPFailure(.connectFailed, "no host")
+        for _ in configuration.hosts {
+            guard case .connect(let host) = machine.next(using: &generator) else { break }
+            do throws(AMQPFailure) {
+                let connection = try RabbitConnection(
+                    handle: try await LoginThread.logIn(LoginParameters(configuration, host, role: "topology")),
+                    number: 1,
+                    thread: thread,
+                    watch: watch,
+                    isTLS: configuration.tls != nil,
+                    maximumBodySize: configuration.maximumBodySize,
+                    callTimeout: configuration.callTimeout,
+                    onEvent: { _ in }
+                )
+                await connection.start()
+                do throws(AMQPFailure) {
+                    let channel = try await connection.openChannel { _ in }
+                    let value = try await body(connection, channel)
+                    await connection.close()
+                    return value
+                } catch {
+                    await connection.close()
+                    throw error
+                }
+            } catch {
+                failure = error
+                if error.isChannelOnly { break }
+            }
+        }
+        throw failure.busError(while: activity)
+    }
+}
