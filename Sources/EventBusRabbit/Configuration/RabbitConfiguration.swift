@@ -85,7 +85,7 @@ public struct RabbitConfiguration: Sendable {
     }
 
     /// The kind of queue that subscriptions get.
-    public enum QueueType: String, Hashable, Sendable {
+    public enum QueueType: String, CaseIterable, Hashable, Sendable {
         /// Replicated and durable; counts redeliveries, so that a delivery that kills its consumers is caught.
         case quorum
         /// On one node, without a count of redeliveries: an event that kills its consumer comes again without end.
@@ -108,7 +108,7 @@ public struct RabbitConfiguration: Sendable {
     }
 
     /// Who declares exchanges and queues.
-    public enum Declaration: String, Hashable, Sendable {
+    public enum Declaration: String, CaseIterable, Hashable, Sendable {
         /// This service does, when it needs them.
         case active
         /// Someone else did, with ``RabbitTransport/declareTopology(for:)``: this service only checks that they are
