@@ -144,7 +144,8 @@ final class DeliveryProcessor: Sendable {
         let correlation = EventCorrelation(
             handling: envelope,
             correlationID: context.correlationID,
-            bus: environment.bus
+            bus: environment.bus,
+            handler: ObjectIdentifier(self)
         )
         let previousDeadline = handlerTimeout.map { worker.arm($0) }
         defer { if let previousDeadline { worker.disarm(restoring: previousDeadline) } }

@@ -79,6 +79,12 @@ final class SubscriptionRunner: Sendable {
 
     var isEnded: Bool { ended.isRaised }
 
+    /// Whether it has ended as it was told to, and not because it failed.
+    var isDone: Bool { isEnded && (error.map { $0.code == .shuttingDown } ?? true) }
+
+    /// Whether the running task is one of its handlers.
+    var isRunningCaller: Bool { EventCorrelation.current?.handler == ObjectIdentifier(processor) }
+
     var health: ComponentHealth {
         let (phase, error) = state.withLock { ($0.phase, $0.error) }
         let counts = queue.counts
