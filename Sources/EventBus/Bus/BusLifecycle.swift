@@ -27,6 +27,8 @@ struct BusLifecycle {
     private(set) var phase: Phase = .idle
     /// Publishes under way.
     private(set) var inFlight = 0
+    /// Whether the shutdown waits for the publishes under way.
+    private(set) var isFlushing = false
 
     /// Starts the bus; `false` if it was started or shut down before.
     mutating func start() -> Bool {
@@ -84,6 +86,13 @@ struct BusLifecycle {
         case .draining, .closed:
             return .none
         }
+    }
+
+    /// Begins to wait for the publishes under way, which handlers may have added to until now; returns whether there
+    /// are any.
+    mutating func beginFlush() -> Bool {
+        isFlushing = true
+        return inFlight > 0
     }
 
     /// Ends the bus: nothing is admitted any more.

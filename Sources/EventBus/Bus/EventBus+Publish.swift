@@ -139,7 +139,7 @@ extension EventBus {
     }
 
     func publishFinished() {
-        let isLast = lifecycle.withLock { $0.publishFinished() && $0.phase == .draining }
+        let isLast = lifecycle.withLock { $0.publishFinished() && $0.isFlushing }
         if isLast { publishesDone.raise() }
     }
 

@@ -31,7 +31,10 @@ extension EventBus {
         switch lifecycle.withLock({ $0.beginShutdown() }) {
         case .none:
             return
-        case .closed, .drain:
+        case .closed:
+            stopping.raise()
+            end()
+        case .drain:
             started.raise()
             stopping.raise()
         }
@@ -74,14 +77,23 @@ extension EventBus {
     }
 
     private func begin() throws -> AsyncStream<SubscriptionRunner> {
-        guard lifecycle.withLock({ $0.phase }) == .idle else {
-            throw EventBusError(.alreadyRunning, "a bus runs once: make a new one")
-        }
-        let subscriptions = try registry.open()
         guard lifecycle.withLock({ $0.start() }) else {
             throw EventBusError(.alreadyRunning, "a bus runs once: make a new one")
         }
-        return subscriptions
+        do {
+            return try registry.open()
+        } catch {
+            end()
+            throw error
+        }
+    }
+
+    /// Closes the bus: no one waits for it any more, and it lets go of its handlers, which often hold the bus.
+    private func end() {
+        lifecycle.withLock { $0.close() }
+        started.raise()
+        registry.close()
+        registry.removeEnded()
     }
 
     private func abort() {
@@ -92,11 +104,7 @@ extension EventBus {
 
     /// The whole of a running bus: the transport, the watchdog, the subscriptions, and their orderly end.
     private func work(on subscriptions: AsyncStream<SubscriptionRunner>) async throws {
-        defer {
-            lifecycle.withLock { $0.close() }
-            started.raise()
-            registry.close()
-        }
+        defer { end() }
         try await withThrowingTaskGroup(of: Part.self) { group in
             group.addTask { [transport] in
                 try await transport.run()
@@ -120,10 +128,13 @@ extension EventBus {
                 }
                 return .start
             }
-            group.addTask {
+            group.addTask { [registry, stopping] in
                 await withDiscardingTaskGroup { runners in
                     for await runner in subscriptions {
-                        runners.addTask { await runner.run() }
+                        runners.addTask {
+                            await runner.run()
+                            if runner.isDone, !stopping.isRaised { registry.remove(runner) }
+                        }
                     }
                 }
                 return .subscriptions
@@ -136,6 +147,8 @@ extension EventBus {
                     started.raise()
                 case .stop:
                     registry.close()
+                    // One that was added while the others were told has not heard of it.
+                    if aborting.isRaised { for runner in registry.runners { runner.abort() } }
                 case .subscriptions:
                     try? await flushPublishes()
                     group.cancelAll()
@@ -159,7 +172,7 @@ extension EventBus {
 
     /// Waits until no publish is under way, or for the shutdown's deadline.
     private func flushPublishes() async throws {
-        guard lifecycle.withLock({ $0.inFlight }) > 0, !aborting.isRaised else { return }
+        guard lifecycle.withLock({ $0.beginFlush() }), !aborting.isRaised else { return }
         let publishesDone = publishesDone
         let deadline = clock.now.advanced(by: configuration.shutdownTimeout)
         _ = try await withDeadline(deadline, clock: clock) { try await publishesDone.wait() }

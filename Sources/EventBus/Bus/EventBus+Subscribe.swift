@@ -75,6 +75,14 @@ extension EventBus {
                     "subscription \(group).\(name) has concurrency \(options.concurrency); give 1 to \(UInt16.max)"
                 )
             )
+        } else if let limit = options.handlerTimeout, limit <= .zero {
+            runner.fail(
+                EventBusError(
+                    .invalidConfiguration,
+                    "subscription \(group).\(name) has handlerTimeout \(limit), which leaves no time to handle anything; "
+                        + "give nil for no limit"
+                )
+            )
         }
         registry.add(runner)
         return Subscription(runner: runner) { [registry] in registry.remove(runner) }

@@ -41,7 +41,7 @@ public final class EventBus: Service {
     let stopping = Signal()
     /// Raised when the shutdown must not wait for handlers.
     let aborting = Signal()
-    /// Raised while draining, once no publish is under way.
+    /// Raised once the handlers have ended and no publish is under way.
     let publishesDone = Signal()
 
     /// A bus on `transport`.

@@ -37,11 +37,17 @@ struct PublishChain: Sendable {
 
     /// Sends many events with one call to the transport, in order, with one result for each.
     ///
-    /// Each event passes through the middleware up to the end of the chain and waits there until all have come; what a
-    /// step refused is left out.
+    /// The events pass through the middleware one after another, each up to the end of the chain, where it waits until
+    /// all have come; what a step refused is left out. What has not come by the deadline is not sent: middleware may be
+    /// waiting there for an event that itself waits at the end of the chain.
     func publish(contentsOf events: [OutgoingEvent]) async -> [Result<PublishReceipt, any Error>] {
-        guard !middleware.isEmpty else { return await send(events) }
-        let gate = BatchGate(count: events.count)
+        guard !middleware.isEmpty, let deadline = events.first?.deadline else { return await send(events) }
+        let gate = BatchGate()
+        let closing = Task { [clock = transport.clock] in
+            try await clock.sleep(until: deadline)
+            gate.close()
+        }
+        defer { closing.cancel() }
         return await withTaskGroup(of: (Int, Result<PublishReceipt, any Error>).self) { group in
             for (index, event) in events.enumerated() {
                 let chain = Self.fold(middleware) { event in try await gate.arrive(index, event) }
@@ -55,35 +61,58 @@ struct PublishChain: Sendable {
                         return (index, .failure(error))
                     }
                 }
+                guard await gate.hasPassed(index) else { break }
             }
-            let arrived = await gate.allArrived()
+            let arrived = gate.takeArrivals()
             let results = await send(arrived.map(\.event))
             for (arrival, result) in zip(arrived, results) { arrival.continuation.resume(with: result) }
-            var ordered = [Result<PublishReceipt, any Error>?](repeating: nil, count: events.count)
+            var ordered = events.map { _ in Result<PublishReceipt, any Error>.failure(BatchGate.tooLate) }
             for await (index, result) in group { ordered[index] = result }
-            return ordered.compactMap(\.self)
+            return ordered
         }
     }
 
-    /// Sends events past the middleware. Those of one call share delay and deadline.
+    /// Sends events past the middleware. Those of one call share a deadline; middleware may have given some a delay.
     private func send(_ events: [OutgoingEvent]) async -> [Result<PublishReceipt, any Error>] {
-        var results = [Result<PublishReceipt, any Error>?](repeating: nil, count: events.count)
-        var valid: [Int] = []
+        // What the transport gives no outcome for may have been sent.
+        var results = events.map { event in
+            Result<PublishReceipt, any Error>.failure(
+                EventBusError(
+                    .indeterminate,
+                    "transport \(transport.name) gave no outcome for event \(event.envelope.id)"
+                )
+            )
+        }
+        var run: [Int] = []
         for (index, event) in events.enumerated() {
             do {
                 try event.envelope.validate()
-                valid.append(index)
             } catch {
                 results[index] = .failure(error)
+                continue
             }
-        }
-        if let options = events.first?.transportOptions {
-            let outcomes = await transport.publish(contentsOf: valid.map { events[$0].envelope }, options: options)
-            for (index, outcome) in zip(valid, outcomes) {
-                results[index] = outcome.map { PublishReceipt(id: events[index].envelope.id, outcome: $0) }
+            if let first = run.first, events[first].delay != event.delay {
+                await send(events, at: run, &results)
+                run = []
             }
+            run.append(index)
         }
-        return results.compactMap(\.self)
+        await send(events, at: run, &results)
+        return results
+    }
+
+    /// Sends those of the events at `indices`, which have one delay.
+    private func send(
+        _ events: [OutgoingEvent],
+        at indices: [Int],
+        _ results: inout [Result<PublishReceipt, any Error>]
+    ) async {
+        guard let first = indices.first else { return }
+        let envelopes = indices.map { events[$0].envelope }
+        let outcomes = await transport.publish(contentsOf: envelopes, options: events[first].transportOptions)
+        for (index, outcome) in zip(indices, outcomes) {
+            results[index] = outcome.map { PublishReceipt(id: events[index].envelope.id, outcome: $0) }
+        }
     }
 }
 
@@ -103,47 +132,78 @@ private final class BatchGate: Sendable {
     private struct State {
         var arrivals: [Int: Arrival] = [:]
         var accounted: Set<Int> = []
+        var isClosed = false
+        /// Who waits for an event to arrive or drop out.
+        var waiter: (index: Int, continuation: CheckedContinuation<Bool, Never>)?
+
+        /// Takes out the waiter if what it waits for has come.
+        mutating func takeWaiter() -> CheckedContinuation<Bool, Never>? {
+            guard let waiter, isClosed || accounted.contains(waiter.index) else { return nil }
+            self.waiter = nil
+            return waiter.continuation
+        }
     }
 
-    private let count: Int
     private let state = Locked(State())
-    private let complete = Signal()
 
-    init(count: Int) {
-        self.count = count
-        if count == 0 { complete.raise() }
+    static var tooLate: EventBusError {
+        EventBusError(.timedOut, "publish middleware did not let the event through before the deadline")
     }
 
     /// Waits at the end of the chain for the batch to be sent.
     func arrive(_ index: Int, _ event: OutgoingEvent) async throws -> PublishReceipt {
         try await withCheckedThrowingContinuation { continuation in
-            let (isTwice, isComplete) = state.withLock { state in
-                guard state.accounted.insert(index).inserted else { return (true, false) }
+            let (refusal, waiter) = state.withLock { state -> (EventBusError?, CheckedContinuation<Bool, Never>?) in
+                guard state.accounted.insert(index).inserted else {
+                    return (EventBusError(.unsupported, "a publish middleware called next twice within a batch"), nil)
+                }
+                if state.isClosed { return (Self.tooLate, nil) }
                 state.arrivals[index] = Arrival(event: event, continuation: continuation)
-                return (false, state.accounted.count == count)
+                return (nil, state.takeWaiter())
             }
-            if isTwice {
-                continuation.resume(
-                    throwing: EventBusError(.unsupported, "a publish middleware called next twice within a batch")
-                )
-            }
-            if isComplete { complete.raise() }
+            if let refusal { continuation.resume(throwing: refusal) }
+            waiter?.resume(returning: true)
         }
     }
 
     /// Notes that the chain of an event has ended, whether or not it came to its end.
     func leave(_ index: Int) {
-        let isComplete = state.withLock { $0.accounted.insert(index).inserted && $0.accounted.count == count }
-        if isComplete { complete.raise() }
+        let waiter = state.withLock { state in
+            state.accounted.insert(index)
+            return state.takeWaiter()
+        }
+        waiter?.resume(returning: true)
     }
 
-    /// What has arrived, in the order of the batch, once everything is accounted for.
-    func allArrived() async -> [Arrival] {
-        // In a task of its own, which nothing cancels: every continuation that waits here has to be resumed.
-        let complete = complete
-        try? await Task { try await complete.wait() }.value
-        return state.withLock { state in
-            state.arrivals.sorted { $0.key < $1.key }.map(\.value)
+    /// Lets no more arrive: the deadline has passed.
+    func close() {
+        let waiter = state.withLock { state in
+            state.isClosed = true
+            return state.takeWaiter()
+        }
+        waiter?.resume(returning: false)
+    }
+
+    /// Waits until the event has arrived or dropped out; returns `false` if the gate was closed first. Cancellation does
+    /// not cut it short, but reaches the middleware.
+    func hasPassed(_ index: Int) async -> Bool {
+        await withCheckedContinuation { continuation in
+            let passed: Bool? = state.withLock { state in
+                if state.accounted.contains(index) { return true }
+                if state.isClosed { return false }
+                state.waiter = (index, continuation)
+                return nil
+            }
+            if let passed { continuation.resume(returning: passed) }
+        }
+    }
+
+    /// What has arrived, in the order of the batch; nothing can arrive from then on.
+    func takeArrivals() -> [Arrival] {
+        state.withLock { state in
+            state.isClosed = true
+            defer { state.arrivals = [:] }
+            return state.arrivals.sorted { $0.key < $1.key }.map(\.value)
         }
     }
 }

@@ -44,7 +44,10 @@ public struct AnyClock: Clock, Sendable {
         }
         let start = clock.now
         self.readNow = { start.duration(to: clock.now) }
+        let isManual = clock is any AdvanceableClock
         self.sleepUntil = { offset, tolerance in
+            // The system's clocks trap on instants whose seconds do not fit an `Int64`.
+            let offset = isManual ? offset : min(max(offset, .zero), .longest)
             try await clock.sleep(until: start.advanced(by: offset), tolerance: tolerance)
         }
         self.minimumResolution = clock.minimumResolution

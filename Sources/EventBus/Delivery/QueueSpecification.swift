@@ -14,6 +14,8 @@ public struct QueueSpecification: Hashable, Sendable {
     public var singleActiveConsumer: Bool
     /// Whether every instance gets every event on a queue of its own that ends with its connection.
     public var broadcast: Bool
+    /// Whether the consumer handles the deliveries of one partition key one after another.
+    package var ordersByKey = false
 
     /// A specification; made by the bus, and by tests of a transport.
     public init(

@@ -49,6 +49,10 @@ public struct EventHeaders: Hashable, Sendable {
             if value.depth > HeaderValue.maximumDepth {
                 return "header \(name.quotedForError) nests \(value.depth) deep, \(HeaderValue.maximumDepth) is allowed"
             }
+            if let length = value.longestName, length > Self.maximumNameLength {
+                return "header \(name.quotedForError) holds a table with a name of \(length) bytes, "
+                    + "\(Self.maximumNameLength) are allowed"
+            }
         }
         return nil
     }

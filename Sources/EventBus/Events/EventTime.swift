@@ -30,7 +30,7 @@ public struct EventTime: Hashable, Comparable, Sendable {
         let date = CivilDate(daysSince1970: days)
         return date.year.padded(4) + "-" + date.month.padded(2) + "-" + date.day.padded(2) + "T"
             + (secondOfDay / 3600).padded(2) + ":" + (secondOfDay / 60 % 60).padded(2) + ":"
-            + (secondOfDay % 60).padded(2) + "." + (milliseconds - seconds * 1000).padded(3) + "Z"
+            + (secondOfDay % 60).padded(2) + "." + (milliseconds &- seconds &* 1000).padded(3) + "Z"
     }
 
     /// Reads a time as RFC 3339 writes it, with or without a fraction, in any time zone; `nil` for anything else.
@@ -75,7 +75,15 @@ extension EventTime: Codable {
     }
 
     /// Encodes the time as an RFC 3339 string.
+    ///
+    /// - Throws: `EncodingError` outside of the years 0 to 9999, which RFC 3339 cannot write.
     public func encode(to encoder: any Encoder) throws {
+        guard (-62_167_219_200_000...253_402_300_799_999).contains(milliseconds) else {
+            throw EncodingError.invalidValue(
+                self,
+                .init(codingPath: encoder.codingPath, debugDescription: "RFC 3339 has no year of more than four digits")
+            )
+        }
         var container = encoder.singleValueContainer()
         try container.encode(rfc3339)
     }

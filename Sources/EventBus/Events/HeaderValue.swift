@@ -32,6 +32,15 @@ public enum HeaderValue: Hashable, Sendable {
         if case .int(let value) = self { value } else { nil }
     }
 
+    /// The length in bytes of the longest name in a table, at whatever depth; `nil` if there is none.
+    var longestName: Int? {
+        switch self {
+        case .array(let values): values.lazy.compactMap(\.longestName).max()
+        case .table(let values): values.lazy.map { max($0.key.utf8.count, $0.value.longestName ?? 0) }.max()
+        default: nil
+        }
+    }
+
     /// How deep arrays and tables nest; a plain value has depth 0.
     var depth: Int {
         switch self {

@@ -72,14 +72,36 @@ final class DeliveryProcessor: Sendable {
         }
     }
 
-    /// Holds a delivery for its next attempt; returns whether the attempt may be made, `false` when the subscription
-    /// stops.
-    func hold(_ delivery: Delivery, for delay: Duration, consumer: any TransportConsumer) async -> Bool {
+    /// How the wait for the next attempt ended.
+    enum HoldEnd {
+        /// The attempt may be made.
+        case due
+        /// The subscription stops.
+        case stopped
+        /// The delivery's connection is gone: the broker brings it again, and that one counts.
+        case revoked
+    }
+
+    /// Holds a delivery for its next attempt.
+    func hold(
+        _ delivery: Delivery,
+        of queue: DeliveryQueue,
+        for delay: Duration,
+        consumer: any TransportConsumer
+    ) async -> HoldEnd {
         let due = environment.clock.now.advanced(by: delay)
         consumer.holds(delivery, until: due)
         let stopping = stopping
-        let isStopped: Void? = try? await withDeadline(due, clock: environment.clock) { try await stopping.wait() }
-        return isStopped == nil && !stopping.isRaised
+        _ = try? await withDeadline(due, clock: environment.clock) {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await stopping.wait() }
+                group.addTask { try await queue.waitUntilRevoked(delivery) }
+                defer { group.cancelAll() }
+                try await group.next()
+            }
+        }
+        if queue.isRevoked(delivery) { return .revoked }
+        return stopping.isRaised ? .stopped : .due
     }
 
     /// Makes one attempt.
@@ -104,7 +126,9 @@ final class DeliveryProcessor: Sendable {
         } catch {
             return .deadLettered(Failure(reason: .undecodable, error: error, attempt: attempt))
         }
-        if delivery.injectedFault == .crashBeforeHandler {
+        // It strikes the delivery's first attempt only: others follow in this process.
+        let fault = attempt == delivery.attempt ? delivery.injectedFault : nil
+        if fault == .crashBeforeHandler {
             return disposition(after: InjectedFault.crashBeforeHandler, attempt: attempt)
         }
         let context = EventContext(
@@ -120,13 +144,14 @@ final class DeliveryProcessor: Sendable {
         let correlation = EventCorrelation(
             handling: envelope,
             correlationID: context.correlationID,
-            bus: environment.bus
+            bus: environment.bus,
+            handler: ObjectIdentifier(self)
         )
         let previousDeadline = handlerTimeout.map { worker.arm($0) }
         defer { if let previousDeadline { worker.disarm(restoring: previousDeadline) } }
         do {
             try await ServiceContext.$current.withValue(correlation.serviceContext) { try await chain(context) }
-            if delivery.injectedFault == .crashAfterHandler { throw InjectedFault.crashAfterHandler }
+            if fault == .crashAfterHandler { throw InjectedFault.crashAfterHandler }
             return .acknowledged
         } catch let deferred as DeferredDelivery {
             return .deferred(after: deferred.after)

@@ -4,6 +4,14 @@ final class DeliveryQueue: DeliverySink {
         var lanes: DeliveryLanes
         /// Free workers; the latest is woken first, since its memory is still warm.
         var idleWorkers: [CheckedContinuation<Delivery?, Never>] = []
+        /// The latest generation that was revoked.
+        var revokedThrough: UInt64?
+        /// Raised at the next revocation.
+        var nextRevocation = Signal()
+
+        func isRevoked(_ delivery: Delivery) -> Bool {
+            revokedThrough.map { delivery.token.generation <= $0 } ?? false
+        }
 
         /// Pairs a free worker with a delivery, if there are both.
         mutating func match() -> (CheckedContinuation<Delivery?, Never>, Delivery)? {
@@ -33,8 +41,28 @@ final class DeliveryQueue: DeliverySink {
     }
 
     func revoke(through generation: UInt64) {
-        state.withLock { $0.lanes.revoke(through: generation) }
+        let revocation = state.withLock { state in
+            state.lanes.revoke(through: generation)
+            state.revokedThrough = max(state.revokedThrough ?? generation, generation)
+            defer { state.nextRevocation = Signal() }
+            return state.nextRevocation
+        }
+        revocation.raise()
         wakeWorkers()
+    }
+
+    /// Whether the connection that brought a delivery is gone.
+    func isRevoked(_ delivery: Delivery) -> Bool {
+        state.withLock { $0.isRevoked(delivery) }
+    }
+
+    /// Waits until the connection that brought a delivery is gone.
+    ///
+    /// - Throws: `CancellationError` when the task is cancelled first.
+    func waitUntilRevoked(_ delivery: Delivery) async throws {
+        while let revocation = state.withLock({ $0.isRevoked(delivery) ? nil : $0.nextRevocation }) {
+            try await revocation.wait()
+        }
     }
 
     /// The next delivery for a worker, which is done with `finished`; `nil` when there will be none.

@@ -10,14 +10,17 @@ package struct EventCorrelation: Sendable {
     package var traceHeaders: [String: HeaderValue]
     /// The bus whose handler this is.
     package var bus: ObjectIdentifier?
+    /// The subscription's processor that runs the handler.
+    var handler: ObjectIdentifier?
 
     private static let traceHeaderNames = ["traceparent", "tracestate", "baggage"]
 
-    init(handling envelope: Envelope, correlationID: CorrelationID, bus: ObjectIdentifier) {
+    init(handling envelope: Envelope, correlationID: CorrelationID, bus: ObjectIdentifier, handler: ObjectIdentifier) {
         self.correlationID = correlationID
         self.causationID = envelope.id
         self.traceHeaders = [:]
         self.bus = bus
+        self.handler = handler
         guard !envelope.headers.isEmpty else { return }
         for name in Self.traceHeaderNames {
             if let value = envelope.headers[name] { traceHeaders[name] = value }

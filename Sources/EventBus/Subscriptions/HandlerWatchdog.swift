@@ -32,10 +32,10 @@ final class HandlerWatchdog: Sendable {
 
     /// Notes a new deadline; wakes the watchdog only if it would look too late.
     func expect(_ deadline: Int64) {
-        guard deadline < nextLook.load(ordering: .acquiring) else { return }
+        guard deadline < nextLook.load(ordering: .sequentiallyConsistent) else { return }
         let rearm = state.withLock { state in
             state.expected = min(state.expected, deadline)
-            nextLook.store(min(deadline, nextLook.load(ordering: .relaxed)), ordering: .releasing)
+            nextLook.store(min(deadline, nextLook.load(ordering: .relaxed)), ordering: .sequentiallyConsistent)
             return state.rearm
         }
         rearm.raise()
@@ -50,7 +50,7 @@ final class HandlerWatchdog: Sendable {
             // Whoever sets a deadline from here on is not overlooked: it is below `max`, so it is noted in `expected`.
             state.withLock { state in
                 state.expected = .max
-                nextLook.store(.max, ordering: .releasing)
+                nextLook.store(.max, ordering: .sequentiallyConsistent)
             }
             if let earliest = scan() { expect(earliest) }
             while !Task.isCancelled {

@@ -29,9 +29,18 @@ public struct Subscription: Sendable {
 
     /// Ends the subscription: no new deliveries, unstarted ones go back to the broker, running handlers end in peace
     /// until the bus's shutdown deadline. The queue stays, and collects events for whoever attaches next.
+    ///
+    /// Returns when all of that is done. Inside one of the subscription's own handlers, and in a cancelled task, it
+    /// returns at once: the end comes when the handlers have ended.
     public func cancel() async {
         runner.stop()
-        try? await runner.waitUntilEnded()
+        if runner.isRunningCaller { return }
+        do {
+            try await runner.waitUntilEnded()
+        } catch {
+            // Cancelled: the bus forgets the subscription once it has ended.
+            return
+        }
         onEnd()
     }
 }

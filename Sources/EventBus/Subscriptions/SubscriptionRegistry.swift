@@ -36,13 +36,21 @@ final class SubscriptionRegistry: Sendable {
         state.withLock { $0.runners.removeAll { $0 === runner } }
     }
 
+    /// Lets go of every subscription that has ended, but for those that failed.
+    func removeEnded() {
+        state.withLock { $0.runners.removeAll(where: \.isDone) }
+    }
+
     /// Begins to feed out subscriptions: those that are here, then new ones as they come.
     ///
     /// - Throws: The error of a subscription that can never work.
     func open() throws(EventBusError) -> AsyncStream<SubscriptionRunner> {
         let (stream, continuation) = AsyncStream<SubscriptionRunner>.makeStream()
         let error: EventBusError? = state.withLock { state in
-            if let error = state.runners.lazy.compactMap(\.error).first { return error }
+            // One that is being cancelled does not count.
+            if let error = state.runners.lazy.compactMap(\.error).first(where: { $0.code != .shuttingDown }) {
+                return error
+            }
             for runner in state.runners { continuation.yield(runner) }
             state.feed = continuation
             return nil

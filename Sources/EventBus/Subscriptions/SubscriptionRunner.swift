@@ -43,7 +43,7 @@ final class SubscriptionRunner: Sendable {
         self.stopping = Signal()
         self.aborting = Signal()
         self.queue = DeliveryQueue(byKey: options.ordering == .byPartitionKey)
-        self.specification = QueueSpecification(
+        var specification = QueueSpecification(
             group: info.group,
             name: info.name,
             patterns: handlers.patterns,
@@ -52,6 +52,8 @@ final class SubscriptionRunner: Sendable {
             singleActiveConsumer: options.ordering == .byPartitionKey && !options.broadcast,
             broadcast: options.broadcast
         )
+        specification.ordersByKey = options.ordering == .byPartitionKey
+        self.specification = specification
         var middleware = busMiddleware + options.middleware
         if let inbox = options.inbox { middleware.append(DeduplicationMiddleware(inbox: inbox)) }
         self.processor = DeliveryProcessor(
@@ -76,6 +78,12 @@ final class SubscriptionRunner: Sendable {
     var abandoned: Int { state.withLock { $0.abandoned } }
 
     var isEnded: Bool { ended.isRaised }
+
+    /// Whether it has ended as it was told to, and not because it failed.
+    var isDone: Bool { isEnded && (error.map { $0.code == .shuttingDown } ?? true) }
+
+    /// Whether the running task is one of its handlers.
+    var isRunningCaller: Bool { EventCorrelation.current?.handler == ObjectIdentifier(processor) }
 
     var health: ComponentHealth {
         let (phase, error) = state.withLock { ($0.phase, $0.error) }
@@ -267,9 +275,16 @@ final class SubscriptionRunner: Sendable {
         var held = first
         let clock = environment.clock
         while true {
-            if let delay = held.delay, await !processor.hold(held.delivery, for: delay, consumer: consumer) {
-                await settle(held.delivery, as: .handedBack, attempt: held.attempt, consumer: consumer)
-                return true
+            if let delay = held.delay {
+                switch await processor.hold(held.delivery, of: queue, for: delay, consumer: consumer) {
+                case .due:
+                    break
+                case .stopped:
+                    await settle(held.delivery, as: .handedBack, attempt: held.attempt, consumer: consumer)
+                    return true
+                case .revoked:
+                    return true
+                }
             }
             let outcome = await processor.attempt(
                 held.delivery,

@@ -52,9 +52,10 @@ package final class Worker: Sendable {
         if previous == Self.expired { return previous }
         let wanted = watchdog.now + limit.inNanoseconds
         if previous == Self.idle || wanted < previous {
-            // The watchdog may expire the previous deadline at this very moment: then that stays.
+            // The watchdog may expire the previous deadline at this very moment: then that stays. In one order with the
+            // watchdog's next look: either it sees this deadline, or `expect` sees that it has to be told.
             guard
-                deadline.compareExchange(expected: previous, desired: wanted, ordering: .acquiringAndReleasing)
+                deadline.compareExchange(expected: previous, desired: wanted, ordering: .sequentiallyConsistent)
                     .exchanged
             else { return Self.expired }
             watchdog.expect(wanted)
@@ -77,7 +78,7 @@ package final class Worker: Sendable {
 
     /// Cancels the worker if its deadline has passed; returns its deadline otherwise, `nil` for none.
     func expire(at now: Int64) -> Int64? {
-        let current = deadline.load(ordering: .acquiring)
+        let current = deadline.load(ordering: .sequentiallyConsistent)
         guard current > Self.idle else { return nil }
         guard current <= now else { return current }
         if deadline.compareExchange(expected: current, desired: Self.expired, ordering: .acquiringAndReleasing)
@@ -90,10 +91,12 @@ package final class Worker: Sendable {
 }
 
 extension Duration {
-    /// The duration in whole nanoseconds, clamped.
+    /// The longest time that is told from forever: 126 years, twice which in nanoseconds still fits an `Int64`.
+    package static var longest: Duration { .seconds(4_000_000_000) }
+
+    /// The duration in whole nanoseconds, at most that of ``longest`` either way: the sum of two never overflows.
     package var inNanoseconds: Int64 {
-        let (seconds, attoseconds) = components
-        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        return overflow ? (seconds < 0 ? .min : .max) / 2 : product + attoseconds / 1_000_000_000
+        let (seconds, attoseconds) = min(max(self, .zero - .longest), .longest).components
+        return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
     }
 }

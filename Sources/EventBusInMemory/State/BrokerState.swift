@@ -148,8 +148,7 @@ struct BrokerState: Sendable {
     mutating func finishStep(_ effects: inout Effects) {
         if settledWaiters.isEmpty { return }
         // Whoever is woken looks again; a spurious wake-up costs a test a microsecond.
-        let heldCount = consumers.reduce(0) { $0 + $1.heldCount }
-        guard unsettledCount == heldCount else { return }
+        guard unsettledCount == 0 || consumers.contains(where: { $0.heldCount > 0 }) else { return }
         for waiter in settledWaiters.values { effects.answer(.wake(waiter)) }
         settledWaiters.removeAll()
     }

@@ -115,12 +115,20 @@ struct ConsumerState: Sendable {
 
     /// The earliest instant after `now` at which a held delivery goes on; `nil` if one is being handled.
     func nextHold(after now: AnyClock.Instant) -> AnyClock.Instant? {
-        guard heldCount == unsettledCount else { return nil }
+        if heldCount == 0 { return nil }
         var next: AnyClock.Instant?
+        var heldKeys: Set<String> = []
         for case let unsettled? in slots {
-            guard let until = unsettled.heldUntil, until > now else { return nil }
-            if let earlier = next, earlier <= until { continue }
-            next = until
+            guard let until = unsettled.heldUntil else { continue }
+            if until <= now { return nil }
+            next = next.map { min($0, until) } ?? until
+            if let key = unsettled.delivery.envelope.partitionKey { heldKeys.insert(key) }
+        }
+        if heldCount == unsettledCount { return next }
+        guard specification.ordersByKey || specification.singleActiveConsumer else { return nil }
+        // What is not held may wait behind one of its key that is.
+        for case let unsettled? in slots where unsettled.heldUntil == nil {
+            guard let key = unsettled.delivery.envelope.partitionKey, heldKeys.contains(key) else { return nil }
         }
         return next
     }

@@ -37,4 +37,20 @@ struct BusLifecycleTests {
         #expect(second.beginShutdown() == .none)
         #expect(second.start() == false)
     }
+
+    @Test("The end of a publish while handlers still work is not the end of them all")
+    func flushing() {
+        var lifecycle = BusLifecycle()
+        _ = lifecycle.start()
+        lifecycle.ready()
+        _ = lifecycle.beginShutdown()
+        #expect(lifecycle.admitPublish(fromHandler: true) == .proceed)
+        #expect(lifecycle.publishFinished() == true)
+        #expect(!lifecycle.isFlushing)
+        #expect(lifecycle.admitPublish(fromHandler: true) == .proceed)
+        #expect(lifecycle.beginFlush() == true)
+        #expect(lifecycle.isFlushing)
+        #expect(lifecycle.publishFinished() == true)
+        #expect(lifecycle.beginFlush() == false)
+    }
 }
