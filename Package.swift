@@ -102,7 +102,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "InMemoryLogging", package: "swift-log"),
                 .product(name: "Configuration", package: "swift-configuration"),
-            ]
+            ],
+            exclude: ["Interoperation/pika_client.py"]
         ),
     ],
     swiftLanguageModes: [.v6]

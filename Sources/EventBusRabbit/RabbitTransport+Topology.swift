@@ -19,7 +19,8 @@ extension RabbitTransport {
             calls.append(.queueDeclare(plan.queue(queue, name: queue.queueName)))
             calls += plan.bindings(queue, name: queue.queueName)
         }
-        try await withConnection(configuration, "declaring the topology") { [calls] connection, channel throws(AMQPFailure) in
+        try await withConnection(configuration, "declaring the topology") {
+            [calls] connection, channel throws(AMQPFailure) in
             _ = try await connection.call(calls, on: channel)
         }
     }
@@ -44,7 +45,9 @@ extension RabbitTransport {
                     on: channel
                 )
             } catch {
-                if error.kind == .channelClosed(AMQPFailure.notFound) { return Result<Bool, EventBusError>.success(false) }
+                if error.kind == .channelClosed(AMQPFailure.notFound) {
+                    return Result<Bool, EventBusError>.success(false)
+                }
                 throw error
             }
             if case .queue(_, let messages, let consumers) = reply, messages > 0 || consumers > 0 {

@@ -86,7 +86,8 @@ struct BrokerFaultTests {
         }
     }
 
-    @Test func `a broker that freezes holds no call beyond its deadline, and is used again when it thaws`() async throws {
+    @Test func `a broker that freezes holds no call beyond its deadline, and is used again when it thaws`() async throws
+    {
         let broker = try await Self.broker.value
         let name = freshName()
         let configuration = try broker.configuration {
@@ -98,7 +99,9 @@ struct BrokerFaultTests {
         let publisher = EventBus(transport: .rabbit(configuration))
         let consumer = EventBus(transport: .rabbit(configuration))
         let seen = SeenNumbers()
-        consumer.subscribe(to: TopicPattern(topic), group: "group-\(name)", options: .init(concurrency: 64)) { event, _ in
+        consumer.subscribe(to: TopicPattern(topic), group: "group-\(name)", options: .init(concurrency: 64)) {
+            event,
+            _ in
             seen.note(event.envelope)
         }
         let load = Load()
@@ -122,8 +125,12 @@ struct BrokerFaultTests {
                 var slowest = Duration.zero
                 for task in large { slowest = max(slowest, await task.value) }
                 try await eventually("both sides noticed", within: .seconds(20)) {
-                    publisher.health().components.filter { $0.name.hasPrefix("transport.rabbitmq.") && $0.status != .ready }.count >= 1
-                        && consumer.health().components.contains { $0.name.hasSuffix(".consume") && $0.status != .ready }
+                    publisher.health().components.filter {
+                        $0.name.hasPrefix("transport.rabbitmq.") && $0.status != .ready
+                    }.count >= 1
+                        && consumer.health().components.contains {
+                            $0.name.hasSuffix(".consume") && $0.status != .ready
+                        }
                 }
                 let noticed = frozen.duration(to: .now)
                 try broker.signal(SIGCONT)
@@ -186,7 +193,9 @@ struct BrokerFaultTests {
             let waiting = Task { try await publish(102, .seconds(20)) }
             try await broker.control("set_vm_memory_high_watermark", "0.4")
             try await waiting.value
-            print("memory alarm: \(code.map { "\($0)" } ?? "no error"), two calls with 1 s took \(took), handled \(seen.count)")
+            print(
+                "memory alarm: \(code.map { "\($0)" } ?? "no error"), two calls with 1 s took \(took), handled \(seen.count)"
+            )
         }
     }
 
@@ -216,7 +225,9 @@ struct BrokerFaultTests {
         let broker = try await Self.broker.value
         let name = freshName()
         let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
-        let (doomedTopic, healthyTopic) = (try Topic(validating: "\(name).doomed"), try Topic(validating: "\(name).healthy"))
+        let (doomedTopic, healthyTopic) = (
+            try Topic(validating: "\(name).doomed"), try Topic(validating: "\(name).healthy")
+        )
         let doomed = EventBus(transport: .rabbit(configuration))
         let healthy = EventBus(transport: .rabbit(configuration))
         let failed = SeenNumbers()
@@ -253,7 +264,9 @@ struct BrokerFaultTests {
                 try await healthy.publish(Envelope(topic: healthyTopic, payload: Array("\(number)".utf8)))
             }
             try await eventually("50 retried twice", within: .seconds(15)) { seen.all.count == 50 }
-            print("40 retries to a deleted queue: 50 healthy events retried twice by 500 ms in \(start.duration(to: .now))")
+            print(
+                "40 retries to a deleted queue: 50 healthy events retried twice by 500 ms in \(start.duration(to: .now))"
+            )
             #expect(start.duration(to: .now) < .seconds(5))
         }
     }

@@ -54,7 +54,9 @@ struct ConnectionFaultTests {
             )
             try await eventually("handled after all cuts", within: .seconds(20)) { seen.all.contains(1) }
         }
-        print("cut \(direction): \(Self.cuts.count) byte counts, \(proxy.connections) connections in \(start.duration(to: .now))")
+        print(
+            "cut \(direction): \(Self.cuts.count) byte counts, \(proxy.connections) connections in \(start.duration(to: .now))"
+        )
     }
 
     @Test func `100 reconnects leave no thread, no descriptor and no memory behind`() async throws {

@@ -45,10 +45,12 @@ struct RefusalTests {
         #expect(!log.entries.isEmpty)
         var configured = ""
         dump(configuration, to: &configured)
-        let texts = log.entries.map { "\($0)" } + [
-            "\(error)", String(reflecting: error), "\(configuration)", String(reflecting: configuration), configured,
-            String(describing: publishError), "\(transport.health())",
-        ]
+        let texts =
+            log.entries.map { "\($0)" } + [
+                "\(error)", String(reflecting: error), "\(configuration)", String(reflecting: configuration),
+                configured,
+                String(describing: publishError), "\(transport.health())",
+            ]
         for text in texts { #expect(!text.contains(Self.canary)) }
     }
 

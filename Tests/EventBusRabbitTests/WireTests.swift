@@ -92,7 +92,12 @@ struct WireTests {
     @Test func `texts of 255 bytes pass and of 256 are refused, and the connection lives on`() async throws {
         try await withBus { bus, topic, received in
             let longest = String(repeating: "c", count: 255)
-            var legal = Envelope(id: EventID(longest), topic: topic, payload: [1], correlationID: CorrelationID(longest))
+            var legal = Envelope(
+                id: EventID(longest),
+                topic: topic,
+                payload: [1],
+                correlationID: CorrelationID(longest)
+            )
             legal.source = longest
             legal.partitionKey = longest
             let sent = legal

@@ -17,8 +17,11 @@ extension AMQPHandle {
         }
         if status != AMQP_STATUS_OK.rawValue {
             let text = String(cString: amqp_error_string2(status))
-            let isTLS = (AMQP_STATUS_SSL_CONNECTION_FAILED.rawValue...AMQP_STATUS_SSL_ERROR.rawValue).contains(status)
-            throw AMQPFailure(isTLS ? .tlsFailed : .connectFailed, "\(parameters.host):\(parameters.port): \(text)")
+            // Other failures of a handshake may be those of a broker that just ends or begins.
+            let isRefused =
+                status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED.rawValue
+                || status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED.rawValue
+            throw AMQPFailure(isRefused ? .tlsFailed : .connectFailed, "\(parameters.host):\(parameters.port): \(text)")
         }
         try authenticate(parameters)
     }

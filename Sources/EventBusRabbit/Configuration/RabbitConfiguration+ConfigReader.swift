@@ -6,87 +6,105 @@ extension RabbitConfiguration {
     ///
     /// | key | type | meaning | default |
     /// |---|---|---|---|
-    /// | `uri` | string, secret | where the brokers are and who we are, as ``init(uri:)`` reads it | required |
-    /// | `user` | string | overrides the URI's user | the URI's |
-    /// | `password` | string, secret | overrides the URI's password | the URI's |
-    /// | `virtualHost` | string | overrides the URI's virtual host | the URI's |
-    /// | `exchange` | string | the topic exchange for events | `events` |
-    /// | `connectionName` | string | what the broker's tools call the connections | `eventbus` |
-    /// | `queueType` | `quorum` or `classic` | the kind of queue that subscriptions get | `quorum` |
+    /// | `uri` | string, secret | where the broker is, and as whom; see ``init(uri:)`` | required |
+    /// | `user` | string | the user, instead of the URI's | the URI's |
+    /// | `password` | string, secret | the password, instead of the URI's | the URI's |
+    /// | `virtualHost` | string | the virtual host, instead of the URI's | the URI's |
+    /// | `exchange` | string | the topic exchange events go to | `events` |
+    /// | `queueType` | `quorum` or `classic` | the kind of subscriptions' queues | `quorum` |
     /// | `declaration` | `active` or `passive` | who declares exchanges and queues | `active` |
-    /// | `heartbeat` | double, seconds | silence after which both sides ask | 10 |
-    /// | `connectTimeout` | double, seconds | connecting and logging in, each | 5 |
-    /// | `callTimeout` | double, seconds | answers of the broker | 15 |
-    /// | `reconnectInitial` | double, seconds | bound of the first wait before connecting again | 0.1 |
-    /// | `reconnectMaximum` | double, seconds | bound that no wait exceeds | 5 |
-    /// | `maximumUnconfirmedEvents` | int | published events in flight | 1000 |
-    /// | `maximumUnconfirmedBytes` | int, bytes | their size in all | 16777216 |
+    /// | `connectionName` | string | what the broker's tools call our connections | `eventbus` |
+    /// | `heartbeat` | double, seconds | silence after which both sides ask; 0 for none | 10 |
+    /// | `connectTimeout` | double, seconds | for connecting, and again for logging in | 5 |
+    /// | `callTimeout` | double, seconds | for an answer of the broker | 15 |
+    /// | `maximumUnconfirmedEvents` | int | events that may be unconfirmed | 1000 |
+    /// | `maximumUnconfirmedBytes` | int | bytes that may be unconfirmed | 16777216 |
     /// | `maximumBodySize` | int, bytes | the largest payload | 16777216 |
-    /// | `tls.caFile` | string | trusted authorities in PEM | Debian's bundle |
-    /// | `tls.certificateFile` | string | our certificate in PEM | none |
-    /// | `tls.keyFile` | string | its key in PEM | none |
+    /// | `reconnect.initial` | double, seconds | the bound of the first wait | 0.1 |
+    /// | `reconnect.maximum` | double, seconds | the bound of every wait | 5 |
+    /// | `newQueueSettling` | double, seconds | until a new quorum queue counts as attached | 2 |
+    /// | `consumerCheckInterval` | double, seconds | between two checks of the consumers | 1 |
+    /// | `tls.caFile` | string | the authorities that are trusted, in PEM | Debian's bundle |
+    /// | `tls.certificateFile` | string | our certificate, in PEM | none |
+    /// | `tls.keyFile` | string | its key, in PEM | none |
     /// | `tls.keyPassword` | string, secret | what opens the key | none |
-    /// | `tls.insecureSkipsVerification` | bool | whether anyone may pose as the broker | false |
+    /// | `tls.usesCertificateIdentity` | bool | the certificate says who we are | false |
+    /// | `tls.insecureSkipsVerification` | bool | anyone may pose as the broker | false |
     ///
-    /// The keys under `tls` need a URI that begins with `amqps://`. Scope the reader to give the keys a prefix:
-    /// `config.scoped(to: "rabbitmq")`.
+    /// The keys under `tls` count with an `amqps` URI only; with another they are an error. Scope the reader to give the
+    /// keys a prefix: `config.scoped(to: "rabbitmq")`.
     ///
-    /// - Throws: ``EventBusError`` with code `.invalidConfiguration`, which names the key and never a secret.
+    /// - Throws: ``EventBusError`` with code `.invalidConfiguration`, which names the key.
     public init(config: ConfigReader) throws {
         guard let uri = config.string(forKey: "uri", isSecret: true) else {
-            throw EventBusError(.invalidConfiguration, "uri is missing: give amqp://user:password@host/virtual-host")
+            throw EventBusError(
+                .invalidConfiguration,
+                "uri is missing; give one such as amqp://user:password@host/vhost"
+            )
         }
         try self.init(uri: uri)
-        if let user = config.string(forKey: "user") { credentials.user = user }
-        if let password = config.string(forKey: "password", isSecret: true) { credentials.password = password }
+        credentials.user = config.string(forKey: "user", default: credentials.user)
+        credentials.password = config.string(forKey: "password", isSecret: true, default: credentials.password)
         virtualHost = config.string(forKey: "virtualHost", default: virtualHost)
         exchange = config.string(forKey: "exchange", default: exchange)
         connectionName = config.string(forKey: "connectionName", default: connectionName)
-        queueType = try config.choice("queueType", default: queueType)
-        declaration = try config.choice("declaration", default: declaration)
+        try config.read("queueType", into: &queueType)
+        try config.read("declaration", into: &declaration)
         try config.read("heartbeat", into: &heartbeat, allowingZero: true)
         try config.read("connectTimeout", into: &connectTimeout, allowingZero: false)
         try config.read("callTimeout", into: &callTimeout, allowingZero: false)
-        try config.read("reconnectInitial", into: &reconnect.initial, allowingZero: true)
-        try config.read("reconnectMaximum", into: &reconnect.maximum, allowingZero: true)
+        try config.read("reconnect.initial", into: &reconnect.initial, allowingZero: true)
+        try config.read("reconnect.maximum", into: &reconnect.maximum, allowingZero: true)
+        try config.read("newQueueSettling", into: &newQueueSettling, allowingZero: true)
+        try config.read("consumerCheckInterval", into: &consumerCheckInterval, allowingZero: false)
         maximumUnconfirmedEvents = config.int(forKey: "maximumUnconfirmedEvents", default: maximumUnconfirmedEvents)
         maximumUnconfirmedBytes = config.int(forKey: "maximumUnconfirmedBytes", default: maximumUnconfirmedBytes)
         maximumBodySize = config.int(forKey: "maximumBodySize", default: maximumBodySize)
-        try readTLS(config.scoped(to: "tls"))
+        try readTLS(config)
         try validate()
     }
 
-    private mutating func readTLS(_ config: ConfigReader) throws {
-        let caFile = config.string(forKey: "caFile")
-        let certificateFile = config.string(forKey: "certificateFile")
-        let keyFile = config.string(forKey: "keyFile")
-        let keyPassword = config.string(forKey: "keyPassword", isSecret: true)
-        let skipsVerification = config.bool(forKey: "insecureSkipsVerification")
-        guard var tls else {
-            guard caFile == nil, certificateFile == nil, keyFile == nil, keyPassword == nil, skipsVerification == nil
-            else { throw EventBusError(.invalidConfiguration, "tls is configured, but uri does not begin with amqps://") }
-            return
+    private mutating func readTLS(_ config: ConfigReader) throws(EventBusError) {
+        var tls = tls ?? TLS()
+        var given: [String] = []
+        func text(_ key: String, isSecret: Bool = false) -> String? {
+            let value = config.string(forKey: ConfigKey(key), isSecret: isSecret)
+            if value != nil { given.append(key) }
+            return value
         }
-        if let caFile { tls.caFile = caFile }
-        if let certificateFile { tls.certificateFile = certificateFile }
-        if let keyFile { tls.keyFile = keyFile }
-        if let keyPassword { tls.keyPassword = keyPassword }
-        if let skipsVerification { tls.insecureSkipsVerification = skipsVerification }
-        self.tls = tls
+        if let file = text("tls.caFile") { tls.caFile = file }
+        if let file = text("tls.certificateFile") { tls.certificateFile = file }
+        if let file = text("tls.keyFile") { tls.keyFile = file }
+        if let password = text("tls.keyPassword", isSecret: true) { tls.keyPassword = password }
+        if let flag = config.bool(forKey: "tls.usesCertificateIdentity") {
+            given.append("tls.usesCertificateIdentity")
+            tls.usesCertificateIdentity = flag
+        }
+        if let flag = config.bool(forKey: "tls.insecureSkipsVerification") {
+            given.append("tls.insecureSkipsVerification")
+            tls.insecureSkipsVerification = flag
+        }
+        if self.tls != nil {
+            self.tls = tls
+        } else if let key = given.first {
+            throw EventBusError(.invalidConfiguration, "\(key) is given, but the URI is not amqps://")
+        }
     }
 }
 
 extension ConfigReader {
-    /// Reads one of the words that an enumeration allows.
-    fileprivate func choice<Choice: RawRepresentable & CaseIterable>(
+    /// Reads one of a few words; leaves `value` alone where the key is absent.
+    fileprivate func read<Value: RawRepresentable<String>>(
         _ key: String,
-        default value: Choice
-    ) throws(EventBusError) -> Choice where Choice.RawValue == String {
-        guard let text = string(forKey: ConfigKey(key)) else { return value }
-        guard let choice = Choice(rawValue: text) else {
-            let allowed = Choice.allCases.map(\.rawValue).joined(separator: " or ")
-            throw EventBusError(.invalidConfiguration, "\(key) is \(text.quotedForError); give \(allowed)")
+        into value: inout Value
+    ) throws(EventBusError) {
+        guard let text = string(forKey: ConfigKey(key)) else { return }
+        guard let known = Value(rawValue: text) else {
+            throw EventBusError(
+                .invalidConfiguration,
+                "\(key) is \(text.quotedForError), which is not one of its words"
+            )
         }
-        return choice
+        value = known
     }
 }

@@ -111,7 +111,9 @@ final class TestProxy: Sendable {
             for index in 0..<count {
                 for direction in [Direction.toBroker, .toClient] {
                     let isToBroker = direction == .toBroker
-                    guard !ended.contains(index), descriptors[1 + index * 2 + (isToBroker ? 0 : 1)].revents != 0 else { continue }
+                    guard !ended.contains(index), descriptors[1 + index * 2 + (isToBroker ? 0 : 1)].revents != 0 else {
+                        continue
+                    }
                     let source = isToBroker ? pairs[index].client : pairs[index].broker
                     let target = isToBroker ? pairs[index].broker : pairs[index].client
                     var length = read(source, &buffer, buffer.count)
@@ -153,6 +155,12 @@ private func loopback(_ port: Int) -> sockaddr_in {
     address.sin_port = in_port_t(port).bigEndian
     address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
     return address
+}
+
+func freePort() throws -> Int {
+    let listener = try listenOnLoopback()
+    close(listener.descriptor)
+    return listener.port
 }
 
 private func listenOnLoopback() throws -> (descriptor: Int32, port: Int) {
