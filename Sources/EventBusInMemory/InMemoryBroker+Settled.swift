@@ -1,7 +1,7 @@
 import EventBus
 
 extension InMemoryBroker {
-    /// Waits until nothing is left to do: every queue is empty, no delivery is unsettled, no delay is pending, and no
+    /// Waits until nothing is left to do: every queue is empty, no handler runs, no delay is pending, and no
     /// publish waits for room. Dead letters rest and do not count.
     ///
     /// On a manual clock it moves time: whenever only time can bring anything on, it advances to the next delayed
@@ -35,7 +35,17 @@ extension InMemoryBroker {
             }
             switch quiescence {
             case .settled:
-                return
+                // A handler's outcome may still be on its way to those who watch, such as a recorder.
+                guard let busy = busySink() else { return }
+                if let deadline {
+                    _ = try await withDeadline(deadline, clock: realTime) { try await busy.wait() }
+                    if realTime.now >= deadline {
+                        throw EventBusError(.timedOut, "the broker is settled, but a handler still runs")
+                    }
+                } else {
+                    try await busy.wait()
+                }
+                continue
             case .idle(let instant) where clock.isManual:
                 await clock.advance(to: instant)
                 continue
@@ -60,6 +70,12 @@ extension InMemoryBroker {
         }
     }
 
+    /// A signal from the first consumer whose handlers or reports are under way.
+    private func busySink() -> Signal? {
+        let ports = look { state in state.consumers.map(\.port) }
+        return ports.lazy.compactMap { $0.quiescence() }.first
+    }
+
     /// What keeps the broker from being settled, in words.
     private var unsettledDescription: String {
         var parts = queues.filter { $0.ready + $0.unsettled + $0.delayed > 0 }.map { queue in
@@ -70,6 +86,7 @@ extension InMemoryBroker {
         let (delayed, blocked) = look { state in (state.timers.count, state.blockedPublishes.count) }
         if delayed > 0 { parts.append("\(delayed) delays are pending") }
         if blocked > 0 { parts.append("\(blocked) publishes wait for room") }
+        if let log = faultLog { parts.append("the faults have seed \(log.plan.seed)") }
         return parts.isEmpty ? "it was busy until the limit and is settled now" : parts.joined(separator: "; ")
     }
 }

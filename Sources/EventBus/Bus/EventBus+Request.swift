@@ -3,7 +3,8 @@ internal import Logging
 extension EventBus {
     /// Asks a question and waits for the answer of whichever service responds to it.
     ///
-    /// A request is answered at most once and never retried by the bus: ask again after an error.
+    /// A request is answered at most once and never retried by the bus: ask again after an error. It goes out at once,
+    /// past the publish middleware; of the options `deadline`, `delay` and `requiresSubscriber` have no meaning here.
     ///
     /// - Throws: ``EventBusError``: `.unroutable` if no one responds to the topic, `.timedOut` if no answer came in time,
     ///   `.remoteFailure` if the responder failed or answered what is no `Reply`, and what ``publish(_:options:)-(E,_)``
@@ -34,7 +35,7 @@ extension EventBus {
     /// Answers requests of one type, as a member of `group`: each request goes to one member.
     ///
     /// What the handler returns is the reply; what it throws reaches the requester as `.remoteFailure` with the error in
-    /// words. Neither is retried. A request whose requester has stopped waiting is dropped unanswered.
+    /// words. Neither is retried. A request that waited for a minute longer than its requester is dropped unanswered.
     @discardableResult
     public func respond<E: RequestEvent>(
         to type: E.Type,
@@ -45,8 +46,10 @@ extension EventBus {
     ) -> Subscription {
         let (transport, codecs, source) = (transport, codecs, configuration.source)
         return subscribe(to: type, group: group, name: name, options: options) { request, context in
-            if let expires = context.headers[RequestHeaders.expires]?.int, EventTime.now().milliseconds > expires {
-                context.logger.debug("a request came too late to be answered")
+            if let expires = context.headers[RequestHeaders.expires]?.int,
+                EventTime.now().milliseconds > expires.addingReportingOverflow(RequestHeaders.clockSkew).partialValue
+            {
+                context.logger.info("a request came too late to be answered")
                 return
             }
             var reply = Envelope(
@@ -66,7 +69,12 @@ extension EventBus {
             }
             guard let address = context.replyAddress else { return }
             let answer = reply
-            try await withoutCancellation { try await transport.reply(answer, to: address) }
+            do {
+                try await withoutCancellation { try await transport.reply(answer, to: address) }
+            } catch {
+                // The requester asks again after its deadline; the handler is not to run twice for one request.
+                context.logger.info("a reply could not be sent", metadata: [LogKeys.error: "\(error)"])
+            }
         }
     }
 }
@@ -75,6 +83,8 @@ extension EventBus {
 enum RequestHeaders {
     /// When the requester stops waiting, in milliseconds since 1970.
     static let expires = "request-expires"
+    /// By how much the clocks of two hosts may differ, in milliseconds, before a request counts as expired.
+    static let clockSkew: Int64 = 60_000
     /// The responder's error in words.
     static let error = "reply-error"
 }

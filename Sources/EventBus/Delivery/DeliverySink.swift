@@ -11,6 +11,12 @@ public protocol DeliverySink: Sendable {
     func revoke(through generation: UInt64)
 }
 
+/// A sink that can tell when nothing of what it was given is being handled or reported any more.
+package protocol QuiescentSink: DeliverySink {
+    /// `nil` if nothing is, otherwise a signal that is raised when nothing is.
+    func quiescence() -> Signal?
+}
+
 /// A subscription's hold on its queue.
 public protocol TransportConsumer: Sendable {
     /// Tells the broker what is to become of a delivery.

@@ -51,6 +51,9 @@ public struct Failure: Hashable, Sendable {
     public var message: String
     /// The number of the attempt that failed; above the delivery's own where attempts were made while it was held.
     public var attempt: Int
+    /// When the first attempt failed, where attempts were made while the delivery was held; otherwise the transport
+    /// knows.
+    public var firstFailure: EventTime?
 
     /// A failure with these words.
     public init(reason: Reason, errorType: String, message: String, attempt: Int = 1) {

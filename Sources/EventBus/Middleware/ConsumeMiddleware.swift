@@ -8,7 +8,8 @@ public protocol ConsumeMiddleware: EventMiddleware {
     /// means failed, as for a handler.
     func consume(_ context: EventContext, next: ConsumeNext) async throws
 
-    /// Notes what became of a delivery; called once for each, also for one that never came to a handler.
+    /// Notes what became of a delivery; called once for each, also for one that never came to a handler, and before
+    /// that for each attempt after which the delivery is held for the next one (``SettledDelivery/isHeld``).
     func didSettle(_ delivery: SettledDelivery)
 }
 
@@ -61,6 +62,9 @@ public struct SettledDelivery: Sendable {
     public let attempt: Int
     /// What became of it.
     public let disposition: Disposition
+    /// Whether it is held in this process for its next attempt, and so not settled yet: by-key and broadcast
+    /// subscriptions do that.
+    public let isHeld: Bool
     /// The subscription it came to.
     public let subscription: SubscriptionInfo
     package let logger: BusLogger

@@ -25,6 +25,7 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         recheckInterval: Duration = .seconds(1),
         didSuppress: @escaping @Sendable (EventID) -> Void = { _ in }
     ) {
+        precondition(recheckInterval > .zero, "a recheckInterval of \(recheckInterval) would never rest")
         self.inbox = inbox
         self.claimLease = claimLease
         self.retention = retention

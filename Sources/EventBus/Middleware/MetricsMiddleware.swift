@@ -155,6 +155,9 @@ private final class ConsumeMetrics: ConsumeMiddleware {
         do {
             try await next(context)
             succeeded.increment()
+        } catch let deferred as DeferredDelivery {
+            // Neither handled nor failed: it is looked at again later.
+            throw deferred
         } catch {
             failed.increment()
             throw error
@@ -162,7 +165,7 @@ private final class ConsumeMetrics: ConsumeMiddleware {
     }
 
     func didSettle(_ delivery: SettledDelivery) {
-        delivered.increment()
+        if !delivery.isHeld { delivered.increment() }
         switch delivery.disposition {
         case .retried:
             retried.increment()

@@ -66,6 +66,9 @@ final class DeliveryProcessor: Sendable {
             }
             return Outcome(disposition: disposition, attempt: attempt, holdFor: delay)
         case .deferred(let delay):
+            guard held + delay <= SubscriptionOptions.maximumLaneHold else {
+                return Outcome(disposition: .handedBack, attempt: attempt)
+            }
             return Outcome(disposition: disposition, attempt: attempt - 1, holdFor: delay)
         case .acknowledged, .deadLettered, .handedBack:
             return Outcome(disposition: disposition, attempt: attempt)
@@ -122,7 +125,7 @@ final class DeliveryProcessor: Sendable {
             }
             invocation = found
         } catch let error as EventBusError where error.code == .newerVersion {
-            return disposition(after: error, attempt: attempt)
+            return disposition(after: error, attempt: attempt, retry: .newerVersion)
         } catch {
             return .deadLettered(Failure(reason: .undecodable, error: error, attempt: attempt))
         }
@@ -163,13 +166,13 @@ final class DeliveryProcessor: Sendable {
         }
     }
 
-    private func disposition(after error: any Error, attempt: Int) -> Disposition {
+    private func disposition(after error: any Error, attempt: Int, retry: RetryPolicy? = nil) -> Disposition {
         if aborting.isRaised { return .handedBack }
         if let error = error as? EventBusError, error.code == .decodingFailed {
             return .deadLettered(Failure(reason: .undecodable, error: error, attempt: attempt))
         }
         var generator = SystemRandomNumberGenerator()
-        switch retry.decide(attempt: attempt, error: error, using: &generator) {
+        switch (retry ?? self.retry).decide(attempt: attempt, error: error, using: &generator) {
         case .retry(let delay):
             return .retried(after: delay, Failure(reason: .handlerFailed, error: error, attempt: attempt))
         case .deadLetter(let reason):

@@ -1,5 +1,5 @@
 /// Between a transport and a subscription's workers: stores what arrives, and gives it to whoever is free.
-final class DeliveryQueue: DeliverySink {
+final class DeliveryQueue: QuiescentSink {
     private struct State {
         var lanes: DeliveryLanes
         /// Free workers; the latest is woken first, since its memory is still warm.
@@ -11,6 +11,16 @@ final class DeliveryQueue: DeliverySink {
 
         func isRevoked(_ delivery: Delivery) -> Bool {
             revokedThrough.map { delivery.token.generation <= $0 } ?? false
+        }
+
+        /// Raised when nothing is being handled; made when someone asks for it.
+        var quiet: Signal?
+
+        /// The signal to raise, if nothing is being handled and someone waits for that.
+        mutating func takeQuiet() -> Signal? {
+            guard lanes.running == 0 else { return nil }
+            defer { quiet = nil }
+            return quiet
         }
 
         /// Pairs a free worker with a delivery, if there are both.
@@ -25,6 +35,15 @@ final class DeliveryQueue: DeliverySink {
 
     init(byKey: Bool) {
         state = Locked(State(lanes: DeliveryLanes(byKey: byKey)))
+    }
+
+    func quiescence() -> Signal? {
+        state.withLock { state in
+            if state.lanes.running == 0 { return nil }
+            let signal = state.quiet ?? Signal()
+            state.quiet = signal
+            return signal
+        }
     }
 
     /// Deliveries that wait and that are being handled.
@@ -72,13 +91,14 @@ final class DeliveryQueue: DeliverySink {
             case end
             case wait
         }
-        let (step, isDrained, mayWakeOthers) = state.withLock { state -> (Step, Bool, Bool) in
+        let (step, isDrained, mayWakeOthers, quiet) = state.withLock { state -> (Step, Bool, Bool, Signal?) in
             if let finished { state.lanes.finish(finished) }
-            if let delivery = state.lanes.take() { return (.go(delivery), false, !state.idleWorkers.isEmpty) }
-            if state.lanes.isClosed { return (.end, state.lanes.running == 0, false) }
-            return (.wait, false, !state.idleWorkers.isEmpty)
+            if let delivery = state.lanes.take() { return (.go(delivery), false, !state.idleWorkers.isEmpty, nil) }
+            if state.lanes.isClosed { return (.end, state.lanes.running == 0, false, state.takeQuiet()) }
+            return (.wait, false, !state.idleWorkers.isEmpty, state.takeQuiet())
         }
         if isDrained { drained.raise() }
+        quiet?.raise()
         // A finished delivery may have set free more than one: the lane behind it, and those it kept out alone.
         if mayWakeOthers { wakeWorkers() }
         switch step {
@@ -103,11 +123,12 @@ final class DeliveryQueue: DeliverySink {
 
     /// Notes that a worker is done with its delivery and takes no other.
     func finish(_ delivery: Delivery) {
-        let isDrained = state.withLock { state in
+        let (isDrained, quiet) = state.withLock { state in
             state.lanes.finish(delivery)
-            return state.lanes.isClosed && state.lanes.running == 0
+            return (state.lanes.isClosed && state.lanes.running == 0, state.takeQuiet())
         }
         if isDrained { drained.raise() }
+        quiet?.raise()
         wakeWorkers()
     }
 

@@ -55,7 +55,11 @@ final class SubscriptionRunner: Sendable {
         specification.ordersByKey = options.ordering == .byPartitionKey
         self.specification = specification
         var middleware = busMiddleware + options.middleware
-        if let inbox = options.inbox { middleware.append(DeduplicationMiddleware(inbox: inbox)) }
+        if let inbox = options.inbox {
+            // A claim outlives its handler, or another consumer would take over beside it.
+            let limit = options.handlerTimeout ?? .seconds(3600)
+            middleware.append(DeduplicationMiddleware(inbox: inbox, claimLease: limit + .seconds(30)))
+        }
         self.processor = DeliveryProcessor(
             subscription: info,
             handlers: HandlerTable(handlers),
@@ -296,9 +300,16 @@ final class SubscriptionRunner: Sendable {
                 held.delay = delay
                 held.attempt = outcome.attempt + 1
                 held.since = held.since ?? clock.now
+                held.firstFailure = held.firstFailure ?? .now()
+                report(held.delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)
                 guard worker.isExpired else { continue }
             } else {
-                await settle(held.delivery, as: outcome.disposition, attempt: outcome.attempt, consumer: consumer)
+                await settle(
+                    held.delivery,
+                    as: held.dated(outcome.disposition),
+                    attempt: outcome.attempt,
+                    consumer: consumer
+                )
                 guard worker.isExpired else { return true }
                 queue.finish(held.delivery)
             }
@@ -315,24 +326,39 @@ final class SubscriptionRunner: Sendable {
         consumer: any TransportConsumer
     ) async {
         do {
-            if Task.isCancelled {
-                try await withoutCancellation { try await consumer.settle(delivery, as: disposition) }
-            } else {
+            switch disposition {
+            case .acknowledged where !Task.isCancelled, .handedBack where !Task.isCancelled:
                 try await consumer.settle(delivery, as: disposition)
+            default:
+                // What takes a while is not to be cut short by the end of a handler's time.
+                try await Task { try await consumer.settle(delivery, as: disposition) }.value
             }
+        } catch let error as EventBusError where error.code == .staleDelivery {
+            noteUnsettled(delivery, error)
+            return
         } catch {
-            // Its connection is gone: the broker brings the delivery again, and that one counts.
-            environment.logger.logger.debug(
-                "a delivery could not be settled and will come again",
-                metadata: [LogKeys.eventID: "\(delivery.envelope.id)", LogKeys.error: "\(error)"]
-            )
+            noteUnsettled(delivery, error)
+            // Still ours: the broker is to bring it again, instead of waiting for an answer that will not come.
+            try? await Task { try await consumer.settle(delivery, as: .handedBack) }.value
             return
         }
+        report(delivery, disposition, attempt: attempt, isHeld: false)
+    }
+
+    private func noteUnsettled(_ delivery: Delivery, _ error: any Error) {
+        environment.logger.logger.debug(
+            "a delivery could not be settled and will come again",
+            metadata: [LogKeys.eventID: "\(delivery.envelope.id)", LogKeys.error: "\(error)"]
+        )
+    }
+
+    private func report(_ delivery: Delivery, _ disposition: Disposition, attempt: Int, isHeld: Bool) {
         guard !processor.middleware.isEmpty else { return }
         let settled = SettledDelivery(
             envelope: delivery.envelope,
             attempt: attempt,
             disposition: disposition,
+            isHeld: isHeld,
             subscription: info,
             logger: environment.logger
         )
@@ -347,11 +373,19 @@ private struct HeldDelivery: Sendable {
     var attempt: Int
     /// How long to wait before it.
     var delay: Duration?
-    /// When the first attempt failed.
+    /// When the first attempt failed, by the bus's clock.
     var since: AnyClock.Instant?
+    /// When the first attempt failed, by the wall clock.
+    var firstFailure: EventTime?
 
     init(_ delivery: Delivery) {
         self.delivery = delivery
         self.attempt = delivery.attempt
+    }
+    /// A failure with the time of the first one, which only this process knows.
+    func dated(_ disposition: Disposition) -> Disposition {
+        guard case .deadLettered(var failure) = disposition, let firstFailure else { return disposition }
+        failure.firstFailure = firstFailure
+        return .deadLettered(failure)
     }
 }

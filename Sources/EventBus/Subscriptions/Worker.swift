@@ -72,6 +72,9 @@ package final class Worker: Sendable {
 
     /// The error of a handler that was cancelled at its limit; `nil` if this one was not.
     package func timeoutError(limit: Duration, underlying: any Error) -> EventBusError? {
+        // What says itself what is to become of the event keeps its say.
+        if underlying is any NonRetryable { return nil }
+        if let error = underlying as? EventBusError, error.code == .decodingFailed { return nil }
         guard isExpired else { return nil }
         return EventBusError(.timedOut, "the handler took longer than its limit of \(limit)", underlying: underlying)
     }

@@ -34,6 +34,11 @@ final class ConsumerPort: Sendable {
         self.sink = sink
     }
 
+    /// A signal for when the sink's handlers are idle; `nil` if they are, or if the sink cannot tell.
+    func quiescence() -> Signal? {
+        (sink as? any QuiescentSink)?.quiescence()
+    }
+
     /// Takes `item` into the order. Called while the broker's lock is held.
     ///
     /// - Returns: Whether the caller has to ``carry(_:)`` the item once it released the lock.

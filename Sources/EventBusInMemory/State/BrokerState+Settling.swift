@@ -43,7 +43,7 @@ extension BrokerState {
                 from: queue,
                 failure: failure,
                 attempts: max(failure.attempt, settled.event.attempt),
-                firstFailure: settled.extras?.firstFailure ?? time,
+                firstFailure: settled.extras?.firstFailure ?? failure.firstFailure ?? time,
                 time: time
             )
         case .handedBack:

@@ -69,7 +69,9 @@ enum Republishing {
         var properties = message.properties.forRepublish(id: id, topic: topic, from: message)
         let now = HeaderValue.string(EventTime.now().rfc3339)
         properties.headers[WireHeaders.attempts] = .int(Int64(failure.attempt))
-        if properties.headers[WireHeaders.firstFailure] == nil { properties.headers[WireHeaders.firstFailure] = now }
+        if properties.headers[WireHeaders.firstFailure] == nil {
+            properties.headers[WireHeaders.firstFailure] = failure.firstFailure.map { .string($0.rfc3339) } ?? now
+        }
         properties.headers[WireHeaders.lastFailure] = now
         properties.headers[WireHeaders.reason] = .string(failure.reason.rawValue)
         properties.headers[WireHeaders.errorType] = .string(failure.errorType)

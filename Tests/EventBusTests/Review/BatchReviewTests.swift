@@ -6,13 +6,11 @@ import Testing
 @Suite("Batches and what middleware does to them", .timeLimit(.minutes(1)))
 struct BatchReviewTests {
     private struct Step: PublishMiddleware {
-        let body:
-            @Sendable (OutgoingEvent, @Sendable (OutgoingEvent) async throws -> PublishReceipt) async throws ->
-                PublishReceipt
+        let body: @Sendable (OutgoingEvent, PublishNext) async throws -> PublishReceipt
 
         func publish(
             _ event: OutgoingEvent,
-            next: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+            next: PublishNext
         ) async throws -> PublishReceipt {
             try await body(event, next)
         }

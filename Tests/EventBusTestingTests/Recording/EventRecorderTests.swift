@@ -1,0 +1,71 @@
+import EventBus
+import EventBusInMemory
+import EventBusTesting
+import Testing
+
+@Suite("Event recorder", .timeLimit(.minutes(1)))
+struct EventRecorderTests {
+    struct Ticked: Event {
+        static let topic: Topic = "ticked"
+        var number: Int
+        var partitionKey: String? { "\(number % 3)" }
+    }
+    struct Broken: Error {}
+
+    private func makeBus(_ recorder: EventRecorder, clock: ManualClock = ManualClock()) -> (EventBus, InMemoryBroker) {
+        let broker = InMemoryBroker(clock: clock)
+        var configuration = EventBusConfiguration()
+        configuration.record(with: recorder)
+        return (EventBus(transport: .inMemory(broker), configuration: configuration), broker)
+    }
+
+    @Test("Once the broker is settled, everything is recorded")
+    func complete() async throws {
+        let recorder = EventRecorder()
+        let (bus, broker) = makeBus(recorder)
+        bus.subscribe(to: Ticked.self, group: "g") { _, _ in }
+        try await bus.withRunning {
+            for round in 1...300 {
+                for number in 0..<10 { try await bus.publish(Ticked(number: number)) }
+                try await broker.settled()
+                #expect(try recorder.handled(Ticked.self, by: "g").count == round * 10)
+                #expect(try recorder.published(Ticked.self).count == round * 10)
+            }
+        }
+    }
+
+    @Test("Retries within a lane are recorded as such, and the dead letter knows when the first attempt failed")
+    func heldRetries() async throws {
+        let recorder = EventRecorder()
+        let (bus, broker) = makeBus(recorder)
+        bus.subscribe(
+            to: Ticked.self, group: "g",
+            options: .init(retry: .fixed(.seconds(30), maxAttempts: 3), ordering: .byPartitionKey)
+        ) { _, _ in throw Broken() }
+        try await bus.withRunning {
+            try await bus.publish(Ticked(number: 1))
+            try await broker.settled()
+            #expect(recorder.settled.map(\.attempt) == [1, 2, 3])
+            #expect(recorder.settled.map(\.isHeld) == [true, true, false])
+            let letter = try #require(try await bus.deadLetters(of: "g").entries(limit: 1).first)
+            #expect(letter.attempts == 3)
+            let first = try #require(letter.firstFailure)
+            #expect(first <= letter.lastFailure)
+        }
+    }
+
+    @Test("What does not come is reported with what came instead")
+    func missing() async throws {
+        let recorder = EventRecorder()
+        let (bus, broker) = makeBus(recorder)
+        bus.subscribe(to: Ticked.self, group: "g", options: .init(retry: .never)) { _, _ in throw Broken() }
+        try await bus.withRunning {
+            try await bus.publish(Ticked(number: 1))
+            try await broker.settled()
+            let failure = await #expect(throws: ConformanceFailure.self) {
+                _ = try await recorder.waitForHandled(Ticked.self, within: .milliseconds(1))
+            }
+            #expect(failure?.message.contains("ticked at g.ticked: deadLettered") == true)
+        }
+    }
+}
