@@ -86,20 +86,35 @@ extension RabbitTransport {
                     onEvent: { _ in }
                 )
                 await connection.start()
-                do throws(AMQPFailure) {
-                    let channel = try await connection.openChannel { _ in }
-                    let value = try await body(connection, channel)
-                    await connection.close()
-                    return value
-                } catch {
-                    await connection.close()
-                    throw error
-                }
+                return try await withTaskGroup(of: Void.self) { group in
+                    group.addTask { await watch.run() }
+                    defer { group.cancelAll() }
+                    return await Result { () async throws(AMQPFailure) in
+                        try await body(connection, try await connection.openChannel { _ in })
+                    }.afterwards { await connection.close() }
+                }.get()
             } catch {
                 failure = error
                 if error.isChannelOnly { break }
             }
         }
         throw failure.busError(while: activity)
+    }
+}
+
+extension Result {
+    /// The result of an asynchronous operation.
+    fileprivate init(_ operation: () async throws(Failure) -> Success) async {
+        do throws(Failure) {
+            self = .success(try await operation())
+        } catch {
+            self = .failure(error)
+        }
+    }
+
+    /// The same result, once `operation` is done.
+    fileprivate func afterwards(_ operation: () async -> Void) async -> Self {
+        await operation()
+        return self
     }
 }

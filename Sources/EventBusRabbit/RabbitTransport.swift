@@ -314,6 +314,14 @@ public final class RabbitTransport: Transport {
         return RabbitDeadLetterQueue(group: group, hub: core.hub, lane: core.lane)
     }
 
+    /// The delayed events of the virtual host, of all groups, whose queue was gone at the end of their delay: health
+    /// counts them as `unroutable_delays`. A retry is replayed to its queue once that is there again; scheduled events
+    /// that no one subscribed to have no queue and can be read and discarded only.
+    public var unroutableDelays: any DeadLetterQueue {
+        guard let core else { return UnavailableDeadLetters(problem: problem) }
+        return RabbitDeadLetterQueue(unroutableDelaysWith: core.hub, lane: core.lane)
+    }
+
     // MARK: health
 
     /// The state of both connections and of every consumer.

@@ -228,8 +228,9 @@ struct BrokerFaultTests {
         let (doomedTopic, healthyTopic) = (
             try Topic(validating: "\(name).doomed"), try Topic(validating: "\(name).healthy")
         )
+        let transport = RabbitTransport(configuration)
         let doomed = EventBus(transport: .rabbit(configuration))
-        let healthy = EventBus(transport: .rabbit(configuration))
+        let healthy = EventBus(transport: transport)
         let failed = SeenNumbers()
         let seen = SeenNumbers()
         doomed.subscribe(
@@ -268,6 +269,9 @@ struct BrokerFaultTests {
                 "40 retries to a deleted queue: 50 healthy events retried twice by 500 ms in \(start.duration(to: .now))"
             )
             #expect(start.duration(to: .now) < .seconds(5))
+            let lost = try await transport.unroutableDelays.entries(limit: 1000)
+                .filter { $0.queue == "doomed-\(name).probe" && $0.group == "doomed-\(name)" }
+            #expect(lost.count == 40)
         }
     }
 

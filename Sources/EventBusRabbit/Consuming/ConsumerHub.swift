@@ -236,7 +236,13 @@ actor ConsumerHub {
             ],
             on: channel
         )
-        guard session.phase == .attaching else { return }
+        guard session.phase == .attaching else {
+            // Stopped meanwhile: the broker has to hear it too. A closed one's channel is closing already.
+            if session.phase == .stopped {
+                try await connection.call(.basicCancel(tag: Self.tag(session)), on: channel)
+            }
+            return
+        }
         session.phase = .attached
         session.lastFailure = nil
         report(session)
@@ -429,6 +435,7 @@ actor ConsumerHub {
     private func watchConsumers(on connection: RabbitConnection) async {
         var channel: UInt16 = 0
         var lastChecked: UInt64 = 0
+        var checks = 0
         while await connection.isOpen {
             await pauseWatch()
             guard await connection.isOpen else { return }
@@ -438,8 +445,11 @@ actor ConsumerHub {
             }
             lastChecked = id
             let generation = session.generation
+            warnOfLongHolding(session)
+            checks += 1
             do throws(AMQPFailure) {
                 if channel == 0 { channel = try await connection.openChannel { _ in } }
+                if checks % 10 == 1 { try await countUnroutableDelays(connection, channel) }
                 let reply = try await connection.call(
                     .queueDeclare(QueueDeclaration(name: session.queueName, isPassive: true)),
                     on: channel
@@ -465,6 +475,23 @@ actor ConsumerHub {
                 }
             }
         }
+    }
+
+    /// Delayed events whose queue was gone at the end of their delay.
+    private func countUnroutableDelays(_ connection: RabbitConnection, _ channel: UInt16) async throws(AMQPFailure) {
+        let queue = QueueDeclaration(name: TopologyNames.delayUnroutable, isPassive: true)
+        if case .queue(_, let messages, _) = try await connection.call(.queueDeclare(queue), on: channel) {
+            board.setUnroutableDelays(messages)
+        }
+    }
+
+    /// A broker closes the channel of a delivery that is out for its consumer timeout, half an hour unless set.
+    private func warnOfLongHolding(_ session: ConsumerSession) {
+        guard let id = session.consumer.takeHeldTooLong(since: .now, limit: .seconds(24 * 60)) else { return }
+        logger.warning(
+            "a delivery is held for 24 minutes; after 30 the broker takes it back",
+            metadata: ["queue": "\(session.queueName)", "event": "\(id)"]
+        )
     }
 
     /// Waits until the next check is due, or the connection has ended.

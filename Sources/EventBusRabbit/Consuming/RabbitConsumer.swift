@@ -9,6 +9,8 @@ final class RabbitConsumer: TransportConsumer {
         var topic: Topic
         var failedAttempts: Int
         var message: AMQPMessage
+        var arrival = MonotonicTime.now
+        var isReported = false
     }
 
     private struct State {
@@ -189,6 +191,18 @@ final class RabbitConsumer: TransportConsumer {
 
     func isHolding(_ token: Delivery.Token) -> Bool {
         state.withLock { $0.generation == token.generation && $0.held[token.number] != nil }
+    }
+
+    /// An event that has been held for longer than `limit`; each is named once.
+    func takeHeldTooLong(since now: MonotonicTime, limit: Duration) -> EventID? {
+        state.withLock { state in
+            let tag = state.held.first {
+                !$0.value.isReported && $0.value.arrival.duration(to: now) > limit
+            }?.key
+            guard let tag else { return nil }
+            state.held[tag]?.isReported = true
+            return state.held[tag]?.envelopeID
+        }
     }
 
     /// What was settled since the last call.

@@ -37,6 +37,20 @@ extension DeadLetter {
     }
 }
 
+extension DeadLetter {
+    /// Reads a delayed event that found no queue: its routing key still says where it was to go.
+    init(unroutable message: AMQPMessage) {
+        self.init(message, group: "")
+        let words = message.routingKey.split(separator: ".")
+        if words.count == DelayRoute.levels + 3, words[DelayRoute.levels] == "q" {
+            queue = words.suffix(2).joined(separator: ".")
+            group = String(words[DelayRoute.levels + 1])
+        }
+        failure.reason = Failure.Reason(rawValue: "unroutable_delay")
+        failure.message = "its queue was gone when its delay had passed"
+    }
+}
+
 /// The broker's record of the latest time it gave an event up, the delay levels left out.
 private struct Death {
     var reason: String

@@ -1,7 +1,7 @@
 import ConnectionThread
 import EventBus
 
-/// A group's dead letters on RabbitMQ: the queue `GROUP.dead`.
+/// A group's dead letters on RabbitMQ: the queue `GROUP.dead`; or the delayed events that found no queue.
 ///
 /// Reading takes entries out one by one, unacknowledged, on a channel of its own, whose end puts back what was not let
 /// go. While one reader holds them another sees fewer.
@@ -13,7 +13,28 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
     private static let timeout = Duration.seconds(10)
     private static let publishTimeout = Duration.seconds(30)
 
-    private var queueName: String { TopologyNames.deadLetterQueue(of: group) }
+    /// Where the entries rest.
+    private let queueName: String
+    /// Reads an entry.
+    private let read: @Sendable (AMQPMessage) -> DeadLetter
+
+    /// The dead letters of a group.
+    init(group: String, hub: ConsumerHub, lane: PublishLane) {
+        self.group = group
+        self.hub = hub
+        self.lane = lane
+        self.queueName = TopologyNames.deadLetterQueue(of: group)
+        self.read = { DeadLetter($0, group: group) }
+    }
+
+    /// The delayed events whose queue was gone at the end of their delay.
+    init(unroutableDelaysWith hub: ConsumerHub, lane: PublishLane) {
+        self.group = ""
+        self.hub = hub
+        self.lane = lane
+        self.queueName = TopologyNames.delayUnroutable
+        self.read = { DeadLetter(unroutable: $0) }
+    }
 
     func count() async throws -> Int {
         try await withChannel { connection, channel, _ in
@@ -31,7 +52,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         try await withChannel { connection, channel, untouched in
             var letters: [DeadLetter] = []
             while letters.count < limit, let entry = try await next(connection, channel) {
-                letters.append(DeadLetter(entry.message, group: group))
+                letters.append(read(entry.message))
                 untouched += 1
             }
             return letters
@@ -50,7 +71,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             var nextSlot = clock.now
             while remaining > 0, let entry = try await next(connection, channel) {
                 remaining -= 1
-                let letter = DeadLetter(entry.message, group: group)
+                let letter = read(entry.message)
                 untouched += 1
                 guard isIncluded(letter) else { continue }
                 if options.dryRun {
@@ -76,7 +97,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             var remaining = try await count(connection, channel)
             while remaining > 0, let entry = try await next(connection, channel) {
                 remaining -= 1
-                guard isIncluded(DeadLetter(entry.message, group: group)) else {
+                guard isIncluded(read(entry.message)) else {
                     untouched += 1
                     continue
                 }
@@ -169,7 +190,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             }
         } catch let failure as AMQPFailure {
             if failure.kind == .channelClosed(AMQPFailure.notFound) { return nil }
-            throw failure.busError(while: "reading the dead letters of \(group)")
+            throw failure.busError(while: "reading \(queueName)")
         }
     }
 

@@ -28,6 +28,8 @@ actor PublishLane {
     private var connection: RabbitConnection?
     private var channel: UInt16 = 0
     private var lastFailure: AMQPFailure?
+    /// Why the lane has ended; `nil` while it has not.
+    private var ending: EventBusError?
     private var resolved: [Machine.Resolved] = []
     private var timer: (id: TimerID, deadline: MonotonicTime)?
     private var drainWaiters: [CheckedContinuation<Void, Never>] = []
@@ -211,11 +213,10 @@ actor PublishLane {
             return inbox.items
         }
         for item in items { item.token.resolve(.failure(error)) }
-        machine.cancelWaiting(&resolved)
+        ending = error
         detach(AMQPFailure(.closedByUs, error.message))
         machine.cancelWaiting(&resolved)
-        finish(resolved, cancelledBecause: error)
-        resolved = []
+        advance()
         if let timer { thread.cancel(timer.id) }
         timer = nil
     }
@@ -278,7 +279,7 @@ actor PublishLane {
         unconfirmed.store(machine.unconfirmed, ordering: .relaxed)
         waiting.store(machine.waitingCount, ordering: .relaxed)
         if !resolved.isEmpty {
-            finish(resolved, cancelledBecause: nil)
+            finish(resolved)
             resolved.removeAll(keepingCapacity: true)
         }
         if machine.unconfirmed == 0, !drainWaiters.isEmpty { wakeDrainWaiters() }
@@ -299,7 +300,7 @@ actor PublishLane {
         advance()
     }
 
-    private func finish(_ resolved: [Machine.Resolved], cancelledBecause ending: EventBusError?) {
+    private func finish(_ resolved: [Machine.Resolved]) {
         for (token, resolution) in resolved {
             switch resolution {
             case .confirmed(let outcome):
