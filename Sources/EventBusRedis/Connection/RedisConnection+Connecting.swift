@@ -153,7 +153,6 @@ extension RedisConnection {
 
     /// Lets go of the socket and fails what was sent over it.
     func endSocket(_ reason: EventBusError) {
-        let wasReady = phase == .ready
         generation += 1
         dropSocket()
         let flights = inFlight
@@ -162,7 +161,7 @@ extension RedisConnection {
         for flight in flights {
             if case .caller(let command) = flight.owner { command.fail(reason) }
         }
-        if wasReady, case .subscriber(_, _, let onEvent) = role { onEvent(.ended) }
+        if case .subscriber(_, _, let onEvent) = role { onEvent(.ended) }
     }
 
     func dropSocket() {

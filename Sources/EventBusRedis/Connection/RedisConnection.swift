@@ -21,7 +21,7 @@ actor RedisConnection {
     enum SubscriptionEvent: Sendable {
         /// All subscriptions are in force.
         case began
-        /// They are not any more; messages may have been missed from before this moment on.
+        /// They are not, or not any more; messages may have been missed from before this moment on.
         case ended
         case message(channel: String, payload: RedisValue)
     }

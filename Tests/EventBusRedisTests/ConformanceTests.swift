@@ -1,0 +1,15 @@
+import EventBusTesting
+import Testing
+
+@testable import EventBusRedis
+
+@Suite("The contracts, on Redis", .timeLimit(.minutes(5)))
+struct ConformanceTests {
+    /// Two objects with connections of their own, as two processes would have.
+    static let locks = RoundRobin { try await RedisLock(SharedRedis.client()) }
+
+    @Test("The lock keeps its contract", arguments: LockConformance { try await locks.next() }.checks)
+    func lock(check: ConformanceCheck) async throws {
+        try await check.run()
+    }
+}
