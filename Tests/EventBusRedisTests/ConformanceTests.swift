@@ -8,8 +8,15 @@ struct ConformanceTests {
     /// Two objects with connections of their own, as two processes would have.
     static let locks = RoundRobin { try await RedisLock(SharedRedis.client()) }
 
+    static let inboxes = RoundRobin { try await RedisInbox(SharedRedis.client()) }
+
     @Test("The lock keeps its contract", arguments: LockConformance { try await locks.next() }.checks)
     func lock(check: ConformanceCheck) async throws {
+        try await check.run()
+    }
+
+    @Test("The inbox keeps its contract", arguments: InboxConformance { try await inboxes.next() }.checks)
+    func inbox(check: ConformanceCheck) async throws {
         try await check.run()
     }
 }

@@ -65,8 +65,8 @@ public final class RedisClient: Sendable {
     }
 
     /// Sends commands in one go; a reply may be an error.
-    func send(contentsOf commands: [RedisCommand], isCancellable: Bool = true) async throws -> [RedisValue] {
-        try await connection.send(contentsOf: commands, isCancellable: isCancellable)
+    func send(contentsOf commands: [RedisCommand], timeout: Duration? = nil) async throws -> [RedisValue] {
+        try await connection.send(contentsOf: commands, timeout: timeout)
     }
 
     /// Runs a script by its name, or by its text where the server has forgotten it: a restart, a failover and
@@ -106,16 +106,23 @@ public final class RedisClient: Sendable {
         return try await connection.send(script.load(keys, arguments), isCancellable: isCancellable).orThrow()
     }
 
+    /// What a script is called with.
+    typealias Call = (keys: [String], arguments: [RedisArgument])
+
     /// Runs a script for each list of keys, all of them sent in one go; a reply may be an error.
-    func run(_ script: RedisScript, each calls: [(keys: [String], arguments: [RedisArgument])]) async throws -> [RedisValue] {
-        var replies = try await send(contentsOf: calls.map { try script.call($0.keys, $0.arguments) })
+    func run(_ script: RedisScript, each calls: [Call], timeout: Duration? = nil) async throws -> [RedisValue] {
+        var replies = try await send(
+            contentsOf: calls.map { try script.call($0.keys, $0.arguments) },
+            timeout: timeout
+        )
         let forgotten = replies.indices.filter { index in
             guard case .error(let message) = replies[index] else { return false }
             return RedisServerError(message).kind == "NOSCRIPT"
         }
         guard !forgotten.isEmpty else { return replies }
         let again = try await send(
-            contentsOf: forgotten.map { try script.load(calls[$0].keys, calls[$0].arguments) }
+            contentsOf: forgotten.map { try script.load(calls[$0].keys, calls[$0].arguments) },
+            timeout: timeout
         )
         for (index, reply) in zip(forgotten, again) { replies[index] = reply }
         return replies

@@ -13,6 +13,25 @@ enum RedisKeys {
         return tag + "}"
     }
 
+    /// The one segment of a tag made by ``tag(_:)``; `nil` if it was not made so.
+    static func segment(of tag: Substring) -> String? {
+        guard tag.first == "{", tag.last == "}", let colon = tag.firstIndex(of: ":") else { return nil }
+        let text = tag[tag.index(after: colon)...].dropLast()
+        guard text.utf8.contains(UInt8(ascii: "%")) else { return String(text) }
+        var bytes: [UInt8] = []
+        var rest = text.utf8
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "%") else {
+                bytes.append(byte)
+                continue
+            }
+            guard let value = UInt8(String(Substring(rest.prefix(2))), radix: 16) else { return nil }
+            bytes.append(value)
+            rest = rest.dropFirst(2)
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     private static func escaped(_ segment: String) -> String {
         guard segment.utf8.contains(where: isEscaped) else { return segment }
         var bytes: [UInt8] = []
