@@ -10,6 +10,8 @@ struct ConformanceTests {
 
     static let inboxes = RoundRobin { try await RedisInbox(SharedRedis.client()) }
 
+    static let caches = RoundRobin { try await RedisCache(SharedRedis.client()) }
+
     @Test("The lock keeps its contract", arguments: LockConformance { try await locks.next() }.checks)
     func lock(check: ConformanceCheck) async throws {
         try await check.run()
@@ -17,6 +19,11 @@ struct ConformanceTests {
 
     @Test("The inbox keeps its contract", arguments: InboxConformance { try await inboxes.next() }.checks)
     func inbox(check: ConformanceCheck) async throws {
+        try await check.run()
+    }
+
+    @Test("The cache keeps its contract", arguments: CacheConformance { try await caches.next() }.checks)
+    func cache(check: ConformanceCheck) async throws {
         try await check.run()
     }
 }
