@@ -166,7 +166,14 @@ extension RedisCache {
                     giveUp([key], token)
                     continue
                 }
-                arguments = storeArguments(token: token, life(of: options.ttl, options), field: "v", bytes, key, options)
+                arguments = storeArguments(
+                    token: token,
+                    life(of: options.ttl, options),
+                    field: "v",
+                    bytes,
+                    key,
+                    options
+                )
             } else if let ttl = options.negativeTTL {
                 arguments = storeArguments(token: token, life(of: ttl, options), field: "n", [1], key, options)
             } else {

@@ -138,7 +138,11 @@ extension RedisCache {
         _ sent: AnyClock.Instant
     ) -> FirstLevelTable.Entry {
         let freshUntil = sent.advanced(by: fresh)
-        return FirstLevelTable.Entry(value: value, freshUntil: freshUntil, keepUntil: freshUntil.advanced(by: staleness))
+        return FirstLevelTable.Entry(
+            value: value,
+            freshUntil: freshUntil,
+            keepUntil: freshUntil.advanced(by: staleness)
+        )
     }
 }
 

@@ -120,7 +120,11 @@ public final class RedisCache: Cache {
         do {
             bytes = try codec.encode(value)
         } catch {
-            throw EventBusError(.encodingFailed, "the value for \(key.quotedForError) could not be encoded", underlying: error)
+            throw EventBusError(
+                .encodingFailed,
+                "the value for \(key.quotedForError) could not be encoded",
+                underlying: error
+            )
         }
         flights.void([key])
         let life = life(of: options.ttl, options)

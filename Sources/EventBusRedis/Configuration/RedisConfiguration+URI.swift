@@ -47,7 +47,9 @@ extension RedisConfiguration {
             guard let end = hostAndPort.firstIndex(of: "]") else { throw Self.invalid("its address lacks a ]") }
             host = hostAndPort[..<end].dropFirst()
             let rest = hostAndPort[end...].dropFirst()
-            guard rest.isEmpty || rest.first == ":" else { throw Self.invalid("something stands between ] and the port") }
+            guard rest.isEmpty || rest.first == ":" else {
+                throw Self.invalid("something stands between ] and the port")
+            }
             if !rest.isEmpty { port = rest.dropFirst() }
         } else if let colon = hostAndPort.firstIndex(of: ":") {
             host = hostAndPort[..<colon]

@@ -76,7 +76,8 @@ final class PendingCommand: Sendable {
     }
 
     private func end(_ result: (_ isSent: Bool) -> Result<RedisValue, any Error>) {
-        let ended = state.withLock { state -> (CheckedContinuation<RedisValue, any Error>, Result<RedisValue, any Error>)? in
+        let ended = state.withLock {
+            state -> (CheckedContinuation<RedisValue, any Error>, Result<RedisValue, any Error>)? in
             guard state.result == nil else { return nil }
             let result = result(state.isSent)
             state.result = result

@@ -76,7 +76,10 @@ extension RedisConnection {
     private func giveUpConnecting(_ generation: UInt64) {
         guard generation == self.generation, phase == .connecting || phase == .greeting else { return }
         lose(
-            EventBusError(.unavailable, "Redis at \(configuration) did not answer within \(configuration.connectTimeout)")
+            EventBusError(
+                .unavailable,
+                "Redis at \(configuration) did not answer within \(configuration.connectTimeout)"
+            )
         )
     }
 

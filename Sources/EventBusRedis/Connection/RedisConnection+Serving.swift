@@ -34,7 +34,9 @@ extension RedisConnection {
                 case .closed:
                     return lose(EventBusError(.unavailable, "Redis closed the connection"))
                 case .failed(let problem):
-                    return lose(EventBusError(.unavailable, "reading from Redis failed: \(String(errorNumber: problem))"))
+                    return lose(
+                        EventBusError(.unavailable, "reading from Redis failed: \(String(errorNumber: problem))")
+                    )
                 }
             }
         }

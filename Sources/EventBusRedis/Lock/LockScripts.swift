@@ -142,8 +142,8 @@ enum LockScripts {
         RedisScript(
             """
             local holder = redis.call('GET', KEYS[1])
-            if not holder then return redis.error_reply('LEASEEXPIRED') end
-            if holder ~= ARGV[1] then return redis.error_reply('LEASEFOREIGN') end
+            if not holder then return redis.error_reply('LEASEEXPIRED the lease has ended') end
+            if holder ~= ARGV[1] then return redis.error_reply('LEASEFOREIGN another holds the lock') end
             table.remove(KEYS, 1)
             table.remove(ARGV, 1)
             \(body)

@@ -202,7 +202,10 @@ public final class RedisLock: DistributedLock {
                 )
             }
             let fallback = clock.now.advanced(by: pause)
-            await waiters.sleep(attempt.token, until: waiters.isFirst(attempt.token) ? min(deadline, fallback) : deadline)
+            await waiters.sleep(
+                attempt.token,
+                until: waiters.isFirst(attempt.token) ? min(deadline, fallback) : deadline
+            )
             try Task.checkCancellation()
         }
     }
@@ -238,7 +241,8 @@ public final class RedisLock: DistributedLock {
                 )
             )
         }
-        guard let parts = reply.array, parts.count == 3, let left = parts[1].integer, let handedTo = parts[2].text else {
+        guard let parts = reply.array, parts.count == 3, let left = parts[1].integer, let handedTo = parts[2].text
+        else {
             throw EventBusError(.unavailable, "Redis answered a lock script with something that makes no sense")
         }
         return .held(left: .milliseconds(max(0, left)), handedTo: handedTo)

@@ -41,7 +41,8 @@ struct RedisFaultTests {
         // With the reply of SET still to come, GET must not take it for its own.
         var replies: [RedisValue] = []
         try await eventually("the server should answer again") {
-            replies = (try? await client.send(contentsOf: [RedisCommand("GET", ["key"]), RedisCommand("ECHO", ["x"])])) ?? []
+            replies =
+                (try? await client.send(contentsOf: [RedisCommand("GET", ["key"]), RedisCommand("ECHO", ["x"])])) ?? []
             return !replies.isEmpty
         }
         #expect(replies.map(\.text) == ["value", "x"])
@@ -59,7 +60,9 @@ struct RedisFaultTests {
         #expect(replies.map(\.text) == (0..<50).map { "number \($0)" })
     }
 
-    @Test func `a connection that is cut at any byte of a reply fails that command alone, and is replaced`() async throws {
+    @Test func `a connection that is cut at any byte of a reply fails that command alone, and is replaced`()
+        async throws
+    {
         let reply = Array("*2\r\n$3\r\nabc\r\n:7\r\n".utf8)
         let server = try ScriptedServer { command, connection in
             guard command.first == "CUT", let cut = Int(command[1]) else { return greetingReply(command) }

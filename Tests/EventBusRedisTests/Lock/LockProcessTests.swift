@@ -38,7 +38,7 @@ struct LockProcessTests {
         await withTaskGroup(of: Void.self) { group in
             for _ in 0..<4 {
                 group.addTask {
-                    await #expect(processExitsWith: .signal(SIGKILL)) { [port] in
+                    await #expect(processExitsWith: .signal(SIGKILL)) { [port = port as Int] in
                         onThread {
                             usleep(UInt32.random(in: 50_000..<600_000))
                             kill(getpid(), SIGKILL)
@@ -49,7 +49,7 @@ struct LockProcessTests {
             }
             for _ in 0..<3 {
                 group.addTask {
-                    await #expect(processExitsWith: .success) { [port] in
+                    await #expect(processExitsWith: .success) { [port = port as Int] in
                         try await Self.work(port: port, rounds: 150)
                     }
                 }
@@ -112,7 +112,7 @@ struct LockProcessTests {
     }
 
     private func expectKilled(_ port: Int) async {
-        await #expect(processExitsWith: .signal(SIGKILL)) { [port] in
+        await #expect(processExitsWith: .signal(SIGKILL)) { [port = port as Int] in
             let client = try RedisClient(
                 RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: port)),
                 logger: .silent
@@ -127,7 +127,7 @@ struct LockProcessTests {
         let port = server.port
         let client = try server.client()
         let lock = RedisLock(client)
-        async let exit: Void = #expect(processExitsWith: .success) { [port] in
+        async let exit = #expect(processExitsWith: .success) { [port = port as Int] in
             let client = try RedisClient(
                 RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: port)),
                 logger: .silent
