@@ -18,6 +18,7 @@ public final class RedisClient: Sendable {
     let logger: Logger
     private let thread: ConnectionThread
     private let connection: RedisConnection
+    private let subscribers = Locked<[WeakConnection]>([])
 
     /// A client that has not connected yet.
     ///
@@ -51,9 +52,11 @@ public final class RedisClient: Sendable {
         }
     }
 
-    /// Ends the connection for good. What is under way fails, and so does every later call.
+    /// Ends the connections for good, those for messages included. What is under way fails, and so does every later
+    /// call.
     public func close() async {
         await connection.close()
+        for subscriber in subscribers.withLock({ $0 }) { await subscriber.connection?.close() }
     }
 
     /// Sends a command.
@@ -141,12 +144,21 @@ public final class RedisClient: Sendable {
         trackedPrefixes: [String] = [],
         onEvent: @escaping @Sendable (RedisConnection.SubscriptionEvent) -> Void
     ) -> RedisConnection {
-        RedisConnection(
+        let subscriber = RedisConnection(
             configuration,
             role: .subscriber(channels: channels, trackedPrefixes: trackedPrefixes, onEvent: onEvent),
             thread: thread,
             logger: logger
         )
+        subscribers.withLock { subscribers in
+            subscribers.removeAll { $0.connection == nil }
+            subscribers.append(WeakConnection(connection: subscriber))
+        }
+        return subscriber
+    }
+
+    private struct WeakConnection: Sendable {
+        weak let connection: RedisConnection?
     }
 }
 

@@ -143,7 +143,9 @@ extension RedisConnection {
             queue.setRefusal(reason)
             failWaiting(reason)
         }
-        logger.info("lost Redis", metadata: ["redis.address": "\(configuration)", "error": "\(reason)"])
+        let metadata: Logger.Metadata = ["redis.address": "\(configuration)", "error": "\(reason)"]
+        // Once for each outage.
+        logger.log(level: backoff.failures == 0 ? .info : .debug, "lost Redis", metadata: metadata)
         var generator = SystemRandomNumberGenerator()
         let pause = backoff.pause(using: &generator)
         if !served { backoff.noteFailure() }

@@ -115,7 +115,8 @@ actor RedisConnection {
         timeout: Duration? = nil,
         isCancellable: Bool = true
     ) async throws -> RedisValue {
-        try await reply(to: submit(command, timeout: timeout), isCancellable: isCancellable)
+        if isCancellable { try Task.checkCancellation() }
+        return try await reply(to: submit(command, timeout: timeout), isCancellable: isCancellable)
     }
 
     /// Sends commands one after another, without waiting for a reply between them; the replies are in their order.
@@ -124,6 +125,7 @@ actor RedisConnection {
         timeout: Duration? = nil,
         isCancellable: Bool = true
     ) async throws -> [RedisValue] {
+        if isCancellable { try Task.checkCancellation() }
         let pending = commands.map { submit($0, timeout: timeout) }
         var replies: [RedisValue] = []
         replies.reserveCapacity(pending.count)

@@ -15,7 +15,7 @@ final class LockWaiters: Sendable {
         var sleepers: [Token: Sleeper] = [:]
         var isListening = false
         /// Raised when it is known whether this process listens.
-        var isKnown = Signal()
+        let isKnown = Signal()
 
         /// Notes that a waiter is to wake up; returns what can be resumed at once.
         mutating func wake(_ token: Token) -> CheckedContinuation<Void, Never>? {
@@ -97,7 +97,8 @@ final class LockWaiters: Sendable {
     }
 
     func setListening(_ isListening: Bool) {
-        let (isKnown, woken) = state.withLock { state in
+        let (isKnown, woken) = state.withLock { state -> (Signal, [CheckedContinuation<Void, Never>]) in
+            guard state.isListening != isListening else { return (state.isKnown, []) }
             state.isListening = isListening
             // Messages may have been missed: all ask again.
             return (state.isKnown, state.lines.tokens.compactMap { state.wake($0) })

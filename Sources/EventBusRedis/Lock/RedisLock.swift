@@ -19,6 +19,7 @@ public final class RedisLock: DistributedLock {
     /// What the server knows this object by.
     private let process: String
     private let waiters: LockWaiters
+    private let metrics: LockMetrics
     private let subscriber: RedisConnection
 
     /// A lock on the server of `client`.
@@ -41,6 +42,7 @@ public final class RedisLock: DistributedLock {
         self.handOverTime = handOverTime
         self.process = process
         self.waiters = waiters
+        self.metrics = LockMetrics(prefix: prefix)
         self.subscriber = client.subscriber(channels: ["\(prefix):lock-wake:\(process)"]) { event in
             switch event {
             case .began: waiters.setListening(true)
@@ -58,6 +60,18 @@ public final class RedisLock: DistributedLock {
 
     /// Asks for `resource` and waits for it for at most `wait`.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
+        let start = clock.now
+        do {
+            let grant = try await acquireUncounted(resource, ttl: ttl, wait: wait)
+            metrics.noteGrant(after: start.duration(to: clock.now))
+            return grant
+        } catch {
+            metrics.noteFailure(error)
+            throw error
+        }
+    }
+
+    private func acquireUncounted(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
         try Task.checkCancellation()
         let attempt = Attempt(
             resource: resource,
@@ -280,10 +294,12 @@ public final class RedisLock: DistributedLock {
     }
 
     private func foreign(_ grant: LockGrant) -> EventBusError {
-        EventBusError(.lockNotOwned, "another holds '\(grant.resource)' by now; this lease ended before")
+        metrics.noteLoss()
+        return EventBusError(.lockNotOwned, "another holds '\(grant.resource)' by now; this lease ended before")
     }
 
     private func expired(_ grant: LockGrant) -> EventBusError {
-        EventBusError(.leaseExpired, "the lease of '\(grant.resource)' has ended; acquire it again")
+        metrics.noteLoss()
+        return EventBusError(.leaseExpired, "the lease of '\(grant.resource)' has ended; acquire it again")
     }
 }
