@@ -9,6 +9,7 @@ let package = Package(
         .library(name: "EventBusInMemory", targets: ["EventBusInMemory"]),
         .library(name: "EventBusTesting", targets: ["EventBusTesting"]),
         .library(name: "EventBusRabbit", targets: ["EventBusRabbit"]),
+        .library(name: "EventBusRedis", targets: ["EventBusRedis"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.6.3"),
@@ -67,6 +68,18 @@ let package = Package(
                 .product(name: "Configuration", package: "swift-configuration"),
             ]
         ),
+        .target(
+            name: "EventBusRedis",
+            dependencies: [
+                "EventBus",
+                "ConnectionThread",
+                "CHiredis",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Configuration", package: "swift-configuration"),
+            ]
+        ),
         .testTarget(
             name: "EventBusTests",
             dependencies: [
@@ -104,6 +117,17 @@ let package = Package(
                 .product(name: "Configuration", package: "swift-configuration"),
             ],
             exclude: ["Interoperation/pika_client.py"]
+        ),
+        .testTarget(
+            name: "EventBusRedisTests",
+            dependencies: [
+                "EventBus",
+                "EventBusRedis",
+                "EventBusTesting",
+                "ConnectionThread",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Configuration", package: "swift-configuration"),
+            ]
         ),
     ],
     swiftLanguageModes: [.v6]

@@ -1,0 +1,56 @@
+import CHiredis
+import EventBus
+
+/// Reads replies from bytes as they arrive. Once it has failed it is of no more use, and neither is its connection.
+final class ReplyReader {
+    /// hiredis is fastest when fed by such pieces; far more slowly by larger ones, since it moves what remains.
+    static let chunkSize = 16 * 1024
+
+    private let reader: UnsafeMutablePointer<redisReader>
+    private let builder: ReplyBuilder
+    private let maximumSize: Int
+
+    /// A reader that refuses a reply of more than `maximumSize` bytes.
+    init(maximumSize: Int) throws(EventBusError) {
+        guard let reader = redisReaderCreateWithFunctions(ReplyBuilder.functions) else {
+            throw EventBusError(.unavailable, "no memory for a reader of Redis replies")
+        }
+        self.reader = reader
+        self.maximumSize = maximumSize
+        self.builder = ReplyBuilder(maximumSize: maximumSize)
+        reader.pointee.privdata = Unmanaged.passUnretained(builder).toOpaque()
+    }
+
+    deinit {
+        redisReaderFree(reader)
+    }
+
+    /// Takes bytes that arrived, at most ``chunkSize`` for speed.
+    func feed(_ bytes: UnsafeRawBufferPointer) throws(EventBusError) {
+        guard !bytes.isEmpty else { return }
+        let start = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
+        guard redisReaderFeed(reader, start, bytes.count) == REDIS_OK else { throw failure() }
+    }
+
+    /// The next complete reply, or `nil` if more bytes have to arrive first.
+    func next() throws(EventBusError) -> RedisValue? {
+        var object: UnsafeMutableRawPointer?
+        guard redisReaderGetReply(reader, &object) == REDIS_OK else { throw failure() }
+        if object != nil { return builder.take() }
+        // What is buffered is one unfinished text, since the reader has taken everything before it.
+        guard reader.pointee.len - reader.pointee.pos <= maximumSize else { throw tooLarge }
+        return nil
+    }
+
+    private var tooLarge: EventBusError {
+        EventBusError(.tooLarge, "Redis sent a reply of more than \(maximumSize) bytes; raise maximumReplySize")
+    }
+
+    private func failure() -> EventBusError {
+        if builder.isOverLimit { return tooLarge }
+        let reason = withUnsafeBytes(of: reader.pointee.errstr) { bytes in
+            String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        return EventBusError(.unavailable, "the peer does not speak the Redis protocol: \(reason.quotedForError)")
+    }
+}

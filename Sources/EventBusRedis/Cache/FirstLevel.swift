@@ -1,0 +1,56 @@
+import EventBus
+
+/// The first level of a cache, and those who wait for news of a key.
+final class FirstLevel: Sendable {
+    private struct State {
+        var table: FirstLevelTable
+        var watchers: [String: [ObjectIdentifier: Signal]] = [:]
+    }
+
+    private let state: Locked<State>
+
+    init(capacity: Int) {
+        state = Locked(State(table: FirstLevelTable(capacity: capacity)))
+    }
+
+    func withTable<R: Sendable>(_ body: (inout FirstLevelTable) -> R) -> R {
+        state.withLock { body(&$0.table) }
+    }
+
+    /// Something may have changed on the server: nothing older is served, and who waits looks again.
+    func invalidate(_ keys: some Sequence<String>) {
+        let signals = state.withLock { state in
+            var signals: [Signal] = []
+            for key in keys {
+                state.table.invalidate(key)
+                if let watchers = state.watchers.removeValue(forKey: key) { signals += watchers.values }
+            }
+            return signals
+        }
+        for signal in signals { signal.raise() }
+    }
+
+    /// Wakes those who wait for news of `key`.
+    func wake(_ key: String) {
+        let watchers = state.withLock { $0.watchers.removeValue(forKey: key) }
+        for signal in watchers?.values ?? [:].values { signal.raise() }
+    }
+
+    /// A signal that is raised by the next news of one of `keys`.
+    func watch(_ keys: [String]) -> Signal {
+        let signal = Signal()
+        state.withLock { state in
+            for key in keys { state.watchers[key, default: [:]][ObjectIdentifier(signal)] = signal }
+        }
+        return signal
+    }
+
+    func unwatch(_ signal: Signal, _ keys: [String]) {
+        state.withLock { state in
+            for key in keys {
+                state.watchers[key]?[ObjectIdentifier(signal)] = nil
+                if state.watchers[key]?.isEmpty == true { state.watchers[key] = nil }
+            }
+        }
+    }
+}

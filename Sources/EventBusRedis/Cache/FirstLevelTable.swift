@@ -1,0 +1,127 @@
+import EventBus
+
+/// Values in the memory of this process, a bounded number of them, and what is being read: no clock.
+///
+/// A value that was read from the server may be kept only if nothing was heard of its key since before the read began.
+/// So a marker is placed before the read, an invalidation takes it away, and a value whose marker is gone is not kept.
+struct FirstLevelTable {
+    typealias Instant = AnyClock.Instant
+
+    struct Entry {
+        /// `nil` says that there is no value.
+        let value: (any Sendable)?
+        let freshUntil: Instant
+        let keepUntil: Instant
+    }
+
+    private struct Slot {
+        let key: String
+        let entry: Entry
+        var wasRead = false
+    }
+
+    private struct Marker {
+        let id: UInt64
+        var readers = 0
+    }
+
+    private let capacity: Int
+    private var slots: [Slot] = []
+    private var index: [String: Int] = [:]
+    private var hand = 0
+    private var markers: [String: Marker] = [:]
+    private var lastMarker: UInt64 = 0
+    /// Whether every change on the server is heard of. Until then nothing is served, or kept.
+    private(set) var isCoherent = false
+
+    init(capacity: Int) {
+        self.capacity = capacity
+    }
+
+    var count: Int { index.count }
+
+    /// The entry for `key`, if it may be served; out of touch with the server only if `evenIfIncoherent`.
+    mutating func entry(for key: String, now: Instant, evenIfIncoherent: Bool = false) -> Entry? {
+        guard isCoherent || evenIfIncoherent, let position = index[key] else { return nil }
+        guard now < slots[position].entry.keepUntil else {
+            remove(key)
+            return nil
+        }
+        slots[position].wasRead = true
+        return slots[position].entry
+    }
+
+    /// Begins to read `key` from the server; returns the name of the marker, to be handed back.
+    mutating func beginReading(_ key: String) -> UInt64 {
+        if markers[key] == nil {
+            lastMarker += 1
+            markers[key] = Marker(id: lastMarker)
+        }
+        markers[key]?.readers += 1
+        return markers[key]?.id ?? 0
+    }
+
+    /// Ends a reading, and keeps what was found if nothing was heard of `key` meanwhile.
+    mutating func endReading(_ key: String, marker: UInt64, found entry: Entry?) {
+        guard var present = markers[key], present.id == marker else { return }
+        present.readers -= 1
+        markers[key] = present.readers > 0 ? present : nil
+        guard isCoherent, capacity > 0, let entry else { return }
+        insert(entry, for: key)
+    }
+
+    /// Something may have changed on the server.
+    mutating func invalidate(_ key: String) {
+        markers[key] = nil
+        remove(key)
+    }
+
+    mutating func invalidateAll() {
+        markers.removeAll()
+        slots.removeAll(keepingCapacity: true)
+        index.removeAll(keepingCapacity: true)
+        hand = 0
+    }
+
+    /// Changes are heard of from now on. What is older may have changed unheard.
+    mutating func becomeCoherent() {
+        invalidateAll()
+        isCoherent = true
+    }
+
+    /// Changes are not heard of any more. Entries stay for the case that nothing else is at hand.
+    mutating func becomeIncoherent() {
+        markers.removeAll()
+        isCoherent = false
+    }
+
+    /// When full, the entry that was not read lately goes (the clock algorithm: Fernando Corbató, "A Paging Experiment
+    /// with the Multics System", 1968).
+    private mutating func insert(_ entry: Entry, for key: String) {
+        if let position = index[key] {
+            slots[position] = Slot(key: key, entry: entry)
+            return
+        }
+        guard slots.count >= capacity else {
+            index[key] = slots.count
+            slots.append(Slot(key: key, entry: entry))
+            return
+        }
+        hand %= slots.count
+        while slots[hand].wasRead {
+            slots[hand].wasRead = false
+            hand = (hand + 1) % slots.count
+        }
+        index[slots[hand].key] = nil
+        slots[hand] = Slot(key: key, entry: entry)
+        index[key] = hand
+        hand += 1
+    }
+
+    private mutating func remove(_ key: String) {
+        guard let position = index.removeValue(forKey: key), let last = slots.popLast() else { return }
+        guard position < slots.count else { return }
+        slots[position] = last
+        index[last.key] = position
+    }
+}

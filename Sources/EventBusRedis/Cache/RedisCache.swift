@@ -1,0 +1,209 @@
+import CoreMetrics
+public import EventBus
+import Synchronization
+
+/// A ``/EventBus/Cache`` on one Redis server, with a first level in the memory of each process.
+///
+/// **Coherence.** The server tells each process which entries change, over one connection for all of them. A value is
+/// kept in memory only if nothing was heard of its key since it was asked for. While that connection is down nothing is
+/// served from memory; one that is silently dead is noticed within two heartbeats (``RedisConfiguration/heartbeat``).
+///
+/// **Single flight across processes.** Who computes holds a lease on the key; the others wait for its word, and one of
+/// them takes over when the lease ends.
+///
+/// **Redis down.** Values are computed, a bounded number at once, and not stored; if computing fails as well, what is in
+/// memory is served within ``/EventBus/CacheOptions/staleOnError``.
+///
+/// Values are stored by the codec, under their key; asking for a type that the bytes cannot be decoded as computes again.
+public final class RedisCache: Cache {
+    let client: RedisClient
+    let options: RedisCacheOptions
+    let codec: any EventCodec
+    let keys: CacheKeys
+    let clock: AnyClock
+    let flights: SingleFlight
+    let level: FirstLevel
+    let gate: ComputeGate
+    let metrics: CacheMetrics
+    /// What other processes know messages of this one by.
+    let process: String
+    private let subscriber: RedisConnection
+    private let isSubscribed = Atomic(false)
+
+    /// A cache on the server of `client`.
+    ///
+    /// - Parameters:
+    ///   - client: the connection to the server.
+    ///   - options: how it goes about its work.
+    ///   - codec: how values are stored; JSON unless stated.
+    public init(
+        _ client: RedisClient,
+        options: RedisCacheOptions = RedisCacheOptions(),
+        codec: any EventCodec = JSONEventCodec()
+    ) {
+        let prefix = options.prefix
+        precondition(!prefix.contains("{") && !prefix.contains("}"), "the prefix of keys cannot have braces")
+        precondition(options.lease > .milliseconds(10), "the lease of a computation has to exceed 10 ms")
+        let clock = AnyClock.continuous
+        let keys = CacheKeys(prefix: prefix)
+        let flights = SingleFlight(clock: clock)
+        let level = FirstLevel(capacity: max(0, options.firstLevelCapacity))
+        let process = String.randomHexadecimal(words: 1)
+        self.client = client
+        self.options = options
+        self.codec = codec
+        self.keys = keys
+        self.clock = clock
+        self.flights = flights
+        self.level = level
+        self.gate = ComputeGate(limit: max(1, options.computesWithoutRedis))
+        self.metrics = CacheMetrics(prefix: prefix)
+        self.process = process
+        self.subscriber = client.subscriber(channels: [keys.channel], trackedPrefixes: [keys.entryPrefix]) { event in
+            switch event {
+            case .began: level.withTable { $0.becomeCoherent() }
+            case .ended: level.withTable { $0.becomeIncoherent() }
+            case .message(Handshake.invalidationChannel, let payload):
+                guard let names = payload.array else {
+                    // The whole database was flushed.
+                    return level.withTable { $0.invalidateAll() }
+                }
+                level.invalidate(names.lazy.compactMap { $0.text.flatMap { keys.key(ofEntry: $0) } })
+            case .message(_, let payload):
+                guard let message = CacheMessage(payload), message.process != process else { return }
+                if message.isVoid { flights.void([message.key]) }
+                level.invalidate([message.key])
+            }
+        }
+    }
+
+    /// The values for `keys`, from the cache or computed by one call for all that are missing.
+    public func values<Value: Codable & Sendable>(
+        for keys: [String],
+        as type: Value.Type,
+        options: CacheOptions,
+        compute: @Sendable @escaping ([String]) async throws -> [String: Value]
+    ) async throws -> [String: Value] {
+        listen()
+        func plan(_ keys: [String]) -> SingleFlight.Plan {
+            SingleFlight.Plan(
+                keys: keys,
+                type: ObjectIdentifier(type),
+                tags: options.tags,
+                timeout: options.computeTimeout,
+                fill: { _, keys in try await self.fill(keys, as: type, options, compute: compute) }
+            )
+        }
+        var found = lookInMemory(for: keys, as: type, options, accepting: options.staleWhileRevalidate)
+        if !found.missing.isEmpty {
+            await lookOnServer(&found, as: type, options, accepting: options.staleWhileRevalidate)
+        }
+        if !found.stale.isEmpty {
+            metrics.stale.increment(by: found.stale.count)
+            flights.refresh(plan(found.stale))
+        }
+        guard !found.missing.isEmpty else { return found.values }
+
+        metrics.misses.increment(by: found.missing.count)
+        let outcome = try await flights.outcome(of: plan(found.missing))
+        for (key, value) in outcome.values { found.values[key] = value as? Value }
+        if !outcome.failures.isEmpty {
+            try await fallBack(on: outcome.failures, &found, as: type, options)
+        }
+        return found.values
+    }
+
+    /// Stores a value, and voids computations for its key that began before.
+    public func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws {
+        listen()
+        let bytes: [UInt8]
+        do {
+            bytes = try codec.encode(value)
+        } catch {
+            throw EventBusError(
+                .encodingFailed,
+                "the value for \(key.quotedForError) could not be encoded",
+                underlying: error
+            )
+        }
+        flights.void([key])
+        let life = life(of: options.ttl, options)
+        // Before, lest a crash leave an entry that its tag does not know; after, lest a removal of the tag that came
+        // between has forgotten it.
+        try await note(options.tags, of: [key], for: life.keep)
+        _ = try await client.run(
+            CacheScripts.store,
+            keys: [keys.entry(key), keys.lease(key)],
+            storeArguments(token: "", life, field: "v", bytes, key, options),
+            isIdempotent: true,
+            isCancellable: false
+        )
+        try await note(options.tags, of: [key], for: life.keep)
+        level.invalidate([key])
+    }
+
+    /// Removes entries, and voids computations for their keys that began before.
+    public func remove(_ keys: [String]) async throws {
+        flights.void(keys)
+        defer { level.invalidate(keys) }
+        let replies = try await client.run(
+            CacheScripts.remove,
+            each: keys.map { key in
+                ([self.keys.entry(key), self.keys.lease(key)], [.text(self.keys.channel), voiding(key)])
+            }
+        )
+        for reply in replies { _ = try reply.orThrow() }
+    }
+
+    /// Removes every entry that was stored with `tag`, and voids computations with this tag that began before.
+    ///
+    /// One that fails has removed some; what it left is removed by the next one.
+    public func removeAll(tag: String) async throws {
+        flights.void(tag: tag)
+        let sets = [keys.tag(tag), keys.doomed(tag)]
+        var isFirst = true
+        while true {
+            let reply = try await client.run(
+                CacheScripts.doom,
+                keys: sets,
+                [isFirst ? "1" : "0"],
+                isIdempotent: true
+            )
+            isFirst = false
+            let doomed = (reply.array ?? []).compactMap(\.text)
+            guard !doomed.isEmpty else { return }
+            defer { level.invalidate(doomed) }
+            let replies = try await client.run(
+                CacheScripts.remove,
+                each: doomed.map { key in
+                    ([keys.entry(key), keys.lease(key)], [.text(keys.channel), voiding(key), .text(tag)])
+                }
+            )
+            for reply in replies { _ = try reply.orThrow() }
+            _ = try await client.send(RedisCommand("ZREM", [.text(sets[1])] + doomed.map { .text($0) }))
+        }
+    }
+
+    /// Begins to listen for changes, once.
+    private func listen() {
+        if isSubscribed.load(ordering: .relaxed) { return }
+        if !isSubscribed.exchange(true, ordering: .relaxed) { subscriber.open() }
+    }
+}
+
+/// What one process tells the others about a key.
+struct CacheMessage {
+    let process: String
+    /// Whether computations that began before are void; else one has ended without a value.
+    let isVoid: Bool
+    let key: String
+
+    init?(_ payload: RedisValue) {
+        guard let parts = payload.text?.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false),
+            parts.count == 3
+        else { return nil }
+        process = String(parts[0])
+        isVoid = parts[1] == "void"
+        key = String(parts[2])
+    }
+}

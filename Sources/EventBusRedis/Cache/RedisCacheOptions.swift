@@ -1,0 +1,30 @@
+/// How a ``RedisCache`` goes about its work.
+public struct RedisCacheOptions: Hashable, Sendable {
+    /// What the keys begin with; without braces. Caches with different prefixes do not see each other. `eventbus` unless
+    /// stated.
+    public var prefix: String
+    /// How many values are kept in the memory of this process; 10,000 unless stated, zero for none.
+    public var firstLevelCapacity: Int
+    /// After how long another process takes over from one that died while it computed; 3 s unless stated. It is renewed
+    /// for as long as the computation runs.
+    public var lease: Duration
+    /// How long a reading step on Redis may take before the cache computes instead; 500 ms unless stated.
+    public var readTimeout: Duration
+    /// How many computations may run at once while Redis cannot be reached; 64 unless stated.
+    public var computesWithoutRedis: Int
+
+    /// The usual options.
+    public init(
+        prefix: String = "eventbus",
+        firstLevelCapacity: Int = 10_000,
+        lease: Duration = .seconds(3),
+        readTimeout: Duration = .milliseconds(500),
+        computesWithoutRedis: Int = 64
+    ) {
+        self.prefix = prefix
+        self.firstLevelCapacity = firstLevelCapacity
+        self.lease = lease
+        self.readTimeout = readTimeout
+        self.computesWithoutRedis = computesWithoutRedis
+    }
+}

@@ -1,0 +1,66 @@
+public import Configuration
+import EventBus
+
+extension RedisConfiguration {
+    /// A configuration from a configuration reader.
+    ///
+    /// | key | type | meaning | default |
+    /// |---|---|---|---|
+    /// | `uri` | string, secret | address, login and database, see ``init(uri:)`` | `redis://127.0.0.1:6379/0` |
+    /// | `username` | string | the user; instead of the one in the URI | none |
+    /// | `password` | string, secret | the password; instead of the one in the URI | none |
+    /// | `clientName` | string | how the server's lists show this process | `eventbus` |
+    /// | `connectTimeout` | double, seconds | see ``connectTimeout`` | 5 |
+    /// | `commandTimeout` | double, seconds | see ``commandTimeout`` | 2 |
+    /// | `heartbeat` | double, seconds | see ``heartbeat`` | 2 |
+    ///
+    /// Scope the reader to give the keys a prefix: `config.scoped(to: "redis")`.
+    ///
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the key; `.unsupported` for
+    ///   a `rediss://` URI.
+    public init(config: ConfigReader) throws {
+        if let uri = config.string(forKey: "uri", isSecret: true) {
+            try self.init(uri: uri)
+        } else {
+            self.init()
+        }
+        if let username = config.string(forKey: "username") { self.username = username }
+        if let password = config.string(forKey: "password", isSecret: true) { self.password = password }
+        if let clientName = config.string(forKey: "clientName") { self.clientName = clientName }
+        try config.read("connectTimeout", into: &connectTimeout, allowingZero: false)
+        try config.read("commandTimeout", into: &commandTimeout, allowingZero: false)
+        try config.read("heartbeat", into: &heartbeat, allowingZero: false)
+    }
+}
+
+extension RedisConfiguration {
+    /// Throws if a value makes no sense; the message names it.
+    func validate() throws(EventBusError) {
+        let durations: [(String, Duration)] = [
+            ("connectTimeout", connectTimeout), ("commandTimeout", commandTimeout), ("heartbeat", heartbeat),
+            ("reconnectDelay", reconnectDelay), ("maximumReconnectDelay", maximumReconnectDelay),
+        ]
+        for (name, value) in durations where value <= .zero {
+            throw EventBusError(.invalidConfiguration, "\(name) is \(value); it has to be positive")
+        }
+        let numbers = [
+            ("maximumInFlight", maximumInFlight), ("maximumInFlightBytes", maximumInFlightBytes),
+            ("maximumQueued", maximumQueued), ("maximumReplySize", maximumReplySize),
+        ]
+        for (name, value) in numbers where value <= 0 {
+            throw EventBusError(.invalidConfiguration, "\(name) is \(value); it has to be positive")
+        }
+        guard database >= 0 else {
+            throw EventBusError(.invalidConfiguration, "database is \(database); it cannot be negative")
+        }
+        guard username == nil || password != nil else {
+            throw EventBusError(.invalidConfiguration, "username is set without a password; Redis needs both")
+        }
+        guard !clientName.isEmpty, clientName.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+            throw EventBusError(.invalidConfiguration, "clientName has to be of printable ASCII without spaces")
+        }
+        if case .unix(let path) = endpoint, path.isEmpty || path.utf8.count > 107 {
+            throw EventBusError(.invalidConfiguration, "the path of the unix socket has to have 1 to 107 bytes")
+        }
+    }
+}

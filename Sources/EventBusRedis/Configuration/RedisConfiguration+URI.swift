@@ -1,0 +1,124 @@
+import EventBus
+
+extension RedisConfiguration {
+    /// A configuration from a URI; what the URI does not say has its usual value.
+    ///
+    /// - `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`
+    /// - `redis+unix://[[USER]:PASSWORD@]/PATH[?db=DATABASE]`, or `unix://` for short
+    ///
+    /// User, password and path may hold percent-encoded bytes. Names of hosts that are IPv6 addresses go in brackets.
+    ///
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which does not show the password;
+    ///   `.unsupported` for `rediss://`: the client library that is linked has no TLS, and it is never left out
+    ///   silently. Use a TLS proxy on this machine, such as stunnel or ghostunnel, and connect to that.
+    public init(uri: String) throws {
+        self.init()
+        guard let scheme = uri.firstRange(of: "://") else {
+            throw Self.invalid("it has no scheme; write redis://HOST:PORT/DATABASE")
+        }
+        let rest = uri[scheme.upperBound...]
+        switch uri[..<scheme.lowerBound].lowercased() {
+        case "redis": try parseTCP(rest)
+        case "redis+unix", "unix": try parseUnix(rest)
+        case "rediss":
+            throw EventBusError(
+                .unsupported,
+                """
+                rediss:// asks for TLS, which the linked hiredis 0.14 does not have; connect with redis:// to a TLS \
+                proxy on this machine
+                """
+            )
+        default: throw Self.invalid("its scheme is none of redis, redis+unix, unix")
+        }
+    }
+
+    private mutating func parseTCP(_ text: Substring) throws {
+        guard !text.contains("?"), !text.contains("#") else {
+            throw Self.invalid("it has parameters, which redis:// does not take")
+        }
+        let slash = text.firstIndex(of: "/") ?? text.endIndex
+        let hostAndPort = try takeLogin(text[..<slash])
+        let path = text[slash...].dropFirst()
+        if !path.isEmpty { database = try Self.database(path) }
+
+        var host = hostAndPort
+        var port: Substring?
+        if hostAndPort.first == "[" {
+            guard let end = hostAndPort.firstIndex(of: "]") else { throw Self.invalid("its address lacks a ]") }
+            host = hostAndPort[..<end].dropFirst()
+            let rest = hostAndPort[end...].dropFirst()
+            guard rest.isEmpty || rest.first == ":" else {
+                throw Self.invalid("something stands between ] and the port")
+            }
+            if !rest.isEmpty { port = rest.dropFirst() }
+        } else if let colon = hostAndPort.firstIndex(of: ":") {
+            host = hostAndPort[..<colon]
+            port = hostAndPort[colon...].dropFirst()
+        }
+        guard !host.isEmpty else { throw Self.invalid("it names no host") }
+        var number = 6379
+        if let port {
+            guard let parsed = Int(port), (1...65535).contains(parsed) else {
+                throw Self.invalid("its port is not a number from 1 to 65535")
+            }
+            number = parsed
+        }
+        endpoint = .tcp(host: try Self.decoded(host, "host"), port: number)
+    }
+
+    private mutating func parseUnix(_ text: Substring) throws {
+        let query = text.firstIndex(of: "?") ?? text.endIndex
+        let path = try takeLogin(text[..<query])
+        guard path.first == "/" else { throw Self.invalid("the path of its socket does not begin with /") }
+        let parameters = text[query...].dropFirst()
+        if !parameters.isEmpty {
+            guard parameters.hasPrefix("db=") else { throw Self.invalid("the one parameter it may have is db") }
+            database = try Self.database(parameters.dropFirst(3))
+        }
+        endpoint = .unix(path: try Self.decoded(path, "path"))
+    }
+
+    /// Takes user and password off the front. The last @ ends them: an unescaped one belongs to the password.
+    private mutating func takeLogin(_ text: Substring) throws -> Substring {
+        guard let at = text.lastIndex(of: "@") else { return text }
+        let login = text[..<at]
+        if let colon = login.firstIndex(of: ":") {
+            let user = try Self.decoded(login[..<colon], "user")
+            username = user.isEmpty ? nil : user
+            password = try Self.decoded(login[colon...].dropFirst(), "password")
+        } else {
+            throw Self.invalid("it names a user without a password; write redis://:PASSWORD@HOST for a password alone")
+        }
+        return text[at...].dropFirst()
+    }
+
+    private static func database(_ text: Substring) throws -> Int {
+        guard let number = Int(text), number >= 0 else { throw invalid("its database is not a number") }
+        return number
+    }
+
+    private static func decoded(_ text: Substring, _ what: String) throws -> String {
+        var bytes: [UInt8] = []
+        var rest = Substring(text).utf8
+        while let byte = rest.popFirst() {
+            guard byte == UInt8(ascii: "%") else {
+                bytes.append(byte)
+                continue
+            }
+            guard rest.count >= 2, let value = UInt8(String(Substring(rest.prefix(2))), radix: 16) else {
+                throw invalid("a percent sign in its \(what) is not followed by two hexadecimal digits")
+            }
+            bytes.append(value)
+            rest = rest.dropFirst(2)
+        }
+        guard let decoded = String(validating: bytes, as: UTF8.self), !decoded.contains("\0") else {
+            throw invalid("its \(what) is not UTF-8 text")
+        }
+        return decoded
+    }
+
+    /// Says what is wrong, and never shows the URI: it may hold a password.
+    private static func invalid(_ reason: String) -> EventBusError {
+        EventBusError(.invalidConfiguration, "the Redis URI cannot be used: \(reason)")
+    }
+}

@@ -1,0 +1,70 @@
+import DequeModule
+import EventBus
+
+/// The way from callers to the connection's thread, and the breaker all of them share.
+///
+/// While the breaker is open, commands are refused at once, without a step to the other thread. The connection opens it
+/// when an attempt to connect has failed, and its next attempt is the probe: the breaker closes when the server has
+/// answered the greeting.
+final class CommandQueue: Sendable {
+    enum Admission {
+        /// It waits; the thread knows.
+        case queued
+        /// It waits, and the thread has to be told.
+        case first
+        case refused(EventBusError)
+    }
+
+    private struct State {
+        var commands = Deque<PendingCommand>()
+        /// How many the connection holds that were not sent yet.
+        var held = 0
+        var isScheduled = false
+        var refusal: EventBusError?
+    }
+
+    private let capacity: Int
+    private let state = Locked(State())
+
+    init(capacity: Int) {
+        self.capacity = capacity
+    }
+
+    func add(_ command: PendingCommand) -> Admission {
+        state.withLock { state in
+            if let refusal = state.refusal { return .refused(refusal) }
+            guard state.commands.count + state.held < capacity else {
+                return .refused(
+                    EventBusError(.blocked, "\(capacity) commands wait to be sent to Redis; it is too slow for them")
+                )
+            }
+            state.commands.append(command)
+            defer { state.isScheduled = true }
+            return state.isScheduled ? .queued : .first
+        }
+    }
+
+    /// Takes what waits; the next command has to tell the thread again.
+    func take() -> Deque<PendingCommand> {
+        state.withLock { state in
+            state.isScheduled = false
+            let commands = state.commands
+            state.commands = []
+            state.held += commands.count
+            return commands
+        }
+    }
+
+    /// Notes that `count` of the commands that were taken wait no longer.
+    func noteLeft(_ count: Int) {
+        state.withLock { $0.held -= count }
+    }
+
+    /// Opens the breaker with the reason that callers get, or closes it.
+    func setRefusal(_ refusal: EventBusError?) {
+        state.withLock { $0.refusal = refusal }
+    }
+
+    /// Why commands are refused at present.
+    var refusal: EventBusError? { state.withLock { $0.refusal } }
+}

@@ -1,0 +1,179 @@
+import ConnectionThread
+import DequeModule
+import EventBus
+import Logging
+
+extension RedisConnection {
+    /// Begins an attempt to connect, which ends in service or ``lose(_:)`` within the time configured.
+    func connect() {
+        guard phase == .idle || phase == .pausing else { return }
+        phase = .connecting
+        generation += 1
+        let generation = generation
+        thread.schedule(at: .now.advanced(by: configuration.connectTimeout)) { [weak self] in
+            self?.assumeIsolated { $0.giveUpConnecting(generation) }
+        }
+        switch configuration.endpoint {
+        case .unix(let path):
+            tryAddresses([SocketAddress.unix(path: path)])
+        case .tcp(let host, let port):
+            if let addresses = try? SocketAddress.resolve(host: host, port: port, numericOnly: true) {
+                return tryAddresses(addresses)
+            }
+            resolve(host: host, port: port, generation)
+        }
+    }
+
+    /// Looks the name up on a thread of its own: the C library may take as long as it likes.
+    private func resolve(host: String, port: Int, _ generation: UInt64) {
+        let problem = startDetachedThread(name: "redis-resolve", stackSize: 256 << 10) { [weak self] in
+            let result: Result<[SocketAddress], EventBusError>
+            do throws(EventBusError) {
+                result = .success(try SocketAddress.resolve(host: host, port: port, numericOnly: false))
+            } catch {
+                result = .failure(error)
+            }
+            guard let self else { return }
+            Task.immediate { await self.noteAddresses(result, generation) }
+        }
+        if problem != 0 {
+            lose(EventBusError(.unavailable, "no thread to look up the Redis host: \(String(errorNumber: problem))"))
+        }
+    }
+
+    private func noteAddresses(_ result: Result<[SocketAddress], EventBusError>, _ generation: UInt64) {
+        guard generation == self.generation, phase == .connecting else { return }
+        switch result {
+        case .success(let addresses): tryAddresses(addresses)
+        case .failure(let error): lose(error)
+        }
+    }
+
+    private func tryAddresses(_ addresses: [SocketAddress]) {
+        self.addresses = addresses[...]
+        tryNextAddress(after: EventBusError(.unavailable, "the Redis host has no address"))
+    }
+
+    private func tryNextAddress(after error: EventBusError) {
+        dropSocket()
+        var error = error
+        while let address = addresses.popFirst() {
+            do throws(EventBusError) {
+                let socket = try RedisSocket.connecting(to: address)
+                self.socket = socket
+                let generation = generation
+                watch = thread.watch(socket.descriptor, for: .writable) { [weak self] events in
+                    self?.assumeIsolated { $0.serve(events, generation) }
+                }
+                return
+            } catch let failure {
+                error = failure
+            }
+        }
+        lose(error)
+    }
+
+    private func giveUpConnecting(_ generation: UInt64) {
+        guard generation == self.generation, phase == .connecting || phase == .greeting else { return }
+        lose(
+            EventBusError(
+                .unavailable,
+                "Redis at \(configuration) did not answer within \(configuration.connectTimeout)"
+            )
+        )
+    }
+
+    /// The socket is connected, or failed to.
+    func finishConnecting() {
+        guard let socket, let watch else { return }
+        let problem = socket.problem
+        guard problem == 0 else {
+            return tryNextAddress(
+                after: EventBusError(
+                    .unavailable,
+                    "no connection to Redis at \(configuration): \(String(errorNumber: problem))"
+                )
+            )
+        }
+        do throws(EventBusError) {
+            reader = try ReplyReader(maximumSize: configuration.maximumReplySize)
+        } catch {
+            return lose(error)
+        }
+        thread.setEvents(.readable, of: watch)
+        phase = .greeting
+        handshake = Handshake(configuration, role: role)
+        greet()
+    }
+
+    /// Says the next of the greeting.
+    func greet() {
+        do throws(EventBusError) {
+            if let (step, command) = try handshake.next() {
+                append(command, of: .greeting(step), at: .now)
+            } else {
+                beginService()
+            }
+        } catch {
+            lose(error)
+        }
+    }
+
+    private func beginService() {
+        phase = .ready
+        readySince = .now
+        lastReceived = readySince
+        queue.setRefusal(nil)
+        logger.debug("connected to Redis", metadata: ["redis.address": "\(configuration)"])
+        if case .subscriber(_, _, let onEvent) = role { onEvent(.began) }
+        scheduleHeartbeat()
+        pump()
+    }
+
+    /// The connection, or the attempt to have one, has failed: ends what was sent, and tries again after a pause.
+    func lose(_ reason: EventBusError) {
+        guard phase == .connecting || phase == .greeting || phase == .ready else { return }
+        // A server that accepts and hangs up at once is no better than one that is not there.
+        let served = phase == .ready && readySince.duration(to: .now) > .seconds(1)
+        if served { backoff.reset() }
+        let wasReady = phase == .ready
+        endSocket(reason)
+        phase = .pausing
+        if !wasReady || !served && backoff.failures > 0 {
+            queue.setRefusal(reason)
+            failWaiting(reason)
+        }
+        let metadata: Logger.Metadata = ["redis.address": "\(configuration)", "error": "\(reason)"]
+        // Once for each outage.
+        logger.log(level: backoff.failures == 0 ? .info : .debug, "lost Redis", metadata: metadata)
+        var generator = SystemRandomNumberGenerator()
+        let pause = backoff.pause(using: &generator)
+        if !served { backoff.noteFailure() }
+        thread.schedule(at: .now.advanced(by: pause)) { [weak self] in
+            self?.assumeIsolated { connection in
+                if connection.phase == .pausing { connection.connect() }
+            }
+        }
+    }
+
+    /// Lets go of the socket and fails what was sent over it.
+    func endSocket(_ reason: EventBusError) {
+        generation += 1
+        dropSocket()
+        let flights = inFlight
+        inFlight.removeAll()
+        inFlightSize = 0
+        for flight in flights {
+            if case .caller(let command) = flight.owner { command.fail(reason) }
+        }
+        if case .subscriber(_, _, let onEvent) = role { onEvent(.ended) }
+    }
+
+    func dropSocket() {
+        if let watch { thread.unwatch(watch) }
+        watch = nil
+        socket = nil
+        reader = nil
+        clearOutput()
+    }
+}

@@ -1,0 +1,67 @@
+import ConnectionThread
+import EventBus
+import Glibc
+
+/// A stream socket that does not block and never raises SIGPIPE. Closed when the last reference is gone.
+// Safe: the descriptor never changes; who uses it holds a reference.
+final class RedisSocket: Sendable {
+    enum Transfer {
+        case moved(Int)
+        case wouldBlock
+        case closed
+        case failed(Int32)
+    }
+
+    let descriptor: Int32
+
+    private init(_ descriptor: Int32) {
+        self.descriptor = descriptor
+    }
+
+    deinit {
+        close(descriptor)
+    }
+
+    /// A socket on its way to `address`: connected once it is writable and ``problem`` is zero.
+    static func connecting(to address: SocketAddress) throws(EventBusError) -> RedisSocket {
+        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        let descriptor = Glibc.socket(address.family, type, 0)
+        guard descriptor >= 0 else {
+            throw EventBusError(.unavailable, "no socket for Redis: \(String(errorNumber: errno))")
+        }
+        let socket = RedisSocket(descriptor)
+        if address.family != AF_UNIX {
+            var on: Int32 = 1
+            setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+        }
+        let result = address.withSockaddr { connect(descriptor, $0, $1) }
+        guard result == 0 || errno == EINPROGRESS else {
+            throw EventBusError(.unavailable, "no connection to Redis at \(address): \(String(errorNumber: errno))")
+        }
+        return socket
+    }
+
+    /// The error number of the last operation in the background; zero if it went well.
+    var problem: Int32 {
+        var problem: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        guard getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &problem, &length) == 0 else { return errno }
+        return problem
+    }
+
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> Transfer {
+        let count = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+        return count == 0 ? .closed : transfer(count)
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer) -> Transfer {
+        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
+        return transfer(send(descriptor, bytes.baseAddress, bytes.count, flags))
+    }
+
+    private func transfer(_ count: Int) -> Transfer {
+        if count >= 0 { return .moved(count) }
+        let problem = errno
+        return problem == EAGAIN || problem == EINTR ? .wouldBlock : .failed(problem)
+    }
+}

@@ -1,0 +1,85 @@
+public import EventBus
+
+/// An ``/EventBus/Inbox`` on one Redis server.
+///
+/// It suppresses duplicates. It does not make an effect happen exactly once: a process that is killed between the effect
+/// and the record leaves the effect without its record, and the event is handled again. Where that must not be, write
+/// effect and record in one SQL transaction. A server that loses its memory forgets what was handled; one that evicts
+/// keys does so piecemeal: use a `noeviction` policy.
+public final class RedisInbox: Inbox {
+    private let client: RedisClient
+    private let prefix: String
+
+    /// An inbox on the server of `client`.
+    ///
+    /// - Parameters:
+    ///   - client: the connection to the server.
+    ///   - prefix: what the keys begin with; without braces. Inboxes with different prefixes do not see each other.
+    public init(_ client: RedisClient, prefix: String = "eventbus") {
+        precondition(!prefix.contains("{") && !prefix.contains("}"), "the prefix of keys cannot have braces")
+        self.client = client
+        self.prefix = prefix
+    }
+
+    /// Claims an event for a subscription, unless it is completed or another claim on it is in force.
+    public func begin(_ id: EventID, subscription: String, lease: Duration) async throws -> InboxDecision {
+        let reply = try await client.run(
+            InboxScripts.begin,
+            keys: [key(id, subscription)],
+            [.integer(lease.wholeMilliseconds), .text(.randomHexadecimal(words: 1))],
+            isIdempotent: true,
+            // A claim that nobody knows of would hold the event up until its lease is over.
+            isCancellable: false
+        )
+        let parts = reply.array ?? []
+        switch parts.first?.text {
+        case "completed":
+            return .completed
+        case "inProgress":
+            if let left = parts.dropFirst().first?.integer {
+                return .inProgress(retryAfter: .milliseconds(max(1, left)))
+            }
+        case "new":
+            if let fence = parts.dropFirst().first?.text.flatMap({ UInt64($0) }) {
+                return .new(InboxClaim(eventID: id, subscription: subscription, fence: fence))
+            }
+        default: break
+        }
+        throw EventBusError(.unavailable, "Redis answered an inbox script with something that makes no sense")
+    }
+
+    /// Records that the event was handled. Goes through also when the calling task is cancelled.
+    public func complete(_ claim: InboxClaim, retention: Duration) async throws {
+        let reply = try await client.run(
+            InboxScripts.complete,
+            keys: [key(claim.eventID, claim.subscription)],
+            [.text("\(claim.fence)"), .integer(retention.wholeMilliseconds)],
+            isIdempotent: true,
+            isCancellable: false
+        )
+        guard reply.text != "recorded" else { return }
+        throw EventBusError(
+            .leaseExpired,
+            """
+            the claim of \(claim.subscription) on event \(claim.eventID) ran out, and another \
+            \(reply.text == "c" ? "has handled it" : "handles it") by now; give claims a longer lease
+            """
+        )
+    }
+
+    /// Gives a claim up, so that the event can be claimed again at once. Goes through also when the calling task is
+    /// cancelled.
+    public func abandon(_ claim: InboxClaim) async throws {
+        _ = try await client.run(
+            InboxScripts.abandon,
+            keys: [key(claim.eventID, claim.subscription)],
+            [.text("\(claim.fence)")],
+            isIdempotent: true,
+            isCancellable: false
+        )
+    }
+
+    private func key(_ id: EventID, _ subscription: String) -> String {
+        "\(prefix):inbox:\(RedisKeys.tag(subscription, id.rawValue))"
+    }
+}

@@ -1,0 +1,47 @@
+import CoreMetrics
+import EventBus
+import Metrics
+
+/// What a lock counts and times, under `eventbus.lock.`.
+struct LockMetrics: Sendable {
+    private let acquired: Counter
+    private let timedOut: Counter
+    private let cancelled: Counter
+    private let failed: Counter
+    private let lost: Counter
+    private let wait: Metrics.Timer
+
+    init(prefix: String) {
+        let lock = [("lock", prefix)]
+        func counter(_ outcome: String) -> Counter {
+            Counter(label: "eventbus.lock.acquisitions", dimensions: lock + [("outcome", outcome)])
+        }
+        acquired = counter("acquired")
+        timedOut = counter("timed_out")
+        cancelled = counter("cancelled")
+        failed = counter("failed")
+        lost = Counter(label: "eventbus.lock.lost", dimensions: lock)
+        wait = Metrics.Timer(label: "eventbus.lock.wait", dimensions: lock)
+    }
+
+    /// A lock was granted after `duration`.
+    func noteGrant(after duration: Duration) {
+        acquired.increment()
+        let (seconds, attoseconds) = duration.components
+        wait.recordNanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+    }
+
+    /// A lock was not granted.
+    func noteFailure(_ error: any Error) {
+        switch error {
+        case is CancellationError: cancelled.increment()
+        case let error as EventBusError where error.code == .lockTimedOut: timedOut.increment()
+        default: failed.increment()
+        }
+    }
+
+    /// A lease had ended before its holder gave it back.
+    func noteLoss() {
+        lost.increment()
+    }
+}

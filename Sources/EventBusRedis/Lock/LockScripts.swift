@@ -1,0 +1,171 @@
+/// What the lock does on the server, each step as one script.
+///
+/// The keys of a resource: `:l` the holder's token, `:f` the last fencing token, `:w` the waiters (a sorted set, by the
+/// time of arrival), `:c` the processes they belong to, with the time until which each counts as alive and whether it
+/// listens for messages, `:h` who was handed the lock and has not taken it yet. A token is `PROCESS.NUMBER`.
+///
+/// All times are the server's. Numbers are formatted by `%.0f`, since Lua's own conversion rounds long ones.
+enum LockScripts {
+    private static let common = """
+        local L, F, W, C, H = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+        local time = redis.call('TIME')
+        local us = time[1] * 1000000 + time[2]
+        local now = math.floor(us / 1000)
+        local function process(token) return string.match(token, '^[^.]*') end
+        local function grant(token, px)
+          local fence = math.max(tonumber(redis.call('GET', F) or '0') + 1, us)
+          local text = string.format('%.0f', fence)
+          -- One that is ahead of the clock must not be forgotten; others the clock itself stays ahead of.
+          if fence > us then redis.call('SET', F, text) else redis.call('SET', F, text, 'PX', 604800000) end
+          redis.call('SET', L, token, 'PX', px)
+          return text
+        end
+        local function handOver(px, channel)
+          for _ = 1, 256 do
+            local head = redis.call('ZRANGE', W, 0, 0)[1]
+            if not head then
+              redis.call('DEL', C)
+              return nil
+            end
+            redis.call('ZREM', W, head)
+            local owner = process(head)
+            local state = redis.call('HGET', C, owner)
+            if state then
+              local alive, listens = string.match(state, '^(%d+)(.)')
+              if tonumber(alive) >= now then
+                grant(head, px)
+                redis.call('SET', H, head, 'PX', px + 60000)
+                local reached = redis.pcall('PUBLISH', channel .. owner, head .. ' ' .. L)
+                -- Without the right to publish, the waiter finds out by asking.
+                if type(reached) == 'table' or reached > 0 or listens ~= '+' then return head end
+                redis.call('DEL', L, H)
+              end
+              redis.call('HDEL', C, owner)
+            end
+          end
+          return nil
+        end
+
+        """
+
+    /// Arguments: token, ttl, `1` to wait in line, hand-over time, channel prefix, time a process counts as alive, `+`
+    /// if this process listens. Returns `{1, fence}` or `{0, milliseconds left, token the lock was handed to}`.
+    static let acquire = RedisScript(
+        common + """
+            local token, ttl, px = ARGV[1], ARGV[2], tonumber(ARGV[4])
+            local owner = process(token)
+            local waits = ARGV[3] == '1'
+            if waits then
+              redis.call('HSET', C, owner, string.format('%.0f', now + ARGV[6]) .. ARGV[7])
+              redis.call('PEXPIRE', C, 60000)
+            end
+            local holder = redis.call('GET', L)
+            if not holder then
+              local late = redis.call('GET', H)
+              if late then
+                -- It was handed the lock and did not come: its process is stopped, and so are its other waiters.
+                redis.call('DEL', H)
+                if process(late) ~= owner then redis.call('HDEL', C, process(late)) end
+              end
+              local head = redis.call('ZRANGE', W, 0, 0)[1]
+              if head and head ~= token then holder = handOver(px, ARGV[5]) end
+              if not holder and (head == token or redis.call('ZCARD', W) == 0) then
+                redis.call('ZREM', W, token)
+                return {1, grant(token, ttl)}
+              end
+            end
+            if holder == token then
+              redis.call('ZREM', W, token)
+              redis.call('DEL', H)
+              redis.call('PEXPIRE', L, ttl)
+              return {1, redis.call('GET', F) or grant(token, ttl)}
+            end
+            if waits then
+              if not redis.call('ZSCORE', W, token) then
+                local last = redis.call('ZRANGE', W, -1, -1, 'WITHSCORES')[2]
+                redis.call('ZADD', W, string.format('%.0f', math.max(us, tonumber(last or '0') + 1)), token)
+              end
+              redis.call('PEXPIRE', W, 60000)
+            end
+            return {0, redis.call('PTTL', L), redis.call('GET', H) or ''}
+            """
+    )
+
+    /// Arguments: token, hand-over time, channel prefix. Returns `released`, `foreign` or `expired`.
+    static let release = RedisScript(
+        common + """
+            local holder = redis.call('GET', L)
+            if not holder then return 'expired' end
+            if holder ~= ARGV[1] then return 'foreign' end
+            redis.call('DEL', L, H)
+            handOver(tonumber(ARGV[2]), ARGV[3])
+            return 'released'
+            """
+    )
+
+    /// Takes a waiter out of line and gives back what it was handed. Arguments as for ``release``.
+    static let leave = RedisScript(
+        common + """
+            redis.call('ZREM', W, ARGV[1])
+            if redis.call('GET', L) == ARGV[1] then
+              redis.call('DEL', L, H)
+              handOver(tonumber(ARGV[2]), ARGV[3])
+            end
+            return 'left'
+            """
+    )
+
+    /// Gives back what was handed to a waiter that is gone, unless it was taken after all. Arguments as for ``release``.
+    static let decline = RedisScript(
+        common + """
+            if redis.call('GET', H) == ARGV[1] and redis.call('GET', L) == ARGV[1] then
+              redis.call('DEL', L, H)
+              handOver(tonumber(ARGV[2]), ARGV[3])
+            end
+            return 'declined'
+            """
+    )
+
+    /// Arguments: token, ttl. Returns `renewed`, `foreign` or `expired`.
+    static let renew = RedisScript(
+        """
+        local holder = redis.call('GET', KEYS[1])
+        if not holder then return 'expired' end
+        if holder ~= ARGV[1] then return 'foreign' end
+        redis.call('PEXPIRE', KEYS[1], ARGV[2])
+        return 'renewed'
+        """
+    )
+
+    /// Runs `body` only if the first argument still holds the first key; `body` sees neither of them.
+    static func guarded(_ body: String) -> RedisScript {
+        RedisScript(
+            """
+            local holder = redis.call('GET', KEYS[1])
+            if not holder then return redis.error_reply('LEASEEXPIRED the lease has ended') end
+            if holder ~= ARGV[1] then return redis.error_reply('LEASEFOREIGN another holds the lock') end
+            table.remove(KEYS, 1)
+            table.remove(ARGV, 1)
+            \(body)
+            """
+        )
+    }
+}
+
+/// The keys of one locked resource.
+struct LockKeys {
+    let base: String
+
+    init(prefix: String, resource: String) {
+        base = "\(prefix):lock:\(RedisKeys.tag(resource))"
+    }
+
+    /// The keys to which a holder's key belongs; `nil` if it is none.
+    init?(holderKey: Substring) {
+        guard holderKey.hasSuffix(":l") else { return nil }
+        base = String(holderKey.dropLast(2))
+    }
+
+    var holder: String { base + ":l" }
+    var all: [String] { [":l", ":f", ":w", ":c", ":h"].map { base + $0 } }
+}

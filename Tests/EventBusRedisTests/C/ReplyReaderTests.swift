@@ -1,0 +1,92 @@
+import EventBus
+import Testing
+
+@testable import EventBusRedis
+
+@Suite(.timeLimit(.minutes(1)))
+struct ReplyReaderTests {
+    /// Replies of every shape in one stream, and what they mean.
+    private let stream = Array(
+        "+OK\r\n:-42\r\n$5\r\na\r\nb\0\r\n$-1\r\n*-1\r\n*0\r\n-ERR no\r\n$0\r\n\r\n*3\r\n*2\r\n:1\r\n*0\r\n$1\r\nx\r\n-NO\r\n"
+            .utf8
+    )
+    private let replies: [RedisValue] = [
+        .status("OK"), .integer(-42), .bulk(Array("a\r\nb\0".utf8)), .null, .null, .array([]), .error("ERR no"),
+        .bulk([]), .array([.array([.integer(1), .array([])]), .bulk([120]), .error("NO")]),
+    ]
+
+    private func read(_ pieces: [ArraySlice<UInt8>], maximumSize: Int = 1 << 20) throws -> [RedisValue] {
+        let reader = try ReplyReader(maximumSize: maximumSize)
+        var values: [RedisValue] = []
+        for piece in pieces {
+            try piece.withUnsafeBytes { try reader.feed($0) }
+            while let value = try reader.next() { values.append(value) }
+        }
+        return values
+    }
+
+    @Test func `replies are read whole`() throws {
+        #expect(try read([stream[...]]) == replies)
+    }
+
+    @Test func `replies that are cut at any byte are the same`() throws {
+        for cut in 0...stream.count {
+            #expect(try read([stream[..<cut], stream[cut...]]) == replies, "cut at \(cut)")
+        }
+        #expect(try read(stream.indices.map { stream[$0...$0] }) == replies)
+    }
+
+    @Test func `an unfinished reply is no reply`() throws {
+        for end in 0..<stream.count {
+            let values = try read([stream[..<end]])
+            #expect(values.count < replies.count)
+            #expect(values == Array(replies.prefix(values.count)))
+        }
+    }
+
+    @Test(arguments: [
+        "hello\r\n", "\0\0\0\0", "*3\r\n?x\r\n", ":not a number\r\n", "$abc\r\n", "*9999999999\r\n", "$-7\r\n",
+        String(repeating: "*1\r\n", count: 9),
+    ])
+    func `what is not the protocol is an error`(text: String) {
+        #expect {
+            try read([Array(text.utf8)[...]])
+        } throws: { error in
+            (error as? EventBusError)?.code == .unavailable
+        }
+    }
+
+    @Test func `a reply over the limit is refused before it is complete`() throws {
+        for text in [
+            "$100000\r\n" + String(repeating: "x", count: 20_000),
+            "*1000000\r\n" + String(repeating: ":1\r\n", count: 20_000),
+            "+" + String(repeating: "x", count: 20_000),
+        ] {
+            #expect {
+                try read(Array(text.utf8).chunks(of: 4096), maximumSize: 10_000)
+            } throws: { error in
+                (error as? EventBusError)?.code == .tooLarge
+            }
+        }
+    }
+
+    @Test func `an array that only announces its size reserves no memory`() throws {
+        let nested = String(repeating: "*2147483647\r\n", count: 7)
+        #expect(try read([Array(nested.utf8)[...]], maximumSize: 1 << 20).isEmpty)
+    }
+
+    @Test func `random bytes never trap`() throws {
+        var generator = SystemRandomNumberGenerator()
+        let alphabet = Array("*$+-:\r\n0123456789x".utf8)
+        for _ in 0..<2000 {
+            let bytes = (0..<60).map { _ in alphabet.randomElement(using: &generator) ?? 0 }
+            _ = try? read(bytes.chunks(of: 7), maximumSize: 4096)
+        }
+    }
+}
+
+extension Array {
+    func chunks(of size: Int) -> [ArraySlice<Element>] {
+        stride(from: 0, to: count, by: size).map { self[$0..<Swift.min($0 + size, count)] }
+    }
+}

@@ -1,0 +1,270 @@
+import EventBus
+import Glibc
+import Testing
+
+@testable import EventBusRedis
+
+extension RedisTests {
+    @Suite(.timeLimit(.minutes(2)))
+    struct RedisCacheTests {
+        private let long = CacheOptions(ttl: .seconds(60))
+
+        private struct ComputeFailed: Error {}
+
+        /// Reads until the value is served from memory, since each reading that goes to the server tells.
+        private func warm(_ cache: RedisCache, _ key: String, _ expected: Int) async throws {
+            try await eventually("the value should come into memory") {
+                let value = try await cache.value(for: key, as: Int.self, options: long) { -1 }
+                return value == expected && cache.level.withTable { $0.entry(for: key, now: cache.clock.now) } != nil
+            }
+        }
+
+        @Test func `a thousand callers on four connections compute a cold key once`() async throws {
+            let server = try await RedisServer()
+            let caches = try (0..<4).map { _ in RedisCache(try server.client()) }
+            let computed = Shared(0)
+            let values = try await withThrowingTaskGroup(of: Int.self) { group in
+                for number in 0..<1000 {
+                    group.addTask {
+                        try await caches[number % 4].value(for: "cold", as: Int.self) {
+                            computed.change { $0 += 1 }
+                            try await Task.sleep(for: .milliseconds(50))
+                            return computed.value
+                        }
+                    }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(computed.value == 1)
+            #expect(values == Array(repeating: 1, count: 1000))
+        }
+
+        @Test func `when the process that computes is killed another takes over within the lease`() async throws {
+            let server = try await RedisServer()
+            let client = try server.client()
+            let cache = RedisCache(client, options: RedisCacheOptions(lease: .milliseconds(600)))
+            let port = server.port
+            async let exit = #expect(processExitsWith: .signal(SIGKILL)) { [port = port as Int] in
+                let client = try RedisClient(
+                    RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: port)),
+                    logger: .silent
+                )
+                let cache = RedisCache(client, options: RedisCacheOptions(lease: .milliseconds(600)))
+                _ = try await cache.value(for: "leader", as: Int.self) {
+                    _ = try await client.send(RedisCommand("SET", ["pid", .integer(Int64(getpid()))]))
+                    try await Task.sleep(for: .seconds(60))
+                    return 1
+                }
+            }
+            var pid: Int32 = 0
+            try await eventually("the other process should compute") {
+                pid = try await client.send(RedisCommand("GET", ["pid"])).text.flatMap { Int32($0) } ?? 0
+                return pid > 0
+            }
+            let computed = Shared(0)
+            async let value = cache.value(for: "leader", as: Int.self) {
+                computed.change { $0 += 1 }
+                return 2
+            }
+            // Its lease is renewed for as long as it lives.
+            try await eventually("the lease should have been renewed") {
+                try await client.send(RedisCommand("PTTL", [.text(cache.keys.lease("leader"))])).integer ?? 0 > 0
+            }
+            #expect(computed.value == 0)
+            let start = ContinuousClock.now
+            kill(pid, SIGKILL)
+            #expect(try await value == 2)
+            #expect(start.duration(to: .now) < .seconds(3))
+            _ = await exit
+        }
+
+        @Test func `a server that dies under load costs no caller an error`() async throws {
+            let server = try await RedisServer()
+            let cache = RedisCache(try server.client { $0.commandTimeout = .milliseconds(500) })
+            let served = Shared(0)
+            let isOver = Shared(false)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for worker in 0..<16 {
+                    group.addTask {
+                        var round = 0
+                        while !isOver.value {
+                            round += 1
+                            let expected = round % 50
+                            let value = try await cache.value(for: "load-\(worker)-\(expected)", as: Int.self) {
+                                expected
+                            }
+                            #expect(value == expected)
+                            served.change { $0 += 1 }
+                        }
+                    }
+                }
+                group.addTask {
+                    func expectCalls() async throws {
+                        let before = served.value
+                        try await eventually("calls should go on") { served.value > before + 500 }
+                    }
+                    try await expectCalls()
+                    for _ in 0..<2 {
+                        server.kill()
+                        try await expectCalls()
+                        try await server.start()
+                        try await expectCalls()
+                    }
+                    isOver.change { $0 = true }
+                }
+                try await group.waitForAll()
+            }
+        }
+
+        @Test func `a server that does not answer delays a caller by its timeouts only`() async throws {
+            let server = try await RedisServer()
+            let cache = RedisCache(
+                try server.client(),
+                options: RedisCacheOptions(readTimeout: .milliseconds(100))
+            )
+            _ = try await cache.value(for: "warm-up", as: Int.self) { 1 }
+            server.pause()
+            let start = ContinuousClock.now
+            #expect(try await cache.value(for: "black hole", as: Int.self) { 7 } == 7)
+            #expect(start.duration(to: .now) < .seconds(5))
+            server.resume()
+        }
+
+        @Test func `hits in memory do not reach the server, and a change made by anyone is seen`() async throws {
+            let server = try await RedisServer()
+            let client = try server.client()
+            let cache = RedisCache(try server.client())
+            let other = RedisCache(try server.client())
+            try await other.set(1, for: "shared", options: long)
+            try await warm(cache, "shared", 1)
+
+            func scriptCalls() async throws -> String? {
+                let info = try await client.send(RedisCommand("INFO", ["commandstats"])).text ?? ""
+                return info.split(separator: "\r\n").first { $0.hasPrefix("cmdstat_evalsha:") }
+                    .map { String($0.prefix { $0 != "," }) }
+            }
+            let before = try await scriptCalls()
+            for _ in 0..<100 {
+                #expect(try await cache.value(for: "shared", as: Int.self, options: long) { -1 } == 1)
+            }
+            #expect(try await scriptCalls() == before)
+
+            for round in 2..<20 {
+                try await other.set(round, for: "shared", options: long)
+                try await warm(cache, "shared", round)
+            }
+            // By hand, past every cache.
+            _ = try await client.send(RedisCommand("DEL", [.text(cache.keys.entry("shared"))]))
+            try await eventually("a deletion by hand should be seen") {
+                try await cache.value(for: "shared", as: Int.self, options: long) { 99 } == 99
+            }
+            try await warm(cache, "shared", 99)
+            _ = try await client.send(RedisCommand("FLUSHALL"))
+            try await eventually("a flush of the database should be seen") {
+                try await cache.value(for: "shared", as: Int.self, options: long) { 100 } == 100
+            }
+        }
+
+        @Test func `nothing is served from memory once the messages have stopped, and it is again when they are back`()
+            async throws
+        {
+            let server = try await RedisServer()
+            let client = try server.client()
+            let cache = RedisCache(try server.client())
+            for round in 0..<10 {
+                try await cache.set(round, for: "killed", options: long)
+                try await warm(cache, "killed", round)
+                _ = try await client.send(RedisCommand("CLIENT", ["KILL", "TYPE", "pubsub"]))
+                _ = try await client.send(RedisCommand("DEL", [.text(cache.keys.entry("killed"))]))
+                try await eventually("the deletion that was not heard of should be seen") {
+                    try await cache.value(for: "killed", as: Int.self, options: long) { 1000 + round } == 1000 + round
+                }
+                try await warm(cache, "killed", 1000 + round)
+            }
+        }
+
+        @Test func `what is in memory is served when neither server nor computation work`() async throws {
+            let server = try await RedisServer()
+            let cache = RedisCache(try server.client())
+            let options = CacheOptions(ttl: .seconds(30), staleOnError: .seconds(60))
+            try await cache.set(5, for: "fallback", options: options)
+            try await warm(cache, "fallback", 5)
+            server.kill()
+            try await eventually("the loss of the server should be noticed") {
+                cache.level.withTable { !$0.isCoherent }
+            }
+            let value = try await cache.value(for: "fallback", as: Int.self, options: options) { throw ComputeFailed() }
+            #expect(value == 5)
+            await #expect(throws: ComputeFailed.self) {
+                try await cache.value(for: "fallback", as: Int.self, options: long) { throw ComputeFailed() }
+            }
+        }
+
+        @Test func `a removal of a tag that failed half-way is finished by the next`() async throws {
+            let server = try await RedisServer()
+            let client = try server.client()
+            let cache = RedisCache(try server.client())
+            var options = long
+            options.tags = ["shelf"]
+            for number in 0..<1500 { try await cache.set(number, for: "book-\(number)", options: options) }
+            // As it lies after a process that died between the two steps.
+            _ = try await client.run(
+                CacheScripts.doom,
+                keys: [cache.keys.tag("shelf"), cache.keys.doomed("shelf")],
+                ["1"],
+                isIdempotent: false
+            )
+            try await cache.removeAll(tag: "shelf")
+            let left = try await client.send(RedisCommand("KEYS", ["*"])).array?.compactMap(\.text) ?? []
+            #expect(left == [], "\(left.prefix(3))")
+        }
+
+        @Test func `without a server values are computed a few at a time, and changes say that they failed`()
+            async throws
+        {
+            let configuration = RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: try freePort()))
+            let cache = RedisCache(
+                try RedisClient(configuration, logger: .silent),
+                options: RedisCacheOptions(computesWithoutRedis: 3)
+            )
+            let running = Shared((now: 0, most: 0))
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for number in 0..<50 {
+                    group.addTask {
+                        let value = try await cache.value(for: "alone-\(number)", as: Int.self) {
+                            running.change { running in
+                                running.now += 1
+                                running.most = max(running.most, running.now)
+                            }
+                            for _ in 0..<20 { await Task.yield() }
+                            running.change { $0.now -= 1 }
+                            return number
+                        }
+                        #expect(value == number)
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect((1...3).contains(running.value.most))
+            for change in [{ try await cache.remove("x") }, { try await cache.set(1, for: "x") }] {
+                do {
+                    try await change()
+                    Issue.record("a change that reached nobody returned")
+                } catch let error as EventBusError {
+                    #expect(error.code == .unavailable)
+                }
+            }
+        }
+
+        @Test func `any text serves as a key, and the server's name leads back to it`() async throws {
+            let keys = CacheKeys(prefix: "p")
+            for key in ["", "a", "{a}", "}{", "%7d", "a:b", "5:a", "é\n \0", "100%"] {
+                #expect(keys.key(ofEntry: keys.entry(key)) == key)
+            }
+            #expect(RedisKeys.tag("a", "bc") != RedisKeys.tag("ab", "c"))
+            #expect(RedisKeys.tag("}x").filter { $0 == "}" }.count == 1)
+            #expect(keys.key(ofEntry: "p:cache:{x") == nil)
+            #expect(keys.key(ofEntry: "other") == nil)
+        }
+    }
+}

@@ -1,0 +1,103 @@
+import Configuration
+import EventBus
+import EventBusRedis
+import Testing
+
+@Suite
+struct RedisConfigurationTests {
+    @Test func `a URI says where and as whom to connect`() throws {
+        let plain = try RedisConfiguration(uri: "redis://example.com")
+        #expect(plain.endpoint == .tcp(host: "example.com", port: 6379))
+        #expect(plain.username == nil && plain.password == nil && plain.database == 0)
+
+        let full = try RedisConfiguration(uri: "redis://user:p%40ss%2Fw@rd@example.com:6380/7")
+        #expect(full.endpoint == .tcp(host: "example.com", port: 6380))
+        #expect(full.username == "user")
+        #expect(full.password == "p@ss/w@rd")
+        #expect(full.database == 7)
+
+        let v6 = try RedisConfiguration(uri: "redis://:secret@[::1]:6381")
+        #expect(v6.endpoint == .tcp(host: "::1", port: 6381))
+        #expect(v6.username == nil && v6.password == "secret")
+
+        let unix = try RedisConfiguration(uri: "redis+unix://:secret@/run/redis%20a.sock?db=2")
+        #expect(unix.endpoint == .unix(path: "/run/redis a.sock"))
+        #expect(unix.password == "secret" && unix.database == 2)
+        #expect(try RedisConfiguration(uri: "unix:///tmp/x").endpoint == .unix(path: "/tmp/x"))
+    }
+
+    @Test(arguments: [
+        "", "localhost", "http://secret", "redis://", "redis://secret@host", "redis://h:0", "redis://h:secret",
+        "redis://h:1/x", "redis://h/-1", "redis://[::1", "redis://[::1]x", "redis://:secret%4@h", "redis://:%ff@h",
+        "redis://h?db=1", "unix://secret", "unix:///x?y=1", "redis://:secret%00@h",
+    ])
+    func `a URI that makes no sense is refused, without showing it`(uri: String) {
+        #expect {
+            try RedisConfiguration(uri: uri)
+        } throws: { error in
+            let error = error as? EventBusError
+            return error?.code == .invalidConfiguration && error?.message.contains("secret") == false
+        }
+    }
+
+    @Test func `TLS is refused loudly and never left out`() {
+        #expect {
+            try RedisConfiguration(uri: "rediss://:secret@example.com")
+        } throws: { error in
+            let error = error as? EventBusError
+            return error?.code == .unsupported && error?.message.contains("TLS") == true
+        }
+    }
+
+    @Test func `what is printed never shows the password`() throws {
+        for uri in ["redis://user:hidden@host", "redis+unix://:hidden@/path?db=1"] {
+            let configuration = try RedisConfiguration(uri: uri)
+            var dumped = ""
+            dump(configuration, to: &dumped)
+            for text in ["\(configuration)", String(reflecting: configuration), dumped, "\([configuration])"] {
+                #expect(!text.contains("hidden"))
+                #expect(text.contains("***"))
+            }
+        }
+    }
+
+    @Test func `a reader gives the same configuration, and names the key that is wrong`() throws {
+        let reader = ConfigReader(
+            provider: InMemoryProvider(values: [
+                "uri": "redis://host:1/2", "password": "secret", "username": "user", "heartbeat": 0.5,
+                "commandTimeout": 3.0, "connectTimeout": 4.0, "clientName": "shop",
+            ])
+        )
+        let configuration = try RedisConfiguration(config: reader)
+        #expect(configuration.endpoint == .tcp(host: "host", port: 1))
+        #expect(configuration.database == 2)
+        #expect(configuration.username == "user" && configuration.password == "secret")
+        #expect(configuration.heartbeat == .milliseconds(500))
+        #expect(configuration.commandTimeout == .seconds(3))
+        #expect(configuration.connectTimeout == .seconds(4))
+        #expect(configuration.clientName == "shop")
+
+        #expect {
+            try RedisConfiguration(config: ConfigReader(provider: InMemoryProvider(values: ["heartbeat": -1.0])))
+        } throws: { error in
+            (error as? EventBusError)?.message.contains("heartbeat") == true
+        }
+    }
+
+    @Test func `values that make no sense are refused when a client is made`() throws {
+        let changes: [(inout RedisConfiguration) -> Void] = [
+            { $0.heartbeat = .zero }, { $0.commandTimeout = .seconds(-1) }, { $0.maximumInFlight = 0 },
+            { $0.database = -1 }, { $0.username = "alone" }, { $0.clientName = "two words" },
+            { $0.endpoint = .unix(path: String(repeating: "x", count: 200)) },
+        ]
+        for change in changes {
+            var configuration = RedisConfiguration()
+            change(&configuration)
+            #expect {
+                _ = try RedisClient(configuration, logger: .silent)
+            } throws: { error in
+                (error as? EventBusError)?.code == .invalidConfiguration
+            }
+        }
+    }
+}

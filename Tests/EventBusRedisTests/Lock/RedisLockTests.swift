@@ -1,0 +1,320 @@
+import EventBus
+import Testing
+
+@testable import EventBusRedis
+
+extension RedisTests {
+    @Suite(.timeLimit(.minutes(2)))
+    struct RedisLockTests {
+        private let long = Duration.seconds(60)
+
+        @Test func `a thousand waiters on one lock take two connections, and all get it`() async throws {
+            let server = try await RedisServer()
+            let lock = RedisLock(try server.client())
+            let grant = try await lock.acquire("busy", ttl: long, wait: .zero)
+            let entered = Shared(0)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<1000 {
+                    group.addTask {
+                        try await lock.withLock("busy", ttl: .seconds(60), wait: .seconds(60)) { _ in
+                            entered.change { $0 += 1 }
+                        }
+                    }
+                }
+                let probe = try server.client()
+                let line = LockKeys(prefix: "eventbus", resource: "busy").base + ":w"
+                try await eventually("all should stand in line") {
+                    try await probe.send(RedisCommand("ZCARD", [.text(line)])).integer == 1000
+                }
+                let clients = try await probe.send(RedisCommand("CLIENT", ["LIST"])).text ?? ""
+                #expect(clients.split(separator: "\n").count == 3, "two of the lock, one of the test")
+                try await lock.release(grant)
+                try await group.waitForAll()
+            }
+            #expect(entered.value == 1000)
+        }
+
+        @Test func `cancelling waits at any moment leaves no lock and no place in line behind`() async throws {
+            let server = try await RedisServer()
+            let locks = [RedisLock(try server.client()), RedisLock(try server.client())]
+            for round in 0..<30 {
+                let tasks = (0..<10).map { number in
+                    Task {
+                        try await locks[number % 2].withLock("contended", ttl: .seconds(60), wait: .seconds(30)) { _ in
+                            await Task.yield()
+                        }
+                    }
+                }
+                for (number, task) in tasks.enumerated() where (number + round) % 3 != 0 {
+                    for _ in 0..<(number * round % 40) { await Task.yield() }
+                    task.cancel()
+                }
+                for task in tasks { _ = await task.result }
+            }
+            guard let lease = try await locks[0].tryLock("contended", ttl: long) else {
+                Issue.record("the lock was left behind")
+                return
+            }
+            try await lease.release()
+            let probe = try server.client()
+            let keys = try await probe.send(RedisCommand("KEYS", ["*"])).array?.compactMap(\.text) ?? []
+            #expect(keys.allSatisfy { $0.hasSuffix(":f") }, "\(keys)")
+        }
+
+        @Test func `forty dead waiters ahead do not hold up the next live one`() async throws {
+            let server = try await RedisServer()
+            let client = try server.client()
+            let lock = RedisLock(client)
+            let keys = LockKeys(prefix: "eventbus", resource: "dead-ahead").base
+            let grant = try await lock.acquire("dead-ahead", ttl: long, wait: .zero)
+            for number in 0..<40 {
+                _ = try await client.send(
+                    RedisCommand("ZADD", [.text(keys + ":w"), .integer(Int64(number)), .text("dead\(number).1")])
+                )
+                _ = try await client.send(
+                    RedisCommand("HSET", [.text(keys + ":c"), .text("dead\(number)"), "99999999999999+"])
+                )
+            }
+            async let next = lock.acquire("dead-ahead", ttl: long, wait: .seconds(30))
+            try await eventually("the live one should stand in line") {
+                try await client.send(RedisCommand("ZCARD", [.text(keys + ":w")])).integer == 41
+            }
+            let start = ContinuousClock.now
+            try await lock.release(grant)
+            let token = try await next.fencingToken
+            #expect(token > grant.fencingToken)
+            #expect(start.duration(to: .now) < .milliseconds(600))
+        }
+
+        @Test func `what is handed to a waiter that is gone is given back at once`() async throws {
+            let server = try await RedisServer()
+            let client = try server.client()
+            // A hand-over time that would show.
+            let lock = RedisLock(try server.client(), handOverTime: .seconds(20))
+            let keys = LockKeys(prefix: "eventbus", resource: "ghost").base
+            let grant = try await lock.acquire("ghost", ttl: long, wait: .seconds(1))
+            var process = ""
+            try await eventually("the lock should listen") {
+                let channels = try await client.send(RedisCommand("PUBSUB", ["CHANNELS", "eventbus:lock-wake:*"]))
+                process = channels.array?.first?.text?.split(separator: ":").last.map { String($0) } ?? ""
+                return !process.isEmpty
+            }
+            _ = try await client.send(RedisCommand("ZADD", [.text(keys + ":w"), 1, .text(process + ".ghost")]))
+            async let next = lock.acquire("ghost", ttl: long, wait: .seconds(60))
+            try await eventually("the live one should stand in line") {
+                try await client.send(RedisCommand("ZCARD", [.text(keys + ":w")])).integer == 2
+            }
+            let start = ContinuousClock.now
+            try await lock.release(grant)
+            let second = try await next
+            #expect(start.duration(to: .now) < .seconds(5))
+            try await lock.release(second)
+        }
+
+        @Test func `without the right to publish the next in line finds out by asking`() async throws {
+            let server = try await RedisServer()
+            let admin = try server.client()
+            for (name, rules) in [("no-publish", ["allchannels", "-publish"]), ("no-channels", ["resetchannels"])] {
+                let acl = ["SETUSER", name, "on", ">secret", "allkeys", "+@all"] + rules
+                _ = try await admin.send(RedisCommand("ACL", acl.map { .text($0) }))
+                let locks = try (0..<2).map { _ in
+                    RedisLock(
+                        try server.client {
+                            $0.username = name
+                            $0.password = "secret"
+                        }
+                    )
+                }
+                let grant = try await locks[0].acquire(name, ttl: long, wait: .zero)
+                async let next = locks[1].acquire(name, ttl: long, wait: .seconds(30))
+                let line = LockKeys(prefix: "eventbus", resource: name).base + ":w"
+                try await eventually("it should stand in line") {
+                    try await admin.send(RedisCommand("ZCARD", [.text(line)])).integer == 1
+                }
+                let start = ContinuousClock.now
+                try await locks[0].release(grant)
+                let second = try await next
+                #expect(start.duration(to: .now) < .seconds(1), "it took \(start.duration(to: .now))")
+                try await locks[1].release(second)
+            }
+        }
+
+        @Test func `a fence that is ahead of the server's clock keeps growing`() async throws {
+            let server = try await RedisServer()
+            let client = try server.client()
+            let lock = RedisLock(client)
+            let ahead: UInt64 = 8_000_000_000_000_000
+            let key = LockKeys(prefix: "eventbus", resource: "ahead").base + ":f"
+            _ = try await client.send(RedisCommand("SET", [.text(key), .integer(Int64(ahead))]))
+            for step in 1...3 {
+                let grant = try await lock.acquire("ahead", ttl: long, wait: .zero)
+                #expect(grant.fencingToken == ahead + UInt64(step))
+                try await lock.release(grant)
+            }
+            #expect(try await client.send(RedisCommand("PTTL", [.text(key)])).integer == -1)
+        }
+
+        @Test func `forgotten scripts and killed connections do not break exclusion or lose a waiter`() async throws {
+            let server = try await RedisServer()
+            let locks = try (0..<3).map { _ in RedisLock(try server.client()) }
+            let admin = try server.client()
+            let inside = Shared((now: 0, most: 0, total: 0))
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for worker in 0..<12 {
+                    group.addTask {
+                        for _ in 0..<25 {
+                            // A call whose connection is killed says so; then it is made again.
+                            while true {
+                                do {
+                                    try await locks[worker % 3].withLock("killed", ttl: .seconds(2), wait: .seconds(30))
+                                    {
+                                        _ in
+                                        inside.change { inside in
+                                            inside.now += 1
+                                            inside.most = max(inside.most, inside.now)
+                                        }
+                                        await Task.yield()
+                                        inside.change { inside in
+                                            inside.now -= 1
+                                            inside.total += 1
+                                        }
+                                    }
+                                    break
+                                } catch let error as EventBusError
+                                    where error.isTransient || [.lockLost, .leaseExpired].contains(error.code)
+                                {
+                                    await Task.yield()
+                                }
+                            }
+                        }
+                    }
+                }
+                group.addTask {
+                    for round in 0..<30 where inside.value.total < 300 {
+                        let command: [RedisArgument] =
+                            switch round % 3 {
+                            case 0: ["KILL", "TYPE", "normal", "SKIPME", "yes"]
+                            case 1: ["KILL", "TYPE", "pubsub"]
+                            default: []
+                            }
+                        let seen = inside.value.total
+                        _ = try await admin.send(
+                            command.isEmpty ? RedisCommand("SCRIPT", ["FLUSH"]) : RedisCommand("CLIENT", command)
+                        )
+                        try await eventually("someone should enter after that") {
+                            let total = inside.value.total
+                            return total > seen || total >= 300
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            let result = inside.value
+            #expect(result.most == 1)
+            #expect(result.total >= 300)
+        }
+
+        @Test func `a holder learns that its server has lost the lock`() async throws {
+            let server = try await RedisServer()
+            let lock = RedisLock(try server.client())
+            let entered = Signal()
+            let body = Task {
+                try await lock.withLock("restarted", ttl: .milliseconds(600), wait: .zero) { _ in
+                    entered.raise()
+                    try await Task.sleep(for: .seconds(60))
+                }
+            }
+            try await entered.wait()
+            server.kill()
+            try await server.start()
+            do {
+                try await body.value
+                Issue.record("the body outlived its lease")
+            } catch let error as EventBusError {
+                #expect([.lockLost, .leaseExpired].contains(error.code), "\(error)")
+            }
+        }
+
+        @Test func `a holder whose server does not answer is stopped before another can be granted`() async throws {
+            let server = try await RedisServer()
+            let lock = RedisLock(try server.client())
+            let entered = Signal()
+            let clock = ContinuousClock()
+            let start = clock.now
+            let body = Task {
+                try await lock.withLock("black hole", ttl: .milliseconds(500), wait: .zero) { _ in
+                    entered.raise()
+                    try await Task.sleep(for: .seconds(60))
+                }
+            }
+            try await entered.wait()
+            server.pause()
+            await #expect(throws: EventBusError.self) { try await body.value }
+            // It does not wait for the answers that are missing, but for the end of its lease at most, and the release.
+            #expect(start.duration(to: clock.now) < .seconds(10))
+            server.resume()
+        }
+
+        @Test func `waiters outlive a restart of the server`() async throws {
+            let server = try await RedisServer()
+            let lock = RedisLock(try server.client())
+            let grant = try await lock.acquire("restart", ttl: long, wait: .zero)
+            let next = Task { try await lock.acquire("restart", ttl: .seconds(60), wait: .seconds(30)) }
+            let probe = try server.client()
+            let line = LockKeys(prefix: "eventbus", resource: "restart").base + ":w"
+            try await eventually("it should stand in line") {
+                try await probe.send(RedisCommand("ZCARD", [.text(line)])).integer == 1
+            }
+            server.kill()
+            try await server.start()
+            #expect(try await next.value.fencingToken > grant.fencingToken)
+        }
+
+        @Test func `a script runs under a lease that holds, and not under one that has ended`() async throws {
+            let lock = RedisLock(try await SharedRedis.client())
+            let resource = "evaluate-\(EventID())"
+            let script = "return {KEYS[1], ARGV[1], redis.call('INCR', KEYS[1])}"
+            let result = try await lock.withLock(resource) { lease in
+                try await lease.evaluate(script, keys: [resource], ["a"])
+            }
+            #expect(result == .array([.bulk(Array(resource.utf8)), .bulk([97]), .integer(1)]))
+
+            guard let late = try await lock.tryLock(resource, ttl: .milliseconds(20)) else {
+                Issue.record("a free resource was refused")
+                return
+            }
+            try await eventually("the lease should end") {
+                do {
+                    _ = try await late.evaluate(script, keys: [resource], ["a"])
+                    return false
+                } catch let error as EventBusError {
+                    return error.code == .leaseExpired
+                }
+            }
+            guard let other = try await lock.tryLock(resource) else {
+                Issue.record("a free resource was refused")
+                return
+            }
+            do {
+                _ = try await late.evaluate(script, keys: [resource], ["a"])
+                Issue.record("a lease that is another's by now let a script run")
+            } catch let error as EventBusError {
+                #expect(error.code == .lockNotOwned)
+            }
+            try await other.release()
+        }
+
+        @Test func `without a server a call fails within its deadline, and holds nothing`() async throws {
+            let configuration = RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: try freePort()))
+            let lock = RedisLock(try RedisClient(configuration, logger: .silent))
+            for wait in [Duration.zero, .seconds(30)] {
+                do {
+                    _ = try await lock.acquire("nowhere", ttl: long, wait: wait)
+                    Issue.record("a lock was granted by nobody")
+                } catch let error as EventBusError {
+                    #expect(error.code == .unavailable)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+import EventBus
+import Glibc
+
+/// A blocking socket to a server on loopback, for what a test says word for word.
+final class RawConnection: Sendable {
+    let descriptor: Int32
+
+    init(descriptor: Int32) {
+        self.descriptor = descriptor
+    }
+
+    /// Connects as soon as something listens on `port`.
+    init(waitingFor port: Int) throws {
+        let deadline = ContinuousClock.now.advanced(by: .seconds(20))
+        while true {
+            let candidate = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+            if withLoopback(port, { connect(candidate, $0, $1) }) == 0 {
+                descriptor = candidate
+                return
+            }
+            close(candidate)
+            guard ContinuousClock.now < deadline else {
+                throw EventBusError(.unavailable, "nothing listens on port \(port)")
+            }
+            usleep(2000)
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    func write(_ text: String) {
+        write(Array(text.utf8))
+    }
+
+    func write(_ bytes: [UInt8]) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    /// What has arrived, as soon as something has; empty when the peer has closed.
+    func read() throws -> String {
+        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
+        let count = recv(descriptor, &buffer, buffer.count, 0)
+        guard count >= 0 else { throw EventBusError(.unavailable, "the peer is gone") }
+        return String(decoding: buffer[..<count], as: UTF8.self)
+    }
+
+    func hangUp() {
+        shutdown(descriptor, Int32(SHUT_RDWR))
+    }
+}
+
+/// Listens on a port of loopback.
+final class RawListener: Sendable {
+    let descriptor: Int32
+
+    /// `nil` if the port is taken.
+    init?(port: Int) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var on: Int32 = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
+        guard withLoopback(port, { bind(descriptor, $0, $1) }) == 0, listen(descriptor, 64) == 0 else {
+            return nil
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    func accept() throws -> RawConnection {
+        let peer = Glibc.accept(descriptor, nil, nil)
+        guard peer >= 0 else { throw EventBusError(.unavailable, "the listener is closed") }
+        return RawConnection(descriptor: peer)
+    }
+
+    func close() {
+        shutdown(descriptor, Int32(SHUT_RDWR))
+    }
+
+    private func close(_ descriptor: Int32) { Glibc.close(descriptor) }
+}
+
+private func withLoopback(_ port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = in_port_t(port).bigEndian
+    address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
+    return withUnsafeBytes(of: &address) { bytes in
+        guard let start = bytes.bindMemory(to: sockaddr.self).baseAddress else { return -1 }
+        return body(start, socklen_t(bytes.count))
+    }
+}

@@ -1,0 +1,100 @@
+import EventBus
+import EventBusRedis
+import Glibc
+import Logging
+
+/// A throw-away Redis server on a free loopback port, stopped when the last reference is gone or the process ends.
+final class RedisServer: Sendable {
+    let port: Int
+    let socketPath: String
+    private let directory: String
+    private let options: [String]
+    private let process: Locked<ChildProcess?>
+
+    /// Starts a server and waits until it answers.
+    init(_ options: String...) async throws {
+        var template = Array("/tmp/eventbus-redis.XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw EventBusError(.unavailable, "no temporary directory") }
+        directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        socketPath = "\(directory)/socket"
+        port = try freePort()
+        self.options = options
+        process = Locked(nil)
+        try await start()
+    }
+
+    deinit {
+        process.withLock { $0 = nil }
+        unlink(socketPath)
+        unlink("\(directory)/log")
+        rmdir(directory)
+    }
+
+    var configuration: RedisConfiguration {
+        var configuration = RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: port))
+        configuration.maximumReconnectDelay = .milliseconds(100)
+        return configuration
+    }
+
+    func client(_ change: (inout RedisConfiguration) -> Void = { _ in }) throws -> RedisClient {
+        var configuration = configuration
+        change(&configuration)
+        return try RedisClient(configuration, logger: .silent)
+    }
+
+    func start() async throws {
+        let arguments =
+            [
+                "redis-server", "--bind", "127.0.0.1", "--port", "\(port)", "--dir", directory, "--save", "",
+                "--appendonly", "no", "--unixsocket", socketPath, "--logfile", "\(directory)/log",
+            ] + options
+        let child = try ChildProcess(arguments)
+        process.withLock { $0 = child }
+        let probe = try RawConnection(waitingFor: port)
+        // Any answer will do, a refused login included.
+        probe.write("PING\r\n")
+        _ = try probe.read()
+    }
+
+    /// kill -9.
+    func kill() { signal(SIGKILL) }
+    func pause() { signal(SIGSTOP) }
+    func resume() { signal(SIGCONT) }
+
+    private func signal(_ number: Int32) {
+        let child = process.withLock { process in
+            defer { if number == SIGKILL { process = nil } }
+            return process
+        }
+        child?.signal(number)
+        if number == SIGKILL { child?.end() }
+    }
+}
+
+extension Logger {
+    static var silent: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
+}
+
+/// Starts what several tests share, once.
+enum SharedRedis {
+    private static let server = Task { try await RedisServer() }
+
+    /// The server that the environment names, or one of our own.
+    static func configuration() async throws -> RedisConfiguration {
+        if let uri = getenv("EVENTBUS_TEST_REDIS_URL") { return try RedisConfiguration(uri: String(cString: uri)) }
+        return try await server.value.configuration
+    }
+
+    static func client() async throws -> RedisClient {
+        try await RedisClient(configuration(), logger: .silent)
+    }
+}
+
+func freePort() throws -> Int {
+    for _ in 0..<100 {
+        let port = Int.random(in: 20_000..<32_000)
+        let listener = try RawListener(port: port)
+        if listener != nil { return port }
+    }
+    throw EventBusError(.unavailable, "no free port")
+}

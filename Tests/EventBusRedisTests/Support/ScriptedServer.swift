@@ -1,0 +1,85 @@
+import EventBus
+import Glibc
+
+@testable import EventBusRedis
+
+/// A peer that answers as it is told, on a thread for each connection.
+final class ScriptedServer: Sendable {
+    let port: Int
+    private let listener: RawListener
+
+    /// Calls `answer` for each command that arrives; it returns the reply's bytes, or `nil` to hang up.
+    init(_ answer: @escaping @Sendable (_ command: [String], _ connection: RawConnection) -> [UInt8]?) throws {
+        port = try freePort()
+        guard let listener = try RawListener(port: port) else { throw EventBusError(.unavailable, "no port") }
+        self.listener = listener
+        onThread {
+            while let connection = try? listener.accept() {
+                onThread { Self.serve(connection, answer) }
+            }
+        }
+    }
+
+    deinit { listener.close() }
+
+    var configuration: RedisConfiguration {
+        var configuration = RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: port))
+        configuration.connectTimeout = .seconds(2)
+        configuration.maximumReconnectDelay = .milliseconds(50)
+        return configuration
+    }
+
+    func client(_ change: (inout RedisConfiguration) -> Void = { _ in }) throws -> RedisClient {
+        var configuration = configuration
+        change(&configuration)
+        return try RedisClient(configuration, logger: .silent)
+    }
+
+    private static func serve(
+        _ connection: RawConnection,
+        _ answer: (_ command: [String], _ connection: RawConnection) -> [UInt8]?
+    ) {
+        // Commands are arrays of texts, as replies can be.
+        guard let reader = try? ReplyReader(maximumSize: 1 << 20) else { return }
+        while let text = try? connection.read(), !text.isEmpty {
+            let bytes = Array(text.utf8)
+            guard (try? bytes.withUnsafeBytes { try reader.feed($0) }) != nil else { return }
+            while let command = (try? reader.next()) ?? nil {
+                guard let reply = answer((command.array ?? []).compactMap(\.text), connection) else {
+                    connection.hangUp()
+                    return
+                }
+                connection.write(reply)
+            }
+        }
+    }
+}
+
+/// Runs `body` on a thread of its own, since it blocks.
+func onThread(_ body: @escaping @Sendable () -> Void) {
+    final class Box: Sendable {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+    var thread = pthread_t()
+    let box = Unmanaged.passRetained(Box(body))
+    pthread_create(
+        &thread,
+        nil,
+        { argument in
+            if let argument { Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body() }
+            return nil
+        },
+        box.toOpaque()
+    )
+    pthread_detach(thread)
+}
+
+/// The answers of a server to the greeting; `nil` for other commands.
+func greetingReply(_ command: [String]) -> [UInt8]? {
+    switch command.first {
+    case "CLIENT", "SELECT", "AUTH": Array("+OK\r\n".utf8)
+    case "PING": Array("+PONG\r\n".utf8)
+    default: nil
+    }
+}
