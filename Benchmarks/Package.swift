@@ -38,6 +38,19 @@ let package = Package(
                 .product(name: "EventBusInMemory", package: "swift-event-bus"),
             ]
         ),
+        // Scripts/bench-rabbit runs these two in turn.
+        .executableTarget(
+            name: "RabbitThroughput",
+            dependencies: [
+                .product(name: "EventBus", package: "swift-event-bus"),
+                .product(name: "EventBusRabbit", package: "swift-event-bus"),
+            ]
+        ),
+        .executableTarget(
+            name: "RabbitPeer",
+            cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Wno-deprecated-declarations"])],
+            linkerSettings: [.linkedLibrary("rabbitmq")]
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

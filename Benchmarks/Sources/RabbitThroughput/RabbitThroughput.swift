@@ -1,0 +1,165 @@
+import EventBus
+import EventBusRabbit
+import Glibc
+import Synchronization
+
+/// The work of RabbitPeer through the bus, on the broker of EVENTBUS_TEST_RABBITMQ_URL:
+///
+///     RabbitThroughput [--events N] [--queue-type quorum|classic] [--name NAME] [--latency SECONDS]
+///
+/// Publishes N events, then handles and acknowledges them; prints one line for each half. With `--latency` it publishes
+/// 1,000 events a second instead, and prints how long they took.
+@main
+struct RabbitThroughput {
+    /// Events in one call of `publish(contentsOf:)`, and how many such calls run at once: together they are twice the
+    /// window of 1,000, so that it is full all the time.
+    private static let slice = 500
+    private static let publishers = 4
+    private static let concurrency = 256
+    private static let eventsPerSecond = 1000
+
+    private var events = 100_000
+    private var queueType = RabbitConfiguration.QueueType.quorum
+    private var name = "bus"
+    private var latencySeconds: Int?
+
+    static func main() async throws {
+        let program = try RabbitThroughput(arguments: Array(CommandLine.arguments.dropFirst()))
+        try await program.run()
+    }
+
+    private init(arguments: [String]) throws {
+        var rest = arguments[...]
+        while let option = rest.popFirst() {
+            guard let value = rest.popFirst() else {
+                throw EventBusError(.invalidConfiguration, "\(option) is unknown, or without its value")
+            }
+            switch (option, Int(value), RabbitConfiguration.QueueType(rawValue: value)) {
+            case ("--events", let number?, _) where number > 0: events = number
+            case ("--latency", let number?, _) where number > 0: latencySeconds = number
+            case ("--queue-type", _, let type?): queueType = type
+            case ("--name", _, _): name = value
+            default: throw EventBusError(.invalidConfiguration, "\(option) \(value) is not understood")
+            }
+        }
+    }
+
+    private func run() async throws {
+        guard let url = getenv("EVENTBUS_TEST_RABBITMQ_URL") else {
+            throw EventBusError(.invalidConfiguration, "EVENTBUS_TEST_RABBITMQ_URL is not set; see Scripts/brokers")
+        }
+        var rabbit = try RabbitConfiguration(uri: String(cString: url))
+        // An exchange of its own: what others left behind takes no copies.
+        rabbit.exchange = name
+        rabbit.queueType = queueType
+        let queue = QueueSpecification(
+            group: name,
+            name: "bench-filler",
+            patterns: ["bench.filler"],
+            prefetch: Self.concurrency
+        )
+        // Before the bus subscribes, so that the events wait in the queue and the halves do not overlap.
+        try await RabbitTransport.declareTopology(for: [queue], rabbit)
+
+        var configuration = EventBusConfiguration()
+        configuration.codec = FillerCodec()
+        configuration.publishTimeout = .seconds(120)
+        let bus = EventBus(transport: .rabbit(rabbit), configuration: configuration)
+        try await bus.withRunning {
+            if let latencySeconds {
+                try await measureLatency(on: bus, seconds: latencySeconds)
+            } else {
+                try await publish(on: bus)
+                try await consume(from: bus)
+            }
+        }
+        try await RabbitTransport.retireQueue(group: queue.group, name: queue.name, rabbit)
+    }
+
+    // MARK: throughput
+
+    private func publish(on bus: EventBus) async throws {
+        let next = Counter()
+        let usage = Usage()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<Self.publishers {
+                group.addTask {
+                    while true {
+                        let start = next.add(Self.slice)
+                        guard start < events else { return }
+                        let fillers = (start..<min(start + Self.slice, events)).map { Filler(carrying: UInt64($0)) }
+                        for result in try await bus.publish(contentsOf: fillers) {
+                            guard try result.get().outcome == .routed else {
+                                throw EventBusError(.unroutable, "the queue is not bound")
+                            }
+                        }
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        print(usage.report("publish", events: events))
+    }
+
+    private func consume(from bus: EventBus) async throws {
+        let handled = Counter()
+        let first = Mutex<ContinuousClock.Instant?>(nil)
+        let (allHandled, continuation) = AsyncStream<Void>.makeStream()
+        let usage = Usage()
+        let subscription = bus.subscribe(
+            to: Filler.self,
+            group: name,
+            options: SubscriptionOptions(concurrency: Self.concurrency)
+        ) { _, _ in
+            let number = handled.add(1)
+            if number == 0 { first.withLock { $0 = .now } }
+            if number == events - 1 { continuation.finish() }
+        }
+        try await subscription.attached()
+        for await _ in allHandled {}
+        // Returns when the broker has answered, after every acknowledgement.
+        await subscription.cancel()
+        print(usage.report("consume", events: events, since: first.withLock { $0 }))
+    }
+
+    // MARK: latency
+
+    private func measureLatency(on bus: EventBus, seconds: Int) async throws {
+        let latency = Latency()
+        let subscription = bus.subscribe(
+            to: Filler.self,
+            group: name,
+            options: SubscriptionOptions(concurrency: Self.concurrency, middleware: [latency])
+        ) { event, _ in
+            latency.handled(since: Filler.number(in: event.bytes))
+        }
+        try await subscription.attached()
+        let count = seconds * Self.eventsPerSecond
+        let start = ContinuousClock.now
+        try await withThrowingDiscardingTaskGroup { group in
+            for number in 0..<count {
+                // Events go out on time, whether or not those before them are back.
+                let due = start.advanced(by: .seconds(1) * number / Self.eventsPerSecond)
+                if due > .now { try await Task.sleep(until: due, tolerance: .zero, clock: .continuous) }
+                let time = latency.now
+                group.addTask {
+                    try await bus.publish(Filler(carrying: time))
+                    latency.confirmed(since: time)
+                }
+            }
+        }
+        let rate = Double(count) / (start.duration(to: .now) / .seconds(1))
+        let deadline = ContinuousClock.now.advanced(by: .seconds(10))
+        while latency.acknowledgedCount < count, .now < deadline { try await Task.sleep(for: .milliseconds(10)) }
+        await subscription.cancel()
+        print(latency.report(rate: Int(rate.rounded())))
+    }
+}
+
+/// Hands out numbers.
+private final class Counter: Sendable {
+    private let value = Atomic<Int>(0)
+
+    /// The number before `amount` was added.
+    func add(_ amount: Int) -> Int { value.wrappingAdd(amount, ordering: .relaxed).oldValue }
+}
