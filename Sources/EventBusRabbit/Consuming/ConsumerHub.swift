@@ -376,13 +376,29 @@ actor ConsumerHub {
 
     // MARK: settling
 
-    nonisolated func scheduleFlush(_ consumer: RabbitConsumer) {
+    /// How long an acknowledgement may wait for others.
+    private static let acknowledgementDelay = Duration.milliseconds(1)
+
+    nonisolated func flushNow(_ consumer: RabbitConsumer) {
+        let id = consumer.id
+        thread.execute { [weak self] in
+            self?.assumeIsolated { $0.flush(id) }
+        }
+    }
+
+    nonisolated func flushSoon(_ consumer: RabbitConsumer) {
         let id = consumer.id
         thread.execute { [weak self] in
             self?.assumeIsolated { hub in
-                if let session = hub.sessions[id] { hub.flush(session) }
+                _ = hub.thread.schedule(at: .now.advanced(by: Self.acknowledgementDelay)) { [weak hub] in
+                    hub?.assumeIsolated { $0.flush(id) }
+                }
             }
         }
+    }
+
+    private func flush(_ id: UInt64) {
+        if let session = sessions[id] { flush(session) }
     }
 
     private func flush(_ session: ConsumerSession) {
