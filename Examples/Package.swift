@@ -34,6 +34,7 @@ let package = Package(
                 eventBus,
                 .product(name: "EventBusInMemory", package: "swift-event-bus"),
                 .product(name: "EventBusRabbit", package: "swift-event-bus"),
+                .product(name: "EventBusRedis", package: "swift-event-bus"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -2,6 +2,7 @@ import ArgumentParser
 import EventBus
 import EventBusInMemory
 import EventBusRabbit
+import EventBusRedis
 import FoundationEssentials
 import Logging
 import UnixSignals
@@ -46,6 +47,14 @@ struct ShopCommand: AsyncParsableCommand {
     )
     var url: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Where Redis is, for lock and inboxes, such as redis://127.0.0.1:6379; in this process if left out.",
+            valueName: "uri"
+        )
+    )
+    var redis: String?
+
     /// What carries the events.
     enum TransportKind: String, CaseIterable, ExpressibleByArgument {
         case inMemory = "inmemory"
@@ -74,12 +83,17 @@ struct ShopCommand: AsyncParsableCommand {
         let input = try ShopInput(ordersFile: orders, stockFile: stock)
         for problem in input.problems { StandardError.line(problem) }
         let display = ProgressDisplay()
-        let run = ShopRun(input: input, carrier: try carrier(), logger: logger)
+        let run = ShopRun(input: input, carrier: try carrier(), coordination: try coordination(), logger: logger)
         let outcome = try await run.run(gracefulShutdownSignals: [.sigint, .sigterm], reporting: display)
         display.clear()
         print(SummaryTable(outcome, problems: input.problems.count))
         try writeReport(outcome.report)
         try conclude(outcome)
+    }
+
+    private func coordination() throws -> Coordination? {
+        guard let redis else { return nil }
+        return try .redis(RedisConfiguration(uri: redis), logger: logger)
     }
 
     private func carrier() throws -> Carrier {

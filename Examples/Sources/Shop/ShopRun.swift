@@ -25,6 +25,7 @@ struct ShopRun: Sendable {
 
     let input: ShopInput
     let carrier: Carrier
+    private let coordination: Coordination
     let tally = Tally()
     let logger: Logger
 
@@ -44,10 +45,12 @@ struct ShopRun: Sendable {
     /// - Parameters:
     ///   - input: The orders to place and the stock.
     ///   - carrier: What carries the events between the services.
+    ///   - coordination: Where the lock and the inboxes are kept; in this process if left out.
     ///   - usesInbox: Whether the subscriptions remember what they have handled.
     init(
         input: ShopInput,
         carrier: Carrier = .inMemory(InMemoryBroker()),
+        coordination: Coordination? = nil,
         usesInbox: Bool = true,
         logger: Logger = Logger(label: "shop") { _ in SwiftLogNoOpLogHandler() }
     ) {
@@ -61,12 +64,14 @@ struct ShopRun: Sendable {
         let buses = [bus("orders"), bus("inventory"), bus("notifications")]
         self.input = input
         self.usesInbox = usesInbox
+        let coordination = coordination ?? .inMemory(clock: carrier.clock)
         self.carrier = carrier
+        self.coordination = coordination
         self.logger = logger
         self.buses = buses
         self.stockStore = InMemoryStockStore(input.stock)
         self.orders = OrderService(bus: buses[0], store: orderStore)
-        self.inventory = InventoryService(bus: buses[1], store: stockStore, lock: InMemoryLock(clock: carrier.clock))
+        self.inventory = InventoryService(bus: buses[1], store: stockStore, lock: coordination.lock)
         self.notifications = NotificationService(bus: buses[2], log: notificationLog)
     }
 
@@ -121,7 +126,7 @@ struct ShopRun: Sendable {
     private func subscriptionOptions() -> SubscriptionOptions {
         let tally = tally
         let deduplication = DeduplicationMiddleware(
-            inbox: InMemoryInbox(clock: carrier.clock),
+            inbox: coordination.inbox,
             claimLease: .seconds(60),
             recheckInterval: .milliseconds(100),
             didSuppress: { _ in tally.update { $0.duplicatesSuppressed += 1 } }

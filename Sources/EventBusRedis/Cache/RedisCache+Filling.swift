@@ -222,9 +222,8 @@ extension RedisCache {
     }
 
     func life(of ttl: Duration, _ options: CacheOptions) -> Life {
-        var generator = SystemRandomNumberGenerator()
         let staleness = options.staleness
-        return Life(keep: options.freshness(of: ttl, using: &generator) + staleness, staleness: staleness)
+        return Life(keep: options.freshness(of: ttl) + staleness, staleness: staleness)
     }
 
     func storeArguments(

@@ -39,7 +39,8 @@ struct EventRecorderTests {
         let recorder = EventRecorder()
         let (bus, broker) = makeBus(recorder)
         bus.subscribe(
-            to: Ticked.self, group: "g",
+            to: Ticked.self,
+            group: "g",
             options: .init(retry: .fixed(.seconds(30), maxAttempts: 3), ordering: .byPartitionKey)
         ) { _, _ in throw Broken() }
         try await bus.withRunning {
