@@ -118,3 +118,13 @@ extension Result {
         return self
     }
 }
+
+extension RabbitTransport {
+    /// Deletes queues and an exchange, whatever they hold: for tests, which leave nothing behind.
+    package static func delete(queues: [String], exchange: String, _ configuration: RabbitConfiguration) async throws {
+        let calls = queues.map { AMQPCall.queueDelete(name: $0) } + [.exchangeDelete(name: exchange)]
+        try await withConnection(configuration, "deleting queues") { connection, channel throws(AMQPFailure) in
+            _ = try await connection.call(calls, on: channel)
+        }
+    }
+}

@@ -9,11 +9,74 @@ struct ConformanceTests {
     static let suite = TransportConformance { name in
         let broker = try await TestBroker.shared()
         let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
-        return TransportNamespace(makeTransport: { RabbitTransport(configuration) })
+        let queues = QueueNames()
+        return TransportNamespace(
+            makeTransport: { RecordingTransport(RabbitTransport(configuration), queues) },
+            close: {
+                let names = queues.all
+                try? await RabbitTransport.delete(queues: names, exchange: configuration.exchange, configuration)
+            }
+        )
     }
 
     @Test(arguments: suite.checks)
     func `RabbitMQ keeps the contract`(check: ConformanceCheck) async throws {
         try await check.run()
     }
+}
+
+/// The names of the queues that a check has made.
+private final class QueueNames: Sendable {
+    private let names = Locked<Set<String>>([])
+
+    var all: [String] { names.withLock { $0.sorted() } }
+
+    func insert(_ specification: QueueSpecification) {
+        guard !specification.broadcast else { return }
+        names.withLock { $0.formUnion([specification.queueName, "\(specification.group).dead"]) }
+    }
+}
+
+/// Notes which queues a transport is asked for, so that they can be removed.
+private struct RecordingTransport: Transport {
+    let transport: RabbitTransport
+    let queues: QueueNames
+
+    init(_ transport: RabbitTransport, _ queues: QueueNames) {
+        self.transport = transport
+        self.queues = queues
+    }
+
+    var name: String { transport.name }
+    var clock: AnyClock { transport.clock }
+
+    func run() async throws { try await transport.run() }
+
+    func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
+        try await transport.publish(envelope, options: options)
+    }
+
+    func publish(
+        contentsOf envelopes: [Envelope],
+        options: TransportPublishOptions
+    ) async -> [Result<PublishOutcome, any Error>] {
+        await transport.publish(contentsOf: envelopes, options: options)
+    }
+
+    func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
+        try await transport.request(envelope, deadline: deadline)
+    }
+
+    func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
+        try await transport.reply(envelope, to: address)
+    }
+
+    func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
+        queues.insert(queue)
+        return try await transport.attach(queue, to: sink)
+    }
+
+    func deadLetters(of group: String) -> any DeadLetterQueue { transport.deadLetters(of: group) }
+
+    func health() -> [ComponentHealth] { transport.health() }
 }

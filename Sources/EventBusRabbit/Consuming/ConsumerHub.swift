@@ -7,21 +7,21 @@ import Logging
 /// For each consumer one task declares its queue, consumes it on a channel of its own, waits until the channel is gone
 /// and begins again. Deliveries pass through on the connection's thread and are only stored.
 actor ConsumerHub {
-    private let thread: ConnectionThread
-    private let configuration: RabbitConfiguration
-    private let plan: TopologyPlan
-    private let lane: PublishLane
-    private let board: HealthBoard
-    private let logger: Logger
+    let thread: ConnectionThread
+    let configuration: RabbitConfiguration
+    let plan: TopologyPlan
+    let lane: PublishLane
+    let board: HealthBoard
+    let logger: Logger
 
-    private var sessions: [UInt64: ConsumerSession] = [:]
-    private var lastID: UInt64 = 0
-    private var lastGeneration: UInt64 = 0
-    private var connection: RabbitConnection?
-    private var connectionWaiters: [CheckedContinuation<Void, Never>] = []
-    private var arrivals: AsyncStream<UInt64>.Continuation?
-    private var watchWaiter: CheckedContinuation<Void, Never>?
-    private var ended: EventBusError?
+    var sessions: [UInt64: ConsumerSession] = [:]
+    var lastID: UInt64 = 0
+    var lastGeneration: UInt64 = 0
+    var connection: RabbitConnection?
+    var connectionWaiters: [CheckedContinuation<Void, Never>] = []
+    var arrivals: AsyncStream<UInt64>.Continuation?
+    var watchWaiter: CheckedContinuation<Void, Never>?
+    var ended: EventBusError?
 
     init(
         thread: ConnectionThread,
@@ -71,7 +71,7 @@ actor ConsumerHub {
         return consumer
     }
 
-    private func cancelAttach(_ id: UInt64) {
+    func cancelAttach(_ id: UInt64) {
         sessions[id]?.resolveAttach(.failure(EventBusError(.shuttingDown, "attaching was cancelled")))
     }
 
@@ -114,7 +114,7 @@ actor ConsumerHub {
         }
     }
 
-    private func wakeConnectionWaiters() {
+    func wakeConnectionWaiters() {
         let waiters = connectionWaiters
         connectionWaiters = []
         for waiter in waiters { waiter.resume() }
@@ -157,7 +157,7 @@ actor ConsumerHub {
         return failure ?? AMQPFailure(.connectionLost, "")
     }
 
-    private func waitForEnd(of connection: RabbitConnection) async -> AMQPFailure {
+    func waitForEnd(of connection: RabbitConnection) async -> AMQPFailure {
         let failure = await connection.waitUntilClosed()
         arrivals?.finish()
         arrivals = nil
@@ -171,7 +171,7 @@ actor ConsumerHub {
     }
 
     /// Attaches a consumer again and again, until the connection ends or the consumer is no longer wanted.
-    private func keepAttached(_ id: UInt64, on connection: RabbitConnection) async {
+    func keepAttached(_ id: UInt64, on connection: RabbitConnection) async {
         var failures = 0
         while let session = sessions[id], session.isWanted, await connection.isOpen {
             do throws(AMQPFailure) {
@@ -196,7 +196,7 @@ actor ConsumerHub {
     }
 
     /// Suspends the consumer's task until it is woken or the time has come.
-    private func sleep(_ session: ConsumerSession, until deadline: MonotonicTime?) async {
+    func sleep(_ session: ConsumerSession, until deadline: MonotonicTime?) async {
         let timer = deadline.map { deadline in
             thread.schedule(at: deadline) { [weak self, id = session.consumer.id] in
                 self?.assumeIsolated { $0.sessions[id]?.wake() }
@@ -207,7 +207,7 @@ actor ConsumerHub {
     }
 
     /// Declares the queue and consumes it.
-    private func establish(_ session: ConsumerSession, on connection: RabbitConnection) async throws(AMQPFailure) {
+    func establish(_ session: ConsumerSession, on connection: RabbitConnection) async throws(AMQPFailure) {
         let specification = session.consumer.specification
         session.phase = .attaching
         lastGeneration += 1
@@ -254,7 +254,7 @@ actor ConsumerHub {
     }
 
     /// Declares dead letters, queue and bindings; returns whether the queue is a new quorum queue.
-    private func declare(
+    func declare(
         _ specification: QueueSpecification,
         name: String,
         on connection: RabbitConnection
@@ -277,7 +277,7 @@ actor ConsumerHub {
         return isNew
     }
 
-    private func exists(_ queue: String, on connection: RabbitConnection) async throws(AMQPFailure) -> Bool {
+    func exists(_ queue: String, on connection: RabbitConnection) async throws(AMQPFailure) -> Bool {
         let channel = try await connection.openChannel { _ in }
         do throws(AMQPFailure) {
             try await connection.call(.queueDeclare(QueueDeclaration(name: queue, isPassive: true)), on: channel)
@@ -289,244 +289,7 @@ actor ConsumerHub {
         return true
     }
 
-    private static func tag(_ session: ConsumerSession) -> String {
+    static func tag(_ session: ConsumerSession) -> String {
         "\(session.consumer.specification.queueName)#\(session.generation)"
-    }
-
-    // MARK: what the broker says
-
-    private func handle(_ event: ChannelEvent, of id: UInt64, _ generation: UInt64) {
-        guard let session = sessions[id], session.generation == generation else { return }
-        switch event {
-        case .delivered(let delivery):
-            receive(delivery, session)
-        case .consumerCancelled:
-            logger.warning(
-                "the broker ended a consumer; its queue was deleted or moved",
-                metadata: ["queue": "\(session.queueName)"]
-            )
-            guard session.phase == .attached || session.phase == .attaching else { return }
-            // What it holds is still settled on its channel; a new one takes over.
-            let channel = session.channel
-            detached(session, AMQPFailure(.channelClosed(0), "the broker ended the consumer"))
-            session.wake()
-            connection?.assumeIsolated { connection in
-                connection.closeChannelWithoutWaiting(channel)
-            }
-        case .closed(let failure):
-            detached(session, failure)
-            session.wake()
-        case .confirmed, .returned:
-            break
-        }
-    }
-
-    private func receive(_ delivery: AMQPDelivery, _ session: ConsumerSession) {
-        let consumer = session.consumer
-        let tag = delivery.deliveryTag
-        session.ledger.delivered(tag)
-        if let size = delivery.message.refusedSize {
-            logger.warning(
-                "an event is larger than is accepted; it goes to the dead letters",
-                metadata: ["queue": "\(session.queueName)", "bytes": "\(size)"]
-            )
-            return settle(tag, .reject, session)
-        }
-        do throws(NoTopic) {
-            let decoded = try DecodedMessage(delivery.message, isRedelivered: delivery.isRedelivered)
-            consumer.hold(
-                RabbitConsumer.Held(
-                    envelopeID: decoded.envelope.id,
-                    topic: decoded.envelope.topic,
-                    failedAttempts: decoded.failedAttempts,
-                    message: delivery.message
-                ),
-                tag: tag
-            )
-            consumer.sink.receive(
-                Delivery(
-                    envelope: decoded.envelope,
-                    attempt: decoded.failedAttempts + 1,
-                    redeliveries: decoded.redeliveries,
-                    replyAddress: decoded.replyAddress,
-                    token: Delivery.Token(generation: session.generation, number: tag)
-                )
-            )
-        } catch {
-            deadLetterWithoutTopic(delivery, error, session)
-        }
-    }
-
-    /// What has no topic cannot become an envelope: it goes to the dead letters from here.
-    private func deadLetterWithoutTopic(_ delivery: AMQPDelivery, _ error: NoTopic, _ session: ConsumerSession) {
-        logger.warning("an event without a topic", metadata: ["queue": "\(session.queueName)", "error": "\(error)"])
-        settle(delivery.deliveryTag, .reject, session)
-    }
-
-    private func detached(_ session: ConsumerSession, _ failure: AMQPFailure) {
-        guard session.generation != 0 else { return }
-        let generation = session.generation
-        session.generation = 0
-        session.channel = 0
-        session.lastFailure = failure
-        if session.phase == .attached || session.phase == .attaching { session.phase = .detached }
-        session.consumer.end(generation: generation)
-        report(session)
-    }
-
-    // MARK: settling
-
-    nonisolated func scheduleFlush(_ consumer: RabbitConsumer) {
-        let id = consumer.id
-        thread.execute { [weak self] in
-            self?.assumeIsolated { hub in
-                if let session = hub.sessions[id] { hub.flush(session) }
-            }
-        }
-    }
-
-    private func flush(_ session: ConsumerSession) {
-        for (tag, how) in session.consumer.takeSettled() {
-            if case .acknowledge = how {
-                _ = session.ledger.acknowledge(tag)
-            } else {
-                settle(tag, how, session)
-            }
-        }
-        guard let connection, session.channel != 0 else { return }
-        let channel = session.channel
-        let acknowledgements = session.ledger.flush()
-        connection.assumeIsolated { connection in
-            for acknowledgement in acknowledgements {
-                connection.acknowledge(acknowledgement.tag, multiple: acknowledgement.multiple, on: channel)
-            }
-        }
-    }
-
-    private func settle(_ tag: UInt64, _ how: RabbitConsumer.Settlement, _ session: ConsumerSession) {
-        guard session.ledger.remove(tag), session.channel != 0 else { return }
-        let channel = session.channel
-        connection?.assumeIsolated { connection in
-            switch how {
-            case .requeue: connection.requeue(tag, on: channel)
-            case .reject, .acknowledge: connection.reject(tag, on: channel)
-            }
-        }
-    }
-
-    /// Sends the acknowledgements that are still on their way.
-    func flushAll() {
-        for session in sessions.values { flush(session) }
-    }
-
-    nonisolated func deliverAgain(_ delivery: Delivery, to consumer: RabbitConsumer, after delay: Duration) {
-        thread.execute { [weak self] in
-            self?.assumeIsolated { hub in
-                _ = hub.thread.schedule(at: .now.advanced(by: delay)) {
-                    if consumer.isHolding(delivery.token) { consumer.sink.receive(delivery) }
-                }
-            }
-        }
-    }
-
-    // MARK: the watch over consumers
-
-    /// Asks the broker, one queue at a time, whether our queues have consumers, and our channels whether they live.
-    private func watchConsumers(on connection: RabbitConnection) async {
-        var channel: UInt16 = 0
-        var lastChecked: UInt64 = 0
-        var checks = 0
-        while await connection.isOpen {
-            await pauseWatch()
-            guard await connection.isOpen else { return }
-            let ids = sessions.filter { $0.value.phase == .attached }.keys.sorted()
-            guard let id = ids.first(where: { $0 > lastChecked }) ?? ids.first, let session = sessions[id] else {
-                continue
-            }
-            lastChecked = id
-            let generation = session.generation
-            warnOfLongHolding(session)
-            checks += 1
-            do throws(AMQPFailure) {
-                if channel == 0 { channel = try await connection.openChannel { _ in } }
-                if checks % 10 == 1 { try await countUnroutableDelays(connection, channel) }
-                let reply = try await connection.call(
-                    .queueDeclare(QueueDeclaration(name: session.queueName, isPassive: true)),
-                    on: channel
-                )
-                guard case .queue(_, let messages, let consumers) = reply, session.generation == generation else {
-                    continue
-                }
-                board.setBacklog(id, messages: messages, consumers: consumers)
-                session.sightingsWithoutConsumer = consumers == 0 ? session.sightingsWithoutConsumer + 1 : 0
-                if session.sightingsWithoutConsumer >= 2 {
-                    reattach(session, "the broker knows no consumer of the queue")
-                }
-                // The channel's own sign of life: a dead one fails the call, or the connection at its timeout.
-                guard session.phase == .attached, session.generation == generation else { continue }
-                let prefetch = UInt16(clamping: max(1, session.consumer.specification.prefetch))
-                _ = try? await connection.call(.basicQos(prefetch: prefetch), on: session.channel)
-            } catch {
-                channel = 0
-                guard error.isChannelOnly else { return }
-                if session.generation == generation, error.code == AMQPFailure.notFound {
-                    session.sightingsWithoutConsumer += 1
-                    if session.sightingsWithoutConsumer >= 2 { reattach(session, "the queue is gone") }
-                }
-            }
-        }
-    }
-
-    /// Delayed events whose queue was gone at the end of their delay.
-    private func countUnroutableDelays(_ connection: RabbitConnection, _ channel: UInt16) async throws(AMQPFailure) {
-        let queue = QueueDeclaration(name: TopologyNames.delayUnroutable, isPassive: true)
-        if case .queue(_, let messages, _) = try await connection.call(.queueDeclare(queue), on: channel) {
-            board.setUnroutableDelays(messages)
-        }
-    }
-
-    /// A broker closes the channel of a delivery that is out for its consumer timeout, half an hour unless set.
-    private func warnOfLongHolding(_ session: ConsumerSession) {
-        guard let id = session.consumer.takeHeldTooLong(since: .now, limit: .seconds(24 * 60)) else { return }
-        logger.warning(
-            "a delivery is held for 24 minutes; after 30 the broker takes it back",
-            metadata: ["queue": "\(session.queueName)", "event": "\(id)"]
-        )
-    }
-
-    /// Waits until the next check is due, or the connection has ended.
-    private func pauseWatch() async {
-        let timer = thread.schedule(at: .now.advanced(by: configuration.consumerCheckInterval)) { [weak self] in
-            self?.assumeIsolated { $0.wakeWatch() }
-        }
-        await withCheckedContinuation { watchWaiter = $0 }
-        thread.cancel(timer)
-    }
-
-    private func wakeWatch() {
-        let waiter = watchWaiter
-        watchWaiter = nil
-        waiter?.resume()
-    }
-
-    private func reattach(_ session: ConsumerSession, _ reason: String) {
-        logger.warning(
-            "a consumer is attached again",
-            metadata: ["queue": "\(session.queueName)", "reason": "\(reason)"]
-        )
-        let channel = session.channel
-        detached(session, AMQPFailure(.channelClosed(0), reason))
-        session.wake()
-        connection?.assumeIsolated { $0.closeChannelWithoutWaiting(channel) }
-    }
-
-    private func report(_ session: ConsumerSession) {
-        board.setConsumer(
-            session.consumer.id,
-            name: session.consumer.specification.queueName,
-            isAttached: session.phase == .attached,
-            isStopped: session.phase == .stopped,
-            lastFailure: session.lastFailure
-        )
     }
 }

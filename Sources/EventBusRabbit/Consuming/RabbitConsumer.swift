@@ -101,17 +101,25 @@ final class RabbitConsumer: TransportConsumer {
     }
 
     private func settle(_ token: Delivery.Token, _ how: Settlement) throws(EventBusError) {
-        let isFirst: Bool? = state.withLock { state in
+        enum Urgency { case now, soon, known, stale }
+        let urgency: Urgency = state.withLock { state in
             guard state.generation == token.generation, state.held.removeValue(forKey: token.number) != nil else {
-                return nil
+                return .stale
             }
             state.settled.append((token.number, how))
+            if case .acknowledge = how {} else { return .now }
+            // Half of the prefetch is still to be handled: an acknowledgement that waits a moment holds up nothing,
+            // and one trip to the thread says it for all.
+            if state.settled.count == max(1, specification.prefetch / 2) { return .now }
             defer { state.isScheduled = true }
-            return !state.isScheduled
+            return state.isScheduled ? .known : .soon
         }
-        guard let isFirst else { throw stale }
-        // One trip to the thread says it for all that are settled meanwhile.
-        if isFirst { hub.scheduleFlush(self) }
+        switch urgency {
+        case .now: hub.flushNow(self)
+        case .soon: hub.flushSoon(self)
+        case .known: break
+        case .stale: throw stale
+        }
     }
 
     /// Sends the new copy, and lets go of the old one when the broker holds the new.

@@ -1,0 +1,131 @@
+import ConnectionThread
+import DequeModule
+import EventBus
+import Glibc
+
+/// What comes in: every frame passes one dispatcher.
+extension RabbitConnection {
+    func ready(_ events: DescriptorEvents) {
+        if events.contains(.readable) { read() }
+        if events.contains(.writable), closed == nil { becameWritable() }
+    }
+
+    func read() {
+        var count = 0
+        while let handle {
+            // Reading sends the heartbeats.
+            switch watchdog.guarding({ handle.readFrame() }) {
+            case .nothing:
+                return
+            case .failed(let failure):
+                return end(failure)
+            case .frame(let channel, let frame):
+                dispatch(frame, on: channel)
+                count += 1
+                // Over TLS records may wait in the library's memory, which only reading tells.
+                if self.handle == nil || (!alwaysDrains && !handle.hasBufferedInput) { return }
+                if count >= Self.framesPerTurn { return continueReading() }
+            }
+        }
+    }
+
+    func continueReading() {
+        guard continuation == nil else { return }
+        continuation = thread.schedule(at: .now) { [weak self] in
+            self?.assumeIsolated { connection in
+                connection.continuation = nil
+                connection.read()
+            }
+        }
+    }
+
+    /// Heartbeats are served inside the library's calls only, and calls that are overdue end the connection: a reply
+    /// that came after all would be taken for another's.
+    func schedulePump(every interval: Duration) {
+        pump = thread.schedule(at: .now.advanced(by: interval)) { [weak self] in
+            self?.assumeIsolated { connection in
+                guard connection.closed == nil else { return }
+                connection.read()
+                let now = MonotonicTime.now
+                if connection.channels.values.contains(where: { $0.calls.first.map { $0.deadline < now } ?? false }) {
+                    return connection.end(
+                        AMQPFailure(.connectionLost, "the broker did not answer within \(connection.callTimeout)")
+                    )
+                }
+                if connection.closed == nil { connection.schedulePump(every: interval) }
+            }
+        }
+    }
+
+    func dispatch(_ frame: IncomingFrame, on number: UInt16) {
+        if case .method(let method) = frame, number == 0 { return dispatchToConnection(method) }
+        // A frame for a channel that is gone: it was on its way when we closed it.
+        guard channels[number] != nil else { return }
+        do throws(ChannelAssembler.UnexpectedFrame) {
+            switch frame {
+            case .method(let method):
+                try dispatch(method, on: number)
+            case .header(let bodySize, let properties):
+                let content = try channels[number]?.assembler.header(bodySize: bodySize, properties)
+                if let content = content ?? nil { dispatch(content, on: number) }
+            case .body(let bytes):
+                let content = try channels[number]?.assembler.body(bytes)
+                if let content = content ?? nil { dispatch(content, on: number) }
+            case .unknown:
+                throw ChannelAssembler.UnexpectedFrame(text: "a frame of unknown kind")
+            }
+        } catch {
+            end(AMQPFailure(.connectionLost, "the broker sent \(error.text)"))
+        }
+    }
+
+    func dispatch(_ method: IncomingMethod, on number: UInt16) throws(ChannelAssembler.UnexpectedFrame) {
+        switch method {
+        case .deliver, .returned, .got:
+            try channels[number]?.assembler.begin(method)
+        case .reply(let reply):
+            complete(reply, on: number)
+        case .confirmed(let tag, let multiple, let isAcknowledged):
+            channels[number]?.onEvent(.confirmed(tag: tag, multiple: multiple, isAcknowledged: isAcknowledged))
+        case .consumerCancelled(let tag):
+            channels[number]?.onEvent(.consumerCancelled(tag: tag))
+        case .channelClose(let code, let text):
+            let failure = AMQPFailure(.channelClosed(code), text)
+            guard let channel = channels.removeValue(forKey: number) else { return }
+            post(.channelCloseOK(number))
+            for call in channel.calls { call.complete(.failure(failure)) }
+            channel.onEvent(.closed(failure))
+        case .unknown, .connectionClose, .connectionCloseOK, .blocked, .unblocked:
+            // `basic.flow` and the like: RabbitMQ does not send them.
+            break
+        }
+    }
+
+    func dispatch(_ content: ChannelAssembler.Content, on number: UInt16) {
+        switch content {
+        case .delivered(let delivery): channels[number]?.onEvent(.delivered(delivery))
+        case .got(let delivery, let remaining): complete(.message(delivery, remaining: remaining), on: number)
+        case .returned(let message, let code, let text):
+            channels[number]?.onEvent(.returned(message, code: code, text: text))
+        }
+    }
+
+    func complete(_ reply: AMQPReply, on number: UInt16) {
+        guard let call = channels[number]?.calls.popFirst() else { return }
+        call.complete(.success(reply))
+    }
+
+    func dispatchToConnection(_ method: IncomingMethod) {
+        switch method {
+        case .blocked(let reason): onEvent(.blocked(reason: reason))
+        case .unblocked: onEvent(.unblocked)
+        case .connectionClose(let code, let text):
+            if let handle { try? watchdog.guarding { () throws(AMQPFailure) in try handle.sendConnectionCloseOK() } }
+            end(AMQPFailure(.connectionClosed(code), text))
+        case .connectionCloseOK:
+            end(AMQPFailure(.closedByUs, "closed"))
+        default:
+            break
+        }
+    }
+}

@@ -1,0 +1,127 @@
+import ConnectionThread
+import DequeModule
+import EventBus
+import Glibc
+
+/// What goes out: while the socket has room, and never more at once than it takes.
+extension RabbitConnection {
+    /// Sends an event if the socket has room. If not, nothing was sent, and `.writable` is reported once it has.
+    func publish(_ publish: AMQPPublish, on channel: UInt16) -> Bool {
+        guard channels[channel]?.isClosing == false, hasRoom(), let handle else { return false }
+        do throws(AMQPFailure) {
+            if publish.body.count <= min(handle.maximumBodyInOneFrame, Self.bytesPerCheck) {
+                try watchdog.guarding { () throws(AMQPFailure) in try handle.sendWhole(publish, on: channel) }
+                credit -= publish.size
+            } else {
+                try watchdog.guarding { () throws(AMQPFailure) in try handle.sendHead(of: publish, on: channel) }
+                partial = PartialBody(channel: channel, body: publish.body, offset: 0)
+                credit = 0
+                sendPartial()
+            }
+        } catch {
+            end(error)
+        }
+        // If the connection broke meanwhile, the event counts as sent: it may be with the broker.
+        return true
+    }
+
+    func post(_ outgoing: Outgoing) {
+        guard closed == nil else { return }
+        if outbox.isEmpty, partial == nil, hasRoom() {
+            send(outgoing)
+        } else {
+            outbox.append(outgoing)
+            wantsWritable = true
+            watchForWritable()
+        }
+    }
+
+    func flushOutbox() {
+        while !outbox.isEmpty, closed == nil, hasRoom(evenIfPartial: true) {
+            send(outbox.removeFirst())
+        }
+    }
+
+    func send(_ outgoing: Outgoing) {
+        guard let handle else { return }
+        credit -= 64
+        do throws(AMQPFailure) {
+            try watchdog.guarding { () throws(AMQPFailure) in
+                switch outgoing {
+                case .call(let call, let channel):
+                    if channels[channel] != nil { try handle.send(call, on: channel) }
+                case .acknowledge(let tag, let multiple, let channel):
+                    guard channels[channel]?.isClosing == false else { return }
+                    try handle.sendAcknowledgement(tag, multiple: multiple, on: channel)
+                case .requeue(let tag, let channel):
+                    guard channels[channel]?.isClosing == false else { return }
+                    try handle.sendRequeue(tag, on: channel)
+                case .reject(let tag, let channel):
+                    guard channels[channel]?.isClosing == false else { return }
+                    try handle.sendReject(tag, on: channel)
+                case .channelCloseOK(let channel):
+                    try handle.sendChannelCloseOK(on: channel)
+                }
+            }
+        } catch {
+            end(error)
+        }
+    }
+
+    /// Whether something may be sent now. If not, the socket is watched until something may.
+    func hasRoom(evenIfPartial: Bool = false) -> Bool {
+        guard closed == nil, evenIfPartial || partial == nil else { return false }
+        if credit > 0 { return true }
+        guard isWritable else {
+            wantsWritable = true
+            return false
+        }
+        var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        if poll(&request, 1, 0) == 1, request.revents & Int16(POLLOUT) != 0 {
+            credit = Self.bytesPerCheck
+            return true
+        }
+        isWritable = false
+        wantsWritable = true
+        watchForWritable()
+        return false
+    }
+
+    func sendPartial() {
+        while let current = partial, let handle, hasRoom(evenIfPartial: true) {
+            let end = min(current.offset + min(frameMaximum - 8, Self.bytesPerFrame), current.body.count)
+            do throws(AMQPFailure) {
+                try watchdog.guarding { () throws(AMQPFailure) in
+                    try handle.sendBody(current.body[current.offset..<end], on: current.channel)
+                }
+            } catch {
+                return self.end(error)
+            }
+            credit = 0
+            if end == current.body.count {
+                partial = nil
+                wantsWritable = true
+            } else {
+                partial?.offset = end
+            }
+        }
+    }
+
+    func watchForWritable() {
+        guard let socketWatch else { return }
+        thread.setEvents([.readable, .writable], of: socketWatch)
+    }
+
+    func becameWritable() {
+        isWritable = true
+        credit = Self.bytesPerCheck
+        sendPartial()
+        flushOutbox()
+        guard closed == nil, isWritable, partial == nil, outbox.isEmpty else { return }
+        if let socketWatch { thread.setEvents(.readable, of: socketWatch) }
+        if wantsWritable {
+            wantsWritable = false
+            onEvent(.writable)
+        }
+    }
+}

@@ -1,0 +1,158 @@
+import ConnectionThread
+import EventBus
+import Logging
+
+/// What the broker says of consumers, and what it is told of their deliveries.
+extension ConsumerHub {
+    // MARK: what the broker says
+
+    func handle(_ event: ChannelEvent, of id: UInt64, _ generation: UInt64) {
+        guard let session = sessions[id], session.generation == generation else { return }
+        switch event {
+        case .delivered(let delivery):
+            receive(delivery, session)
+        case .consumerCancelled:
+            logger.warning(
+                "the broker ended a consumer; its queue was deleted or moved",
+                metadata: ["queue": "\(session.queueName)"]
+            )
+            guard session.phase == .attached || session.phase == .attaching else { return }
+            // What it holds is still settled on its channel; a new one takes over.
+            let channel = session.channel
+            detached(session, AMQPFailure(.channelClosed(0), "the broker ended the consumer"))
+            session.wake()
+            connection?.assumeIsolated { connection in
+                connection.closeChannelWithoutWaiting(channel)
+            }
+        case .closed(let failure):
+            detached(session, failure)
+            session.wake()
+        case .confirmed, .returned:
+            break
+        }
+    }
+
+    func receive(_ delivery: AMQPDelivery, _ session: ConsumerSession) {
+        let consumer = session.consumer
+        let tag = delivery.deliveryTag
+        session.ledger.delivered(tag)
+        if let size = delivery.message.refusedSize {
+            logger.warning(
+                "an event is larger than is accepted; it goes to the dead letters",
+                metadata: ["queue": "\(session.queueName)", "bytes": "\(size)"]
+            )
+            return settle(tag, .reject, session)
+        }
+        do throws(NoTopic) {
+            let decoded = try DecodedMessage(delivery.message, isRedelivered: delivery.isRedelivered)
+            consumer.hold(
+                RabbitConsumer.Held(
+                    envelopeID: decoded.envelope.id,
+                    topic: decoded.envelope.topic,
+                    failedAttempts: decoded.failedAttempts,
+                    message: delivery.message
+                ),
+                tag: tag
+            )
+            consumer.sink.receive(
+                Delivery(
+                    envelope: decoded.envelope,
+                    attempt: decoded.failedAttempts + 1,
+                    redeliveries: decoded.redeliveries,
+                    replyAddress: decoded.replyAddress,
+                    token: Delivery.Token(generation: session.generation, number: tag)
+                )
+            )
+        } catch {
+            deadLetterWithoutTopic(delivery, error, session)
+        }
+    }
+
+    /// What has no topic cannot become an envelope: it goes to the dead letters from here.
+    func deadLetterWithoutTopic(_ delivery: AMQPDelivery, _ error: NoTopic, _ session: ConsumerSession) {
+        logger.warning("an event without a topic", metadata: ["queue": "\(session.queueName)", "error": "\(error)"])
+        settle(delivery.deliveryTag, .reject, session)
+    }
+
+    func detached(_ session: ConsumerSession, _ failure: AMQPFailure) {
+        guard session.generation != 0 else { return }
+        let generation = session.generation
+        session.generation = 0
+        session.channel = 0
+        session.lastFailure = failure
+        if session.phase == .attached || session.phase == .attaching { session.phase = .detached }
+        session.consumer.end(generation: generation)
+        report(session)
+    }
+
+    // MARK: settling
+
+    /// How long an acknowledgement may wait for others.
+    static let acknowledgementDelay = Duration.milliseconds(1)
+
+    nonisolated func flushNow(_ consumer: RabbitConsumer) {
+        let id = consumer.id
+        thread.execute { [weak self] in
+            self?.assumeIsolated { $0.flush(id) }
+        }
+    }
+
+    nonisolated func flushSoon(_ consumer: RabbitConsumer) {
+        let id = consumer.id
+        thread.execute { [weak self] in
+            self?.assumeIsolated { hub in
+                _ = hub.thread.schedule(at: .now.advanced(by: Self.acknowledgementDelay)) { [weak hub] in
+                    hub?.assumeIsolated { $0.flush(id) }
+                }
+            }
+        }
+    }
+
+    func flush(_ id: UInt64) {
+        if let session = sessions[id] { flush(session) }
+    }
+
+    func flush(_ session: ConsumerSession) {
+        for (tag, how) in session.consumer.takeSettled() {
+            if case .acknowledge = how {
+                _ = session.ledger.acknowledge(tag)
+            } else {
+                settle(tag, how, session)
+            }
+        }
+        guard let connection, session.channel != 0 else { return }
+        let channel = session.channel
+        let acknowledgements = session.ledger.flush()
+        connection.assumeIsolated { connection in
+            for acknowledgement in acknowledgements {
+                connection.acknowledge(acknowledgement.tag, multiple: acknowledgement.multiple, on: channel)
+            }
+        }
+    }
+
+    func settle(_ tag: UInt64, _ how: RabbitConsumer.Settlement, _ session: ConsumerSession) {
+        guard session.ledger.remove(tag), session.channel != 0 else { return }
+        let channel = session.channel
+        connection?.assumeIsolated { connection in
+            switch how {
+            case .requeue: connection.requeue(tag, on: channel)
+            case .reject, .acknowledge: connection.reject(tag, on: channel)
+            }
+        }
+    }
+
+    /// Sends the acknowledgements that are still on their way.
+    func flushAll() {
+        for session in sessions.values { flush(session) }
+    }
+
+    nonisolated func deliverAgain(_ delivery: Delivery, to consumer: RabbitConsumer, after delay: Duration) {
+        thread.execute { [weak self] in
+            self?.assumeIsolated { hub in
+                _ = hub.thread.schedule(at: .now.advanced(by: delay)) {
+                    if consumer.isHolding(delivery.token) { consumer.sink.receive(delivery) }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+import ConnectionThread
+import EventBus
+import Logging
+
+/// The watch over consumers: those that stay connected and receive nothing are found here.
+extension ConsumerHub {
+    /// Asks the broker, one queue at a time, whether our queues have consumers, and our channels whether they live.
+    func watchConsumers(on connection: RabbitConnection) async {
+        var channel: UInt16 = 0
+        var lastChecked: UInt64 = 0
+        var checks = 0
+        while await connection.isOpen {
+            await pauseWatch()
+            guard await connection.isOpen else { return }
+            let ids = sessions.filter { $0.value.phase == .attached }.keys.sorted()
+            guard let id = ids.first(where: { $0 > lastChecked }) ?? ids.first, let session = sessions[id] else {
+                continue
+            }
+            lastChecked = id
+            let generation = session.generation
+            warnOfLongHolding(session)
+            checks += 1
+            do throws(AMQPFailure) {
+                if channel == 0 { channel = try await connection.openChannel { _ in } }
+                if checks % 10 == 1 { try await countUnroutableDelays(connection, channel) }
+                let reply = try await connection.call(
+                    .queueDeclare(QueueDeclaration(name: session.queueName, isPassive: true)),
+                    on: channel
+                )
+                guard case .queue(_, let messages, let consumers) = reply, session.generation == generation else {
+                    continue
+                }
+                board.setBacklog(id, messages: messages, consumers: consumers)
+                session.sightingsWithoutConsumer = consumers == 0 ? session.sightingsWithoutConsumer + 1 : 0
+                if session.sightingsWithoutConsumer >= 2 {
+                    reattach(session, "the broker knows no consumer of the queue")
+                }
+                // The channel's own sign of life: a dead one fails the call, or the connection at its timeout.
+                guard session.phase == .attached, session.generation == generation else { continue }
+                let prefetch = UInt16(clamping: max(1, session.consumer.specification.prefetch))
+                _ = try? await connection.call(.basicQos(prefetch: prefetch), on: session.channel)
+            } catch {
+                channel = 0
+                guard error.isChannelOnly else { return }
+                if session.generation == generation, error.code == AMQPFailure.notFound {
+                    session.sightingsWithoutConsumer += 1
+                    if session.sightingsWithoutConsumer >= 2 { reattach(session, "the queue is gone") }
+                }
+            }
+        }
+    }
+
+    /// Delayed events whose queue was gone at the end of their delay.
+    func countUnroutableDelays(_ connection: RabbitConnection, _ channel: UInt16) async throws(AMQPFailure) {
+        let queue = QueueDeclaration(name: TopologyNames.delayUnroutable, isPassive: true)
+        if case .queue(_, let messages, _) = try await connection.call(.queueDeclare(queue), on: channel) {
+            board.setUnroutableDelays(messages)
+        }
+    }
+
+    /// A broker closes the channel of a delivery that is out for its consumer timeout, half an hour unless set.
+    func warnOfLongHolding(_ session: ConsumerSession) {
+        guard let id = session.consumer.takeHeldTooLong(since: .now, limit: .seconds(24 * 60)) else { return }
+        logger.warning(
+            "a delivery is held for 24 minutes; after 30 the broker takes it back",
+            metadata: ["queue": "\(session.queueName)", "event": "\(id)"]
+        )
+    }
+
+    /// Waits until the next check is due, or the connection has ended.
+    func pauseWatch() async {
+        let timer = thread.schedule(at: .now.advanced(by: configuration.consumerCheckInterval)) { [weak self] in
+            self?.assumeIsolated { $0.wakeWatch() }
+        }
+        await withCheckedContinuation { watchWaiter = $0 }
+        thread.cancel(timer)
+    }
+
+    func wakeWatch() {
+        let waiter = watchWaiter
+        watchWaiter = nil
+        waiter?.resume()
+    }
+
+    func reattach(_ session: ConsumerSession, _ reason: String) {
+        logger.warning(
+            "a consumer is attached again",
+            metadata: ["queue": "\(session.queueName)", "reason": "\(reason)"]
+        )
+        let channel = session.channel
+        detached(session, AMQPFailure(.channelClosed(0), reason))
+        session.wake()
+        connection?.assumeIsolated { $0.closeChannelWithoutWaiting(channel) }
+    }
+
+    func report(_ session: ConsumerSession) {
+        board.setConsumer(
+            session.consumer.id,
+            name: session.consumer.specification.queueName,
+            isAttached: session.phase == .attached,
+            isStopped: session.phase == .stopped,
+            lastFailure: session.lastFailure
+        )
+    }
+}
