@@ -26,6 +26,22 @@ extension RedisTests {
             }
         }
 
+        @Test func `a user's own commands are sent, and those that would disturb others are not`() async throws {
+            let client = try await SharedRedis.client()
+            let key = RedisArgument.text("own-\(EventID())")
+            #expect(try await client.send("SET", key, .bytes([0, 13, 10]), "PX", 60_000) == .status("OK"))
+            #expect(try await client.send("get", key).bytes == [0, 13, 10])
+            for name in ["SUBSCRIBE", "multi", "Blpop", "CLIENT", "SELECT"] {
+                do {
+                    _ = try await client.send(name, key)
+                    Issue.record("\(name) was sent")
+                } catch let error as EventBusError {
+                    #expect(error.code == .unsupported)
+                }
+            }
+            #expect(try await client.send("DEL", key).integer == 1)
+        }
+
         @Test func `a unix socket serves as well`() async throws {
             let server = try await RedisServer()
             let client = try server.client { $0.endpoint = .unix(path: server.socketPath) }

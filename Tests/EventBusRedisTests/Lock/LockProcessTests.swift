@@ -100,7 +100,9 @@ extension RedisTests {
                 pid = try await client.send(RedisCommand("GET", ["pid"])).text.flatMap { Int32($0) } ?? 0
                 return pid > 0
             }
-            kill(pid, SIGSTOP)
+            // Whatever fails below, it must not be waited for.
+            defer { kill(pid, SIGKILL) }
+            try await stop(pid)
             async let next = lock.acquire("stopped", ttl: .seconds(60), wait: .seconds(30))
             try await eventually("this process should stand behind it") {
                 try await client.send(RedisCommand("ZCARD", [.text(line)])).integer == 2
@@ -115,6 +117,36 @@ extension RedisTests {
             await exit
         }
 
+        /// Stops a process, and waits until each of its threads has stopped.
+        private func stop(_ pid: Int32) async throws {
+            kill(pid, SIGSTOP)
+            try await eventually("the process should stop") {
+                let states = threadStates(of: pid)
+                return !states.isEmpty && states.allSatisfy { $0 == "T" }
+            }
+        }
+
+        private func threadStates(of pid: Int32) -> [Character] {
+            guard let directory = opendir("/proc/\(pid)/task") else { return [] }
+            defer { closedir(directory) }
+            var states: [Character] = []
+            while let entry = readdir(directory) {
+                let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+                    String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+                }
+                guard Int(name) != nil, let file = fopen("/proc/\(pid)/task/\(name)/stat", "r") else { continue }
+                defer { fclose(file) }
+                var buffer = [UInt8](repeating: 0, count: 512)
+                let count = fread(&buffer, 1, buffer.count, file)
+                // The state follows the name, which is in parentheses.
+                let text = String(decoding: buffer[..<count], as: UTF8.self)
+                if let end = text.lastIndex(of: ")"), let state = text[end...].dropFirst(2).first {
+                    states.append(state)
+                }
+            }
+            return states
+        }
+
         private func expectKilled(_ port: Int) async {
             await #expect(processExitsWith: .signal(SIGKILL)) { [port = port as Int] in
                 let client = try RedisClient(
@@ -122,7 +154,7 @@ extension RedisTests {
                     logger: .silent
                 )
                 _ = try await client.send(RedisCommand("SET", ["pid", .integer(Int64(getpid()))]))
-                _ = try await RedisLock(client).acquire("stopped", ttl: .seconds(60), wait: .seconds(60))
+                _ = try await RedisLock(client).acquire("stopped", ttl: .seconds(5), wait: .seconds(60))
             }
         }
 
@@ -154,7 +186,7 @@ extension RedisTests {
                 pid = try await client.send(RedisCommand("GET", ["pid"])).text.flatMap { Int32($0) } ?? 0
                 return pid > 0
             }
-            kill(pid, SIGSTOP)
+            try await stop(pid)
             let grant = try await lock.acquire("paused", ttl: .seconds(60), wait: .seconds(30))
             let stopped = try await client.send(RedisCommand("GET", ["fence"])).text.flatMap { UInt64($0) } ?? .max
             #expect(grant.fencingToken > stopped)

@@ -1,0 +1,44 @@
+import EventBus
+import EventBusTesting
+import Testing
+
+@testable import EventBusRedis
+
+extension RedisTests {
+    @Suite(.timeLimit(.minutes(2)))
+    struct PermissionTests {
+        /// As the guide gives them.
+        private let rules = """
+            on >secret ~eventbus:* &eventbus:* &__redis__:invalidate +ping +client +select +eval +evalsha +subscribe \
+            +publish +time +get +set +del +pttl +pexpire +zadd +zrem +zrange +zcard +zscore +zremrangebyscore \
+            +zunionstore +hget +hset +hdel +hmget +hexists
+            """
+
+        @Test func `a user with the permissions of the guide can do everything`() async throws {
+            let server = try await RedisServer()
+            let admin = try server.client()
+            let arguments = rules.split(separator: " ").map { RedisArgument.text(String($0)) }
+            _ = try await admin.send(RedisCommand("ACL", ["SETUSER", "limited"] + arguments))
+            let make = { @Sendable () throws -> RedisClient in
+                try server.client {
+                    $0.username = "limited"
+                    $0.password = "secret"
+                }
+            }
+            let checks =
+                LockConformance(ttl: .milliseconds(600)) { RedisLock(try make()) }.checks
+                + CacheConformance { RedisCache(try make()) }.checks
+                + InboxConformance { RedisInbox(try make()) }.checks
+            for check in checks {
+                do {
+                    try await check.run()
+                } catch {
+                    Issue.record("\(check.name): \(error)")
+                }
+            }
+            // What was refused shows here, also where it was taken for an outage.
+            let log = try await admin.send(RedisCommand("ACL", ["LOG"])).array ?? []
+            #expect(log.isEmpty, "\(log)")
+        }
+    }
+}
