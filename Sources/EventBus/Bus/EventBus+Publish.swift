@@ -36,28 +36,58 @@ extension EventBus {
         defer { publishFinished() }
 
         var results = [Result<PublishReceipt, any Error>?](repeating: nil, count: events.count)
-        var outgoing: [OutgoingEvent] = []
+        var envelopes: [Envelope] = []
         var positions: [Int] = []
-        outgoing.reserveCapacity(events.count)
+        envelopes.reserveCapacity(events.count)
         positions.reserveCapacity(events.count)
         for (index, event) in events.enumerated() {
             do {
-                let envelope = try envelope(for: event, options: options)
-                outgoing.append(OutgoingEvent(envelope: envelope, delay: options.delay, deadline: deadline))
+                envelopes.append(try envelope(for: event, options: options))
                 positions.append(index)
             } catch {
                 results[index] = .failure(error)
             }
         }
-        let published = await publishChain.publish(contentsOf: outgoing)
-        for (index, result) in zip(positions, published) {
-            let checked = result.flatMap { receipt in
-                Result { try Self.check(receipt, options: options, topic: E.topic) }
-            }
-            results[index] = checked
-            if case .success = checked { local.emit(events[index]) }
+        for (index, result) in zip(positions, await send(envelopes, options: options, deadline: deadline)) {
+            results[index] = result
+            if case .success = result { local.emit(events[index]) }
         }
         return results.compactMap(\.self)
+    }
+
+    /// Publishes events that are encoded already, in order, as many at a time as the transport's window allows.
+    ///
+    /// As ``publish(_:options:)-(Envelope,_)`` for each of them: of the options, those that make an envelope (identity,
+    /// headers, key, correlation) have no meaning here.
+    ///
+    /// - Returns: One result for each envelope, in order: its receipt, or why it was not published.
+    /// - Throws: What keeps all of them from being published: `.shuttingDown`, `.timedOut`, `CancellationError`.
+    @discardableResult
+    public func publish(
+        contentsOf envelopes: [Envelope],
+        options: PublishOptions = .init()
+    ) async throws -> [Result<PublishReceipt, any Error>] {
+        let deadline = deadline(of: options)
+        if try !admitNow() { try await admit(until: deadline) }
+        defer { publishFinished() }
+        return await send(envelopes, options: options, deadline: deadline)
+    }
+
+    /// Sends envelopes through the middleware to the transport; the publish has been admitted.
+    private func send(
+        _ envelopes: [Envelope],
+        options: PublishOptions,
+        deadline: AnyClock.Instant
+    ) async -> [Result<PublishReceipt, any Error>] {
+        let published = await publishChain.publish(
+            contentsOf: envelopes.map { OutgoingEvent(envelope: $0, delay: options.delay, deadline: deadline) }
+        )
+        guard options.requiresSubscriber else { return published }
+        return zip(envelopes, published).map { envelope, result in
+            result.flatMap { receipt in
+                Result { try Self.check(receipt, options: options, topic: envelope.topic) }
+            }
+        }
     }
 
     /// Publishes an event that is encoded already, such as one that was stored: its identity, headers and payload go out

@@ -33,7 +33,7 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
     ) async throws -> PublishReceipt {
         let span = tracer.startAnySpan(
             "publish \(event.envelope.topic)",
-            context: .current ?? .topLevel,
+            context: .current ?? carried(by: event.envelope),
             ofKind: .producer
         )
         defer { span.end() }
@@ -50,6 +50,19 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
             span.setStatus(.init(code: .error))
             throw error
         }
+    }
+
+    /// Puts the running task's trace into an envelope that is published later and elsewhere, where it then goes on.
+    package func carryTrace(in envelope: inout Envelope) {
+        guard isActive, let context = ServiceContext.current else { return }
+        instrument.inject(context, into: &envelope.headers, using: HeaderInjector())
+    }
+
+    /// The trace that an envelope made elsewhere belongs to.
+    private func carried(by envelope: Envelope) -> ServiceContext {
+        var context = ServiceContext.topLevel
+        if !envelope.headers.isEmpty { instrument.extract(envelope.headers, into: &context, using: HeaderExtractor()) }
+        return context
     }
 
     /// Wraps the handler in a consumer span that continues the producer's trace.

@@ -1,0 +1,26 @@
+internal import EventBus
+
+/// Wakes the one who waits, as often as need be; a call that comes while nobody waits is kept.
+final class WakeUp: Sendable {
+    private let signal = Locked(Signal())
+
+    /// Wakes who waits, or will.
+    func call() {
+        signal.withLock { $0 }.raise()
+    }
+
+    /// Waits for a call, or until `deadline`.
+    ///
+    /// - Returns: Whether there was a call.
+    func wait(until deadline: AnyClock.Instant, clock: AnyClock) async -> Bool {
+        let current = signal.withLock { $0 }
+        if !current.isRaised {
+            _ = try? await withDeadline(deadline, clock: clock) { try await current.wait() }
+        }
+        return signal.withLock { signal in
+            guard signal.isRaised else { return false }
+            signal = Signal()
+            return true
+        }
+    }
+}

@@ -1,0 +1,95 @@
+internal import EventBus
+internal import Foundation
+internal import GRDB
+
+/// What has to go out one after another: the events of one partition key, or a single event without one.
+enum Lane: Hashable, Sendable {
+    case key(String)
+    case single(Int64)
+}
+
+/// An event in the outbox.
+struct StoredEvent: Sendable {
+    /// Its place among all events ever stored in this outbox.
+    var sequence: Int64
+    var envelope: Envelope
+    /// When subscribers are to see it, if not at once.
+    var deliverAt: EventTime?
+    var requiresSubscriber = false
+    /// Attempts that failed, and that count.
+    var attempts = 0
+    /// How often nobody had subscribed to it.
+    var unrouted = 0
+
+    var lane: Lane { envelope.partitionKey.map(Lane.key) ?? .single(sequence) }
+}
+
+extension StoredEvent {
+    /// The event in a row of the outbox.
+    ///
+    /// - Throws: Where the row holds no envelope.
+    init(row: Row) throws {
+        self.init(
+            sequence: try row.value("sequence"),
+            envelope: try Envelope(row: row),
+            deliverAt: try row.optional("deliver_at").map(EventTime.init(milliseconds:)),
+            requiresSubscriber: try row.value("requires_subscriber"),
+            attempts: try row.value("attempts"),
+            unrouted: try row.value("unrouted")
+        )
+    }
+}
+
+extension Envelope {
+    /// The envelope in a row of the outbox, or of the parked events.
+    ///
+    /// - Throws: Where the row holds no envelope.
+    init(row: Row) throws {
+        self.init(
+            id: EventID(try row.value("event_id")),
+            topic: try Topic(validating: try row.value("topic")),
+            payload: Array(try row.value("payload") as Data),
+            contentType: try row.value("content_type"),
+            version: try row.value("version"),
+            time: EventTime(milliseconds: try row.value("time")),
+            source: try row.optional("source"),
+            correlationID: try row.optional("correlation_id").map { CorrelationID($0 as String) },
+            causationID: try row.optional("causation_id").map { EventID($0 as String) },
+            partitionKey: try row.optional("partition_key"),
+            headers: try StoredHeaders.headers(from: try row.optional("headers"))
+        )
+    }
+
+    /// The values of the columns from `event_id` to `payload`.
+    func columnValues() throws -> StatementArguments {
+        [
+            id.rawValue, topic.rawValue, partitionKey, contentType, version, time.milliseconds, source,
+            correlationID?.rawValue, causationID?.rawValue, try StoredHeaders.text(for: headers), Data(payload),
+        ]
+    }
+}
+
+extension Row {
+    // GRDB's own subscripts trap on a value of another type; what others wrote into the table must not.
+
+    /// The value of a column that has one.
+    func value<Value: DatabaseValueConvertible>(_ column: String) throws(EventBusError) -> Value {
+        guard let value: Value = try optional(column) else {
+            throw EventBusError(.decodingFailed, "the column \(column) of an event in the outbox is NULL")
+        }
+        return value
+    }
+
+    /// The value of a column, or `nil` for NULL.
+    func optional<Value: DatabaseValueConvertible>(_ column: String) throws(EventBusError) -> Value? {
+        let stored = self[column] as DatabaseValue
+        if stored.isNull { return nil }
+        guard let value = Value.fromDatabaseValue(stored) else {
+            throw EventBusError(
+                .decodingFailed,
+                "the column \(column) of an event in the outbox holds no \(Value.self): \("\(stored)".quotedForError)"
+            )
+        }
+        return value
+    }
+}

@@ -1,0 +1,162 @@
+import EventBus
+import EventBusInMemory
+import EventBusTesting
+import Foundation
+import GRDB
+import Logging
+import ServiceLifecycle
+import Testing
+
+@testable import EventBusOutbox
+
+/// An event with a key.
+struct OrderPlaced: Event, Equatable {
+    static let topic: Topic = "order.placed"
+    var orderID: String
+    var number = 0
+    var partitionKey: String? { orderID }
+}
+
+/// An event without a key.
+struct NoteTaken: Event, Equatable {
+    static let topic: Topic = "note.taken"
+    var number: Int
+}
+
+struct Broken: Error, CustomStringConvertible {
+    var description: String { "broken" }
+}
+
+/// What a test collects from several tasks.
+final class Collected<Element: Sendable>: Sendable {
+    private let state = Locked<[Element]>([])
+
+    var all: [Element] { state.withLock { $0 } }
+    var count: Int { state.withLock { $0.count } }
+
+    /// Adds an element; returns how many there are then.
+    @discardableResult
+    func add(_ element: Element) -> Int {
+        state.withLock { state in
+            state.append(element)
+            return state.count
+        }
+    }
+}
+
+/// Publish middleware made of a closure that may refuse the event.
+struct Refusing: PublishMiddleware {
+    var refusal: @Sendable (Envelope) async -> (any Error)?
+
+    func publish(_ event: OutgoingEvent, next: PublishNext) async throws -> PublishReceipt {
+        if let error = await refusal(event.envelope) { throw error }
+        return try await next(event)
+    }
+}
+
+/// A database with the tables of outbox and inbox, in memory.
+func makeDatabase() throws -> DatabaseQueue {
+    let database = try DatabaseQueue()
+    try migrate(database)
+    return database
+}
+
+func migrate(_ database: any DatabaseWriter) throws {
+    var migrator = DatabaseMigrator()
+    Outbox.registerMigration(in: &migrator)
+    SQLiteInbox.registerMigration(in: &migrator)
+    try migrator.migrate(database)
+}
+
+/// A database file of its own, gone when this is.
+final class DatabaseFile: Sendable {
+    private let folder: URL
+
+    convenience init() throws {
+        let folder = Self.newFolder()
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        self.init(folder: folder)
+        try migrate(try open())
+    }
+
+    private init(folder: URL) {
+        self.folder = folder
+    }
+
+    private static func newFolder() -> URL {
+        FileManager.default.temporaryDirectory.appending(path: "outbox-\(UUID().uuidString)")
+    }
+
+    /// The files as they are at this moment.
+    func copy() throws -> DatabaseFile {
+        let copy = Self.newFolder()
+        try FileManager.default.copyItem(at: folder, to: copy)
+        return DatabaseFile(folder: copy)
+    }
+
+    deinit {
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    /// A connection pool of its own on the file, as another process would have.
+    func open() throws -> DatabasePool {
+        var configuration = GRDB.Configuration()
+        configuration.busyMode = .timeout(10)
+        return try DatabasePool(path: folder.appending(path: "data.sqlite").path, configuration: configuration)
+    }
+}
+
+extension OutboxRelay.Configuration {
+    /// A configuration changed by `change`.
+    static func with(_ change: (inout OutboxRelay.Configuration) -> Void) -> OutboxRelay.Configuration {
+        var configuration = OutboxRelay.Configuration()
+        change(&configuration)
+        return configuration
+    }
+}
+
+extension EventBusConfiguration {
+    static func refusing(_ refusal: @escaping @Sendable (Envelope) async -> (any Error)?) -> EventBusConfiguration {
+        var configuration = EventBusConfiguration()
+        configuration.publishMiddleware = [Refusing(refusal: refusal)]
+        return configuration
+    }
+}
+
+extension DatabaseReader {
+    /// Waits until `isMet` holds for what `fetch` reads.
+    func wait<Value: Sendable>(
+        for fetch: @escaping @Sendable (Database) throws -> Value,
+        until isMet: (Value) -> Bool
+    ) async throws {
+        for try await value in ValueObservation.tracking(fetch).values(in: self) where isMet(value) { return }
+        throw CancellationError()
+    }
+
+    /// Waits until the outbox holds this many events.
+    func waitForBacklog(of count: Int) async throws {
+        try await wait(for: { try Int.fetchOne($0, sql: "SELECT count(*) FROM eventbus_outbox") }) { $0 == count }
+    }
+
+    /// The numbers of the events that wait in the outbox, in order.
+    func waiting() async throws -> [String] {
+        try await read { try String.fetchAll($0, sql: "SELECT payload FROM eventbus_outbox ORDER BY sequence") }
+    }
+}
+
+/// Runs services in this order while `body` does its work, then shuts them down gracefully, the last one first.
+func running(_ services: any Service..., body: @escaping @Sendable () async throws -> Void) async throws {
+    let group = ServiceGroup(services: services, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+        tasks.addTask { try await group.run() }
+        let result: Result<Void, any Error>
+        do {
+            result = .success(try await body())
+        } catch {
+            result = .failure(error)
+        }
+        await group.triggerGracefulShutdown()
+        try await tasks.waitForAll()
+        try result.get()
+    }
+}

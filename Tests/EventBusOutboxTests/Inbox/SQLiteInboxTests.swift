@@ -1,0 +1,188 @@
+import EventBus
+import EventBusInMemory
+import EventBusTesting
+import GRDB
+import Testing
+
+@testable import EventBusOutbox
+
+@Suite("The inbox on SQLite", .timeLimit(.minutes(2)))
+struct SQLiteInboxTests {
+    private static let shared = Result { try DatabaseFile() }
+
+    @Test(
+        "It keeps the contract, each instance with a connection pool of its own on one file",
+        arguments: InboxConformance { SQLiteInbox(database: try shared.get().open()) }.checks
+    )
+    func contract(check: ConformanceCheck) async throws {
+        try await check.run()
+    }
+
+    /// A database with an inbox and a table of effects.
+    private static func ledger() throws -> DatabaseQueue {
+        let database = try makeDatabase()
+        try database.write { try $0.execute(sql: "CREATE TABLE effect (event_id TEXT NOT NULL)") }
+        return database
+    }
+
+    private static func effects(in database: some DatabaseReader) async throws -> [String] {
+        try await database.read { try String.fetchAll($0, sql: "SELECT event_id FROM effect ORDER BY event_id") }
+    }
+
+    @Test("An effect and its record are there together, or not at all")
+    func atomic() async throws {
+        let database = try Self.ledger()
+        let inbox = SQLiteInbox(database: database)
+        let id = EventID()
+        @Sendable func handle(_ db: Database, failing: Bool) throws -> Bool {
+            try inbox.performOnce(id, subscription: "g.h", in: db) { db in
+                try db.execute(sql: "INSERT INTO effect VALUES (?)", arguments: [id.rawValue])
+                if failing { throw Broken() }
+                return true
+            } ?? false
+        }
+
+        // The handler fails after its write, and its caller goes on with the transaction.
+        let outcome = try await database.write { db in Result { try handle(db, failing: true) } }
+        #expect(throws: Broken.self) { try outcome.get() }
+        #expect(try await Self.effects(in: database).isEmpty)
+        // All is done, but the transaction never commits.
+        await #expect(throws: Broken.self) {
+            try await database.write { db in
+                #expect(try handle(db, failing: false))
+                throw Broken()
+            }
+        }
+        #expect(try await Self.effects(in: database).isEmpty)
+
+        #expect(try await database.write { try handle($0, failing: false) })
+        #expect(try await database.write { try handle($0, failing: false) } == false)
+        #expect(try await database.writeWithoutTransaction { try handle($0, failing: false) } == false)
+        #expect(try await Self.effects(in: database) == [id.rawValue])
+    }
+
+    @Test("A process killed before its commit leaves neither effect nor record, one killed after it leaves both")
+    func killed() async throws {
+        let file = try DatabaseFile()
+        let id = EventID()
+        let database = try file.open()
+        let inbox = SQLiteInbox(database: database)
+        try await database.write { try $0.execute(sql: "CREATE TABLE effect (event_id TEXT NOT NULL)") }
+        // What a killed process leaves is what the files hold at that moment.
+        let (before, after) = try await database.writeWithoutTransaction { db in
+            // With hardly a cache, pages go to the file long before the commit.
+            try db.execute(sql: "PRAGMA cache_size = 1")
+            try db.beginTransaction()
+            try inbox.performOnce(id, subscription: "g.h", in: db) { db in
+                try db.execute(sql: "INSERT INTO effect VALUES (?)", arguments: [id.rawValue])
+            }
+            try db.execute(sql: "CREATE TABLE ballast AS SELECT randomblob(4096) FROM eventbus_inbox_fence")
+            for _ in 0..<8 { try db.execute(sql: "INSERT INTO ballast SELECT randomblob(4096) FROM ballast") }
+            let before = try file.copy()
+            try db.commit()
+            return (before, try file.copy())
+        }
+        for (copy, wasHandled) in [(before, false), (after, true)] {
+            let revived = try copy.open()
+            #expect(try await Self.effects(in: revived) == (wasHandled ? [id.rawValue] : []))
+            let inbox = SQLiteInbox(database: revived)
+            let isFirst = try await revived.write { db in
+                try inbox.performOnce(id, subscription: "g.h", in: db) { db in
+                    try db.execute(sql: "INSERT INTO effect VALUES (?)", arguments: [id.rawValue])
+                    return true
+                } ?? false
+            }
+            #expect(isFirst == !wasHandled)
+            #expect(try await Self.effects(in: revived) == [id.rawValue])
+        }
+    }
+
+    @Test("Under lost connections, duplicates and failing handlers every event has exactly one effect")
+    func exactlyOneEffect() async throws {
+        let database = try Self.ledger()
+        let inbox = SQLiteInbox(database: database)
+        let bus = EventBus(transport: .inMemory(InMemoryBroker(faults: FaultPlan(seed: 7))))
+        let outbox = Outbox(bus: bus)
+        let runs = Collected<EventID>()
+        let options = SubscriptionOptions(concurrency: 8, retry: .fixed(.milliseconds(1), maxAttempts: 20))
+        bus.subscribe(to: NoteTaken.self, group: "g", options: options) { note, context in
+            let id = context.id
+            let isFirst = context.attempt == 1
+            try await inbox.performOnce(context) { db in
+                try db.execute(sql: "INSERT INTO effect VALUES (?)", arguments: [id.rawValue])
+                // Between the effect and its record's commit.
+                if isFirst && note.number.isMultiple(of: 3) { throw Broken() }
+            }
+            runs.add(id)
+            // After the commit: the delivery comes again, and must have no second effect.
+            if isFirst && note.number.isMultiple(of: 5) { throw Broken() }
+        }
+        try await running(bus, OutboxRelay(database: database, bus: bus)) {
+            try await database.write { db in
+                for number in 0..<200 { try outbox.publish(NoteTaken(number: number), in: db) }
+            }
+            try await database.wait(for: { try Int.fetchOne($0, sql: "SELECT count(*) FROM effect") }) { $0 == 200 }
+            try await database.waitForBacklog(of: 0)
+        }
+        let effects = try await Self.effects(in: database)
+        #expect(effects.count == 200)
+        #expect(Set(effects).count == 200)
+        #expect(runs.count > 200)
+    }
+
+    @Test("A claim of the bus and a record within the handler's transaction get along")
+    func claimedAndPerformed() async throws {
+        let database = try makeDatabase()
+        let inbox = SQLiteInbox(database: database)
+        let id = EventID()
+        guard case .new(let claim) = try await inbox.begin(id, subscription: "g.h", lease: .seconds(60)) else {
+            Issue.record("an event that was never seen is not new")
+            return
+        }
+        let done = try await database.write { db in
+            try inbox.performOnce(id, subscription: "g.h", in: db) { _ in true }
+        }
+        #expect(done == true)
+        try await inbox.complete(claim, retention: .seconds(60))
+        try await inbox.abandon(claim)
+        #expect(try await inbox.begin(id, subscription: "g.h", lease: .seconds(60)) == .completed)
+    }
+
+    @Test("Records are kept for their retention, and deleted afterwards")
+    func retention() async throws {
+        let database = try makeDatabase()
+        let clock = ManualClock()
+        let inbox = SQLiteInbox(database: database, clock: clock)
+        for number in 0..<100 {
+            try await database.write { db in
+                _ = try inbox.performOnce(
+                    EventID("\(number)"),
+                    subscription: "g.h",
+                    retention: .seconds(60),
+                    in: db
+                ) { _ in }
+            }
+        }
+        clock.advance(by: .seconds(59))
+        #expect(try await inbox.begin("0", subscription: "g.h", lease: .seconds(1)) == .completed)
+        clock.advance(by: .seconds(1))
+        guard case .new = try await inbox.begin("0", subscription: "g.h", lease: .seconds(1)) else {
+            Issue.record("a record outlived its retention")
+            return
+        }
+        for number in 1...5 {
+            _ = try await inbox.begin(EventID("new-\(number)"), subscription: "g.h", lease: .seconds(1))
+        }
+        let left = try await database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM eventbus_inbox") }
+        #expect(left == 6)
+    }
+
+    @Test("A database that cannot be used is an error with a code")
+    func unavailable() async throws {
+        let inbox = SQLiteInbox(database: try DatabaseQueue())
+        let error = await #expect(throws: EventBusError.self) {
+            try await inbox.begin(EventID(), subscription: "g.h", lease: .seconds(1))
+        }
+        #expect(error?.code == .unavailable)
+    }
+}

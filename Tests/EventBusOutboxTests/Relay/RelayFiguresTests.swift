@@ -1,0 +1,87 @@
+import EventBus
+import EventBusInMemory
+import EventBusTesting
+import GRDB
+import MetricsTestKit
+import Testing
+
+@testable import EventBusOutbox
+
+@Suite("The relay's figures", .timeLimit(.minutes(3)))
+struct RelayFiguresTests {
+    @Test("Backlog, age and what was parked show in metrics and health")
+    func figures() async throws {
+        let database = try makeDatabase()
+        let clock = ManualClock()
+        let metrics = TestMetrics()
+        let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: clock)))
+        let outbox = Outbox(bus: bus)
+        bus.subscribe(to: OrderPlaced.self, group: "g") { _, _ in }
+        try await database.write { db in
+            try outbox.publish(NoteTaken(number: 1), in: db)
+            try outbox.publish(NoteTaken(number: 2), in: db)
+            try outbox.publish(OrderPlaced(orderID: "1"), in: db)
+            try outbox.publish(OrderPlaced(orderID: "2"), in: db)
+            try db.execute(sql: "UPDATE eventbus_outbox SET topic = '*' WHERE sequence = 4")
+        }
+        clock.advance(by: .seconds(90))
+        let relay = OutboxRelay(database: database, bus: bus, configuration: .init(), logger: nil, metrics: metrics)
+        try await running(bus, relay) {
+            // Nobody has subscribed to the notes.
+            while relay.health().details["backlog"] != 2 || relay.health().details["parked"] != 1 {
+                clock.advance(by: .seconds(1))
+                await Task.yield()
+            }
+        }
+        #expect(relay.health().details["oldest_age_seconds"].map { $0 >= 90 } == true)
+        #expect(try metrics.expectGauge("eventbus.outbox.backlog").lastValue == 2)
+        #expect(try metrics.expectGauge("eventbus.outbox.parked").lastValue == 1)
+        #expect(try metrics.expectGauge("eventbus.outbox.oldest_age_seconds").lastValue.map { $0 >= 90 } == true)
+        #expect(try metrics.expectCounter("eventbus.outbox.published").totalValue == 1)
+    }
+
+    @Test("It drains 10,000 events, none twice", arguments: [true, false])
+    func drains(isOnDisk: Bool) async throws {
+        let count = 10_000
+        let file = try DatabaseFile()
+        let database: any DatabaseWriter = isOnDisk ? try file.open() : try makeDatabase()
+        let bus = EventBus(transport: .inMemory)
+        let outbox = Outbox(bus: bus)
+        let seen = Locked(Set<Int>())
+        let (isComplete, isDirectComplete) = (Signal(), Signal())
+        let deliveries = Collected<Void>()
+        bus.subscribe(to: OrderPlaced.self, group: "g", options: .init(concurrency: 100)) { order, _ in
+            deliveries.add(())
+            let seenCount = seen.withLock { seen in
+                seen.insert(order.number)
+                return seen.count
+            }
+            if seenCount == count { isComplete.raise() }
+            if seenCount == 2 * count { isDirectComplete.raise() }
+        }
+        let orders = (0..<2 * count).map { OrderPlaced(orderID: "\($0 % 2000)", number: $0) }
+        let clock = ContinuousClock()
+        try await database.write { db in
+            for order in orders.prefix(count) { try outbox.publish(order, in: db) }
+        }
+        let relay = OutboxRelay(database: database, bus: bus)
+        try await bus.withRunning {
+            let start = clock.now
+            let run = Task { try await relay.run() }
+            try await isComplete.wait()
+            try await database.waitForBacklog(of: 0)
+            let relayed = start.duration(to: clock.now)
+            run.cancel()
+            try await run.value
+
+            let directStart = clock.now
+            for result in try await bus.publish(contentsOf: Array(orders.suffix(count))) { _ = try result.get() }
+            try await isDirectComplete.wait()
+            let direct = directStart.duration(to: clock.now)
+            print(
+                "relay of \(count) events, \(isOnDisk ? "file" : "memory"): \(relayed); published directly: \(direct)"
+            )
+        }
+        #expect(deliveries.count == 2 * count)
+    }
+}
