@@ -19,11 +19,17 @@ actor RabbitConnection {
     /// The largest part of a body that goes out at once, for the same reason.
     private static let bytesPerFrame = 32 << 10
 
-    private struct Channel {
+    /// A class, since every frame looks its channel up: what is found is a reference, not a copy of all this.
+    private final class Channel {
         var assembler: ChannelAssembler
-        var onEvent: @Sendable (ChannelEvent) -> Void
+        let onEvent: @Sendable (ChannelEvent) -> Void
         var calls = Deque<PendingCall>()
         var isClosing = false
+
+        init(assembler: ChannelAssembler, onEvent: @escaping @Sendable (ChannelEvent) -> Void) {
+            self.assembler = assembler
+            self.onEvent = onEvent
+        }
     }
 
     private struct PendingCall {
@@ -440,17 +446,17 @@ actor RabbitConnection {
     private func dispatch(_ frame: IncomingFrame, on number: UInt16) {
         if case .method(let method) = frame, number == 0 { return dispatchToConnection(method) }
         // A frame for a channel that is gone: it was on its way when we closed it.
-        guard channels[number] != nil else { return }
+        guard let channel = channels[number] else { return }
         do throws(ChannelAssembler.UnexpectedFrame) {
             switch frame {
             case .method(let method):
-                try dispatch(method, on: number)
+                try dispatch(method, on: number, channel)
             case .header(let bodySize, let properties):
-                let content = try channels[number]?.assembler.header(bodySize: bodySize, properties)
-                if let content = content ?? nil { dispatch(content, on: number) }
+                if let content = try channel.assembler.header(bodySize: bodySize, properties) {
+                    dispatch(content, on: number, channel)
+                }
             case .body(let bytes):
-                let content = try channels[number]?.assembler.body(bytes)
-                if let content = content ?? nil { dispatch(content, on: number) }
+                if let content = try channel.assembler.body(bytes) { dispatch(content, on: number, channel) }
             case .unknown:
                 throw ChannelAssembler.UnexpectedFrame(text: "a frame of unknown kind")
             }
@@ -459,19 +465,23 @@ actor RabbitConnection {
         }
     }
 
-    private func dispatch(_ method: IncomingMethod, on number: UInt16) throws(ChannelAssembler.UnexpectedFrame) {
+    private func dispatch(
+        _ method: IncomingMethod,
+        on number: UInt16,
+        _ channel: Channel
+    ) throws(ChannelAssembler.UnexpectedFrame) {
         switch method {
         case .deliver, .returned, .got:
-            try channels[number]?.assembler.begin(method)
+            try channel.assembler.begin(method)
         case .reply(let reply):
             complete(reply, on: number)
         case .confirmed(let tag, let multiple, let isAcknowledged):
-            channels[number]?.onEvent(.confirmed(tag: tag, multiple: multiple, isAcknowledged: isAcknowledged))
+            channel.onEvent(.confirmed(tag: tag, multiple: multiple, isAcknowledged: isAcknowledged))
         case .consumerCancelled(let tag):
-            channels[number]?.onEvent(.consumerCancelled(tag: tag))
+            channel.onEvent(.consumerCancelled(tag: tag))
         case .channelClose(let code, let text):
             let failure = AMQPFailure(.channelClosed(code), text)
-            guard let channel = channels.removeValue(forKey: number) else { return }
+            channels[number] = nil
             post(.channelCloseOK(number))
             for call in channel.calls { call.complete(.failure(failure)) }
             channel.onEvent(.closed(failure))
@@ -481,12 +491,12 @@ actor RabbitConnection {
         }
     }
 
-    private func dispatch(_ content: ChannelAssembler.Content, on number: UInt16) {
+    private func dispatch(_ content: ChannelAssembler.Content, on number: UInt16, _ channel: Channel) {
         switch content {
-        case .delivered(let delivery): channels[number]?.onEvent(.delivered(delivery))
+        case .delivered(let delivery): channel.onEvent(.delivered(delivery))
         case .got(let delivery, let remaining): complete(.message(delivery, remaining: remaining), on: number)
         case .returned(let message, let code, let text):
-            channels[number]?.onEvent(.returned(message, code: code, text: text))
+            channel.onEvent(.returned(message, code: code, text: text))
         }
     }
 

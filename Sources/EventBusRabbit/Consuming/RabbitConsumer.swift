@@ -4,19 +4,29 @@ import EventBus
 /// A subscription's hold on its queue, for as long as the subscription lives, over as many channels as it takes.
 final class RabbitConsumer: TransportConsumer {
     /// What has to be known of a delivery to settle it.
-    struct Held: Sendable {
-        var envelopeID: EventID
-        var topic: Topic
-        var failedAttempts: Int
-        var message: AMQPMessage
-        var arrival = MonotonicTime.now
-        var isReported = false
+    ///
+    /// A class, so that keeping it and letting go of it under the lock moves one reference.
+    final class Held: Sendable {
+        let envelopeID: EventID
+        let topic: Topic
+        let failedAttempts: Int
+        let message: AMQPMessage
+        let arrival = MonotonicTime.now
+
+        init(envelopeID: EventID, topic: Topic, failedAttempts: Int, message: AMQPMessage) {
+            self.envelopeID = envelopeID
+            self.topic = topic
+            self.failedAttempts = failedAttempts
+            self.message = message
+        }
     }
 
     private struct State {
         /// The channel that deliveries have to be of, to be settled.
         var generation: UInt64 = 0
         var held: [UInt64: Held] = [:]
+        /// Those of `held` that were named as held too long.
+        var reported: Set<UInt64> = []
         var settled: [(tag: UInt64, how: Settlement)] = []
         var isScheduled = false
     }
@@ -101,15 +111,17 @@ final class RabbitConsumer: TransportConsumer {
     }
 
     private func settle(_ token: Delivery.Token, _ how: Settlement) throws(EventBusError) {
-        let isFirst: Bool? = state.withLock { state in
-            guard state.generation == token.generation, state.held.removeValue(forKey: token.number) != nil else {
+        // What was held is freed outside the lock.
+        let settled: (held: Held, isFirst: Bool)? = state.withLock { state in
+            guard state.generation == token.generation, let held = state.held.removeValue(forKey: token.number) else {
                 return nil
             }
+            if !state.reported.isEmpty { state.reported.remove(token.number) }
             state.settled.append((token.number, how))
             defer { state.isScheduled = true }
-            return !state.isScheduled
+            return (held, !state.isScheduled)
         }
-        guard let isFirst else { throw stale }
+        guard let isFirst = settled?.isFirst else { throw stale }
         // One trip to the thread says it for all that are settled meanwhile.
         if isFirst { hub.scheduleFlush(self) }
     }
@@ -170,6 +182,7 @@ final class RabbitConsumer: TransportConsumer {
         state.withLock { state in
             state.generation = generation
             state.held = [:]
+            state.reported = []
             state.settled = []
         }
     }
@@ -180,6 +193,7 @@ final class RabbitConsumer: TransportConsumer {
             guard state.generation == generation else { return }
             state.generation = 0
             state.held = [:]
+            state.reported = []
             state.settled = []
         }
         sink.revoke(through: generation)
@@ -196,12 +210,12 @@ final class RabbitConsumer: TransportConsumer {
     /// An event that has been held for longer than `limit`; each is named once.
     func takeHeldTooLong(since now: MonotonicTime, limit: Duration) -> EventID? {
         state.withLock { state in
-            let tag = state.held.first {
-                !$0.value.isReported && $0.value.arrival.duration(to: now) > limit
-            }?.key
-            guard let tag else { return nil }
-            state.held[tag]?.isReported = true
-            return state.held[tag]?.envelopeID
+            let late = state.held.first { tag, held in
+                held.arrival.duration(to: now) > limit && !state.reported.contains(tag)
+            }
+            guard let late else { return nil }
+            state.reported.insert(late.key)
+            return late.value.envelopeID
         }
     }
 
