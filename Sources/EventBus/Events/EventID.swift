@@ -83,8 +83,6 @@ extension EventID: Codable {
 
 /// The canonical text of a UUID: 36 lower-case characters.
 enum UUIDText {
-    private static let dashes: Set<Int> = [8, 13, 18, 23]
-
     static func format(_ high: UInt64, _ low: UInt64) -> String {
         unsafe String(unsafeUninitializedCapacity: 36) { buffer in
             var position = 0
@@ -109,7 +107,7 @@ enum UUIDText {
         var halves: (high: UInt64, low: UInt64) = (0, 0)
         var digits = 0
         for (position, byte) in text.utf8.enumerated() {
-            if dashes.contains(position) {
+            if position == 8 || position == 13 || position == 18 || position == 23 {
                 guard byte == UInt8(ascii: "-") else { return nil }
                 continue
             }

@@ -13,7 +13,6 @@ extension IncomingMethod {
         case AMQP_BASIC_DELIVER_METHOD:
             let fields = fields(amqp_basic_deliver_t.self)
             self = .deliver(
-                consumerTag: String(lossy: fields.consumer_tag),
                 deliveryTag: fields.delivery_tag,
                 isRedelivered: fields.redelivered != 0,
                 exchange: String(lossy: fields.exchange),

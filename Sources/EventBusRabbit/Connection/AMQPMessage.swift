@@ -10,7 +10,6 @@ struct AMQPMessage: Sendable {
 
 /// A delivery with what its consumer needs to settle it.
 struct AMQPDelivery: Sendable {
-    var consumerTag: String
     var deliveryTag: UInt64
     var isRedelivered: Bool
     var message: AMQPMessage

@@ -85,10 +85,9 @@ struct ChannelAssembler {
             )
         }
         switch method {
-        case .deliver(let consumerTag, let deliveryTag, let isRedelivered, let exchange, let routingKey):
+        case .deliver(let deliveryTag, let isRedelivered, let exchange, let routingKey):
             return .delivered(
                 AMQPDelivery(
-                    consumerTag: consumerTag,
                     deliveryTag: deliveryTag,
                     isRedelivered: isRedelivered,
                     message: message(exchange, routingKey)
@@ -96,7 +95,6 @@ struct ChannelAssembler {
             )
         case .got(let deliveryTag, let isRedelivered, let exchange, let routingKey, let remaining):
             let delivery = AMQPDelivery(
-                consumerTag: "",
                 deliveryTag: deliveryTag,
                 isRedelivered: isRedelivered,
                 message: message(exchange, routingKey)

@@ -19,7 +19,7 @@ enum FrameReading {
 enum IncomingMethod {
     /// The answer to the channel's oldest unanswered call.
     case reply(AMQPReply)
-    case deliver(consumerTag: String, deliveryTag: UInt64, isRedelivered: Bool, exchange: String, routingKey: String)
+    case deliver(deliveryTag: UInt64, isRedelivered: Bool, exchange: String, routingKey: String)
     case returned(code: UInt16, text: String, exchange: String, routingKey: String)
     case got(deliveryTag: UInt64, isRedelivered: Bool, exchange: String, routingKey: String, remaining: Int)
     case confirmed(tag: UInt64, multiple: Bool, isAcknowledged: Bool)

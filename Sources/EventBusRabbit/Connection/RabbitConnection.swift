@@ -19,11 +19,21 @@ actor RabbitConnection {
     /// The largest part of a body that goes out at once, for the same reason.
     static let bytesPerFrame = 32 << 10
 
+<<<<<<< HEAD
     struct Channel {
+=======
+    /// A class, since every frame looks its channel up: what is found is a reference, not a copy of all this.
+    private final class Channel {
+>>>>>>> rabbitbench
         var assembler: ChannelAssembler
-        var onEvent: @Sendable (ChannelEvent) -> Void
+        let onEvent: @Sendable (ChannelEvent) -> Void
         var calls = Deque<PendingCall>()
         var isClosing = false
+
+        init(assembler: ChannelAssembler, onEvent: @escaping @Sendable (ChannelEvent) -> Void) {
+            self.assembler = assembler
+            self.onEvent = onEvent
+        }
     }
 
     struct PendingCall {
@@ -260,6 +270,261 @@ actor RabbitConnection {
     func reject(_ tag: UInt64, on channel: UInt16) {
         post(.reject(tag, channel: channel))
     }
+<<<<<<< HEAD
+=======
+
+    // MARK: sending
+
+    /// Sends an event if the socket has room. If not, nothing was sent, and `.writable` is reported once it has.
+    func publish(_ publish: AMQPPublish, on channel: UInt16) -> Bool {
+        guard channels[channel]?.isClosing == false, hasRoom(), let handle else { return false }
+        do throws(AMQPFailure) {
+            if publish.body.count <= min(handle.maximumBodyInOneFrame, Self.bytesPerCheck) {
+                try watchdog.guarding { () throws(AMQPFailure) in try handle.sendWhole(publish, on: channel) }
+                credit -= publish.size
+            } else {
+                try watchdog.guarding { () throws(AMQPFailure) in try handle.sendHead(of: publish, on: channel) }
+                partial = PartialBody(channel: channel, body: publish.body, offset: 0)
+                credit = 0
+                sendPartial()
+            }
+        } catch {
+            end(error)
+        }
+        // If the connection broke meanwhile, the event counts as sent: it may be with the broker.
+        return true
+    }
+
+    private func post(_ outgoing: Outgoing) {
+        guard closed == nil else { return }
+        if outbox.isEmpty, partial == nil, hasRoom() {
+            send(outgoing)
+        } else {
+            outbox.append(outgoing)
+            wantsWritable = true
+            watchForWritable()
+        }
+    }
+
+    private func flushOutbox() {
+        while !outbox.isEmpty, closed == nil, hasRoom(evenIfPartial: true) {
+            send(outbox.removeFirst())
+        }
+    }
+
+    private func send(_ outgoing: Outgoing) {
+        guard let handle else { return }
+        credit -= 64
+        do throws(AMQPFailure) {
+            try watchdog.guarding { () throws(AMQPFailure) in
+                switch outgoing {
+                case .call(let call, let channel):
+                    if channels[channel] != nil { try handle.send(call, on: channel) }
+                case .acknowledge(let tag, let multiple, let channel):
+                    guard channels[channel]?.isClosing == false else { return }
+                    try handle.sendAcknowledgement(tag, multiple: multiple, on: channel)
+                case .requeue(let tag, let channel):
+                    guard channels[channel]?.isClosing == false else { return }
+                    try handle.sendRequeue(tag, on: channel)
+                case .reject(let tag, let channel):
+                    guard channels[channel]?.isClosing == false else { return }
+                    try handle.sendReject(tag, on: channel)
+                case .channelCloseOK(let channel):
+                    try handle.sendChannelCloseOK(on: channel)
+                }
+            }
+        } catch {
+            end(error)
+        }
+    }
+
+    /// Whether something may be sent now. If not, the socket is watched until something may.
+    private func hasRoom(evenIfPartial: Bool = false) -> Bool {
+        guard closed == nil, evenIfPartial || partial == nil else { return false }
+        if credit > 0 { return true }
+        guard isWritable else {
+            wantsWritable = true
+            return false
+        }
+        var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        if poll(&request, 1, 0) == 1, request.revents & Int16(POLLOUT) != 0 {
+            credit = Self.bytesPerCheck
+            return true
+        }
+        isWritable = false
+        wantsWritable = true
+        watchForWritable()
+        return false
+    }
+
+    private func sendPartial() {
+        while let current = partial, let handle, hasRoom(evenIfPartial: true) {
+            let end = min(current.offset + min(frameMaximum - 8, Self.bytesPerFrame), current.body.count)
+            do throws(AMQPFailure) {
+                try watchdog.guarding { () throws(AMQPFailure) in
+                    try handle.sendBody(current.body[current.offset..<end], on: current.channel)
+                }
+            } catch {
+                return self.end(error)
+            }
+            credit = 0
+            if end == current.body.count {
+                partial = nil
+                wantsWritable = true
+            } else {
+                partial?.offset = end
+            }
+        }
+    }
+
+    private func watchForWritable() {
+        guard let socketWatch else { return }
+        thread.setEvents([.readable, .writable], of: socketWatch)
+    }
+
+    private func becameWritable() {
+        isWritable = true
+        credit = Self.bytesPerCheck
+        sendPartial()
+        flushOutbox()
+        guard closed == nil, isWritable, partial == nil, outbox.isEmpty else { return }
+        if let socketWatch { thread.setEvents(.readable, of: socketWatch) }
+        if wantsWritable {
+            wantsWritable = false
+            onEvent(.writable)
+        }
+    }
+
+    // MARK: receiving
+
+    private func ready(_ events: DescriptorEvents) {
+        if events.contains(.readable) { read() }
+        if events.contains(.writable), closed == nil { becameWritable() }
+    }
+
+    private func read() {
+        var count = 0
+        while let handle {
+            // Reading sends the heartbeats.
+            switch watchdog.guarding({ handle.readFrame() }) {
+            case .nothing:
+                return
+            case .failed(let failure):
+                return end(failure)
+            case .frame(let channel, let frame):
+                dispatch(frame, on: channel)
+                count += 1
+                // Over TLS records may wait in the library's memory, which only reading tells.
+                if self.handle == nil || (!alwaysDrains && !handle.hasBufferedInput) { return }
+                if count >= Self.framesPerTurn { return continueReading() }
+            }
+        }
+    }
+
+    private func continueReading() {
+        guard continuation == nil else { return }
+        continuation = thread.schedule(at: .now) { [weak self] in
+            self?.assumeIsolated { connection in
+                connection.continuation = nil
+                connection.read()
+            }
+        }
+    }
+
+    /// Heartbeats are served inside the library's calls only, and calls that are overdue end the connection: a reply
+    /// that came after all would be taken for another's.
+    private func schedulePump(every interval: Duration) {
+        pump = thread.schedule(at: .now.advanced(by: interval)) { [weak self] in
+            self?.assumeIsolated { connection in
+                guard connection.closed == nil else { return }
+                connection.read()
+                let now = MonotonicTime.now
+                if connection.channels.values.contains(where: { $0.calls.first.map { $0.deadline < now } ?? false }) {
+                    return connection.end(
+                        AMQPFailure(.connectionLost, "the broker did not answer within \(connection.callTimeout)")
+                    )
+                }
+                if connection.closed == nil { connection.schedulePump(every: interval) }
+            }
+        }
+    }
+
+    private func dispatch(_ frame: IncomingFrame, on number: UInt16) {
+        if case .method(let method) = frame, number == 0 { return dispatchToConnection(method) }
+        // A frame for a channel that is gone: it was on its way when we closed it.
+        guard let channel = channels[number] else { return }
+        do throws(ChannelAssembler.UnexpectedFrame) {
+            switch frame {
+            case .method(let method):
+                try dispatch(method, on: number, channel)
+            case .header(let bodySize, let properties):
+                if let content = try channel.assembler.header(bodySize: bodySize, properties) {
+                    dispatch(content, on: number, channel)
+                }
+            case .body(let bytes):
+                if let content = try channel.assembler.body(bytes) { dispatch(content, on: number, channel) }
+            case .unknown:
+                throw ChannelAssembler.UnexpectedFrame(text: "a frame of unknown kind")
+            }
+        } catch {
+            end(AMQPFailure(.connectionLost, "the broker sent \(error.text)"))
+        }
+    }
+
+    private func dispatch(
+        _ method: IncomingMethod,
+        on number: UInt16,
+        _ channel: Channel
+    ) throws(ChannelAssembler.UnexpectedFrame) {
+        switch method {
+        case .deliver, .returned, .got:
+            try channel.assembler.begin(method)
+        case .reply(let reply):
+            complete(reply, on: number)
+        case .confirmed(let tag, let multiple, let isAcknowledged):
+            channel.onEvent(.confirmed(tag: tag, multiple: multiple, isAcknowledged: isAcknowledged))
+        case .consumerCancelled(let tag):
+            channel.onEvent(.consumerCancelled(tag: tag))
+        case .channelClose(let code, let text):
+            let failure = AMQPFailure(.channelClosed(code), text)
+            channels[number] = nil
+            post(.channelCloseOK(number))
+            for call in channel.calls { call.complete(.failure(failure)) }
+            channel.onEvent(.closed(failure))
+        case .unknown, .connectionClose, .connectionCloseOK, .blocked, .unblocked:
+            // `basic.flow` and the like: RabbitMQ does not send them.
+            break
+        }
+    }
+
+    private func dispatch(_ content: ChannelAssembler.Content, on number: UInt16, _ channel: Channel) {
+        switch content {
+        case .delivered(let delivery): channel.onEvent(.delivered(delivery))
+        case .got(let delivery, let remaining): complete(.message(delivery, remaining: remaining), on: number)
+        case .returned(let message, let code, let text):
+            channel.onEvent(.returned(message, code: code, text: text))
+        }
+    }
+
+    private func complete(_ reply: AMQPReply, on number: UInt16) {
+        guard let call = channels[number]?.calls.popFirst() else { return }
+        call.complete(.success(reply))
+    }
+
+    private func dispatchToConnection(_ method: IncomingMethod) {
+        switch method {
+        case .blocked(let reason): onEvent(.blocked(reason: reason))
+        case .unblocked: onEvent(.unblocked)
+        case .connectionClose(let code, let text):
+            if let handle { try? watchdog.guarding { () throws(AMQPFailure) in try handle.sendConnectionCloseOK() } }
+            end(AMQPFailure(.connectionClosed(code), text))
+        case .connectionCloseOK:
+            end(AMQPFailure(.closedByUs, "closed"))
+        default:
+            break
+        }
+    }
+>>>>>>> rabbitbench
 }
 
 /// Collects the replies to calls that were sent together. Used on the connection's thread only.

@@ -50,7 +50,9 @@ extension DecodedMessage {
                 .map { CorrelationID($0) },
             causationID: headers[WireHeaders.causationID]?.string.map { EventID($0) },
             partitionKey: headers[WireHeaders.partitionKey]?.string,
-            headers: EventHeaders(headers.filter { WireHeaders.isUsers($0.key) })
+            // Most events have no header of the user's, and a filter that keeps nothing makes a dictionary all the same.
+            headers: headers.keys.contains(where: WireHeaders.isUsers)
+                ? EventHeaders(headers.filter { WireHeaders.isUsers($0.key) }) : EventHeaders()
         )
         failedAttempts = headers[WireHeaders.attempts]?.int.map { Int(clamping: max(0, min($0, 1 << 30))) } ?? 0
         redeliveries =

@@ -4,19 +4,29 @@ import EventBus
 /// A subscription's hold on its queue, for as long as the subscription lives, over as many channels as it takes.
 final class RabbitConsumer: TransportConsumer {
     /// What has to be known of a delivery to settle it.
-    struct Held: Sendable {
-        var envelopeID: EventID
-        var topic: Topic
-        var failedAttempts: Int
-        var message: AMQPMessage
-        var arrival = MonotonicTime.now
-        var isReported = false
+    ///
+    /// A class, so that keeping it and letting go of it under the lock moves one reference.
+    final class Held: Sendable {
+        let envelopeID: EventID
+        let topic: Topic
+        let failedAttempts: Int
+        let message: AMQPMessage
+        let arrival = MonotonicTime.now
+
+        init(envelopeID: EventID, topic: Topic, failedAttempts: Int, message: AMQPMessage) {
+            self.envelopeID = envelopeID
+            self.topic = topic
+            self.failedAttempts = failedAttempts
+            self.message = message
+        }
     }
 
     private struct State {
         /// The channel that deliveries have to be of, to be settled.
         var generation: UInt64 = 0
         var held: [UInt64: Held] = [:]
+        /// Those of `held` that were named as held too long.
+        var reported: Set<UInt64> = []
         var settled: [(tag: UInt64, how: Settlement)] = []
         var isScheduled = false
     }
@@ -101,17 +111,26 @@ final class RabbitConsumer: TransportConsumer {
     }
 
     private func settle(_ token: Delivery.Token, _ how: Settlement) throws(EventBusError) {
+<<<<<<< HEAD
         enum Urgency { case now, soon, known, stale }
         let urgency: Urgency = state.withLock { state in
             guard state.generation == token.generation, state.held.removeValue(forKey: token.number) != nil else {
                 return .stale
+=======
+        // What was held is freed outside the lock.
+        let settled: (held: Held, isFirst: Bool)? = state.withLock { state in
+            guard state.generation == token.generation, let held = state.held.removeValue(forKey: token.number) else {
+                return nil
+>>>>>>> rabbitbench
             }
+            if !state.reported.isEmpty { state.reported.remove(token.number) }
             state.settled.append((token.number, how))
             if case .acknowledge = how {} else { return .now }
             // Half of the prefetch is still to be handled: an acknowledgement that waits a moment holds up nothing,
             // and one trip to the thread says it for all.
             if state.settled.count == max(1, specification.prefetch / 2) { return .now }
             defer { state.isScheduled = true }
+<<<<<<< HEAD
             return state.isScheduled ? .known : .soon
         }
         switch urgency {
@@ -120,6 +139,13 @@ final class RabbitConsumer: TransportConsumer {
         case .known: break
         case .stale: throw stale
         }
+=======
+            return (held, !state.isScheduled)
+        }
+        guard let isFirst = settled?.isFirst else { throw stale }
+        // One trip to the thread says it for all that are settled meanwhile.
+        if isFirst { hub.scheduleFlush(self) }
+>>>>>>> rabbitbench
     }
 
     /// Sends the new copy, and lets go of the old one when the broker holds the new.
@@ -178,6 +204,7 @@ final class RabbitConsumer: TransportConsumer {
         state.withLock { state in
             state.generation = generation
             state.held = [:]
+            state.reported = []
             state.settled = []
         }
     }
@@ -188,6 +215,7 @@ final class RabbitConsumer: TransportConsumer {
             guard state.generation == generation else { return }
             state.generation = 0
             state.held = [:]
+            state.reported = []
             state.settled = []
         }
         sink.revoke(through: generation)
@@ -204,12 +232,12 @@ final class RabbitConsumer: TransportConsumer {
     /// An event that has been held for longer than `limit`; each is named once.
     func takeHeldTooLong(since now: MonotonicTime, limit: Duration) -> EventID? {
         state.withLock { state in
-            let tag = state.held.first {
-                !$0.value.isReported && $0.value.arrival.duration(to: now) > limit
-            }?.key
-            guard let tag else { return nil }
-            state.held[tag]?.isReported = true
-            return state.held[tag]?.envelopeID
+            let late = state.held.first { tag, held in
+                held.arrival.duration(to: now) > limit && !state.reported.contains(tag)
+            }
+            guard let late else { return nil }
+            state.reported.insert(late.key)
+            return late.value.envelopeID
         }
     }
 

@@ -80,9 +80,9 @@ struct PublishMachine<Token> {
     ///
     /// Before it is sent: a send may end the connection, and then the event is one of those it had not confirmed.
     mutating func takeNext() -> AMQPPublish? {
-        guard isConnected, !isBlocked, unconfirmed < maximumCount, let first = waiting.first else { return nil }
+        guard isConnected, !isBlocked, unconfirmed < maximumCount, !waiting.isEmpty else { return nil }
         // One event may exceed the window alone, or it would never go out.
-        guard unconfirmed == 0 || bytes + first.publish.size <= maximumBytes else { return nil }
+        guard unconfirmed == 0 || bytes + waiting[0].publish.size <= maximumBytes else { return nil }
         var item = waiting.removeFirst()
         lastTaken = item.wasSent
         item.wasSent = true
@@ -153,7 +153,10 @@ struct PublishMachine<Token> {
     }
 
     private mutating func settle(_ index: Int, _ isAcknowledged: Bool, _ resolved: inout [Resolved]) {
-        switch slots[index] {
+        // Moved out, since a copy of an event has a dozen references to count.
+        var slot = Slot.settled
+        swap(&slot, &slots[index])
+        switch slot {
         case .unconfirmed(let item, let isReturned):
             bytes -= item.publish.size
             unconfirmed -= 1
@@ -164,9 +167,8 @@ struct PublishMachine<Token> {
             bytes -= size
             unconfirmed -= 1
         case .settled:
-            return
+            break
         }
-        slots[index] = .settled
     }
 
     // MARK: giving up

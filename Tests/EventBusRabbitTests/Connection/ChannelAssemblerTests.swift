@@ -7,7 +7,6 @@ import Testing
 struct ChannelAssemblerTests {
     private var assembler = ChannelAssembler(maximumBodySize: 100)
     private let deliver = IncomingMethod.deliver(
-        consumerTag: "c",
         deliveryTag: 7,
         isRedelivered: true,
         exchange: "e",
