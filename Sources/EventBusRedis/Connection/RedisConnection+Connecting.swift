@@ -26,7 +26,7 @@ extension RedisConnection {
 
     /// Looks the name up on a thread of its own: the C library may take as long as it likes.
     private func resolve(host: String, port: Int, _ generation: UInt64) {
-        let problem = startDetachedThread(name: "redis-resolve", stackSize: 256 << 10) { [weak self] in
+        let problem = startDetachedThread(name: "redis-resolve", stackSize: 1 << 20) { [weak self] in
             let result: Result<[SocketAddress], EventBusError>
             do throws(EventBusError) {
                 result = .success(try SocketAddress.resolve(host: host, port: port, numericOnly: false))

@@ -42,6 +42,13 @@ extension RedisTests {
             #expect(try await client.send("DEL", key).integer == 1)
         }
 
+        @Test func `a host is found by its name, and each of its addresses is tried`() async throws {
+            // The server listens on one of the addresses of this name only.
+            let server = try await RedisServer()
+            let client = try server.client { $0.endpoint = .tcp(host: "localhost", port: server.port) }
+            try await client.ping()
+        }
+
         @Test func `a unix socket serves as well`() async throws {
             let server = try await RedisServer()
             let client = try server.client { $0.endpoint = .unix(path: server.socketPath) }
