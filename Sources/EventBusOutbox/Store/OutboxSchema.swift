@@ -55,4 +55,7 @@ enum OutboxSchema {
         event_id, topic, partition_key, content_type, version, time, source, correlation_id, causation_id, headers, \
         payload, stored_at, deliver_at, requires_subscriber
         """
+
+    /// What is selected to read an event from the outbox, in the order of ``EventColumn``.
+    static let eventColumns = "\(carriedColumns), sequence, attempts, unrouted"
 }

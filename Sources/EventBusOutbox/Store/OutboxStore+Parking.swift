@@ -23,7 +23,10 @@ extension OutboxStore {
     static func parked(limit: Int, in db: Database) throws -> [ParkedEvent] {
         let rows = try Row.fetchCursor(
             db,
-            sql: "SELECT * FROM eventbus_outbox_parked ORDER BY sequence LIMIT ?",
+            sql: """
+                SELECT \(OutboxSchema.carriedColumns), sequence, attempts, parked_at, reason, error_type, message
+                FROM eventbus_outbox_parked ORDER BY sequence LIMIT ?
+                """,
             arguments: [max(0, limit)]
         )
         var events: [ParkedEvent] = []

@@ -91,7 +91,8 @@ enum OutboxStore {
         var taking = Taking()
         // What failed before must neither starve nor be starved by what is new.
         let retries = try db.cachedStatement(
-            sql: "SELECT * FROM eventbus_outbox WHERE due_at > 0 AND due_at <= ? ORDER BY due_at, sequence"
+            sql:
+                "SELECT \(OutboxSchema.eventColumns) FROM eventbus_outbox WHERE due_at > 0 AND due_at <= ? ORDER BY due_at, sequence"
         )
         try take(
             retries,
@@ -102,7 +103,9 @@ enum OutboxStore {
             into: &taking,
             in: db
         )
-        let new = try db.cachedStatement(sql: "SELECT * FROM eventbus_outbox WHERE due_at = 0 ORDER BY sequence")
+        let new = try db.cachedStatement(
+            sql: "SELECT \(OutboxSchema.eventColumns) FROM eventbus_outbox WHERE due_at = 0 ORDER BY sequence"
+        )
         try take(new, arguments: [], upTo: limit, depth: depth, busy: busy, into: &taking, in: db)
         taking.nextDue = try Int64.fetchOne(
             try db.cachedStatement(sql: "SELECT min(due_at) FROM eventbus_outbox WHERE due_at > ?"),
@@ -122,8 +125,8 @@ enum OutboxStore {
     ) throws {
         let rows = try Row.fetchCursor(statement, arguments: arguments)
         while let row = try rows.next() {
-            let key: String? = try? row.optional("partition_key")
-            let sequence: Int64 = row["sequence"]
+            let key: String? = try? row.optional(.partitionKey)
+            let sequence: Int64 = try row.value(.sequence)
             if busy.contains(key.map(Lane.key) ?? .single(sequence)) { continue }
             guard taking.count < limit else {
                 taking.isCut = true
@@ -135,7 +138,7 @@ enum OutboxStore {
                 let followers = try Row.fetchCursor(
                     try db.cachedStatement(
                         sql: """
-                            SELECT * FROM eventbus_outbox WHERE partition_key = ? AND sequence > ?
+                            SELECT \(OutboxSchema.eventColumns) FROM eventbus_outbox WHERE partition_key = ? AND sequence > ?
                             ORDER BY sequence LIMIT ?
                             """
                     ),
@@ -220,7 +223,7 @@ struct Taking: Sendable {
         do {
             return try StoredEvent(row: row)
         } catch {
-            let key: String? = try? row.optional("partition_key")
+            let key: String? = try? row.optional(.partitionKey)
             let failure = Failure(reason: .undecodable, error: error)
             unreadable.append(Settlement.Parking(sequence: sequence, key: key, failure: failure))
             return nil

@@ -24,18 +24,24 @@ struct StoredEvent: Sendable {
     var lane: Lane { envelope.partitionKey.map(Lane.key) ?? .single(sequence) }
 }
 
+/// The columns of an event, by their place in `OutboxSchema.eventColumns`: a look-up by name costs more than the reading.
+enum EventColumn: Int {
+    case eventID, topic, partitionKey, contentType, version, time, source, correlationID, causationID, headers
+    case payload, storedAt, deliverAt, requiresSubscriber, sequence, attempts, unrouted
+}
+
 extension StoredEvent {
     /// The event in a row of the outbox.
     ///
     /// - Throws: Where the row holds no envelope.
     init(row: Row) throws {
         self.init(
-            sequence: try row.value("sequence"),
+            sequence: try row.value(.sequence),
             envelope: try Envelope(row: row),
-            deliverAt: try row.optional("deliver_at").map(EventTime.init(milliseconds:)),
-            requiresSubscriber: try row.value("requires_subscriber"),
-            attempts: try row.value("attempts"),
-            unrouted: try row.value("unrouted")
+            deliverAt: try row.optional(.deliverAt).map(EventTime.init(milliseconds:)),
+            requiresSubscriber: try row.value(.requiresSubscriber),
+            attempts: try row.value(.attempts),
+            unrouted: try row.value(.unrouted)
         )
     }
 }
@@ -46,17 +52,17 @@ extension Envelope {
     /// - Throws: Where the row holds no envelope.
     init(row: Row) throws {
         self.init(
-            id: EventID(try row.value("event_id")),
-            topic: try Topic(validating: try row.value("topic")),
-            payload: Array(try row.value("payload") as Data),
-            contentType: try row.value("content_type"),
-            version: try row.value("version"),
-            time: EventTime(milliseconds: try row.value("time")),
-            source: try row.optional("source"),
-            correlationID: try row.optional("correlation_id").map { CorrelationID($0 as String) },
-            causationID: try row.optional("causation_id").map { EventID($0 as String) },
-            partitionKey: try row.optional("partition_key"),
-            headers: try StoredHeaders.headers(from: try row.optional("headers"))
+            id: EventID(try row.value(.eventID)),
+            topic: try Topic(validating: try row.value(.topic)),
+            payload: Array(try row.value(.payload) as Data),
+            contentType: try row.value(.contentType),
+            version: try row.value(.version),
+            time: EventTime(milliseconds: try row.value(.time)),
+            source: try row.optional(.source),
+            correlationID: try row.optional(.correlationID).map { CorrelationID($0 as String) },
+            causationID: try row.optional(.causationID).map { EventID($0 as String) },
+            partitionKey: try row.optional(.partitionKey),
+            headers: try StoredHeaders.headers(from: try row.optional(.headers))
         )
     }
 
@@ -73,21 +79,39 @@ extension Row {
     // GRDB's own subscripts trap on a value of another type; what others wrote into the table must not.
 
     /// The value of a column that has one.
+    func value<Value: DatabaseValueConvertible>(_ column: EventColumn) throws(EventBusError) -> Value {
+        try Self.required(self[column.rawValue], "\(column)")
+    }
+
+    /// The value of a column, or `nil` for NULL.
+    func optional<Value: DatabaseValueConvertible>(_ column: EventColumn) throws(EventBusError) -> Value? {
+        try Self.convert(self[column.rawValue], "\(column)")
+    }
+
+    /// The value of a column that has one.
     func value<Value: DatabaseValueConvertible>(_ column: String) throws(EventBusError) -> Value {
-        guard let value: Value = try optional(column) else {
-            throw EventBusError(.decodingFailed, "the column \(column) of an event in the outbox is NULL")
+        try Self.required(self[column], column)
+    }
+
+    private static func required<Value: DatabaseValueConvertible>(
+        _ stored: DatabaseValue,
+        _ column: @autoclosure () -> String
+    ) throws(EventBusError) -> Value {
+        guard let value: Value = try convert(stored, column()) else {
+            throw EventBusError(.decodingFailed, "the column \(column()) of a stored row is NULL")
         }
         return value
     }
 
-    /// The value of a column, or `nil` for NULL.
-    func optional<Value: DatabaseValueConvertible>(_ column: String) throws(EventBusError) -> Value? {
-        let stored = self[column] as DatabaseValue
+    private static func convert<Value: DatabaseValueConvertible>(
+        _ stored: DatabaseValue,
+        _ column: @autoclosure () -> String
+    ) throws(EventBusError) -> Value? {
         if stored.isNull { return nil }
         guard let value = Value.fromDatabaseValue(stored) else {
             throw EventBusError(
                 .decodingFailed,
-                "the column \(column) of an event in the outbox holds no \(Value.self): \("\(stored)".quotedForError)"
+                "the column \(column()) of a stored row holds no \(Value.self): \("\(stored)".quotedForError)"
             )
         }
         return value

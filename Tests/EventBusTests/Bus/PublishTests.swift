@@ -49,6 +49,36 @@ struct PublishTests {
         }
     }
 
+    @Test("A batch of envelopes goes out as it is, in order, and says for each whether someone subscribes")
+    func envelopes() async throws {
+        let recorder = EventRecorder()
+        let bus = EventBus(transport: .inMemory)
+        let options = SubscriptionOptions(concurrency: 1, middleware: [recorder])
+        bus.subscribe(to: OrderCreated.self, group: "inventory", options: options) { _, _ in }
+        var envelopes = try (0..<20).map { try bus.envelope(for: OrderCreated(orderID: "\($0)")) }
+        envelopes[7] = try bus.envelope(for: OrderConfirmed(orderID: "7"))
+        envelopes[8].partitionKey = String(repeating: "x", count: 256)
+        let sent = envelopes
+        try await bus.withRunning {
+            let results = try await bus.publish(contentsOf: sent, options: .init(requiresSubscriber: true))
+            #expect(results.count == 20)
+            for (index, result) in results.enumerated() {
+                switch index {
+                case 7, 8:
+                    let error = #expect(throws: EventBusError.self) { _ = try result.get() }
+                    #expect(error?.code == (index == 7 ? .unroutable : .invalidEnvelope))
+                default:
+                    #expect(try result.get() == PublishReceipt(id: sent[index].id, outcome: .routed))
+                }
+            }
+            #expect(try await bus.publish(contentsOf: [sent[7]]).first?.get().outcome == .unroutable)
+            _ = try await recorder.waitForHandled(OrderCreated.self, count: 18)
+            #expect(recorder.settled.map(\.envelope) == sent.enumerated().filter { ![7, 8].contains($0.0) }.map(\.1))
+        }
+        let error = await #expect(throws: EventBusError.self) { try await bus.publish(contentsOf: sent) }
+        #expect(error?.code == .shuttingDown)
+    }
+
     @Test("A batch gives each event its own result, and middleware may refuse some of them")
     func batches() async throws {
         struct Refusing: PublishMiddleware {

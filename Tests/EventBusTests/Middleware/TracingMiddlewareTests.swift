@@ -32,6 +32,23 @@ struct TracingMiddlewareTests {
         #expect(chain[1].links.map(\.context.inMemorySpanContext?.spanID) == [chain[0].spanID])
     }
 
+    @Test("An envelope that carries its trace goes on with it, though it is published later and elsewhere")
+    func carriedTrace() async throws {
+        let tracer = InMemoryTracer()
+        let middleware = TracingMiddleware(tracer: tracer)
+        var configuration = EventBusConfiguration()
+        configuration.publishMiddleware = [middleware]
+        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        var envelope = try bus.envelope(for: OrderCreated(orderID: "1"))
+        tracer.withSpan("request") { _ in middleware.carryTrace(in: &envelope) }
+        let stored = envelope
+        try await bus.withRunning { _ = try await bus.publish(stored) }
+        let request = try #require(tracer.finishedSpans.first { $0.operationName == "request" })
+        let publish = try #require(tracer.finishedSpans.first { $0.kind == .producer })
+        #expect(publish.parentSpanID == request.spanID)
+        #expect(publish.traceID == request.traceID)
+    }
+
     @Test("A failed attempt is a failed span, and each attempt has its own")
     func failures() async throws {
         let tracer = InMemoryTracer()
