@@ -111,41 +111,28 @@ final class RabbitConsumer: TransportConsumer {
     }
 
     private func settle(_ token: Delivery.Token, _ how: Settlement) throws(EventBusError) {
-<<<<<<< HEAD
         enum Urgency { case now, soon, known, stale }
-        let urgency: Urgency = state.withLock { state in
-            guard state.generation == token.generation, state.held.removeValue(forKey: token.number) != nil else {
-                return .stale
-=======
         // What was held is freed outside the lock.
-        let settled: (held: Held, isFirst: Bool)? = state.withLock { state in
+        let (urgency, freed): (Urgency, Held?) = state.withLock { state in
             guard state.generation == token.generation, let held = state.held.removeValue(forKey: token.number) else {
-                return nil
->>>>>>> rabbitbench
+                return (.stale, nil)
             }
             if !state.reported.isEmpty { state.reported.remove(token.number) }
             state.settled.append((token.number, how))
-            if case .acknowledge = how {} else { return .now }
+            if case .acknowledge = how {} else { return (.now, held) }
             // Half of the prefetch is still to be handled: an acknowledgement that waits a moment holds up nothing,
             // and one trip to the thread says it for all.
-            if state.settled.count == max(1, specification.prefetch / 2) { return .now }
+            if state.settled.count == max(1, specification.prefetch / 2) { return (.now, held) }
             defer { state.isScheduled = true }
-<<<<<<< HEAD
-            return state.isScheduled ? .known : .soon
+            return (state.isScheduled ? .known : .soon, held)
         }
+        withExtendedLifetime(freed) {}
         switch urgency {
         case .now: hub.flushNow(self)
         case .soon: hub.flushSoon(self)
         case .known: break
         case .stale: throw stale
         }
-=======
-            return (held, !state.isScheduled)
-        }
-        guard let isFirst = settled?.isFirst else { throw stale }
-        // One trip to the thread says it for all that are settled meanwhile.
-        if isFirst { hub.scheduleFlush(self) }
->>>>>>> rabbitbench
     }
 
     /// Sends the new copy, and lets go of the old one when the broker holds the new.
