@@ -43,23 +43,29 @@ func publishAndHandle(
     let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
     let count = benchmark.scaledIterations.count
     let handled = Handled()
-    bus.subscribe(to: OrderCreated.self, group: "inventory", options: .init(concurrency: 1)) { _, _ in handled.add() }
+    let subscription = bus.subscribe(
+        to: OrderCreated.self,
+        group: "inventory",
+        options: .init(concurrency: 1)
+    ) { _, _ in handled.add() }
     for number in 0..<otherGroups {
         let pattern = try TopicPattern(validating: "other.\(number).*")
         bus.subscribe(to: pattern, group: "group\(number)", options: .init(concurrency: 1)) { _, _ in }
     }
-    try await bus.withRunning {
-        benchmark.startMeasurement()
-        if batch == 1 {
-            for _ in 0..<count { try await bus.publish(OrderCreated.sample) }
-        } else {
-            for _ in 0..<(count / batch) {
-                try await bus.publish(contentsOf: repeatElement(OrderCreated.sample, count: batch))
-            }
+    async let running: Void = bus.run()
+    try await subscription.attached()
+    benchmark.startMeasurement()
+    if batch == 1 {
+        for _ in 0..<count { try await bus.publish(OrderCreated.sample) }
+    } else {
+        for _ in 0..<(count / batch) {
+            try await bus.publish(contentsOf: repeatElement(OrderCreated.sample, count: batch))
         }
-        try await broker.settled(within: .seconds(300))
-        benchmark.stopMeasurement()
     }
+    try await broker.settled(within: .seconds(300))
+    benchmark.stopMeasurement()
+    bus.shutdown()
+    try await running
     precondition(handled.count == count, "\(handled.count) of \(count) were handled")
 }
 
@@ -116,7 +122,8 @@ let benchmarks: @Sendable () -> Void = {
         }
         for _ in 0..<count { continuation.yield(OrderCreated.sample) }
         continuation.finish()
-        precondition(await consumer.value == count)
+        let handled = await consumer.value
+        precondition(handled == count)
         benchmark.stopMeasurement()
     }
 }

@@ -28,7 +28,8 @@ public struct EventTime: Hashable, Comparable, Sendable {
         let days = seconds.floorDivided(by: 86400)
         let secondOfDay = seconds - days * 86400
         let date = CivilDate(daysSince1970: days)
-        let milliseconds = milliseconds - seconds * 1000
+        // Wrapping: at the far end of time the product overflows, and the difference is right all the same.
+        let milliseconds = milliseconds &- seconds &* 1000
         guard (0...9999).contains(date.year) else {
             return date.year.padded(4) + "-" + date.month.padded(2) + "-" + date.day.padded(2) + "T"
                 + (secondOfDay / 3600).padded(2) + ":" + (secondOfDay / 60 % 60).padded(2) + ":"
