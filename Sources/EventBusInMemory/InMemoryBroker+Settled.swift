@@ -73,7 +73,11 @@ extension InMemoryBroker {
     /// A signal from the first consumer whose handlers or reports are under way.
     private func busySink() -> Signal? {
         let ports = look { state in state.consumers.map(\.port) }
-        return ports.lazy.compactMap { $0.quiescence() }.first
+        // Asked once each: the answer may change from one moment to the next.
+        for port in ports {
+            if let busy = port.quiescence() { return busy }
+        }
+        return nil
     }
 
     /// What keeps the broker from being settled, in words.
