@@ -14,9 +14,11 @@ struct FaultTests {
     ) async throws -> (log: FaultLog, handled: [String]) {
         let broker = InMemoryBroker(clock: ManualClock(), faults: plan)
         let worker = Worker()
+        // Declares the queue and leaves: what is published then waits in it, so that there is something to overtake.
+        try await worker.run(on: InMemoryTransport(broker: broker), specification) {}
         let transport = InMemoryTransport(broker: broker)
+        for index in 0..<count { try await transport.publish(.sample("\(index).", key: "k\(index % 3)")) }
         try await worker.run(on: transport, specification) {
-            for index in 0..<count { try await transport.publish(.sample("\(index).", key: "k\(index % 3)")) }
             try await broker.settled()
             #expect(try await transport.deadLetters(of: "stock").count() == 0)
         }

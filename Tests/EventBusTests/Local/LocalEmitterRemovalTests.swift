@@ -1,5 +1,4 @@
 import EventBus
-import Synchronization
 import Testing
 
 @Suite("LocalEmitter: once and removal", .timeLimit(.minutes(1)))
@@ -162,7 +161,7 @@ struct LocalEmitterRemovalTests {
 
     @Test func `a listener removed while it is called is released when the call ends`() {
         weak var canary: Canary?
-        let token = Mutex<LocalListener?>(nil)
+        let token = Locked<LocalListener?>(nil)
         do {
             let strong = Canary()
             canary = strong

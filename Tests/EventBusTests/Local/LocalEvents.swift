@@ -23,7 +23,7 @@ struct Refusal: Error, Equatable {
 
 /// Values noted down from any thread.
 final class Notes<Value: Sendable>: Sendable {
-    private let storage = Mutex<[Value]>([])
+    private let storage = Locked<[Value]>([])
 
     func add(_ value: Value) { storage.withLock { $0.append(value) } }
     var values: [Value] { storage.withLock { $0 } }
@@ -48,7 +48,7 @@ final class Flag: Sendable {
 
 /// A door that listeners wait at until the test opens it.
 final class Door: Sendable {
-    private let state = Mutex<(isOpen: Bool, waiters: [CheckedContinuation<Void, Never>])>((false, []))
+    private let state = Locked<(isOpen: Bool, waiters: [CheckedContinuation<Void, Never>])>((false, []))
 
     func pass() async {
         await withCheckedContinuation { continuation in

@@ -205,7 +205,7 @@ struct HandlingTests {
                 OrderCreated(orderID: "1"),
                 options: .init(headers: ["traceparent": traceparent], correlationID: "c-1")
             )
-            _ = try await recorder.waitForHandled(OrderConfirmed.self)
+            try await broker.settled()
             let confirmed = try #require(recorder.published.first { $0.envelope.topic == "order.confirmed" }?.envelope)
             #expect(confirmed.correlationID == "c-1")
             #expect(confirmed.causationID == receipt.id)
