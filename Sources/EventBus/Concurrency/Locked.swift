@@ -27,6 +27,7 @@ package struct Locked<State>: ~Copyable, Sendable {
     @usableFromInline
     @safe final class Storage: @unchecked Sendable {
         let mutex: UnsafeMutablePointer<pthread_mutex_t>
+        // Safe: touched only while `mutex` is held.
         nonisolated(unsafe) var state: State
 
         init(_ state: consuming sending State) {
