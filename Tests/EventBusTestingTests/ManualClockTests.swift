@@ -1,3 +1,4 @@
+import Dispatch
 import EventBus
 import EventBusTesting
 import Testing
@@ -78,9 +79,12 @@ struct ManualClockTests {
     }
 }
 
-/// Jobs of one actor run in the order in which they are enqueued, so that the order of resumption can be seen.
+/// Its jobs run in the order in which they are enqueued, so that the order of resumption can be seen.
 private actor Sleepers {
+    private let queue = FirstInFirstOut()
     private(set) var woken: [Int] = []
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
 
     func sleep(on clock: ManualClock, seconds: Int) async throws {
         try await clock.sleep(for: .seconds(seconds))
@@ -89,5 +93,15 @@ private actor Sleepers {
 
     func advance(_ clock: ManualClock, by duration: Duration) {
         clock.advance(by: duration)
+    }
+}
+
+/// The default executor of an actor sorts its jobs by priority, and gives the one that is awaited a lift.
+private final class FirstInFirstOut: SerialExecutor {
+    private let queue = DispatchQueue(label: "first in, first out")
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        queue.async { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
     }
 }
