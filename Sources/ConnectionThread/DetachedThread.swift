@@ -8,27 +8,28 @@ package func startDetachedThread(
     stackSize: Int,
     _ body: @escaping @Sendable () -> Void
 ) -> Int32 {
-    var attributes = pthread_attr_t()
-    pthread_attr_init(&attributes)
-    defer { pthread_attr_destroy(&attributes) }
-    pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-    pthread_attr_setstacksize(&attributes, stackSize)
-
     // Balanced by the thread, or below when there is none.
     let start = Unmanaged.passRetained(ThreadStart(name: String(name.prefix(15)), body: body))
-    var thread = pthread_t()
-    let problem = pthread_create(
-        &thread,
-        &attributes,
-        { argument in
-            guard let argument else { return nil }
-            let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
-            setCurrentThreadName(start.name)
-            start.body()
-            return nil
-        },
-        start.toOpaque()
-    )
+    // Not `pthread_attr_t()`: to which module that belongs depends on what else a package imports.
+    let problem = withUnsafeTemporaryAllocation(of: pthread_attr_t.self, capacity: 1) { attributes -> Int32 in
+        guard let attributes = attributes.baseAddress, pthread_attr_init(attributes) == 0 else { return ENOMEM }
+        defer { pthread_attr_destroy(attributes) }
+        pthread_attr_setdetachstate(attributes, Int32(PTHREAD_CREATE_DETACHED))
+        pthread_attr_setstacksize(attributes, stackSize)
+        var thread = pthread_t()
+        return pthread_create(
+            &thread,
+            attributes,
+            { argument in
+                guard let argument else { return nil }
+                let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
+                setCurrentThreadName(start.name)
+                start.body()
+                return nil
+            },
+            start.toOpaque()
+        )
+    }
     if problem != 0 { start.release() }
     return problem
 }
