@@ -4,6 +4,24 @@ import PackageDescription
 
 let eventBus: Target.Dependency = .product(name: "EventBus", package: "swift-event-bus")
 
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
+let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+func library(_ name: String) -> Target.Dependency { .product(name: name, package: "swift-event-bus") }
+
+/// What the three servers have in common.
+let server: [Target.Dependency] = [
+    "ShopEvents", "ServiceKit", library("EventBus"), library("EventBusOutbox"), library("EventBusRedis"),
+    grdb, hummingbird, logging, metrics, configuration, lifecycle,
+]
+
 let package = Package(
     name: "swift-event-bus-examples",
     products: [
@@ -12,11 +30,24 @@ let package = Package(
         .library(name: "InventoryService", targets: ["InventoryService"]),
         .library(name: "NotificationService", targets: ["NotificationService"]),
         .executable(name: "Shop", targets: ["Shop"]),
+        .executable(name: "order-service", targets: ["OrderServer"]),
+        .executable(name: "inventory-service", targets: ["InventoryServer"]),
+        .executable(name: "notification-service", targets: ["NotificationServer"]),
+        .executable(name: "ShopFleet", targets: ["ShopFleet"]),
     ],
     dependencies: [
         .package(name: "swift-event-bus", path: ".."),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
+        .package(
+            url: "https://github.com/apple/swift-configuration",
+            from: "1.0.0",
+            traits: ["JSON", "CommandLineArguments"]
+        ),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.2.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.3"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.7.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
     ],
     targets: [
@@ -24,34 +55,95 @@ let package = Package(
         .target(name: "OrderService", dependencies: ["ShopEvents", eventBus]),
         .target(name: "InventoryService", dependencies: ["ShopEvents", eventBus]),
         .target(name: "NotificationService", dependencies: ["ShopEvents", eventBus]),
+        .target(
+            name: "ShopData",
+            dependencies: ["ShopEvents", "OrderService", "InventoryService"]
+        ),
         .executableTarget(
             name: "Shop",
             dependencies: [
+                "ShopData",
                 "ShopEvents",
                 "OrderService",
                 "InventoryService",
                 "NotificationService",
                 eventBus,
-                .product(name: "EventBusInMemory", package: "swift-event-bus"),
-                .product(name: "EventBusRabbit", package: "swift-event-bus"),
-                .product(name: "EventBusRedis", package: "swift-event-bus"),
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                library("EventBusInMemory"),
+                library("EventBusRabbit"),
+                library("EventBusRedis"),
+                arguments,
+                logging,
+                lifecycle,
+                signals,
             ]
         ),
+        .target(
+            name: "ServiceKit",
+            dependencies: [
+                eventBus,
+                library("EventBusRabbit"),
+                library("EventBusRedis"),
+                grdb,
+                hummingbird,
+                logging,
+                metrics,
+                tracing,
+                configuration,
+                lifecycle,
+                signals,
+            ]
+        ),
+        .executableTarget(name: "OrderServer", dependencies: server + ["OrderService"]),
+        .executableTarget(name: "InventoryServer", dependencies: server + ["InventoryService"]),
+        .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+        .executableTarget(name: "NotificationServer", dependencies: server + ["NotificationService", "CCurl"]),
+        .target(
+            name: "Fleet",
+            dependencies: ["ShopData", "ShopEvents", "OrderService", "InventoryService", grdb]
+        ),
+        .executableTarget(name: "ShopFleet", dependencies: ["Fleet", "ShopData", arguments]),
         .testTarget(
             name: "ShopTests",
             dependencies: [
                 "Shop",
+                "ShopData",
                 "ShopEvents",
                 "OrderService",
                 "InventoryService",
                 "NotificationService",
                 eventBus,
-                .product(name: "EventBusInMemory", package: "swift-event-bus"),
+                library("EventBusInMemory"),
             ]
+        ),
+        .testTarget(
+            name: "ServiceKitTests",
+            dependencies: [
+                "ServiceKit", eventBus, library("EventBusInMemory"), hummingbird,
+                .product(name: "HummingbirdTesting", package: "hummingbird"), logging, metrics, tracing, configuration,
+            ]
+        ),
+        .testTarget(
+            name: "OrderServerTests",
+            dependencies: server + [
+                "OrderServer", "OrderService", library("EventBusInMemory"),
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ]
+        ),
+        .testTarget(
+            name: "InventoryServerTests",
+            dependencies: server + [
+                "InventoryServer", "InventoryService", library("EventBusInMemory"),
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ]
+        ),
+        .testTarget(
+            name: "NotificationServerTests",
+            dependencies: server + ["NotificationServer", "NotificationService", library("EventBusInMemory")]
+        ),
+        // It runs the services as processes, so they have to be built with it.
+        .testTarget(
+            name: "FleetTests",
+            dependencies: ["Fleet", "ShopData", "OrderServer", "InventoryServer", "NotificationServer"]
         ),
     ],
     swiftLanguageModes: [.v6]

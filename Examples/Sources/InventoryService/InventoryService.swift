@@ -23,35 +23,30 @@ public struct InventoryService: Sendable {
     /// Begins to listen for orders.
     @discardableResult
     public func subscribe(options: SubscriptionOptions = .init()) -> Subscription {
-        bus.subscribe(to: OrderCreated.self, group: Self.group, options: options) { order, _ in
-            try await answer(order)
+        bus.subscribe(to: OrderCreated.self, group: Self.group, options: options) { order, context in
+            try await decide(order, handling: context)
         }
     }
 
-    private func answer(_ order: OrderCreated) async throws {
-        // Published also when it was decided before: the attempt that decided may have got no further.
-        switch try await decide(order) {
-        case .reserved(let quantities):
-            try await bus.publish(stage: StockReserved(orderID: order.orderID, quantities: quantities))
-        case .rejected(let reason, let skus):
-            try await bus.publish(stage: StockRejected(orderID: order.orderID, reason: reason, skus: skus))
+    private func decide(_ order: OrderCreated, handling context: EventContext) async throws {
+        if let decided = try await store.decision(for: order.orderID) {
+            // The attempt that decided may have got no further: recorded again, it is announced again if need be.
+            _ = try await store.record(decided, for: order.orderID, fencingTokens: [:], handling: context)
+            return
         }
-    }
-
-    private func decide(_ order: OrderCreated) async throws -> StockDecision {
-        if let decided = try await store.decision(for: order.orderID) { return decided }
         let wanted = order.items.quantities
         let store = store
-        return try await lock.withLocks(wanted.keys.map { "stock.\($0)" }) { leases in
+        try await lock.withLocks(wanted.keys.map { "stock.\($0)" }) { leases in
             let decision = StockDecision(wanted: wanted, levels: try await store.levels(of: wanted.keys))
             let tokens = wanted.keys.compactMap { sku in
                 leases.fencingToken(of: "stock.\(sku)").map { (sku, $0) }
             }
             try leases.check()
-            return try await store.record(
+            _ = try await store.record(
                 decision,
                 for: order.orderID,
-                fencingTokens: Dictionary(uniqueKeysWithValues: tokens)
+                fencingTokens: Dictionary(uniqueKeysWithValues: tokens),
+                handling: context
             )
         }
     }

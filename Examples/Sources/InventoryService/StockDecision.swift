@@ -23,4 +23,12 @@ public enum StockDecision: Codable, Hashable, Sendable {
             self = .reserved(wanted)
         }
     }
+
+    /// The event that tells what was decided about an order.
+    public func event(for orderID: String) -> any OrderEvent {
+        switch self {
+        case .reserved(let quantities): StockReserved(orderID: orderID, quantities: quantities)
+        case .rejected(let reason, let skus): StockRejected(orderID: orderID, reason: reason, skus: skus)
+        }
+    }
 }

@@ -1,4 +1,9 @@
+public import EventBus
+
 /// Where the inventory service keeps its stock and what it decided.
+///
+/// A store announces what it records (``StockDecision/event(for:)``): one in memory publishes the event before the call
+/// returns, one in a database keeps it in the same transaction as the decision, for a relay to publish.
 ///
 /// Reading and deciding are two steps: what keeps others out in between is the lock. Its fencing tokens keep out a
 /// holder who was stopped for so long that another has the lock by now.
@@ -9,19 +14,22 @@ public protocol StockStore: Sendable {
     /// What was decided about an order; `nil` if nothing was.
     func decision(for orderID: String) async throws -> StockDecision?
 
-    /// Records a decision and takes what it reserves out of the stock, in one transaction. An order about which
-    /// something was decided before keeps that decision.
+    /// Records a decision, takes what it reserves out of the stock, and announces it, in one transaction. An order about
+    /// which something was decided before keeps that decision.
     ///
     /// - Parameters:
     ///   - decision: What was decided.
     ///   - orderID: The order.
     ///   - fencingTokens: For each product the token of the lease under which the decision was made.
+    ///   - context: The delivery that is being handled: a store with an inbox records it in the same transaction;
+    ///     `nil` where it is none.
     /// - Returns: The decision that stands now.
     /// - Throws: ``StaleFencingToken`` when a product was changed under a later lease.
     func record(
         _ decision: StockDecision,
         for orderID: String,
-        fencingTokens: [String: UInt64]
+        fencingTokens: [String: UInt64],
+        handling context: EventContext?
     ) async throws -> StockDecision
 
     /// How many pieces of each product are left.

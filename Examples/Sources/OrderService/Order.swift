@@ -46,6 +46,11 @@ public struct Order: Codable, Hashable, Sendable {
         }
     }
 
+    /// The event that tells of it.
+    public var created: OrderCreated {
+        OrderCreated(orderID: id, customerID: customerID, items: items)
+    }
+
     private static func problem(id: String, items: [OrderLine]) -> (CodingKeys, String)? {
         if id.isEmpty { return (.id, "the id is empty") }
         if id.utf8.count > maximumIDLength {
@@ -67,4 +72,16 @@ public enum OrderStatus: Codable, Hashable, Sendable {
     case confirmed
     /// It will not be delivered, because of these products.
     case cancelled(RejectionReason, skus: [String])
+
+    /// The event that tells that `order` has come to this; `nil` for one that is merely placed.
+    public func event(for order: Order) -> (any OrderEvent)? {
+        switch self {
+        case .placed:
+            nil
+        case .confirmed:
+            OrderConfirmed(orderID: order.id, customerID: order.customerID, total: order.items.total)
+        case .cancelled(let reason, let skus):
+            OrderCancelled(orderID: order.id, customerID: order.customerID, reason: reason, skus: skus)
+        }
+    }
 }

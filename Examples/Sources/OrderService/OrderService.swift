@@ -20,44 +20,28 @@ public struct OrderService: Sendable {
 
     /// Stores an order and tells the others. After an error, place the same order again: it goes on where it stopped.
     ///
-    /// - Throws: ``OrderServiceError/duplicateID(_:)``; what `EventBus.publish` and the store throw.
+    /// - Throws: ``OrderServiceError/duplicateID(_:)``; what the store throws.
     public func place(_ order: Order) async throws {
         guard try await store.insert(order) == order else { throw OrderServiceError.duplicateID(order.id) }
-        try await bus.publish(
-            stage: OrderCreated(orderID: order.id, customerID: order.customerID, items: order.items)
-        )
     }
 
     /// Begins to listen to the inventory.
     @discardableResult
     public func subscribe(options: SubscriptionOptions = .init()) -> Subscription {
         bus.subscribe(group: Self.group, name: "stock-outcomes", options: options) { handlers in
-            handlers.on(StockReserved.self) { event, _ in
-                try await end(event.orderID, as: .confirmed)
+            handlers.on(StockReserved.self) { event, context in
+                try await end(event.orderID, as: .confirmed, handling: context)
             }
-            handlers.on(StockRejected.self) { event, _ in
-                try await end(event.orderID, as: .cancelled(event.reason, skus: event.skus))
+            handlers.on(StockRejected.self) { event, context in
+                try await end(event.orderID, as: .cancelled(event.reason, skus: event.skus), handling: context)
             }
         }
     }
 
-    private func end(_ id: String, as status: OrderStatus) async throws {
-        guard let stands = try await store.end(id, as: status), let (order, _) = try await store.order(id) else {
+    private func end(_ id: String, as status: OrderStatus, handling context: EventContext) async throws {
+        guard let stands = try await store.end(id, as: status, handling: context) else {
             throw OrderServiceError.unknownOrder(id)
         }
         guard stands == status else { throw OrderServiceError.contradiction(id, stands: stands, asked: status) }
-        // Published also when the order had ended before: the attempt that ended it may have got no further.
-        switch status {
-        case .placed:
-            break
-        case .confirmed:
-            try await bus.publish(
-                stage: OrderConfirmed(orderID: id, customerID: order.customerID, total: order.items.total)
-            )
-        case .cancelled(let reason, let skus):
-            try await bus.publish(
-                stage: OrderCancelled(orderID: id, customerID: order.customerID, reason: reason, skus: skus)
-            )
-        }
     }
 }

@@ -33,7 +33,7 @@ struct ShopRun: Sendable {
     let usesInbox: Bool
 
     private let buses: [EventBus]
-    private let orderStore = InMemoryOrderStore()
+    private let orderStore: InMemoryOrderStore
     private let stockStore: InMemoryStockStore
     private let notificationLog = InMemoryNotificationLog()
     private let orders: OrderService
@@ -69,7 +69,8 @@ struct ShopRun: Sendable {
         self.coordination = coordination
         self.logger = logger
         self.buses = buses
-        self.stockStore = InMemoryStockStore(input.stock)
+        self.orderStore = InMemoryOrderStore(bus: buses[0])
+        self.stockStore = InMemoryStockStore(input.stock, bus: buses[1])
         self.orders = OrderService(bus: buses[0], store: orderStore)
         self.inventory = InventoryService(bus: buses[1], store: stockStore, lock: coordination.lock)
         self.notifications = NotificationService(bus: buses[2], log: notificationLog)

@@ -8,9 +8,14 @@ import Testing
 @Suite("The inventory service", .timeLimit(.minutes(1)))
 struct InventoryServiceTests {
     /// Offers the last piece to two orders at once; returns how many are left.
-    private func sellLastPieceTwice(under lock: some DistributedLock, store: some StockStore) async throws -> Int? {
+    private func sellLastPieceTwice(
+        under lock: some DistributedLock,
+        through door: (InMemoryStockStore) -> any StockStore = { $0 }
+    ) async throws -> Int? {
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker))
+        let piece = try #require(StockItem(sku: "A", name: "a", quantity: 1, unitPrice: .zero))
+        let store = door(InMemoryStockStore([piece], bus: bus))
         InventoryService(bus: bus, store: store, lock: lock).subscribe()
         bus.subscribe(to: "stock.*", group: "test") { _, _ in }
         let line = try #require(OrderLine(sku: "A", quantity: 1, unitPrice: .zero))
@@ -23,19 +28,14 @@ struct InventoryServiceTests {
         return try await store.allLevels()["A"]
     }
 
-    private func lastPiece() throws -> InMemoryStockStore {
-        InMemoryStockStore([try #require(StockItem(sku: "A", name: "a", quantity: 1, unitPrice: .zero))])
-    }
-
     @Test("The last piece is sold once")
     func lock() async throws {
-        #expect(try await sellLastPieceTwice(under: InMemoryLock(), store: try lastPiece()) == 0)
+        #expect(try await sellLastPieceTwice(under: InMemoryLock()) == 0)
     }
 
     @Test("A lock that keeps no one out sells the last piece twice, and the stock shows it")
     func noLock() async throws {
-        let store = Turnstile(try lastPiece(), readers: 2)
-        #expect(try await sellLastPieceTwice(under: OpenDoor(), store: store) == -1)
+        #expect(try await sellLastPieceTwice(under: OpenDoor()) { Turnstile($0, readers: 2) } == -1)
     }
 }
 
@@ -80,9 +80,10 @@ private actor Turnstile: StockStore {
     func record(
         _ decision: StockDecision,
         for orderID: String,
-        fencingTokens: [String: UInt64]
+        fencingTokens: [String: UInt64],
+        handling context: EventContext?
     ) async throws -> StockDecision {
-        try await store.record(decision, for: orderID, fencingTokens: fencingTokens)
+        try await store.record(decision, for: orderID, fencingTokens: fencingTokens, handling: context)
     }
 
     func allLevels() async -> [String: Int] { await store.allLevels() }

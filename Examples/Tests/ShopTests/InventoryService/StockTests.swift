@@ -1,3 +1,5 @@
+import EventBus
+import EventBusInMemory
 import InventoryService
 import ShopEvents
 import Testing
@@ -17,28 +19,47 @@ struct StockTests {
         )
     }
 
-    private func store() throws -> InMemoryStockStore {
-        InMemoryStockStore([try #require(StockItem(sku: "A", name: "a", quantity: 5, unitPrice: .zero))])
+    /// Runs `body` with five pieces of A, and someone who hears what is decided.
+    private func withStore(_ body: @escaping @Sendable (InMemoryStockStore) async throws -> Void) async throws {
+        let bus = EventBus(transport: .inMemory)
+        bus.subscribe(to: "stock.*", group: "test") { _, _ in }
+        let store = InMemoryStockStore(
+            [try #require(StockItem(sku: "A", name: "a", quantity: 5, unitPrice: .zero))],
+            bus: bus
+        )
+        try await bus.withRunning { try await body(store) }
     }
 
     @Test("A decision is recorded once, and the first one stands")
     func firstDecisionStands() async throws {
-        let store = try store()
-        let first = try await store.record(.reserved(["A": 2]), for: "1", fencingTokens: ["A": 1])
-        let second = try await store.record(.rejected(.outOfStock, skus: ["A"]), for: "1", fencingTokens: ["A": 2])
-        #expect(first == .reserved(["A": 2]))
-        #expect(second == first)
-        #expect(await store.allLevels() == ["A": 3])
+        try await withStore { store in
+            let first = try await store.record(
+                .reserved(["A": 2]),
+                for: "1",
+                fencingTokens: ["A": 1],
+                handling: nil
+            )
+            let second = try await store.record(
+                .rejected(.outOfStock, skus: ["A"]),
+                for: "1",
+                fencingTokens: ["A": 2],
+                handling: nil
+            )
+            #expect(first == .reserved(["A": 2]))
+            #expect(second == first)
+            #expect(await store.allLevels() == ["A": 3])
+        }
     }
 
     @Test("A token lower than one seen before is refused, and nothing is changed")
     func staleToken() async throws {
-        let store = try store()
-        _ = try await store.record(.reserved(["A": 2]), for: "1", fencingTokens: ["A": 7])
-        await #expect(throws: StaleFencingToken(sku: "A", token: 6, seen: 7)) {
-            try await store.record(.reserved(["A": 2]), for: "2", fencingTokens: ["A": 6])
+        try await withStore { store in
+            _ = try await store.record(.reserved(["A": 2]), for: "1", fencingTokens: ["A": 7], handling: nil)
+            await #expect(throws: StaleFencingToken(sku: "A", token: 6, seen: 7)) {
+                try await store.record(.reserved(["A": 2]), for: "2", fencingTokens: ["A": 6], handling: nil)
+            }
+            #expect(await store.allLevels() == ["A": 3])
+            #expect(await store.decision(for: "2") == nil)
         }
-        #expect(await store.allLevels() == ["A": 3])
-        #expect(await store.decision(for: "2") == nil)
     }
 }

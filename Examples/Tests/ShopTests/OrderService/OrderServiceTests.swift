@@ -7,7 +7,6 @@ import Testing
 @Suite("The order service", .timeLimit(.minutes(1)))
 struct OrderServiceTests {
     private let broker = InMemoryBroker()
-    private let store = InMemoryOrderStore()
 
     private func order(_ id: String, quantity: Int = 1) throws -> Order {
         let line = try #require(OrderLine(sku: "A", quantity: quantity, unitPrice: Money(cents: 100)))
@@ -17,6 +16,7 @@ struct OrderServiceTests {
     @Test("Placing the same order again publishes the same event, and another one under its id is refused")
     func placingAgain() async throws {
         let bus = EventBus(transport: .inMemory(broker))
+        let store = InMemoryOrderStore(bus: bus)
         let service = OrderService(bus: bus, store: store)
         let ids = EventIDs()
         bus.subscribe(to: OrderCreated.self, group: "test") { _, context in await ids.append(context.id) }
@@ -33,6 +33,7 @@ struct OrderServiceTests {
     @Test("An order without an inventory to hear of it is an error, and can be placed again")
     func noInventory() async throws {
         let bus = EventBus(transport: .inMemory(broker))
+        let store = InMemoryOrderStore(bus: bus)
         let service = OrderService(bus: bus, store: store)
         let order = try order("1")
         try await bus.withRunning {
@@ -48,6 +49,7 @@ struct OrderServiceTests {
     @Test("A second, different answer of the inventory is a dead letter, and the first one stands")
     func contradiction() async throws {
         let bus = EventBus(transport: .inMemory(broker))
+        let store = InMemoryOrderStore(bus: bus)
         let service = OrderService(bus: bus, store: store)
         service.subscribe()
         for type in [OrderCreated.topic, OrderConfirmed.topic, OrderCancelled.topic] {
