@@ -57,7 +57,7 @@ let package = Package(
         .target(name: "NotificationService", dependencies: ["ShopEvents", eventBus]),
         .target(
             name: "ShopData",
-            dependencies: ["ShopEvents", "OrderService", "InventoryService"]
+            dependencies: ["ShopEvents", "OrderService", "InventoryService", "NotificationService"]
         ),
         .executableTarget(
             name: "Shop",
@@ -99,7 +99,7 @@ let package = Package(
         .executableTarget(name: "NotificationServer", dependencies: server + ["NotificationService", "CCurl"]),
         .target(
             name: "Fleet",
-            dependencies: ["ShopData", "ShopEvents", "OrderService", "InventoryService", grdb]
+            dependencies: ["ShopData", "ShopEvents", "OrderService", "InventoryService", "NotificationService", grdb]
         ),
         .executableTarget(name: "ShopFleet", dependencies: ["Fleet", "ShopData", arguments]),
         .testTarget(

@@ -1,20 +1,24 @@
 import FoundationEssentials
 
 /// A file with one JSON value a line.
-struct JSONLines<Value: Decodable> {
+public struct JSONLines<Value: Decodable> {
     /// A line that is of no use.
-    struct Problem: Hashable, CustomStringConvertible {
-        var file: String
-        var line: Int
-        var reason: String
+    public struct Problem: Hashable, CustomStringConvertible {
+        /// The path.
+        public var file: String
+        /// Its number, from 1.
+        public var line: Int
+        /// What is wrong with it.
+        public var reason: String
 
-        var description: String { "\(file):\(line): \(reason)" }
+        /// `FILE:LINE: reason`
+        public var description: String { "\(file):\(line): \(reason)" }
     }
 
     /// The values of the good lines, in order.
-    private(set) var values: [Value] = []
+    public private(set) var values: [Value] = []
     /// The bad lines, in order.
-    private(set) var problems: [Problem] = []
+    public private(set) var problems: [Problem] = []
 
     /// Reads a file. A bad line is noted and left out.
     ///
@@ -22,7 +26,7 @@ struct JSONLines<Value: Decodable> {
     ///   - file: The path.
     ///   - key: What no two lines may share; of two that do, the first counts.
     /// - Throws: ``FileProblem`` if the file cannot be read.
-    init(file: String, uniqueBy key: (name: String, of: (Value) -> String)) throws {
+    public init(file: String, uniqueBy key: (name: String, of: (Value) -> String)) throws {
         let data: Data
         do {
             data = try Data(contentsOf: URL(filePath: file))
@@ -33,7 +37,12 @@ struct JSONLines<Value: Decodable> {
     }
 
     /// Reads the text of a file.
-    init(text: [UInt8], file: String, uniqueBy key: (name: String, of: (Value) -> String)) {
+    ///
+    /// - Parameters:
+    ///   - text: The whole of it.
+    ///   - file: What problems call it.
+    ///   - key: What no two lines may share; of two that do, the first counts.
+    public init(text: [UInt8], file: String, uniqueBy key: (name: String, of: (Value) -> String)) {
         let decoder = JSONDecoder()
         var firstLines: [String: Int] = [:]
         let lines = text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)

@@ -1,19 +1,22 @@
-import InventoryService
-import OrderService
+public import InventoryService
+public import OrderService
 import ShopEvents
 
 /// A thousand plausible orders and a stock that does not quite suffice for them, the same ones every time.
-struct SampleData {
-    private(set) var orders: [Order] = []
-    private(set) var stock: [StockItem] = []
+public struct SampleData {
+    /// The orders, in the order in which they are placed.
+    public private(set) var orders: [Order] = []
+    /// The opening stock.
+    public private(set) var stock: [StockItem] = []
 
     private static let makes = ["Ash", "Birch", "Cedar", "Elm", "Larch", "Maple", "Oak", "Pine", "Walnut", "Willow"]
     private static let goods = ["bench", "bowl", "box", "chair", "shelf"]
     private static let countries = ["Austria", "Brazil", "Denmark", "France", "Germany", "Japan", "Norway", "Spain"]
     private static let discounts = [0, 0, 0, 500, 1_000, 1_500]
 
-    init(orderCount: Int = 1_000) {
-        var generator = SplitMix64(seed: 2_026)
+    /// Samples with so many orders.
+    public init(orderCount: Int = 1_000) {
+        var generator = SeededGenerator(seed: 2_026)
         for (index, (make, good)) in Self.makes.flatMap({ make in Self.goods.map { (make, $0) } }).enumerated() {
             let item = StockItem(
                 sku: "WD-" + Self.padded(index + 1, 3),
@@ -48,22 +51,5 @@ struct SampleData {
     private static func padded(_ number: Int, _ width: Int) -> String {
         let digits = String(number)
         return String(repeating: "0", count: max(0, width - digits.count)) + digits
-    }
-}
-
-/// A small seeded generator (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
-private struct SplitMix64: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -1,36 +1,59 @@
-import InventoryService
-import NotificationService
-import OrderService
-import ShopEvents
+public import InventoryService
+public import NotificationService
+public import OrderService
+public import ShopEvents
 
 /// The books of the three services side by side: each is kept by another service, and they have to agree.
-struct ShopAudit: Sendable {
-    var orders: [(order: Order, status: OrderStatus)]
-    var decisions: [String: StockDecision]
-    var openingStock: [String: Int]
-    var remainingStock: [String: Int]
-    var notifications: [Notice]
-    var deadLetters: Int
+public struct ShopAudit: Sendable {
+    /// The orders and what became of them, as the order service knows.
+    public var orders: [(order: Order, status: OrderStatus)]
+    /// What the inventory decided, by order.
+    public var decisions: [String: StockDecision]
+    /// What was in stock before, by product.
+    public var openingStock: [String: Int]
+    /// What is in stock now, by product.
+    public var remainingStock: [String: Int]
+    /// What customers were told.
+    public var notifications: [Notice]
+    /// Deliveries that were given up.
+    public var deadLetters: Int
+
+    /// The books as they stand.
+    public init(
+        orders: [(order: Order, status: OrderStatus)],
+        decisions: [String: StockDecision],
+        openingStock: [String: Int],
+        remainingStock: [String: Int],
+        notifications: [Notice],
+        deadLetters: Int
+    ) {
+        self.orders = orders
+        self.decisions = decisions
+        self.openingStock = openingStock
+        self.remainingStock = remainingStock
+        self.notifications = notifications
+        self.deadLetters = deadLetters
+    }
 
     /// How many pieces of each product the confirmed orders ask for.
-    var sold: [String: Int] {
+    public var sold: [String: Int] {
         orders.filter { $0.status == .confirmed }.reduce(into: [:]) { sold, entry in
             sold.merge(entry.order.items.quantities, uniquingKeysWith: +)
         }
     }
 
     /// Pieces that were promised and were never there.
-    var oversold: Int {
+    public var oversold: Int {
         sold.reduce(0) { $0 + max(0, $1.value - openingStock[$1.key, default: 0]) }
     }
 
     /// What the confirmed orders come to.
-    var revenue: Money {
+    public var revenue: Money {
         orders.filter { $0.status == .confirmed }.reduce(.zero) { $0 + $1.order.items.total }
     }
 
     /// What is wrong, a line each; empty if nothing is.
-    var violations: [String] {
+    public var violations: [String] {
         var violations: [String] = []
         func check(_ holds: Bool, _ otherwise: @autoclosure () -> String) {
             if !holds { violations.append(otherwise()) }

@@ -1,15 +1,19 @@
-import InventoryService
-import OrderService
+public import InventoryService
+public import OrderService
 
 /// What a run of the shop begins with.
-struct ShopInput: Sendable {
-    var orders: [Order]
-    var stock: [StockItem]
+public struct ShopInput: Sendable {
+    /// The orders, in the order in which they are placed.
+    public var orders: [Order]
+    /// The opening stock.
+    public var stock: [StockItem]
     /// The lines of the files that are of no use, in words.
-    var problems: [String] = []
+    public var problems: [String] = []
 
     /// Reads the files that are given, and takes samples in place of those that are not.
-    init(ordersFile: String?, stockFile: String?) throws {
+    ///
+    /// - Throws: ``FileProblem`` if one cannot be read.
+    public init(ordersFile: String?, stockFile: String?) throws {
         let sample = SampleData()
         orders = sample.orders
         stock = sample.stock
@@ -25,8 +29,8 @@ struct ShopInput: Sendable {
         }
     }
 
-    /// The input of a test.
-    init(orders: [Order], stock: [StockItem]) {
+    /// An input that is known already.
+    public init(orders: [Order], stock: [StockItem]) {
         self.orders = orders
         self.stock = stock
     }
