@@ -14,7 +14,8 @@ final class ProcessTelemetry: Sendable {
     private init() {}
 
     /// Has every library of the process count into ``registry``.
-    func bootstrapMetrics() {
+    func bootstrapMetrics(service: String) {
+        registry.setService(service)
         hasMetrics.withLock { hasMetrics in
             guard !hasMetrics else { return }
             hasMetrics = true

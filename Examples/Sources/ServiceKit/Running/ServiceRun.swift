@@ -60,7 +60,7 @@ struct ServiceRun: Sendable {
             logger.warning("the configuration file has a key that is not known", metadata: ["key": "\(key)"])
         }
         let telemetry = ProcessTelemetry.shared
-        telemetry.bootstrapMetrics()
+        telemetry.bootstrapMetrics(service: definition.name)
         let exporter = try makeExporter()
         if let exporter { telemetry.bootstrapTracing(service: definition.name, exporter: exporter) }
         try await withThrowingTaskGroup(of: Void.self) { group in
