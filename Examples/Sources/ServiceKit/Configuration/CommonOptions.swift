@@ -1,14 +1,19 @@
 import Configuration
+import EventBus
+import EventBusRabbit
+import EventBusRedis
 import Logging
 
 /// The common part of a configuration, checked.
-struct CommonOptions: Hashable, Sendable {
+struct CommonOptions: Sendable {
     var host: String
     var port: Int
     var databasePath: String
     var logLevel: Logger.Level
     var traceFile: String?
     var shutdownTimeout: Duration
+    var rabbit: RabbitConfiguration
+    var redis: RedisConfiguration
 
     /// Reads the common keys.
     ///
@@ -34,5 +39,19 @@ struct CommonOptions: Hashable, Sendable {
             throw UsageError("shutdown.timeout is \(seconds); it has to be above 0 and at most 86400 seconds")
         }
         shutdownTimeout = .nanoseconds(Int64(seconds * 1e9))
+        rabbit = try Self.read("rabbitmq", of: config) { try RabbitConfiguration(config: $0) }
+        redis = try Self.read("redis", of: config) { try RedisConfiguration(config: $0) }
+    }
+
+    private static func read<Value>(
+        _ prefix: ConfigKey,
+        of config: ConfigReader,
+        _ make: (ConfigReader) throws -> Value
+    ) throws(UsageError) -> Value {
+        do {
+            return try make(config.scoped(to: prefix))
+        } catch {
+            throw UsageError("\(prefix): \((error as? EventBusError)?.message ?? "\(error)")")
+        }
     }
 }

@@ -1,3 +1,4 @@
+import EventBus
 import GRDB
 import Glibc
 
@@ -39,9 +40,14 @@ enum ServiceDatabase {
         }
     }
 
-    /// Whether the database answers.
-    static func isAnswering(_ database: DatabasePool) async throws {
-        _ = try await database.read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master") }
+    /// Whether the database answers: what a small question to it comes to.
+    static func health(of database: DatabasePool) async -> ComponentHealth {
+        do {
+            _ = try await database.read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master") }
+            return ComponentHealth(name: "database", status: .ready)
+        } catch {
+            return ComponentHealth(name: "database", status: .notReady, reason: "\(error)")
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 import CoreMetrics
 import Hummingbird
+import Logging
 import Metrics
 import Synchronization
 
@@ -40,7 +41,15 @@ final class RequestMetricsMiddleware: RouterMiddleware {
         )
         let instruments = instruments(labels)
         instruments.counter.increment()
-        instruments.duration.record(duration: start.duration(to: .now))
+        let duration = start.duration(to: .now)
+        instruments.duration.record(duration: duration)
+        context.logger.debug(
+            "request served",
+            metadata: [
+                "method": "\(labels.method)", "path": "\(request.uri.path)", "status": "\(labels.status)",
+                "duration": "\(duration)",
+            ]
+        )
         return response
     }
 

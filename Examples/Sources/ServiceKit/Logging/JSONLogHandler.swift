@@ -62,10 +62,10 @@ public struct JSONLogHandler: LogHandler {
         json.member("service", service)
         json.member("message", redaction.redact(event.message.description))
         for key in Self.leadingKeys {
-            if let value = values.removeValue(forKey: key) { json.member(key, text(of: value)) }
+            if let value = values.removeValue(forKey: key) { json.member(key, text(of: value, for: key)) }
         }
         for (key, value) in values.sorted(by: { $0.key < $1.key }) {
-            json.member(Self.reserved.contains(key) ? "metadata.\(key)" : key, text(of: value))
+            json.member(Self.reserved.contains(key) ? "metadata.\(key)" : key, text(of: value, for: key))
         }
         writer.write(json.line())
     }
@@ -73,7 +73,14 @@ public struct JSONLogHandler: LogHandler {
     private static let leadingKeys = ["event-id", "correlation-id"]
     private static let reserved: Set<String> = ["time", "level", "service", "message"]
 
-    private func text(of value: Logger.Metadata.Value) -> String {
-        redaction.redact("\(value)")
+    /// Keys whose values are credentials, whatever they are.
+    private static let secretKeys = ["password", "secret", "authorization", "cookie", "credential"]
+    /// Longer values are cut: a line is to be read, and passes through pipes and log stores that have limits.
+    private static let maximumLength = 16_384
+
+    private func text(of value: Logger.Metadata.Value, for key: String) -> String {
+        if Self.secretKeys.contains(where: key.lowercased().contains) { return Redaction.mask }
+        let text = redaction.redact("\(value)")
+        return text.utf8.count <= Self.maximumLength ? text : "\(text.prefix(Self.maximumLength))…"
     }
 }

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Takes credentials out of what is logged: the secret values of the configuration, and the passwords of URIs.
 struct Redaction: Sendable {
     /// What stands in place of a credential.
@@ -25,10 +27,28 @@ struct Redaction: Sendable {
     /// The text without credentials.
     func redact(_ text: String) -> String {
         var text = text
-        for secret in secrets where text.contains(secret) {
+        for secret in secrets where Self.holds(secret, in: &text) {
             text = text.replacing(secret, with: Self.mask)
         }
-        return text.contains("://") ? Self.withoutPasswordsOfURIs(text) : text
+        return Self.holds("://", in: &text) ? Self.withoutPasswordsOfURIs(text) : text
+    }
+
+    /// Whether `text` has `part`, byte by byte: every line is asked this for every secret.
+    private static func holds(_ part: String, in text: inout String) -> Bool {
+        var part = part
+        return text.withUTF8 { text in
+            part.withUTF8 { part in
+                guard let start = text.baseAddress, let pattern = part.baseAddress else { return false }
+                var position = 0
+                while position + part.count <= text.count {
+                    let places = text.count - part.count - position + 1
+                    guard let found = memchr(start + position, CInt(part[0]), places) else { return false }
+                    if memcmp(found, pattern, part.count) == 0 { return true }
+                    position = UnsafeRawPointer(start).distance(to: found) + 1
+                }
+                return false
+            }
+        }
     }
 
     /// Replaces `password` in every `scheme://user:password@`.
