@@ -21,7 +21,7 @@ enum OrderSchema {
             total_cents INTEGER NOT NULL CHECK (total_cents >= 0),
             status TEXT NOT NULL CHECK (status IN ('placed', 'confirmed', 'cancelled')),
             reason TEXT CHECK (reason IN ('outOfStock', 'unknownProduct')),
-            skus TEXT CHECK (json_valid(skus)),
+            skus TEXT CHECK (skus IS NULL OR json_valid(skus)),
             correlation_id TEXT NOT NULL,
             CHECK ((status = 'cancelled') = (reason IS NOT NULL)),
             CHECK ((reason IS NULL) = (skus IS NULL))
