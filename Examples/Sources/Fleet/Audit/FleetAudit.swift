@@ -88,6 +88,9 @@ public struct FleetAudit: Sendable {
             changed.isEmpty,
             "\(changed.count) orders are not stored as they were placed: \(changed.map(\.id).prefix(5))"
         )
+        let customers = Dictionary(stored.map { ($0.id, $0.customerID) }) { first, _ in first }
+        let misdirected = shop.notifications.filter { $0.customerID != customers[$0.orderID] }
+        check(misdirected.isEmpty, "\(misdirected.count) notifications went to the customer of another order")
         check(
             figures.serverErrors.isEmpty,
             "\(figures.serverErrors.count) answers said that something is broken: \(figures.serverErrors.prefix(3))"

@@ -11,12 +11,17 @@ struct NotificationBook: Sendable {
     var mailbox: Mailbox
 
     init(_ db: Database, mailbox: Mailbox) throws {
-        let rows = try Row.fetchAll(db, sql: "SELECT event_id, order_id, outcome FROM notifications")
+        let rows = try Row.fetchAll(db, sql: "SELECT * FROM notifications")
         notices = try rows.map { row in
             guard let outcome = Notice.Outcome(rawValue: row["outcome"]) else {
                 throw FleetProblem("a notification makes no sense: \(row)")
             }
-            return Notice(orderID: row["order_id"], customerID: "", outcome: outcome, text: "")
+            return Notice(
+                orderID: row["order_id"],
+                customerID: row["customer_id"],
+                outcome: outcome,
+                text: row["text"]
+            )
         }
         eventIDs = rows.map { $0["event_id"] }
         self.mailbox = mailbox
