@@ -29,6 +29,12 @@ extension ServiceDefinition {
                 default: "86400",
                 "seconds for which an Idempotency-Key is remembered; after that it places a new order"
             ),
+            Setting(
+                "commit.groupLimit",
+                .int,
+                default: "128",
+                "how many writes that come at the same time share a commit; 1 for a commit each"
+            ),
         ],
         needsBroker: false,
         migrations: OrderSchema.registerMigrations,
@@ -37,15 +43,22 @@ extension ServiceDefinition {
 
     private static func assemble(_ environment: ServiceEnvironment) async throws -> ServiceAssembly {
         let config = environment.config
+        let ttl = config.double(forKey: "cache.ttl", default: 5)
+        let retention = config.int(forKey: "idempotency.retention", default: 86_400)
+        let groupLimit = config.int(forKey: "commit.groupLimit", default: 128)
+        try check("cache.ttl", ttl, within: 0.001...3600)
+        try check("idempotency.retention", retention, within: 1...1_000_000_000)
+        try check("commit.groupLimit", groupLimit, within: 1...10_000)
         let store = SQLiteOrderStore(
             environment.database,
             bus: environment.bus,
-            keyRetention: .seconds(config.int(forKey: "idempotency.retention", default: 86_400))
+            groupLimit: groupLimit,
+            keyRetention: .seconds(retention)
         )
         let orders = CachedOrderStore(
             store,
             cache: RedisCache(environment.redis, options: RedisCacheOptions(prefix: "shop.orders")),
-            ttl: .seconds(config.double(forKey: "cache.ttl", default: 5)),
+            ttl: .seconds(ttl),
             logger: environment.logger
         )
         OrderService(bus: environment.bus, store: orders).subscribe(options: .stockOutcomes)
@@ -59,6 +72,15 @@ extension ServiceDefinition {
             ],
             routes: OrderRoutes(orders).add
         )
+    }
+
+    private static func check<Value: Comparable>(
+        _ key: String,
+        _ value: Value,
+        within range: ClosedRange<Value>
+    ) throws(ServiceFailure) {
+        if range.contains(value) { return }
+        throw ServiceFailure("\(key) is \(value); it can be \(range.lowerBound) to \(range.upperBound)")
     }
 }
 
