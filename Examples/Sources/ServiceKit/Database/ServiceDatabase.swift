@@ -52,7 +52,7 @@ enum ServiceDatabase {
 }
 
 /// Keeps other processes from migrating the same database.
-private struct MigrationLock {
+struct MigrationLock {
     private let descriptor: CInt
 
     /// Waits until no other process holds it.

@@ -1,0 +1,87 @@
+import EventBus
+import GRDB
+import Testing
+
+@testable import ServiceKit
+
+@Suite("Database", .timeLimit(.minutes(1)))
+struct ServiceDatabaseTests {
+    private let directory: TemporaryDirectory
+
+    init() throws {
+        directory = try TemporaryDirectory()
+    }
+
+    private static func migrations(_ migrator: inout DatabaseMigrator) {
+        for number in 1...5 {
+            migrator.registerMigration("table \(number)") { db in
+                try db.execute(sql: "CREATE TABLE t\(number) (id INTEGER PRIMARY KEY, value TEXT)")
+            }
+        }
+    }
+
+    private func open(_ name: String = "db") async throws -> DatabasePool {
+        try await ServiceDatabase.open(path: directory.file(name), migrations: Self.migrations)
+    }
+
+    @Test("It is in WAL mode, waits for others, and every commit is on the disk")
+    func pragmas() async throws {
+        let database = try await open()
+        let (journal, synchronous, timeout) = try await database.writeWithoutTransaction { db in
+            (
+                try String.fetchOne(db, sql: "PRAGMA journal_mode"),
+                try Int.fetchOne(db, sql: "PRAGMA synchronous"),
+                try Int.fetchOne(db, sql: "PRAGMA busy_timeout")
+            )
+        }
+        // 2 is FULL.
+        #expect(journal == "wal" && synchronous == 2 && timeout == 5000)
+        #expect(await ServiceDatabase.health(of: database) == ComponentHealth(name: "database", status: .ready))
+    }
+
+    @Test("Several that start on one new database at once migrate it once")
+    func startingAtOnce() async throws {
+        let databases = try await withThrowingTaskGroup(of: DatabasePool.self) { group in
+            for _ in 0..<8 { group.addTask { try await open() } }
+            var databases: [DatabasePool] = []
+            for try await database in group { databases.append(database) }
+            return databases
+        }
+        for (index, database) in databases.enumerated() {
+            try await database.write { db in
+                try db.execute(sql: "INSERT INTO t5 (value) VALUES (?)", arguments: ["\(index)"])
+            }
+        }
+        #expect(try await databases[0].read { try Int.fetchOne($0, sql: "SELECT count(*) FROM t5") } == 8)
+    }
+
+    @Test("A database that cannot be opened is refused with its path and the reason")
+    func unopenable() async throws {
+        let missing = "/nowhere/orders.sqlite"
+        await #expect(throws: ServiceFailure("cannot open the database \(missing): No such file or directory")) {
+            try await ServiceDatabase.open(path: missing, migrations: Self.migrations)
+        }
+        let path = try directory.write(String(repeating: "no database ", count: 500), to: "text")
+        let failure = await #expect(throws: ServiceFailure.self) {
+            try await ServiceDatabase.open(path: path, migrations: Self.migrations)
+        }
+        #expect(try #require(failure).description.hasPrefix("cannot open the database \(path): "))
+    }
+
+    @Test("A closed database is not ready")
+    func closed() async throws {
+        let database = try await open()
+        try database.close()
+        #expect(await ServiceDatabase.health(of: database).status == .notReady)
+    }
+
+    @Test("One that waits for another's migrations can be told to give up")
+    func givingUp() async throws {
+        let lock = try await MigrationLock(database: directory.file("db"))
+        let waiting = Task { try await open() }
+        waiting.cancel()
+        await #expect(throws: CancellationError.self) { try await waiting.value }
+        lock.release()
+        _ = try await open()
+    }
+}

@@ -1,0 +1,36 @@
+import Glibc
+import Synchronization
+import Testing
+
+@testable import ServiceKit
+
+@Suite("Signals", .timeLimit(.minutes(1)), .serialized)
+struct SignalWatchTests {
+    @Test("The first signal asks for an orderly end, each further one for an end at once")
+    func twoSignals() async throws {
+        let seen = Mutex<[String]>([])
+        let watch = SignalWatch { number in
+            seen.withLock { $0.append("first \(number)") }
+        } onSecond: { number in
+            seen.withLock { $0.append("second \(number)") }
+        }
+        defer { watch.stop() }
+        kill(getpid(), SIGTERM)
+        try await eventually("the first is seen") { seen.withLock { $0.count } == 1 }
+        kill(getpid(), SIGINT)
+        try await eventually("the second is seen") { seen.withLock { $0.count } == 2 }
+        #expect(seen.withLock { $0 } == ["first 15", "second 2"])
+    }
+
+    @Test("An end is remembered until there is something to end")
+    func endRequest() {
+        let end = EndRequest()
+        let count = Atomic(0)
+        end.onRequest { count.add(1, ordering: .relaxed) }
+        #expect(!end.isRequested && count.load(ordering: .relaxed) == 0)
+        end.request()
+        #expect(end.isRequested && count.load(ordering: .relaxed) == 1)
+        end.onRequest { count.add(10, ordering: .relaxed) }
+        #expect(count.load(ordering: .relaxed) == 11)
+    }
+}

@@ -1,0 +1,119 @@
+import EventBus
+import EventBusInMemory
+import Testing
+import Tracing
+
+@testable import ServiceKit
+
+@Suite("Tracer", .timeLimit(.minutes(1)))
+struct ServiceTracerTests {
+    private let exporter = RecordingExporter()
+    private var tracer: ServiceTracer { ServiceTracer(service: "orders", exporter: exporter) }
+
+    @Test("A span within another belongs to its trace, and names it as its parent")
+    func nesting() throws {
+        tracer.withSpan("outer", ofKind: .server) { _ in
+            tracer.withSpan("inner") { span in span.attributes["n"] = 1 }
+        }
+        let spans = exporter.spans
+        #expect(spans.map(\.name) == ["inner", "outer"])
+        #expect(spans[0].traceID == spans[1].traceID && spans[0].parentID == spans[1].spanID)
+        #expect(spans[1].parentID == nil && spans[1].kind == .server && spans[1].service == "orders")
+        #expect(spans[0].traceID.count == 32 && spans[0].spanID.count == 16)
+        #expect(spans[0].attribute("n") == .int64(1))
+        #expect(spans.allSatisfy { $0.start <= $0.end && $0.start > 1_700_000_000_000_000_000 })
+    }
+
+    @Test("A span that failed has its status and its error, and what is done after its end has no effect")
+    func failures() throws {
+        struct Broken: Error {}
+        #expect(throws: Broken.self) { try tracer.withSpan("fails") { _ in throw Broken() } }
+        let span = tracer.startSpan("ended")
+        span.end()
+        span.end()
+        span.attributes["late"] = 1
+        span.setStatus(SpanStatus(code: .error))
+        let spans = exporter.spans
+        #expect(spans.count == 2)
+        #expect(spans[0].status?.code == .error && spans[0].error == "Broken()")
+        #expect(spans[0].events.map(\.name) == ["exception"])
+        #expect(spans[1].status == nil && spans[1].attributes.isEmpty)
+        #expect(!span.isRecording)
+    }
+
+    @Test("A trace that its first span did not sample is carried on, and not recorded")
+    func notSampled() {
+        var context = ServiceContext.topLevel
+        let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+        tracer.extract(["traceparent": header], into: &context, using: DictionaryExtractor())
+        let span = tracer.startSpan("quiet", context: context)
+        #expect(!span.isRecording)
+        var carrier: [String: String] = [:]
+        tracer.inject(span.context, into: &carrier, using: DictionaryInjector())
+        span.end()
+        #expect(exporter.spans.isEmpty)
+        #expect(carrier["traceparent"]?.hasPrefix("00-4bf92f3577b34da6a3ce929d0e0e4736-") == true)
+        #expect(carrier["traceparent"]?.hasSuffix("-00") == true)
+    }
+
+    @Test("Links name the spans they lead to")
+    func links() {
+        let other = tracer.startSpan("other")
+        let span = tracer.startSpan("span")
+        span.addLink(SpanLink(context: other.context, attributes: [:]))
+        span.addLink(SpanLink(context: .topLevel, attributes: [:]))
+        span.end()
+        #expect(exporter.spans[0].links.map(\.spanID) == [other.identity.spanID])
+    }
+
+    @Test("An event's trace goes on through the bus, into its handler and what that publishes")
+    func throughTheBus() async throws {
+        ProcessTelemetry.shared.bootstrapTracing(service: "orders", exporter: exporter)
+        let broker = InMemoryBroker()
+        let bus = EventBus(transport: .inMemory(broker))
+        let retry = RetryPolicy.fixed(.milliseconds(1), maxAttempts: 2)
+        bus.subscribe(to: Placed.self, group: "inventory", options: .init(retry: retry)) { event, context in
+            if context.attempt == 1 { throw NotYet() }
+            try await bus.publish(Reserved(id: event.id))
+        }
+        try await bus.withRunning {
+            try await InstrumentationSystem.tracer.withSpan("request") { _ in
+                _ = try await bus.publish(Placed(id: "1"), options: .init(correlationID: "c-1"))
+            }
+            try await broker.settled()
+        }
+        let spans = exporter.spans.filter { $0.attribute("messaging.message.conversation_id") != nil }
+        let request = try #require(exporter.spans.first { $0.name == "request" })
+        #expect(Set(spans.map(\.traceID)) == [request.traceID])
+        #expect(spans.allSatisfy { $0.attribute("messaging.message.conversation_id") == .string("c-1") })
+        let publish = try #require(spans.first { $0.name == "publish order.placed" })
+        #expect(publish.kind == .producer && publish.parentID == request.spanID)
+        let attempts = spans.filter { $0.name == "process order.placed" }
+        #expect(attempts.map(\.parentID) == [publish.spanID, publish.spanID])
+        #expect(attempts.map { $0.status?.code == .error } == [true, false])
+        #expect(attempts.map { $0.attribute("eventbus.attempt") } == [.int64(1), .int64(2)])
+        #expect(attempts[1].links.map(\.spanID) == [publish.spanID])
+        let reserved = try #require(spans.first { $0.name == "publish stock.reserved" })
+        #expect(reserved.parentID == attempts[1].spanID)
+    }
+}
+
+private struct Placed: Event {
+    static let topic: Topic = "order.placed"
+    var id: String
+}
+
+private struct Reserved: Event {
+    static let topic: Topic = "stock.reserved"
+    var id: String
+}
+
+private struct NotYet: Error {}
+
+private struct DictionaryExtractor: Extractor {
+    func extract(key: String, from carrier: [String: String]) -> String? { carrier[key] }
+}
+
+private struct DictionaryInjector: Injector {
+    func inject(_ value: String, forKey key: String, into carrier: inout [String: String]) { carrier[key] = value }
+}
