@@ -20,15 +20,14 @@ enum ServiceDatabase {
     ) async throws -> DatabasePool {
         var configuration = Configuration()
         configuration.busyMode = .timeout(busyTimeout)
-        configuration.prepareDatabase { db in
-            try db.execute(sql: "PRAGMA synchronous = FULL")
-        }
         var migrator = DatabaseMigrator()
         migrations(&migrator)
         do {
             let lock = try await MigrationLock(database: path)
             defer { lock.release() }
             let pool = try DatabasePool(path: path, configuration: configuration)
+            // Here and not while it is opened: a pool sets NORMAL last of all.
+            try await pool.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA synchronous = FULL") }
             try migrator.migrate(pool)
             return pool
         } catch let failure as ServiceFailure {
