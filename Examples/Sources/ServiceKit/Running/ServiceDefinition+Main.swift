@@ -13,16 +13,21 @@ extension ServiceDefinition {
     ///   configuration that is not valid; 1 if the service could not start, or failed. The reason is written to standard
     ///   error, in one line.
     public func main(arguments: [String] = CommandLine.arguments) async -> Int32 {
+        await main(arguments: arguments, output: .standardOutput, errors: .standardError)
+    }
+
+    /// Runs the service, and writes to what is given.
+    func main(arguments: [String], output: LineWriter, errors: LineWriter) async -> Int32 {
         // A client that goes away while it is answered is no reason to end.
         signal(SIGPIPE, SIG_IGN)
         do {
             let flags = try CommandLineFlags(arguments, settings: allSettings)
             if flags.wantsHelp {
-                LineWriter.standardOutput.write(help)
+                output.write(help)
                 return 0
             }
             if flags.wantsVersion {
-                LineWriter.standardOutput.write("\(executable) \(version)")
+                output.write("\(executable) \(version)")
                 return 0
             }
             let configuration = try await ServiceConfiguration(
@@ -33,11 +38,13 @@ extension ServiceDefinition {
             let run = ServiceRun(
                 definition: self,
                 configuration: configuration,
-                options: try CommonOptions(configuration.reader)
+                options: try CommonOptions(configuration.reader),
+                output: output,
+                errors: errors
             )
             return await run.untilSignal()
         } catch {
-            LineWriter.standardError.write("\(executable): \(error)\nTry \(executable) --help.")
+            errors.write("\(executable): \(error)\nTry \(executable) --help.")
             return 64
         }
     }

@@ -10,20 +10,23 @@ struct ServiceRun: Sendable {
     let options: CommonOptions
     let logger: Logger
     let redaction: Redaction
+    private let errors: LineWriter
 
     init(
         definition: ServiceDefinition,
         configuration: ServiceConfiguration,
         options: CommonOptions,
-        writer: LineWriter = .standardOutput
+        output: LineWriter = .standardOutput,
+        errors: LineWriter = .standardError
     ) {
         let redaction = Redaction(secrets: configuration.secrets)
         self.definition = definition
         self.configuration = configuration
         self.options = options
         self.redaction = redaction
+        self.errors = errors
         self.logger = Logger(label: definition.name) { label in
-            JSONLogHandler(service: label, level: options.logLevel, writer: writer, redaction: redaction)
+            JSONLogHandler(service: label, level: options.logLevel, writer: output, redaction: redaction)
         }
     }
 
@@ -45,7 +48,7 @@ struct ServiceRun: Sendable {
             logger.info("stopped")
             return 0
         } catch {
-            LineWriter.standardError.write("\(definition.executable): \(redaction.redact(FailureText.line(error)))")
+            errors.write("\(definition.executable): \(redaction.redact(FailureText.line(error)))")
             return 1
         }
     }

@@ -14,23 +14,28 @@ final class SignalWatch: Sendable {
     private let sources: [Source]
     private let count = SignalCount()
 
-    /// Begins to watch for SIGTERM and SIGINT.
+    /// Begins to watch: a signal that comes after this has returned is seen.
     ///
     /// - Parameters:
+    ///   - signals: The signals to watch for.
     ///   - onFirst: Called with the number of the first signal.
     ///   - onSecond: Called with the number of every further one; ends the process unless stated.
     init(
+        for signals: [CInt] = [SIGTERM, SIGINT],
         onFirst: @escaping @Sendable (CInt) -> Void,
         onSecond: @escaping @Sendable (CInt) -> Void = { _exit(128 + $0) }
     ) {
         let queue = DispatchQueue(label: "signals")
         let count = count
-        sources = [SIGTERM, SIGINT].map { number in
+        sources = signals.map { number in
             let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
             source.setEventHandler {
                 if count.next() == 1 { onFirst(number) } else { onSecond(number) }
             }
+            let isWatching = DispatchSemaphore(value: 0)
+            source.setRegistrationHandler { isWatching.signal() }
             source.activate()
+            isWatching.wait()
             return Source(signal: source)
         }
     }

@@ -120,7 +120,7 @@ struct ServiceConfigurationTests {
                 ["--log-level", "loud"],
                 #"log.level is "loud"; it has to be one of trace, debug, info, notice, warning, error, critical"#
             ),
-            (["--rabbitmq-heartbeat", "-1"], "rabbitmq: heartbeat is -1; give a number of seconds, 0 or more"),
+            (["--rabbitmq-heartbeat", "-1"], #"rabbitmq: heartbeat is "-1"; give a number of seconds, 0 or more"#),
             (
                 ["--rabbitmq-uri", "http://here"],
                 "rabbitmq: the URI of the broker is not valid: it begins with neither amqp:// nor amqps://"

@@ -5,14 +5,29 @@ import Testing
 
 @Suite("Exit codes", .timeLimit(.minutes(1)))
 struct ExitCodeTests {
+    private let output: LogFile
+    private let errors: LogFile
+
+    init() throws {
+        output = try LogFile()
+        errors = try LogFile()
+    }
+
     private func main(_ arguments: String..., definition: ServiceDefinition = .plain()) async -> Int32 {
-        await definition.main(arguments: ["order-service"] + arguments)
+        await definition.main(
+            arguments: ["order-service"] + arguments,
+            output: output.writer,
+            errors: errors.writer
+        )
     }
 
     @Test("Help and version end with 0")
     func help() async {
-        #expect(await main("--help") == 0)
         #expect(await main("--version") == 0)
+        #expect(output.lines == ["order-service 1.0.0"])
+        #expect(await main("--http-port", "many", "--help") == 0)
+        #expect(output.lines.contains("order-service: Takes orders."))
+        #expect(errors.lines.isEmpty)
     }
 
     @Test("A command line or configuration that is not valid ends with 64")
@@ -21,6 +36,16 @@ struct ExitCodeTests {
         #expect(await main("--http-port", "many") == 64)
         #expect(await main("--config-file", "/nowhere/c.json") == 64)
         #expect(await main("--rabbitmq-uri", "http://here") == 64)
+        let hint = "Try order-service --help."
+        #expect(
+            errors.lines == [
+                "order-service: there is no flag --nonsense", hint,
+                #"order-service: the flag --http-port is "many", which has to be a whole number"#, hint,
+                "order-service: the configuration file /nowhere/c.json cannot be used: there is no such file", hint,
+                "order-service: rabbitmq: the URI of the broker is not valid: it begins with neither amqp:// nor "
+                    + "amqps://", hint,
+            ]
+        )
     }
 
     @Test("A service that cannot start ends with 1")
@@ -30,6 +55,13 @@ struct ExitCodeTests {
         #expect(await main("--trace-file", "/nowhere/trace") == 1)
         let failing = ServiceDefinition.plain { _ in throw ServiceFailure("the mailbox is locked") }
         #expect(await main("--database-path", directory.file("db"), definition: failing) == 1)
+        #expect(
+            errors.lines == [
+                "order-service: cannot open the database /nowhere/db: No such file or directory",
+                "order-service: cannot open the trace file /nowhere/trace: No such file or directory",
+                "order-service: the mailbox is locked",
+            ]
+        )
     }
 
     @Test("Errors are told in one line")

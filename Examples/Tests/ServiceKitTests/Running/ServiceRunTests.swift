@@ -11,213 +11,215 @@ import Testing
 
 @testable import ServiceKit
 
-/// Services that run in this process, without a broker: nothing listens on port 1.
-@Suite("Running", .timeLimit(.minutes(1)), .serialized)
-struct ServiceRunTests {
-    private let directory: TemporaryDirectory
-    private let log: LogFile
+extension WholeProcess {
+    /// Services that run in this process, without a broker: nothing listens on port 1.
+    @Suite("Running", .timeLimit(.minutes(1)), .serialized)
+    struct ServiceRunTests {
+        private let directory: TemporaryDirectory
+        private let log: LogFile
 
-    init() throws {
-        directory = try TemporaryDirectory()
-        log = try LogFile()
-    }
-
-    private func arguments(_ more: String...) -> [String] {
-        [
-            "order-service", "--http-port", "0", "--database-path", directory.file("db"),
-            "--rabbitmq-uri", "amqp://guest:guest@127.0.0.1:1", "--redis-uri", "redis://127.0.0.1:1",
-        ] + more
-    }
-
-    private func makeRun(_ definition: ServiceDefinition, _ arguments: [String]) async throws -> ServiceRun {
-        let configuration = try await ServiceConfiguration(
-            flags: CommandLineFlags(arguments, settings: definition.allSettings),
-            environment: [:],
-            settings: definition.allSettings
-        )
-        return ServiceRun(
-            definition: definition,
-            configuration: configuration,
-            options: try CommonOptions(configuration.reader),
-            writer: log.writer
-        )
-    }
-
-    private func port() async throws -> Int {
-        try await eventually("it listens") { log.lines.contains { $0.contains(#""message":"listening""#) } }
-        let line = try #require(log.lines.first { $0.contains(#""message":"listening""#) })
-        return try #require(try JSONObject(line)["port"].flatMap { Int($0) })
-    }
-
-    private func get(_ path: String, port: Int) async throws -> (status: Int, body: String) {
-        try await TestClient.withClient(
-            host: "127.0.0.1",
-            port: port
-        ) { client in
-            let response = try await client.get(path)
-            return (response.status.code, response.body.map { String(buffer: $0) } ?? "")
+        init() throws {
+            directory = try TemporaryDirectory()
+            log = try LogFile()
         }
-    }
 
-    @Test("A service that needs no broker is ready without one, and an orderly end closes everything")
-    func wholeLife() async throws {
-        let order = Mutex<[String]>([])
-        let definition = ServiceDefinition.plain { environment in
-            #expect(environment.config.string(forKey: "database.path") == directory.file("db"))
-            let tables = try await environment.database.read {
-                try String.fetchAll($0, sql: "SELECT name FROM sqlite_master WHERE name = 'orders'")
+        private func arguments(_ more: String...) -> [String] {
+            [
+                "order-service", "--http-port", "0", "--database-path", directory.file("db"),
+                "--rabbitmq-uri", "amqp://guest:guest@127.0.0.1:1", "--redis-uri", "redis://127.0.0.1:1",
+            ] + more
+        }
+
+        private func makeRun(_ definition: ServiceDefinition, _ arguments: [String]) async throws -> ServiceRun {
+            let configuration = try await ServiceConfiguration(
+                flags: CommandLineFlags(arguments, settings: definition.allSettings),
+                environment: [:],
+                settings: definition.allSettings
+            )
+            return ServiceRun(
+                definition: definition,
+                configuration: configuration,
+                options: try CommonOptions(configuration.reader),
+                output: log.writer
+            )
+        }
+
+        private func port() async throws -> Int {
+            try await eventually("it listens") { log.lines.contains { $0.contains(#""message":"listening""#) } }
+            let line = try #require(log.lines.first { $0.contains(#""message":"listening""#) })
+            return try #require(try JSONObject(line)["port"].flatMap { Int($0) })
+        }
+
+        private func get(_ path: String, port: Int) async throws -> (status: Int, body: String) {
+            try await TestClient.withClient(
+                host: "127.0.0.1",
+                port: port
+            ) { client in
+                let response = try await client.get(path)
+                return (response.status.code, response.body.map { String(buffer: $0) } ?? "")
             }
-            #expect(tables == ["orders"])
-            return ServiceAssembly(
-                services: [
-                    ClosureService {
-                        try await gracefulShutdown()
-                        order.withLock { $0.append("relay") }
-                    }
-                ],
-                checks: [HealthCheck(isRequired: false) { [await environment.redis.health()] }],
-                routes: { router in router.get("orders") { _, _ in "[]" } }
-            )
         }
-        let run = try await makeRun(definition, arguments("--trace-file", directory.file("trace")))
-        let end = EndRequest()
-        let running = Task { try await run.run(until: end) }
-        let port = try await port()
-        try await eventually("it is ready") { try await get("/health/ready", port: port).status == 200 }
-        let document = try JSONObject(try await get("/health/ready", port: port).body)
-        let components = try #require(document.array("components"))
-        func component(_ name: String) -> [String: Any]? { components.first { $0["name"] as? String == name } }
-        #expect(component("database")?["status"] as? String == "ready")
-        #expect(component("redis")?["status"] as? String == "notReady")
-        #expect(component("bus")?["required"] as? Bool == false)
-        #expect(component("transport.rabbitmq.publish")?["status"] as? String == "notReady")
-        #expect(try await get("/orders", port: port) == (200, "[]"))
-        let metrics = try PrometheusDocument(try await get("/metrics", port: port).body)
-        let labels = ["method": "GET", "route": "/orders", "status": "200", "service": "orders"]
-        #expect(try #require(metrics.value("http_server_requests_total", labels)) >= 1)
-        end.request()
-        try await running.value
-        #expect(order.withLock { $0 } == ["relay"])
-        await #expect(throws: (any Error).self) { try await get("/orders", port: port) }
-        let span = try #require(directory.lines(of: "trace").first)
-        #expect(try JSONObject(span)["name"] == "GET /orders")
-    }
 
-    @Test("While it drains it answers 503 with the reason, and serves what it is still asked")
-    func draining() async throws {
-        let mayEnd = Signal()
-        let definition = ServiceDefinition.plain { _ in
-            ServiceAssembly(
-                services: [
-                    ClosureService {
-                        try await gracefulShutdown()
-                        await mayEnd.wait()
-                    }
-                ],
-                routes: { router in router.get("orders") { _, _ in "[]" } }
-            )
+        @Test("A service that needs no broker is ready without one, and an orderly end closes everything")
+        func wholeLife() async throws {
+            let order = Mutex<[String]>([])
+            let definition = ServiceDefinition.plain { environment in
+                #expect(environment.config.string(forKey: "database.path") == directory.file("db"))
+                let tables = try await environment.database.read {
+                    try String.fetchAll($0, sql: "SELECT name FROM sqlite_master WHERE name = 'orders'")
+                }
+                #expect(tables == ["orders"])
+                return ServiceAssembly(
+                    services: [
+                        ClosureService {
+                            try await gracefulShutdown()
+                            order.withLock { $0.append("relay") }
+                        }
+                    ],
+                    checks: [HealthCheck(isRequired: false) { [await environment.redis.health()] }],
+                    routes: { router in router.get("orders") { _, _ in "[]" } }
+                )
+            }
+            let run = try await makeRun(definition, arguments("--trace-file", directory.file("trace")))
+            let end = EndRequest()
+            let running = Task { try await run.run(until: end) }
+            let port = try await port()
+            try await eventually("it is ready") { try await get("/health/ready", port: port).status == 200 }
+            let document = try JSONObject(try await get("/health/ready", port: port).body)
+            let components = try #require(document.array("components"))
+            func component(_ name: String) -> [String: Any]? { components.first { $0["name"] as? String == name } }
+            #expect(component("database")?["status"] as? String == "ready")
+            #expect(component("redis")?["status"] as? String == "notReady")
+            #expect(component("bus")?["required"] as? Bool == false)
+            #expect(component("transport.rabbitmq.publish")?["status"] as? String == "notReady")
+            #expect(try await get("/orders", port: port) == (200, "[]"))
+            let metrics = try PrometheusDocument(try await get("/metrics", port: port).body)
+            let labels = ["method": "GET", "route": "/orders", "status": "200", "service": "orders"]
+            #expect(try #require(metrics.value("http_server_requests_total", labels)) >= 1)
+            end.request()
+            try await running.value
+            #expect(order.withLock { $0 } == ["relay"])
+            await #expect(throws: (any Error).self) { try await get("/orders", port: port) }
+            let names = try directory.lines(of: "trace").map { try JSONObject($0)["name"] }
+            #expect(names.contains("GET /orders"))
         }
-        let run = try await makeRun(definition, arguments())
-        let end = EndRequest()
-        let running = Task { try await run.run(until: end) }
-        let port = try await port()
-        try await eventually("it is ready") { try await get("/health/ready", port: port).status == 200 }
-        end.request()
-        try await eventually("it drains") { try await get("/health/ready", port: port).status == 503 }
-        #expect(try await get("/health/ready", port: port).body.contains("the service is shutting down"))
-        #expect(try await get("/health/live", port: port).status == 200)
-        #expect(try await get("/orders", port: port).status == 200)
-        mayEnd.raise()
-        try await running.value
-    }
 
-    @Test("A service that needs the broker is not ready without it, and says why")
-    func needsBroker() async throws {
-        let run = try await makeRun(.plain(needsBroker: true), arguments())
-        let end = EndRequest()
-        let running = Task { try await run.run(until: end) }
-        let port = try await port()
-        try await eventually("it tells why") {
-            let answer = try await get("/health/ready", port: port)
-            return answer.status == 503 && answer.body.contains("bus: starting")
+        @Test("While it drains it answers 503 with the reason, and serves what it is still asked")
+        func draining() async throws {
+            let mayEnd = Signal()
+            let definition = ServiceDefinition.plain { _ in
+                ServiceAssembly(
+                    services: [
+                        ClosureService {
+                            try await gracefulShutdown()
+                            await mayEnd.wait()
+                        }
+                    ],
+                    routes: { router in router.get("orders") { _, _ in "[]" } }
+                )
+            }
+            let run = try await makeRun(definition, arguments())
+            let end = EndRequest()
+            let running = Task { try await run.run(until: end) }
+            let port = try await port()
+            try await eventually("it is ready") { try await get("/health/ready", port: port).status == 200 }
+            end.request()
+            try await eventually("it drains") { try await get("/health/ready", port: port).status == 503 }
+            #expect(try await get("/health/ready", port: port).body.contains("the service is shutting down"))
+            #expect(try await get("/health/live", port: port).status == 200)
+            #expect(try await get("/orders", port: port).status == 200)
+            mayEnd.raise()
+            try await running.value
         }
-        #expect(try await get("/health/live", port: port).status == 200)
-        end.request()
-        try await running.value
-    }
 
-    @Test("An end that is asked for while the parts are made is an orderly one")
-    func endWhileStarting() async throws {
-        let isMaking = Signal()
-        let definition = ServiceDefinition.plain { _ in
-            isMaking.raise()
-            try await Task.sleep(for: .seconds(600))
-            return ServiceAssembly()
+        @Test("A service that needs the broker is not ready without it, and says why")
+        func needsBroker() async throws {
+            let run = try await makeRun(.plain(needsBroker: true), arguments())
+            let end = EndRequest()
+            let running = Task { try await run.run(until: end) }
+            let port = try await port()
+            try await eventually("it tells why") {
+                let answer = try await get("/health/ready", port: port)
+                return answer.status == 503 && answer.body.contains("transport.rabbitmq.publish: ")
+            }
+            #expect(try await get("/health/live", port: port).status == 200)
+            end.request()
+            try await running.value
         }
-        let run = try await makeRun(definition, arguments())
-        let end = EndRequest()
-        let running = Task { try await run.run(until: end) }
-        await isMaking.wait()
-        end.request()
-        try await running.value
-    }
 
-    @Test("What does not end in time is cancelled, and the service ends")
-    func shutdownTimeout() async throws {
-        let definition = ServiceDefinition.plain { _ in
-            ServiceAssembly(services: [ClosureService { try await Task.sleep(for: .seconds(600)) }])
+        @Test("An end that is asked for while the parts are made is an orderly one")
+        func endWhileStarting() async throws {
+            let isMaking = Signal()
+            let definition = ServiceDefinition.plain { _ in
+                isMaking.raise()
+                try await Task.sleep(for: .seconds(600))
+                return ServiceAssembly()
+            }
+            let run = try await makeRun(definition, arguments())
+            let end = EndRequest()
+            let running = Task { try await run.run(until: end) }
+            await isMaking.wait()
+            end.request()
+            try await running.value
         }
-        let run = try await makeRun(definition, arguments("--shutdown-timeout", "0.05"))
-        let end = EndRequest()
-        let running = Task { try await run.run(until: end) }
-        _ = try await port()
-        end.request()
-        try await running.value
-        #expect(log.lines.contains { $0.contains("the shutdown took longer than shutdown.timeout") })
-    }
 
-    @Test("A part that fails ends the others in order, and its error is the service's")
-    func failingPart() async throws {
-        struct Broken: Error, Equatable {}
-        let ended = Signal()
-        let definition = ServiceDefinition.plain { _ in
-            ServiceAssembly(
-                services: [
-                    ClosureService {
-                        try await gracefulShutdown()
-                        ended.raise()
-                    },
-                    ClosureService { throw Broken() },
-                ]
-            )
+        @Test("What does not end in time is cancelled, and the service ends")
+        func shutdownTimeout() async throws {
+            let definition = ServiceDefinition.plain { _ in
+                ServiceAssembly(services: [ClosureService { try await Task.sleep(for: .seconds(600)) }])
+            }
+            let run = try await makeRun(definition, arguments("--shutdown-timeout", "0.05"))
+            let end = EndRequest()
+            let running = Task { try await run.run(until: end) }
+            _ = try await port()
+            end.request()
+            try await running.value
+            #expect(log.lines.contains { $0.contains("the shutdown took longer than shutdown.timeout") })
         }
-        let run = try await makeRun(definition, arguments())
-        await #expect(throws: Broken()) { try await run.run(until: EndRequest()) }
-        await ended.wait()
-    }
 
-    @Test("A port that is taken is named")
-    func portInUse() async throws {
-        let first = try await makeRun(.plain(), arguments())
-        let end = EndRequest()
-        let running = Task { try await first.run(until: end) }
-        let port = try await port()
-        let second = try await makeRun(.plain(), arguments().map { $0 == "0" ? "\(port)" : $0 })
-        await #expect(throws: ServiceFailure("cannot listen on 127.0.0.1:\(port): Address already in use")) {
-            try await second.run(until: EndRequest())
+        @Test("A part that fails ends the others in order, and its error is the service's")
+        func failingPart() async throws {
+            struct Broken: Error, Equatable {}
+            let ended = Signal()
+            let definition = ServiceDefinition.plain { _ in
+                ServiceAssembly(
+                    services: [
+                        ClosureService {
+                            try await gracefulShutdown()
+                            ended.raise()
+                        },
+                        ClosureService { throw Broken() },
+                    ]
+                )
+            }
+            let run = try await makeRun(definition, arguments())
+            await #expect(throws: Broken()) { try await run.run(until: EndRequest()) }
+            await ended.wait()
         }
-        end.request()
-        try await running.value
-    }
 
-    @Test("Keys of the file that are not known are warned of")
-    func unknownKeys() async throws {
-        let file = try directory.write(#"{"http": {"prot": 1}}"#, to: "c.json")
-        let run = try await makeRun(.plain(), arguments("--config-file", file))
-        let end = EndRequest()
-        end.request()
-        try await run.run(until: end)
-        let line = try JSONObject(try #require(log.lines.first))
-        #expect(line["level"] == "warning" && line["key"] == "http.prot")
+        @Test("A port that is taken is named")
+        func portInUse() async throws {
+            let first = try await makeRun(.plain(), arguments())
+            let end = EndRequest()
+            let running = Task { try await first.run(until: end) }
+            let port = try await port()
+            let second = try await makeRun(.plain(), arguments().map { $0 == "0" ? "\(port)" : $0 })
+            await #expect(throws: ServiceFailure("cannot listen on 127.0.0.1:\(port): Address already in use")) {
+                try await second.run(until: EndRequest())
+            }
+            end.request()
+            try await running.value
+        }
+
+        @Test("Keys of the file that are not known are warned of")
+        func unknownKeys() async throws {
+            let file = try directory.write(#"{"http": {"prot": 1}}"#, to: "c.json")
+            let run = try await makeRun(.plain(), arguments("--config-file", file))
+            let end = EndRequest()
+            end.request()
+            try await run.run(until: end)
+            let line = try JSONObject(try #require(log.lines.first))
+            #expect(line["level"] == "warning" && line["key"] == "http.prot")
+        }
     }
 }

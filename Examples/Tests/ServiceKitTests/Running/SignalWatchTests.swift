@@ -9,17 +9,17 @@ struct SignalWatchTests {
     @Test("The first signal asks for an orderly end, each further one for an end at once")
     func twoSignals() async throws {
         let seen = Mutex<[String]>([])
-        let watch = SignalWatch { number in
+        let watch = SignalWatch(for: [SIGUSR1, SIGUSR2]) { number in
             seen.withLock { $0.append("first \(number)") }
         } onSecond: { number in
             seen.withLock { $0.append("second \(number)") }
         }
         defer { watch.stop() }
-        kill(getpid(), SIGTERM)
+        kill(getpid(), SIGUSR1)
         try await eventually("the first is seen") { seen.withLock { $0.count } == 1 }
-        kill(getpid(), SIGINT)
+        kill(getpid(), SIGUSR2)
         try await eventually("the second is seen") { seen.withLock { $0.count } == 2 }
-        #expect(seen.withLock { $0 } == ["first 15", "second 2"])
+        #expect(seen.withLock { $0 } == ["first \(SIGUSR1)", "second \(SIGUSR2)"])
     }
 
     @Test("An end is remembered until there is something to end")
