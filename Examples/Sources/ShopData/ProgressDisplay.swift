@@ -29,8 +29,9 @@ public struct ProgressDisplay: Sendable {
     }
 
     private static var columns: Int {
-        var size = winsize()
-        let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 1
-        return isKnown ? Int(size.ws_col) : 80
+        // Rows, columns and two more. To which module the structure of C belongs depends on what else is imported.
+        var size: [UInt16] = [0, 0, 0, 0]
+        let isKnown = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size[1] > 1
+        return isKnown ? Int(size[1]) : 80
     }
 }

@@ -12,18 +12,15 @@ final class RawConnection {
     /// - Parameter timeout: How long a call may wait.
     init(port: Int, timeout: Duration) throws {
         socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var limit = timeval(tv_sec: Int(timeout.components.seconds), tv_usec: 0)
-        let size = socklen_t(MemoryLayout<timeval>.size)
-        setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
-        setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = in_port_t(port).bigEndian
-        address.sin_addr = in_addr(s_addr: UInt32(0x7F00_0001).bigEndian)
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
+        // As plain numbers: to which module the structures of C belong depends on what else a package imports.
+        let limit = [Int(timeout.components.seconds), 0]
+        let size = socklen_t(MemoryLayout<Int>.stride * limit.count)
+        setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, limit, size)
+        setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, limit, size)
+        let address: [UInt8] =
+            [UInt8(AF_INET), 0, UInt8(port >> 8), UInt8(port & 0xFF), 127, 0, 0, 1] + [UInt8](repeating: 0, count: 8)
+        let result = address.withUnsafeBytes { bytes in
+            bytes.withMemoryRebound(to: sockaddr.self) { connect(socket, $0.baseAddress, socklen_t(bytes.count)) }
         }
         if result != 0 {
             let problem = errno
@@ -55,7 +52,7 @@ final class RawConnection {
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes {
-                Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue))
+                Glibc.send(socket, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
             }
             if count <= 0 { throw FleetProblem("the connection is closed") }
             rest.removeFirst(count)
