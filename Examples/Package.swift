@@ -140,13 +140,17 @@ let package = Package(
         .testTarget(
             name: "InventoryServerTests",
             dependencies: server + [
-                "InventoryServer", "InventoryService", library("EventBusInMemory"),
+                "InventoryServer", "InventoryService", "ShopData", library("EventBusInMemory"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]
         ),
         .testTarget(
             name: "NotificationServerTests",
-            dependencies: server + ["NotificationServer", "NotificationService", library("EventBusInMemory")]
+            dependencies: server + [
+                "NotificationServer", "NotificationService", library("EventBusInMemory"),
+                .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ],
+            exclude: ["Support/read_mailbox.py", "Support/smtp_server.py"]
         ),
         // It runs the services as processes, so they have to be built with it.
         .testTarget(

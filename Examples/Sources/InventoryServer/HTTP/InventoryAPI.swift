@@ -41,7 +41,8 @@ struct InventoryAPI: ResponseGenerator {
                     "description": "A page.",
                     "content": { "application/json": { "schema": { "$ref": "#/components/schemas/StockPage" } } }
                   },
-                  "400": { "$ref": "#/components/responses/Invalid" }
+                  "400": { "$ref": "#/components/responses/Invalid" },
+                  "503": { "$ref": "#/components/responses/Unavailable" }
                 }
               }
             },
@@ -58,7 +59,8 @@ struct InventoryAPI: ResponseGenerator {
                     "content": { "application/json": { "schema": { "$ref": "#/components/schemas/StockItem" } } }
                   },
                   "400": { "$ref": "#/components/responses/Invalid" },
-                  "404": { "$ref": "#/components/responses/Missing" }
+                  "404": { "$ref": "#/components/responses/Missing" },
+                  "503": { "$ref": "#/components/responses/Unavailable" }
                 }
               },
               "put": {
@@ -81,11 +83,7 @@ struct InventoryAPI: ResponseGenerator {
                   "400": { "$ref": "#/components/responses/Invalid" },
                   "413": { "$ref": "#/components/responses/Refused" },
                   "415": { "$ref": "#/components/responses/Refused" },
-                  "503": {
-                    "description": "The product cannot be locked at present. Send the same request again.",
-                    "headers": { "Retry-After": { "schema": { "type": "string", "pattern": "^[0-9]+$" } } },
-                    "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
-                  }
+                  "503": { "$ref": "#/components/responses/Unavailable" }
                 }
               }
             }
@@ -98,6 +96,11 @@ struct InventoryAPI: ResponseGenerator {
               },
               "Missing": {
                 "description": "There is no such product.",
+                "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
+              },
+              "Unavailable": {
+                "description": "What the service needs for this cannot be reached. Send the same request again.",
+                "headers": { "Retry-After": { "schema": { "type": "string", "pattern": "^[0-9]+$" } } },
                 "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
               },
               "Refused": {

@@ -23,26 +23,10 @@ struct StockRoutes: Sendable {
     }
 
     private func list(_ request: Request) async throws -> JSONResponse<StockPage> {
-        let query = request.uri.queryParameters
-        var problems: [HTTPProblem.FieldError] = []
-        let limit = query["limit"].map { Int($0) } ?? StockPage.defaultLimit
-        if limit.map(StockPage.limits.contains) != true {
-            let bounds = StockPage.limits
-            problems.append(
-                .init(
-                    field: "limit",
-                    problem: "has to be a whole number from \(bounds.lowerBound) to \(bounds.upperBound)"
-                )
-            )
-        }
-        let after = query["after"].map { String($0) }
-        if let after, SKU(after) == nil { problems.append(.init(field: "after", problem: "is no sku: \(SKU.rule)")) }
-        guard problems.isEmpty, let limit else {
-            throw HTTPProblem(.badRequest, "The query is not valid", fields: problems)
-        }
+        let query = try StockQuery(request.uri.queryParameters)
         // One more than is shown tells whether any follow.
-        var items = try await catalog.items(after: after, limit: limit + 1)
-        let hasMore = items.count > limit
+        var items = try await catalog.items(after: query.previous?.rawValue, limit: query.limit + 1)
+        let hasMore = items.count > query.limit
         if hasMore { items.removeLast() }
         return JSONResponse(StockPage(items: items, next: hasMore ? items.last?.sku : nil))
     }

@@ -45,6 +45,11 @@ struct NotificationAPI: ResponseGenerator {
                   "400": {
                     "description": "The query is not valid; `errors` says why.",
                     "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
+                  },
+                  "503": {
+                    "description": "The database cannot be used at present. Send the same request again.",
+                    "headers": { "Retry-After": { "schema": { "type": "string", "pattern": "^[0-9]+$" } } },
+                    "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
                   }
                 }
               }

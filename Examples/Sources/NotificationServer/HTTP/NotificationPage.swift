@@ -23,11 +23,6 @@ struct NotificationPage: Codable, Hashable, Sendable {
         }
     }
 
-    /// How many notifications a page can have.
-    static let limits = 1...1_000
-    /// How many it has unless asked for another number.
-    static let defaultLimit = 100
-
     /// The notifications.
     var notifications: [Entry]
 }

@@ -1,5 +1,4 @@
 import EventBus
-import Glibc
 
 /// A time as mail writes it, in UTC.
 struct MailDate: Hashable, Sendable {
@@ -16,18 +15,16 @@ struct MailDate: Hashable, Sendable {
     /// A time, to the second.
     init(_ time: EventTime) {
         // From 1970 to 9999, as a header can have it.
-        var seconds = time_t(min(max(time.milliseconds / 1000, 0), 253_402_300_799))
-        var parts = tm()
-        gmtime_r(&seconds, &parts)
-        let day = Self.days[Int(parts.tm_wday)]
-        let month = Self.months[Int(parts.tm_mon)]
-        let year = Int(parts.tm_year) + 1900
-        let clock = [parts.tm_hour, parts.tm_min, parts.tm_sec].map { Self.padded($0, "0") }.joined(separator: ":")
-        header = "\(day), \(Self.padded(parts.tm_mday, "0")) \(month) \(year) \(clock) +0000"
-        separator = "\(day) \(month) \(Self.padded(parts.tm_mday, " ")) \(clock) \(year)"
-    }
-
-    private static func padded(_ number: Int32, _ filler: String) -> String {
-        number < 10 ? filler + "\(number)" : "\(number)"
+        let seconds = min(max(time.milliseconds / 1000, 0), 253_402_300_799)
+        // `2026-02-05T12:00:00.000Z`
+        let text = EventTime(milliseconds: seconds * 1000).rfc3339
+        let fields = text.split { "-T:.".contains($0) }
+        let (year, clock) = (fields[0], fields[3...5].joined(separator: ":"))
+        let (month, dayOfMonth) = (Self.months[(Int(fields[1]) ?? 1) - 1], fields[2])
+        // The first of January 1970 was a Thursday.
+        let day = Self.days[Int((seconds / 86_400 + 4) % 7)]
+        header = "\(day), \(dayOfMonth) \(month) \(year) \(clock) +0000"
+        let padded = dayOfMonth.first == "0" ? " " + dayOfMonth.dropFirst() : String(dayOfMonth)
+        separator = "\(day) \(month) \(padded) \(clock) \(year)"
     }
 }

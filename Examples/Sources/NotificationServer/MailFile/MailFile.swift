@@ -21,7 +21,8 @@ actor MailFile: Mailer {
     private let logger: Logger
     private let state = Mutex(State.closed)
 
-    private var handle: MailFileHandle?
+    private let openStorage: @Sendable (String) throws(MailFileError) -> (any MailStorage)?
+    private var storage: (any MailStorage)?
     /// The messages on the disk.
     private var kept: Set<MessageID> = []
     /// How much of the file they are.
@@ -33,9 +34,21 @@ actor MailFile: Mailer {
     private var isTorn = false
 
     /// The file at `path`, which is not touched yet.
-    init(path: String, logger: Logger) {
+    ///
+    /// - Parameters:
+    ///   - path: Where the file is, or will be.
+    ///   - logger: Where it logs.
+    ///   - openStorage: What opens it; `nil` where another process writes it.
+    init(
+        path: String,
+        logger: Logger,
+        openStorage: @escaping @Sendable (String) throws(MailFileError) -> (any MailStorage)? = {
+            path throws(MailFileError) in try MailFileHandle.open(path)
+        }
+    ) {
         self.path = path
         self.logger = logger
+        self.openStorage = openStorage
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -56,9 +69,9 @@ actor MailFile: Mailer {
     /// - Returns: Whether the file is open; false while another process writes it.
     /// - Throws: ``MailFileError``.
     func open() throws(MailFileError) -> Bool {
-        if handle != nil { return true }
+        if storage != nil { return true }
         let owner = MailFileOwner(ofFileAt: path)
-        guard let handle = try MailFileHandle.open(path) else {
+        guard let storage = try openStorage(path) else {
             let name = owner.noted
             let isNews = state.withLock { state in
                 defer { state = .waiting(owner: name) }
@@ -75,7 +88,7 @@ actor MailFile: Mailer {
         owner.noteSelf()
         var scanner = MailFileScanner(path: path)
         var length = 0
-        try handle.read { bytes throws(MailFileError) in
+        try storage.read { bytes throws(MailFileError) in
             length += bytes.count
             try scanner.read(bytes)
         }
@@ -87,16 +100,16 @@ actor MailFile: Mailer {
                     "file": "\(path)", "from": "\(scanner.wholeLength)", "bytes": "\(length - scanner.wholeLength)",
                 ]
             )
-            try handle.cut(to: scanner.wholeLength)
+            try storage.cut(to: scanner.wholeLength)
         }
-        try handle.append(Array(repeating: UInt8(ascii: "\n"), count: scanner.missingLineEnds))
+        try storage.append(Array(repeating: UInt8(ascii: "\n"), count: scanner.missingLineEnds))
         // What another process wrote last may not have come to the disk before it was killed.
-        try handle.synchronize()
-        try handle.synchronizeFolder()
+        try storage.synchronize()
+        try storage.synchronizeFolder()
         kept = scanner.messageIDs
         keptLength = scanner.wholeLength + scanner.missingLineEnds
         writtenLength = keptLength
-        self.handle = handle
+        self.storage = storage
         state.withLock { $0 = .open }
         return true
     }
@@ -104,28 +117,29 @@ actor MailFile: Mailer {
     /// Appends a message, unless the file holds it already; returns when it is on the disk.
     ///
     /// - Throws: ``MailFileError``.
+    @discardableResult
     func send(_ message: MailMessage) async throws -> Bool {
-        guard let handle else { throw MailFileError.notOpen(path: path) }
+        guard let storage else { throw MailFileError.notOpen(path: path) }
         if kept.contains(message.id) { return false }
         let isNew = !written.contains(message.id)
-        if isNew { try append(message, to: handle) }
+        if isNew { try append(message, to: storage) }
         // Those who come meanwhile write as well, and whoever is first then goes to the disk for all.
         await Task.yield()
-        if !kept.contains(message.id) { try keep(in: handle) }
+        if !kept.contains(message.id) { try keep(in: storage) }
         guard kept.contains(message.id) else {
             throw MailFileError.system(path: path, call: "cannot be brought to the disk", code: EIO)
         }
         return isNew
     }
 
-    private func append(_ message: MailMessage, to handle: MailFileHandle) throws(MailFileError) {
+    private func append(_ message: MailMessage, to storage: any MailStorage) throws(MailFileError) {
         if isTorn {
-            try handle.cut(to: writtenLength)
+            try storage.cut(to: writtenLength)
             isTorn = false
         }
         let bytes = Array(message.mailboxText.utf8)
         do throws(MailFileError) {
-            try handle.append(bytes)
+            try storage.append(bytes)
         } catch {
             isTorn = true
             throw error
@@ -136,9 +150,9 @@ actor MailFile: Mailer {
 
     /// Brings everything that is written to the disk. Where that fails, nothing of it counts: the system may have
     /// forgotten it, and would not say so a second time.
-    private func keep(in handle: MailFileHandle) throws(MailFileError) {
+    private func keep(in storage: any MailStorage) throws(MailFileError) {
         do throws(MailFileError) {
-            try handle.synchronize()
+            try storage.synchronize()
         } catch {
             written = []
             writtenLength = keptLength

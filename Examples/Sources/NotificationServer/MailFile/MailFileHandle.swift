@@ -1,7 +1,7 @@
 import Glibc
 
 /// A mailbox file that this process alone writes: locked from when it is opened until this is gone.
-final class MailFileHandle {
+final class MailFileHandle: MailStorage {
     let path: String
     private let descriptor: Int32
 
@@ -25,8 +25,7 @@ final class MailFileHandle {
             if code == EWOULDBLOCK || code == EINTR { return nil }
             throw .system(path: path, call: "cannot be locked", code: code)
         }
-        // It may have been moved away between the two: then the lock is on a file that no one will look at.
-        return handle.isStillAtPath ? handle : nil
+        return handle
     }
 
     /// Reads the whole file piece by piece.
@@ -74,12 +73,6 @@ final class MailFileHandle {
         guard fsync(descriptor) == 0 else {
             throw .system(path: folder, call: "cannot be brought to the disk", code: errno)
         }
-    }
-
-    private var isStillAtPath: Bool {
-        var (mine, there) = (stat(), stat())
-        return fstat(descriptor, &mine) == 0 && stat(path, &there) == 0
-            && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev
     }
 
     private func failure(_ call: String) -> MailFileError {

@@ -32,6 +32,7 @@ actor SMTPMailer: Mailer {
     /// Sends a message.
     ///
     /// - Throws: ``MailRefused`` if the server refuses it for good; ``SMTPUnavailable`` otherwise.
+    @discardableResult
     func send(_ message: MailMessage) async throws -> Bool {
         let outcome = handle.send(message, configuration)
         if outcome.result == CURLE_OK {

@@ -1,0 +1,115 @@
+import EventBus
+import EventBusInMemory
+import GRDB
+import InventoryService
+import ShopEvents
+
+@testable import InventoryServer
+
+/// The inventory service without its process, on a broker in memory.
+struct Replica: Sendable {
+    let database: DatabasePool
+    let bus: EventBus
+    let store: SQLiteStockStore
+    let catalog: StockCatalog
+
+    /// A replica on a database file that others may share.
+    init(
+        _ file: StockFile,
+        broker: InMemoryBroker = InMemoryBroker(),
+        lock: some DistributedLock = InMemoryLock(),
+        cache: some Cache = InMemoryCache()
+    ) throws {
+        database = try file.open()
+        var configuration = EventBusConfiguration()
+        configuration.source = "inventory"
+        bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        store = SQLiteStockStore(database: database, bus: bus)
+        catalog = StockCatalog(store: store, lock: lock, cache: cache, logger: .quiet)
+    }
+
+    /// Has the service listen for orders.
+    func subscribe(
+        lock: some DistributedLock = InMemoryLock(),
+        retry: RetryPolicy = .fixed(.milliseconds(1), maxAttempts: 50)
+    ) {
+        InventoryService(bus: bus, store: CatalogedStockStore(store: store, catalog: catalog), lock: lock)
+            .subscribe(options: SubscriptionOptions(retry: retry))
+    }
+
+    /// The events that wait in the outbox, oldest first.
+    func outbox() async throws -> [WaitingEvent] {
+        try await database.read { db in
+            try Row.fetchAll(db, sql: "SELECT * FROM eventbus_outbox ORDER BY sequence").map { row in
+                WaitingEvent(
+                    id: row["event_id"],
+                    topic: row["topic"],
+                    correlationID: row["correlation_id"],
+                    causationID: row["causation_id"],
+                    requiresSubscriber: row["requires_subscriber"]
+                )
+            }
+        }
+    }
+
+    /// How many rows a table has.
+    func count(of table: String) async throws -> Int {
+        try await database.read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM \(table)") ?? 0 }
+    }
+
+    /// Changes the database behind the store's back.
+    func execute(_ sql: String) async throws {
+        try await database.write { db in try db.execute(sql: sql) }
+    }
+}
+
+/// What a test looks at of an event in the outbox.
+struct WaitingEvent: Hashable, Sendable {
+    var id: String
+    var topic: String
+    var correlationID: String?
+    var causationID: String?
+    var requiresSubscriber: Bool
+}
+
+/// A lock that gives everyone everything at once, each under the token that it is made with.
+struct OpenDoor: DistributedLock {
+    let clock = AnyClock.continuous
+    var token: UInt64 = 1
+
+    func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
+        LockGrant(
+            resource: resource,
+            owner: "all",
+            fencingToken: token,
+            ttl: ttl,
+            validUntil: clock.now.advanced(by: ttl)
+        )
+    }
+
+    func renew(_ grant: LockGrant) async throws -> AnyClock.Instant { clock.now.advanced(by: grant.ttl) }
+
+    func release(_ grant: LockGrant) async throws {}
+}
+
+/// A lock whose store cannot be reached.
+struct LockOutage: DistributedLock {
+    let clock = AnyClock.continuous
+
+    func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
+        throw EventBusError(.unavailable, "there is no Redis")
+    }
+
+    func renew(_ grant: LockGrant) async throws -> AnyClock.Instant {
+        throw EventBusError(.unavailable, "there is no Redis")
+    }
+
+    func release(_ grant: LockGrant) async throws {}
+}
+
+/// Runs several buses while `body` runs.
+@Sendable
+func withRunning(_ buses: ArraySlice<EventBus>, _ body: @escaping @Sendable () async throws -> Void) async throws {
+    guard let first = buses.first else { return try await body() }
+    try await first.withRunning { try await InventoryServerTests.withRunning(buses.dropFirst(), body) }
+}

@@ -1,0 +1,89 @@
+import EventBus
+import Foundation
+import GRDB
+import HTTPTypes
+import Hummingbird
+import HummingbirdTesting
+import NotificationService
+import ServiceKit
+import Testing
+
+@testable import NotificationServer
+
+@Suite("The HTTP routes of the notification service", .timeLimit(.minutes(1)))
+struct NotificationRoutesTests {
+    private let scratch: Scratch
+    private let log: SQLiteNotificationLog
+
+    init() async throws {
+        scratch = try Scratch()
+        let file = try await opened(MailFile(path: scratch.path("mail.mbox"), logger: .quiet))
+        log = SQLiteNotificationLog(database: try scratch.database(), mailer: file, letterhead: try .sample)
+        for id in ["1", "2", "a b"] {
+            _ = try await log.send(
+                Notice(orderID: id, customerID: "VINET", outcome: .confirmed, text: "On its way."),
+                handling: nil
+            )
+        }
+    }
+
+    private func get(_ uri: String) async throws -> TestResponse {
+        let assembly = ServiceAssembly(routes: NotificationRoutes(log: log).add)
+        return try await Application(router: assembly.router(logger: .quiet)).test(.router) { client in
+            try await client.execute(uri: uri, method: .get)
+        }
+    }
+
+    private func page(_ uri: String) async throws -> [NotificationPage.Entry] {
+        let response = try await get(uri)
+        #expect(response.status == .ok)
+        return try JSONDecoder().decode(NotificationPage.self, from: Data(response.body.readableBytesView))
+            .notifications
+    }
+
+    @Test("The newest come first, as many as are asked for")
+    func latest() async throws {
+        #expect(try await page("/notifications").map(\.orderID) == ["a b", "2", "1"])
+        #expect(try await page("/notifications?limit=2").map(\.orderID) == ["a b", "2"])
+    }
+
+    @Test("The notification about an order is found")
+    func order() async throws {
+        let entries = try await page("/notifications?order=2")
+        #expect(entries.map(\.eventID) == ["order.confirmed:2"])
+        #expect(entries.first?.customerID == "VINET")
+        #expect(entries.first?.outcome == .confirmed)
+        #expect(entries.first?.sentAt.hasSuffix("Z") == true)
+        #expect(try await page("/notifications?order=a%20b").count == 1)
+        #expect(try await page("/notifications?order=3").isEmpty)
+    }
+
+    @Test(
+        "A query that is wrong is refused",
+        arguments: ["limit=0", "limit=1001", "limit=a", "order=", "order=1&order=2", "customer=VINET"]
+    )
+    func invalid(query: String) async throws {
+        let response = try await get("/notifications?\(query)")
+        #expect(response.status == .badRequest)
+        #expect(response.headers[.contentType] == "application/problem+json")
+    }
+
+    @Test("The description of the API names every route, and every reference in it leads somewhere")
+    func description() async throws {
+        let response = try await get("/openapi.json")
+        let json = try JSONSerialization.jsonObject(with: Data(response.body.readableBytesView))
+        let document = try #require(json as? [String: Any])
+        #expect((document["paths"] as? [String: Any]).map { Array($0.keys) } == ["/notifications"])
+        func check(_ value: Any) {
+            if let array = value as? [Any] { array.forEach(check) }
+            guard let object = value as? [String: Any] else { return }
+            object.values.forEach(check)
+            guard let reference = object["$ref"] as? String else { return }
+            let target = reference.split(separator: "/").dropFirst().reduce(document as Any?) {
+                ($0 as? [String: Any])?[String($1)]
+            }
+            #expect(target != nil, "\(reference)")
+        }
+        check(document)
+    }
+}

@@ -1,0 +1,182 @@
+import EventBus
+import Foundation
+import NotificationService
+import Testing
+
+@testable import NotificationServer
+
+@Suite("Mail over SMTP", .timeLimit(.minutes(3)))
+struct SMTPMailerTests {
+    /// A mailer for a server.
+    private func mailer(
+        _ scheme: String = "smtp",
+        _ server: MailServer,
+        _ change: (inout SMTPConfiguration) -> Void = { _ in }
+    ) throws -> SMTPMailer {
+        var configuration = try SMTPConfiguration(url: "\(scheme)://127.0.0.1:\(server.port)")
+        configuration.timeout = .seconds(10)
+        change(&configuration)
+        return try SMTPMailer(configuration)
+    }
+
+    private func plainMailer(_ server: MailServer) throws -> SMTPMailer {
+        try mailer("smtp", server) { $0.encryption = .ifOffered }
+    }
+
+    @Test("A message arrives as it is, over one connection for all")
+    func accepted() async throws {
+        let server = try await MailServer()
+        let mailer = try plainMailer(server)
+        let texts = [
+            "Your order is on its way.", ".\n..\n.end\n", "From me\nGrüße\n", String(repeating: "x", count: 9_000),
+        ]
+        let messages = try texts.enumerated().map { try MailMessage.sample("\($0)", text: $1) }
+        for message in messages { #expect(try await mailer.send(message)) }
+        let entries = try server.entries
+        #expect(entries.map(\.from) == Array(repeating: "orders@shop.example", count: texts.count))
+        #expect(entries.map(\.to) == Array(repeating: ["VINET@customers.example"], count: texts.count))
+        for (entry, message) in zip(entries, messages) {
+            #expect(String(decoding: entry.message, as: UTF8.self) == message.text(.crlf))
+        }
+        #expect(Set(entries.map(\.client)).count == 1)
+        #expect(mailer.health == ComponentHealth(name: "smtp", status: .ready))
+    }
+
+    @Test("What a customer is called reaches the server as an address, whatever it is")
+    func strangeCustomers() async throws {
+        let server = try await MailServer()
+        let mailer = try plainMailer(server)
+        for customer in ["a>\r\nRCPT TO:<b", "ü", "a b"] {
+            try await mailer.send(.sample(customerID: customer))
+        }
+        #expect(
+            try server.entries.map(\.to) == [
+                ["a=3E=0D=0ARCPT=20TO=3A=3Cb@customers.example"], ["=C3=BC@customers.example"],
+                ["a=20b@customers.example"],
+            ]
+        )
+    }
+
+    @Test(
+        "What the server refuses for good is never tried again, and its word is kept",
+        arguments: ["refused", "spam"]
+    )
+    func refused(customer: String) async throws {
+        let server = try await MailServer()
+        let mailer = try plainMailer(server)
+        let error = try await #require(throws: MailRefused.self) {
+            try await mailer.send(.sample(customerID: customer))
+        }
+        #expect((error as any Error) is any NonRetryable)
+        #expect(error.recipient.description == "\(customer)@customers.example")
+        #expect(
+            error.reply.hasPrefix(customer == "spam" ? "554 5.7.1 This looks like spam" : "550 5.1.1 There is no such")
+        )
+        // The next one is not affected.
+        #expect(mailer.health.status == .ready)
+        #expect(try await mailer.send(.sample()))
+    }
+
+    @Test("What the server cannot take just now may be tried again", arguments: ["busy", "later"])
+    func temporary(customer: String) async throws {
+        let server = try await MailServer()
+        let mailer = try plainMailer(server)
+        let error = try await #require(throws: SMTPUnavailable.self) {
+            try await mailer.send(.sample(customerID: customer))
+        }
+        #expect(!((error as any Error) is any NonRetryable))
+        #expect(error.reply?.hasPrefix(customer == "busy" ? "451 4.2.1" : "452 4.3.1") == true, "\(error)")
+        #expect(mailer.health.status == .notReady)
+        #expect(try await mailer.send(.sample()))
+        #expect(mailer.health.status == .ready)
+        #expect(try server.entries.count == 1)
+    }
+
+    @Test("While there is no server, messages can be tried again, and go when there is one")
+    func noServer() async throws {
+        let server = try await MailServer()
+        let mailer = try plainMailer(server)
+        server.stop()
+        await #expect(throws: SMTPUnavailable.self) { try await mailer.send(.sample()) }
+        #expect(mailer.health.reason?.contains("127.0.0.1:\(server.port) takes no mail at present") == true)
+        let next = try await MailServer(port: server.port)
+        #expect(try await mailer.send(.sample()))
+        #expect(try next.entries.count == 1)
+    }
+
+    @Test("After the server was started again, the connection is made anew")
+    func restart() async throws {
+        let server = try await MailServer()
+        let mailer = try plainMailer(server)
+        #expect(try await mailer.send(.sample("1")))
+        server.stop()
+        let next = try await MailServer(port: server.port)
+        try await eventually { (try? await mailer.send(.sample("2"))) == true }
+        #expect(try next.entries.count == 1)
+    }
+
+    @Test(
+        "A server that sends the client away, or says nothing, is not the message's fault",
+        arguments: ["554 No", "silence"]
+    )
+    func greeting(text: String) async throws {
+        let server = try await MailServer(.greeting(text))
+        let mailer = try mailer("smtp", server) {
+            $0.encryption = .ifOffered
+            $0.timeout = .milliseconds(500)
+        }
+        await #expect(throws: SMTPUnavailable.self) { try await mailer.send(.sample()) }
+        #expect(mailer.health.status == .notReady)
+    }
+
+    @Test("With smtp:// the connection is encrypted before anything is said")
+    func startTLS() async throws {
+        let server = try await MailServer(.startTLS)
+        let mailer = try mailer("smtp", server) { $0.certificateFile = server.certificate }
+        #expect(try await mailer.send(.sample()))
+        #expect(try server.entries.map(\.isEncrypted) == [true])
+    }
+
+    @Test("With smtps:// the connection is encrypted from the start")
+    func smtps() async throws {
+        let server = try await MailServer(.smtps)
+        let mailer = try mailer("smtps", server) { $0.certificateFile = server.certificate }
+        #expect(try await mailer.send(.sample()))
+        #expect(try server.entries.map(\.isEncrypted) == [true])
+    }
+
+    @Test("A server that offers no encryption gets nothing, unless that is allowed")
+    func noEncryption() async throws {
+        let server = try await MailServer()
+        await #expect(throws: SMTPUnavailable.self) { try await mailer("smtp", server).send(.sample()) }
+        await #expect(throws: SMTPUnavailable.self) { try await mailer("smtps", server).send(.sample()) }
+        #expect(try server.entries.isEmpty)
+        #expect(try await plainMailer(server).send(.sample()))
+    }
+
+    @Test("A server that cannot prove who it is gets nothing", arguments: [MailServer.Kind.startTLS, .smtps])
+    func unknownCertificate(kind: MailServer.Kind) async throws {
+        let server = try await MailServer(kind)
+        let mailer = try mailer(kind == .smtps ? "smtps" : "smtp", server)
+        let error = try await #require(throws: SMTPUnavailable.self) { try await mailer.send(.sample()) }
+        #expect(error.problem.contains("certificate") || error.problem.contains("SSL"), "\(error)")
+        #expect(try server.entries.isEmpty)
+    }
+
+    @Test("The client logs in, and a wrong password is not the message's fault")
+    func login() async throws {
+        let server = try await MailServer(.login)
+        func mailer(_ password: String?) throws -> SMTPMailer {
+            try self.mailer("smtp", server) { configuration in
+                configuration.certificateFile = server.certificate
+                configuration.username = password.map { _ in "shop" }
+                configuration.password = password
+            }
+        }
+        await #expect(throws: SMTPUnavailable.self) { try await mailer("wrong").send(.sample()) }
+        // 530: it wants a login first.
+        await #expect(throws: SMTPUnavailable.self) { try await mailer(nil).send(.sample()) }
+        #expect(try await mailer("secret").send(.sample()))
+        #expect(try server.entries.map(\.user) == ["shop"])
+    }
+}

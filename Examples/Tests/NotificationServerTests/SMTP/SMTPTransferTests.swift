@@ -1,0 +1,43 @@
+import Testing
+
+@testable import NotificationServer
+
+@Suite("What goes to a mail server and comes from it", .timeLimit(.minutes(1)))
+struct SMTPTransferTests {
+    @Test("A message is read piece by piece")
+    func pieces() {
+        for size in 1...7 {
+            var transfer = SMTPTransfer(message: "message")
+            #expect(!transfer.isWanted)
+            var read: [UInt8] = []
+            var buffer = [UInt8](repeating: 0, count: size)
+            while true {
+                let count = buffer.withUnsafeMutableBytes { transfer.read(into: $0) }
+                if count == 0 { break }
+                read += buffer[..<count]
+            }
+            #expect(read == Array("message".utf8))
+            #expect(transfer.isWanted)
+        }
+    }
+
+    @Test("The last reply is kept, all its lines in one")
+    func reply() {
+        var transfer = SMTPTransfer(message: "")
+        #expect(transfer.reply == nil)
+        for line in [
+            "220 mail.test\r\n", "250-mail.test\r\n", "250 SIZE\r\n", "550-5.1.1 No such\r\n", "550 5.1.1 mailbox\r\n",
+        ] {
+            Array(line.utf8).withUnsafeBytes { transfer.note(line: $0) }
+        }
+        #expect(transfer.reply == "550-5.1.1 No such 550 5.1.1 mailbox")
+    }
+
+    @Test("A server that talks without end is not kept without end")
+    func longReply() {
+        var transfer = SMTPTransfer(message: "")
+        let line = Array(("550-" + String(repeating: "x", count: 2_000) + "\r\n").utf8)
+        for _ in 1...1_000 { line.withUnsafeBytes { transfer.note(line: $0) } }
+        #expect((transfer.reply?.utf8.count ?? 0) <= 1_000)
+    }
+}

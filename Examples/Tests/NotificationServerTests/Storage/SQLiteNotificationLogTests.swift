@@ -1,0 +1,192 @@
+import EventBus
+import EventBusInMemory
+import EventBusOutbox
+import Foundation
+import GRDB
+import NotificationService
+import ShopEvents
+import Synchronization
+import Testing
+
+@testable import NotificationServer
+
+@Suite("Notifications", .timeLimit(.minutes(2)))
+struct SQLiteNotificationLogTests {
+    private let scratch: Scratch
+    private let database: DatabasePool
+    private let broker = InMemoryBroker()
+
+    init() throws {
+        scratch = try Scratch()
+        database = try scratch.database()
+    }
+
+    private func log(_ mailer: any Mailer) throws -> SQLiteNotificationLog {
+        SQLiteNotificationLog(database: database, mailer: mailer, letterhead: try .sample)
+    }
+
+    private func file() async throws -> MailFile {
+        try await opened(MailFile(path: scratch.path("mail.mbox"), logger: .quiet))
+    }
+
+    private func confirmed(_ id: String, _ customer: String = "VINET") -> OrderConfirmed {
+        OrderConfirmed(orderID: id, customerID: customer, total: Money(cents: 1400))
+    }
+
+    /// Publishes events to the service, as the order service does, and waits until they are handled.
+    private func publish(
+        _ events: [any OrderEvent],
+        to log: some NotificationLog,
+        inbox: (any Inbox)? = nil
+    ) async throws -> [DeadLetter] {
+        let bus = EventBus(transport: .inMemory(broker))
+        var options = SubscriptionOptions.notifications(
+            concurrency: 16,
+            longest: .zero,
+            inbox: inbox ?? InMemoryInbox(),
+            logger: .quiet
+        )
+        options.retry = .fixed(.milliseconds(1), maxAttempts: options.retry.maxAttempts)
+        NotificationService(bus: bus, log: log).subscribe(options: options)
+        let broker = broker
+        return try await bus.withRunning {
+            for event in events { try await bus.publish(stage: event) }
+            try await broker.settled()
+            return try await bus.deadLetters(of: NotificationService.group).entries(limit: 100)
+        }
+    }
+
+    @Test("Each outcome is told once, and recorded with its event")
+    func outcomes() async throws {
+        let log = try log(await file())
+        let cancelled = OrderCancelled(orderID: "2", customerID: "TOMSP", reason: .outOfStock, skus: ["A", "B"])
+        let letters = try await publish([confirmed("1"), cancelled, confirmed("1"), cancelled], to: log)
+        #expect(letters.isEmpty)
+        let notices = try await log.all().sorted { $0.orderID < $1.orderID }
+        #expect(notices.map(\.outcome) == [.confirmed, .cancelled])
+        #expect(notices.last?.text == "Your order 2 is cancelled: A, B are out of stock.")
+        let records = try await log.latest(about: "1", limit: 10)
+        #expect(records.map(\.eventID) == ["order.confirmed:1"])
+        let mail = try await ReadMessage.all(in: scratch.path("mail.mbox"))
+        #expect(Set(mail.map { $0.header("Subject") }) == ["Your order 1 is on its way", "Your order 2 is cancelled"])
+        #expect(try await inboxRecords() == 2)
+    }
+
+    @Test("Events that come again after the memory of the inbox is gone are known by the database")
+    func forgetfulInbox() async throws {
+        let log = try log(await file())
+        for _ in 1...3 { _ = try await publish([confirmed("1")], to: log) }
+        #expect(try await log.all().count == 1)
+        #expect(try await ReadMessage.all(in: scratch.path("mail.mbox")).count == 1)
+    }
+
+    @Test("A process that was killed between the mail and its record leaves one mail, and the next one the record")
+    func killedBeforeRecord() async throws {
+        let event = confirmed("1")
+        let counting = CountingMailer(try await file())
+        // What the killed process had done.
+        _ = try await publish([event], to: try log(counting))
+        try await execute("DELETE FROM notifications; DELETE FROM eventbus_inbox")
+        let log = try log(counting)
+        _ = try await publish([event], to: log)
+        #expect(counting.count == 2)
+        #expect(try await log.all().count == 1)
+        #expect(try await ReadMessage.all(in: scratch.path("mail.mbox")).count == 1)
+    }
+
+    @Test("If the record cannot be written, the event comes again and the mail does not")
+    func recordFails() async throws {
+        try await execute("CREATE TRIGGER full BEFORE INSERT ON notifications BEGIN SELECT RAISE(ABORT, 'full'); END")
+        let mailer = CountingMailer(try await file()) { count in
+            if count == 3 { try await execute("DROP TRIGGER full") }
+        }
+        let log = try log(mailer)
+        let letters = try await publish([confirmed("1")], to: log)
+        #expect(letters.isEmpty)
+        #expect(mailer.count == 3)
+        #expect(try await log.all().count == 1)
+        #expect(try await ReadMessage.all(in: scratch.path("mail.mbox")).count == 1)
+    }
+
+    @Test("A claim that a killed process left is waited for, and the event is handled then")
+    func abandonedClaim() async throws {
+        let inbox = InMemoryInbox()
+        let claim = try await inbox.begin(
+            "order.confirmed:1",
+            subscription: "\(NotificationService.group).order-outcomes",
+            lease: .seconds(1)
+        )
+        guard case .new = claim else { throw EventBusError(.leaseExpired, "the claim is not new") }
+        let log = try log(await file())
+        let letters = try await publish([confirmed("1")], to: log, inbox: inbox)
+        #expect(letters.isEmpty)
+        #expect(try await log.all().count == 1)
+    }
+
+    @Test("While the inbox cannot be reached nothing is sent and nothing is lost, however often it is tried")
+    func inboxOutage() async throws {
+        let log = try log(await file())
+        let inbox = UnsteadyInbox(beginsThatFail: 150, completionsThatFail: 0)
+        let letters = try await publish([confirmed("1"), confirmed("2")], to: log, inbox: inbox)
+        #expect(letters.isEmpty)
+        #expect(try await log.all().count == 2)
+    }
+
+    @Test("An inbox that is lost after the mail leads to no second one")
+    func completionOutage() async throws {
+        let mailer = CountingMailer(try await file())
+        let log = try log(mailer)
+        let inbox = UnsteadyInbox(beginsThatFail: 0, completionsThatFail: 3, lease: .milliseconds(50))
+        let letters = try await publish([confirmed("1")], to: log, inbox: inbox)
+        #expect(letters.isEmpty)
+        #expect(try await log.all().count == 1)
+        #expect(mailer.count == 1)
+    }
+
+    @Test("A message that can never be sent goes to the dead letters with the reason, and holds up no other")
+    func refused() async throws {
+        let log = try log(await file())
+        let letters = try await publish([confirmed("1", ""), confirmed("2")], to: log)
+        #expect(letters.map(\.failure.reason) == [.nonRetryable])
+        #expect(letters.first?.failure.message.contains("no address can be made of a customer id with 0 bytes") == true)
+        #expect(try await log.all().map(\.orderID) == ["2"])
+    }
+
+    @Test("Over SMTP: accepted at last, refused for good")
+    func smtp() async throws {
+        let server = try await MailServer()
+        var configuration = try SMTPConfiguration(url: "smtp://127.0.0.1:\(server.port)")
+        configuration.encryption = .ifOffered
+        let log = try log(SMTPMailer(configuration))
+        let letters = try await publish(
+            [confirmed("1"), confirmed("2", "twice2"), confirmed("3", "refused"), confirmed("1")],
+            to: log
+        )
+        #expect(letters.map(\.envelope.id) == ["order.confirmed:3"])
+        #expect(letters.first?.failure.reason == .nonRetryable)
+        #expect(letters.first?.failure.message.contains("550 5.1.1 There is no such mailbox") == true)
+        #expect(Set(try server.entries.flatMap(\.to)) == ["VINET@customers.example", "twice2@customers.example"])
+        #expect(try server.entries.count == 2)
+        #expect(Set(try await log.all().map(\.orderID)) == ["1", "2"])
+    }
+
+    @Test("What was sent without a delivery is known by its order")
+    func withoutDelivery() async throws {
+        let log = try log(await file())
+        let notice = Notice(orderID: "1", customerID: "VINET", outcome: .confirmed, text: "On its way.")
+        #expect(try await log.send(notice, handling: nil))
+        #expect(try await log.send(notice, handling: nil) == false)
+        _ = try await publish([confirmed("1")], to: log)
+        #expect(try await log.all() == [notice])
+        #expect(try await log.latest(about: nil, limit: 1).map(\.eventID) == ["order.confirmed:1"])
+    }
+
+    /// Changes the database behind the log's back.
+    private func execute(_ sql: String) async throws {
+        try await database.write { db in try db.execute(sql: sql) }
+    }
+
+    private func inboxRecords() async throws -> Int {
+        try await database.read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM eventbus_inbox") ?? 0 }
+    }
+}

@@ -1,0 +1,67 @@
+import EventBus
+import EventBusInMemory
+import GRDB
+import NotificationService
+import Synchronization
+
+@testable import NotificationServer
+
+/// A mailer that counts what goes through it.
+final class CountingMailer: Mailer {
+    private let mailer: any Mailer
+    private let didSend: @Sendable (Int) async throws -> Void
+    private let state = Mutex(0)
+
+    /// - Parameter didSend: Called after each message, with how many there were.
+    init(_ mailer: any Mailer, didSend: @escaping @Sendable (Int) async throws -> Void = { _ in }) {
+        self.mailer = mailer
+        self.didSend = didSend
+    }
+
+    var count: Int { state.withLock { $0 } }
+
+    func send(_ message: MailMessage) async throws -> Bool {
+        let isNew = try await mailer.send(message)
+        let count = state.withLock { count in
+            count += 1
+            return count
+        }
+        try await didSend(count)
+        return isNew
+    }
+}
+
+/// An inbox that cannot be reached at times.
+final class UnsteadyInbox: Inbox {
+    private let inbox = InMemoryInbox()
+    private let failures: Mutex<(begins: Int, completions: Int)>
+    private let lease: Duration?
+
+    /// - Parameter lease: How long claims are in force, instead of what is asked for.
+    init(beginsThatFail: Int, completionsThatFail: Int, lease: Duration? = nil) {
+        failures = Mutex((beginsThatFail, completionsThatFail))
+        self.lease = lease
+    }
+
+    func begin(_ id: EventID, subscription: String, lease: Duration) async throws -> InboxDecision {
+        let fails = failures.withLock { failures in
+            defer { failures.begins = max(0, failures.begins - 1) }
+            return failures.begins > 0
+        }
+        if fails { throw EventBusError(.unavailable, "there is no Redis") }
+        return try await inbox.begin(id, subscription: subscription, lease: self.lease ?? lease)
+    }
+
+    func complete(_ claim: InboxClaim, retention: Duration) async throws {
+        let fails = failures.withLock { failures in
+            defer { failures.completions = max(0, failures.completions - 1) }
+            return failures.completions > 0
+        }
+        if fails { throw EventBusError(.unavailable, "there is no Redis") }
+        try await inbox.complete(claim, retention: retention)
+    }
+
+    func abandon(_ claim: InboxClaim) async throws {
+        throw EventBusError(.unavailable, "there is no Redis")
+    }
+}

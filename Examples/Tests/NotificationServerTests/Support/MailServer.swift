@@ -1,0 +1,111 @@
+import Foundation
+
+@testable import NotificationServer
+
+/// A real mail server: aiosmtpd, a Python package from PyPI, in a virtual environment of its own.
+///
+/// `EVENTBUS_TEST_SMTP_PYTHON` names a Python that has it already.
+final class MailServer: Sendable {
+    /// What a server is to be like.
+    enum Kind: Hashable, Sendable {
+        /// Takes mail from everyone.
+        case plain
+        /// Offers STARTTLS and takes nothing before it.
+        case startTLS
+        /// Is encrypted from the start.
+        case smtps
+        /// As `startTLS`, and takes mail from `shop` with the password `secret` only.
+        case login
+        /// Says this, and then nothing.
+        case greeting(String)
+    }
+
+    /// A message that it accepted.
+    struct Entry: Decodable {
+        var from: String
+        var to: [String]
+        var message: Data
+        var client: Int
+        var isEncrypted: Bool
+        var user: String?
+    }
+
+    let port: Int
+    /// A certificate by which it can be known.
+    let certificate: String
+    private let scratch: Scratch
+    private let child: Child
+
+    /// Starts a server and waits until it listens.
+    init(_ kind: Kind = .plain, port: Int = 0) async throws {
+        let scratch = try Scratch()
+        let certificate = scratch.path("certificate.pem")
+        var arguments = [Python.script("smtp_server.py"), "--port", "\(port)", "--log", scratch.path("log")]
+        switch kind {
+        case .plain: break
+        case .greeting(let text): arguments += ["--greeting", text]
+        case .startTLS, .smtps, .login:
+            try await Self.makeCertificate(certificate, key: scratch.path("key.pem"))
+            arguments += ["--certificate", certificate, "--key", scratch.path("key.pem")]
+            arguments += [kind == .smtps ? "--smtps" : "--require-starttls"]
+            if kind == .login { arguments += ["--login", "shop:secret"] }
+        }
+        let child = try Child(try await MailServerPython.shared.path(), arguments)
+        guard let listening = Int(child.read().prefix { $0 != "\n" }) else {
+            throw PythonFailure(arguments: arguments, output: "it does not listen")
+        }
+        self.port = listening
+        self.certificate = certificate
+        self.scratch = scratch
+        self.child = child
+    }
+
+    /// What it accepted.
+    var entries: [Entry] {
+        get throws {
+            let decoder = JSONDecoder()
+            return try scratch.contents("log").split(separator: UInt8(ascii: "\n")).map { line in
+                try decoder.decode(Entry.self, from: Data(line))
+            }
+        }
+    }
+
+    /// Ends it.
+    func stop() {
+        child.kill()
+    }
+
+    private static func makeCertificate(_ certificate: String, key: String) async throws {
+        _ = try await Python.run(
+            "openssl",
+            [
+                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+                "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key,
+                "-out",
+                certificate,
+            ]
+        )
+    }
+}
+
+/// Prepares the virtual environment once.
+private actor MailServerPython {
+    static let shared = MailServerPython()
+    private var preparing: Task<String, any Error>?
+
+    func path() async throws -> String {
+        if let python = ProcessInfo.processInfo.environment["EVENTBUS_TEST_SMTP_PYTHON"] { return python }
+        if let preparing { return try await preparing.value }
+        let task = Task { () throws -> String in
+            let folder = FileManager.default.temporaryDirectory.appending(path: "eventbus-smtp-\(getuid())").path
+            let python = "\(folder)/bin/python"
+            if (try? await Python.run(python, ["-c", "import aiosmtpd"])) == nil {
+                _ = try await Python.run("python3", ["-m", "venv", folder])
+                _ = try await Python.run(python, ["-m", "pip", "install", "--quiet", "aiosmtpd==1.4.6"])
+            }
+            return python
+        }
+        preparing = task
+        return try await task.value
+    }
+}

@@ -1,0 +1,71 @@
+import Foundation
+import Synchronization
+
+/// Python, which reads what the service writes, and plays the mail server.
+enum Python {
+    /// The scripts stand beside this file.
+    static func script(_ name: String) -> String {
+        URL(filePath: #filePath).deletingLastPathComponent().appending(path: name).path
+    }
+
+    /// Runs a program to its end; returns what it printed.
+    static func run(_ program: String, _ arguments: [String]) async throws -> Data {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = [program] + arguments
+        let folder = FileManager.default.temporaryDirectory
+        let output = folder.appending(path: "python-\(UUID().uuidString)")
+        try Data().write(to: output)
+        defer { try? FileManager.default.removeItem(at: output) }
+        // A file, not a pipe: nobody has to read while it runs.
+        process.standardOutput = try FileHandle(forWritingTo: output)
+        process.standardError = process.standardOutput
+        process.standardInput = FileHandle.nullDevice
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            process.terminationHandler = { _ in continuation.resume() }
+            do {
+                try process.run()
+            } catch {
+                process.terminationHandler = nil
+                continuation.resume(throwing: error)
+            }
+        }
+        let data = try Data(contentsOf: output)
+        guard process.terminationStatus == 0 else {
+            throw PythonFailure(arguments: arguments, output: String(decoding: data, as: UTF8.self))
+        }
+        return data
+    }
+}
+
+/// A script failed.
+struct PythonFailure: Error, CustomStringConvertible {
+    var arguments: [String]
+    var output: String
+
+    var description: String { "\(arguments.joined(separator: " ")): \(output)" }
+}
+
+/// What Python makes of one message of a mailbox file.
+struct ReadMessage: Decodable {
+    var separator: String
+    var headers: [[String]]
+    var to: [String]
+    var date: String
+    var text: String
+    var longestLine: Int
+    var isASCII: Bool
+    var defects: [String]
+
+    /// The value of a header that is there once.
+    func header(_ name: String) -> String? {
+        let values = headers.filter { $0.first?.lowercased() == name.lowercased() }
+        return values.count == 1 ? values[0].last : nil
+    }
+
+    /// The messages of a mailbox file.
+    static func all(in path: String) async throws -> [ReadMessage] {
+        let json = try await Python.run("python3", [Python.script("read_mailbox.py"), path])
+        return try JSONDecoder().decode([ReadMessage].self, from: json)
+    }
+}

@@ -1,0 +1,97 @@
+import EventBus
+import Foundation
+import GRDB
+import Logging
+import NotificationService
+import Testing
+
+@testable import NotificationServer
+
+/// A folder of its own, gone when this is.
+final class Scratch: Sendable {
+    private let folder: URL
+
+    init() throws {
+        folder = FileManager.default.temporaryDirectory.appending(path: "notifications-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    }
+
+    deinit {
+        try? FileManager.default.removeItem(at: folder)
+    }
+
+    /// The path of a file in the folder.
+    func path(_ name: String) -> String {
+        folder.appending(path: name).path
+    }
+
+    /// What is in a file; nothing if there is none.
+    func contents(_ name: String) -> [UInt8] {
+        FileManager.default.contents(atPath: path(name)).map { [UInt8]($0) } ?? []
+    }
+
+    /// Writes a file.
+    func write(_ bytes: some Sequence<UInt8>, to name: String) throws {
+        try Data(bytes).write(to: URL(filePath: path(name)))
+    }
+
+    /// A database with the service's tables.
+    func database() throws -> DatabasePool {
+        let pool = try DatabasePool(path: path("notifications.sqlite"))
+        var migrator = DatabaseMigrator()
+        NotificationSchema.registerMigrations(in: &migrator)
+        try migrator.migrate(pool)
+        return pool
+    }
+}
+
+extension Letterhead {
+    /// The letterhead of the tests.
+    static var sample: Letterhead {
+        get throws {
+            Letterhead(
+                sender: try #require(MailAddress("orders@shop.example")),
+                customerDomain: try #require(MailDomain("customers.example"))
+            )
+        }
+    }
+}
+
+extension MailMessage {
+    /// A message about an order.
+    static func sample(
+        _ orderID: String = "1",
+        customerID: String = "VINET",
+        text: String = "Your order is on its way."
+    ) throws -> MailMessage {
+        try MailMessage(
+            Notice(orderID: orderID, customerID: customerID, outcome: .confirmed, text: text),
+            eventID: EventID("order.confirmed:\(orderID)"),
+            time: EventTime(milliseconds: 1_770_292_800_000),
+            letterhead: .sample
+        )
+    }
+}
+
+extension Logger {
+    /// Writes nothing.
+    static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+}
+
+/// Waits until a condition holds, for 30 seconds at most.
+func eventually(
+    _ condition: @Sendable () async throws -> Bool,
+    sourceLocation: SourceLocation = #_sourceLocation
+) async throws {
+    let deadline = ContinuousClock.now + .seconds(30)
+    while try await !condition() {
+        try #require(ContinuousClock.now < deadline, "the condition did not come true", sourceLocation: sourceLocation)
+        await Task.yield()
+    }
+}
+
+/// Opens a mail file, once whoever had it before has let go of it.
+func opened(_ file: MailFile) async throws -> MailFile {
+    try await eventually { try await file.open() }
+    return file
+}
