@@ -6,6 +6,26 @@ import Testing
 
 @Suite("Settled", .timeLimit(.minutes(1)))
 struct SettledTests {
+    @Test("What an attempt led to is reported before time moves on to the next")
+    func reportsBeforeTime() async throws {
+        for _ in 0..<200 {
+            let broker = InMemoryBroker(clock: ManualClock())
+            let reports = Reports(clock: broker.clock)
+            var configuration = EventBusConfiguration()
+            configuration.consumeMiddleware = [reports]
+            let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+            bus.subscribe(to: "a", group: "g", options: .init(retry: .fixed(.seconds(1), maxAttempts: 3))) { _, _ in
+                throw Refusal()
+            }
+            try await bus.withRunning {
+                try await bus.publish(Envelope(topic: "a", payload: []))
+                try await broker.settled()
+            }
+            #expect(reports.all.map(\.attempt) == [1, 2, 3])
+            #expect(reports.all.map(\.time) == [.zero, .seconds(1), .seconds(2)])
+        }
+    }
+
     @Test("A broker without events is settled at once")
     func empty() async throws {
         try await InMemoryBroker().settled()
@@ -128,5 +148,26 @@ extension InMemoryBroker {
     /// Waits until `count` tasks wait in `settled()`.
     func waitForSettledWaiter(count: Int = 1) async {
         while look({ $0.settledWaiters.count < count }) { await Task.yield() }
+    }
+}
+
+private struct Refusal: Error {}
+
+/// When, by the broker's clock, each attempt was reported.
+private final class Reports: ConsumeMiddleware {
+    private let clock: AnyClock
+    private let reports = Locked<[(attempt: Int, time: Duration)]>([])
+
+    init(clock: AnyClock) {
+        self.clock = clock
+    }
+
+    var all: [(attempt: Int, time: Duration)] { reports.withLock { $0 } }
+
+    func consume(_ context: EventContext, next: ConsumeNext) async throws { try await next(context) }
+
+    func didSettle(_ delivery: SettledDelivery) {
+        let time = AnyClock.Instant(offset: .zero).duration(to: clock.now)
+        reports.withLock { $0.append((delivery.attempt, time)) }
     }
 }
