@@ -5,6 +5,7 @@ import PackageDescription
 let eventBus: Target.Dependency = .product(name: "EventBus", package: "swift-event-bus")
 
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
@@ -19,7 +20,7 @@ func library(_ name: String) -> Target.Dependency { .product(name: name, package
 /// What the three servers have in common.
 let server: [Target.Dependency] = [
     "ShopEvents", "ServiceKit", library("EventBus"), library("EventBusOutbox"), library("EventBusRedis"),
-    grdb, hummingbird, logging, metrics, configuration, lifecycle,
+    grdb, httpTypes, hummingbird, logging, metrics, tracing, configuration, lifecycle,
 ]
 
 let package = Package(
@@ -44,11 +45,14 @@ let package = Package(
             traits: ["JSON", "CommandLineArguments"]
         ),
         .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.2.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.3.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.3"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.7.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
     ],
     targets: [
         .target(name: "ShopEvents", dependencies: [eventBus]),
@@ -57,7 +61,7 @@ let package = Package(
         .target(name: "NotificationService", dependencies: ["ShopEvents", eventBus]),
         .target(
             name: "ShopData",
-            dependencies: ["ShopEvents", "OrderService", "InventoryService"]
+            dependencies: ["ShopEvents", "OrderService", "InventoryService", "NotificationService"]
         ),
         .executableTarget(
             name: "Shop",
@@ -94,14 +98,18 @@ let package = Package(
             ]
         ),
         .executableTarget(name: "OrderServer", dependencies: server + ["OrderService"]),
-        .executableTarget(name: "InventoryServer", dependencies: server + ["InventoryService"]),
+        .executableTarget(name: "InventoryServer", dependencies: server + ["InventoryService", "ShopData"]),
         .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .executableTarget(name: "NotificationServer", dependencies: server + ["NotificationService", "CCurl"]),
         .target(
             name: "Fleet",
-            dependencies: ["ShopData", "ShopEvents", "OrderService", "InventoryService", grdb]
+            dependencies: [
+                "ShopData", "ShopEvents", "OrderService", "InventoryService", "NotificationService", grdb,
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]
         ),
-        .executableTarget(name: "ShopFleet", dependencies: ["Fleet", "ShopData", arguments]),
+        .executableTarget(name: "ShopFleet", dependencies: ["Fleet", "ShopData", arguments, signals]),
         .testTarget(
             name: "ShopTests",
             dependencies: [

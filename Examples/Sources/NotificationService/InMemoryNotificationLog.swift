@@ -1,3 +1,5 @@
+public import EventBus
+
 /// Notifications in the memory of one process.
 public actor InMemoryNotificationLog: NotificationLog {
     private var sent: [Notice] = []
@@ -8,7 +10,7 @@ public actor InMemoryNotificationLog: NotificationLog {
 
     /// Sends a notification, unless there was one about its order before.
     @discardableResult
-    public func send(_ notification: Notice) -> Bool {
+    public func send(_ notification: Notice, handling context: EventContext?) -> Bool {
         guard orderIDs.insert(notification.orderID).inserted else { return false }
         sent.append(notification)
         return true

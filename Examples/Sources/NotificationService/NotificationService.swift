@@ -20,17 +20,18 @@ public struct NotificationService: Sendable {
     public func subscribe(options: SubscriptionOptions = .init()) -> Subscription {
         let log = log
         return bus.subscribe(group: Self.group, name: "order-outcomes", options: options) { handlers in
-            handlers.on(OrderConfirmed.self) { event, _ in
+            handlers.on(OrderConfirmed.self) { event, context in
                 try await log.send(
                     Notice(
                         orderID: event.orderID,
                         customerID: event.customerID,
                         outcome: .confirmed,
                         text: "Your order \(event.orderID) over \(event.total) is on its way."
-                    )
+                    ),
+                    handling: context
                 )
             }
-            handlers.on(OrderCancelled.self) { event, _ in
+            handlers.on(OrderCancelled.self) { event, context in
                 let cause =
                     switch event.reason {
                     case .outOfStock: "out of stock"
@@ -43,7 +44,8 @@ public struct NotificationService: Sendable {
                         outcome: .cancelled,
                         text: "Your order \(event.orderID) is cancelled: "
                             + "\(event.skus.joined(separator: ", ")) \(event.skus.count == 1 ? "is" : "are") \(cause)."
-                    )
+                    ),
+                    handling: context
                 )
             }
         }

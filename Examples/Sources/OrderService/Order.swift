@@ -28,6 +28,15 @@ public struct Order: Codable, Hashable, Sendable {
         self.items = items
     }
 
+    /// The order that a draft becomes; `id` has to be of an order's length.
+    init(_ draft: OrderDraft, id: String, placedAt: String) {
+        self.id = id
+        self.customerID = draft.customerID
+        self.placedAt = placedAt
+        self.shipCountry = draft.shipCountry
+        self.items = draft.items
+    }
+
     // Written out, since the synthesized ones are not visible in the signature of `problem`.
     private enum CodingKeys: String, CodingKey {
         case id, customerID, placedAt, shipCountry, items
@@ -72,6 +81,25 @@ public enum OrderStatus: Codable, Hashable, Sendable {
     case confirmed
     /// It will not be delivered, because of these products.
     case cancelled(RejectionReason, skus: [String])
+
+    /// The status without what goes with it: its name.
+    public enum Kind: String, CaseIterable, Codable, Hashable, Sendable {
+        /// ``OrderStatus/placed``
+        case placed
+        /// ``OrderStatus/confirmed``
+        case confirmed
+        /// ``OrderStatus/cancelled(_:skus:)``
+        case cancelled
+    }
+
+    /// Which status it is.
+    public var kind: Kind {
+        switch self {
+        case .placed: .placed
+        case .confirmed: .confirmed
+        case .cancelled: .cancelled
+        }
+    }
 
     /// The event that tells that `order` has come to this; `nil` for one that is merely placed.
     public func event(for order: Order) -> (any OrderEvent)? {

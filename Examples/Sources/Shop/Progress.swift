@@ -1,3 +1,5 @@
+import ShopData
+
 /// How far a run has come.
 struct Progress: Sendable {
     /// Orders there are to place.
@@ -18,13 +20,5 @@ struct Progress: Sendable {
         return "\(told)/\(total) orders | \(rate)/s | in flight \(inFlight) | retries \(counts.retries) | "
             + "dead letters \(counts.deadLetters) | placed \(counts.placed), confirmed \(confirmed), "
             + "cancelled \(cancelled), duplicates \(counts.duplicatesSuppressed)"
-    }
-}
-
-extension Duration {
-    /// The duration in seconds, to the millisecond.
-    var seconds: Double {
-        let (seconds, attoseconds) = components
-        return Double(seconds * 1_000 + attoseconds / 1_000_000_000_000_000) / 1_000
     }
 }

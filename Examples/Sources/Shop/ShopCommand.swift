@@ -3,8 +3,8 @@ import EventBus
 import EventBusInMemory
 import EventBusRabbit
 import EventBusRedis
-import FoundationEssentials
 import Logging
+import ShopData
 import UnixSignals
 
 /// The command line of the shop.
@@ -103,14 +103,7 @@ struct ShopCommand: AsyncParsableCommand {
 
     private func writeReport(_ report: ShopReport) throws {
         guard let file = self.report else { return }
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-        let json = try encoder.encode(report)
-        do {
-            try json.write(to: URL(filePath: file), options: .atomic)
-        } catch {
-            throw FileProblem(file: file, action: "written", cause: error)
-        }
+        try JSONFile.write(report, to: file)
     }
 
     private func conclude(_ outcome: ShopRun.Outcome) throws {

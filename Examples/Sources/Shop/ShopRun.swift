@@ -5,6 +5,7 @@ import Logging
 import NotificationService
 import OrderService
 import ServiceLifecycle
+import ShopData
 import ShopEvents
 import Synchronization
 import UnixSignals
@@ -151,7 +152,7 @@ struct ShopRun: Sendable {
                     cancelled: notifications.count { $0.outcome == .cancelled },
                     inFlight: tally.counts.placed - notifications.count,
                     elapsed: start.duration(to: .now)
-                )
+                ).line
             )
         }
     }
@@ -178,19 +179,11 @@ struct ShopRun: Sendable {
             deadLetters: deadLetters.count
         )
         let counts = tally.counts
-        let reserved = audit.decisions.values.count { if case .reserved = $0 { true } else { false } }
         let report = ShopReport(
-            orders: audit.orders.count,
-            reserved: reserved,
-            rejected: audit.decisions.count - reserved,
-            notified: audit.notifications.count,
+            audit,
             retries: counts.retries,
             duplicatesSuppressed: counts.duplicatesSuppressed,
-            deadLetters: deadLetters.count,
-            openingStock: audit.openingStock,
-            remainingStock: audit.remainingStock,
-            oversold: audit.oversold,
-            seconds: elapsed.seconds
+            elapsed: elapsed
         )
         return Outcome(
             report: report,

@@ -41,6 +41,8 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
         span.attributes["messaging.operation.type"] = "send"
         span.attributes["messaging.destination.name"] = event.envelope.topic.rawValue
         span.attributes["messaging.message.id"] = event.envelope.id.rawValue
+        let correlationID = event.envelope.correlationID ?? CorrelationID(event.envelope.id)
+        span.attributes["messaging.message.conversation_id"] = correlationID.rawValue
         var event = event
         instrument.inject(span.context, into: &event.envelope.headers, using: HeaderInjector())
         do {

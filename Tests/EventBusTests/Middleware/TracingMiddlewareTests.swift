@@ -71,6 +71,34 @@ struct TracingMiddlewareTests {
         #expect(publish.traceID == request.traceID)
     }
 
+    @Test("The spans of publishing and of handling an event carry the correlation id of its chain")
+    func conversation() async throws {
+        let tracer = InMemoryTracer()
+        let broker = InMemoryBroker()
+        var configuration = EventBusConfiguration()
+        configuration.publishMiddleware = [TracingMiddleware(tracer: tracer)]
+        configuration.consumeMiddleware = [TracingMiddleware(tracer: tracer)]
+        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        bus.subscribe(to: OrderCreated.self, group: "g") { order, _ in
+            try await bus.publish(OrderConfirmed(orderID: order.orderID))
+        }
+        let foreign = Envelope(id: "7", topic: OrderConfirmed.topic, payload: [])
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"), options: .init(correlationID: "request-1"))
+            _ = try await bus.publish(foreign)
+            try await broker.settled()
+        }
+        let conversations = tracer.finishedSpans.map {
+            "\($0.operationName) \($0.attributes["messaging.message.conversation_id"] ?? "none")"
+        }
+        #expect(
+            Set(conversations) == [
+                #"publish order.created string("request-1")"#, #"process order.created string("request-1")"#,
+                #"publish order.confirmed string("request-1")"#, #"publish order.confirmed string("7")"#,
+            ]
+        )
+    }
+
     @Test("A failed attempt is a failed span, and each attempt has its own")
     func failures() async throws {
         let tracer = InMemoryTracer()

@@ -1,8 +1,7 @@
 import InventoryService
 import OrderService
+import ShopData
 import Testing
-
-@testable import Shop
 
 @Suite("Input files", .timeLimit(.minutes(1)))
 struct JSONLinesTests {

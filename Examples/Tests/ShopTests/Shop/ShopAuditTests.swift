@@ -1,10 +1,9 @@
 import InventoryService
 import NotificationService
 import OrderService
+import ShopData
 import ShopEvents
 import Testing
-
-@testable import Shop
 
 @Suite("The audit finds what is wrong", .timeLimit(.minutes(1)))
 struct ShopAuditTests {

@@ -2,6 +2,7 @@ import EventBus
 import EventBusInMemory
 import InventoryService
 import OrderService
+import ShopData
 import ShopEvents
 import Testing
 

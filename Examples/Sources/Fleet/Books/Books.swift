@@ -1,0 +1,81 @@
+import Foundation
+internal import GRDB
+import OrderService
+
+/// The databases of the three services, read while they run and after.
+struct Books: Sendable {
+    /// How far the orders have come.
+    struct Counts: Hashable, Sendable {
+        var placed = 0
+        var confirmed = 0
+        var cancelled = 0
+        var notified = 0
+        /// Events that wait in the outboxes.
+        var waiting = 0
+        /// Events that the outboxes gave up.
+        var parked = 0
+    }
+
+    private let orders: DatabaseQueue
+    private let inventory: DatabaseQueue
+    private let notifications: DatabaseQueue
+    private let mailFile: String
+
+    /// Opens the databases of a fleet that has started.
+    init(_ fleet: Fleet) throws {
+        func open(_ kind: ServiceKind) throws -> DatabaseQueue {
+            var configuration = Configuration()
+            configuration.readonly = true
+            configuration.busyMode = .timeout(10)
+            configuration.label = kind.databaseFile
+            return try DatabaseQueue(path: fleet.database(of: kind), configuration: configuration)
+        }
+        orders = try open(.orders)
+        inventory = try open(.inventory)
+        notifications = try open(.notifications)
+        mailFile = fleet.mailFile
+    }
+
+    /// How far the orders have come.
+    func counts() async throws -> Counts {
+        var counts = Counts()
+        let statuses = try await orders.read { db in
+            try Row.fetchAll(db, sql: "SELECT status, count(*) AS number FROM orders GROUP BY status")
+                .map { ($0["status"] as String, $0["number"] as Int) }
+        }
+        for (status, number) in statuses {
+            counts.placed += number
+            if status == "confirmed" { counts.confirmed = number }
+            if status == "cancelled" { counts.cancelled = number }
+        }
+        counts.notified =
+            try await notifications.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM notifications") } ?? 0
+        for database in [orders, inventory] {
+            let (waiting, parked) = try await database.read { db in
+                (
+                    try Int.fetchOne(db, sql: "SELECT count(*) FROM eventbus_outbox") ?? 0,
+                    try Int.fetchOne(db, sql: "SELECT count(*) FROM eventbus_outbox_parked") ?? 0
+                )
+            }
+            counts.waiting += waiting
+            counts.parked += parked
+        }
+        return counts
+    }
+
+    /// All that the order service knows.
+    func orderBook() async throws -> OrderBook {
+        try await orders.read(OrderBook.init)
+    }
+
+    /// All that the inventory knows.
+    func stockBook() async throws -> StockBook {
+        try await inventory.read(StockBook.init)
+    }
+
+    /// All that customers were told.
+    func notificationBook() async throws -> NotificationBook {
+        let mailbox = try Mailbox(file: mailFile)
+        return try await notifications.read { db in try NotificationBook(db, mailbox: mailbox) }
+    }
+}

@@ -1,0 +1,30 @@
+import ShopData
+
+/// How far a run of the fleet has come.
+struct FleetProgress: Sendable {
+    /// Orders there are to place.
+    var total: Int
+    var counts: Books.Counts
+    var figures: Till.Figures
+    var events: [FleetEvent]
+    var elapsed: Duration
+
+    /// The whole in one line; what matters most comes first and fits 80 columns.
+    var line: String {
+        let rate = Int(Double(counts.notified) / max(elapsed.seconds, 0.001))
+        var line =
+            "\(counts.notified)/\(total) orders | \(rate)/s | placed \(counts.placed), confirmed \(counts.confirmed), "
+            + "cancelled \(counts.cancelled) | outboxes \(counts.waiting)"
+        let down = membersDown
+        if !down.isEmpty { line += " | down: \(down.joined(separator: ", "))" }
+        return line
+    }
+
+    private var membersDown: [String] {
+        var down: Set<String> = []
+        for event in events {
+            if event.kind == .started { down.remove(event.member) } else { down.insert(event.member) }
+        }
+        return down.sorted()
+    }
+}

@@ -1,0 +1,229 @@
+import Foundation
+import InventoryService
+import OrderService
+public import ShopData
+
+/// One run of the distributed shop: orders over HTTP, trouble meanwhile, and a look at the books.
+public struct FleetRun: Sendable {
+    /// How a run went.
+    public struct Outcome: Sendable {
+        /// The figures.
+        public var report: FleetReport
+        /// The books.
+        public var audit: FleetAudit
+        /// Whether it was closed before all orders were placed.
+        public var isInterrupted: Bool
+        /// What happened to each order.
+        public var stories: StoryBook
+        /// What was done to the fleet.
+        public var events: [FleetEvent]
+    }
+
+    /// How long it may take until there is progress again.
+    private static let patience = Duration.seconds(120)
+
+    private let fleet: Fleet
+    private let input: ShopInput
+    private let disturbance: Disturbance
+    private let rate: Double?
+    private let till: Till
+    private let display: ProgressDisplay?
+
+    /// A run that can begin.
+    ///
+    /// - Parameters:
+    ///   - fleet: A fleet that is ready, and empty.
+    ///   - input: The orders to place and the stock.
+    ///   - disturbance: What is done to the fleet meanwhile.
+    ///   - rate: Orders a second; if left out as many as can be, or so many that the disturbance fits in.
+    ///   - concurrency: Orders that are placed at the same time.
+    ///   - display: Where progress is shown.
+    public init(
+        fleet: Fleet,
+        input: ShopInput,
+        disturbance: Disturbance = .none,
+        rate: Double? = nil,
+        concurrency: Int = 16,
+        reporting display: ProgressDisplay? = nil
+    ) {
+        self.fleet = fleet
+        self.input = input
+        self.disturbance = disturbance
+        let window = disturbance.defaultWindow?.seconds
+        self.rate = rate ?? window.map { max(0.001, Double(input.orders.count) / $0) }
+        self.display = display
+        till = Till(orders: input.orders, client: fleet.client, concurrency: concurrency)
+    }
+
+    /// Places no more orders; those that were are seen through.
+    public func close() {
+        till.close()
+    }
+
+    /// Stocks up, places every order, waits until all there is to do is done, stops the services, and looks at the
+    /// books.
+    ///
+    /// - Throws: ``FleetProblem`` when it does not go on for two minutes, or a service ends by itself.
+    public func run() async throws -> Outcome {
+        try await stockUp()
+        let books = try Books(fleet)
+        let start = ContinuousClock.now
+        let disturber = Disturber(fleet, till: till, start: start, reporting: display)
+        try await withThrowingTaskGroup { group in
+            group.addTask { try await watch(books, disturber, since: start) }
+            try await placeAll(disturber, start: start)
+            try await settle(books)
+            group.cancelAll()
+        }
+        let elapsed = start.duration(to: .now)
+        let queues = try await emptyQueues()
+        let problems = await fleet.unexpectedEnds()
+        let exits = try await fleet.stopServices()
+        return try await outcome(
+            books,
+            disturber,
+            queues: queues,
+            problems: problems + disturber.badExits + exits,
+            after: elapsed
+        )
+    }
+
+    private func stockUp() async throws {
+        let port = await fleet[.inventory].port
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for (index, item) in input.stock.enumerated() {
+                if index >= 8 { try await group.next() }
+                group.addTask {
+                    let path = item.sku.addingPercentEncoding(withAllowedCharacters: .urlPathComponentAllowed) ?? ""
+                    let body = Restock(quantity: item.quantity, name: item.name, unitPrice: "\(item.unitPrice)")
+                    let json = try JSONEncoder().encode(body)
+                    let answer = try await fleet.client.send("PUT", port: port, "/stock/\(path)", json: json)
+                    guard answer.status == 201 else {
+                        throw FleetProblem("stock of \(item.sku) was refused: \(answer.status) \(answer.text)")
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    private func placeAll(_ disturber: Disturber, start: ContinuousClock.Instant) async throws {
+        let window = rate.map { Duration.seconds(Double(input.orders.count) / $0) } ?? .zero
+        let port = await fleet[.orders].port
+        try await withThrowingTaskGroup { group in
+            group.addTask { try await till.placeAll(at: port, pace: Pace(rate: rate, start: start)) }
+            group.addTask { try await disturber.run(disturbance, within: window) }
+            try await group.waitForAll()
+        }
+    }
+
+    /// Waits until every order that was taken has an outcome and a notification, and all events are out.
+    private func settle(_ books: Books) async throws {
+        var (last, since) = (try await books.counts(), ContinuousClock.now)
+        while true {
+            let counts = try await books.counts()
+            let isDone =
+                counts.confirmed + counts.cancelled == counts.placed && counts.notified == counts.placed
+                && counts.waiting == 0
+            if isDone { return }
+            if counts != last { (last, since) = (counts, .now) }
+            if since.duration(to: .now) > Self.patience {
+                throw FleetProblem(
+                    """
+                    nothing has happened for \(Self.patience): of \(counts.placed) orders \
+                    \(counts.confirmed + counts.cancelled) have an outcome and \(counts.notified) a notification; \
+                    \(counts.waiting) events wait in outboxes, \(counts.parked) were given up. See the logs in \
+                    \(fleet.directory)
+                    """
+                )
+            }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
+    /// The queues, once nothing but dead letters is in them; after half a minute as they are.
+    private func emptyQueues() async throws -> [Brokers.Queue] {
+        let end = ContinuousClock.now + .seconds(30)
+        while true {
+            let queues = try await fleet.brokers.queues(virtualHost: fleet.virtualHost)
+            let isEmpty = queues.allSatisfy { $0.messages == 0 || $0.name.hasSuffix(".dead") }
+            if isEmpty || ContinuousClock.now > end { return queues }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+    }
+
+    /// Shows progress, and ends the run when a service does not do its part.
+    private func watch(_ books: Books, _ disturber: Disturber, since start: ContinuousClock.Instant) async throws {
+        let interval = display?.interval ?? .milliseconds(500)
+        while !Task.isCancelled {
+            if let end = await fleet.unexpectedEnds().first { throw FleetProblem(end) }
+            if let display {
+                let progress = FleetProgress(
+                    total: input.orders.count,
+                    counts: try await books.counts(),
+                    figures: till.figures,
+                    events: disturber.events,
+                    elapsed: start.duration(to: .now)
+                )
+                display.show(progress.line)
+            }
+            guard (try? await Task.sleep(for: interval)) != nil else { return }
+        }
+    }
+
+    private func outcome(
+        _ books: Books,
+        _ disturber: Disturber,
+        queues: [Brokers.Queue],
+        problems: [String],
+        after elapsed: Duration
+    ) async throws -> Outcome {
+        let (figures, events) = (till.figures, disturber.events)
+        let handlings = Handlings(fleet.services)
+        let spans = try Span.all(of: fleet.services)
+        let evidence = FleetAudit.Evidence(
+            input: input,
+            figures: figures,
+            isInterrupted: till.isInterrupted,
+            disturbance: disturbance,
+            events: events,
+            handlings: handlings,
+            queues: queues,
+            problems: problems
+        )
+        let audit = try await FleetAudit(books, evidence)
+        let stories = StoryBook(spans, events: events, orders: input.orders.lazy.map(\.id))
+        let shop = ShopReport(
+            audit.shop,
+            retries: spans.count { $0.isProcessing && ($0.attempt ?? 1) > 1 },
+            duplicatesSuppressed: handlings.duplicatesSuppressed,
+            elapsed: elapsed
+        )
+        let figuresOfFleet = FleetReport.Figures(
+            audit,
+            figures,
+            disturbance: disturbance,
+            events: events,
+            stories: stories
+        )
+        return Outcome(
+            report: FleetReport(shop: shop, fleet: figuresOfFleet),
+            audit: audit,
+            isInterrupted: till.isInterrupted,
+            stories: stories,
+            events: events
+        )
+    }
+}
+
+/// The body of `PUT /stock/{sku}`.
+private struct Restock: Encodable {
+    var quantity: Int
+    var name: String
+    var unitPrice: String
+}
+
+extension CharacterSet {
+    /// What a part of a path between two slashes can hold as it is.
+    fileprivate static let urlPathComponentAllowed = CharacterSet.urlPathAllowed.subtracting(["/"])
+}

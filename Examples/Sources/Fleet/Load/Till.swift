@@ -1,0 +1,163 @@
+import Foundation
+import FoundationNetworking
+import OrderService
+import ShopEvents
+import Synchronization
+
+/// Where the customers stand: places the orders over HTTP, each until it is taken, until there are no more or it is
+/// closed.
+///
+/// An order goes out under the same idempotency key every time, so that a service which took it and was killed before
+/// it said so takes it only once.
+public final class Till: Sendable {
+    /// What happened so far.
+    public struct Figures: Sendable {
+        /// For each order that was taken, by its own number, the number that the service gave it.
+        public var placed: [String: String] = [:]
+        /// How long each request took that was answered.
+        public var latencies = Latencies()
+        /// The same, of the requests during an outage.
+        public var latenciesInOutage = Latencies()
+        /// Requests that were sent again, after no answer or one that said to come back later.
+        public var retries = 0
+        /// Answers that said that something is broken: statuses of 500 and above, but for 503.
+        public var serverErrors: [String] = []
+    }
+
+    private struct State {
+        var next = 0
+        var isClosed = false
+        var isOutage = false
+        var figures = Figures()
+    }
+
+    /// How long is tried to place one order.
+    private static let patience = Duration.seconds(120)
+
+    private let orders: [Order]
+    private let client: ServiceClient
+    private let concurrency: Int
+    private let state = Mutex(State())
+
+    init(orders: [Order], client: ServiceClient, concurrency: Int) {
+        self.orders = orders
+        self.client = client
+        self.concurrency = max(1, concurrency)
+    }
+
+    /// What happened so far.
+    public var figures: Figures { state.withLock { $0.figures } }
+
+    /// Whether it was closed before every order was placed.
+    var isInterrupted: Bool { state.withLock { $0.isClosed && $0.next < orders.count } }
+
+    /// Whether no more orders are taken from the queue.
+    var isClosed: Bool { state.withLock { $0.isClosed } }
+
+    /// Takes no more orders.
+    func close() {
+        state.withLock { $0.isClosed = true }
+    }
+
+    /// Notes whether what the order service relies on is down.
+    func setOutage(_ isOutage: Bool) {
+        state.withLock { $0.isOutage = isOutage }
+    }
+
+    /// Places the orders; returns when all of them are taken, or those that were begun when it was closed.
+    ///
+    /// - Parameters:
+    ///   - port: Where the order service listens.
+    ///   - pace: When the orders are due.
+    /// - Throws: ``FleetProblem`` when an order is refused, or not taken in two minutes.
+    func placeAll(at port: Int, pace: Pace) async throws {
+        try await withThrowingTaskGroup { group in
+            for _ in 0..<concurrency {
+                group.addTask {
+                    while let (index, order) = self.takeNext() {
+                        try await Task.sleep(until: pace.due(index), clock: .continuous)
+                        if self.isClosed { return }
+                        try await self.place(order, at: port)
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    private func takeNext() -> (Int, Order)? {
+        state.withLock { state in
+            guard !state.isClosed, state.next < orders.count else { return nil }
+            defer { state.next += 1 }
+            return (state.next, orders[state.next])
+        }
+    }
+
+    private func place(_ order: Order, at port: Int) async throws {
+        let body = try JSONEncoder().encode(PlaceOrder(order))
+        let key = order.id.asHeaderValue
+        let headers = ["Idempotency-Key": key, "X-Correlation-ID": Self.correlationID(of: order.id)]
+        let id = try await wait(atMost: Self.patience, every: .milliseconds(50), for: "taking of order \(order.id)") {
+            let answer: Answer
+            let isOutage = state.withLock { $0.isOutage }
+            let start = ContinuousClock.now
+            do {
+                answer = try await client.send("POST", port: port, "/orders", headers: headers, json: body)
+            } catch let error as URLError where error.code != .cancelled {
+                state.withLock { $0.figures.retries += 1 }
+                return nil as String?
+            }
+            note(start.duration(to: .now), isOutage: isOutage)
+            switch answer.status {
+            case 202:
+                return try JSONDecoder().decode(PlacedOrder.self, from: answer.body).id
+            case 500...:
+                state.withLock { state in
+                    state.figures.retries += 1
+                    if answer.status != 503 {
+                        state.figures.serverErrors.append("order \(order.id): \(answer.status) \(answer.text)")
+                    }
+                }
+                return nil
+            default:
+                throw FleetProblem("order \(order.id) was refused: \(answer.status) \(answer.text)")
+            }
+        }
+        state.withLock { $0.figures.placed[order.id] = id }
+    }
+
+    private func note(_ duration: Duration, isOutage: Bool) {
+        state.withLock { state in
+            state.figures.latencies.record(duration)
+            if isOutage { state.figures.latenciesInOutage.record(duration) }
+        }
+    }
+
+    /// What all that follows from an order carries.
+    static func correlationID(of order: String) -> String { "order-\(order.asHeaderValue)" }
+}
+
+/// The body of `POST /orders`.
+private struct PlaceOrder: Encodable {
+    var customerID: String
+    var shipCountry: String
+    var items: [OrderLine]
+
+    init(_ order: Order) {
+        customerID = order.customerID
+        shipCountry = order.shipCountry
+        items = order.items
+    }
+}
+
+/// What is of use in the answer to it.
+private struct PlacedOrder: Decodable {
+    var id: String
+}
+
+extension String {
+    /// The text in printable ASCII, everything else percent-encoded.
+    fileprivate var asHeaderValue: String {
+        addingPercentEncoding(withAllowedCharacters: .urlPathAllowed) ?? self
+    }
+}

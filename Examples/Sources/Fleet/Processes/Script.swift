@@ -1,0 +1,32 @@
+import Foundation
+internal import Subprocess
+internal import SystemPackage
+
+/// A program that is run to its end for what it prints.
+struct Script: Sendable {
+    let path: String
+
+    /// Runs it.
+    ///
+    /// - Returns: What it printed.
+    /// - Throws: ``FleetProblem`` with what it said on standard error when it failed.
+    @discardableResult
+    func run(_ arguments: String...) async throws -> String {
+        var options = PlatformOptions()
+        options.processGroupID = 0
+        let result = try await Subprocess.run(
+            .path("/usr/bin/setpriv"),
+            arguments: Arguments(["--pdeathsig", "KILL", path] + arguments),
+            platformOptions: options,
+            output: .string(limit: 1 << 20),
+            error: .string(limit: 1 << 20)
+        )
+        guard result.terminationStatus.isSuccess else {
+            let said = result.standardError.suffix(2_000)
+            throw FleetProblem(
+                "\(path) \(arguments.joined(separator: " ")) ended with \(ExitStatus(result.terminationStatus)): \(said)"
+            )
+        }
+        return result.standardOutput
+    }
+}

@@ -1,0 +1,170 @@
+import Hummingbird
+
+/// The document that describes the HTTP interface to clients and to tools.
+struct InventoryAPI: ResponseGenerator {
+    /// The document.
+    func response(from request: Request, context: some RequestContext) throws -> Response {
+        Response(
+            status: .ok,
+            headers: [.contentType: "application/json"],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: Self.document))
+        )
+    }
+
+    /// The document in JSON, of OpenAPI 3.1.
+    static let document = #"""
+        {
+          "openapi": "3.1.0",
+          "info": {
+            "title": "Inventory",
+            "version": "1.0.0",
+            "description": "How many pieces of each product there are."
+          },
+          "paths": {
+            "/stock": {
+              "get": {
+                "operationId": "listStock",
+                "summary": "Lists products in the order of their skus.",
+                "parameters": [
+                  {
+                    "name": "limit", "in": "query",
+                    "schema": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 }
+                  },
+                  {
+                    "name": "after", "in": "query",
+                    "description": "The last sku of the page before.",
+                    "schema": { "$ref": "#/components/schemas/SKU" }
+                  }
+                ],
+                "responses": {
+                  "200": {
+                    "description": "A page.",
+                    "content": { "application/json": { "schema": { "$ref": "#/components/schemas/StockPage" } } }
+                  },
+                  "400": { "$ref": "#/components/responses/Invalid" }
+                }
+              }
+            },
+            "/stock/{sku}": {
+              "parameters": [
+                { "name": "sku", "in": "path", "required": true, "schema": { "$ref": "#/components/schemas/SKU" } }
+              ],
+              "get": {
+                "operationId": "showStock",
+                "summary": "Shows a product.",
+                "responses": {
+                  "200": {
+                    "description": "The product.",
+                    "content": { "application/json": { "schema": { "$ref": "#/components/schemas/StockItem" } } }
+                  },
+                  "400": { "$ref": "#/components/responses/Invalid" },
+                  "404": { "$ref": "#/components/responses/Missing" }
+                }
+              },
+              "put": {
+                "operationId": "putStock",
+                "summary": "Sets how many pieces of a product there are; makes the product if it is unknown.",
+                "requestBody": {
+                  "required": true,
+                  "content": { "application/json": { "schema": { "$ref": "#/components/schemas/StockRequest" } } }
+                },
+                "responses": {
+                  "200": {
+                    "description": "The product was changed.",
+                    "content": { "application/json": { "schema": { "$ref": "#/components/schemas/StockItem" } } }
+                  },
+                  "201": {
+                    "description": "The product is new.",
+                    "headers": { "Location": { "schema": { "type": "string" } } },
+                    "content": { "application/json": { "schema": { "$ref": "#/components/schemas/StockItem" } } }
+                  },
+                  "400": { "$ref": "#/components/responses/Invalid" },
+                  "413": { "$ref": "#/components/responses/Refused" },
+                  "415": { "$ref": "#/components/responses/Refused" },
+                  "503": {
+                    "description": "The product cannot be locked at present. Send the same request again.",
+                    "headers": { "Retry-After": { "schema": { "type": "string", "pattern": "^[0-9]+$" } } },
+                    "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
+                  }
+                }
+              }
+            }
+          },
+          "components": {
+            "responses": {
+              "Invalid": {
+                "description": "The request is not valid; `errors` says why, field by field.",
+                "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
+              },
+              "Missing": {
+                "description": "There is no such product.",
+                "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
+              },
+              "Refused": {
+                "description": "The body is too large, or no JSON in UTF-8.",
+                "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
+              }
+            },
+            "schemas": {
+              "SKU": { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" },
+              "Money": { "type": "string", "pattern": "^[0-9]+[.][0-9]{2}$", "examples": ["14.00"] },
+              "StockItem": {
+                "type": "object",
+                "required": ["sku", "name", "quantity", "unitPrice"],
+                "properties": {
+                  "sku": { "$ref": "#/components/schemas/SKU" },
+                  "name": { "type": "string" },
+                  "quantity": { "type": "integer", "minimum": 0, "maximum": 1000000000 },
+                  "unitPrice": { "$ref": "#/components/schemas/Money" }
+                }
+              },
+              "StockPage": {
+                "type": "object",
+                "required": ["items"],
+                "properties": {
+                  "items": {
+                    "type": "array", "maxItems": 1000,
+                    "items": { "$ref": "#/components/schemas/StockItem" }
+                  },
+                  "next": {
+                    "description": "What to give as `after` for the page that follows.",
+                    "$ref": "#/components/schemas/SKU"
+                  }
+                }
+              },
+              "StockRequest": {
+                "type": "object",
+                "required": ["quantity"],
+                "properties": {
+                  "quantity": { "type": "integer", "minimum": 0, "maximum": 1000000000 },
+                  "name": {
+                    "type": ["string", "null"], "minLength": 1, "maxLength": 200,
+                    "pattern": "^[^\\u0000-\\u001F\\u007F]+$"
+                  },
+                  "unitPrice": {
+                    "type": ["string", "null"], "pattern": "^[0-9]{1,6}([.][0-9]{1,2})?$"
+                  }
+                }
+              },
+              "Problem": {
+                "type": "object",
+                "required": ["title", "status"],
+                "properties": {
+                  "title": { "type": "string" },
+                  "status": { "type": "integer" },
+                  "detail": { "type": "string" },
+                  "errors": {
+                    "type": "array",
+                    "items": {
+                      "type": "object",
+                      "required": ["field", "problem"],
+                      "properties": { "field": { "type": "string" }, "problem": { "type": "string" } }
+                    }
+                  }
+                }
+              }
+            }
+          }
+        }
+        """#
+}

@@ -1,0 +1,66 @@
+import Hummingbird
+import InventoryService
+import ServiceKit
+import ShopEvents
+
+/// The body of `PUT /stock/{sku}`, as it comes.
+struct StockRequest: Decodable, Sendable {
+    /// The longest name, in Unicode scalars.
+    static let maximumNameLength = 200
+    /// The most digits of a price before its point.
+    static let maximumPriceDigits = 6
+
+    var quantity: Int
+    var name: String?
+    var unitPrice: String?
+
+    /// What is to be set.
+    ///
+    /// - Throws: `HTTPProblem` with all the fields that are wrong.
+    func change() throws -> StockChange {
+        var problems: [HTTPProblem.FieldError] = []
+        if !StockItem.quantities.contains(quantity) {
+            let bounds = StockItem.quantities
+            problems.append(
+                .init(
+                    field: "quantity",
+                    problem: "is \(quantity); it has to be \(bounds.lowerBound) to \(bounds.upperBound)"
+                )
+            )
+        }
+        if let name, let problem = Self.problem(ofName: name) {
+            problems.append(.init(field: "name", problem: problem))
+        }
+        let price = unitPrice.flatMap(Self.price)
+        if unitPrice != nil, price == nil {
+            problems.append(
+                .init(
+                    field: "unitPrice",
+                    problem: "has to be an amount such as 14.00, with at most \(Self.maximumPriceDigits) digits before "
+                        + "the point and two after it"
+                )
+            )
+        }
+        guard problems.isEmpty else {
+            throw HTTPProblem(.badRequest, "The body is not valid", fields: problems)
+        }
+        return StockChange(quantity: quantity, name: name, unitPrice: price)
+    }
+
+    private static func price(_ text: String) -> Money? {
+        let digits = text.utf8.prefix { $0 != UInt8(ascii: ".") }.count
+        guard digits <= maximumPriceDigits, text.first != "-" else { return nil }
+        return Money(text)
+    }
+
+    private static func problem(ofName name: String) -> String? {
+        let length = name.unicodeScalars.count
+        if !(1...maximumNameLength).contains(length) {
+            return "has \(length) characters; it has to have 1 to \(maximumNameLength)"
+        }
+        if name.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F }) {
+            return "has control characters, which a name cannot have"
+        }
+        return nil
+    }
+}

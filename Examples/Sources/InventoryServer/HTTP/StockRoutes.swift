@@ -1,0 +1,104 @@
+import EventBus
+import Foundation
+import Hummingbird
+import InventoryService
+import Logging
+import ServiceKit
+
+/// The HTTP interface of the inventory; `InventoryAPI` describes it to clients.
+struct StockRoutes: Sendable {
+    private let catalog: StockCatalog
+
+    /// Routes to `catalog`.
+    init(catalog: StockCatalog) {
+        self.catalog = catalog
+    }
+
+    /// Adds the routes.
+    func add(to router: Router<ServiceRequestContext>) {
+        router.get("/stock") { request, _ in try await list(request) }
+        router.get("/stock/:sku") { _, context in try await show(context) }
+        router.put("/stock/:sku") { request, context in try await put(request, context) }
+        router.get("/openapi.json") { _, _ in InventoryAPI() }
+    }
+
+    private func list(_ request: Request) async throws -> JSONResponse<StockPage> {
+        let query = request.uri.queryParameters
+        var problems: [HTTPProblem.FieldError] = []
+        let limit = query["limit"].map { Int($0) } ?? StockPage.defaultLimit
+        if limit.map(StockPage.limits.contains) != true {
+            let bounds = StockPage.limits
+            problems.append(
+                .init(
+                    field: "limit",
+                    problem: "has to be a whole number from \(bounds.lowerBound) to \(bounds.upperBound)"
+                )
+            )
+        }
+        let after = query["after"].map { String($0) }
+        if let after, SKU(after) == nil { problems.append(.init(field: "after", problem: "is no sku: \(SKU.rule)")) }
+        guard problems.isEmpty, let limit else {
+            throw HTTPProblem(.badRequest, "The query is not valid", fields: problems)
+        }
+        // One more than is shown tells whether any follow.
+        var items = try await catalog.items(after: after, limit: limit + 1)
+        let hasMore = items.count > limit
+        if hasMore { items.removeLast() }
+        return JSONResponse(StockPage(items: items, next: hasMore ? items.last?.sku : nil))
+    }
+
+    private func show(_ context: ServiceRequestContext) async throws -> JSONResponse<StockItem> {
+        let sku = try sku(of: context)
+        guard let item = try await catalog.item(sku.rawValue) else {
+            throw HTTPProblem(.notFound, "No such product", detail: "There is no product \(sku.rawValue).")
+        }
+        return JSONResponse(item)
+    }
+
+    private func put(_ request: Request, _ context: ServiceRequestContext) async throws -> JSONResponse<StockItem> {
+        let sku = try sku(of: context)
+        let change = try await request.decodeJSON(StockRequest.self, limit: 16_384).change()
+        do {
+            let (item, isNew) = try await catalog.put(sku.rawValue, change)
+            let headers: HTTPFields = isNew ? [.location: "/stock/\(sku.rawValue)"] : [:]
+            return JSONResponse(item, status: isNew ? .created : .ok, headers: headers)
+        } catch {
+            guard let problem = HTTPProblem(lockFailure: error) else { throw error }
+            context.logger.info("a change of the stock is put off", metadata: ["error": "\(error)"])
+            throw problem
+        }
+    }
+
+    private func sku(of context: ServiceRequestContext) throws -> SKU {
+        let text = context.parameters.get("sku") ?? ""
+        guard let sku = SKU(text.removingPercentEncoding ?? text) else {
+            throw HTTPProblem(
+                .badRequest,
+                "The path is not valid",
+                detail: "That is no sku: \(SKU.rule).",
+                fields: [.init(field: "sku", problem: SKU.rule)]
+            )
+        }
+        return sku
+    }
+}
+
+extension HTTPProblem {
+    /// The answer to a change that could not be made under its lock just now; `nil` for any other error.
+    init?(lockFailure error: any Error) {
+        let codes: Set<EventBusError.Code> = [
+            .unavailable, .indeterminate, .lockTimedOut, .lockLost, .lockNotOwned, .leaseExpired,
+        ]
+        let isTemporary =
+            error is StaleFencingToken || (error as? EventBusError).map { codes.contains($0.code) } == true
+        guard isTemporary else { return nil }
+        self.init(
+            .serviceUnavailable,
+            "The product cannot be locked",
+            detail:
+                "It could not be made sure that nobody else changes this product. Send the request again: it does no "
+                + "harm if this one has taken effect.",
+            headers: [.retryAfter: "1"]
+        )
+    }
+}

@@ -1,0 +1,10 @@
+import Glibc
+import ServiceKit
+
+/// The program `inventory-service`.
+@main
+enum InventoryProgram {
+    static func main() async {
+        exit(await ServiceDefinition.inventory.main())
+    }
+}

@@ -1,0 +1,68 @@
+import Configuration
+import EventBus
+import EventBusOutbox
+import EventBusRedis
+import InventoryService
+import ServiceKit
+
+extension ServiceDefinition {
+    /// The inventory service.
+    static let inventory = ServiceDefinition(
+        name: "inventory",
+        executable: "inventory-service",
+        summary: "Puts aside what orders need: all of it, or nothing.",
+        defaultPort: 8081,
+        settings: [
+            Setting(
+                "stock.file",
+                .string,
+                default: nil,
+                "a file with one product as JSON a line, loaded at the start if there is none in the database"
+            )
+        ],
+        needsBroker: true,
+        migrations: StockSchema.registerMigrations,
+        assemble: assembleInventory
+    )
+
+    private static func assembleInventory(_ environment: ServiceEnvironment) async throws -> ServiceAssembly {
+        let lock = RedisLock(environment.redis, prefix: "inventory")
+        let cache = RedisCache(environment.redis, options: RedisCacheOptions(prefix: "inventory"))
+        let store = SQLiteStockStore(database: environment.database, bus: environment.bus)
+        if let file = environment.config.string(forKey: "stock.file") {
+            try await OpeningStock.load(file, into: store, logger: environment.logger)
+        }
+        let catalog = StockCatalog(store: store, lock: lock, cache: cache, logger: environment.logger)
+        InventoryService(
+            bus: environment.bus,
+            store: CatalogedStockStore(store: store, catalog: catalog),
+            lock: lock
+        ).subscribe(options: SubscriptionOptions(retry: .untilStoresAreBack, handlerTimeout: .seconds(60)))
+
+        var relaying = OutboxRelay.Configuration()
+        // Only one of the replicas publishes; it does not hear of the commits of the others, and soon takes over.
+        relaying.pollInterval = .milliseconds(100)
+        relaying.leaseDuration = .seconds(5)
+        let relay = OutboxRelay(
+            database: environment.database,
+            bus: environment.bus,
+            configuration: relaying,
+            logger: environment.logger
+        )
+        let redis = environment.redis
+        return ServiceAssembly(
+            services: [relay],
+            checks: [HealthCheck(isRequired: false) { [relay.health(), await redis.health()] }],
+            routes: { router in StockRoutes(catalog: catalog).add(to: router) }
+        )
+    }
+}
+
+extension RetryPolicy {
+    /// Goes on for a working day: Redis or the database may be away for that long, and the event is not at fault.
+    fileprivate static let untilStoresAreBack = RetryPolicy(
+        maxAttempts: 10_000,
+        initial: .milliseconds(200),
+        maximum: .seconds(5)
+    )
+}

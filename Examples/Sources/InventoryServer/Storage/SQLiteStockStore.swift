@@ -1,0 +1,119 @@
+import EventBus
+import EventBusOutbox
+import GRDB
+import InventoryService
+import Logging
+import Metrics
+import ShopEvents
+
+/// Stock in an SQLite database, which several processes on one machine may share.
+///
+/// What a decision changes is one transaction: the record that its event was handled, the fences of its products, the
+/// pieces it takes, the decision, and the event that tells of it. Any of them alone would be a lie after a crash.
+struct SQLiteStockStore: StockStore {
+    let database: any DatabaseWriter
+    private let inbox: SQLiteInbox
+    private let outbox: Outbox
+    private let duplicatesSuppressed: Counter
+
+    /// A store in `database`, whose events `bus` encodes and an outbox keeps.
+    init(database: any DatabaseWriter, bus: EventBus) {
+        self.database = database
+        self.inbox = SQLiteInbox(database: database)
+        self.outbox = Outbox(bus: bus)
+        self.duplicatesSuppressed = Counter(label: "shop.duplicates_suppressed")
+    }
+
+    /// How many pieces of each of these products there are.
+    func levels(of skus: some Collection<String> & Sendable) async throws -> [String: Int] {
+        try await database.read { db in
+            try skus.reduce(into: [:]) { $0[$1] = try StockTable.quantity(of: $1, in: db) }
+        }
+    }
+
+    /// What was decided about an order.
+    func decision(for orderID: String) async throws -> StockDecision? {
+        try await database.read { db in try DecisionTable.decision(for: orderID, in: db) }
+    }
+
+    /// Records a decision, takes what it reserves out of the stock, and announces it, in one transaction.
+    func record(
+        _ decision: StockDecision,
+        for orderID: String,
+        fencingTokens: [String: UInt64],
+        handling context: EventContext?
+    ) async throws -> StockDecision {
+        let recorded = try await database.write { db in
+            guard let context else { return try record(decision, for: orderID, fencingTokens, in: db) }
+            let first = try inbox.performOnce(context.id, subscription: context.subscription.queueName, in: db) { db in
+                try record(decision, for: orderID, fencingTokens, in: db)
+            }
+            if let first { return first }
+            guard let stands = try DecisionTable.decision(for: orderID, in: db) else {
+                throw ReusedEventID(eventID: context.id, orderID: orderID)
+            }
+            return Recorded(decision: stands, isNew: false)
+        }
+        note(recorded, for: orderID, handling: context)
+        return recorded.decision
+    }
+
+    /// How many pieces of each product are left.
+    func allLevels() async throws -> [String: Int] {
+        try await database.read { db in try StockTable.quantities(in: db) }
+    }
+
+    /// Every decision by order.
+    func allDecisions() async throws -> [String: StockDecision] {
+        try await database.read { db in try DecisionTable.all(in: db) }
+    }
+
+    private struct Recorded: Sendable {
+        var decision: StockDecision
+        var isNew: Bool
+    }
+
+    private func record(
+        _ decision: StockDecision,
+        for orderID: String,
+        _ fencingTokens: [String: UInt64],
+        in db: Database
+    ) throws -> Recorded {
+        // The transaction that recorded it has announced it as well.
+        if let stands = try DecisionTable.decision(for: orderID, in: db) {
+            return Recorded(decision: stands, isNew: false)
+        }
+        for (sku, token) in fencingTokens { try StockTable.pass(token, for: sku, in: db) }
+        if case .reserved(let quantities) = decision {
+            for (sku, quantity) in quantities { try StockTable.take(quantity, of: sku, in: db) }
+        }
+        try DecisionTable.insert(decision, for: orderID, at: .now(), in: db)
+        try announce(decision.event(for: orderID), in: db)
+        return Recorded(decision: decision, isNew: true)
+    }
+
+    private func announce(_ event: some OrderEvent, in db: Database) throws {
+        try outbox.publish(event, options: PublishOptions(requiresSubscriber: true, id: event.eventID), in: db)
+    }
+
+    private func note(_ recorded: Recorded, for orderID: String, handling context: EventContext?) {
+        guard let context else { return }
+        if recorded.isNew {
+            context.logger.info("handled", metadata: ["order-id": "\(orderID)"])
+        } else {
+            duplicatesSuppressed.increment()
+            context.logger.info("duplicate suppressed", metadata: ["order-id": "\(orderID)"])
+        }
+    }
+}
+
+/// An event was handled before, and yet nothing was decided about its order: whoever published it gave two orders'
+/// events one id.
+struct ReusedEventID: Error, NonRetryable, Hashable, CustomStringConvertible {
+    var eventID: EventID
+    var orderID: String
+
+    var description: String {
+        "event \(eventID) was handled before, for another order than \(orderID): publish each under an id of its own"
+    }
+}

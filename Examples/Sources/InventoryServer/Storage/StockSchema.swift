@@ -1,0 +1,40 @@
+import EventBusOutbox
+import GRDB
+
+/// The tables of the inventory service. A migration that has been released is never changed: its figures stand for
+/// themselves, whatever becomes of the constants elsewhere.
+enum StockSchema {
+    /// Adds the service's tables, the outbox's and the inbox's.
+    static func registerMigrations(in migrator: inout DatabaseMigrator) {
+        migrator.registerMigration("inventory.v1") { db in try db.execute(sql: v1) }
+        Outbox.registerMigration(in: &migrator)
+        SQLiteInbox.registerMigration(in: &migrator)
+    }
+
+    // Lock and fencing token keep a quantity from falling below zero; were both to fail, its constraint would.
+    private static let v1 = """
+        CREATE TABLE stock (
+            sku TEXT NOT NULL PRIMARY KEY CHECK (length(sku) > 0),
+            name TEXT NOT NULL,
+            quantity INTEGER NOT NULL,
+            unit_price_cents INTEGER NOT NULL,
+            fence INTEGER NOT NULL DEFAULT 0,
+            CONSTRAINT more_is_reserved_than_there_is CHECK (quantity >= 0)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE decisions (
+            order_id TEXT NOT NULL PRIMARY KEY,
+            outcome TEXT NOT NULL CHECK (outcome IN ('reserved', 'rejected')),
+            reason TEXT CHECK (reason IN ('outOfStock', 'unknownProduct')),
+            decided_at INTEGER NOT NULL,
+            CHECK ((outcome = 'rejected') = (reason IS NOT NULL))
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE decision_lines (
+            order_id TEXT NOT NULL REFERENCES decisions (order_id) ON DELETE CASCADE,
+            sku TEXT NOT NULL,
+            quantity INTEGER NOT NULL CHECK (quantity >= 0),
+            PRIMARY KEY (order_id, sku)
+        ) STRICT, WITHOUT ROWID;
+        """
+}

@@ -1,0 +1,98 @@
+import Hummingbird
+
+/// The document that describes the HTTP interface to clients and to tools.
+struct NotificationAPI: ResponseGenerator {
+    /// The document.
+    func response(from request: Request, context: some RequestContext) throws -> Response {
+        Response(
+            status: .ok,
+            headers: [.contentType: "application/json"],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: Self.document))
+        )
+    }
+
+    /// The document in JSON, of OpenAPI 3.1.
+    static let document = #"""
+        {
+          "openapi": "3.1.0",
+          "info": {
+            "title": "Notifications",
+            "version": "1.0.0",
+            "description": "What customers were told about their orders."
+          },
+          "paths": {
+            "/notifications": {
+              "get": {
+                "operationId": "listNotifications",
+                "summary": "Shows the notification about an order, or the latest ones, the newest first.",
+                "parameters": [
+                  {
+                    "name": "order", "in": "query", "description": "The order's id.",
+                    "schema": { "type": "string", "minLength": 1 }
+                  },
+                  {
+                    "name": "limit", "in": "query",
+                    "schema": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 }
+                  }
+                ],
+                "responses": {
+                  "200": {
+                    "description": "The notifications; none if the customer was not told yet.",
+                    "content": {
+                      "application/json": { "schema": { "$ref": "#/components/schemas/NotificationPage" } }
+                    }
+                  },
+                  "400": {
+                    "description": "The query is not valid; `errors` says why.",
+                    "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
+                  }
+                }
+              }
+            }
+          },
+          "components": {
+            "schemas": {
+              "NotificationPage": {
+                "type": "object",
+                "required": ["notifications"],
+                "properties": {
+                  "notifications": {
+                    "type": "array", "maxItems": 1000,
+                    "items": { "$ref": "#/components/schemas/Notification" }
+                  }
+                }
+              },
+              "Notification": {
+                "type": "object",
+                "required": ["eventID", "orderID", "customerID", "outcome", "text", "sentAt"],
+                "properties": {
+                  "eventID": { "type": "string" },
+                  "orderID": { "type": "string" },
+                  "customerID": { "type": "string" },
+                  "outcome": { "enum": ["confirmed", "cancelled"] },
+                  "text": { "type": "string" },
+                  "sentAt": { "type": "string", "format": "date-time" }
+                }
+              },
+              "Problem": {
+                "type": "object",
+                "required": ["title", "status"],
+                "properties": {
+                  "title": { "type": "string" },
+                  "status": { "type": "integer" },
+                  "detail": { "type": "string" },
+                  "errors": {
+                    "type": "array",
+                    "items": {
+                      "type": "object",
+                      "required": ["field", "problem"],
+                      "properties": { "field": { "type": "string" }, "problem": { "type": "string" } }
+                    }
+                  }
+                }
+              }
+            }
+          }
+        }
+        """#
+}

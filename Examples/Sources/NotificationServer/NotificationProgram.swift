@@ -1,0 +1,10 @@
+import Glibc
+import ServiceKit
+
+/// The program `notification-service`.
+@main
+enum NotificationProgram {
+    static func main() async {
+        exit(await ServiceDefinition.notifications.main())
+    }
+}

@@ -1,0 +1,168 @@
+import Configuration
+import EventBus
+import EventBusRedis
+import Logging
+import Metrics
+import NotificationService
+import ServiceKit
+
+extension ServiceDefinition {
+    /// The notification service.
+    static let notifications = ServiceDefinition(
+        name: "notifications",
+        executable: "notification-service",
+        summary: "Tells every customer once how an order ended, by mail.",
+        defaultPort: 8082,
+        settings: [
+            Setting(
+                "mail.file",
+                .string,
+                default: "notifications.mbox",
+                "the mailbox file that messages are appended to, unless smtp.url is set"
+            ),
+            Setting("mail.from", .string, default: "orders@shop.example", "the address that messages come from"),
+            Setting(
+                "mail.customerDomain",
+                .string,
+                default: "customers.example",
+                "where customers have their addresses, CUSTOMER-ID@DOMAIN"
+            ),
+            Setting(
+                "smtp.url",
+                .string,
+                default: nil,
+                "the server that takes messages instead: smtps://HOST:PORT, or smtp://HOST:PORT with STARTTLS"
+            ),
+            Setting("smtp.username", .string, default: nil, "the user to log in as"),
+            Setting("smtp.password", .string, default: nil, isSecret: true, "the user's password"),
+            Setting(
+                "smtp.certificateFile",
+                .string,
+                default: nil,
+                "certificates of the authorities to trust, in PEM, instead of the system's"
+            ),
+            Setting("smtp.connectTimeout", .double, default: "5", "seconds to connect"),
+            Setting("smtp.timeout", .double, default: "15", "seconds that a message may take in all"),
+            Setting(
+                "smtp.insecureIfNotOffered",
+                .bool,
+                default: "false",
+                "send without encryption to a server that offers none; not together with a password"
+            ),
+        ],
+        needsBroker: true,
+        migrations: NotificationSchema.registerMigrations,
+        assemble: assembleNotifications
+    )
+
+    private static func assembleNotifications(_ environment: ServiceEnvironment) async throws -> ServiceAssembly {
+        let letterhead = try Letterhead(config: environment.config)
+        if let smtp = try SMTPConfiguration(config: environment.config) {
+            return try post(through: smtp, letterhead, environment)
+        }
+        return try write(letterhead, environment)
+    }
+
+    /// To a mail server.
+    private static func post(
+        through smtp: SMTPConfiguration,
+        _ letterhead: Letterhead,
+        _ environment: ServiceEnvironment
+    ) throws -> ServiceAssembly {
+        let mailer = try SMTPMailer(smtp)
+        let log = SQLiteNotificationLog(database: environment.database, mailer: mailer, letterhead: letterhead)
+        // One message at a time, and a claim that outlives it: no other replica sends it meanwhile.
+        let options = SubscriptionOptions.notifications(
+            concurrency: 1,
+            longest: smtp.timeout,
+            inbox: RedisInbox(environment.redis, prefix: "notifications"),
+            logger: environment.logger
+        )
+        NotificationService(bus: environment.bus, log: log).subscribe(options: options)
+        let redis = environment.redis
+        return ServiceAssembly(
+            checks: [HealthCheck(isRequired: false) { [mailer.health, await redis.health()] }],
+            routes: { router in NotificationRoutes(log: log).add(to: router) }
+        )
+    }
+
+    /// To a mailbox file.
+    private static func write(_ letterhead: Letterhead, _ environment: ServiceEnvironment) throws -> ServiceAssembly {
+        let path = environment.config.string(forKey: "mail.file", default: "notifications.mbox")
+        let file = MailFile(path: path, logger: environment.logger)
+        let log = SQLiteNotificationLog(database: environment.database, mailer: file, letterhead: letterhead)
+        let options = SubscriptionOptions.notifications(
+            concurrency: 16,
+            longest: .zero,
+            inbox: RedisInbox(environment.redis, prefix: "notifications"),
+            logger: environment.logger
+        )
+        let service = NotificationService(bus: environment.bus, log: log)
+        let redis = environment.redis
+        return ServiceAssembly(
+            services: [MailFileService(file: file) { service.subscribe(options: options) }],
+            checks: [
+                HealthCheck(isRequired: true) { [file.health] },
+                HealthCheck(isRequired: false) { [await redis.health()] },
+            ],
+            routes: { router in NotificationRoutes(log: log).add(to: router) }
+        )
+    }
+}
+
+extension SubscriptionOptions {
+    /// How the service takes its events.
+    ///
+    /// An inbox stands in front of the database. A process that is killed between its claim and its completion leaves the
+    /// event to the broker, which delivers it again; it is looked at every 200 ms until the claim is over, and handled
+    /// then: the database knows whether it had been recorded, the mail file whether it had been written. Without the
+    /// inbox nothing is sent, and events wait for as long as mail servers use to try.
+    ///
+    /// - Parameters:
+    ///   - longest: How long a message may take, beyond the moment that everything else takes.
+    fileprivate static func notifications(
+        concurrency: Int,
+        longest: Duration,
+        inbox: some Inbox,
+        logger: Logger
+    ) -> SubscriptionOptions {
+        let duplicatesSuppressed = Counter(label: "shop.duplicates_suppressed")
+        let deduplication = DeduplicationMiddleware(
+            inbox: inbox,
+            claimLease: longest + .seconds(10),
+            recheckInterval: .milliseconds(200),
+            didSuppress: { id in
+                duplicatesSuppressed.increment()
+                logger.info("duplicate suppressed", metadata: ["event-id": "\(id)"])
+            }
+        )
+        return SubscriptionOptions(
+            concurrency: concurrency,
+            // Three days: what is not the message's fault is no reason to give it up.
+            retry: RetryPolicy(maxAttempts: 100_000, initial: .milliseconds(200), maximum: .seconds(5)),
+            handlerTimeout: longest + .seconds(8),
+            middleware: [deduplication]
+        )
+    }
+}
+
+extension Letterhead {
+    /// The letterhead under `mail`.
+    ///
+    /// - Throws: `EventBusError` with code `.invalidConfiguration`, which names the key.
+    init(config: ConfigReader) throws {
+        guard let sender = MailAddress(config.string(forKey: "mail.from", default: "orders@shop.example")) else {
+            throw EventBusError(
+                .invalidConfiguration,
+                "mail.from has to be a plain address such as orders@shop.example"
+            )
+        }
+        guard let domain = MailDomain(config.string(forKey: "mail.customerDomain", default: "customers.example")) else {
+            throw EventBusError(
+                .invalidConfiguration,
+                "mail.customerDomain has to be a domain such as customers.example"
+            )
+        }
+        self.init(sender: sender, customerDomain: domain)
+    }
+}

@@ -1,0 +1,141 @@
+import ServiceKit
+
+/// Reads the fields of one JSON object, and notes what is wrong with each instead of stopping at the first.
+struct FieldReader {
+    private let container: KeyedDecodingContainer<FieldName>?
+    private let path: FieldPath
+    /// What was wrong so far.
+    private(set) var problems: [HTTPProblem.FieldError] = []
+
+    /// Reads from `decoder`.
+    ///
+    /// - Parameters:
+    ///   - name: What the object is, such as `an order`.
+    ///   - fields: The fields that it can have.
+    init(_ decoder: any Decoder, of name: String, fields: [String]) {
+        path = FieldPath(decoder.codingPath)
+        container = try? decoder.container(keyedBy: FieldName.self)
+        guard let container else {
+            problems.append(path.problem("has to be \(name): an object with \(fields.joined(separator: ", "))"))
+            return
+        }
+        for key in container.allKeys.map(\.stringValue).sorted() where !fields.contains(key) {
+            let field = path.appending(String(key.prefix(100)))
+            problems.append(field.problem("is no field of \(name), which has \(fields.joined(separator: ", "))"))
+        }
+    }
+
+    /// Whether there is a field of this name.
+    func has(_ name: String) -> Bool {
+        container?.contains(FieldName(stringValue: name)) ?? false
+    }
+
+    /// The value of a field; `nil`, with a note, if it is missing or not what it has to be.
+    ///
+    /// - Parameters:
+    ///   - name: The field.
+    ///   - expectation: What it has to be, such as `a whole number from 1 to 10`.
+    ///   - parse: What the JSON value means; `nil` if it has no meaning.
+    mutating func read<JSONValue: Decodable, Value>(
+        _ name: String,
+        _ expectation: String,
+        _ parse: (JSONValue) -> Value?
+    ) -> Value? {
+        guard let container else { return nil }
+        let field = path.appending(name)
+        guard has(name) else {
+            problems.append(field.problem("is missing; it has to be \(expectation)"))
+            return nil
+        }
+        if let json = try? container.decode(JSONValue.self, forKey: FieldName(stringValue: name)),
+            let value = parse(json)
+        {
+            return value
+        }
+        problems.append(field.problem("has to be \(expectation)"))
+        return nil
+    }
+
+    /// The elements of a field that is an array; `nil`, with a note, if it is none or has too few or too many.
+    ///
+    /// - Parameters:
+    ///   - name: The field.
+    ///   - counts: How many elements it can have.
+    ///   - expectation: What it has to be.
+    mutating func readArray<Element: Decodable>(
+        _ name: String,
+        of type: Element.Type,
+        counts: ClosedRange<Int>,
+        _ expectation: String
+    ) -> [Element]? {
+        guard let container else { return nil }
+        let field = path.appending(name)
+        guard has(name) else {
+            problems.append(field.problem("is missing; it has to be \(expectation)"))
+            return nil
+        }
+        guard var array = try? container.nestedUnkeyedContainer(forKey: FieldName(stringValue: name)),
+            let count = array.count
+        else {
+            problems.append(field.problem("has to be \(expectation)"))
+            return nil
+        }
+        guard counts.contains(count) else {
+            problems.append(field.problem("has \(count) elements; it has to be \(expectation)"))
+            return nil
+        }
+        var elements: [Element] = []
+        while !array.isAtEnd {
+            guard let element = try? array.decode(Element.self) else {
+                problems.append(FieldPath(array.codingPath).appending(array.currentIndex).problem("cannot be read"))
+                return nil
+            }
+            elements.append(element)
+        }
+        return elements
+    }
+
+    /// Adds what was wrong within a field.
+    mutating func note(_ others: some Sequence<HTTPProblem.FieldError>) {
+        problems += others
+    }
+}
+
+/// The name of any field.
+private struct FieldName: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+
+    init(stringValue: String) {
+        self.stringValue = stringValue
+    }
+
+    init?(intValue: Int) { nil }
+}
+
+/// Where a field is in a document: `items[0].quantity`.
+private struct FieldPath {
+    private var text = ""
+
+    init(_ path: [any CodingKey]) {
+        for key in path {
+            self = key.intValue.map(appending) ?? appending(key.stringValue)
+        }
+    }
+
+    func appending(_ name: String) -> FieldPath {
+        var path = self
+        path.text += text.isEmpty ? name : ".\(name)"
+        return path
+    }
+
+    func appending(_ index: Int) -> FieldPath {
+        var path = self
+        path.text += "[\(index)]"
+        return path
+    }
+
+    func problem(_ problem: String) -> HTTPProblem.FieldError {
+        HTTPProblem.FieldError(field: text, problem: problem)
+    }
+}

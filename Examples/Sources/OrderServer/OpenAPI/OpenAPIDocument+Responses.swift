@@ -1,0 +1,51 @@
+extension OpenAPIDocument {
+    /// The responses that tell of a problem.
+    static let problems: JSON = [
+        "BadRequest": problem("The request is not valid; the fields that are wrong are named."),
+        "NotFound": problem("There is no such thing."),
+        "ContentTooLarge": problem("The body has more than 1 MiB."),
+        "UnsupportedMediaType": problem("The body is not said to be JSON in UTF-8."),
+        "KeyUsed": problem("The idempotency key was used for another order before."),
+        "Failure": problem("A mistake of the service's, which its log tells of."),
+        "Unavailable": problem("Something that the service depends on cannot be used at present; try again."),
+    ]
+
+    /// The parameters that more than one operation has.
+    static let parameters: JSON = [
+        "IdempotencyKey": [
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "The client's own name for the request, such as a UUID.",
+            "schema": [
+                "type": "string",
+                "minLength": .number(IdempotencyKey.lengths.lowerBound),
+                "maxLength": .number(IdempotencyKey.lengths.upperBound),
+                // Blanks at either end belong to the header line and not to its value.
+                "pattern": "^[!-~]([ -~]*[!-~])?$",
+            ],
+        ],
+        "CorrelationID": [
+            "name": "X-Correlation-ID",
+            "in": "header",
+            "description": "What to tie together everything by that this request sets off; made up if left out.",
+            "schema": ["type": "string"],
+        ],
+    ]
+
+    /// The headers that more than one response has.
+    static let headers: JSON = [
+        "CorrelationID": [
+            "description": "The correlation id of the request.",
+            "required": true,
+            "schema": ["type": "string", "minLength": 1],
+        ]
+    ]
+
+    private static func problem(_ description: String) -> JSON {
+        [
+            "description": .string(description),
+            "headers": ["X-Correlation-ID": reference("headers", "CorrelationID")],
+            "content": ["application/problem+json": ["schema": reference("schemas", "Problem")]],
+        ]
+    }
+}

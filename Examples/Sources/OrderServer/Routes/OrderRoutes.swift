@@ -1,0 +1,93 @@
+import EventBus
+import HTTPTypes
+import Hummingbird
+import Metrics
+import OrderService
+import ServiceKit
+
+/// What clients can ask of the order service over HTTP.
+struct OrderRoutes: Sendable {
+    private let orders: CachedOrderStore
+    private let placed = Counter(label: "shop.orders_placed")
+
+    /// Routes to `orders`.
+    init(_ orders: CachedOrderStore) {
+        self.orders = orders
+    }
+
+    /// Adds the routes.
+    func add(to router: Router<ServiceRequestContext>) {
+        router.post("/orders") { request, context in try await place(request, context) }
+        router.get("/orders") { request, _ in try await list(request) }
+        router.get("/orders/:id") { _, context in try await show(context) }
+        router.get("/openapi.json") { _, _ in JSONResponse(OpenAPIDocument.orders) }
+    }
+
+    /// Places an order, and answers as soon as it and its event are stored, whether or not there is a broker.
+    private func place(_ request: Request, _ context: ServiceRequestContext) async throws -> JSONResponse<OrderView> {
+        let key = try idempotencyKey(of: request)
+        let draft = try await request.decodeJSON(OrderForm.self).checked()
+        let placement: Placement
+        do {
+            placement = try await orders.store.place(draft, correlationID: context.correlationID, key: key)
+        } catch let conflict as IdempotencyConflict {
+            throw HTTPProblem(
+                .unprocessableContent,
+                "The idempotency key was used for another order",
+                detail: "Order \(conflict.orderID) was placed with this key and has another content; use a new key."
+            )
+        }
+        if !placement.isReplay { placed.increment() }
+        let order = OrderView(placement.record)
+        var headers = HTTPFields()
+        headers[.location] = "/orders/\(order.id)"
+        headers[.idempotencyReplayed] = placement.isReplay ? "true" : nil
+        return JSONResponse(order, status: .accepted, headers: headers)
+    }
+
+    private func show(_ context: ServiceRequestContext) async throws -> JSONResponse<OrderView> {
+        let id = try context.parameters.require("id")
+        // What cannot be a number is not looked up, nor does it become a key of the cache.
+        if OrderID.checked(id) != nil, let order = try await orders.view(of: id) {
+            return JSONResponse(order)
+        }
+        throw HTTPProblem(
+            .notFound,
+            "No such order",
+            detail: "There is no order with this id; the answer to POST /orders holds the id of the one it placed."
+        )
+    }
+
+    private func list(_ request: Request) async throws -> JSONResponse<OrderPage> {
+        let query = try OrderQuery(request.uri.queryParameters)
+        return JSONResponse(
+            try await orders.store.page(withStatus: query.status, after: query.previous, limit: query.limit)
+        )
+    }
+
+    private func idempotencyKey(of request: Request) throws -> IdempotencyKey? {
+        let values = request.headers[values: .idempotencyKey]
+        guard let value = values.first else { return nil }
+        if values.count == 1, let key = IdempotencyKey(value) { return key }
+        let lengths = IdempotencyKey.lengths
+        throw HTTPProblem(
+            .badRequest,
+            "The idempotency key is not valid",
+            detail: "Give one Idempotency-Key of \(lengths.lowerBound) to \(lengths.upperBound) printable ASCII "
+                + "characters, such as a UUID, or none.",
+            fields: [HTTPProblem.FieldError(field: "Idempotency-Key", problem: "is not 1 to 255 printable characters")]
+        )
+    }
+}
+
+extension HTTPField.Name {
+    /// The client's name for a request that has its effect once; see ``IdempotencyKey``.
+    static let idempotencyKey = named("Idempotency-Key")
+    /// Tells, with `true`, that an earlier request with the same key placed the order.
+    static let idempotencyReplayed = named("Idempotency-Replayed")
+
+    private static func named(_ name: String) -> HTTPField.Name {
+        guard let name = HTTPField.Name(name) else { preconditionFailure("\(name) is no name of a header") }
+        return name
+    }
+}

@@ -1,0 +1,55 @@
+import EventBusOutbox
+import GRDB
+
+/// The tables of the order service. A migration that has been released is never changed: its figures stand for
+/// themselves, whatever becomes of the constants elsewhere.
+enum OrderSchema {
+    /// Adds the service's tables, the outbox's and the inbox's.
+    static func registerMigrations(in migrator: inout DatabaseMigrator) {
+        migrator.registerMigration("orders.v1") { db in try db.execute(sql: v1) }
+        Outbox.registerMigration(in: &migrator)
+        SQLiteInbox.registerMigration(in: &migrator)
+    }
+
+    // An order's number grows with time, so the order of the key is the order in which they were placed.
+    private static let v1 = """
+        CREATE TABLE orders (
+            id TEXT NOT NULL PRIMARY KEY CHECK (length(CAST(id AS BLOB)) BETWEEN 1 AND 100),
+            customer_id TEXT NOT NULL,
+            placed_at TEXT NOT NULL,
+            ship_country TEXT NOT NULL,
+            total_cents INTEGER NOT NULL CHECK (total_cents >= 0),
+            status TEXT NOT NULL CHECK (status IN ('placed', 'confirmed', 'cancelled')),
+            reason TEXT CHECK (reason IN ('outOfStock', 'unknownProduct')),
+            skus TEXT CHECK (skus IS NULL OR json_valid(skus)),
+            correlation_id TEXT NOT NULL,
+            CHECK ((status = 'cancelled') = (reason IS NOT NULL)),
+            CHECK ((reason IS NULL) = (skus IS NULL))
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX orders_by_status ON orders (status, id);
+
+        CREATE TABLE order_lines (
+            order_id TEXT NOT NULL REFERENCES orders (id) ON DELETE CASCADE,
+            position INTEGER NOT NULL CHECK (position BETWEEN 0 AND 999),
+            sku TEXT NOT NULL CHECK (length(sku) > 0),
+            quantity INTEGER NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
+            unit_price_cents INTEGER NOT NULL CHECK (unit_price_cents BETWEEN 0 AND 100000000),
+            discount_basis_points INTEGER NOT NULL CHECK (discount_basis_points BETWEEN 0 AND 10000),
+            PRIMARY KEY (order_id, position)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE order_history (
+            order_id TEXT NOT NULL REFERENCES orders (id) ON DELETE CASCADE,
+            status TEXT NOT NULL CHECK (status IN ('placed', 'confirmed', 'cancelled')),
+            at INTEGER NOT NULL CHECK (at > 0),
+            PRIMARY KEY (order_id, status)
+        ) STRICT, WITHOUT ROWID;
+
+        CREATE TABLE idempotency_keys (
+            key TEXT NOT NULL PRIMARY KEY CHECK (length(key) BETWEEN 1 AND 255),
+            order_id TEXT NOT NULL UNIQUE REFERENCES orders (id) ON DELETE CASCADE,
+            stored_at INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX idempotency_keys_by_time ON idempotency_keys (stored_at);
+        """
+}

@@ -1,0 +1,204 @@
+import EventBus
+import EventBusOutbox
+import GRDB
+import Logging
+import Metrics
+import OrderService
+import ShopEvents
+
+/// Orders in a SQLite database.
+///
+/// An order, its history and the event that tells of them are stored in one transaction, with the record of the delivery
+/// that caused them where there is one: all of it or nothing. An outbox's relay publishes the event.
+struct SQLiteOrderStore: OrderStore {
+    private let database: any DatabaseReader
+    private let writer: GroupCommit
+    private let outbox: Outbox
+    private let inbox: SQLiteInbox
+    private let keyRetention: Duration
+    private let now: @Sendable () -> EventTime
+    private let duplicatesSuppressed = Counter(label: "shop.duplicates_suppressed")
+
+    /// A store in `database`.
+    ///
+    /// - Parameters:
+    ///   - database: It has the tables of ``OrderSchema``.
+    ///   - bus: Names the source of the events.
+    ///   - groupLimit: How many writes are committed together at most.
+    ///   - keyRetention: How long an idempotency key is remembered.
+    ///   - now: The time of day.
+    init(
+        _ database: some DatabaseWriter,
+        bus: EventBus,
+        groupLimit: Int = 128,
+        keyRetention: Duration = .seconds(24 * 60 * 60),
+        now: @escaping @Sendable () -> EventTime = { .now() }
+    ) {
+        self.database = database
+        self.writer = GroupCommit(database, limit: groupLimit)
+        self.outbox = Outbox(bus: bus)
+        self.inbox = SQLiteInbox(database: database)
+        self.keyRetention = keyRetention
+        self.now = now
+    }
+
+    // MARK: Placing
+
+    /// Places an order under a new number, or finds the one that was placed with this key before.
+    ///
+    /// - Parameters:
+    ///   - draft: What is ordered.
+    ///   - correlationID: What the order's events are tied together by.
+    ///   - key: The client's name for the request; `nil` where it has none.
+    /// - Throws: ``IdempotencyConflict`` if another draft was placed with the key; a `DatabaseError` of GRDB.
+    func place(
+        _ draft: OrderDraft,
+        correlationID: CorrelationID,
+        key: IdempotencyKey? = nil
+    ) async throws -> Placement {
+        try await writer.write { [self] db in
+            let time = now()
+            if let key, let earlier = try placement(with: key, at: time, in: db) {
+                guard OrderDraft(of: earlier.order) == draft else {
+                    throw IdempotencyConflict(orderID: earlier.order.id)
+                }
+                return Placement(record: earlier.asPlaced, isReplay: true)
+            }
+            // Numbered here and not before, so that orders appear in the order of their numbers.
+            let order = draft.placed(at: time)
+            try insert(order, correlationID: correlationID, at: time, in: db)
+            if let key { try IdempotencyKeyTable.insert(key, of: order.id, at: time, in: db) }
+            let step = OrderRecord.Step(status: .placed, at: time)
+            return Placement(
+                record: OrderRecord(order: order, status: .placed, history: [step], correlationID: correlationID),
+                isReplay: false
+            )
+        }
+    }
+
+    private func placement(with key: IdempotencyKey, at time: EventTime, in db: Database) throws -> OrderRecord? {
+        let start = EventTime(milliseconds: time.milliseconds - keyRetention.milliseconds)
+        try IdempotencyKeyTable.forget(key, storedBefore: start, in: db)
+        return try IdempotencyKeyTable.order(placedWith: key, since: start, in: db).flatMap { id in
+            try OrderTable.record(of: id, in: db)
+        }
+    }
+
+    private func insert(_ order: Order, correlationID: CorrelationID, at time: EventTime, in db: Database) throws {
+        try OrderTable.insert(order, correlationID: correlationID, at: time, in: db)
+        try announce(order.created, correlationID: correlationID, in: db)
+    }
+
+    private func announce(_ event: some OrderEvent, correlationID: CorrelationID?, in db: Database) throws {
+        try outbox.publish(
+            event,
+            options: PublishOptions(requiresSubscriber: true, id: event.eventID, correlationID: correlationID),
+            in: db
+        )
+    }
+
+    /// Stores an order as placed, unless there is one with its id.
+    func insert(_ order: Order) async throws -> Order {
+        try await writer.write { [self] db in
+            if let existing = try OrderTable.record(of: order.id, in: db) { return existing.order }
+            let correlationID = CorrelationID(order.created.eventID)
+            try insert(order, correlationID: correlationID, at: now(), in: db)
+            return order
+        }
+    }
+
+    // MARK: Ending
+
+    private enum Ending: Sendable {
+        /// The order ended just now.
+        case changed(OrderStatus)
+        /// Nothing was changed: this is the status already, or contradicts it; `nil` without such an order.
+        case stands(OrderStatus?)
+        /// The delivery was handled before.
+        case duplicate(OrderStatus?)
+    }
+
+    /// The delivery has no effect, and is not to be recorded as handled.
+    private struct Refusal: Error {
+        var stands: OrderStatus?
+    }
+
+    /// Ends an order that is placed.
+    func end(_ id: String, as status: OrderStatus, handling context: EventContext?) async throws -> OrderStatus? {
+        let ending = try await writer.write { [self] db -> Ending in
+            guard let context else { return try end(id, as: status, in: db) }
+            do {
+                let ending = try inbox.performOnce(
+                    context.id,
+                    subscription: context.subscription.queueName,
+                    in: db
+                ) { db in
+                    let ending = try end(id, as: status, in: db)
+                    if case .stands(let stands) = ending, stands != status { throw Refusal(stands: stands) }
+                    return ending
+                }
+                return try ending ?? .duplicate(OrderTable.status(of: id, in: db))
+            } catch let refusal as Refusal {
+                return .stands(refusal.stands)
+            }
+        }
+        switch ending {
+        case .changed(let status):
+            context?.logger.info("handled", metadata: ["order": "\(id)", "status": "\(status.kind)"])
+            return status
+        case .stands(let status):
+            return status
+        case .duplicate(let status):
+            duplicatesSuppressed.increment()
+            context?.logger.info("duplicate suppressed", metadata: ["order": "\(id)"])
+            return status
+        }
+    }
+
+    private func end(_ id: String, as status: OrderStatus, in db: Database) throws -> Ending {
+        guard let record = try OrderTable.record(of: id, in: db) else { return .stands(nil) }
+        guard let event = status.event(for: record.order), try OrderTable.end(id, as: status, at: now(), in: db) else {
+            return .stands(record.status)
+        }
+        try announce(event, correlationID: record.correlationID, in: db)
+        return .changed(status)
+    }
+
+    // MARK: Reading
+
+    /// The order with this id and how far it has come.
+    func order(_ id: String) async throws -> (order: Order, status: OrderStatus)? {
+        try await record(of: id).map { ($0.order, $0.status) }
+    }
+
+    /// All that is known about an order; `nil` if there is none with this id.
+    func record(of id: String) async throws -> OrderRecord? {
+        try await database.read { db in try OrderTable.record(of: id, in: db) }
+    }
+
+    /// Every order.
+    func all() async throws -> [(order: Order, status: OrderStatus)] {
+        try await database.read { db in try OrderTable.all(in: db) }
+    }
+
+    /// Some orders in the order in which they were placed.
+    ///
+    /// - Parameters:
+    ///   - status: Which ones; `nil` for all.
+    ///   - previous: The last one that is known already; `nil` to begin with the first.
+    ///   - limit: How many at most.
+    func page(withStatus status: OrderStatus.Kind?, after previous: String?, limit: Int) async throws -> OrderPage {
+        try await database.read { db in
+            let found = try OrderTable.summaries(withStatus: status, after: previous, limit: limit + 1, in: db)
+            let orders = Array(found.prefix(limit))
+            return OrderPage(orders: orders, next: found.count > limit ? orders.last?.id : nil)
+        }
+    }
+}
+
+extension Duration {
+    /// The duration in whole milliseconds.
+    fileprivate var milliseconds: Int64 {
+        components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000
+    }
+}

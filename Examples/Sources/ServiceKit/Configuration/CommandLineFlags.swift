@@ -1,0 +1,77 @@
+/// The flags of a command line, checked against the settings.
+///
+/// They are kept as the environment variables that mean the same, and read like those: the library's own reader of flags
+/// takes a comma for the end of a value, and a list of brokers, or a password, may hold one.
+struct CommandLineFlags: Hashable, Sendable {
+    /// Whether help is asked for.
+    var wantsHelp = false
+    /// Whether the version is asked for.
+    var wantsVersion = false
+    /// The values, by the names of the environment variables that mean the same.
+    var values: [String: String] = [:]
+
+    /// Reads `arguments`, the first of which is the program.
+    ///
+    /// - Throws: ``UsageError`` for a flag that there is not, or one without its value.
+    init(_ arguments: [String], settings: [Setting]) throws(UsageError) {
+        let byFlag = Dictionary(settings.map { ($0.flag, $0) }) { first, _ in first }
+        var rest = arguments.dropFirst()[...]
+        while let argument = rest.popFirst() {
+            switch argument {
+            case "--help", "-h": wantsHelp = true
+            case "--version": wantsVersion = true
+            default:
+                let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+                let flag = String(parts[0])
+                guard let setting = byFlag[flag] else { throw Self.unknown(argument, flags: Array(byFlag.keys)) }
+                guard values[setting.environmentVariable] == nil else {
+                    throw UsageError("\(flag) is given twice")
+                }
+                values[setting.environmentVariable] = try Self.value(
+                    of: setting,
+                    inline: parts.count == 2 ? String(parts[1]) : nil,
+                    rest: &rest
+                )
+            }
+        }
+    }
+
+    private static func value(
+        of setting: Setting,
+        inline: String?,
+        rest: inout ArraySlice<String>
+    ) throws(UsageError) -> String {
+        if let inline { return inline }
+        let next = rest.first
+        if setting.kind == .bool {
+            guard let next, Bool(next) != nil else { return "true" }
+            rest.removeFirst()
+            return next
+        }
+        guard let next, !next.hasPrefix("--") else {
+            throw UsageError("\(setting.flag) needs a value: \(setting.meaning)")
+        }
+        rest.removeFirst()
+        return next
+    }
+
+    private static func unknown(_ argument: String, flags: [String]) -> UsageError {
+        // What follows an equals sign may be a secret.
+        let name = String(argument.prefix { $0 != "=" })
+        guard name.hasPrefix("-") else {
+            return UsageError("\(name) is not a flag; flags begin with -- and --help prints them")
+        }
+        let similar = flags.filter { $0.hasPrefix(name) || name.hasPrefix($0) || $0.hasSuffix(name.dropFirst()) }
+        let hint = similar.min().map { ": did you mean \($0)?" } ?? ""
+        return UsageError("there is no flag \(name)\(hint)")
+    }
+}
+
+/// A command line or a configuration that cannot be used: the person who wrote it is told, and the program ends with 64.
+struct UsageError: Error, Hashable, CustomStringConvertible {
+    var description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}

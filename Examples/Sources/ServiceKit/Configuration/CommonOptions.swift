@@ -1,0 +1,57 @@
+import Configuration
+import EventBus
+import EventBusRabbit
+import EventBusRedis
+import Logging
+
+/// The common part of a configuration, checked.
+struct CommonOptions: Sendable {
+    var host: String
+    var port: Int
+    var databasePath: String
+    var logLevel: Logger.Level
+    var traceFile: String?
+    var shutdownTimeout: Duration
+    var rabbit: RabbitConfiguration
+    var redis: RedisConfiguration
+
+    /// Reads the common keys.
+    ///
+    /// - Throws: ``UsageError`` for a value that makes no sense.
+    init(_ config: ConfigReader) throws(UsageError) {
+        host = config.string(forKey: "http.host", default: "")
+        guard !host.isEmpty else { throw UsageError("http.host is empty; give an address such as 127.0.0.1") }
+        port = config.int(forKey: "http.port", default: 0)
+        guard (0...65535).contains(port) else {
+            throw UsageError("http.port is \(port); it has to be from 0 to 65535")
+        }
+        databasePath = config.string(forKey: "database.path", default: "")
+        guard !databasePath.isEmpty else { throw UsageError("database.path is empty; give the path of a file") }
+        let level = config.string(forKey: "log.level", default: "info")
+        guard let known = Logger.Level(rawValue: level.lowercased()) else {
+            let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+            throw UsageError("log.level is \"\(level)\"; it has to be one of \(levels)")
+        }
+        logLevel = known
+        traceFile = config.string(forKey: "trace.file").flatMap { $0.isEmpty ? nil : $0 }
+        let seconds = config.double(forKey: "shutdown.timeout", default: 20)
+        guard seconds > 0, seconds <= 86_400 else {
+            throw UsageError("shutdown.timeout is \(seconds); it has to be above 0 and at most 86400 seconds")
+        }
+        shutdownTimeout = .nanoseconds(Int64(seconds * 1e9))
+        rabbit = try Self.read("rabbitmq", of: config) { try RabbitConfiguration(config: $0) }
+        redis = try Self.read("redis", of: config) { try RedisConfiguration(config: $0) }
+    }
+
+    private static func read<Value>(
+        _ prefix: ConfigKey,
+        of config: ConfigReader,
+        _ make: (ConfigReader) throws -> Value
+    ) throws(UsageError) -> Value {
+        do {
+            return try make(config.scoped(to: prefix))
+        } catch {
+            throw UsageError("\(prefix): \((error as? EventBusError)?.message ?? "\(error)")")
+        }
+    }
+}

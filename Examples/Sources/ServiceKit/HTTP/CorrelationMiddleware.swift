@@ -1,0 +1,35 @@
+import EventBus
+import HTTPTypes
+import Hummingbird
+import Logging
+
+/// Gives each request the correlation id that its client sent, or a new one, and returns it in the response.
+struct CorrelationMiddleware: RouterMiddleware {
+    static let header = HTTPField.Name("X-Correlation-ID")
+
+    /// The least level that a request's logger writes.
+    let level: Logger.Level
+
+    func handle(
+        _ request: Request,
+        context: ServiceRequestContext,
+        next: @concurrent (Request, ServiceRequestContext) async throws -> Response
+    ) async throws -> Response {
+        var context = context
+        if let id = Self.correlationID(of: request) { context.correlationID = id }
+        context.logger.logLevel = level
+        context.logger[metadataKey: "correlation-id"] = "\(context.correlationID)"
+        var response = try await next(request, context)
+        if let header = Self.header { response.headers[header] = context.correlationID.rawValue }
+        return response
+    }
+
+    /// What the client sent, if it is one text of 1 to 255 printable ASCII characters.
+    static func correlationID(of request: Request) -> CorrelationID? {
+        guard let header, case let values = request.headers[values: header], values.count == 1,
+            let text = values.first, (1...255).contains(text.utf8.count),
+            text.utf8.allSatisfy({ (0x20...0x7E).contains($0) })
+        else { return nil }
+        return CorrelationID(text)
+    }
+}

@@ -1,0 +1,118 @@
+import FoundationEssentials
+public import Hummingbird
+import NIOCore
+import NIOHTTP1
+
+extension Request {
+    /// Decodes a JSON body.
+    ///
+    /// - Parameters:
+    ///   - type: What the body has to be.
+    ///   - limit: The most bytes it may have; 1 MiB unless stated.
+    /// - Throws: ``HTTPProblem``: 415 if the body is not said to be JSON, 413 if it is too large, 400 if it is not JSON or
+    ///   not what it should be, with the path of the field that is wrong.
+    public func decodeJSON<T: Decodable>(_ type: T.Type, limit: Int = 1 << 20) async throws -> T {
+        try requireJSON()
+        let body = try await collectBody(limit: limit)
+        guard body.readableBytes > 0 else {
+            throw HTTPProblem(.badRequest, "The body is not valid", detail: "The body is empty; send a JSON document.")
+        }
+        let decoder = JSONDecoder()
+        decoder.dateDecodingStrategy = .iso8601
+        do {
+            return try decoder.decode(type, from: Data(body.readableBytesView))
+        } catch let error as DecodingError {
+            throw HTTPProblem(decoding: error)
+        }
+    }
+
+    private func requireJSON() throws {
+        let contentType = headers[.contentType] ?? ""
+        let parts = contentType.lowercased().split(separator: ";").map { $0.trimmingPrefix { $0 == " " } }
+        let media = parts.first.map { $0.prefix { $0 != " " } } ?? ""
+        let isJSON = media == "application/json" || (media.hasPrefix("application/") && media.hasSuffix("+json"))
+        let charset = parts.dropFirst().first { $0.hasPrefix("charset=") }?.dropFirst("charset=".count)
+        guard isJSON, charset.map({ ["utf-8", "\"utf-8\"", "utf8"].contains($0) }) ?? true else {
+            throw HTTPProblem(
+                .unsupportedMediaType,
+                "The body's type is not supported",
+                detail: "Send JSON in UTF-8 with the header Content-Type: application/json."
+            )
+        }
+        guard ["", "identity"].contains(headers[.contentEncoding]?.lowercased() ?? "") else {
+            throw HTTPProblem(
+                .unsupportedMediaType,
+                "The body's encoding is not supported",
+                detail: "Send the body without a Content-Encoding."
+            )
+        }
+    }
+
+    private func collectBody(limit: Int) async throws -> ByteBuffer {
+        let tooLarge = HTTPProblem(
+            .contentTooLarge,
+            "The body is too large",
+            detail: "The body may have \(limit) bytes at most."
+        )
+        if let length = headers[.contentLength].flatMap({ Int($0) }), length > limit { throw tooLarge }
+        do {
+            return try await body.collect(upTo: limit)
+        } catch is NIOTooManyBytesError {
+            throw tooLarge
+        } catch let error as HTTPParserError {
+            // Hummingbird answers it, and closes the connection.
+            throw error
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            throw HTTPProblem(.badRequest, "The body could not be read", detail: "The connection broke off.")
+        }
+    }
+}
+
+extension HTTPProblem {
+    /// What a body that could not be decoded is answered with: the path of the field, and what is wrong with it.
+    init(decoding error: DecodingError) {
+        let path: [any CodingKey]
+        let problem: String
+        switch error {
+        case .keyNotFound(let key, let context):
+            path = context.codingPath + [key]
+            problem = "is missing"
+        case .valueNotFound(_, let context):
+            path = context.codingPath
+            problem = "is null, and has to have a value"
+        case .typeMismatch(let type, let context):
+            path = context.codingPath
+            problem = "has the wrong type; it has to be \(JSONTypeName.of(type))"
+        case .dataCorrupted(let context):
+            path = context.codingPath
+            problem = context.debugDescription
+        @unknown default:
+            path = []
+            problem = "cannot be decoded"
+        }
+        let field = path.map { $0.intValue.map(String.init) ?? $0.stringValue }.joined(separator: ".")
+        self.init(
+            .badRequest,
+            "The body is not valid",
+            detail: field.isEmpty ? "The body \(problem)" : "The field \(field) \(problem)",
+            fields: field.isEmpty ? [] : [FieldError(field: field, problem: problem)]
+        )
+    }
+}
+
+/// What a Swift type is called in JSON.
+private enum JSONTypeName {
+    static func of(_ type: any Any.Type) -> String {
+        switch type {
+        case is String.Type: "a string"
+        case is Bool.Type: "true or false"
+        case is any BinaryInteger.Type: "a whole number"
+        case is any BinaryFloatingPoint.Type: "a number"
+        case is [Any].Type: "an array"
+        case is [String: Any].Type: "an object"
+        default: "another one"
+        }
+    }
+}

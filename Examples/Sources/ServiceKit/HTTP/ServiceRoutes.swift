@@ -1,0 +1,41 @@
+import CoreMetrics
+public import Hummingbird
+public import Logging
+import Tracing
+
+extension ServiceAssembly {
+    /// The service's routes as they are served, with correlation ids, spans, metrics and problem documents: for tests.
+    ///
+    /// ```swift
+    /// try await Application(router: assembly.router()).test(.router) { client in … }
+    /// ```
+    ///
+    /// - Parameter logger: Whose level requests log at; `info` unless stated.
+    public func router(logger: Logger = Logger(label: "service")) -> Router<ServiceRequestContext> {
+        ServiceRouter(level: logger.logLevel).make(for: self) { _ in }
+    }
+}
+
+/// Makes the router of a service.
+struct ServiceRouter {
+    var level = Logger.Level.info
+    var tracer: (any Tracer)?
+    var metrics: (any MetricsFactory)?
+
+    /// The router with the assembly's routes, and with `unobserved` ones that are neither traced nor counted.
+    func make(
+        for assembly: ServiceAssembly,
+        unobserved: (Router<ServiceRequestContext>) -> Void
+    ) -> Router<ServiceRequestContext> {
+        let table = RouteTable()
+        let router = Router(context: ServiceRequestContext.self, options: .autoGenerateHeadEndpoints)
+        router.add(middleware: CorrelationMiddleware(level: level))
+        unobserved(router)
+        router.add(middleware: tracer.map { ServerSpanMiddleware(tracer: $0) } ?? ServerSpanMiddleware())
+        router.add(middleware: RequestMetricsMiddleware(factory: metrics))
+        router.add(middleware: ProblemMiddleware(routes: table))
+        assembly.routes(router)
+        table.read(router)
+        return router
+    }
+}

@@ -1,0 +1,86 @@
+import EventBus
+public import Logging
+
+/// Writes each log line as one JSON object to standard output.
+///
+/// ```json
+/// {"time":"2026-01-31T12:00:00.250Z","level":"info","service":"orders","message":"handled","event-id":"…"}
+/// ```
+///
+/// The identifiers of events and correlations come right after the message, further metadata in the order of its keys,
+/// everything as text. No line shows a credential.
+public struct JSONLogHandler: LogHandler {
+    /// The least level that is written.
+    public var logLevel: Logger.Level
+    /// What every line of this logger carries.
+    public var metadata: Logger.Metadata = [:]
+    /// Gives each line what goes with the running task.
+    public var metadataProvider: Logger.MetadataProvider?
+
+    private let service: String
+    private let writer: LineWriter
+    private let redaction: Redaction
+
+    /// A handler for standard output.
+    ///
+    /// - Parameters:
+    ///   - service: What every line says it comes from.
+    ///   - level: The least level that is written.
+    ///   - secrets: Texts that no line shows, such as passwords.
+    public init(service: String, level: Logger.Level = .info, secrets: [String] = []) {
+        self.init(
+            service: service,
+            level: level,
+            writer: .standardOutput,
+            redaction: Redaction(secrets: secrets)
+        )
+    }
+
+    init(service: String, level: Logger.Level, writer: LineWriter, redaction: Redaction) {
+        self.service = service
+        self.logLevel = level
+        self.writer = writer
+        self.redaction = redaction
+    }
+
+    /// A value that every line of this logger carries.
+    public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    /// Writes a line.
+    public func log(event: LogEvent) {
+        var values = metadata
+        if let provided = metadataProvider?.get() { values.merge(provided) { _, new in new } }
+        if let given = event.metadata { values.merge(given) { _, new in new } }
+        if let error = event.error { values["error"] = "\(error)" }
+
+        var json = JSONText()
+        json.member("time", EventTime.now().rfc3339)
+        json.member("level", event.level.rawValue)
+        json.member("service", service)
+        json.member("message", redaction.redact(event.message.description))
+        for key in Self.leadingKeys {
+            if let value = values.removeValue(forKey: key) { json.member(key, text(of: value, for: key)) }
+        }
+        for (key, value) in values.sorted(by: { $0.key < $1.key }) {
+            json.member(Self.reserved.contains(key) ? "metadata.\(key)" : key, text(of: value, for: key))
+        }
+        writer.write(json.line())
+    }
+
+    private static let leadingKeys = ["event-id", "correlation-id"]
+    private static let reserved: Set<String> = ["time", "level", "service", "message"]
+
+    /// Keys whose values are credentials, whatever they are.
+    private static let secretKeys = ["password", "secret", "authorization", "cookie", "credential"]
+    /// Longer values are cut: a line is to be read, and passes through pipes and log stores that have limits.
+    private static let maximumLength = 16_384
+
+    private func text(of value: Logger.Metadata.Value, for key: String) -> String {
+        if Self.secretKeys.contains(where: key.lowercased().contains) { return Redaction.mask }
+        let text = redaction.redact("\(value)")
+        return text.utf8.count <= Self.maximumLength ? text : "\(text.prefix(Self.maximumLength))…"
+    }
+}

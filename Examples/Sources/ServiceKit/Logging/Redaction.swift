@@ -1,0 +1,91 @@
+import Glibc
+
+/// Takes credentials out of what is logged: the secret values of the configuration, and the passwords of URIs.
+struct Redaction: Sendable {
+    /// What stands in place of a credential.
+    static let mask = "***"
+
+    /// Shorter ones would blank out ordinary words, and protect nothing.
+    private static let shortestSecret = 4
+
+    private let secrets: [String]
+
+    /// Takes out these texts, and the passwords within those that are URIs.
+    init(secrets: [String] = []) {
+        var all: Set<String> = []
+        for secret in secrets {
+            all.insert(secret)
+            if let password = Self.password(inURI: secret) {
+                all.insert(password)
+                if let decoded = Self.percentDecoded(password) { all.insert(decoded) }
+            }
+        }
+        // The longest first: a shorter one may be a part of it.
+        self.secrets = all.filter { $0.utf8.count >= Self.shortestSecret }.sorted { $0.utf8.count > $1.utf8.count }
+    }
+
+    /// The text without credentials.
+    func redact(_ text: String) -> String {
+        var text = text
+        for secret in secrets where Self.holds(secret, in: &text) {
+            text = text.replacing(secret, with: Self.mask)
+        }
+        return Self.holds("://", in: &text) ? Self.withoutPasswordsOfURIs(text) : text
+    }
+
+    /// Whether `text` has `part`, byte by byte: every line is asked this for every secret.
+    private static func holds(_ part: String, in text: inout String) -> Bool {
+        var part = part
+        return text.withUTF8 { text in
+            part.withUTF8 { part in
+                guard let start = text.baseAddress, let pattern = part.baseAddress else { return false }
+                var position = 0
+                while position + part.count <= text.count {
+                    let places = text.count - part.count - position + 1
+                    guard let found = memchr(start + position, CInt(part[0]), places) else { return false }
+                    if memcmp(found, pattern, part.count) == 0 { return true }
+                    position = UnsafeRawPointer(start).distance(to: found) + 1
+                }
+                return false
+            }
+        }
+    }
+
+    /// Replaces `password` in every `scheme://user:password@`.
+    private static func withoutPasswordsOfURIs(_ text: String) -> String {
+        var result = ""
+        var rest = text[...]
+        while let mark = rest.firstRange(of: "://") {
+            result += rest[..<mark.upperBound]
+            rest = rest[mark.upperBound...]
+            let authority = rest.prefix { $0 != "/" && $0 != "?" && !$0.isWhitespace && $0 != "\"" }
+            guard let at = authority.lastIndex(of: "@") else { continue }
+            let user = authority[..<at].prefix { $0 != ":" }
+            result += user.endIndex == at ? "\(user)" : "\(user):\(mask)"
+            rest = rest[at...]
+        }
+        return result + rest
+    }
+
+    private static func password(inURI text: String) -> String? {
+        guard let mark = text.firstRange(of: "://"), let at = text.lastIndex(of: "@"), mark.upperBound < at,
+            let colon = text[mark.upperBound..<at].firstIndex(of: ":")
+        else { return nil }
+        return String(text[text.index(after: colon)..<at])
+    }
+
+    private static func percentDecoded(_ text: String) -> String? {
+        var bytes: [UInt8] = []
+        var rest = text.utf8[...]
+        while let byte = rest.popFirst() {
+            if byte == UInt8(ascii: "%") {
+                guard let value = UInt8(String(Substring(rest.prefix(2))), radix: 16) else { return nil }
+                bytes.append(value)
+                rest = rest.dropFirst(2)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return String(validating: bytes, as: UTF8.self)
+    }
+}

@@ -1,0 +1,118 @@
+import CoreMetrics
+import Synchronization
+
+/// The metrics of a process, and what `/metrics` tells of them: Prometheus' text format, version 0.0.4.
+///
+/// | swift-metrics | Prometheus | name |
+/// |---|---|---|
+/// | `Counter`, `FloatingPointCounter` | counter | `eventbus.published` becomes `eventbus_published_total` |
+/// | `Meter`, `Gauge`, a `Recorder` that does not aggregate | gauge | `eventbus.in_flight` becomes `eventbus_in_flight` |
+/// | `Recorder` | summary: count and sum | |
+/// | `Timer` | histogram of seconds | `eventbus.handler.duration` becomes `eventbus_handler_duration_seconds` |
+///
+/// A name has ``maximumSeries`` series at most. What comes beyond is counted in one whose every label is `other`, so
+/// that a label with too many values costs neither the process its memory nor Prometheus its index.
+final class MetricsRegistry: MetricsFactory {
+    /// How many series a name has.
+    let maximumSeries: Int
+
+    private let state = Mutex(State())
+
+    private struct State {
+        var families: [FamilyKey: MetricFamily] = [:]
+        var sampleNames: Set<String> = []
+        var service: String?
+    }
+
+    private struct FamilyKey: Hashable {
+        let label: String
+        let kind: MetricKind
+    }
+
+    /// A registry without metrics.
+    init(maximumSeries: Int = 1000) {
+        self.maximumSeries = maximumSeries
+    }
+
+    /// Labels every series with the service's name.
+    func setService(_ name: String) {
+        state.withLock { $0.service = name }
+    }
+
+    /// Everything, as Prometheus reads it.
+    func text() -> String {
+        let (families, service) = state.withLock { (Array($0.families.values), $0.service) }
+        var text = PrometheusText(service: service)
+        for family in families.sorted(by: { $0.name < $1.name }) { family.write(to: &text) }
+        ProcessMetrics.write(to: &text)
+        return text.text
+    }
+
+    private func series<Series: MetricSeries>(
+        _ label: String,
+        _ dimensions: [(String, String)],
+        of type: Series.Type = Series.self
+    ) -> Series {
+        let key = FamilyKey(label: label, kind: Series.kind)
+        let labels = MetricLabels(dimensions)
+        return state.withLock { state in
+            var family = state.families.removeValue(forKey: key) ?? Self.family(key, &state.sampleNames)
+            defer { state.families[key] = family }
+            return family.series(labels, maximum: maximumSeries)
+        }
+    }
+
+    /// A family under a name of its own, none of whose samples another family has.
+    private static func family(_ key: FamilyKey, _ taken: inout Set<String>) -> MetricFamily {
+        let base = MetricName.exported(key.label, as: key.kind)
+        var name = base
+        var attempt = 1
+        while !taken.isDisjoint(with: key.kind.sampleNames(name)) {
+            attempt += 1
+            name = "\(base)_\(key.kind.rawValue)\(attempt == 2 ? "" : "\(attempt)")"
+        }
+        taken.formUnion(key.kind.sampleNames(name))
+        return MetricFamily(name: name, help: MetricHelp.text(for: key.label, key.kind), kind: key.kind)
+    }
+
+    private func remove(_ handler: AnyObject) {
+        state.withLock { state in
+            for key in state.families.keys { state.families[key]?.remove(handler) }
+        }
+    }
+
+    // MARK: MetricsFactory
+
+    func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
+        series(label, dimensions, of: CounterSeries.self)
+    }
+
+    func makeFloatingPointCounter(
+        label: String,
+        dimensions: [(String, String)]
+    ) -> any FloatingPointCounterHandler {
+        series(label, dimensions, of: CounterSeries.self)
+    }
+
+    func makeMeter(label: String, dimensions: [(String, String)]) -> any MeterHandler {
+        series(label, dimensions, of: GaugeSeries.self)
+    }
+
+    func makeRecorder(label: String, dimensions: [(String, String)], aggregate: Bool) -> any RecorderHandler {
+        if aggregate {
+            series(label, dimensions, of: SummarySeries.self)
+        } else {
+            series(label, dimensions, of: GaugeSeries.self)
+        }
+    }
+
+    func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {
+        series(label, dimensions, of: HistogramSeries.self)
+    }
+
+    func destroyCounter(_ handler: any CounterHandler) { remove(handler) }
+    func destroyFloatingPointCounter(_ handler: any FloatingPointCounterHandler) { remove(handler) }
+    func destroyMeter(_ handler: any MeterHandler) { remove(handler) }
+    func destroyRecorder(_ handler: any RecorderHandler) { remove(handler) }
+    func destroyTimer(_ handler: any TimerHandler) { remove(handler) }
+}

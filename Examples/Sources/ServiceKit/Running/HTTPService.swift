@@ -1,0 +1,41 @@
+import Hummingbird
+import Logging
+import NIOCore
+import ServiceLifecycle
+
+/// The HTTP server of a service.
+struct HTTPService: Service {
+    /// How long a connection may be silent before it is closed.
+    static let idleTimeout = TimeAmount.seconds(75)
+
+    let responder: RouterResponder<ServiceRequestContext>
+    let options: CommonOptions
+    let logger: Logger
+
+    /// Listens, and serves until it is asked to stop; then answers what it has begun to answer.
+    ///
+    /// - Throws: ``ServiceFailure`` if it cannot listen.
+    func run() async throws {
+        let (host, port) = (options.host, options.port)
+        let server = Application(
+            responder: responder,
+            server: .http1(configuration: .init(idleTimeout: Self.idleTimeout)),
+            configuration: ApplicationConfiguration(address: .hostname(host, port: port), backlog: 1024),
+            onServerRunning: { [logger] channel in
+                // Whoever started the process with port 0 learns the port from here.
+                logger.info(
+                    "listening",
+                    metadata: ["host": "\(host)", "port": "\(channel.localAddress?.port ?? port)"]
+                )
+            },
+            logger: logger.ofLibrary
+        )
+        do {
+            try await server.run()
+        } catch let error as IOError {
+            throw ServiceFailure("cannot listen on \(host):\(port): \(SystemError.text(error.errnoCode))")
+        } catch let error as SocketAddressError {
+            throw ServiceFailure("cannot listen on \(host):\(port): \(error)")
+        }
+    }
+}

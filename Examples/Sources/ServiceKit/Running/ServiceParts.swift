@@ -1,0 +1,89 @@
+import EventBus
+import EventBusRabbit
+import EventBusRedis
+import GRDB
+import Hummingbird
+import Logging
+
+/// A service put together: everything is made, and nothing runs.
+struct ServiceParts: Sendable {
+    let environment: ServiceEnvironment
+    let assembly: ServiceAssembly
+    let readiness: Readiness
+    let operations: OperationsRoutes
+    let level: Logger.Level
+
+    /// Answers requests: by the routes of the service, and those for its operators.
+    var responder: RouterResponder<ServiceRequestContext> {
+        ServiceRouter(level: level).make(for: assembly) { operations.add(to: $0) }.buildResponder()
+    }
+
+    /// Lets go of what has connections of its own.
+    func close() async {
+        await environment.redis.close()
+        // Its last connection writes the log back into the database; if it cannot, the next process does.
+        try? environment.database.close()
+    }
+}
+
+extension ServiceRun {
+    /// Makes the parts.
+    ///
+    /// - Throws: What makes it impossible to start: ``ServiceFailure``, or what the service's assembly throws.
+    func makeParts() async throws -> ServiceParts {
+        let database = try await ServiceDatabase.open(path: options.databasePath, migrations: definition.migrations)
+        let environment = ServiceEnvironment(
+            config: configuration.reader,
+            logger: logger,
+            bus: makeBus(),
+            redis: try RedisClient(options.redis, logger: logger.ofLibrary),
+            database: database
+        )
+        let assembly: ServiceAssembly
+        do {
+            assembly = try await definition.assemble(environment)
+            try Task.checkCancellation()
+        } catch {
+            await environment.redis.close()
+            throw error
+        }
+        let (bus, needsBroker) = (environment.bus, definition.needsBroker)
+        let readiness = Readiness(checks: commonChecks(environment) + assembly.checks)
+        return ServiceParts(
+            environment: environment,
+            assembly: assembly,
+            readiness: readiness,
+            operations: OperationsRoutes(
+                readiness: readiness,
+                isLive: { needsBroker ? bus.health() : HealthReport(components: []) },
+                metrics: { ProcessTelemetry.shared.registry.text() }
+            ),
+            level: options.logLevel
+        )
+    }
+
+    private func makeBus() -> EventBus {
+        var bus = EventBusConfiguration()
+        bus.source = definition.name
+        // What is left of the time is for what stops after the bus.
+        bus.shutdownTimeout = options.shutdownTimeout * 0.7
+        return EventBus(transport: .rabbit(options.rabbit, logger: logger), configuration: bus, logger: logger)
+    }
+
+    private func commonChecks(_ environment: ServiceEnvironment) -> [HealthCheck] {
+        let (bus, database) = (environment.bus, environment.database)
+        return [
+            HealthCheck(isRequired: true) { [await ServiceDatabase.health(of: database)] },
+            HealthCheck(isRequired: definition.needsBroker) { bus.health().components },
+        ]
+    }
+}
+
+extension Logger {
+    /// For libraries that tell of their own life at `info`.
+    var ofLibrary: Logger {
+        var logger = self
+        if logger.logLevel == .info { logger.logLevel = .notice }
+        return logger
+    }
+}

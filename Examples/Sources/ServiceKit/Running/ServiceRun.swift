@@ -1,0 +1,136 @@
+import Glibc
+import Hummingbird
+import Logging
+import ServiceLifecycle
+
+/// One run of a service, from its configuration to its end.
+struct ServiceRun: Sendable {
+    let definition: ServiceDefinition
+    let configuration: ServiceConfiguration
+    let options: CommonOptions
+    let logger: Logger
+    let redaction: Redaction
+
+    init(
+        definition: ServiceDefinition,
+        configuration: ServiceConfiguration,
+        options: CommonOptions,
+        writer: LineWriter = .standardOutput
+    ) {
+        let redaction = Redaction(secrets: configuration.secrets)
+        self.definition = definition
+        self.configuration = configuration
+        self.options = options
+        self.redaction = redaction
+        self.logger = Logger(label: definition.name) { label in
+            JSONLogHandler(service: label, level: options.logLevel, writer: writer, redaction: redaction)
+        }
+    }
+
+    /// Runs until a signal has ended it; returns the exit code.
+    func untilSignal() async -> Int32 {
+        let end = EndRequest()
+        let deadline = LastDeadline(executable: definition.executable, timeout: options.shutdownTimeout)
+        let watch = SignalWatch { number in
+            logger.info("shutting down", metadata: ["signal": "\(number == SIGINT ? "SIGINT" : "SIGTERM")"])
+            deadline.begin()
+            end.request()
+        }
+        defer {
+            watch.stop()
+            deadline.cancel()
+        }
+        do {
+            try await run(until: end)
+            logger.info("stopped")
+            return 0
+        } catch {
+            LineWriter.standardError.write("\(definition.executable): \(redaction.redact(FailureText.line(error)))")
+            return 1
+        }
+    }
+
+    /// Makes every part, runs them all, and stops them when `end` is requested.
+    func run(until end: EndRequest) async throws {
+        for key in configuration.unknownKeys {
+            logger.warning("the configuration file has a key that is not known", metadata: ["key": "\(key)"])
+        }
+        ProcessTelemetry.shared.bootstrapMetrics(service: definition.name)
+        let exporter = try makeExporter()
+        if let exporter { ProcessTelemetry.shared.bootstrapTracing(service: definition.name, exporter: exporter) }
+        let writing = Task { await exporter?.run() }
+        do {
+            try await runParts(until: end)
+        } catch {
+            writing.cancel()
+            await exporter?.flush()
+            throw error
+        }
+        writing.cancel()
+        await exporter?.flush()
+    }
+
+    private func makeExporter() throws -> (any SpanExporter)? {
+        if let make = definition.spanExporter { return try make(configuration.reader, logger) }
+        return try options.traceFile.map {
+            try JSONLinesSpanExporter(path: $0, redaction: redaction, logger: logger)
+        }
+    }
+
+    private func runParts(until end: EndRequest) async throws {
+        let making = Task { try await makeParts() }
+        // Until there is something to shut down, the end is that nothing more is made.
+        end.onRequest { making.cancel() }
+        let parts: ServiceParts
+        do {
+            parts = try await withTaskCancellationHandler {
+                try await making.value
+            } onCancel: {
+                making.cancel()
+            }
+        } catch is CancellationError where end.isRequested {
+            return
+        }
+        do {
+            try await serve(parts, until: end)
+        } catch is CancellationError where end.isRequested {
+            // Events whose handlers were cancelled come again.
+            logger.warning("the shutdown took longer than shutdown.timeout; what still ran was cancelled")
+        } catch {
+            await parts.close()
+            throw error
+        }
+        await parts.close()
+    }
+
+    private func serve(_ parts: ServiceParts, until end: EndRequest) async throws {
+        let notice = LifeNotice(readiness: parts.readiness)
+        let server = HTTPService(responder: parts.responder, options: options, logger: logger)
+        // The server first: it is stopped last, and tells those who ask that the service is draining.
+        let services: [any Service] = [server, parts.environment.bus] + parts.assembly.services + [notice]
+        var group = ServiceGroupConfiguration(
+            services: services.map { .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup) },
+            logger: logger.ofLibrary
+        )
+        group.maximumGracefulShutdownDuration = options.shutdownTimeout
+        let serviceGroup = ServiceGroup(configuration: group)
+        end.onRequest { Task { await serviceGroup.triggerGracefulShutdown() } }
+        try await serviceGroup.run()
+    }
+}
+
+/// Notes when everything has been started, and when the end begins: it is started last, and stopped first.
+private struct LifeNotice: Service {
+    let readiness: Readiness
+
+    func run() async throws {
+        readiness.begin()
+        do {
+            try await gracefulShutdown()
+        } catch {
+            readiness.drain()
+            throw error
+        }
+        readiness.drain()
+    }
+}

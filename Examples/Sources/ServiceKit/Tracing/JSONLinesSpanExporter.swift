@@ -1,0 +1,118 @@
+import EventBus
+import Glibc
+public import Logging
+import Synchronization
+
+/// Appends spans to a file, one JSON object a line, at least once a second.
+///
+/// Several processes may share the file: lines are written whole. A process that is killed loses what it gathered within
+/// its last second. Where the file takes no more (a full disk), spans are dropped and counted, and the service goes on.
+public final class JSONLinesSpanExporter: SpanExporter {
+    /// What the exporter holds at most before it drops spans, in bytes.
+    static let maximumPending = 16 << 20
+
+    private let path: String
+    private let descriptor: CInt
+    private let redaction: Redaction
+    private let logger: Logger
+    private let state = Mutex(State())
+    // Held while the file is written, so that lines stay in order.
+    private let writing = Mutex(())
+
+    private struct State {
+        var pending: [UInt8] = []
+        var dropped = 0
+    }
+
+    /// Opens the file, and makes it if there is none.
+    ///
+    /// - Parameters:
+    ///   - path: Where the file is; its directory has to exist.
+    ///   - secrets: Texts that no line shows, such as passwords.
+    ///   - logger: Where to say that spans were dropped.
+    /// - Throws: ``ServiceFailure`` if the file cannot be opened.
+    public convenience init(path: String, secrets: [String] = [], logger: Logger) throws {
+        try self.init(path: path, redaction: Redaction(secrets: secrets), logger: logger)
+    }
+
+    init(path: String, redaction: Redaction, logger: Logger) throws {
+        let descriptor = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else {
+            throw ServiceFailure("cannot open the trace file \(path): \(SystemError.text(errno))")
+        }
+        self.path = path
+        self.descriptor = descriptor
+        self.redaction = redaction
+        self.logger = logger
+        Self.endTornLine(descriptor)
+    }
+
+    deinit {
+        writePending()
+        close(descriptor)
+    }
+
+    /// Takes a span, to be written within a second.
+    public func export(_ span: FinishedSpan) {
+        let line = SpanLine.encode(span, redaction: redaction)
+        state.withLock { state in
+            if state.pending.count + line.count <= Self.maximumPending {
+                state.pending += line
+            } else {
+                state.dropped += 1
+            }
+        }
+    }
+
+    /// Writes once a second what was gathered, until the task is cancelled.
+    public func run() async {
+        while (try? await Task.sleep(for: .seconds(1))) != nil { writePending() }
+        writePending()
+    }
+
+    /// Writes what was gathered.
+    public func flush() async {
+        writePending()
+    }
+
+    private func writePending() {
+        writing.withLock { _ in
+            let lines = state.withLock { state in
+                defer { state.pending = [] }
+                return state.pending
+            }
+            var written = 0
+            while written < lines.count {
+                let count = lines.withUnsafeBytes { bytes in
+                    write(descriptor, bytes.baseAddress.map { $0 + written }, bytes.count - written)
+                }
+                if count < 0 && errno == EINTR { continue }
+                guard count > 0 else {
+                    let lost = lines[written...].count { $0 == UInt8(ascii: "\n") }
+                    state.withLock { $0.dropped += lost }
+                    break
+                }
+                written += count
+            }
+        }
+        reportDropped()
+    }
+
+    private func reportDropped() {
+        let dropped = state.withLock { state in
+            defer { state.dropped = 0 }
+            return state.dropped
+        }
+        guard dropped > 0 else { return }
+        logger.warning("spans were dropped", metadata: ["spans": "\(dropped)", "file": "\(path)"])
+    }
+
+    /// A process that was killed while it wrote left half a line; the next one begins on a line of its own.
+    private static func endTornLine(_ descriptor: CInt) {
+        let size = lseek(descriptor, 0, SEEK_END)
+        var last: UInt8 = 0
+        guard size > 0, pread(descriptor, &last, 1, size - 1) == 1, last != UInt8(ascii: "\n") else { return }
+        var end = UInt8(ascii: "\n")
+        _ = write(descriptor, &end, 1)
+    }
+}

@@ -1,0 +1,35 @@
+import Testing
+
+@testable import Fleet
+
+@Suite("A mail file", .timeLimit(.minutes(1)))
+struct MailboxTests {
+    @Test("Messages are told apart, and their headers are read")
+    func messages() {
+        let mailbox = Mailbox(
+            text: """
+                From shop@example.com Sat Jan 31 12:00:00 2026
+                Message-ID: <a@example.com>
+                Subject: Your order 1
+                \tis on its way
+
+                From here on it is all
+                >From quoted
+                Message-ID: <not-a-header@example.com>
+
+                From shop@example.com Sat Jan 31 12:00:01 2026
+                Message-Id:<b@example.com>
+
+                Text.
+
+                """
+        )
+        #expect(mailbox.messages.map(\.id) == ["<a@example.com>", "<b@example.com>"])
+        #expect(mailbox.messages[0].headers["subject"] == "Your order 1 is on its way")
+    }
+
+    @Test("A file that does not exist holds no messages")
+    func missing() throws {
+        #expect(try Mailbox(file: "/nowhere/mail.mbox").messages.isEmpty)
+    }
+}

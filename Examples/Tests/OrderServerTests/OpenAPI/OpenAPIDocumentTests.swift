@@ -1,0 +1,71 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import ServiceKit
+import Testing
+
+@testable import OrderServer
+
+@Suite("The description of the API", .timeLimit(.minutes(1)))
+struct OpenAPIDocumentTests {
+    /// The description as a client reads it.
+    private func document() throws -> [String: Any] {
+        let data = try JSONEncoder().encode(OpenAPIDocument.orders)
+        return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+    }
+
+    private func operations() throws -> [String: [String: Any]] {
+        let paths = try #require(try document()["paths"] as? [String: [String: [String: Any]]])
+        var operations: [String: [String: Any]] = [:]
+        for (path, methods) in paths {
+            for (method, operation) in methods { operations["\(method.uppercased()) \(path)"] = operation }
+        }
+        return operations
+    }
+
+    @Test("It names every route, and nothing else")
+    func routes() throws {
+        let router = Router(context: ServiceRequestContext.self)
+        OrderRoutes(try Scene().orders).add(to: router)
+        let routes = router.routes.map { route in
+            let parts = route.path.description.split(separator: "/").map { part in
+                part.hasPrefix(":") ? "{\(part.dropFirst())}" : String(part)
+            }
+            return "\(route.method) /\(parts.joined(separator: "/"))"
+        }
+        let common = ["GET /health/live", "GET /health/ready", "GET /metrics"]
+        #expect(Set(try operations().keys) == Set(routes + common))
+    }
+
+    @Test("Every reference leads somewhere")
+    func references() throws {
+        let document = OpenAPIDocument.orders
+        func check(_ value: JSON) throws {
+            switch value {
+            case .array(let elements):
+                for element in elements { try check(element) }
+            case .object(let members):
+                for member in members.values { try check(member) }
+                guard case .string(let reference) = members["$ref"] else { return }
+                let parts = reference.split(separator: "/").map(String.init)
+                #expect(parts.first == "#")
+                let target = parts.dropFirst().reduce(document as JSON?) { $0?[$1] }
+                #expect(target != nil, "\(reference)")
+            default:
+                return
+            }
+        }
+        try check(document)
+    }
+
+    @Test("Every operation has an id of its own, and says what it answers")
+    func operationIDs() throws {
+        let operations = try operations()
+        let ids = operations.values.compactMap { $0["operationId"] as? String }
+        #expect(Set(ids).count == operations.count)
+        for (name, operation) in operations {
+            let responses = try #require(operation["responses"] as? [String: Any], "\(name)")
+            #expect(responses.keys.contains { $0.hasPrefix("2") }, "\(name)")
+        }
+    }
+}

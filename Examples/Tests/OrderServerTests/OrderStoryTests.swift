@@ -1,0 +1,181 @@
+import EventBus
+import EventBusInMemory
+import EventBusOutbox
+import GRDB
+import Logging
+import OrderService
+import ServiceLifecycle
+import ShopEvents
+import Testing
+
+@testable import OrderServer
+
+@Suite("The order service on a bus", .timeLimit(.minutes(2)))
+struct OrderStoryTests {
+    /// Runs the service's bus with its subscription, and with others that events need; ends it after `body`.
+    private func run(
+        _ scene: Scene,
+        store: some OrderStore,
+        _ body: @escaping @Sendable () async throws -> Void
+    ) async throws {
+        var options = SubscriptionOptions.stockOutcomes
+        options.retry.initial = .milliseconds(1)
+        options.retry.maximum = .milliseconds(10)
+        let service = OrderService(bus: scene.bus, store: store)
+        let subscription = service.subscribe(options: options)
+        try await scene.bus.withRunning {
+            try await subscription.attached()
+            try await body()
+        }
+    }
+
+    private func reserved(_ id: String) -> StockReserved { StockReserved(orderID: id, quantities: ["NW-011": 2]) }
+
+    @Test("An order is announced by the relay, confirmed once the stock is reserved, and announced as confirmed")
+    func story() async throws {
+        let scene = try Scene()
+        let seen = Events()
+        scene.bus.subscribe(to: OrderCreated.self, group: "inventory") { [bus = scene.bus] event, context in
+            await seen.append(context.envelope)
+            try await bus.publish(stage: StockReserved(orderID: event.orderID, quantities: event.items.quantities))
+        }
+        scene.bus.subscribe(to: OrderConfirmed.self, group: "notifications") { _, context in
+            await seen.append(context.envelope)
+        }
+        let relay = OutboxRelay(database: scene.database, bus: scene.bus)
+        try await run(scene, store: scene.orders) {
+            try await withThrowingTaskGroup { group in
+                group.addTask { try await relay.run() }
+                let placed = try await scene.store.place(try .sample(), correlationID: "request-1").record.order
+                try await eventually { await seen.all.count == 2 }
+                let record = try #require(try await scene.store.record(of: placed.id))
+                #expect(record.status == .confirmed)
+                let events = await seen.all
+                #expect(events.map(\.id.rawValue) == ["order.created:\(placed.id)", "order.confirmed:\(placed.id)"])
+                #expect(events.allSatisfy { $0.correlationID == "request-1" && $0.source == "orders" })
+                #expect(events.last?.causationID == EventID("stock.reserved:\(placed.id)"))
+                #expect(events.last?.partitionKey == placed.id)
+                try await eventually { try await scene.outbox().isEmpty }
+                group.cancelAll()
+            }
+        }
+    }
+
+    @Test("A delivery that comes again changes nothing and announces nothing")
+    func duplicates() async throws {
+        let scene = try Scene()
+        let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id
+        try await run(scene, store: scene.orders) {
+            for _ in 0..<20 { try await scene.bus.publish(stage: reserved(id)) }
+            try await scene.broker.settled()
+        }
+        #expect(try await scene.store.record(of: id)?.history.map(\.status) == [.placed, .confirmed])
+        #expect(try await scene.outbox().map(\.topic) == ["order.created", "order.confirmed"])
+        #expect(try await scene.count(of: "eventbus_inbox") == 1)
+    }
+
+    @Test("An attempt that fails leaves neither status nor event nor record, and the next one does it all")
+    func failedAttempt() async throws {
+        let scene = try Scene()
+        let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id
+        try await scene.execute(
+            "CREATE TRIGGER refuse BEFORE INSERT ON eventbus_outbox BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+        let store = RepairingStore(base: scene.orders) {
+            #expect(try await scene.store.order(id)?.status == .placed)
+            #expect(try await scene.count(of: "order_history") == 1)
+            #expect(try await scene.count(of: "eventbus_inbox") == 0)
+            try await scene.execute("DROP TRIGGER refuse")
+        }
+        try await run(scene, store: store) {
+            try await scene.bus.publish(stage: reserved(id))
+            try await scene.broker.settled()
+        }
+        #expect(try await scene.store.order(id)?.status == .confirmed)
+        #expect(try await scene.outbox().map(\.topic) == ["order.created", "order.confirmed"])
+    }
+
+    @Test("A contradiction is a dead letter, the first answer stands, and neither is recorded as handled")
+    func contradiction() async throws {
+        let scene = try Scene()
+        let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id
+        try await run(scene, store: scene.orders) {
+            try await scene.bus.publish(stage: reserved(id))
+            try await scene.broker.settled()
+            try await scene.bus.publish(stage: StockRejected(orderID: id, reason: .outOfStock, skus: ["NW-011"]))
+            try await scene.bus.publish(stage: reserved("nobody"))
+            try await scene.broker.settled()
+        }
+        #expect(try await scene.store.order(id)?.status == .confirmed)
+        let letters = try await scene.bus.deadLetters(of: OrderService.group).entries(limit: 10)
+        #expect(Set(letters.map(\.envelope.id.rawValue)) == ["stock.rejected:\(id)", "stock.reserved:nobody"])
+        #expect(letters.allSatisfy { $0.failure.reason == .nonRetryable })
+        #expect(try await scene.count(of: "eventbus_inbox") == 1)
+        #expect(try await scene.outbox().map(\.topic) == ["order.created", "order.confirmed"])
+    }
+
+    @Test("A cache that cannot be reached keeps no order from ending, nor from being looked at")
+    func unreachableCache() async throws {
+        let scene = try Scene()
+        let orders = CachedOrderStore(scene.store, cache: UnreachableCache(), ttl: .seconds(5), logger: .quiet)
+        let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id
+        try await run(scene, store: orders) {
+            #expect(try await orders.view(of: id)?.status == .placed)
+            try await scene.bus.publish(stage: reserved(id))
+            try await scene.broker.settled()
+            #expect(try await orders.view(of: id)?.status == .confirmed)
+        }
+        let letters = try await scene.bus.deadLetters(of: OrderService.group).entries(limit: 10)
+        #expect(letters.isEmpty)
+    }
+}
+
+/// What came, in order.
+private actor Events {
+    private(set) var all: [Envelope] = []
+
+    func append(_ envelope: Envelope) { all.append(envelope) }
+}
+
+/// Has something done when ending an order fails.
+private struct RepairingStore: OrderStore {
+    let base: CachedOrderStore
+    let repair: @Sendable () async throws -> Void
+
+    func insert(_ order: Order) async throws -> Order { try await base.insert(order) }
+
+    func order(_ id: String) async throws -> (order: Order, status: OrderStatus)? { try await base.order(id) }
+
+    func end(_ id: String, as status: OrderStatus, handling context: EventContext?) async throws -> OrderStatus? {
+        do {
+            return try await base.end(id, as: status, handling: context)
+        } catch let error as DatabaseError {
+            try await repair()
+            throw error
+        }
+    }
+
+    func all() async throws -> [(order: Order, status: OrderStatus)] { try await base.all() }
+}
+
+/// A cache whose store does not answer: it computes, and cannot remove.
+private struct UnreachableCache: Cache {
+    private let error = EventBusError(.unavailable, "the cache cannot be reached")
+
+    func values<Value: Codable & Sendable>(
+        for keys: [String],
+        as type: Value.Type,
+        options: CacheOptions,
+        compute: @Sendable @escaping ([String]) async throws -> [String: Value]
+    ) async throws -> [String: Value] {
+        try await compute(keys)
+    }
+
+    func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws {
+        throw error
+    }
+
+    func remove(_ keys: [String]) async throws { throw error }
+
+    func removeAll(tag: String) async throws { throw error }
+}

@@ -1,0 +1,260 @@
+import EventBus
+import Foundation
+import GRDB
+import HTTPTypes
+import Hummingbird
+import HummingbirdTesting
+import OrderService
+import ServiceKit
+import ShopEvents
+import Testing
+
+@testable import OrderServer
+
+@Suite("The HTTP routes of the order service", .timeLimit(.minutes(2)))
+struct OrderRoutesTests {
+    private struct Problem: Decodable {
+        var title: String
+        var status: Int
+        var detail: String?
+        var errors: [HTTPProblem.FieldError]?
+    }
+
+    private static let body = """
+        {"customerID": "VINET", "shipCountry": "France",
+         "items": [{"sku": "NW-011", "quantity": 12, "unitPrice": "14.00", "discount": "0.15"}]}
+        """
+
+    /// Runs a test against the routes, on a bus that does not run: none of them needs a broker.
+    private func test(
+        _ scene: Scene,
+        _ body: @Sendable (any TestClientProtocol) async throws -> Void
+    ) async throws {
+        let assembly = ServiceAssembly(routes: OrderRoutes(scene.orders).add)
+        try await Application(router: assembly.router(logger: .quiet)).test(.router, body)
+    }
+
+    private func post(
+        _ client: any TestClientProtocol,
+        _ body: String = body,
+        key: String? = nil,
+        type: String = "application/json"
+    ) async throws -> TestResponse {
+        var headers: HTTPFields = [.contentType: type]
+        if let key { headers[.idempotencyKey] = key }
+        return try await client.execute(
+            uri: "/orders",
+            method: .post,
+            headers: headers,
+            body: ByteBuffer(string: body)
+        )
+    }
+
+    private func get(_ client: any TestClientProtocol, _ uri: String) async throws -> TestResponse {
+        try await client.execute(uri: uri, method: .get)
+    }
+
+    private func decode<Value: Decodable>(_ type: Value.Type, _ response: TestResponse) throws -> Value {
+        try JSONDecoder().decode(type, from: Data(response.body.readableBytesView))
+    }
+
+    @Test("An order is accepted without a broker, and can be looked at where the answer says")
+    func placing() async throws {
+        let scene = try Scene()
+        try await test(scene) { client in
+            let response = try await post(client)
+            #expect(response.status == .accepted)
+            #expect(response.headers[.contentType] == "application/json")
+            #expect(response.headers[.idempotencyReplayed] == nil)
+            let placed = try decode(OrderView.self, response)
+            #expect(placed.status == .placed)
+            #expect(placed.customerID == "VINET")
+            #expect(placed.total == Money(cents: 14_280))
+            #expect(placed.history.map(\.status) == [.placed])
+            let location = try #require(response.headers[.location])
+            #expect(location == "/orders/\(placed.id)")
+            let shown = try await get(client, location)
+            #expect(shown.status == .ok)
+            #expect(try decode(OrderView.self, shown) == placed)
+            #expect(try await scene.outbox().map(\.correlationID) == [placed.correlationID])
+        }
+    }
+
+    @Test("An order that cannot be accepted is answered with the fields that are wrong, and not stored")
+    func invalid() async throws {
+        let scene = try Scene()
+        try await test(scene) { client in
+            let response = try await post(
+                client,
+                #"{"customerID": "V", "shipCountry": "F", "items": [{"sku": "A", "quantity": 0, "unitPrice": "1"}]}"#
+            )
+            #expect(response.status == .badRequest)
+            #expect(response.headers[.contentType] == "application/problem+json")
+            let problem = try decode(Problem.self, response)
+            #expect(problem.status == 400)
+            #expect(
+                problem.errors == [
+                    .init(field: "items[0].quantity", problem: "has to be a whole number from 1 to 1000000")
+                ]
+            )
+            #expect(try await post(client, "{").status == .badRequest)
+            #expect(try await post(client, "").status == .badRequest)
+            #expect(try await post(client, type: "text/plain").status == .unsupportedMediaType)
+            let large = #"{"customerID": ""# + String(repeating: "a", count: 1 << 20) + #""}"#
+            #expect(try await post(client, large).status == .contentTooLarge)
+        }
+        #expect(try await scene.count(of: "orders") == 0)
+    }
+
+    @Test("A hundred equal requests with one key get the same answer")
+    func idempotency() async throws {
+        let scene = try Scene()
+        try await test(scene) { client in
+            let responses = try await withThrowingTaskGroup(of: TestResponse.self) { group in
+                for _ in 0..<100 { group.addTask { try await post(client, key: "key 1") } }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(responses.allSatisfy { $0.status == .accepted })
+            #expect(Set(try responses.map { try decode(OrderView.self, $0) }).count == 1)
+            #expect(responses.count { $0.headers[.idempotencyReplayed] == "true" } == 99)
+            // The same order written otherwise is the same order.
+            let same = Self.body.replacing("\"14.00\"", with: "\"14\"").replacing("\n", with: "")
+            #expect(try await post(client, same, key: "key 1").status == .accepted)
+            let other = try await post(client, Self.body.replacing("France", with: "Spain"), key: "key 1")
+            #expect(other.status == .unprocessableContent)
+            #expect(try decode(Problem.self, other).detail?.contains("use a new key") == true)
+        }
+        #expect(try await scene.count(of: "orders") == 1)
+    }
+
+    @Test("A key that is none is refused, and so are two of them")
+    func invalidKey() async throws {
+        let scene = try Scene()
+        try await test(scene) { client in
+            for key in ["", String(repeating: "a", count: 256), "schlüssel"] {
+                let response = try await post(client, key: key)
+                #expect(response.status == .badRequest, "\(key)")
+                #expect(try decode(Problem.self, response).errors?.map(\.field) == ["Idempotency-Key"])
+            }
+            var headers: HTTPFields = [.contentType: "application/json"]
+            headers[values: .idempotencyKey] = ["a", "b"]
+            let body = ByteBuffer(string: Self.body)
+            let response = try await client.execute(uri: "/orders", method: .post, headers: headers, body: body)
+            #expect(response.status == .badRequest)
+        }
+    }
+
+    @Test("An order that is not there is not found, and that is not remembered")
+    func notFound() async throws {
+        let scene = try Scene()
+        let order = try OrderDraft.sample().placed(at: .now())
+        try await test(scene) { client in
+            let uri = "/orders/\(order.id)"
+            let response = try await get(client, uri)
+            #expect(response.status == .notFound)
+            #expect(response.headers[.contentType] == "application/problem+json")
+            _ = try await scene.store.insert(order)
+            #expect(try await get(client, uri).status == .ok)
+            #expect(try await get(client, "/orders/" + String(repeating: "a", count: 101)).status == .notFound)
+        }
+    }
+
+    @Test("What is shown comes from the cache, until the order's status changes")
+    func caching() async throws {
+        let scene = try Scene()
+        try await test(scene) { client in
+            let id = try decode(OrderView.self, try await post(client)).id
+            #expect(try decode(OrderView.self, try await get(client, "/orders/\(id)")).status == .placed)
+            try await scene.execute("UPDATE orders SET customer_id = 'changed behind the back'")
+            #expect(try decode(OrderView.self, try await get(client, "/orders/\(id)")).customerID == "VINET")
+            let end = OrderStatus.cancelled(.outOfStock, skus: ["NW-011"])
+            _ = try await scene.orders.end(id, as: end, handling: nil)
+            let shown = try decode(OrderView.self, try await get(client, "/orders/\(id)"))
+            #expect(shown.status == .cancelled)
+            #expect(shown.reason == .outOfStock)
+            #expect(shown.skus == ["NW-011"])
+            #expect(shown.history.map(\.status) == [.placed, .cancelled])
+        }
+    }
+
+    @Test("Lists are paged by what the page before says, and a wrong query is refused")
+    func listing() async throws {
+        let scene = try Scene()
+        try await test(scene) { client in
+            for _ in 0..<3 { _ = try await post(client) }
+            let first = try decode(OrderPage.self, try await get(client, "/orders?status=placed&limit=2"))
+            #expect(first.orders.count == 2)
+            #expect(first.orders.first?.total == Money(cents: 14_280))
+            let next = try #require(first.next)
+            let second = try decode(OrderPage.self, try await get(client, "/orders?limit=2&after=\(next)"))
+            #expect(second.orders.count == 1)
+            #expect(second.next == nil)
+            #expect(try decode(OrderPage.self, try await get(client, "/orders?status=cancelled")).orders == [])
+            let encoded = next.replacing("-", with: "%2D")
+            #expect(try decode(OrderPage.self, try await get(client, "/orders?after=\(encoded)")).orders.count == 1)
+            #expect(try await get(client, "/orders?after=%00").status == .badRequest)
+            let wrong = try await get(client, "/orders?status=lost&limit=0")
+            #expect(wrong.status == .badRequest)
+            #expect(try decode(Problem.self, wrong).errors?.map(\.field) == ["status", "limit"])
+        }
+    }
+
+    @Test("A database that another process holds is a 503, and the order can be placed once it is free")
+    func busyDatabase() async throws {
+        let file = try DatabaseFile()
+        let scene = try Scene(database: file.open(timeout: 0.05))
+        let other = try file.open()
+        try await test(scene) { client in
+            let response = try await whileLocked(other) { try await post(client, key: "key") }
+            #expect(response.status == .serviceUnavailable)
+            #expect(response.headers[.contentType] == "application/problem+json")
+            #expect(try await post(client, key: "key").status == .accepted)
+        }
+    }
+
+    @Test("A mistake of the service's own is a 500 that tells nothing of it")
+    func brokenDatabase() async throws {
+        let scene = try Scene()
+        try await scene.execute("DROP TABLE order_lines")
+        try await test(scene) { client in
+            let response = try await post(client)
+            #expect(response.status == .internalServerError)
+            #expect(response.headers[.contentType] == "application/problem+json")
+            #expect(!String(buffer: response.body).contains("order_lines"))
+        }
+    }
+
+    @Test("The correlation id of the request is that of the order and of its event, and is returned")
+    func correlation() async throws {
+        let scene = try Scene()
+        try await test(scene) { client in
+            var headers: HTTPFields = [.contentType: "application/json"]
+            headers[try #require(HTTPField.Name("X-Correlation-ID"))] = "request-1"
+            let response = try await client.execute(
+                uri: "/orders",
+                method: .post,
+                headers: headers,
+                body: ByteBuffer(string: Self.body)
+            )
+            #expect(response.headers[try #require(HTTPField.Name("X-Correlation-ID"))] == "request-1")
+            #expect(try decode(OrderView.self, response).correlationID == "request-1")
+            #expect(try await scene.outbox().map(\.correlationID) == ["request-1"])
+        }
+    }
+}
+
+/// Does something while another connection has begun to write.
+private func whileLocked<Value: Sendable>(
+    _ database: DatabasePool,
+    _ body: @Sendable () async throws -> Value
+) async throws -> Value {
+    try await database.writeWithoutTransaction { db in try db.beginTransaction(.immediate) }
+    do {
+        let value = try await body()
+        try await database.writeWithoutTransaction { db in try db.rollback() }
+        return value
+    } catch {
+        try await database.writeWithoutTransaction { db in try db.rollback() }
+        throw error
+    }
+}
