@@ -10,7 +10,7 @@ extension InMemoryBroker {
     /// A queue that holds events and has no consumer never settles. Neither does one whose handler never returns.
     ///
     /// - Parameter limit: How long to wait in real time, whatever the broker's clock; `nil` for ever.
-    /// - Throws: ``EventBusError`` with code `.timedOut` after `limit`, which names what is not settled;
+    /// - Throws: ``/EventBus/EventBusError`` with code `.timedOut` after `limit`, which names what is not settled;
     ///   `CancellationError` as soon as the task is cancelled.
     public func settled(within limit: Duration? = .seconds(30)) async throws {
         let realTime = AnyClock.continuous

@@ -1,6 +1,6 @@
 public import EventBus
 
-/// The contract of a ``Transport``, executable: run every check against your transport.
+/// The contract of a ``/EventBus/Transport``, executable: run every check against your transport.
 ///
 /// ```swift
 /// let suite = TransportConformance { name in
