@@ -10,7 +10,7 @@ extension InMemoryBroker {
     /// A queue that holds events and has no consumer never settles. Neither does one whose handler never returns.
     ///
     /// - Parameter limit: How long to wait in real time, whatever the broker's clock; `nil` for ever.
-    /// - Throws: ``EventBusError`` with code `.timedOut` after `limit`, which names what is not settled;
+    /// - Throws: ``/EventBus/EventBusError`` with code `.timedOut` after `limit`, which names what is not settled;
     ///   `CancellationError` as soon as the task is cancelled.
     public func settled(within limit: Duration? = .seconds(30)) async throws {
         let realTime = AnyClock.continuous
@@ -35,18 +35,11 @@ extension InMemoryBroker {
             }
             switch quiescence {
             case .settled:
-                // A handler's outcome may still be on its way to those who watch, such as a recorder.
-                guard let busy = busySink() else { return }
-                if let deadline {
-                    _ = try await withDeadline(deadline, clock: realTime) { try await busy.wait() }
-                    if realTime.now >= deadline {
-                        throw EventBusError(.timedOut, "the broker is settled, but a handler still runs")
-                    }
-                } else {
-                    try await busy.wait()
-                }
-                continue
+                if try await waitForReports(until: deadline, on: realTime) { continue }
+                return
             case .idle(let instant) where clock.isManual:
+                // What led here is to be seen before time moves on.
+                if try await waitForReports(until: deadline, on: realTime) { continue }
                 await clock.advance(to: instant)
                 continue
             default:
@@ -70,9 +63,26 @@ extension InMemoryBroker {
         }
     }
 
-    /// A signal from the first consumer whose handlers or reports are under way.
+    /// Waits if a handler's outcome is still on its way to those who watch, such as a recorder.
+    ///
+    /// - Returns: Whether it had to wait: then more may have happened.
+    private func waitForReports(until deadline: AnyClock.Instant?, on realTime: AnyClock) async throws -> Bool {
+        guard let busy = busySink() else { return false }
+        guard let deadline else {
+            try await busy.wait()
+            return true
+        }
+        _ = try await withDeadline(deadline, clock: realTime) { try await busy.wait() }
+        if realTime.now >= deadline {
+            throw EventBusError(.timedOut, "the broker is settled, but a handler still runs")
+        }
+        return true
+    }
+
+    /// A signal from the first consumer whose handlers or reports are under way. One that holds a delivery for its next
+    /// attempt is not asked: its worker is at work until then.
     private func busySink() -> Signal? {
-        let ports = look { state in state.consumers.map(\.port) }
+        let ports = look { state in state.consumers.filter { $0.heldCount == 0 }.map(\.port) }
         // Asked once each: the answer may change from one moment to the next.
         for port in ports {
             if let busy = port.quiescence() { return busy }

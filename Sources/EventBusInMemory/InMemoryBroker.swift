@@ -81,6 +81,17 @@ public final class InMemoryBroker: Sendable {
         state.withLock { $0.faults?.log }
     }
 
+    /// Drops every connection that runs and makes it again at once, as ``InMemoryTransport/loseConnection()`` does for
+    /// one. For tests.
+    public func loseConnections() {
+        step { state, effects in
+            for connection in state.connections.indices where state.connections[connection].isRunning {
+                state.loseConnection(connection, maximumRedeliveries: nil, &effects)
+            }
+            state.dispatchMarked(&effects)
+        }
+    }
+
     /// Makes one step of the state machine under the lock, and does outside of it what the step asks for.
     @inline(__always)
     func step<Result: Sendable, Failure: Error>(

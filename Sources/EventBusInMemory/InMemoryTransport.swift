@@ -27,7 +27,7 @@ public final class InMemoryTransport: Transport {
     /// Keeps the connection, and the broker's timers, until the task is cancelled; then every consumer is detached and
     /// what it held is back in its queue.
     ///
-    /// - Throws: ``EventBusError`` with code `.alreadyRunning` while an earlier call is under way.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.alreadyRunning` while an earlier call is under way.
     public func run() async throws {
         try await broker.run(connection)
     }
@@ -36,7 +36,7 @@ public final class InMemoryTransport: Transport {
     ///
     /// While one of them is full the call waits, until the deadline.
     ///
-    /// - Throws: ``EventBusError`` with code `.blocked` when the deadline passed and nothing was sent;
+    /// - Throws: ``/EventBus/EventBusError`` with code `.blocked` when the deadline passed and nothing was sent;
     ///   `CancellationError` when cancelled before.
     public func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
         try await broker.publish(envelope, replyAddress: nil, options: options)
@@ -52,7 +52,7 @@ public final class InMemoryTransport: Transport {
 
     /// Sends a request to the responders' queues and waits for the first reply.
     ///
-    /// - Throws: ``EventBusError`` with code `.unroutable` at once if no queue matches, `.timedOut` at the deadline, and
+    /// - Throws: ``/EventBus/EventBusError`` with code `.unroutable` at once if no queue matches, `.timedOut` at the deadline, and
     ///   `.blocked` if a queue was full until then; `CancellationError`.
     public func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
         try await broker.request(envelope, deadline: deadline)
@@ -68,7 +68,7 @@ public final class InMemoryTransport: Transport {
     /// A queue that exists gets the patterns it lacks. It stays, and collects events, when its consumers are gone; only
     /// a broadcast subscription's queue ends with its consumer.
     ///
-    /// - Throws: ``EventBusError`` with code `.topologyClash` when the queue exists with another ordering;
+    /// - Throws: ``/EventBus/EventBusError`` with code `.topologyClash` when the queue exists with another ordering;
     ///   `CancellationError`.
     public func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
         try Task.checkCancellation()

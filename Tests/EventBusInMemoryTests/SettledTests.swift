@@ -6,6 +6,27 @@ import Testing
 
 @Suite("Settled", .timeLimit(.minutes(1)))
 struct SettledTests {
+    @Test("What an attempt led to is reported before time moves on to the next")
+    func reportsBeforeTime() async throws {
+        for _ in 0..<20 {
+            let broker = InMemoryBroker(clock: ManualClock())
+            let reports = Reports(clock: broker.clock)
+            var configuration = EventBusConfiguration()
+            configuration.consumeMiddleware = [reports]
+            let transport = LateAnswers(transport: .inMemory(broker))
+            let bus = EventBus(transport: transport, configuration: configuration)
+            bus.subscribe(to: "a", group: "g", options: .init(retry: .fixed(.seconds(1), maxAttempts: 3))) { _, _ in
+                throw Refusal()
+            }
+            try await bus.withRunning {
+                try await bus.publish(Envelope(topic: "a", payload: []))
+                try await broker.settled()
+            }
+            #expect(reports.all.map(\.attempt) == [1, 2, 3])
+            #expect(reports.all.map(\.time) == [.zero, .seconds(1), .seconds(2)])
+        }
+    }
+
     @Test("A broker without events is settled at once")
     func empty() async throws {
         try await InMemoryBroker().settled()
@@ -128,5 +149,67 @@ extension InMemoryBroker {
     /// Waits until `count` tasks wait in `settled()`.
     func waitForSettledWaiter(count: Int = 1) async {
         while look({ $0.settledWaiters.count < count }) { await Task.yield() }
+    }
+}
+
+private struct Refusal: Error {}
+
+/// When, by the broker's clock, each attempt was reported.
+private final class Reports: ConsumeMiddleware {
+    private let clock: AnyClock
+    private let reports = Locked<[(attempt: Int, time: Duration)]>([])
+
+    init(clock: AnyClock) {
+        self.clock = clock
+    }
+
+    var all: [(attempt: Int, time: Duration)] { reports.withLock { $0 } }
+
+    func consume(_ context: EventContext, next: ConsumeNext) async throws { try await next(context) }
+
+    func didSettle(_ delivery: SettledDelivery) {
+        let time = AnyClock.Instant(offset: .zero).duration(to: clock.now)
+        reports.withLock { $0.append((delivery.attempt, time)) }
+    }
+}
+
+/// A transport whose answers to a settlement come a while after the broker has acted on it.
+private struct LateAnswers: Transport {
+    let transport: InMemoryTransport
+
+    var name: String { transport.name }
+    var clock: AnyClock { transport.clock }
+
+    func run() async throws { try await transport.run() }
+
+    func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
+        try await transport.publish(envelope, options: options)
+    }
+
+    func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
+        try await transport.request(envelope, deadline: deadline)
+    }
+
+    func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
+        try await transport.reply(envelope, to: address)
+    }
+
+    func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
+        Consumer(consumer: try await transport.attach(queue, to: sink))
+    }
+
+    func deadLetters(of group: String) -> any DeadLetterQueue { transport.deadLetters(of: group) }
+    func health() -> [ComponentHealth] { transport.health() }
+
+    private struct Consumer: TransportConsumer {
+        let consumer: any TransportConsumer
+
+        func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
+            try await consumer.settle(delivery, as: disposition)
+            for _ in 0..<1_000 { await Task.yield() }
+        }
+
+        func stop() async { await consumer.stop() }
+        func close() async { await consumer.close() }
     }
 }

@@ -9,7 +9,7 @@ struct Progress: Sendable {
     var confirmed: Int
     /// Customers who were told that it is not.
     var cancelled: Int
-    /// Events in the broker that are not handled yet.
+    /// Orders that were placed and whose customers have not been told yet.
     var inFlight: Int
     var elapsed: Duration
 

@@ -64,6 +64,9 @@ struct ShopCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where to write the figures as JSON.", valueName: "file"))
     var report: String?
 
+    @Option(help: ArgumentHelp("Where to write what customers are told, a line each.", valueName: "file"))
+    var notices: String?
+
     @Flag(help: "Log what the buses do on standard error.")
     var verbose = false
 
@@ -83,7 +86,13 @@ struct ShopCommand: AsyncParsableCommand {
         let input = try ShopInput(ordersFile: orders, stockFile: stock)
         for problem in input.problems { StandardError.line(problem) }
         let display = ProgressDisplay()
-        let run = ShopRun(input: input, carrier: try carrier(), coordination: try coordination(), logger: logger)
+        let run = ShopRun(
+            input: input,
+            carrier: try carrier(),
+            coordination: try coordination(),
+            notices: try notices.map(NoticeFile.init(path:)),
+            logger: logger
+        )
         let outcome = try await run.run(gracefulShutdownSignals: [.sigint, .sigterm], reporting: display)
         display.clear()
         print(SummaryTable(outcome, problems: input.problems.count))

@@ -36,7 +36,7 @@ struct ShopRun: Sendable {
     private let buses: [EventBus]
     private let orderStore: InMemoryOrderStore
     private let stockStore: InMemoryStockStore
-    private let notificationLog = InMemoryNotificationLog()
+    private let notificationLog: InMemoryNotificationLog
     private let orders: OrderService
     private let inventory: InventoryService
     private let notifications: NotificationService
@@ -48,11 +48,13 @@ struct ShopRun: Sendable {
     ///   - carrier: What carries the events between the services.
     ///   - coordination: Where the lock and the inboxes are kept; in this process if left out.
     ///   - usesInbox: Whether the subscriptions remember what they have handled.
+    ///   - notices: Where to send what customers are told; nowhere but the books if left out.
     init(
         input: ShopInput,
         carrier: Carrier = .inMemory(InMemoryBroker()),
         coordination: Coordination? = nil,
         usesInbox: Bool = true,
+        notices: NoticeFile? = nil,
         logger: Logger = Logger(label: "shop") { _ in SwiftLogNoOpLogHandler() }
     ) {
         let tally = tally
@@ -70,6 +72,10 @@ struct ShopRun: Sendable {
         self.coordination = coordination
         self.logger = logger
         self.buses = buses
+        self.notificationLog = InMemoryNotificationLog { notice in
+            try notices?.append(notice)
+            logger.info("customer told", metadata: ["order": "\(notice.orderID)", "text": "\(notice.text)"])
+        }
         self.orderStore = InMemoryOrderStore(bus: buses[0])
         self.stockStore = InMemoryStockStore(input.stock, bus: buses[1])
         self.orders = OrderService(bus: buses[0], store: orderStore)
@@ -150,7 +156,7 @@ struct ShopRun: Sendable {
                     counts: tally.counts,
                     confirmed: notifications.count { $0.outcome == .confirmed },
                     cancelled: notifications.count { $0.outcome == .cancelled },
-                    inFlight: tally.counts.placed - notifications.count,
+                    inFlight: max(0, tally.counts.placed - notifications.count),
                     elapsed: start.duration(to: .now)
                 ).line
             )

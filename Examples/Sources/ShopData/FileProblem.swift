@@ -22,7 +22,7 @@ public struct FileProblem: Error, CustomStringConvertible {
 
     private var reason: String {
         let underlying = (cause as? CocoaError)?.userInfo["NSUnderlyingError"]
-        guard let code = (underlying as? POSIXError)?.code else { return "\(cause)" }
+        guard let code = (underlying as? POSIXError ?? cause as? POSIXError)?.code else { return "\(cause)" }
         return String(cString: strerror(code.rawValue))
     }
 }

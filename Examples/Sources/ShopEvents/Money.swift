@@ -21,8 +21,11 @@ public struct Money: Hashable, Comparable, Sendable {
     /// Whether `lhs` is the smaller amount.
     public static func < (lhs: Money, rhs: Money) -> Bool { lhs.cents < rhs.cents }
 
-    /// The sum of two amounts.
-    public static func + (lhs: Money, rhs: Money) -> Money { Money(cents: lhs.cents + rhs.cents) }
+    /// The sum of two amounts; the largest there is where it would be larger still.
+    public static func + (lhs: Money, rhs: Money) -> Money {
+        let (sum, overflows) = lhs.cents.addingReportingOverflow(rhs.cents)
+        return Money(cents: overflows ? (rhs.cents < 0 ? .min : .max) : sum)
+    }
 }
 
 extension Money: CustomStringConvertible {

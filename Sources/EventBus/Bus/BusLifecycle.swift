@@ -25,10 +25,14 @@ struct BusLifecycle {
     }
 
     private(set) var phase: Phase = .idle
+    /// Whether the bus came to run, whatever it does now.
+    private(set) var hasRun = false
     /// Publishes under way.
     private(set) var inFlight = 0
     /// Whether the shutdown waits for the publishes under way.
     private(set) var isFlushing = false
+    /// When the shutdown was asked for.
+    private(set) var shutdownBegan: AnyClock.Instant?
 
     /// Starts the bus; `false` if it was started or shut down before.
     mutating func start() -> Bool {
@@ -39,7 +43,9 @@ struct BusLifecycle {
 
     /// Notes that the subscriptions made before the start are attached, so that what is published reaches them.
     mutating func ready() {
-        if phase == .starting { phase = .running }
+        guard phase == .starting else { return }
+        phase = .running
+        hasRun = true
     }
 
     /// Asks for one publish. While the bus drains, its handlers may still publish what belongs to their work.
@@ -75,7 +81,8 @@ struct BusLifecycle {
     }
 
     /// Begins to shut down.
-    mutating func beginShutdown() -> ShutdownAction {
+    mutating func beginShutdown(at now: AnyClock.Instant) -> ShutdownAction {
+        shutdownBegan = shutdownBegan ?? now
         switch phase {
         case .idle:
             phase = .closed

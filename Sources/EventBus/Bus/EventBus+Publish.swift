@@ -1,7 +1,8 @@
 extension EventBus {
     /// Publishes an event: encodes it, passes it through the publish middleware, and returns once the broker holds it.
     ///
-    /// Then the event goes to the local listeners too. Before the bus runs, publishing waits for it, until its deadline.
+    /// Then the event goes to the local listeners too, unless it is to come later (``PublishOptions/delay``). Before the
+    /// bus runs, publishing waits for it, until its deadline.
     ///
     /// - Returns: What the broker did. That no one subscribes is an outcome, not an error, unless
     ///   ``PublishOptions/requiresSubscriber`` is set.
@@ -12,7 +13,7 @@ extension EventBus {
     @discardableResult
     public func publish<E: Event>(_ event: E, options: PublishOptions = .init()) async throws -> PublishReceipt {
         let receipt = try await publish(try envelope(for: event, options: options), options: options)
-        local.emit(event)
+        if receipt.outcome != .scheduled { local.emit(event) }
         return receipt
     }
 
@@ -50,7 +51,7 @@ extension EventBus {
         }
         for (index, result) in zip(positions, await send(envelopes, options: options, deadline: deadline)) {
             results[index] = result
-            if case .success = result { local.emit(events[index]) }
+            if case .success(let receipt) = result, receipt.outcome != .scheduled { local.emit(events[index]) }
         }
         return results.compactMap(\.self)
     }

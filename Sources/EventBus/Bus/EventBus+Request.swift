@@ -3,8 +3,9 @@ internal import Logging
 extension EventBus {
     /// Asks a question and waits for the answer of whichever service responds to it.
     ///
-    /// A request is answered at most once and never retried by the bus: ask again after an error. It goes out at once,
-    /// past the publish middleware; of the options `deadline`, `delay` and `requiresSubscriber` have no meaning here.
+    /// A request is answered at most once and never retried by the bus: ask again after an error. It passes through the
+    /// publish middleware, which waits with it for the reply. Of the options `deadline`, `delay` and `requiresSubscriber`
+    /// have no meaning here.
     ///
     /// - Throws: ``EventBusError``: `.unroutable` if no one responds to the topic, `.timedOut` if no answer came in time,
     ///   `.remoteFailure` if the responder failed or answered what is no `Reply`, and what ``publish(_:options:)-(E,_)``
@@ -21,7 +22,7 @@ extension EventBus {
         try envelope.validate()
         if try !admitNow() { try await admit(until: deadline) }
         defer { publishFinished() }
-        let reply = try await transport.request(envelope, deadline: deadline)
+        let reply = try await publishChain.request(OutgoingEvent(envelope: envelope, delay: .zero, deadline: deadline))
         if let message = reply.headers[RequestHeaders.error]?.string {
             throw EventBusError(.remoteFailure, "the responder to \(E.topic) failed: \(message)")
         }

@@ -28,7 +28,7 @@ extension EventBus {
 
     /// Asks the bus to shut down gracefully; ``run()`` returns when it has.
     public func shutdown() {
-        switch lifecycle.withLock({ $0.beginShutdown() }) {
+        switch lifecycle.withLock({ $0.beginShutdown(at: clock.now) }) {
         case .none:
             return
         case .closed:
@@ -42,10 +42,11 @@ extension EventBus {
 
     /// Runs the bus while `body` runs: for tests and scripts.
     ///
-    /// Starts the bus, waits until every subscription is attached, runs `body`, and shuts down gracefully.
+    /// Starts the bus, waits until every subscription is attached, runs `body`, and shuts down gracefully. A bus that
+    /// fails to start does not run `body`.
     ///
     /// - Returns: What `body` returns.
-    /// - Throws: What `body` or ``run()`` throws.
+    /// - Throws: What `body` or ``run()`` throws, whichever was first.
     public func withRunning<Result: Sendable>(
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
@@ -54,8 +55,10 @@ extension EventBus {
                 try await self.run()
                 return nil
             }
-            group.addTask { [started] in
-                try await started.wait()
+            group.addTask {
+                try await self.started.wait()
+                // A bus that could not start says why by the error of its run.
+                guard self.lifecycle.withLock({ $0.hasRun }) else { return nil }
                 return try await body()
             }
             do {
@@ -174,7 +177,9 @@ extension EventBus {
     private func flushPublishes() async throws {
         guard lifecycle.withLock({ $0.beginFlush() }), !aborting.isRaised else { return }
         let publishesDone = publishesDone
-        let deadline = clock.now.advanced(by: configuration.shutdownTimeout)
+        // One deadline for all: what the handlers took is not given again.
+        let began = lifecycle.withLock { $0.shutdownBegan } ?? clock.now
+        let deadline = began.advanced(by: configuration.shutdownTimeout)
         _ = try await withDeadline(deadline, clock: clock) { try await publishesDone.wait() }
     }
 

@@ -97,15 +97,32 @@ enum SubscriptionName {
     static let maximumLength = 100
 
     /// The name of a subscription to `pattern`: its words joined by `-`, `*` as `any`, `#` as `all`.
+    ///
+    /// No two patterns share one: a name that another pattern could have as well ends in a checksum of its own.
     static func derived(from pattern: TopicPattern) -> String {
-        let words = pattern.words.map { word in
+        var isAmbiguous = false
+        let words = pattern.words.map { (word) -> String in
             switch word {
-            case .one: "any"
-            case .many: "all"
-            case .literal(let text): String(text.map { isAllowed($0) ? $0 : "_" })
+            case .one: return "any"
+            case .many: return "all"
+            case .literal(let text):
+                if ["any", "all", reserved].contains(String(text)) || !text.allSatisfy({ isAllowed($0) && $0 != "-" }) {
+                    isAmbiguous = true
+                }
+                return String(text.map { isAllowed($0) ? $0 : "_" })
             }
         }
-        return String(words.joined(separator: "-").prefix(maximumLength))
+        let name = words.joined(separator: "-")
+        guard isAmbiguous || name.utf8.count > maximumLength else { return name }
+        let suffix = "-" + checksum(of: pattern.rawValue)
+        return String(name.prefix(maximumLength - suffix.utf8.count)) + suffix
+    }
+
+    /// 64 bits in hexadecimal, the same in every process (FNV-1a: Fowler, Noll and Vo).
+    private static func checksum(of text: String) -> String {
+        let hash = text.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        let digits = String(hash, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
     /// What is wrong with the names, or `nil`.

@@ -46,6 +46,8 @@ public final class EventBus: Service {
 
     /// A bus on `transport`.
     ///
+    /// Bootstrap metrics and tracing before: a bus that is made without them leaves their steps out.
+    ///
     /// - Parameters:
     ///   - transport: What carries the events, such as `.inMemory`.
     ///   - configuration: How the bus behaves.

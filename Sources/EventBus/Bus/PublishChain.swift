@@ -35,6 +35,24 @@ struct PublishChain: Sendable {
         return PublishReceipt(id: event.envelope.id, outcome: outcome)
     }
 
+    /// Sends a request, and waits for its reply.
+    func request(_ event: OutgoingEvent) async throws -> Envelope {
+        let transport = transport
+        if middleware.isEmpty { return try await transport.request(event.envelope, deadline: event.deadline) }
+        let reply = Locked<Envelope?>(nil)
+        let chain = Self.fold(middleware) { event in
+            try event.envelope.validate()
+            let received = try await transport.request(event.envelope, deadline: event.deadline)
+            reply.withLock { $0 = received }
+            return PublishReceipt(id: event.envelope.id, outcome: .routed)
+        }
+        _ = try await chain(event)
+        guard let reply = reply.withLock({ $0 }) else {
+            throw EventBusError(.unsupported, "a publish middleware gave a receipt for a request that it did not send")
+        }
+        return reply
+    }
+
     /// Sends many events with one call to the transport, in order, with one result for each.
     ///
     /// The events pass through the middleware one after another, each up to the end of the chain, where it waits until
@@ -67,7 +85,13 @@ struct PublishChain: Sendable {
             let results = await send(arrived.map(\.event))
             for (arrival, result) in zip(arrived, results) { arrival.continuation.resume(with: result) }
             var ordered = events.map { _ in Result<PublishReceipt, any Error>.failure(BatchGate.tooLate) }
-            for await (index, result) in group { ordered[index] = result }
+            var underWay = Set(arrived.map(\.index))
+            // A step that holds its event back past the deadline is told that nobody waits for it any more.
+            if underWay.isEmpty { group.cancelAll() }
+            for await (index, result) in group {
+                ordered[index] = result
+                if underWay.remove(index) != nil, underWay.isEmpty { group.cancelAll() }
+            }
             return ordered
         }
     }
@@ -125,6 +149,7 @@ extension OutgoingEvent {
 /// Where the events of a batch wait at the end of their chains until all of them have come or dropped out.
 private final class BatchGate: Sendable {
     struct Arrival: Sendable {
+        var index: Int
         var event: OutgoingEvent
         var continuation: CheckedContinuation<PublishReceipt, any Error>
     }
@@ -158,7 +183,7 @@ private final class BatchGate: Sendable {
                     return (EventBusError(.unsupported, "a publish middleware called next twice within a batch"), nil)
                 }
                 if state.isClosed { return (Self.tooLate, nil) }
-                state.arrivals[index] = Arrival(event: event, continuation: continuation)
+                state.arrivals[index] = Arrival(index: index, event: event, continuation: continuation)
                 return (nil, state.takeWaiter())
             }
             if let refusal { continuation.resume(throwing: refusal) }

@@ -2,7 +2,8 @@
 public struct PublishOptions: Sendable {
     /// How long publishing may take before it throws; `nil` for ``EventBusConfiguration/publishTimeout``.
     public var deadline: Duration?
-    /// How long the broker holds the event before subscribers see it; zero for at once.
+    /// How long the broker holds the event before subscribers see it; zero for at once. Local listeners do not see an
+    /// event with a delay.
     public var delay: Duration
     /// What travels beside the payload.
     public var headers: EventHeaders

@@ -3,7 +3,7 @@ package final class Signal: Sendable {
     private struct State {
         var isRaised = false
         var nextWaiter = 0
-        var waiters: [Int: CheckedContinuation<Bool, Never>] = [:]
+        var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
     }
 
     private let state = Locked(State())
@@ -21,7 +21,7 @@ package final class Signal: Sendable {
             state.waiters = [:]
             return waiters
         }
-        for waiter in waiters.values { waiter.resume(returning: true) }
+        for waiter in waiters.values { waiter.resume() }
     }
 
     /// Waits until it happens.
@@ -32,19 +32,19 @@ package final class Signal: Sendable {
             state.nextWaiter += 1
             return state.nextWaiter
         }
-        let raised = await withTaskCancellationHandler {
+        await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let immediate: Bool? = state.withLock { state in
-                    if state.isRaised { return true }
-                    if Task.isCancelled { return false }
+                let isOver = state.withLock { state in
+                    if state.isRaised || Task.isCancelled { return true }
                     state.waiters[id] = continuation
-                    return nil
+                    return false
                 }
-                if let immediate { continuation.resume(returning: immediate) }
+                if isOver { continuation.resume() }
             }
         } onCancel: {
-            state.withLock { $0.waiters.removeValue(forKey: id) }?.resume(returning: false)
+            state.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
         }
-        if !raised { throw CancellationError() }
+        // Asked under the lock: who waited sees what was done before it was raised.
+        if !isRaised { throw CancellationError() }
     }
 }

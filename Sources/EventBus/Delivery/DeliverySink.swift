@@ -1,14 +1,24 @@
 /// Where a transport puts what arrived for a subscription.
 ///
-/// Both calls only store: they return at once and never run a handler, so a transport may make them on its I/O thread.
+/// All calls only store: they return at once and never run a handler, so a transport may make them on its I/O thread.
 /// What is stored is bounded by the queue's prefetch.
 public protocol DeliverySink: Sendable {
     /// Hands over one delivery.
     func receive(_ delivery: Delivery)
 
+    /// Hands over several deliveries in their order: what came in one turn is stored at once.
+    func receive(contentsOf deliveries: [Delivery])
+
     /// Takes back every delivery of `generation` or earlier that no handler has begun: its connection is gone, and the
     /// broker delivers it again.
     func revoke(through generation: UInt64)
+}
+
+extension DeliverySink {
+    /// One after another.
+    public func receive(contentsOf deliveries: [Delivery]) {
+        for delivery in deliveries { receive(delivery) }
+    }
 }
 
 /// A sink that can tell when nothing of what it was given is being handled or reported any more.

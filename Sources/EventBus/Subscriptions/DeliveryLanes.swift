@@ -37,15 +37,19 @@ struct DeliveryLanes {
         ready.append(delivery)
     }
 
+    /// How many deliveries may be taken now, by as many workers.
+    var takeable: Int {
+        guard !runsAlone, let next = ready.first else { return 0 }
+        if next.redeliveries >= Self.aloneAfterRedeliveries { return running == 0 ? 1 : 0 }
+        return ready.count
+    }
+
     /// The next delivery that may be handled now, if there is one; ``finish(_:)`` has to follow.
     mutating func take() -> Delivery? {
-        guard !runsAlone, let next = ready.first else { return nil }
-        if next.redeliveries >= Self.aloneAfterRedeliveries {
-            guard running == 0 else { return nil }
-            runsAlone = true
-        }
+        guard takeable > 0, let next = ready.popFirst() else { return nil }
+        runsAlone = next.redeliveries >= Self.aloneAfterRedeliveries
         running += 1
-        return ready.removeFirst()
+        return next
     }
 
     /// Notes that a delivery was settled; what waited behind it may follow.

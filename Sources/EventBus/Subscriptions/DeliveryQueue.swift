@@ -1,9 +1,15 @@
 /// Between a transport and a subscription's workers: stores what arrives, and gives it to whoever is free.
+///
+/// A worker is only woken, and takes its delivery under the lock itself. So what one thread made reaches another through
+/// the lock alone, which the thread sanitizer sees (a continuation's own hand-over it does not), and a burst needs no
+/// lock for each delivery.
 final class DeliveryQueue: QuiescentSink {
     private struct State {
         var lanes: DeliveryLanes
         /// Free workers; the latest is woken first, since its memory is still warm.
-        var idleWorkers: [CheckedContinuation<Delivery?, Never>] = []
+        var idleWorkers: [CheckedContinuation<Void, Never>] = []
+        /// Workers that were woken and have not looked yet.
+        var waking = 0
         /// The latest generation that was revoked.
         var revokedThrough: UInt64?
         /// Raised at the next revocation.
@@ -23,10 +29,11 @@ final class DeliveryQueue: QuiescentSink {
             return quiet
         }
 
-        /// Pairs a free worker with a delivery, if there are both.
-        mutating func match() -> (CheckedContinuation<Delivery?, Never>, Delivery)? {
-            guard !idleWorkers.isEmpty, let delivery = lanes.take() else { return nil }
-            return (idleWorkers.removeLast(), delivery)
+        /// A free worker to wake, if there is more to do than the woken ones will find.
+        mutating func takeWake() -> CheckedContinuation<Void, Never>? {
+            guard !idleWorkers.isEmpty, lanes.takeable > waking else { return nil }
+            waking += 1
+            return idleWorkers.removeLast()
         }
     }
 
@@ -52,11 +59,21 @@ final class DeliveryQueue: QuiescentSink {
     }
 
     func receive(_ delivery: Delivery) {
-        let matched = state.withLock { state in
+        let worker = state.withLock { state in
             state.lanes.receive(delivery)
-            return state.match()
+            return state.takeWake()
         }
-        if let (worker, delivery) = matched { worker.resume(returning: delivery) }
+        worker?.resume()
+    }
+
+    func receive(contentsOf deliveries: [Delivery]) {
+        let worker = state.withLock { state in
+            for delivery in deliveries { state.lanes.receive(delivery) }
+            return state.takeWake()
+        }
+        guard let worker else { return }
+        worker.resume()
+        wakeWorkers()
     }
 
     func revoke(through generation: UInt64) {
@@ -86,39 +103,58 @@ final class DeliveryQueue: QuiescentSink {
 
     /// The next delivery for a worker, which is done with `finished`; `nil` when there will be none.
     func next(finishing finished: Delivery? = nil) async -> Delivery? {
-        enum Step {
-            case go(Delivery)
-            case end
-            case wait
-        }
-        let (step, isDrained, mayWakeOthers, quiet) = state.withLock { state -> (Step, Bool, Bool, Signal?) in
-            if let finished { state.lanes.finish(finished) }
-            if let delivery = state.lanes.take() { return (.go(delivery), false, !state.idleWorkers.isEmpty, nil) }
-            if state.lanes.isClosed { return (.end, state.lanes.running == 0, false, state.takeQuiet()) }
-            return (.wait, false, !state.idleWorkers.isEmpty, state.takeQuiet())
-        }
-        if isDrained { drained.raise() }
-        quiet?.raise()
-        // A finished delivery may have set free more than one: the lane behind it, and those it kept out alone.
-        if mayWakeOthers { wakeWorkers() }
-        switch step {
-        case .go(let delivery): return delivery
-        case .end: return nil
-        case .wait: break
-        }
-        return await withCheckedContinuation { continuation in
-            let immediate: Step = state.withLock { state in
-                if let delivery = state.lanes.take() { return .go(delivery) }
-                if state.lanes.isClosed { return .end }
-                state.idleWorkers.append(continuation)
-                return .wait
-            }
-            switch immediate {
-            case .go(let delivery): continuation.resume(returning: delivery)
-            case .end: continuation.resume(returning: nil)
+        if let finished {
+            switch look(finishing: finished, isWoken: false) {
+            case .go(let delivery): return delivery
+            case .end: return nil
             case .wait: break
             }
         }
+        while true {
+            await withCheckedContinuation { continuation in
+                let hasNews = state.withLock { state in
+                    guard state.lanes.takeable > state.waking || state.lanes.isClosed else {
+                        state.idleWorkers.append(continuation)
+                        return false
+                    }
+                    state.waking += 1
+                    return true
+                }
+                if hasNews { continuation.resume() }
+            }
+            switch look(finishing: nil, isWoken: true) {
+            case .go(let delivery): return delivery
+            case .end: return nil
+            case .wait: continue
+            }
+        }
+    }
+
+    /// What a worker finds when it looks.
+    private enum Finding {
+        case go(Delivery)
+        case end
+        case wait
+    }
+
+    private func look(finishing finished: Delivery?, isWoken: Bool) -> Finding {
+        let (finding, isDrained, worker, quiet) = state.withLock { state in
+            if isWoken { state.waking -= 1 }
+            if let finished { state.lanes.finish(finished) }
+            if let delivery = state.lanes.take() {
+                // A finished delivery may have set free more than one: those it kept out alone.
+                return (Finding.go(delivery), false, state.takeWake(), Signal?.none)
+            }
+            let isEnd = state.lanes.isClosed
+            return (isEnd ? .end : .wait, isEnd && state.lanes.running == 0, nil, state.takeQuiet())
+        }
+        if isDrained { drained.raise() }
+        quiet?.raise()
+        if let worker {
+            worker.resume()
+            wakeWorkers()
+        }
+        return finding
     }
 
     /// Notes that a worker is done with its delivery and takes no other.
@@ -138,9 +174,10 @@ final class DeliveryQueue: QuiescentSink {
             let left = state.lanes.close()
             let workers = state.idleWorkers
             state.idleWorkers = []
+            state.waking += workers.count
             return (left, workers, state.lanes.running == 0)
         }
-        for worker in workers { worker.resume(returning: nil) }
+        for worker in workers { worker.resume() }
         if isDrained { drained.raise() }
         return left
     }
@@ -153,8 +190,6 @@ final class DeliveryQueue: QuiescentSink {
     }
 
     private func wakeWorkers() {
-        while let (worker, delivery) = state.withLock({ $0.match() }) {
-            worker.resume(returning: delivery)
-        }
+        while let worker = state.withLock({ $0.takeWake() }) { worker.resume() }
     }
 }

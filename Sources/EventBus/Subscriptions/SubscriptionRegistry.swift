@@ -19,17 +19,20 @@ final class SubscriptionRegistry: Sendable {
                 return EventBusError(.shuttingDown, "\(runner.info.queueName) came after the shutdown of its bus")
             }
             let isTaken = state.runners.contains { $0.info.queueName == runner.info.queueName && !$0.isEnded }
-            state.runners.append(runner)
             if isTaken {
                 return EventBusError(
                     .duplicateSubscription,
                     "the bus has a subscription \(runner.info.queueName) already: give one of them a name of its own"
                 )
             }
+            state.runners.append(runner)
             if runner.error == nil { state.feed?.yield(runner) }
             return nil
         }
-        if let error { runner.fail(error) }
+        guard let error else { return }
+        runner.fail(error)
+        // Only now, when nobody can take it for one that works: ``open()`` and health are to see it.
+        if error.code == .duplicateSubscription { state.withLock { $0.runners.append(runner) } }
     }
 
     func remove(_ runner: SubscriptionRunner) {

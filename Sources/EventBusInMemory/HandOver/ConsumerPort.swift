@@ -24,6 +24,7 @@ final class ConsumerPort: Sendable {
 
     private enum Next {
         case carry(Item)
+        case carryAll(Deque<Item>)
         case idle([OneShot<Void>])
     }
 
@@ -71,6 +72,10 @@ final class ConsumerPort: Sendable {
         hand(first)
         while true {
             let next: Next = outbox.withLock { outbox in
+                if outbox.items.count > 1 {
+                    defer { outbox.items = [] }
+                    return .carryAll(outbox.items)
+                }
                 if let item = outbox.items.popFirst() { return .carry(item) }
                 outbox.isBeingCarried = false
                 if outbox.waitingForIdle.isEmpty { return .idle([]) }
@@ -80,6 +85,8 @@ final class ConsumerPort: Sendable {
             switch next {
             case .carry(let item):
                 hand(item)
+            case .carryAll(let items):
+                hand(items)
             case .idle(let waiters):
                 for waiter in waiters { waiter.resolve(()) }
                 return
@@ -97,6 +104,22 @@ final class ConsumerPort: Sendable {
             return waiter
         }
         await waiter?.wait(onCancel: {})
+    }
+
+    /// Deliveries that follow each other go in one call.
+    private func hand(_ items: Deque<Item>) {
+        var deliveries: [Delivery] = []
+        for item in items {
+            switch item {
+            case .delivery(let delivery):
+                deliveries.append(delivery)
+            case .revocation:
+                sink.receive(contentsOf: deliveries)
+                deliveries = []
+                hand(item)
+            }
+        }
+        if !deliveries.isEmpty { sink.receive(contentsOf: deliveries) }
     }
 
     private func hand(_ item: Item) {

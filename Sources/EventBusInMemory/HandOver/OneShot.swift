@@ -1,42 +1,39 @@
 import EventBus
 
 /// A value that one task waits for and another gives, once; the first value counts.
+///
+/// The value is kept here and the waiting task only woken, so that it crosses threads under the lock.
 final class OneShot<Value: Sendable>: Sendable {
-    private enum State: Sendable {
-        case empty
-        case waiting(CheckedContinuation<Value, Never>)
-        case full(Value)
+    private struct State: Sendable {
+        var value: Value?
+        var waiter: CheckedContinuation<Void, Never>?
     }
 
-    private let state = Locked<State>(.empty)
+    private let state = Locked(State())
 
     /// Gives the value. Never call it while holding a lock: it resumes the waiting task.
     func resolve(_ value: Value) {
-        let continuation: CheckedContinuation<Value, Never>? = state.withLock { state in
-            switch state {
-            case .empty:
-                state = .full(value)
-                return nil
-            case .waiting(let continuation):
-                state = .full(value)
-                return continuation
-            case .full:
-                return nil
-            }
+        let waiter: CheckedContinuation<Void, Never>? = state.withLock { state in
+            guard state.value == nil else { return nil }
+            state.value = value
+            defer { state.waiter = nil }
+            return state.waiter
         }
-        continuation?.resume(returning: value)
+        waiter?.resume()
     }
 
     /// Waits for the value, which one task may do. `onCancel` has to see to it that a value comes.
     func wait(onCancel: @Sendable () -> Void) async -> Value {
         await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let value: Value? = state.withLock { state in
-                    if case .full(let value) = state { return value }
-                    state = .waiting(continuation)
-                    return nil
+            while true {
+                if let value = state.withLock({ $0.value }) { return value }
+                await withCheckedContinuation { continuation in
+                    let isResolved = state.withLock { state in
+                        if state.value == nil { state.waiter = continuation }
+                        return state.value != nil
+                    }
+                    if isResolved { continuation.resume() }
                 }
-                if let value { continuation.resume(returning: value) }
             }
         } onCancel: {
             onCancel()

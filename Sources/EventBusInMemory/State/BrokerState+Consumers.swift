@@ -140,6 +140,7 @@ extension BrokerState {
     /// Puts what a consumer held back into its queue.
     private mutating func takeBackAll(from slot: Int, vanished: Bool, maximumRedeliveries: Int?) {
         let queue = consumers[slot].queue
+        heldCount -= consumers[slot].heldCount
         let returned = consumers[slot].takeAll()
         queues[queue].unsettledCount -= returned.count
         unsettledCount -= returned.count

@@ -22,6 +22,7 @@ extension BrokerState {
         let queue = consumers[slot].queue
         queues[queue].unsettledCount -= 1
         unsettledCount -= 1
+        if settled.heldUntil != nil { heldCount -= 1 }
         switch disposition {
         case .acknowledged:
             break
@@ -73,7 +74,7 @@ extension BrokerState {
     /// Notes that a delivery waits for a retry in its lane until `instant`.
     mutating func hold(_ token: Delivery.Token, of consumer: ConsumerReference, until instant: AnyClock.Instant) {
         guard consumers[consumer.slot].uniqueID == consumer.uniqueID else { return }
-        _ = consumers[consumer.slot].hold(token, until: instant)
+        heldCount += consumers[consumer.slot].hold(token, until: instant)
     }
 
     /// Puts an event among the dead letters of its queue's group.

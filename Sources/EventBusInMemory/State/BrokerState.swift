@@ -25,6 +25,8 @@ struct BrokerState: Sendable {
 
     /// Deliveries at consumers, over all queues.
     var unsettledCount = 0
+    /// How many of them wait for a retry in their lane, or waited.
+    var heldCount = 0
     /// Events ready in queues, over all queues.
     var readyCount = 0
 
@@ -148,7 +150,7 @@ struct BrokerState: Sendable {
     mutating func finishStep(_ effects: inout Effects) {
         if settledWaiters.isEmpty { return }
         // Whoever is woken looks again; a spurious wake-up costs a test a microsecond.
-        guard unsettledCount == 0 || consumers.contains(where: { $0.heldCount > 0 }) else { return }
+        guard unsettledCount == 0 || heldCount > 0 else { return }
         for waiter in settledWaiters.values { effects.answer(.wake(waiter)) }
         settledWaiters.removeAll()
     }

@@ -96,11 +96,14 @@ struct ConsumerState: Sendable {
     }
 
     /// Notes that what `token` names waits until `instant`.
-    mutating func hold(_ token: Delivery.Token, until instant: AnyClock.Instant) -> Bool {
-        guard let slot = slot(of: token), slots[slot] != nil else { return false }
-        if slots[slot]?.heldUntil == nil { heldCount += 1 }
+    ///
+    /// - Returns: How many deliveries are held more than before.
+    mutating func hold(_ token: Delivery.Token, until instant: AnyClock.Instant) -> Int {
+        guard let slot = slot(of: token), slots[slot] != nil else { return 0 }
+        let added = slots[slot]?.heldUntil == nil ? 1 : 0
+        heldCount += added
         slots[slot]?.heldUntil = instant
-        return true
+        return added
     }
 
     /// Takes out everything, in no order.

@@ -11,7 +11,7 @@ package func expect(
     throw ConformanceFailure(message(), file: file, line: line)
 }
 
-/// Throws ``ConformanceFailure`` unless `body` throws an ``EventBusError`` with one of these codes.
+/// Throws ``ConformanceFailure`` unless `body` throws an ``/EventBus/EventBusError`` with one of these codes.
 package func expectError(
     _ codes: EventBusError.Code...,
     from what: String,

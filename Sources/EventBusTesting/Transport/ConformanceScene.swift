@@ -45,6 +45,14 @@ struct ConformanceScene: Sendable {
         try await first.withRunning { try await run(rest, body) }
     }
 
+    /// Breaks every connection.
+    func loseConnections() async throws {
+        guard let loseConnections = namespace.loseConnections else {
+            throw ConformanceFailure("the namespace has no loseConnections: give it one, or leave .connectionLoss out")
+        }
+        try await loseConnections()
+    }
+
     /// Runs `body` with a connected transport, without a bus.
     func withTransport(_ body: @escaping @Sendable (any Transport) async throws -> Void) async throws {
         let transport = try await namespace.makeTransport()

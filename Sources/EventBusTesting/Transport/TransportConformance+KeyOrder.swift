@@ -39,24 +39,37 @@ extension TransportConformance {
                 let buses = [try await scene.makeBus(), try await scene.makeBus()]
                 let publisher = try await scene.makeBus()
                 let seen = Sightings()
-                for bus in buses {
+                let by = Locked([0, 0])
+                for (index, bus) in buses.enumerated() {
                     bus.subscribe(
                         to: try scene.pattern("probe"),
                         group: scene.group(),
                         options: .init(concurrency: 4, ordering: .byPartitionKey)
-                    ) { event, _ in seen.note(event.envelope) }
-                }
-                try await scene.running(publisher, buses[1]) {
-                    try await scene.running(buses[0]) {
-                        for number in 0..<100 {
-                            try await publisher.publish(try scene.event(number: number, key: "key\(number % 4)"))
-                        }
-                        try await seen.wait(for: 20)
+                    ) { event, _ in
+                        by.withLock { $0[index] += 1 }
+                        seen.note(event.envelope)
                     }
+                }
+                try await scene.running(publisher) {
+                    // The first to attach works; the other stands by, and takes over when the first one leaves.
+                    let first = Task { try await buses[0].run() }
+                    try await eventually("the first instance is ready") { buses[0].health().isReady }
+                    let second = Task { try await buses[1].run() }
+                    try await eventually("the second instance is ready") { buses[1].health().isReady }
+                    for number in 0..<100 {
+                        try await publisher.publish(try scene.event(number: number, key: "key\(number % 4)"))
+                    }
+                    try await seen.wait(for: 20)
+                    buses[0].shutdown()
+                    try await first.value
+                    try expect(by.withLock { $0[0] } >= 20, "the first instance was not the working one")
                     for number in 100..<200 {
                         try await publisher.publish(try scene.event(number: number, key: "key\(number % 4)"))
                     }
                     try await seen.wait(for: 200)
+                    try expect(by.withLock { $0[1] } >= 100, "the second instance did not take over")
+                    buses[1].shutdown()
+                    try await second.value
                     try Self.expectOrder(seen, keys: 4)
                 }
             },

@@ -1,11 +1,14 @@
 public import EventBus
 
-/// The contract of a ``Transport``, executable: run every check against your transport.
+/// The contract of a ``/EventBus/Transport``, executable: run every check against your transport.
 ///
 /// ```swift
 /// let suite = TransportConformance { name in
 ///     let broker = InMemoryBroker()
-///     return TransportNamespace(makeTransport: { InMemoryTransport(broker: broker) })
+///     return TransportNamespace(
+///         makeTransport: { InMemoryTransport(broker: broker) },
+///         loseConnections: { broker.loseConnections() }
+///     )
 /// }
 ///
 /// @Test(arguments: suite.checks)
@@ -35,8 +38,12 @@ public struct TransportConformance: Sendable {
         public static let keyOrder = Features(rawValue: 1 << 3)
         /// Reading, replaying and discarding dead letters.
         public static let deadLetterQueue = Features(rawValue: 1 << 4)
+        /// Losing the connection and making it again: needs a namespace with `loseConnections`.
+        public static let connectionLoss = Features(rawValue: 1 << 5)
         /// All of them.
-        public static let all: Features = [.requestReply, .broadcast, .scheduling, .keyOrder, .deadLetterQueue]
+        public static let all: Features = [
+            .requestReply, .broadcast, .scheduling, .keyOrder, .deadLetterQueue, .connectionLoss,
+        ]
     }
 
     let features: Features
@@ -68,6 +75,7 @@ public struct TransportConformance: Sendable {
         if features.contains(.scheduling) { checks += schedulingChecks }
         if features.contains(.keyOrder) { checks += keyOrderChecks }
         if features.contains(.deadLetterQueue) { checks += deadLetterChecks }
+        if features.contains(.connectionLoss) { checks += connectionChecks }
         return checks
     }
 
@@ -94,18 +102,23 @@ public struct TransportConformance: Sendable {
 /// A place on a broker in which a check is alone.
 public struct TransportNamespace: Sendable {
     let makeTransport: @Sendable () async throws -> any Transport
+    let loseConnections: (@Sendable () async throws -> Void)?
     let close: @Sendable () async -> Void
 
     /// A place on a broker.
     ///
     /// - Parameters:
     ///   - makeTransport: Makes one more connection to the place; each is run by one bus.
+    ///   - loseConnections: Breaks every connection to the place, as a network failure would; new ones can be made at
+    ///     once. `nil` where the suite is run without ``TransportConformance/Features/connectionLoss``.
     ///   - close: Removes what the check has left.
     public init(
         makeTransport: @escaping @Sendable () async throws -> any Transport,
+        loseConnections: (@Sendable () async throws -> Void)? = nil,
         close: @escaping @Sendable () async -> Void = {}
     ) {
         self.makeTransport = makeTransport
+        self.loseConnections = loseConnections
         self.close = close
     }
 }

@@ -7,7 +7,10 @@ import Testing
 struct InMemoryTransportConformanceTests {
     static let suite = TransportConformance { _ in
         let broker = InMemoryBroker()
-        return TransportNamespace(makeTransport: { InMemoryTransport(broker: broker) })
+        return TransportNamespace(
+            makeTransport: { InMemoryTransport(broker: broker) },
+            loseConnections: { broker.loseConnections() }
+        )
     }
 
     @Test("The in-memory transport keeps the contract", arguments: suite.checks)

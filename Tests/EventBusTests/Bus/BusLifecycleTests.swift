@@ -4,6 +4,8 @@ import Testing
 
 @Suite("Bus lifecycle", .timeLimit(.minutes(1)))
 struct BusLifecycleTests {
+    private let start = AnyClock.Instant(offset: .zero)
+
     @Test("A publish waits before the start, goes while running, and is refused after")
     func admission() {
         var lifecycle = BusLifecycle()
@@ -12,7 +14,7 @@ struct BusLifecycleTests {
         #expect(lifecycle.admitPublish(fromHandler: false) == .wait)
         lifecycle.ready()
         #expect(lifecycle.admitPublish(fromHandler: false) == .proceed)
-        #expect(lifecycle.beginShutdown() == .drain)
+        #expect(lifecycle.beginShutdown(at: start) == .drain)
         #expect(lifecycle.admitPublish(fromHandler: false) == .refuse)
         #expect(lifecycle.admitPublish(fromHandler: true) == .proceed)
         #expect(lifecycle.inFlight == 2)
@@ -25,17 +27,19 @@ struct BusLifecycleTests {
     @Test("A bus starts once, and not after a shutdown")
     func starting() {
         var lifecycle = BusLifecycle()
-        #expect(lifecycle.beginShutdown() == .closed)
+        #expect(lifecycle.beginShutdown(at: start) == .closed)
         #expect(lifecycle.start() == false)
-        #expect(lifecycle.beginShutdown() == .none)
+        #expect(lifecycle.beginShutdown(at: start) == .none)
         var second = BusLifecycle()
         #expect(second.start() == true)
         #expect(second.start() == false)
-        #expect(second.beginShutdown() == .drain)
+        #expect(second.beginShutdown(at: start) == .drain)
         second.ready()
         #expect(second.phase == .draining)
-        #expect(second.beginShutdown() == .none)
+        #expect(second.beginShutdown(at: start.advanced(by: .seconds(1))) == .none)
+        #expect(second.shutdownBegan == start)
         #expect(second.start() == false)
+        #expect(!second.hasRun)
     }
 
     @Test("The end of a publish while handlers still work is not the end of them all")
@@ -43,7 +47,7 @@ struct BusLifecycleTests {
         var lifecycle = BusLifecycle()
         _ = lifecycle.start()
         lifecycle.ready()
-        _ = lifecycle.beginShutdown()
+        _ = lifecycle.beginShutdown(at: start)
         #expect(lifecycle.admitPublish(fromHandler: true) == .proceed)
         #expect(lifecycle.publishFinished() == true)
         #expect(!lifecycle.isFlushing)

@@ -5,6 +5,19 @@ import Testing
 
 @Suite("Publishing", .timeLimit(.minutes(1)))
 struct PublishTests {
+    @Test("Local listeners hear an event at once, and one with a delay not at all")
+    func localAndDelay() async throws {
+        let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: ManualClock())))
+        let heard = Locked<[String]>([])
+        bus.local.on(OrderCreated.self) { order in heard.withLock { $0.append(order.orderID) } }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "later"), options: .init(delay: .seconds(60)))
+            try await bus.publish(contentsOf: [OrderCreated(orderID: "later too")], options: .init(delay: .seconds(60)))
+            try await bus.publish(OrderCreated(orderID: "now"))
+        }
+        #expect(heard.withLock { $0 } == ["now"])
+    }
+
     @Test("A publish before the start waits for it")
     func waitsForStart() async throws {
         let bus = EventBus(transport: .inMemory)

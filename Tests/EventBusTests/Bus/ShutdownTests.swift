@@ -1,9 +1,10 @@
 import EventBus
-import EventBusInMemory
 import EventBusTesting
 import Logging
 import ServiceLifecycle
 import Testing
+
+@testable import EventBusInMemory
 
 @Suite("Running and shutting down", .timeLimit(.minutes(1)))
 struct ShutdownTests {
@@ -80,6 +81,70 @@ struct ShutdownTests {
         #expect(broker.queues.first?.ready == 1)
         mayEnd.raise()
         try await ended.wait()
+    }
+
+    @Test("Handlers and publishes have one deadline between them")
+    func oneDeadline() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(configuration: .init(maximumQueueLength: 1), clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let began = Signal()
+        bus.subscribe(to: OrderCreated.self, group: "slow", options: .init(concurrency: 1, handlerTimeout: nil)) {
+            _,
+            _ in
+            began.raise()
+            try await Signal().wait()
+        }
+        let running = Task { try await bus.run() }
+        try await bus.publish(OrderCreated(orderID: "handled"))
+        try await began.wait()
+        try await bus.publish(OrderCreated(orderID: "fills the queue"))
+        let blocked = Task {
+            try await bus.publish(OrderCreated(orderID: "waits"), options: .init(deadline: .seconds(90)))
+        }
+        try await eventually("a publish waits for room") { broker.look { $0.blockedPublishes.count } == 1 }
+        bus.shutdown()
+        try await clock.sleepers(atLeast: 2)
+        clock.advance(by: .seconds(30))
+        try await running.value
+        #expect(clock.now.offset == .seconds(30))
+        // Its own deadline is later; it was not sent.
+        blocked.cancel()
+        await #expect(throws: CancellationError.self) { try await blocked.value }
+    }
+
+    @Test("Cancelling a subscription waits for its running handler, and hands the rest to another instance")
+    func cancelWithDrain() async throws {
+        let broker = InMemoryBroker()
+        let bus = EventBus(transport: .inMemory(broker))
+        let other = EventBus(transport: .inMemory(broker))
+        let (began, mayEnd) = (Signal(), Signal())
+        let mine = Locked<[String]>([])
+        let theirs = Locked<[String]>([])
+        let options = SubscriptionOptions(concurrency: 4, ordering: .byPartitionKey)
+        let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: options) { order, _ in
+            began.raise()
+            try await mayEnd.wait()
+            mine.withLock { $0.append(order.orderID) }
+        }
+        try await bus.withRunning {
+            // All of one key: the first is handled, the others wait behind it in this process.
+            for number in 1...4 {
+                try await bus.publish(OrderCreated(orderID: "\(number)"), options: .init(partitionKey: "k"))
+            }
+            try await began.wait()
+            let cancelling = Task { await subscription.cancel() }
+            try await eventually("it drains") { subscription.health.reason == "draining" }
+            mayEnd.raise()
+            await cancelling.value
+            #expect(mine.withLock { $0 } == ["1"])
+            other.subscribe(to: OrderCreated.self, group: "g", options: options) { order, context in
+                #expect(context.attempt == 1)
+                theirs.withLock { $0.append(order.orderID) }
+            }
+            try await other.withRunning { try await broker.settled() }
+        }
+        #expect(theirs.withLock { $0 } == ["2", "3", "4"])
     }
 
     @Test("A subscription that can never work keeps the bus from starting")

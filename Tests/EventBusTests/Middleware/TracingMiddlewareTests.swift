@@ -32,6 +32,28 @@ struct TracingMiddlewareTests {
         #expect(chain[1].links.map(\.context.inMemorySpanContext?.spanID) == [chain[0].spanID])
     }
 
+    @Test("A request and its answer are of one trace, and a request that fails is a failed span")
+    func requests() async throws {
+        let tracer = InMemoryTracer()
+        var configuration = EventBusConfiguration()
+        configuration.publishMiddleware = [TracingMiddleware(tracer: tracer)]
+        configuration.consumeMiddleware = [TracingMiddleware(tracer: tracer)]
+        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let subscription = bus.respond(to: GetQuote.self, group: "g") { _, _ in .init(price: 7) }
+        try await bus.withRunning {
+            let quote = try await bus.request(GetQuote(sku: "a"), timeout: .seconds(10))
+            #expect(quote.price == 7)
+            await subscription.cancel()
+            await #expect(throws: EventBusError.self) {
+                try await bus.request(GetQuote(sku: "a"), timeout: .milliseconds(50))
+            }
+        }
+        let asked = tracer.finishedSpans.filter { $0.kind == .producer }
+        let answered = try #require(tracer.finishedSpans.first { $0.kind == .consumer })
+        #expect(asked.map { $0.status?.code == .error } == [false, true])
+        #expect(answered.parentSpanID == asked.first?.spanID)
+    }
+
     @Test("An envelope that carries its trace goes on with it, though it is published later and elsewhere")
     func carriedTrace() async throws {
         let tracer = InMemoryTracer()

@@ -39,6 +39,34 @@ struct BatchReviewTests {
         }
     }
 
+    @Test("A step that holds an event back is cancelled at the deadline, and the batch has its outcomes")
+    func heldBack() async throws {
+        let clock = ManualClock()
+        let isHolding = Signal()
+        let bus = makeBus(
+            clock: clock,
+            Step { event, next in
+                if event.envelope.partitionKey == "2" {
+                    isHolding.raise()
+                    try await Signal().wait()
+                }
+                return try await next(event)
+            }
+        )
+        bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+        try await bus.withRunning {
+            let orders = (1...3).map { OrderCreated(orderID: "\($0)") }
+            let publishing = Task { try await bus.publish(contentsOf: orders, options: .init(deadline: .seconds(5))) }
+            try await isHolding.wait()
+            try await clock.sleepers(atLeast: 1)
+            clock.advance(by: .seconds(5))
+            let results = try await publishing.value
+            #expect(try results[0].get().outcome == .routed)
+            #expect(throws: (any Error).self) { try results[1].get() }
+            #expect(throws: EventBusError.self) { try results[2].get() }
+        }
+    }
+
     @Test("The events of a batch pass through the middleware in order")
     func orderInBatch() async throws {
         let seen = Locked<[String]>([])

@@ -43,6 +43,29 @@ struct StartAndEndReviewTests {
         #expect(refused?.code == .shuttingDown)
     }
 
+    @Test("A bus that cannot start does not run the body, and throws why", .timeLimit(.minutes(1)))
+    func bodyOfFailedStart() async throws {
+        for round in 0..<200 {
+            let broker = InMemoryBroker()
+            let holder = EventBus(transport: .inMemory(broker))
+            holder.subscribe(to: OrderCreated.self, group: "g", options: .init(ordering: .byPartitionKey)) { _, _ in }
+            let bus = EventBus(transport: .inMemory(broker))
+            // Wrong from the start in one round, wrong only for the broker in the next.
+            bus.subscribe(to: OrderCreated.self, group: "g", name: round % 2 == 0 ? "dead" : nil) { _, _ in }
+            let hasRun = Locked(false)
+            try await holder.withRunning {
+                let error = await #expect(throws: EventBusError.self) {
+                    try await bus.withRunning {
+                        hasRun.withLock { $0 = true }
+                        try await bus.publish(OrderCreated(orderID: "1"))
+                    }
+                }
+                #expect(error?.code == (round % 2 == 0 ? .invalidName : .topologyClash))
+            }
+            #expect(!hasRun.withLock { $0 })
+        }
+    }
+
     @Test("A second run() leaves the first one's bus as it is")
     func secondRun() async throws {
         for _ in 0..<20 {

@@ -18,7 +18,6 @@ struct HandlingTests {
             attempts.withLock { $0.append(context.attempt) }
             if context.attempt < 4 { throw Broken() }
         }
-        let start = ContinuousClock.now
         try await bus.withRunning {
             let begin = bus.clock.now
             try await bus.publish(OrderCreated(orderID: "1"))
@@ -26,8 +25,6 @@ struct HandlingTests {
             #expect(attempts.withLock { $0 } == [1, 2, 3, 4])
             #expect(begin.duration(to: bus.clock.now) == .seconds(90))
         }
-        // Ninety seconds went by, none of them really.
-        #expect(start.duration(to: .now) < .seconds(90))
     }
 
     @Test(
@@ -220,7 +217,7 @@ struct HandlingTests {
         }
     }
 
-    @Test("A foreign event without identifiers gets a chain of its own")
+    @Test("An event that belongs to no chain begins one of its own")
     func foreign() async throws {
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker))

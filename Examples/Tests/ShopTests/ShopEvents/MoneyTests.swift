@@ -4,6 +4,13 @@ import Testing
 
 @Suite("Money is exact", .timeLimit(.minutes(1)))
 struct MoneyTests {
+    @Test("A sum that is too large is the largest there is")
+    func overflow() {
+        #expect(Money(cents: .max) + Money(cents: 1) == Money(cents: .max))
+        #expect(Money(cents: .min) + Money(cents: -1) == Money(cents: .min))
+        #expect(Money(cents: .max) + Money(cents: -1) == Money(cents: .max - 1))
+    }
+
     @Test(
         "A decimal text is read to the cent",
         arguments: [("14.00", 1_400), ("0.05", 5), ("7", 700), ("9.8", 980), ("-3.10", -310)] as [(String, Int64)]

@@ -1,0 +1,144 @@
+import EventBus
+import EventBusInMemory
+import EventBusTesting
+import Testing
+
+/// A conformance suite is worth something only if it fails on what breaks the contract.
+@Suite("Transport: the conformance suite finds what breaks the contract", .timeLimit(.minutes(2)))
+struct TransportConformanceTests {
+    @Test(
+        "A fault that was planted is found",
+        arguments: [
+            (
+                PlantedFault.acknowledgesBeforeHandler,
+                "a failed event is delivered again, as the next attempt, no earlier than its delay"
+            ),
+            (.acknowledgesBeforeHandler, "cancelling ends the handler and hands its event back, as the same attempt"),
+            (.dropsOnReconnect, "what a lost connection had under way comes again, as the same attempt"),
+            (.forgetsAttempts, "after exactly its attempts an event lies in the dead letters, with the reason"),
+            (.ignoresPrefetch, "a consumer never holds more than its prefetch"),
+        ]
+    )
+    func planted(fault: PlantedFault, name: String) async throws {
+        let broker = InMemoryBroker()
+        let suite = TransportConformance { _ in
+            TransportNamespace(
+                makeTransport: { FaultyTransport(InMemoryTransport(broker: broker), fault) },
+                loseConnections: { broker.loseConnections() }
+            )
+        }
+        let check = try #require(suite.checks.first { $0.name == name })
+        await #expect(throws: (any Error).self) { try await check.run() }
+    }
+
+    @Test("Every check has a name of its own, and none is left out but for a feature")
+    func names() {
+        let all = TransportConformance { _ in TransportNamespace(makeTransport: { InMemoryTransport.inMemory }) }.checks
+        #expect(Set(all.map(\.name)).count == all.count)
+        let core = TransportConformance(features: []) { _ in
+            TransportNamespace(makeTransport: { InMemoryTransport.inMemory })
+        }.checks
+        #expect(Set(core.map(\.name)).isStrictSubset(of: all.map(\.name)))
+    }
+}
+
+/// The mistakes that a transport is most likely to make.
+enum PlantedFault: Sendable {
+    case acknowledgesBeforeHandler
+    case dropsOnReconnect
+    case forgetsAttempts
+    case ignoresPrefetch
+}
+
+/// A transport in memory with one mistake.
+private struct FaultyTransport: Transport {
+    let transport: InMemoryTransport
+    let fault: PlantedFault
+
+    init(_ transport: InMemoryTransport, _ fault: PlantedFault) {
+        self.transport = transport
+        self.fault = fault
+    }
+
+    var name: String { transport.name }
+    var clock: AnyClock { transport.clock }
+
+    func run() async throws { try await transport.run() }
+
+    func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
+        try await transport.publish(envelope, options: options)
+    }
+
+    func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
+        try await transport.request(envelope, deadline: deadline)
+    }
+
+    func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
+        try await transport.reply(envelope, to: address)
+    }
+
+    func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
+        var queue = queue
+        if fault == .ignoresPrefetch { queue.prefetch = 1_000 }
+        let sink = FaultySink(sink: sink, fault: fault)
+        let consumer = FaultyConsumer(consumer: try await transport.attach(queue, to: sink), fault: fault)
+        sink.serve(consumer)
+        return consumer
+    }
+
+    func deadLetters(of group: String) -> any DeadLetterQueue { transport.deadLetters(of: group) }
+    func health() -> [ComponentHealth] { transport.health() }
+}
+
+private final class FaultySink: DeliverySink {
+    private let sink: any DeliverySink
+    private let fault: PlantedFault
+    private let consumer = Locked<(any TransportConsumer)?>(nil)
+
+    init(sink: any DeliverySink, fault: PlantedFault) {
+        self.sink = sink
+        self.fault = fault
+    }
+
+    func serve(_ consumer: any TransportConsumer) {
+        self.consumer.withLock { $0 = consumer }
+    }
+
+    func receive(_ delivery: Delivery) {
+        switch fault {
+        case .forgetsAttempts:
+            sink.receive(
+                Delivery(
+                    envelope: delivery.envelope,
+                    attempt: 1,
+                    redeliveries: delivery.redeliveries,
+                    replyAddress: delivery.replyAddress,
+                    token: delivery.token
+                )
+            )
+        case .dropsOnReconnect where delivery.redeliveries > 0:
+            let consumer = consumer.withLock { $0 }
+            Task { try? await consumer?.settle(delivery, as: .acknowledged) }
+        case .acknowledgesBeforeHandler, .dropsOnReconnect, .ignoresPrefetch:
+            sink.receive(delivery)
+        }
+    }
+
+    func revoke(through generation: UInt64) {
+        sink.revoke(through: generation)
+    }
+}
+
+private struct FaultyConsumer: TransportConsumer {
+    let consumer: any TransportConsumer
+    let fault: PlantedFault
+
+    func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
+        // What was acknowledged before the handler ran cannot be given any other end afterwards.
+        let isDone = fault == .acknowledgesBeforeHandler
+        try await consumer.settle(delivery, as: isDone ? .acknowledged : disposition)
+    }
+
+    func stop() async { await consumer.stop() }
+    func close() async { await consumer.close() }
+}
