@@ -79,8 +79,9 @@ public struct JSONLogHandler: LogHandler {
     private static let maximumLength = 16_384
 
     private func text(of value: Logger.Metadata.Value, for key: String) -> String {
-        if Self.secretKeys.contains(where: key.lowercased().contains) { return Redaction.mask }
-        let text = redaction.redact("\(value)")
+        var key = key.lowercased()
+        for secret in Self.secretKeys where Redaction.holds(secret, in: &key) { return Redaction.mask }
+        let text = if case .string(let text) = value { redaction.redact(text) } else { redaction.redact("\(value)") }
         return text.utf8.count <= Self.maximumLength ? text : "\(text.prefix(Self.maximumLength))…"
     }
 }

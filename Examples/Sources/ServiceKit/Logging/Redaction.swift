@@ -34,7 +34,7 @@ struct Redaction: Sendable {
     }
 
     /// Whether `text` has `part`, byte by byte: every line is asked this for every secret.
-    private static func holds(_ part: String, in text: inout String) -> Bool {
+    static func holds(_ part: String, in text: inout String) -> Bool {
         var part = part
         return text.withUTF8 { text in
             part.withUTF8 { part in

@@ -2,6 +2,7 @@ import Hummingbird
 import Logging
 import NIOCore
 import ServiceLifecycle
+import Synchronization
 
 /// The HTTP server of a service.
 struct HTTPService: Service {
@@ -17,11 +18,13 @@ struct HTTPService: Service {
     /// - Throws: ``ServiceFailure`` if it cannot listen.
     func run() async throws {
         let (host, port) = (options.host, options.port)
+        let isListening = Atomic(false)
         let server = Application(
             responder: responder,
             server: .http1(configuration: .init(idleTimeout: Self.idleTimeout)),
             configuration: ApplicationConfiguration(address: .hostname(host, port: port), backlog: 1024),
             onServerRunning: { [logger] channel in
+                isListening.store(true, ordering: .relaxed)
                 // Whoever started the process with port 0 learns the port from here.
                 logger.info(
                     "listening",
@@ -32,10 +35,11 @@ struct HTTPService: Service {
         )
         do {
             try await server.run()
-        } catch let error as IOError {
-            throw ServiceFailure("cannot listen on \(host):\(port): \(SystemError.text(error.errnoCode))")
-        } catch let error as SocketAddressError {
-            throw ServiceFailure("cannot listen on \(host):\(port): \(error)")
+        } catch let error as CancellationError {
+            throw error
+        } catch  where !isListening.load(ordering: .relaxed) {
+            let reason = (error as? IOError).map { SystemError.text($0.errnoCode) } ?? "\(error)"
+            throw ServiceFailure("cannot listen on \(host):\(port): \(reason)")
         }
     }
 }
