@@ -155,7 +155,7 @@ let package = Package(
         // It runs the services as processes, so they have to be built with it.
         .testTarget(
             name: "FleetTests",
-            dependencies: ["Fleet", "ShopData", "OrderServer", "InventoryServer", "NotificationServer"]
+            dependencies: ["Fleet", "ShopData", "ShopFleet", "OrderServer", "InventoryServer", "NotificationServer"]
         ),
     ],
     swiftLanguageModes: [.v6]

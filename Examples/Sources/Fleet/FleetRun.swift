@@ -132,8 +132,8 @@ public struct FleetRun: Sendable {
                     """
                     nothing has happened for \(Self.patience): of \(counts.placed) orders \
                     \(counts.confirmed + counts.cancelled) have an outcome and \(counts.notified) a notification; \
-                    \(counts.waiting) events wait in outboxes, \(counts.parked) were given up. See the logs in \
-                    \(fleet.directory)
+                    \(counts.waiting) events wait in outboxes, \(counts.parked) were given up. \
+                    \(try await books.unfinished()) See the logs in \(fleet.directory)
                     """
                 )
             }

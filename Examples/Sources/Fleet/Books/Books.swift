@@ -1,5 +1,6 @@
 import Foundation
 internal import GRDB
+import NotificationService
 import OrderService
 
 /// The databases of the three services, read while they run and after.
@@ -61,6 +62,15 @@ struct Books: Sendable {
             counts.parked += parked
         }
         return counts
+    }
+
+    /// The orders that have no outcome or no notification, in words.
+    func unfinished() async throws -> String {
+        let orders = try await orderBook().orders
+        let told = Set(try await notificationBook().notices.map(\.orderID))
+        let open = orders.filter { $0.status == .placed }.map(\.order.id)
+        let untold = orders.filter { $0.status != .placed && !told.contains($0.order.id) }.map(\.order.id)
+        return "Without outcome: \(open.prefix(5)). With one, but without notification: \(untold.prefix(5))."
     }
 
     /// All that the order service knows.

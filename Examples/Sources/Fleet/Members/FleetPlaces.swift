@@ -17,16 +17,16 @@ public struct FleetPlaces: Sendable {
     ///
     /// - Throws: ``FleetProblem`` that says what was looked for.
     public init() throws {
-        let program = URL(filePath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
-        executables = program.deletingLastPathComponent().path(percentEncoded: false)
+        let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
+        executables = String(program[..<(program.lastIndex(of: "/") ?? program.endIndex)])
         for kind in ServiceKind.allCases {
-            let file = URL(filePath: executables).appending(path: kind.executable).path(percentEncoded: false)
+            let file = "\(executables)/\(kind.executable)"
             guard FileManager.default.isExecutableFile(atPath: file) else {
                 throw FleetProblem("\(file) is missing: run swift build --product \(kind.executable)")
             }
         }
         let working = URL(filePath: FileManager.default.currentDirectoryPath)
-        for start in [program.deletingLastPathComponent(), working] {
+        for start in [URL(filePath: executables), working] {
             var folder = start
             while folder.pathComponents.count > 1 {
                 let script = folder.appending(path: "Scripts/brokers").path(percentEncoded: false)

@@ -9,7 +9,7 @@ struct Script: Sendable {
     /// Runs it.
     ///
     /// - Returns: What it printed.
-    /// - Throws: ``FleetProblem`` with what it said on standard error when it failed.
+    /// - Throws: ``FleetProblem`` with what it said when it failed.
     @discardableResult
     func run(_ arguments: String...) async throws -> String {
         var options = PlatformOptions()
@@ -22,7 +22,7 @@ struct Script: Sendable {
             error: .string(limit: 1 << 20)
         )
         guard result.terminationStatus.isSuccess else {
-            let said = result.standardError.suffix(2_000)
+            let said = result.standardOutput.suffix(2_000) + result.standardError.suffix(2_000)
             throw FleetProblem(
                 "\(path) \(arguments.joined(separator: " ")) ended with \(ExitStatus(result.terminationStatus)): \(said)"
             )

@@ -13,8 +13,9 @@ struct MailboxTests {
                 Subject: Your order 1
                 \tis on its way
 
-                From here on it is all
-                >From quoted
+                It is all there.
+                From here on it is text
+                >From is quoted after an empty line
                 Message-ID: <not-a-header@example.com>
 
                 From shop@example.com Sat Jan 31 12:00:01 2026

@@ -4,6 +4,8 @@ import Foundation
 
 /// Schemathesis, a fuzzer that makes requests from a description of an API, in a Python environment of its own.
 enum Schemathesis {
+    /// The version whose options are used here.
+    private static let version = "4.32.5"
     private static let environment = Task { () async throws -> String in
         // Beside the programs, where it is found again by the next test run.
         let folder = URL(filePath: try FleetPlaces().executables).appending(path: "schemathesis")
@@ -11,7 +13,7 @@ enum Schemathesis {
         if FileManager.default.isExecutableFile(atPath: program) { return program }
         let path = folder.path(percentEncoded: false)
         try await Script(path: "/usr/bin/env").run("python3", "-m", "venv", path)
-        try await Script(path: "\(path)/bin/python").run("-m", "pip", "install", "--quiet", "schemathesis")
+        try await Script(path: "\(path)/bin/python").run("-m", "pip", "install", "--quiet", "schemathesis==\(version)")
         return program
     }
 
@@ -20,10 +22,13 @@ enum Schemathesis {
         get async { try? await environment.value }
     }
 
-    /// Checks an API.
+    /// Checks that an API never says that it is broken, and answers as its description has it.
     ///
     /// - Throws: ``FleetProblem`` with what it found.
     static func check(_ description: String, with program: String) async throws {
+        let checks = [
+            "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
+        ]
         try await Script(path: program).run(
             "run",
             description,
@@ -31,10 +36,10 @@ enum Schemathesis {
             "15",
             "--seed",
             "1",
-            "--checks",
-            "not_a_server_error",
             "--phases",
             "examples,coverage,fuzzing",
+            "--checks",
+            checks.joined(separator: ","),
             "--suppress-health-check",
             "all",
             "--no-color"
