@@ -12,7 +12,7 @@ public struct HealthCheck: Sendable {
     /// - Parameters:
     ///   - isRequired: Whether the service is not ready while one of these components is not. Otherwise they are listed
     ///     and decide nothing.
-    ///   - check: Looks at the components. It has two seconds; one that takes longer counts as not ready.
+    ///   - check: Looks at the components. After two seconds it is cancelled, and counts as not ready.
     public init(isRequired: Bool, _ check: @escaping @Sendable () async -> [ComponentHealth]) {
         self.isRequired = isRequired
         self.check = check

@@ -36,7 +36,7 @@ extension ServiceRun {
             config: configuration.reader,
             logger: logger,
             bus: makeBus(),
-            redis: try RedisClient(options.redis, logger: logger.ofLibrary),
+            redis: try RedisClient(options.redis, logger: logger),
             database: database
         )
         let assembly: ServiceAssembly
@@ -80,7 +80,7 @@ extension ServiceRun {
 }
 
 extension Logger {
-    /// For libraries that tell of their own life at `info`.
+    /// For what tells of its own coming and going at `info`, where that would only repeat ours.
     var ofLibrary: Logger {
         var logger = self
         if logger.logLevel == .info { logger.logLevel = .notice }

@@ -61,16 +61,18 @@ struct ServiceRun: Sendable {
         ProcessTelemetry.shared.bootstrapMetrics(service: definition.name)
         let exporter = try makeExporter()
         if let exporter { ProcessTelemetry.shared.bootstrapTracing(service: definition.name, exporter: exporter) }
-        let writing = Task { await exporter?.run() }
+        let exporting = Task { await exporter?.run() }
+        var failure: (any Error)?
         do {
             try await runParts(until: end)
         } catch {
-            writing.cancel()
-            await exporter?.flush()
-            throw error
+            failure = error
         }
-        writing.cancel()
+        // What the last of the parts did is in a span too.
+        exporting.cancel()
+        await exporting.value
         await exporter?.flush()
+        if let failure { throw failure }
     }
 
     private func makeExporter() throws -> (any SpanExporter)? {
