@@ -104,14 +104,18 @@ extension RedisCache {
         _ compute: @Sendable @escaping ([String]) async throws -> [String: Value]
     ) async throws -> [String: Value] {
         metrics.computes.increment()
-        let kept = life(of: options.ttl, options).keep + options.computeTimeout
         return try await withTaskCancellationHandler {
             do {
                 // The leases come first: a removal of the tag that finds a key of its own voids the lease.
-                try? await note(options.tags, of: keys, for: kept)
+                let isNoted = try await noteBeforeComputing(keys, options)
                 let computed = try await whileRenewing(keys, token) { try await compute(keys) }
                 try Task.checkCancellation()
-                await store(computed, for: keys, token, options)
+                if isNoted {
+                    await store(computed, for: keys, token, options)
+                } else {
+                    // A removal of its tag would not find it.
+                    giveUp(keys, token)
+                }
                 return computed
             } catch {
                 giveUp(keys, token)
@@ -120,6 +124,22 @@ extension RedisCache {
         } onCancel: {
             // At once: a computation that ignores its cancellation must not hold its keys.
             giveUp(keys, token)
+        }
+    }
+
+    /// Notes the tags of what is about to be computed; false if the server did not, so that nothing may be stored.
+    private func noteBeforeComputing(_ keys: [String], _ options: CacheOptions) async throws -> Bool {
+        // The longest that an entry can be there from now on: no draw of the jitter, and it is stored while its lease is
+        // there, which is renewed until the computation is given up.
+        let longest = max(options.ttl, options.negativeTTL ?? .zero) + options.staleness
+        do {
+            try await note(options.tags, of: keys, for: longest + options.computeTimeout + self.options.lease)
+            return true
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            metrics.errors.increment()
+            return false
         }
     }
 
