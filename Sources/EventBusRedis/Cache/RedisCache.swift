@@ -6,7 +6,8 @@ import Synchronization
 ///
 /// **Coherence.** The server tells each process which entries change, over one connection for all of them. A value is
 /// kept in memory only if nothing was heard of its key since it was asked for. While that connection is down nothing is
-/// served from memory; one that is silently dead is noticed within two heartbeats (``RedisConfiguration/heartbeat``).
+/// served from memory; one that is silently dead is noticed within two and a half heartbeats
+/// (``RedisConfiguration/heartbeat``), and hides changes until then.
 ///
 /// **Single flight across processes.** Who computes holds a lease on the key; the others wait for its word, and one of
 /// them takes over when the lease ends.
