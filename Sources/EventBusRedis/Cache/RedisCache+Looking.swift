@@ -31,7 +31,7 @@ extension RedisCache {
         accepting staleness: Duration,
         evenIfIncoherent: Bool = false
     ) -> Found<Value> {
-        let now = clock.now
+        let now = FirstLevelTable.now
         let found = level.withTable { table in
             var found = Found<Value>()
             var seen: Set<String> = []
@@ -66,7 +66,7 @@ extension RedisCache {
     ) async {
         let asked = found.missing
         let markers = level.withTable { table in asked.map { table.beginReading($0) } }
-        let sent = clock.now
+        let sent = FirstLevelTable.now
         let looks = await look(for: asked, options, accepting: staleness, token: "")
         var missing: [String] = []
         var entries: [FirstLevelTable.Entry?] = []

@@ -114,6 +114,18 @@ public final class RedisCache: Cache {
         return found.values
     }
 
+    /// The value for `key`, if it is of the given type, fresh and in the memory of this process.
+    public func valueAtHand(
+        for key: String,
+        as type: any (Codable & Sendable).Type,
+        options: CacheOptions
+    ) -> (any Sendable)? {
+        let now = FirstLevelTable.now
+        guard let value = level.withTable({ $0.freshValue(for: key, as: type, now: now) }) else { return nil }
+        metrics.firstLevelHits.increment()
+        return value
+    }
+
     /// Stores a value, and voids computations for its key that began before.
     public func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws {
         listen()

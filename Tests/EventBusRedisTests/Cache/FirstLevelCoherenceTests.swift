@@ -122,6 +122,6 @@ extension RedisTests {
 extension RedisCache {
     /// Whether a value for `key` could be served from memory now.
     fileprivate func holds(_ key: String) -> Bool {
-        level.withTable { $0.entry(for: key, now: clock.now) != nil }
+        level.withTable { $0.entry(for: key, now: FirstLevelTable.now) != nil }
     }
 }
