@@ -48,7 +48,7 @@ public protocol Cache: Sendable {
 
     /// Stores a value, and voids computations for its key that began before.
     ///
-    /// - Throws: ``EventBusError``: `.encodingFailed`, `.unavailable` or `.indeterminate`.
+    /// - Throws: ``EventBusError``: `.encodingFailed`, `.tooLarge`, `.unavailable` or `.indeterminate`.
     func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws
 
     /// Removes entries, and voids computations for their keys that began before.

@@ -13,6 +13,8 @@ struct FirstLevelTable {
         let value: (any Sendable)?
         let freshUntil: Instant
         let keepUntil: Instant
+        /// How long it took to compute; zero if it was set.
+        var computing = Duration.zero
     }
 
     private struct Slot {
@@ -20,8 +22,10 @@ struct FirstLevelTable {
         let entry: Entry
         var wasRead = false
 
-        mutating func freshValue(as type: Any.Type, now: Instant) -> (any Sendable)? {
-            guard now < entry.freshUntil, let value = entry.value, Swift.type(of: value) == type else { return nil }
+        mutating func freshValue(as type: Any.Type, _ options: CacheOptions, now: Instant) -> (any Sendable)? {
+            guard now < entry.freshUntil, let value = entry.value, Swift.type(of: value) == type,
+                !options.mayBeDueEarly(left: now.duration(to: entry.freshUntil), computing: entry.computing)
+            else { return nil }
             wasRead = true
             return value
         }
@@ -66,10 +70,16 @@ struct FirstLevelTable {
         return slots[position].entry
     }
 
-    /// The value for `key`, if there is one of this very type and it is fresh. Copies nothing else.
-    mutating func freshValue(for key: String, as type: Any.Type, now: Instant) -> (any Sendable)? {
+    /// The value for `key`, if there is one of this very type, it is fresh and not to be computed anew yet. Copies nothing
+    /// else.
+    mutating func freshValue(
+        for key: String,
+        as type: Any.Type,
+        _ options: CacheOptions,
+        now: Instant
+    ) -> (any Sendable)? {
         guard isCoherent, let position = index[key] else { return nil }
-        return slots[position].freshValue(as: type, now: now)
+        return slots[position].freshValue(as: type, options, now: now)
     }
 
     /// Begins to read `key` from the server; returns the name of the marker, to be handed back.

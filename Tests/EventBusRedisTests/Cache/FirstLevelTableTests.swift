@@ -40,7 +40,7 @@ struct FirstLevelTableTests {
     @Test func `at hand is what is fresh, of the type that is asked for, and sure to be up to date`() {
         var table = table(holding: ["a"])
         func isAtHand(_ key: String, as type: Any.Type = Int.self, after: Duration = .zero) -> Bool {
-            table.freshValue(for: key, as: type, now: start.advanced(by: after)) != nil
+            table.freshValue(for: key, as: type, CacheOptions(), now: start.advanced(by: after)) != nil
         }
         #expect(isAtHand("a"))
         #expect(!isAtHand("b"))
