@@ -56,11 +56,11 @@ struct CacheHits {
         return keys
     }
 
-    /// Nanoseconds a hit.
+    /// Nanoseconds a hit, of CPU time: a hit waits for nothing.
     private func measure(_ cache: RedisCache, _ keys: [String]) async throws -> Double {
         var sum = 0
         let rounds = max(1, Self.hits / keys.count)
-        let start = ContinuousClock.now
+        let start = CPUTime.now
         for _ in 0..<rounds {
             for key in keys {
                 sum += try await cache.value(for: key, as: Price.self, options: Self.options) {
@@ -68,7 +68,7 @@ struct CacheHits {
                 }.cents
             }
         }
-        let duration = start.duration(to: .now)
+        let duration = CPUTime.now - start
         guard sum == rounds * keys.count * 995 else { throw EventBusError(.unavailable, "the values are wrong") }
         return duration.nanoseconds / Double(rounds * keys.count)
     }
@@ -78,7 +78,7 @@ struct CacheHits {
     private func measureAny(_ cache: any Cache, _ keys: [String]) async throws -> Double {
         var sum = 0
         let rounds = max(1, Self.hits / keys.count)
-        let start = ContinuousClock.now
+        let start = CPUTime.now
         for _ in 0..<rounds {
             for key in keys {
                 sum += try await cache.value(for: key, as: Price.self, options: Self.options) {
@@ -86,7 +86,7 @@ struct CacheHits {
                 }.cents
             }
         }
-        let duration = start.duration(to: .now)
+        let duration = CPUTime.now - start
         guard sum == rounds * keys.count * 995 else { throw EventBusError(.unavailable, "the values are wrong") }
         return duration.nanoseconds / Double(rounds * keys.count)
     }

@@ -15,7 +15,9 @@ struct Gets {
         _ = try await client.send("SET", key, "xxx")
         // The first tenth is for the connection and the caches of the machine.
         _ = try await measure(tasks: tasks, count: count / 10)
+        let cpu = CPUTime.now
         let duration = try await measure(tasks: tasks, count: count)
+        RedisThroughput.report("get-\(tasks)-cpu", (CPUTime.now - cpu).nanoseconds / 1000 / Double(count), "µs")
         RedisThroughput.report("get-\(tasks)", Double(count / tasks * tasks) / (duration / .seconds(1)), "1/s")
     }
 

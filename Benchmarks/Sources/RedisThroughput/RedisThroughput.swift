@@ -39,7 +39,18 @@ struct RedisThroughput {
     }
 
     static func report(_ name: String, _ figure: Double, _ unit: String) {
-        print("\(name)\t\(figure < 100 ? "\((figure * 10).rounded() / 10)" : "\(Int(figure.rounded()))")\t\(unit)")
+        print(
+            "\(name)\t\(figure < 10 ? "\((figure * 100).rounded() / 100)" : figure < 100 ? "\((figure * 10).rounded() / 10)" : "\(Int(figure.rounded()))")\t\(unit)"
+        )
+    }
+}
+
+/// CPU time of the process, which does not grow while others have the machine.
+struct CPUTime {
+    static var now: Duration {
+        var time = timespec()
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
     }
 }
 
