@@ -59,6 +59,7 @@ let package = Package(
         // No `pkgConfig`: it warns every user who lacks the library, needed or not.
         .systemLibrary(name: "CRabbitMQ", providers: [.apt(["librabbitmq-dev"])]),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(
             name: "EventBusRabbit",
             dependencies: [
@@ -76,6 +77,7 @@ let package = Package(
                 "EventBus",
                 "ConnectionThread",
                 "CHiredis",
+                "CZlib",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "DequeModule", package: "swift-collections"),
@@ -139,6 +141,8 @@ let package = Package(
                 "EventBusTesting",
                 "ConnectionThread",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "Configuration", package: "swift-configuration"),
             ]
         ),

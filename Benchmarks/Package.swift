@@ -7,6 +7,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     dependencies: [
         .package(name: "swift-event-bus", path: ".."),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.3"),
         .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
         .package(url: "https://github.com/OpenCombine/OpenCombine", from: "0.14.0"),
     ],
@@ -44,6 +45,15 @@ let package = Package(
             dependencies: [
                 .product(name: "EventBus", package: "swift-event-bus"),
                 .product(name: "EventBusRabbit", package: "swift-event-bus"),
+            ]
+        ),
+        // Scripts/bench-redis runs it beside redis-benchmark.
+        .executableTarget(
+            name: "RedisThroughput",
+            dependencies: [
+                .product(name: "EventBus", package: "swift-event-bus"),
+                .product(name: "EventBusRedis", package: "swift-event-bus"),
+                .product(name: "Logging", package: "swift-log"),
             ]
         ),
         .executableTarget(

@@ -35,9 +35,20 @@ public protocol Cache: Sendable {
         compute: @Sendable @escaping ([String]) async throws -> [String: Value]
     ) async throws -> [String: Value]
 
+    /// The value for `key`, if it is of the given type, fresh, and can be had without waiting; `nil` if it has to be asked
+    /// for.
+    ///
+    /// ``value(for:as:options:compute:)`` begins with it, so that a hit in memory costs little more than finding it. A
+    /// cache without memory of its own need not have it.
+    func valueAtHand(
+        for key: String,
+        as type: any (Codable & Sendable).Type,
+        options: CacheOptions
+    ) -> (any Sendable)?
+
     /// Stores a value, and voids computations for its key that began before.
     ///
-    /// - Throws: ``EventBusError``: `.encodingFailed`, `.unavailable` or `.indeterminate`.
+    /// - Throws: ``EventBusError``: `.encodingFailed`, `.tooLarge`, `.unavailable` or `.indeterminate`.
     func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws
 
     /// Removes entries, and voids computations for their keys that began before.
@@ -53,6 +64,13 @@ public protocol Cache: Sendable {
 }
 
 extension Cache {
+    /// Has nothing at hand.
+    public func valueAtHand(
+        for key: String,
+        as type: any (Codable & Sendable).Type,
+        options: CacheOptions
+    ) -> (any Sendable)? { nil }
+
     /// The value for `key`, from the cache or computed; `nil` if `compute` says that there is none.
     ///
     /// That there is none is remembered as well, if ``CacheOptions/negativeTTL`` is given.
@@ -64,16 +82,15 @@ extension Cache {
     ///   - compute: the value. It runs in a task of its own, with the task-local values of the first to ask.
     /// - Throws: what `compute` throws; ``EventBusError`` with code `.timedOut`; `CancellationError`.
     @_disfavoredOverload  // A closure that only throws fits both; it is to mean the other one.
+    @inlinable
     public func value<Value: Codable & Sendable>(
         for key: String,
         as type: Value.Type = Value.self,
         options: CacheOptions = CacheOptions(),
         compute: @Sendable @escaping () async throws -> Value?
     ) async throws -> Value? {
-        let found = try await values(for: [key], as: type, options: options) { _ in
-            try await compute().map { [key: $0] } ?? [:]
-        }
-        return found[key]
+        if let value = valueAtHand(for: key, as: type, options: options) as? Value { return value }
+        return try await findOptional(key, type, options, compute)
     }
 
     /// The value for `key`, from the cache or computed.
@@ -84,21 +101,15 @@ extension Cache {
     ///   - options: how long and how strictly to keep what is computed.
     ///   - compute: the value. It runs in a task of its own, with the task-local values of the first to ask.
     /// - Throws: what `compute` throws; ``EventBusError`` with code `.timedOut`; `CancellationError`.
+    @inlinable
     public func value<Value: Codable & Sendable>(
         for key: String,
         as type: Value.Type = Value.self,
         options: CacheOptions = CacheOptions(),
         compute: @Sendable @escaping () async throws -> Value
     ) async throws -> Value {
-        var options = options
-        options.negativeTTL = nil
-        let found = try await values(for: [key], as: type, options: options) { _ in [key: try await compute()] }
-        if let value = found[key] { return value }
-        // It joined the computation of someone for whom there may be none.
-        let value = try await compute()
-        // What cannot be stored is still a value.
-        try? await set(value, for: key, options: options)
-        return value
+        if let value = valueAtHand(for: key, as: type, options: options) as? Value { return value }
+        return try await find(key, type, options, compute)
     }
 
     /// The values for `keys`, with the usual options.
@@ -118,5 +129,37 @@ extension Cache {
     /// Removes an entry, and voids computations for its key that began before.
     public func remove(_ key: String) async throws {
         try await remove([key])
+    }
+
+    // Apart from `value`, so that nothing of this is done for a hit in memory.
+    @usableFromInline
+    func findOptional<Value: Codable & Sendable>(
+        _ key: String,
+        _ type: Value.Type,
+        _ options: CacheOptions,
+        _ compute: @Sendable @escaping () async throws -> Value?
+    ) async throws -> Value? {
+        let found = try await values(for: [key], as: type, options: options) { _ in
+            try await compute().map { [key: $0] } ?? [:]
+        }
+        return found[key]
+    }
+
+    @usableFromInline
+    func find<Value: Codable & Sendable>(
+        _ key: String,
+        _ type: Value.Type,
+        _ options: CacheOptions,
+        _ compute: @Sendable @escaping () async throws -> Value
+    ) async throws -> Value {
+        var options = options
+        options.negativeTTL = nil
+        let found = try await values(for: [key], as: type, options: options) { _ in [key: try await compute()] }
+        if let value = found[key] { return value }
+        // It joined the computation of someone for whom there may be none.
+        let value = try await compute()
+        // What cannot be stored is still a value.
+        try? await set(value, for: key, options: options)
+        return value
     }
 }

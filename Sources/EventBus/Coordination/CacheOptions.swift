@@ -1,3 +1,5 @@
+import Glibc
+
 /// How long a cached value is kept, and how strictly.
 ///
 /// The life of an entry: *fresh* for ``ttl``, less the jitter; then, for ``staleWhileRevalidate``, served while a new
@@ -16,6 +18,13 @@ public struct CacheOptions: Hashable, Sendable {
     public var staleWhileRevalidate: Duration
     /// For how long after that a stale value is served when the computation fails; zero unless stated.
     public var staleOnError: Duration
+    /// How eagerly a value that is still fresh is computed anew behind, so that nobody has to wait when its time is over;
+    /// zero, as unless stated, means never, and one is right for most.
+    ///
+    /// Near the end of its freshness each reader draws whether to begin, the sooner the longer the value took to compute:
+    /// when `computing time · earlyRefresh · −ln(random number)` exceeds the time that is left (A. Vattani, F. Chierichetti
+    /// and K. Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", 2015). A value that was set took no time.
+    public var earlyRefresh: Double
     /// How long it is remembered that there is no value; `nil`, as unless stated, means that it is computed each time.
     public var negativeTTL: Duration?
     /// Names by which entries can be removed together.
@@ -29,6 +38,7 @@ public struct CacheOptions: Hashable, Sendable {
         jitter: Double = 0.1,
         staleWhileRevalidate: Duration = .zero,
         staleOnError: Duration = .zero,
+        earlyRefresh: Double = 0,
         negativeTTL: Duration? = nil,
         tags: Set<String> = [],
         computeTimeout: Duration = .seconds(30)
@@ -37,6 +47,7 @@ public struct CacheOptions: Hashable, Sendable {
         self.jitter = jitter
         self.staleWhileRevalidate = staleWhileRevalidate
         self.staleOnError = staleOnError
+        self.earlyRefresh = earlyRefresh
         self.negativeTTL = negativeTTL
         self.tags = tags
         self.computeTimeout = computeTimeout
@@ -46,6 +57,18 @@ public struct CacheOptions: Hashable, Sendable {
     package func freshness(of ttl: Duration, draw: Double = .random(in: 0...1)) -> Duration {
         let part = min(max(jitter, 0), 1)
         return ttl * (1 - part * draw)
+    }
+
+    /// Whether who reads an entry that is fresh for `left` more, and took `computing`, begins to compute it anew; `draw` is
+    /// from 0 to 1, without 1.
+    package func isDueEarly(left: Duration, computing: Duration, draw: Double = .random(in: 0..<1)) -> Bool {
+        mayBeDueEarly(left: left, computing: computing) && left / computing < earlyRefresh * -log(1 - draw)
+    }
+
+    /// Whether ``isDueEarly(left:computing:draw:)`` can be true for some draw; costs no draw.
+    package func mayBeDueEarly(left: Duration, computing: Duration) -> Bool {
+        // The smallest of `1 - draw` is 2 to the power of -53.
+        earlyRefresh > 0 && computing > .zero && left / computing < earlyRefresh * 37
     }
 
     /// For how long after its freshness an entry has to be kept.

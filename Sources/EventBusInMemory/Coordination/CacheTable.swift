@@ -14,6 +14,8 @@ struct CacheTable {
         let value: (any Sendable)?
         let freshUntil: Instant
         let keepUntil: Instant
+        /// How long it took to compute; zero if it was set.
+        let computing: Duration
         let tags: Set<String>
     }
 

@@ -30,14 +30,16 @@ public final class InMemoryCache: Cache {
         compute: @Sendable @escaping ([String]) async throws -> [String: Value]
     ) async throws -> [String: Value] {
         var found = look(for: keys, as: type, options, accepting: options.staleWhileRevalidate)
-        guard !found.missing.isEmpty || !found.stale.isEmpty else { return found.values }
+        guard !found.missing.isEmpty || !found.due.isEmpty else { return found.values }
 
+        let early = found.early
         let fill: @Sendable (SingleFlight.FlightID, [String]) async throws -> SingleFlight.Values = { flight, keys in
             // Another flight may have landed between the look above and the start of this one.
-            let found = self.look(for: keys, as: type, options, accepting: .zero)
+            let found = self.look(for: keys, as: type, options, accepting: .zero, beyond: early)
             guard !found.missing.isEmpty else { return found.values }
+            let start = self.clock.now
             let computed = try await compute(found.missing)
-            self.store(computed, for: found.missing, of: flight, options)
+            self.store(computed, for: found.missing, of: flight, options, computing: start.duration(to: self.clock.now))
             return found.values.merging(computed) { $1 }
         }
         func plan(_ keys: [String]) -> SingleFlight.Plan {
@@ -49,7 +51,7 @@ public final class InMemoryCache: Cache {
                 fill: fill
             )
         }
-        if !found.stale.isEmpty { flights.refresh(plan(found.stale)) }
+        if !found.due.isEmpty { flights.refresh(plan(found.due)) }
         guard !found.missing.isEmpty else { return found.values }
 
         let outcome = try await flights.outcome(of: plan(found.missing))
@@ -68,7 +70,23 @@ public final class InMemoryCache: Cache {
         let now = clock.now
         table.withLock { table in
             flights.void([key])
-            table.insert(entry(value, for: key, ttl: options.ttl, options, now), now: now)
+            table.insert(entry(value, for: key, ttl: options.ttl, options, now, computing: .zero), now: now)
+        }
+    }
+
+    /// The value for `key`, if it is of the given type and fresh.
+    public func valueAtHand(
+        for key: String,
+        as type: any (Codable & Sendable).Type,
+        options: CacheOptions
+    ) -> (any Sendable)? {
+        let now = clock.now
+        return table.withLock { table in
+            guard let entry = table.entry(for: key, now: now), now < entry.freshUntil,
+                let value = entry.value, Swift.type(of: value) == type,
+                !options.mayBeDueEarly(left: now.duration(to: entry.freshUntil), computing: entry.computing)
+            else { return nil }
+            return value
         }
     }
 
@@ -93,8 +111,10 @@ public final class InMemoryCache: Cache {
 
     private struct Found<Value> {
         var values: [String: Value] = [:]
-        /// Which of `values` are past their freshness.
-        var stale: [String] = []
+        /// Which are past their freshness, or near its end.
+        var due: [String] = []
+        /// Until when those near its end are fresh.
+        var early: [String: AnyClock.Instant] = [:]
         var missing: [String] = []
     }
 
@@ -102,7 +122,8 @@ public final class InMemoryCache: Cache {
         for keys: [String],
         as type: Value.Type,
         _ options: CacheOptions,
-        accepting staleness: Duration
+        accepting staleness: Duration,
+        beyond early: [String: AnyClock.Instant] = [:]
     ) -> Found<Value> {
         let now = clock.now
         return table.withLock { table in
@@ -110,7 +131,8 @@ public final class InMemoryCache: Cache {
             var seen: Set<String> = []
             for key in keys where keys.count == 1 || seen.insert(key).inserted {
                 guard let entry = table.entry(for: key, now: now),
-                    now < entry.freshUntil.advanced(by: max(.zero, staleness))
+                    now < entry.freshUntil.advanced(by: max(.zero, staleness)),
+                    entry.freshUntil != early[key]
                 else {
                     found.missing.append(key)
                     continue
@@ -121,7 +143,12 @@ public final class InMemoryCache: Cache {
                     found.missing.append(key)
                     continue
                 }
-                if now >= entry.freshUntil { found.stale.append(key) }
+                if now >= entry.freshUntil {
+                    found.due.append(key)
+                } else if options.isDueEarly(left: now.duration(to: entry.freshUntil), computing: entry.computing) {
+                    found.due.append(key)
+                    found.early[key] = entry.freshUntil
+                }
             }
             return found
         }
@@ -131,15 +158,16 @@ public final class InMemoryCache: Cache {
         _ values: [String: Value],
         for keys: [String],
         of flight: SingleFlight.FlightID,
-        _ options: CacheOptions
+        _ options: CacheOptions,
+        computing: Duration
     ) {
         let now = clock.now
         table.withLock { table in
             for key in keys where flights.isCurrent(flight, for: key) {
                 if let value = values[key] {
-                    table.insert(entry(value, for: key, ttl: options.ttl, options, now), now: now)
+                    table.insert(entry(value, for: key, ttl: options.ttl, options, now, computing: computing), now: now)
                 } else if let ttl = options.negativeTTL {
-                    table.insert(entry(nil, for: key, ttl: ttl, options, now), now: now)
+                    table.insert(entry(nil, for: key, ttl: ttl, options, now, computing: computing), now: now)
                 } else {
                     table.remove(key)
                 }
@@ -152,7 +180,8 @@ public final class InMemoryCache: Cache {
         for key: String,
         ttl: Duration,
         _ options: CacheOptions,
-        _ now: AnyClock.Instant
+        _ now: AnyClock.Instant,
+        computing: Duration
     ) -> CacheTable.Entry {
         let freshUntil = now.advanced(by: options.freshness(of: ttl))
         return CacheTable.Entry(
@@ -160,6 +189,7 @@ public final class InMemoryCache: Cache {
             value: value,
             freshUntil: freshUntil,
             keepUntil: freshUntil.advanced(by: options.staleness),
+            computing: computing,
             tags: options.tags
         )
     }

@@ -17,9 +17,9 @@ struct CacheMetrics: Sendable {
     /// Steps that Redis did not do.
     let errors: Counter
 
-    init(prefix: String) {
+    init(prefix: String, factory: any MetricsFactory) {
         func counter(_ name: String, _ dimensions: [(String, String)] = []) -> Counter {
-            Counter(label: "eventbus.cache.\(name)", dimensions: [("cache", prefix)] + dimensions)
+            Counter(label: "eventbus.cache.\(name)", dimensions: [("cache", prefix)] + dimensions, factory: factory)
         }
         firstLevelHits = counter("hits", [("level", "first")])
         redisHits = counter("hits", [("level", "redis")])

@@ -1,21 +1,22 @@
 /// What the cache does on the server, each step as one script.
 ///
-/// An entry is a hash: `v` its bytes, or `n` if there is no value, `s` for how many milliseconds it is kept after it has
-/// ceased to be fresh, and a field `t:TAG` for each tag. It expires when those are over, so that its age is told by the
+/// An entry is a hash: `v` its bytes, or `n` if there is no value, `z` how many bytes those in `v` stand for if they are
+/// compressed, `s` for how many milliseconds it is kept after it has ceased to be fresh, `c` how many microseconds it took
+/// to compute, and a field `t:TAG` for each tag. It expires when its milliseconds are over, so that its age is told by the
 /// server's clock alone. Beside it lies the lease of whoever computes it, a hash of `token` and the tags.
 enum CacheScripts {
     /// Keys: entry, lease. Arguments: how many milliseconds past its freshness an entry is good, `1` if that there is no
     /// value will do, the token of who would compute (empty: nobody), the lease's milliseconds, tags.
     ///
-    /// Returns `{'hit', v, fresh, s}`, `{'none', fresh, s}`, `{'compute'}`, `{'busy', milliseconds}` or `{'miss'}`.
+    /// Returns `{'hit', v, fresh, s, c, z}`, `{'none', fresh, s, c}`, `{'compute'}`, `{'busy', milliseconds}` or `{'miss'}`.
     static let look = RedisScript(
         """
-        local entry = redis.call('HMGET', KEYS[1], 'v', 's', 'n')
+        local entry = redis.call('HMGET', KEYS[1], 'v', 's', 'n', 'c', 'z')
         if entry[2] then
           local fresh = redis.call('PTTL', KEYS[1]) - entry[2]
           if fresh + ARGV[1] > 0 then
-            if entry[1] then return {'hit', entry[1], fresh, entry[2]} end
-            if ARGV[2] == '1' then return {'none', fresh, entry[2]} end
+            if entry[1] then return {'hit', entry[1], fresh, entry[2], entry[4], entry[5]} end
+            if ARGV[2] == '1' then return {'none', fresh, entry[2], entry[4]} end
           end
         end
         if ARGV[3] == '' then return {'miss'} end
@@ -49,14 +50,16 @@ enum CacheScripts {
 
     /// Stores what was computed under a lease, or sets a value. Keys: entry, lease. Arguments: the lease's token (empty:
     /// set the value in any case, and tell those who compute), milliseconds to keep, `s`, `v` or `n` (or `-` to store
-    /// nothing), the bytes, channel, message, tags. Returns whether it was stored.
+    /// nothing), the bytes, channel, message, `c` and `z` (or empty), tags. Returns whether it was stored.
     static let store = RedisScript(
         """
         if ARGV[1] ~= '' and redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then return 0 end
         redis.call('DEL', KEYS[1], KEYS[2])
         if ARGV[4] ~= '-' then
           redis.call('HSET', KEYS[1], ARGV[4], ARGV[5], 's', ARGV[3])
-          for index = 8, #ARGV do redis.call('HSET', KEYS[1], 't:' .. ARGV[index], 1) end
+          if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'c', ARGV[8]) end
+          if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'z', ARGV[9]) end
+          for index = 10, #ARGV do redis.call('HSET', KEYS[1], 't:' .. ARGV[index], 1) end
           redis.call('PEXPIRE', KEYS[1], ARGV[2])
         end
         if ARGV[1] == '' or ARGV[4] == '-' then redis.pcall('PUBLISH', ARGV[6], ARGV[7]) end

@@ -1,4 +1,5 @@
 import EventBus
+import Glibc
 
 /// Values in the memory of this process, a bounded number of them, and what is being read: no clock.
 ///
@@ -12,17 +13,35 @@ struct FirstLevelTable {
         let value: (any Sendable)?
         let freshUntil: Instant
         let keepUntil: Instant
+        /// How long it took to compute; zero if it was set.
+        var computing = Duration.zero
     }
 
     private struct Slot {
         let key: String
         let entry: Entry
         var wasRead = false
+
+        mutating func freshValue(as type: Any.Type, _ options: CacheOptions, now: Instant) -> (any Sendable)? {
+            guard now < entry.freshUntil, let value = entry.value, Swift.type(of: value) == type,
+                !options.mayBeDueEarly(left: now.duration(to: entry.freshUntil), computing: entry.computing)
+            else { return nil }
+            wasRead = true
+            return value
+        }
     }
 
     private struct Marker {
         let id: UInt64
         var readers = 0
+    }
+
+    /// The present. It goes on while the machine sleeps, as the server's time does; read without the detour through a
+    /// clock that may be another one, which would be a fifth of a hit.
+    static var now: Instant {
+        var time = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &time)
+        return Instant(offset: .nanoseconds(Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)))
     }
 
     private let capacity: Int
@@ -49,6 +68,18 @@ struct FirstLevelTable {
         }
         slots[position].wasRead = true
         return slots[position].entry
+    }
+
+    /// The value for `key`, if there is one of this very type, it is fresh and not to be computed anew yet. Copies nothing
+    /// else.
+    mutating func freshValue(
+        for key: String,
+        as type: Any.Type,
+        _ options: CacheOptions,
+        now: Instant
+    ) -> (any Sendable)? {
+        guard isCoherent, let position = index[key] else { return nil }
+        return slots[position].freshValue(as: type, options, now: now)
     }
 
     /// Begins to read `key` from the server; returns the name of the marker, to be handed back.

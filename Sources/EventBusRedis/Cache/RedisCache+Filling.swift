@@ -2,17 +2,12 @@ import CoreMetrics
 import EventBus
 
 extension RedisCache {
-    /// For how long an entry is kept, and how much of that past its freshness.
-    struct Life {
-        let keep: Duration
-        let staleness: Duration
-    }
-
     /// Finds, computes or waits for `keys`: the work of one flight.
     func fill<Value: Codable & Sendable>(
         _ keys: [String],
         as type: Value.Type,
         _ options: CacheOptions,
+        beyond early: [String: Duration],
         compute: @Sendable @escaping ([String]) async throws -> [String: Value]
     ) async throws -> [String: Value] {
         let token = process + String.randomHexadecimal(words: 1)
@@ -23,7 +18,14 @@ extension RedisCache {
             let watched = missing
             let news = level.watch(watched)
             defer { level.unwatch(news, watched) }
-            let looks = await look(for: watched, options, accepting: .zero, token: token, ignoring: undecodable)
+            let looks = await look(
+                for: watched,
+                options,
+                accepting: .zero,
+                token: token,
+                beyond: early,
+                ignoring: undecodable
+            )
             if Task.isCancelled {
                 giveUp(watched, token)
                 throw CancellationError()
@@ -34,8 +36,8 @@ extension RedisCache {
             missing = []
             for (key, look) in zip(watched, looks) {
                 switch look {
-                case .hit(let bytes, _, _):
-                    if let value = try? codec.decode(type, from: bytes) {
+                case .hit(let stored, _):
+                    if let value = decoded(type, from: stored) {
                         values[key] = value
                     } else {
                         undecodable.insert(key)
@@ -104,14 +106,20 @@ extension RedisCache {
         _ compute: @Sendable @escaping ([String]) async throws -> [String: Value]
     ) async throws -> [String: Value] {
         metrics.computes.increment()
-        let kept = life(of: options.ttl, options).keep + options.computeTimeout
         return try await withTaskCancellationHandler {
             do {
                 // The leases come first: a removal of the tag that finds a key of its own voids the lease.
-                try? await note(options.tags, of: keys, for: kept)
+                let isNoted = try await noteBeforeComputing(keys, options)
+                let start = clock.now
                 let computed = try await whileRenewing(keys, token) { try await compute(keys) }
+                let computing = start.duration(to: clock.now)
                 try Task.checkCancellation()
-                await store(computed, for: keys, token, options)
+                if isNoted {
+                    await store(computed, for: keys, token, options, computing: computing)
+                } else {
+                    // A removal of its tag would not find it.
+                    giveUp(keys, token)
+                }
                 return computed
             } catch {
                 giveUp(keys, token)
@@ -149,47 +157,7 @@ extension RedisCache {
         }
     }
 
-    private func store<Value: Codable & Sendable>(
-        _ values: [String: Value],
-        for keys: [String],
-        _ token: String,
-        _ options: CacheOptions
-    ) async {
-        var calls: [RedisClient.Call] = []
-        for key in keys {
-            let names = [self.keys.entry(key), self.keys.lease(key)]
-            let arguments: [RedisArgument]
-            if let value = values[key] {
-                guard let bytes = try? codec.encode(value) else {
-                    // What cannot be stored is still a value.
-                    metrics.errors.increment()
-                    giveUp([key], token)
-                    continue
-                }
-                arguments = storeArguments(
-                    token: token,
-                    life(of: options.ttl, options),
-                    field: "v",
-                    bytes,
-                    key,
-                    options
-                )
-            } else if let ttl = options.negativeTTL {
-                arguments = storeArguments(token: token, life(of: ttl, options), field: "n", [1], key, options)
-            } else {
-                arguments = storeArguments(token: token, life(of: options.ttl, options), field: "-", [], key, options)
-            }
-            calls.append((names, arguments))
-        }
-        let replies = try? await client.run(CacheScripts.store, each: calls)
-        let failures = replies?.count { if case .error = $0 { true } else { false } } ?? keys.count
-        if failures > 0 {
-            metrics.errors.increment(by: failures)
-            giveUp(keys, token)
-        }
-    }
-
-    private func giveUp(_ keys: [String], _ token: String) {
+    func giveUp(_ keys: [String], _ token: String) {
         for key in keys {
             client.post(
                 CacheScripts.giveUp,
@@ -204,42 +172,4 @@ extension RedisCache {
         let pause = min(limit + .milliseconds(1), .milliseconds(Int64.random(in: 50...100)))
         _ = try await withDeadline(clock.now.advanced(by: pause), clock: clock) { try await news.wait() }
     }
-
-    // MARK: what is sent
-
-    /// Notes which keys have the tags, so that they are found when a tag is removed.
-    func note(_ tags: Set<String>, of keys: [String], for duration: Duration) async throws {
-        guard !tags.isEmpty else { return }
-        let replies = try await client.run(
-            CacheScripts.tag,
-            each: tags.sorted().flatMap { tag in
-                keys.map { key in
-                    ([self.keys.tag(tag)], [.text(key), .integer(duration.wholeMilliseconds)])
-                }
-            }
-        )
-        for reply in replies { _ = try reply.orThrow() }
-    }
-
-    func life(of ttl: Duration, _ options: CacheOptions) -> Life {
-        let staleness = options.staleness
-        return Life(keep: options.freshness(of: ttl) + staleness, staleness: staleness)
-    }
-
-    func storeArguments(
-        token: String,
-        _ life: Life,
-        field: String,
-        _ bytes: [UInt8],
-        _ key: String,
-        _ options: CacheOptions
-    ) -> [RedisArgument] {
-        let staleness = life.staleness > .zero ? life.staleness.wholeMilliseconds : 0
-        return [
-            .text(token), .integer(life.keep.wholeMilliseconds), .integer(staleness), .text(field), .bytes(bytes),
-            .text(keys.channel), token.isEmpty ? voiding(key) : .text("\(process) end \(key)"),
-        ] + options.tags.sorted().map { .text($0) }
-    }
-
-    func voiding(_ key: String) -> RedisArgument { .text("\(process) void \(key)") }
 }

@@ -7,14 +7,16 @@ extension RedisCache {
         var values: [String: Value] = [:]
         /// Which of `values` are past their freshness.
         var stale: [String] = []
+        /// Which are fresh and to be computed anew all the same, and for how long they are fresh.
+        var early: [String: Duration] = [:]
         var missing: [String] = []
     }
 
     /// What the server said of one key.
     enum Look {
-        case hit([UInt8], fresh: Duration, staleness: Duration)
+        case hit(StoredValue, Age)
         /// There is no value, which is remembered.
-        case none(fresh: Duration, staleness: Duration)
+        case none(Age)
         /// This process is to compute it.
         case compute
         /// Another computes it, and its lease ends after this time.
@@ -24,6 +26,13 @@ extension RedisCache {
         case failed
     }
 
+    /// How long an entry is fresh, kept after that, and how long it took to compute.
+    struct Age {
+        let fresh: Duration
+        let staleness: Duration
+        let computing: Duration
+    }
+
     func lookInMemory<Value: Sendable>(
         for keys: [String],
         as type: Value.Type,
@@ -31,7 +40,7 @@ extension RedisCache {
         accepting staleness: Duration,
         evenIfIncoherent: Bool = false
     ) -> Found<Value> {
-        let now = clock.now
+        let now = FirstLevelTable.now
         let found = level.withTable { table in
             var found = Found<Value>()
             var seen: Set<String> = []
@@ -48,7 +57,7 @@ extension RedisCache {
                     found.missing.append(key)
                     continue
                 }
-                if now >= entry.freshUntil { found.stale.append(key) }
+                found.note(key, now.duration(to: entry.freshUntil), entry.computing, options)
             }
             return found
         }
@@ -66,23 +75,23 @@ extension RedisCache {
     ) async {
         let asked = found.missing
         let markers = level.withTable { table in asked.map { table.beginReading($0) } }
-        let sent = clock.now
+        let sent = FirstLevelTable.now
         let looks = await look(for: asked, options, accepting: staleness, token: "")
         var missing: [String] = []
         var entries: [FirstLevelTable.Entry?] = []
         for (key, look) in zip(asked, looks) {
             var entry: FirstLevelTable.Entry?
             switch look {
-            case .hit(let bytes, let fresh, let staleness):
-                if let value = try? codec.decode(type, from: bytes) {
-                    entry = self.entry(value, fresh, staleness, sent)
+            case .hit(let stored, let age):
+                if let value = decoded(type, from: stored) {
+                    entry = self.entry(value, age, sent)
                     found.values[key] = value
-                    if fresh <= .zero { found.stale.append(key) }
+                    found.note(key, age.fresh, age.computing, options)
                     metrics.redisHits.increment()
                 }
-            case .none(let fresh, let staleness):
-                entry = self.entry(nil, fresh, staleness, sent)
-                if fresh <= .zero { found.stale.append(key) }
+            case .none(let age):
+                entry = self.entry(nil, age, sent)
+                found.note(key, age.fresh, age.computing, options)
             case .compute, .busy, .miss, .failed: break
             }
             if entry == nil { missing.append(key) }
@@ -98,11 +107,14 @@ extension RedisCache {
     }
 
     /// Asks the server for each key, one that would compute it under its token.
+    ///
+    /// - Parameter early: how long an entry has to be fresh at least, to be good enough, where that is not just any time.
     func look(
         for keys: [String],
         _ options: CacheOptions,
         accepting staleness: Duration,
         token: String,
+        beyond early: [String: Duration] = [:],
         ignoring ignored: Set<String> = []
     ) async -> [Look] {
         let accepted = max(.zero, staleness) == .zero ? 0 : staleness.wholeMilliseconds
@@ -111,7 +123,7 @@ extension RedisCache {
             (
                 keys: [self.keys.entry(key), self.keys.lease(key)],
                 arguments: [
-                    .integer(ignored.contains(key) ? -(1 << 52) : accepted),
+                    .integer(ignored.contains(key) ? -(1 << 52) : early[key].map { -$0.wholeMilliseconds } ?? accepted),
                     options.negativeTTL == nil ? "0" : "1",
                     .text(token),
                     .integer(self.options.lease.wholeMilliseconds),
@@ -133,35 +145,54 @@ extension RedisCache {
 
     private func entry(
         _ value: (any Sendable)?,
-        _ fresh: Duration,
-        _ staleness: Duration,
-        _ sent: AnyClock.Instant
+        _ age: Age,
+        _ sent: FirstLevelTable.Instant
     ) -> FirstLevelTable.Entry {
-        let freshUntil = sent.advanced(by: fresh)
+        let freshUntil = sent.advanced(by: age.fresh)
         return FirstLevelTable.Entry(
             value: value,
             freshUntil: freshUntil,
-            keepUntil: freshUntil.advanced(by: staleness)
+            keepUntil: freshUntil.advanced(by: age.staleness),
+            computing: age.computing
         )
+    }
+}
+
+extension RedisCache.Found {
+    /// Notes what was found if it is to be computed anew behind.
+    mutating func note(_ key: String, _ fresh: Duration, _ computing: Duration, _ options: CacheOptions) {
+        if fresh <= .zero {
+            stale.append(key)
+        } else if options.isDueEarly(left: fresh, computing: computing) {
+            // What another has computed since is fresh for longer; what was measured here is off by a reply's way.
+            early[key] = fresh + .milliseconds(50)
+        }
     }
 }
 
 extension RedisCache.Look {
     init(_ reply: RedisValue) {
         let parts = reply.array ?? []
-        func duration(_ index: Int) -> Duration? {
+        func number(_ index: Int) -> Int64? {
             guard parts.indices.contains(index) else { return nil }
-            return (parts[index].integer ?? parts[index].text.flatMap { Int64($0) }).map { .milliseconds($0) }
+            return parts[index].integer ?? parts[index].text.flatMap { Int64($0) }
+        }
+        func duration(_ index: Int) -> Duration? { number(index).map { .milliseconds($0) } }
+        func age(from index: Int) -> RedisCache.Age? {
+            guard let fresh = duration(index), let staleness = duration(index + 1) else { return nil }
+            // Entries that were set do not have it.
+            let computing = number(index + 2).map { Duration.microseconds(max(0, $0)) } ?? .zero
+            return RedisCache.Age(fresh: fresh, staleness: staleness, computing: computing)
         }
         switch parts.first?.text {
         case "hit":
-            if parts.count == 4, let bytes = parts[1].bytes, let fresh = duration(2), let staleness = duration(3) {
-                self = .hit(bytes, fresh: fresh, staleness: staleness)
+            if parts.count == 6, let bytes = parts[1].bytes, let age = age(from: 2) {
+                self = .hit(StoredValue(bytes: bytes, inflatedSize: number(5).map { Int(clamping: $0) }), age)
                 return
             }
         case "none":
-            if let fresh = duration(1), let staleness = duration(2) {
-                self = .none(fresh: fresh, staleness: staleness)
+            if let age = age(from: 1) {
+                self = .none(age)
                 return
             }
         case "compute":

@@ -6,7 +6,8 @@ import Synchronization
 ///
 /// **Coherence.** The server tells each process which entries change, over one connection for all of them. A value is
 /// kept in memory only if nothing was heard of its key since it was asked for. While that connection is down nothing is
-/// served from memory; one that is silently dead is noticed within two heartbeats (``RedisConfiguration/heartbeat``).
+/// served from memory; one that is silently dead is noticed within two and a half heartbeats
+/// (``RedisConfiguration/heartbeat``), and hides changes until then.
 ///
 /// **Single flight across processes.** Who computes holds a lease on the key; the others wait for its word, and one of
 /// them takes over when the lease ends.
@@ -14,7 +15,8 @@ import Synchronization
 /// **Redis down.** Values are computed, a bounded number at once, and not stored; if computing fails as well, what is in
 /// memory is served within ``/EventBus/CacheOptions/staleOnError``.
 ///
-/// Values are stored by the codec, under their key; asking for a type that the bytes cannot be decoded as computes again.
+/// Values are stored by the codec, under their key, large ones compressed, and kept decoded in memory; asking for a type
+/// that the bytes cannot be decoded as computes again.
 public final class RedisCache: Cache {
     let client: RedisClient
     let options: RedisCacheOptions
@@ -36,10 +38,19 @@ public final class RedisCache: Cache {
     ///   - client: the connection to the server.
     ///   - options: how it goes about its work.
     ///   - codec: how values are stored; JSON unless stated.
-    public init(
+    public convenience init(
         _ client: RedisClient,
         options: RedisCacheOptions = RedisCacheOptions(),
         codec: any EventCodec = JSONEventCodec()
+    ) {
+        self.init(client, options: options, codec: codec, metrics: MetricsSystem.factory)
+    }
+
+    init(
+        _ client: RedisClient,
+        options: RedisCacheOptions,
+        codec: any EventCodec = JSONEventCodec(),
+        metrics factory: any MetricsFactory
     ) {
         let prefix = options.prefix
         precondition(!prefix.contains("{") && !prefix.contains("}"), "the prefix of keys cannot have braces")
@@ -57,7 +68,7 @@ public final class RedisCache: Cache {
         self.flights = flights
         self.level = level
         self.gate = ComputeGate(limit: max(1, options.computesWithoutRedis))
-        self.metrics = CacheMetrics(prefix: prefix)
+        self.metrics = CacheMetrics(prefix: prefix, factory: factory)
         self.process = process
         self.subscriber = client.subscriber(channels: [keys.channel], trackedPrefixes: [keys.entryPrefix]) { event in
             switch event {
@@ -85,13 +96,13 @@ public final class RedisCache: Cache {
         compute: @Sendable @escaping ([String]) async throws -> [String: Value]
     ) async throws -> [String: Value] {
         listen()
-        func plan(_ keys: [String]) -> SingleFlight.Plan {
+        func plan(_ keys: [String], beyond early: [String: Duration] = [:]) -> SingleFlight.Plan {
             SingleFlight.Plan(
                 keys: keys,
                 type: ObjectIdentifier(type),
                 tags: options.tags,
                 timeout: options.computeTimeout,
-                fill: { _, keys in try await self.fill(keys, as: type, options, compute: compute) }
+                fill: { _, keys in try await self.fill(keys, as: type, options, beyond: early, compute: compute) }
             )
         }
         var found = lookInMemory(for: keys, as: type, options, accepting: options.staleWhileRevalidate)
@@ -102,6 +113,7 @@ public final class RedisCache: Cache {
             metrics.stale.increment(by: found.stale.count)
             flights.refresh(plan(found.stale))
         }
+        if !found.early.isEmpty { flights.refresh(plan(Array(found.early.keys), beyond: found.early)) }
         guard !found.missing.isEmpty else { return found.values }
 
         metrics.misses.increment(by: found.missing.count)
@@ -113,19 +125,22 @@ public final class RedisCache: Cache {
         return found.values
     }
 
+    /// The value for `key`, if it is of the given type, fresh and in the memory of this process.
+    public func valueAtHand(
+        for key: String,
+        as type: any (Codable & Sendable).Type,
+        options: CacheOptions
+    ) -> (any Sendable)? {
+        let now = FirstLevelTable.now
+        guard let value = level.withTable({ $0.freshValue(for: key, as: type, options, now: now) }) else { return nil }
+        metrics.firstLevelHits.increment()
+        return value
+    }
+
     /// Stores a value, and voids computations for its key that began before.
     public func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws {
         listen()
-        let bytes: [UInt8]
-        do {
-            bytes = try codec.encode(value)
-        } catch {
-            throw EventBusError(
-                .encodingFailed,
-                "the value for \(key.quotedForError) could not be encoded",
-                underlying: error
-            )
-        }
+        let stored = try encoded(value, for: key)
         flights.void([key])
         let life = life(of: options.ttl, options)
         // Before, lest a crash leave an entry that its tag does not know; after, lest a removal of the tag that came
@@ -134,7 +149,7 @@ public final class RedisCache: Cache {
         _ = try await client.run(
             CacheScripts.store,
             keys: [keys.entry(key), keys.lease(key)],
-            storeArguments(token: "", life, field: "v", bytes, key, options),
+            storeArguments(token: "", life, stored, computing: nil, key, options),
             isIdempotent: true,
             isCancellable: false
         )

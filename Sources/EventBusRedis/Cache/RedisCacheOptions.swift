@@ -10,6 +10,9 @@ public struct RedisCacheOptions: Hashable, Sendable {
     public var lease: Duration
     /// How long a reading step on Redis may take before the cache computes instead; 500 ms unless stated.
     public var readTimeout: Duration
+    /// From how many bytes on a value is compressed, as encoded by the codec; 4,096 unless stated, `nil` for never. What
+    /// does not become smaller by an eighth is stored as it is.
+    public var compressionThreshold: Int?
     /// How many computations may run at once while Redis cannot be reached; 64 unless stated.
     public var computesWithoutRedis: Int
 
@@ -19,12 +22,14 @@ public struct RedisCacheOptions: Hashable, Sendable {
         firstLevelCapacity: Int = 10_000,
         lease: Duration = .seconds(3),
         readTimeout: Duration = .milliseconds(500),
+        compressionThreshold: Int? = 4096,
         computesWithoutRedis: Int = 64
     ) {
         self.prefix = prefix
         self.firstLevelCapacity = firstLevelCapacity
         self.lease = lease
         self.readTimeout = readTimeout
+        self.compressionThreshold = compressionThreshold
         self.computesWithoutRedis = computesWithoutRedis
     }
 }

@@ -49,8 +49,18 @@ extension CacheConformance {
                 }
                 let first = Task { try await ask() }
                 await started.pass()
-                let second = Task { try await ask() }
-                try await ContinuousClock().sleep(for: .milliseconds(30))
+                let joined = Gate()
+                let both = [setup.key, "\(setup.key)-more"]
+                let second = Task {
+                    try await setup.one.values(for: both, as: Int.self, options: setup.long) { missing in
+                        // What nobody computes yet is computed once the rest has been joined.
+                        joined.open()
+                        try expect(missing == [both[1]], "what the first computes was to be computed again")
+                        await gate.pass()
+                        return [both[1]: 2]
+                    }
+                }
+                await joined.pass()
                 first.cancel()
                 do {
                     _ = try await first.value
@@ -58,7 +68,7 @@ extension CacheConformance {
                 } catch is CancellationError {}
                 gate.open()
                 let value = try await second.value
-                try expect(value == 1, "the other got \(value)")
+                try expect(value == [both[0]: 1, both[1]: 2], "the other got \(value)")
             },
             check("a computation is cancelled when all have left") { setup in
                 let started = Gate()

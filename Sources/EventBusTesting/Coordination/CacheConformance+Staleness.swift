@@ -27,6 +27,39 @@ extension CacheConformance {
                 gate.open()
                 try await eventually("the new value should be served") { try await ask() == 2 }
             },
+            check("a value is computed anew behind before its time is over, if so wished") { setup in
+                let gate = Gate()
+                defer { gate.open() }
+                let calls = Journal<Int>()
+                let ask: @Sendable (Double) async throws -> Int = { eagerness in
+                    var options = setup.long
+                    options.earlyRefresh = eagerness
+                    return try await setup.one.value(for: setup.key, as: Int.self, options: options) {
+                        let number = calls.note(1)
+                        if number == 1 {
+                            // What takes no time is never computed early.
+                            try await Task.sleep(for: .milliseconds(2))
+                        } else {
+                            await gate.pass()
+                        }
+                        return number
+                    }
+                }
+                for _ in 0..<20 {
+                    let value = try await ask(0)
+                    try expect(value == 1, "without the wish the value is that of computation \(value)")
+                }
+                try expect(calls.count == 1, "without the wish it was computed \(calls.count) times")
+                // So eager that a minute is near the end.
+                for _ in 0..<20 {
+                    let value = try await ask(1e9)
+                    try expect(value == 1, "instead of the fresh value it served \(value)")
+                }
+                try await eventually("a new value should be computed") { calls.count > 1 }
+                try expect(calls.count == 2, "it was computed \(calls.count - 1) times at once")
+                gate.open()
+                try await eventually("the new value should be served") { try await ask(0) > 1 }
+            },
             check("a stale value is not served to who does not accept it") { setup in
                 var options = setup.short
                 options.staleWhileRevalidate = .seconds(60)

@@ -37,6 +37,20 @@ struct FirstLevelTableTests {
         #expect(table.count == 1)
     }
 
+    @Test func `at hand is what is fresh, of the type that is asked for, and sure to be up to date`() {
+        var table = table(holding: ["a"])
+        func isAtHand(_ key: String, as type: Any.Type = Int.self, after: Duration = .zero) -> Bool {
+            table.freshValue(for: key, as: type, CacheOptions(), now: start.advanced(by: after)) != nil
+        }
+        #expect(isAtHand("a"))
+        #expect(!isAtHand("b"))
+        #expect(!isAtHand("a", as: String.self))
+        #expect(isAtHand("a", after: .seconds(10) - .nanoseconds(1)))
+        #expect(!isAtHand("a", after: .seconds(10)))
+        table.becomeIncoherent()
+        #expect(!isAtHand("a"))
+    }
+
     @Test func `a value whose key changed while it was read is not kept`() {
         var table = table()
         let first = table.beginReading("a")

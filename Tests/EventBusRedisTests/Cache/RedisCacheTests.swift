@@ -1,5 +1,4 @@
 import EventBus
-import Glibc
 import Testing
 
 @testable import EventBusRedis
@@ -15,67 +14,9 @@ extension RedisTests {
         private func warm(_ cache: RedisCache, _ key: String, _ expected: Int) async throws {
             try await eventually("the value should come into memory") {
                 let value = try await cache.value(for: key, as: Int.self, options: long) { -1 }
-                return value == expected && cache.level.withTable { $0.entry(for: key, now: cache.clock.now) } != nil
+                return value == expected
+                    && cache.level.withTable { $0.entry(for: key, now: FirstLevelTable.now) } != nil
             }
-        }
-
-        @Test func `a thousand callers on four connections compute a cold key once`() async throws {
-            let server = try await RedisServer()
-            let caches = try (0..<4).map { _ in RedisCache(try server.client()) }
-            let computed = Shared(0)
-            let values = try await withThrowingTaskGroup(of: Int.self) { group in
-                for number in 0..<1000 {
-                    group.addTask {
-                        try await caches[number % 4].value(for: "cold", as: Int.self) {
-                            computed.change { $0 += 1 }
-                            try await Task.sleep(for: .milliseconds(50))
-                            return computed.value
-                        }
-                    }
-                }
-                return try await group.reduce(into: []) { $0.append($1) }
-            }
-            #expect(computed.value == 1)
-            #expect(values == Array(repeating: 1, count: 1000))
-        }
-
-        @Test func `when the process that computes is killed another takes over within the lease`() async throws {
-            let server = try await RedisServer()
-            let client = try server.client()
-            let cache = RedisCache(client, options: RedisCacheOptions(lease: .milliseconds(600)))
-            let port = server.port
-            async let exit = #expect(processExitsWith: .signal(SIGKILL)) { [port = port as Int] in
-                let client = try RedisClient(
-                    RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: port)),
-                    logger: .silent
-                )
-                let cache = RedisCache(client, options: RedisCacheOptions(lease: .milliseconds(600)))
-                _ = try await cache.value(for: "leader", as: Int.self) {
-                    _ = try await client.send(RedisCommand("SET", ["pid", .integer(Int64(getpid()))]))
-                    try await Task.sleep(for: .seconds(60))
-                    return 1
-                }
-            }
-            var pid: Int32 = 0
-            try await eventually("the other process should compute") {
-                pid = try await client.send(RedisCommand("GET", ["pid"])).text.flatMap { Int32($0) } ?? 0
-                return pid > 0
-            }
-            let computed = Shared(0)
-            async let value = cache.value(for: "leader", as: Int.self) {
-                computed.change { $0 += 1 }
-                return 2
-            }
-            // Its lease is renewed for as long as it lives.
-            try await eventually("the lease should have been renewed") {
-                try await client.send(RedisCommand("PTTL", [.text(cache.keys.lease("leader"))])).integer ?? 0 > 0
-            }
-            #expect(computed.value == 0)
-            let start = ContinuousClock.now
-            kill(pid, SIGKILL)
-            #expect(try await value == 2)
-            #expect(start.duration(to: .now) < .seconds(3))
-            _ = await exit
         }
 
         @Test func `a server that dies under load costs no caller an error`() async throws {
@@ -162,24 +103,6 @@ extension RedisTests {
             _ = try await client.send(RedisCommand("FLUSHALL"))
             try await eventually("a flush of the database should be seen") {
                 try await cache.value(for: "shared", as: Int.self, options: long) { 100 } == 100
-            }
-        }
-
-        @Test func `nothing is served from memory once the messages have stopped, and it is again when they are back`()
-            async throws
-        {
-            let server = try await RedisServer()
-            let client = try server.client()
-            let cache = RedisCache(try server.client())
-            for round in 0..<10 {
-                try await cache.set(round, for: "killed", options: long)
-                try await warm(cache, "killed", round)
-                _ = try await client.send(RedisCommand("CLIENT", ["KILL", "TYPE", "pubsub"]))
-                _ = try await client.send(RedisCommand("DEL", [.text(cache.keys.entry("killed"))]))
-                try await eventually("the deletion that was not heard of should be seen") {
-                    try await cache.value(for: "killed", as: Int.self, options: long) { 1000 + round } == 1000 + round
-                }
-                try await warm(cache, "killed", 1000 + round)
             }
         }
 

@@ -1,0 +1,134 @@
+import CoreMetrics
+import EventBus
+
+extension RedisCache {
+    /// For how long an entry is kept, and how much of that past its freshness.
+    struct Life {
+        let keep: Duration
+        let staleness: Duration
+    }
+
+    func life(of ttl: Duration, _ options: CacheOptions) -> Life {
+        let staleness = options.staleness
+        return Life(keep: options.freshness(of: ttl) + staleness, staleness: staleness)
+    }
+
+    /// Stores what was computed under leases; what cannot be stored gives its lease up.
+    func store<Value: Codable & Sendable>(
+        _ values: [String: Value],
+        for keys: [String],
+        _ token: String,
+        _ options: CacheOptions,
+        computing: Duration
+    ) async {
+        var calls: [RedisClient.Call] = []
+        for key in keys {
+            let names = [self.keys.entry(key), self.keys.lease(key)]
+            var stored: StoredValue?
+            if let value = values[key] {
+                stored = try? encoded(value, for: key)
+                guard stored != nil else {
+                    // What cannot be stored is still a value.
+                    metrics.errors.increment()
+                    giveUp([key], token)
+                    continue
+                }
+            }
+            let ttl = stored == nil ? options.negativeTTL ?? options.ttl : options.ttl
+            let life = life(of: ttl, options)
+            calls.append((names, storeArguments(token: token, life, stored, computing: computing, key, options)))
+        }
+        let replies = try? await client.run(CacheScripts.store, each: calls)
+        let failures = replies?.count { if case .error = $0 { true } else { false } } ?? keys.count
+        if failures > 0 {
+            metrics.errors.increment(by: failures)
+            giveUp(keys, token)
+        }
+    }
+
+    /// What the call of ``CacheScripts/store`` takes; without a value it says that there is none, or removes the entry if
+    /// that is not to be remembered.
+    func storeArguments(
+        token: String,
+        _ life: Life,
+        _ stored: StoredValue?,
+        computing: Duration?,
+        _ key: String,
+        _ options: CacheOptions
+    ) -> [RedisArgument] {
+        let staleness = life.staleness > .zero ? life.staleness.wholeMilliseconds : 0
+        let field: RedisArgument = stored != nil ? "v" : options.negativeTTL != nil ? "n" : "-"
+        let microseconds = computing.map { RedisArgument.integer(max(1, Int64(min($0 / .microseconds(1), 1e15)))) }
+        return [
+            .text(token), .integer(life.keep.wholeMilliseconds), .integer(staleness), field,
+            .bytes(stored?.bytes ?? [1]), .text(keys.channel),
+            token.isEmpty ? voiding(key) : .text("\(process) end \(key)"),
+            microseconds ?? "", stored?.inflatedSize.map { .integer(Int64($0)) } ?? "",
+        ] + options.tags.sorted().map { .text($0) }
+    }
+
+    func voiding(_ key: String) -> RedisArgument { .text("\(process) void \(key)") }
+
+    // MARK: values as bytes
+
+    func encoded<Value: Codable & Sendable>(_ value: Value, for key: String) throws(EventBusError) -> StoredValue {
+        let bytes: [UInt8]
+        do {
+            bytes = try codec.encode(value)
+        } catch {
+            throw EventBusError(
+                .encodingFailed,
+                "the value for \(key.quotedForError) could not be encoded",
+                underlying: error
+            )
+        }
+        guard bytes.count <= largestValue else {
+            throw EventBusError(
+                .tooLarge,
+                "the value for \(key.quotedForError) has \(bytes.count) bytes, which nobody could read again; "
+                    + "raise maximumReplySize"
+            )
+        }
+        return StoredValue(encoded: bytes, compressingFrom: options.compressionThreshold)
+    }
+
+    func decoded<Value: Codable & Sendable>(_ type: Value.Type, from stored: StoredValue) -> Value? {
+        guard let bytes = stored.encoded(limit: largestValue) else { return nil }
+        return try? codec.decode(type, from: bytes)
+    }
+
+    /// A larger one would end the connection of whoever reads it: a reply has little more to it than the value.
+    private var largestValue: Int { max(0, client.configuration.maximumReplySize - 1024) }
+
+    // MARK: tags
+
+    /// Notes the tags of what is about to be computed; false if the server did not, so that nothing may be stored.
+    func noteBeforeComputing(_ keys: [String], _ options: CacheOptions) async throws -> Bool {
+        // The longest that an entry can be there from now on: no draw of the jitter, and it is stored while its lease is
+        // there, which is renewed until the computation is given up.
+        let longest = max(options.ttl, options.negativeTTL ?? .zero) + options.staleness
+        do {
+            try await note(options.tags, of: keys, for: longest + options.computeTimeout + self.options.lease)
+            return true
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            metrics.errors.increment()
+            return false
+        }
+    }
+
+    /// Notes which keys have the tags, so that they are found when a tag is removed.
+    func note(_ tags: Set<String>, of keys: [String], for duration: Duration) async throws {
+        guard !tags.isEmpty else { return }
+        let replies = try await client.run(
+            CacheScripts.tag,
+            each: tags.sorted().flatMap { tag in
+                keys.map { key in
+                    ([self.keys.tag(tag)], [.text(key), .integer(duration.wholeMilliseconds)])
+                }
+            }
+        )
+        for reply in replies { _ = try reply.orThrow() }
+    }
+}

@@ -1,0 +1,129 @@
+import EventBus
+import Testing
+
+@testable import EventBusRedis
+
+extension RedisTests {
+    /// How far behind the server the first level may be.
+    @Suite(.timeLimit(.minutes(2)))
+    struct FirstLevelCoherenceTests {
+        private let long = CacheOptions(ttl: .seconds(60))
+
+        private func ask(_ cache: RedisCache, _ key: String, else computed: Int = -1) async throws -> Int {
+            try await cache.value(for: key, as: Int.self, options: long) { computed }
+        }
+
+        /// Waits until `expected` is served from memory.
+        private func warm(_ cache: RedisCache, _ key: String, _ expected: Int) async throws {
+            try await eventually("the value should come into memory") {
+                try await ask(cache, key) == expected && cache.holds(key)
+            }
+        }
+
+        @Test func `no reading is more than 100 ms behind a write elsewhere`() async throws {
+            let server = try await RedisServer()
+            let cache = RedisCache(try server.client())
+            let other = RedisCache(try server.client())
+            let rounds = 100
+            // When the value that is the index had been written.
+            let written = Shared<[ContinuousClock.Instant]>([])
+            let furthest = Shared(Duration.zero)
+            try await other.set(0, for: "watched", options: long)
+            written.change { $0.append(.now) }
+            try await warm(cache, "watched", 0)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    for round in 1...rounds {
+                        try await other.set(round, for: "watched", options: long)
+                        written.change { $0.append(.now) }
+                        // Else there would be nothing in memory to be out of date.
+                        try await eventually("the value should come into memory") { cache.holds("watched") }
+                    }
+                }
+                group.addTask {
+                    var value = 0
+                    while value < rounds, furthest.value <= .milliseconds(100) {
+                        let start = ContinuousClock.now
+                        value = try await ask(cache, "watched")
+                        if let overwritten = written.value.dropFirst(value + 1).first {
+                            furthest.change { $0 = max($0, overwritten.duration(to: start)) }
+                        }
+                        await Task.yield()
+                    }
+                }
+                try await group.waitForAll()
+            }
+            print("cache: the furthest behind a write elsewhere was \(furthest.value), over \(rounds) writes")
+            #expect(furthest.value <= .milliseconds(100))
+        }
+
+        @Test func `nothing is served from memory once the messages have stopped, and it is again when they are back`()
+            async throws
+        {
+            let server = try await RedisServer()
+            let client = try server.client()
+            let cache = RedisCache(client)
+            for round in 0..<20 {
+                try await cache.set(round, for: "killed", options: long)
+                try await warm(cache, "killed", round)
+                // Over the connection of the cache itself, on its thread: when the second reply is there, the end of
+                // the other socket has been seen.
+                _ = try await client.send(RedisCommand("CLIENT", ["KILL", "TYPE", "pubsub"]))
+                _ = try await client.send(RedisCommand("DEL", [.text(cache.keys.entry("killed"))]))
+                let value = try await ask(cache, "killed", else: 1000 + round)
+                try #require(value == 1000 + round)
+                try await warm(cache, "killed", 1000 + round)
+            }
+        }
+
+        @Test func `a black-holed socket for messages hides a write for the heartbeat's bound at most`() async throws {
+            let server = try await RedisServer()
+            let relay = try MessageRelay(to: server.port)
+            let heartbeat = Duration.milliseconds(400)
+            let cache = RedisCache(
+                try server.client {
+                    $0.endpoint = .tcp(host: "127.0.0.1", port: relay.port)
+                    $0.heartbeat = heartbeat
+                    $0.connectTimeout = .milliseconds(500)
+                }
+            )
+            let other = RedisCache(try server.client())
+            try await other.set(1, for: "hidden", options: long)
+            try await warm(cache, "hidden", 1)
+
+            relay.swallow(true)
+            try await other.set(2, for: "hidden", options: long)
+            let written = ContinuousClock.now
+            var stale = 0
+            var furthest = Duration.zero
+            // Silence is looked for four times in each heartbeat.
+            let bound = heartbeat * 2.5 + .milliseconds(100)
+            while true {
+                let start = ContinuousClock.now
+                guard try await ask(cache, "hidden") != 2 else { break }
+                stale += 1
+                furthest = written.duration(to: start)
+                guard furthest <= bound else { break }
+                await Task.yield()
+            }
+            print("cache: a black-holed socket hid a write for \(furthest), with a heartbeat of \(heartbeat)")
+            #expect(furthest <= bound)
+            #expect(stale > 0, "the write was not hidden, so this shows nothing")
+            for round in 3..<50 {
+                try await other.set(round, for: "hidden", options: long)
+                let value = try await ask(cache, "hidden")
+                try #require(value == round)
+            }
+
+            relay.swallow(false)
+            try await warm(cache, "hidden", 49)
+        }
+    }
+}
+
+extension RedisCache {
+    /// Whether a value for `key` could be served from memory now.
+    fileprivate func holds(_ key: String) -> Bool {
+        level.withTable { $0.entry(for: key, now: FirstLevelTable.now) != nil }
+    }
+}
