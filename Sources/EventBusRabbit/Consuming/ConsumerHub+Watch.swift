@@ -21,8 +21,8 @@ extension ConsumerHub {
             warnOfLongHolding(session)
             checks += 1
             do throws(AMQPFailure) {
+                if checks % 10 == 1 { try await countUnroutableDelays(connection) }
                 if channel == 0 { channel = try await connection.openChannel { _ in } }
-                if checks % 10 == 1 { try await countUnroutableDelays(connection, channel) }
                 let reply = try await connection.call(
                     .queueDeclare(QueueDeclaration(name: session.queueName, isPassive: true)),
                     on: channel
@@ -51,11 +51,23 @@ extension ConsumerHub {
     }
 
     /// Delayed events whose queue was gone at the end of their delay.
-    func countUnroutableDelays(_ connection: RabbitConnection, _ channel: UInt16) async throws(AMQPFailure) {
+    ///
+    /// On a channel of its own: that the queue is missing says nothing of the one that is asked for next.
+    func countUnroutableDelays(_ connection: RabbitConnection) async throws(AMQPFailure) {
+        let channel = try await connection.openChannel { _ in }
         let queue = QueueDeclaration(name: TopologyNames.delayUnroutable, isPassive: true)
-        if case .queue(_, let messages, _) = try await connection.call(.queueDeclare(queue), on: channel) {
-            board.setUnroutableDelays(messages)
+        do throws(AMQPFailure) {
+            if case .queue(_, let messages, _) = try await connection.call(.queueDeclare(queue), on: channel) {
+                board.setUnroutableDelays(messages)
+            }
+        } catch {
+            guard error.isChannelOnly else { throw error }
+            return logger.warning(
+                "the delayed events that found no queue cannot be counted",
+                metadata: ["reason": "\(error)"]
+            )
         }
+        await connection.closeChannel(channel)
     }
 
     /// A broker closes the channel of a delivery that is out for its consumer timeout, half an hour unless set.

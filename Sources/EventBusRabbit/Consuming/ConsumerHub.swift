@@ -64,7 +64,7 @@ actor ConsumerHub {
         do {
             try result.get()
         } catch {
-            await close(id)
+            await close(id, waiting: false)
             if Task.isCancelled { throw CancellationError() }
             throw error
         }
@@ -88,7 +88,9 @@ actor ConsumerHub {
     }
 
     /// Ends the consumer; what it has not settled goes back.
-    func close(_ id: UInt64) async {
+    ///
+    /// - Parameter waiting: Whether to return only when the broker has put it back.
+    func close(_ id: UInt64, waiting: Bool = true) async {
         guard let session = sessions[id], session.phase != .closed else { return }
         let channel = session.channel
         flush(session)
@@ -98,7 +100,12 @@ actor ConsumerHub {
         sessions[id] = nil
         board.removeConsumer(id)
         session.consumer.end(generation: session.generation)
-        if channel != 0, let connection { await connection.closeChannel(channel) }
+        guard channel != 0, let connection else { return }
+        if waiting {
+            await connection.closeChannel(channel)
+        } else {
+            await connection.closeChannelWithoutWaiting(channel)
+        }
     }
 
     /// Waits for a connection; throws when the transport has ended or the deadline passed.
@@ -264,11 +271,15 @@ actor ConsumerHub {
             isNew = try await !exists(name, on: connection)
         }
         let channel = try await connection.openChannel { _ in }
-        var calls: [AMQPCall] = []
+        // What cannot be handled has to have a place to go to before anything is handled.
+        var calls: [AMQPCall] =
+            switch configuration.declaration {
+            case .active: plan.deadLetters(of: specification.group)
+            case .passive: plan.deadLettersCheck(of: specification.group)
+            }
         if configuration.declaration == .passive && !specification.broadcast {
-            calls = [.queueDeclare(QueueDeclaration(name: name, isPassive: true))]
+            calls.append(.queueDeclare(QueueDeclaration(name: name, isPassive: true)))
         } else {
-            if configuration.declaration == .active { calls += plan.deadLetters(of: specification.group) }
             calls.append(.queueDeclare(plan.queue(specification, name: name)))
             calls += plan.bindings(specification, name: name)
         }
