@@ -48,7 +48,9 @@ extension RabbitTransport {
         logger: Logger? = nil
     ) async throws -> Bool {
         let queue = "\(group).\(name)"
-        return try await withConnection(configuration, "retiring \(queue)", logger) { connection, channel throws(AMQPFailure) in
+        return try await withConnection(configuration, "retiring \(queue)", logger) {
+            connection,
+            channel throws(AMQPFailure) in
             // Quorum queues do not know "if empty": asking first leaves a moment, in which nobody is bound any more.
             let reply: AMQPReply
             do throws(AMQPFailure) {

@@ -67,6 +67,7 @@ public final class RabbitTransport: Transport {
                 )
             }
             let lane = makeLane()
+            let watch = SendWatch()
             core = Core(
                 publishThread: publishThread,
                 consumeThread: consumeThread,
@@ -78,10 +79,11 @@ public final class RabbitTransport: Transport {
                     configuration: configuration,
                     lane: lane,
                     board: board,
+                    watch: watch,
                     logger: logger
                 ),
                 board: board,
-                watch: SendWatch(),
+                watch: watch,
                 logger: logger
             )
         } catch {

@@ -33,6 +33,8 @@ extension ConsumerHub {
                 board.setBacklog(id, messages: messages, consumers: consumers)
                 session.sightingsWithoutConsumer = consumers == 0 ? session.sightingsWithoutConsumer + 1 : 0
                 if session.sightingsWithoutConsumer >= 2 {
+                    // It may have forgotten the consumer; or it does not reach the queue, which looks the same.
+                    session.isSuspect = true
                     reattach(session, "the broker knows no consumer of the queue")
                 }
                 // The channel's own sign of life: a dead one fails the call, or the connection at its timeout.

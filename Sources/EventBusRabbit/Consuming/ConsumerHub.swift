@@ -12,6 +12,7 @@ actor ConsumerHub {
     let plan: TopologyPlan
     let lane: PublishLane
     let board: HealthBoard
+    let watch: SendWatch
     let logger: Logger
 
     var sessions: [UInt64: ConsumerSession] = [:]
@@ -28,6 +29,7 @@ actor ConsumerHub {
         configuration: RabbitConfiguration,
         lane: PublishLane,
         board: HealthBoard,
+        watch: SendWatch,
         logger: Logger
     ) {
         self.thread = thread
@@ -35,6 +37,7 @@ actor ConsumerHub {
         self.plan = TopologyPlan(configuration)
         self.lane = lane
         self.board = board
+        self.watch = watch
         self.logger = logger
     }
 
@@ -187,7 +190,7 @@ actor ConsumerHub {
                 while session.phase == .attached { await sleep(session, until: nil) }
             } catch {
                 guard error.isChannelOnly else { break }
-                session.lastFailure = error
+                session.lastFailure = error.isQueueDown ? AMQPFailure(.queueDown, error.text) : error
                 let busError = error.busError(while: "attaching \(session.consumer.specification.queueName)")
                 report(session)
                 if error.isPermanent, session.attachWaiter != nil {
@@ -224,6 +227,10 @@ actor ConsumerHub {
             ? "\(specification.queueName).\(EventID())" : specification.queueName
         let isNew = try await declare(specification, name: queueName, on: connection)
         guard session.phase == .attaching else { return }
+        if session.isSuspect, !specification.broadcast {
+            try await tryConsuming(session, name: queueName)
+            guard session.phase == .attaching else { return }
+        }
 
         let id = session.consumer.id
         let channel = try await connection.openChannel { [weak self] event in
@@ -258,6 +265,16 @@ actor ConsumerHub {
             guard session.phase == .attached else { return }
         }
         session.resolveAttach(.success(()))
+    }
+
+    /// Consumes a suspected queue where that harms no other.
+    func tryConsuming(_ session: ConsumerSession, name: String) async throws(AMQPFailure) {
+        do throws(AMQPFailure) {
+            try await ConsumeTrial(configuration: configuration, thread: thread, watch: watch).run(name)
+            session.isSuspect = false
+        } catch {
+            throw AMQPFailure(error.isQueueDown ? .queueDown : .channelClosed(0), error.description)
+        }
     }
 
     /// Declares dead letters, queue and bindings; returns whether the queue is a new quorum queue.

@@ -66,37 +66,38 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         if let rate = options.maximumPerSecond, rate < 1 {
             throw EventBusError(.invalidConfiguration, "maximumPerSecond is \(rate); give at least 1, or nil")
         }
-        let round = try await withChannel { connection, channel, untouched in
-            var round = ReplayRound()
-            // Those that are replayed may come back while this runs: one round through what there is.
-            var remaining = try await count(connection, channel)
-            let clock = ContinuousClock()
-            var nextSlot = clock.now
-            while remaining > 0, let entry = try await next(connection, channel) {
-                remaining -= 1
-                let letter = read(entry.message)
-                untouched += 1
-                guard isIncluded(letter) else { continue }
-                if options.dryRun {
+        let round =
+            try await withChannel { connection, channel, untouched in
+                var round = ReplayRound()
+                // Those that are replayed may come back while this runs: one round through what there is.
+                var remaining = try await count(connection, channel)
+                let clock = ContinuousClock()
+                var nextSlot = clock.now
+                while remaining > 0, let entry = try await next(connection, channel) {
+                    remaining -= 1
+                    let letter = read(entry.message)
+                    untouched += 1
+                    guard isIncluded(letter) else { continue }
+                    if options.dryRun {
+                        round.replayed += 1
+                        continue
+                    }
+                    if let rate = options.maximumPerSecond {
+                        try await clock.sleep(until: nextSlot)
+                        nextSlot = max(nextSlot, clock.now - .seconds(1)).advanced(by: .seconds(1) / rate)
+                    }
+                    do {
+                        try await send(entry.message, letter)
+                    } catch let error as EventBusError where ReplayRound.isOfEntry(error.code) {
+                        round.note(error, of: letter)
+                        continue
+                    }
+                    await connection.acknowledge(entry.deliveryTag, multiple: false, on: channel)
+                    untouched -= 1
                     round.replayed += 1
-                    continue
                 }
-                if let rate = options.maximumPerSecond {
-                    try await clock.sleep(until: nextSlot)
-                    nextSlot = max(nextSlot, clock.now - .seconds(1)).advanced(by: .seconds(1) / rate)
-                }
-                do {
-                    try await send(entry.message, letter)
-                } catch let error as EventBusError where ReplayRound.isOfEntry(error.code) {
-                    round.note(error, of: letter)
-                    continue
-                }
-                await connection.acknowledge(entry.deliveryTag, multiple: false, on: channel)
-                untouched -= 1
-                round.replayed += 1
-            }
-            return round
-        } ?? ReplayRound()
+                return round
+            } ?? ReplayRound()
         try round.report(queueName)
         return round.replayed
     }

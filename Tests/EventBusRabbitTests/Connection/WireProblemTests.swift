@@ -28,7 +28,9 @@ struct WireProblemTests {
             #expect(problem?.busError.code == .invalidEnvelope)
             #expect(problem?.text.contains("256 bytes") == true)
         }
-        #expect(publish { $0.properties.messageID = String(Self.long.dropLast()) }.problem(frameMaximum: 131_072) == nil)
+        #expect(
+            publish { $0.properties.messageID = String(Self.long.dropLast()) }.problem(frameMaximum: 131_072) == nil
+        )
     }
 
     @Test func `the properties have to fit into the frame that was agreed on`() {

@@ -37,7 +37,9 @@ struct PublishTrafficTests {
         return count
     }
 
-    private func became(_ token: Int) -> Traffic.Machine.Resolution? { resolved.first { $0.token == token }?.resolution }
+    private func became(_ token: Int) -> Traffic.Machine.Resolution? {
+        resolved.first { $0.token == token }?.resolution
+    }
 
     private mutating func start(_ items: [Traffic.Item]) {
         traffic.connected(.main, isBlocked: false)
@@ -170,7 +172,9 @@ struct PublishTrafficTests {
         func isBad(_ publish: AMQPPublish) -> Bool {
             publish.routingKey == "bad" || (publish.exchange == "delay" && !isGranted)
         }
-        func failure(_ publish: AMQPPublish) -> AMQPFailure { publish.routingKey == "bad" ? Self.unexplained : Self.noAccess }
+        func failure(_ publish: AMQPPublish) -> AMQPFailure {
+            publish.routingKey == "bad" ? Self.unexplained : Self.noAccess
+        }
         for step in 0..<400 {
             if step == 300 { isGranted = true }
             let line: Traffic.Line = Bool.random(using: &generator) ? .main : .probe
@@ -213,7 +217,9 @@ struct PublishTrafficTests {
             }
         }
         traffic.cancelWaiting(&resolved)
-        for line in Traffic.Line.allCases { _ = traffic.disconnected(line, AMQPFailure(.connectionLost, ""), &resolved) }
+        for line in Traffic.Line.allCases {
+            _ = traffic.disconnected(line, AMQPFailure(.connectionLost, ""), &resolved)
+        }
         traffic.cancelWaiting(&resolved)
         #expect(resolved.count == Int(added))
         #expect(Set(resolved.map(\.token)).count == Int(added))

@@ -26,7 +26,8 @@ struct AMQPBytes {
     }
 
     /// A method's payload.
-    static func method(_ classID: UInt16, _ methodID: UInt16, _ write: (inout AMQPBytes) -> Void = { _ in }) -> [UInt8] {
+    static func method(_ classID: UInt16, _ methodID: UInt16, _ write: (inout AMQPBytes) -> Void = { _ in }) -> [UInt8]
+    {
         var payload = AMQPBytes()
         payload.short(classID)
         payload.short(methodID)
@@ -82,7 +83,9 @@ struct FrameSocket {
         var bytes = [UInt8](repeating: 0, count: count)
         var got = 0
         while got < count {
-            let length = bytes.withUnsafeMutableBytes { recv(descriptor, UnsafeMutableRawBufferPointer(rebasing: $0[got...]).baseAddress, count - got, 0) }
+            let length = bytes.withUnsafeMutableBytes {
+                recv(descriptor, UnsafeMutableRawBufferPointer(rebasing: $0[got...]).baseAddress, count - got, 0)
+            }
             if length < 0, errno == EINTR { continue }
             guard length > 0 else { return nil }
             got += length
