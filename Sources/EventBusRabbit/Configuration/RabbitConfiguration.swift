@@ -113,7 +113,7 @@ public struct RabbitConfiguration: Sendable {
     public enum Declaration: String, CaseIterable, Hashable, Sendable {
         /// This service does, when it needs them.
         case active
-        /// Someone else did, with ``RabbitTransport/declareTopology(for:)``: this service only checks that they are
+        /// Someone else did, with ``RabbitTransport/declareTopology(for:_:logger:)``: this service only checks that they are
         /// there, and needs no right to configure.
         case passive
     }

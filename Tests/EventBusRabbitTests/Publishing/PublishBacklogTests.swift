@@ -6,7 +6,7 @@ import Testing
 
 /// A backlog of many events: what is done for one of them does not look at all of them. With a scan for each, these
 /// tests would take longer than the suite may.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.serialized, .timeLimit(.minutes(1)))
 struct PublishBacklogTests {
     private typealias Machine = PublishMachine<Int>
 

@@ -158,7 +158,7 @@ struct PublishTrafficTests {
     }
 
     /// Random histories: every token comes out exactly once, and an event that is refused is one that the broker refuses.
-    @Test(arguments: 0..<300)
+    @Test(arguments: 0..<100)
     func `in any history each event is resolved once, and only the refused ones are refused`(seed: UInt64) {
         var generator = SplitMix64(seed: seed)
         var traffic = Traffic(maximumCount: 5, maximumBytes: 1 << 20)
