@@ -1,7 +1,6 @@
 import ConnectionThread
 import EventBus
 import EventBusTesting
-import Glibc
 import InMemoryLogging
 import Logging
 import Testing
@@ -80,11 +79,28 @@ struct PeerFaultTests {
         #expect(outcome == .routed)
     }
 
-    @Test func `one channel is enough to use one channel`() async throws {
+    @Test func `one channel is enough to use one channel after another`() async throws {
         let peer = try FakePeer(.init(channelMaximum: 1))
         let configuration = try configuration(peer)
-        try await RabbitTransport.declareTopology(for: [], configuration)
-        #expect(peer.connections == 1)
+        let connection = try RabbitConnection(
+            handle: try await LoginThread.logIn(LoginParameters(configuration, configuration.hosts[0], role: "test")),
+            number: 1,
+            thread: try ConnectionThread(name: "test"),
+            watch: SendWatch(),
+            isTLS: false,
+            maximumBodySize: 1000,
+            callTimeout: .seconds(5),
+            onEvent: { _ in }
+        )
+        await connection.start()
+        for _ in 0..<3 {
+            let channel = try await connection.openChannel { _ in }
+            #expect(channel == 1)
+            let failure = await #expect(throws: AMQPFailure.self) { try await connection.openChannel { _ in } }
+            #expect(failure?.isChannelOnly == true, "the connection is none the worse for it")
+            await connection.closeChannel(channel)
+        }
+        await connection.close()
     }
 
     @Test func `the greatest delivery tag is a delivery like any other`() async throws {
@@ -133,31 +149,6 @@ struct PeerFaultTests {
         }
     }
 
-    /// The end of a shutdown is guarded, too: the thread is in the middle of a send that the peer does not take.
-    @Test func `a run that is cancelled while a send is stuck returns`() async throws {
-        let peer = try FakePeer(.init(freezesAt: .publish))
-        let transport = RabbitTransport(try configuration(peer))
-        let ended = Switch(false)
-        let running = Task {
-            try? await transport.run()
-            ended.set(true)
-        }
-        try await eventually("connected") { transport.health().allSatisfy { $0.status == .ready } }
-        // Small buffers, so that the send blocks where a broker with an alarm would block it.
-        var size: Int32 = 4608
-        for descriptor in Int32(3)..<1024 where peer.seen.ports.contains(localPort(descriptor)) {
-            setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, 4)
-        }
-        let publishing = Task { try await publish(transport, bytes: 8 << 20, within: .seconds(60)) }
-        try await eventually("the send has begun") { peer.seen.isFrozen }
-        let start = ContinuousClock.now
-        running.cancel()
-        try await eventually("the run has returned", within: .seconds(10)) { ended.isOn }
-        print("cancelled in the middle of a send: returned after \(start.duration(to: .now))")
-        let error = await #expect(throws: EventBusError.self) { try await publishing.value }
-        #expect(error?.code == .indeterminate)
-    }
-
     @Test func `a shutdown ends by its deadline, also when the broker answers nothing`() async throws {
         let peer = try FakePeer()
         var busConfiguration = EventBusConfiguration()
@@ -202,13 +193,4 @@ struct PeerFaultTests {
         }
         #expect(resting == [TopologyNames.delayUnroutable: 1_000_000_000, "g.dead": 1_000_000_000])
     }
-}
-
-private func localPort(_ descriptor: Int32) -> in_port_t {
-    var address = sockaddr_in()
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let status = withUnsafeMutablePointer(to: &address) { pointer in
-        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
-    }
-    return status == 0 && address.sin_family == sa_family_t(AF_INET) ? in_port_t(bigEndian: address.sin_port) : 0
 }
