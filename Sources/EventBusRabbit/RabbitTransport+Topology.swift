@@ -1,5 +1,6 @@
 import ConnectionThread
 public import EventBus
+public import Logging
 
 extension RabbitTransport {
     /// Declares everything that services with these subscriptions need, on a connection of its own: for a user who may
@@ -7,10 +8,15 @@ extension RabbitTransport {
     ///
     /// It may be called again at any time; what exists stays.
     ///
+    /// - Parameters:
+    ///   - queues: The subscriptions.
+    ///   - configuration: Where the broker is, and as whom to declare.
+    ///   - logger: Where to report a connection that anyone may pose on as the broker; nowhere if left out.
     /// - Throws: ``EventBusError``: `.topologyClash`, `.accessRefused`, `.unavailable`, and what connecting throws.
     public static func declareTopology(
         for queues: [QueueSpecification],
-        _ configuration: RabbitConfiguration
+        _ configuration: RabbitConfiguration,
+        logger: Logger? = nil
     ) async throws {
         let plan = TopologyPlan(configuration)
         var calls = plan.shared
@@ -19,7 +25,7 @@ extension RabbitTransport {
             calls.append(.queueDeclare(plan.queue(queue, name: queue.queueName)))
             calls += plan.bindings(queue, name: queue.queueName)
         }
-        try await withConnection(configuration, "declaring the topology") {
+        try await withConnection(configuration, "declaring the topology", logger) {
             [calls] connection, channel throws(AMQPFailure) in
             _ = try await connection.call(calls, on: channel)
         }
@@ -27,16 +33,24 @@ extension RabbitTransport {
 
     /// Deletes the queue of a subscription that no longer exists, if it is empty and nobody consumes it.
     ///
+    /// - Parameters:
+    ///   - group: The subscription's group.
+    ///   - name: The subscription's name.
+    ///   - configuration: Where the broker is.
+    ///   - logger: Where to report a connection that anyone may pose on as the broker; nowhere if left out.
     /// - Returns: whether it was there.
     /// - Throws: ``EventBusError``: `.rejected` if it is in use or holds events, `.accessRefused`, `.unavailable`.
     @discardableResult
     public static func retireQueue(
         group: String,
         name: String,
-        _ configuration: RabbitConfiguration
+        _ configuration: RabbitConfiguration,
+        logger: Logger? = nil
     ) async throws -> Bool {
         let queue = "\(group).\(name)"
-        return try await withConnection(configuration, "retiring \(queue)") { connection, channel throws(AMQPFailure) in
+        return try await withConnection(configuration, "retiring \(queue)", logger) {
+            connection,
+            channel throws(AMQPFailure) in
             // Quorum queues do not know "if empty": asking first leaves a moment, in which nobody is bound any more.
             let reply: AMQPReply
             do throws(AMQPFailure) {
@@ -64,6 +78,7 @@ extension RabbitTransport {
     private static func withConnection<Value: Sendable>(
         _ configuration: RabbitConfiguration,
         _ activity: String,
+        _ logger: Logger? = nil,
         _ body: @escaping @Sendable (RabbitConnection, UInt16) async throws(AMQPFailure) -> Value
     ) async throws -> Value {
         try configuration.validate()
@@ -74,6 +89,7 @@ extension RabbitTransport {
         var failure = AMQPFailure(.connectFailed, "no host")
         for _ in configuration.hosts {
             guard case .connect(let host) = machine.next(using: &generator) else { break }
+            if let logger { configuration.warnIfUnverified(host, logger) }
             do throws(AMQPFailure) {
                 let connection = try RabbitConnection(
                     handle: try await LoginThread.logIn(LoginParameters(configuration, host, role: "topology")),
@@ -86,13 +102,11 @@ extension RabbitTransport {
                     onEvent: { _ in }
                 )
                 await connection.start()
-                return try await withTaskGroup(of: Void.self) { group in
-                    group.addTask { await watch.run() }
-                    defer { group.cancelAll() }
-                    return await Result { () async throws(AMQPFailure) in
+                return try await watch.watching { () async throws(AMQPFailure) in
+                    try await Result { () async throws(AMQPFailure) in
                         try await body(connection, try await connection.openChannel { _ in })
-                    }.afterwards { await connection.close() }
-                }.get()
+                    }.afterwards { await connection.close() }.get()
+                }
             } catch {
                 failure = error
                 if error.isChannelOnly { break }

@@ -28,6 +28,8 @@ public final class RabbitTransport: Transport {
         let publishThread: ConnectionThread
         let consumeThread: ConnectionThread
         let lane: PublishLane
+        /// Has a channel of its own: what a requester makes us send does not disturb what we publish.
+        let replies: PublishLane
         let requests: RequestLane
         let hub: ConsumerHub
         let board: HealthBoard
@@ -54,25 +56,34 @@ public final class RabbitTransport: Transport {
             let publishThread = try ConnectionThread(name: "eventbus-pub")
             let consumeThread = try ConnectionThread(name: "eventbus-con")
             let board = HealthBoard()
-            let lane = PublishLane(
-                thread: publishThread,
-                maximumCount: configuration.maximumUnconfirmedEvents,
-                maximumBytes: configuration.maximumUnconfirmedBytes
-            )
+            func makeLane() -> PublishLane {
+                PublishLane(
+                    thread: publishThread,
+                    maximumCount: configuration.maximumUnconfirmedEvents,
+                    maximumBytes: configuration.maximumUnconfirmedBytes,
+                    onRefusal: { refusal in
+                        logger.warning("RabbitMQ refuses events", metadata: ["reason": "\(refusal.text)"])
+                    }
+                )
+            }
+            let lane = makeLane()
+            let watch = SendWatch()
             core = Core(
                 publishThread: publishThread,
                 consumeThread: consumeThread,
                 lane: lane,
+                replies: makeLane(),
                 requests: RequestLane(thread: publishThread),
                 hub: ConsumerHub(
                     thread: consumeThread,
                     configuration: configuration,
                     lane: lane,
                     board: board,
+                    watch: watch,
                     logger: logger
                 ),
                 board: board,
-                watch: SendWatch(),
+                watch: watch,
                 logger: logger
             )
         } catch {
@@ -100,13 +111,14 @@ public final class RabbitTransport: Transport {
         }
         var failure: EventBusError?
         do {
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { await core.watch.run() }
-                group.addTask { try await self.keepPublishing(core) }
-                group.addTask { try await self.keepConsuming(core) }
-                defer { group.cancelAll() }
-                // The first error ends the others.
-                while try await group.next() != nil {}
+            try await core.watch.watching {
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    group.addTask { try await self.keepPublishing(core) }
+                    group.addTask { try await self.keepConsuming(core) }
+                    defer { group.cancelAll() }
+                    // The first error ends the others.
+                    while try await group.next() != nil {}
+                }
             }
         } catch let error as EventBusError {
             failure = error
@@ -114,6 +126,7 @@ public final class RabbitTransport: Transport {
         }
         let ending = failure ?? EventBusError(.shuttingDown, "the transport was shut down")
         await core.lane.end(ending)
+        await core.replies.end(ending)
         await core.requests.end(ending)
         await core.hub.end(ending)
         if let failure { throw failure }
@@ -133,6 +146,7 @@ public final class RabbitTransport: Transport {
     private func keepPublishing(_ core: Core) async throws {
         let side = PublishSide(
             lane: core.lane,
+            replies: core.replies,
             requests: core.requests,
             board: core.board,
             configuration: configuration,
@@ -142,7 +156,9 @@ public final class RabbitTransport: Transport {
             onEvent: { side.handle($0) },
             serve: { connection throws(EventBusError) in try await side.serve(connection) },
             shutDown: { connection in
-                await core.lane.drain(until: .now.advanced(by: .seconds(2)))
+                let deadline = MonotonicTime.now.advanced(by: .seconds(2))
+                await core.lane.drain(until: deadline)
+                await core.replies.drain(until: deadline)
                 await connection.close()
             }
         )
@@ -223,7 +239,7 @@ public final class RabbitTransport: Transport {
         return publish
     }
 
-    /// What is checked here would otherwise break the connection, after the first part of the event had gone out.
+    /// The limits of the configuration; those of the connection are checked when there is one.
     private func checkSize(_ publish: AMQPPublish) throws(EventBusError) {
         if publish.body.count > configuration.maximumBodySize {
             throw EventBusError(
@@ -238,7 +254,7 @@ public final class RabbitTransport: Transport {
         }
     }
 
-    /// The header has to fit into one frame of 128 KiB, and leaves room for what a dead letter adds.
+    /// Leaves room, in a frame of 128 KiB, for what a dead letter adds.
     private static let maximumHeaderSize = 120_000
 
     private func monotonic(_ deadline: AnyClock.Instant) -> MonotonicTime {
@@ -298,7 +314,7 @@ public final class RabbitTransport: Transport {
         guard address.address.utf8.count <= AMQPProperties.maximumTextLength,
             address.requestID.utf8.count <= AMQPProperties.maximumTextLength
         else { throw EventBusError(.invalidEnvelope, "the reply's address is longer than 255 bytes") }
-        core.lane.send(publish, deadline: .now.advanced(by: .seconds(30)))
+        core.replies.send(publish, deadline: .now.advanced(by: .seconds(30)))
     }
 
     // MARK: consuming

@@ -31,8 +31,6 @@ struct BusLifecycle {
     private(set) var inFlight = 0
     /// Whether the shutdown waits for the publishes under way.
     private(set) var isFlushing = false
-    /// When the shutdown was asked for.
-    private(set) var shutdownBegan: AnyClock.Instant?
 
     /// Starts the bus; `false` if it was started or shut down before.
     mutating func start() -> Bool {
@@ -81,8 +79,7 @@ struct BusLifecycle {
     }
 
     /// Begins to shut down.
-    mutating func beginShutdown(at now: AnyClock.Instant) -> ShutdownAction {
-        shutdownBegan = shutdownBegan ?? now
+    mutating func beginShutdown() -> ShutdownAction {
         switch phase {
         case .idle:
             phase = .closed

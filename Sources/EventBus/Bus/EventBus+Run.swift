@@ -28,7 +28,7 @@ extension EventBus {
 
     /// Asks the bus to shut down gracefully; ``run()`` returns when it has.
     public func shutdown() {
-        switch lifecycle.withLock({ $0.beginShutdown(at: clock.now) }) {
+        switch lifecycle.withLock({ $0.beginShutdown() }) {
         case .none:
             return
         case .closed:
@@ -143,17 +143,19 @@ extension EventBus {
                 return .subscriptions
             }
             defer { group.cancelAll() }
+            var deadline: AnyClock.Instant?
             while let part = try await group.next() {
                 switch part {
                 case .start:
                     lifecycle.withLock { $0.ready() }
                     started.raise()
                 case .stop:
+                    deadline = clock.now.advanced(by: configuration.shutdownTimeout)
                     registry.close()
                     // One that was added while the others were told has not heard of it.
                     if aborting.isRaised { for runner in registry.runners { runner.abort() } }
                 case .subscriptions:
-                    try? await flushPublishes()
+                    try? await flushPublishes(until: deadline ?? clock.now)
                     group.cancelAll()
                 case .transport, .watchdog:
                     // Only a cancellation ends these; a transport that ends by itself would leave a dead bus running.
@@ -173,13 +175,10 @@ extension EventBus {
         }
     }
 
-    /// Waits until no publish is under way, or for the shutdown's deadline.
-    private func flushPublishes() async throws {
+    /// Waits until no publish is under way, or for the shutdown's deadline: what the handlers took is not given again.
+    private func flushPublishes(until deadline: AnyClock.Instant) async throws {
         guard lifecycle.withLock({ $0.beginFlush() }), !aborting.isRaised else { return }
         let publishesDone = publishesDone
-        // One deadline for all: what the handlers took is not given again.
-        let began = lifecycle.withLock { $0.shutdownBegan } ?? clock.now
-        let deadline = began.advanced(by: configuration.shutdownTimeout)
         _ = try await withDeadline(deadline, clock: clock) { try await publishesDone.wait() }
     }
 

@@ -11,10 +11,15 @@ public protocol DeadLetterQueue: Sendable {
     /// Sends the dead letters for which `isIncluded` holds back to the queue of the subscription they came from, as a
     /// first attempt, and removes them once the broker holds the new copy. A crash in between duplicates.
     ///
+    /// One that cannot be replayed, as when its queue is gone or was a broadcast's, stays and holds up no other.
+    ///
     /// - Parameters:
     ///   - options: A dry run counts without sending; a rate bounds how many go out in a second.
     ///   - isIncluded: Which to replay.
     /// - Returns: How many were (or, in a dry run, would be) replayed.
+    /// - Throws: ``EventBusError``, once all others were replayed, if some had to stay: it says how many went and why
+    ///   those stay, with code `.notFound` or `.unroutable` where it is for want of a queue. What ends the round before
+    ///   its end, such as `.unavailable`.
     func replay(
         options: ReplayOptions,
         where isIncluded: @Sendable (DeadLetter) -> Bool

@@ -42,6 +42,8 @@ public protocol TransportConsumer: Sendable {
     func holds(_ delivery: Delivery, until instant: AnyClock.Instant)
 
     /// Stops new deliveries. Those handed over may still be settled.
+    ///
+    /// It may wait for the broker, as ``close()`` may: a shutdown goes on without it at its deadline.
     func stop() async
 
     /// Ends the consumer; whatever is not settled goes back to the queue.

@@ -204,19 +204,21 @@ final class SubscriptionRunner: Sendable {
             if let consumer = try await group.next() ?? nil { return consumer }
             group.cancelAll()
             // It may have been attached in the very moment it was stopped.
-            if let late = try? await group.next() ?? nil { await late.close() }
+            if let late = try? await group.next() ?? nil {
+                await self.wait(until: self.graceEnd) { await late.close() }
+            }
             return nil
         }
     }
 
     private func drain(_ consumer: any TransportConsumer) async {
         let clock = environment.clock
-        await consumer.stop()
+        let deadline = clock.now.advanced(by: environment.shutdownTimeout)
+        await wait(until: deadline) { await consumer.stop() }
         for delivery in queue.close() {
             await settle(delivery, as: .handedBack, attempt: delivery.attempt, consumer: consumer)
         }
         let (queue, aborting) = (queue, aborting)
-        let deadline = clock.now.advanced(by: environment.shutdownTimeout)
         let isDrained = try? await withDeadline(deadline, clock: clock) {
             try await withThrowingTaskGroup(of: Bool.self) { group in
                 group.addTask {
@@ -234,7 +236,6 @@ final class SubscriptionRunner: Sendable {
         if isDrained != true {
             aborting.raise()
             for worker in state.withLock({ Array($0.workers.values) }) { worker.cancel() }
-            let graceEnd = clock.now.advanced(by: environment.cancellationGrace)
             let isDrained: Void? = try? await withDeadline(graceEnd, clock: clock) {
                 try await queue.waitUntilDrained()
             }
@@ -243,7 +244,32 @@ final class SubscriptionRunner: Sendable {
                 state.withLock { $0.abandoned = running }
             }
         }
-        await consumer.close()
+        await wait(until: max(deadline, graceEnd)) { await consumer.close() }
+    }
+
+    /// By when what was cancelled has to end.
+    private var graceEnd: AnyClock.Instant { environment.clock.now.advanced(by: environment.cancellationGrace) }
+
+    /// Runs a step of the transport, which may wait for the broker, and goes on without it at the deadline, or soon
+    /// after the subscription is aborted.
+    private func wait(until deadline: AnyClock.Instant, for step: @escaping @Sendable () async -> Void) async {
+        let (clock, aborting, grace) = (environment.clock, aborting, environment.cancellationGrace)
+        let done = Signal()
+        // No child, which would have to be waited for: it ends with the broker's answer, or with the transport.
+        Task {
+            await step()
+            done.raise()
+        }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await done.wait() }
+            group.addTask { try? await clock.sleep(until: deadline) }
+            group.addTask {
+                guard (try? await aborting.wait()) != nil else { return }
+                try? await clock.sleep(until: clock.now.advanced(by: grace))
+            }
+            await group.next()
+            group.cancelAll()
+        }
     }
 
     // MARK: Work
@@ -363,29 +389,5 @@ final class SubscriptionRunner: Sendable {
             logger: environment.logger
         )
         for step in processor.middleware { step.didSettle(settled) }
-    }
-}
-
-/// A delivery in the hands of a worker, between its attempts.
-private struct HeldDelivery: Sendable {
-    let delivery: Delivery
-    /// The number of the next attempt.
-    var attempt: Int
-    /// How long to wait before it.
-    var delay: Duration?
-    /// When the first attempt failed, by the bus's clock.
-    var since: AnyClock.Instant?
-    /// When the first attempt failed, by the wall clock.
-    var firstFailure: EventTime?
-
-    init(_ delivery: Delivery) {
-        self.delivery = delivery
-        self.attempt = delivery.attempt
-    }
-    /// A failure with the time of the first one, which only this process knows.
-    func dated(_ disposition: Disposition) -> Disposition {
-        guard case .deadLettered(var failure) = disposition, let firstFailure else { return disposition }
-        failure.firstFailure = firstFailure
-        return .deadLettered(failure)
     }
 }

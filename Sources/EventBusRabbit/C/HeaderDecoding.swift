@@ -19,6 +19,25 @@ extension String {
     }
 }
 
+extension String {
+    /// An identifier: the text, or, where that is not UTF-8, its first bytes in hexadecimal.
+    ///
+    /// Replacing what is not UTF-8 would give many identifiers one text, and be three times as long.
+    init(identifier bytes: amqp_bytes_t) {
+        if let text = String(exactly: bytes) {
+            self = text
+            return
+        }
+        let digits = Array("0123456789abcdef".utf8)
+        var text: [UInt8] = []
+        for byte in [UInt8](copying: bytes).prefix(AMQPProperties.maximumTextLength / 2) {
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        self = String(decoding: text, as: UTF8.self)
+    }
+}
+
 extension [UInt8] {
     init(copying bytes: amqp_bytes_t) {
         self.init(UnsafeRawBufferPointer(start: bytes.bytes, count: bytes.bytes == nil ? 0 : bytes.len))
@@ -29,7 +48,7 @@ extension [UInt8] {
 ///
 /// Nothing a peer can send is beyond it: what has no counterpart is left out, and ``isLossless`` says so.
 struct HeaderDecoder {
-    /// Whether every value has a counterpart, so that the table could go out again as it came.
+    /// Whether every name and value has a counterpart, so that the table could go out again as it came.
     private(set) var isLossless = true
 
     mutating func values(of table: amqp_table_t) -> [String: HeaderValue] {
@@ -41,7 +60,9 @@ struct HeaderDecoder {
         let buffer = UnsafeBufferPointer(start: entries, count: Int(table.num_entries))
         var values = [String: HeaderValue](minimumCapacity: buffer.count)
         for entry in buffer {
-            let key = String(lossy: entry.key)
+            let exact = String(exactly: entry.key)
+            if exact == nil { isLossless = false }
+            let key = exact ?? String(lossy: entry.key)
             if let value = value(of: entry.value, depth: depth) {
                 // Of two with one name the later counts.
                 if values.updateValue(value, forKey: key) != nil { isLossless = false }

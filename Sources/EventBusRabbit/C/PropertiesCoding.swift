@@ -6,13 +6,19 @@ extension AMQPProperties {
     init(_ properties: amqp_basic_properties_t) {
         let flags = properties._flags
         func has(_ flag: Int32) -> Bool { flags & amqp_flags_t(bitPattern: flag) != 0 }
-        func text(_ flag: Int32, _ bytes: amqp_bytes_t) -> String? { has(flag) ? String(lossy: bytes) : nil }
+        var isLossless = true
+        func text(_ flag: Int32, _ bytes: amqp_bytes_t, isIdentifier: Bool = false) -> String? {
+            guard has(flag) else { return nil }
+            if let text = String(exactly: bytes) { return text }
+            isLossless = false
+            return isIdentifier ? String(identifier: bytes) : String(lossy: bytes)
+        }
         self.init()
         contentType = text(AMQP_BASIC_CONTENT_TYPE_FLAG, properties.content_type)
         contentEncoding = text(AMQP_BASIC_CONTENT_ENCODING_FLAG, properties.content_encoding)
-        correlationID = text(AMQP_BASIC_CORRELATION_ID_FLAG, properties.correlation_id)
+        correlationID = text(AMQP_BASIC_CORRELATION_ID_FLAG, properties.correlation_id, isIdentifier: true)
         replyTo = text(AMQP_BASIC_REPLY_TO_FLAG, properties.reply_to)
-        messageID = text(AMQP_BASIC_MESSAGE_ID_FLAG, properties.message_id)
+        messageID = text(AMQP_BASIC_MESSAGE_ID_FLAG, properties.message_id, isIdentifier: true)
         type = text(AMQP_BASIC_TYPE_FLAG, properties.type)
         appID = text(AMQP_BASIC_APP_ID_FLAG, properties.app_id)
         if has(AMQP_BASIC_DELIVERY_MODE_FLAG) { isPersistent = properties.delivery_mode == 2 }
@@ -21,8 +27,9 @@ extension AMQPProperties {
         if has(AMQP_BASIC_HEADERS_FLAG) {
             var decoder = HeaderDecoder()
             headers = decoder.values(of: properties.headers)
-            headersAreLossless = decoder.isLossless
+            isLossless = isLossless && decoder.isLossless
         }
+        self.isLossless = isLossless
     }
 
     /// The properties as the library wants them, valid until `scratch` is reset.

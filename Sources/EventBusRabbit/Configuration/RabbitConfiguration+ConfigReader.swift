@@ -31,6 +31,8 @@ extension RabbitConfiguration {
     /// | `tls.usesCertificateIdentity` | bool | the certificate says who we are | false |
     /// | `tls.insecureSkipsVerification` | bool | anyone may pose as the broker | false |
     ///
+    /// `tls.serverName` is an error: the name that is asked for and checked is the host's; see ``TLS``.
+    ///
     /// The keys under `tls` count with an `amqps` URI only; with another they are an error. Scope the reader to give the
     /// keys a prefix: `config.scoped(to: "rabbitmq")`.
     ///
@@ -65,6 +67,9 @@ extension RabbitConfiguration {
     }
 
     private mutating func readTLS(_ config: ConfigReader) throws(EventBusError) {
+        if config.string(forKey: "tls.serverName") != nil {
+            throw EventBusError(.invalidConfiguration, "tls.serverName is given, but \(Self.noServerName)")
+        }
         var tls = tls ?? TLS()
         var given: [String] = []
         func text(_ key: String, isSecret: Bool = false) -> String? {

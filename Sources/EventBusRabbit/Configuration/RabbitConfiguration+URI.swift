@@ -1,6 +1,9 @@
 public import EventBus
 
 extension RabbitConfiguration {
+    static let noServerName =
+        "librabbitmq asks for and checks the name that it connects to; name the broker as its certificate does"
+
     /// Reads `amqp://user:password@host:port,host:port/virtual-host`, or `amqps://…` for TLS.
     ///
     /// Parts are percent-encoded; the virtual host `/` is `%2F`. What is left out is `guest:guest`, the usual port and
@@ -60,6 +63,8 @@ extension RabbitConfiguration {
             let parts = pair.split(separator: "=", maxSplits: 1)
             guard parts.count == 2 else { throw invalid("a part of the query has no value") }
             switch (parts[0], Int(parts[1])) {
+            case ("server_name_indication", _):
+                throw invalid("it has server_name_indication, but \(Self.noServerName)")
             case ("heartbeat", let seconds?) where seconds >= 0: heartbeat = .seconds(seconds)
             case ("connection_timeout", let milliseconds?) where milliseconds > 0:
                 connectTimeout = .milliseconds(milliseconds)

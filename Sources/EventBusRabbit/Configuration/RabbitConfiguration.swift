@@ -39,8 +39,10 @@ public struct RabbitConfiguration: Sendable {
 
     /// How the connection is encrypted, and the broker recognized.
     ///
-    /// TLS 1.2 is the least that is accepted. The broker's certificate is checked, and that it is for the host's name;
-    /// the library underneath does not recognize IP addresses in certificates.
+    /// TLS 1.2 is the least that is accepted. The broker's certificate is checked, and that it is for the name of the
+    /// ``Host``, which is also the name that is asked for (SNI). There is no other name to be given: librabbitmq 0.11
+    /// asks for and checks the name that it connects to, and does not recognize IP addresses in certificates. Where the
+    /// broker is known by its address only, let that name lead to it, as by a line in `/etc/hosts`.
     public struct TLS: Sendable, CustomReflectable {
         /// The file, in PEM, with the authorities that are trusted; Debian's bundle unless stated.
         public var caFile: String
@@ -111,7 +113,7 @@ public struct RabbitConfiguration: Sendable {
     public enum Declaration: String, CaseIterable, Hashable, Sendable {
         /// This service does, when it needs them.
         case active
-        /// Someone else did, with ``RabbitTransport/declareTopology(for:)``: this service only checks that they are
+        /// Someone else did, with ``RabbitTransport/declareTopology(for:_:logger:)``: this service only checks that they are
         /// there, and needs no right to configure.
         case passive
     }

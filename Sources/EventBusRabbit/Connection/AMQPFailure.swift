@@ -7,6 +7,8 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
         case channelClosed(UInt16)
         /// The broker closed the connection, with this code.
         case connectionClosed(UInt16)
+        /// The broker has the queue, and cannot use it: it has no leader, or its node is down.
+        case queueDown
         /// The connection broke, or fell silent.
         case connectionLost
         /// The host could not be reached, or no session came about.
@@ -29,6 +31,7 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
         switch kind {
         case .channelClosed(let code): "channel closed by the broker, \(code): \(text)"
         case .connectionClosed(let code): "connection closed by the broker, \(code): \(text)"
+        case .queueDown: "the queue is there and does not serve, it has no leader or its node is down: \(text)"
         case .connectionLost: "connection lost: \(text)"
         case .connectFailed: "cannot connect: \(text)"
         case .tlsFailed: "no TLS session: \(text)"
@@ -44,9 +47,12 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether only the channel is gone.
+    /// Whether the connection lives.
     var isChannelOnly: Bool {
-        if case .channelClosed = kind { true } else { false }
+        switch kind {
+        case .channelClosed, .queueDown: true
+        default: false
+        }
     }
 
     static let accessRefused: UInt16 = 403
@@ -54,4 +60,18 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
     static let resourceLocked: UInt16 = 405
     static let preconditionFailed: UInt16 = 406
     static let notAllowed: UInt16 = 530
+    static let internalError: UInt16 = 541
+
+    /// Whether the broker ended the connection because of a failure of its own.
+    var isInternalError: Bool { kind == .connectionClosed(Self.internalError) }
+
+    /// Whether a queue is there and does not serve. Consuming a quorum queue without a leader is an internal error.
+    var isQueueDown: Bool {
+        if isInternalError || kind == .queueDown { return true }
+        guard code == Self.notFound else { return false }
+        return [
+            "is down or inaccessible", "has crashed and failed to restart", "is stopped by supervisor",
+            "due to timeout",
+        ].contains { text.part(after: $0, before: nil) != nil }
+    }
 }

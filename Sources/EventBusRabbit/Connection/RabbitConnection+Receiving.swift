@@ -92,6 +92,8 @@ extension RabbitConnection {
         case .channelClose(let code, let text):
             let failure = AMQPFailure(.channelClosed(code), text)
             guard let channel = channels.removeValue(forKey: number) else { return }
+            // The broker wants no more of it, and would take the rest of a body for another channel's.
+            if partial?.channel == number { partial = nil }
             post(.channelCloseOK(number))
             for call in channel.calls { call.complete(.failure(failure)) }
             channel.onEvent(.closed(failure))
@@ -117,8 +119,12 @@ extension RabbitConnection {
 
     func dispatchToConnection(_ method: IncomingMethod) {
         switch method {
-        case .blocked(let reason): onEvent(.blocked(reason: reason))
-        case .unblocked: onEvent(.unblocked)
+        case .blocked(let reason):
+            isBlocked = true
+            onEvent(.blocked(reason: reason))
+        case .unblocked:
+            isBlocked = false
+            onEvent(.unblocked)
         case .connectionClose(let code, let text):
             if let handle { try? watchdog.guarding { () throws(AMQPFailure) in try handle.sendConnectionCloseOK() } }
             end(AMQPFailure(.connectionClosed(code), text))

@@ -5,9 +5,20 @@ import Glibc
 
 /// What goes out: while the socket has room, and never more at once than it takes.
 extension RabbitConnection {
-    /// Sends an event if the socket has room. If not, nothing was sent, and `.writable` is reported once it has.
-    func publish(_ publish: AMQPPublish, on channel: UInt16) -> Bool {
-        guard channels[channel]?.isClosing == false, hasRoom(), let handle else { return false }
+    /// What sending an event came to.
+    enum Sending: Equatable {
+        /// It went out, or the connection broke meanwhile: it may be with the broker.
+        case sent
+        /// Nothing went out. `.writable` is reported once the socket has room.
+        case noRoom
+        /// Nothing went out, and nothing can.
+        case unsendable(WireProblem)
+    }
+
+    /// Sends an event, if it can go out and the socket has room.
+    func publish(_ publish: AMQPPublish, on channel: UInt16) -> Sending {
+        guard channels[channel]?.isClosing == false, hasRoom(), let handle else { return .noRoom }
+        if let problem = publish.problem(frameMaximum: frameMaximum) { return .unsendable(problem) }
         do throws(AMQPFailure) {
             if publish.body.count <= min(handle.maximumBodyInOneFrame, Self.bytesPerCheck) {
                 try watchdog.guarding { () throws(AMQPFailure) in try handle.sendWhole(publish, on: channel) }
@@ -21,8 +32,7 @@ extension RabbitConnection {
         } catch {
             end(error)
         }
-        // If the connection broke meanwhile, the event counts as sent: it may be with the broker.
-        return true
+        return .sent
     }
 
     func post(_ outgoing: Outgoing) {
@@ -61,6 +71,8 @@ extension RabbitConnection {
                     try handle.sendReject(tag, on: channel)
                 case .channelCloseOK(let channel):
                     try handle.sendChannelCloseOK(on: channel)
+                case .connectionClose:
+                    try handle.sendConnectionClose()
                 }
             }
         } catch {

@@ -43,6 +43,7 @@ actor RabbitConnection {
         case requeue(UInt64, channel: UInt16)
         case reject(UInt64, channel: UInt16)
         case channelCloseOK(UInt16)
+        case connectionClose
     }
 
     /// A body that goes out frame by frame.
@@ -55,9 +56,6 @@ actor RabbitConnection {
     nonisolated let thread: ConnectionThread
     /// Rises with every connection of the transport.
     nonisolated let number: UInt64
-    /// The largest header frame that the broker accepts.
-    nonisolated let maximumHeaderSize: Int
-
     let callTimeout: Duration
     let maximumBodySize: Int
     let watch: SendWatch
@@ -65,7 +63,8 @@ actor RabbitConnection {
     let descriptor: Int32
     let alwaysDrains: Bool
     let onEvent: @Sendable (ConnectionEvent) -> Void
-    let frameMaximum: Int
+    /// The largest frame that both sides agreed on.
+    nonisolated let frameMaximum: Int
 
     var handle: AMQPHandle?
     var socketWatch: ConnectionThread.WatchID?
@@ -78,6 +77,8 @@ actor RabbitConnection {
     var credit = 0
     var isWritable = true
     var wantsWritable = false
+    /// Whether the broker takes no events at present.
+    var isBlocked = false
     var closed: AMQPFailure?
     var closeWaiters: [CheckedContinuation<AMQPFailure, Never>] = []
 
@@ -107,7 +108,6 @@ actor RabbitConnection {
         self.callTimeout = callTimeout
         self.onEvent = onEvent
         self.frameMaximum = handle.frameMaximum
-        self.maximumHeaderSize = handle.frameMaximum - 8
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
@@ -139,19 +139,18 @@ actor RabbitConnection {
 
     var isOpen: Bool { closed == nil }
 
+    /// The same, asked on the thread: nothing can happen between the answer and what is done with it.
+    nonisolated var isOpenOnThread: Bool { assumeIsolated { $0.isOpen } }
+
     /// Says goodbye to the broker and ends the connection, within `timeout`.
+    ///
+    /// The goodbye waits its turn like everything else: a broker that takes nothing does not hold the thread with it.
     func close(timeout: Duration = .seconds(1)) async {
-        guard let handle, closed == nil else { return }
-        flushOutbox()
-        do throws(AMQPFailure) {
-            try watchdog.guarding { () throws(AMQPFailure) in try handle.sendConnectionClose() }
-        } catch {
-            end(error)
-            return
-        }
+        guard closed == nil else { return }
         thread.schedule(at: .now.advanced(by: timeout)) { [weak self] in
             self?.assumeIsolated { $0.end(AMQPFailure(.closedByUs, "the broker did not answer the goodbye")) }
         }
+        post(.connectionClose)
         _ = await waitUntilClosed()
     }
 
@@ -187,10 +186,13 @@ actor RabbitConnection {
     /// Opens a channel whose events go to `onEvent`, on the connection's thread.
     func openChannel(_ onEvent: @escaping @Sendable (ChannelEvent) -> Void) async throws(AMQPFailure) -> UInt16 {
         guard let handle else { throw closed ?? AMQPFailure(.closedByUs, "closed") }
+        let maximum = handle.channelMaximum
+        guard channels.count < Int(maximum) else {
+            throw AMQPFailure(.channelClosed(0), "all \(maximum) channels that the broker grants are in use")
+        }
         var number = lastChannel
         repeat {
-            number = number >= handle.channelMaximum ? 1 : number + 1
-            if number == lastChannel { throw AMQPFailure(.connectionLost, "no channel is free") }
+            number = number >= maximum ? 1 : number + 1
         } while channels[number] != nil
         lastChannel = number
         channels[number] = Channel(
@@ -199,6 +201,12 @@ actor RabbitConnection {
         )
         _ = try await call(.channelOpen, on: number)
         return number
+    }
+
+    /// Whether a channel is open, and whether the broker takes no events: asked on the thread, so that nothing can
+    /// happen between the answer and what is done with it.
+    nonisolated func state(of channel: UInt16) -> (isUsable: Bool, isBlocked: Bool) {
+        assumeIsolated { ($0.channels[channel]?.isClosing == false, $0.isBlocked) }
     }
 
     /// Closes a channel; what was delivered on it and not settled goes back to its queue.

@@ -68,9 +68,19 @@ final class SendWatch: Sendable {
         watchdogs.withLock { $0[ObjectIdentifier(watchdog)] = nil }
     }
 
+    /// Watches while `body` runs: also while it is cancelled, since its connections say goodbye then.
+    func watching<Result, Failure: Error>(
+        _ body: () async throws(Failure) -> Result
+    ) async throws(Failure) -> Result {
+        // In a task of its own, which the caller's cancellation does not reach.
+        let checks = Task { await run() }
+        defer { checks.cancel() }
+        return try await body()
+    }
+
     /// Checks until the task is cancelled. Runs on the pool of the concurrency runtime, never on an I/O thread.
     @concurrent
-    func run() async {
+    private func run() async {
         while (try? await Task.sleep(for: SendWatchdog.limit / 4)) != nil {
             let now = MonotonicTime.now
             for watchdog in watchdogs.withLock({ Array($0.values) }) { watchdog.check(at: now) }

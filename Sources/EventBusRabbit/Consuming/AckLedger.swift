@@ -27,9 +27,11 @@ struct AckLedger {
     /// Notes a delivery; tags rise one by one.
     mutating func delivered(_ tag: UInt64) {
         if states.isEmpty { firstTag = tag }
-        // The peer's numbers are not trusted to have no gaps.
-        guard tag >= firstTag + UInt64(states.count), tag - firstTag < UInt64(states.count) + 65_536 else { return }
-        while firstTag + UInt64(states.count) < tag { states.append(.gone) }
+        // The peer's numbers are not trusted to rise one by one, nor to be small.
+        guard tag >= firstTag, tag - firstTag >= UInt64(states.count),
+            tag - firstTag < UInt64(states.count) + 65_536
+        else { return }
+        while UInt64(states.count) < tag - firstTag { states.append(.gone) }
         states.append(.out)
         outstanding += 1
     }
@@ -61,7 +63,8 @@ struct AckLedger {
         defer { unsent.removeAll(keepingCapacity: true) }
         while let first = states.first, first != .out {
             states.removeFirst()
-            firstTag += 1
+            // Behind the greatest number there is comes none that is out.
+            firstTag &+= 1
         }
         // The broker closes the channel on a tag that it no longer knows, so the tag that is named is a fresh one.
         guard let upTo = unsent.filter({ $0 < firstTag }).max() else {

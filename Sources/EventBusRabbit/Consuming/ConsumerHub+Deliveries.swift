@@ -76,6 +76,8 @@ extension ConsumerHub {
 
     func detached(_ session: ConsumerSession, _ failure: AMQPFailure) {
         guard session.generation != 0 else { return }
+        // It was about to consume its queue: that may be what the broker could not do.
+        if failure.isInternalError, session.phase == .attaching { session.isSuspect = true }
         let generation = session.generation
         session.generation = 0
         session.channel = 0

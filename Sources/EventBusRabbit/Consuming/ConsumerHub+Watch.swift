@@ -21,8 +21,8 @@ extension ConsumerHub {
             warnOfLongHolding(session)
             checks += 1
             do throws(AMQPFailure) {
+                if checks % 10 == 1 { try await countUnroutableDelays(connection) }
                 if channel == 0 { channel = try await connection.openChannel { _ in } }
-                if checks % 10 == 1 { try await countUnroutableDelays(connection, channel) }
                 let reply = try await connection.call(
                     .queueDeclare(QueueDeclaration(name: session.queueName, isPassive: true)),
                     on: channel
@@ -33,6 +33,8 @@ extension ConsumerHub {
                 board.setBacklog(id, messages: messages, consumers: consumers)
                 session.sightingsWithoutConsumer = consumers == 0 ? session.sightingsWithoutConsumer + 1 : 0
                 if session.sightingsWithoutConsumer >= 2 {
+                    // It may have forgotten the consumer; or it does not reach the queue, which looks the same.
+                    session.isSuspect = true
                     reattach(session, "the broker knows no consumer of the queue")
                 }
                 // The channel's own sign of life: a dead one fails the call, or the connection at its timeout.
@@ -51,11 +53,23 @@ extension ConsumerHub {
     }
 
     /// Delayed events whose queue was gone at the end of their delay.
-    func countUnroutableDelays(_ connection: RabbitConnection, _ channel: UInt16) async throws(AMQPFailure) {
+    ///
+    /// On a channel of its own: that the queue is missing says nothing of the one that is asked for next.
+    func countUnroutableDelays(_ connection: RabbitConnection) async throws(AMQPFailure) {
+        let channel = try await connection.openChannel { _ in }
         let queue = QueueDeclaration(name: TopologyNames.delayUnroutable, isPassive: true)
-        if case .queue(_, let messages, _) = try await connection.call(.queueDeclare(queue), on: channel) {
-            board.setUnroutableDelays(messages)
+        do throws(AMQPFailure) {
+            if case .queue(_, let messages, _) = try await connection.call(.queueDeclare(queue), on: channel) {
+                board.setUnroutableDelays(messages)
+            }
+        } catch {
+            guard error.isChannelOnly else { throw error }
+            return logger.warning(
+                "the delayed events that found no queue cannot be counted",
+                metadata: ["reason": "\(error)"]
+            )
         }
+        await connection.closeChannel(channel)
     }
 
     /// A broker closes the channel of a delivery that is out for its consumer timeout, half an hour unless set.

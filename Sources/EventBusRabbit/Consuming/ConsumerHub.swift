@@ -12,6 +12,7 @@ actor ConsumerHub {
     let plan: TopologyPlan
     let lane: PublishLane
     let board: HealthBoard
+    let watch: SendWatch
     let logger: Logger
 
     var sessions: [UInt64: ConsumerSession] = [:]
@@ -28,6 +29,7 @@ actor ConsumerHub {
         configuration: RabbitConfiguration,
         lane: PublishLane,
         board: HealthBoard,
+        watch: SendWatch,
         logger: Logger
     ) {
         self.thread = thread
@@ -35,6 +37,7 @@ actor ConsumerHub {
         self.plan = TopologyPlan(configuration)
         self.lane = lane
         self.board = board
+        self.watch = watch
         self.logger = logger
     }
 
@@ -64,7 +67,7 @@ actor ConsumerHub {
         do {
             try result.get()
         } catch {
-            await close(id)
+            await close(id, waiting: false)
             if Task.isCancelled { throw CancellationError() }
             throw error
         }
@@ -88,7 +91,9 @@ actor ConsumerHub {
     }
 
     /// Ends the consumer; what it has not settled goes back.
-    func close(_ id: UInt64) async {
+    ///
+    /// - Parameter waiting: Whether to return only when the broker has put it back.
+    func close(_ id: UInt64, waiting: Bool = true) async {
         guard let session = sessions[id], session.phase != .closed else { return }
         let channel = session.channel
         flush(session)
@@ -98,7 +103,12 @@ actor ConsumerHub {
         sessions[id] = nil
         board.removeConsumer(id)
         session.consumer.end(generation: session.generation)
-        if channel != 0, let connection { await connection.closeChannel(channel) }
+        guard channel != 0, let connection else { return }
+        if waiting {
+            await connection.closeChannel(channel)
+        } else {
+            await connection.closeChannelWithoutWaiting(channel)
+        }
     }
 
     /// Waits for a connection; throws when the transport has ended or the deadline passed.
@@ -180,7 +190,7 @@ actor ConsumerHub {
                 while session.phase == .attached { await sleep(session, until: nil) }
             } catch {
                 guard error.isChannelOnly else { break }
-                session.lastFailure = error
+                session.lastFailure = error.isQueueDown ? AMQPFailure(.queueDown, error.text) : error
                 let busError = error.busError(while: "attaching \(session.consumer.specification.queueName)")
                 report(session)
                 if error.isPermanent, session.attachWaiter != nil {
@@ -217,6 +227,10 @@ actor ConsumerHub {
             ? "\(specification.queueName).\(EventID())" : specification.queueName
         let isNew = try await declare(specification, name: queueName, on: connection)
         guard session.phase == .attaching else { return }
+        if session.isSuspect, !specification.broadcast {
+            try await tryConsuming(session, name: queueName)
+            guard session.phase == .attaching else { return }
+        }
 
         let id = session.consumer.id
         let channel = try await connection.openChannel { [weak self] event in
@@ -253,6 +267,16 @@ actor ConsumerHub {
         session.resolveAttach(.success(()))
     }
 
+    /// Consumes a suspected queue where that harms no other.
+    func tryConsuming(_ session: ConsumerSession, name: String) async throws(AMQPFailure) {
+        do throws(AMQPFailure) {
+            try await ConsumeTrial(configuration: configuration, thread: thread, watch: watch).run(name)
+            session.isSuspect = false
+        } catch {
+            throw AMQPFailure(error.isQueueDown ? .queueDown : .channelClosed(0), error.description)
+        }
+    }
+
     /// Declares dead letters, queue and bindings; returns whether the queue is a new quorum queue.
     func declare(
         _ specification: QueueSpecification,
@@ -264,11 +288,15 @@ actor ConsumerHub {
             isNew = try await !exists(name, on: connection)
         }
         let channel = try await connection.openChannel { _ in }
-        var calls: [AMQPCall] = []
+        // What cannot be handled has to have a place to go to before anything is handled.
+        var calls: [AMQPCall] =
+            switch configuration.declaration {
+            case .active: plan.deadLetters(of: specification.group)
+            case .passive: plan.deadLettersCheck(of: specification.group)
+            }
         if configuration.declaration == .passive && !specification.broadcast {
-            calls = [.queueDeclare(QueueDeclaration(name: name, isPassive: true))]
+            calls.append(.queueDeclare(QueueDeclaration(name: name, isPassive: true)))
         } else {
-            if configuration.declaration == .active { calls += plan.deadLetters(of: specification.group) }
             calls.append(.queueDeclare(plan.queue(specification, name: name)))
             calls += plan.bindings(specification, name: name)
         }

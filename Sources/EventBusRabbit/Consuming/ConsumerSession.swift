@@ -12,6 +12,8 @@ final class ConsumerSession {
     var queueName = ""
     var lastFailure: AMQPFailure?
     var sightingsWithoutConsumer = 0
+    /// Whether consuming the queue may end the connection: it is tried on another one first.
+    var isSuspect = false
     /// When the oldest delivery that is still out may have come.
     var idleSince = MonotonicTime.now
     /// Whoever waits for the first time that the consumer is attached.

@@ -1,5 +1,6 @@
 import ConnectionThread
 import EventBus
+import Logging
 
 /// A subscription's hold on its queue, for as long as the subscription lives, over as many channels as it takes.
 final class RabbitConsumer: TransportConsumer {
@@ -47,7 +48,6 @@ final class RabbitConsumer: TransportConsumer {
     let sink: any DeliverySink
     private let hub: ConsumerHub
     private let lane: PublishLane
-    private let maximumHeaderSize = 120_000
     private let state = Locked(State())
 
     init(id: UInt64, specification: QueueSpecification, sink: any DeliverySink, hub: ConsumerHub, lane: PublishLane) {
@@ -141,15 +141,11 @@ final class RabbitConsumer: TransportConsumer {
         _ held: Held,
         _ make: () throws(EventBusError) -> AMQPPublish
     ) async throws {
-        guard held.message.properties.headersAreLossless else {
-            // What cannot go out again as it came takes the queue's own dead-letter path, with the broker's reason.
-            return try settle(delivery.token, .reject)
+        guard held.message.properties.isLossless else {
+            return try giveToBroker(delivery, "its headers or properties cannot go out again as they came")
         }
         do {
             let publish = try make()
-            guard publish.properties.encodedSize <= maximumHeaderSize else {
-                return try settle(delivery.token, .reject)
-            }
             // A cancelled handler's delivery is settled nevertheless.
             let lane = lane
             let outcome = try await withoutCancellation {
@@ -159,9 +155,9 @@ final class RabbitConsumer: TransportConsumer {
                     deadline: .now.advanced(by: Self.republishTimeout)
                 )
             }
-            if outcome == .unroutable { return try settle(delivery.token, .reject) }
-        } catch let error as EventBusError where error.code == .rejected || error.code == .unsupported {
-            return try settle(delivery.token, .reject)
+            if outcome == .unroutable { return try giveToBroker(delivery, "there is no queue for the copy") }
+        } catch let error as EventBusError where Self.isFinal(error.code) {
+            return try giveToBroker(delivery, "\(error)")
         } catch let error as EventBusError where error.code == .staleDelivery {
             throw error
         } catch {
@@ -169,6 +165,22 @@ final class RabbitConsumer: TransportConsumer {
             return try settle(delivery.token, .requeue)
         }
         try settle(delivery.token, .acknowledge)
+    }
+
+    /// Whether the broker does not have the copy, and a second try would come to the same.
+    private static func isFinal(_ code: EventBusError.Code) -> Bool {
+        [.rejected, .unsupported, .tooLarge, .invalidEnvelope, .accessRefused, .notFound].contains(code)
+    }
+
+    /// Sends what cannot go out again down the queue's own dead-letter path, as it came and with the broker's reason.
+    private func giveToBroker(_ delivery: Delivery, _ reason: String) throws(EventBusError) {
+        hub.logger.warning(
+            "an event cannot be sent again; it takes the queue's own way to the dead letters",
+            metadata: [
+                "queue": "\(specification.queueName)", "event": "\(delivery.envelope.id)", "reason": "\(reason)",
+            ]
+        )
+        try settle(delivery.token, .reject)
     }
 
     /// Delivers once more from memory: broadcast queues have no way back through the delay levels.

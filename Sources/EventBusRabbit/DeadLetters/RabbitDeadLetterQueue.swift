@@ -63,32 +63,43 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         options: ReplayOptions,
         where isIncluded: @Sendable (DeadLetter) -> Bool
     ) async throws -> Int {
-        try await withChannel { connection, channel, untouched in
-            var replayed = 0
-            // Those that are replayed may come back while this runs: one round through what there is.
-            var remaining = try await count(connection, channel)
-            let clock = ContinuousClock()
-            var nextSlot = clock.now
-            while remaining > 0, let entry = try await next(connection, channel) {
-                remaining -= 1
-                let letter = read(entry.message)
-                untouched += 1
-                guard isIncluded(letter) else { continue }
-                if options.dryRun {
-                    replayed += 1
-                    continue
+        if let rate = options.maximumPerSecond, rate < 1 {
+            throw EventBusError(.invalidConfiguration, "maximumPerSecond is \(rate); give at least 1, or nil")
+        }
+        let round =
+            try await withChannel { connection, channel, untouched in
+                var round = ReplayRound()
+                // Those that are replayed may come back while this runs: one round through what there is.
+                var remaining = try await count(connection, channel)
+                let clock = ContinuousClock()
+                var nextSlot = clock.now
+                while remaining > 0, let entry = try await next(connection, channel) {
+                    remaining -= 1
+                    let letter = read(entry.message)
+                    untouched += 1
+                    guard isIncluded(letter) else { continue }
+                    if options.dryRun {
+                        round.replayed += 1
+                        continue
+                    }
+                    if let rate = options.maximumPerSecond {
+                        try await clock.sleep(until: nextSlot)
+                        nextSlot = max(nextSlot, clock.now - .seconds(1)).advanced(by: .seconds(1) / rate)
+                    }
+                    do {
+                        try await send(entry.message, letter)
+                    } catch let error as EventBusError where ReplayRound.isOfEntry(error.code) {
+                        round.note(error, of: letter)
+                        continue
+                    }
+                    await connection.acknowledge(entry.deliveryTag, multiple: false, on: channel)
+                    untouched -= 1
+                    round.replayed += 1
                 }
-                if let rate = options.maximumPerSecond, rate > 0 {
-                    try await clock.sleep(until: nextSlot)
-                    nextSlot = max(nextSlot, clock.now - .seconds(1)).advanced(by: .seconds(1) / rate)
-                }
-                try await send(entry.message, letter)
-                await connection.acknowledge(entry.deliveryTag, multiple: false, on: channel)
-                untouched -= 1
-                replayed += 1
-            }
-            return replayed
-        } ?? 0
+                return round
+            } ?? ReplayRound()
+        try round.report(queueName)
+        return round.replayed
     }
 
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
@@ -115,7 +126,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         guard !letter.queue.isEmpty else {
             throw EventBusError(.notFound, "the dead letter \(letter.envelope.id) does not say which queue it is from")
         }
-        guard message.refusedSize == nil, message.properties.headersAreLossless else {
+        guard message.refusedSize == nil, message.properties.isLossless else {
             throw EventBusError(
                 .unsupported,
                 "the dead letter \(letter.envelope.id) cannot go out again as it came; discard it, or move it with the "
@@ -137,7 +148,8 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         if outcome == .unroutable {
             throw EventBusError(
                 .unroutable,
-                "the queue \(letter.queue.quotedForError) is gone; attach its subscription first"
+                "the queue \(letter.queue.quotedForError) is gone, or belongs to a broadcast; attach its subscription "
+                    + "first, or publish the event anew"
             )
         }
     }

@@ -2,21 +2,29 @@ import ConnectionThread
 import EventBus
 import Synchronization
 
-/// Sends events on a channel in confirm mode, over as many connections as it takes.
+/// Sends events in confirm mode, over as many connections as it takes.
 ///
-/// Callers put events into an inbox and wake the thread once for many; the machine decides what goes out. The lane
-/// outlives connections: what one did not confirm goes out again on the next.
+/// Callers put events into an inbox and wake the thread once for many; ``PublishTraffic`` decides what goes out, and on
+/// which of two channels. The lane outlives connections: what one did not confirm goes out again on the next.
 actor PublishLane {
-    typealias Machine = PublishMachine<PublishTicket>
+    typealias Traffic = PublishTraffic<PublishTicket>
+    typealias Item = Traffic.Item
 
     private struct Inbox {
-        var items: [Machine.Item] = []
+        var items: [Item] = []
         var cancelled: [UInt64] = []
         var isScheduled = false
         var ended: EventBusError?
     }
 
+    /// A channel in use.
+    private struct Link {
+        var connection: RabbitConnection
+        var channel: UInt16
+    }
+
     private let thread: ConnectionThread
+    private let onRefusal: @Sendable (PublishRefusal) -> Void
     private let inbox = Locked(Inbox())
     private let lastID = Atomic<UInt64>(0)
     /// How many events are with the broker, for health.
@@ -24,20 +32,31 @@ actor PublishLane {
     /// How many wait to be sent, for health.
     nonisolated let waiting = Atomic<Int>(0)
 
-    private var machine: Machine
-    private var connection: RabbitConnection?
-    private var channel: UInt16 = 0
-    private var lastFailure: AMQPFailure?
+    private var traffic: Traffic
+    private var main: Link?
+    private var probe: Link?
+    var lastFailure: AMQPFailure?
     /// Why the lane has ended; `nil` while it has not.
-    private var ending: EventBusError?
-    private var resolved: [Machine.Resolved] = []
+    var ending: EventBusError?
+    private var resolved: [Traffic.Machine.Resolved] = []
     private var timer: (id: TimerID, deadline: MonotonicTime)?
     private var drainWaiters: [CheckedContinuation<Void, Never>] = []
     private var detachWaiters: [CheckedContinuation<Void, Never>] = []
+    private var probeWaiters: [CheckedContinuation<Void, Never>] = []
 
-    init(thread: ConnectionThread, maximumCount: Int, maximumBytes: Int) {
+    /// - Parameters:
+    ///   - maximumCount: How many events may be unconfirmed.
+    ///   - maximumBytes: How many bytes may be.
+    ///   - onRefusal: Called on the thread when the broker begins to refuse events that go somewhere.
+    init(
+        thread: ConnectionThread,
+        maximumCount: Int,
+        maximumBytes: Int,
+        onRefusal: @escaping @Sendable (PublishRefusal) -> Void = { _ in }
+    ) {
         self.thread = thread
-        self.machine = Machine(maximumCount: maximumCount, maximumBytes: maximumBytes)
+        self.onRefusal = onRefusal
+        self.traffic = Traffic(maximumCount: maximumCount, maximumBytes: maximumBytes)
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
@@ -55,7 +74,7 @@ actor PublishLane {
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 submit([
-                    Machine.Item(
+                    Item(
                         id: id,
                         publish: publish,
                         outcome: outcome,
@@ -82,7 +101,7 @@ actor PublishLane {
         return await withTaskCancellationHandler {
             submit(
                 zip(ids, publishes).map { id, element in
-                    Machine.Item(
+                    Item(
                         id: id,
                         publish: element.publish,
                         outcome: outcome,
@@ -102,7 +121,7 @@ actor PublishLane {
     nonisolated func send(_ publish: AMQPPublish, deadline: MonotonicTime) {
         let id = lastID.wrappingAdd(1, ordering: .relaxed).newValue
         submit([
-            Machine.Item(
+            Item(
                 id: id,
                 publish: publish,
                 outcome: .routed,
@@ -113,7 +132,7 @@ actor PublishLane {
         ])
     }
 
-    private nonisolated func submit(_ items: [Machine.Item]) {
+    private nonisolated func submit(_ items: [Item]) {
         let (isFirst, ended): (Bool, EventBusError?) = inbox.withLock { inbox in
             if let ended = inbox.ended { return (false, ended) }
             inbox.items += items
@@ -153,31 +172,42 @@ actor PublishLane {
             return (inbox.items, inbox.cancelled)
         }
         for item in items {
-            machine.add(item)
+            traffic.add(item)
             if timer.map({ item.deadline < $0.deadline }) ?? true { setTimer(item.deadline) }
         }
-        for id in cancelled { machine.cancel(id, &resolved) }
+        for id in cancelled { traffic.cancel(id, &resolved) }
         advance()
     }
 
     /// Takes a connection into use.
     func attach(to connection: RabbitConnection) async throws(AMQPFailure) {
-        let channel = try await connection.openChannel { [weak self] event in
-            self?.assumeIsolated { $0.handle(event) }
-        }
-        try await connection.call(.confirmSelect, on: channel)
-        self.connection = connection
-        self.channel = channel
-        machine.connected()
+        main = try await open(.main, on: connection)
         advance()
     }
 
+    /// Opens the second channel: see ``waitUntilProbeNeeded(on:)``.
+    func attachProbe(to connection: RabbitConnection) async throws(AMQPFailure) {
+        probe = try await open(.probe, on: connection)
+        advance()
+    }
+
+    private func open(_ line: Traffic.Line, on connection: RabbitConnection) async throws(AMQPFailure) -> Link {
+        let channel = try await connection.openChannel { [weak self] event in
+            self?.assumeIsolated { $0.handle(event, on: line) }
+        }
+        try await connection.call(.confirmSelect, on: channel)
+        let state = connection.state(of: channel)
+        guard state.isUsable else { throw AMQPFailure(.channelClosed(0), "the channel was closed as it was opened") }
+        traffic.connected(line, isBlocked: state.isBlocked)
+        return Link(connection: connection, channel: channel)
+    }
+
     /// Whether the channel is usable.
-    var isAttached: Bool { connection != nil }
+    var isAttached: Bool { main != nil }
 
     /// Says whether the broker takes events at present.
     func setBlocked(_ isBlocked: Bool) {
-        machine.isBlocked = isBlocked
+        traffic.setBlocked(isBlocked)
         advance()
     }
 
@@ -188,7 +218,7 @@ actor PublishLane {
 
     /// Waits for the confirms of what was sent, as long as the connection lives, until `deadline` at most.
     func drain(until deadline: MonotonicTime) async {
-        guard connection != nil, machine.unconfirmed > 0 else { return }
+        guard main != nil, traffic.unconfirmed > 0 else { return }
         thread.schedule(at: deadline) { [weak self] in self?.assumeIsolated { $0.wakeDrainWaiters() } }
         await withCheckedContinuation { drainWaiters.append($0) }
     }
@@ -201,8 +231,24 @@ actor PublishLane {
 
     /// Waits until the lane has no channel.
     func waitUntilDetached() async {
-        guard connection != nil else { return }
+        guard main != nil else { return }
         await withCheckedContinuation { detachWaiters.append($0) }
+    }
+
+    /// Waits until events wait for the second channel, and the first is there; or until the connection has ended.
+    func waitUntilProbeNeeded(on connection: RabbitConnection) async {
+        guard !isProbeNeeded, connection.isOpenOnThread else { return }
+        await withCheckedContinuation { probeWaiters.append($0) }
+    }
+
+    /// Whether the second channel is to be opened: not before the first, since what is missing is declared before that.
+    var isProbeNeeded: Bool { main != nil && traffic.needsProbe }
+
+    /// Wakes who waits for the second channel to be needed; called when the connection has ended, too.
+    func wakeProbeWaiters() {
+        let waiters = probeWaiters
+        probeWaiters = []
+        for waiter in waiters { waiter.resume() }
     }
 
     /// Resolves everything, and refuses everything that comes.
@@ -214,39 +260,46 @@ actor PublishLane {
         }
         for item in items { item.token.resolve(.failure(error)) }
         ending = error
-        detach(AMQPFailure(.closedByUs, error.message))
-        machine.cancelWaiting(&resolved)
+        let failure = AMQPFailure(.closedByUs, error.message)
+        detach(.probe, failure)
+        detach(.main, failure)
+        traffic.cancelWaiting(&resolved)
         advance()
         if let timer { thread.cancel(timer.id) }
         timer = nil
     }
 
-    /// The connection, or its channel, is gone.
-    func detach(_ failure: AMQPFailure) {
+    /// A channel is gone, perhaps with its connection.
+    private func detach(_ line: Traffic.Line, _ failure: AMQPFailure) {
         lastFailure = failure
-        guard connection != nil else { return }
-        connection = nil
-        machine.disconnected(&resolved)
-        if failure.code == AMQPFailure.preconditionFailed, let limit = failure.text.messageSizeLimit {
-            // Sent again, it would close the next channel too.
-            machine.refuse(largerThan: limit, &resolved)
+        switch line {
+        case .main:
+            guard main != nil else { return }
+            main = nil
+        case .probe:
+            guard probe != nil else { return }
+            probe = nil
         }
+        // With the connection the broker's word goes that it takes nothing.
+        if !failure.isChannelOnly { traffic.setBlocked(false) }
+        if let refusal = traffic.disconnected(line, failure, &resolved) { onRefusal(refusal) }
         advance()
+        guard line == .main else { return }
         let waiters = detachWaiters
         detachWaiters = []
         for waiter in waiters { waiter.resume() }
     }
 
-    private func handle(_ event: ChannelEvent) {
+    private func handle(_ event: ChannelEvent, on line: Traffic.Line) {
         switch event {
         case .confirmed(let tag, let multiple, let isAcknowledged):
-            machine.confirmed(tag: tag, multiple: multiple, isAcknowledged: isAcknowledged, &resolved)
+            traffic.confirmed(line, tag: tag, multiple: multiple, isAcknowledged: isAcknowledged, &resolved)
             // Many confirms come in one turn, and one look at the window serves them all.
             advanceAtEndOfTurn()
         case .returned(let message, _, _):
-            machine.returned(messageID: message.properties.messageID)
+            traffic.returned(line, message)
         case .closed(let failure):
-            detach(failure)
+            detach(line, failure)
         case .delivered, .consumerCancelled:
             break
         }
@@ -267,22 +320,29 @@ actor PublishLane {
 
     /// Sends what may be sent, then resolves what is resolved.
     private func advance() {
-        if let connection {
-            let channel = channel
-            while let next = machine.takeNext() {
-                if !connection.assumeIsolated({ $0.publish(next, on: channel) }) {
-                    machine.putBack()
-                    break
-                }
-            }
-        }
-        unconfirmed.store(machine.unconfirmed, ordering: .relaxed)
-        waiting.store(machine.waitingCount, ordering: .relaxed)
+        if let main { send(.main, main) }
+        if let probe { send(.probe, probe) }
+        unconfirmed.store(traffic.unconfirmed, ordering: .relaxed)
+        waiting.store(traffic.waitingCount, ordering: .relaxed)
         if !resolved.isEmpty {
             finish(resolved)
             resolved.removeAll(keepingCapacity: true)
         }
-        if machine.unconfirmed == 0, !drainWaiters.isEmpty { wakeDrainWaiters() }
+        if traffic.unconfirmed == 0, !drainWaiters.isEmpty { wakeDrainWaiters() }
+        if !probeWaiters.isEmpty, isProbeNeeded { wakeProbeWaiters() }
+    }
+
+    private func send(_ line: Traffic.Line, _ link: Link) {
+        while let next = traffic.takeNext(line) {
+            switch link.connection.assumeIsolated({ $0.publish(next, on: link.channel) }) {
+            case .sent:
+                continue
+            case .noRoom:
+                return traffic.putBack(line)
+            case .unsendable(let problem):
+                traffic.dropTaken(line, problem, &resolved)
+            }
+        }
     }
 
     private func setTimer(_ deadline: MonotonicTime) {
@@ -295,64 +355,18 @@ actor PublishLane {
 
     private func expire() {
         timer = nil
-        machine.expire(at: .now, &resolved)
-        if let next = machine.earliestDeadline { setTimer(next) }
+        traffic.expire(at: .now, &resolved)
+        if let next = traffic.earliestDeadline { setTimer(next) }
         advance()
     }
 
-    private func finish(_ resolved: [Machine.Resolved]) {
+    private func finish(_ resolved: [Traffic.Machine.Resolved]) {
         for (token, resolution) in resolved {
-            switch resolution {
-            case .confirmed(let outcome):
+            if case .confirmed(let outcome) = resolution {
                 token.resolve(.success(outcome))
-            case .cancelled:
-                token.resolve(.failure(ending ?? CancellationError()))
-            case .rejected:
-                token.resolve(
-                    .failure(EventBusError(.rejected, "the broker refused the event; see its log for the reason"))
-                )
-            case .tooLarge:
-                token.resolve(.failure(EventBusError(.tooLarge, "the event is larger than the broker accepts")))
-            case .timedOut:
-                let reason = lastFailure.map { "there is no connection" + ($0.text.isEmpty ? "" : " (\($0))") }
-                token.resolve(
-                    .failure(
-                        EventBusError(
-                            .timedOut,
-                            "the deadline passed before the event was sent: "
-                                + (connection == nil
-                                    ? reason ?? "there was no connection yet" : "too many wait before it"),
-                            underlying: connection == nil ? lastFailure : nil
-                        )
-                    )
-                )
-            case .blocked:
-                token.resolve(
-                    .failure(
-                        EventBusError(.blocked, "the broker takes no events at present: it is low on memory or disk")
-                    )
-                )
-            case .indeterminate:
-                token.resolve(
-                    .failure(
-                        EventBusError(
-                            .indeterminate,
-                            "the event was sent, but whether the broker holds it is unknown; publish it again with the same "
-                                + "id to be sure",
-                            underlying: ending ?? lastFailure
-                        )
-                    )
-                )
+            } else {
+                token.resolve(.failure(error(for: resolution)))
             }
         }
-    }
-}
-
-extension String {
-    /// The broker's limit, if the text says that a message was larger: "message size 20 is larger than configured max
-    /// size 10", or in older versions "… larger than max size 10".
-    fileprivate var messageSizeLimit: Int? {
-        guard contains("message size"), contains("max size") else { return nil }
-        return split(separator: " ").last.flatMap { Int($0) }
     }
 }

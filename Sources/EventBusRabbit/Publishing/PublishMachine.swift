@@ -2,14 +2,15 @@ import ConnectionThread
 import DequeModule
 import EventBus
 
-/// Which events wait, which are with the broker, and what becomes of each: publisher confirms as a pure state machine.
+/// Which events wait for a channel, which are with the broker, and what becomes of each: publisher confirms as a pure
+/// state machine.
 ///
 /// It is told what happens and the time, and says what to send and which tokens to resolve. Every token that goes in
 /// comes out once.
 struct PublishMachine<Token> {
     /// An event on its way.
     struct Item {
-        /// Tells this publish from all others.
+        /// Tells this publish from all others; later ones have greater ids.
         var id: UInt64
         var publish: AMQPPublish
         /// What a confirmed event that was not returned came to.
@@ -20,6 +21,8 @@ struct PublishMachine<Token> {
         var token: Token
         /// Whether a connection has taken it before: the broker may hold it.
         var wasSent = false
+        /// Whether it may be what the broker closed a channel for, so that it has to go out alone.
+        var isSuspect = false
     }
 
     /// What became of an event.
@@ -27,6 +30,10 @@ struct PublishMachine<Token> {
         case confirmed(PublishOutcome)
         /// The broker refused it.
         case rejected
+        /// The broker closed the channel for it.
+        case refused(PublishRefusal)
+        /// It cannot go over the connection.
+        case unsendable(WireProblem)
         /// It is larger than the broker accepts.
         case tooLarge
         /// The deadline passed; the broker holds nothing.
@@ -41,22 +48,30 @@ struct PublishMachine<Token> {
 
     typealias Resolved = (token: Token, resolution: Resolution)
 
-    private enum Slot {
-        case unconfirmed(Item, isReturned: Bool)
-        /// Its caller was answered, its confirm is still to come.
-        case abandoned(size: Int)
-        case settled
+    private struct Slot {
+        enum State {
+            case unconfirmed(Item, isReturned: Bool)
+            /// Its caller was answered, its confirm is still to come.
+            case abandoned(size: Int)
+            case settled
+        }
+
+        let id: UInt64
+        var state: State
     }
 
     private let maximumCount: Int
     private let maximumBytes: Int
-    private var waiting = Deque<Item>()
+    private var waiting = WaitingLine<Item>()
     private var slots = Deque<Slot>()
+    /// Whether the slots' ids rise: they do not where an event came back from the suspects.
+    private var slotsAreSorted = true
+    private var deadlines = DeadlineHeap()
     private var firstTag: UInt64 = 1
     private var bytes = 0
     /// Events with the broker, not yet confirmed.
     private(set) var unconfirmed = 0
-    private var isConnected = false
+    private(set) var isConnected = false
     /// Whether the event taken last had been sent before.
     private var lastTaken = false
     /// Whether the broker said that it takes nothing at present.
@@ -70,8 +85,20 @@ struct PublishMachine<Token> {
     /// Events that have not been sent on this connection.
     var waitingCount: Int { waiting.count }
 
+    /// Whether the broker has an event, unconfirmed, for which `isMeant` holds.
+    func hasUnconfirmed(where isMeant: (AMQPPublish) -> Bool) -> Bool {
+        slots.contains { if case .unconfirmed(let item, _) = $0.state { isMeant(item.publish) } else { false } }
+    }
+
+    /// The unconfirmed event that the broker got first.
+    var firstUnconfirmed: AMQPPublish? {
+        if case .unconfirmed(let item, _)? = slots.first?.state { item.publish } else { nil }
+    }
+
     mutating func add(_ item: Item) {
-        waiting.append(item)
+        if deadlines.isStale(count: waiting.count + unconfirmed) { resetDeadlines() }
+        deadlines.insert(item.deadline, id: item.id)
+        waiting.insert(item, id: item.id, size: item.publish.size)
     }
 
     // MARK: sending
@@ -80,62 +107,93 @@ struct PublishMachine<Token> {
     ///
     /// Before it is sent: a send may end the connection, and then the event is one of those it had not confirmed.
     mutating func takeNext() -> AMQPPublish? {
-        guard isConnected, !isBlocked, unconfirmed < maximumCount, !waiting.isEmpty else { return nil }
+        guard isConnected, !isBlocked, unconfirmed < maximumCount, let size = waiting.firstSize else { return nil }
         // One event may exceed the window alone, or it would never go out.
-        guard unconfirmed == 0 || bytes + waiting[0].publish.size <= maximumBytes else { return nil }
-        var item = waiting.removeFirst()
+        guard unconfirmed == 0 || bytes + size <= maximumBytes, var item = waiting.popFirst() else { return nil }
         lastTaken = item.wasSent
         item.wasSent = true
         bytes += item.publish.size
         unconfirmed += 1
-        slots.append(.unconfirmed(item, isReturned: false))
-        return item.publish
+        let publish = item.publish
+        slotsAreSorted = slots.isEmpty || (slotsAreSorted && slots[slots.count - 1].id < item.id)
+        slots.append(Slot(id: item.id, state: .unconfirmed(item, isReturned: false)))
+        return publish
     }
 
     /// Puts back what ``takeNext()`` took: the socket had no room for it.
     mutating func putBack() {
-        guard case .unconfirmed(var item, _)? = slots.popLast() else { return }
+        guard var item = untake() else { return }
         item.wasSent = lastTaken
+        waiting.insert(item, id: item.id, size: item.publish.size)
+    }
+
+    /// Gives up what ``takeNext()`` took: it cannot go over the connection.
+    mutating func dropTaken(_ problem: WireProblem, _ resolved: inout [Resolved]) {
+        guard let item = untake() else { return }
+        resolved.append((item.token, .unsendable(problem)))
+    }
+
+    private mutating func untake() -> Item? {
+        guard case .unconfirmed(let item, _)? = slots.popLast()?.state else { return nil }
         bytes -= item.publish.size
         unconfirmed -= 1
-        waiting.prepend(item)
+        return item
     }
 
     // MARK: what the broker says
 
     /// A new channel in confirm mode: its delivery tags begin at 1.
-    mutating func connected() {
+    mutating func connected(isBlocked: Bool = false) {
         isConnected = true
-        isBlocked = false
-        firstTag = 1
-        slots = []
-        bytes = 0
-        unconfirmed = 0
+        self.isBlocked = isBlocked
+        clearSlots()
     }
 
     /// The channel is gone. What it had not confirmed waits again, in its old order and ahead of the rest.
-    mutating func disconnected(_ resolved: inout [Resolved]) {
+    ///
+    /// - Parameter isSuspect: Which of those are taken out instead.
+    /// - Returns: what was taken out.
+    @discardableResult
+    mutating func disconnected(
+        takingOut isSuspect: (Item) -> Bool = { _ in false },
+        _ resolved: inout [Resolved]
+    ) -> [Item] {
         isConnected = false
-        isBlocked = false
-        for slot in slots.reversed() {
-            guard case .unconfirmed(let item, _) = slot else { continue }
-            if item.isResent {
-                waiting.prepend(item)
+        var suspects: [Item] = []
+        var lost: [Item] = []
+        for slot in slots {
+            guard case .unconfirmed(let item, _) = slot.state else { continue }
+            if isSuspect(item) {
+                suspects.append(item)
+            } else if item.isResent {
+                lost.append(item)
             } else {
                 resolved.append((item.token, .indeterminate))
             }
         }
+        for item in lost.reversed() { waiting.insert(item, id: item.id, size: item.publish.size) }
+        clearSlots()
+        return suspects
+    }
+
+    private mutating func clearSlots() {
+        firstTag = 1
         slots = []
+        slotsAreSorted = true
         bytes = 0
         unconfirmed = 0
     }
 
     /// The broker returned an event, which no queue took; its confirm follows.
-    mutating func returned(messageID: String?) {
+    ///
+    /// One event may be on several ways at once, as to the dead letters of two groups.
+    mutating func returned(messageID: String?, exchange: String, routingKey: String) {
         for index in slots.indices {
-            guard case .unconfirmed(let item, false) = slots[index], item.publish.properties.messageID == messageID
+            guard case .unconfirmed(let item, false) = slots[index].state,
+                item.publish.properties.messageID == messageID, item.publish.routingKey == routingKey,
+                item.publish.exchange == exchange
             else { continue }
-            slots[index] = .unconfirmed(item, isReturned: true)
+            slots[index].state = .unconfirmed(item, isReturned: true)
             return
         }
     }
@@ -146,7 +204,7 @@ struct PublishMachine<Token> {
         guard tag >= firstTag, tag - firstTag < UInt64(slots.count) else { return }
         let last = Int(tag - firstTag)
         for index in (multiple ? 0 : last)...last { settle(index, isAcknowledged, &resolved) }
-        while case .settled? = slots.first {
+        while case .settled? = slots.first?.state {
             slots.removeFirst()
             firstTag += 1
         }
@@ -154,9 +212,9 @@ struct PublishMachine<Token> {
 
     private mutating func settle(_ index: Int, _ isAcknowledged: Bool, _ resolved: inout [Resolved]) {
         // Moved out, since a copy of an event has a dozen references to count.
-        var slot = Slot.settled
-        swap(&slot, &slots[index])
-        switch slot {
+        var state = Slot.State.settled
+        swap(&state, &slots[index].state)
+        switch state {
         case .unconfirmed(let item, let isReturned):
             bytes -= item.publish.size
             unconfirmed -= 1
@@ -173,63 +231,64 @@ struct PublishMachine<Token> {
 
     // MARK: giving up
 
-    /// The earliest deadline of all events that are not resolved.
-    var earliestDeadline: MonotonicTime? {
-        var earliest = waiting.lazy.map(\.deadline).min()
-        for case .unconfirmed(let item, _) in slots where earliest.map({ item.deadline < $0 }) ?? true {
-            earliest = item.deadline
-        }
-        return earliest
-    }
+    /// The earliest deadline of all events that are not resolved, or an earlier one of an event that is.
+    var earliestDeadline: MonotonicTime? { deadlines.earliest }
 
     /// Gives up every event whose deadline has passed.
     mutating func expire(at now: MonotonicTime, _ resolved: inout [Resolved]) {
-        let expired: Resolution = isBlocked ? .blocked : .timedOut
-        giveUp(&resolved) { $0.deadline <= now ? expired : nil }
+        while let id = deadlines.popDue(at: now) { giveUp(id, isBlocked ? .blocked : .timedOut, &resolved) }
     }
 
     /// Gives up the event with this id: cancelled if it was not sent.
     mutating func cancel(_ id: UInt64, _ resolved: inout [Resolved]) {
-        giveUp(&resolved) { $0.id == id ? .cancelled : nil }
+        giveUp(id, .cancelled, &resolved)
     }
 
     /// Gives up everything that waits to be sent.
     mutating func cancelWaiting(_ resolved: inout [Resolved]) {
-        let items = waiting
-        waiting = []
-        for item in items { resolved.append((item.token, item.wasSent ? .indeterminate : .cancelled)) }
+        for item in takeWaiting(where: { _ in true }) {
+            resolved.append((item.token, item.wasSent ? .indeterminate : .cancelled))
+        }
     }
 
     /// Gives up what waits and is larger than the broker accepts: it was refused with its channel.
     mutating func refuse(largerThan limit: Int, _ resolved: inout [Resolved]) {
-        let items = waiting
-        waiting = []
-        for item in items {
-            if item.publish.body.count > limit {
-                resolved.append((item.token, .tooLarge))
-            } else {
-                waiting.append(item)
-            }
+        for item in takeWaiting(where: { $0.publish.body.count > limit }) {
+            resolved.append((item.token, .tooLarge))
         }
     }
 
-    private mutating func giveUp(_ resolved: inout [Resolved], _ verdict: (Item) -> Resolution?) {
-        var kept = Deque<Item>()
-        var isChanged = false
-        for item in waiting {
-            if let resolution = verdict(item) {
-                resolved.append((item.token, item.wasSent ? .indeterminate : resolution))
-                isChanged = true
-            } else {
-                kept.append(item)
-            }
-        }
-        if isChanged { waiting = kept }
-        for index in slots.indices {
-            guard case .unconfirmed(let item, _) = slots[index], verdict(item) != nil else { continue }
+    /// Takes out what waits and is meant, in order: it goes another way, or nowhere.
+    mutating func takeWaiting(where isMeant: (Item) -> Bool) -> [Item] {
+        waiting.removeAll(where: isMeant)
+    }
+
+    private mutating func giveUp(_ id: UInt64, _ resolution: Resolution, _ resolved: inout [Resolved]) {
+        if let item = waiting.remove(id) {
+            resolved.append((item.token, item.wasSent ? .indeterminate : resolution))
+        } else if let index = slot(of: id), case .unconfirmed(let item, _) = slots[index].state {
             resolved.append((item.token, .indeterminate))
-            slots[index] = .abandoned(size: item.publish.size)
+            slots[index].state = .abandoned(size: item.publish.size)
         }
+    }
+
+    private func slot(of id: UInt64) -> Int? {
+        guard slotsAreSorted else { return slots.firstIndex { $0.id == id } }
+        var (low, high) = (0, slots.count)
+        while low < high {
+            let middle = low + (high - low) / 2
+            if slots[middle].id < id { low = middle + 1 } else { high = middle }
+        }
+        return low < slots.count && slots[low].id == id ? low : nil
+    }
+
+    private mutating func resetDeadlines() {
+        var entries: [DeadlineHeap.Entry] = []
+        waiting.forEach { entries.append(DeadlineHeap.Entry(deadline: $0.deadline, id: $0.id)) }
+        for case .unconfirmed(let item, _) in slots.lazy.map(\.state) {
+            entries.append(DeadlineHeap.Entry(deadline: item.deadline, id: item.id))
+        }
+        deadlines.reset(to: entries)
     }
 }
 

@@ -2,9 +2,10 @@ import ConnectionThread
 import EventBus
 import Logging
 
-/// Uses the publish connection: declares what all share, and keeps both lanes on a channel.
+/// Uses the publish connection: declares what all share, and keeps every lane on a channel.
 struct PublishSide: Sendable {
     let lane: PublishLane
+    let replies: PublishLane
     let requests: RequestLane
     let board: HealthBoard
     let configuration: RabbitConfiguration
@@ -23,12 +24,14 @@ struct PublishSide: Sendable {
             logger.info("RabbitMQ takes events again")
         case .writable:
             lane.assumeIsolated { $0.becameWritable() }
+            replies.assumeIsolated { $0.becameWritable() }
             requests.assumeIsolated { $0.becameWritable() }
         }
     }
 
     private func setBlocked(_ isBlocked: Bool) {
         lane.assumeIsolated { $0.setBlocked(isBlocked) }
+        replies.assumeIsolated { $0.setBlocked(isBlocked) }
         requests.assumeIsolated { $0.setBlocked(isBlocked) }
     }
 
@@ -37,6 +40,7 @@ struct PublishSide: Sendable {
         do throws(AMQPFailure) {
             try await declareShared(on: connection)
             try await lane.attach(to: connection)
+            try await replies.attach(to: connection)
             try await requests.attach(to: connection)
         } catch {
             if error.isPermanent || error.code == AMQPFailure.notFound {
@@ -47,7 +51,11 @@ struct PublishSide: Sendable {
         }
         board.connected(.publish)
         let failure = await withTaskGroup(of: AMQPFailure?.self) { group in
-            group.addTask { await connection.waitUntilClosed() }
+            group.addTask {
+                let failure = await connection.waitUntilClosed()
+                for lane in [lane, replies] { await lane.wakeProbeWaiters() }
+                return failure
+            }
             group.addTask {
                 await keepAttached(connection)
                 return nil
@@ -59,43 +67,85 @@ struct PublishSide: Sendable {
         return failure ?? AMQPFailure(.connectionLost, "")
     }
 
-    /// A channel may fail without its connection, as when the exchange was deleted.
+    /// A channel may fail without its connection, as when the exchange was deleted or an event is refused.
     private func keepAttached(_ connection: RabbitConnection) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
-                var failures = 0
-                while await connection.isOpen {
+                await keep("publish", on: connection) {
                     await lane.waitUntilDetached()
-                    guard await connection.isOpen else { return }
-                    await pause(&failures)
-                    do throws(AMQPFailure) {
-                        try await declareShared(on: connection)
-                        try await lane.attach(to: connection)
-                    } catch {
-                        logger.warning("the publish channel could not be opened", metadata: ["reason": "\(error)"])
-                    }
+                } open: { () async throws(AMQPFailure) in
+                    await declareSharedAgain(on: connection)
+                    try await lane.attach(to: connection)
                 }
             }
             group.addTask {
-                var failures = 0
-                while await connection.isOpen {
+                await keep("reply", on: connection) {
+                    await replies.waitUntilDetached()
+                } open: { () async throws(AMQPFailure) in
+                    try await replies.attach(to: connection)
+                }
+            }
+            group.addTask {
+                await keep("request", on: connection) {
                     await requests.waitUntilDetached()
-                    guard await connection.isOpen else { return }
-                    await pause(&failures)
-                    do throws(AMQPFailure) {
-                        try await requests.attach(to: connection)
-                    } catch {
-                        logger.warning("the request channel could not be opened", metadata: ["reason": "\(error)"])
+                } open: { () async throws(AMQPFailure) in
+                    await declareSharedAgain(on: connection)
+                    try await requests.attach(to: connection)
+                }
+            }
+            for lane in [lane, replies] {
+                group.addTask {
+                    await keep("second", on: connection) {
+                        await lane.waitUntilProbeNeeded(on: connection)
+                    } open: { () async throws(AMQPFailure) in
+                        guard await lane.isProbeNeeded else { return }
+                        try await lane.attachProbe(to: connection)
                     }
                 }
             }
         }
     }
 
-    private func pause(_ failures: inout Int) async {
-        failures += 1
-        let bound = min(Duration.milliseconds(20) * (1 << min(failures, 8)), .seconds(2))
+    /// Opens a channel whenever it is wanted, until the connection has ended.
+    private func keep(
+        _ name: String,
+        on connection: RabbitConnection,
+        waitUntilWanted: @Sendable () async -> Void,
+        open: @Sendable () async throws(AMQPFailure) -> Void
+    ) async {
+        var failures = 0
+        let clock = ContinuousClock()
+        var opened = clock.now
+        while await connection.isOpen {
+            await waitUntilWanted()
+            guard await connection.isOpen else { return }
+            // One that has held for a while is a new beginning.
+            if opened.duration(to: clock.now) > RecoveryMachine.stableAfter { failures = 0 }
+            await pause(failures)
+            failures += 1
+            do throws(AMQPFailure) {
+                try await open()
+            } catch {
+                guard await connection.isOpen else { return }
+                logger.warning("the \(name) channel could not be opened", metadata: ["reason": "\(error)"])
+            }
+            opened = clock.now
+        }
+    }
+
+    private func pause(_ failures: Int) async {
+        guard failures > 0 else { return }
+        let bound = min(Duration.milliseconds(10) * (1 << min(failures, 8)), .seconds(2))
         try? await Task.sleep(for: bound * Double.random(in: 0.5...1))
+    }
+
+    /// What is still missing after this is told to those who publish there; the others go on.
+    private func declareSharedAgain(on connection: RabbitConnection) async {
+        do throws(AMQPFailure) {
+            try await declareShared(on: connection)
+        } catch {
+            logger.warning("what all services share is not all there", metadata: ["reason": "\(error)"])
+        }
     }
 
     private func declareShared(on connection: RabbitConnection) async throws(AMQPFailure) {

@@ -10,6 +10,8 @@ actor RequestLane {
         var publish: AMQPPublish
         var continuation: CheckedContinuation<AMQPMessage, any Error>
         var wasSent = false
+        /// How often a channel was closed that it had gone out on.
+        var suspicions = 0
         var timer: TimerID?
     }
 
@@ -40,6 +42,8 @@ actor RequestLane {
                 let timer = thread.schedule(at: deadline) { [weak self] in
                     self?.assumeIsolated { $0.expire(id) }
                 }
+                // Those that were given up leave their place in the line.
+                if waiting.count > 64, waiting.count > 2 * requests.count { waiting.removeAll { requests[$0] == nil } }
                 requests[id] = Request(publish: publish, continuation: continuation, timer: timer)
                 waiting.append(id)
                 sendWaiting()
@@ -58,21 +62,44 @@ actor RequestLane {
             .basicConsume(queue: Self.replyQueue, tag: "replies", isAutoAcknowledged: true),
             on: channel
         )
+        let state = connection.state(of: channel)
+        guard state.isUsable else { throw AMQPFailure(.channelClosed(0), "the channel was closed as it was opened") }
         self.connection = connection
         self.channel = channel
-        isBlocked = false
+        isBlocked = state.isBlocked
         sendWaiting()
     }
 
     var isAttached: Bool { connection != nil }
 
-    func detach() {
+    private func detach(_ failure: AMQPFailure) {
         guard connection != nil else { return }
         connection = nil
+        if !failure.isChannelOnly { isBlocked = false }
+        if let refusal = PublishRefusal(failure) { refuse(refusal) }
+        for id in requests.keys { requests[id]?.wasSent = false }
         waiting = requests.keys.sorted()
         let waiters = detachWaiters
         detachWaiters = []
         for waiter in waiters { waiter.resume() }
+    }
+
+    /// Gives up what the broker closed the channel for, so that it does not close the next one too.
+    private func refuse(_ refusal: PublishRefusal) {
+        for (id, request) in requests {
+            if let limit = refusal.sizeLimit {
+                if request.publish.body.count > limit { resolve(id, .failure(refusal.tooLarge)) }
+            } else if refusal.isOfRoute ? refusal.concerns(request.publish) : request.wasSent {
+                // What is missing is declared before the next channel; and where the broker does not say which it
+                // meant, a second time is no chance.
+                let mayTryAgain = refusal.mayBeMended || !refusal.isOfRoute
+                if mayTryAgain, request.suspicions == 0 {
+                    requests[id]?.suspicions += 1
+                } else {
+                    resolve(id, .failure(refusal.busError))
+                }
+            }
+        }
     }
 
     /// Waits until the lane has no channel.
@@ -100,16 +127,17 @@ actor RequestLane {
     private func sendWaiting() {
         guard let connection, !isBlocked else { return }
         var sent = 0
-        for id in waiting {
-            guard let request = requests[id] else {
-                sent += 1
-                continue
+        sending: for id in waiting {
+            if let request = requests[id] {
+                let channel = channel
+                switch connection.assumeIsolated({ $0.publish(request.publish, on: channel) }) {
+                case .noRoom: break sending
+                case .unsendable(let problem): resolve(id, .failure(problem.busError))
+                case .sent: requests[id]?.wasSent = true
+                }
+                // The send may have ended the connection, and put everything that is unanswered in line again.
+                if self.connection == nil { return }
             }
-            let channel = channel
-            guard connection.assumeIsolated({ $0.publish(request.publish, on: channel) }) else { break }
-            requests[id]?.wasSent = true
-            // The send may have ended the connection, and put everything that is unanswered in line again.
-            if self.connection == nil { return }
             sent += 1
         }
         waiting.removeFirst(sent)
@@ -128,8 +156,8 @@ actor RequestLane {
             guard let id = message.properties.correlationID else { return }
             let topic = message.routingKey.quotedForError
             resolve(id, .failure(EventBusError(.unroutable, "no one responds to requests of topic \(topic)")))
-        case .closed:
-            detach()
+        case .closed(let failure):
+            detach(failure)
         case .confirmed, .consumerCancelled:
             break
         }

@@ -75,12 +75,7 @@ struct ConnectionLoop: Sendable {
         number: UInt64,
         _ onEvent: @escaping @Sendable (ConnectionEvent) -> Void
     ) async throws(AMQPFailure) -> RabbitConnection {
-        if configuration.tls?.insecureSkipsVerification == true {
-            logger.warning(
-                "TLS without verification: anyone may pose as the broker",
-                metadata: ["host": "\(host.name)"]
-            )
-        }
+        configuration.warnIfUnverified(host, logger)
         let handle = try await LoginThread.logIn(LoginParameters(configuration, host, role: role.rawValue))
         let connection = try RabbitConnection(
             handle: handle,
@@ -159,6 +154,14 @@ struct ConnectionLoop: Sendable {
         default:
             return EventBusError(.unavailable, "cannot connect to \(place)", underlying: failure)
         }
+    }
+}
+
+extension RabbitConfiguration {
+    /// Says that a connection about to be made does not recognize the broker.
+    func warnIfUnverified(_ host: Host, _ logger: Logger) {
+        guard tls?.insecureSkipsVerification == true else { return }
+        logger.warning("TLS without verification: anyone may pose as the broker", metadata: ["host": "\(host.name)"])
     }
 }
 

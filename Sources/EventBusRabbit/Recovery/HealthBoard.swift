@@ -19,7 +19,7 @@ final class HealthBoard: Sendable {
         var name: String
         var isAttached: Bool
         var isStopped: Bool
-        var lastError: String?
+        var lastFailure: AMQPFailure?
         var messages: Int?
         var consumers: Int?
     }
@@ -60,7 +60,7 @@ final class HealthBoard: Sendable {
                 name: name,
                 isAttached: isAttached,
                 isStopped: isStopped,
-                lastError: lastFailure?.description,
+                lastFailure: lastFailure,
                 messages: known?.messages,
                 consumers: known?.consumers
             )
@@ -128,11 +128,12 @@ final class HealthBoard: Sendable {
                 var details: [String: Int] = [:]
                 details["messages"] = consumer.messages
                 details["consumers"] = consumer.consumers
+                if !consumer.isAttached, consumer.lastFailure?.kind == .queueDown { details["queue_down"] = 1 }
                 components.append(
                     ComponentHealth(
                         name: "\(prefix).consumer.\(consumer.name)",
                         status: consumer.isAttached ? .ready : .notReady,
-                        reason: consumer.isAttached ? nil : consumer.lastError ?? "not attached yet",
+                        reason: consumer.isAttached ? nil : consumer.lastFailure?.description ?? "not attached yet",
                         details: details
                     )
                 )

@@ -35,12 +35,15 @@ enum LoginThread {
         }
     }
 
+    /// The library decodes what the broker says of itself with a stack frame for each level, in frames of 64 KiB.
+    private static let stackSize = 8 << 20
+
     static func logIn(_ parameters: LoginParameters) async throws(AMQPFailure) -> AMQPHandle {
         let handover = Handover()
         let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 handover.wait(continuation)
-                let problem = startDetachedThread(name: "eventbus-login", stackSize: 1 << 20) {
+                let problem = startDetachedThread(name: "eventbus-login", stackSize: stackSize) {
                     handover.settle(attempt(parameters))
                 }
                 if problem != 0 {

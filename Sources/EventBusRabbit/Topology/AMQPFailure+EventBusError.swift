@@ -65,7 +65,7 @@ struct TopologyClash: Hashable, Sendable, CustomStringConvertible {
 
 extension String {
     /// What stands after `start` and before `end`, or the rest.
-    fileprivate func part(after start: String, before end: String?) -> String? {
+    func part(after start: String, before end: String?) -> String? {
         guard let from = firstRange(of: start)?.upperBound else { return nil }
         guard let end else { return String(self[from...]) }
         guard let to = String(self[from...]).firstRange(of: end)?.lowerBound else { return nil }

@@ -13,6 +13,13 @@ struct TopologyPlan: Sendable {
         self.queueType = configuration.queueType
     }
 
+    /// The arguments of a queue whose events rest until someone acts.
+    private static let restingArguments: [String: HeaderValue] = [
+        "x-queue-type": "quorum",
+        // Newer brokers drop what was returned 20 times, and every look at an event returns it.
+        "x-delivery-limit": 1_000_000_000,
+    ]
+
     // MARK: shared by all services
 
     /// The exchanges, and the delay levels.
@@ -22,7 +29,7 @@ struct TopologyPlan: Sendable {
             .exchangeDeclare(name: TopologyNames.deadLetterExchange, type: "direct"),
             .exchangeDeclare(name: TopologyNames.delayUnroutable, type: "fanout"),
             .queueDeclare(
-                QueueDeclaration(name: TopologyNames.delayUnroutable, arguments: ["x-queue-type": "quorum"])
+                QueueDeclaration(name: TopologyNames.delayUnroutable, arguments: Self.restingArguments)
             ),
             .queueBind(queue: TopologyNames.delayUnroutable, exchange: TopologyNames.delayUnroutable, routingKey: ""),
             .exchangeDeclare(
@@ -77,17 +84,15 @@ struct TopologyPlan: Sendable {
         let name = TopologyNames.deadLetterQueue(of: group)
         return [
             .queueDeclare(
-                QueueDeclaration(
-                    name: name,
-                    arguments: [
-                        "x-queue-type": "quorum",
-                        // Newer brokers drop what was returned 20 times, and every look at a dead letter returns it.
-                        "x-delivery-limit": 1_000_000_000,
-                    ]
-                )
+                QueueDeclaration(name: name, arguments: Self.restingArguments)
             ),
             .queueBind(queue: name, exchange: TopologyNames.deadLetterExchange, routingKey: group),
         ]
+    }
+
+    /// Asks whether what ``deadLetters(of:)`` declares is there, without declaring it.
+    func deadLettersCheck(of group: String) -> [AMQPCall] {
+        [.queueDeclare(QueueDeclaration(name: TopologyNames.deadLetterQueue(of: group), isPassive: true))]
     }
 
     // MARK: of one subscription

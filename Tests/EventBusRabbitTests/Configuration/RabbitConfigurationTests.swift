@@ -93,6 +93,20 @@ struct RabbitConfigurationTests {
         #expect(error?.message.contains("queueType") ?? false)
     }
 
+    @Test func `a server name of its own is refused, and not left out silently`() {
+        let reader = ConfigReader(
+            provider: InMemoryProvider(values: ["uri": "amqps://10.0.0.1", "tls.serverName": "rabbit.internal"])
+        )
+        let error = #expect(throws: EventBusError.self) { try RabbitConfiguration(config: reader) }
+        #expect(error?.code == .invalidConfiguration)
+        #expect(error?.message.contains("tls.serverName") == true)
+        let other = #expect(throws: EventBusError.self) {
+            try RabbitConfiguration(uri: "amqps://10.0.0.1?server_name_indication=rabbit.internal")
+        }
+        #expect(other?.message.contains("server_name_indication") == true)
+        #expect(other?.message.contains("connects to") == true)
+    }
+
     @Test func `values that make no sense are refused by name`() throws {
         let good = try RabbitConfiguration(uri: "amqp://host")
         let bad: [(String, (inout RabbitConfiguration) -> Void)] = [

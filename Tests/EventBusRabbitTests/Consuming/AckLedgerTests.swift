@@ -35,6 +35,18 @@ struct AckLedgerTests {
         #expect(ledger.acknowledge(1) == false)
     }
 
+    @Test(arguments: [UInt64.max, UInt64.max - 1, UInt64(0), UInt64(1) << 63])
+    func `no number that a peer sends is too great`(tag: UInt64) {
+        var ledger = AckLedger()
+        for _ in 0..<2 {
+            ledger.delivered(tag)
+            ledger.delivered(tag &+ 1)
+            #expect(ledger.acknowledge(tag) == true)
+            _ = ledger.acknowledge(tag &+ 1)
+            #expect(ledger.flush().contains { $0.tag == tag || $0.tag == tag &+ 1 })
+        }
+    }
+
     /// The broker's side of the rules: an acknowledgement names a tag that is out, and covers no other that is not meant.
     @Test(arguments: 0..<200)
     func `in any history the broker is told of exactly what was handled`(seed: UInt64) {

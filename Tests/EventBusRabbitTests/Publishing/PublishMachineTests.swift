@@ -81,12 +81,28 @@ struct PublishMachineTests {
             _ = machine.takeNext()
         }
         var resolved: [Machine.Resolved] = []
-        machine.returned(messageID: "m1")
-        machine.returned(messageID: "unknown")
+        machine.returned(messageID: "m1", exchange: "e", routingKey: "r1")
+        machine.returned(messageID: "unknown", exchange: "e", routingKey: "r2")
         #expect(resolved.isEmpty)
         machine.confirmed(tag: 1, multiple: false, isAcknowledged: true, &resolved)
         machine.confirmed(tag: 2, multiple: false, isAcknowledged: false, &resolved)
         #expect(resolutions(resolved) == [1: .confirmed(.unroutable), 2: .rejected])
+    }
+
+    /// One event on its way to the dead letters of two groups: only one of them is gone.
+    @Test mutating func `a return is taken for the event that went where it says`() {
+        machine.connected()
+        for id in 1...2 {
+            var item = item(UInt64(id))
+            item.publish.properties.messageID = "same"
+            machine.add(item)
+            _ = machine.takeNext()
+        }
+        var resolved: [Machine.Resolved] = []
+        machine.returned(messageID: "same", exchange: "e", routingKey: "r2")
+        machine.returned(messageID: "same", exchange: "other", routingKey: "r1")
+        machine.confirmed(tag: 2, multiple: true, isAcknowledged: true, &resolved)
+        #expect(resolutions(resolved) == [1: .confirmed(.routed), 2: .confirmed(.unroutable)])
     }
 
     @Test mutating func `what a lost connection had not confirmed goes out again first, in order`() {

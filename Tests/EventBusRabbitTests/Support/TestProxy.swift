@@ -163,7 +163,7 @@ func freePort() throws -> Int {
     return listener.port
 }
 
-private func listenOnLoopback() throws -> (descriptor: Int32, port: Int) {
+func listenOnLoopback() throws -> (descriptor: Int32, port: Int) {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     try #require(descriptor >= 0)
     var address = loopback(0)
@@ -178,7 +178,7 @@ private func listenOnLoopback() throws -> (descriptor: Int32, port: Int) {
     return (descriptor, Int(in_port_t(bigEndian: address.sin_port)))
 }
 
-private func connectOnLoopback(to port: Int) -> Int32? {
+func connectOnLoopback(to port: Int) -> Int32? {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     var address = loopback(port)
     let status = withUnsafePointer(to: &address) { pointer in

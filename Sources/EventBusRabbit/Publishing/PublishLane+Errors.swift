@@ -1,0 +1,41 @@
+import EventBus
+
+extension PublishLane {
+    /// What a caller is told of an event that was not confirmed.
+    func error(for resolution: Traffic.Machine.Resolution) -> any Error {
+        switch resolution {
+        case .cancelled:
+            ending ?? CancellationError()
+        case .rejected:
+            EventBusError(.rejected, "the broker refused the event; see its log for the reason")
+        case .refused(let refusal):
+            refusal.busError
+        case .unsendable(let problem):
+            problem.busError
+        case .tooLarge:
+            EventBusError(.tooLarge, "the event is larger than the broker accepts")
+        case .timedOut:
+            timedOut
+        case .blocked:
+            EventBusError(.blocked, "the broker takes no events at present: it is low on memory or disk")
+        case .indeterminate, .confirmed:
+            EventBusError(
+                .indeterminate,
+                "the event was sent, but whether the broker holds it is unknown; publish it again with the same id to be "
+                    + "sure",
+                underlying: ending ?? lastFailure
+            )
+        }
+    }
+
+    private var timedOut: EventBusError {
+        let start = "the deadline passed before the event was sent: "
+        guard !isAttached else { return EventBusError(.timedOut, start + "too many wait before it") }
+        guard let lastFailure else { return EventBusError(.timedOut, start + "there was no connection yet") }
+        return EventBusError(
+            .timedOut,
+            start + "there is no connection" + (lastFailure.text.isEmpty ? "" : " (\(lastFailure))"),
+            underlying: lastFailure
+        )
+    }
+}

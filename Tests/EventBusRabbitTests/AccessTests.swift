@@ -1,0 +1,264 @@
+import EventBus
+import EventBusRabbit
+import EventBusTesting
+import Logging
+import Testing
+
+private struct Question: RequestEvent {
+    typealias Reply = Int
+    static let topic: Topic = "access.question"
+}
+
+/// A user who may write here and not there: what is refused is told so, everything else goes on over the same connection.
+@Suite(.serialized, .timeLimit(.minutes(5)))
+struct AccessTests {
+    /// A user of the shared broker who may write to what `write` matches.
+    private func user(write: String) async throws -> (TestBroker, RabbitConfiguration, user: String, name: String) {
+        let broker = try await TestBroker.shared()
+        try #require(broker.directory != nil, "needs a broker of our own")
+        let user = freshName("user")
+        let name = freshName()
+        try await broker.control("add_user", user, "secret")
+        try await broker.control("set_permissions", user, ".*", write, ".*")
+        let configuration = try broker.configuration {
+            $0.credentials = .init(user: user, password: "secret")
+            $0.exchange = "events-\(name)"
+            $0.declaration = .passive
+        }
+        var owner = configuration
+        owner.credentials = try RabbitConfiguration(uri: broker.url).credentials
+        let queues = [
+            QueueSpecification(
+                group: "group-\(name)",
+                name: "probe",
+                patterns: [try TopicPattern(validating: "\(name).#")],
+                prefetch: 16
+            ),
+            QueueSpecification(
+                group: "group-\(name)",
+                name: "question",
+                patterns: [TopicPattern(Question.topic)],
+                prefetch: 1
+            ),
+        ]
+        try await RabbitTransport.declareTopology(for: queues, owner)
+        return (broker, configuration, user, name)
+    }
+
+    private func connections(_ bus: EventBus) -> [Int] {
+        bus.health().components.compactMap { $0.details["connections"] }
+    }
+
+    /// Publishes events without pause while `body` runs; throws what any of them throws.
+    private func publishing(
+        _ bus: EventBus,
+        to topic: Topic,
+        while body: @escaping @Sendable () async throws -> Void
+    ) async throws -> Int {
+        let isDone = Switch(false)
+        return try await withThrowingTaskGroup(of: Int.self) { group in
+            for _ in 0..<2 {
+                group.addTask {
+                    var count = 0
+                    while !isDone.isOn {
+                        try await bus.publish(
+                            Envelope(topic: topic, payload: [1]),
+                            options: .init(deadline: .seconds(5))
+                        )
+                        count += 1
+                    }
+                    return count
+                }
+            }
+            group.addTask {
+                defer { isDone.set(true) }
+                try await body()
+                return 0
+            }
+            return try await group.reduce(0, +)
+        }
+    }
+
+    @Test func `a publish that is refused fails with a reason, and no other waits for it`() async throws {
+        let (broker, configuration, user, name) = try await user(write: "^events-.*")
+        let topic = try Topic(validating: "\(name).probe")
+        let bus = EventBus(transport: .rabbit(configuration))
+        bus.subscribe(
+            to: try TopicPattern(validating: "\(name).#"),
+            group: "group-\(name)",
+            name: "probe",
+            options: .init(concurrency: 16)
+        ) { _, _ in }
+        try await bus.withRunning {
+            let start = ContinuousClock.now
+            var slowest = Duration.zero
+            let count = try await publishing(bus, to: topic) {
+                for number in 0..<10 {
+                    // Both levels of this delay are refused.
+                    let error = await #expect(throws: EventBusError.self) {
+                        try await bus.publish(
+                            Envelope(topic: topic, payload: [2]),
+                            options: .init(deadline: .seconds(5), delay: .milliseconds(number % 2 == 0 ? 100 : 200))
+                        )
+                    }
+                    #expect(error?.code == .accessRefused, "\(String(describing: error))")
+                }
+            }
+            slowest = max(slowest, start.duration(to: .now))
+            #expect(connections(bus) == [1, 1])
+            print("10 refused publishes beside \(count) that were not, in \(slowest), over one connection")
+
+            // With the right it goes out, without a new connection.
+            try await broker.control("set_permissions", user, ".*", ".*", ".*")
+            try await eventually("scheduled", within: .seconds(20)) {
+                let receipt = try? await bus.publish(
+                    Envelope(topic: topic, payload: [3]),
+                    options: .init(deadline: .seconds(5), delay: .milliseconds(100))
+                )
+                return receipt?.outcome == .scheduled
+            }
+            #expect(connections(bus) == [1, 1])
+        }
+    }
+
+    @Test func `a topic that is refused is told so, the exchange's others go on`() async throws {
+        let (broker, configuration, user, name) = try await user(write: ".*")
+        try await broker.control("set_topic_permissions", user, "events-\(name)", "^\(name)\\.probe$", ".*")
+        let topic = try Topic(validating: "\(name).probe")
+        let forbidden = try Topic(validating: "\(name).forbidden")
+        let transport = RabbitTransport(configuration)
+        let bus = EventBus(transport: transport)
+        try await bus.withRunning {
+            _ = try await publishing(bus, to: topic) {
+                for _ in 0..<5 {
+                    let error = await #expect(throws: EventBusError.self) {
+                        try await bus.publish(
+                            Envelope(topic: forbidden, payload: [2]),
+                            options: .init(deadline: .seconds(5))
+                        )
+                    }
+                    #expect(error?.code == .accessRefused)
+                }
+            }
+            let error = await #expect(throws: EventBusError.self) {
+                try await transport.request(
+                    Envelope(topic: forbidden, payload: []),
+                    deadline: transport.clock.now.advanced(by: .seconds(5))
+                )
+            }
+            #expect(error?.code == .accessRefused)
+            #expect(connections(bus) == [1, 1])
+        }
+    }
+
+    @Test func `a retry that is refused takes the queue's own way to the dead letters`() async throws {
+        let (_, configuration, _, name) = try await user(write: "^events-.*")
+        let topic = try Topic(validating: "\(name).probe")
+        let bus = EventBus(transport: .rabbit(configuration))
+        bus.subscribe(
+            to: try TopicPattern(validating: "\(name).#"),
+            group: "group-\(name)",
+            name: "probe",
+            options: .init(concurrency: 16, retry: .fixed(.milliseconds(100), maxAttempts: 3))
+        ) { event, _ in
+            if event.envelope.payload == [2] { throw CancellationError() }
+        }
+        try await bus.withRunning {
+            let letters = bus.deadLetters(of: "group-\(name)")
+            _ = try await publishing(bus, to: topic) {
+                for _ in 0..<20 { try await bus.publish(Envelope(topic: topic, payload: [2])) }
+                // One that was unconfirmed when another was refused may have gone out twice.
+                try await eventually("with the dead letters", within: .seconds(20)) {
+                    try await Set(letters.entries(limit: 100).map(\.envelope.id)).count == 20
+                }
+            }
+            #expect(connections(bus) == [1, 1])
+        }
+    }
+
+    @Test func `a reply that is refused disturbs no publish`() async throws {
+        let (broker, configuration, _, name) = try await user(write: "^events-.*")
+        let topic = try Topic(validating: "\(name).probe")
+        let bus = EventBus(transport: .rabbit(configuration))
+        let asked = Received()
+        bus.respond(to: Question.self, group: "group-\(name)", name: "question") { _, context in
+            asked.add(Envelope(topic: Question.topic, payload: []))
+            return 1
+        }
+        var owner = configuration
+        owner.credentials = try RabbitConfiguration(uri: broker.url).credentials
+        let requester = EventBus(transport: .rabbit(owner))
+        try await bus.withRunning {
+            try await requester.withRunning {
+                let count = try await publishing(bus, to: topic) {
+                    for _ in 0..<5 {
+                        let error = await #expect(throws: EventBusError.self) {
+                            try await requester.request(Question(), timeout: .milliseconds(500))
+                        }
+                        #expect(error?.code == .timedOut)
+                    }
+                }
+                #expect(asked.all.count == 5)
+                #expect(connections(bus) == [1, 1])
+                print("5 refused replies beside \(count) publishes")
+            }
+        }
+    }
+
+    @Test func `an exchange that is gone is told to those who publish there, the others go on`() async throws {
+        let (broker, configuration, _, name) = try await user(write: ".*")
+        // A virtual host of its own: the level is shared by all tests.
+        let host = freshName("host")
+        try await broker.control("add_vhost", host)
+        try await broker.control("set_permissions", "-p", host, configuration.credentials.user, ".*", ".*", ".*")
+        var own = configuration
+        own.virtualHost = host
+        try await RabbitTransport.declareTopology(for: [], own)
+        let topic = try Topic(validating: "\(name).probe")
+        let bus = EventBus(transport: .rabbit(own))
+        let level = own
+        try await bus.withRunning {
+            _ = try await publishing(bus, to: topic) {
+                try await RabbitTransport.delete(queues: [], exchange: "eventbus.delay.v1.0", level)
+                let error = await #expect(throws: EventBusError.self) {
+                    try await bus.publish(
+                        Envelope(topic: topic, payload: []),
+                        options: .init(deadline: .seconds(8), delay: .milliseconds(100))
+                    )
+                }
+                #expect(error?.code == .notFound, "\(String(describing: error))")
+            }
+            #expect(connections(bus).first == 1)
+            // Who may declare puts it back, and needs no one to do it for him.
+            try await RabbitTransport.declareTopology(for: [], level)
+            try await eventually("scheduled", within: .seconds(20)) {
+                let receipt = try? await bus.publish(
+                    Envelope(topic: topic, payload: [3]),
+                    options: .init(deadline: .seconds(5), delay: .milliseconds(100))
+                )
+                return receipt?.outcome == .scheduled
+            }
+        }
+        try await broker.control("delete_vhost", host)
+    }
+
+    @Test func `without a place for dead letters a passive service does not begin to handle`() async throws {
+        let (_, configuration, _, name) = try await user(write: ".*")
+        try await RabbitTransport.delete(queues: ["group-\(name).dead"], exchange: "none-\(name)", configuration)
+        let transport = RabbitTransport(configuration)
+        let queue = QueueSpecification(
+            group: "group-\(name)",
+            name: "probe",
+            patterns: [try TopicPattern(validating: "\(name).#")],
+            prefetch: 1
+        )
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await transport.run() }
+            group.addTask { _ = try? await transport.attach(queue, to: IgnoringSink()) }
+            try await eventually("health names the queue", within: .seconds(10)) {
+                transport.health().contains { $0.reason?.contains("group-\(name).dead") == true }
+            }
+            group.cancelAll()
+        }
+    }
+}

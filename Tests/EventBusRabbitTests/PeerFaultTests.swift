@@ -1,0 +1,196 @@
+import ConnectionThread
+import EventBus
+import EventBusTesting
+import InMemoryLogging
+import Logging
+import Testing
+
+@testable import EventBusRabbit
+
+/// What a peer can do that no broker of ours does when asked.
+@Suite(.timeLimit(.minutes(2)))
+struct PeerFaultTests {
+    private func configuration(_ peer: FakePeer) throws -> RabbitConfiguration {
+        var configuration = try RabbitConfiguration(uri: "amqp://127.0.0.1:\(peer.port)/")
+        configuration.declaration = .passive
+        configuration.newQueueSettling = .zero
+        configuration.reconnect = .init(initial: .milliseconds(20), maximum: .milliseconds(100))
+        return configuration
+    }
+
+    /// Runs `body` beside a transport, and waits for the transport's end.
+    private func running<Result: Sendable>(
+        _ transport: RabbitTransport,
+        _ body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        try await withThrowingTaskGroup(of: Result?.self) { group in
+            group.addTask {
+                try await transport.run()
+                return nil
+            }
+            defer { group.cancelAll() }
+            return try await body()
+        }
+    }
+
+    private func publish(
+        _ transport: RabbitTransport,
+        headers: EventHeaders = [:],
+        bytes: Int = 1,
+        within limit: Duration = .seconds(5)
+    ) async throws -> PublishOutcome {
+        try await transport.publish(
+            Envelope(topic: "a.b", payload: [UInt8](repeating: 1, count: bytes), headers: headers),
+            options: .init(deadline: transport.clock.now.advanced(by: limit))
+        )
+    }
+
+    @Test func `headers larger than the broker's frames fail alone`() async throws {
+        let peer = try FakePeer(.init(frameMaximum: 8192))
+        let transport = RabbitTransport(try configuration(peer))
+        try await running(transport) {
+            _ = try await publish(transport)
+            let error = await #expect(throws: EventBusError.self) {
+                try await publish(transport, headers: ["large": .string(String(repeating: "x", count: 20_000))])
+            }
+            #expect(error?.code == .tooLarge)
+            for bytes in [0, 8183, 8184, 8185, 50_000] {
+                #expect(try await publish(transport, bytes: bytes) == .routed)
+            }
+            #expect(transport.health().compactMap { $0.details["connections"] } == [1, 1])
+        }
+    }
+
+    @Test func `what a peer says of itself may nest as deep as a frame holds`() async throws {
+        // Arrays in arrays: five bytes for each level.
+        var value: [UInt8] = []
+        for _ in 0..<13_000 {
+            var outer = AMQPBytes()
+            outer.octet(UInt8(ascii: "A"))
+            outer.long(UInt32(value.count))
+            value = outer.bytes + value
+        }
+        var table = AMQPBytes()
+        table.shortString("deep")
+        let peer = try FakePeer(.init(serverProperties: table.bytes + value))
+        let transport = RabbitTransport(try configuration(peer))
+        print("server properties of \(value.count) bytes, 13,000 levels deep")
+        let outcome = try await running(transport) { try await publish(transport) }
+        #expect(outcome == .routed)
+    }
+
+    @Test func `one channel is enough to use one channel after another`() async throws {
+        let peer = try FakePeer(.init(channelMaximum: 1))
+        let configuration = try configuration(peer)
+        let connection = try RabbitConnection(
+            handle: try await LoginThread.logIn(LoginParameters(configuration, configuration.hosts[0], role: "test")),
+            number: 1,
+            thread: try ConnectionThread(name: "test"),
+            watch: SendWatch(),
+            isTLS: false,
+            maximumBodySize: 1000,
+            callTimeout: .seconds(5),
+            onEvent: { _ in }
+        )
+        await connection.start()
+        for _ in 0..<3 {
+            let channel = try await connection.openChannel { _ in }
+            #expect(channel == 1)
+            let failure = await #expect(throws: AMQPFailure.self) { try await connection.openChannel { _ in } }
+            #expect(failure?.isChannelOnly == true, "the connection is none the worse for it")
+            await connection.closeChannel(channel)
+        }
+        await connection.close()
+    }
+
+    @Test func `the greatest delivery tag is a delivery like any other`() async throws {
+        let peer = try FakePeer(
+            .init(answer: { method, channel, _ in
+                guard method == .consume else { return nil }
+                let ok = AMQPFrame(channel: channel, payload: AMQPBytes.method(60, 21) { $0.shortString("tag") })
+                // The request channel consumes, too.
+                return [ok] + (channel > 1 ? AMQPFrame.delivery(channel, tag: .max, routingKey: "a.b") : [])
+                    + AMQPFrame.delivery(channel, tag: .max - 1, routingKey: "a.b")
+            })
+        )
+        let bus = EventBus(transport: .rabbit(try configuration(peer)))
+        let received = Received()
+        bus.subscribe(to: "a.b", group: "g", name: "n") { event, _ in received.add(event.envelope) }
+        try await bus.withRunning {
+            try await eventually("handled") { !received.all.isEmpty }
+        }
+    }
+
+    @Test func `a channel that is opened again does not forget that the broker takes nothing`() async throws {
+        let peer = try FakePeer(
+            .init(answer: { method, channel, count in
+                guard method == .publish, count == 1 else { return nil }
+                let blocked = AMQPFrame(
+                    channel: 0,
+                    payload: AMQPBytes.method(10, 60) { $0.shortString("low on memory") }
+                )
+                return [blocked, .channelClose(channel, 404, "NOT_FOUND - no exchange 'events' in vhost '/'")]
+            })
+        )
+        let transport = RabbitTransport(try configuration(peer))
+        try await running(transport) {
+            try await eventually("connected") { transport.health().allSatisfy { $0.status == .ready } }
+            let error = await #expect(throws: EventBusError.self) {
+                try await publish(transport, within: .seconds(2))
+            }
+            #expect(error?.code == .indeterminate)
+            let opened = peer.seen.methods.count { $0 == .confirmSelect }
+            #expect(opened >= 3, "the channel was opened again")
+            let second = await #expect(throws: EventBusError.self) {
+                try await publish(transport, within: .milliseconds(300))
+            }
+            #expect(second?.code == .blocked)
+            #expect(peer.seen.routingKeys == ["a.b"], "it was sent although the broker takes nothing")
+        }
+    }
+
+    @Test func `a shutdown ends by its deadline, also when the broker answers nothing`() async throws {
+        let peer = try FakePeer()
+        var busConfiguration = EventBusConfiguration()
+        busConfiguration.shutdownTimeout = .seconds(1)
+        busConfiguration.cancellationGrace = .milliseconds(500)
+        let bus = EventBus(transport: .rabbit(try configuration(peer)), configuration: busConfiguration)
+        bus.subscribe(to: "a.b", group: "g", name: "n") { _, _ in }
+        let ended = Switch(false)
+        let running = Task {
+            try? await bus.run()
+            ended.set(true)
+        }
+        try await eventually("ready") { bus.health().isReady }
+        peer.freeze()
+        let start = ContinuousClock.now
+        bus.shutdown()
+        try await eventually("ended", within: .seconds(8)) { ended.isOn }
+        print("shutdown with 1 s and a silent broker: \(start.duration(to: .now))")
+        await running.value
+    }
+
+    @Test func `a connection on which anyone may pose as the broker is named as such, whoever makes it`() async throws {
+        let log = InMemoryLogHandler()
+        let logger = Logger(label: "test", factory: { _ in log })
+        var configuration = try RabbitConfiguration(uri: "amqps://127.0.0.1:\(try freePort())/")
+        configuration.tls?.insecureSkipsVerification = true
+        await #expect(throws: EventBusError.self) {
+            try await RabbitTransport.declareTopology(for: [], configuration, logger: logger)
+        }
+        await #expect(throws: EventBusError.self) {
+            try await RabbitTransport.retireQueue(group: "g", name: "n", configuration, logger: logger)
+        }
+        #expect(log.entries.count { "\($0.message)".contains("without verification") } == 2)
+    }
+
+    @Test func `what rests until someone acts is not dropped for being looked at`() throws {
+        let plan = TopologyPlan(try RabbitConfiguration(uri: "amqp://h"))
+        var resting: [String: HeaderValue] = [:]
+        for case .queueDeclare(let queue) in plan.shared + plan.deadLetters(of: "g")
+        where [TopologyNames.delayUnroutable, "g.dead"].contains(queue.name) {
+            resting[queue.name] = queue.arguments["x-delivery-limit"]
+        }
+        #expect(resting == [TopologyNames.delayUnroutable: 1_000_000_000, "g.dead": 1_000_000_000])
+    }
+}

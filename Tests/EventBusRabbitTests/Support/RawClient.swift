@@ -1,0 +1,137 @@
+import ConnectionThread
+import EventBusRabbit
+import Glibc
+import Testing
+
+/// A client that says to a real broker what no library would.
+struct RawClient {
+    private let socket: FrameSocket
+
+    /// Runs `body` with a client that has an open channel 1. Blocks a thread of its own.
+    static func run<Result: Sendable>(
+        _ configuration: RabbitConfiguration,
+        _ body: @escaping @Sendable (RawClient) throws -> Result
+    ) async throws -> Result {
+        let outcome: Swift.Result<Result, any Error> = await withCheckedContinuation { continuation in
+            let problem = startDetachedThread(name: "test-raw", stackSize: 1 << 20) {
+                continuation.resume(
+                    returning: Swift.Result {
+                        let client = try RawClient(configuration)
+                        defer { close(client.socket.descriptor) }
+                        return try body(client)
+                    }
+                )
+            }
+            if problem != 0 {
+                continuation.resume(
+                    returning: .failure(ProcessFailure(command: "thread", status: problem, output: ""))
+                )
+            }
+        }
+        return try outcome.get()
+    }
+
+    private init(_ configuration: RabbitConfiguration) throws {
+        socket = FrameSocket(descriptor: try #require(connectOnLoopback(to: configuration.hosts[0].port)))
+        socket.write(Array("AMQP".utf8) + [0, 0, 9, 1])
+        try expect(10, 10)
+        let credentials = configuration.credentials
+        send(
+            10,
+            11,
+            channel: 0,
+            write: { bytes in
+                bytes.longString([])
+                bytes.shortString("PLAIN")
+                bytes.longString([0] + Array(credentials.user.utf8) + [0] + Array(credentials.password.utf8))
+                bytes.shortString("en_US")
+            }
+        )
+        try expect(10, 30)
+        send(
+            10,
+            31,
+            channel: 0,
+            write: { bytes in
+                bytes.short(2047)
+                bytes.long(131_072)
+                bytes.short(0)
+            }
+        )
+        send(
+            10,
+            40,
+            channel: 0,
+            write: { bytes in
+                bytes.shortString(configuration.virtualHost)
+                bytes.shortString("")
+                bytes.octet(0)
+            }
+        )
+        try expect(10, 41)
+        send(20, 10, write: { $0.shortString("") })
+        try expect(20, 11)
+    }
+
+    private func send(
+        _ classID: UInt16,
+        _ methodID: UInt16,
+        channel: UInt16 = 1,
+        write: (inout AMQPBytes) -> Void = { _ in }
+    ) {
+        socket.write(AMQPFrame(channel: channel, payload: AMQPBytes.method(classID, methodID, write)).encoded)
+    }
+
+    @discardableResult
+    private func expect(_ classID: UInt16, _ methodID: UInt16) throws -> AMQPReader {
+        while true {
+            let frame = try #require(socket.readFrame(), "the broker hung up")
+            guard frame.type == AMQPFrame.method else { continue }
+            var reader = AMQPReader(frame.payload)
+            let (gotClass, gotMethod) = (reader.short(), reader.short())
+            if (gotClass, gotMethod) == (classID, methodID) { return reader }
+            let isClose = (gotClass, gotMethod) == (10, 50) || (gotClass, gotMethod) == (20, 40)
+            try #require(!isClose, "closed: \(String(decoding: frame.payload, as: UTF8.self))")
+        }
+    }
+
+    /// Publishes with the properties as they are written: the flags, then each property. Returns once the broker has it.
+    func publish(exchange: String, routingKey: String, flags: UInt16, properties: [UInt8], body: [UInt8]) throws {
+        send(85, 10, write: { $0.octet(0) })
+        try expect(85, 11)
+        send(
+            60,
+            40,
+            write: { bytes in
+                bytes.short(0)
+                bytes.shortString(exchange)
+                bytes.shortString(routingKey)
+                bytes.octet(0)
+            }
+        )
+        var header = AMQPBytes()
+        header.short(60)
+        header.short(0)
+        header.longlong(UInt64(body.count))
+        header.short(flags)
+        socket.write(AMQPFrame(type: AMQPFrame.header, channel: 1, payload: header.bytes + properties).encoded)
+        socket.write(AMQPFrame(type: AMQPFrame.body, channel: 1, payload: body).encoded)
+        try expect(60, 80)
+    }
+
+    /// Takes an event out of a queue: its header frame and its body as they came.
+    func get(_ queue: String) throws -> (header: [UInt8], body: [UInt8]) {
+        send(
+            60,
+            70,
+            write: { bytes in
+                bytes.short(0)
+                bytes.shortString(queue)
+                bytes.octet(1)
+            }
+        )
+        try expect(60, 71)
+        let header = try #require(socket.readFrame()).payload
+        return (header, try #require(socket.readFrame()).payload)
+    }
+}
