@@ -139,6 +139,8 @@ let package = Package(
                 "EventBusTesting",
                 "ConnectionThread",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "Configuration", package: "swift-configuration"),
             ]
         ),
