@@ -94,6 +94,8 @@ public final class RedisClient: Sendable {
     ///
     /// - Parameters:
     ///   - isIdempotent: whether running it twice is as good as once: then it is sent again if its outcome was unknown.
+    ///   - isSentInFull: whether it goes by its text at once: for a caller that may not wait for the answer that its name
+    ///     is not known.
     ///   - limit: how long all of that may take together; unless stated, each of the two may take the time of one
     ///     command.
     func run(
@@ -102,15 +104,16 @@ public final class RedisClient: Sendable {
         _ arguments: [RedisArgument],
         isIdempotent: Bool,
         isCancellable: Bool = true,
+        isSentInFull: Bool = false,
         limit: Duration? = nil
     ) async throws -> RedisValue {
         let deadline = limit.map { ContinuousClock.now.advanced(by: $0) }
         do {
-            return try await runOnce(script, keys, arguments, isCancellable, deadline)
+            return try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
         } catch let error as EventBusError where error.code == .indeterminate && isIdempotent {
             if let deadline, deadline <= .now { throw error }
             do {
-                return try await runOnce(script, keys, arguments, isCancellable, deadline)
+                return try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
             } catch let again as EventBusError where again.code != .indeterminate && again.isTransient {
                 // What happened to the first is still not known.
                 throw error
@@ -123,12 +126,14 @@ public final class RedisClient: Sendable {
         _ keys: [String],
         _ arguments: [RedisArgument],
         _ isCancellable: Bool,
+        _ isSentInFull: Bool,
         _ deadline: ContinuousClock.Instant?
     ) async throws -> RedisValue {
         func send(_ command: RedisCommand) async throws -> RedisValue {
             let timeout = deadline.map { min(ContinuousClock.now.duration(to: $0), configuration.commandTimeout) }
             return try await connection.send(command, timeout: timeout, isCancellable: isCancellable)
         }
+        guard !isSentInFull else { return try await send(script.load(keys, arguments)).orThrow() }
         let reply = try await send(script.call(keys, arguments))
         guard case .error(let message) = reply, RedisServerError(message).kind == "NOSCRIPT" else {
             return try reply.orThrow()

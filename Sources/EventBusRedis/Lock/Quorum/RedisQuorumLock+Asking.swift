@@ -51,6 +51,8 @@ extension RedisQuorumLock {
                         keys: keys,
                         arguments,
                         isIdempotent: isIdempotent,
+                        // Who is slow is not waited for, and is to do its part all the same.
+                        isSentInFull: true,
                         limit: limit
                     )
                     return (index, reply)
