@@ -109,9 +109,10 @@ extension RedisTests {
             var lost: [String: Set<String>] = [:]
             for round in 0..<11 {
                 let isLast = round == 10
+                let death: Death = isLast ? .none : round % 2 == 0 ? .afterEffect : .anywhere
                 await #expect(processExitsWith: isLast ? .success : .signal(SIGKILL)) {
-                    [port = port as Int, isLast = isLast as Bool] in
-                    repeat { try await Self.consume(port, isDoomed: !isLast) } while !isLast
+                    [port = port as Int, death = death as Death] in
+                    repeat { try await Self.consume(port, death) } while death != .none
                 }
                 guard !isLast else { break }
                 // What the dead has done of which there is no record: effects of claims that are still in progress.
@@ -148,17 +149,25 @@ extension RedisTests {
             return claims
         }
 
-        /// Handles each of 400 events, which are delivered to four lanes twice each; dies soon after it began, if doomed.
-        private static func consume(_ port: Int, isDoomed: Bool) async throws {
+        /// When a consumer dies.
+        private enum Death: String, Codable {
+            case none
+            /// Between an effect and its record.
+            case afterEffect
+            case anywhere
+        }
+
+        /// Handles each of 400 events, which are delivered to four lanes twice each.
+        private static func consume(_ port: Int, _ death: Death) async throws {
             let client = try RedisClient(
                 RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: port)),
                 logger: .silent
             )
             let inbox = RedisInbox(client)
             try await client.ping()
-            if isDoomed {
+            if death == .anywhere {
                 onThread {
-                    usleep(UInt32.random(in: 0..<15_000))
+                    usleep(UInt32.random(in: 0..<5_000))
                     kill(getpid(), SIGKILL)
                 }
             }
@@ -181,6 +190,7 @@ extension RedisTests {
                                     _ = try await client.send(
                                         RedisCommand("RPUSH", ["effects", .text("\(id.rawValue) \(claim.fence)")])
                                     )
+                                    if death == .afterEffect, Int.random(in: 0..<20) == 0 { kill(getpid(), SIGKILL) }
                                     try await inbox.complete(claim, retention: .seconds(600))
                                 }
                                 break
