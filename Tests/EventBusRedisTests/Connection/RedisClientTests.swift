@@ -168,6 +168,8 @@ extension RedisTests {
             connection.open()
             try await began.wait()
             let admin = try server.client()
+            // Out of step with anything that began with the connection.
+            try await ContinuousClock().sleep(for: .milliseconds(60))
             _ = try await admin.send(RedisCommand("PUBLISH", ["news", "x"]))
             try await heard.wait()
             let start = ContinuousClock.now
