@@ -45,7 +45,8 @@ extension RedisConfiguration {
         }
         let numbers = [
             ("maximumInFlight", maximumInFlight), ("maximumInFlightBytes", maximumInFlightBytes),
-            ("maximumQueued", maximumQueued), ("maximumReplySize", maximumReplySize),
+            ("maximumQueued", maximumQueued), ("maximumQueuedBytes", maximumQueuedBytes),
+            ("maximumReplySize", maximumReplySize),
         ]
         for (name, value) in numbers where value <= 0 {
             throw EventBusError(.invalidConfiguration, "\(name) is \(value); it has to be positive")

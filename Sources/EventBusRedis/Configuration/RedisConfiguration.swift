@@ -21,7 +21,8 @@ public struct RedisConfiguration: Hashable, Sendable {
     public var database: Int
     /// What `CLIENT LIST` shows this process as; without spaces. `eventbus` unless stated.
     public var clientName: String
-    /// How long finding, connecting to and greeting the server may take together; 5 s unless stated.
+    /// How long finding, connecting to and greeting the server may take together; 5 s unless stated. The addresses of a
+    /// host share it, so that one that swallows everything does not hide those behind it.
     public var connectTimeout: Duration
     /// How long a command may take, waiting for a connection included; 2 s unless stated.
     public var commandTimeout: Duration
@@ -39,6 +40,9 @@ public struct RedisConfiguration: Hashable, Sendable {
     public var maximumInFlightBytes: Int
     /// How many commands may wait to be sent; further ones are refused with `.blocked`. 100,000 unless stated.
     public var maximumQueued: Int
+    /// How many bytes of commands may wait to be sent; further ones are refused with `.blocked`, save a single one that
+    /// is larger. 64 MiB unless stated.
+    public var maximumQueuedBytes: Int
     /// The largest reply that is taken, in bytes; a larger one ends the connection. 64 MiB unless stated.
     public var maximumReplySize: Int
 
@@ -62,6 +66,7 @@ public struct RedisConfiguration: Hashable, Sendable {
         self.maximumInFlight = 8192
         self.maximumInFlightBytes = 16 << 20
         self.maximumQueued = 100_000
+        self.maximumQueuedBytes = 64 << 20
         self.maximumReplySize = 64 << 20
     }
 }

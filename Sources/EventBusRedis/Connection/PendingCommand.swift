@@ -22,6 +22,9 @@ final class PendingCommand: Sendable {
         self.deadline = deadline
     }
 
+    /// What it takes on the wire, in bytes.
+    var size: Int { command.wire.count }
+
     var isDone: Bool { state.withLock { $0.result != nil } }
 
     /// Waits for the end. Called once at most.

@@ -16,6 +16,7 @@ public final class RedisClient: Sendable {
     /// What the client was made with.
     public let configuration: RedisConfiguration
     let logger: Logger
+    private let lookup: RedisConnection.AddressLookup
     private let thread: ConnectionThread
     private let connection: RedisConnection
     private let subscribers = Locked<[WeakConnection]>([])
@@ -24,12 +25,28 @@ public final class RedisClient: Sendable {
     ///
     /// - Throws: ``/EventBus/EventBusError``: `.invalidConfiguration`, which names the value; `.unavailable` when the
     ///   process has no thread or descriptor left.
-    public init(_ configuration: RedisConfiguration = RedisConfiguration(), logger: Logger) throws {
+    public convenience init(_ configuration: RedisConfiguration = RedisConfiguration(), logger: Logger) throws {
+        try self.init(configuration, logger: logger, lookup: SocketAddress.resolve)
+    }
+
+    /// A client that finds the addresses of its host by `lookup`.
+    init(
+        _ configuration: RedisConfiguration,
+        logger: Logger,
+        lookup: @escaping RedisConnection.AddressLookup
+    ) throws {
         try configuration.validate()
         self.configuration = configuration
         self.logger = logger
+        self.lookup = lookup
         self.thread = try ConnectionThread(name: "redis")
-        self.connection = RedisConnection(configuration, role: .commands, thread: thread, logger: logger)
+        self.connection = RedisConnection(
+            configuration,
+            role: .commands,
+            thread: thread,
+            logger: logger,
+            lookup: lookup
+        )
     }
 
     /// Asks the server whether it is there.
@@ -75,20 +92,28 @@ public final class RedisClient: Sendable {
     /// Runs a script by its name, or by its text where the server has forgotten it: a restart, a failover and
     /// `SCRIPT FLUSH` all make it forget.
     ///
-    /// - Parameter isIdempotent: whether running it twice is as good as once: then it is sent again, within the time
-    ///   of one command more, if its outcome was unknown.
+    /// - Parameters:
+    ///   - isIdempotent: whether running it twice is as good as once: then it is sent again if its outcome was unknown.
+    ///   - isSentInFull: whether it goes by its text at once: for a caller that may not wait for the answer that its name
+    ///     is not known.
+    ///   - limit: how long all of that may take together; unless stated, each of the two may take the time of one
+    ///     command.
     func run(
         _ script: RedisScript,
         keys: [String],
         _ arguments: [RedisArgument],
         isIdempotent: Bool,
-        isCancellable: Bool = true
+        isCancellable: Bool = true,
+        isSentInFull: Bool = false,
+        limit: Duration? = nil
     ) async throws -> RedisValue {
+        let deadline = limit.map { ContinuousClock.now.advanced(by: $0) }
         do {
-            return try await runOnce(script, keys, arguments, isCancellable)
+            return try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
         } catch let error as EventBusError where error.code == .indeterminate && isIdempotent {
+            if let deadline, deadline <= .now { throw error }
             do {
-                return try await runOnce(script, keys, arguments, isCancellable)
+                return try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
             } catch let again as EventBusError where again.code != .indeterminate && again.isTransient {
                 // What happened to the first is still not known.
                 throw error
@@ -100,13 +125,20 @@ public final class RedisClient: Sendable {
         _ script: RedisScript,
         _ keys: [String],
         _ arguments: [RedisArgument],
-        _ isCancellable: Bool
+        _ isCancellable: Bool,
+        _ isSentInFull: Bool,
+        _ deadline: ContinuousClock.Instant?
     ) async throws -> RedisValue {
-        let reply = try await connection.send(script.call(keys, arguments), isCancellable: isCancellable)
+        func send(_ command: RedisCommand) async throws -> RedisValue {
+            let timeout = deadline.map { min(ContinuousClock.now.duration(to: $0), configuration.commandTimeout) }
+            return try await connection.send(command, timeout: timeout, isCancellable: isCancellable)
+        }
+        guard !isSentInFull else { return try await send(script.load(keys, arguments)).orThrow() }
+        let reply = try await send(script.call(keys, arguments))
         guard case .error(let message) = reply, RedisServerError(message).kind == "NOSCRIPT" else {
             return try reply.orThrow()
         }
-        return try await connection.send(script.load(keys, arguments), isCancellable: isCancellable).orThrow()
+        return try await send(script.load(keys, arguments)).orThrow()
     }
 
     /// What a script is called with.
@@ -148,7 +180,8 @@ public final class RedisClient: Sendable {
             configuration,
             role: .subscriber(channels: channels, trackedPrefixes: trackedPrefixes, onEvent: onEvent),
             thread: thread,
-            logger: logger
+            logger: logger,
+            lookup: lookup
         )
         subscribers.withLock { subscribers in
             subscribers.removeAll { $0.connection == nil }

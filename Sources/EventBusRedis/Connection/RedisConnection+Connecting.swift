@@ -10,15 +10,14 @@ extension RedisConnection {
         phase = .connecting
         generation += 1
         let generation = generation
-        thread.schedule(at: .now.advanced(by: configuration.connectTimeout)) { [weak self] in
-            self?.assumeIsolated { $0.giveUpConnecting(generation) }
-        }
+        connectDeadline = .now.advanced(by: configuration.connectTimeout)
         switch configuration.endpoint {
         case .unix(let path):
             tryAddresses([SocketAddress.unix(path: path)])
         case .tcp(let host, let port):
-            if let addresses = try? SocketAddress.resolve(host: host, port: port, numericOnly: true) {
-                return tryAddresses(addresses)
+            if let addresses = try? lookup(host, port, true) { return tryAddresses(addresses) }
+            thread.schedule(at: connectDeadline) { [weak self] in
+                self?.assumeIsolated { $0.giveUpAddress(generation) }
             }
             resolve(host: host, port: port, generation)
         }
@@ -26,10 +25,10 @@ extension RedisConnection {
 
     /// Looks the name up on a thread of its own: the C library may take as long as it likes.
     private func resolve(host: String, port: Int, _ generation: UInt64) {
-        let problem = startDetachedThread(name: "redis-resolve", stackSize: 1 << 20) { [weak self] in
+        let problem = startDetachedThread(name: "redis-resolve", stackSize: 1 << 20) { [weak self, lookup] in
             let result: Result<[SocketAddress], EventBusError>
             do throws(EventBusError) {
-                result = .success(try SocketAddress.resolve(host: host, port: port, numericOnly: false))
+                result = .success(try lookup(host, port, false))
             } catch {
                 result = .failure(error)
             }
@@ -50,20 +49,28 @@ extension RedisConnection {
     }
 
     private func tryAddresses(_ addresses: [SocketAddress]) {
-        self.addresses = addresses[...]
+        self.addresses.begin(addresses, until: connectDeadline)
         tryNextAddress(after: EventBusError(.unavailable, "the Redis host has no address"))
     }
 
     private func tryNextAddress(after error: EventBusError) {
-        dropSocket()
+        generation += 1
+        dropSocket(reset: true)
+        // Of an earlier address, and the greeting's only.
+        inFlight.removeAll()
+        inFlightSize = 0
+        phase = .connecting
         var error = error
-        while let address = addresses.popFirst() {
+        while let (address, deadline) = addresses.next(at: .now) {
             do throws(EventBusError) {
                 let socket = try RedisSocket.connecting(to: address)
                 self.socket = socket
                 let generation = generation
                 watch = thread.watch(socket.descriptor, for: .writable) { [weak self] events in
                     self?.assumeIsolated { $0.serve(events, generation) }
+                }
+                thread.schedule(at: deadline) { [weak self] in
+                    self?.assumeIsolated { $0.giveUpAddress(generation) }
                 }
                 return
             } catch let failure {
@@ -73,10 +80,11 @@ extension RedisConnection {
         lose(error)
     }
 
-    private func giveUpConnecting(_ generation: UInt64) {
+    /// The time of the address that is being tried, or looked for, is over.
+    private func giveUpAddress(_ generation: UInt64) {
         guard generation == self.generation, phase == .connecting || phase == .greeting else { return }
-        lose(
-            EventBusError(
+        tryNextAddress(
+            after: EventBusError(
                 .unavailable,
                 "Redis at \(configuration) did not answer within \(configuration.connectTimeout)"
             )
@@ -121,6 +129,7 @@ extension RedisConnection {
 
     private func beginService() {
         phase = .ready
+        addresses.noteSuccess()
         readySince = .now
         lastReceived = readySince
         queue.setRefusal(nil)
@@ -159,7 +168,7 @@ extension RedisConnection {
     /// Lets go of the socket and fails what was sent over it.
     func endSocket(_ reason: EventBusError) {
         generation += 1
-        dropSocket()
+        dropSocket(reset: !inFlight.isEmpty)
         let flights = inFlight
         inFlight.removeAll()
         inFlightSize = 0
@@ -169,9 +178,12 @@ extension RedisConnection {
         if case .subscriber(_, _, let onEvent) = role { onEvent(.ended) }
     }
 
-    func dropSocket() {
+    /// Closes the socket; with `reset`, so that what it has not delivered yet is thrown away: left to itself, the kernel
+    /// would go on sending for many minutes a command whose caller has long been told that it failed.
+    func dropSocket(reset: Bool) {
         if let watch { thread.unwatch(watch) }
         watch = nil
+        if reset { socket?.resetOnClose() }
         socket = nil
         reader = nil
         clearOutput()

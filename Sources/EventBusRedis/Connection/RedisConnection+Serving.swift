@@ -92,9 +92,14 @@ extension RedisConnection {
         }
         if !waiting.isEmpty {
             for command in waiting { look(command) }
-            let count = waiting.count
-            waiting.removeAll { $0.isDone }
-            queue.noteLeft(count - waiting.count)
+            var (left, leftBytes) = (0, 0)
+            waiting.removeAll { command in
+                guard command.isDone else { return false }
+                left += 1
+                leftBytes += command.size
+                return true
+            }
+            queue.noteLeft(left, bytes: leftBytes)
         }
         guard let earliest else { return }
         scheduleSweep(at: earliest)
@@ -115,21 +120,24 @@ extension RedisConnection {
 
     func scheduleHeartbeat() {
         let generation = generation
-        thread.schedule(at: .now.advanced(by: configuration.heartbeat / 4)) { [weak self] in
+        thread.schedule(at: silentSince.advanced(by: configuration.heartbeat)) { [weak self] in
             self?.assumeIsolated { $0.beat(generation) }
         }
+    }
+
+    /// Since when the server has said nothing, or owed an answer and said nothing.
+    private var silentSince: MonotonicTime {
+        inFlight.first.map { max(lastReceived, $0.sentAt) } ?? lastReceived
     }
 
     /// Asks a silent server whether it is there, and gives up one that does not answer.
     private func beat(_ generation: UInt64) {
         guard generation == self.generation, phase == .ready else { return }
         let now = MonotonicTime.now
-        if let oldest = inFlight.first {
-            let silentSince = max(lastReceived, oldest.sentAt)
-            if silentSince.duration(to: now) >= configuration.heartbeat {
+        if silentSince.duration(to: now) >= configuration.heartbeat {
+            guard inFlight.isEmpty else {
                 return lose(EventBusError(.unavailable, "Redis has not answered for \(configuration.heartbeat)"))
             }
-        } else if lastReceived.duration(to: now) >= configuration.heartbeat {
             do throws(EventBusError) {
                 append(try RedisCommand("PING"), of: .heartbeat, at: now)
             } catch {

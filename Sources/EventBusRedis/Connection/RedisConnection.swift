@@ -61,7 +61,9 @@ actor RedisConnection {
     var reader: ReplyReader?
     var handshake: Handshake
     var backoff: Backoff
-    var addresses: ArraySlice<SocketAddress> = []
+    var addresses = AddressLine()
+    let lookup: AddressLookup
+    var connectDeadline = MonotonicTime.now
     var readySince = MonotonicTime.now
     var lastReceived = MonotonicTime.now
 
@@ -75,9 +77,23 @@ actor RedisConnection {
     private var isFlushScheduled = false
     var nextSweep: MonotonicTime?
 
-    init(_ configuration: RedisConfiguration, role: Role, thread: ConnectionThread, logger: Logger) {
+    /// Finds the addresses of a host. May take as long as it likes unless `numericOnly`.
+    typealias AddressLookup =
+        @Sendable (_ host: String, _ port: Int, _ numericOnly: Bool) throws(EventBusError) -> [SocketAddress]
+
+    init(
+        _ configuration: RedisConfiguration,
+        role: Role,
+        thread: ConnectionThread,
+        logger: Logger,
+        lookup: @escaping AddressLookup = SocketAddress.resolve
+    ) {
         self.configuration = configuration
-        self.queue = CommandQueue(capacity: configuration.maximumQueued)
+        self.lookup = lookup
+        self.queue = CommandQueue(
+            capacity: configuration.maximumQueued,
+            byteCapacity: configuration.maximumQueuedBytes
+        )
         self.thread = thread
         self.role = role
         self.logger = logger
@@ -91,7 +107,7 @@ actor RedisConnection {
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
     isolated deinit {
-        dropSocket()
+        dropSocket(reset: !inFlight.isEmpty)
         let reason = EventBusError(.shuttingDown, "the connection to Redis was closed")
         for flight in inFlight {
             if case .caller(let command) = flight.owner { command.fail(reason) }
@@ -203,22 +219,24 @@ actor RedisConnection {
         guard phase == .ready, !waiting.isEmpty else { return }
         let now = MonotonicTime.now
         var left = 0
+        var leftBytes = 0
         while inFlight.count < configuration.maximumInFlight,
             inFlightSize < configuration.maximumInFlightBytes,
             let command = waiting.popFirst()
         {
             left += 1
+            leftBytes += command.size
             guard command.markSent() else { continue }
             append(command.command, of: .caller(command), at: now)
         }
-        queue.noteLeft(left)
+        queue.noteLeft(left, bytes: leftBytes)
     }
 
     /// Fails what was not sent.
     func failWaiting(_ reason: EventBusError) {
         let failed = waiting
         waiting = []
-        queue.noteLeft(failed.count)
+        queue.noteLeft(failed.count, bytes: failed.reduce(0) { $0 + $1.size })
         for command in failed { command.fail(reason) }
     }
 

@@ -2,15 +2,17 @@ import EventBus
 
 /// What a Redis server said when it refused a command: the `underlying` error of an ``/EventBus/EventBusError``.
 public struct RedisServerError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// The first word of the server's message, which tells the kind of error: `NOAUTH`, `WRONGPASS`, `NOPERM`,
-    /// `READONLY`, `LOADING`, `OOM`, `NOSCRIPT`, `WRONGTYPE`, `ERR` and others.
+    /// The kind of error: `NOAUTH`, `WRONGPASS`, `NOPERM`, `READONLY`, `LOADING`, `OOM`, `NOSCRIPT`, `WRONGTYPE`, `ERR`
+    /// and others. The first word of the server's message, or what a script met with where the server wraps that in an
+    /// `ERR` of its own.
     public var kind: String
     /// The server's message, with its kind.
     public var message: String
 
     /// An error as the server wrote it.
     init(_ message: String) {
-        self.kind = String(message.prefix { $0 != " " })
+        let kind = String(message.prefix { $0 != " " })
+        self.kind = kind == "ERR" ? Self.kindWithinScript(message) ?? kind : kind
         self.message = message
     }
 
@@ -19,6 +21,28 @@ public struct RedisServerError: Error, Hashable, Sendable, CustomStringConvertib
 }
 
 extension RedisServerError {
+    /// What a script met with, where the server tells it in a sentence only.
+    ///
+    /// Redis 6.2 wraps every error: `ERR Error running script (call to f_…): @user_script:1: -READONLY You can't …`,
+    /// with the hyphen or without.
+    /// Redis 7 passes most of them on, but has a sentence of its own for a permission that is missing; so has 7.2.
+    private static func kindWithinScript(_ message: String) -> String? {
+        let refusals = ["The user executing the script can't ", "ACL failure in script: "]
+        if refusals.contains(where: { message.contains($0) }) { return "NOPERM" }
+        let strays = ["Script attempted to access a non local key", "Script attempted to access keys that do not hash"]
+        if strays.contains(where: { message.contains($0) }) { return "CROSSSLOT" }
+        guard message.hasPrefix("ERR Error running script") else { return nil }
+        return message.dropFirst("ERR ".count).split(separator: " ").lazy
+            .map { String($0.first == "-" ? $0.dropFirst() : $0) }
+            .first { kindsWithinScript.contains($0) }
+    }
+
+    /// Without `NOSCRIPT`: that a script's own call named a script that is not there is no reason to send this one again.
+    private static let kindsWithinScript: Set<String> = [
+        "NOPERM", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
+        "CROSSSLOT", "LOADING", "BUSY", "WRONGTYPE",
+    ]
+
     /// The error that callers see.
     var asBusError: EventBusError {
         let (code, advice) = meaning

@@ -49,6 +49,12 @@ final class RedisSocket: Sendable {
         return problem
     }
 
+    /// Lets closing discard what was not delivered, and reset the connection.
+    func resetOnClose() {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
+    }
+
     func read(into buffer: UnsafeMutableRawBufferPointer) -> Transfer {
         let count = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
         return count == 0 ? .closed : transfer(count)

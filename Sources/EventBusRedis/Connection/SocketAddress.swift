@@ -3,7 +3,7 @@ import EventBus
 import Glibc
 
 /// Where a socket can connect to.
-struct SocketAddress: Sendable, CustomStringConvertible {
+struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     let family: Int32
     let description: String
     private let bytes: [UInt8]

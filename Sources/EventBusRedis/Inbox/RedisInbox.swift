@@ -9,6 +9,7 @@ public import EventBus
 public final class RedisInbox: Inbox {
     private let client: RedisClient
     private let prefix: String
+    private let cleanup: RedisCleanup
 
     /// An inbox on the server of `client`.
     ///
@@ -19,18 +20,32 @@ public final class RedisInbox: Inbox {
         precondition(!prefix.contains("{") && !prefix.contains("}"), "the prefix of keys cannot have braces")
         self.client = client
         self.prefix = prefix
+        self.cleanup = RedisCleanup(client)
     }
 
     /// Claims an event for a subscription, unless it is completed or another claim on it is in force.
+    ///
+    /// Where no answer comes, the claim that may have been made is withdrawn as soon as the server answers again, so that
+    /// the event does not have to wait for the end of a lease that nobody holds.
     public func begin(_ id: EventID, subscription: String, lease: Duration) async throws -> InboxDecision {
-        let reply = try await client.run(
-            InboxScripts.begin,
-            keys: [key(id, subscription)],
-            [.integer(lease.wholeMilliseconds), .text(.randomHexadecimal(words: 1))],
-            isIdempotent: true,
-            // A claim that nobody knows of would hold the event up until its lease is over.
-            isCancellable: false
-        )
+        let key = key(id, subscription)
+        let request = RedisArgument.text(.randomHexadecimal(words: 1))
+        let reply: RedisValue
+        do {
+            reply = try await client.run(
+                InboxScripts.begin,
+                keys: [key],
+                [.integer(lease.wholeMilliseconds), request],
+                isIdempotent: true,
+                // A claim that nobody knows of would hold the event up.
+                isCancellable: false
+            )
+        } catch let error as EventBusError where error.code == .indeterminate {
+            cleanup.start(
+                RedisCleanup.Step(script: InboxScripts.withdraw, keys: [key], arguments: [request], limit: lease)
+            )
+            throw error
+        }
         let parts = reply.array ?? []
         switch parts.first?.text {
         case "completed":

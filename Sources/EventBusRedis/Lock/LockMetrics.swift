@@ -11,17 +11,23 @@ struct LockMetrics: Sendable {
     private let lost: Counter
     private let wait: Metrics.Timer
 
-    init(prefix: String) {
+    /// Instruments of `factory`; of the bootstrapped metrics system unless stated.
+    init(prefix: String, factory: (any MetricsFactory)? = nil) {
+        let factory = factory ?? MetricsSystem.factory
         let lock = [("lock", prefix)]
         func counter(_ outcome: String) -> Counter {
-            Counter(label: "eventbus.lock.acquisitions", dimensions: lock + [("outcome", outcome)])
+            Counter(
+                label: "eventbus.lock.acquisitions",
+                dimensions: lock + [("outcome", outcome)],
+                factory: factory
+            )
         }
         acquired = counter("acquired")
         timedOut = counter("timed_out")
         cancelled = counter("cancelled")
         failed = counter("failed")
-        lost = Counter(label: "eventbus.lock.lost", dimensions: lock)
-        wait = Metrics.Timer(label: "eventbus.lock.wait", dimensions: lock)
+        lost = Counter(label: "eventbus.lock.lost", dimensions: lock, factory: factory)
+        wait = Metrics.Timer(label: "eventbus.lock.wait", dimensions: lock, factory: factory)
     }
 
     /// A lock was granted after `duration`.

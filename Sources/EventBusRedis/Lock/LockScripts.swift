@@ -15,8 +15,9 @@ enum LockScripts {
         local function grant(token, px)
           local fence = math.max(tonumber(redis.call('GET', F) or '0') + 1, us)
           local text = string.format('%.0f', fence)
-          -- One that is ahead of the clock must not be forgotten; others the clock itself stays ahead of.
-          if fence > us then redis.call('SET', F, text) else redis.call('SET', F, text, 'PX', 604800000) end
+          -- Kept until the clock is a week past it: from then on the clock itself stays ahead.
+          local kept = 604800000 + math.max(0, math.ceil((fence - us) / 1000))
+          redis.call('SET', F, text, 'PX', string.format('%.0f', kept))
           redis.call('SET', L, token, 'PX', px)
           return text
         end
@@ -45,6 +46,15 @@ enum LockScripts {
           end
           return nil
         end
+        -- Gives back what was handed to a waiter that does not take it, also when its time for that is over: the others of
+        -- its process have stopped no more than it has.
+        local function decline(token, px, channel)
+          local holder = redis.call('GET', L)
+          redis.call('DEL', H)
+          if holder and holder ~= token then return end
+          redis.call('DEL', L)
+          handOver(px, channel)
+        end
 
         """
 
@@ -63,8 +73,10 @@ enum LockScripts {
             if not holder then
               local late = redis.call('GET', H)
               if late then
-                -- It was handed the lock and did not come: its process is stopped, and so are its other waiters.
                 redis.call('DEL', H)
+                -- It comes late, but nobody else came either.
+                if late == token then return {1, grant(token, ttl)} end
+                -- It was handed the lock and did not come: its process is stopped, and so are its other waiters.
                 if process(late) ~= owner then redis.call('HDEL', C, process(late)) end
               end
               local head = redis.call('ZRANGE', W, 0, 0)[1]
@@ -103,13 +115,12 @@ enum LockScripts {
             """
     )
 
-    /// Takes a waiter out of line and gives back what it was handed. Arguments as for ``release``.
+    /// Takes a waiter out of line and gives back what it holds or was handed. Arguments as for ``release``.
     static let leave = RedisScript(
         common + """
             redis.call('ZREM', W, ARGV[1])
-            if redis.call('GET', L) == ARGV[1] then
-              redis.call('DEL', L, H)
-              handOver(tonumber(ARGV[2]), ARGV[3])
+            if redis.call('GET', L) == ARGV[1] or redis.call('GET', H) == ARGV[1] then
+              decline(ARGV[1], tonumber(ARGV[2]), ARGV[3])
             end
             return 'left'
             """
@@ -118,10 +129,7 @@ enum LockScripts {
     /// Gives back what was handed to a waiter that is gone, unless it was taken after all. Arguments as for ``release``.
     static let decline = RedisScript(
         common + """
-            if redis.call('GET', H) == ARGV[1] and redis.call('GET', L) == ARGV[1] then
-              redis.call('DEL', L, H)
-              handOver(tonumber(ARGV[2]), ARGV[3])
-            end
+            if redis.call('GET', H) == ARGV[1] then decline(ARGV[1], tonumber(ARGV[2]), ARGV[3]) end
             return 'declined'
             """
     )

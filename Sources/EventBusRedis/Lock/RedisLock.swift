@@ -9,18 +9,24 @@ public import EventBus
 /// **What it does not promise.** Redis replicates after it has answered: a failover may forget a grant, and two holders
 /// may overlap until the first lease ends. A holder that is stopped for longer than its lease overlaps as well. Check the
 /// fencing token where the effect is; it keeps growing across both, provided that the servers' clocks agree to within a
-/// lease. A server that evicts keys may evict a lock: use a `noeviction` policy.
+/// lease. A server that evicts keys may evict a lock: use a `noeviction` policy. ``RedisQuorumLock`` survives the loss of
+/// a server.
 public final class RedisLock: DistributedLock {
     /// The time by which leases and waits are measured.
     public let clock: AnyClock
-    private let client: RedisClient
-    private let prefix: String
-    private let handOverTime: Duration
+    let client: RedisClient
+    let prefix: String
+    let handOverTime: Duration
+    /// The longest time that a question to the server may take.
+    let askTime: Duration
+    /// Whether a waiter in line stays there while the server does not answer.
+    let outlivesOutages: Bool
     /// What the server knows this object by.
-    private let process: String
-    private let waiters: LockWaiters
-    private let metrics: LockMetrics
-    private let subscriber: RedisConnection
+    let process: String
+    let waiters: LockWaiters
+    let subscriber: RedisConnection
+    let cleanup: RedisCleanup
+    private let book: LockBook
 
     /// A lock on the server of `client`.
     ///
@@ -29,7 +35,30 @@ public final class RedisLock: DistributedLock {
     ///   - prefix: what the keys begin with; without braces. Locks with different prefixes do not see each other.
     ///   - handOverTime: how long a waiter that was handed the lock may take to say that it has it, before the next in
     ///     line gets it; 500 ms unless stated.
-    public init(_ client: RedisClient, prefix: String = "eventbus", handOverTime: Duration = .milliseconds(500)) {
+    public convenience init(
+        _ client: RedisClient,
+        prefix: String = "eventbus",
+        handOverTime: Duration = .milliseconds(500)
+    ) {
+        self.init(
+            client,
+            prefix: prefix,
+            handOverTime: handOverTime,
+            askTime: client.configuration.commandTimeout,
+            outlivesOutages: true,
+            metrics: LockMetrics(prefix: prefix)
+        )
+    }
+
+    /// A lock that counts nothing without `metrics`, and gives up a silent server after `askTime`.
+    init(
+        _ client: RedisClient,
+        prefix: String,
+        handOverTime: Duration,
+        askTime: Duration,
+        outlivesOutages: Bool,
+        metrics: LockMetrics?
+    ) {
         precondition(!prefix.contains("{") && !prefix.contains("}"), "the prefix of keys cannot have braces")
         precondition(handOverTime > .zero, "the hand-over time has to be positive")
         let process = String.randomHexadecimal(words: 2)
@@ -40,9 +69,12 @@ public final class RedisLock: DistributedLock {
         self.clock = clock
         self.prefix = prefix
         self.handOverTime = handOverTime
+        self.askTime = askTime
+        self.outlivesOutages = outlivesOutages
         self.process = process
         self.waiters = waiters
-        self.metrics = LockMetrics(prefix: prefix)
+        self.book = LockBook(clock: clock, metrics: metrics)
+        self.cleanup = RedisCleanup(client)
         self.subscriber = client.subscriber(channels: ["\(prefix):lock-wake:\(process)"]) { event in
             switch event {
             case .began: waiters.setListening(true)
@@ -59,40 +91,11 @@ public final class RedisLock: DistributedLock {
     }
 
     /// Asks for `resource` and waits for it for at most `wait`.
+    ///
+    /// A server that says nothing does not hold the call up: it ends with `wait`, or 100 ms if that is longer, where
+    /// `wait` is zero with the time of one command; 100 ms later at most. So does one that is cancelled.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
-        let start = clock.now
-        do {
-            let grant = try await acquireUncounted(resource, ttl: ttl, wait: wait)
-            metrics.noteGrant(after: start.duration(to: clock.now))
-            return grant
-        } catch {
-            metrics.noteFailure(error)
-            throw error
-        }
-    }
-
-    private func acquireUncounted(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
-        try Task.checkCancellation()
-        let attempt = Attempt(
-            resource: resource,
-            keys: LockKeys(prefix: prefix, resource: resource),
-            token: "\(process).\(String.randomHexadecimal(words: 1))",
-            ttl: ttl
-        )
-        do {
-            guard wait > .zero else {
-                let answer = try await ask(attempt, waits: false)
-                try Task.checkCancellation()
-                if case .granted(let grant) = answer { return grant }
-                throw EventBusError(.lockTimedOut, "'\(resource)' is held by another")
-            }
-            return try await stand(attempt, wait: wait)
-        } catch let error as EventBusError where error.code == .lockTimedOut && wait <= .zero {
-            throw error
-        } catch {
-            await leave(attempt)
-            throw error
-        }
+        try await book.acquisition { try await acquireUncounted(resource, ttl: ttl, wait: wait) }
     }
 
     /// Makes a grant valid for its whole time to live again.
@@ -105,41 +108,47 @@ public final class RedisLock: DistributedLock {
             isIdempotent: true
         )
         try throwUnless("renewed", answer, grant)
-        return validity(from: sent, grant.ttl)
+        let end = validity(from: sent, grant.ttl)
+        book.renewed(grant, until: end)
+        return end
     }
 
     /// Gives the resource back and hands it to the first in line.
+    ///
+    /// It ends within the time of one command. Where the server has not answered by then, it is told again until it
+    /// does, for as long as the grant may last.
     public func release(_ grant: LockGrant) async throws {
-        let keys = LockKeys(prefix: prefix, resource: grant.resource).all
-        let arguments = [.text(grant.owner)] + handOverArguments
-        do {
-            let answer = try await client.run(
-                LockScripts.release,
-                keys: keys,
-                arguments,
-                isIdempotent: false,
-                isCancellable: false
-            )
-            try throwUnless("released", answer, grant)
-        } catch let error as EventBusError where error.code == .indeterminate {
-            // Whatever it answers now: if this is no longer the holder, the first one has arrived.
-            _ = try await client.run(
-                LockScripts.release,
-                keys: keys,
-                arguments,
-                isIdempotent: false,
-                isCancellable: false
-            )
+        let deadline = clock.now.advanced(by: client.configuration.commandTimeout)
+        var isRepeated = false
+        while true {
+            do {
+                let answer = try await client.run(
+                    LockScripts.release,
+                    keys: LockKeys(prefix: prefix, resource: grant.resource).all,
+                    [.text(grant.owner)] + handOverArguments,
+                    isIdempotent: false,
+                    isCancellable: false,
+                    limit: clock.now.duration(to: deadline)
+                )
+                // Whatever it answers the second time: if this is no longer the holder, the first one has arrived.
+                if !isRepeated { try throwUnless("released", answer, grant) }
+                book.ended(grant, isConfirmed: true)
+                return
+            } catch let error as EventBusError where error.code == .indeterminate && clock.now < deadline && !isRepeated
+            {
+                isRepeated = true
+            } catch let error as EventBusError where error.isTransient {
+                book.ended(grant)
+                cleanup.start(releaseStep(grant))
+                throw error
+            }
         }
     }
 
     /// Gives the resource back without waiting for the server.
     public func abandon(_ grant: LockGrant) {
-        client.post(
-            LockScripts.release,
-            keys: LockKeys(prefix: prefix, resource: grant.resource).all,
-            [.text(grant.owner)] + handOverArguments
-        )
+        book.ended(grant)
+        cleanup.start(releaseStep(grant))
     }
 
     /// Runs a script that the server starts only if `grant` still holds.
@@ -166,122 +175,32 @@ public final class RedisLock: DistributedLock {
         }
     }
 
-    // MARK: waiting
+    // MARK: what the server says
 
-    private struct Attempt {
-        let resource: String
-        let keys: LockKeys
-        let token: String
-        let ttl: Duration
-    }
+    var channelPrefix: String { "\(prefix):lock-wake:" }
 
-    private enum Answer {
-        case granted(LockGrant)
-        /// Another has it, for this time at most; it may have been handed to a waiter that has not taken it yet.
-        case held(left: Duration, handedTo: String)
-    }
-
-    /// Waits in line, and asks again when woken, or when it is this waiter's turn to look after the line.
-    private func stand(_ attempt: Attempt, wait: Duration) async throws -> LockGrant {
-        let deadline = clock.now.advanced(by: wait)
-        subscriber.open()
-        var isInLine = false
-        if !waiters.isListening {
-            let answer = try await ask(attempt, waits: false)
-            try Task.checkCancellation()
-            if case .granted(let grant) = answer { return grant }
-            try await waiters.settle(within: min(wait, .seconds(1)))
-        }
-        waiters.join(attempt.token, for: attempt.resource)
-        defer { waiters.leave(attempt.token) }
-        while true {
-            var pause = pollInterval
-            do {
-                let answer = try await ask(attempt, waits: true)
-                try Task.checkCancellation()
-                switch answer {
-                case .granted(let grant): return grant
-                case .held(let left, let handedTo):
-                    isInLine = true
-                    if handedTo != attempt.token { waiters.wake(handedTo) }
-                    pause = min(pause, left + .milliseconds(Int64.random(in: 1...10)))
-                }
-            } catch let error as EventBusError where error.isTransient && isInLine && clock.now < deadline {
-                // The server may be back before the wait is over.
-            }
-            guard clock.now < deadline else {
-                throw EventBusError(
-                    .lockTimedOut,
-                    "'\(attempt.resource)' is held by another and was not free within \(wait)"
-                )
-            }
-            let fallback = clock.now.advanced(by: pause)
-            await waiters.sleep(
-                attempt.token,
-                until: waiters.isFirst(attempt.token) ? min(deadline, fallback) : deadline
-            )
-            try Task.checkCancellation()
-        }
-    }
-
-    /// Often enough that a hand-over is noticed within its time even if its message is lost; drawn anew each time, so
-    /// that processes do not ask in step.
-    private var pollInterval: Duration { handOverTime * Double.random(in: 0.5...0.9) }
-
-    private func ask(_ attempt: Attempt, waits: Bool) async throws -> Answer {
-        let sent = clock.now
-        // Not cancellable: what it did has to be known. Sent again if it is not, since its token makes it idempotent.
-        let reply = try await client.run(
-            LockScripts.acquire,
-            keys: attempt.keys.all,
-            [
-                .text(attempt.token), .integer(attempt.ttl.wholeMilliseconds), waits ? "1" : "0",
-                .integer(handOverTime.wholeMilliseconds), .text(channelPrefix),
-                .integer((handOverTime * 4).wholeMilliseconds), waiters.isListening ? "+" : "-",
-            ],
-            isIdempotent: true,
-            isCancellable: false
-        )
-        if let parts = reply.array, parts.count == 2, parts[0] == .integer(1),
-            let fence = parts[1].text.flatMap({ UInt64($0) })
-        {
-            return .granted(
-                LockGrant(
-                    resource: attempt.resource,
-                    owner: attempt.token,
-                    fencingToken: fence,
-                    ttl: attempt.ttl,
-                    validUntil: validity(from: sent, attempt.ttl)
-                )
-            )
-        }
-        guard let parts = reply.array, parts.count == 3, let left = parts[1].integer, let handedTo = parts[2].text
-        else {
-            throw EventBusError(.unavailable, "Redis answered a lock script with something that makes no sense")
-        }
-        return .held(left: .milliseconds(max(0, left)), handedTo: handedTo)
-    }
-
-    /// Takes an attempt out of line and gives back what it may have got.
-    private func leave(_ attempt: Attempt) async {
-        _ = try? await client.run(
-            LockScripts.leave,
-            keys: attempt.keys.all,
-            [.text(attempt.token)] + handOverArguments,
-            isIdempotent: true,
-            isCancellable: false
-        )
-    }
-
-    private var channelPrefix: String { "\(prefix):lock-wake:" }
-
-    private var handOverArguments: [RedisArgument] {
+    var handOverArguments: [RedisArgument] {
         [.integer(handOverTime.wholeMilliseconds), .text(channelPrefix)]
     }
 
     /// Counted from the instant of sending, less what the two clocks may drift apart.
-    private func validity(from sent: AnyClock.Instant, _ ttl: Duration) -> AnyClock.Instant {
-        sent.advanced(by: ttl - ttl / 100 - .milliseconds(2))
+    func validity(from sent: AnyClock.Instant, _ ttl: Duration) -> AnyClock.Instant {
+        sent.advanced(by: ttl.lessDrift)
+    }
+
+    /// Gives the resource back, and waits for that for `grace` at most.
+    func giveBack(_ grant: LockGrant, grace: Duration) async {
+        book.ended(grant)
+        await cleanup.run(releaseStep(grant), grace: grace)
+    }
+
+    private func releaseStep(_ grant: LockGrant) -> RedisCleanup.Step {
+        RedisCleanup.Step(
+            script: LockScripts.release,
+            keys: LockKeys(prefix: prefix, resource: grant.resource).all,
+            arguments: [.text(grant.owner)] + handOverArguments,
+            limit: grant.ttl
+        )
     }
 
     private func throwUnless(_ expected: String, _ answer: RedisValue, _ grant: LockGrant) throws {
@@ -294,12 +213,27 @@ public final class RedisLock: DistributedLock {
     }
 
     private func foreign(_ grant: LockGrant) -> EventBusError {
-        metrics.noteLoss()
-        return EventBusError(.lockNotOwned, "another holds '\(grant.resource)' by now; this lease ended before")
+        book.lost(grant)
+        return .lockNotOwned(grant)
     }
 
     private func expired(_ grant: LockGrant) -> EventBusError {
-        metrics.noteLoss()
-        return EventBusError(.leaseExpired, "the lease of '\(grant.resource)' has ended; acquire it again")
+        book.lost(grant)
+        return .leaseExpired(grant)
     }
+}
+
+extension EventBusError {
+    static func lockNotOwned(_ grant: LockGrant) -> EventBusError {
+        EventBusError(.lockNotOwned, "another holds '\(grant.resource)' by now; this lease ended before")
+    }
+
+    static func leaseExpired(_ grant: LockGrant) -> EventBusError {
+        EventBusError(.leaseExpired, "the lease of '\(grant.resource)' has ended; acquire it again")
+    }
+}
+
+extension Duration {
+    /// A time to live, less what the clocks of a server and of this machine may drift apart in it.
+    var lessDrift: Duration { self - self / 100 - .milliseconds(2) }
 }

@@ -1,3 +1,4 @@
+import ConnectionThread
 import EventBus
 import Glibc
 import Testing
@@ -42,8 +43,7 @@ extension RedisTests {
             #expect(try await client.send("DEL", key).integer == 1)
         }
 
-        @Test func `a host is found by its name, and each of its addresses is tried`() async throws {
-            // The server listens on one of the addresses of this name only.
+        @Test func `a host is found by its name`() async throws {
             let server = try await RedisServer()
             let client = try server.client { $0.endpoint = .tcp(host: "localhost", port: server.port) }
             try await client.ping()
@@ -127,10 +127,10 @@ extension RedisTests {
             #expect(await client.health().status == .ready)
         }
 
-        @Test func `a server that stopped answering is given up within two heartbeats`() async throws {
+        @Test func `a server that stopped answering is given up within a heartbeat, and returned to`() async throws {
             let server = try await RedisServer()
             let client = try server.client {
-                $0.heartbeat = .milliseconds(100)
+                $0.heartbeat = .seconds(1)
                 $0.connectTimeout = .milliseconds(200)
                 $0.commandTimeout = .seconds(20)
             }
@@ -143,9 +143,41 @@ extension RedisTests {
             } catch let error as EventBusError {
                 #expect(error.code == .indeterminate)
             }
-            #expect(start.duration(to: .now) < .seconds(10))
+            #expect(start.duration(to: .now) < .milliseconds(1300))
             server.resume()
             try await eventually("the client should connect again") { (try? await client.ping()) != nil }
+        }
+
+        @Test func `an idle connection to a server that stopped is given up within two heartbeats`() async throws {
+            let server = try await RedisServer()
+            var configuration = server.configuration
+            configuration.heartbeat = .seconds(2)
+            let (began, heard, ended) = (Signal(), Signal(), Signal())
+            let connection = RedisConnection(
+                configuration,
+                role: .subscriber(channels: ["news"], trackedPrefixes: []) { event in
+                    switch event {
+                    case .began: began.raise()
+                    case .ended: if began.isRaised { ended.raise() }
+                    case .message: heard.raise()
+                    }
+                },
+                thread: try ConnectionThread(name: "redis-test"),
+                logger: .silent
+            )
+            connection.open()
+            try await began.wait()
+            let admin = try server.client()
+            // Out of step with anything that began with the connection.
+            try await ContinuousClock().sleep(for: .milliseconds(60))
+            _ = try await admin.send(RedisCommand("PUBLISH", ["news", "x"]))
+            try await heard.wait()
+            let start = ContinuousClock.now
+            server.pause()
+            try await ended.wait()
+            let took = start.duration(to: .now)
+            #expect(took > .milliseconds(3900) && took < .milliseconds(4300), "it took \(took)")
+            await connection.close()
         }
 
         @Test func `a closed client refuses every call`() async throws {
@@ -160,31 +192,49 @@ extension RedisTests {
             }
         }
 
-        @Test func `a cancelled call ends, and the next one gets its own reply`() async throws {
+        @Test func `a call that is cancelled after it was sent ends, and the next one gets its own reply`() async throws
+        {
             let server = try await RedisServer()
-            let client = try server.client()
+            let arrived = Signal()
+            let proxy = try RedisProxy(to: server.port) { direction, bytes in
+                if direction == .request, String(decoding: bytes, as: UTF8.self).contains("first") { arrived.raise() }
+            }
+            let client = try proxy.client()
             try await client.ping()
-            server.pause()
+            proxy.replies.close()
             let call = Task { try await client.send(RedisCommand("ECHO", ["first"])) }
-            let next = Task { try await client.send(RedisCommand("ECHO", ["second"])) }
+            try await arrived.wait()
             call.cancel()
             await #expect(throws: CancellationError.self) { try await call.value }
-            server.resume()
+            let next = Task.immediate { try await client.send(RedisCommand("ECHO", ["second"])) }
+            proxy.replies.open()
             #expect(try await next.value.text == "second")
         }
 
-        @Test func `dropped clients leave no descriptor and no thread behind`() async throws {
+        @Test func `dropped clients leave no connection and no thread behind`() async throws {
             let server = try await RedisServer()
-            func use() async throws { try await server.client().ping() }
+            let before = redisThreads()
+            func use() async throws {
+                let clients = try (0..<5).map { _ in try server.client() }
+                for client in clients { try await client.ping() }
+                #expect(redisThreads() == before + 5)
+                #expect(try await count(server) == 6)
+            }
             try await use()
-            try await eventually("descriptors of dropped clients should be closed") { try await count(server) == 1 }
+            try await eventually("connections of dropped clients should be closed") { try await count(server) == 1 }
+            try await eventually("threads of dropped clients should end") { redisThreads() == before }
         }
 
-        /// How many clients the server has.
+        /// How many clients the server has, the one that asks included.
         private func count(_ server: RedisServer) async throws -> Int {
             let raw = try RawConnection(waitingFor: server.port)
             raw.write("CLIENT LIST\r\n")
             return try raw.read().split(separator: "\n").filter { $0.contains("id=") }.count
+        }
+
+        /// How many threads of this process serve a Redis client.
+        private func redisThreads() -> Int {
+            threads(of: getpid()).filter { $0.name == "redis" }.count
         }
     }
 }

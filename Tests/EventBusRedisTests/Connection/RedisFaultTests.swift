@@ -143,8 +143,11 @@ extension RedisTests {
             let listener = try #require(try RawListener(port: listenerPort))
             var configuration = RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: listenerPort))
             configuration.connectTimeout = .milliseconds(100)
+            configuration.commandTimeout = .seconds(20)
             let client = try RedisClient(configuration, logger: .silent)
+            let start = ContinuousClock.now
             await expect(.unavailable) { try await client.ping() }
+            #expect(start.duration(to: .now) < .seconds(2))
             listener.close()
         }
 
@@ -211,40 +214,78 @@ extension RedisTests {
 
         // MARK: limits
 
-        @Test func `more commands than may be in flight wait their turn`() async throws {
-            let server = try await RedisServer()
-            let client = try server.client {
-                $0.maximumInFlight = 3
-                $0.maximumInFlightBytes = 200
-            }
-            let commands = try (0..<500).map { try RedisCommand("ECHO", [.integer($0)]) }
-            #expect(try await client.send(contentsOf: commands).map(\.text) == (0..<500).map { "\($0)" })
+        /// A server that answers what has arrived at once, and notes the most that was owed to a client at a time.
+        private func measuringServer(_ most: Shared<(count: Int, bytes: Int)>) throws -> ScriptedServer {
+            try ScriptedServer(batches: { commands, connection in
+                let echoes = commands.filter { $0.first == "ECHO" }
+                most.change { most in
+                    most.count = max(most.count, echoes.count)
+                    most.bytes = max(most.bytes, echoes.reduce(0) { $0 + $1[1].utf8.count })
+                }
+                for command in commands {
+                    let text = command.count > 1 ? command[1] : ""
+                    connection.write(greetingReply(command) ?? Array("$\(text.utf8.count)\r\n\(text)\r\n".utf8))
+                }
+                return true
+            })
         }
 
-        @Test func `more commands than may wait are refused, and none is lost`() async throws {
-            let server = try await RedisServer()
+        @Test func `more commands than may be in flight wait their turn`() async throws {
+            let most = Shared((count: 0, bytes: 0))
+            let server = try measuringServer(most)
+            let client = try server.client { $0.maximumInFlight = 3 }
+            let commands = try (0..<500).map { try RedisCommand("ECHO", [.integer($0)]) }
+            #expect(try await client.send(contentsOf: commands).map(\.text) == (0..<500).map { "\($0)" })
+            #expect((1...3).contains(most.value.count), "\(most.value.count) were in flight")
+        }
+
+        @Test func `more bytes than may be in flight wait their turn`() async throws {
+            let most = Shared((count: 0, bytes: 0))
+            let server = try measuringServer(most)
+            let client = try server.client { $0.maximumInFlightBytes = 3000 }
+            let texts = (0..<100).map { String(repeating: "x", count: 1000) + "\($0)" }
+            let commands = try texts.map { try RedisCommand("ECHO", [.text($0)]) }
+            #expect(try await client.send(contentsOf: commands).map(\.text) == texts)
+            // The one that reaches the limit is the last.
+            #expect((1000...4100).contains(most.value.bytes), "\(most.value.bytes) bytes were in flight")
+        }
+
+        @Test(arguments: [true, false])
+        func `more commands than may wait are refused, by number and by bytes, and none is lost`(
+            byNumber: Bool
+        ) async throws {
+            let answers = Valve(isOpen: false)
+            let arrived = Shared(0)
+            let server = try ScriptedServer { command, _ in
+                guard command.first == "ECHO" else { return greetingReply(command) }
+                arrived.change { $0 += 1 }
+                answers.pass()
+                return Array("$\(command[1].utf8.count)\r\n\(command[1])\r\n".utf8)
+            }
+            let texts = (0..<50).map { String(repeating: "x", count: 1000) + "\($0)" }
             let client = try server.client {
                 $0.maximumInFlight = 1
-                $0.maximumQueued = 5
+                $0.commandTimeout = .seconds(20)
+                if byNumber { $0.maximumQueued = 5 } else { $0.maximumQueuedBytes = 5500 }
             }
-            try await client.ping()
-            server.pause()
-            let calls = (0..<50).map { number in
-                Task { try await client.send(RedisCommand("ECHO", [.integer(Int64(number))])).text }
+            func call(_ text: String) -> Task<String?, any Error> {
+                Task.immediate { try await client.send(RedisCommand("ECHO", [.text(text)])).text }
             }
-            var refused = 0
-            var answered = 0
-            server.resume()
-            for (number, call) in calls.enumerated() {
+            var calls = [call(texts[0])]
+            try await eventually("the first should be in flight") { arrived.value == 1 }
+            calls += texts.dropFirst().map { call($0) }
+            answers.open()
+            var (answered, refused) = (0, 0)
+            for (text, call) in zip(texts, calls) {
                 do {
-                    #expect(try await call.value == "\(number)")
+                    #expect(try await call.value == text)
                     answered += 1
                 } catch let error as EventBusError where error.code == .blocked {
                     refused += 1
                 }
             }
-            #expect(refused + answered == 50)
-            #expect(answered > 0)
+            #expect(answered == 6, "one in flight, and five that may wait")
+            #expect(refused == 44)
         }
     }
 }

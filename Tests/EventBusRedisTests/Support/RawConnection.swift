@@ -42,11 +42,15 @@ final class RawConnection: Sendable {
     }
 
     /// What has arrived, as soon as something has; empty when the peer has closed.
-    func read() throws -> String {
+    func readBytes() throws -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: 64 * 1024)
         let count = recv(descriptor, &buffer, buffer.count, 0)
         guard count >= 0 else { throw EventBusError(.unavailable, "the peer is gone") }
-        return String(decoding: buffer[..<count], as: UTF8.self)
+        return Array(buffer[..<count])
+    }
+
+    func read() throws -> String {
+        String(decoding: try readBytes(), as: UTF8.self)
     }
 
     func hangUp() {

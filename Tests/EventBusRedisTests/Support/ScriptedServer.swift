@@ -9,7 +9,20 @@ final class ScriptedServer: Sendable {
     private let listener: RawListener
 
     /// Calls `answer` for each command that arrives; it returns the reply's bytes, or `nil` to hang up.
-    init(_ answer: @escaping @Sendable (_ command: [String], _ connection: RawConnection) -> [UInt8]?) throws {
+    convenience init(
+        _ answer: @escaping @Sendable (_ command: [String], _ connection: RawConnection) -> [UInt8]?
+    ) throws {
+        try self.init(batches: { commands, connection in
+            for command in commands {
+                guard let reply = answer(command, connection) else { return false }
+                connection.write(reply)
+            }
+            return true
+        })
+    }
+
+    /// Calls `answer` with all commands that have arrived by the time the server looks; it returns false to hang up.
+    init(batches answer: @escaping @Sendable (_ commands: [[String]], _ connection: RawConnection) -> Bool) throws {
         port = try freePort()
         guard let listener = try RawListener(port: port) else { throw EventBusError(.unavailable, "no port") }
         self.listener = listener
@@ -37,20 +50,17 @@ final class ScriptedServer: Sendable {
 
     private static func serve(
         _ connection: RawConnection,
-        _ answer: (_ command: [String], _ connection: RawConnection) -> [UInt8]?
+        _ answer: (_ commands: [[String]], _ connection: RawConnection) -> Bool
     ) {
         // Commands are arrays of texts, as replies can be.
         guard let reader = try? ReplyReader(maximumSize: 1 << 20) else { return }
-        while let text = try? connection.read(), !text.isEmpty {
-            let bytes = Array(text.utf8)
+        while let bytes = try? connection.readBytes(), !bytes.isEmpty {
             guard (try? bytes.withUnsafeBytes { try reader.feed($0) }) != nil else { return }
+            var commands: [[String]] = []
             while let command = (try? reader.next()) ?? nil {
-                guard let reply = answer((command.array ?? []).compactMap(\.text), connection) else {
-                    connection.hangUp()
-                    return
-                }
-                connection.write(reply)
+                commands.append((command.array ?? []).compactMap(\.text))
             }
+            guard answer(commands, connection) else { return connection.hangUp() }
         }
     }
 }

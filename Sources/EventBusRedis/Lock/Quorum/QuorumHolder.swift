@@ -1,0 +1,54 @@
+import EventBus
+
+/// What a grant's owner is made of: which server keeps its turn, in which round it was granted, and the turn's token.
+struct QuorumHolder {
+    let usher: Int
+    let round: Int
+    let turnToken: String
+
+    init(usher: Int, round: Int, turnToken: String) {
+        self.usher = usher
+        self.round = round
+        self.turnToken = turnToken
+    }
+
+    init(_ grant: LockGrant, members: Int) throws(EventBusError) {
+        let parts = grant.owner.split(separator: ":", maxSplits: 2)
+        guard parts.count == 3, let usher = Int(parts[0]), let round = Int(parts[1]), (0..<members).contains(usher)
+        else {
+            throw EventBusError(.lockNotOwned, "the grant of '\(grant.resource)' is not one of a quorum lock")
+        }
+        self.init(usher: usher, round: round, turnToken: String(parts[2]))
+    }
+
+    var owner: String { "\(usher):\(round):\(turnToken)" }
+
+    /// What the servers know the holder by. Of one round only: what is sent late to undo an earlier round must not undo
+    /// this one.
+    var token: String { "\(round):\(turnToken)" }
+
+    /// The turn as a grant of its line.
+    func turn(_ grant: LockGrant) -> LockGrant {
+        LockGrant(
+            resource: grant.resource,
+            owner: turnToken,
+            fencingToken: 0,
+            ttl: grant.ttl,
+            validUntil: grant.validUntil
+        )
+    }
+}
+
+/// The keys of one resource, the same on each server.
+struct QuorumKeys {
+    let holder: String
+    let fence: String
+
+    init(prefix: String, resource: String) {
+        let base = "\(prefix):quorum:\(RedisKeys.tag(resource))"
+        holder = base + ":l"
+        fence = base + ":f"
+    }
+
+    var all: [String] { [holder, fence] }
+}

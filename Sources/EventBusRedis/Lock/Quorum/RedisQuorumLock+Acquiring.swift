@@ -1,0 +1,169 @@
+import EventBus
+
+extension RedisQuorumLock {
+    private enum Outcome {
+        case granted(LockGrant)
+        /// Another has it, for this time at most.
+        case held(left: Duration)
+        /// It was granted, but nothing was left of the lease by then.
+        case late
+        case unreachable
+    }
+
+    func acquireUncounted(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
+        try Task.checkCancellation()
+        let deadline = clock.now.advanced(by: wait)
+        let (usher, turn) = try await takeTurn(resource, ttl: ttl, wait: wait, deadline)
+        var holder = QuorumHolder(usher: usher, round: 0, turnToken: turn.owner)
+        let keys = QuorumKeys(prefix: prefix, resource: resource)
+        do {
+            while true {
+                let outcome = try await tryRound(holder, resource, keys, ttl, limit: limit(wait, ttl, deadline))
+                try Task.checkCancellation()
+                if case .granted(let grant) = outcome { return grant }
+                undo(holder, keys, ttl)
+                let isOver = clock.now >= deadline
+                var pause = Duration.milliseconds(Int64.random(in: 5...50))
+                switch outcome {
+                case .granted(let grant): return grant
+                case .held(let left):
+                    if isOver { throw EventBusError(.lockTimedOut, "'\(resource)' is held by another") }
+                    pause = min(pause, left + .milliseconds(Int64.random(in: 1...10)))
+                case .late:
+                    if isOver { throw unavailable(resource, "it took longer than its time to live of \(ttl)") }
+                case .unreachable:
+                    // Who has waited goes on for as long as it may: servers restart.
+                    if isOver || holder.round == 0 {
+                        throw unavailable(resource, "no majority of the servers answered")
+                    }
+                }
+                try await clock.sleep(until: min(deadline, clock.now.advanced(by: pause)))
+                keepTurn(of: holder, resource, ttl)
+                holder = QuorumHolder(usher: usher, round: holder.round + 1, turnToken: turn.owner)
+            }
+        } catch {
+            await giveUp(holder, keys, turn)
+            throw error
+        }
+    }
+
+    // MARK: the line
+
+    /// Waits in the line of the first server that answers.
+    private func takeTurn(
+        _ resource: String,
+        ttl: Duration,
+        wait: Duration,
+        _ deadline: AnyClock.Instant
+    ) async throws -> (usher: Int, turn: LockGrant) {
+        var failure: EventBusError?
+        for usher in ushers() {
+            // The first may have used the time up by not answering; then one question is left to the others.
+            let left = max(.zero, clock.now.duration(to: deadline))
+            do {
+                return (usher, try await members[usher].turn.acquire(resource, ttl: ttl, wait: left))
+            } catch let error as EventBusError where error.code != .lockTimedOut {
+                failure = error
+                let end = clock.now.advanced(by: .seconds(5))
+                suspicions.withLock { $0[usher] = end }
+            }
+        }
+        throw unavailable(resource, "no server keeps the line", failure)
+    }
+
+    /// The servers in the order in which they are asked for a turn.
+    private func ushers() -> [Int] {
+        let now = clock.now
+        return suspicions.withLock { suspicions in
+            let isSuspect = suspicions.map { $0.map { now < $0 } ?? false }
+            return suspicions.indices.filter { !isSuspect[$0] } + suspicions.indices.filter { isSuspect[$0] }
+        }
+    }
+
+    /// Lets the turn last as long as the lease. Should it end earlier, the next in line asks the servers in vain for a
+    /// while, no more.
+    func keepTurn(of holder: QuorumHolder, _ resource: String, _ ttl: Duration) {
+        let turn = members[holder.usher].turn
+        turn.client.post(
+            LockScripts.renew,
+            keys: [LockKeys(prefix: turn.prefix, resource: resource).holder],
+            [.text(holder.turnToken), .integer(ttl.wholeMilliseconds)]
+        )
+    }
+
+    // MARK: one round
+
+    /// Asks all servers for the resource, and writes the fencing token back.
+    private func tryRound(
+        _ holder: QuorumHolder,
+        _ resource: String,
+        _ keys: QuorumKeys,
+        _ ttl: Duration,
+        limit: Duration
+    ) async throws -> Outcome {
+        let end = clock.now.advanced(by: ttl.lessDrift)
+        let taken = try await ask(
+            QuorumScripts.take,
+            keys: keys.all,
+            [.text(holder.token), .integer(ttl.wholeMilliseconds)],
+            limit: limit
+        ) { reply in
+            switch reply.array?.first?.integer {
+            case 1: .granted
+            case 0: .refused
+            default: .failed
+            }
+        }
+        switch taken.tally.decision {
+        case .granted: break
+        case .refused: return .held(left: taken.timeLeft)
+        default: return .unreachable
+        }
+        guard let fence = taken.nextFence else { return .unreachable }
+        guard clock.now < end else { return .late }
+        let confirmed = try await ask(
+            QuorumScripts.confirm,
+            keys: keys.all,
+            [.text(holder.token), .text("\(fence)")],
+            limit: min(limit, clock.now.duration(to: end))
+        ) { $0.integer == 1 ? .granted : .refused }
+        guard clock.now < end else { return .late }
+        switch confirmed.tally.decision {
+        case .granted: break
+        case .refused: return .held(left: .zero)
+        default: return .unreachable
+        }
+        return .granted(
+            LockGrant(resource: resource, owner: holder.owner, fencingToken: fence, ttl: ttl, validUntil: end)
+        )
+    }
+
+    /// How long the servers may take for a question: not beyond the wait, and a short one must not be too short for any
+    /// answer.
+    private func limit(_ wait: Duration, _ ttl: Duration, _ deadline: AnyClock.Instant) -> Duration {
+        let limit = min(askTime, ttl)
+        return wait == .zero ? limit : min(limit, max(clock.now.duration(to: deadline), RedisLock.grace))
+    }
+
+    /// Takes a round back on every server, also on those that did not answer.
+    private func undo(_ holder: QuorumHolder, _ keys: QuorumKeys, _ ttl: Duration) {
+        for member in members { member.cleanup.start(releaseStep(holder.token, keys, ttl)) }
+    }
+
+    /// Takes the last round back, and gives the turn to the next in line; waits for that a short while at most.
+    private func giveUp(_ holder: QuorumHolder, _ keys: QuorumKeys, _ turn: LockGrant) async {
+        await withTaskGroup(of: Void.self) { group in
+            let step = releaseStep(holder.token, keys, turn.ttl)
+            for member in members { group.addTask { await member.cleanup.run(step, grace: RedisLock.grace) } }
+        }
+        members[holder.usher].turn.abandon(turn)
+    }
+
+    func releaseStep(_ token: String, _ keys: QuorumKeys, _ ttl: Duration) -> RedisCleanup.Step {
+        RedisCleanup.Step(script: QuorumScripts.release, keys: keys.all, arguments: [.text(token)], limit: ttl)
+    }
+
+    private func unavailable(_ resource: String, _ reason: String, _ cause: EventBusError? = nil) -> EventBusError {
+        EventBusError(.unavailable, "'\(resource)' could not be acquired: \(reason)", underlying: cause)
+    }
+}

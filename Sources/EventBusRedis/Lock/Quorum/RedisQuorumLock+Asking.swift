@@ -1,0 +1,70 @@
+import EventBus
+
+extension RedisQuorumLock {
+    /// What the servers said to one question, by the time the answer was decided.
+    struct Poll {
+        var tally: QuorumTally
+        var replies: [RedisValue?]
+
+        /// When the first of those who refused may be free.
+        var timeLeft: Duration {
+            let left = replies.compactMap { reply -> Int64? in
+                guard let parts = reply?.array, parts.first?.integer == 0, parts.count == 2 else { return nil }
+                return parts[1].integer
+            }
+            return .milliseconds(max(0, left.min() ?? 0))
+        }
+
+        /// A fencing token that is greater than each that a server of this majority knows of; `nil` if one made no sense.
+        var nextFence: UInt64? {
+            var next: UInt64 = 0
+            for reply in replies {
+                guard let parts = reply?.array, parts.first?.integer == 1 else { continue }
+                guard parts.count == 3, let last = parts[1].text.flatMap({ UInt64($0) }),
+                    let time = parts[2].text.flatMap({ UInt64($0) }), last < .max
+                else { return nil }
+                next = max(next, last + 1, time)
+            }
+            return next
+        }
+    }
+
+    /// Runs a script on all servers at once, and returns as soon as nothing can change the decision.
+    func ask(
+        _ script: RedisScript,
+        keys: [String],
+        _ arguments: [RedisArgument],
+        isIdempotent: Bool = true,
+        limit: Duration,
+        _ ballot: @escaping @Sendable (RedisValue) -> QuorumTally.Ballot
+    ) async throws -> Poll {
+        var poll = Poll(
+            tally: QuorumTally(members: members.count),
+            replies: Array(repeating: nil, count: members.count)
+        )
+        await withTaskGroup(of: (Int, RedisValue?).self) { group in
+            for (index, member) in members.enumerated() {
+                // Up to its way to the connection here, so that commands of one caller keep their order there.
+                group.addImmediateTask {
+                    let reply = try? await member.client.run(
+                        script,
+                        keys: keys,
+                        arguments,
+                        isIdempotent: isIdempotent,
+                        // Who is slow is not waited for, and is to do its part all the same.
+                        isSentInFull: true,
+                        limit: limit
+                    )
+                    return (index, reply)
+                }
+            }
+            while poll.tally.decision == nil, let (index, reply) = await group.next() {
+                poll.replies[index] = reply
+                poll.tally.add(reply.map(ballot) ?? .failed)
+            }
+            group.cancelAll()
+        }
+        try Task.checkCancellation()
+        return poll
+    }
+}

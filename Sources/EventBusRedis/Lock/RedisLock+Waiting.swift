@@ -1,0 +1,151 @@
+import EventBus
+
+extension RedisLock {
+    /// One call that wants a resource.
+    private struct Attempt {
+        let resource: String
+        let keys: LockKeys
+        let token: String
+        let ttl: Duration
+        /// Whether the server may hold something for it: the lock, or a place in line.
+        var mayBeKnown = false
+    }
+
+    private enum Answer {
+        case granted(LockGrant)
+        /// Another has it, for this time at most; it may have been handed to a waiter that has not taken it yet.
+        case held(left: Duration, handedTo: String)
+    }
+
+    /// What a call may take beyond its deadline, to give back what it may have got.
+    static var grace: Duration { .milliseconds(100) }
+
+    func acquireUncounted(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
+        try Task.checkCancellation()
+        var attempt = Attempt(
+            resource: resource,
+            keys: LockKeys(prefix: prefix, resource: resource),
+            token: "\(process).\(String.randomHexadecimal(words: 1))",
+            ttl: ttl
+        )
+        do {
+            if wait > .zero { return try await stand(&attempt, wait: wait) }
+            let answer = try await ask(&attempt, waits: false, limit: askTime)
+            try Task.checkCancellation()
+            if case .granted(let grant) = answer { return grant }
+            throw EventBusError(.lockTimedOut, "'\(resource)' is held by another")
+        } catch {
+            if attempt.mayBeKnown { await cleanup.run(leaving(attempt), grace: Self.grace) }
+            guard let error = error as? EventBusError, error.code == .timedOut else { throw error }
+            throw EventBusError(.unavailable, "Redis could not be asked for '\(resource)' in time", underlying: error)
+        }
+    }
+
+    /// Waits in line, and asks again when woken, or when it is this waiter's turn to look after the line.
+    private func stand(_ attempt: inout Attempt, wait: Duration) async throws -> LockGrant {
+        let deadline = clock.now.advanced(by: wait)
+        subscriber.open()
+        var isInLine = false
+        if !waiters.isListening {
+            let answer = try await ask(&attempt, waits: false, limit: timeLeft(until: deadline))
+            try Task.checkCancellation()
+            if case .granted(let grant) = answer { return grant }
+            try await waiters.settle(within: min(wait, .seconds(1)))
+        }
+        let token = attempt.token
+        waiters.join(token, for: attempt.resource)
+        defer { waiters.leave(token) }
+        while true {
+            var pause = pollInterval
+            var hasFailed = false
+            do {
+                let answer = try await ask(&attempt, waits: true, limit: timeLeft(until: deadline))
+                try Task.checkCancellation()
+                switch answer {
+                case .granted(let grant): return grant
+                case .held(let left, let handedTo):
+                    isInLine = true
+                    if handedTo != token { waiters.wake(handedTo) }
+                    pause = min(pause, left + .milliseconds(Int64.random(in: 1...10)))
+                }
+            } catch let error as EventBusError where error.isTransient && isInLine && outlivesOutages {
+                // The server may be back before the wait is over.
+                hasFailed = true
+            }
+            guard clock.now < deadline else {
+                throw EventBusError(
+                    .lockTimedOut,
+                    "'\(attempt.resource)' is held by another and was not free within \(wait)"
+                )
+            }
+            // Who does not know what its question has brought has to ask again, first in line or not: it may be a grant.
+            let looksAfterItself = hasFailed || waiters.isFirst(token)
+            let fallback = clock.now.advanced(by: pause)
+            await waiters.sleep(token, until: looksAfterItself ? min(deadline, fallback) : deadline)
+            try Task.checkCancellation()
+        }
+    }
+
+    /// How long a question may take: a silent server must not hold the call up beyond its deadline, and a short wait must
+    /// not be too short for any answer.
+    private func timeLeft(until deadline: AnyClock.Instant) -> Duration {
+        min(askTime, max(clock.now.duration(to: deadline), Self.grace))
+    }
+
+    /// Often enough that a hand-over is noticed within its time even if its message is lost; drawn anew each time, so
+    /// that processes do not ask in step.
+    private var pollInterval: Duration { handOverTime * Double.random(in: 0.5...0.9) }
+
+    private func ask(_ attempt: inout Attempt, waits: Bool, limit: Duration) async throws -> Answer {
+        let sent = clock.now
+        let reply: RedisValue
+        do {
+            // Sent again if its outcome is unknown, since its token makes it idempotent.
+            reply = try await client.run(
+                LockScripts.acquire,
+                keys: attempt.keys.all,
+                [
+                    .text(attempt.token), .integer(attempt.ttl.wholeMilliseconds), waits ? "1" : "0",
+                    .integer(handOverTime.wholeMilliseconds), .text(channelPrefix),
+                    .integer((handOverTime * 4).wholeMilliseconds), waiters.isListening ? "+" : "-",
+                ],
+                isIdempotent: true,
+                limit: limit
+            )
+        } catch {
+            let code = (error as? EventBusError)?.code
+            if code == nil || code == .indeterminate { attempt.mayBeKnown = true }
+            throw error
+        }
+        if waits { attempt.mayBeKnown = true }
+        if let parts = reply.array, parts.count == 2, parts[0] == .integer(1),
+            let fence = parts[1].text.flatMap({ UInt64($0) })
+        {
+            attempt.mayBeKnown = true
+            return .granted(
+                LockGrant(
+                    resource: attempt.resource,
+                    owner: attempt.token,
+                    fencingToken: fence,
+                    ttl: attempt.ttl,
+                    validUntil: validity(from: sent, attempt.ttl)
+                )
+            )
+        }
+        guard let parts = reply.array, parts.count == 3, let left = parts[1].integer, let handedTo = parts[2].text
+        else {
+            throw EventBusError(.unavailable, "Redis answered a lock script with something that makes no sense")
+        }
+        return .held(left: .milliseconds(max(0, left)), handedTo: handedTo)
+    }
+
+    /// Takes an attempt out of line and gives back what it may have got.
+    private func leaving(_ attempt: Attempt) -> RedisCleanup.Step {
+        RedisCleanup.Step(
+            script: LockScripts.leave,
+            keys: attempt.keys.all,
+            arguments: [.text(attempt.token)] + handOverArguments,
+            limit: max(attempt.ttl, handOverTime)
+        )
+    }
+}
