@@ -35,7 +35,7 @@ package func expectError(
 /// It looks again every few milliseconds: what stands behind a network gives no notice of a change.
 package func eventually(
     _ what: @autoclosure () -> String,
-    within limit: Duration = .seconds(10),
+    within limit: Duration = .seconds(30),
     file: String = #fileID,
     line: Int = #line,
     _ condition: () async throws -> Bool

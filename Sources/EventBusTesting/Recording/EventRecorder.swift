@@ -64,7 +64,7 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
         _ type: E.Type,
         by group: String? = nil,
         count: Int = 1,
-        within limit: Duration = .seconds(10)
+        within limit: Duration = .seconds(30)
     ) async throws -> [E] {
         try await waitUntil(within: limit, "\(count) × \(E.self) handled") { recorder in
             try recorder.handled(type, by: group).count >= count
@@ -80,7 +80,7 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
     ///   - condition: Whether it has come.
     /// - Throws: ``ConformanceFailure`` with what was recorded instead.
     public func waitUntil(
-        within limit: Duration = .seconds(10),
+        within limit: Duration = .seconds(30),
         _ what: String,
         _ condition: @escaping @Sendable (EventRecorder) throws -> Bool
     ) async throws {

@@ -9,7 +9,14 @@ extension CoordinationTests {
         private func at(_ seconds: Int) -> AnyClock.Instant { .init(offset: .seconds(seconds)) }
 
         private func entry(_ key: String, until end: Int = 100, tags: Set<String> = []) -> CacheTable.Entry {
-            CacheTable.Entry(key: key, value: key, freshUntil: at(end), keepUntil: at(end), computing: .zero, tags: tags)
+            CacheTable.Entry(
+                key: key,
+                value: key,
+                freshUntil: at(end),
+                keepUntil: at(end),
+                computing: .zero,
+                tags: tags
+            )
         }
 
         @Test("It never holds more than its capacity")

@@ -134,7 +134,9 @@ struct ShutdownTests {
             }
             try await began.wait()
             let cancelling = Task { await subscription.cancel() }
-            try await eventually("it drains") { subscription.health.reason == "draining" }
+            try await eventually("it has handed back the rest") {
+                broker.queues.first.map { ($0.ready, $0.unsettled) } ?? (0, 0) == (3, 1)
+            }
             mayEnd.raise()
             await cancelling.value
             #expect(mine.withLock { $0 } == ["1"])
