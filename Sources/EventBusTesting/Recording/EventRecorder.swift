@@ -58,7 +58,7 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
     ///   - type: The type of event.
     ///   - group: The group that handled them; any if left out.
     ///   - count: How many.
-    ///   - limit: How long to wait, in real time; 10 s unless stated.
+    ///   - limit: How long to wait, in real time; 30 s unless stated.
     /// - Throws: ``ConformanceFailure`` that says what was handled instead.
     public func waitForHandled<E: Event>(
         _ type: E.Type,
@@ -75,7 +75,7 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
     /// Waits until `condition` holds; it is asked again after everything that is recorded.
     ///
     /// - Parameters:
-    ///   - limit: How long to wait, in real time; 10 s unless stated.
+    ///   - limit: How long to wait, in real time; 30 s unless stated.
     ///   - what: What is waited for, in words.
     ///   - condition: Whether it has come.
     /// - Throws: ``ConformanceFailure`` with what was recorded instead.
