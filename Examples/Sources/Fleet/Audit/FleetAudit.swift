@@ -59,7 +59,7 @@ public struct FleetAudit: Sendable {
         check(counts.parked == 0, "\(counts.parked) events were given up by the outboxes")
         let left = queues.filter { !$0.name.hasSuffix(".dead") && $0.messages > 0 }
         check(left.isEmpty, "messages are left: \(left.map { "\($0.messages) in \($0.name)" })")
-        if let end = orderBook.endedAt.values.max(), let last = evidence.events.last {
+        if let end = orderBook.endedAt.values.max(), let last = evidence.events.last(where: { $0.kind != .started }) {
             check(
                 last.time <= end * 1_000 + 1_000,
                 "\(last.member) was \(last.kind.rawValue) after the last order ended"

@@ -15,6 +15,9 @@ public struct ChaosPlan: Hashable, Sendable {
         public var downFor: Duration
     }
 
+    /// The part of the window after which nobody is killed.
+    private static let last = 0.93
+
     /// The seed that gives this plan.
     public let seed: UInt64
     /// The strikes, in order of time.
@@ -43,7 +46,8 @@ public struct ChaosPlan: Hashable, Sendable {
             let half = drawn.count / 2
             for index in 0..<half {
                 let other = drawn[half + index]
-                drawn[index].at = other.at + other.downFor * Double.random(in: 0.1...0.9, using: &generator)
+                let moment = other.at + other.downFor * Double.random(in: 0.1...0.9, using: &generator)
+                drawn[index].at = min(moment, window * Self.last)
             }
             strikes += drawn
         }
