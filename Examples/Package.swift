@@ -140,14 +140,14 @@ let package = Package(
         .testTarget(
             name: "InventoryServerTests",
             dependencies: server + [
-                "InventoryServer", "InventoryService", "ShopData", library("EventBusInMemory"),
+                "InventoryServer", "InventoryService", "ShopData", library("EventBusInMemory"), library("EventBusTesting"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]
         ),
         .testTarget(
             name: "NotificationServerTests",
             dependencies: server + [
-                "NotificationServer", "NotificationService", library("EventBusInMemory"),
+                "NotificationServer", "NotificationService", library("EventBusInMemory"), library("EventBusTesting"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ],
             exclude: ["Support/read_mailbox.py", "Support/smtp_server.py"]

@@ -38,10 +38,3 @@ static inline CURLcode ccurl_allow_smtp_only(CURL *handle) {
     return curl_easy_setopt(handle, CURLOPT_PROTOCOLS, (long)(CURLPROTO_SMTP | CURLPROTO_SMTPS));
 #endif
 }
-
-/// The code of the server's last reply, such as 250; zero if there was none.
-static inline long ccurl_reply_code(CURL *handle) {
-    long code = 0;
-    curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &code);
-    return code;
-}

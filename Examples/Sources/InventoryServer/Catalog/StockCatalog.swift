@@ -25,7 +25,7 @@ struct StockCatalog: Sendable {
     /// A product; `nil` if there is none with this sku.
     func item(_ sku: String) async throws -> StockItem? {
         let store = store
-        return try await cache.value(for: key(sku), options: CacheOptions(ttl: Self.cacheLife)) {
+        return try await cache.value(for: key(sku), as: StockItem.self, options: CacheOptions(ttl: Self.cacheLife)) {
             try await store.item(sku)
         }
     }

@@ -14,6 +14,25 @@ struct StockRequest: Decodable, Sendable {
     var name: String?
     var unitPrice: String?
 
+    private enum CodingKeys: String, CodingKey { case quantity, name, unitPrice }
+
+    /// Takes the fields; what they hold is checked by ``change()``.
+    init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        do {
+            quantity = try container.decode(Int.self, forKey: .quantity)
+        } catch let error where !(error is DecodingError) {
+            // A fraction, or too great for an integer, of which the decoder says only that the document is not valid.
+            throw DecodingError.dataCorruptedError(
+                forKey: .quantity,
+                in: container,
+                debugDescription: "has to be a whole number"
+            )
+        }
+        name = try container.decodeIfPresent(String.self, forKey: .name)
+        unitPrice = try container.decodeIfPresent(String.self, forKey: .unitPrice)
+    }
+
     /// What is to be set.
     ///
     /// - Throws: `HTTPProblem` with all the fields that are wrong.

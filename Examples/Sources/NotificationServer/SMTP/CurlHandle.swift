@@ -7,8 +7,6 @@ final class CurlHandle {
     struct Outcome {
         /// What libcurl made of it.
         var result: CURLcode
-        /// The code of the server's last reply; zero if there was none.
-        var replyCode: Int
         /// What the server said, and how far it came.
         var transfer: SMTPTransfer
 
@@ -55,7 +53,7 @@ final class CurlHandle {
             step(ccurl_set_transfer(handle, CURLOPT_WRITEFUNCTION, ignore))
             return result == CURLE_OK ? curl_easy_perform(handle) : result
         }
-        return Outcome(result: result, replyCode: ccurl_reply_code(handle), transfer: transfer)
+        return Outcome(result: result, transfer: transfer)
     }
 
     private func set(_ configuration: SMTPConfiguration) -> CURLcode {

@@ -57,11 +57,11 @@ extension CurlHandle.Outcome {
     /// What the server said, if it refused this message for good; `nil` if it may take it later, or what it refused was
     /// not the message but this client: its greeting, its lack of encryption, its login.
     fileprivate var refusal: String? {
-        guard (500...599).contains(replyCode), let reply = transfer.reply else { return nil }
+        guard let code = transfer.replyCode, (500...599).contains(code), let reply = transfer.reply else { return nil }
         switch result {
         case CURLE_SEND_ERROR:
             // Sender, recipient or the wish to send: but 530 asks for encryption or a login first.
-            return replyCode == 530 ? nil : reply
+            return code == 530 ? nil : reply
         case CURLE_WEIRD_SERVER_REPLY:
             // The message itself; before it was asked for, it was the greeting.
             return transfer.isWanted ? reply : nil

@@ -1,5 +1,6 @@
 import EventBus
 import EventBusInMemory
+import EventBusTesting
 import InventoryService
 import ShopEvents
 import Testing
@@ -40,8 +41,13 @@ struct StockCatalogTests {
     @Test("A reservation that was recorded before is shown as well: whoever did it may have been killed since")
     func repeated() async throws {
         _ = try await replica.store.record(.reserved(["A": 2]), for: "1", fencingTokens: ["A": 1], handling: nil)
-        let cache = InMemoryCache()
-        let catalog = StockCatalog(store: replica.store, lock: InMemoryLock(), cache: cache, logger: .quiet)
+        let cache = InMemoryCache(clock: ManualClock())
+        let catalog = StockCatalog(
+            store: replica.store,
+            lock: InMemoryLock(clock: ManualClock()),
+            cache: cache,
+            logger: .quiet
+        )
         try await cache.set(StockItem.sample("A", 5), for: "stock:A")
         #expect(try await catalog.item("A")?.quantity == 5)
         let store = CatalogedStockStore(store: replica.store, catalog: catalog)
@@ -58,8 +64,13 @@ struct StockCatalogTests {
 
     @Test("A change waits for a reservation of the same product, and is not lost to it")
     func lock() async throws {
-        let lock = InMemoryLock()
-        let catalog = StockCatalog(store: replica.store, lock: lock, cache: InMemoryCache(), logger: .quiet)
+        let lock = InMemoryLock(clock: ManualClock())
+        let catalog = StockCatalog(
+            store: replica.store,
+            lock: lock,
+            cache: InMemoryCache(clock: ManualClock()),
+            logger: .quiet
+        )
         let (entered, enter) = AsyncStream<Void>.makeStream()
         let store = replica.store
         try await withThrowingTaskGroup { group in
@@ -87,7 +98,7 @@ struct StockCatalogTests {
     func cacheOutage() async throws {
         let catalog = StockCatalog(
             store: replica.store,
-            lock: InMemoryLock(),
+            lock: InMemoryLock(clock: ManualClock()),
             cache: CacheOutage(),
             logger: .quiet
         )

@@ -1,5 +1,6 @@
 import EventBus
 import EventBusInMemory
+import EventBusTesting
 import Foundation
 import HTTPTypes
 import Hummingbird
@@ -28,7 +29,7 @@ struct StockRoutesTests {
 
     /// Runs a test against the routes.
     private func test(
-        lock: some DistributedLock = InMemoryLock(),
+        lock: some DistributedLock = InMemoryLock(clock: ManualClock()),
         stock: [StockItem] = [],
         _ body: @Sendable (any TestClientProtocol) async throws -> Void
     ) async throws {

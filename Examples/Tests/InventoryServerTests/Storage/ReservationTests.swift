@@ -1,5 +1,6 @@
 import EventBus
 import EventBusInMemory
+import EventBusTesting
 import InventoryService
 import ShopEvents
 import Testing
@@ -9,7 +10,7 @@ import Testing
 @Suite("Reservations of a database's stock", .timeLimit(.minutes(2)))
 struct ReservationTests {
     private let file: StockFile
-    private let broker = InMemoryBroker()
+    private let broker = InMemoryBroker(clock: ManualClock())
 
     init() throws {
         file = try StockFile()
@@ -30,7 +31,7 @@ struct ReservationTests {
                     options: PublishOptions(id: order.eventID, correlationID: correlationID)
                 )
             }
-            try await broker.settled()
+            try await broker.settled(within: .seconds(100))
         }
     }
 
@@ -91,7 +92,7 @@ struct ReservationTests {
                 for id in ["1", "2"] {
                     let order = try OrderCreated.sample(id, ["A": 1])
                     try await bus.publish(order, options: PublishOptions(id: "reused"))
-                    try await broker.settled()
+                    try await broker.settled(within: .seconds(100))
                 }
                 let letters = try await bus.deadLetters(of: InventoryService.group).entries(limit: 10)
                 #expect(letters.map(\.failure.reason) == [.nonRetryable])
@@ -103,7 +104,7 @@ struct ReservationTests {
 
     @Test("Two replicas on one file sell what there is, and not a piece more")
     func contested() async throws {
-        let lock = InMemoryLock()
+        let lock = InMemoryLock(clock: ManualClock())
         let replicas = try [Replica(file, broker: broker), Replica(file, broker: broker)]
         _ = try await replicas[0].store.open(with: [.sample("A", 10), .sample("B", 25), .sample("C", 1)])
         for replica in replicas { replica.subscribe(lock: lock) }

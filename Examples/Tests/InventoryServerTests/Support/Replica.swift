@@ -1,5 +1,6 @@
 import EventBus
 import EventBusInMemory
+import EventBusTesting
 import GRDB
 import InventoryService
 import ShopEvents
@@ -14,11 +15,13 @@ struct Replica: Sendable {
     let catalog: StockCatalog
 
     /// A replica on a database file that others may share.
+    ///
+    /// Leases and cached products end when a test has time pass, and not because the machine is busy.
     init(
         _ file: StockFile,
-        broker: InMemoryBroker = InMemoryBroker(),
-        lock: some DistributedLock = InMemoryLock(),
-        cache: some Cache = InMemoryCache()
+        broker: InMemoryBroker = InMemoryBroker(clock: ManualClock()),
+        lock: some DistributedLock = InMemoryLock(clock: ManualClock()),
+        cache: some Cache = InMemoryCache(clock: ManualClock())
     ) throws {
         database = try file.open()
         var configuration = EventBusConfiguration()
@@ -30,7 +33,7 @@ struct Replica: Sendable {
 
     /// Has the service listen for orders.
     func subscribe(
-        lock: some DistributedLock = InMemoryLock(),
+        lock: some DistributedLock = InMemoryLock(clock: ManualClock()),
         retry: RetryPolicy = .fixed(.milliseconds(1), maxAttempts: 50)
     ) {
         InventoryService(bus: bus, store: CatalogedStockStore(store: store, catalog: catalog), lock: lock)
@@ -74,7 +77,7 @@ struct WaitingEvent: Hashable, Sendable {
 
 /// A lock that gives everyone everything at once, each under the token that it is made with.
 struct OpenDoor: DistributedLock {
-    let clock = AnyClock.continuous
+    let clock = AnyClock(ManualClock())
     var token: UInt64 = 1
 
     func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {

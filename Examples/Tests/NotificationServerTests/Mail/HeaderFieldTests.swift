@@ -14,7 +14,7 @@ struct HeaderFieldTests {
         "Anything else is written as encoded words on lines that are short enough",
         arguments: [
             "Grüße", "ü\r\nBcc: all@x.example", "=?utf-8?B?YQ==?=", " a", "a ", String(repeating: "x", count: 100),
-            String(repeating: "ü", count: 100), String(repeating: "👍🏽", count: 30), "a\u{0}b\u{85}c",
+            String(repeating: "ü", count: 100), String(repeating: "👍🏽", count: 30),
         ]
     )
     func encoded(text: String) {
@@ -30,6 +30,7 @@ struct HeaderFieldTests {
     @Test("A line end within a text becomes a space: it can begin no header")
     func controls() {
         #expect(HeaderField("Subject", text: "a\nBcc: b").lines == ["Subject: a Bcc: b"])
+        #expect(HeaderField("Subject", text: "a\u{0}b\u{85}c").lines == ["Subject: a b c"])
     }
 
     @Test(

@@ -28,7 +28,7 @@ struct MailboxFormatTests {
         #expect(message.date == "2026-02-05T12:00:00+00:00")
         #expect(message.to == ["VINET@customers.example"])
         for (name, value) in [
-            ("From", "<orders@shop.example>"), ("Subject", "Your order 10248 is on its way"),
+            ("From", "orders@shop.example"), ("Subject", "Your order 10248 is on its way"),
             ("Message-ID", "<order.confirmed=3A10248@shop.example>"), ("MIME-Version", "1.0"),
             ("Content-Type", "text/plain; charset=\"utf-8\""), ("Content-Transfer-Encoding", "7bit"),
             ("Auto-Submitted", "auto-generated"), ("Content-Length", "26"),

@@ -14,7 +14,8 @@ struct SMTPMailerTests {
         _ change: (inout SMTPConfiguration) -> Void = { _ in }
     ) throws -> SMTPMailer {
         var configuration = try SMTPConfiguration(url: "\(scheme)://127.0.0.1:\(server.port)")
-        configuration.timeout = .seconds(10)
+        configuration.connectTimeout = .seconds(30)
+        configuration.timeout = .seconds(60)
         change(&configuration)
         return try SMTPMailer(configuration)
     }
@@ -96,7 +97,7 @@ struct SMTPMailerTests {
     func noServer() async throws {
         let server = try await MailServer()
         let mailer = try plainMailer(server)
-        server.stop()
+        try await server.stop()
         await #expect(throws: SMTPUnavailable.self) { try await mailer.send(.sample()) }
         #expect(mailer.health.reason?.contains("127.0.0.1:\(server.port) takes no mail at present") == true)
         let next = try await MailServer(port: server.port)
@@ -109,7 +110,7 @@ struct SMTPMailerTests {
         let server = try await MailServer()
         let mailer = try plainMailer(server)
         #expect(try await mailer.send(.sample("1")))
-        server.stop()
+        try await server.stop()
         let next = try await MailServer(port: server.port)
         try await eventually { (try? await mailer.send(.sample("2"))) == true }
         #expect(try next.entries.count == 1)

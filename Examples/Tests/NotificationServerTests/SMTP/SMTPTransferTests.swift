@@ -27,10 +27,12 @@ struct SMTPTransferTests {
         #expect(transfer.reply == nil)
         for line in [
             "220 mail.test\r\n", "250-mail.test\r\n", "250 SIZE\r\n", "550-5.1.1 No such\r\n", "550 5.1.1 mailbox\r\n",
+            "221 Bye\r\n",
         ] {
             Array(line.utf8).withUnsafeBytes { transfer.note(line: $0) }
         }
         #expect(transfer.reply == "550-5.1.1 No such 550 5.1.1 mailbox")
+        #expect(transfer.replyCode == 550)
     }
 
     @Test("A server that talks without end is not kept without end")

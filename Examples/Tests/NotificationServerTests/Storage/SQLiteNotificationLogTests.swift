@@ -1,6 +1,7 @@
 import EventBus
 import EventBusInMemory
 import EventBusOutbox
+import EventBusTesting
 import Foundation
 import GRDB
 import NotificationService
@@ -14,11 +15,13 @@ import Testing
 struct SQLiteNotificationLogTests {
     private let scratch: Scratch
     private let database: DatabasePool
-    private let broker = InMemoryBroker()
+    private let clock = ManualClock()
+    private let broker: InMemoryBroker
 
     init() throws {
         scratch = try Scratch()
         database = try scratch.database()
+        broker = InMemoryBroker(clock: clock)
     }
 
     private func log(_ mailer: any Mailer) throws -> SQLiteNotificationLog {
@@ -40,18 +43,17 @@ struct SQLiteNotificationLogTests {
         inbox: (any Inbox)? = nil
     ) async throws -> [DeadLetter] {
         let bus = EventBus(transport: .inMemory(broker))
-        var options = SubscriptionOptions.notifications(
+        let options = SubscriptionOptions.notifications(
             concurrency: 16,
             longest: .zero,
-            inbox: inbox ?? InMemoryInbox(),
+            inbox: inbox ?? InMemoryInbox(clock: clock),
             logger: .quiet
         )
-        options.retry = .fixed(.milliseconds(1), maxAttempts: options.retry.maxAttempts)
         NotificationService(bus: bus, log: log).subscribe(options: options)
         let broker = broker
         return try await bus.withRunning {
             for event in events { try await bus.publish(stage: event) }
-            try await broker.settled()
+            try await broker.settled(within: .seconds(100))
             return try await bus.deadLetters(of: NotificationService.group).entries(limit: 100)
         }
     }
@@ -110,11 +112,11 @@ struct SQLiteNotificationLogTests {
 
     @Test("A claim that a killed process left is waited for, and the event is handled then")
     func abandonedClaim() async throws {
-        let inbox = InMemoryInbox()
+        let inbox = InMemoryInbox(clock: clock)
         let claim = try await inbox.begin(
             "order.confirmed:1",
             subscription: "\(NotificationService.group).order-outcomes",
-            lease: .seconds(1)
+            lease: .seconds(10)
         )
         guard case .new = claim else { throw EventBusError(.leaseExpired, "the claim is not new") }
         let log = try log(await file())
@@ -126,7 +128,7 @@ struct SQLiteNotificationLogTests {
     @Test("While the inbox cannot be reached nothing is sent and nothing is lost, however often it is tried")
     func inboxOutage() async throws {
         let log = try log(await file())
-        let inbox = UnsteadyInbox(beginsThatFail: 150, completionsThatFail: 0)
+        let inbox = UnsteadyInbox(clock, beginsThatFail: 1_000, completionsThatFail: 0)
         let letters = try await publish([confirmed("1"), confirmed("2")], to: log, inbox: inbox)
         #expect(letters.isEmpty)
         #expect(try await log.all().count == 2)
@@ -136,7 +138,7 @@ struct SQLiteNotificationLogTests {
     func completionOutage() async throws {
         let mailer = CountingMailer(try await file())
         let log = try log(mailer)
-        let inbox = UnsteadyInbox(beginsThatFail: 0, completionsThatFail: 3, lease: .milliseconds(50))
+        let inbox = UnsteadyInbox(clock, beginsThatFail: 0, completionsThatFail: 3)
         let letters = try await publish([confirmed("1")], to: log, inbox: inbox)
         #expect(letters.isEmpty)
         #expect(try await log.all().count == 1)

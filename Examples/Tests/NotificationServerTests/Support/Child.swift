@@ -1,4 +1,5 @@
 import Foundation
+import Testing
 
 /// A process beside the test, which ends with it: its standard input is closed then.
 final class Child: Sendable {
@@ -16,18 +17,27 @@ final class Child: Sendable {
     }
 
     deinit {
-        kill()
+        if process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) }
     }
 
-    /// The next piece of what it prints, at least a byte; blocks.
-    func read() -> String {
-        String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+    /// The first line that it prints, without its end; what it printed of it if it ended before.
+    func firstLine() async -> String {
+        await withCheckedContinuation { continuation in
+            DispatchQueue.global().async { [output] in
+                var line = Data()
+                while true {
+                    let piece = output.fileHandleForReading.availableData
+                    line += piece.prefix { $0 != UInt8(ascii: "\n") }
+                    if piece.isEmpty || piece.contains(UInt8(ascii: "\n")) { break }
+                }
+                continuation.resume(returning: String(decoding: line, as: UTF8.self))
+            }
+        }
     }
 
     /// kill -9, and waits for its end.
-    func kill() {
-        guard process.isRunning else { return }
-        Foundation.kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
+    func kill() async throws {
+        if process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) }
+        try await eventually { !self.process.isRunning }
     }
 }

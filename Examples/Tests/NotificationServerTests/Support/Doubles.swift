@@ -33,14 +33,12 @@ final class CountingMailer: Mailer {
 
 /// An inbox that cannot be reached at times.
 final class UnsteadyInbox: Inbox {
-    private let inbox = InMemoryInbox()
+    private let inbox: InMemoryInbox
     private let failures: Mutex<(begins: Int, completions: Int)>
-    private let lease: Duration?
 
-    /// - Parameter lease: How long claims are in force, instead of what is asked for.
-    init(beginsThatFail: Int, completionsThatFail: Int, lease: Duration? = nil) {
+    init(_ clock: some Clock<Duration>, beginsThatFail: Int, completionsThatFail: Int) {
+        inbox = InMemoryInbox(clock: clock)
         failures = Mutex((beginsThatFail, completionsThatFail))
-        self.lease = lease
     }
 
     func begin(_ id: EventID, subscription: String, lease: Duration) async throws -> InboxDecision {
@@ -49,7 +47,7 @@ final class UnsteadyInbox: Inbox {
             return failures.begins > 0
         }
         if fails { throw EventBusError(.unavailable, "there is no Redis") }
-        return try await inbox.begin(id, subscription: subscription, lease: self.lease ?? lease)
+        return try await inbox.begin(id, subscription: subscription, lease: lease)
     }
 
     func complete(_ claim: InboxClaim, retention: Duration) async throws {

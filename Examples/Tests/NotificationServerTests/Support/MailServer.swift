@@ -51,7 +51,7 @@ final class MailServer: Sendable {
             if kind == .login { arguments += ["--login", "shop:secret"] }
         }
         let child = try Child(try await MailServerPython.shared.path(), arguments)
-        guard let listening = Int(child.read().prefix { $0 != "\n" }) else {
+        guard let listening = Int(await child.firstLine()) else {
             throw PythonFailure(arguments: arguments, output: "it does not listen")
         }
         self.port = listening
@@ -71,8 +71,8 @@ final class MailServer: Sendable {
     }
 
     /// Ends it.
-    func stop() {
-        child.kill()
+    func stop() async throws {
+        try await child.kill()
     }
 
     private static func makeCertificate(_ certificate: String, key: String) async throws {

@@ -86,7 +86,7 @@ func eventually(
     let deadline = ContinuousClock.now + .seconds(30)
     while try await !condition() {
         try #require(ContinuousClock.now < deadline, "the condition did not come true", sourceLocation: sourceLocation)
-        await Task.yield()
+        try await Task.sleep(for: .milliseconds(2))
     }
 }
 
