@@ -140,7 +140,8 @@ let package = Package(
         .testTarget(
             name: "InventoryServerTests",
             dependencies: server + [
-                "InventoryServer", "InventoryService", "ShopData", library("EventBusInMemory"), library("EventBusTesting"),
+                "InventoryServer", "InventoryService", "ShopData", library("EventBusInMemory"),
+                library("EventBusTesting"),
                 .product(name: "HummingbirdTesting", package: "hummingbird"),
             ]
         ),

@@ -70,9 +70,8 @@ actor MailFile: Mailer {
     /// - Throws: ``MailFileError``.
     func open() throws(MailFileError) -> Bool {
         if storage != nil { return true }
-        let owner = MailFileOwner(ofFileAt: path)
         guard let storage = try openStorage(path) else {
-            let name = owner.noted
+            let name = MailFileOwner(ofFileAt: path).noted
             let isNews = state.withLock { state in
                 defer { state = .waiting(owner: name) }
                 if case .waiting = state { return false } else { return true }
@@ -85,7 +84,6 @@ actor MailFile: Mailer {
             }
             return false
         }
-        owner.noteSelf()
         var scanner = MailFileScanner(path: path)
         var length = 0
         try storage.read { bytes throws(MailFileError) in

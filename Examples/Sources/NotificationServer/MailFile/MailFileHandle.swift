@@ -25,6 +25,7 @@ final class MailFileHandle: MailStorage {
             if code == EWOULDBLOCK || code == EINTR { return nil }
             throw .system(path: path, call: "cannot be locked", code: code)
         }
+        MailFileOwner(ofFileAt: path).noteSelf()
         return handle
     }
 
