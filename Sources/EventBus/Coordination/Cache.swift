@@ -89,7 +89,7 @@ extension Cache {
         options: CacheOptions = CacheOptions(),
         compute: @Sendable @escaping () async throws -> Value?
     ) async throws -> Value? {
-        if let value = valueAtHand(for: key, as: type, options: options) as? Value { return value }
+        if let atHand = valueAtHand(for: key, as: type, options: options), let value = atHand as? Value { return value }
         return try await findOptional(key, type, options, compute)
     }
 
@@ -108,7 +108,7 @@ extension Cache {
         options: CacheOptions = CacheOptions(),
         compute: @Sendable @escaping () async throws -> Value
     ) async throws -> Value {
-        if let value = valueAtHand(for: key, as: type, options: options) as? Value { return value }
+        if let atHand = valueAtHand(for: key, as: type, options: options), let value = atHand as? Value { return value }
         return try await find(key, type, options, compute)
     }
 

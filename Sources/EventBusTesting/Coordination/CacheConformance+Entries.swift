@@ -13,6 +13,14 @@ extension CacheConformance {
                 }
                 try expect(calls.count == 1, "it was computed \(calls.count) times")
             },
+            check("a value whose type is an optional is computed and served like any other") { setup in
+                for _ in 0..<2 {
+                    let value: Int? = try await setup.one.value(for: setup.key, as: Int?.self, options: setup.long) {
+                        7
+                    }
+                    try expect(value == 7, "the value is \(value, default: "nothing")")
+                }
+            },
             check("a value is computed again when its time is over") { setup in
                 let calls = Journal<Int>()
                 _ = try await setup.one.value(for: setup.key, as: Int.self, options: setup.short) { calls.note(1) }
