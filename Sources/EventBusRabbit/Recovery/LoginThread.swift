@@ -40,7 +40,8 @@ enum LoginThread {
         let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 handover.wait(continuation)
-                let problem = startDetachedThread(name: "eventbus-login", stackSize: 1 << 20) {
+                // The library decodes what the peer nests by recursion, as deep as a frame of 128 KiB goes.
+                let problem = startDetachedThread(name: "eventbus-login", stackSize: 8 << 20) {
                     handover.settle(attempt(parameters))
                 }
                 if problem != 0 {
