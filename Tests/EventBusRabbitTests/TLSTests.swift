@@ -119,10 +119,16 @@ struct TLSTests {
         let port = try freePort()
         let server = Task {
             // The first connection only asks whether it is there.
-            try await run(
+            // It ends a session when its input ends, so that is a pipe to which nobody ever writes.
+            let script = #"""
+                pipe=$(mktemp -u) && mkfifo "$pipe" && exec 3<>"$pipe" && rm "$pipe"
+                timeout 20 openssl s_server "$@" <&3
+                true
+                """#
+            return try await run(
                 "sh",
                 [
-                    "-c", #"timeout 20 openssl s_server "$@" </dev/zero; true"#, "s_server", "-accept",
+                    "-c", script, "s_server", "-accept",
                     "127.0.0.1:\(port)", "-cert", certificates.certificate(certificate), "-key",
                     certificates.key(certificate), "-quiet", "-naccept", "\(connections)",
                 ] + options,
@@ -180,7 +186,8 @@ struct TLSTests {
             let port = configuration.hosts[0].port
             let ca = configuration.tls?.caFile ?? ""
             // Whoever wants to, gets a session.
-            let script = #"echo CONTROL | timeout 5 openssl s_client -quiet -tls1_1 -connect "127.0.0.1:$0"; true"#
+            let script =
+                #"echo CONTROL | timeout 5 openssl s_client -quiet -no_ign_eof -tls1_1 -connect "127.0.0.1:$0"; true"#
             _ = try await run("sh", ["-c", script, "\(port)"], environment: variables)
             _ = try await TestChild.run(
                 Self.child,
