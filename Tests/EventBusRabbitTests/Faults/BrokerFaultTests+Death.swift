@@ -4,7 +4,7 @@ import EventBusTesting
 import Glibc
 import Testing
 
-extension BrokerFaultTests {
+extension FaultTests.BrokerFaultTests {
     @Test func `killing the broker under load loses nothing that it confirmed`() async throws {
         let broker = try await Self.broker.value
         let name = freshName()

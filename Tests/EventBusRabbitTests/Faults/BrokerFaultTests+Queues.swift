@@ -3,7 +3,7 @@ import EventBusRabbit
 import EventBusTesting
 import Testing
 
-extension BrokerFaultTests {
+extension FaultTests.BrokerFaultTests {
     @Test func `a queue deleted under its consumer is declared and consumed again`() async throws {
         let broker = try await Self.broker.value
         let name = freshName()

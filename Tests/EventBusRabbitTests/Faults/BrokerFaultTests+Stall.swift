@@ -4,7 +4,7 @@ import EventBusTesting
 import Glibc
 import Testing
 
-extension BrokerFaultTests {
+extension FaultTests.BrokerFaultTests {
     @Test func `a broker that freezes holds no call beyond its deadline, and is used again when it thaws`() async throws
     {
         let broker = try await Self.broker.value

@@ -26,7 +26,7 @@ struct TopologyTests {
     @Test func `a new quorum queue counts as attached once it has settled, and one that was there at once`()
         async throws
     {
-        let settling = Duration.seconds(2)
+        let settling = Duration.seconds(4)
         let scene = try await scene { $0.newQueueSettling = settling }
         var times: [Duration] = []
         for _ in 0..<2 {
