@@ -39,12 +39,12 @@ struct WatchTests {
         }
     }
 
-    private func scene() async throws -> Scene {
+    private func scene(asking interval: Duration = .milliseconds(200)) async throws -> Scene {
         let broker = try await TestBroker.shared()
         let name = freshName()
         var configuration = try broker.configuration {
             $0.exchange = "events-\(name)"
-            $0.consumerCheckInterval = .milliseconds(200)
+            $0.consumerCheckInterval = interval
         }
         let proxy = try TestProxy(to: configuration.hosts[0].port, swallowing: [.basicCancel])
         configuration.hosts[0].port = proxy.port
@@ -59,7 +59,9 @@ struct WatchTests {
     }
 
     @Test func `a queue that has no consumer twice is consumed again, on the same connection`() async throws {
-        let scene = try await scene()
+        // So seldom that the queue is there again before it was missed twice.
+        let interval = Duration.milliseconds(1500)
+        let scene = try await scene(asking: interval)
         let seen = SeenNumbers()
         let bus = scene.makeBus(seen)
         try await bus.withRunning {
@@ -80,7 +82,7 @@ struct WatchTests {
             try await eventually("handled") { seen.all == [1] }
             #expect(scene.proxy.swallowedMethods == 1)
             #expect(bus.health().components.compactMap { $0.details["connections"] } == [1, 1])
-            print("a consumer forgotten without a word: attached again after \(took), asking every 200 ms")
+            print("a consumer forgotten without a word: attached again after \(took), asking every \(interval)")
         }
     }
 
