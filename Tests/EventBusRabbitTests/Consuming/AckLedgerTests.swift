@@ -85,16 +85,4 @@ struct AckLedgerTests {
             }
         }
     }
-
-    @Test func `a tag that no broker reaches is passed over`() {
-        var ledger = AckLedger()
-        ledger.delivered(.max)
-        ledger.delivered(.max)
-        let isOut = ledger.acknowledge(.max)
-        #expect(!isOut)
-        #expect(ledger.flush() == [])
-        ledger.delivered(1)
-        let isFirstOut = ledger.acknowledge(1)
-        #expect(isFirstOut)
-    }
 }
