@@ -10,8 +10,17 @@ struct ConformanceTests {
         let broker = try await TestBroker.shared()
         let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
         let queues = QueueNames()
+        let proxy = try TestProxy(to: configuration.hosts[0].port)
+        var proxied = configuration
+        proxied.hosts = [.init("127.0.0.1", port: proxy.port)]
+        let throughProxy = proxied
         return TransportNamespace(
-            makeTransport: { RecordingTransport(RabbitTransport(configuration), queues) },
+            makeTransport: { RecordingTransport(RabbitTransport(throughProxy), queues) },
+            loseConnections: {
+                let before = proxy.connections
+                proxy.cutAll()
+                try await eventually("a new connection") { proxy.connections > before }
+            },
             close: {
                 let names = queues.all
                 try? await RabbitTransport.delete(queues: names, exchange: configuration.exchange, configuration)

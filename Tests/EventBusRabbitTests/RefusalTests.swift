@@ -37,7 +37,9 @@ struct RefusalTests {
                 return error
             }
         }
+        let start = ContinuousClock.now
         let error = try await error(of: transport)
+        print("wrong password: \(error.code) after \(start.duration(to: .now))")
         #expect(error.code == .authenticationFailed)
         let publishError = await publishing.value
         #expect((publishError as? EventBusError)?.code == .authenticationFailed)
@@ -69,23 +71,36 @@ struct RefusalTests {
     @Test func `a virtual host that is not there ends the run`() async throws {
         let broker = try await TestBroker.shared()
         let configuration = try broker.configuration { $0.virtualHost = "nowhere" }
+        let start = ContinuousClock.now
         let error = try await error(of: RabbitTransport(configuration))
+        print("wrong virtual host: \(error.code) after \(start.duration(to: .now))")
         #expect(error.code == .accessRefused)
         #expect(error.message.contains("nowhere"))
     }
 
-    @Test func `a user who may not declare is told so`() async throws {
-        let broker = try await TestBroker.shared()
-        try #require(broker.directory != nil, "needs a broker of our own")
+    /// A user with these rights, on a broker of ours.
+    private func user(
+        _ broker: TestBroker,
+        _ name: String,
+        configure: String = ".*",
+        write: String = ".*",
+        read: String = ".*"
+    ) async throws -> RabbitConfiguration {
         let user = freshName("user")
-        let name = freshName()
-        try await broker.control("add_user", user, "secret")
-        try await broker.control("set_permissions", user, "^$", ".*", ".*")
-        let configuration = try broker.configuration {
-            $0.credentials = .init(user: user, password: "secret")
+        try await broker.control("add_user", user, Self.canary)
+        try await broker.control("set_permissions", user, configure, write, read)
+        return try broker.configuration {
+            $0.credentials = .init(user: user, password: Self.canary)
             $0.exchange = "events-\(name)"
         }
+    }
+
+    @Test(.enabled(if: TestBroker.sharedIsOurs)) func `a user who may not declare is told so`() async throws {
+        let broker = try await TestBroker.shared()
+        let name = freshName()
+        let configuration = try await user(broker, name, configure: "^$")
         let error = try await error(of: RabbitTransport(configuration))
+        print("no right to configure: \(error.code)")
         #expect(error.code == .accessRefused, "\(error)")
 
         // With everything in place the same user publishes and consumes; it need not declare.
@@ -111,6 +126,114 @@ struct RefusalTests {
         }
     }
 
+    @Test(.enabled(if: TestBroker.sharedIsOurs)) func `a publish by a user who may not write ends by its deadline`()
+        async throws
+    {
+        let broker = try await TestBroker.shared()
+        let name = freshName()
+        // The exchange is there, and everything but publishing to it is allowed.
+        try await RabbitTransport.declareTopology(for: [], try broker.configuration { $0.exchange = "events-\(name)" })
+        let transport = RabbitTransport(try await user(broker, name, write: "^(?!events-).*"))
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await transport.run() }
+            let start = ContinuousClock.now
+            let deadline = Duration.seconds(3)
+            let error = await #expect(throws: EventBusError.self) {
+                _ = try await transport.publish(
+                    Envelope(topic: "a.b", payload: []),
+                    options: .init(deadline: transport.clock.now.advanced(by: deadline))
+                )
+            }
+            let took = start.duration(to: .now)
+            print("no right to write: \(error.map { "\($0.code)" } ?? "none") after \(took), deadline \(deadline)")
+            #expect(error != nil)
+            #expect(took < deadline + .seconds(1))
+            group.cancelAll()
+        }
+    }
+
+    @Test(.enabled(if: TestBroker.sharedIsOurs)) func `a user who may not read is told so when subscribing`()
+        async throws
+    {
+        let broker = try await TestBroker.shared()
+        let name = freshName()
+        let queue = QueueSpecification(group: "group-\(name)", name: "probe", patterns: ["a.b"], prefetch: 1)
+        let owner = try broker.configuration { $0.exchange = "events-\(name)" }
+        try await RabbitTransport.declareTopology(for: [queue], owner)
+        // Binding reads from the exchange, consuming from the queue.
+        for readable in ["^(?!group-).*", "^$"] {
+            let transport = RabbitTransport(try await user(broker, name, read: readable))
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { try? await transport.run() }
+                let start = ContinuousClock.now
+                let error = await #expect(throws: EventBusError.self) {
+                    _ = try await transport.attach(queue, to: IgnoringSink())
+                }
+                print("may read \(readable): \(error.map { "\($0.code)" } ?? "none") after \(start.duration(to: .now))")
+                #expect(error?.code == .accessRefused, "\(String(describing: error))")
+                group.cancelAll()
+            }
+        }
+    }
+
+    @Test(.enabled(if: TestBroker.sharedIsOurs))
+    func `the password appears in nothing that is logged while all goes well, and while connections break`()
+        async throws
+    {
+        let broker = try await TestBroker.shared()
+        let name = freshName()
+        var configuration = try await user(broker, name)
+        let proxy = try TestProxy(to: configuration.hosts[0].port)
+        configuration.hosts[0].port = proxy.port
+        let log = InMemoryLogHandler()
+        var logger = Logger(label: "test", factory: { _ in log })
+        logger.logLevel = .trace
+        let topic = try Topic(validating: "\(name).probe")
+        let bus = EventBus(transport: .rabbit(configuration, logger: logger), logger: logger)
+        let seen = SeenNumbers()
+        bus.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, context in
+            context.logger.info("handling")
+            if context.attempt == 1 { throw EventBusError(.unavailable, "the first attempt fails") }
+            seen.note(event.envelope)
+        }
+        let texts = Locked<[String]>([])
+        try await bus.withRunning {
+            for number in 0..<3 {
+                try await bus.publish(Envelope(topic: topic, payload: Array("\(number)".utf8)))
+                try await eventually("handled") { seen.all.contains(number) }
+                texts.withLock { $0.append("\(bus.health())") }
+                proxy.cutAll()
+                try await eventually("a new connection") { proxy.connections >= 2 * (number + 2) }
+            }
+        }
+        let all = log.entries.map { "\($0)" } + texts.withLock { $0 }
+        let leaks = all.filter { $0.contains(Self.canary) }
+        print(
+            "password: in \(leaks.count) of \(all.count) lines of log and health, over \(proxy.connections) connections"
+        )
+        #expect(leaks == [])
+        #expect(all.contains { $0.contains("the connection to RabbitMQ ended") })
+    }
+
+    @Test func `the password of a key appears in no error and no description`() async throws {
+        var configuration = try RabbitConfiguration(uri: "amqps://user:\(Self.canary)@127.0.0.1:1/")
+        configuration.tls?.certificateFile = "/nowhere/client.pem"
+        configuration.tls?.keyFile = "/nowhere/client.key"
+        configuration.tls?.keyPassword = Self.canary
+        let log = InMemoryLogHandler()
+        var logger = Logger(label: "test", factory: { _ in log })
+        logger.logLevel = .trace
+        let transport = RabbitTransport(configuration, logger: logger)
+        let error = try await error(of: transport)
+        var dumped = ""
+        dump(configuration, to: &dumped)
+        #expect("\(error)".contains("/nowhere/client.key"))
+        for text in [
+            "\(error)", String(reflecting: error), "\(configuration)", String(reflecting: configuration), dumped,
+            "\(transport.health())", "\(log.entries)",
+        ] { #expect(!text.contains(Self.canary)) }
+    }
+
     @Test func `a queue with other arguments is a clash that names them`() async throws {
         let broker = try await TestBroker.shared()
         let name = freshName()
@@ -132,7 +255,14 @@ struct RefusalTests {
             for part in ["group-\(name).probe", "x-overflow", "'reject-publish' is wanted", "none"] {
                 #expect(error?.message.contains(part) ?? false, "\(part) is missing in \(String(describing: error))")
             }
-            // The broker names one of the arguments that differ. The connection lives on.
+            // The broker names one of the arguments that differ. The connection on which it did lives on, and serves others.
+            var other = queue
+            other.name = "other"
+            let consumer = try await transport.attach(other, to: IgnoringSink())
+            let connections = transport.health().compactMap { $0.details["connections"] }
+            print("clash: \(error.map { "\($0.code), \($0.message)" } ?? "none"); connections \(connections)")
+            #expect(connections == [1, 1])
+            await consumer.close()
             let outcome = try await transport.publish(
                 Envelope(topic: "a.b", payload: []),
                 options: .init(deadline: transport.clock.now.advanced(by: .seconds(5)))
@@ -154,6 +284,9 @@ struct RefusalTests {
                     options: .init(deadline: transport.clock.now.advanced(by: .milliseconds(300)))
                 )
             }
+            print(
+                "no broker: \(error.map { "\($0.code)" } ?? "none") after \(start.duration(to: .now)), deadline 300 ms"
+            )
             #expect(error?.code == .timedOut)
             #expect(start.duration(to: .now) < .milliseconds(1300))
             group.cancelAll()

@@ -2,6 +2,8 @@ import EventBus
 import EventBusRabbit
 import EventBusTesting
 import Glibc
+import InMemoryLogging
+import Logging
 import Testing
 
 /// Encrypted connections, and the ones that must not come about.
@@ -16,18 +18,27 @@ struct TLSTests {
     /// A broker that asks its clients for a certificate.
     private static let setup = Task {
         let certificates = try await TestCertificates.make()
-        let port = try freePort()
-        let broker = try await TestBroker.start(
-            configuration: """
-                listeners.ssl.1 = 127.0.0.1:\(port)
-                ssl_options.cacertfile = \(certificates.ca)
-                ssl_options.certfile = \(certificates.certificate("server"))
-                ssl_options.keyfile = \(certificates.key("server"))
-                ssl_options.verify = verify_peer
-                ssl_options.fail_if_no_peer_cert = true
-                """
-        )
-        return Setup(broker: broker, certificates: certificates, port: port)
+        var failure: (any Error)?
+        // Somebody may take the port before the broker does.
+        for _ in 0..<3 {
+            let port = try freePort()
+            do {
+                let broker = try await TestBroker.start(
+                    configuration: """
+                        listeners.ssl.1 = 127.0.0.1:\(port)
+                        ssl_options.cacertfile = \(certificates.ca)
+                        ssl_options.certfile = \(certificates.certificate("server"))
+                        ssl_options.keyfile = \(certificates.key("server"))
+                        ssl_options.verify = verify_peer
+                        ssl_options.fail_if_no_peer_cert = true
+                        """
+                )
+                return Setup(broker: broker, certificates: certificates, port: port)
+            } catch {
+                failure = error
+            }
+        }
+        throw failure ?? CancellationError()
     }
 
     private func configuration(
@@ -49,8 +60,11 @@ struct TLSTests {
         }
     }
 
-    private func errorOfRun(_ configuration: RabbitConfiguration) async -> EventBusError? {
-        await #expect(throws: EventBusError.self) { try await RabbitTransport(configuration).run() }
+    private func errorOfRun(_ configuration: RabbitConfiguration, _ what: String) async -> EventBusError? {
+        let start = ContinuousClock.now
+        let error = await #expect(throws: EventBusError.self) { try await RabbitTransport(configuration).run() }
+        print("TLS, \(what): \(error.map { "\($0.code)" } ?? "none") after \(start.duration(to: .now))")
+        return error
     }
 
     @Test func `events of every size pass both ways`() async throws {
@@ -79,41 +93,125 @@ struct TLSTests {
 
     @Test func `an authority that is not ours is refused`() async throws {
         let setup = try await Self.setup.value
-        let error = await errorOfRun(try await configuration { $0.caFile = setup.certificates.otherCA })
+        let error = await errorOfRun(try await configuration { $0.caFile = setup.certificates.otherCA }, "wrong CA")
         #expect(error?.code == .authenticationFailed)
     }
 
     @Test func `a certificate for another host is refused`() async throws {
-        let error = await errorOfRun(try await configuration(host: "127.0.0.1"))
+        let error = await errorOfRun(try await configuration(host: "127.0.0.1"), "wrong host")
         #expect(error?.code == .authenticationFailed)
     }
 
     @Test func `a CA file that is not there is named`() async throws {
-        let error = await errorOfRun(try await configuration { $0.caFile = "/nowhere/ca.pem" })
+        let error = await errorOfRun(try await configuration { $0.caFile = "/nowhere/ca.pem" }, "no CA file")
         #expect("\(String(describing: error))".contains("/nowhere/ca.pem"))
     }
 
-    @Test(arguments: ["expired", "elsewhere"])
-    func `a server whose certificate is not right is refused before the password is sent`(name: String) async throws {
+    /// A server that only listens: runs `body`, and returns what came out of the TLS session.
+    private func heard(
+        _ certificate: String,
+        _ options: [String] = [],
+        environment: [String: String] = [:],
+        connections: Int = 2,
+        while body: (RabbitConfiguration) async throws -> Void
+    ) async throws -> String {
         let certificates = try await Self.setup.value.certificates
         let port = try freePort()
         let server = Task {
-            try await run(
-                "timeout",
+            // The first connection only asks whether it is there.
+            // It ends a session when its input ends, so that is a pipe to which nobody ever writes.
+            let script = #"""
+                pipe=$(mktemp -u) && mkfifo "$pipe" && exec 3<>"$pipe" && rm "$pipe"
+                timeout 20 openssl s_server "$@" <&3
+                true
+                """#
+            return try await run(
+                "sh",
                 [
-                    "20", "openssl", "s_server", "-accept", "127.0.0.1:\(port)", "-cert",
-                    certificates.certificate(name),
-                    "-key", certificates.key(name), "-quiet", "-naccept", "2",
-                ]
+                    "-c", script, "s_server", "-accept",
+                    "127.0.0.1:\(port)", "-cert", certificates.certificate(certificate), "-key",
+                    certificates.key(certificate), "-quiet", "-naccept", "\(connections)",
+                ] + options,
+                environment: environment
             )
         }
         try await eventually("the server listens") { portIsOpen(port) }
         var configuration = try await configuration()
         configuration.hosts = [.init("localhost", port: port)]
-        let error = await errorOfRun(configuration)
-        #expect(error?.code == .authenticationFailed)
-        let seen = (try? await server.value) ?? ""
-        #expect(!seen.contains("AMQP"))
+        configuration.connectTimeout = .seconds(2)
+        try await body(configuration)
+        return try await server.value
+    }
+
+    @Test(arguments: ["expired", "elsewhere"])
+    func `a server whose certificate is not right is refused before a word is said`(name: String) async throws {
+        let heard = try await heard(name) { configuration in
+            let error = await errorOfRun(configuration, "certificate \(name)")
+            #expect(error?.code == .authenticationFailed)
+        }
+        #expect(!heard.contains("AMQP"))
+    }
+
+    @Test func `a server whose certificate is right hears the protocol's first word`() async throws {
+        // What the tests around this one look for is seen where it should be.
+        let heard = try await heard("server") { configuration in
+            let transport = RabbitTransport(configuration)
+            let running = Task { try await transport.run() }
+            try await Task.sleep(for: .seconds(1))
+            running.cancel()
+            _ = await running.result
+        }
+        #expect(heard.contains("AMQP"))
+    }
+
+    private static let child = "TLSTests/oldClient"
+
+    @Test func `a server that knows nothing newer than TLS 1.1 is refused`() async throws {
+        // With this, OpenSSL itself would accept it, on both sides.
+        let lenient = try temporaryFile(
+            containing: """
+                openssl_conf = init
+                [init]
+                ssl_conf = modules
+                [modules]
+                system_default = defaults
+                [defaults]
+                MinProtocol = TLSv1
+                CipherString = DEFAULT:@SECLEVEL=0
+                """
+        )
+        defer { unlink(lenient) }
+        let variables = ["OPENSSL_CONF": lenient]
+        let heard = try await heard("server", ["-tls1_1"], environment: variables, connections: 3) { configuration in
+            let port = configuration.hosts[0].port
+            let ca = configuration.tls?.caFile ?? ""
+            // Whoever wants to, gets a session.
+            let script =
+                #"echo CONTROL | timeout 5 openssl s_client -quiet -no_ign_eof -tls1_1 -connect "127.0.0.1:$0"; true"#
+            _ = try await run("sh", ["-c", script, "\(port)"], environment: variables)
+            _ = try await TestChild.run(
+                Self.child,
+                variables.merging(["EVENTBUS_TEST_PORT": "\(port)", "EVENTBUS_TEST_CA": ca]) { $1 }
+            )
+        }
+        print("TLS 1.1: \(heard.contains("CONTROL") ? "a session for others" : "no session"), none for us")
+        #expect(heard.contains("CONTROL"))
+        #expect(!heard.contains("AMQP"))
+    }
+
+    @Test(.enabled(if: TestChild.isRunning(child))) func oldClient() async throws {
+        var configuration = try RabbitConfiguration(uri: "amqps://guest:guest@localhost/")
+        configuration.hosts[0].port = try #require(environment("EVENTBUS_TEST_PORT").flatMap { Int($0) })
+        configuration.tls?.caFile = try #require(environment("EVENTBUS_TEST_CA"))
+        configuration.connectTimeout = .seconds(2)
+        let bus = EventBus(transport: .rabbit(configuration))
+        let running = Task { try await bus.run() }
+        let deadline = Duration.seconds(1)
+        await #expect(throws: EventBusError.self) {
+            try await bus.publish(Envelope(topic: "a.b", payload: []), options: .init(deadline: deadline))
+        }
+        running.cancel()
+        _ = await running.result
     }
 
     @Test func `a broker that asks for a certificate takes no client without one`() async throws {
@@ -129,6 +227,7 @@ struct TLSTests {
         let error = await #expect(throws: EventBusError.self) {
             try await bus.publish(Envelope(topic: "a.b", payload: []), options: .init(deadline: .seconds(2)))
         }
+        print("TLS, no client certificate: \(error.map { "\($0.code)" } ?? "none")")
         #expect(error?.code == .timedOut || error?.code == .authenticationFailed)
         running.cancel()
         _ = await running.result
@@ -136,10 +235,15 @@ struct TLSTests {
 
     @Test func `without verification a connection comes about, by its insecure name`() async throws {
         let configuration = try await configuration(host: "127.0.0.1") { $0.insecureSkipsVerification = true }
-        let bus = EventBus(transport: .rabbit(configuration))
+        let log = InMemoryLogHandler()
+        let bus = EventBus(transport: .rabbit(configuration, logger: Logger(label: "test", factory: { _ in log })))
         try await bus.withRunning {
             let receipt = try await bus.publish(Envelope(topic: "a.b", payload: []))
             #expect(receipt.outcome == .unroutable)
         }
+        // Each connection says so.
+        let warnings = log.entries.filter { "\($0.message)".contains("without verification") }
+        #expect(warnings.count >= 2)
+        #expect(warnings.allSatisfy { $0.level == .warning })
     }
 }

@@ -106,6 +106,11 @@ struct WireTests {
             )
             legal.source = longest
             legal.partitionKey = longest
+            // A header's value has no such bound, in neither direction.
+            for count in [127, 128, 255, 256, 257] {
+                legal.headers["value-\(count)"] = .string(String(repeating: "v", count: count))
+            }
+            legal.headers[String(repeating: "n", count: 128)] = "the longest name"
             let sent = legal
             try await bus.publish(sent)
             for tooLong in [
@@ -113,6 +118,8 @@ struct WireTests {
                 Envelope(topic: topic, payload: [2], source: longest + "c"),
                 Envelope(topic: topic, payload: [2], correlationID: CorrelationID(longest + "c")),
                 Envelope(topic: topic, payload: [2], headers: [String(repeating: "h", count: 129): 1]),
+                Envelope(topic: topic, payload: [2], headers: [String(repeating: "h", count: 255): 1]),
+                Envelope(topic: topic, payload: [2], headers: [String(repeating: "h", count: 256): 1]),
             ] {
                 let error = await #expect(throws: EventBusError.self) { try await bus.publish(tooLong) }
                 #expect(error?.code == .invalidEnvelope)

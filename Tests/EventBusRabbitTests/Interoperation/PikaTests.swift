@@ -146,14 +146,45 @@ struct PikaTests {
             if event.envelope.payload == Array("{}".utf8) { throw CancellationError() }
         }
         try await bus.withRunning {
-            for depth in ["31", "33", "400"] {
+            // 6,000 arrays in each other are 30 KB, and end a stack of 512 KB.
+            let depths = ["31", "33", "400", "6000", "20000"]
+            for depth in depths {
                 try await Pika.run("deep", "events-\(name)", "\(name).created", depth, broker: broker)
             }
             try await Pika.run("publish", "events-\(name)", "\(name).created", hex(Array("[]".utf8)), broker: broker)
-            try await eventually("all four handled") { seen.all.count == 4 }
+            try await eventually("all handled", within: .seconds(30)) { seen.all.count == depths.count + 1 }
             // What cannot go out again as it came takes the broker's own way to the dead letters.
             let letters = bus.deadLetters(of: "group-\(name)")
-            try await eventually("three dead letters") { try await letters.count() == 3 }
+            try await eventually("dead letters", within: .seconds(30)) { try await letters.count() == depths.count }
+            #expect(try await letters.entries(limit: 10).count == depths.count)
+            let connections = bus.health().components.compactMap { $0.details["connections"] }
+            print("header tables \(depths) deep: all handled and dead-lettered, connections \(connections)")
+            #expect(connections == [1, 1])
+        }
+    }
+
+    @Test func `its headers may have names of 255 bytes and values of more, over a retry too`() async throws {
+        let name = freshName()
+        let (broker, bus) = try await makeBus(name)
+        let seen = Received()
+        bus.subscribe(
+            to: try TopicPattern(validating: "\(name).created"),
+            group: "group-\(name)",
+            options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 3))
+        ) { event, context in
+            seen.add(event.envelope)
+            if context.attempt < 2 { throw CancellationError() }
+        }
+        try await bus.withRunning {
+            try await Pika.run("long-headers", "events-\(name)", "\(name).created", broker: broker)
+            try await eventually("handled at the second attempt") { seen.all.count == 2 }
+            for envelope in seen.all {
+                #expect(envelope.headers["v255"] == .string(String(repeating: "v", count: 255)))
+                #expect(envelope.headers["v256"] == .string(String(repeating: "v", count: 256)))
+                #expect(envelope.headers[String(repeating: "n", count: 255)] == "of 255")
+            }
+            let count = try await bus.deadLetters(of: "group-\(name)").count()
+            #expect(count == 0)
         }
     }
 

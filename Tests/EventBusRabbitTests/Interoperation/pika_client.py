@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 
 import pika
 
@@ -42,6 +43,11 @@ def main():
         for _ in range(depth):
             value = [value]
         channel.basic_publish(exchange, routing_key, b"{}", pika.BasicProperties(headers={"deep": value}))
+    elif command == "long-headers":
+        # The longest name there is, and values on both sides of what a short string holds.
+        exchange, routing_key = sys.argv[3:5]
+        headers = {"n" * 255: "of 255", "v255": "v" * 255, "v256": "v" * 256}
+        channel.basic_publish(exchange, routing_key, b"{}", pika.BasicProperties(headers=headers))
     elif command == "request":
         exchange, routing_key, body = sys.argv[3:6]
         replies = []
@@ -54,4 +60,12 @@ def main():
     connection.close()
 
 
-main()
+# Encoding what is nested is recursive, here too.
+sys.setrecursionlimit(100_000)
+threading.stack_size(512 << 20)
+failures = []
+threading.excepthook = lambda arguments: (failures.append(arguments), threading.__excepthook__(arguments))
+thread = threading.Thread(target=main)
+thread.start()
+thread.join()
+sys.exit(1 if failures else 0)

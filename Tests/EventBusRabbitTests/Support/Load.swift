@@ -12,6 +12,8 @@ final class Load: Sendable {
         var next = 0
         var isStopped = false
         var lastConfirmed = ContinuousClock.now
+        var ids: [Int: EventID] = [:]
+        var unanswered: Set<Int> = []
     }
 
     private let state = Locked(State())
@@ -23,6 +25,12 @@ final class Load: Sendable {
     var count: Int { state.withLock { $0.next } }
     var lastConfirmed: ContinuousClock.Instant { state.withLock { $0.lastConfirmed } }
 
+    /// What was given to the bus and has no outcome yet.
+    var unanswered: Set<Int> { state.withLock { $0.unanswered } }
+
+    /// The id under which a number was published.
+    func id(of number: Int) -> EventID? { state.withLock { $0.ids[number] } }
+
     func stop() { state.withLock { $0.isStopped = true } }
 
     /// Publishes from so many tasks, until stopped.
@@ -32,11 +40,10 @@ final class Load: Sendable {
                 group.addTask {
                     while let number = self.take() {
                         let start = ContinuousClock.now
+                        let envelope = Envelope(topic: topic, payload: Array("\(number)".utf8))
+                        self.note(number, envelope.id)
                         do {
-                            let receipt = try await bus.publish(
-                                Envelope(topic: topic, payload: Array("\(number)".utf8)),
-                                options: .init(deadline: deadline)
-                            )
+                            let receipt = try await bus.publish(envelope, options: .init(deadline: deadline))
                             self.note(number, receipt.outcome == .routed ? nil : "\(receipt.outcome)")
                         } catch {
                             self.note(number, (error as? EventBusError).map { "\($0.code)" } ?? "\(error)")
@@ -56,8 +63,16 @@ final class Load: Sendable {
         }
     }
 
+    private func note(_ number: Int, _ id: EventID) {
+        state.withLock { state in
+            state.ids[number] = id
+            state.unanswered.insert(number)
+        }
+    }
+
     private func note(_ number: Int, _ error: String?) {
         state.withLock { state in
+            state.unanswered.remove(number)
             if let error {
                 state.errors[error, default: 0] += 1
             } else {
@@ -75,14 +90,16 @@ final class Load: Sendable {
 /// The numbers that handlers have seen.
 final class SeenNumbers: Sendable {
     private struct State {
-        var numbers: Set<Int> = []
+        var ids: [Int: Set<EventID>] = [:]
         var count = 0
         var last = ContinuousClock.now
     }
 
     private let state = Locked(State())
 
-    var all: Set<Int> { state.withLock { $0.numbers } }
+    var all: Set<Int> { state.withLock { Set($0.ids.keys) } }
+    /// The ids under which a number came.
+    func ids(of number: Int) -> Set<EventID?> { state.withLock { $0.ids[number] ?? [] } }
     /// With repetitions.
     var count: Int { state.withLock { $0.count } }
     var last: ContinuousClock.Instant { state.withLock { $0.last } }
@@ -90,7 +107,7 @@ final class SeenNumbers: Sendable {
     func note(_ envelope: Envelope) {
         guard let number = Int(String(decoding: envelope.payload, as: UTF8.self)) else { return }
         state.withLock { state in
-            state.numbers.insert(number)
+            state.ids[number, default: []].insert(envelope.id)
             state.count += 1
             state.last = .now
         }

@@ -15,10 +15,14 @@ actor Pika {
         let task = Task { () throws -> String in
             let directory = "/tmp/eventbus-pika-\(getuid())"
             let python = "\(directory)/bin/python"
-            if (try? await EventBusRabbitTests.run(python, ["-c", "import pika"])) == nil {
-                _ = try await EventBusRabbitTests.run("python3", ["-m", "venv", directory])
-                _ = try await EventBusRabbitTests.run(python, ["-m", "pip", "install", "--quiet", "pika==1.4.4"])
-            }
+            // Other processes may be at it.
+            let script = """
+                set -e
+                "$0/bin/python" -c 'import pika' 2>/dev/null && exit
+                python3 -m venv "$0"
+                "$0/bin/python" -m pip install --quiet pika==1.4.4
+                """
+            _ = try await EventBusRabbitTests.run("flock", ["\(directory).lock", "sh", "-c", script, directory])
             return python
         }
         preparing = task

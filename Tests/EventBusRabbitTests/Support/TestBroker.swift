@@ -15,6 +15,11 @@ struct TestBroker: Sendable {
         try await Shared.broker()
     }
 
+    /// Whether the broker that tests share is one of `Scripts/brokers`, and may be given users.
+    static var sharedIsOurs: Bool {
+        environment("EVENTBUS_TEST_RABBITMQ_URL") == nil || environment("EVENTBUS_TEST_BROKERS") != nil
+    }
+
     private actor Shared {
         private static let instance = Shared()
         private var starting: Task<TestBroker, any Error>?

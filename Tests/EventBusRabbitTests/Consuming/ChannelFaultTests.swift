@@ -1,0 +1,132 @@
+import EventBus
+import EventBusRabbit
+import EventBusTesting
+import Testing
+
+extension FaultTests {
+    /// A channel that ends while its connection lives, and a broker that ends while another lives.
+    @Suite(.serialized, .timeLimit(.minutes(3)))
+    struct ChannelFaultTests {
+        /// A broker of the suite's own, that gives up on consumers early. The last test kills it.
+        private static let broker = Task {
+            let broker = try await TestBroker.start()
+            try await broker.control(
+                "eval",
+                "application:set_env(rabbit, consumer_timeout, 1500), application:set_env(rabbit, channel_tick_interval, 300)."
+            )
+            return broker
+        }
+
+        @Test func `a channel that the broker closes is opened again, and what came on it is settled no more`()
+            async throws
+        {
+            let broker = try await Self.broker.value
+            let name = freshName()
+            let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
+            let topic = try Topic(validating: "\(name).probe")
+            let bus = EventBus(transport: .rabbit(configuration))
+            let (begun, ended) = (SeenNumbers(), SeenNumbers())
+            let mayEnd = Signal()
+            @Sendable func publish(_ number: Int) async throws {
+                try await bus.publish(Envelope(topic: topic, payload: Array("\(number)".utf8)))
+            }
+            bus.subscribe(
+                to: TopicPattern(topic),
+                group: "group-\(name)",
+                name: "probe",
+                options: .init(concurrency: 4, retry: .fixed(.milliseconds(100), maxAttempts: 3), handlerTimeout: nil)
+            ) { event, _ in
+                guard event.envelope.payload == Array("1".utf8) else { return ended.note(event.envelope) }
+                begun.note(event.envelope)
+                switch begun.count {
+                case 1:
+                    // Takes longer than the broker allows, and is settled when its channel is gone.
+                    try await mayEnd.wait()
+                case 2:
+                    // That settles nothing of the new channel, whose tags begin anew: this run may fail and be tried again.
+                    mayEnd.raise()
+                    try await publish(2)
+                    try await eventually("time has passed") { ended.all.contains(2) }
+                    throw CancellationError()
+                default:
+                    ended.note(event.envelope)
+                }
+            }
+            try await bus.withRunning {
+                let start = ContinuousClock.now
+                try await publish(1)
+                try await eventually("delivered again on a new channel", within: .seconds(15)) { begun.count >= 2 }
+                let again = start.duration(to: .now)
+                for number in 3..<50 { try await publish(number) }
+                try await eventually("the new channel lives on", within: .seconds(15)) { ended.all == Set(1..<50) }
+                #expect(begun.count == 3)
+                #expect(ended.count == 49)
+                let connections = bus.health().components.compactMap { $0.details["connections"] }
+                #expect(connections == [1, 1])
+                print(
+                    "channel closed by the broker: delivered again \(again) after the publish, connections \(connections)"
+                )
+            }
+        }
+
+        @Test func `an exchange that is deleted is declared again, and published to on the same connection`()
+            async throws
+        {
+            let broker = try await Self.broker.value
+            let name = freshName()
+            let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
+            let topic = try Topic(validating: "\(name).probe")
+            let bus = EventBus(transport: .rabbit(configuration))
+            try await bus.withRunning {
+                try await bus.publish(Envelope(topic: topic, payload: Array("1".utf8)))
+                try await RabbitTransport.delete(queues: [], exchange: "events-\(name)", configuration)
+                let deleted = ContinuousClock.now
+                let outcome = try await bus.publish(Envelope(topic: topic, payload: Array("2".utf8))).outcome
+                let published = deleted.duration(to: .now)
+                let connections = bus.health().components.compactMap { $0.details["connections"] }
+                print("exchange deleted: \(outcome) after \(published), connections \(connections)")
+                #expect(published < .seconds(5))
+                #expect(connections == [1, 1])
+            }
+        }
+
+        @Test func `when one of two brokers dies the other is used`() async throws {
+            let (first, second) = (try await Self.broker.value, try await TestBroker.shared())
+            let name = freshName()
+            var configuration = try first.configuration { $0.exchange = "events-\(name)" }
+            let firstProxy = try TestProxy(to: configuration.hosts[0].port)
+            let secondProxy = try TestProxy(to: try RabbitConfiguration(uri: second.url).hosts[0].port)
+            configuration.hosts = [
+                .init("127.0.0.1", port: firstProxy.port), .init("127.0.0.1", port: secondProxy.port),
+            ]
+            // Until the first has died, the second takes nobody.
+            secondProxy.cut(after: 1, .toBroker)
+            let topic = try Topic(validating: "\(name).probe")
+            let bus = EventBus(transport: .rabbit(configuration))
+            let seen = SeenNumbers()
+            bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "probe") { event, _ in
+                seen.note(event.envelope)
+            }
+            try await bus.withRunning {
+                try await bus.publish(Envelope(topic: topic, payload: Array("1".utf8)))
+                try await eventually("handled by way of the first") { seen.all == [1] }
+                try first.kill()
+                secondProxy.cut(after: nil, .toBroker)
+                let killed = ContinuousClock.now
+                try await eventually("events find their queue on the second", within: .seconds(20)) {
+                    let options = PublishOptions(deadline: .seconds(10))
+                    return try await bus.publish(Envelope(topic: topic, payload: Array("2".utf8)), options: options)
+                        .outcome == .routed
+                }
+                let published = killed.duration(to: .now)
+                try await eventually("handled by way of the second") { seen.all == [1, 2] }
+                let consumed = killed.duration(to: .now)
+                print(
+                    "host change: publishing \(published) and consuming \(consumed) after the first broker was killed"
+                )
+                #expect(published < .seconds(5))
+                #expect(consumed < .seconds(5))
+            }
+        }
+    }
+}

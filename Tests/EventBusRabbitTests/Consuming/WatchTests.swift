@@ -1,0 +1,125 @@
+import EventBus
+import EventBusRabbit
+import EventBusTesting
+import InMemoryLogging
+import Logging
+import Testing
+
+/// Consumers that the broker no longer knows, without having said so.
+@Suite(.timeLimit(.minutes(2)))
+struct WatchTests {
+    private struct Scene {
+        var name: String
+        var configuration: RabbitConfiguration
+        var topic: Topic
+        var queue: QueueSpecification
+        var proxy: TestProxy
+        var log = InMemoryLogHandler()
+
+        var queueName: String { queue.queueName }
+
+        /// A bus whose broker cannot say that it ended a consumer.
+        func makeBus(_ seen: SeenNumbers) -> EventBus {
+            let bus = EventBus(transport: .rabbit(configuration, logger: Logger(label: "t", factory: { _ in log })))
+            bus.subscribe(to: TopicPattern(topic), group: queue.group, name: queue.name) { event, _ in
+                seen.note(event.envelope)
+            }
+            return bus
+        }
+
+        func details(_ bus: EventBus) -> [String: Int] {
+            bus.health().components.first { $0.name.hasSuffix("consumer.\(queueName)") }?.details ?? [:]
+        }
+
+        /// Why consumers were attached again.
+        var reasons: [String] { log.entries.compactMap { $0.metadata["reason"].map { "\($0)" } } }
+
+        func publish(_ number: Int, _ bus: EventBus) async throws -> PublishOutcome {
+            try await bus.publish(Envelope(topic: topic, payload: Array("\(number)".utf8))).outcome
+        }
+    }
+
+    private func scene(asking interval: Duration = .milliseconds(200)) async throws -> Scene {
+        let broker = try await TestBroker.shared()
+        let name = freshName()
+        var configuration = try broker.configuration {
+            $0.exchange = "events-\(name)"
+            $0.consumerCheckInterval = interval
+        }
+        let proxy = try TestProxy(to: configuration.hosts[0].port, swallowing: [.basicCancel])
+        configuration.hosts[0].port = proxy.port
+        let topic = try Topic(validating: "\(name).probe")
+        let queue = QueueSpecification(
+            group: "group-\(name)",
+            name: "probe",
+            patterns: [TopicPattern(topic)],
+            prefetch: 16
+        )
+        return Scene(name: name, configuration: configuration, topic: topic, queue: queue, proxy: proxy)
+    }
+
+    @Test func `a queue that has no consumer twice is consumed again, on the same connection`() async throws {
+        // So seldom that the queue is there again before it was missed twice.
+        let interval = Duration.milliseconds(1500)
+        let scene = try await scene(asking: interval)
+        let seen = SeenNumbers()
+        let bus = scene.makeBus(seen)
+        try await bus.withRunning {
+            try await eventually("one consumer in health") { scene.details(bus)["consumers"] == 1 }
+            try await RabbitTransport.delete(
+                queues: [scene.queueName],
+                exchange: "none-\(scene.name)",
+                scene.configuration
+            )
+            try await RabbitTransport.declareTopology(for: [scene.queue], scene.configuration)
+            let lost = ContinuousClock.now
+            try await eventually("attached again", within: .seconds(20)) {
+                scene.reasons.contains("the broker knows no consumer of the queue")
+            }
+            try await eventually("one consumer in health again") { scene.details(bus)["consumers"] == 1 }
+            let took = lost.duration(to: .now)
+            #expect(try await scene.publish(1, bus) == .routed)
+            try await eventually("handled") { seen.all == [1] }
+            #expect(scene.proxy.swallowedMethods == 1)
+            #expect(bus.health().components.compactMap { $0.details["connections"] } == [1, 1])
+            print("a consumer forgotten without a word: attached again after \(took), asking every \(interval)")
+        }
+    }
+
+    @Test func `a queue that is gone twice is declared and consumed again, on the same connection`() async throws {
+        let scene = try await scene()
+        let seen = SeenNumbers()
+        let bus = scene.makeBus(seen)
+        try await bus.withRunning {
+            try await eventually("one consumer in health") { scene.details(bus)["consumers"] == 1 }
+            try await RabbitTransport.delete(
+                queues: [scene.queueName],
+                exchange: "none-\(scene.name)",
+                scene.configuration
+            )
+            let lost = ContinuousClock.now
+            try await eventually("attached again") { scene.reasons.contains("the queue is gone") }
+            try await eventually("events are handled again") {
+                let outcome = try await scene.publish(1, bus)
+                return outcome == .routed && seen.all == [1]
+            }
+            #expect(scene.proxy.swallowedMethods == 1)
+            #expect(bus.health().components.compactMap { $0.details["connections"] } == [1, 1])
+            print("a queue gone without a word: consumed again after \(lost.duration(to: .now)), asking every 200 ms")
+        }
+    }
+
+    @Test func `health says how many consumers a queue has, and what waits in it`() async throws {
+        let scene = try await scene()
+        let seen = SeenNumbers()
+        let bus = scene.makeBus(seen)
+        try await bus.withRunning {
+            try await eventually("one consumer") { scene.details(bus)["consumers"] == 1 }
+            let second = Instance(scene.makeBus(seen))
+            try await eventually("two consumers") { scene.details(bus)["consumers"] == 2 }
+            try await second.end()
+            try await eventually("one consumer again") { scene.details(bus)["consumers"] == 1 }
+            #expect(scene.details(bus)["messages"] == 0)
+        }
+    }
+}

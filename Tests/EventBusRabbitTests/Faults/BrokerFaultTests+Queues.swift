@@ -1,0 +1,123 @@
+import EventBus
+import EventBusRabbit
+import EventBusTesting
+import Testing
+
+extension FaultTests.BrokerFaultTests {
+    @Test func `a queue deleted under its consumer is declared and consumed again`() async throws {
+        let broker = try await Self.broker.value
+        let name = freshName()
+        let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
+        let topic = try Topic(validating: "\(name).probe")
+        let bus = EventBus(transport: .rabbit(configuration))
+        let seen = SeenNumbers()
+        bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "probe") { event, _ in
+            seen.note(event.envelope)
+        }
+        try await bus.withRunning {
+            try await broker.control("delete_queue", "group-\(name).probe")
+            let deleted = ContinuousClock.now
+            try await eventually("delivered again", within: .seconds(20)) {
+                _ = try await bus.publish(Envelope(topic: topic, payload: Array("1".utf8)))
+                return seen.count > 0
+            }
+            print("queue deleted: consuming again after \(deleted.duration(to: .now))")
+            #expect(deleted.duration(to: .now) < .seconds(5))
+        }
+    }
+
+    /// How long each healthy event took.
+    private final class Times: Sendable {
+        private struct State {
+            var begun: [Int: ContinuousClock.Instant] = [:]
+            var took: [Int: Duration] = [:]
+        }
+
+        private let state = Locked(State())
+
+        var begun: Int { state.withLock { $0.begun.count } }
+        var ended: Int { state.withLock { $0.took.count } }
+        var slowest: Duration { state.withLock { $0.took.values.max() ?? .zero } }
+
+        func begin(_ number: Int) { state.withLock { $0.begun[number] = .now } }
+
+        func end(_ number: Int) {
+            state.withLock { state in
+                if let start = state.begun[number] { state.took[number] = start.duration(to: .now) }
+            }
+        }
+    }
+
+    @Test func `retries to a deleted queue do not hold up those of others`() async throws {
+        let broker = try await Self.broker.value
+        let name = freshName()
+        let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
+        let (doomedTopic, healthyTopic) = (
+            try Topic(validating: "\(name).doomed"), try Topic(validating: "\(name).healthy")
+        )
+        let transport = RabbitTransport(configuration)
+        let doomed = EventBus(transport: .rabbit(configuration))
+        let healthy = EventBus(transport: transport)
+        let failed = SeenNumbers()
+        let times = Times()
+        doomed.subscribe(
+            to: TopicPattern(doomedTopic),
+            group: "doomed-\(name)",
+            name: "probe",
+            options: .init(concurrency: 40, retry: .fixed(.seconds(3), maxAttempts: 5))
+        ) { event, _ in
+            failed.note(event.envelope)
+            throw CancellationError()
+        }
+        healthy.subscribe(
+            to: TopicPattern(healthyTopic),
+            group: "healthy-\(name)",
+            options: .init(concurrency: 20, retry: .fixed(.milliseconds(500), maxAttempts: 5))
+        ) { event, context in
+            if context.attempt < 3 { throw CancellationError() }
+            times.end(Int(String(decoding: event.envelope.payload, as: UTF8.self)) ?? 0)
+        }
+        try await healthy.withRunning {
+            try await doomed.withRunning {
+                for number in 0..<40 {
+                    try await doomed.publish(Envelope(topic: doomedTopic, payload: Array("\(number)".utf8)))
+                }
+                try await eventually("40 failures") { failed.count >= 40 }
+            }
+            // All 40 wait in the delay levels when their queue goes.
+            try await broker.control("delete_queue", "doomed-\(name).probe")
+            // Healthy events fail and are retried all the while.
+            let traffic = Task {
+                while !Task.isCancelled {
+                    let number = times.begun
+                    times.begin(number)
+                    try await healthy.publish(Envelope(topic: healthyTopic, payload: Array("\(number)".utf8)))
+                    try? await Task.sleep(for: .milliseconds(20))
+                }
+            }
+            let start = ContinuousClock.now
+            var before = 0
+            try await eventually("40 retries without a queue", within: .seconds(30)) {
+                let count = try await transport.unroutableDelays.entries(limit: 1000)
+                    .count { $0.queue == "doomed-\(name).probe" && $0.group == "doomed-\(name)" }
+                if count == 0 { before = times.ended }
+                return count == 40
+            }
+            let expired = start.duration(to: .now)
+            let during = times.ended
+            try await eventually("50 more events retried twice") { times.ended >= during + 50 }
+            traffic.cancel()
+            _ = await traffic.result
+            try await eventually("all retried twice") { times.ended == times.begun }
+            print(
+                """
+                40 retries to a deleted queue came due within \(expired): \(times.ended) healthy events retried twice \
+                by 500 ms, \(before) of them before and \(times.ended - before) after the first came due, the slowest \
+                in \(times.slowest), lost \(times.begun - times.ended)
+                """
+            )
+            #expect(times.slowest < .seconds(5))
+            #expect(times.ended - before >= 50)
+        }
+    }
+}

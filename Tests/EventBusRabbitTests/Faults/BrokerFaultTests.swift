@@ -1,0 +1,36 @@
+import EventBus
+import EventBusRabbit
+import EventBusTesting
+import Glibc
+import Testing
+
+extension FaultTests {
+    /// What happens when the broker dies, freezes, fills up or loses a queue. Each test prints its figures.
+    @Suite(.serialized, .timeLimit(.minutes(5)))
+    struct BrokerFaultTests {
+        /// One broker for the whole suite: every test leaves it running.
+        static let broker = Task { try await TestBroker.start() }
+
+        /// Waits until so much more of the load is confirmed, or throws.
+        func wait(for count: Int, _ load: Load, within limit: Duration = .seconds(20)) async throws {
+            let start = load.confirmed.count
+            try await eventually("\(count) more confirmed", within: limit) { load.confirmed.count >= start + count }
+        }
+
+        /// Ends the load, waits until every confirmed event was handled, and returns how many were not.
+        func lost(of load: Load, _ running: Task<Void, Never>, _ seen: SeenNumbers) async throws -> Int {
+            load.stop()
+            await running.value
+            let confirmed = load.confirmed
+            try await eventually(
+                "every confirmed event handled; \(confirmed.subtracting(seen.all).count) are missing",
+                within: .seconds(60)
+            ) { confirmed.isSubset(of: seen.all) }
+            return confirmed.subtracting(seen.all).count
+        }
+
+        func port(_ broker: TestBroker) throws -> Int {
+            try RabbitConfiguration(uri: broker.url).hosts[0].port
+        }
+    }
+}

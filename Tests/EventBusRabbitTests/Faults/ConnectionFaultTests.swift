@@ -1,0 +1,274 @@
+import EventBus
+import EventBusRabbit
+import EventBusTesting
+import Glibc
+import Testing
+
+extension FaultTests {
+    /// Connections that break, at any byte and any number of times.
+    @Suite(.serialized, .timeLimit(.minutes(environment("EVENTBUS_TEST_EVERY_BYTE") == nil ? 8 : 120)))
+    struct ConnectionFaultTests {
+        private func viaProxy(_ configure: (inout RabbitConfiguration) -> Void = { _ in }) async throws
+            -> (RabbitConfiguration, TestProxy, String)
+        {
+            let broker = try await TestBroker.shared()
+            let name = freshName()
+            var configuration = try broker.configuration { $0.exchange = "events-\(name)" }
+            let proxy = try TestProxy(to: configuration.hosts[0].port)
+            configuration.hosts = [.init("127.0.0.1", port: proxy.port)]
+            configure(&configuration)
+            return (configuration, proxy, name)
+        }
+
+        /// Every byte count with `EVENTBUS_TEST_EVERY_BYTE`, else a sample that is spread over all of them.
+        private static let cuts: [Int] =
+            environment("EVENTBUS_TEST_EVERY_BYTE") != nil
+            ? Array(1...4096) : Array(1...12) + Array(stride(from: 13, through: 4096, by: 157))
+
+        /// What is cut, and from where on the bytes are counted.
+        enum Place: String, CaseIterable, Sendable {
+            /// To the broker, from the connection's beginning: the login, the declarations, acknowledgements.
+            case toBroker
+            /// To the client, from the connection's beginning: the login, replies, confirms, deliveries.
+            case toClient
+            /// To the broker, from the first event that is published.
+            case eventsToBroker
+        }
+
+        @Test(arguments: Place.allCases)
+        func `a connection cut after any number of bytes loses nothing that was confirmed`(place: Place) async throws {
+            let (configuration, proxy, name) = try await viaProxy {
+                $0.reconnect = .init(initial: .zero, maximum: .zero)
+            }
+            let direct = try await TestBroker.shared().configuration { $0.exchange = "events-\(name)" }
+            let (topic, feedTopic) = (try Topic(validating: "\(name).probe"), try Topic(validating: "\(name).feed"))
+            let bus = EventBus(transport: .rabbit(configuration))
+            let (seen, seenOfFeed) = (SeenNumbers(), SeenNumbers())
+            bus.subscribe(to: try TopicPattern(validating: "\(name).*"), group: "group-\(name)", name: "probe") {
+                event,
+                _ in
+                (event.topic == topic ? seen : seenOfFeed).note(event.envelope)
+            }
+            let (load, feed) = (Load(), Load())
+            // Past the proxy, so that there is something to deliver while the connection for publishing is never whole.
+            let feeder = Instance(EventBus(transport: .rabbit(direct)))
+            let start = ContinuousClock.now
+            try await bus.withRunning {
+                let feeding = Task { await feed.run(feeder.bus, topic: feedTopic, tasks: 2, deadline: .seconds(20)) }
+                let running = Task { await load.run(bus, topic: topic, tasks: 8, deadline: .seconds(20)) }
+                for (index, bytes) in Self.cuts.enumerated() {
+                    proxy.cut(
+                        after: bytes,
+                        place == .toClient ? .toClient : .toBroker,
+                        countingFromFirstEvent: place == .eventsToBroker
+                    )
+                    proxy.cutAll()
+                    // Both connections come as far as that: no number passes without a cut.
+                    try await eventually("both connections cut after \(bytes) bytes", within: .seconds(30)) {
+                        let cuts = proxy.cuts
+                        let isPublishCut = cuts[.publish, default: 0] > 0
+                        if place == .eventsToBroker { return isPublishCut }
+                        // Before a connection has said its name, two of each kind will have been among four.
+                        return isPublishCut && cuts[.consume, default: 0] > 0 || cuts[.unknown, default: 0] >= 4
+                    }
+                    guard index % 8 == 7 else { continue }
+                    // Now and then everything passes.
+                    proxy.cut(after: nil, .toBroker)
+                    let before = (load.confirmed.count, seen.count)
+                    try await eventually("events pass after \(bytes) bytes", within: .seconds(30)) {
+                        load.confirmed.count > before.0 && seen.count > before.1
+                    }
+                }
+                proxy.cut(after: nil, .toBroker)
+                load.stop()
+                feed.stop()
+                await running.value
+                await feeding.value
+                let (confirmed, fed) = (load.confirmed, feed.confirmed)
+                // An event that was on its way at 20 cuts lies in the dead letters, whether or not it ever arrived whole.
+                let letters = feeder.bus.deadLetters(of: "group-\(name)")
+                let (dead, deadOfFeed) = (SeenNumbers(), SeenNumbers())
+                try await eventually("every confirmed event handled, or given up with a reason", within: .seconds(60)) {
+                    for letter in try await letters.entries(limit: 10_000) where letter.failure.reason == .deliveryLimit
+                    {
+                        (letter.envelope.topic == topic ? dead : deadOfFeed).note(letter.envelope)
+                    }
+                    return confirmed.isSubset(of: seen.all.union(dead.all))
+                        && fed.isSubset(of: seenOfFeed.all.union(deadOfFeed.all))
+                }
+                let lost =
+                    confirmed.subtracting(seen.all).subtracting(dead.all).count
+                    + fed.subtracting(seenOfFeed.all).subtracting(deadOfFeed.all).count
+                let givenUp = dead.all.subtracting(seen.all).count + deadOfFeed.all.subtracting(seenOfFeed.all).count
+                print(
+                    """
+                    cut \(place): \(Self.cuts.count) byte counts, \(proxy.connections) connections in \
+                    \(start.duration(to: .now)), confirmed \(confirmed.count) and \(fed.count), lost \
+                    \(lost), handled \(seen.count + seenOfFeed.count) times, given up unseen at the delivery limit \(givenUp), errors \(load.errors), latest call \(load.overdue) after its deadline
+                    """
+                )
+                #expect(lost == 0)
+                #expect(confirmed.count > Self.cuts.count / 8)
+                #expect(load.overdue < .seconds(1))
+            }
+            try await feeder.end()
+        }
+
+        private static let child = "ConnectionFaultTests/reconnects"
+
+        @Test func `100 reconnects leave no thread, no descriptor and no memory behind`() async throws {
+            let broker = try await TestBroker.shared()
+            // In a process of its own, where nothing else begins and ends threads.
+            let output = try await TestChild.run(Self.child, ["EVENTBUS_TEST_RABBITMQ_URL": broker.url])
+            let figures = output.split(separator: "\n").first { $0.hasPrefix("100 reconnects") }
+            print(figures ?? "no figures")
+            #expect(figures != nil)
+        }
+
+        @Test(.enabled(if: TestChild.isRunning(child))) func reconnects() async throws {
+            let (configuration, proxy, name) = try await viaProxy {
+                $0.reconnect = .init(initial: .zero, maximum: .zero)
+            }
+            let topic = try Topic(validating: "\(name).probe")
+            let bus = EventBus(transport: .rabbit(configuration))
+            let seen = SeenNumbers()
+            bus.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, _ in seen.note(event.envelope) }
+            try await bus.withRunning {
+                @Sendable func reconnect(_ numbers: Range<Int>) async throws -> ProcessFigures {
+                    for number in numbers {
+                        proxy.cutAll()
+                        try await bus.publish(Envelope(topic: topic, payload: Array("\(number)".utf8)))
+                        try await eventually("delivery after reconnect \(number)") { seen.all.contains(number) }
+                    }
+                    try await eventually("both connected") { bus.health().isReady }
+                    return .now()
+                }
+                let before = try await reconnect(0..<30)
+                let start = ContinuousClock.now
+                let half = try await reconnect(30..<80)
+                let after = try await reconnect(80..<130)
+                let took = start.duration(to: .now)
+                try await eventually("threads and descriptors back; \(before) → \(ProcessFigures.now())") {
+                    let now = ProcessFigures.now()
+                    return now.threads <= before.threads && now.descriptors == before.descriptors
+                }
+                print("100 reconnects in \(took): \(before) → \(half) → \(after), in the end \(ProcessFigures.now())")
+                #expect(after.residentKilobytes - half.residentKilobytes < 1024)
+            }
+        }
+
+        @Test func `a silent network without heartbeats holds up no end`() async throws {
+            let (configuration, proxy, name) = try await viaProxy {
+                $0.heartbeat = .zero
+                $0.callTimeout = .seconds(2)
+            }
+            let topic = try Topic(validating: "\(name).probe")
+            let bus = EventBus(transport: .rabbit(configuration))
+            let seen = SeenNumbers()
+            bus.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, _ in seen.note(event.envelope) }
+            let frozen = Locked<ContinuousClock.Instant?>(nil)
+            try await bus.withRunning {
+                try await bus.publish(Envelope(topic: topic, payload: Array("0".utf8)))
+                try await eventually("handled") { seen.count == 1 }
+                proxy.setFrozen(true)
+                // Nobody will answer this one, nor the goodbyes.
+                let error = await #expect(throws: EventBusError.self) {
+                    try await bus.publish(
+                        Envelope(topic: topic, payload: [UInt8](repeating: 1, count: 8 << 20)),
+                        options: .init(deadline: .seconds(1))
+                    )
+                }
+                #expect(error?.code == .indeterminate)
+                frozen.withLock { $0 = .now }
+            }
+            let took = frozen.withLock { $0 }.map { $0.duration(to: .now) } ?? .seconds(60)
+            print("half-open without heartbeats: shut down in \(took)")
+            #expect(took < .seconds(6))
+        }
+
+        @Test func `a silent network is noticed on both sides`() async throws {
+            let (configuration, proxy, name) = try await viaProxy {
+                $0.heartbeat = .seconds(1)
+                $0.connectTimeout = .seconds(1)
+            }
+            let topic = try Topic(validating: "\(name).probe")
+            let bus = EventBus(transport: .rabbit(configuration))
+            let seen = SeenNumbers()
+            bus.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, _ in seen.note(event.envelope) }
+            try await bus.withRunning {
+                try await bus.publish(Envelope(topic: topic, payload: Array("0".utf8)))
+                proxy.setFrozen(true)
+                let start = ContinuousClock.now
+                let error = await #expect(throws: EventBusError.self) {
+                    try await bus.publish(
+                        Envelope(topic: topic, payload: Array("1".utf8)),
+                        options: .init(deadline: .seconds(1))
+                    )
+                }
+                #expect(error?.code == .indeterminate)
+                #expect(start.duration(to: .now) < .seconds(2))
+                try await eventually("both connections given up", within: .seconds(10)) {
+                    bus.health().components.filter {
+                        ($0.name.hasSuffix(".publish") || $0.name.hasSuffix(".consume")) && $0.status == .notReady
+                    }.count == 2
+                }
+                print("silence: given up after \(start.duration(to: .now)) with a heartbeat of 1 s")
+                proxy.setFrozen(false)
+                try await bus.publish(Envelope(topic: topic, payload: Array("2".utf8)))
+                try await eventually("delivered again", within: .seconds(10)) { seen.all.contains(2) }
+            }
+        }
+
+        @Test func `a handler that runs for three heartbeats loses neither connection nor delivery`() async throws {
+            let name = freshName()
+            let configuration = try await TestBroker.shared().configuration {
+                $0.exchange = "events-\(name)"
+                $0.heartbeat = .seconds(1)
+            }
+            let topic = try Topic(validating: "\(name).probe")
+            let transport = RabbitTransport(configuration)
+            let bus = EventBus(transport: transport)
+            let seen = SeenNumbers()
+            bus.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, _ in
+                try await Task.sleep(for: .seconds(3))
+                seen.note(event.envelope)
+            }
+            try await bus.withRunning {
+                try await bus.publish(Envelope(topic: topic, payload: Array("1".utf8)))
+                let start = ContinuousClock.now
+                try await eventually("handled") { seen.count == 1 }
+                print("a handler of three heartbeats: handled once, after \(start.duration(to: .now))")
+                let connections = bus.health().components.compactMap { $0.details["connections"] }
+                #expect(connections == [1, 1])
+            }
+            #expect(seen.count == 1)
+        }
+    }
+}
+
+/// What the process uses.
+struct ProcessFigures: CustomStringConvertible {
+    var threads: Int
+    var descriptors: Int
+    var residentKilobytes: Int
+
+    static func now() -> ProcessFigures {
+        let status = contents(of: "/proc/self/status") ?? ""
+        func figure(_ name: String) -> Int {
+            let line = status.split(separator: "\n").first { $0.hasPrefix(name) } ?? ""
+            return Int(line.filter(\.isNumber)) ?? 0
+        }
+        var descriptors = 0
+        if let directory = opendir("/proc/self/fd") {
+            while readdir(directory) != nil { descriptors += 1 }
+            closedir(directory)
+        }
+        return ProcessFigures(
+            threads: figure("Threads:"),
+            descriptors: descriptors,
+            residentKilobytes: figure("VmRSS:")
+        )
+    }
+
+    var description: String { "\(threads) threads, \(descriptors) descriptors, \(residentKilobytes) KiB" }
+}

@@ -1,0 +1,41 @@
+/// Takes the frames of some methods out of what a broker sends.
+struct FrameFilter {
+    /// A method, by the numbers of the protocol.
+    struct Method: Hashable, Sendable {
+        var classID: UInt16
+        var methodID: UInt16
+
+        /// The broker ends a consumer.
+        static let basicCancel = Method(classID: 60, methodID: 30)
+    }
+
+    /// The beginning of a frame whose rest is still to come.
+    private var pending: [UInt8] = []
+
+    /// What is left of `bytes`, and how many methods were taken out. A frame that is not whole waits for its rest.
+    mutating func pass(_ bytes: [UInt8], without methods: Set<Method>) -> (bytes: [UInt8], taken: Int) {
+        var output: [UInt8] = []
+        var taken = 0
+        var rest = (pending + bytes)[...]
+        while rest.count >= 7 {
+            let header = Array(rest.prefix(11))
+            let length = header[3..<7].reduce(0) { $0 << 8 | Int($1) } + 8
+            guard rest.count >= length else { break }
+            if header[0] == 1, header.count == 11,
+                methods.contains(
+                    Method(
+                        classID: UInt16(header[7]) << 8 | UInt16(header[8]),
+                        methodID: UInt16(header[9]) << 8 | UInt16(header[10])
+                    )
+                )
+            {
+                taken += 1
+            } else {
+                output += rest.prefix(length)
+            }
+            rest = rest.dropFirst(length)
+        }
+        pending = Array(rest)
+        return (output, taken)
+    }
+}

@@ -1,0 +1,21 @@
+import EventBus
+
+/// One instance of a service: a bus that runs until it is told to shut down, or this is let go of.
+final class Instance: Sendable {
+    let bus: EventBus
+    private let running: Task<Void, any Error>
+
+    /// Runs the bus.
+    init(_ bus: EventBus) {
+        self.bus = bus
+        running = Task { try await bus.run() }
+    }
+
+    deinit { running.cancel() }
+
+    /// Shuts it down, and waits for its end.
+    func end() async throws {
+        bus.shutdown()
+        try await running.value
+    }
+}

@@ -1,0 +1,41 @@
+import ConnectionThread
+import EventBus
+import Glibc
+import Testing
+
+/// A test of this suite that runs in a process of its own: one that may be killed, and whose threads, memory and crashes
+/// are its own.
+///
+/// Not an exit test: each of those holds a thread of the pool while it waits, and two of them all there are.
+enum TestChild {
+    private static let variable = "EVENTBUS_TEST_CHILD"
+
+    /// Whether this process is the child that runs the test of this name. Such a test ends with its parent.
+    static func isRunning(_ test: String) -> Bool {
+        guard environment(variable) == test else { return false }
+        _ = ending
+        return true
+    }
+
+    /// Runs the test whose name contains this text, to its end. Returns what it printed; throws if it failed, or was
+    /// killed.
+    static func run(_ test: String, _ variables: [String: String]) async throws -> String {
+        var path = [CChar](repeating: 0, count: 4096)
+        let length = readlink("/proc/self/exe", &path, path.count - 1)
+        try #require(length > 0)
+        let program = String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return try await EventBusRabbitTests.run(
+            program,
+            ["--testing-library", "swift-testing", "--filter", test],
+            environment: variables.merging([variable: test, "EVENTBUS_TEST_PARENT": "\(getpid())"]) { $1 }
+        )
+    }
+
+    private static let ending: Void = {
+        let parent = environment("EVENTBUS_TEST_PARENT").flatMap { pid_t($0) } ?? getppid()
+        _ = startDetachedThread(name: "test-orphan", stackSize: 1 << 20) {
+            while getppid() == parent { usleep(100_000) }
+            _exit(1)
+        }
+    }()
+}

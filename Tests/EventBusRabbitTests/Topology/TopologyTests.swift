@@ -1,0 +1,180 @@
+import EventBus
+import EventBusRabbit
+import EventBusTesting
+import Testing
+
+/// Queues that come, change and go.
+@Suite(.timeLimit(.minutes(2)))
+struct TopologyTests {
+    private struct Scene {
+        var name: String
+        var configuration: RabbitConfiguration
+        var group: String { "group-\(name)" }
+        func pattern(_ end: String) throws -> TopicPattern { try TopicPattern(validating: "\(name).\(end)") }
+        func topic(_ end: String) throws -> Topic { try Topic(validating: "\(name).\(end)") }
+    }
+
+    private func scene(_ configure: (inout RabbitConfiguration) -> Void = { _ in }) async throws -> Scene {
+        let name = freshName()
+        let configuration = try await TestBroker.shared().configuration {
+            $0.exchange = "events-\(name)"
+            configure(&$0)
+        }
+        return Scene(name: name, configuration: configuration)
+    }
+
+    @Test func `a new quorum queue counts as attached once it has settled, and one that was there at once`()
+        async throws
+    {
+        let settling = Duration.seconds(4)
+        let scene = try await scene { $0.newQueueSettling = settling }
+        var times: [Duration] = []
+        for _ in 0..<2 {
+            let bus = EventBus(transport: .rabbit(scene.configuration))
+            try await bus.withRunning {
+                // The connection is there, so that what is measured is the queue alone.
+                _ = try await bus.publish(Envelope(topic: scene.topic("x"), payload: []))
+            }
+            let second = EventBus(transport: .rabbit(scene.configuration))
+            let subscription = second.subscribe(to: try scene.pattern("x"), group: scene.group, name: "probe") { _, _ in
+            }
+            let start = ContinuousClock.now
+            let instance = Instance(second)
+            try await subscription.attached()
+            times.append(start.duration(to: .now))
+            try await instance.end()
+        }
+        print("new queue: attached after \(times[0]), settling for \(settling); the same queue again: \(times[1])")
+        #expect(times[0] >= settling)
+        #expect(times[1] < settling)
+    }
+
+    @Test func `a queue is retired once it is empty and nobody consumes it`() async throws {
+        let scene = try await scene()
+        let queue = QueueSpecification(
+            group: scene.group,
+            name: "probe",
+            patterns: [try scene.pattern("x")],
+            prefetch: 1
+        )
+        @Sendable func retire() async throws -> Bool {
+            try await RabbitTransport.retireQueue(group: scene.group, name: "probe", scene.configuration)
+        }
+        #expect(try await retire() == false)
+        try await RabbitTransport.declareTopology(for: [queue], scene.configuration)
+        let publisher = EventBus(transport: .rabbit(scene.configuration))
+        try await publisher.withRunning {
+            _ = try await publisher.publish(Envelope(topic: scene.topic("x"), payload: [1]))
+        }
+        let full = await #expect(throws: EventBusError.self) { try await retire() }
+        #expect(full?.code == .rejected)
+        #expect(full?.message.contains("1 events") ?? false)
+
+        let bus = EventBus(transport: .rabbit(scene.configuration))
+        let received = Received()
+        bus.subscribe(to: try scene.pattern("x"), group: scene.group, name: "probe") { event, _ in
+            received.add(event.envelope)
+        }
+        try await bus.withRunning {
+            try await eventually("handled") { received.all.count == 1 }
+            let used = await #expect(throws: EventBusError.self) { try await retire() }
+            #expect(used?.code == .rejected)
+            #expect(used?.message.contains("1 consumers") ?? false)
+        }
+        #expect(try await retire() == true)
+        #expect(try await retire() == false)
+    }
+
+    @Test func `a former pattern is unbound, for events at once and for scheduled ones`() async throws {
+        let scene = try await scene()
+        let first = EventBus(transport: .rabbit(scene.configuration))
+        first.subscribe(to: try scene.pattern("old"), group: scene.group, name: "probe") { _, _ in }
+        try await first.withRunning {
+            let receipt = try await first.publish(Envelope(topic: scene.topic("old"), payload: []))
+            #expect(receipt.outcome == .routed)
+        }
+        let bus = EventBus(transport: .rabbit(scene.configuration))
+        let received = Received()
+        bus.subscribe(
+            to: try scene.pattern("new"),
+            group: scene.group,
+            name: "probe",
+            options: .init(formerPatterns: [try scene.pattern("old")])
+        ) { event, _ in received.add(event.envelope) }
+        let transport = RabbitTransport(scene.configuration)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await transport.run() }
+            try await bus.withRunning {
+                let receipt = try await bus.publish(Envelope(topic: scene.topic("old"), payload: []))
+                #expect(receipt.outcome == .unroutable)
+                let old = Envelope(topic: try scene.topic("old"), payload: [])
+                try await bus.publish(old, options: .init(delay: .milliseconds(100)))
+                try await bus.publish(
+                    Envelope(topic: scene.topic("new"), payload: []),
+                    options: .init(delay: .seconds(1))
+                )
+                try await bus.publish(Envelope(topic: scene.topic("new"), payload: []))
+                try await eventually("both of the new topic") { received.all.count == 2 }
+                #expect(received.all.allSatisfy { $0.topic.rawValue.hasSuffix(".new") })
+                // The scheduled one of the old topic found no queue, and is kept.
+                try await eventually("the one that nobody wants is kept") {
+                    try await transport.unroutableDelays.entries(limit: 1000).contains { $0.envelope.id == old.id }
+                }
+            }
+            group.cancelAll()
+        }
+    }
+
+    @Test func `an event that takes its consumer along 21 times lies in the dead letters, the innocent do not`()
+        async throws
+    {
+        var scene = try await scene { $0.reconnect = .init(initial: .zero, maximum: .zero) }
+        let proxy = try TestProxy(to: scene.configuration.hosts[0].port)
+        let direct = scene.configuration
+        scene.configuration.hosts[0].port = proxy.port
+        let bus = EventBus(transport: .rabbit(scene.configuration))
+        let (poisoned, innocent) = (SeenNumbers(), SeenNumbers())
+        @Sendable func connections() -> Int {
+            bus.health().components.first { $0.name.hasSuffix(".consume") }?.details["connections"] ?? 0
+        }
+        let start = ContinuousClock.now
+        bus.subscribe(
+            to: try scene.pattern("x"),
+            group: scene.group,
+            name: "probe",
+            options: .init(concurrency: 16, retry: .never)
+        ) { event, _ in
+            guard event.envelope.payload == [UInt8(ascii: "0")] else { return innocent.note(event.envelope) }
+            poisoned.note(event.envelope)
+            let before = connections()
+            proxy.cutAll()
+            // What it does then comes too late.
+            try await eventually("the connection is another") { connections() > before }
+            throw CancellationError()
+        }
+        let publisher = EventBus(transport: .rabbit(direct))
+        let group = scene.group
+        let topic = try scene.topic("x")
+        try await bus.withRunning {
+            try await publisher.withRunning {
+                for number in 0..<10 {
+                    try await publisher.publish(Envelope(topic: topic, payload: Array("\(number)".utf8)))
+                }
+                let letters = publisher.deadLetters(of: group)
+                try await eventually("one dead letter; begun \(poisoned.count) times", within: .seconds(30)) {
+                    try await letters.count() == 1
+                }
+                try await eventually("nine handled") { innocent.all == Set(1..<10) }
+                let letter = try await letters.entries(limit: 10)[0]
+                print(
+                    "delivery limit: begun \(poisoned.count) times in \(start.duration(to: .now)), then "
+                        + "\(letter.failure.reason); innocent events handled \(innocent.all.count) of 9"
+                )
+                #expect(letter.failure.reason == .deliveryLimit)
+                #expect(letter.envelope.payload == [UInt8(ascii: "0")])
+                #expect(letter.queue == "\(group).probe")
+                #expect(poisoned.count <= 21)
+            }
+        }
+    }
+}
