@@ -5,6 +5,8 @@ internal import SystemPackage
 /// A program that is run to its end for what it prints.
 struct Script: Sendable {
     let path: String
+    /// Where it runs; where we do if left out.
+    var directory: String?
 
     /// Runs it.
     ///
@@ -17,6 +19,7 @@ struct Script: Sendable {
         let result = try await Subprocess.run(
             .path("/usr/bin/setpriv"),
             arguments: Arguments(["--pdeathsig", "KILL", path] + arguments),
+            workingDirectory: directory.map { FilePath($0) },
             platformOptions: options,
             output: .string(limit: 1 << 20),
             error: .string(limit: 1 << 20)

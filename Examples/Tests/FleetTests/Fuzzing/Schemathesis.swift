@@ -29,7 +29,8 @@ enum Schemathesis {
         let checks = [
             "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
         ]
-        try await Script(path: program).run(
+        // It leaves files where it runs.
+        try await Script(path: program, directory: NSTemporaryDirectory()).run(
             "run",
             description,
             "--max-examples",
