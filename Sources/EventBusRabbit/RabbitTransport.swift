@@ -62,7 +62,7 @@ public final class RabbitTransport: Transport {
                     maximumCount: configuration.maximumUnconfirmedEvents,
                     maximumBytes: configuration.maximumUnconfirmedBytes,
                     onRefusal: { refusal in
-                        logger.warning("RabbitMQ refuses events", metadata: ["reason": "\(refusal.text)"])
+                        logger.info("RabbitMQ refuses events", metadata: ["reason": "\(refusal.text)"])
                     }
                 )
             }

@@ -259,7 +259,9 @@ struct RefusalTests {
             var other = queue
             other.name = "other"
             let consumer = try await transport.attach(other, to: IgnoringSink())
-            let connections = transport.health().compactMap { $0.details["connections"] }
+            func counts() -> [Int] { transport.health().compactMap { $0.details["connections"] } }
+            try await eventually("both are connected") { counts().allSatisfy { $0 > 0 } }
+            let connections = counts()
             print("clash: \(error.map { "\($0.code), \($0.message)" } ?? "none"); connections \(connections)")
             #expect(connections == [1, 1])
             await consumer.close()

@@ -12,7 +12,7 @@ extension ConsumerHub {
         case .delivered(let delivery):
             receive(delivery, session)
         case .consumerCancelled:
-            logger.warning(
+            logger.info(
                 "the broker ended a consumer; its queue was deleted or moved",
                 metadata: ["queue": "\(session.queueName)"]
             )
@@ -37,7 +37,7 @@ extension ConsumerHub {
         let tag = delivery.deliveryTag
         session.ledger.delivered(tag)
         if let size = delivery.message.refusedSize {
-            logger.warning(
+            logger.info(
                 "an event is larger than is accepted; it goes to the dead letters",
                 metadata: ["queue": "\(session.queueName)", "bytes": "\(size)"]
             )
@@ -70,7 +70,7 @@ extension ConsumerHub {
 
     /// What has no topic cannot become an envelope: it goes to the dead letters from here.
     func deadLetterWithoutTopic(_ delivery: AMQPDelivery, _ error: NoTopic, _ session: ConsumerSession) {
-        logger.warning("an event without a topic", metadata: ["queue": "\(session.queueName)", "error": "\(error)"])
+        logger.info("an event without a topic", metadata: ["queue": "\(session.queueName)", "error": "\(error)"])
         settle(delivery.deliveryTag, .reject, session)
     }
 

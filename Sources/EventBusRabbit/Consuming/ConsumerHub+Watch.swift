@@ -64,7 +64,7 @@ extension ConsumerHub {
             }
         } catch {
             guard error.isChannelOnly else { throw error }
-            return logger.warning(
+            return logger.info(
                 "the delayed events that found no queue cannot be counted",
                 metadata: ["reason": "\(error)"]
             )
@@ -75,7 +75,7 @@ extension ConsumerHub {
     /// A broker closes the channel of a delivery that is out for its consumer timeout, half an hour unless set.
     func warnOfLongHolding(_ session: ConsumerSession) {
         guard let id = session.consumer.takeHeldTooLong(since: .now, limit: .seconds(24 * 60)) else { return }
-        logger.warning(
+        logger.info(
             "a delivery is held for 24 minutes; after 30 the broker takes it back",
             metadata: ["queue": "\(session.queueName)", "event": "\(id)"]
         )
@@ -97,7 +97,7 @@ extension ConsumerHub {
     }
 
     func reattach(_ session: ConsumerSession, _ reason: String) {
-        logger.warning(
+        logger.info(
             "a consumer is attached again",
             metadata: ["queue": "\(session.queueName)", "reason": "\(reason)"]
         )

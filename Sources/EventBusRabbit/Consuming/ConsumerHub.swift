@@ -196,7 +196,7 @@ actor ConsumerHub {
                 if error.isPermanent, session.attachWaiter != nil {
                     return session.resolveAttach(.failure(busError))
                 }
-                logger.warning("a consumer could not be attached", metadata: ["error": "\(busError)"])
+                logger.info("a consumer could not be attached", metadata: ["error": "\(busError)"])
             }
             guard session.isWanted, await connection.isOpen else { break }
             failures += 1

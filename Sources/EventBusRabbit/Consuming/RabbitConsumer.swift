@@ -174,7 +174,7 @@ final class RabbitConsumer: TransportConsumer {
 
     /// Sends what cannot go out again down the queue's own dead-letter path, as it came and with the broker's reason.
     private func giveToBroker(_ delivery: Delivery, _ reason: String) throws(EventBusError) {
-        hub.logger.warning(
+        hub.logger.info(
             "an event cannot be sent again; it takes the queue's own way to the dead letters",
             metadata: [
                 "queue": "\(specification.queueName)", "event": "\(delivery.envelope.id)", "reason": "\(reason)",

@@ -17,7 +17,7 @@ struct PublishSide: Sendable {
         case .blocked(let reason):
             board.setBlocked(.publish, reason: reason)
             setBlocked(true)
-            logger.warning("RabbitMQ takes no events at present", metadata: ["reason": "\(reason)"])
+            logger.info("RabbitMQ takes no events at present", metadata: ["reason": "\(reason)"])
         case .unblocked:
             board.setBlocked(.publish, reason: nil)
             setBlocked(false)
@@ -127,7 +127,7 @@ struct PublishSide: Sendable {
                 try await open()
             } catch {
                 guard await connection.isOpen else { return }
-                logger.warning("the \(name) channel could not be opened", metadata: ["reason": "\(error)"])
+                logger.info("the \(name) channel could not be opened", metadata: ["reason": "\(error)"])
             }
             opened = clock.now
         }
@@ -144,7 +144,7 @@ struct PublishSide: Sendable {
         do throws(AMQPFailure) {
             try await declareShared(on: connection)
         } catch {
-            logger.warning("what all services share is not all there", metadata: ["reason": "\(error)"])
+            logger.info("what all services share is not all there", metadata: ["reason": "\(error)"])
         }
     }
 

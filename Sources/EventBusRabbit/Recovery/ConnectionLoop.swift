@@ -63,7 +63,7 @@ struct ConnectionLoop: Sendable {
                     // What cannot be mended at the start may be a broker that is not all there later.
                     guard machine.wasConnected else { throw error }
                     board.disconnected(role, AMQPFailure(.closedByUs, error.message))
-                    logger.warning("RabbitMQ refuses what it accepted before", metadata: ["error": "\(error)"])
+                    logger.info("RabbitMQ refuses what it accepted before", metadata: ["error": "\(error)"])
                     machine.lost(after: .zero)
                 }
             }
@@ -161,7 +161,7 @@ extension RabbitConfiguration {
     /// Says that a connection about to be made does not recognize the broker.
     func warnIfUnverified(_ host: Host, _ logger: Logger) {
         guard tls?.insecureSkipsVerification == true else { return }
-        logger.warning("TLS without verification: anyone may pose as the broker", metadata: ["host": "\(host.name)"])
+        logger.info("TLS without verification: anyone may pose as the broker", metadata: ["host": "\(host.name)"])
     }
 }
 
