@@ -103,10 +103,13 @@ enum UUIDText {
     /// Both halves, if `text` is exactly what ``format(_:_:)`` would write; other spellings stay text, so that an
     /// identifier comes out as it went in.
     static func parse(_ text: String) -> (UInt64, UInt64)? {
-        guard text.utf8.count == 36 else { return nil }
+        // A span, since the view's own iterator took a sixth of the time in which a delivery is read.
+        let bytes = text.utf8.span
+        guard bytes.count == 36 else { return nil }
         var halves: (high: UInt64, low: UInt64) = (0, 0)
         var digits = 0
-        for (position, byte) in text.utf8.enumerated() {
+        for position in bytes.indices {
+            let byte = bytes[position]
             if position == 8 || position == 13 || position == 18 || position == 23 {
                 guard byte == UInt8(ascii: "-") else { return nil }
                 continue

@@ -95,7 +95,12 @@ struct ThreadTests {
         }
         bus.local.on(Probe.self) { _ in threads.note("listener") }
         try await bus.withRunning {
+            // One more of them, to see that what runs there is found there.
+            let control = try ConnectionThread(name: "eventbus-con")
+            control.execute { threads.note("control") }
+            try await eventually("the control ran") { threads.all["control"] != nil }
             let inputs = try serving()
+            #expect(threads.all["control"]?.isSubset(of: inputs) ?? false)
             #expect(inputs.count >= 2)
             for number in 0..<20 { try await bus.publish(Probe(number: number)) }
             #expect(try await bus.request(Question(number: 5), timeout: .seconds(10)) == 5)
