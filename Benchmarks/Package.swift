@@ -9,6 +9,7 @@ let package = Package(
         .package(name: "swift-event-bus", path: ".."),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.3"),
         .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/OpenCombine/OpenCombine", from: "0.14.0"),
     ],
     targets: [
@@ -37,6 +38,15 @@ let package = Package(
             dependencies: [
                 .product(name: "EventBus", package: "swift-event-bus"),
                 .product(name: "EventBusInMemory", package: "swift-event-bus"),
+            ]
+        ),
+        .executableTarget(
+            name: "RelayThroughput",
+            dependencies: [
+                .product(name: "EventBus", package: "swift-event-bus"),
+                .product(name: "EventBusOutbox", package: "swift-event-bus"),
+                .product(name: "EventBusRabbit", package: "swift-event-bus"),
+                .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
         // Scripts/bench-rabbit runs these two in turn.

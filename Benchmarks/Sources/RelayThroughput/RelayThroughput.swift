@@ -1,0 +1,103 @@
+import EventBus
+import EventBusOutbox
+import EventBusRabbit
+import Foundation
+import GRDB
+
+/// Publishes the same events directly and through an outbox's relay, in turn, on the broker of
+/// EVENTBUS_TEST_RABBITMQ_URL; prints a line for each round and the median of the ratios:
+///
+///     RelayThroughput [EVENTS [ROUNDS]]
+///
+/// The events wait in one quorum queue that nobody consumes. The outbox is a SQLite file in WAL mode, synchronised with the
+/// disk at every commit; the events are stored before the clock starts, which then runs until the relay has deleted them.
+@main
+struct RelayThroughput {
+    static func main() async throws {
+        let numbers = CommandLine.arguments.dropFirst().compactMap { Int($0) }
+        let (events, rounds) = (numbers.first ?? 50_000, numbers.dropFirst().first ?? 5)
+        guard events > 0, rounds > 0, let url = ProcessInfo.processInfo.environment["EVENTBUS_TEST_RABBITMQ_URL"] else {
+            throw EventBusError(.invalidConfiguration, "give EVENTS and ROUNDS above 0, and EVENTBUS_TEST_RABBITMQ_URL")
+        }
+        var ratios: [Double] = []
+        for round in 1...rounds {
+            let direct = try await rate(of: events, at: url, name: "direct-\(round)", publishDirectly)
+            let relayed = try await rate(of: events, at: url, name: "relayed-\(round)", publishThroughOutbox)
+            ratios.append(relayed / direct)
+            print(
+                "round \(round): direct \(Int(direct))/s, relay \(Int(relayed))/s, ratio \(rounded(relayed / direct))"
+            )
+        }
+        print("\(events) events, \(rounds) rounds: median ratio \(rounded(ratios.sorted()[rounds / 2]))")
+    }
+
+    private static func rounded(_ ratio: Double) -> String { String(format: "%.2f", ratio) }
+
+    /// Events a second, published in the given way to a queue of their own.
+    private static func rate(
+        of events: Int,
+        at url: String,
+        name: String,
+        _ publish: @escaping @Sendable (EventBus, [Filling]) async throws -> Duration
+    ) async throws -> Double {
+        var rabbit = try RabbitConfiguration(uri: url)
+        rabbit.exchange = "bench-\(name)"
+        let queue = QueueSpecification(
+            group: "bench-\(name)",
+            name: "filling",
+            patterns: ["bench.filling"],
+            prefetch: 1
+        )
+        try await RabbitTransport.declareTopology(for: [queue], rabbit)
+        var configuration = EventBusConfiguration()
+        configuration.publishTimeout = .seconds(120)
+        let bus = EventBus(transport: .rabbit(rabbit), configuration: configuration)
+        let time = try await bus.withRunning { try await publish(bus, (0..<events).map(Filling.init)) }
+        try await RabbitTransport.retireQueue(group: queue.group, name: queue.name, rabbit)
+        return Double(events) / (time / .seconds(1))
+    }
+
+    private static let publishDirectly: @Sendable (EventBus, [Filling]) async throws -> Duration = { bus, events in
+        let start = ContinuousClock.now
+        for result in try await bus.publish(contentsOf: events) {
+            guard try result.get().outcome == .routed else {
+                throw EventBusError(.unroutable, "the queue is not bound")
+            }
+        }
+        return start.duration(to: .now)
+    }
+
+    private static let publishThroughOutbox: @Sendable (EventBus, [Filling]) async throws -> Duration = { bus, events in
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("relay-\(EventID())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let database = try DatabasePool(path: folder.appendingPathComponent("outbox.sqlite").path)
+        try await database.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA synchronous = FULL") }
+        let outbox = Outbox(bus: bus)
+        try await database.write { db in
+            try Outbox.createTables(in: db)
+            for event in events { try outbox.publish(event, in: db) }
+        }
+        let relay = OutboxRelay(database: database, bus: bus)
+        let start = ContinuousClock.now
+        let running = Task { try await relay.run() }
+        while try await database.read({ db in try outbox.backlog(in: db).count }) > 0 {
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        let time = start.duration(to: .now)
+        running.cancel()
+        try await running.value
+        return time
+    }
+}
+
+/// About 300 bytes of JSON.
+struct Filling: Event {
+    static let topic: Topic = "bench.filling"
+    var number: Int
+    var text = String(repeating: "filling ", count: 32)
+
+    init(number: Int) {
+        self.number = number
+    }
+}
