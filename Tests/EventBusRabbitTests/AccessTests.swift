@@ -218,6 +218,8 @@ struct AccessTests {
         let bus = EventBus(transport: .rabbit(own))
         let level = own
         try await bus.withRunning {
+            // Everything is declared once this is through.
+            try await bus.publish(Envelope(topic: topic, payload: []))
             _ = try await publishing(bus, to: topic) {
                 try await RabbitTransport.delete(queues: [], exchange: "eventbus.delay.v1.0", level)
                 let error = await #expect(throws: EventBusError.self) {

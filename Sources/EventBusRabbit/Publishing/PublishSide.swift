@@ -43,7 +43,8 @@ struct PublishSide: Sendable {
             try await replies.attach(to: connection)
             try await requests.attach(to: connection)
         } catch {
-            if error.isPermanent || error.code == AMQPFailure.notFound {
+            // Where we declare, what is missing was taken away in between: the next attempt declares it again.
+            if error.isPermanent || (error.code == AMQPFailure.notFound && configuration.declaration == .passive) {
                 throw error.busError(while: "declaring the exchanges")
             }
             await connection.abort("the exchanges could not be declared: \(error)")
