@@ -12,7 +12,7 @@ extension RabbitTransport {
     ///   - queues: The subscriptions.
     ///   - configuration: Where the broker is, and as whom to declare.
     ///   - logger: Where to report a connection that anyone may pose on as the broker; nowhere if left out.
-    /// - Throws: ``EventBusError``: `.topologyClash`, `.accessRefused`, `.unavailable`, and what connecting throws.
+    /// - Throws: ``/EventBus/EventBusError``: `.topologyClash`, `.accessRefused`, `.unavailable`, and what connecting throws.
     public static func declareTopology(
         for queues: [QueueSpecification],
         _ configuration: RabbitConfiguration,
@@ -39,7 +39,7 @@ extension RabbitTransport {
     ///   - configuration: Where the broker is.
     ///   - logger: Where to report a connection that anyone may pose on as the broker; nowhere if left out.
     /// - Returns: whether it was there.
-    /// - Throws: ``EventBusError``: `.rejected` if it is in use or holds events, `.accessRefused`, `.unavailable`.
+    /// - Throws: ``/EventBus/EventBusError``: `.rejected` if it is in use or holds events, `.accessRefused`, `.unavailable`.
     @discardableResult
     public static func retireQueue(
         group: String,

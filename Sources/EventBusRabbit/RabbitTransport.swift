@@ -102,7 +102,7 @@ public final class RabbitTransport: Transport {
 
     /// Connects and keeps connected until the task is cancelled.
     ///
-    /// - Throws: ``EventBusError``: `.authenticationFailed`, `.accessRefused`, `.topologyClash`, `.notFound` or
+    /// - Throws: ``/EventBus/EventBusError``: `.authenticationFailed`, `.accessRefused`, `.topologyClash`, `.notFound` or
     ///   `.invalidConfiguration` where the first connection shows that trying again is no use; `.alreadyRunning`.
     public func run() async throws {
         let core = try requireCore()

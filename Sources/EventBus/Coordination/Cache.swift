@@ -38,7 +38,7 @@ public protocol Cache: Sendable {
     /// The value for `key`, if it is of the given type, fresh, and can be had without waiting; `nil` if it has to be asked
     /// for.
     ///
-    /// ``value(for:as:options:compute:)`` begins with it, so that a hit in memory costs little more than finding it. A
+    /// `value(for:as:options:compute:)` begins with it, so that a hit in memory costs little more than finding it. A
     /// cache without memory of its own need not have it.
     func valueAtHand(
         for key: String,

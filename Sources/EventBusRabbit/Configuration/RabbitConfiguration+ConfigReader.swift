@@ -36,7 +36,7 @@ extension RabbitConfiguration {
     /// The keys under `tls` count with an `amqps` URI only; with another they are an error. Scope the reader to give the
     /// keys a prefix: `config.scoped(to: "rabbitmq")`.
     ///
-    /// - Throws: ``EventBusError`` with code `.invalidConfiguration`, which names the key.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the key.
     public init(config: ConfigReader) throws {
         guard let uri = config.string(forKey: "uri", isSecret: true) else {
             throw EventBusError(

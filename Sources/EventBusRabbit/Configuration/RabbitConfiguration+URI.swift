@@ -9,7 +9,7 @@ extension RabbitConfiguration {
     /// Parts are percent-encoded; the virtual host `/` is `%2F`. What is left out is `guest:guest`, the usual port and
     /// the virtual host `/`. `heartbeat=SECONDS` and `connection_timeout=MILLISECONDS` are understood as a query.
     ///
-    /// - Throws: ``EventBusError`` with code `.invalidConfiguration`, which names the part and never the password.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the part and never the password.
     public init(uri: String) throws(EventBusError) {
         func invalid(_ problem: String) -> EventBusError {
             EventBusError(.invalidConfiguration, "the URI of the broker is not valid: \(problem)")

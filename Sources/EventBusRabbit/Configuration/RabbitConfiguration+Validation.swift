@@ -3,7 +3,7 @@ public import EventBus
 extension RabbitConfiguration {
     /// Checks the values that would otherwise fail late.
     ///
-    /// - Throws: ``EventBusError`` with code `.invalidConfiguration`, which names the value.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the value.
     public func validate() throws(EventBusError) {
         func check(_ condition: Bool, _ message: @autoclosure () -> String) throws(EventBusError) {
             if !condition { throw EventBusError(.invalidConfiguration, message()) }

@@ -33,7 +33,7 @@ struct DelayRoute: Hashable, Sendable {
 
     /// The route for a delay above zero.
     ///
-    /// - Throws: ``EventBusError`` with code `.unsupported` for a delay of more than 29 hours.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.unsupported` for a delay of more than 29 hours.
     init(delay: Duration, to destination: Destination) throws(EventBusError) {
         let (seconds, attoseconds) = delay.components
         let unit: Int64 = 100_000_000_000_000_000

@@ -79,7 +79,7 @@ public final class RedisClient: Sendable {
     /// Sends a command.
     ///
     /// - Returns: the reply, which is not an error.
-    /// - Throws: ``EventBusError`` for an error of the server's too, with a ``RedisServerError`` as `underlying`.
+    /// - Throws: ``/EventBus/EventBusError`` for an error of the server's too, with a ``RedisServerError`` as `underlying`.
     func send(_ command: RedisCommand, isCancellable: Bool = true) async throws -> RedisValue {
         try await connection.send(command, isCancellable: isCancellable).orThrow()
     }

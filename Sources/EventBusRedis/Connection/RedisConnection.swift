@@ -124,7 +124,7 @@ actor RedisConnection {
     ///   - timeout: how long it may take; as configured unless stated.
     ///   - isCancellable: whether the cancellation of the calling task ends the wait. It does not take back a command
     ///     that was sent.
-    /// - Throws: ``EventBusError``: `.unavailable`, `.timedOut` or `.blocked` when it was not sent, `.indeterminate` when
+    /// - Throws: ``/EventBus/EventBusError``: `.unavailable`, `.timedOut` or `.blocked` when it was not sent, `.indeterminate` when
     ///   it was and no reply came; `CancellationError`.
     nonisolated func send(
         _ command: RedisCommand,

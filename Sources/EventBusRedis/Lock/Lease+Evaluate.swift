@@ -11,7 +11,7 @@ extension Lease {
     ///   - keys: the keys it touches. On Redis Cluster they have to lie in the slot of the lock's own keys.
     ///   - arguments: the arguments.
     /// - Returns: what the script returns.
-    /// - Throws: ``EventBusError``: `.leaseExpired` or `.lockNotOwned` when the lease has ended, and nothing was done;
+    /// - Throws: ``/EventBus/EventBusError``: `.leaseExpired` or `.lockNotOwned` when the lease has ended, and nothing was done;
     ///   `.unsupported` when the lock is not a ``RedisLock``; `.indeterminate` when no reply came.
     public func evaluate(
         _ script: String,
