@@ -101,7 +101,7 @@ extension FaultTests {
                 }
                 try await eventually(
                     "every confirmed event handled, or given up with a reason; \(missing()) are missing",
-                    within: .seconds(120)
+                    within: .seconds(300)
                 ) {
                     for letter in try await letters.entries(limit: 100_000)
                     where letter.failure.reason == .deliveryLimit {

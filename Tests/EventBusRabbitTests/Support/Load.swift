@@ -21,7 +21,6 @@ final class Load: Sendable {
     var confirmed: Set<Int> { state.withLock { $0.confirmed } }
     var errors: [String: Int] { state.withLock { $0.errors } }
     private var confirmedCount: Int { state.withLock { $0.confirmed.count } }
-    private var isStopped: Bool { state.withLock { $0.isStopped } }
     /// By how much the latest call outlived its deadline.
     var overdue: Duration { state.withLock { $0.overdue } }
     var count: Int { state.withLock { $0.next } }
@@ -35,21 +34,20 @@ final class Load: Sendable {
 
     func stop() { state.withLock { $0.isStopped = true } }
 
-    /// Publishes from so many tasks, until stopped; pauses while too much waits to be handled.
+    /// Publishes from so many tasks, until stopped; slowly while too much waits to be handled.
     func run(
         _ bus: EventBus,
         topic: Topic,
         tasks: Int,
         deadline: Duration,
-        pausing isTooMuch: @escaping @Sendable (_ confirmed: Int) -> Bool = { _ in false }
+        slowingDown isTooMuch: @escaping @Sendable (_ confirmed: Int) -> Bool = { _ in false }
     ) async {
         await withTaskGroup(of: Void.self) { group in
             for _ in 0..<tasks {
                 group.addTask {
                     while let number = self.take() {
-                        while isTooMuch(self.confirmedCount), !self.isStopped {
-                            try? await Task.sleep(for: .milliseconds(5))
-                        }
+                        // Slower, not at rest: what was given up never counts as handled.
+                        if isTooMuch(self.confirmedCount) { try? await Task.sleep(for: .milliseconds(50)) }
                         let start = ContinuousClock.now
                         let envelope = Envelope(topic: topic, payload: Array("\(number)".utf8))
                         self.note(number, envelope.id)
