@@ -14,11 +14,11 @@ extension InMemoryBroker {
             return .scheduled
         }
         let attempt = step { state, effects in
-            tryPublish(envelope, replyAddress: replyAddress, &state, &effects)
+            tryPublish(envelope, replyAddress: replyAddress, deadline: options.deadline, &state, &effects)
         }
         switch attempt {
         case .done(let outcome): return outcome
-        case .blocked(let number, let waiter): return try await wait(waiter, number: number, until: options.deadline)
+        case .blocked(let blocked): return try await wait(for: blocked)
         }
     }
 
@@ -44,12 +44,12 @@ extension InMemoryBroker {
                 continue
             }
             let (outcomes, blocked) = step { state, effects in
-                publish(envelopes[start..<end], &state, &effects)
+                publish(envelopes[start..<end], deadline: options.deadline, &state, &effects)
             }
             results += outcomes.map { .success($0) }
-            if let (number, waiter) = blocked {
+            if let blocked {
                 do {
-                    results.append(.success(try await wait(waiter, number: number, until: options.deadline)))
+                    results.append(.success(try await wait(for: blocked)))
                 } catch {
                     results.append(.failure(error))
                 }
@@ -111,12 +111,22 @@ extension InMemoryBroker {
 
     private enum Attempt: Sendable {
         case done(PublishOutcome)
-        case blocked(number: UInt64, OneShot<PublishAnswer>)
+        case blocked(Blocked)
+    }
+
+    /// A publish that has to wait for room.
+    private struct Blocked: Sendable {
+        var number: UInt64
+        var waiter: OneShot<PublishAnswer>
+        var deadline: AnyClock.Instant
+        /// Whether nobody yet looks for overdue publishes at the deadline.
+        var needsLook: Bool
     }
 
     private func tryPublish(
         _ envelope: Envelope,
         replyAddress: ReplyAddress?,
+        deadline: AnyClock.Instant,
         _ state: inout BrokerState,
         _ effects: inout Effects
     ) -> Attempt {
@@ -125,38 +135,52 @@ extension InMemoryBroker {
             return .done(outcome)
         case .full(let queue):
             let waiter = OneShot<PublishAnswer>()
-            let number = state.block(envelope, replyAddress: replyAddress, on: queue, waiter: waiter)
-            return .blocked(number: number, waiter)
+            let number = state.block(
+                envelope,
+                replyAddress: replyAddress,
+                on: queue,
+                until: deadline,
+                waiter: waiter
+            )
+            let needsLook = state.expectOverdue(at: deadline)
+            return .blocked(Blocked(number: number, waiter: waiter, deadline: deadline, needsLook: needsLook))
         }
     }
 
     private func publish(
         _ envelopes: ArraySlice<Envelope>,
+        deadline: AnyClock.Instant,
         _ state: inout BrokerState,
         _ effects: inout Effects
-    ) -> ([PublishOutcome], (UInt64, OneShot<PublishAnswer>)?) {
+    ) -> ([PublishOutcome], Blocked?) {
         var outcomes: [PublishOutcome] = []
         outcomes.reserveCapacity(envelopes.count)
         for envelope in envelopes {
-            switch tryPublish(envelope, replyAddress: nil, &state, &effects) {
+            switch tryPublish(envelope, replyAddress: nil, deadline: deadline, &state, &effects) {
             case .done(let outcome): outcomes.append(outcome)
-            case .blocked(let number, let waiter): return (outcomes, (number, waiter))
+            case .blocked(let blocked): return (outcomes, blocked)
             }
         }
         return (outcomes, nil)
     }
 
-    private func wait(
-        _ waiter: OneShot<PublishAnswer>,
-        number: UInt64,
-        until deadline: AnyClock.Instant
-    ) async throws -> PublishOutcome {
+    /// Looks for overdue publishes at `deadline`, and as long as there are any that wait: one timer for all of them,
+    /// since setting and cancelling one for each costs more than the publish.
+    private func lookForOverdue(from deadline: AnyClock.Instant) {
+        Task { [weak self, clock] in
+            var next: AnyClock.Instant? = deadline
+            while let look = next {
+                try? await clock.sleep(until: look)
+                next = self?.step { state, effects in state.unblockOverdue(at: look, now: clock.now, &effects) }
+            }
+        }
+    }
+
+    private func wait(for blocked: Blocked) async throws -> PublishOutcome {
+        if blocked.needsLook { lookForOverdue(from: blocked.deadline) }
         // Only who takes the publish out of the state answers it, so it is either sent or given up, never both.
-        let answer = await waiter.wait(
-            until: deadline,
-            on: clock,
-            atDeadline: { self.step { state, effects in state.unblock(number, cancelled: false, &effects) } },
-            onCancel: { self.step { state, effects in state.unblock(number, cancelled: true, &effects) } }
+        let answer = await blocked.waiter.wait(
+            onCancel: { self.step { state, effects in state.unblock(blocked.number, cancelled: true, &effects) } }
         )
         switch answer {
         case .outcome(let outcome):

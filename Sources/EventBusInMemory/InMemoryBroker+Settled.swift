@@ -82,7 +82,10 @@ extension InMemoryBroker {
     /// A signal from the first consumer whose handlers or reports are under way. One that holds a delivery for its next
     /// attempt is not asked: its worker is at work until then.
     private func busySink() -> Signal? {
-        let ports = look { state in state.consumers.filter { $0.heldCount == 0 }.map(\.port) }
+        let ports = look { state in
+            // By index: a consumer's state is large, and there may be thousands.
+            state.consumers.indices.compactMap { state.consumers[$0].heldCount == 0 ? state.consumers[$0].port : nil }
+        }
         // Asked once each: the answer may change from one moment to the next.
         for port in ports {
             if let busy = port.quiescence() { return busy }

@@ -29,15 +29,18 @@ final class ConsumerPort: Sendable {
     }
 
     private let sink: any DeliverySink
+    /// The sink, if it can tell whether its handlers are idle; asked once, since the question takes a while.
+    private let quiescentSink: (any QuiescentSink)?
     private let outbox = Locked(Outbox())
 
     init(sink: any DeliverySink) {
         self.sink = sink
+        self.quiescentSink = sink as? any QuiescentSink
     }
 
     /// A signal for when the sink's handlers are idle; `nil` if they are, or if the sink cannot tell.
     func quiescence() -> Signal? {
-        (sink as? any QuiescentSink)?.quiescence()
+        quiescentSink?.quiescence()
     }
 
     /// Takes `item` into the order. Called while the broker's lock is held.

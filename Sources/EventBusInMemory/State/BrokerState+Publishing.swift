@@ -5,6 +5,7 @@ struct BlockedPublish: Sendable {
     var envelope: Envelope
     var replyAddress: ReplyAddress?
     var queueName: String
+    var deadline: AnyClock.Instant
     var waiter: OneShot<PublishAnswer>
 }
 
@@ -57,11 +58,12 @@ extension BrokerState {
 
     // MARK: Waiting for room
 
-    /// Notes a publish that waits until `queue` has room.
+    /// Notes a publish that waits until `queue` has room, or until `deadline`.
     mutating func block(
         _ envelope: Envelope,
         replyAddress: ReplyAddress?,
         on queue: Int,
+        until deadline: AnyClock.Instant,
         waiter: OneShot<PublishAnswer>
     ) -> UInt64 {
         let number = makeNumber()
@@ -69,10 +71,37 @@ extension BrokerState {
             envelope: envelope,
             replyAddress: replyAddress,
             queueName: queues[queue].name,
+            deadline: deadline,
             waiter: waiter
         )
         queues[queue].waitingForRoom.append(number)
         return number
+    }
+
+    /// Notes that someone has to look for overdue publishes at `deadline`.
+    ///
+    /// - Returns: Whether nobody would have looked by then, so that the caller has to see to it.
+    mutating func expectOverdue(at deadline: AnyClock.Instant) -> Bool {
+        if let overdueLook, overdueLook <= deadline { return false }
+        overdueLook = deadline
+        return true
+    }
+
+    /// Gives up the publishes whose deadline has passed. Does nothing if `look` is no longer the time of the next look:
+    /// then another one sees to it.
+    ///
+    /// - Returns: When to look next; `nil` if there is nothing to look for.
+    mutating func unblockOverdue(
+        at look: AnyClock.Instant,
+        now: AnyClock.Instant,
+        _ effects: inout Effects
+    ) -> AnyClock.Instant? {
+        guard overdueLook == look else { return nil }
+        for (number, publish) in blockedPublishes where publish.deadline <= now {
+            unblock(number, cancelled: false, &effects)
+        }
+        overdueLook = blockedPublishes.values.lazy.map(\.deadline).min()
+        return overdueLook
     }
 
     /// Gives up waiting, because the deadline passed or the caller was cancelled; no event was sent then. Does nothing

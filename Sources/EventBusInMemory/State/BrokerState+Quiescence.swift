@@ -15,8 +15,8 @@ extension BrokerState {
         if readyCount == 0, unsettledCount == 0, timers.count == 0, blockedPublishes.isEmpty { return .settled }
         var next = timers.nextDue
         // What is ready does not count as work under way: had a consumer room for it, it would have been delivered.
-        for consumer in consumers where consumer.unsettledCount > 0 {
-            guard let hold = consumer.nextHold(after: now) else { return .busy }
+        for slot in consumers.indices where consumers[slot].unsettledCount > 0 {
+            guard let hold = consumers[slot].nextHold(after: now) else { return .busy }
             next = next.map { min($0, hold) } ?? hold
         }
         return next.map { .idle(until: $0) } ?? .busy

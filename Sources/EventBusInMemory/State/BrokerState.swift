@@ -16,6 +16,8 @@ struct BrokerState: Sendable {
 
     /// Publishes that wait for room, by number.
     var blockedPublishes: [UInt64: BlockedPublish] = [:]
+    /// When those whose deadline has passed are looked for next.
+    var overdueLook: AnyClock.Instant?
     /// Requests without a reply, by number.
     var pendingRequests: [UInt64: OneShot<RequestAnswer>] = [:]
     /// Timer loops that wait for something to be due earlier, by number.

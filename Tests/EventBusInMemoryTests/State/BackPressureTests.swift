@@ -5,9 +5,9 @@ import Testing
 
 @Suite("Broker state: full queues", .timeLimit(.minutes(1)))
 struct BackPressureTests {
-    private func block(_ text: String, on queue: Int, _ machine: BrokerMachine) -> UInt64 {
+    private func block(_ text: String, on queue: Int, until seconds: Int = 30, _ machine: BrokerMachine) -> UInt64 {
         machine.step { state, _ in
-            state.block(.sample(text), replyAddress: nil, on: queue, waiter: OneShot())
+            state.block(.sample(text), replyAddress: nil, on: queue, until: .at(seconds), waiter: OneShot())
         }
     }
 
@@ -52,6 +52,34 @@ struct BackPressureTests {
         #expect(machine.state.readyCount == 0)
     }
 
+    @Test("Who waits past the deadline gives up, and one look at a time serves all of them")
+    func overdue() throws {
+        let machine = BrokerMachine(maximumQueueLength: 1)
+        _ = try machine.attach(.sample(prefetch: 1))
+        machine.publish("a")
+        machine.publish("b")
+        func expect(_ seconds: Int) -> Bool { machine.step { state, _ in state.expectOverdue(at: .at(seconds)) } }
+        func look(_ seconds: Int) -> AnyClock.Instant? {
+            machine.step { state, effects in
+                state.unblockOverdue(at: .at(seconds), now: .at(seconds), &effects)
+            }
+        }
+        _ = block("late", on: 0, until: 20, machine)
+        #expect(expect(20), "nobody looks yet")
+        _ = block("later", on: 0, until: 30, machine)
+        #expect(!expect(30), "the look at 20 goes on to 30")
+        _ = block("soon", on: 0, until: 10, machine)
+        #expect(expect(10), "the look at 20 comes too late")
+        #expect(look(10) == .at(20))
+        #expect(machine.state.blockedPublishes.count == 2)
+        #expect(look(10) == nil, "it is not the next look any more")
+        #expect(look(20) == .at(30))
+        #expect(look(30) == nil)
+        #expect(machine.state.blockedPublishes.isEmpty)
+        #expect(machine.answers.count == 3)
+        #expect(expect(40), "nobody looks any more")
+    }
+
     @Test("Who waits for one queue and then for another is sent to both at once")
     func twoQueues() throws {
         let machine = BrokerMachine(maximumQueueLength: 1)
@@ -93,4 +121,8 @@ struct BackPressureTests {
         #expect(machine.state.blockedPublishes.isEmpty)
         #expect(machine.state.readyCount == 0)
     }
+}
+
+extension AnyClock.Instant {
+    fileprivate static func at(_ seconds: Int) -> AnyClock.Instant { AnyClock.Instant(offset: .seconds(seconds)) }
 }
