@@ -8,7 +8,7 @@ import EventBus
 /// is taken by it and thrown away, and not by the command behind it.
 final class PendingCommand: Sendable {
     private struct State {
-        var continuation: CheckedContinuation<RedisValue, any Error>?
+        var continuation: UnsafeContinuation<RedisValue, any Error>?
         var result: Result<RedisValue, any Error>?
         var isSent = false
     }
@@ -28,7 +28,7 @@ final class PendingCommand: Sendable {
     var isDone: Bool { state.withLock { $0.result != nil } }
 
     /// Waits for the end. Called once at most.
-    func attach(_ continuation: CheckedContinuation<RedisValue, any Error>) {
+    func attach(_ continuation: UnsafeContinuation<RedisValue, any Error>) {
         let result: Result<RedisValue, any Error>? = state.withLock { state in
             if state.result == nil { state.continuation = continuation }
             return state.result
@@ -80,7 +80,7 @@ final class PendingCommand: Sendable {
 
     private func end(_ result: (_ isSent: Bool) -> Result<RedisValue, any Error>) {
         let ended = state.withLock {
-            state -> (CheckedContinuation<RedisValue, any Error>, Result<RedisValue, any Error>)? in
+            state -> (UnsafeContinuation<RedisValue, any Error>, Result<RedisValue, any Error>)? in
             guard state.result == nil else { return nil }
             let result = result(state.isSent)
             state.result = result

@@ -163,7 +163,11 @@ actor RedisConnection {
 
     /// Connects without waiting for a command.
     nonisolated func open() {
-        Task.immediate { await self.drain() }
+        scheduleDrain()
+    }
+
+    private nonisolated func scheduleDrain() {
+        thread.execute { self.assumeIsolated { $0.drain() } }
     }
 
     /// Ends the connection for good; what is in flight or waits fails.
@@ -182,17 +186,17 @@ actor RedisConnection {
         let pending = PendingCommand(command, deadline: deadline)
         switch queue.add(pending) {
         case .queued: break
-        // Runs here up to its step to the connection's thread, so that no other thread is woken for it.
-        case .first: Task.immediate { await self.drain() }
+        case .first: scheduleDrain()
         case .refused(let error): pending.finish(.failure(error))
         }
         return pending
     }
 
     private nonisolated func reply(to pending: PendingCommand, isCancellable: Bool) async throws -> RedisValue {
-        guard isCancellable else { return try await withCheckedThrowingContinuation { pending.attach($0) } }
+        // Unchecked, since the command itself sees to it that it ends once, and the check would cost as much as that.
+        guard isCancellable else { return try await withUnsafeThrowingContinuation { pending.attach($0) } }
         return try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { pending.attach($0) }
+            try await withUnsafeThrowingContinuation { pending.attach($0) }
         } onCancel: {
             pending.cancel()
         }

@@ -164,7 +164,10 @@ extension FaultTests {
                     return now.threads <= before.threads && now.descriptors == before.descriptors
                 }
                 print("100 reconnects in \(took): \(before) → \(half) → \(after), in the end \(ProcessFigures.now())")
+                // The thread sanitizer remembers every access: there memory says nothing.
+                #if !TSAN
                 #expect(after.residentKilobytes - half.residentKilobytes < 1024)
+                #endif
             }
         }
 

@@ -161,7 +161,7 @@ struct TopologyTests {
                     try await publisher.publish(Envelope(topic: topic, payload: Array("\(number)".utf8)))
                 }
                 let letters = publisher.deadLetters(of: group)
-                try await eventually("one dead letter; begun \(poisoned.count) times", within: .seconds(30)) {
+                try await eventually("one dead letter; begun \(poisoned.count) times", within: .seconds(60)) {
                     try await letters.count() == 1
                 }
                 try await eventually("nine handled") { innocent.all == Set(1..<10) }
