@@ -21,6 +21,7 @@ extension ConsumerHub {
             warnOfLongHolding(session)
             checks += 1
             do throws(AMQPFailure) {
+                try await bindAgain(session, on: connection)
                 if checks % 10 == 1 { try await countUnroutableDelays(connection) }
                 if channel == 0 { channel = try await connection.openChannel { _ in } }
                 let reply = try await connection.call(
@@ -67,6 +68,29 @@ extension ConsumerHub {
             return logger.info(
                 "the delayed events that found no queue cannot be counted",
                 metadata: ["reason": "\(error)"]
+            )
+        }
+        await connection.closeChannel(channel)
+    }
+
+    /// Binds a queue again now and then: an exchange that was deleted took the bindings along, and the broker tells nobody.
+    ///
+    /// On a channel of its own: that the exchange is missing says nothing of the queue.
+    func bindAgain(_ session: ConsumerSession, on connection: RabbitConnection) async throws(AMQPFailure) {
+        let isDue = MonotonicTime.now >= session.boundAt.advanced(by: configuration.consumerCheckInterval * 10)
+        guard configuration.declaration == .active, isDue else { return }
+        session.boundAt = .now
+        let channel = try await connection.openChannel { _ in }
+        do throws(AMQPFailure) {
+            try await connection.call(
+                plan.bindings(session.consumer.specification, name: session.queueName),
+                on: channel
+            )
+        } catch {
+            guard error.isChannelOnly else { throw error }
+            return logger.info(
+                "a queue could not be bound again",
+                metadata: ["queue": "\(session.queueName)", "reason": "\(error)"]
             )
         }
         await connection.closeChannel(channel)

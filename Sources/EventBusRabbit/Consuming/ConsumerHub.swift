@@ -226,6 +226,7 @@ actor ConsumerHub {
             specification.broadcast
             ? "\(specification.queueName).\(EventID())" : specification.queueName
         let isNew = try await declare(specification, name: queueName, on: connection)
+        session.boundAt = .now
         guard session.phase == .attaching else { return }
         if session.isSuspect, !specification.broadcast {
             try await tryConsuming(session, name: queueName)

@@ -12,6 +12,8 @@ final class ConsumerSession {
     var queueName = ""
     var lastFailure: AMQPFailure?
     var sightingsWithoutConsumer = 0
+    /// When the queue was bound last.
+    var boundAt = MonotonicTime.now
     /// Whether consuming the queue may end the connection: it is tried on another one first.
     var isSuspect = false
     /// When the oldest delivery that is still out may have come.

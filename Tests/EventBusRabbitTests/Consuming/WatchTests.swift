@@ -109,6 +109,24 @@ struct WatchTests {
         }
     }
 
+    @Test func `a queue whose exchange was deleted and declared again is bound again, on the same connection`()
+        async throws
+    {
+        let scene = try await scene()
+        let seen = SeenNumbers()
+        let bus = scene.makeBus(seen)
+        try await bus.withRunning {
+            #expect(try await scene.publish(1, bus) == .routed)
+            try await RabbitTransport.delete(queues: [], exchange: scene.configuration.exchange, scene.configuration)
+            let lost = ContinuousClock.now
+            try await eventually("events are routed again") { try await scene.publish(2, bus) == .routed }
+            print("an exchange deleted: its queue bound again after \(lost.duration(to: .now)), asking every 200 ms")
+            try await eventually("handled") { seen.all == [1, 2] }
+            #expect(scene.reasons.allSatisfy { !$0.contains("queue is gone") }, "nothing was attached again")
+            #expect(bus.health().components.compactMap { $0.details["connections"] } == [1, 1])
+        }
+    }
+
     @Test func `health says how many consumers a queue has, and what waits in it`() async throws {
         let scene = try await scene()
         let seen = SeenNumbers()
