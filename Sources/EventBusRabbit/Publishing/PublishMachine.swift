@@ -51,8 +51,7 @@ struct PublishMachine<Token> {
     private struct Slot {
         enum State {
             case unconfirmed(Item, isReturned: Bool)
-            /// Its caller was answered, its confirm is still to come.
-            case abandoned(size: Int)
+            /// Its caller was answered. The confirm may still come, and says nothing to anyone.
             case settled
         }
 
@@ -69,7 +68,7 @@ struct PublishMachine<Token> {
     private var deadlines = DeadlineHeap()
     private var firstTag: UInt64 = 1
     private var bytes = 0
-    /// Events with the broker, not yet confirmed.
+    /// Events with the broker, not yet confirmed, whose callers wait.
     private(set) var unconfirmed = 0
     private(set) var isConnected = false
     /// Whether the event taken last had been sent before.
@@ -204,6 +203,10 @@ struct PublishMachine<Token> {
         guard tag >= firstTag, tag - firstTag < UInt64(slots.count) else { return }
         let last = Int(tag - firstTag)
         for index in (multiple ? 0 : last)...last { settle(index, isAcknowledged, &resolved) }
+        dropSettled()
+    }
+
+    private mutating func dropSettled() {
         while case .settled? = slots.first?.state {
             slots.removeFirst()
             firstTag += 1
@@ -221,9 +224,6 @@ struct PublishMachine<Token> {
             let resolution: Resolution =
                 if isAcknowledged { .confirmed(isReturned ? .unroutable : item.outcome) } else { .rejected }
             resolved.append((item.token, resolution))
-        case .abandoned(let size):
-            bytes -= size
-            unconfirmed -= 1
         case .settled:
             break
         }
@@ -268,7 +268,11 @@ struct PublishMachine<Token> {
             resolved.append((item.token, item.wasSent ? .indeterminate : resolution))
         } else if let index = slot(of: id), case .unconfirmed(let item, _) = slots[index].state {
             resolved.append((item.token, .indeterminate))
-            slots[index].state = .abandoned(size: item.publish.size)
+            // Else a queue that confirms nothing, for want of a leader, would in time take the whole window.
+            slots[index].state = .settled
+            bytes -= item.publish.size
+            unconfirmed -= 1
+            dropSettled()
         }
     }
 

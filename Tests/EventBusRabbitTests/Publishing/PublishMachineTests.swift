@@ -134,9 +134,33 @@ struct PublishMachineTests {
         machine.expire(at: MonotonicTime(nanoseconds: 30), &resolved)
         #expect(resolutions(resolved)[3] == .timedOut)
         #expect(machine.earliestDeadline == nil)
-        // The confirm that comes late finds no one, and frees the window.
+        // The confirm that comes late finds no one.
         machine.confirmed(tag: 1, multiple: false, isAcknowledged: true, &resolved)
         #expect(resolved.count == 3)
+        #expect(machine.unconfirmed == 0)
+    }
+
+    @Test mutating func `events that nobody waits for any more leave the window, whether they are confirmed or not`() {
+        var resolved: [Machine.Resolved] = []
+        machine.connected()
+        for id in 1...3 { machine.add(item(UInt64(id), size: 4000, deadline: 10)) }
+        // The third waits for room: two of them are all that the bytes allow.
+        while machine.takeNext() != nil {}
+        machine.add(item(4, size: 4000))
+        machine.add(item(5, size: 4000))
+        machine.expire(at: MonotonicTime(nanoseconds: 10), &resolved)
+        #expect(machine.unconfirmed == 0)
+        #expect(machine.takeNext()?.routingKey == "r4")
+        #expect(machine.takeNext()?.routingKey == "r5")
+        // Their tags go on to count: 1 and 2 were the events that were given up.
+        machine.confirmed(tag: 2, multiple: true, isAcknowledged: true, &resolved)
+        #expect(resolved.count == 3)
+        machine.confirmed(tag: 3, multiple: false, isAcknowledged: true, &resolved)
+        machine.confirmed(tag: 4, multiple: false, isAcknowledged: false, &resolved)
+        #expect(
+            resolutions(resolved)
+                == [1: .indeterminate, 2: .indeterminate, 3: .timedOut, 4: .confirmed(.routed), 5: .rejected]
+        )
         #expect(machine.unconfirmed == 0)
     }
 
