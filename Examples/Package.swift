@@ -156,7 +156,9 @@ let package = Package(
         // It runs the services as processes, so they have to be built with it.
         .testTarget(
             name: "FleetTests",
-            dependencies: ["Fleet", "ShopData", "ShopFleet", "OrderServer", "InventoryServer", "NotificationServer"]
+            dependencies: [
+                "Fleet", "Shop", "ShopData", "ShopFleet", "OrderServer", "InventoryServer", "NotificationServer",
+            ]
         ),
     ],
     swiftLanguageModes: [.v6]

@@ -49,7 +49,7 @@ struct ShopCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Where Redis is, for lock and inboxes, such as redis://127.0.0.1:6379; in this process if left out.",
+            "Where Redis is, for lock, cache and inboxes, such as redis://127.0.0.1:6379; in this process if left out.",
             valueName: "uri"
         )
     )

@@ -46,7 +46,7 @@ struct ShopRun: Sendable {
     /// - Parameters:
     ///   - input: The orders to place and the stock.
     ///   - carrier: What carries the events between the services.
-    ///   - coordination: Where the lock and the inboxes are kept; in this process if left out.
+    ///   - coordination: Where the lock, the cache and the inboxes are kept; in this process if left out.
     ///   - usesInbox: Whether the subscriptions remember what they have handled.
     ///   - notices: Where to send what customers are told; nowhere but the books if left out.
     init(
@@ -79,7 +79,11 @@ struct ShopRun: Sendable {
         self.orderStore = InMemoryOrderStore(bus: buses[0])
         self.stockStore = InMemoryStockStore(input.stock, bus: buses[1])
         self.orders = OrderService(bus: buses[0], store: orderStore)
-        self.inventory = InventoryService(bus: buses[1], store: stockStore, lock: coordination.lock)
+        self.inventory = InventoryService(
+            bus: buses[1],
+            store: CachedDecisions(of: stockStore, in: coordination.cache),
+            lock: coordination.lock
+        )
         self.notifications = NotificationService(bus: buses[2], log: notificationLog)
     }
 
@@ -136,6 +140,8 @@ struct ShopRun: Sendable {
         let deduplication = DeduplicationMiddleware(
             inbox: coordination.inbox,
             claimLease: .seconds(60),
+            // What a run handled is of no use to the next one.
+            retention: .seconds(3600),
             recheckInterval: .milliseconds(100),
             didSuppress: { _ in tally.update { $0.duplicatesSuppressed += 1 } }
         )

@@ -18,15 +18,19 @@ enum TestFleet {
     }
     private static let count = Mutex(0)
 
+    private static func nextNumber() -> Int {
+        count.withLock { count in
+            count += 1
+            return count
+        }
+    }
+
     /// Starts a fleet and has `body` use it.
     static func with<Result: Sendable>(
         replicas: Int = 1,
         _ body: (Fleet) async throws -> Result
     ) async throws -> Result {
-        let number = count.withLock { count in
-            count += 1
-            return count
-        }
+        let number = nextNumber()
         let folder = URL(filePath: NSTemporaryDirectory()).appending(path: "fleet-tests-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let configuration = Fleet.Configuration(
@@ -42,6 +46,13 @@ enum TestFleet {
         )
         try FileManager.default.removeItem(at: folder)
         return result
+    }
+
+    /// A virtual host of RabbitMQ and a database of Redis that no fleet has.
+    static func places() async throws -> (rabbitMQ: String, redis: String) {
+        let number = nextNumber()
+        let brokers = try await brokers.value
+        return (try await brokers.addVirtualHost("fleet-\(number)"), "\(brokers.redis)/\(number)")
     }
 
     /// So many of the sample's orders, with a stock that does not suffice for all of them.
