@@ -85,8 +85,8 @@ extension ServiceDefinition {
 }
 
 extension SubscriptionOptions {
-    /// How the answers of the inventory are taken: an outage of the database for minutes ends no delivery.
+    /// How the answers of the inventory are taken: an outage of the database, even of days, ends no delivery.
     static let stockOutcomes = SubscriptionOptions(
-        retry: RetryPolicy(maxAttempts: 100, initial: .milliseconds(200), maximum: .seconds(5))
+        retry: RetryPolicy(maxAttempts: 100_000, initial: .milliseconds(200), maximum: .seconds(5))
     )
 }

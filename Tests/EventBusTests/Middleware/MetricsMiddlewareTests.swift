@@ -3,6 +3,7 @@ import EventBusInMemory
 import EventBusTesting
 import Metrics
 import MetricsTestKit
+import Synchronization
 import Testing
 
 @Suite("Metrics", .timeLimit(.minutes(1)))
@@ -47,6 +48,19 @@ struct MetricsMiddlewareTests {
         #expect(try metrics.expectTimer("eventbus.handler.duration", consumer).values.count == 5)
         #expect(try metrics.expectMeter("eventbus.in_flight", consumer).values.last == 0)
         #expect(try metrics.expectTimer("eventbus.publish.duration", [("topic", "order.created")]).values.count == 2)
+    }
+
+    @Test("A local listener that fails is counted, and the others hear the event")
+    func localFailures() throws {
+        let metrics = TestMetrics()
+        let bus = withMetricsFactory(metrics) { EventBus(transport: .inMemory) }
+        let heard = Atomic(0)
+        bus.local.on(OrderCreated.self) { _ in throw Broken() }
+        bus.local.on(OrderCreated.self) { _ in heard.add(1, ordering: .relaxed) }
+        bus.local.emit(OrderCreated(orderID: "1"))
+        bus.local.emit(OrderCreated(orderID: "2"))
+        #expect(try metrics.expectCounter("eventbus.local.failed").totalValue == 2)
+        #expect(heard.load(ordering: .relaxed) == 2)
     }
 
     @Test("Published topics past the limit share one label")

@@ -10,10 +10,7 @@ struct TracingMiddlewareTests {
     func propagation() async throws {
         let tracer = InMemoryTracer()
         let broker = InMemoryBroker()
-        var configuration = EventBusConfiguration()
-        configuration.publishMiddleware = [TracingMiddleware(tracer: tracer)]
-        configuration.consumeMiddleware = [TracingMiddleware(tracer: tracer)]
-        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        let bus = EventBus(transport: .inMemory(broker), configuration: .traced(by: tracer))
         bus.subscribe(to: OrderCreated.self, group: "g") { order, _ in
             try await bus.publish(OrderConfirmed(orderID: order.orderID))
         }
@@ -35,10 +32,7 @@ struct TracingMiddlewareTests {
     @Test("A request and its answer are of one trace, and a request that fails is a failed span")
     func requests() async throws {
         let tracer = InMemoryTracer()
-        var configuration = EventBusConfiguration()
-        configuration.publishMiddleware = [TracingMiddleware(tracer: tracer)]
-        configuration.consumeMiddleware = [TracingMiddleware(tracer: tracer)]
-        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let bus = EventBus(transport: .inMemory, configuration: .traced(by: tracer))
         let subscription = bus.respond(to: GetQuote.self, group: "g") { _, _ in .init(price: 7) }
         try await bus.withRunning {
             let quote = try await bus.request(GetQuote(sku: "a"), timeout: .seconds(10))
@@ -75,10 +69,7 @@ struct TracingMiddlewareTests {
     func conversation() async throws {
         let tracer = InMemoryTracer()
         let broker = InMemoryBroker()
-        var configuration = EventBusConfiguration()
-        configuration.publishMiddleware = [TracingMiddleware(tracer: tracer)]
-        configuration.consumeMiddleware = [TracingMiddleware(tracer: tracer)]
-        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        let bus = EventBus(transport: .inMemory(broker), configuration: .traced(by: tracer))
         bus.subscribe(to: OrderCreated.self, group: "g") { order, _ in
             try await bus.publish(OrderConfirmed(orderID: order.orderID))
         }
@@ -103,9 +94,7 @@ struct TracingMiddlewareTests {
     func failures() async throws {
         let tracer = InMemoryTracer()
         let broker = InMemoryBroker()
-        var configuration = EventBusConfiguration()
-        configuration.consumeMiddleware = [TracingMiddleware(tracer: tracer)]
-        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        let bus = EventBus(transport: .inMemory(broker), configuration: .traced(by: tracer))
         let retry = RetryPolicy.fixed(.milliseconds(1), maxAttempts: 2)
         bus.subscribe(to: OrderCreated.self, group: "g", options: .init(retry: retry)) { _, context in
             if context.attempt == 1 { throw Broken() }
@@ -123,5 +112,14 @@ struct TracingMiddlewareTests {
     func inactive() {
         #expect(!TracingMiddleware().isActive)
         #expect(TracingMiddleware(tracer: InMemoryTracer()).isActive)
+    }
+}
+
+extension EventBusConfiguration {
+    fileprivate static func traced(by tracer: InMemoryTracer) -> EventBusConfiguration {
+        var configuration = EventBusConfiguration()
+        configuration.publishMiddleware = [TracingMiddleware(tracer: tracer)]
+        configuration.consumeMiddleware = [TracingMiddleware(tracer: tracer)]
+        return configuration
     }
 }
