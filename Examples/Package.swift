@@ -133,10 +133,16 @@ let package = Package(
                 library("EventBusInMemory"),
             ]
         ),
+        // What the tests of the services have in common.
+        .target(
+            name: "ServiceTestKit",
+            dependencies: ["ServiceKit", grdb, hummingbird, hummingbirdTesting, logging],
+            path: "Tests/ServiceTestKit"
+        ),
         .testTarget(
             name: "ServiceKitTests",
             dependencies: [
-                "ServiceKit", eventBus, library("EventBusInMemory"), library("EventBusRabbit"),
+                "ServiceKit", "ServiceTestKit", eventBus, library("EventBusInMemory"), library("EventBusRabbit"),
                 library("EventBusRedis"), grdb, httpTypes, hummingbird, hummingbirdTesting, logging, metrics,
                 coreMetrics, nioCore, tracing, configuration, lifecycle,
             ]
@@ -144,20 +150,20 @@ let package = Package(
         .testTarget(
             name: "OrderServerTests",
             dependencies: server + [
-                "OrderServer", "OrderService", library("EventBusInMemory"), hummingbirdTesting,
+                "OrderServer", "OrderService", "ServiceTestKit", library("EventBusInMemory"), hummingbirdTesting,
             ]
         ),
         .testTarget(
             name: "InventoryServerTests",
             dependencies: server + [
-                "InventoryServer", "InventoryService", "ShopData", library("EventBusInMemory"),
+                "InventoryServer", "InventoryService", "ServiceTestKit", "ShopData", library("EventBusInMemory"),
                 library("EventBusTesting"), hummingbirdTesting,
             ]
         ),
         .testTarget(
             name: "NotificationServerTests",
             dependencies: server + [
-                "NotificationServer", "NotificationService", library("EventBusInMemory"),
+                "NotificationServer", "NotificationService", "ServiceTestKit", library("EventBusInMemory"),
                 library("EventBusTesting"), hummingbirdTesting,
             ],
             exclude: ["Support/read_mailbox.py", "Support/smtp_server.py"]
