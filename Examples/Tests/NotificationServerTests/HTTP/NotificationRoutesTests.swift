@@ -74,16 +74,6 @@ struct NotificationRoutesTests {
         let json = try JSONSerialization.jsonObject(with: Data(response.body.readableBytesView))
         let document = try #require(json as? [String: Any])
         #expect((document["paths"] as? [String: Any]).map { Array($0.keys) } == ["/notifications"])
-        func check(_ value: Any) {
-            if let array = value as? [Any] { array.forEach(check) }
-            guard let object = value as? [String: Any] else { return }
-            object.values.forEach(check)
-            guard let reference = object["$ref"] as? String else { return }
-            let target = reference.split(separator: "/").dropFirst().reduce(document as Any?) {
-                ($0 as? [String: Any])?[String($1)]
-            }
-            #expect(target != nil, "\(reference)")
-        }
-        check(document)
+        #expect(danglingReferences(in: document) == [])
     }
 }
