@@ -7,8 +7,13 @@ let eventBus: Target.Dependency = .product(name: "EventBus", package: "swift-eve
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let httpTypes: Target.Dependency = .product(name: "HTTPTypes", package: "swift-http-types")
 let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdTesting: Target.Dependency = .product(name: "HummingbirdTesting", package: "hummingbird")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
@@ -48,6 +53,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.3.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.3"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.7.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
@@ -88,13 +94,17 @@ let package = Package(
                 library("EventBusRabbit"),
                 library("EventBusRedis"),
                 grdb,
+                httpTypes,
                 hummingbird,
                 logging,
                 metrics,
+                coreMetrics,
+                nioCore,
+                nioHTTP1,
+                systemPackage,
                 tracing,
                 configuration,
                 lifecycle,
-                signals,
             ]
         ),
         .executableTarget(name: "OrderServer", dependencies: server + ["OrderService"]),
@@ -106,7 +116,7 @@ let package = Package(
             dependencies: [
                 "ShopData", "ShopEvents", "OrderService", "InventoryService", "NotificationService", grdb,
                 .product(name: "Subprocess", package: "swift-subprocess"),
-                .product(name: "SystemPackage", package: "swift-system"),
+                systemPackage,
             ]
         ),
         .executableTarget(name: "ShopFleet", dependencies: ["Fleet", "ShopData", arguments, signals]),
@@ -123,33 +133,38 @@ let package = Package(
                 library("EventBusInMemory"),
             ]
         ),
+        // What the tests of the services have in common.
+        .target(
+            name: "ServiceTestKit",
+            dependencies: ["ServiceKit", grdb, hummingbird, hummingbirdTesting, logging],
+            path: "Tests/ServiceTestKit"
+        ),
         .testTarget(
             name: "ServiceKitTests",
             dependencies: [
-                "ServiceKit", eventBus, library("EventBusInMemory"), hummingbird,
-                .product(name: "HummingbirdTesting", package: "hummingbird"), logging, metrics, tracing, configuration,
+                "ServiceKit", "ServiceTestKit", eventBus, library("EventBusInMemory"), library("EventBusRabbit"),
+                library("EventBusRedis"), grdb, httpTypes, hummingbird, hummingbirdTesting, logging, metrics,
+                coreMetrics, nioCore, tracing, configuration, lifecycle,
             ]
         ),
         .testTarget(
             name: "OrderServerTests",
             dependencies: server + [
-                "OrderServer", "OrderService", library("EventBusInMemory"),
-                .product(name: "HummingbirdTesting", package: "hummingbird"),
+                "OrderServer", "OrderService", "ServiceTestKit", library("EventBusInMemory"), hummingbirdTesting,
             ]
         ),
         .testTarget(
             name: "InventoryServerTests",
             dependencies: server + [
-                "InventoryServer", "InventoryService", "ShopData", library("EventBusInMemory"),
-                library("EventBusTesting"),
-                .product(name: "HummingbirdTesting", package: "hummingbird"),
+                "InventoryServer", "InventoryService", "ServiceTestKit", "ShopData", library("EventBusInMemory"),
+                library("EventBusTesting"), hummingbirdTesting,
             ]
         ),
         .testTarget(
             name: "NotificationServerTests",
             dependencies: server + [
-                "NotificationServer", "NotificationService", library("EventBusInMemory"), library("EventBusTesting"),
-                .product(name: "HummingbirdTesting", package: "hummingbird"),
+                "NotificationServer", "NotificationService", "ServiceTestKit", library("EventBusInMemory"),
+                library("EventBusTesting"), hummingbirdTesting,
             ],
             exclude: ["Support/read_mailbox.py", "Support/smtp_server.py"]
         ),

@@ -5,6 +5,7 @@ import GRDB
 import Logging
 import OrderService
 import ServiceLifecycle
+import ServiceTestKit
 import ShopEvents
 import Testing
 
@@ -55,7 +56,7 @@ struct OrderStoryTests {
                 #expect(events.allSatisfy { $0.correlationID == "request-1" && $0.source == "orders" })
                 #expect(events.last?.causationID == EventID("stock.reserved:\(placed.id)"))
                 #expect(events.last?.partitionKey == placed.id)
-                try await eventually { try await scene.outbox().isEmpty }
+                try await eventually { try await scene.database.outbox().isEmpty }
                 group.cancelAll()
             }
         }
@@ -70,29 +71,29 @@ struct OrderStoryTests {
             try await scene.broker.settled()
         }
         #expect(try await scene.store.record(of: id)?.history.map(\.status) == [.placed, .confirmed])
-        #expect(try await scene.outbox().map(\.topic) == ["order.created", "order.confirmed"])
-        #expect(try await scene.count(of: "eventbus_inbox") == 1)
+        #expect(try await scene.database.outbox().map(\.topic) == ["order.created", "order.confirmed"])
+        #expect(try await scene.database.count(of: "eventbus_inbox") == 1)
     }
 
     @Test("An attempt that fails leaves neither status nor event nor record, and the next one does it all")
     func failedAttempt() async throws {
         let scene = try Scene()
         let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id
-        try await scene.execute(
+        try await scene.database.execute(
             "CREATE TRIGGER refuse BEFORE INSERT ON eventbus_outbox BEGIN SELECT RAISE(ABORT, 'refused'); END"
         )
         let store = RepairingStore(base: scene.orders) {
             #expect(try await scene.store.order(id)?.status == .placed)
-            #expect(try await scene.count(of: "order_history") == 1)
-            #expect(try await scene.count(of: "eventbus_inbox") == 0)
-            try await scene.execute("DROP TRIGGER refuse")
+            #expect(try await scene.database.count(of: "order_history") == 1)
+            #expect(try await scene.database.count(of: "eventbus_inbox") == 0)
+            try await scene.database.execute("DROP TRIGGER refuse")
         }
         try await run(scene, store: store) {
             try await scene.bus.publish(stage: reserved(id))
             try await scene.broker.settled()
         }
         #expect(try await scene.store.order(id)?.status == .confirmed)
-        #expect(try await scene.outbox().map(\.topic) == ["order.created", "order.confirmed"])
+        #expect(try await scene.database.outbox().map(\.topic) == ["order.created", "order.confirmed"])
     }
 
     @Test("A contradiction is a dead letter, the first answer stands, and neither is recorded as handled")
@@ -110,8 +111,8 @@ struct OrderStoryTests {
         let letters = try await scene.bus.deadLetters(of: OrderService.group).entries(limit: 10)
         #expect(Set(letters.map(\.envelope.id.rawValue)) == ["stock.rejected:\(id)", "stock.reserved:nobody"])
         #expect(letters.allSatisfy { $0.failure.reason == .nonRetryable })
-        #expect(try await scene.count(of: "eventbus_inbox") == 1)
-        #expect(try await scene.outbox().map(\.topic) == ["order.created", "order.confirmed"])
+        #expect(try await scene.database.count(of: "eventbus_inbox") == 1)
+        #expect(try await scene.database.outbox().map(\.topic) == ["order.created", "order.confirmed"])
     }
 
     @Test("A cache that cannot be reached keeps no order from ending, nor from being looked at")

@@ -1,16 +1,5 @@
-import Hummingbird
-
 /// The document that describes the HTTP interface to clients and to tools.
-struct InventoryAPI: ResponseGenerator {
-    /// The document.
-    func response(from request: Request, context: some RequestContext) throws -> Response {
-        Response(
-            status: .ok,
-            headers: [.contentType: "application/json"],
-            body: ResponseBody(byteBuffer: ByteBuffer(string: Self.document))
-        )
-    }
-
+enum InventoryAPI {
     /// The document in JSON, of OpenAPI 3.1.
     static let document = #"""
         {

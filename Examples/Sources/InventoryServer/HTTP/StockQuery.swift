@@ -1,4 +1,3 @@
-import HTTPTypes
 import ServiceKit
 
 /// What the list of products is asked for with: `?limit=50&after=SKU`.
@@ -17,19 +16,11 @@ struct StockQuery: Hashable, Sendable {
     ///
     /// - Throws: `HTTPProblem` 400, which names each parameter that is wrong and what it can be.
     init(_ parameters: some Sequence<(key: Substring, value: Substring)>) throws(HTTPProblem) {
-        var problems: [HTTPProblem.FieldError] = []
-        var seen: Set<Substring> = []
-        for (name, value) in parameters {
-            let problem = seen.insert(name).inserted ? read(value, of: name) : "is given more than once; give it once"
-            if let problem { problems.append(.init(field: String(name.prefix(100)), problem: problem)) }
-        }
-        guard problems.isEmpty else {
-            throw HTTPProblem(
-                .badRequest,
-                "The query is not valid",
-                detail: "The list of products can be asked for with the parameters limit and after.",
-                fields: Array(problems.prefix(50))
-            )
+        try QueryParameters.read(
+            parameters,
+            rule: "The list of products can be asked for with the parameters limit and after."
+        ) { value, name in
+            read(value, of: name)
         }
     }
 
@@ -37,12 +28,7 @@ struct StockQuery: Hashable, Sendable {
     private mutating func read(_ value: Substring, of name: Substring) -> String? {
         switch name {
         case "limit":
-            // Only digits: Swift reads "+5" as well.
-            let number = value.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int(value) : nil
-            guard let number, Self.limits.contains(number) else {
-                return "has to be a whole number from 1 to \(Self.limits.upperBound)"
-            }
-            limit = number
+            return QueryParameters.read(value, into: &limit, within: Self.limits)
         case "after":
             guard let sku = SKU(String(value)) else { return "is no sku: \(SKU.rule)" }
             previous = sku

@@ -19,7 +19,7 @@ struct StockRoutes: Sendable {
         router.get("/stock") { request, _ in try await list(request) }
         router.get("/stock/:sku") { _, context in try await show(context) }
         router.put("/stock/:sku") { request, context in try await put(request, context) }
-        router.get("/openapi.json") { _, _ in InventoryAPI() }
+        router.get("/openapi.json") { _, _ in APIDocument(json: InventoryAPI.document) }
     }
 
     private func list(_ request: Request) async throws -> JSONResponse<StockPage> {

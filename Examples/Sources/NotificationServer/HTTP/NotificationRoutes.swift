@@ -13,7 +13,7 @@ struct NotificationRoutes: Sendable {
     /// Adds the routes.
     func add(to router: Router<ServiceRequestContext>) {
         router.get("/notifications") { request, _ in try await list(request) }
-        router.get("/openapi.json") { _, _ in NotificationAPI() }
+        router.get("/openapi.json") { _, _ in APIDocument(json: NotificationAPI.document) }
     }
 
     private func list(_ request: Request) async throws -> JSONResponse<NotificationPage> {

@@ -7,11 +7,6 @@ enum JSON: Hashable, Sendable {
     case array([JSON])
     case object([String: JSON])
 
-    /// The member of an object with this name; `nil` if there is none.
-    subscript(name: String) -> JSON? {
-        if case .object(let members) = self { members[name] } else { nil }
-    }
-
     /// An object with the members of both; where both have one, that of `other`.
     func adding(_ other: [String: JSON]) -> JSON {
         guard case .object(let members) = self else { return .object(other) }

@@ -1,4 +1,3 @@
-import HTTPTypes
 import OrderService
 import ServiceKit
 
@@ -20,40 +19,25 @@ struct OrderQuery: Hashable, Sendable {
     ///
     /// - Throws: `HTTPProblem` 400, which names each parameter that is wrong and what it can be.
     init(_ parameters: some Sequence<(key: Substring, value: Substring)>) throws(HTTPProblem) {
-        var problems: [HTTPProblem.FieldError] = []
-        var seen: Set<String> = []
-        for (name, value) in parameters {
-            let name = String(name.prefix(100))
-            let value = String(value)
-            let problem =
-                seen.insert(name).inserted ? read(value, of: name) : "is given more than once; give it once"
-            if let problem { problems.append(HTTPProblem.FieldError(field: name, problem: problem)) }
+        try QueryParameters.read(
+            parameters,
+            rule: "A list of orders can be asked for with the parameters status, limit and after."
+        ) { value, name in
+            read(value, of: name)
         }
-        if problems.isEmpty { return }
-        throw HTTPProblem(
-            .badRequest,
-            "The query is not valid",
-            detail: "A list of orders can be asked for with the parameters status, limit and after.",
-            fields: Array(problems.prefix(50))
-        )
     }
 
     /// Takes a parameter; returns what is wrong with it.
-    private mutating func read(_ value: String, of name: String) -> String? {
+    private mutating func read(_ value: Substring, of name: Substring) -> String? {
         switch name {
         case "status":
-            status = OrderStatus.Kind(rawValue: value)
+            status = OrderStatus.Kind(rawValue: String(value))
             let names = OrderStatus.Kind.allCases.map(\.rawValue)
             return status == nil ? "has to be one of \(names.joined(separator: ", "))" : nil
         case "limit":
-            // Only digits: Swift reads "+5" as well.
-            let number = value.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int(value) : nil
-            guard let number, Self.limits.contains(number) else {
-                return "has to be a whole number from 1 to \(Self.limits.upperBound)"
-            }
-            limit = number
+            return QueryParameters.read(value, into: &limit, within: Self.limits)
         case "after":
-            guard let id = OrderID.checked(value) else {
+            guard let id = OrderID.checked(String(value)) else {
                 return "has to be the id of an order, such as the value of next in the page before"
             }
             previous = id

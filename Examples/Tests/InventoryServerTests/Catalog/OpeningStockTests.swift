@@ -1,6 +1,7 @@
 import Foundation
 import InventoryService
 import Logging
+import ServiceTestKit
 import ShopData
 import ShopEvents
 import Testing

@@ -2,6 +2,7 @@ import EventBus
 import EventBusInMemory
 import EventBusTesting
 import InventoryService
+import ServiceTestKit
 import ShopEvents
 import Testing
 
@@ -22,7 +23,7 @@ struct StockCatalogTests {
     func cached() async throws {
         #expect(try await replica.catalog.item("A")?.quantity == 5)
         // Behind its back, as only a test does.
-        try await replica.execute("UPDATE stock SET quantity = 4 WHERE sku = 'A'")
+        try await replica.database.execute("UPDATE stock SET quantity = 4 WHERE sku = 'A'")
         #expect(try await replica.catalog.item("A")?.quantity == 5)
         _ = try await replica.catalog.put("A", StockChange(quantity: 3))
         #expect(try await replica.catalog.item("A")?.quantity == 3)
@@ -31,7 +32,7 @@ struct StockCatalogTests {
     @Test("A reservation shows at once in what it took, and leaves the rest in the cache")
     func reservation() async throws {
         for sku in ["A", "B"] { _ = try await replica.catalog.item(sku) }
-        try await replica.execute("UPDATE stock SET name = 'changed'")
+        try await replica.database.execute("UPDATE stock SET name = 'changed'")
         let store = CatalogedStockStore(store: replica.store, catalog: replica.catalog)
         _ = try await store.record(.reserved(["A": 2]), for: "1", fencingTokens: ["A": 1], handling: nil)
         #expect(try await replica.catalog.item("A")?.quantity == 3)

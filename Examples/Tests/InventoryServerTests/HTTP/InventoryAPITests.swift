@@ -4,6 +4,7 @@ import Hummingbird
 import HummingbirdTesting
 import InventoryService
 import ServiceKit
+import ServiceTestKit
 import Testing
 
 @testable import InventoryServer
@@ -28,29 +29,12 @@ struct InventoryAPITests {
         let described = paths.flatMap { path, methods in
             methods.keys.filter { $0 != "parameters" }.map { "\($0.uppercased()) \(path)" }
         }
-        let served = try routes().routes.map { route in
-            let parts = route.path.description.split(separator: "/")
-            return "\(route.method) /"
-                + parts.map { $0.hasPrefix(":") ? "{\($0.dropFirst())}" : String($0) }
-                .joined(separator: "/")
-        }
-        #expect(Set(described) == Set(served).subtracting(["GET /openapi.json"]))
+        #expect(Set(described) == Set(try routes().operations).subtracting(["GET /openapi.json"]))
     }
 
     @Test("Every reference leads somewhere")
     func references() throws {
-        let document = try document()
-        func check(_ value: Any) {
-            if let array = value as? [Any] { array.forEach(check) }
-            guard let object = value as? [String: Any] else { return }
-            object.values.forEach(check)
-            guard let reference = object["$ref"] as? String else { return }
-            let target = reference.split(separator: "/").dropFirst().reduce(document as Any?) {
-                ($0 as? [String: Any])?[String($1)]
-            }
-            #expect(target != nil, "\(reference)")
-        }
-        check(document)
+        #expect(danglingReferences(in: try document()) == [])
     }
 
     @Test("Its bounds are those of the code")

@@ -1,12 +1,12 @@
 import EventBus
 import EventBusInMemory
 import EventBusTesting
-import Foundation
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import InventoryService
 import ServiceKit
+import ServiceTestKit
 import ShopEvents
 import Testing
 
@@ -14,13 +14,6 @@ import Testing
 
 @Suite("The HTTP routes of the inventory", .timeLimit(.minutes(2)))
 struct StockRoutesTests {
-    private struct Problem: Decodable {
-        var title: String
-        var status: Int
-        var detail: String?
-        var errors: [HTTPProblem.FieldError]?
-    }
-
     private let file: StockFile
 
     init() throws {
@@ -53,14 +46,6 @@ struct StockRoutesTests {
         )
     }
 
-    private func get(_ client: any TestClientProtocol, _ uri: String) async throws -> TestResponse {
-        try await client.execute(uri: uri, method: .get)
-    }
-
-    private func decode<Value: Decodable>(_ type: Value.Type, _ response: TestResponse) throws -> Value {
-        try JSONDecoder().decode(type, from: Data(response.body.readableBytesView))
-    }
-
     @Test("A product is made, shown and changed")
     func put() async throws {
         try await test { client in
@@ -71,7 +56,7 @@ struct StockRoutesTests {
             )
             #expect(made.status == .created)
             #expect(made.headers[.location] == "/stock/NW-011")
-            let shown = try await get(client, "/stock/NW-011")
+            let shown = try await client.get("/stock/NW-011")
             #expect(shown.status == .ok)
             #expect(shown.body == made.body)
             #expect(
@@ -81,7 +66,7 @@ struct StockRoutesTests {
             let changed = try await put(client, "/stock/NW-011", #"{"quantity": 5}"#)
             #expect(changed.status == .ok)
             #expect(changed.headers[.location] == nil)
-            let item = try decode(StockItem.self, try await get(client, "/stock/NW-011"))
+            let item = try await client.get("/stock/NW-011").decode(StockItem.self)
             #expect(item.quantity == 5)
             #expect(item.name == "Queso Cabrales")
         }
@@ -91,17 +76,17 @@ struct StockRoutesTests {
     func idempotent() async throws {
         try await test { client in
             for _ in 1...2 { _ = try await put(client, "/stock/A", #"{"quantity": 5}"#) }
-            #expect(try decode(StockItem.self, try await get(client, "/stock/A")).quantity == 5)
+            #expect(try await client.get("/stock/A").decode(StockItem.self).quantity == 5)
         }
     }
 
     @Test("An unknown product is not found")
     func missing() async throws {
         try await test { client in
-            let response = try await get(client, "/stock/NW-011")
+            let response = try await client.get("/stock/NW-011")
             #expect(response.status == .notFound)
             #expect(response.headers[.contentType] == "application/problem+json")
-            #expect(try decode(Problem.self, response).detail == "There is no product NW-011.")
+            #expect(try response.decode(ProblemDocument.self).detail == "There is no product NW-011.")
         }
     }
 
@@ -109,11 +94,11 @@ struct StockRoutesTests {
     func paths() async throws {
         try await test(stock: [.sample("A.1", 2)]) { client in
             for path in ["%20", "a%2Fb", "%00", "-a", "%ff", String(repeating: "a", count: 65)] {
-                let response = try await get(client, "/stock/\(path)")
+                let response = try await client.get("/stock/\(path)")
                 #expect(response.status == .badRequest, "\(path)")
-                #expect(try decode(Problem.self, response).errors?.map(\.field) == ["sku"])
+                #expect(try response.decode(ProblemDocument.self).errors?.map(\.field) == ["sku"])
             }
-            #expect(try await get(client, "/stock/%41%2E1").status == .ok)
+            #expect(try await client.get("/stock/%41%2E1").status == .ok)
         }
     }
 
@@ -137,8 +122,8 @@ struct StockRoutesTests {
         try await test { client in
             let response = try await put(client, "/stock/A", body)
             #expect(response.status == .badRequest)
-            #expect(try decode(Problem.self, response).errors?.map(\.field) == expected)
-            #expect(try await get(client, "/stock/A").status == .notFound)
+            #expect(try response.decode(ProblemDocument.self).errors?.map(\.field) == expected)
+            #expect(try await client.get("/stock/A").status == .notFound)
         }
     }
 
@@ -160,13 +145,13 @@ struct StockRoutesTests {
     @Test("The list comes page by page")
     func list() async throws {
         try await test(stock: ["C", "A", "B"].map { try .sample($0, 1) }) { client in
-            let first = try decode(StockPage.self, try await get(client, "/stock?limit=2"))
+            let first = try await client.get("/stock?limit=2").decode(StockPage.self)
             #expect(first.items.map(\.sku) == ["A", "B"])
             #expect(first.next == "B")
-            let last = try decode(StockPage.self, try await get(client, "/stock?limit=2&after=B"))
+            let last = try await client.get("/stock?limit=2&after=B").decode(StockPage.self)
             #expect(last.items.map(\.sku) == ["C"])
             #expect(last.next == nil)
-            #expect(try decode(StockPage.self, try await get(client, "/stock")).items.count == 3)
+            #expect(try await client.get("/stock").decode(StockPage.self).items.count == 3)
         }
     }
 
@@ -179,9 +164,9 @@ struct StockRoutesTests {
     )
     func queries(query: String, field: String) async throws {
         try await test { client in
-            let response = try await get(client, "/stock?\(query)")
+            let response = try await client.get("/stock?\(query)")
             #expect(response.status == .badRequest)
-            #expect(try decode(Problem.self, response).errors?.map(\.field) == [field])
+            #expect(try response.decode(ProblemDocument.self).errors?.map(\.field) == [field])
         }
     }
 
@@ -192,7 +177,7 @@ struct StockRoutesTests {
             #expect(response.status == .serviceUnavailable)
             #expect(response.headers[.contentType] == "application/problem+json")
             #expect(response.headers[.retryAfter] == "1")
-            #expect(try decode(StockItem.self, try await get(client, "/stock/A")).quantity == 1)
+            #expect(try await client.get("/stock/A").decode(StockItem.self).quantity == 1)
         }
     }
 
@@ -205,7 +190,7 @@ struct StockRoutesTests {
         try await test(lock: OpenDoor(token: 6)) { client in
             let response = try await put(client, "/stock/A", #"{"quantity": 9}"#)
             #expect(response.status == .serviceUnavailable)
-            #expect(try decode(StockItem.self, try await get(client, "/stock/A")).quantity == 5)
+            #expect(try await client.get("/stock/A").decode(StockItem.self).quantity == 5)
         }
     }
 }

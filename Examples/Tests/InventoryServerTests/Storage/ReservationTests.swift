@@ -2,6 +2,7 @@ import EventBus
 import EventBusInMemory
 import EventBusTesting
 import InventoryService
+import ServiceTestKit
 import ShopEvents
 import Testing
 
@@ -41,7 +42,7 @@ struct ReservationTests {
         _ = try await replica.store.open(with: [.sample("A", 5)])
         replica.subscribe()
         try await publish([.sample("1", ["A": 2])], to: [replica], correlationID: "story-1")
-        let events = try await replica.outbox()
+        let events = try await replica.database.outbox()
         #expect(events.map(\.id) == ["stock.reserved:1"])
         #expect(events.first?.correlationID == "story-1")
         #expect(events.first?.causationID == "order.created:1")
@@ -55,29 +56,29 @@ struct ReservationTests {
         let order = try OrderCreated.sample("1", ["A": 2])
         try await publish([order, order, order], to: [replica])
         #expect(try await replica.store.allLevels() == ["A": 3])
-        #expect(try await replica.outbox().count == 1)
-        #expect(try await replica.count(of: "eventbus_inbox") == 1)
+        #expect(try await replica.database.outbox().count == 1)
+        #expect(try await replica.database.count(of: "eventbus_inbox") == 1)
     }
 
     @Test("What fails at the last step leaves no trace, and the next attempt has the whole effect")
     func atomicity() async throws {
         let replica = try Replica(file, broker: broker)
         _ = try await replica.store.open(with: [.sample("A", 5)])
-        try await replica.execute("ALTER TABLE eventbus_outbox RENAME TO away")
+        try await replica.database.execute("ALTER TABLE eventbus_outbox RENAME TO away")
         replica.subscribe(retry: .never)
         let order = try OrderCreated.sample("1", ["A": 2])
         try await publish([order], to: [replica])
         #expect(try await replica.store.allLevels() == ["A": 5])
         for table in ["decisions", "decision_lines", "eventbus_inbox"] {
-            #expect(try await replica.count(of: table) == 0, "\(table)")
+            #expect(try await replica.database.count(of: table) == 0, "\(table)")
         }
-        try await replica.execute("ALTER TABLE away RENAME TO eventbus_outbox")
+        try await replica.database.execute("ALTER TABLE away RENAME TO eventbus_outbox")
 
         let next = try Replica(file, broker: broker)
         next.subscribe()
         try await publish([order], to: [next])
         #expect(try await next.store.allLevels() == ["A": 3])
-        #expect(try await next.outbox().map(\.id) == ["stock.reserved:1"])
+        #expect(try await next.database.outbox().map(\.id) == ["stock.reserved:1"])
     }
 
     @Test("An event's id that was used for another order is told, not taken for a duplicate")
@@ -117,7 +118,7 @@ struct ReservationTests {
         let reserved = decisions.values.count { if case .reserved = $0 { true } else { false } }
         #expect(reserved == 11)
         #expect(try await replicas[0].store.allLevels() == ["A": 0, "B": 14, "C": 0])
-        #expect(try await replicas[0].outbox().count == 60)
+        #expect(try await replicas[0].database.outbox().count == 60)
     }
 
     @Test("Without a lock the database keeps the last piece from being sold twice")

@@ -1,6 +1,7 @@
 import EventBus
 import GRDB
 import InventoryService
+import ServiceTestKit
 import ShopEvents
 import Testing
 
@@ -26,7 +27,7 @@ struct SQLiteStockStoreTests {
         #expect(stands == decision)
         #expect(try await store.allLevels() == ["A": 3, "B": 0])
         #expect(try await store.decision(for: "1") == decision)
-        let events = try await replica.outbox()
+        let events = try await replica.database.outbox()
         #expect(events.map(\.id) == ["stock.reserved:1"])
         #expect(events.first?.topic == "stock.reserved")
         #expect(events.first?.requiresSubscriber == true)
@@ -38,7 +39,7 @@ struct SQLiteStockStoreTests {
         _ = try await store.record(decision, for: "1", fencingTokens: ["Y": 1, "Z": 1], handling: nil)
         #expect(try await store.allLevels() == ["A": 5, "B": 1])
         #expect(try await store.allDecisions() == ["1": decision])
-        #expect(try await replica.outbox().map(\.id) == ["stock.rejected:1"])
+        #expect(try await replica.database.outbox().map(\.id) == ["stock.rejected:1"])
     }
 
     @Test("The first decision about an order stands, and is announced once")
@@ -53,7 +54,7 @@ struct SQLiteStockStoreTests {
         )
         #expect(stands == first)
         #expect(try await store.allLevels()["A"] == 3)
-        #expect(try await replica.outbox().count == 1)
+        #expect(try await replica.database.outbox().count == 1)
     }
 
     @Test("A token lower than one seen before is refused, whichever store saw it, and nothing is changed")
@@ -70,7 +71,7 @@ struct SQLiteStockStoreTests {
         }
         #expect(try await store.allLevels() == ["A": 4, "B": 1])
         #expect(try await store.decision(for: "2") == nil)
-        #expect(try await replica.outbox().map(\.id) == ["stock.reserved:1"])
+        #expect(try await replica.database.outbox().map(\.id) == ["stock.reserved:1"])
         // Nor is the other product's fence.
         _ = try await store.record(.reserved(["B": 1]), for: "3", fencingTokens: ["B": 1], handling: nil)
     }
@@ -91,7 +92,7 @@ struct SQLiteStockStoreTests {
         #expect("\(error)".contains("more_is_reserved_than_there_is"))
         #expect(try await store.allLevels() == ["A": 5, "B": 1])
         #expect(try await store.decision(for: "1") == nil)
-        #expect(try await replica.outbox().isEmpty)
+        #expect(try await replica.database.outbox().isEmpty)
     }
 
     @Test("Nothing can be taken of a product that is not there")
@@ -104,14 +105,14 @@ struct SQLiteStockStoreTests {
 
     @Test("If the event cannot be stored, nothing is")
     func outboxFails() async throws {
-        try await replica.execute("ALTER TABLE eventbus_outbox RENAME TO away")
+        try await replica.database.execute("ALTER TABLE eventbus_outbox RENAME TO away")
         await #expect(throws: DatabaseError.self) {
             try await store.record(.reserved(["A": 2]), for: "1", fencingTokens: ["A": 3], handling: nil)
         }
         #expect(try await store.allLevels()["A"] == 5)
-        #expect(try await replica.count(of: "decisions") == 0)
-        #expect(try await replica.count(of: "decision_lines") == 0)
-        try await replica.execute("ALTER TABLE away RENAME TO eventbus_outbox")
+        #expect(try await replica.database.count(of: "decisions") == 0)
+        #expect(try await replica.database.count(of: "decision_lines") == 0)
+        try await replica.database.execute("ALTER TABLE away RENAME TO eventbus_outbox")
         // The fence was not stored either.
         _ = try await store.record(.reserved(["A": 2]), for: "1", fencingTokens: ["A": 2], handling: nil)
         #expect(try await store.allLevels()["A"] == 3)
@@ -125,7 +126,7 @@ struct SQLiteStockStoreTests {
             "INSERT INTO decisions (order_id, outcome, decided_at) VALUES ('1', 'rejected', 1)",
             "INSERT INTO decision_lines (order_id, sku, quantity) VALUES ('nobody', 'A', 1)",
         ] {
-            await #expect(throws: DatabaseError.self, "\(sql)") { try await replica.execute(sql) }
+            await #expect(throws: DatabaseError.self, "\(sql)") { try await replica.database.execute(sql) }
         }
     }
 }

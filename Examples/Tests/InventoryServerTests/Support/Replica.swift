@@ -3,6 +3,7 @@ import EventBusInMemory
 import EventBusTesting
 import GRDB
 import InventoryService
+import ServiceTestKit
 import ShopEvents
 
 @testable import InventoryServer
@@ -39,40 +40,6 @@ struct Replica: Sendable {
         InventoryService(bus: bus, store: CatalogedStockStore(store: store, catalog: catalog), lock: lock)
             .subscribe(options: SubscriptionOptions(retry: retry))
     }
-
-    /// The events that wait in the outbox, oldest first.
-    func outbox() async throws -> [WaitingEvent] {
-        try await database.read { db in
-            try Row.fetchAll(db, sql: "SELECT * FROM eventbus_outbox ORDER BY sequence").map { row in
-                WaitingEvent(
-                    id: row["event_id"],
-                    topic: row["topic"],
-                    correlationID: row["correlation_id"],
-                    causationID: row["causation_id"],
-                    requiresSubscriber: row["requires_subscriber"]
-                )
-            }
-        }
-    }
-
-    /// How many rows a table has.
-    func count(of table: String) async throws -> Int {
-        try await database.read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM \(table)") ?? 0 }
-    }
-
-    /// Changes the database behind the store's back.
-    func execute(_ sql: String) async throws {
-        try await database.write { db in try db.execute(sql: sql) }
-    }
-}
-
-/// What a test looks at of an event in the outbox.
-struct WaitingEvent: Hashable, Sendable {
-    var id: String
-    var topic: String
-    var correlationID: String?
-    var causationID: String?
-    var requiresSubscriber: Bool
 }
 
 /// A lock that gives everyone everything at once, each under the token that it is made with.

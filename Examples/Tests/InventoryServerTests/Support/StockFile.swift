@@ -1,7 +1,6 @@
 import Foundation
 import GRDB
 import InventoryService
-import Logging
 import ShopEvents
 import Testing
 
@@ -52,9 +51,4 @@ extension OrderCreated {
         }
         return OrderCreated(orderID: id, customerID: "VINET", items: lines)
     }
-}
-
-extension Logger {
-    /// Writes nothing.
-    static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 }

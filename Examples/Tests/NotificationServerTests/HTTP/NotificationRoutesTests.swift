@@ -6,6 +6,7 @@ import Hummingbird
 import HummingbirdTesting
 import NotificationService
 import ServiceKit
+import ServiceTestKit
 import Testing
 
 @testable import NotificationServer
@@ -30,15 +31,14 @@ struct NotificationRoutesTests {
     private func get(_ uri: String) async throws -> TestResponse {
         let assembly = ServiceAssembly(routes: NotificationRoutes(log: log).add)
         return try await Application(router: assembly.router(logger: .quiet)).test(.router) { client in
-            try await client.execute(uri: uri, method: .get)
+            try await client.get(uri)
         }
     }
 
     private func page(_ uri: String) async throws -> [NotificationPage.Entry] {
         let response = try await get(uri)
         #expect(response.status == .ok)
-        return try JSONDecoder().decode(NotificationPage.self, from: Data(response.body.readableBytesView))
-            .notifications
+        return try response.decode(NotificationPage.self).notifications
     }
 
     @Test("The newest come first, as many as are asked for")
@@ -74,16 +74,6 @@ struct NotificationRoutesTests {
         let json = try JSONSerialization.jsonObject(with: Data(response.body.readableBytesView))
         let document = try #require(json as? [String: Any])
         #expect((document["paths"] as? [String: Any]).map { Array($0.keys) } == ["/notifications"])
-        func check(_ value: Any) {
-            if let array = value as? [Any] { array.forEach(check) }
-            guard let object = value as? [String: Any] else { return }
-            object.values.forEach(check)
-            guard let reference = object["$ref"] as? String else { return }
-            let target = reference.split(separator: "/").dropFirst().reduce(document as Any?) {
-                ($0 as? [String: Any])?[String($1)]
-            }
-            #expect(target != nil, "\(reference)")
-        }
-        check(document)
+        #expect(danglingReferences(in: document) == [])
     }
 }

@@ -1,4 +1,5 @@
 import EventBus
+import ServiceTestKit
 import Testing
 
 @testable import NotificationServer

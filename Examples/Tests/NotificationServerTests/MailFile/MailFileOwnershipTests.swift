@@ -1,6 +1,7 @@
 import EventBus
 import Foundation
 import ServiceLifecycle
+import ServiceTestKit
 import Synchronization
 import Testing
 

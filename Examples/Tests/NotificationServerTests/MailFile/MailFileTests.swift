@@ -1,5 +1,6 @@
 import EventBus
 import Foundation
+import ServiceTestKit
 import Testing
 
 @testable import NotificationServer

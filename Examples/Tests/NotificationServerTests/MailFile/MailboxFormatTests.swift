@@ -1,6 +1,7 @@
 import EventBus
 import Foundation
 import NotificationService
+import ServiceTestKit
 import Testing
 
 @testable import NotificationServer

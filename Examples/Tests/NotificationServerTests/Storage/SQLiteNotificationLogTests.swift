@@ -5,6 +5,7 @@ import EventBusTesting
 import Foundation
 import GRDB
 import NotificationService
+import ServiceTestKit
 import ShopEvents
 import Synchronization
 import Testing
@@ -71,7 +72,7 @@ struct SQLiteNotificationLogTests {
         #expect(records.map(\.eventID) == ["order.confirmed:1"])
         let mail = try await ReadMessage.all(in: scratch.path("mail.mbox"))
         #expect(Set(mail.map { $0.header("Subject") }) == ["Your order 1 is on its way", "Your order 2 is cancelled"])
-        #expect(try await inboxRecords() == 2)
+        #expect(try await database.count(of: "eventbus_inbox") == 2)
     }
 
     @Test("Events that come again after the memory of the inbox is gone are known by the database")
@@ -88,7 +89,7 @@ struct SQLiteNotificationLogTests {
         let counting = CountingMailer(try await file())
         // What the killed process had done.
         _ = try await publish([event], to: try log(counting))
-        try await execute("DELETE FROM notifications; DELETE FROM eventbus_inbox")
+        try await database.execute("DELETE FROM notifications; DELETE FROM eventbus_inbox")
         let log = try log(counting)
         _ = try await publish([event], to: log)
         #expect(counting.count == 2)
@@ -98,9 +99,11 @@ struct SQLiteNotificationLogTests {
 
     @Test("If the record cannot be written, the event comes again and the mail does not")
     func recordFails() async throws {
-        try await execute("CREATE TRIGGER full BEFORE INSERT ON notifications BEGIN SELECT RAISE(ABORT, 'full'); END")
+        try await database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON notifications BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
         let mailer = CountingMailer(try await file()) { count in
-            if count == 3 { try await execute("DROP TRIGGER full") }
+            if count == 3 { try await database.execute("DROP TRIGGER full") }
         }
         let log = try log(mailer)
         let letters = try await publish([confirmed("1")], to: log)
@@ -181,14 +184,5 @@ struct SQLiteNotificationLogTests {
         _ = try await publish([confirmed("1")], to: log)
         #expect(try await log.all() == [notice])
         #expect(try await log.latest(about: nil, limit: 1).map(\.eventID) == ["order.confirmed:1"])
-    }
-
-    /// Changes the database behind the log's back.
-    private func execute(_ sql: String) async throws {
-        try await database.write { db in try db.execute(sql: sql) }
-    }
-
-    private func inboxRecords() async throws -> Int {
-        try await database.read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM eventbus_inbox") ?? 0 }
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import ServiceTestKit
 import Testing
 
 /// A process beside the test, which ends with it: its standard input is closed then.

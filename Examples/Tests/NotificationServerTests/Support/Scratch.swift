@@ -1,8 +1,8 @@
 import EventBus
 import Foundation
 import GRDB
-import Logging
 import NotificationService
+import ServiceTestKit
 import Testing
 
 @testable import NotificationServer
@@ -70,23 +70,6 @@ extension MailMessage {
             time: EventTime(milliseconds: 1_770_292_800_000),
             letterhead: .sample
         )
-    }
-}
-
-extension Logger {
-    /// Writes nothing.
-    static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-}
-
-/// Waits until a condition holds, for 30 seconds at most.
-func eventually(
-    _ condition: @Sendable () async throws -> Bool,
-    sourceLocation: SourceLocation = #_sourceLocation
-) async throws {
-    let deadline = ContinuousClock.now + .seconds(30)
-    while try await !condition() {
-        try #require(ContinuousClock.now < deadline, "the condition did not come true", sourceLocation: sourceLocation)
-        try await Task.sleep(for: .milliseconds(2))
     }
 }
 

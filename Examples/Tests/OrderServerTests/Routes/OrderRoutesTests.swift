@@ -1,11 +1,11 @@
 import EventBus
-import Foundation
 import GRDB
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import OrderService
 import ServiceKit
+import ServiceTestKit
 import ShopEvents
 import Testing
 
@@ -13,13 +13,6 @@ import Testing
 
 @Suite("The HTTP routes of the order service", .timeLimit(.minutes(2)))
 struct OrderRoutesTests {
-    private struct Problem: Decodable {
-        var title: String
-        var status: Int
-        var detail: String?
-        var errors: [HTTPProblem.FieldError]?
-    }
-
     private static let body = """
         {"customerID": "VINET", "shipCountry": "France",
          "items": [{"sku": "NW-011", "quantity": 12, "unitPrice": "14.00", "discount": "0.15"}]}
@@ -50,14 +43,6 @@ struct OrderRoutesTests {
         )
     }
 
-    private func get(_ client: any TestClientProtocol, _ uri: String) async throws -> TestResponse {
-        try await client.execute(uri: uri, method: .get)
-    }
-
-    private func decode<Value: Decodable>(_ type: Value.Type, _ response: TestResponse) throws -> Value {
-        try JSONDecoder().decode(type, from: Data(response.body.readableBytesView))
-    }
-
     @Test("An order is accepted without a broker, and can be looked at where the answer says")
     func placing() async throws {
         let scene = try Scene()
@@ -66,17 +51,17 @@ struct OrderRoutesTests {
             #expect(response.status == .accepted)
             #expect(response.headers[.contentType] == "application/json")
             #expect(response.headers[.idempotencyReplayed] == nil)
-            let placed = try decode(OrderView.self, response)
+            let placed = try response.decode(OrderView.self)
             #expect(placed.status == .placed)
             #expect(placed.customerID == "VINET")
             #expect(placed.total == Money(cents: 14_280))
             #expect(placed.history.map(\.status) == [.placed])
             let location = try #require(response.headers[.location])
             #expect(location == "/orders/\(placed.id)")
-            let shown = try await get(client, location)
+            let shown = try await client.get(location)
             #expect(shown.status == .ok)
-            #expect(try decode(OrderView.self, shown) == placed)
-            #expect(try await scene.outbox().map(\.correlationID) == [placed.correlationID])
+            #expect(try shown.decode(OrderView.self) == placed)
+            #expect(try await scene.database.outbox().map(\.correlationID) == [placed.correlationID])
         }
     }
 
@@ -90,7 +75,7 @@ struct OrderRoutesTests {
             )
             #expect(response.status == .badRequest)
             #expect(response.headers[.contentType] == "application/problem+json")
-            let problem = try decode(Problem.self, response)
+            let problem = try response.decode(ProblemDocument.self)
             #expect(problem.status == 400)
             #expect(
                 problem.errors == [
@@ -103,7 +88,7 @@ struct OrderRoutesTests {
             let large = #"{"customerID": ""# + String(repeating: "a", count: 1 << 20) + #""}"#
             #expect(try await post(client, large).status == .contentTooLarge)
         }
-        #expect(try await scene.count(of: "orders") == 0)
+        #expect(try await scene.database.count(of: "orders") == 0)
     }
 
     @Test("A hundred equal requests with one key get the same answer")
@@ -115,16 +100,16 @@ struct OrderRoutesTests {
                 return try await group.reduce(into: []) { $0.append($1) }
             }
             #expect(responses.allSatisfy { $0.status == .accepted })
-            #expect(Set(try responses.map { try decode(OrderView.self, $0) }).count == 1)
+            #expect(Set(try responses.map { try $0.decode(OrderView.self) }).count == 1)
             #expect(responses.count { $0.headers[.idempotencyReplayed] == "true" } == 99)
             // The same order written otherwise is the same order.
             let same = Self.body.replacing("\"14.00\"", with: "\"14\"").replacing("\n", with: "")
             #expect(try await post(client, same, key: "key 1").status == .accepted)
             let other = try await post(client, Self.body.replacing("France", with: "Spain"), key: "key 1")
             #expect(other.status == .unprocessableContent)
-            #expect(try decode(Problem.self, other).detail?.contains("use a new key") == true)
+            #expect(try other.decode(ProblemDocument.self).detail?.contains("use a new key") == true)
         }
-        #expect(try await scene.count(of: "orders") == 1)
+        #expect(try await scene.database.count(of: "orders") == 1)
     }
 
     @Test("A key that is none is refused, and so are two of them")
@@ -134,7 +119,7 @@ struct OrderRoutesTests {
             for key in ["", String(repeating: "a", count: 256), "schlüssel"] {
                 let response = try await post(client, key: key)
                 #expect(response.status == .badRequest, "\(key)")
-                #expect(try decode(Problem.self, response).errors?.map(\.field) == ["Idempotency-Key"])
+                #expect(try response.decode(ProblemDocument.self).errors?.map(\.field) == ["Idempotency-Key"])
             }
             var headers: HTTPFields = [.contentType: "application/json"]
             headers[values: .idempotencyKey] = ["a", "b"]
@@ -150,12 +135,12 @@ struct OrderRoutesTests {
         let order = try OrderDraft.sample().placed(at: .now())
         try await test(scene) { client in
             let uri = "/orders/\(order.id)"
-            let response = try await get(client, uri)
+            let response = try await client.get(uri)
             #expect(response.status == .notFound)
             #expect(response.headers[.contentType] == "application/problem+json")
             _ = try await scene.store.insert(order)
-            #expect(try await get(client, uri).status == .ok)
-            #expect(try await get(client, "/orders/" + String(repeating: "a", count: 101)).status == .notFound)
+            #expect(try await client.get(uri).status == .ok)
+            #expect(try await client.get("/orders/" + String(repeating: "a", count: 101)).status == .notFound)
         }
     }
 
@@ -163,13 +148,13 @@ struct OrderRoutesTests {
     func caching() async throws {
         let scene = try Scene()
         try await test(scene) { client in
-            let id = try decode(OrderView.self, try await post(client)).id
-            #expect(try decode(OrderView.self, try await get(client, "/orders/\(id)")).status == .placed)
-            try await scene.execute("UPDATE orders SET customer_id = 'changed behind the back'")
-            #expect(try decode(OrderView.self, try await get(client, "/orders/\(id)")).customerID == "VINET")
+            let id = try await post(client).decode(OrderView.self).id
+            #expect(try await client.get("/orders/\(id)").decode(OrderView.self).status == .placed)
+            try await scene.database.execute("UPDATE orders SET customer_id = 'changed behind the back'")
+            #expect(try await client.get("/orders/\(id)").decode(OrderView.self).customerID == "VINET")
             let end = OrderStatus.cancelled(.outOfStock, skus: ["NW-011"])
             _ = try await scene.orders.end(id, as: end, handling: nil)
-            let shown = try decode(OrderView.self, try await get(client, "/orders/\(id)"))
+            let shown = try await client.get("/orders/\(id)").decode(OrderView.self)
             #expect(shown.status == .cancelled)
             #expect(shown.reason == .outOfStock)
             #expect(shown.skus == ["NW-011"])
@@ -182,20 +167,20 @@ struct OrderRoutesTests {
         let scene = try Scene()
         try await test(scene) { client in
             for _ in 0..<3 { _ = try await post(client) }
-            let first = try decode(OrderPage.self, try await get(client, "/orders?status=placed&limit=2"))
+            let first = try await client.get("/orders?status=placed&limit=2").decode(OrderPage.self)
             #expect(first.orders.count == 2)
             #expect(first.orders.first?.total == Money(cents: 14_280))
             let next = try #require(first.next)
-            let second = try decode(OrderPage.self, try await get(client, "/orders?limit=2&after=\(next)"))
+            let second = try await client.get("/orders?limit=2&after=\(next)").decode(OrderPage.self)
             #expect(second.orders.count == 1)
             #expect(second.next == nil)
-            #expect(try decode(OrderPage.self, try await get(client, "/orders?status=cancelled")).orders == [])
+            #expect(try await client.get("/orders?status=cancelled").decode(OrderPage.self).orders == [])
             let encoded = next.replacing("-", with: "%2D")
-            #expect(try decode(OrderPage.self, try await get(client, "/orders?after=\(encoded)")).orders.count == 1)
-            #expect(try await get(client, "/orders?after=%00").status == .badRequest)
-            let wrong = try await get(client, "/orders?status=lost&limit=0")
+            #expect(try await client.get("/orders?after=\(encoded)").decode(OrderPage.self).orders.count == 1)
+            #expect(try await client.get("/orders?after=%00").status == .badRequest)
+            let wrong = try await client.get("/orders?status=lost&limit=0")
             #expect(wrong.status == .badRequest)
-            #expect(try decode(Problem.self, wrong).errors?.map(\.field) == ["status", "limit"])
+            #expect(try wrong.decode(ProblemDocument.self).errors?.map(\.field) == ["status", "limit"])
         }
     }
 
@@ -215,7 +200,7 @@ struct OrderRoutesTests {
     @Test("A mistake of the service's own is a 500 that tells nothing of it")
     func brokenDatabase() async throws {
         let scene = try Scene()
-        try await scene.execute("DROP TABLE order_lines")
+        try await scene.database.execute("DROP TABLE order_lines")
         try await test(scene) { client in
             let response = try await post(client)
             #expect(response.status == .internalServerError)
@@ -237,8 +222,8 @@ struct OrderRoutesTests {
                 body: ByteBuffer(string: Self.body)
             )
             #expect(response.headers[try #require(HTTPField.Name("X-Correlation-ID"))] == "request-1")
-            #expect(try decode(OrderView.self, response).correlationID == "request-1")
-            #expect(try await scene.outbox().map(\.correlationID) == ["request-1"])
+            #expect(try response.decode(OrderView.self).correlationID == "request-1")
+            #expect(try await scene.database.outbox().map(\.correlationID) == ["request-1"])
         }
     }
 }

@@ -1,5 +1,6 @@
 import Dispatch
 import GRDB
+import ServiceTestKit
 import Synchronization
 import Testing
 import Tracing

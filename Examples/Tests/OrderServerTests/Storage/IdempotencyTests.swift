@@ -1,5 +1,6 @@
 import EventBus
 import OrderService
+import ServiceTestKit
 import Synchronization
 import Testing
 
@@ -27,8 +28,8 @@ struct IdempotencyTests {
         }
         #expect(Set(placements.map(\.record)).count == 1)
         #expect(placements.count { !$0.isReplay } == 1)
-        #expect(try await scene.count(of: "orders") == 1)
-        #expect(try await scene.outbox().count == 1)
+        #expect(try await scene.database.count(of: "orders") == 1)
+        #expect(try await scene.database.outbox().count == 1)
     }
 
     @Test("Two services on one database place one order for one key")
@@ -43,7 +44,7 @@ struct IdempotencyTests {
             return try await group.reduce(into: []) { $0.append($1) }
         }
         #expect(Set(placements.map(\.record.order.id)).count == 1)
-        #expect(try await scenes[0].count(of: "orders") == 1)
+        #expect(try await scenes[0].database.count(of: "orders") == 1)
     }
 
     @Test("Another order under the same key is refused, and the first one stands")
@@ -53,7 +54,7 @@ struct IdempotencyTests {
         await #expect(throws: IdempotencyConflict(orderID: first.record.order.id)) {
             try await scene.store.place(try .sample(3), correlationID: "c", key: key)
         }
-        #expect(try await scene.count(of: "orders") == 1)
+        #expect(try await scene.database.count(of: "orders") == 1)
     }
 
     @Test("A request that comes again gets the first answer, although the order has moved on")
@@ -72,7 +73,7 @@ struct IdempotencyTests {
         for key in [nil, nil, IdempotencyKey("a"), IdempotencyKey("b")] {
             #expect(try await !scene.store.place(try .sample(), correlationID: "c", key: key).isReplay)
         }
-        #expect(try await scene.count(of: "orders") == 4)
+        #expect(try await scene.database.count(of: "orders") == 4)
     }
 
     @Test("A key is forgotten when its time is over, and so are those of others")
@@ -90,7 +91,7 @@ struct IdempotencyTests {
         #expect(!second.isReplay)
         #expect(second.record.order.id != first.record.order.id)
         _ = try await scene.store.place(try .sample(), correlationID: "c", key: IdempotencyKey("last"))
-        #expect(try await scene.count(of: "idempotency_keys") == 2)
+        #expect(try await scene.database.count(of: "idempotency_keys") == 2)
     }
 
     @Test(

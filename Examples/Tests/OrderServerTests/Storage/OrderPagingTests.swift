@@ -1,5 +1,6 @@
 import EventBus
 import OrderService
+import ServiceTestKit
 import ShopEvents
 import Testing
 
@@ -77,7 +78,7 @@ struct OrderPagingTests {
             }
             try await group.waitForAll()
         }
-        let events = try await scene.outbox().map(\.id)
+        let events = try await scene.database.outbox().map(\.id)
         #expect(events.count == 200)
         #expect(events == events.sorted())
     }

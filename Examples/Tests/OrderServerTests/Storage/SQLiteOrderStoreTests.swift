@@ -1,6 +1,7 @@
 import EventBus
 import GRDB
 import OrderService
+import ServiceTestKit
 import ShopEvents
 import Testing
 
@@ -22,8 +23,8 @@ struct SQLiteOrderStoreTests {
         #expect(record.history.map(\.status) == [.placed])
         #expect(record.history.first?.at.rfc3339 == "2026-01-01T00:00:00.250Z")
         #expect(
-            try await scene.outbox() == [
-                StoredEvent(
+            try await scene.database.outbox() == [
+                WaitingEvent(
                     id: "order.created:\(record.order.id)",
                     topic: "order.created",
                     correlationID: "request-1",
@@ -55,7 +56,7 @@ struct SQLiteOrderStoreTests {
     )
     func allOrNothing(table: String) async throws {
         let scene = try Scene()
-        try await scene.execute(
+        try await scene.database.execute(
             "CREATE TRIGGER refuse BEFORE INSERT ON \(table) BEGIN SELECT RAISE(ABORT, 'refused'); END"
         )
         let key = try #require(IdempotencyKey("key"))
@@ -63,9 +64,9 @@ struct SQLiteOrderStoreTests {
             try await scene.store.place(try .sample(), correlationID: "c", key: key)
         }
         for table in ["orders", "order_lines", "order_history", "idempotency_keys", "eventbus_outbox"] {
-            #expect(try await scene.count(of: table) == 0, "\(table)")
+            #expect(try await scene.database.count(of: table) == 0, "\(table)")
         }
-        try await scene.execute("DROP TRIGGER refuse")
+        try await scene.database.execute("DROP TRIGGER refuse")
         #expect(try await !scene.store.place(try .sample(), correlationID: "c", key: key).isReplay)
     }
 
@@ -85,7 +86,7 @@ struct SQLiteOrderStoreTests {
             )
         )
         #expect(try await scene.store.insert(other) == order)
-        #expect(try await scene.outbox().map(\.id) == ["order.created:\(order.id)"])
+        #expect(try await scene.database.outbox().map(\.id) == ["order.created:\(order.id)"])
     }
 
     @Test(
@@ -101,7 +102,7 @@ struct SQLiteOrderStoreTests {
         let record = try #require(try await scene.store.record(of: id))
         #expect(record.status == status)
         #expect(record.history.map(\.status) == [.placed, status.kind])
-        let events = try await scene.outbox()
+        let events = try await scene.database.outbox()
         #expect(events.map(\.id) == ["order.created:\(id)", "order.\(status.kind):\(id)"])
         #expect(events.allSatisfy { $0.correlationID == "request-1" && $0.requiresSubscriber })
     }
@@ -111,7 +112,7 @@ struct SQLiteOrderStoreTests {
         let scene = try Scene()
         #expect(try await scene.store.end("1", as: .confirmed, handling: nil) == nil)
         #expect(try await scene.store.order("1") == nil)
-        #expect(try await scene.outbox() == [])
+        #expect(try await scene.database.outbox() == [])
     }
 
     @Test("The schema refuses what no order can be", arguments: refusals)
@@ -119,7 +120,7 @@ struct SQLiteOrderStoreTests {
         let scene = try Scene()
         let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id
         let error = await #expect(throws: DatabaseError.self) {
-            try await scene.execute(sql.replacing("ID", with: "'\(id)'"))
+            try await scene.database.execute(sql.replacing("ID", with: "'\(id)'"))
         }
         #expect(error?.resultCode == .SQLITE_CONSTRAINT)
     }

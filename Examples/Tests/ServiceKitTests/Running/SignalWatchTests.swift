@@ -1,4 +1,5 @@
 import Glibc
+import ServiceTestKit
 import Synchronization
 import Testing
 

@@ -1,5 +1,5 @@
 import EventBus
-import Logging
+import ServiceTestKit
 import Testing
 import Tracing
 
@@ -8,14 +8,13 @@ import Tracing
 @Suite("Span file", .timeLimit(.minutes(1)))
 struct JSONLinesSpanExporterTests {
     private let directory: TemporaryDirectory
-    private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
     init() throws {
         directory = try TemporaryDirectory()
     }
 
     private func exporter(secrets: [String] = []) throws -> JSONLinesSpanExporter {
-        try JSONLinesSpanExporter(path: directory.file("trace"), secrets: secrets, logger: logger)
+        try JSONLinesSpanExporter(path: directory.file("trace"), secrets: secrets, logger: .quiet)
     }
 
     @Test("A span is one line, with all that is known of it")
@@ -107,6 +106,6 @@ struct JSONLinesSpanExporterTests {
     @Test("A file that cannot be opened is refused with its path")
     func unopenable() {
         let failure = ServiceFailure("cannot open the trace file /nowhere/trace: No such file or directory")
-        #expect(throws: failure) { try JSONLinesSpanExporter(path: "/nowhere/trace", logger: logger) }
+        #expect(throws: failure) { try JSONLinesSpanExporter(path: "/nowhere/trace", logger: .quiet) }
     }
 }

@@ -1,0 +1,14 @@
+public import Testing
+
+/// Waits until a condition holds, for 30 seconds at most.
+public func eventually(
+    _ what: Comment = "the condition comes true",
+    sourceLocation: SourceLocation = #_sourceLocation,
+    _ condition: () async throws -> Bool
+) async throws {
+    let deadline = ContinuousClock.now + .seconds(30)
+    while try await !condition() {
+        try #require(ContinuousClock.now < deadline, what, sourceLocation: sourceLocation)
+        try await Task.sleep(for: .milliseconds(2))
+    }
+}

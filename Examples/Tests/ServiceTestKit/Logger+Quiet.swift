@@ -1,0 +1,6 @@
+public import Logging
+
+extension Logger {
+    /// Writes nothing.
+    public static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+}
