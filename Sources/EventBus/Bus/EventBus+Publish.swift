@@ -81,7 +81,9 @@ extension EventBus {
         deadline: AnyClock.Instant
     ) async -> [Result<PublishReceipt, any Error>] {
         let published = await publishChain.publish(
-            contentsOf: envelopes.map { OutgoingEvent(envelope: $0, delay: options.delay, deadline: deadline) }
+            contentsOf: envelopes,
+            delay: options.delay,
+            deadline: deadline
         )
         guard options.requiresSubscriber else { return published }
         return zip(envelopes, published).map { envelope, result in

@@ -58,8 +58,15 @@ struct PublishChain: Sendable {
     /// The events pass through the middleware one after another, each up to the end of the chain, where it waits until
     /// all have come; what a step refused is left out. What has not come by the deadline is not sent: middleware may be
     /// waiting there for an event that itself waits at the end of the chain.
-    func publish(contentsOf events: [OutgoingEvent]) async -> [Result<PublishReceipt, any Error>] {
-        guard !middleware.isEmpty, let deadline = events.first?.deadline else { return await send(events) }
+    func publish(
+        contentsOf envelopes: [Envelope],
+        delay: Duration,
+        deadline: AnyClock.Instant
+    ) async -> [Result<PublishReceipt, any Error>] {
+        if middleware.isEmpty {
+            return await send(envelopes, TransportPublishOptions(deadline: deadline, delay: delay))
+        }
+        let events = envelopes.map { OutgoingEvent(envelope: $0, delay: delay, deadline: deadline) }
         let gate = BatchGate()
         let closing = Task { [clock = transport.clock] in
             try await clock.sleep(until: deadline)
@@ -98,44 +105,43 @@ struct PublishChain: Sendable {
 
     /// Sends events past the middleware. Those of one call share a deadline; middleware may have given some a delay.
     private func send(_ events: [OutgoingEvent]) async -> [Result<PublishReceipt, any Error>] {
-        // What the transport gives no outcome for may have been sent.
-        var results = events.map { event in
-            Result<PublishReceipt, any Error>.failure(
-                EventBusError(
-                    .indeterminate,
-                    "transport \(transport.name) gave no outcome for event \(event.envelope.id)"
-                )
-            )
+        var results: [Result<PublishReceipt, any Error>] = []
+        var rest = events[...]
+        while let first = rest.first {
+            let run = rest.prefix { $0.delay == first.delay }
+            results += await send(run.map(\.envelope), first.transportOptions)
+            rest = rest.dropFirst(run.count)
         }
-        var run: [Int] = []
-        for (index, event) in events.enumerated() {
-            do {
-                try event.envelope.validate()
-            } catch {
-                results[index] = .failure(error)
-                continue
-            }
-            if let first = run.first, events[first].delay != event.delay {
-                await send(events, at: run, &results)
-                run = []
-            }
-            run.append(index)
-        }
-        await send(events, at: run, &results)
         return results
     }
 
-    /// Sends those of the events at `indices`, which have one delay.
     private func send(
-        _ events: [OutgoingEvent],
-        at indices: [Int],
-        _ results: inout [Result<PublishReceipt, any Error>]
-    ) async {
-        guard let first = indices.first else { return }
-        let envelopes = indices.map { events[$0].envelope }
-        let outcomes = await transport.publish(contentsOf: envelopes, options: events[first].transportOptions)
-        for (index, outcome) in zip(indices, outcomes) {
-            results[index] = outcome.map { PublishReceipt(id: events[index].envelope.id, outcome: $0) }
+        _ envelopes: [Envelope],
+        _ options: TransportPublishOptions
+    ) async -> [Result<PublishReceipt, any Error>] {
+        var problems: [Int: any Error] = [:]
+        for (index, envelope) in envelopes.enumerated() {
+            do {
+                try envelope.validate()
+            } catch {
+                problems[index] = error
+            }
+        }
+        let valid =
+            problems.isEmpty
+            ? envelopes : envelopes.indices.filter { problems[$0] == nil }.map { envelopes[$0] }
+        var outcomes = valid.isEmpty ? [] : await transport.publish(contentsOf: valid, options: options)
+        outcomes.reverse()
+        return envelopes.enumerated().map { index, envelope in
+            if let problem = problems[index] { return .failure(problem) }
+            if let outcome = outcomes.popLast() { return outcome.map { PublishReceipt(id: envelope.id, outcome: $0) } }
+            // It may have been sent.
+            return .failure(
+                EventBusError(
+                    .indeterminate,
+                    "transport \(transport.name) gave no outcome for event \(envelope.id)"
+                )
+            )
         }
     }
 }

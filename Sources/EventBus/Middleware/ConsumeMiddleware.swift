@@ -21,6 +21,14 @@ extension ConsumeMiddleware {
     public func didSettle(_ delivery: SettledDelivery) {}
 }
 
+/// A step that only notes what was settled: it is left out of the way to the handler, where every step costs time.
+package protocol SettlementObserver: ConsumeMiddleware {}
+
+extension SettlementObserver {
+    /// Goes on to the handler.
+    public func consume(_ context: EventContext, next: ConsumeNext) async throws { try await next(context) }
+}
+
 /// The rest of a delivery's way to its handler: call it as a function. It may be passed on to child tasks.
 public struct ConsumeNext: Sendable {
     private let body: @Sendable (EventContext) async throws -> Void
@@ -56,8 +64,7 @@ public struct SubscriptionInfo: Hashable, Sendable {
 
 /// A delivery and what became of it.
 public struct SettledDelivery: Sendable {
-    /// The event.
-    public let envelope: Envelope
+    let delivery: Delivery
     /// The number of the last attempt made.
     public let attempt: Int
     /// What became of it.
@@ -68,4 +75,7 @@ public struct SettledDelivery: Sendable {
     /// The subscription it came to.
     public let subscription: SubscriptionInfo
     package let logger: BusLogger
+
+    /// The event.
+    public var envelope: Envelope { delivery.envelope }
 }

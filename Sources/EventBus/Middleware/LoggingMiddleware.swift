@@ -1,17 +1,9 @@
 internal import Logging
 
 /// A log line for each delivery that was not simply handled: retries and dead letters at `info`, the rest at `debug`.
-public struct LoggingMiddleware: ConsumeMiddleware {
+public struct LoggingMiddleware: SettlementObserver {
     /// Logging to the bus's logger.
     public init() {}
-
-    /// Goes on to the handler: what became of it is logged when it is settled.
-    public func consume(
-        _ context: EventContext,
-        next: ConsumeNext
-    ) async throws {
-        try await next(context)
-    }
 
     /// Writes the line.
     public func didSettle(_ delivery: SettledDelivery) {

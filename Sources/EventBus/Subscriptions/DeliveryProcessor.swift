@@ -39,7 +39,7 @@ final class DeliveryProcessor: Sendable {
         self.aborting = aborting
         // Folded once, so that a delivery pays one call for each step and allocates nothing for it.
         var chain: Invocation = { context in try await context.invocation(context) }
-        for step in middleware.reversed() {
+        for step in middleware.reversed() where !(step is any SettlementObserver) {
             let next = ConsumeNext(chain)
             chain = { context in try await step.consume(context, next: next) }
         }
@@ -135,8 +135,7 @@ final class DeliveryProcessor: Sendable {
             return disposition(after: InjectedFault.crashBeforeHandler, attempt: attempt)
         }
         let context = EventContext(
-            envelope: envelope,
-            replyAddress: delivery.replyAddress,
+            delivery: delivery,
             subscription: subscription,
             attempt: attempt,
             isLastAttempt: attempt >= retry.maxAttempts,

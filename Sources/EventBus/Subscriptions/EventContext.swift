@@ -2,8 +2,6 @@ public import Logging
 
 /// What a handler gets to know about the delivery beside the event itself.
 public final class EventContext: Sendable {
-    /// The event as it came over the wire.
-    public let envelope: Envelope
     /// The subscription that the delivery came to.
     public let subscription: SubscriptionInfo
     /// Which attempt at handling this is, from 1.
@@ -13,15 +11,13 @@ public final class EventContext: Sendable {
     /// The chain of causes the event belongs to; its own id where it came with none.
     public let correlationID: CorrelationID
 
-    /// Where the reply goes, if the event is a request.
-    let replyAddress: ReplyAddress?
+    private let delivery: Delivery
     package let worker: Worker
     let invocation: Invocation
     private let busLogger: BusLogger
 
     init(
-        envelope: Envelope,
-        replyAddress: ReplyAddress?,
+        delivery: Delivery,
         subscription: SubscriptionInfo,
         attempt: Int,
         isLastAttempt: Bool,
@@ -29,25 +25,30 @@ public final class EventContext: Sendable {
         invocation: @escaping Invocation,
         logger: BusLogger
     ) {
-        self.envelope = envelope
-        self.replyAddress = replyAddress
+        self.delivery = delivery
         self.subscription = subscription
         self.attempt = attempt
         self.isLastAttempt = isLastAttempt
-        self.correlationID = envelope.correlationID ?? CorrelationID(envelope.id)
+        self.correlationID = delivery.envelope.correlationID ?? CorrelationID(delivery.envelope.id)
         self.worker = worker
         self.invocation = invocation
         self.busLogger = logger
     }
 
+    /// The event as it came over the wire.
+    public var envelope: Envelope { delivery.envelope }
+
+    /// Where the reply goes, if the event is a request.
+    var replyAddress: ReplyAddress? { delivery.replyAddress }
+
     /// The event's identity; the same for every delivery of it.
-    public var id: EventID { envelope.id }
+    public var id: EventID { delivery.envelope.id }
 
     /// The event's topic.
-    public var topic: Topic { envelope.topic }
+    public var topic: Topic { delivery.envelope.topic }
 
     /// What travelled beside the payload.
-    public var headers: EventHeaders { envelope.headers }
+    public var headers: EventHeaders { delivery.envelope.headers }
 
     /// The bus's logger, with the event's id, correlation id, topic, group and attempt in every line.
     ///

@@ -381,7 +381,7 @@ final class SubscriptionRunner: Sendable {
     private func report(_ delivery: Delivery, _ disposition: Disposition, attempt: Int, isHeld: Bool) {
         guard !processor.middleware.isEmpty else { return }
         let settled = SettledDelivery(
-            envelope: delivery.envelope,
+            delivery: delivery,
             attempt: attempt,
             disposition: disposition,
             isHeld: isHeld,
