@@ -220,7 +220,11 @@ public final class RabbitTransport: Transport {
         )
     }
 
-    private func makePublish(_ envelope: Envelope, delay: Duration) throws(EventBusError) -> AMQPPublish {
+    private func makePublish(
+        _ envelope: Envelope,
+        delay: Duration,
+        _ properties: AMQPProperties? = nil
+    ) throws(EventBusError) -> AMQPPublish {
         try envelope.validate()
         let (exchange, routingKey): (String, String)
         if delay > .zero {
@@ -232,7 +236,7 @@ public final class RabbitTransport: Transport {
         let publish = AMQPPublish(
             exchange: exchange,
             routingKey: routingKey,
-            properties: AMQPProperties(envelope),
+            properties: properties ?? AMQPProperties(envelope),
             body: envelope.payload
         )
         try checkSize(publish)
@@ -266,18 +270,17 @@ public final class RabbitTransport: Transport {
     /// Sends a request and waits for its reply.
     public func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
         let core = try requireCore()
-        var publish = try makePublish(envelope, delay: .zero)
+        var properties = AMQPProperties(envelope)
         // The correlation id is what foreign responders send back, so it tells requests apart here, and the chain of
         // causes travels beside it.
         let id = "\(envelope.id)/\(lastRequest.wrappingAdd(1, ordering: .relaxed).newValue)"
-        if let chain = publish.properties.correlationID {
-            publish.properties.headers[WireHeaders.correlationID] = .string(chain)
-        }
-        publish.properties.correlationID = String(id.suffix(AMQPProperties.maximumTextLength))
-        publish.properties.replyTo = RequestLane.replyQueue
+        if let chain = properties.correlationID { properties.headers[WireHeaders.correlationID] = .string(chain) }
+        let ownID = String(id.suffix(AMQPProperties.maximumTextLength))
+        properties.correlationID = ownID
+        properties.replyTo = RequestLane.replyQueue
         let message = try await core.requests.request(
-            publish,
-            id: publish.properties.correlationID ?? id,
+            try makePublish(envelope, delay: .zero, properties),
+            id: ownID,
             deadline: monotonic(deadline)
         )
         var reply = message

@@ -35,6 +35,14 @@ extension RabbitConnection {
         return .sent
     }
 
+    /// Has what is sent from here on wait for full packets, or leave at once again. An event is three frames, each of
+    /// which would be a packet of its own: for many at once that is most of the work, here and at the broker.
+    func setCork(_ isOn: Bool) {
+        guard handle != nil else { return }
+        var value: Int32 = isOn ? 1 : 0
+        setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CORK, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+
     func post(_ outgoing: Outgoing) {
         guard closed == nil else { return }
         if outbox.isEmpty, partial == nil, hasRoom() {

@@ -11,27 +11,36 @@ enum Republishing {
         delay: Duration,
         failure: Failure
     ) throws(EventBusError) -> AMQPPublish {
-        var publish = try deferral(held, queue: queue, delay: delay)
+        var properties = properties(of: held)
         let now = HeaderValue.string(EventTime.now().rfc3339)
-        publish.properties.headers[WireHeaders.attempts] = .int(Int64(failure.attempt))
-        if publish.properties.headers[WireHeaders.firstFailure] == nil {
-            publish.properties.headers[WireHeaders.firstFailure] = now
+        properties.headers[WireHeaders.attempts] = .int(Int64(failure.attempt))
+        if properties.headers[WireHeaders.firstFailure] == nil {
+            properties.headers[WireHeaders.firstFailure] = now
         }
         // For what the broker itself gives up on later: the last error that is known.
-        publish.properties.headers[WireHeaders.lastFailure] = now
-        publish.properties.headers[WireHeaders.errorType] = .string(failure.errorType)
-        publish.properties.headers[WireHeaders.errorMessage] = .string(failure.message)
-        return publish
+        properties.headers[WireHeaders.lastFailure] = now
+        properties.headers[WireHeaders.errorType] = .string(failure.errorType)
+        properties.headers[WireHeaders.errorMessage] = .string(failure.message)
+        return try back(to: queue, after: delay, properties, held.message.body)
     }
 
     /// The same attempt, later.
     static func deferral(_ held: Held, queue: String, delay: Duration) throws(EventBusError) -> AMQPPublish {
-        var properties = held.message.properties.forRepublish(
-            id: held.envelopeID,
-            topic: held.topic,
-            from: held.message
-        )
+        var properties = properties(of: held)
         if held.failedAttempts > 0 { properties.headers[WireHeaders.attempts] = .int(Int64(held.failedAttempts)) }
+        return try back(to: queue, after: delay, properties, held.message.body)
+    }
+
+    private static func properties(of held: Held) -> AMQPProperties {
+        held.message.properties.forRepublish(id: held.envelopeID, topic: held.topic, from: held.message)
+    }
+
+    private static func back(
+        to queue: String,
+        after delay: Duration,
+        _ properties: AMQPProperties,
+        _ body: [UInt8]
+    ) throws(EventBusError) -> AMQPPublish {
         let (exchange, routingKey): (String, String)
         if delay > .zero {
             let route = try DelayRoute(delay: delay, to: .queue(queue))
@@ -44,7 +53,7 @@ enum Republishing {
             exchange: exchange,
             routingKey: routingKey,
             properties: properties,
-            body: held.message.body
+            body: body
         )
     }
 

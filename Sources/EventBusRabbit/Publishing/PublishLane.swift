@@ -320,7 +320,12 @@ actor PublishLane {
 
     /// Sends what may be sent, then resolves what is resolved.
     private func advance() {
-        if let main { send(.main, main) }
+        if let main {
+            let areMany = traffic.waitingCount > 1
+            if areMany { main.connection.assumeIsolated { $0.setCork(true) } }
+            send(.main, main)
+            if areMany { main.connection.assumeIsolated { $0.setCork(false) } }
+        }
         if let probe { send(.probe, probe) }
         unconfirmed.store(traffic.unconfirmed, ordering: .relaxed)
         waiting.store(traffic.waitingCount, ordering: .relaxed)

@@ -48,21 +48,21 @@ struct PublishMachine<Token> {
 
     typealias Resolved = (token: Token, resolution: Resolution)
 
+    /// The place of a delivery tag. Apart from its event, since it is looked at often, and a copy of an event has a dozen
+    /// references to count.
     private struct Slot {
-        enum State {
-            case unconfirmed(Item, isReturned: Bool)
-            /// Its caller was answered. The confirm may still come, and says nothing to anyone.
-            case settled
-        }
-
         let id: UInt64
-        var state: State
+        /// Whether its caller was answered. The confirm may still come, and says nothing to anyone then.
+        var isSettled = false
+        var isReturned = false
     }
 
     private let maximumCount: Int
     private let maximumBytes: Int
     private var waiting = WaitingLine<Item>()
     private var slots = Deque<Slot>()
+    /// The events of the slots; `nil` for a settled one.
+    private var items = Deque<Item?>()
     /// Whether the slots' ids rise: they do not where an event came back from the suspects.
     private var slotsAreSorted = true
     private var deadlines = DeadlineHeap()
@@ -86,12 +86,12 @@ struct PublishMachine<Token> {
 
     /// Whether the broker has an event, unconfirmed, for which `isMeant` holds.
     func hasUnconfirmed(where isMeant: (AMQPPublish) -> Bool) -> Bool {
-        slots.contains { if case .unconfirmed(let item, _) = $0.state { isMeant(item.publish) } else { false } }
+        items.contains { $0.map { isMeant($0.publish) } ?? false }
     }
 
     /// The unconfirmed event that the broker got first.
     var firstUnconfirmed: AMQPPublish? {
-        if case .unconfirmed(let item, _)? = slots.first?.state { item.publish } else { nil }
+        items.first.flatMap { $0?.publish }
     }
 
     mutating func add(_ item: Item) {
@@ -115,7 +115,8 @@ struct PublishMachine<Token> {
         unconfirmed += 1
         let publish = item.publish
         slotsAreSorted = slots.isEmpty || (slotsAreSorted && slots[slots.count - 1].id < item.id)
-        slots.append(Slot(id: item.id, state: .unconfirmed(item, isReturned: false)))
+        slots.append(Slot(id: item.id))
+        items.append(item)
         return publish
     }
 
@@ -133,7 +134,7 @@ struct PublishMachine<Token> {
     }
 
     private mutating func untake() -> Item? {
-        guard case .unconfirmed(let item, _)? = slots.popLast()?.state else { return nil }
+        guard slots.popLast() != nil, let item = items.popLast() ?? nil else { return nil }
         bytes -= item.publish.size
         unconfirmed -= 1
         return item
@@ -160,8 +161,7 @@ struct PublishMachine<Token> {
         isConnected = false
         var suspects: [Item] = []
         var lost: [Item] = []
-        for slot in slots {
-            guard case .unconfirmed(let item, _) = slot.state else { continue }
+        for case let item? in items {
             if isSuspect(item) {
                 suspects.append(item)
             } else if item.isResent {
@@ -178,6 +178,7 @@ struct PublishMachine<Token> {
     private mutating func clearSlots() {
         firstTag = 1
         slots = []
+        items = []
         slotsAreSorted = true
         bytes = 0
         unconfirmed = 0
@@ -188,11 +189,11 @@ struct PublishMachine<Token> {
     /// One event may be on several ways at once, as to the dead letters of two groups.
     mutating func returned(messageID: String?, exchange: String, routingKey: String) {
         for index in slots.indices {
-            guard case .unconfirmed(let item, false) = slots[index].state,
-                item.publish.properties.messageID == messageID, item.publish.routingKey == routingKey,
-                item.publish.exchange == exchange
+            guard !slots[index].isReturned, let publish = items[index]?.publish,
+                publish.properties.messageID == messageID, publish.routingKey == routingKey,
+                publish.exchange == exchange
             else { continue }
-            slots[index].state = .unconfirmed(item, isReturned: true)
+            slots[index].isReturned = true
             return
         }
     }
@@ -207,26 +208,28 @@ struct PublishMachine<Token> {
     }
 
     private mutating func dropSettled() {
-        while case .settled? = slots.first?.state {
+        while slots.first?.isSettled == true {
             slots.removeFirst()
+            items.removeFirst()
             firstTag += 1
         }
     }
 
     private mutating func settle(_ index: Int, _ isAcknowledged: Bool, _ resolved: inout [Resolved]) {
-        // Moved out, since a copy of an event has a dozen references to count.
-        var state = Slot.State.settled
-        swap(&state, &slots[index].state)
-        switch state {
-        case .unconfirmed(let item, let isReturned):
-            bytes -= item.publish.size
-            unconfirmed -= 1
-            let resolution: Resolution =
-                if isAcknowledged { .confirmed(isReturned ? .unroutable : item.outcome) } else { .rejected }
-            resolved.append((item.token, resolution))
-        case .settled:
-            break
-        }
+        guard let item = takeItem(at: index) else { return }
+        let outcome = slots[index].isReturned ? .unroutable : item.outcome
+        resolved.append((item.token, isAcknowledged ? .confirmed(outcome) : .rejected))
+    }
+
+    /// Takes the event out of a slot, which is settled then; `nil` if it was before.
+    private mutating func takeItem(at index: Int) -> Item? {
+        var item: Item?
+        swap(&item, &items[index])
+        guard let item else { return nil }
+        slots[index].isSettled = true
+        bytes -= item.publish.size
+        unconfirmed -= 1
+        return item
     }
 
     // MARK: giving up
@@ -266,12 +269,9 @@ struct PublishMachine<Token> {
     private mutating func giveUp(_ id: UInt64, _ resolution: Resolution, _ resolved: inout [Resolved]) {
         if let item = waiting.remove(id) {
             resolved.append((item.token, item.wasSent ? .indeterminate : resolution))
-        } else if let index = slot(of: id), case .unconfirmed(let item, _) = slots[index].state {
+        } else if let index = slot(of: id), let item = takeItem(at: index) {
             resolved.append((item.token, .indeterminate))
             // Else a queue that confirms nothing, for want of a leader, would in time take the whole window.
-            slots[index].state = .settled
-            bytes -= item.publish.size
-            unconfirmed -= 1
             dropSettled()
         }
     }
@@ -289,7 +289,7 @@ struct PublishMachine<Token> {
     private mutating func resetDeadlines() {
         var entries: [DeadlineHeap.Entry] = []
         waiting.forEach { entries.append(DeadlineHeap.Entry(deadline: $0.deadline, id: $0.id)) }
-        for case .unconfirmed(let item, _) in slots.lazy.map(\.state) {
+        for case let item? in items {
             entries.append(DeadlineHeap.Entry(deadline: item.deadline, id: item.id))
         }
         deadlines.reset(to: entries)

@@ -6,16 +6,27 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1)))
 struct WireProblemTests {
-    private func publish(_ change: (inout AMQPPublish) -> Void) -> AMQPPublish {
-        var publish = AMQPPublish(exchange: "e", routingKey: "r", properties: AMQPProperties(), body: [])
-        change(&publish)
-        return publish
+    private struct Draft {
+        var exchange = "e"
+        var routingKey = "r"
+        var properties = AMQPProperties()
+    }
+
+    private func publish(_ change: (inout Draft) -> Void) -> AMQPPublish {
+        var draft = Draft()
+        change(&draft)
+        return AMQPPublish(
+            exchange: draft.exchange,
+            routingKey: draft.routingKey,
+            properties: draft.properties,
+            body: []
+        )
     }
 
     private static let long = String(repeating: "ü", count: 128)
 
     @Test func `no text of an event may be longer than AMQP's short strings`() {
-        let changes: [(inout AMQPPublish) -> Void] = [
+        let changes: [(inout Draft) -> Void] = [
             { $0.exchange = Self.long }, { $0.routingKey = Self.long }, { $0.properties.messageID = Self.long },
             { $0.properties.correlationID = Self.long }, { $0.properties.type = Self.long },
             { $0.properties.appID = Self.long }, { $0.properties.contentType = Self.long },

@@ -10,9 +10,15 @@ struct PublishMachineTests {
 
     private var machine = Machine(maximumCount: 3, maximumBytes: 10_000)
 
-    private func item(_ id: UInt64, size: Int = 1, deadline: UInt64 = 100, isResent: Bool = true) -> Machine.Item {
+    private func item(
+        _ id: UInt64,
+        messageID: String? = nil,
+        size: Int = 1,
+        deadline: UInt64 = 100,
+        isResent: Bool = true
+    ) -> Machine.Item {
         var properties = AMQPProperties()
-        properties.messageID = "m\(id)"
+        properties.messageID = messageID ?? "m\(id)"
         return Machine.Item(
             id: id,
             publish: AMQPPublish(
@@ -93,9 +99,7 @@ struct PublishMachineTests {
     @Test mutating func `a return is taken for the event that went where it says`() {
         machine.connected()
         for id in 1...2 {
-            var item = item(UInt64(id))
-            item.publish.properties.messageID = "same"
-            machine.add(item)
+            machine.add(item(UInt64(id), messageID: "same"))
             _ = machine.takeNext()
         }
         var resolved: [Machine.Resolved] = []
