@@ -54,18 +54,42 @@ extension ConsumerHub {
                 ),
                 tag: tag
             )
-            consumer.sink.receive(
+            handOver(
                 Delivery(
                     envelope: decoded.envelope,
                     attempt: decoded.failedAttempts + 1,
                     redeliveries: decoded.redeliveries,
                     replyAddress: decoded.replyAddress,
                     token: Delivery.Token(generation: session.generation, number: tag)
-                )
+                ),
+                session
             )
         } catch {
             deadLetterWithoutTopic(delivery, error, session)
         }
+    }
+
+    /// How many deliveries that were read in one turn are handed over together: to wake a handler for each would cost
+    /// more than to read it.
+    static let deliveriesAtOnce = 16
+
+    func handOver(_ delivery: Delivery, _ session: ConsumerSession) {
+        session.arrived.append(delivery)
+        if session.arrived.count == 1 {
+            thread.atEndOfTurn { [weak self, id = session.consumer.id] in
+                self?.assumeIsolated { hub in
+                    if let session = hub.sessions[id] { hub.handOverAll(session) }
+                }
+            }
+        } else if session.arrived.count == Self.deliveriesAtOnce {
+            handOverAll(session)
+        }
+    }
+
+    func handOverAll(_ session: ConsumerSession) {
+        guard !session.arrived.isEmpty else { return }
+        session.consumer.sink.receive(contentsOf: session.arrived)
+        session.arrived.removeAll(keepingCapacity: true)
     }
 
     /// What has no topic cannot become an envelope: it goes to the dead letters from here.
@@ -82,6 +106,8 @@ extension ConsumerHub {
         session.generation = 0
         session.channel = 0
         session.lastFailure = failure
+        // The broker brings it again.
+        session.arrived = []
         if session.phase == .attached || session.phase == .attaching { session.phase = .detached }
         session.consumer.end(generation: generation)
         report(session)

@@ -16,6 +16,8 @@ final class ConsumerSession {
     var boundAt = MonotonicTime.now
     /// Whether consuming the queue may end the connection: it is tried on another one first.
     var isSuspect = false
+    /// What has come and was not handed to the subscription yet.
+    var arrived: [Delivery] = []
     /// When the oldest delivery that is still out may have come.
     var idleSince = MonotonicTime.now
     /// Whoever waits for the first time that the consumer is attached.
