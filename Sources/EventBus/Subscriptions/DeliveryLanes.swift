@@ -4,7 +4,9 @@ import DequeModule
 ///
 /// Without keys, deliveries leave in the order they came. By key, those of one key leave one at a time, each once the
 /// one before is finished. A delivery that the broker had to bring again ``aloneAfterRedeliveries`` times may be the one
-/// that kills the process: it leaves alone, so that it takes nothing else with it.
+/// that kills the process: it leaves alone, so that it takes nothing else with it. Which of several such leaves first is
+/// drawn anew each time they are brought again: else one that kills the process would always come before the same others,
+/// and they would be given up with it.
 struct DeliveryLanes {
     /// After how many redeliveries a delivery is handled alone.
     static let aloneAfterRedeliveries = 3
@@ -46,10 +48,23 @@ struct DeliveryLanes {
 
     /// The next delivery that may be handled now, if there is one; ``finish(_:)`` has to follow.
     mutating func take() -> Delivery? {
-        guard takeable > 0, let next = ready.popFirst() else { return nil }
+        guard takeable > 0, let first = ready.first else { return nil }
+        if first.redeliveries >= Self.aloneAfterRedeliveries, ready.count > 1 { bringForwardSuspect() }
+        guard let next = ready.popFirst() else { return nil }
         runsAlone = next.redeliveries >= Self.aloneAfterRedeliveries
         running += 1
         return next
+    }
+
+    /// Has one of those that leave alone stand first, drawn by their numbers and by how often they were brought.
+    private mutating func bringForwardSuspect() {
+        func draw(_ delivery: Delivery) -> UInt64 {
+            var generator = SplitMix64(seed: delivery.token.number ^ UInt64(delivery.redeliveries) << 40)
+            return generator.next()
+        }
+        let suspects = ready.indices.filter { ready[$0].redeliveries >= Self.aloneAfterRedeliveries }
+        guard let chosen = suspects.min(by: { draw(ready[$0]) < draw(ready[$1]) }) else { return }
+        ready.swapAt(ready.startIndex, chosen)
     }
 
     /// Notes that a delivery was settled; what waited behind it may follow.

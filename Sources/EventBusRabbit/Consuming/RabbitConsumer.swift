@@ -63,7 +63,8 @@ final class RabbitConsumer: TransportConsumer {
     func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
         switch disposition {
         case .acknowledged:
-            try settle(delivery.token, .acknowledge)
+            // What came again may have been brought down by another, which may be the next to be handled.
+            try settle(delivery.token, .acknowledge, isUrgent: delivery.redeliveries > 0)
         case .handedBack:
             try settle(delivery.token, .requeue)
         case .retried(let delay, let failure) where specification.broadcast:
@@ -110,7 +111,11 @@ final class RabbitConsumer: TransportConsumer {
         return held
     }
 
-    private func settle(_ token: Delivery.Token, _ how: Settlement) throws(EventBusError) {
+    private func settle(
+        _ token: Delivery.Token,
+        _ how: Settlement,
+        isUrgent: Bool = false
+    ) throws(EventBusError) {
         enum Urgency { case now, soon, known, stale }
         // What was held is freed outside the lock.
         let (urgency, freed): (Urgency, Held?) = state.withLock { state in
@@ -119,7 +124,7 @@ final class RabbitConsumer: TransportConsumer {
             }
             if !state.reported.isEmpty { state.reported.remove(token.number) }
             state.settled.append((token.number, how))
-            if case .acknowledge = how {} else { return (.now, held) }
+            guard case .acknowledge = how, !isUrgent else { return (.now, held) }
             // Half of the prefetch is still to be handled: an acknowledgement that waits a moment holds up nothing,
             // and one trip to the thread says it for all.
             if state.settled.count == max(1, specification.prefetch / 2) { return (.now, held) }

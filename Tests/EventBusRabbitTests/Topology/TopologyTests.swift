@@ -161,8 +161,13 @@ struct TopologyTests {
                     try await publisher.publish(Envelope(topic: topic, payload: Array("\(number)".utf8)))
                 }
                 let letters = publisher.deadLetters(of: group)
-                try await eventually("one dead letter; begun \(poisoned.count) times", within: .seconds(60)) {
-                    try await letters.count() == 1
+                var dead = 0
+                try await eventually(
+                    "one dead letter, not \(dead); begun \(poisoned.count) times",
+                    within: .seconds(60)
+                ) {
+                    dead = try await letters.count()
+                    return dead == 1
                 }
                 try await eventually("nine handled") { innocent.all == Set(1..<10) }
                 let letter = try await letters.entries(limit: 10)[0]

@@ -60,6 +60,28 @@ struct DeliveryLanesTests {
         #expect(lanes.take()?.token.number == 3)
     }
 
+    @Test(
+        "One that kills the process takes no other along to the delivery limit",
+        arguments: [2, 10, 16, 64, 256]
+    )
+    func innocents(count: Int) throws {
+        // The first kills the process whenever it begins; the broker brings what was not handled in the same order.
+        var left = Array(1...count)
+        for redeliveries in DeliveryLanes.aloneAfterRedeliveries...20 where left.count > 1 {
+            let lanes = Lanes(byKey: false)
+            for (index, _) in left.enumerated() {
+                lanes.receive(delivery(UInt64(index + 1), redeliveries: redeliveries))
+            }
+            var handled: Set<Int> = []
+            while let next = lanes.take(), next.token.number != 1 {
+                handled.insert(left[Int(next.token.number) - 1])
+                lanes.finish(next)
+            }
+            left.removeAll(where: handled.contains)
+        }
+        #expect(left == [1])
+    }
+
     @Test("What a lost connection brought is dropped if it was not begun, and its lane goes on")
     func revocation() throws {
         let lanes = Lanes(byKey: true)
