@@ -30,6 +30,43 @@ extension RedisTests {
                 try await direct[server].send(RedisCommand("GET", [.text(key)])).text
             }
 
+            /// Has `lock` granted by all servers, each of which knows the fence then: on a busy machine one may answer too
+            /// late, and is no part of the grant.
+            func grantEverywhere(by lock: RedisQuorumLock, ttl: Duration) async throws -> LockGrant {
+                let keys = QuorumKeys(prefix: "eventbus", resource: "r")
+                for _ in 0..<10 {
+                    let grant = try await lock.acquire("r", ttl: ttl, wait: .seconds(5))
+                    let isEverywhere: Void? = try? await eventually("all should hold it", within: .seconds(2)) {
+                        for index in 0..<3 {
+                            let fence = try await get(keys.fence, index)
+                            guard try await get(keys.holder, index) != nil, fence == "\(grant.fencingToken)" else {
+                                return false
+                            }
+                        }
+                        return true
+                    }
+                    if isEverywhere != nil { return grant }
+                    try await release(grant, by: lock)
+                }
+                throw EventBusError(.unavailable, "of ten grants none was by all servers")
+            }
+
+            /// Releases a grant. Where too few servers answered in time, as on a busy machine, it asks again, and finds it
+            /// released or not.
+            func release(_ grant: LockGrant, by lock: RedisQuorumLock) async throws {
+                var isUnknown = false
+                for _ in 0..<10 {
+                    do {
+                        return try await lock.release(grant)
+                    } catch let error as EventBusError where error.code == .indeterminate {
+                        isUnknown = true
+                    } catch let error as EventBusError where error.code == .lockNotOwned && isUnknown {
+                        return
+                    }
+                }
+                throw EventBusError(.unavailable, "ten times too few servers answered to a release")
+            }
+
             /// Waits until no server holds anything but fences, and who was last seen alive.
             func expectNothingHeld(sourceLocation: SourceLocation = #_sourceLocation) async throws {
                 for (index, client) in direct.enumerated() {
@@ -143,12 +180,12 @@ extension RedisTests {
             }
             fleet.servers[0].kill()
             fleet.proxies[0].hangUp()
-            try await holder.release(grant)
+            try await fleet.release(grant, by: holder)
             let start = ContinuousClock.now
             let next = try await waiting.value
             #expect(start.duration(to: .now) < .seconds(5))
             #expect(next.fencingToken > grant.fencingToken)
-            try await waiter.release(next)
+            try await fleet.release(next, by: waiter)
         }
 
         // MARK: the fence
@@ -185,14 +222,9 @@ extension RedisTests {
                 _ = try await client.send(RedisCommand("SET", [.text(keys.fence), .text("\(ahead)")]))
             }
             let lock = try fleet.lock { $0.commandTimeout = .milliseconds(500) }
-            let grant = try await lock.acquire("r", ttl: long, wait: .seconds(5))
-            #expect(grant.fencingToken == ahead + 1)
-            for index in 0..<3 {
-                try await eventually("all should know the fence") {
-                    try await fleet.get(keys.fence, index) == "\(ahead + 1)"
-                }
-            }
-            try await lock.release(grant)
+            let grant = try await fleet.grantEverywhere(by: lock, ttl: long)
+            #expect(grant.fencingToken > ahead)
+            try await fleet.release(grant, by: lock)
             fleet.servers[wiped].kill()
             fleet.proxies[wiped].hangUp()
             try await fleet.servers[wiped].start()
@@ -201,8 +233,8 @@ extension RedisTests {
             fleet.proxies[away].close()
             let other = try fleet.lock { $0.commandTimeout = .milliseconds(500) }
             let next = try await other.acquire("r", ttl: long, wait: .seconds(5))
-            #expect(next.fencingToken == ahead + 2)
-            try await other.release(next)
+            #expect(next.fencingToken > grant.fencingToken)
+            try await fleet.release(next, by: other)
         }
 
         // MARK: time
@@ -240,10 +272,7 @@ extension RedisTests {
             let fleet = try await Fleet()
             let lock = try fleet.lock { $0.commandTimeout = .milliseconds(300) }
             let keys = QuorumKeys(prefix: "eventbus", resource: "r")
-            let grant = try await lock.acquire("r", ttl: long, wait: .seconds(5))
-            for index in 0..<3 {
-                try await eventually("all should hold it") { try await fleet.get(keys.holder, index) != nil }
-            }
+            let grant = try await fleet.grantEverywhere(by: lock, ttl: long)
             fleet.proxies[2].close()
             try await lock.release(grant)
             #expect(try await fleet.get(keys.holder, 2) != nil)
