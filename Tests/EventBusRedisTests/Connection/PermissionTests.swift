@@ -9,8 +9,8 @@ extension RedisTests {
     struct PermissionTests {
         /// As the guide gives them.
         private let rules = """
-            on >secret ~eventbus:* &eventbus:* &__redis__:invalidate +ping +client +select +eval +evalsha +subscribe \
-            +publish +time +get +set +del +pttl +pexpire +zadd +zrem +zrange +zcard +zscore +zremrangebyscore \
+            on >secret ~eventbus:* resetchannels &eventbus:* &__redis__:invalidate +ping +client +select +eval +evalsha \
+            +subscribe +publish +time +get +set +del +pttl +pexpire +zadd +zrem +zrange +zcard +zscore +zremrangebyscore \
             +zunionstore +hget +hset +hdel +hmget +hexists
             """
 
