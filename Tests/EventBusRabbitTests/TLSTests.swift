@@ -157,7 +157,11 @@ struct TLSTests {
         let heard = try await heard("server") { configuration in
             let transport = RabbitTransport(configuration)
             let running = Task { try await transport.run() }
-            try await Task.sleep(for: .seconds(1))
+            // The server says no more than TLS: each connection waits for an answer until its time is over.
+            try await eventually("both connections have given up") {
+                let links = transport.health().filter { $0.details["connections"] != nil }
+                return links.count == 2 && links.allSatisfy { $0.reason.map { $0 != "not connected yet" } ?? false }
+            }
             running.cancel()
             _ = await running.result
         }

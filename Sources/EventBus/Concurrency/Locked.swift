@@ -23,8 +23,8 @@ package struct Locked<State>: ~Copyable, Sendable {
         return try unsafe body(&storage.state)
     }
 
-    // Safe: `state` is touched only between lock and unlock of `mutex`, which lives as long as this object.
     @usableFromInline
+    // Safe: `state` is touched only between lock and unlock of `mutex`, which lives as long as this object.
     @safe final class Storage: @unchecked Sendable {
         let mutex: UnsafeMutablePointer<pthread_mutex_t>
         // Safe: touched only while `mutex` is held.

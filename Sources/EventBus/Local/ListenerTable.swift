@@ -15,8 +15,8 @@ final class ListenerTable: Sendable {
         var list: UnsafeRawPointer?
     }
 
-    // Safe: written in `init` only, and freed in `deinit`. The lists pointed to are owned by `owners`.
     @usableFromInline
+    // Safe: written in `init` only, and freed in `deinit`. The lists pointed to are owned by `owners`.
     nonisolated(unsafe) let entries: UnsafeMutablePointer<Entry>
     @usableFromInline
     let shift: UInt

@@ -12,9 +12,9 @@ public import Synchronization
 ///
 /// Slot 0 is "no object". When all other slots are held by readers of retired objects, the cell stays empty until the
 /// next ``replace(with:)`` finds one.
-// Safe: what is unsafe in it is private to this file, but for `object(in:)`, which says so.
 @usableFromInline
 @safe
+// Safe: what is unsafe in it is private to this file, but for `object(in:)`, which says so.
 struct SnapshotCell<Snapshot: AnyObject & Sendable>: ~Copyable, @unchecked Sendable {
     @usableFromInline
     @unsafe

@@ -48,12 +48,11 @@ struct PublishMachine<Token> {
 
     typealias Resolved = (token: Token, resolution: Resolution)
 
-    /// The place of a delivery tag. Apart from its event, since it is looked at often, and a copy of an event has a dozen
-    /// references to count.
+    /// The place of a delivery tag.
     private struct Slot {
         let id: UInt64
-        /// Whether its caller was answered. The confirm may still come, and says nothing to anyone then.
-        var isSettled = false
+        /// The event; `nil` once its caller was answered. The confirm may still come, and says nothing to anyone then.
+        var item: Item?
         var isReturned = false
     }
 
@@ -61,8 +60,6 @@ struct PublishMachine<Token> {
     private let maximumBytes: Int
     private var waiting = WaitingLine<Item>()
     private var slots = Deque<Slot>()
-    /// The events of the slots; `nil` for a settled one.
-    private var items = Deque<Item?>()
     /// Whether the slots' ids rise: they do not where an event came back from the suspects.
     private var slotsAreSorted = true
     private var deadlines = DeadlineHeap()
@@ -86,12 +83,12 @@ struct PublishMachine<Token> {
 
     /// Whether the broker has an event, unconfirmed, for which `isMeant` holds.
     func hasUnconfirmed(where isMeant: (AMQPPublish) -> Bool) -> Bool {
-        items.contains { $0.map { isMeant($0.publish) } ?? false }
+        slots.contains { $0.item.map { isMeant($0.publish) } ?? false }
     }
 
     /// The unconfirmed event that the broker got first.
     var firstUnconfirmed: AMQPPublish? {
-        items.first.flatMap { $0?.publish }
+        slots.first?.item?.publish
     }
 
     mutating func add(_ item: Item) {
@@ -115,8 +112,7 @@ struct PublishMachine<Token> {
         unconfirmed += 1
         let publish = item.publish
         slotsAreSorted = slots.isEmpty || (slotsAreSorted && slots[slots.count - 1].id < item.id)
-        slots.append(Slot(id: item.id))
-        items.append(item)
+        slots.append(Slot(id: item.id, item: item))
         return publish
     }
 
@@ -134,7 +130,7 @@ struct PublishMachine<Token> {
     }
 
     private mutating func untake() -> Item? {
-        guard slots.popLast() != nil, let item = items.popLast() ?? nil else { return nil }
+        guard let item = slots.popLast()?.item else { return nil }
         bytes -= item.publish.size
         unconfirmed -= 1
         return item
@@ -161,7 +157,7 @@ struct PublishMachine<Token> {
         isConnected = false
         var suspects: [Item] = []
         var lost: [Item] = []
-        for case let item? in items {
+        for case let item? in slots.lazy.map(\.item) {
             if isSuspect(item) {
                 suspects.append(item)
             } else if item.isResent {
@@ -178,7 +174,6 @@ struct PublishMachine<Token> {
     private mutating func clearSlots() {
         firstTag = 1
         slots = []
-        items = []
         slotsAreSorted = true
         bytes = 0
         unconfirmed = 0
@@ -189,7 +184,7 @@ struct PublishMachine<Token> {
     /// One event may be on several ways at once, as to the dead letters of two groups.
     mutating func returned(messageID: String?, exchange: String, routingKey: String) {
         for index in slots.indices {
-            guard !slots[index].isReturned, let publish = items[index]?.publish,
+            guard !slots[index].isReturned, let publish = slots[index].item?.publish,
                 publish.properties.messageID == messageID, publish.routingKey == routingKey,
                 publish.exchange == exchange
             else { continue }
@@ -208,9 +203,8 @@ struct PublishMachine<Token> {
     }
 
     private mutating func dropSettled() {
-        while slots.first?.isSettled == true {
+        while let first = slots.first, first.item == nil {
             slots.removeFirst()
-            items.removeFirst()
             firstTag += 1
         }
     }
@@ -224,9 +218,8 @@ struct PublishMachine<Token> {
     /// Takes the event out of a slot, which is settled then; `nil` if it was before.
     private mutating func takeItem(at index: Int) -> Item? {
         var item: Item?
-        swap(&item, &items[index])
+        swap(&item, &slots[index].item)
         guard let item else { return nil }
-        slots[index].isSettled = true
         bytes -= item.publish.size
         unconfirmed -= 1
         return item
@@ -289,7 +282,7 @@ struct PublishMachine<Token> {
     private mutating func resetDeadlines() {
         var entries: [DeadlineHeap.Entry] = []
         waiting.forEach { entries.append(DeadlineHeap.Entry(deadline: $0.deadline, id: $0.id)) }
-        for case let item? in items {
+        for case let item? in slots.lazy.map(\.item) {
             entries.append(DeadlineHeap.Entry(deadline: item.deadline, id: item.id))
         }
         deadlines.reset(to: entries)

@@ -11,6 +11,8 @@ extension FaultTests.BrokerFaultTests {
         let configuration = try broker.configuration {
             $0.exchange = "events-\(name)"
             $0.heartbeat = .seconds(2)
+            // A queue's first two seconds are not promised.
+            $0.newQueueSettling = .seconds(2)
         }
         let topic = try Topic(validating: "\(name).probe")
         let publisher = EventBus(transport: .rabbit(configuration))
@@ -33,8 +35,6 @@ extension FaultTests.BrokerFaultTests {
         let port = try port(broker)
         try await consumer.withRunning {
             try await publisher.withRunning {
-                // A queue's first two seconds are not promised.
-                try await Task.sleep(for: .seconds(2))
                 let running = Task { await load.run(publisher, topic: topic, tasks: 50, deadline: .seconds(30)) }
                 try await wait(for: 2000, load)
                 let scheduled = try await schedule(publisher, topic, after: .milliseconds(1500))
@@ -100,7 +100,10 @@ extension FaultTests.BrokerFaultTests {
     @Test func `a graceful restart loses nothing`() async throws {
         let broker = try await Self.broker.value
         let name = freshName()
-        let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
+        let configuration = try broker.configuration {
+            $0.exchange = "events-\(name)"
+            $0.newQueueSettling = .seconds(2)
+        }
         let topic = try Topic(validating: "\(name).probe")
         let bus = EventBus(transport: .rabbit(configuration))
         let seen = SeenNumbers()
@@ -110,7 +113,6 @@ extension FaultTests.BrokerFaultTests {
         let load = Load()
         let port = try port(broker)
         try await bus.withRunning {
-            try await Task.sleep(for: .seconds(2))
             let running = Task { await load.run(bus, topic: topic, tasks: 20, deadline: .seconds(30)) }
             try await wait(for: 500, load)
             try await broker.control("stop_app")
