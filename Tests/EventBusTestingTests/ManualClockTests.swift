@@ -37,16 +37,21 @@ struct ManualClockTests {
     @Test("Sleepers are resumed in the order of their deadlines, whoever slept first")
     func order() async throws {
         let clock = ManualClock()
-        let sleepers = Sleepers()
+        let (woken, wakes) = AsyncStream.makeStream(of: Int.self)
+        let queue = FirstInFirstOut()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for seconds in [3, 1, 2] {
-                group.addTask { try await sleepers.sleep(on: clock, seconds: seconds) }
+                group.addTask(executorPreference: queue) {
+                    try await clock.sleep(for: .seconds(seconds))
+                    wakes.yield(seconds)
+                }
             }
             try await clock.sleepers(atLeast: 3)
-            await sleepers.advance(clock, by: .seconds(3))
+            clock.advance(by: .seconds(3))
             try await group.waitForAll()
         }
-        #expect(await sleepers.woken == [1, 2, 3])
+        wakes.finish()
+        #expect(await woken.reduce(into: []) { $0.append($1) } == [1, 2, 3])
     }
 
     @Test("A cancelled sleeper throws at once and is forgotten")
@@ -79,29 +84,14 @@ struct ManualClockTests {
     }
 }
 
-/// Its jobs run in the order in which they are enqueued, so that the order of resumption can be seen.
-private actor Sleepers {
-    private let queue = FirstInFirstOut()
-    private(set) var woken: [Int] = []
-
-    nonisolated var unownedExecutor: UnownedSerialExecutor { queue.asUnownedSerialExecutor() }
-
-    func sleep(on clock: ManualClock, seconds: Int) async throws {
-        try await clock.sleep(for: .seconds(seconds))
-        woken.append(seconds)
-    }
-
-    func advance(_ clock: ManualClock, by duration: Duration) {
-        clock.advance(by: duration)
-    }
-}
-
-/// The default executor of an actor sorts its jobs by priority, and gives the one that is awaited a lift.
-private final class FirstInFirstOut: SerialExecutor {
+/// Runs what it is given in that order, so that the order of resumption can be seen.
+///
+/// The shared executor has several threads and sorts by priority.
+private final class FirstInFirstOut: TaskExecutor {
     private let queue = DispatchQueue(label: "first in, first out")
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
-        queue.async { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
+        queue.async { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 }
