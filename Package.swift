@@ -141,9 +141,11 @@ let package = Package(
                 "EventBusRedis",
                 "EventBusTesting",
                 "ConnectionThread",
+                "CHiredis",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Configuration", package: "swift-configuration"),
             ]
         ),

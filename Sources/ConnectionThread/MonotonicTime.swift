@@ -20,12 +20,22 @@ package struct MonotonicTime: Hashable, Comparable, Sendable {
     /// The point that lies `duration` after this one; this one for a negative duration, the last there is for one that
     /// leads beyond it.
     package func advanced(by duration: Duration) -> MonotonicTime {
+        advanced(byNanoseconds: Self.nanoseconds(duration))
+    }
+
+    /// The point that lies so many nanoseconds after this one; the last there is for one that would be beyond it.
+    package func advanced(byNanoseconds count: UInt64) -> MonotonicTime {
+        let (end, overflow) = nanoseconds.addingReportingOverflow(count)
+        return MonotonicTime(nanoseconds: overflow ? .max : end)
+    }
+
+    /// A duration in nanoseconds; zero for a negative one, the most there are for one that is longer.
+    package static func nanoseconds(_ duration: Duration) -> UInt64 {
         let (seconds, attoseconds) = duration.components
-        if seconds < 0 || attoseconds < 0 { return self }
+        if seconds < 0 || attoseconds < 0 { return 0 }
         let (whole, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
         let (sum, overflow2) = whole.addingReportingOverflow(UInt64(attoseconds) / 1_000_000_000)
-        let (end, overflow3) = nanoseconds.addingReportingOverflow(sum)
-        return MonotonicTime(nanoseconds: overflow || overflow2 || overflow3 ? .max : end)
+        return overflow || overflow2 ? .max : sum
     }
 
     /// The time from this point to `other`; zero when `other` is not later.

@@ -14,12 +14,12 @@ public enum RedisValue: Hashable, Sendable {
     case error(String)
 
     /// The number, if it is one.
-    public var integer: Int64? {
+    @inlinable public var integer: Int64? {
         if case .integer(let number) = self { number } else { nil }
     }
 
     /// The bytes, if it is made of bytes.
-    public var bytes: [UInt8]? {
+    @inlinable public var bytes: [UInt8]? {
         switch self {
         case .bulk(let bytes): bytes
         case .status(let text): Array(text.utf8)
@@ -28,7 +28,7 @@ public enum RedisValue: Hashable, Sendable {
     }
 
     /// The text of its bytes, if it is made of bytes; what is not UTF-8 is repaired.
-    public var text: String? {
+    @inlinable public var text: String? {
         switch self {
         case .bulk(let bytes): String(decoding: bytes, as: UTF8.self)
         case .status(let text): text
@@ -37,7 +37,7 @@ public enum RedisValue: Hashable, Sendable {
     }
 
     /// The values, if there are several.
-    public var array: [RedisValue]? {
+    @inlinable public var array: [RedisValue]? {
         if case .array(let values) = self { values } else { nil }
     }
 }

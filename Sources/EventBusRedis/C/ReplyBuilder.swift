@@ -4,7 +4,7 @@ import CHiredis
 ///
 /// Pieces come depth first, so a stack of unfinished arrays is all there is to it. Nothing is reserved for what an
 /// array merely announces: a peer that claims a billion elements costs no memory until it sends them.
-final class ReplyBuilder {
+struct ReplyBuilder {
     private struct Frame {
         let expected: Int
         var elements: [RedisValue] = []
@@ -14,6 +14,8 @@ final class ReplyBuilder {
     private var stack: [Frame] = []
     private var size = 0
     private var reply: RedisValue?
+    /// What the bytes of a reply may be stored in.
+    private var storage: [UInt8] = []
     /// Whether a reply exceeded the limit.
     private(set) var isOverLimit = false
 
@@ -21,24 +23,39 @@ final class ReplyBuilder {
         self.maximumSize = maximumSize
     }
 
-    /// The finished reply; the builder is ready for the next one.
-    func take() -> RedisValue? {
-        defer { reset() }
-        return reply
+    /// Takes an array whose storage may be used for the bytes of a reply.
+    mutating func offer(_ storage: consuming [UInt8]) {
+        if storage.capacity <= Self.maximumOffer { self.storage = consume storage }
     }
 
-    func reset() {
-        stack.removeAll(keepingCapacity: true)
+    /// Beyond as many bytes, what a reply would not use is worth giving back.
+    private static var maximumOffer: Int { 256 }
+
+    mutating func addBytes(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        guard bytes.count <= storage.capacity else { return add(.bulk([UInt8](bytes)), bytes: bytes.count) }
+        var stored: [UInt8] = []
+        swap(&stored, &storage)
+        stored.removeAll(keepingCapacity: true)
+        stored.append(contentsOf: bytes)
+        return add(.bulk(stored), bytes: bytes.count)
+    }
+
+    /// The finished reply; the builder is ready for the next one.
+    mutating func take() -> RedisValue? {
         size = 0
-        reply = nil
+        return reply.take()
     }
 
     /// Adds a value that costs `bytes` to hold; false if that is beyond the limit.
-    func add(_ value: RedisValue, bytes: Int = 0) -> Bool {
+    mutating func add(_ value: consuming RedisValue, bytes: Int = 0) -> Bool {
         size += bytes + MemoryLayout<RedisValue>.stride
         guard size <= maximumSize else {
             isOverLimit = true
             return false
+        }
+        if stack.isEmpty {
+            reply = value
+            return true
         }
         var value = value
         while let depth = stack.indices.last {
@@ -50,7 +67,7 @@ final class ReplyBuilder {
         return true
     }
 
-    func openArray(count: Int) -> Bool {
+    mutating func openArray(count: Int) -> Bool {
         guard count > 0 else { return add(.array([])) }
         stack.append(Frame(expected: count))
         return true
@@ -73,7 +90,7 @@ extension ReplyBuilder {
                         case REDIS_REPLY_STATUS:
                             return builder.add(.status(String(decoding: bytes, as: UTF8.self)), bytes: length)
                         default:
-                            return builder.add(.bulk([UInt8](bytes)), bytes: length)
+                            return builder.addBytes(bytes)
                         }
                     }
                 },
@@ -96,11 +113,11 @@ extension ReplyBuilder {
     /// around, so it gets the builder's own address; nothing says that there is no memory.
     private static func with(
         _ task: UnsafePointer<redisReadTask>?,
-        _ body: (ReplyBuilder, Int32) -> Bool
+        _ body: (inout ReplyBuilder, Int32) -> Bool
     ) -> UnsafeMutableRawPointer? {
         guard let task, let address = task.pointee.privdata else { return nil }
-        // Safe: the reader that owns the builder outlives every call of hiredis on it.
-        let builder = Unmanaged<ReplyBuilder>.fromOpaque(address).takeUnretainedValue()
-        return body(builder, task.pointee.type) ? address : nil
+        // Safe: the reader that owns the builder outlives every call of hiredis on it, and does not touch it meanwhile.
+        let builder = address.assumingMemoryBound(to: ReplyBuilder.self)
+        return body(&builder.pointee, task.pointee.type) ? address : nil
     }
 }

@@ -7,7 +7,8 @@ final class ReplyReader {
     static let chunkSize = 16 * 1024
 
     private let reader: UnsafeMutablePointer<redisReader>
-    private let builder: ReplyBuilder
+    private let builder: UnsafeMutablePointer<ReplyBuilder>
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunkSize, alignment: 16)
     private let maximumSize: Int
 
     /// A reader that refuses a reply of more than `maximumSize` bytes.
@@ -17,12 +18,26 @@ final class ReplyReader {
         }
         self.reader = reader
         self.maximumSize = maximumSize
-        self.builder = ReplyBuilder(maximumSize: maximumSize)
-        reader.pointee.privdata = Unmanaged.passUnretained(builder).toOpaque()
+        self.builder = .allocate(capacity: 1)
+        builder.initialize(to: ReplyBuilder(maximumSize: maximumSize))
+        // Twice what feeding one piece may leave behind: at the default of as much as that, the buffer would be given
+        // back and had anew for each piece.
+        reader.pointee.maxbuf = 4 * Self.chunkSize
+        reader.pointee.privdata = UnsafeMutableRawPointer(builder)
     }
 
     deinit {
         redisReaderFree(reader)
+        builder.deinitialize(count: 1)
+        builder.deallocate()
+        buffer.deallocate()
+    }
+
+    /// Takes what has arrived at a socket, at most ``chunkSize``.
+    func feed(from socket: borrowing RedisSocket) throws(EventBusError) -> RedisSocket.Transfer {
+        let transfer = socket.read(into: buffer)
+        if case .moved(let count) = transfer { try feed(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
+        return transfer
     }
 
     /// Takes bytes that arrived, at most ``chunkSize`` for speed.
@@ -33,10 +48,13 @@ final class ReplyReader {
     }
 
     /// The next complete reply, or `nil` if more bytes have to arrive first.
-    func next() throws(EventBusError) -> RedisValue? {
+    ///
+    /// - Parameter storage: an array whose storage may be used for the reply's bytes.
+    func next(in storage: consuming [UInt8] = []) throws(EventBusError) -> RedisValue? {
+        builder.pointee.offer(consume storage)
         var object: UnsafeMutableRawPointer?
         guard redisReaderGetReply(reader, &object) == REDIS_OK else { throw failure() }
-        if object != nil { return builder.take() }
+        if object != nil { return builder.pointee.take() }
         // What is buffered is one unfinished text, since the reader has taken everything before it.
         guard reader.pointee.len - reader.pointee.pos <= maximumSize else { throw tooLarge }
         return nil
@@ -47,7 +65,7 @@ final class ReplyReader {
     }
 
     private func failure() -> EventBusError {
-        if builder.isOverLimit { return tooLarge }
+        if builder.pointee.isOverLimit { return tooLarge }
         let reason = withUnsafeBytes(of: reader.pointee.errstr) { bytes in
             String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
         }

@@ -21,8 +21,18 @@ final class CommandQueue: Sendable {
         var count = 0
         /// What they take on the wire, in bytes.
         var bytes = 0
+        /// The shortest time that one of those to be taken may take, in nanoseconds.
+        var shortestTimeout = UInt64.max
         var isScheduled = false
         var refusal: EventBusError?
+
+        mutating func note(_ count: Int, bytes: Int, timeout: UInt64) -> Admission {
+            self.count += count
+            self.bytes += bytes
+            shortestTimeout = min(shortestTimeout, timeout)
+            defer { isScheduled = true }
+            return isScheduled ? .queued : .first
+        }
     }
 
     private let capacity: Int
@@ -36,36 +46,50 @@ final class CommandQueue: Sendable {
 
     func add(_ command: PendingCommand) -> Admission {
         state.withLock { state in
-            if let refusal = state.refusal { return .refused(refusal) }
-            guard state.count < capacity else {
-                return .refused(
-                    EventBusError(.blocked, "\(capacity) commands wait to be sent to Redis; it is too slow for them")
-                )
-            }
-            // One that is larger than all that may wait goes alone.
-            guard state.count == 0 || state.bytes + command.size <= byteCapacity else {
-                return .refused(
-                    EventBusError(
-                        .blocked,
-                        "\(state.bytes) bytes of commands wait to be sent to Redis; it is too slow for them"
-                    )
-                )
-            }
-            state.count += 1
-            state.bytes += command.size
+            if let refusal = refusal(of: 1, bytes: command.size, state) { return .refused(refusal) }
             state.commands.append(command)
-            defer { state.isScheduled = true }
-            return state.isScheduled ? .queued : .first
+            return state.note(1, bytes: command.size, timeout: command.timeout)
         }
     }
 
+    /// Adds commands one behind the other, all or none of them.
+    func add(contentsOf commands: [PendingCommand]) -> Admission {
+        let bytes = commands.reduce(0) { $0 + $1.size }
+        let timeout = commands.reduce(UInt64.max) { min($0, $1.timeout) }
+        return state.withLock { state in
+            if let refusal = refusal(of: commands.count, bytes: bytes, state) { return .refused(refusal) }
+            state.commands.append(contentsOf: commands)
+            return state.note(commands.count, bytes: bytes, timeout: timeout)
+        }
+    }
+
+    /// What is larger than all that may wait goes alone.
+    private func refusal(of count: Int, bytes: Int, _ state: borrowing State) -> EventBusError? {
+        if let refusal = state.refusal { return refusal }
+        if state.count == 0 { return nil }
+        if state.count + count > capacity {
+            return EventBusError(.blocked, "\(state.count) commands wait to be sent to Redis; it is too slow for them")
+        }
+        if state.bytes + bytes > byteCapacity {
+            return EventBusError(
+                .blocked,
+                "\(state.bytes) bytes of commands wait to be sent to Redis; it is too slow for them"
+            )
+        }
+        return nil
+    }
+
     /// Takes what waits; the next command has to tell the thread again. What was taken counts until ``noteLeft(_:bytes:)``.
-    func take() -> Deque<PendingCommand> {
+    ///
+    /// - Parameter commands: what was taken. Has to be empty before; its storage is used again.
+    /// - Returns: the shortest time that one of them may take, in nanoseconds.
+    @discardableResult
+    func take(into commands: inout Deque<PendingCommand>) -> UInt64 {
         state.withLock { state in
             state.isScheduled = false
-            let commands = state.commands
-            state.commands = []
-            return commands
+            swap(&state.commands, &commands)
+            defer { state.shortestTimeout = .max }
+            return state.shortestTimeout
         }
     }
 

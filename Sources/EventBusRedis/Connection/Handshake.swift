@@ -5,7 +5,7 @@ import EventBus
 ///
 /// Everything that belongs to a connection rather than to the server is said here, so that a new connection has it too.
 struct Handshake {
-    enum Step: Hashable {
+    private enum Step {
         case login
         case select
         case setName
@@ -18,6 +18,8 @@ struct Handshake {
     private let configuration: RedisConfiguration
     private let trackedPrefixes: [String]
     private var steps: Deque<Step>
+    /// What was said last.
+    private var said: Step?
     private var clientID: Int64 = 0
 
     init(_ configuration: RedisConfiguration, role: RedisConnection.Role) {
@@ -44,15 +46,15 @@ struct Handshake {
     static let invalidationChannel = "__redis__:invalidate"
 
     /// What to say next; `nil` when all has been said.
-    mutating func next() throws(EventBusError) -> (step: Step, command: RedisCommand)? {
-        guard let step = steps.popFirst() else { return nil }
-        return (step, try command(for: step))
+    mutating func next() -> RedisCommand? {
+        said = steps.popFirst()
+        return said.map(command)
     }
 
-    /// Takes the answer to a step.
-    mutating func receive(_ reply: RedisValue, for step: Step) throws(EventBusError) {
-        switch step {
-        case .setName:
+    /// Takes the answer to what was said last.
+    mutating func receive(_ reply: RedisValue) throws(EventBusError) {
+        switch said {
+        case .none, .setName:
             // A user may lack the right to it; the name is for people only.
             return
         case .clientID:
@@ -70,19 +72,19 @@ struct Handshake {
         reply == .status("PONG") || reply.array?.first?.text == "pong"
     }
 
-    private func command(for step: Step) throws(EventBusError) -> RedisCommand {
+    private func command(for step: Step) -> RedisCommand {
         switch step {
         case .login:
             let password = RedisArgument.text(configuration.password ?? "")
-            return try RedisCommand("AUTH", configuration.username.map { [.text($0), password] } ?? [password])
-        case .select: return try RedisCommand("SELECT", [.integer(Int64(configuration.database))])
-        case .setName: return try RedisCommand("CLIENT", ["SETNAME", .text(configuration.clientName)])
-        case .clientID: return try RedisCommand("CLIENT", ["ID"])
+            return RedisCommand("AUTH", configuration.username.map { [.text($0), password] } ?? [password])
+        case .select: return RedisCommand("SELECT", [.integer(Int64(configuration.database))])
+        case .setName: return RedisCommand("CLIENT", ["SETNAME", .text(configuration.clientName)])
+        case .clientID: return RedisCommand("CLIENT", ["ID"])
         case .track:
             let prefixes = trackedPrefixes.flatMap { ["PREFIX", .text($0)] as [RedisArgument] }
-            return try RedisCommand("CLIENT", ["TRACKING", "on", "REDIRECT", .integer(clientID), "BCAST"] + prefixes)
-        case .subscribe(let channel): return try RedisCommand("SUBSCRIBE", [.text(channel)])
-        case .ping: return try RedisCommand("PING")
+            return RedisCommand("CLIENT", ["TRACKING", "on", "REDIRECT", .integer(clientID), "BCAST"] + prefixes)
+        case .subscribe(let channel): return RedisCommand("SUBSCRIBE", [.text(channel)])
+        case .ping: return RedisCommand("PING")
         }
     }
 

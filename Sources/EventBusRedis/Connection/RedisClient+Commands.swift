@@ -18,13 +18,18 @@ extension RedisClient {
     ///   was and no reply came; `.unsupported` for a command that would change the connection for the others, or hold
     ///   them up; `CancellationError`, which does not take back a command that was sent.
     public func send(_ name: String, _ arguments: RedisArgument...) async throws -> RedisValue {
-        guard !Self.unshareable.contains(name.uppercased()) else {
+        guard Self.isShareable(name) else {
             throw EventBusError(
                 .unsupported,
                 "\(name.quotedForError) changes or holds up the connection, which is shared; use a client of its own"
             )
         }
-        return try await send(RedisCommand(name, arguments))
+        return try await connection.send(RedisCommand(name, arguments)).orThrow()
+    }
+
+    private static func isShareable(_ name: String) -> Bool {
+        // The names used most are shorter than all of these.
+        name.utf8.count < 4 || !unshareable.contains(name.uppercased())
     }
 
     /// Commands that concern the connection as a whole, or wait on the server.

@@ -18,7 +18,7 @@ public final class RedisClient: Sendable {
     let logger: Logger
     private let lookup: RedisConnection.AddressLookup
     private let thread: ConnectionThread
-    private let connection: RedisConnection
+    let connection: RedisConnection
     private let subscribers = Locked<[WeakConnection]>([])
 
     /// A client that has not connected yet.
@@ -147,7 +147,7 @@ public final class RedisClient: Sendable {
     /// Runs a script for each list of keys, all of them sent in one go; a reply may be an error.
     func run(_ script: RedisScript, each calls: [Call], timeout: Duration? = nil) async throws -> [RedisValue] {
         var replies = try await send(
-            contentsOf: calls.map { try script.call($0.keys, $0.arguments) },
+            contentsOf: calls.map { script.call($0.keys, $0.arguments) },
             timeout: timeout
         )
         let forgotten = replies.indices.filter { index in
@@ -156,7 +156,7 @@ public final class RedisClient: Sendable {
         }
         guard !forgotten.isEmpty else { return replies }
         let again = try await send(
-            contentsOf: forgotten.map { try script.load(calls[$0].keys, calls[$0].arguments) },
+            contentsOf: forgotten.map { script.load(calls[$0].keys, calls[$0].arguments) },
             timeout: timeout
         )
         for (index, reply) in zip(forgotten, again) { replies[index] = reply }
@@ -166,8 +166,7 @@ public final class RedisClient: Sendable {
     /// Sends a script without waiting for what becomes of it.
     func post(_ script: RedisScript, keys: [String], _ arguments: [RedisArgument]) {
         // By its text, since nobody would notice that its name is not known.
-        guard let command = try? script.load(keys, arguments) else { return }
-        connection.post(command)
+        connection.post(script.load(keys, arguments))
     }
 
     /// A connection for messages, on the thread of this client. It connects when it is opened.

@@ -57,8 +57,7 @@ extension RedisConnection {
         generation += 1
         dropSocket(reset: true)
         // Of an earlier address, and the greeting's only.
-        inFlight.removeAll()
-        inFlightSize = 0
+        _ = traffic.abandon()
         phase = .connecting
         var error = error
         while let (address, deadline) = addresses.next(at: .now) {
@@ -116,14 +115,10 @@ extension RedisConnection {
 
     /// Says the next of the greeting.
     func greet() {
-        do throws(EventBusError) {
-            if let (step, command) = try handshake.next() {
-                append(command, of: .greeting(step), at: .now)
-            } else {
-                beginService()
-            }
-        } catch {
-            lose(error)
+        if let command = handshake.next() {
+            send(command, of: .greeting)
+        } else {
+            beginService()
         }
     }
 
@@ -168,11 +163,8 @@ extension RedisConnection {
     /// Lets go of the socket and fails what was sent over it.
     func endSocket(_ reason: EventBusError) {
         generation += 1
-        dropSocket(reset: !inFlight.isEmpty)
-        let flights = inFlight
-        inFlight.removeAll()
-        inFlightSize = 0
-        for flight in flights {
+        dropSocket(reset: !traffic.inFlight.isEmpty)
+        for flight in traffic.abandon() {
             if case .caller(let command) = flight.owner { command.fail(reason) }
         }
         if case .subscriber(_, _, let onEvent) = role { onEvent(.ended) }
@@ -186,6 +178,5 @@ extension RedisConnection {
         if reset { socket?.resetOnClose() }
         socket = nil
         reader = nil
-        clearOutput()
     }
 }

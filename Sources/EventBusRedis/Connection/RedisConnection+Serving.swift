@@ -20,55 +20,41 @@ extension RedisConnection {
     }
 
     private func receive() {
+        guard let socket, let reader else { return }
         let generation = generation
-        withUnsafeTemporaryAllocation(byteCount: ReplyReader.chunkSize, alignment: 16) { buffer in
+        do throws(EventBusError) {
             for _ in 0..<Self.piecesPerTurn {
-                guard let socket, generation == self.generation else { return }
-                switch socket.read(into: buffer) {
+                let transfer = try reader.feed(from: socket)
+                switch transfer {
                 case .moved(let count):
                     lastReceived = .now
-                    take(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-                    if count < buffer.count { return }
-                case .wouldBlock:
-                    return
-                case .closed:
-                    return lose(EventBusError(.unavailable, "Redis closed the connection"))
+                    while generation == self.generation, let reply = try reader.next(in: traffic.storageForReply()) {
+                        try handle(reply)
+                    }
+                    guard generation == self.generation else { return }
+                    if count < ReplyReader.chunkSize { return pump() }
+                case .wouldBlock: return pump()
+                case .closed: throw EventBusError(.unavailable, "Redis closed the connection")
                 case .failed(let problem):
-                    return lose(
-                        EventBusError(.unavailable, "reading from Redis failed: \(String(errorNumber: problem))")
-                    )
+                    throw EventBusError(.unavailable, "reading from Redis failed: \(String(errorNumber: problem))")
                 }
             }
+        } catch {
+            return lose(error)
         }
         pump()
     }
 
-    private func take(_ bytes: UnsafeRawBufferPointer) {
-        let generation = generation
-        do throws(EventBusError) {
-            guard let reader else { return }
-            try reader.feed(bytes)
-            while generation == self.generation, let reply = try reader.next() {
-                try handle(reply)
-            }
-        } catch {
-            lose(error)
-        }
-    }
-
-    private func handle(_ reply: RedisValue) throws(EventBusError) {
+    private func handle(_ reply: consuming RedisValue) throws(EventBusError) {
         if case .subscriber(_, _, let onEvent) = role, let message = reply.message {
             return onEvent(.message(channel: message.channel, payload: message.payload))
         }
-        guard let flight = inFlight.popFirst() else {
-            throw EventBusError(.unavailable, "Redis sent a reply that nobody asked for")
-        }
-        inFlightSize -= flight.size
-        switch flight.owner {
+        switch traffic.land() {
+        case .none: throw EventBusError(.unavailable, "Redis sent a reply that nobody asked for")
         case .caller(let command):
-            command.finish(.success(reply))
-        case .greeting(let step):
-            try handshake.receive(reply, for: step)
+            command.finish(reply)
+        case .greeting:
+            try handshake.receive(reply)
             greet()
         case .heartbeat:
             guard Handshake.isPong(reply) else {
@@ -87,13 +73,13 @@ extension RedisConnection {
             if command.deadline <= now { return command.expire() }
             earliest = min(earliest ?? command.deadline, command.deadline)
         }
-        for flight in inFlight {
+        for flight in traffic.inFlight {
             if case .caller(let command) = flight.owner { look(command) }
         }
-        if !waiting.isEmpty {
-            for command in waiting { look(command) }
+        if !traffic.waiting.isEmpty {
+            for command in traffic.waiting { look(command) }
             var (left, leftBytes) = (0, 0)
-            waiting.removeAll { command in
+            traffic.waiting.removeAll { command in
                 guard command.isDone else { return false }
                 left += 1
                 leftBytes += command.size
@@ -116,6 +102,32 @@ extension RedisConnection {
         }
     }
 
+    // MARK: cancellation
+
+    /// How long a task waits before its cancellation is looked at: longer than a healthy server takes.
+    static var patience: Duration { .milliseconds(20) }
+
+    func schedulePatienceCheck(at now: MonotonicTime) {
+        guard !isPatienceCheckScheduled else { return }
+        isPatienceCheckScheduled = true
+        thread.schedule(at: now.advanced(by: Self.patience)) { [weak self] in
+            self?.assumeIsolated { connection in
+                connection.isPatienceCheckScheduled = false
+                connection.checkPatience(.now)
+            }
+        }
+    }
+
+    /// Lets the tasks that have waited for long notice their cancellation from now on.
+    private func checkPatience(_ now: MonotonicTime) {
+        for flight in traffic.inFlight {
+            guard flight.sentAt.advanced(by: Self.patience) <= now else { break }
+            if case .caller(let command) = flight.owner { command.sendForHandler() }
+        }
+        for command in traffic.waiting { command.sendForHandler() }
+        if !traffic.isEmpty { schedulePatienceCheck(at: now) }
+    }
+
     // MARK: heartbeat
 
     func scheduleHeartbeat() {
@@ -127,7 +139,7 @@ extension RedisConnection {
 
     /// Since when the server has said nothing, or owed an answer and said nothing.
     private var silentSince: MonotonicTime {
-        inFlight.first.map { max(lastReceived, $0.sentAt) } ?? lastReceived
+        traffic.inFlight.first.map { max(lastReceived, $0.sentAt) } ?? lastReceived
     }
 
     /// Asks a silent server whether it is there, and gives up one that does not answer.
@@ -135,14 +147,10 @@ extension RedisConnection {
         guard generation == self.generation, phase == .ready else { return }
         let now = MonotonicTime.now
         if silentSince.duration(to: now) >= configuration.heartbeat {
-            guard inFlight.isEmpty else {
+            guard traffic.inFlight.isEmpty else {
                 return lose(EventBusError(.unavailable, "Redis has not answered for \(configuration.heartbeat)"))
             }
-            do throws(EventBusError) {
-                append(try RedisCommand("PING"), of: .heartbeat, at: now)
-            } catch {
-                return lose(error)
-            }
+            send(RedisCommand("PING"), of: .heartbeat)
         }
         scheduleHeartbeat()
     }

@@ -35,19 +35,9 @@ actor RedisConnection {
         case closed
     }
 
-    enum Owner {
-        case caller(PendingCommand)
-        case greeting(Handshake.Step)
-        case heartbeat
-    }
-
-    struct Flight {
-        let owner: Owner
-        let size: Int
-        let sentAt: MonotonicTime
-    }
-
     nonisolated let configuration: RedisConfiguration
+    /// How long a command may take unless stated, in nanoseconds.
+    private nonisolated let commandTimeout: UInt64
     nonisolated let queue: CommandQueue
     nonisolated let thread: ConnectionThread
     let role: Role
@@ -67,15 +57,12 @@ actor RedisConnection {
     var readySince = MonotonicTime.now
     var lastReceived = MonotonicTime.now
 
-    /// Not sent yet.
-    var waiting = Deque<PendingCommand>()
-    /// Sent, in the order in which their replies come.
-    var inFlight = Deque<Flight>()
-    var inFlightSize = 0
-    private var output: [UInt8] = []
-    private var outputStart = 0
+    var traffic = CommandTraffic()
+    /// What was submitted last; empty between turns.
+    private var submitted = Deque<PendingCommand>()
     private var isFlushScheduled = false
     var nextSweep: MonotonicTime?
+    var isPatienceCheckScheduled = false
 
     /// Finds the addresses of a host. May take as long as it likes unless `numericOnly`.
     typealias AddressLookup =
@@ -89,6 +76,7 @@ actor RedisConnection {
         lookup: @escaping AddressLookup = SocketAddress.resolve
     ) {
         self.configuration = configuration
+        self.commandTimeout = MonotonicTime.nanoseconds(configuration.commandTimeout)
         self.lookup = lookup
         self.queue = CommandQueue(
             capacity: configuration.maximumQueued,
@@ -107,13 +95,14 @@ actor RedisConnection {
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
     isolated deinit {
-        dropSocket(reset: !inFlight.isEmpty)
+        dropSocket(reset: !traffic.inFlight.isEmpty)
         let reason = EventBusError(.shuttingDown, "the connection to Redis was closed")
-        for flight in inFlight {
+        queue.take(into: &submitted)
+        for flight in traffic.inFlight {
             if case .caller(let command) = flight.owner { command.fail(reason) }
         }
-        for command in waiting { command.fail(reason) }
-        for command in queue.take() { command.fail(reason) }
+        for command in traffic.waiting { command.fail(reason) }
+        for command in submitted { command.fail(reason) }
     }
 
     // MARK: for callers, on any thread
@@ -122,43 +111,63 @@ actor RedisConnection {
     ///
     /// - Parameters:
     ///   - timeout: how long it may take; as configured unless stated.
-    ///   - isCancellable: whether the cancellation of the calling task ends the wait. It does not take back a command
-    ///     that was sent.
+    ///   - isCancellable: whether the cancellation of the calling task ends the wait, within twice ``patience``. It
+    ///     does not take back a command that was sent.
     /// - Throws: ``/EventBus/EventBusError``: `.unavailable`, `.timedOut` or `.blocked` when it was not sent, `.indeterminate` when
     ///   it was and no reply came; `CancellationError`.
     nonisolated func send(
-        _ command: RedisCommand,
+        _ command: consuming RedisCommand,
         timeout: Duration? = nil,
         isCancellable: Bool = true
     ) async throws -> RedisValue {
-        if isCancellable { try Task.checkCancellation() }
-        return try await reply(to: submit(command, timeout: timeout), isCancellable: isCancellable)
+        if isCancellable, Task.isCancelled { throw CancellationError() }
+        let pending = PendingCommand(command, timeout: nanoseconds(timeout))
+        // Unchecked, since the command itself sees to it that it ends once, and the check would cost as much as that.
+        guard isCancellable else {
+            return try await withUnsafeThrowingContinuation { continuation in
+                pending.waiter = .patient(continuation)
+                submit(pending)
+            }
+        }
+        let reply = try await withUnsafeThrowingContinuation { continuation in
+            pending.waiter = .beginner(continuation)
+            submit(pending)
+        }
+        if let reply { return reply }
+        return try await comeBack {
+            pending.waiter.comeBack($0)
+        } onCancel: {
+            pending.cancel()
+        }
     }
 
     /// Sends commands one after another, without waiting for a reply between them; the replies are in their order.
     nonisolated func send(
         contentsOf commands: [RedisCommand],
-        timeout: Duration? = nil,
-        isCancellable: Bool = true
+        timeout: Duration? = nil
     ) async throws -> [RedisValue] {
-        if isCancellable { try Task.checkCancellation() }
-        let pending = commands.map { submit($0, timeout: timeout) }
-        var replies: [RedisValue] = []
-        replies.reserveCapacity(pending.count)
-        for (index, command) in pending.enumerated() {
-            do {
-                replies.append(try await reply(to: command, isCancellable: isCancellable))
-            } catch {
-                for rest in pending[index...] { rest.cancel() }
-                throw error
+        try Task.checkCancellation()
+        guard !commands.isEmpty else { return [] }
+        let batch = CommandBatch(commands, timeout: nanoseconds(timeout))
+        let replies = try await withUnsafeThrowingContinuation { continuation in
+            batch.waiter = .beginner(continuation)
+            switch queue.add(contentsOf: batch.commands) {
+            case .queued: break
+            case .first: scheduleDrain()
+            case .refused(let error): for command in batch.commands { command.fail(error) }
             }
         }
-        return replies
+        if let replies { return replies }
+        return try await comeBack {
+            batch.waiter.comeBack($0)
+        } onCancel: {
+            batch.cancel()
+        }
     }
 
     /// Sends a command whose reply nobody waits for.
     nonisolated func post(_ command: RedisCommand) {
-        submit(command, timeout: nil)
+        submit(PendingCommand(command, timeout: commandTimeout))
     }
 
     /// Connects without waiting for a command.
@@ -180,75 +189,81 @@ actor RedisConnection {
         failWaiting(reason)
     }
 
-    @discardableResult
-    private nonisolated func submit(_ command: RedisCommand, timeout: Duration?) -> PendingCommand {
-        let deadline = MonotonicTime.now.advanced(by: timeout ?? configuration.commandTimeout)
-        let pending = PendingCommand(command, deadline: deadline)
-        switch queue.add(pending) {
-        case .queued: break
-        case .first: scheduleDrain()
-        case .refused(let error): pending.finish(.failure(error))
+    /// Waits on for what did not come in a while, now with a handler of cancellation.
+    private nonisolated func comeBack<Value: Sendable>(
+        _ body: @escaping @Sendable (UnsafeContinuation<Value, any Error>) -> Void,
+        onCancel: @escaping @Sendable () -> Void
+    ) async throws -> Value {
+        try await withTaskCancellationHandler {
+            try await withUnsafeThrowingContinuation { continuation in thread.execute { body(continuation) } }
+        } onCancel: {
+            thread.execute(onCancel)
         }
-        return pending
     }
 
-    private nonisolated func reply(to pending: PendingCommand, isCancellable: Bool) async throws -> RedisValue {
-        // Unchecked, since the command itself sees to it that it ends once, and the check would cost as much as that.
-        guard isCancellable else { return try await withUnsafeThrowingContinuation { pending.attach($0) } }
-        return try await withTaskCancellationHandler {
-            try await withUnsafeThrowingContinuation { pending.attach($0) }
-        } onCancel: {
-            pending.cancel()
+    private nonisolated func submit(_ command: PendingCommand) {
+        switch queue.add(command) {
+        case .queued: break
+        case .first: scheduleDrain()
+        case .refused(let error): command.fail(error)
         }
+    }
+
+    private nonisolated func nanoseconds(_ timeout: Duration?) -> UInt64 {
+        timeout.map(MonotonicTime.nanoseconds) ?? commandTimeout
     }
 
     // MARK: sending
 
     /// Takes what callers have submitted.
     private func drain() {
-        let taken = queue.take()
-        if let earliest = taken.lazy.map(\.deadline).min() { scheduleSweep(at: earliest) }
-        waiting.append(contentsOf: taken)
+        let now = MonotonicTime.now
+        let shortest = queue.take(into: &submitted)
+        if !submitted.isEmpty {
+            scheduleSweep(at: now.advanced(byNanoseconds: shortest))
+            schedulePatienceCheck(at: now)
+            traffic.admit(&submitted)
+        }
         switch phase {
-        case .idle: connect()
+        case .idle:
+            traffic.begin(at: now)
+            connect()
         case .ready: pump()
-        case .connecting, .greeting: break
+        case .connecting, .greeting: traffic.begin(at: now)
         case .pausing, .closed:
+            traffic.begin(at: now)
             if let refusal = queue.refusal { failWaiting(refusal) }
         }
     }
 
     /// Sends what waits, as far as there may be more in flight.
     func pump() {
-        guard phase == .ready, !waiting.isEmpty else { return }
-        let now = MonotonicTime.now
-        var left = 0
-        var leftBytes = 0
-        while inFlight.count < configuration.maximumInFlight,
-            inFlightSize < configuration.maximumInFlightBytes,
-            let command = waiting.popFirst()
-        {
-            left += 1
-            leftBytes += command.size
-            guard command.markSent() else { continue }
-            append(command.command, of: .caller(command), at: now)
-        }
-        queue.noteLeft(left, bytes: leftBytes)
+        guard phase == .ready, !traffic.waiting.isEmpty else { return }
+        let (count, bytes) = traffic.sendWaiting(
+            maximumInFlight: configuration.maximumInFlight,
+            maximumInFlightBytes: configuration.maximumInFlightBytes,
+            at: .now
+        )
+        queue.noteLeft(count, bytes: bytes)
+        scheduleFlush()
     }
 
     /// Fails what was not sent.
     func failWaiting(_ reason: EventBusError) {
-        let failed = waiting
-        waiting = []
+        let failed = traffic.waiting
+        traffic.waiting = []
         queue.noteLeft(failed.count, bytes: failed.reduce(0) { $0 + $1.size })
         for command in failed { command.fail(reason) }
     }
 
-    func append(_ command: RedisCommand, of owner: Owner, at now: MonotonicTime) {
-        output += command.wire
-        inFlight.append(Flight(owner: owner, size: command.wire.count, sentAt: now))
-        inFlightSize += command.wire.count
-        guard !isFlushScheduled else { return }
+    /// Sends a command of the connection's own, before what waits.
+    func send(_ command: RedisCommand, of owner: CommandTraffic.Owner) {
+        traffic.send(command, of: owner, at: .now)
+        scheduleFlush()
+    }
+
+    private func scheduleFlush() {
+        guard !isFlushScheduled, traffic.hasOutput else { return }
         isFlushScheduled = true
         thread.atEndOfTurn { [weak self] in self?.assumeIsolated { $0.flush() } }
     }
@@ -256,10 +271,10 @@ actor RedisConnection {
     func flush() {
         isFlushScheduled = false
         guard let socket, phase == .ready || phase == .greeting else { return }
-        while outputStart < output.count {
-            switch output.withUnsafeBytes({ socket.write(UnsafeRawBufferPointer(rebasing: $0[outputStart...])) }) {
+        while traffic.hasOutput {
+            switch traffic.withOutput(socket.write) {
             case .moved(let count):
-                outputStart += count
+                traffic.noteWritten(count)
             case .wouldBlock:
                 if let watch { thread.setEvents([.readable, .writable], of: watch) }
                 return
@@ -269,12 +284,6 @@ actor RedisConnection {
                 return lose(EventBusError(.unavailable, "sending to Redis failed: \(String(errorNumber: problem))"))
             }
         }
-        clearOutput()
         if let watch { thread.setEvents(.readable, of: watch) }
-    }
-
-    func clearOutput() {
-        output.removeAll(keepingCapacity: output.count <= 1 << 20)
-        outputStart = 0
     }
 }

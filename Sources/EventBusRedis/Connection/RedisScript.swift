@@ -12,13 +12,13 @@ struct RedisScript: Sendable {
     }
 
     /// Calls the script by its name, which fails where the server does not know it.
-    func call(_ keys: [String], _ arguments: [RedisArgument]) throws(EventBusError) -> RedisCommand {
-        try RedisCommand("EVALSHA", [.text(digest)] + Self.operands(keys, arguments))
+    func call(_ keys: [String], _ arguments: [RedisArgument]) -> RedisCommand {
+        RedisCommand("EVALSHA", [.text(digest)] + Self.operands(keys, arguments))
     }
 
     /// Calls the script by its text, from which the server learns its name.
-    func load(_ keys: [String], _ arguments: [RedisArgument]) throws(EventBusError) -> RedisCommand {
-        try RedisCommand("EVAL", [.text(source)] + Self.operands(keys, arguments))
+    func load(_ keys: [String], _ arguments: [RedisArgument]) -> RedisCommand {
+        RedisCommand("EVAL", [.text(source)] + Self.operands(keys, arguments))
     }
 
     private static func operands(_ keys: [String], _ arguments: [RedisArgument]) -> [RedisArgument] {

@@ -75,7 +75,7 @@ extension RedisServerError {
 
 extension RedisValue {
     /// The value, unless it is an error.
-    func orThrow() throws(EventBusError) -> RedisValue {
+    consuming func orThrow() throws(EventBusError) -> RedisValue {
         if case .error(let message) = self { throw RedisServerError(message).asBusError }
         return self
     }

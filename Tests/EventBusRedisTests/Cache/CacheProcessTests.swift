@@ -112,6 +112,6 @@ extension RedisTests {
 
 extension RedisCommand {
     fileprivate static func left(of key: String) -> @Sendable () throws -> RedisCommand {
-        { try RedisCommand("PTTL", [.text(key)]) }
+        { RedisCommand("PTTL", [.text(key)]) }
     }
 }

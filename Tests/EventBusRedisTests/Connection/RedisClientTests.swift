@@ -211,6 +211,49 @@ extension RedisTests {
             #expect(try await next.value.text == "second")
         }
 
+        @Test func `commands sent in one go are given up together when their caller is cancelled`() async throws {
+            let server = try await RedisServer()
+            let arrived = Signal()
+            let proxy = try RedisProxy(to: server.port) { direction, bytes in
+                if direction == .request, String(decoding: bytes, as: UTF8.self).contains("three") { arrived.raise() }
+            }
+            let client = try proxy.client()
+            try await client.ping()
+            proxy.replies.close()
+            let commands = ["one", "two", "three"].map { RedisCommand("ECHO", [.text($0)]) }
+            let call = Task { try await client.send(contentsOf: commands) }
+            try await arrived.wait()
+            call.cancel()
+            await #expect(throws: CancellationError.self) { try await call.value }
+            let next = Task.immediate { try await client.send(contentsOf: commands) }
+            proxy.replies.open()
+            #expect(try await next.value.map(\.text) == ["one", "two", "three"])
+        }
+
+        @Test func `a server that takes its time is waited for, by one command and by several`() async throws {
+            let server = try await RedisServer()
+            let client = try server.client()
+            try await client.ping()
+            let nap =
+                "local t = redis.call('TIME'); local till = t[1] * 1e6 + t[2] + 100000; "
+                + "repeat t = redis.call('TIME') until t[1] * 1e6 + t[2] > till; return ARGV[1]"
+            let slow = RedisCommand("EVAL", [.text(nap), 0, "slow"])
+            #expect(try await client.send(slow).text == "slow")
+            let replies = try await client.send(contentsOf: [slow, RedisCommand("ECHO", ["quick"])])
+            #expect(replies.map(\.text) == ["slow", "quick"])
+        }
+
+        @Test func `who is cancelled already sends nothing`() async throws {
+            let server = try await RedisServer()
+            let client = try server.client()
+            let call = Task {
+                withUnsafeCurrentTask { $0?.cancel() }
+                _ = try await client.send("INCR", "calls")
+            }
+            await #expect(throws: CancellationError.self) { try await call.value }
+            #expect(try await client.send("GET", "calls") == .null)
+        }
+
         @Test func `dropped clients leave no connection and no thread behind`() async throws {
             let server = try await RedisServer()
             let before = redisThreads()

@@ -57,7 +57,7 @@ extension RedisTests {
                 return []
             }
             let client = try server.client()
-            let commands = try (0..<50).map { try RedisCommand("ECHO", [.text("number \($0)")]) }
+            let commands = (0..<50).map { RedisCommand("ECHO", [.text("number \($0)")]) }
             let replies = try await client.send(contentsOf: commands)
             #expect(replies.map(\.text) == (0..<50).map { "number \($0)" })
         }
@@ -234,7 +234,7 @@ extension RedisTests {
             let most = Shared((count: 0, bytes: 0))
             let server = try measuringServer(most)
             let client = try server.client { $0.maximumInFlight = 3 }
-            let commands = try (0..<500).map { try RedisCommand("ECHO", [.integer($0)]) }
+            let commands = (0..<500).map { RedisCommand("ECHO", [.integer($0)]) }
             #expect(try await client.send(contentsOf: commands).map(\.text) == (0..<500).map { "\($0)" })
             #expect((1...3).contains(most.value.count), "\(most.value.count) were in flight")
         }
@@ -244,7 +244,7 @@ extension RedisTests {
             let server = try measuringServer(most)
             let client = try server.client { $0.maximumInFlightBytes = 3000 }
             let texts = (0..<100).map { String(repeating: "x", count: 1000) + "\($0)" }
-            let commands = try texts.map { try RedisCommand("ECHO", [.text($0)]) }
+            let commands = texts.map { RedisCommand("ECHO", [.text($0)]) }
             #expect(try await client.send(contentsOf: commands).map(\.text) == texts)
             // The one that reaches the limit is the last.
             #expect((1000...4100).contains(most.value.bytes), "\(most.value.bytes) bytes were in flight")

@@ -1,0 +1,115 @@
+import ConnectionThread
+import DequeModule
+
+/// What a connection has to send, and what it has sent and waits for: the order that matches replies to commands.
+struct CommandTraffic {
+    enum Owner {
+        case caller(PendingCommand)
+        case greeting
+        case heartbeat
+    }
+
+    struct Flight {
+        let owner: Owner
+        let size: Int
+        let sentAt: MonotonicTime
+    }
+
+    /// Not sent yet.
+    var waiting = Deque<PendingCommand>()
+    /// Sent, in the order in which their replies come.
+    private(set) var inFlight = Deque<Flight>()
+    private var inFlightSize = 0
+    /// Bytes on their way to the socket, the first `outputStart` of which have left.
+    private var output: [UInt8] = []
+    private var outputStart = 0
+
+    /// Takes what was submitted. `commands` is empty afterwards.
+    mutating func admit(_ commands: inout Deque<PendingCommand>) {
+        if waiting.isEmpty {
+            swap(&waiting, &commands)
+        } else {
+            waiting.append(contentsOf: commands)
+            commands.removeAll(keepingCapacity: true)
+        }
+    }
+
+    /// Puts what waits into the output, as far as there may be more in flight. The time of all that was admitted has
+    /// begun when it returns.
+    ///
+    /// - Returns: how many no longer wait, and what they take on the wire, in bytes.
+    mutating func sendWaiting(
+        maximumInFlight: Int,
+        maximumInFlightBytes: Int,
+        at now: MonotonicTime
+    ) -> (count: Int, bytes: Int) {
+        var (left, leftBytes) = (0, 0)
+        while inFlight.count < maximumInFlight, inFlightSize < maximumInFlightBytes, let command = waiting.popFirst() {
+            left += 1
+            leftBytes += command.size
+            command.begin(at: now)
+            guard command.send(to: &output) else { continue }
+            let size = command.size
+            inFlightSize += size
+            inFlight.append(Flight(owner: .caller(consume command), size: size, sentAt: now))
+        }
+        begin(at: now)
+        return (left, leftBytes)
+    }
+
+    /// Lets the time of what waits begin, where it has not.
+    func begin(at now: MonotonicTime) {
+        for command in waiting.reversed() {
+            guard command.begin(at: now) else { return }
+        }
+    }
+
+    /// Puts a command of the connection's own into the output.
+    mutating func send(_ command: RedisCommand, of owner: Owner, at now: MonotonicTime) {
+        output += command.wire
+        inFlightSize += command.wire.count
+        inFlight.append(Flight(owner: owner, size: command.wire.count, sentAt: now))
+    }
+
+    /// Storage for the reply that comes next.
+    func storageForReply() -> [UInt8] {
+        if case .caller(let command) = inFlight.first?.owner { command.takeStorage() } else { [] }
+    }
+
+    /// Whose reply comes next.
+    mutating func land() -> Owner? {
+        guard let flight = inFlight.popFirst() else { return nil }
+        inFlightSize -= flight.size
+        return flight.owner
+    }
+
+    /// Forgets what is in flight and on its way there, and returns it.
+    mutating func abandon() -> Deque<Flight> {
+        let flights = inFlight
+        inFlight = []
+        inFlightSize = 0
+        clearOutput()
+        return flights
+    }
+
+    var isEmpty: Bool { waiting.isEmpty && inFlight.isEmpty }
+
+    // MARK: the output
+
+    var hasOutput: Bool { outputStart < output.count }
+
+    func withOutput<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        output.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[outputStart...])) }
+    }
+
+    /// Notes that the first `count` bytes of the output have left.
+    mutating func noteWritten(_ count: Int) {
+        outputStart += count
+        if !hasOutput { clearOutput() }
+    }
+
+    private mutating func clearOutput() {
+        output.removeAll(keepingCapacity: output.count <= 1 << 20)
+        outputStart = 0
+    }
+}
