@@ -16,7 +16,7 @@ extension RedisClient {
     /// - Throws: ``/EventBus/EventBusError``: the code that fits an error of the server's, with a ``RedisServerError`` as
     ///   `underlying`; `.unavailable`, `.timedOut` or `.blocked` when the command was not sent; `.indeterminate` when it
     ///   was and no reply came; `.unsupported` for a command that would change the connection for the others, or hold
-    ///   them up; `CancellationError`, which does not take back a command that was sent.
+    ///   them up; `CancellationError`, within 40 ms, which does not take back a command that was sent.
     public func send(_ name: String, _ arguments: RedisArgument...) async throws -> RedisValue {
         guard Self.isShareable(name) else {
             throw EventBusError(
