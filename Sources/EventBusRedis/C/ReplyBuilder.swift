@@ -25,11 +25,11 @@ struct ReplyBuilder {
 
     /// Takes an array whose storage may be used for the bytes of a reply.
     mutating func offer(_ storage: consuming [UInt8]) {
-        if storage.capacity <= Self.maximumOffer { self.storage = consume storage }
+        if Self.offers.contains(storage.capacity) { self.storage = consume storage }
     }
 
-    /// Beyond as many bytes, what a reply would not use is worth giving back.
-    private static var maximumOffer: Int { 256 }
+    /// In bytes. Nothing does not replace what was offered before; what a reply would not use of more is worth giving back.
+    private static var offers: ClosedRange<Int> { 1...256 }
 
     mutating func addBytes(_ bytes: UnsafeRawBufferPointer) -> Bool {
         guard bytes.count <= storage.capacity else { return add(.bulk([UInt8](bytes)), bytes: bytes.count) }

@@ -20,8 +20,8 @@ final class ReplyReader {
         self.maximumSize = maximumSize
         self.builder = .allocate(capacity: 1)
         builder.initialize(to: ReplyBuilder(maximumSize: maximumSize))
-        // Twice what feeding one piece may leave behind: at the default of as much as that, the buffer would be given
-        // back and had anew for each piece.
+        // Twice what feeding one piece leaves room for: at the default of half of that, the buffer would be given back
+        // and had anew for each piece.
         reader.pointee.maxbuf = 4 * Self.chunkSize
         reader.pointee.privdata = UnsafeMutableRawPointer(builder)
     }
@@ -34,7 +34,7 @@ final class ReplyReader {
     }
 
     /// Takes what has arrived at a socket, at most ``chunkSize``.
-    func feed(from socket: borrowing RedisSocket) throws(EventBusError) -> RedisSocket.Transfer {
+    func feed(from socket: RedisSocket) throws(EventBusError) -> RedisSocket.Transfer {
         let transfer = socket.read(into: buffer)
         if case .moved(let count) = transfer { try feed(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
         return transfer

@@ -38,10 +38,11 @@ public struct RedisConfiguration: Hashable, Sendable {
     public var maximumInFlight: Int
     /// How many bytes of commands may be on their way at once; 16 MiB unless stated.
     public var maximumInFlightBytes: Int
-    /// How many commands may wait to be sent; further ones are refused with `.blocked`. 100,000 unless stated.
+    /// How many commands may wait to be sent; further ones are refused with `.blocked`, save those of one call where none
+    /// wait. 100,000 unless stated.
     public var maximumQueued: Int
-    /// How many bytes of commands may wait to be sent; further ones are refused with `.blocked`, save a single one that
-    /// is larger. 64 MiB unless stated.
+    /// How many bytes of commands may wait to be sent; further ones are refused with `.blocked`, save those of one call
+    /// where none wait. 64 MiB unless stated.
     public var maximumQueuedBytes: Int
     /// The largest reply that is taken, in bytes; a larger one ends the connection. 64 MiB unless stated.
     public var maximumReplySize: Int

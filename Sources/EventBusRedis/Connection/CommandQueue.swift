@@ -68,12 +68,15 @@ final class CommandQueue: Sendable {
         if let refusal = state.refusal { return refusal }
         if state.count == 0 { return nil }
         if state.count + count > capacity {
-            return EventBusError(.blocked, "\(state.count) commands wait to be sent to Redis; it is too slow for them")
+            return EventBusError(
+                .blocked,
+                "\(state.count) commands wait to be sent to Redis; \(count) more are beyond maximumQueued, \(capacity)"
+            )
         }
         if state.bytes + bytes > byteCapacity {
             return EventBusError(
                 .blocked,
-                "\(state.bytes) bytes of commands wait to be sent to Redis; it is too slow for them"
+                "\(state.bytes) bytes wait to be sent to Redis; \(bytes) more are beyond maximumQueuedBytes, \(byteCapacity)"
             )
         }
         return nil

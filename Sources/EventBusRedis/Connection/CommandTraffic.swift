@@ -15,13 +15,13 @@ struct CommandTraffic {
         let sentAt: MonotonicTime
     }
 
-    /// Not sent yet.
-    var waiting = Deque<PendingCommand>()
+    /// Not sent yet, in the order in which they were taken.
+    private(set) var waiting = Deque<PendingCommand>()
     /// Sent, in the order in which their replies come.
     private(set) var inFlight = Deque<Flight>()
     private var inFlightSize = 0
     /// Bytes on their way to the socket, the first `outputStart` of which have left.
-    private var output: [UInt8] = []
+    private(set) var output: [UInt8] = []
     private var outputStart = 0
 
     /// Takes what was submitted. `commands` is empty afterwards.
@@ -62,6 +62,21 @@ struct CommandTraffic {
         for command in waiting.reversed() {
             guard command.begin(at: now) else { return }
         }
+    }
+
+    /// Ends what waits by `body`, and forgets what has ended.
+    ///
+    /// - Returns: how many no longer wait, and what they take on the wire, in bytes.
+    mutating func endWaiting(_ body: (PendingCommand) -> Void) -> (count: Int, bytes: Int) {
+        for command in waiting { body(command) }
+        var (left, leftBytes) = (0, 0)
+        waiting.removeAll { command in
+            guard command.isDone else { return false }
+            left += 1
+            leftBytes += command.size
+            return true
+        }
+        return (left, leftBytes)
     }
 
     /// Puts a command of the connection's own into the output.
@@ -105,11 +120,20 @@ struct CommandTraffic {
     /// Notes that the first `count` bytes of the output have left.
     mutating func noteWritten(_ count: Int) {
         outputStart += count
-        if !hasOutput { clearOutput() }
+        if !hasOutput {
+            clearOutput()
+        } else if outputStart >= Self.keptOutput, outputStart >= output.count / 2 {
+            // Else a socket that always has more to take would never let go of what it has taken.
+            output.removeSubrange(..<outputStart)
+            outputStart = 0
+        }
     }
 
+    /// So many bytes that are no longer needed, or capacity for so many, are kept.
+    private static var keptOutput: Int { 1 << 20 }
+
     private mutating func clearOutput() {
-        output.removeAll(keepingCapacity: output.count <= 1 << 20)
+        output.removeAll(keepingCapacity: output.count <= Self.keptOutput)
         outputStart = 0
     }
 }

@@ -14,8 +14,8 @@ final class PendingCommand: @unchecked Sendable {
     let size: Int
     /// How long it may take, in nanoseconds from when the connection takes it.
     let timeout: UInt64
-    /// When it is overdue.
-    private(set) var deadline = MonotonicTime(nanoseconds: .max)
+    /// When the connection took it.
+    private(set) var begunAt: MonotonicTime?
     private(set) var isSent = false
     private(set) var isDone = false
     /// The task that waits for it, if it was sent by itself.
@@ -37,11 +37,14 @@ final class PendingCommand: @unchecked Sendable {
         if let batch { batch.waiter.sendForHandler() } else { waiter.sendForHandler() }
     }
 
-    /// Notes when it will be overdue, once the connection has taken it; false if that was known.
+    /// When it is overdue; unknown until the connection has taken it.
+    var deadline: MonotonicTime? { begunAt?.advanced(byNanoseconds: timeout) }
+
+    /// Notes that the connection has taken it; false if that was known.
     @discardableResult
     func begin(at now: MonotonicTime) -> Bool {
-        guard deadline.nanoseconds == .max else { return false }
-        deadline = now.advanced(byNanoseconds: timeout)
+        guard begunAt == nil else { return false }
+        begunAt = now
         return true
     }
 
@@ -129,10 +132,23 @@ final class CommandBatch: @unchecked Sendable {
         case .success(let reply): replies[index] = reply
         case .failure(let error):
             if failure == nil {
-                failure = error
+                failure = outcome(error)
                 cancel()
             }
         }
         if isLast { waiter.resume(failure.map { .failure($0) } ?? .success(replies)) }
+    }
+
+    /// What the failure of one means for all: where that one was not sent, another may have been.
+    private func outcome(_ error: any Error) -> any Error {
+        guard let error = error as? EventBusError, error.code != .indeterminate, commands.contains(where: \.isSent)
+        else {
+            return error
+        }
+        return EventBusError(
+            .indeterminate,
+            "of commands sent to Redis in one go one could not be sent; those before it may have been carried out",
+            underlying: error
+        )
     }
 }

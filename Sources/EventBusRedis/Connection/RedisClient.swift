@@ -80,8 +80,8 @@ public final class RedisClient: Sendable {
     ///
     /// - Returns: the reply, which is not an error.
     /// - Throws: ``/EventBus/EventBusError`` for an error of the server's too, with a ``RedisServerError`` as `underlying`.
-    func send(_ command: RedisCommand, isCancellable: Bool = true) async throws -> RedisValue {
-        try await connection.send(command, isCancellable: isCancellable).orThrow()
+    func send(_ command: RedisCommand) async throws -> RedisValue {
+        try await connection.send(command).orThrow()
     }
 
     /// Sends commands in one go; a reply may be an error.
@@ -131,7 +131,11 @@ public final class RedisClient: Sendable {
     ) async throws -> RedisValue {
         func send(_ command: RedisCommand) async throws -> RedisValue {
             let timeout = deadline.map { min(ContinuousClock.now.duration(to: $0), configuration.commandTimeout) }
-            return try await connection.send(command, timeout: timeout, isCancellable: isCancellable)
+            return try await connection.send(
+                command,
+                timeout: timeout,
+                cancellation: isCancellable ? .atOnce : .never
+            )
         }
         guard !isSentInFull else { return try await send(script.load(keys, arguments)).orThrow() }
         let reply = try await send(script.call(keys, arguments))

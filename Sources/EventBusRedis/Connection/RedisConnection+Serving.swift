@@ -70,23 +70,15 @@ extension RedisConnection {
         var earliest: MonotonicTime?
         func look(_ command: PendingCommand) {
             if command.isDone { return }
-            if command.deadline <= now { return command.expire() }
-            earliest = min(earliest ?? command.deadline, command.deadline)
+            guard let deadline = command.deadline else { return }
+            if deadline <= now { return command.expire() }
+            earliest = min(earliest ?? deadline, deadline)
         }
         for flight in traffic.inFlight {
             if case .caller(let command) = flight.owner { look(command) }
         }
-        if !traffic.waiting.isEmpty {
-            for command in traffic.waiting { look(command) }
-            var (left, leftBytes) = (0, 0)
-            traffic.waiting.removeAll { command in
-                guard command.isDone else { return false }
-                left += 1
-                leftBytes += command.size
-                return true
-            }
-            queue.noteLeft(left, bytes: leftBytes)
-        }
+        let (count, bytes) = traffic.endWaiting(look)
+        queue.noteLeft(count, bytes: bytes)
         guard let earliest else { return }
         scheduleSweep(at: earliest)
     }
@@ -124,7 +116,10 @@ extension RedisConnection {
             guard flight.sentAt.advanced(by: Self.patience) <= now else { break }
             if case .caller(let command) = flight.owner { command.sendForHandler() }
         }
-        for command in traffic.waiting { command.sendForHandler() }
+        for command in traffic.waiting {
+            guard let begunAt = command.begunAt, begunAt.advanced(by: Self.patience) <= now else { break }
+            command.sendForHandler()
+        }
         if !traffic.isEmpty { schedulePatienceCheck(at: now) }
     }
 

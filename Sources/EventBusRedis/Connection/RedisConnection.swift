@@ -111,34 +111,48 @@ actor RedisConnection {
     ///
     /// - Parameters:
     ///   - timeout: how long it may take; as configured unless stated.
-    ///   - isCancellable: whether the cancellation of the calling task ends the wait, within twice ``patience``. It
-    ///     does not take back a command that was sent.
+    ///   - cancellation: how soon the cancellation of the calling task ends the wait. It does not take back a command
+    ///     that was sent.
     /// - Throws: ``/EventBus/EventBusError``: `.unavailable`, `.timedOut` or `.blocked` when it was not sent, `.indeterminate` when
     ///   it was and no reply came; `CancellationError`.
     nonisolated func send(
         _ command: consuming RedisCommand,
         timeout: Duration? = nil,
-        isCancellable: Bool = true
+        cancellation: Cancellation = .whenLate
     ) async throws -> RedisValue {
-        if isCancellable, Task.isCancelled { throw CancellationError() }
+        if cancellation != .never, Task.isCancelled { throw CancellationError() }
         let pending = PendingCommand(command, timeout: nanoseconds(timeout))
         // Unchecked, since the command itself sees to it that it ends once, and the check would cost as much as that.
-        guard isCancellable else {
+        switch cancellation {
+        case .never:
             return try await withUnsafeThrowingContinuation { continuation in
                 pending.waiter = .patient(continuation)
                 submit(pending)
             }
-        }
-        let reply = try await withUnsafeThrowingContinuation { continuation in
-            pending.waiter = .beginner(continuation)
+        case .whenLate:
+            let reply = try await withUnsafeThrowingContinuation { continuation in
+                pending.waiter = .beginner(continuation)
+                submit(pending)
+            }
+            if let reply { return reply }
+        case .atOnce:
+            pending.waiter = .away
             submit(pending)
         }
-        if let reply { return reply }
         return try await comeBack {
             pending.waiter.comeBack($0)
         } onCancel: {
             pending.cancel()
         }
+    }
+
+    /// How soon the cancellation of a task ends its wait for a reply.
+    enum Cancellation {
+        /// Not at all.
+        case never
+        /// Within twice ``patience``, which costs nothing where the reply comes before.
+        case whenLate
+        case atOnce
     }
 
     /// Sends commands one after another, without waiting for a reply between them; the replies are in their order.
@@ -189,7 +203,7 @@ actor RedisConnection {
         failWaiting(reason)
     }
 
-    /// Waits on for what did not come in a while, now with a handler of cancellation.
+    /// Fetches a handler of cancellation, and waits on with it.
     private nonisolated func comeBack<Value: Sendable>(
         _ body: @escaping @Sendable (UnsafeContinuation<Value, any Error>) -> Void,
         onCancel: @escaping @Sendable () -> Void
@@ -250,10 +264,8 @@ actor RedisConnection {
 
     /// Fails what was not sent.
     func failWaiting(_ reason: EventBusError) {
-        let failed = traffic.waiting
-        traffic.waiting = []
-        queue.noteLeft(failed.count, bytes: failed.reduce(0) { $0 + $1.size })
-        for command in failed { command.fail(reason) }
+        let (count, bytes) = traffic.endWaiting { $0.fail(reason) }
+        queue.noteLeft(count, bytes: bytes)
     }
 
     /// Sends a command of the connection's own, before what waits.

@@ -3,7 +3,6 @@
 /// Such a handler costs as much as sending a command does, and a healthy server answers before anyone could be
 /// cancelled. So a task begins to wait without one, and is sent for it only when it has waited for a while.
 ///
-/// For the thread of the connection only, but for its making.
 struct ReplyWaiter<Value: Sendable> {
     private enum State {
         /// Waits without a handler; resumed with `nil` to fetch one.
@@ -19,6 +18,9 @@ struct ReplyWaiter<Value: Sendable> {
 
     /// Nobody waits.
     static var nobody: ReplyWaiter { ReplyWaiter(state: .gone) }
+
+    /// A task that fetches a handler first, and then comes back.
+    static var away: ReplyWaiter { ReplyWaiter(state: .away) }
 
     /// A task that is to be told, and not to be sent away.
     static func patient(_ continuation: UnsafeContinuation<Value, any Error>) -> ReplyWaiter {

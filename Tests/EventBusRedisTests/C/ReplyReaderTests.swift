@@ -70,6 +70,52 @@ struct ReplyReaderTests {
         }
     }
 
+    // MARK: storage for replies
+
+    private func feed(_ reader: ReplyReader, _ text: String) throws {
+        try Array(text.utf8).withUnsafeBytes { try reader.feed($0) }
+    }
+
+    private func storage() -> (bytes: [UInt8], address: UInt) {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(64)
+        bytes += "command".utf8
+        return (bytes, address(bytes))
+    }
+
+    private func address(_ bytes: [UInt8]?) -> UInt {
+        bytes?.withUnsafeBufferPointer { UInt(bitPattern: $0.baseAddress) } ?? 0
+    }
+
+    @Test func `a reply is stored where it was offered room, also when it comes in pieces`() throws {
+        let reader = try ReplyReader(maximumSize: 1 << 20)
+        try feed(reader, "$5\r\nwh")
+        var (bytes, address) = storage()
+        #expect(try reader.next(in: consume bytes) == nil)
+        try feed(reader, "ole\r\n")
+        let reply = try reader.next(in: [])
+        #expect(reply == .bulk(Array("whole".utf8)))
+        #expect(self.address(reply?.bytes) == address)
+
+        try feed(reader, "*2\r\n$1\r\na\r\n$1\r\nb\r\n")
+        (bytes, address) = storage()
+        let array = try reader.next(in: consume bytes)?.array
+        #expect(array == [.bulk([97]), .bulk([98])])
+        #expect(self.address(array?[0].bytes) == address)
+    }
+
+    @Test func `a reply that has no room where it was offered some, or none of its own, is whole as well`() throws {
+        let reader = try ReplyReader(maximumSize: 1 << 20)
+        let long = String(repeating: "x", count: 500)
+        let shared = storage().bytes
+        try feed(reader, "$500\r\n\(long)\r\n$0\r\n\r\n+OK\r\n$3\r\nnew\r\n")
+        #expect(try reader.next(in: shared) == .bulk(Array(long.utf8)))
+        #expect(try reader.next(in: shared) == .bulk([]))
+        #expect(try reader.next(in: shared) == .status("OK"))
+        #expect(try reader.next(in: shared) == .bulk(Array("new".utf8)))
+        #expect(shared == Array("command".utf8))
+    }
+
     @Test func `an array that only announces its size reserves no memory`() throws {
         let nested = String(repeating: "*2147483647\r\n", count: 7)
         #expect(try read([Array(nested.utf8)[...]], maximumSize: 1 << 20).isEmpty)

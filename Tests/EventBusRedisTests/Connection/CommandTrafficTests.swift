@@ -72,12 +72,35 @@ struct CommandTrafficTests {
         var taken = submitted
         traffic.admit(&taken)
         _ = send(&traffic, atMost: 1)
-        #expect(submitted.map(\.deadline.nanoseconds) == [1010, 1010])
+        #expect(submitted.map(\.deadline?.nanoseconds) == [1010, 1010])
         let later = commands(1, timeout: 10)
         taken = later
         traffic.admit(&taken)
         traffic.begin(at: MonotonicTime(nanoseconds: 2000))
-        #expect((submitted + later).map(\.deadline.nanoseconds) == [1010, 1010, 2010])
+        #expect((submitted + later).map(\.deadline?.nanoseconds) == [1010, 1010, 2010])
+    }
+
+    @Test func `what has ended no longer waits`() {
+        var traffic = CommandTraffic()
+        let submitted = commands(3)
+        var taken = submitted
+        traffic.admit(&taken)
+        let (count, bytes) = traffic.endWaiting { if $0 !== submitted[1] { $0.expire() } }
+        #expect(count == 2)
+        #expect(bytes == 2 * submitted[0].size)
+        #expect(traffic.waiting.elementsEqual([submitted[1]], by: ===))
+    }
+
+    @Test func `output that never leaves as a whole does not pile up`() {
+        var traffic = CommandTraffic()
+        let command = RedisCommand("ECHO", [.bytes([UInt8](repeating: 0, count: 1 << 20))])
+        traffic.send(command, of: .heartbeat, at: now)
+        for _ in 0..<20 {
+            traffic.send(command, of: .heartbeat, at: now)
+            traffic.noteWritten(command.wire.count)
+            #expect(traffic.output.count <= 4 << 20)
+            #expect(traffic.withOutput { Array($0) } == command.wire)
+        }
     }
 
     @Test func `output that left in part goes on where it stopped`() {

@@ -243,6 +243,51 @@ extension RedisTests {
             #expect(replies.map(\.text) == ["slow", "quick"])
         }
 
+        @Test func `a cancelled call ends soon, sent or not`() async throws {
+            let server = try await RedisServer()
+            let proxy = try RedisProxy(to: server.port)
+            /// The best of some tries, since a busy machine takes its time.
+            func quickest(_ call: @escaping @Sendable () async throws -> Void) async throws -> Duration {
+                var quickest = Duration.seconds(60)
+                for _ in 0..<10 {
+                    let task = Task { try await call() }
+                    try await Task.sleep(for: .milliseconds(5))
+                    let start = ContinuousClock.now
+                    task.cancel()
+                    await #expect(throws: CancellationError.self) { try await task.value }
+                    quickest = min(quickest, start.duration(to: .now))
+                }
+                return quickest
+            }
+            let client = try proxy.client { $0.heartbeat = .seconds(60) }
+            try await client.ping()
+            proxy.replies.close()
+            #expect(try await quickest { _ = try await client.send("ECHO", "x") } < .milliseconds(100))
+            let script = RedisScript("return 1")
+            #expect(
+                try await quickest { _ = try await client.run(script, keys: [], [], isIdempotent: true) }
+                    < .milliseconds(15)
+            )
+            // The greeting gets no answer, so that everything waits.
+            let late = try proxy.client { $0.connectTimeout = .seconds(60) }
+            #expect(try await quickest { _ = try await late.send("ECHO", "x") } < .milliseconds(100))
+        }
+
+        @Test func `commands that waited in vain make room for others`() async throws {
+            let server = try await RedisServer()
+            let proxy = try RedisProxy(to: server.port)
+            proxy.replies.close()
+            let client = try proxy.client {
+                $0.connectTimeout = .seconds(60)
+                $0.commandTimeout = .milliseconds(50)
+                $0.maximumQueued = 2
+            }
+            for _ in 0..<5 {
+                let error = await #expect(throws: EventBusError.self) { _ = try await client.send("ECHO", "x") }
+                #expect(error?.code == .timedOut)
+            }
+        }
+
         @Test func `who is cancelled already sends nothing`() async throws {
             let server = try await RedisServer()
             let client = try server.client()
