@@ -53,11 +53,6 @@ struct ReplyBuilder {
             isOverLimit = true
             return false
         }
-        if stack.isEmpty {
-            reply = value
-            return true
-        }
-        var value = value
         while let depth = stack.indices.last {
             stack[depth].elements.append(value)
             guard stack[depth].elements.count == stack[depth].expected else { return true }

@@ -24,7 +24,7 @@ extension RedisClient {
                 "\(name.quotedForError) changes or holds up the connection, which is shared; use a client of its own"
             )
         }
-        return try await connection.send(RedisCommand(name, arguments)).orThrow()
+        return try await send(RedisCommand(name, arguments))
     }
 
     private static func isShareable(_ name: String) -> Bool {

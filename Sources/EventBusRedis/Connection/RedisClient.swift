@@ -18,7 +18,7 @@ public final class RedisClient: Sendable {
     let logger: Logger
     private let lookup: RedisConnection.AddressLookup
     private let thread: ConnectionThread
-    let connection: RedisConnection
+    private let connection: RedisConnection
     private let subscribers = Locked<[WeakConnection]>([])
 
     /// A client that has not connected yet.
@@ -80,7 +80,7 @@ public final class RedisClient: Sendable {
     ///
     /// - Returns: the reply, which is not an error.
     /// - Throws: ``/EventBus/EventBusError`` for an error of the server's too, with a ``RedisServerError`` as `underlying`.
-    func send(_ command: RedisCommand) async throws -> RedisValue {
+    func send(_ command: consuming RedisCommand) async throws -> RedisValue {
         try await connection.send(command).orThrow()
     }
 

@@ -23,17 +23,16 @@ extension RedisConnection {
         guard let socket, let reader else { return }
         let generation = generation
         do throws(EventBusError) {
-            for _ in 0..<Self.piecesPerTurn {
-                let transfer = try reader.feed(from: socket)
-                switch transfer {
+            pieces: for _ in 0..<Self.piecesPerTurn {
+                switch try reader.feed(from: socket) {
                 case .moved(let count):
                     lastReceived = .now
                     while generation == self.generation, let reply = try reader.next(in: traffic.storageForReply()) {
                         try handle(reply)
                     }
                     guard generation == self.generation else { return }
-                    if count < ReplyReader.chunkSize { return pump() }
-                case .wouldBlock: return pump()
+                    if count < ReplyReader.chunkSize { break pieces }
+                case .wouldBlock: break pieces
                 case .closed: throw EventBusError(.unavailable, "Redis closed the connection")
                 case .failed(let problem):
                     throw EventBusError(.unavailable, "reading from Redis failed: \(String(errorNumber: problem))")

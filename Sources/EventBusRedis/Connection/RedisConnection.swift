@@ -238,14 +238,12 @@ actor RedisConnection {
             schedulePatienceCheck(at: now)
             traffic.admit(&submitted)
         }
+        guard phase != .ready else { return pump() }
+        traffic.begin(at: now)
         switch phase {
-        case .idle:
-            traffic.begin(at: now)
-            connect()
-        case .ready: pump()
-        case .connecting, .greeting: traffic.begin(at: now)
+        case .idle: connect()
+        case .connecting, .greeting, .ready: break
         case .pausing, .closed:
-            traffic.begin(at: now)
             if let refusal = queue.refusal { failWaiting(refusal) }
         }
     }

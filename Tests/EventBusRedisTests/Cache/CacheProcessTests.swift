@@ -71,7 +71,8 @@ extension RedisTests {
                 let cache = RedisCache(client, options: RedisCacheOptions(lease: .milliseconds(1500)))
                 _ = try await cache.value(for: "leader", as: Int.self) {
                     _ = try await client.send(RedisCommand("SET", ["pid", .integer(Int64(getpid()))]))
-                    try await Task.sleep(for: .seconds(60))
+                    // Until it is killed.
+                    try await Signal().wait()
                     return 1
                 }
             }

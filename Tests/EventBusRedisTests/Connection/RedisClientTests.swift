@@ -192,13 +192,19 @@ extension RedisTests {
             }
         }
 
+        /// A way to a server, and a signal that `text` has passed on it.
+        private func proxy(to server: RedisServer, announcing text: String) throws -> (RedisProxy, arrived: Signal) {
+            let arrived = Signal()
+            let proxy = try RedisProxy(to: server.port) { direction, bytes in
+                if direction == .request, String(decoding: bytes, as: UTF8.self).contains(text) { arrived.raise() }
+            }
+            return (proxy, arrived)
+        }
+
         @Test func `a call that is cancelled after it was sent ends, and the next one gets its own reply`() async throws
         {
             let server = try await RedisServer()
-            let arrived = Signal()
-            let proxy = try RedisProxy(to: server.port) { direction, bytes in
-                if direction == .request, String(decoding: bytes, as: UTF8.self).contains("first") { arrived.raise() }
-            }
+            let (proxy, arrived) = try proxy(to: server, announcing: "first")
             let client = try proxy.client()
             try await client.ping()
             proxy.replies.close()
@@ -213,10 +219,7 @@ extension RedisTests {
 
         @Test func `commands sent in one go are given up together when their caller is cancelled`() async throws {
             let server = try await RedisServer()
-            let arrived = Signal()
-            let proxy = try RedisProxy(to: server.port) { direction, bytes in
-                if direction == .request, String(decoding: bytes, as: UTF8.self).contains("three") { arrived.raise() }
-            }
+            let (proxy, arrived) = try proxy(to: server, announcing: "three")
             let client = try proxy.client()
             try await client.ping()
             proxy.replies.close()
