@@ -13,7 +13,8 @@ actor Pika {
         if let python = environment("EVENTBUS_TEST_PIKA_PYTHON") { return python }
         if let preparing { return try await preparing.value }
         let task = Task { () throws -> String in
-            let directory = "/tmp/eventbus-pika-\(getuid())"
+            // In the checkout, because another user could prepare a predictable folder that everyone may write to.
+            let directory = "\(Self.folder(3))/.venv/pika"
             let python = "\(directory)/bin/python"
             // Other processes may be at it.
             let script = """
@@ -22,6 +23,7 @@ actor Pika {
                 python3 -m venv "$0"
                 "$0/bin/python" -m pip install --quiet pika==1.4.4
                 """
+            _ = try await EventBusRabbitTests.run("mkdir", ["-p", "\(Self.folder(3))/.venv"])
             _ = try await EventBusRabbitTests.run("flock", ["\(directory).lock", "sh", "-c", script, directory])
             return python
         }
@@ -29,12 +31,15 @@ actor Pika {
         return try await task.value
     }
 
+    /// The folder `levels` above the one that holds this file.
+    private static func folder(_ levels: Int) -> String {
+        #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(levels + 1).joined(separator: "/")
+    }
+
     /// Runs a command of `pika_client.py` and returns what it printed.
     @discardableResult
     static func run(_ command: String, _ arguments: String..., broker: TestBroker) async throws -> String {
-        let script =
-            #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(2).joined(separator: "/")
-            + "/Interoperation/pika_client.py"
+        let script = "\(folder(1))/Interoperation/pika_client.py"
         return try await EventBusRabbitTests.run(try await shared.python(), [script, broker.url, command] + arguments)
     }
 }

@@ -15,7 +15,7 @@ struct TestCertificates: Sendable {
         let directory = "/tmp/eventbus-tls-\(freshName())"
         let script = """
             set -e
-            mkdir -p \(directory) && cd \(directory)
+            mkdir -m 0700 \(directory) && cd \(directory)
             authority() {
                 openssl req -x509 -newkey rsa:2048 -nodes -keyout $1.key -out $1.pem -days 2 -subj "/CN=$2"
             }

@@ -97,7 +97,8 @@ private actor MailServerPython {
         if let python = ProcessInfo.processInfo.environment["EVENTBUS_TEST_SMTP_PYTHON"] { return python }
         if let preparing { return try await preparing.value }
         let task = Task { () throws -> String in
-            let folder = FileManager.default.temporaryDirectory.appending(path: "eventbus-smtp-\(getuid())").path
+            // In the checkout, because another user could prepare a predictable folder that everyone may write to.
+            let folder = Python.checkout.appending(path: ".venv/smtp").path
             let python = "\(folder)/bin/python"
             if (try? await Python.run(python, ["-c", "import aiosmtpd"])) == nil {
                 _ = try await Python.run("python3", ["-m", "venv", folder])

@@ -3,6 +3,13 @@ import Synchronization
 
 /// Python, which reads what the service writes, and plays the mail server.
 enum Python {
+    /// The root of the checkout.
+    static var checkout: URL {
+        var folder = URL(filePath: #filePath)
+        for _ in 0..<5 { folder.deleteLastPathComponent() }
+        return folder
+    }
+
     /// The scripts stand beside this file.
     static func script(_ name: String) -> String {
         URL(filePath: #filePath).deletingLastPathComponent().appending(path: name).path
