@@ -25,6 +25,7 @@ enum ServiceDatabase {
         do {
             let lock = try await MigrationLock(database: path)
             defer { lock.release() }
+            makePrivateFile(path)
             let pool = try DatabasePool(path: path, configuration: configuration)
             // Here and not while it is opened: a pool sets NORMAL last of all.
             try await pool.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA synchronous = FULL") }
@@ -37,6 +38,14 @@ enum ServiceDatabase {
         } catch {
             throw ServiceFailure("cannot open the database \(path): \(error)")
         }
+    }
+
+    /// Creates a missing database that only its owner can read; SQLite gives its log the permissions of the database.
+    ///
+    /// The permissions of a database that exists are its operator's choice. A failure shows when SQLite opens the file.
+    private static func makePrivateFile(_ path: String) {
+        let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        if descriptor >= 0 { close(descriptor) }
     }
 
     /// Whether the database answers: what a small question to it comes to.
@@ -57,7 +66,7 @@ struct MigrationLock {
     /// Waits until no other process holds it.
     init(database: String) async throws {
         let path = database + "-migration"
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             throw ServiceFailure("cannot open the database \(database): \(SystemError.text(errno))")
         }

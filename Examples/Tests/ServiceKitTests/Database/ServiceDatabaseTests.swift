@@ -39,6 +39,15 @@ struct ServiceDatabaseTests {
         #expect(await ServiceDatabase.health(of: database) == ComponentHealth(name: "database", status: .ready))
     }
 
+    @Test("Only its owner can read a new database, its log and its lock file")
+    func permissions() async throws {
+        let database = try await open()
+        try await database.write { db in try db.execute(sql: "INSERT INTO t1 (value) VALUES ('secret')") }
+        for name in ["db", "db-wal", "db-shm", "db-migration"] {
+            #expect(directory.permissions(of: name) == 0o600, "\(name)")
+        }
+    }
+
     @Test("Several that start on one new database at once migrate it once")
     func startingAtOnce() async throws {
         let databases = try await withThrowingTaskGroup(of: DatabasePool.self) { group in

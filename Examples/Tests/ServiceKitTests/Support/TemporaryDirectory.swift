@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 
 /// A directory of a test's own, which goes with it.
 final class TemporaryDirectory: Sendable {
@@ -19,6 +20,12 @@ final class TemporaryDirectory: Sendable {
     func write(_ text: String, to name: String) throws -> String {
         try Data(text.utf8).write(to: URL(filePath: file(name)))
         return file(name)
+    }
+
+    /// The permissions of a file, as `chmod` writes them; `nil` if there is no such file.
+    func permissions(of name: String) -> Int? {
+        var status = stat()
+        return stat(file(name), &status) == 0 ? Int(status.st_mode & 0o777) : nil
     }
 
     /// The lines of a file; none if there is no such file.

@@ -17,6 +17,12 @@ struct JSONLinesSpanExporterTests {
         try JSONLinesSpanExporter(path: directory.file("trace"), secrets: secrets, logger: .quiet)
     }
 
+    @Test("Only its owner can read a new span file")
+    func permissions() throws {
+        _ = try exporter()
+        #expect(directory.permissions(of: "trace") == 0o600)
+    }
+
     @Test("A span is one line, with all that is known of it")
     func line() async throws {
         struct Broken: Error, CustomStringConvertible { var description: String { "no \"way\"" } }
