@@ -40,7 +40,7 @@ public struct EventBusError: Error, Sendable {
         public static let timedOut = Code(.timedOut)
         /// The event was sent, but no confirmation came before the deadline: the broker may hold it or not.
         public static let indeterminate = Code(.indeterminate)
-        /// The broker refused the event. It holds no copy that will be delivered.
+        /// The broker refused the event. Some of the queues that match may hold it: publish it again with the same id.
         public static let rejected = Code(.rejected)
         /// The broker takes no events at present (a resource alarm, a full queue), and the deadline passed.
         public static let blocked = Code(.blocked)

@@ -161,7 +161,8 @@ final class RabbitConsumer: TransportConsumer {
                 )
             }
             if outcome == .unroutable { return try giveToBroker(delivery, "there is no queue for the copy") }
-        } catch let error as EventBusError where Self.isFinal(error.code) {
+        } catch let error as EventBusError where error.code.isAboutTheEvent || error.code.isRefusal {
+            // The broker does not have the copy, and a second try would come to the same.
             return try giveToBroker(delivery, "\(error)")
         } catch let error as EventBusError where error.code == .staleDelivery {
             throw error
@@ -170,11 +171,6 @@ final class RabbitConsumer: TransportConsumer {
             return try settle(delivery.token, .requeue)
         }
         try settle(delivery.token, .acknowledge)
-    }
-
-    /// Whether the broker does not have the copy, and a second try would come to the same.
-    private static func isFinal(_ code: EventBusError.Code) -> Bool {
-        [.rejected, .unsupported, .tooLarge, .invalidEnvelope, .accessRefused, .notFound].contains(code)
     }
 
     /// Sends what cannot go out again down the queue's own dead-letter path, as it came and with the broker's reason.

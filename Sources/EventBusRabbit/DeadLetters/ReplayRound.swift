@@ -10,9 +10,9 @@ struct ReplayRound {
     private var kept = 0
     private var first: EventBusError?
 
-    /// Whether an error is about the entry: the next one may go.
+    /// Whether an error is about the entry or its destination: the next one may go.
     static func isOfEntry(_ code: EventBusError.Code) -> Bool {
-        [.notFound, .unroutable, .unsupported, .tooLarge, .invalidEnvelope, .rejected, .accessRefused].contains(code)
+        code.isAboutTheEvent || code.isRefusal || code == .unroutable
     }
 
     /// Notes an entry that stays.

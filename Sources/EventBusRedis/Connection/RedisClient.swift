@@ -199,8 +199,6 @@ public final class RedisClient: Sendable {
 }
 
 extension EventBusError {
-    /// Whether the store may answer if it is asked again.
-    var isTransient: Bool {
-        [.unavailable, .indeterminate, .timedOut, .blocked].contains(code)
-    }
+    /// Whether the server may answer if it is asked again. A command that Redis rejects is rejected again.
+    var isTransient: Bool { code.isRetriable && code != .rejected }
 }
