@@ -22,6 +22,8 @@ let package = Package(
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],
     targets: [
+        // The JSON coder, for the other targets: no product.
+        .target(name: "EventBusJSON"),
         .target(
             name: "EventBus",
             dependencies: [
@@ -96,6 +98,7 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]
         ),
+        .testTarget(name: "EventBusJSONTests", dependencies: ["EventBusJSON"]),
         .testTarget(
             name: "EventBusTests",
             dependencies: [

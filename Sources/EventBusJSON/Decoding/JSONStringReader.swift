@@ -1,0 +1,126 @@
+/// Makes strings of the contents of JSON strings.
+enum JSONStringReader {
+    /// The string whose content, without the quotation marks, is `content`, at `offset` of the text.
+    @inline(__always)
+    static func string(
+        _ content: UnsafeBufferPointer<UInt8>,
+        flags: JSONToken.Flags,
+        at offset: Int
+    ) throws(JSONSyntaxError) -> String {
+        if flags.contains(.simple) {
+            guard let string = String(validating: content, as: UTF8.self) else {
+                throw JSONSyntaxError(.invalidUTF8, at: offset)
+            }
+            return string
+        }
+        return try complexString(content, at: offset)
+    }
+
+    @inline(never)
+    private static func complexString(
+        _ content: UnsafeBufferPointer<UInt8>,
+        at offset: Int
+    ) throws(JSONSyntaxError) -> String {
+        // Nothing becomes longer by being unescaped: the longest, \uXXXX, has six bytes and stands for at most three.
+        let bytes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: content.count)
+        defer { bytes.deallocate() }
+        let count = try unescape(content, at: offset, into: bytes)
+        guard let string = String(validating: UnsafeBufferPointer(rebasing: bytes[..<count]), as: UTF8.self) else {
+            throw JSONSyntaxError(.invalidUTF8, at: offset)
+        }
+        return string
+    }
+
+    /// Writes `content` without its escapes to `output`, which is as long as `content`, and returns the bytes written.
+    private static func unescape(
+        _ content: UnsafeBufferPointer<UInt8>,
+        at offset: Int,
+        into output: UnsafeMutableBufferPointer<UInt8>
+    ) throws(JSONSyntaxError) -> Int {
+        guard let source = content.baseAddress, let target = output.baseAddress else { return 0 }
+        let end = content.count
+        var at = 0
+        var count = 0
+        // `count` never exceeds `at`, so that what is written lies in `output`.
+        while at < end {
+            while at &+ 8 <= end {
+                let eight = EightBytes(at: source + at)
+                UnsafeMutableRawPointer(target + count).storeBytes(of: eight.bits.littleEndian, as: UInt64.self)
+                let clean = eight.specials.trailingZeroBitCount >> 3
+                at &+= clean
+                count &+= clean
+                if clean < 8 { break }
+            }
+            guard at < end else { break }
+            let byte = source[at]
+            guard isSpecialInString(byte) else {
+                target[count] = byte
+                at &+= 1
+                count &+= 1
+                continue
+            }
+            guard byte == UInt8(ascii: "\\") else { throw JSONSyntaxError(.controlCharacter(byte), at: offset + at) }
+            // The scanner made sure that a byte follows a backslash, and four bytes a "\u".
+            let escaped = source[at &+ 1]
+            at &+= 2
+            switch escaped {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): target[count] = escaped
+            case UInt8(ascii: "b"): target[count] = 0x08
+            case UInt8(ascii: "f"): target[count] = 0x0c
+            case UInt8(ascii: "n"): target[count] = 0x0a
+            case UInt8(ascii: "r"): target[count] = 0x0d
+            case UInt8(ascii: "t"): target[count] = 0x09
+            case UInt8(ascii: "u"):
+                let scalar = try scalar(content, &at, offset)
+                for unit in UTF8.encode(scalar).unsafelyUnwrapped {
+                    target[count] = unit
+                    count &+= 1
+                }
+                continue
+            default:
+                throw JSONSyntaxError(.invalidEscape(escaped), at: offset + at - 1)
+            }
+            count &+= 1
+        }
+        return count
+    }
+
+    /// The scalar of the escape whose hexadecimal digits begin at `at`, with those of its low surrogate.
+    private static func scalar(
+        _ content: UnsafeBufferPointer<UInt8>,
+        _ at: inout Int,
+        _ offset: Int
+    ) throws(JSONSyntaxError) -> Unicode.Scalar {
+        let unit = try hexadecimal(content, &at, offset)
+        if let scalar = Unicode.Scalar(unit) { return scalar }
+        guard UTF16.isLeadSurrogate(unit) else { throw JSONSyntaxError(.loneSurrogate, at: offset + at - 6) }
+        guard at + 6 <= content.count, content[at] == UInt8(ascii: "\\"), content[at + 1] == UInt8(ascii: "u") else {
+            throw JSONSyntaxError(.missingLowSurrogate, at: offset + at - 6)
+        }
+        at += 2
+        let low = try hexadecimal(content, &at, offset)
+        guard UTF16.isTrailSurrogate(low) else { throw JSONSyntaxError(.missingLowSurrogate, at: offset + at - 12) }
+        return UTF16.decode(UTF16.EncodedScalar([unit, low]))
+    }
+
+    private static func hexadecimal(
+        _ content: UnsafeBufferPointer<UInt8>,
+        _ at: inout Int,
+        _ offset: Int
+    ) throws(JSONSyntaxError) -> UInt16 {
+        var value: UInt16 = 0
+        for byte in content[at..<min(at + 4, content.count)] {
+            let digit: UInt8
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = byte - UInt8(ascii: "A") + 10
+            default: throw JSONSyntaxError(.invalidHexadecimal, at: offset + at - 2)
+            }
+            value = value << 4 | UInt16(digit)
+        }
+        guard at + 4 <= content.count else { throw JSONSyntaxError(.invalidHexadecimal, at: offset + at - 2) }
+        at += 4
+        return value
+    }
+}

@@ -1,0 +1,40 @@
+internal import FoundationEssentials
+
+/// The conversions between Swift's names and those of JSON, as Foundation's coders make them.
+enum JSONKeyConversion {
+    /// `myURLProperty` as `my_url_property`.
+    static func snakeCase(_ name: String) -> String {
+        guard !name.isEmpty else { return name }
+        var words: [Substring] = []
+        var wordStart = name.startIndex
+        var search = name.index(after: wordStart)
+        while let upper = name[search...].firstIndex(where: \.isUppercase) {
+            words.append(name[wordStart..<upper])
+            guard let lower = name[upper...].firstIndex(where: \.isLowercase) else {
+                wordStart = upper
+                break
+            }
+            if lower == name.index(after: upper) {
+                wordStart = upper
+            } else {
+                let last = name.index(before: lower)
+                words.append(name[upper..<last])
+                wordStart = last
+            }
+            search = name.index(after: lower)
+        }
+        words.append(name[wordStart...])
+        return words.map { $0.lowercased() }.joined(separator: "_")
+    }
+
+    /// `my_url_property` as `myUrlProperty`, with the underscores before and behind it left in place.
+    static func camelCase(_ name: String) -> String {
+        guard let first = name.firstIndex(where: { $0 != "_" }), let last = name.lastIndex(where: { $0 != "_" }) else {
+            return name
+        }
+        let words = name[first...last].split(separator: "_")
+        guard words.count > 1 else { return name }
+        let joined = ([words[0].lowercased()] + words[1...].map { String($0).capitalized }).joined()
+        return name[..<first] + joined + name[name.index(after: last)...]
+    }
+}
