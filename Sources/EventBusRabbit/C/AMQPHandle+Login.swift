@@ -89,7 +89,14 @@ extension AMQPHandle {
         }
         if let certificate = tls.certificateFile, let key = tls.keyFile {
             // Always set: without one OpenSSL asks the terminal for it.
-            amqp_ssl_socket_set_key_passwd(socket, tls.keyPassword ?? "")
+            let isSet = eventbus_amqp_set_key_password(socket, tls.keyPassword ?? "") != 0
+            guard isSet || tls.keyPassword == nil else {
+                throw AMQPFailure(
+                    .tlsFailed,
+                    "librabbitmq \(LinkedLibrary.version) cannot open an encrypted key; use 0.11 or later, or a key "
+                        + "without a password"
+                )
+            }
             guard amqp_ssl_socket_set_key(socket, certificate, key) == AMQP_STATUS_OK.rawValue else {
                 throw AMQPFailure(.tlsFailed, "cannot load the certificate \(certificate) with the key \(key)")
             }
