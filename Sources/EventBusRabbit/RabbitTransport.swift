@@ -106,6 +106,7 @@ public final class RabbitTransport: Transport {
     ///   `.invalidConfiguration` where the first connection shows that trying again is no use; `.alreadyRunning`.
     public func run() async throws {
         let core = try requireCore()
+        LinkedLibrary.log(to: core.logger)
         guard hasRun.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
             throw EventBusError(.alreadyRunning, "the transport runs already, or has run; make a new one")
         }
@@ -273,7 +274,7 @@ public final class RabbitTransport: Transport {
         var properties = AMQPProperties(envelope)
         // The correlation id is what foreign responders send back, so it tells requests apart here, and the chain of
         // causes travels beside it.
-        let id = "\(envelope.id)/\(lastRequest.wrappingAdd(1, ordering: .relaxed).newValue)"
+        let id = "\(envelope.id.rawValue)/\(lastRequest.wrappingAdd(1, ordering: .relaxed).newValue)"
         if let chain = properties.correlationID { properties.headers[WireHeaders.correlationID] = .string(chain) }
         let ownID = String(id.suffix(AMQPProperties.maximumTextLength))
         properties.correlationID = ownID
@@ -283,14 +284,15 @@ public final class RabbitTransport: Transport {
             id: ownID,
             deadline: monotonic(deadline)
         )
-        var reply = message
-        // The routing key of a reply is the requester's address, not a topic.
-        if reply.properties.type == nil { reply.properties.type = envelope.topic.rawValue }
-        if reply.properties.headers[WireHeaders.correlationID] == nil {
-            reply.properties.correlationID = envelope.correlationID?.rawValue
-        }
+        // It came as the answer to this request, whatever else it says of itself.
+        let decoder = MessageDecoder(events: configuration.exchange, patterns: [TopicPattern(envelope.topic)])
         do throws(NoTopic) {
-            return try DecodedMessage(reply, isRedelivered: false).envelope
+            var reply = try decoder.decode(message).envelope
+            reply.topic = envelope.topic
+            if message.properties.headers[WireHeaders.correlationID] == nil {
+                reply.correlationID = envelope.correlationID
+            }
+            return reply
         } catch {
             throw EventBusError(.decodingFailed, "the reply is no event: \(error)", underlying: error)
         }
@@ -330,7 +332,12 @@ public final class RabbitTransport: Transport {
     /// The dead letters of `group`.
     public func deadLetters(of group: String) -> any DeadLetterQueue {
         guard let core else { return UnavailableDeadLetters(problem: problem) }
-        return RabbitDeadLetterQueue(group: group, hub: core.hub, lane: core.lane)
+        return RabbitDeadLetterQueue(
+            group: group,
+            hub: core.hub,
+            lane: core.lane,
+            decoder: MessageDecoder(events: configuration.exchange)
+        )
     }
 
     /// The delayed events of the virtual host, of all groups, whose queue was gone at the end of their delay: health
@@ -338,7 +345,11 @@ public final class RabbitTransport: Transport {
     /// that no one subscribed to have no queue and can be read and discarded only.
     public var unroutableDelays: any DeadLetterQueue {
         guard let core else { return UnavailableDeadLetters(problem: problem) }
-        return RabbitDeadLetterQueue(unroutableDelaysWith: core.hub, lane: core.lane)
+        return RabbitDeadLetterQueue(
+            unroutableDelaysWith: core.hub,
+            lane: core.lane,
+            decoder: MessageDecoder(events: configuration.exchange)
+        )
     }
 
     // MARK: health

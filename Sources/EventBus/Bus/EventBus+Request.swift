@@ -24,7 +24,7 @@ extension EventBus {
         defer { publishFinished() }
         let reply = try await publishChain.request(OutgoingEvent(envelope: envelope, delay: .zero, deadline: deadline))
         if let message = reply.headers[RequestHeaders.error]?.string {
-            throw EventBusError(.remoteFailure, "the responder to \(E.topic) failed: \(message)")
+            throw EventBusError(.remoteFailure, "the responder to \(E.topic) failed: \(message.printable)")
         }
         do {
             return try codecs.decode(E.Reply.self, from: reply)
@@ -35,8 +35,8 @@ extension EventBus {
 
     /// Answers requests of one type, as a member of `group`: each request goes to one member.
     ///
-    /// What the handler returns is the reply; what it throws reaches the requester as `.remoteFailure` with the error in
-    /// words. Neither is retried. A request that waited for a minute longer than its requester is dropped unanswered.
+    /// What the handler returns is the reply. What it throws reaches the requester as `.remoteFailure`, in words only
+    /// with ``SubscriptionOptions/repliesWithErrorText``. Neither is retried. A request that waited for a minute longer than its requester is dropped unanswered.
     @discardableResult
     public func respond<E: RequestEvent>(
         to type: E.Type,
@@ -64,9 +64,10 @@ extension EventBus {
             do {
                 reply.payload = try codecs.encode(try await handler(request, context))
             } catch {
-                context.logger.info("a request failed", metadata: [LogKeys.error: "\(error)"])
-                let failure = Failure(reason: .handlerFailed, error: error)
-                reply.headers[RequestHeaders.error] = .string(failure.message)
+                context.logger.info("a request failed", metadata: [LogKeys.error: "\("\(error)".printable)"])
+                reply.headers[RequestHeaders.error] =
+                    options.repliesWithErrorText
+                    ? .string(Failure(reason: .handlerFailed, error: error).message) : RequestHeaders.withoutText
             }
             guard let address = context.replyAddress else { return }
             let answer = reply
@@ -74,7 +75,7 @@ extension EventBus {
                 try await withoutCancellation { try await transport.reply(answer, to: address) }
             } catch {
                 // The requester asks again after its deadline; the handler is not to run twice for one request.
-                context.logger.info("a reply could not be sent", metadata: [LogKeys.error: "\(error)"])
+                context.logger.info("a reply could not be sent", metadata: [LogKeys.error: "\("\(error)".printable)"])
             }
         }
     }
@@ -86,6 +87,8 @@ enum RequestHeaders {
     static let expires = "request-expires"
     /// By how much the clocks of two hosts may differ, in milliseconds, before a request counts as expired.
     static let clockSkew: Int64 = 60_000
-    /// The responder's error in words.
+    /// That the responder failed; its error in words where the responder says it.
     static let error = "reply-error"
+    /// What stands for an error whose words stay with the responder.
+    static let withoutText: HeaderValue = "the reason is in the responder's log"
 }

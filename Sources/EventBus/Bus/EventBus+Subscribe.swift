@@ -45,6 +45,7 @@ extension EventBus {
         options: SubscriptionOptions = .init(),
         handlers build: (inout SubscriptionHandlers) -> Void
     ) -> Subscription {
+        let codecs = options.acceptedContentTypes.isEmpty ? codecs : codecs.accepting(options.acceptedContentTypes)
         var handlers = SubscriptionHandlers(codecs: codecs)
         build(&handlers)
         let pattern = handlers.patterns.map(\.rawValue).joined(separator: ",")

@@ -114,9 +114,12 @@ public struct EventBusError: Error, Sendable {
 }
 
 extension EventBusError: CustomStringConvertible {
-    /// Code, message and cause in one line.
+    /// The longest description, in UTF-8 bytes.
+    private static let maximumDescriptionLength = 4096
+
+    /// Code, message and cause in one line, without control characters, cut to 4 KiB.
     public var description: String {
         let cause = underlying.map { " (caused by: \($0))" } ?? ""
-        return "\(code): \(message)\(cause)"
+        return "\(code): \(message)\(cause)".prefixed(toUTF8Length: Self.maximumDescriptionLength).printable
     }
 }

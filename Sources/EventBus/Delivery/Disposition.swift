@@ -36,6 +36,10 @@ public struct Failure: Hashable, Sendable {
         public static let staleBinding = Reason(rawValue: "stale_binding")
         /// Consumers vanished with the delivery too often: it probably kills them.
         public static let deliveryLimit = Reason(rawValue: "delivery_limit")
+        /// The event's time to live ended in the subscription's queue before a consumer took it.
+        public static let expired = Reason(rawValue: "expired")
+        /// Nothing about the event says which topic it has.
+        public static let noTopic = Reason(rawValue: "no_topic")
         /// The handler failed, and the delivery will be tried again.
         public static let handlerFailed = Reason(rawValue: "handler_failed")
     }
@@ -47,7 +51,7 @@ public struct Failure: Hashable, Sendable {
     public var reason: Reason
     /// The type of the error.
     public var errorType: String
-    /// The error in words, cut to ``maximumMessageLength``.
+    /// The error in words, without control characters, cut to ``maximumMessageLength``.
     public var message: String
     /// The number of the attempt that failed; above the delivery's own where attempts were made while it was held.
     public var attempt: Int
@@ -59,8 +63,9 @@ public struct Failure: Hashable, Sendable {
     public init(reason: Reason, errorType: String, message: String, attempt: Int = 1) {
         self.attempt = attempt
         self.reason = reason
-        self.errorType = errorType
-        self.message = message.prefixed(toUTF8Length: Self.maximumMessageLength)
+        self.errorType = errorType.printable
+        self.message = message.prefixed(toUTF8Length: Self.maximumMessageLength).printable
+            .prefixed(toUTF8Length: Self.maximumMessageLength)
     }
 
     /// The failure that `error` describes.
@@ -71,15 +76,5 @@ public struct Failure: Hashable, Sendable {
             message: String(describing: error),
             attempt: attempt
         )
-    }
-}
-
-extension String {
-    /// The longest beginning that has at most `limit` bytes, never cutting a character.
-    func prefixed(toUTF8Length limit: Int) -> String {
-        if utf8.count <= limit { return self }
-        var end = utf8.index(startIndex, offsetBy: limit)
-        while end.samePosition(in: self) == nil { end = utf8.index(before: end) }
-        return String(self[..<end])
     }
 }

@@ -29,6 +29,7 @@ extension CorrelationID: ExpressibleByStringLiteral {
 }
 
 extension CorrelationID: CustomStringConvertible {
-    /// The identifier as it stands on the wire.
-    public var description: String { rawValue }
+    /// The identifier for a person to read; the same as ``rawValue`` unless that is very long or holds control
+    /// characters.
+    public var description: String { id.description }
 }

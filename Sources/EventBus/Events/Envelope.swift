@@ -8,6 +8,11 @@ public struct Envelope: Equatable, Sendable {
     public var payload: [UInt8]
     /// The media type of the payload, which chooses the codec on receipt.
     public var contentType: String
+    /// How the payload's bytes are encoded beyond ``contentType``, such as `gzip`; `nil` for not at all.
+    ///
+    /// The bus neither compresses nor expands: an event of another system that has such an encoding can be handled by
+    /// a subscription by pattern, which reads the payload itself.
+    public var contentEncoding: String?
     /// The version of the payload's form; see ``Event/version``.
     public var version: Int
     /// When the event was published.
@@ -29,6 +34,7 @@ public struct Envelope: Equatable, Sendable {
         topic: Topic,
         payload: [UInt8],
         contentType: String = "application/json",
+        contentEncoding: String? = nil,
         version: Int = 1,
         time: EventTime = .now(),
         source: String? = nil,
@@ -41,6 +47,7 @@ public struct Envelope: Equatable, Sendable {
         self.topic = topic
         self.payload = payload
         self.contentType = contentType
+        self.contentEncoding = contentEncoding
         self.version = version
         self.time = time
         self.source = source
@@ -65,6 +72,7 @@ public struct Envelope: Equatable, Sendable {
         if let length = source?.utf8.count, length > limit { throw tooLong("source", length) }
         if let length = partitionKey?.utf8.count, length > limit { throw tooLong("partition key", length) }
         if contentType.utf8.count > limit { throw tooLong("content type", contentType.utf8.count) }
+        if let length = contentEncoding?.utf8.count, length > limit { throw tooLong("content encoding", length) }
         if !headers.isEmpty, let problem = headers.problem { throw EventBusError(.invalidEnvelope, problem) }
     }
 }

@@ -64,8 +64,14 @@ extension EventID: ExpressibleByStringLiteral {
 }
 
 extension EventID: CustomStringConvertible {
-    /// The identifier as it stands on the wire.
-    public var description: String { rawValue }
+    /// The identifier for a person to read; the same as ``rawValue`` unless that is very long or holds control
+    /// characters.
+    public var description: String {
+        switch storage {
+        case .uuid: rawValue
+        case .text(let text): text.prefixed(toUTF8Length: Self.maximumLength).printable
+        }
+    }
 }
 
 extension EventID: Codable {

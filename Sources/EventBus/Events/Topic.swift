@@ -67,8 +67,8 @@ extension Topic: ExpressibleByStringLiteral {
 }
 
 extension Topic: CustomStringConvertible {
-    /// The topic as it stands on the wire.
-    public var description: String { rawValue }
+    /// The topic for a person to read; the same as ``rawValue`` unless that holds invisible characters.
+    public var description: String { rawValue.printable }
 }
 
 extension Topic: Codable {
@@ -82,13 +82,5 @@ extension Topic: Codable {
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(rawValue)
-    }
-}
-
-extension String {
-    /// The string in quotes, shortened, for an error message.
-    package var quotedForError: String {
-        let shown = count > 80 ? prefix(80) + "…" : self[...]
-        return "\"\(shown)\""
     }
 }

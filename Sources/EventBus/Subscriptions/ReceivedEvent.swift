@@ -23,6 +23,14 @@ public struct ReceivedEvent: Sendable {
 extension CodecRegistry {
     /// Decodes an envelope's payload with the codec its content type names.
     func decode<Value: Decodable>(_ type: Value.Type, from envelope: Envelope) throws(EventBusError) -> Value {
+        if let encoding = envelope.contentEncoding, !encoding.isEmpty, encoding.lowercased() != "identity" {
+            throw EventBusError(
+                .decodingFailed,
+                "event \(envelope.id) of topic \(envelope.topic) has the content encoding "
+                    + "\(encoding.quotedForError), which the bus does not undo; have it published without, or read the "
+                    + "payload in a subscription by pattern"
+            )
+        }
         let codec = try decoder(for: envelope.contentType)
         do {
             return try codec.decode(type, from: envelope.payload)

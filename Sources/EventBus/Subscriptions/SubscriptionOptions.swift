@@ -31,6 +31,13 @@ public struct SubscriptionOptions: Sendable {
     public var inbox: (any Inbox)?
     /// Patterns of an earlier release of this subscription, to be unbound from its queue.
     public var formerPatterns: [TopicPattern]
+    /// Content types beside the codec's own whose payloads the bus's codec reads, such as `text/plain` where another
+    /// system publishes JSON under it; `*` for every type. Empty by default. `application/json`, `text/json` and types
+    /// that end in `+json` need not be named for a codec of JSON.
+    public var acceptedContentTypes: Set<String>
+    /// Whether a responder's error reaches the requester in words. Off by default: the requester learns that the
+    /// responder failed, and the words, which may quote internals, stay in the responder's log.
+    public var repliesWithErrorText: Bool
     /// What this subscription's deliveries pass through, inside the bus's own middleware.
     public var middleware: [any ConsumeMiddleware]
 
@@ -43,6 +50,8 @@ public struct SubscriptionOptions: Sendable {
         broadcast: Bool = false,
         inbox: (any Inbox)? = nil,
         formerPatterns: [TopicPattern] = [],
+        acceptedContentTypes: Set<String> = [],
+        repliesWithErrorText: Bool = false,
         middleware: [any ConsumeMiddleware] = []
     ) {
         self.concurrency = concurrency
@@ -52,6 +61,8 @@ public struct SubscriptionOptions: Sendable {
         self.broadcast = broadcast
         self.inbox = inbox
         self.formerPatterns = formerPatterns
+        self.acceptedContentTypes = acceptedContentTypes
+        self.repliesWithErrorText = repliesWithErrorText
         self.middleware = middleware
     }
 }

@@ -51,26 +51,41 @@ extension Envelope {
     ///
     /// - Throws: Where the row holds no envelope.
     init(row: Row) throws {
+        var headers = try StoredHeaders.headers(from: try row.optional(.headers))
+        let contentEncoding = headers[Self.storedEncoding]?.string
+        headers[Self.storedEncoding] = nil
         self.init(
             id: EventID(try row.value(.eventID)),
             topic: try Topic(validating: try row.value(.topic)),
             payload: Array(try row.value(.payload) as Data),
             contentType: try row.value(.contentType),
+            contentEncoding: contentEncoding,
             version: try row.value(.version),
             time: EventTime(milliseconds: try row.value(.time)),
             source: try row.optional(.source),
             correlationID: try row.optional(.correlationID).map { CorrelationID($0 as String) },
             causationID: try row.optional(.causationID).map { EventID($0 as String) },
             partitionKey: try row.optional(.partitionKey),
-            headers: try StoredHeaders.headers(from: try row.optional(.headers))
+            headers: headers
         )
+    }
+
+    /// The reserved header under which the content encoding is stored: the table has no column for it.
+    private static let storedEncoding = "x-eventbus-content-encoding"
+
+    /// The headers and the content encoding.
+    private var storedHeaders: EventHeaders {
+        guard let contentEncoding else { return headers }
+        var stored = headers
+        stored[Self.storedEncoding] = .string(contentEncoding)
+        return stored
     }
 
     /// The values of the columns from `event_id` to `payload`.
     func columnValues() throws -> StatementArguments {
         [
             id.rawValue, topic.rawValue, partitionKey, contentType, version, time.milliseconds, source,
-            correlationID?.rawValue, causationID?.rawValue, try StoredHeaders.text(for: headers), Data(payload),
+            correlationID?.rawValue, causationID?.rawValue, try StoredHeaders.text(for: storedHeaders), Data(payload),
         ]
     }
 }

@@ -24,6 +24,12 @@ extension RabbitConfiguration {
             try check(!value.utf8.contains(0), "\(name) holds a zero byte")
         }
         try check(!exchange.hasPrefix("amq."), "exchange is \(exchange); names that begin with amq. are the broker's")
+        for entry in allowedReplyQueues {
+            try check(
+                !entry.isEmpty && !entry.dropLast().contains("*"),
+                "allowedReplyQueues has \(entry.quotedForError); give a queue's name, or its beginning and a * at the end"
+            )
+        }
         try check(!credentials.password.utf8.contains(0), "credentials.password holds a zero byte")
         try check(
             heartbeat == .zero || heartbeat >= .seconds(1),

@@ -136,6 +136,14 @@ public struct RabbitConfiguration: Sendable {
     /// The kind of queue that subscriptions get; quorum unless stated. Queues that exist keep their kind: changing it
     /// is a clash until they are deleted.
     public var queueType: QueueType
+    /// The queues to which replies may go, beside those of RabbitMQ's direct reply-to, which requests of a bus use.
+    /// Empty by default.
+    ///
+    /// A request names its reply queue itself: whoever may publish a request could otherwise have a responder of this
+    /// service write into any queue. An entry is a queue's name, or the beginning of names followed by `*`, such as
+    /// `amq.gen-*` for clients that let the broker name their queues. A request for another queue is handled, not
+    /// answered, and logged.
+    public var allowedReplyQueues: [String]
     /// How many published events may be unconfirmed at a time; 1,000 unless stated.
     public var maximumUnconfirmedEvents: Int
     /// How many bytes of published events may be unconfirmed at a time; 16 MiB unless stated. One event may exceed it.
@@ -166,6 +174,7 @@ public struct RabbitConfiguration: Sendable {
         self.connectionName = "eventbus"
         self.exchange = "events"
         self.queueType = .quorum
+        self.allowedReplyQueues = []
         self.maximumUnconfirmedEvents = 1000
         self.maximumUnconfirmedBytes = 16 << 20
         self.maximumBodySize = 16 << 20

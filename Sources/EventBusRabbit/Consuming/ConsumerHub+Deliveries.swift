@@ -43,13 +43,16 @@ extension ConsumerHub {
             )
             return settle(tag, .reject, session)
         }
+        let token = Delivery.Token(generation: session.generation, number: tag)
         do throws(NoTopic) {
-            let decoded = try DecodedMessage(delivery.message, isRedelivered: delivery.isRedelivered)
+            let decoded = try consumer.decoder.decode(delivery.message, isRedelivered: delivery.isRedelivered)
+            if let queue = decoded.refusedReplyQueue { logRefusedReplyQueue(queue, decoded.envelope, session) }
             consumer.hold(
                 RabbitConsumer.Held(
                     envelopeID: decoded.envelope.id,
                     topic: decoded.envelope.topic,
                     failedAttempts: decoded.failedAttempts,
+                    isTrusted: decoded.isTrusted,
                     message: delivery.message
                 ),
                 tag: tag
@@ -60,12 +63,12 @@ extension ConsumerHub {
                     attempt: decoded.failedAttempts + 1,
                     redeliveries: decoded.redeliveries,
                     replyAddress: decoded.replyAddress,
-                    token: Delivery.Token(generation: session.generation, number: tag)
+                    token: token
                 ),
                 session
             )
         } catch {
-            deadLetterWithoutTopic(delivery, error, session)
+            deadLetter(delivery.message, token, without: error, session)
         }
     }
 
@@ -92,10 +95,40 @@ extension ConsumerHub {
         session.arrived.removeAll(keepingCapacity: true)
     }
 
-    /// What has no topic cannot become an envelope: it goes to the dead letters from here.
-    func deadLetterWithoutTopic(_ delivery: AMQPDelivery, _ error: NoTopic, _ session: ConsumerSession) {
+    /// Puts an event to the dead letters that cannot become an envelope, since nothing says its topic.
+    func deadLetter(
+        _ message: AMQPMessage,
+        _ token: Delivery.Token,
+        without error: NoTopic,
+        _ session: ConsumerSession
+    ) {
         logger.info("an event without a topic", metadata: ["queue": "\(session.queueName)", "error": "\(error)"])
-        settle(delivery.deliveryTag, .reject, session)
+        let id = message.properties.messageID.flatMap { $0.isEmpty ? nil : EventID($0) } ?? EventID()
+        session.consumer.hold(
+            RabbitConsumer.Held(
+                envelopeID: id,
+                topic: nil,
+                failedAttempts: 0,
+                isTrusted: false,
+                message: message
+            ),
+            tag: token.number
+        )
+        session.consumer.deadLetter(
+            token,
+            Failure(reason: .noTopic, errorType: "EventBusError", message: "\(error)", attempt: 1)
+        )
+    }
+
+    /// A request asks for its reply at a place where the requester may not have us write.
+    func logRefusedReplyQueue(_ queue: String, _ envelope: Envelope, _ session: ConsumerSession) {
+        logger.info(
+            "a request is not answered: its reply queue is not among the allowed ones",
+            metadata: [
+                "queue": "\(session.queueName)", "event": "\(envelope.id)",
+                "reply-queue": "\(queue.quotedForError)",
+            ]
+        )
     }
 
     func detached(_ session: ConsumerSession, _ failure: AMQPFailure) {

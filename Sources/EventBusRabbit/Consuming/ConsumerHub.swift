@@ -51,7 +51,19 @@ actor ConsumerHub {
         try Task.checkCancellation()
         lastID += 1
         let id = lastID
-        let consumer = RabbitConsumer(id: id, specification: specification, sink: sink, hub: self, lane: lane)
+        let consumer = RabbitConsumer(
+            id: id,
+            specification: specification,
+            sink: sink,
+            decoder: MessageDecoder(
+                events: configuration.exchange,
+                patterns: specification.patterns,
+                countsRedeliveries: configuration.queueType == .quorum && !specification.broadcast,
+                replyQueues: ReplyQueues(allowed: configuration.allowedReplyQueues)
+            ),
+            hub: self,
+            lane: lane
+        )
         let session = ConsumerSession(consumer)
         sessions[id] = session
         arrivals?.yield(id)

@@ -9,15 +9,18 @@ final class RabbitConsumer: TransportConsumer {
     /// A class, so that keeping it and letting go of it under the lock moves one reference.
     final class Held: Sendable {
         let envelopeID: EventID
-        let topic: Topic
+        let topic: Topic?
         let failedAttempts: Int
+        /// Whether the bus's own headers in the message are the bus's.
+        let isTrusted: Bool
         let message: AMQPMessage
         let arrival = MonotonicTime.now
 
-        init(envelopeID: EventID, topic: Topic, failedAttempts: Int, message: AMQPMessage) {
+        init(envelopeID: EventID, topic: Topic?, failedAttempts: Int, isTrusted: Bool, message: AMQPMessage) {
             self.envelopeID = envelopeID
             self.topic = topic
             self.failedAttempts = failedAttempts
+            self.isTrusted = isTrusted
             self.message = message
         }
     }
@@ -46,12 +49,22 @@ final class RabbitConsumer: TransportConsumer {
     let id: UInt64
     let specification: QueueSpecification
     let sink: any DeliverySink
+    /// Reads what the queue delivers.
+    let decoder: MessageDecoder
     private let hub: ConsumerHub
     private let lane: PublishLane
     private let state = Locked(State())
 
-    init(id: UInt64, specification: QueueSpecification, sink: any DeliverySink, hub: ConsumerHub, lane: PublishLane) {
+    init(
+        id: UInt64,
+        specification: QueueSpecification,
+        sink: any DeliverySink,
+        decoder: MessageDecoder,
+        hub: ConsumerHub,
+        lane: PublishLane
+    ) {
         self.id = id
+        self.decoder = decoder
         self.specification = specification
         self.sink = sink
         self.hub = hub
@@ -73,17 +86,17 @@ final class RabbitConsumer: TransportConsumer {
             try await again(delivery, after: delay, attempt: delivery.attempt)
         case .retried(let delay, let failure):
             let held = try held(delivery.token)
-            try await republish(delivery, held) { () throws(EventBusError) in
+            try await republish(delivery.token, held) { () throws(EventBusError) in
                 try Republishing.retry(held, queue: specification.queueName, delay: delay, failure: failure)
             }
         case .deferred(let delay):
             let held = try held(delivery.token)
-            try await republish(delivery, held) { () throws(EventBusError) in
+            try await republish(delivery.token, held) { () throws(EventBusError) in
                 try Republishing.deferral(held, queue: specification.queueName, delay: delay)
             }
         case .deadLettered(let failure):
             let held = try held(delivery.token)
-            try await republish(delivery, held) { () throws(EventBusError) in
+            try await republish(delivery.token, held) { () throws(EventBusError) in
                 Republishing.deadLetter(held, specification: specification, failure: failure)
             }
         }
@@ -142,12 +155,12 @@ final class RabbitConsumer: TransportConsumer {
 
     /// Sends the new copy, and lets go of the old one when the broker holds the new.
     private func republish(
-        _ delivery: Delivery,
+        _ token: Delivery.Token,
         _ held: Held,
         _ make: () throws(EventBusError) -> AMQPPublish
     ) async throws {
         guard held.message.properties.isLossless else {
-            return try giveToBroker(delivery, "its headers or properties cannot go out again as they came")
+            return try giveToBroker(token, held, "its headers or properties cannot go out again as they came")
         }
         do {
             let publish = try make()
@@ -160,28 +173,42 @@ final class RabbitConsumer: TransportConsumer {
                     deadline: .now.advanced(by: Self.republishTimeout)
                 )
             }
-            if outcome == .unroutable { return try giveToBroker(delivery, "there is no queue for the copy") }
+            if outcome == .unroutable { return try giveToBroker(token, held, "there is no queue for the copy") }
         } catch let error as EventBusError where error.code.isAboutTheEvent || error.code.isRefusal {
             // The broker does not have the copy, and a second try would come to the same.
-            return try giveToBroker(delivery, "\(error)")
+            return try giveToBroker(token, held, "\(error)")
         } catch let error as EventBusError where error.code == .staleDelivery {
             throw error
         } catch {
             // It stays with the broker, which delivers it again; the copy may have gone out too.
-            return try settle(delivery.token, .requeue)
+            return try settle(token, .requeue)
         }
-        try settle(delivery.token, .acknowledge)
+        try settle(token, .acknowledge)
     }
 
     /// Sends what cannot go out again down the queue's own dead-letter path, as it came and with the broker's reason.
-    private func giveToBroker(_ delivery: Delivery, _ reason: String) throws(EventBusError) {
+    private func giveToBroker(_ token: Delivery.Token, _ held: Held, _ reason: String) throws(EventBusError) {
         hub.logger.info(
             "an event cannot be sent again; it takes the queue's own way to the dead letters",
             metadata: [
-                "queue": "\(specification.queueName)", "event": "\(delivery.envelope.id)", "reason": "\(reason)",
+                "queue": "\(specification.queueName)", "event": "\(held.envelopeID)", "reason": "\(reason)",
             ]
         )
-        try settle(delivery.token, .reject)
+        try settle(token, .reject)
+    }
+
+    /// Puts a delivery that core never sees to the dead letters, with the reason.
+    func deadLetter(_ token: Delivery.Token, _ failure: Failure) {
+        Task { [self] in
+            do {
+                let held = try held(token)
+                try await republish(token, held) { () throws(EventBusError) in
+                    Republishing.deadLetter(held, specification: specification, failure: failure)
+                }
+            } catch {
+                // Its connection is gone: the broker delivers it again.
+            }
+        }
     }
 
     /// Delivers once more from memory: broadcast queues have no way back through the delay levels.

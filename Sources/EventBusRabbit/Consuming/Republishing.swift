@@ -32,7 +32,12 @@ enum Republishing {
     }
 
     private static func properties(of held: Held) -> AMQPProperties {
-        held.message.properties.forRepublish(id: held.envelopeID, topic: held.topic, from: held.message)
+        held.message.properties.forRepublish(
+            id: held.envelopeID,
+            topic: held.topic,
+            from: held.message,
+            isTrusted: held.isTrusted
+        )
     }
 
     private static func back(
@@ -59,23 +64,7 @@ enum Republishing {
 
     /// The dead letter.
     static func deadLetter(_ held: Held, specification: QueueSpecification, failure: Failure) -> AMQPPublish {
-        deadLetter(
-            of: held.message,
-            id: held.envelopeID,
-            topic: held.topic,
-            specification: specification,
-            failure: failure
-        )
-    }
-
-    static func deadLetter(
-        of message: AMQPMessage,
-        id: EventID,
-        topic: Topic?,
-        specification: QueueSpecification,
-        failure: Failure
-    ) -> AMQPPublish {
-        var properties = message.properties.forRepublish(id: id, topic: topic, from: message)
+        var properties = properties(of: held)
         let now = HeaderValue.string(EventTime.now().rfc3339)
         properties.headers[WireHeaders.attempts] = .int(Int64(failure.attempt))
         if properties.headers[WireHeaders.firstFailure] == nil {
@@ -91,7 +80,7 @@ enum Republishing {
             exchange: TopologyNames.deadLetterExchange,
             routingKey: specification.group,
             properties: properties,
-            body: message.body
+            body: held.message.body
         )
     }
 }

@@ -16,24 +16,26 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
     /// Where the entries rest.
     private let queueName: String
     /// Reads an entry.
-    private let read: @Sendable (AMQPMessage) -> DeadLetter
+    private let read: @Sendable (AMQPMessage) -> DeadLetterDecoder.Reading
 
     /// The dead letters of a group.
-    init(group: String, hub: ConsumerHub, lane: PublishLane) {
+    init(group: String, hub: ConsumerHub, lane: PublishLane, decoder: MessageDecoder) {
+        let decoder = DeadLetterDecoder(group: group, messages: decoder)
         self.group = group
         self.hub = hub
         self.lane = lane
         self.queueName = TopologyNames.deadLetterQueue(of: group)
-        self.read = { DeadLetter($0, group: group) }
+        self.read = { decoder.read($0) }
     }
 
     /// The delayed events whose queue was gone at the end of their delay.
-    init(unroutableDelaysWith hub: ConsumerHub, lane: PublishLane) {
+    init(unroutableDelaysWith hub: ConsumerHub, lane: PublishLane, decoder: MessageDecoder) {
+        let decoder = DeadLetterDecoder(group: "", messages: decoder)
         self.group = ""
         self.hub = hub
         self.lane = lane
         self.queueName = TopologyNames.delayUnroutable
-        self.read = { DeadLetter(unroutable: $0) }
+        self.read = { decoder.read(unroutable: $0) }
     }
 
     func count() async throws -> Int {
@@ -52,7 +54,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         try await withChannel { connection, channel, untouched in
             var letters: [DeadLetter] = []
             while letters.count < limit, let entry = try await next(connection, channel) {
-                letters.append(read(entry.message))
+                letters.append(read(entry.message).letter)
                 untouched += 1
             }
             return letters
@@ -75,7 +77,8 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                 var nextSlot = clock.now
                 while remaining > 0, let entry = try await next(connection, channel) {
                     remaining -= 1
-                    let letter = read(entry.message)
+                    let reading = read(entry.message)
+                    let letter = reading.letter
                     untouched += 1
                     guard isIncluded(letter) else { continue }
                     if options.dryRun {
@@ -87,7 +90,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                         nextSlot = max(nextSlot, clock.now - .seconds(1)).advanced(by: .seconds(1) / rate)
                     }
                     do {
-                        try await send(entry.message, letter)
+                        try await send(reading)
                     } catch let error as EventBusError where ReplayRound.isOfEntry(error.code) {
                         round.note(error, of: letter)
                         continue
@@ -108,7 +111,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             var remaining = try await count(connection, channel)
             while remaining > 0, let entry = try await next(connection, channel) {
                 remaining -= 1
-                guard isIncluded(read(entry.message)) else {
+                guard isIncluded(read(entry.message).letter) else {
                     untouched += 1
                     continue
                 }
@@ -122,9 +125,18 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
     // MARK: steps
 
     /// Sends a dead letter back to its queue, as a first attempt.
-    private func send(_ message: AMQPMessage, _ letter: DeadLetter) async throws {
+    private func send(_ reading: DeadLetterDecoder.Reading) async throws {
+        let (letter, message) = (reading.letter, reading.original)
         guard !letter.queue.isEmpty else {
             throw EventBusError(.notFound, "the dead letter \(letter.envelope.id) does not say which queue it is from")
+        }
+        // A letter can be forged where others may write to the dead letters: it must not lead into another service.
+        guard group.isEmpty || (letter.queue.hasPrefix(group + ".") && letter.queue != queueName) else {
+            throw EventBusError(
+                .unsupported,
+                "the dead letter \(letter.envelope.id) is from \(letter.queue.quotedForError), which is no queue of the "
+                    + "group \(group); discard it, or move it with the broker's tools"
+            )
         }
         guard message.refusedSize == nil, message.properties.isLossless else {
             throw EventBusError(
@@ -133,11 +145,11 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                     + "broker's tools"
             )
         }
-        let hasTopic = (try? DecodedMessage(message, isRedelivered: false)) != nil
         var properties = message.properties.forRepublish(
             id: letter.envelope.id,
-            topic: hasTopic ? letter.envelope.topic : nil,
-            from: message
+            topic: reading.topic,
+            from: message,
+            isTrusted: reading.isTrusted
         )
         properties.headers[WireHeaders.firstFailure] = nil
         let outcome = try await lane.publish(

@@ -5,6 +5,7 @@ extension AMQPProperties {
     init(_ envelope: Envelope) {
         self.init()
         contentType = envelope.contentType
+        contentEncoding = envelope.contentEncoding
         correlationID = envelope.correlationID?.rawValue
         messageID = envelope.id.rawValue
         type = envelope.topic.rawValue
@@ -21,12 +22,14 @@ extension AMQPProperties {
     /// The properties of the same event on a further journey: a retry, a dead letter, a replay.
     ///
     /// Built from what may go out again, not from what may not.
-    func forRepublish(id: EventID, topic: Topic?, from message: AMQPMessage) -> AMQPProperties {
+    ///
+    /// - Parameter isTrusted: Whether the bus's own headers in the message are the bus's; otherwise they stay behind.
+    func forRepublish(id: EventID, topic: Topic?, from message: AMQPMessage, isTrusted: Bool) -> AMQPProperties {
         var properties = self
         properties.messageID = id.rawValue
         properties.isPersistent = true
-        properties.headers = headers.filter { WireHeaders.mayGoOutAgain($0.key) }
-        if let topic { properties.headers[WireHeaders.topic] = .string(topic.rawValue) }
+        properties.headers = headers.filter { WireHeaders.mayGoOutAgain($0.key, isTrusted: isTrusted) }
+        properties.headers[WireHeaders.topic] = topic.map { .string($0.rawValue) }
         if properties.headers[WireHeaders.originalRoutingKey] == nil {
             properties.headers[WireHeaders.originalExchange] = .string(message.exchange)
             properties.headers[WireHeaders.originalRoutingKey] = .string(message.routingKey)

@@ -39,8 +39,10 @@ enum WireHeaders {
     }
 
     /// Whether a header may go out again: an allow-list, since the broker acts on some (`CC` makes copies, `x-death`
-    /// makes it drop the second retry as a cycle).
-    static func mayGoOutAgain(_ name: String) -> Bool {
-        isUsers(name) || fields.contains(name) || lasting.contains(name)
+    /// makes it drop the second retry as a cycle), and since others could have been forged.
+    ///
+    /// - Parameter isTrusted: Whether the bus's own headers are the bus's.
+    static func mayGoOutAgain(_ name: String, isTrusted: Bool) -> Bool {
+        isUsers(name) || fields.contains(name) || name == correlationID || (isTrusted && lasting.contains(name))
     }
 }

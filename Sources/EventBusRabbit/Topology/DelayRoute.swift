@@ -26,7 +26,7 @@ struct DelayRoute: Hashable, Sendable {
         var key: String {
             switch self {
             case .queue(let name): "q.\(name)"
-            case .topic(let topic): "t.\(topic)"
+            case .topic(let topic): "t.\(topic.rawValue)"
             }
         }
     }
@@ -52,6 +52,20 @@ struct DelayRoute: Hashable, Sendable {
 
     private static func tooLong(_ delay: Duration) -> EventBusError {
         EventBusError(.unsupported, "a delay of \(delay) is too long: the delay levels end at 29 hours")
+    }
+
+    /// The topic in the routing key of a scheduled event, as it is at the end of the levels.
+    static func scheduledTopic(in routingKey: String) -> String? {
+        let words = routingKey.split(separator: ".", maxSplits: levels + 1, omittingEmptySubsequences: false)
+        guard words.count == levels + 2, words[levels] == "t" else { return nil }
+        return String(words[levels + 1])
+    }
+
+    /// The queue in the routing key of a retry, as it is at the end of the levels.
+    static func queue(in routingKey: String) -> String? {
+        let words = routingKey.split(separator: ".", maxSplits: levels + 1, omittingEmptySubsequences: false)
+        guard words.count == levels + 2, words[levels] == "q" else { return nil }
+        return String(words[levels + 1])
     }
 
     /// The pattern that finds a level's bit in the routing key.

@@ -9,6 +9,9 @@ enum TopologyNames {
     /// Where delayed events go whose queue is gone: exchange and queue have one name.
     static let delayUnroutable = "eventbus.delay.v1.unroutable"
 
+    /// The beginning of the names of all exchanges of the delay levels, in every version.
+    static let delayPrefix = "eventbus.delay."
+
     /// Exchange and queue of a delay level.
     static func delayLevel(_ level: Int) -> String { "eventbus.delay.v1.\(level)" }
 

@@ -27,6 +27,18 @@ def main():
         exchange, routing_key, body = sys.argv[3:6]
         channel.confirm_delivery()
         channel.basic_publish(exchange, routing_key, bytes.fromhex(body), mandatory=True)
+    elif command == "send":
+        # Messages with whatever properties and headers the test wants, as a JSON list.
+        channel.confirm_delivery()
+        for message in json.loads(sys.argv[3]):
+            channel.basic_publish(
+                message.get("exchange", ""), message["routing_key"], message.get("body", "{}").encode(),
+                pika.BasicProperties(**message.get("properties", {})),
+            )
+    elif command == "count":
+        print(channel.queue_declare(sys.argv[3], passive=True).method.message_count)
+    elif command == "queue":
+        channel.queue_declare(sys.argv[3], durable=True)
     elif command == "publish-odd":
         # Headers that the broker acts on, and that must not go out again on a retry.
         exchange, routing_key = sys.argv[3:5]

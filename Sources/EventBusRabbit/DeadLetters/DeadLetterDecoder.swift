@@ -1,0 +1,135 @@
+import EventBus
+
+/// Reads what rests in a dead-letter queue: letters that a consumer of a bus wrote, those that the broker made by itself,
+/// and what other clients left there.
+struct DeadLetterDecoder: Sendable {
+    let group: String
+    let messages: MessageDecoder
+
+    /// A letter, and what is needed to send its event back.
+    struct Reading: Sendable {
+        var letter: DeadLetter
+        /// The event as it was in its subscription's queue.
+        var original: AMQPMessage
+        /// The event's topic, if anything says it.
+        var topic: Topic?
+        /// Whether the bus's own headers are the bus's.
+        var isTrusted: Bool
+    }
+
+    /// Reads an entry of the group's dead letters.
+    func read(_ message: AMQPMessage) -> Reading {
+        let headers = message.properties.headers
+        var original = message
+        let death = BrokerDeath(headers)
+        if let death {
+            // The broker gave the event up: it is as its publisher made it, and the record says how it had come.
+            original.exchange = death.exchange
+            original.routingKey = death.routingKey
+        }
+        let decoded = try? messages.decode(original)
+        let route = ArrivalRoute(
+            exchange: original.exchange,
+            routingKey: original.routingKey,
+            events: messages.events
+        )
+        let own = route.isTrusted ? headers : [:]
+        func time(_ name: String) -> EventTime? { own[name]?.string.flatMap { EventTime(rfc3339: $0) } }
+        var envelope =
+            decoded?.envelope
+            ?? Envelope(
+                topic: "eventbus.no-topic",
+                payload: message.body,
+                contentType: message.properties.contentType ?? "application/octet-stream",
+                contentEncoding: message.properties.contentEncoding
+            )
+        envelope.id =
+            message.properties.messageID.flatMap { $0.isEmpty ? nil : EventID($0) } ?? Self.id(of: original)
+        let attempts = decoded?.failedAttempts ?? 0
+        let reason = death?.reason ?? own[WireHeaders.reason]?.string ?? "unknown"
+        let letter = DeadLetter(
+            envelope: envelope,
+            group: group,
+            queue: death?.queue ?? own[WireHeaders.queue]?.string ?? "",
+            failure: Failure(
+                reason: Failure.Reason(rawValue: reason.printable),
+                errorType: own[WireHeaders.errorType]?.string ?? "",
+                message: own[WireHeaders.errorMessage]?.string ?? "given up by the broker: \(reason)",
+                attempt: attempts
+            ),
+            attempts: attempts,
+            firstFailure: time(WireHeaders.firstFailure),
+            lastFailure: (death == nil ? time(WireHeaders.lastFailure) : death?.time) ?? envelope.time
+        )
+        return Reading(letter: letter, original: original, topic: decoded?.envelope.topic, isTrusted: route.isTrusted)
+    }
+
+    /// Reads a delayed event that found no queue: its routing key still says where it was to go.
+    func read(unroutable message: AMQPMessage) -> Reading {
+        var reading = read(message)
+        if let queue = DelayRoute.queue(in: message.routingKey) {
+            reading.letter.queue = queue
+            reading.letter.group = queue.prefix(while: { $0 != "." }).description
+        } else {
+            reading.letter.queue = ""
+        }
+        reading.letter.failure.reason = Failure.Reason(rawValue: "unroutable_delay")
+        reading.letter.failure.message = "its queue was gone when its delay had passed"
+        return reading
+    }
+
+    /// An identifier for a message that came without one: the same whenever the same message is read, so that it can be
+    /// replayed and discarded by it.
+    private static func id(of message: AMQPMessage) -> EventID {
+        var hash: (UInt64, UInt64) = (0xCBF2_9CE4_8422_2325, 0x9AE1_6A3B_2F90_404F)
+        func add(_ byte: UInt8) {
+            hash.0 = (hash.0 ^ UInt64(byte)) &* 0x100_0000_01B3
+            hash.1 = (hash.1 &+ UInt64(byte)) &* 0x9E37_79B9_7F4A_7C15
+            hash.1 ^= hash.1 >> 29
+        }
+        for text in [message.exchange, message.routingKey, message.properties.correlationID ?? ""] {
+            for byte in text.utf8 { add(byte) }
+            add(0)
+        }
+        let timestamp = UInt64(bitPattern: message.properties.timestamp ?? 0)
+        for shift in stride(from: UInt64(0), to: 64, by: 8) { add(UInt8(truncatingIfNeeded: timestamp >> shift)) }
+        for byte in message.body { add(byte) }
+        func hex(_ number: UInt64) -> String {
+            let digits = String(number, radix: 16)
+            return String(repeating: "0", count: 16 - digits.count) + digits
+        }
+        return EventID("anonymous-\(hex(hash.0))\(hex(hash.1))")
+    }
+}
+
+/// The broker's record of the last time it gave an event up.
+///
+/// The broker writes the newest record first, so that the first that is not of a delay level is its own. What a publisher
+/// put into the header stands behind it.
+private struct BrokerDeath {
+    var reason: String
+    var queue: String
+    var exchange: String
+    var routingKey: String
+    var time: EventTime?
+
+    init?(_ headers: [String: HeaderValue]) {
+        guard case .array(let entries)? = headers[WireHeaders.death] else { return nil }
+        for case .table(let values) in entries {
+            guard let queue = values["queue"]?.string, let reason = values["reason"]?.string,
+                !queue.hasPrefix(TopologyNames.delayPrefix)
+            else { continue }
+            self.queue = queue
+            self.reason = reason
+            exchange = values["exchange"]?.string ?? ""
+            routingKey = ""
+            if case .array(let keys)? = values["routing-keys"] { routingKey = keys.first?.string ?? "" }
+            if case .timestamp(let seconds)? = values["time"] {
+                let (milliseconds, overflow) = seconds.multipliedReportingOverflow(by: 1000)
+                time = overflow ? nil : EventTime(milliseconds: milliseconds)
+            }
+            return
+        }
+        return nil
+    }
+}

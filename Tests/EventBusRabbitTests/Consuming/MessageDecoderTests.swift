@@ -1,0 +1,97 @@
+import EventBus
+import Testing
+
+@testable import EventBusRabbit
+
+/// Which topic, how many attempts and how many redeliveries a message has, by the way on which it came.
+struct MessageDecoderTests {
+    private let levels = String(repeating: "0.", count: DelayRoute.levels)
+
+    private func message(_ exchange: String, _ routingKey: String, _ type: String? = nil) -> AMQPMessage {
+        var properties = AMQPProperties()
+        properties.type = type
+        properties.headers = [WireHeaders.topic: "own.topic", WireHeaders.attempts: 3, WireHeaders.deliveryCount: 1000]
+        return AMQPMessage(exchange: exchange, routingKey: routingKey, properties: properties, body: [])
+    }
+
+    private func decoder(_ patterns: String..., counts: Bool = true) throws -> MessageDecoder {
+        MessageDecoder(
+            events: "events",
+            patterns: try patterns.map { try TopicPattern(validating: $0) },
+            countsRedeliveries: counts
+        )
+    }
+
+    @Test func `headers of the bus are believed by the exchange they came through`() throws {
+        let decoder = try decoder("#")
+        for exchange in ["", "eventbus.dead.v1", "eventbus.delay.v1.7", "eventbus.delay.v1.exit"] {
+            let decoded = try decoder.decode(message(exchange, "whatever"))
+            #expect(decoded.envelope.topic == "own.topic", "\(exchange)")
+            #expect(decoded.failedAttempts == 3)
+            #expect(decoded.isTrusted)
+        }
+        for exchange in ["events", "amq.topic", "eventbus", "eventbusdelay.v1.7"] {
+            let decoded = try decoder.decode(message(exchange, "a.b", "c.d"))
+            #expect(decoded.envelope.topic == "a.b", "\(exchange)")
+            #expect(decoded.failedAttempts == 0)
+            #expect(!decoded.isTrusted)
+        }
+    }
+
+    @Test func `without a header of the bus the topic is what the broker or the subscription says`() throws {
+        func plain(_ exchange: String, _ routingKey: String, _ type: String? = nil) -> AMQPMessage {
+            var message = message(exchange, routingKey, type)
+            message.properties.headers = [:]
+            return message
+        }
+        // A scheduled event carries its topic at the end of its routing key.
+        let scheduled = plain("eventbus.delay.v1.2", levels + "t.a.b", "c.d")
+        #expect(try decoder("#").decode(scheduled).envelope.topic == "a.b")
+        // Straight into the queue: its only topic, or the type where the pattern lets it through.
+        #expect(try decoder("a.b").decode(plain("", "group.name", "c.d")).envelope.topic == "a.b")
+        #expect(try decoder("a.*").decode(plain("", "group.name", "a.c")).envelope.topic == "a.c")
+        #expect(throws: NoTopic.self) { try decoder("a.*").decode(plain("", "group.name", "OrderPlaced")) }
+        #expect(throws: NoTopic.self) { try decoder("#").decode(plain("", "group.name")) }
+        #expect(throws: NoTopic.self) { try decoder("#").decode(plain("events", "a..b", "a.b")) }
+        // Through an exchange that someone else bound to the queue.
+        #expect(try decoder("a.b").decode(plain("legacy", "x", "c.d")).envelope.topic == "a.b")
+        #expect(try decoder("a.*").decode(plain("legacy", "a.z", "a.c")).envelope.topic == "a.z")
+        #expect(try decoder("a.*").decode(plain("legacy", "x", "a.c")).envelope.topic == "a.c")
+    }
+
+    @Test func `a count of deliveries is believed of a redelivered message in a queue that counts them`() throws {
+        let fresh = message("events", "a.b")
+        #expect(try decoder("#").decode(fresh).redeliveries == 0)
+        #expect(try decoder("#").decode(fresh, isRedelivered: true).redeliveries == 1000)
+        #expect(try decoder("#", counts: false).decode(fresh, isRedelivered: true).redeliveries == 1)
+        var negative = fresh
+        negative.properties.headers[WireHeaders.deliveryCount] = .int(.min)
+        #expect(try decoder("#").decode(negative, isRedelivered: true).redeliveries == 1)
+    }
+
+    @Test func `what was not written by a bus does not go out again as if it were`() throws {
+        let message = message("events", "a.b")
+        func republished(_ isTrusted: Bool) -> [String: HeaderValue] {
+            message.properties.forRepublish(id: "1", topic: "a.b", from: message, isTrusted: isTrusted).headers
+        }
+        #expect(republished(false)[WireHeaders.topic] == "a.b")
+        #expect(republished(false)[WireHeaders.attempts] == nil)
+        #expect(republished(false)[WireHeaders.deliveryCount] == nil)
+        #expect(republished(false)[WireHeaders.originalRoutingKey] == "a.b")
+        var forged = message
+        forged.properties.headers[WireHeaders.originalRoutingKey] = "x.y"
+        forged.properties.headers[WireHeaders.firstFailure] = "never"
+        let headers = forged.properties.forRepublish(id: "1", topic: nil, from: forged, isTrusted: false).headers
+        #expect(headers[WireHeaders.originalRoutingKey] == "a.b")
+        #expect(headers[WireHeaders.firstFailure] == nil)
+        #expect(headers[WireHeaders.topic] == nil)
+    }
+
+    @Test func `replies go to pseudo-queues of the broker and to what is allowed`() {
+        let queues = ReplyQueues(allowed: ["rpc.replies", "amq.gen-*"])
+        for name in ["amq.rabbitmq.reply-to.g1h2", "rpc.replies", "amq.gen-X1"] { #expect(queues.contains(name)) }
+        for name in ["amq.rabbitmq.reply-to", "victim.payments", "rpc.replies2", "group.dead", "amq.gen"] {
+            #expect(!queues.contains(name))
+        }
+    }
+}
