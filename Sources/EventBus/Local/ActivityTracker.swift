@@ -1,5 +1,10 @@
+import Synchronization
+
 /// Counts what is under way, and lets others wait until nothing is.
 final class ActivityTracker: Sendable {
+    /// The events that mailboxes hold and listeners handle.
+    let pendingEvents = Atomic<Int>(0)
+
     private struct State {
         var active = 0
         var nextWaiter = 0

@@ -17,7 +17,7 @@ extension LocalEmitter {
         line: Int = #line,
         _ body: @escaping @Sendable (E) throws -> Void
     ) -> LocalListener {
-        register(type, file: file, line: line) { _ in (body, nil) }
+        register(type, file: file, line: line) { _ in (body, nil, false) }
     }
 
     /// Calls `body` for every event whose topic matches `pattern`, on the thread that emits, until the listener is
@@ -36,7 +36,7 @@ extension LocalEmitter {
         line: Int = #line,
         _ body: @escaping @Sendable (LocalEvent) throws -> Void
     ) -> LocalListener {
-        register(pattern, file: file, line: line) { _ in (body, nil) }
+        register(pattern, file: file, line: line) { _ in (body, nil, false) }
     }
 
     /// Calls `body` for every event emitted as an `E`, in order and one at a time, in a task of the listener's own.
@@ -45,7 +45,7 @@ extension LocalEmitter {
     ///
     /// - Parameters:
     ///   - type: The type of the events.
-    ///   - capacity: How many events may wait for the listener, at least 1. While that many wait, it does not get
+    ///   - capacity: How many events may wait for the listener; less than 1 counts as 1. While that many wait, it does not get
     ///     further ones, and each is reported to the emitter's `onError` with code `.mailboxFull`.
     ///   - file: Where the listener is registered, for ``LocalListenerFailure``; the caller's unless given.
     ///   - line: The line in `file`.
@@ -61,7 +61,7 @@ extension LocalEmitter {
     ) -> LocalListener {
         register(type, file: file, line: line) { listener in
             let mailbox = makeMailbox(capacity: capacity, for: listener, topic: { _ in E.topic }, body)
-            return ({ event in try mailbox.offer(event) }, mailbox)
+            return ({ event in try mailbox.offer(event) }, mailbox, true)
         }
     }
 
@@ -72,7 +72,7 @@ extension LocalEmitter {
     ///
     /// - Parameters:
     ///   - pattern: Which topics to listen to; `*` is one word, `#` zero or more.
-    ///   - capacity: How many events may wait for the listener, at least 1. While that many wait, it does not get
+    ///   - capacity: How many events may wait for the listener; less than 1 counts as 1. While that many wait, it does not get
     ///     further ones, and each is reported to the emitter's `onError` with code `.mailboxFull`.
     ///   - file: Where the listener is registered, for ``LocalListenerFailure``; the caller's unless given.
     ///   - line: The line in `file`.
@@ -88,7 +88,7 @@ extension LocalEmitter {
     ) -> LocalListener {
         register(pattern, file: file, line: line) { listener in
             let mailbox = makeMailbox(capacity: capacity, for: listener, topic: \.topic, body)
-            return ({ event in try mailbox.offer(event) }, mailbox)
+            return ({ event in try mailbox.offer(event) }, mailbox, true)
         }
     }
 }
@@ -110,7 +110,7 @@ extension LocalEmitter {
         line: Int = #line,
         _ body: @escaping @Sendable (E) throws -> Void
     ) -> LocalListener {
-        register(type, file: file, line: line) { listener in (onlyOnce(listener, body), nil) }
+        register(type, file: file, line: line) { listener in (onlyOnce(listener, body), nil, false) }
     }
 
     /// Calls `body` for the next event whose topic matches `pattern`, once, however many threads emit; then removes
@@ -129,7 +129,7 @@ extension LocalEmitter {
         line: Int = #line,
         _ body: @escaping @Sendable (LocalEvent) throws -> Void
     ) -> LocalListener {
-        register(pattern, file: file, line: line) { listener in (onlyOnce(listener, body), nil) }
+        register(pattern, file: file, line: line) { listener in (onlyOnce(listener, body), nil, false) }
     }
 
     /// Calls `body` in a task of its own for the next event emitted as an `E`, once, however many threads emit; the
@@ -150,7 +150,7 @@ extension LocalEmitter {
     ) -> LocalListener {
         register(type, file: file, line: line) { listener in
             let mailbox = makeMailbox(capacity: 1, for: listener, topic: { _ in E.topic }, body)
-            return (onlyOnce(listener) { event in try mailbox.offer(event) }, nil)
+            return (onlyOnce(listener) { event in try mailbox.offer(event) }, nil, true)
         }
     }
 
@@ -172,7 +172,7 @@ extension LocalEmitter {
     ) -> LocalListener {
         register(pattern, file: file, line: line) { listener in
             let mailbox = makeMailbox(capacity: 1, for: listener, topic: \.topic, body)
-            return (onlyOnce(listener) { event in try mailbox.offer(event) }, nil)
+            return (onlyOnce(listener) { event in try mailbox.offer(event) }, nil, true)
         }
     }
 

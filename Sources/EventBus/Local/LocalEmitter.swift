@@ -13,14 +13,21 @@ public import Synchronization
 /// An event never leaves the process through an emitter and is not stored: who registers later does not see it.
 ///
 /// **Who is called.** A typed listener gets the events that were emitted as its type, with no copy or box in between.
-/// A pattern listener gets every event whose topic matches. ``emit(_:)`` calls the typed listeners first, then the
-/// pattern listeners, each kind in the order of registration. Which listeners an event type has is found once and kept
-/// until a registration changes.
+/// A pattern listener gets every event whose topic matches. ``emit(_:)`` first files the event in the mailboxes of the
+/// async listeners, then calls the sync ones; among each, the typed listeners come first, then the pattern listeners,
+/// each kind in the order of registration. Which listeners an event type has is found once and kept until a registration
+/// changes.
 ///
 /// **Sync and async.** A listener whose closure awaits nothing runs on the thread that emits, before ``emit(_:)``
 /// returns. One whose closure awaits has a mailbox of a given capacity: it gets its events in the order of emission,
 /// one at a time, in a task of its own which exists only while there are events. When the mailbox is full the listener
 /// does not get the event, which is reported as an ``EventBusError`` with code `.mailboxFull`.
+///
+/// **Order.** An async listener gets a cause before its effect: an event that a sync listener emits while it is called
+/// comes after the event it was called for. Of events emitted by one thread, or one after another in whichever way, each
+/// async listener gets the earlier first; of events emitted by several threads at the same time, each async listener has
+/// an order of its own. Sync listeners are called depth-first: when one emits, every sync listener of the inner event is
+/// called before the remaining ones of the outer event, which so see the effect before its cause.
 ///
 /// **Errors.** A listener that throws is reported to the emitter's `onError`; it stops neither the others nor the
 /// emitter, and stays registered.
@@ -56,7 +63,7 @@ public final class LocalEmitter: Sendable {
 
     // MARK: Emitting
 
-    /// Calls every sync listener for `event` and files it for every async one; returns when all that is done.
+    /// Files `event` for every async listener, then calls every sync one; returns when all that is done.
     ///
     /// A listener that emits the event it listens to calls itself, without end.
     @inlinable
@@ -86,6 +93,9 @@ public final class LocalEmitter: Sendable {
     public func idle() async {
         await activity.idle()
     }
+
+    /// How many events wait for async listeners or are being handled by them.
+    public var pendingCount: Int { activity.pendingEvents.load(ordering: .relaxed) }
 
     // MARK: Removing
 
@@ -124,15 +134,21 @@ public final class LocalEmitter: Sendable {
 
     // MARK: Registering
 
+    /// What a listener does with a value, its mailbox if removing it is to drop what waits there, and whether `body`
+    /// only files the value.
+    typealias Registration<Value> = (
+        body: @Sendable (Value) throws -> Void, mailbox: (any ClosableMailbox)?, isAsync: Bool
+    )
+
     func register<E: Event>(
         _ type: E.Type,
         file: String,
         line: Int,
-        _ make: (LocalListener) -> (body: @Sendable (E) throws -> Void, mailbox: (any ClosableMailbox)?)
+        _ make: (LocalListener) -> Registration<E>
     ) -> LocalListener {
         let listener = makeListener(file: file, line: line)
-        let (body, mailbox) = make(listener)
-        add { $0.add(Listener(token: listener, body: body), mailbox: mailbox) }
+        let (body, mailbox, isAsync) = make(listener)
+        add { $0.add(Listener(token: listener, isAsync: isAsync, body: body), mailbox: mailbox) }
         return listener
     }
 
@@ -140,11 +156,11 @@ public final class LocalEmitter: Sendable {
         _ pattern: TopicPattern,
         file: String,
         line: Int,
-        _ make: (LocalListener) -> (body: @Sendable (LocalEvent) throws -> Void, mailbox: (any ClosableMailbox)?)
+        _ make: (LocalListener) -> Registration<LocalEvent>
     ) -> LocalListener {
         let listener = makeListener(file: file, line: line)
-        let (body, mailbox) = make(listener)
-        add { $0.add(Listener(token: listener, body: body), for: pattern, mailbox: mailbox) }
+        let (body, mailbox, isAsync) = make(listener)
+        add { $0.add(Listener(token: listener, isAsync: isAsync, body: body), for: pattern, mailbox: mailbox) }
         return listener
     }
 

@@ -1,5 +1,6 @@
 import DequeModule
 import Instrumentation
+import Synchronization
 
 /// A mailbox whatever its events.
 protocol ClosableMailbox: Sendable {
@@ -39,8 +40,7 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
         body: @escaping @Sendable (Element) async throws -> Void,
         onError: @escaping @Sendable (any Error, Element) -> Void
     ) {
-        precondition(capacity > 0, "the capacity of a mailbox has to be at least 1")
-        self.capacity = capacity
+        self.capacity = max(1, capacity)
         self.activity = activity
         self.body = body
         self.onError = onError
@@ -55,6 +55,7 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
             if state.isClosed { return .filed }
             if state.items.count >= capacity { return .refused }
             state.items.append(item)
+            activity.pendingEvents.wrappingAdd(1, ordering: .relaxed)
             if state.isDraining { return .filed }
             state.isDraining = true
             // Within the lock: whoever files the next event relies on this one having been counted.
@@ -83,7 +84,7 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
             state.items = []
             return items
         }
-        _ = dropped
+        activity.pendingEvents.wrappingSubtract(dropped.count, ordering: .relaxed)
     }
 
     private func drain() async {
@@ -97,6 +98,7 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
             } catch {
                 onError(error, item.element)
             }
+            activity.pendingEvents.wrappingSubtract(1, ordering: .relaxed)
         }
         activity.end()
     }
