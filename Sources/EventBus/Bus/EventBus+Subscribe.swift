@@ -38,6 +38,15 @@ extension EventBus {
     }
 
     /// Handles several types or patterns in one subscription: they share its queue, and keep their order.
+    ///
+    /// A subscription to several topics requires a name. One made of the topics would change with their order, and the
+    /// next release would leave events behind in the queue of the former name.
+    ///
+    /// - Parameters:
+    ///   - group: The group whose members share the events; letters, digits, `_` and `-`.
+    ///   - name: The subscription's name within the group. Defaults to one made of the topic, if there is just one.
+    ///   - options: How deliveries are taken and handled.
+    ///   - build: Adds the handlers.
     @discardableResult
     public func subscribe(
         group: String,
@@ -48,8 +57,11 @@ extension EventBus {
         let codecs = options.acceptedContentTypes.isEmpty ? codecs : codecs.accepting(options.acceptedContentTypes)
         var handlers = SubscriptionHandlers(codecs: codecs)
         build(&handlers)
-        let pattern = handlers.patterns.map(\.rawValue).joined(separator: ",")
-        let name = name ?? handlers.patterns.first.map(SubscriptionName.derived) ?? ""
+        // Sorted, so that the label of the metrics does not depend on the order of the handlers.
+        let patterns = Set(handlers.patterns).sorted { $0.rawValue.utf8.lexicographicallyPrecedes($1.rawValue.utf8) }
+        let pattern = patterns.map(\.rawValue).joined(separator: ",")
+        let requiresName = name == nil && patterns.count > 1
+        let name = name ?? patterns.first.map(SubscriptionName.derived) ?? ""
         let runner = SubscriptionRunner(
             info: SubscriptionInfo(group: group, name: name, pattern: pattern),
             handlers: handlers,
@@ -65,7 +77,15 @@ extension EventBus {
                 bus: ObjectIdentifier(self)
             )
         )
-        if let problem = SubscriptionName.problem(group: group, name: name) {
+        if requiresName {
+            runner.fail(
+                EventBusError(
+                    .invalidName,
+                    "a subscription of group \(group.quotedForError) to several topics (\(pattern)) has no name: give it "
+                        + "one, because a name made of its topics would depend on their order"
+                )
+            )
+        } else if let problem = SubscriptionName.problem(group: group, name: name) {
             runner.fail(EventBusError(.invalidName, problem))
         } else if handlers.patterns.isEmpty {
             runner.fail(EventBusError(.invalidConfiguration, "subscription \(group).\(name) has no handler"))
@@ -110,7 +130,8 @@ enum SubscriptionName {
                 if ["any", "all", reserved].contains(String(text)) || !text.allSatisfy({ isAllowed($0) && $0 != "-" }) {
                     isAmbiguous = true
                 }
-                return String(text.map { isAllowed($0) ? $0 : "_" })
+                // By Unicode scalars: how they form characters may change with a release of Swift.
+                return text.unicodeScalars.map { isAllowed(Character($0)) ? String($0) : "_" }.joined()
             }
         }
         let name = words.joined(separator: "-")

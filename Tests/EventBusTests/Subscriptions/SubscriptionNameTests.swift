@@ -25,6 +25,13 @@ struct SubscriptionNameTests {
         for name in names { #expect(SubscriptionName.problem(group: "g", name: name) == nil, "\(name)") }
     }
 
+    @Test("A name does not depend on how this version of Unicode joins scalars to characters")
+    func scalars() throws {
+        let flag = "\u{1F1E9}\u{1F1EA}"
+        #expect(SubscriptionName.derived(from: try TopicPattern(validating: "a.\(flag)")).hasPrefix("a-__-"))
+        #expect(SubscriptionName.derived(from: try TopicPattern(validating: "e\u{301}")).hasPrefix("e_-"))
+    }
+
     @Test("A name is the same in every process")
     func stable() throws {
         #expect(SubscriptionName.derived(from: try TopicPattern(validating: "a.b-c")) == "a-b-c-06603fb5131c3670")
