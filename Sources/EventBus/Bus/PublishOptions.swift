@@ -14,8 +14,11 @@ public struct PublishOptions: Sendable {
     /// The event's identity; `nil` for a new one. Give one to publish the same event again after an unclear outcome,
     /// so that an ``Inbox`` can tell.
     public var id: EventID?
-    /// The chain the event belongs to; `nil` for that of the handler it is published in, or a chain of its own.
-    public var correlationID: CorrelationID?
+    /// The chain the event belongs to; `nil` for that of the handler it is published in, or a chain of its own. A blank
+    /// one is stored as `nil`.
+    public var correlationID: CorrelationID? {
+        didSet { if correlationID?.isBlank == true { correlationID = nil } }
+    }
 
     /// Options; what is left out is as an ordinary event wants it.
     public init(
@@ -33,7 +36,7 @@ public struct PublishOptions: Sendable {
         self.partitionKey = partitionKey
         self.requiresSubscriber = requiresSubscriber
         self.id = id
-        self.correlationID = correlationID
+        self.correlationID = correlationID?.isBlank == true ? nil : correlationID
     }
 }
 

@@ -2,6 +2,9 @@
 ///
 /// Everything published inside a handler carries the handled event's correlation id. Where nothing is correlated yet,
 /// an event begins a chain of its own: its correlation id is its own ``EventID``.
+///
+/// An empty id, or one of nothing but white space, means none: ``PublishOptions`` and ``Envelope`` hold `nil` in its
+/// place, so that it never joins events that have nothing to do with each other.
 public struct CorrelationID: Hashable, Sendable {
     private let id: EventID
 
@@ -19,6 +22,9 @@ public struct CorrelationID: Hashable, Sendable {
     public var rawValue: String { id.rawValue }
 
     package var wireLength: Int { id.wireLength }
+
+    /// Whether it means that there is none.
+    var isBlank: Bool { id.isBlank }
 }
 
 extension CorrelationID: ExpressibleByStringLiteral {

@@ -19,10 +19,14 @@ public struct Envelope: Equatable, Sendable {
     public var time: EventTime
     /// The service that published it, if it said so.
     public var source: String?
-    /// The chain of causes that the event belongs to.
-    public var correlationID: CorrelationID?
-    /// The event whose handler published this one.
-    public var causationID: EventID?
+    /// The chain of causes that the event belongs to. A blank one is stored as `nil`.
+    public var correlationID: CorrelationID? {
+        didSet { if correlationID?.isBlank == true { correlationID = nil } }
+    }
+    /// The event whose handler published this one. A blank one is stored as `nil`.
+    public var causationID: EventID? {
+        didSet { if causationID?.isBlank == true { causationID = nil } }
+    }
     /// The key that orders this event among others; see ``Event/partitionKey``.
     public var partitionKey: String?
     /// What else travels beside the payload: trace context and the user's own headers.
@@ -51,8 +55,8 @@ public struct Envelope: Equatable, Sendable {
         self.version = version
         self.time = time
         self.source = source
-        self.correlationID = correlationID
-        self.causationID = causationID
+        self.correlationID = correlationID?.isBlank == true ? nil : correlationID
+        self.causationID = causationID?.isBlank == true ? nil : causationID
         self.partitionKey = partitionKey
         self.headers = headers
     }

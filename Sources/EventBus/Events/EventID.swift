@@ -50,6 +50,11 @@ public struct EventID: Hashable, Sendable {
         if case .uuid(let high, let low) = storage { (high, low) } else { nil }
     }
 
+    /// Whether there is no character in it, or nothing but white space and control characters.
+    var isBlank: Bool {
+        if case .text(let text) = storage { text.utf8.allSatisfy { $0 <= 0x20 } } else { false }
+    }
+
     /// The length on the wire in UTF-8 bytes.
     package var wireLength: Int {
         if case .text(let text) = storage { text.utf8.count } else { 36 }
