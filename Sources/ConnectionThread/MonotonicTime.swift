@@ -31,8 +31,9 @@ package struct MonotonicTime: Hashable, Comparable, Sendable {
 
     /// A duration in nanoseconds; zero for a negative one, the most there are for one that is longer.
     package static func nanoseconds(_ duration: Duration) -> UInt64 {
-        let (seconds, attoseconds) = duration.components
-        if seconds < 0 || attoseconds < 0 { return 0 }
+        if duration <= .zero { return 0 }
+        // A duration may have more seconds than an `Int64` holds.
+        let (seconds, attoseconds) = min(duration, .seconds(Int64.max)).components
         let (whole, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
         let (sum, overflow2) = whole.addingReportingOverflow(UInt64(attoseconds) / 1_000_000_000)
         return overflow || overflow2 ? .max : sum

@@ -22,9 +22,9 @@ public struct ManualClock: Clock {
             self.offset = offset
         }
 
-        /// The instant that lies `duration` after this one.
+        /// The instant that lies `duration` after this one. More than 126 years count as 126 years.
         public func advanced(by duration: Duration) -> Instant {
-            Instant(offset: offset + duration)
+            Instant(offset: offset + duration.clampedToLongest)
         }
 
         /// The time from this instant to `other`.
@@ -64,7 +64,7 @@ public struct ManualClock: Clock {
     /// Who is due has been resumed when the call returns, but need not have run yet. What falls asleep for an instant
     /// already reached does not sleep.
     public func advance(by duration: Duration) {
-        registry.advance { $0 + duration }
+        registry.advance { $0 + duration.clampedToLongest }
     }
 
     /// Moves time forward to `instant`, as ``advance(by:)`` does; an instant of the past changes nothing.

@@ -13,9 +13,9 @@ public struct AnyClock: Clock, Sendable {
             self.offset = offset
         }
 
-        /// The instant that lies `duration` after this one.
+        /// The instant that lies `duration` after this one. More than 126 years count as 126 years.
         public func advanced(by duration: Duration) -> Instant {
-            Instant(offset: offset + duration)
+            Instant(offset: offset + duration.clampedToLongest)
         }
 
         /// The time from this instant to `other`.

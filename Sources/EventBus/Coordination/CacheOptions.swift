@@ -55,8 +55,9 @@ public struct CacheOptions: Hashable, Sendable {
 
     /// How long an entry that is stored now is fresh, if it may be so for `ttl` at most; `draw` is from 0 to 1.
     package func freshness(of ttl: Duration, draw: Double = .random(in: 0...1)) -> Duration {
-        let part = min(max(jitter, 0), 1)
-        return ttl * (1 - part * draw)
+        // In this order `max` turns what is no number into zero.
+        let part = min(max(0, jitter), 1)
+        return ttl.clampedToLongest * (1 - part * draw)
     }
 
     /// Whether who reads an entry that is fresh for `left` more, and took `computing`, begins to compute it anew; `draw` is

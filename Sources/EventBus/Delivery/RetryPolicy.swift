@@ -86,7 +86,7 @@ public struct RetryPolicy: Hashable, Sendable {
 extension Duration {
     /// The duration in seconds, with the precision of a `Double`.
     package var inSeconds: Double {
-        let (seconds, attoseconds) = components
+        let (seconds, attoseconds) = clampedToLongest.components
         return Double(seconds) + Double(attoseconds) * 1e-18
     }
 }

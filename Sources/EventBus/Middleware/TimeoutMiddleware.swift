@@ -8,9 +8,16 @@ public struct TimeoutMiddleware: ConsumeMiddleware {
     /// How long a handler may take.
     public let limit: Duration
 
-    /// A limit of `limit`.
-    public init(_ limit: Duration) {
-        precondition(limit > .zero, "a timeout of \(limit) leaves no time to handle anything")
+    /// Creates a limit of `limit`.
+    ///
+    /// - Throws: ``EventBusError`` with code `.invalidConfiguration` if `limit` is not above zero.
+    public init(_ limit: Duration) throws(EventBusError) {
+        guard limit > .zero else {
+            throw EventBusError(
+                .invalidConfiguration,
+                "a timeout of \(limit) leaves no time to handle anything: give one above zero"
+            )
+        }
         self.limit = limit
     }
 

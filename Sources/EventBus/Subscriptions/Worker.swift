@@ -97,9 +97,12 @@ extension Duration {
     /// The longest time that is told from forever: 126 years, twice which in nanoseconds still fits an `Int64`.
     package static var longest: Duration { .seconds(4_000_000_000) }
 
+    /// The duration, at most ``longest`` either way: sums of such never overflow, and their parts fit an `Int64`.
+    package var clampedToLongest: Duration { min(max(self, .zero - .longest), .longest) }
+
     /// The duration in whole nanoseconds, at most that of ``longest`` either way: the sum of two never overflows.
     package var inNanoseconds: Int64 {
-        let (seconds, attoseconds) = min(max(self, .zero - .longest), .longest).components
+        let (seconds, attoseconds) = clampedToLongest.components
         return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
     }
 }

@@ -18,7 +18,7 @@ struct TimeoutMiddlewareTests {
             options: .init(
                 retry: .fixed(.zero, maxAttempts: 2),
                 handlerTimeout: .seconds(60),
-                middleware: [TimeoutMiddleware(.seconds(2))]
+                middleware: [try TimeoutMiddleware(.seconds(2))]
             )
         ) { _, context in
             began.withLock { $0.append(context.attempt) }
