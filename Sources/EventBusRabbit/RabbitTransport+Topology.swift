@@ -11,12 +11,13 @@ extension RabbitTransport {
     /// - Parameters:
     ///   - queues: The subscriptions.
     ///   - configuration: Where the broker is, and as whom to declare.
-    ///   - logger: Where to report a connection that anyone may pose on as the broker; nowhere if left out.
+    ///   - logger: Where to report a connection that anyone may pose on as the broker. Defaults to swift-log's logger
+    ///     with the label `eventbus.rabbitmq`.
     /// - Throws: ``/EventBus/EventBusError``: `.topologyClash`, `.accessRefused`, `.unavailable`, and what connecting throws.
     public static func declareTopology(
         for queues: [QueueSpecification],
         _ configuration: RabbitConfiguration,
-        logger: Logger? = nil
+        logger: Logger = Logger(label: "eventbus.rabbitmq")
     ) async throws {
         let plan = TopologyPlan(configuration)
         var calls = plan.shared
@@ -37,7 +38,8 @@ extension RabbitTransport {
     ///   - group: The subscription's group.
     ///   - name: The subscription's name.
     ///   - configuration: Where the broker is.
-    ///   - logger: Where to report a connection that anyone may pose on as the broker; nowhere if left out.
+    ///   - logger: Where to report a connection that anyone may pose on as the broker. Defaults to swift-log's logger
+    ///     with the label `eventbus.rabbitmq`.
     /// - Returns: whether it was there.
     /// - Throws: ``/EventBus/EventBusError``: `.rejected` if it is in use or holds events, `.accessRefused`, `.unavailable`.
     @discardableResult
@@ -45,7 +47,7 @@ extension RabbitTransport {
         group: String,
         name: String,
         _ configuration: RabbitConfiguration,
-        logger: Logger? = nil
+        logger: Logger = Logger(label: "eventbus.rabbitmq")
     ) async throws -> Bool {
         let queue = "\(group).\(name)"
         return try await withConnection(configuration, "retiring \(queue)", logger) {
@@ -78,7 +80,7 @@ extension RabbitTransport {
     private static func withConnection<Value: Sendable>(
         _ configuration: RabbitConfiguration,
         _ activity: String,
-        _ logger: Logger? = nil,
+        _ logger: Logger,
         _ body: @escaping @Sendable (RabbitConnection, UInt16) async throws(AMQPFailure) -> Value
     ) async throws -> Value {
         try configuration.validate()
@@ -89,7 +91,7 @@ extension RabbitTransport {
         var failure = AMQPFailure(.connectFailed, "no host")
         for _ in configuration.hosts {
             guard case .connect(let host) = machine.next(using: &generator) else { break }
-            if let logger { configuration.warnIfUnverified(host, logger) }
+            configuration.warnIfUnverified(host, logger)
             do throws(AMQPFailure) {
                 let connection = try RabbitConnection(
                     handle: try await LoginThread.logIn(LoginParameters(configuration, host, role: "topology")),
@@ -135,9 +137,14 @@ extension Result {
 
 extension RabbitTransport {
     /// Deletes queues and an exchange, whatever they hold: for tests, which leave nothing behind.
-    package static func delete(queues: [String], exchange: String, _ configuration: RabbitConfiguration) async throws {
+    package static func delete(
+        queues: [String],
+        exchange: String,
+        _ configuration: RabbitConfiguration
+    ) async throws {
+        let logger = Logger(label: "eventbus.rabbitmq", factory: { _ in SwiftLogNoOpLogHandler() })
         let calls = queues.map { AMQPCall.queueDelete(name: $0) } + [.exchangeDelete(name: exchange)]
-        try await withConnection(configuration, "deleting queues") { connection, channel throws(AMQPFailure) in
+        try await withConnection(configuration, "deleting queues", logger) { connection, channel throws(AMQPFailure) in
             _ = try await connection.call(calls, on: channel)
         }
     }

@@ -44,15 +44,15 @@ public final class RabbitTransport: Transport {
     ///
     /// - Parameters:
     ///   - configuration: Where the broker is and how to use it.
-    ///   - logger: Where to report connections lost and made; nowhere if left out.
-    public init(_ configuration: RabbitConfiguration, logger: Logger? = nil) {
+    ///   - logger: Where to report connections lost and made. Defaults to swift-log's logger with the label
+    ///     `eventbus.rabbitmq`; for silence give one with a `SwiftLogNoOpLogHandler`.
+    public init(_ configuration: RabbitConfiguration, logger: Logger = Logger(label: "eventbus.rabbitmq")) {
         self.clock = .continuous
         self.configuration = configuration
         var problem: EventBusError?
         var core: Core?
         do throws(EventBusError) {
             try configuration.validate()
-            let logger = logger ?? Logger(label: "eventbus.rabbitmq", factory: { _ in SwiftLogNoOpLogHandler() })
             let publishThread = try ConnectionThread(name: "eventbus-pub")
             let consumeThread = try ConnectionThread(name: "eventbus-con")
             let board = HealthBoard()
@@ -371,7 +371,10 @@ public final class RabbitTransport: Transport {
 
 extension Transport where Self == RabbitTransport {
     /// RabbitMQ, reached as `configuration` says.
-    public static func rabbit(_ configuration: RabbitConfiguration, logger: Logger? = nil) -> RabbitTransport {
+    public static func rabbit(
+        _ configuration: RabbitConfiguration,
+        logger: Logger = Logger(label: "eventbus.rabbitmq")
+    ) -> RabbitTransport {
         RabbitTransport(configuration, logger: logger)
     }
 }

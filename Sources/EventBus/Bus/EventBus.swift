@@ -35,6 +35,10 @@ public final class EventBus: Service {
     let publishChain: PublishChain
 
     let lifecycle = Locked(BusLifecycle())
+    /// Raised when `run()` was called, or the bus never will run.
+    let begun = Signal()
+    /// Raised when publishes need not wait for subscriptions any more.
+    let opened = Signal()
     /// Raised when the bus runs with its subscriptions attached, or never will.
     let started = Signal()
     /// Raised when a shutdown is asked for.
@@ -51,11 +55,13 @@ public final class EventBus: Service {
     /// - Parameters:
     ///   - transport: What carries the events, such as `.inMemory`.
     ///   - configuration: How the bus behaves.
-    ///   - logger: Where the bus and its handlers' contexts log; nowhere if left out.
+    ///   - logger: Where the bus and its handlers' contexts log. Defaults to swift-log's logger with the label
+    ///     `eventbus`, so that dead letters and failed subscriptions leave a trace. For a silent bus give
+    ///     `Logger(label: "eventbus", factory: { _ in SwiftLogNoOpLogHandler() })`.
     public init(
         transport: some Transport,
         configuration: EventBusConfiguration = .init(),
-        logger: Logger? = nil
+        logger: Logger = Logger(label: "eventbus")
     ) {
         let logger = BusLogger(logger)
         self.transport = transport
@@ -76,15 +82,24 @@ public final class EventBus: Service {
 
     /// What works and what does not: the bus, its transport, every subscription.
     public func health() -> HealthReport {
-        let bus: ComponentHealth
-        switch lifecycle.withLock({ $0.phase }) {
-        case .idle: bus = ComponentHealth(name: "bus", status: .notReady, reason: "not running yet")
-        case .starting: bus = ComponentHealth(name: "bus", status: .notReady, reason: "starting")
-        case .running: bus = ComponentHealth(name: "bus", status: .ready)
-        case .draining: bus = ComponentHealth(name: "bus", status: .notReady, reason: "shutting down")
-        case .closed: bus = ComponentHealth(name: "bus", status: .notReady, reason: "shut down")
+        let runners = registry.runners
+        let (phase, failure) = lifecycle.withLock { ($0.phase, $0.failure) }
+        var bus = ComponentHealth(name: "bus", status: .notReady)
+        switch phase {
+        case .idle:
+            bus.reason = "not running yet"
+        case .starting:
+            let missing = runners.filter(\.isAttaching).map(\.info.queueName)
+            bus.reason = missing.isEmpty ? "starting" : "starting; not attached yet: " + missing.joined(separator: ", ")
+        case .running:
+            bus.status = .ready
+        case .draining:
+            bus.reason = "shutting down"
+        case .closed:
+            bus.reason = failure.map { "run() failed: \($0)" } ?? "shut down"
+            if failure != nil { bus.status = .failed }
         }
-        return HealthReport(components: [bus] + transport.health() + registry.runners.map(\.health))
+        return HealthReport(components: [bus] + transport.health() + runners.map(\.health))
     }
 
     /// The dead letters of `group`, to read, replay or discard.

@@ -13,12 +13,12 @@ package enum LogKeys {
     package static let delay = "delay"
 }
 
-/// The user's logger; quiet where none was given.
+/// The user's logger, which makes loggers that name an event.
 package struct BusLogger: Sendable {
     package let logger: Logger
 
-    package init(_ logger: Logger?) {
-        self.logger = logger ?? Logger(label: "eventbus", factory: { _ in SwiftLogNoOpLogHandler() })
+    package init(_ logger: Logger) {
+        self.logger = logger
     }
 
     /// A logger whose every line names the event. Building it costs microseconds: make it only when a line is written.

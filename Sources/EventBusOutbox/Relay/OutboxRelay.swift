@@ -63,12 +63,13 @@ public final class OutboxRelay: Service {
     ///     commits wake the relay.
     ///   - bus: Where events are published. It has to run.
     ///   - configuration: How the relay behaves.
-    ///   - logger: Where it logs; nowhere if left out.
+    ///   - logger: Where it logs. Defaults to swift-log's logger with the label `eventbus.outbox`, so that parked events
+    ///     leave a trace; for silence give one with a `SwiftLogNoOpLogHandler`.
     public convenience init(
         database: any DatabaseWriter,
         bus: EventBus,
         configuration: Configuration = .init(),
-        logger: Logger? = nil
+        logger: Logger = Logger(label: "eventbus.outbox")
     ) {
         self.init(
             database: database,
@@ -83,7 +84,7 @@ public final class OutboxRelay: Service {
         database: any DatabaseWriter,
         bus: EventBus,
         configuration: Configuration,
-        logger: Logger?,
+        logger: Logger,
         metrics: any MetricsFactory
     ) {
         let settings = configuration.corrected

@@ -2,6 +2,7 @@ import EventBus
 import EventBusInMemory
 import EventBusTesting
 import GRDB
+import Logging
 import MetricsTestKit
 import Testing
 
@@ -25,7 +26,8 @@ struct RelayFiguresTests {
             try db.execute(sql: "UPDATE eventbus_outbox SET topic = '*' WHERE sequence = 4")
         }
         clock.advance(by: .seconds(90))
-        let relay = OutboxRelay(database: database, bus: bus, configuration: .init(), logger: nil, metrics: metrics)
+        let logger = Logger(label: "test")
+        let relay = OutboxRelay(database: database, bus: bus, configuration: .init(), logger: logger, metrics: metrics)
         try await running(bus, relay) {
             // Nobody has subscribed to the notes.
             while relay.health().details["backlog"] != 2 || relay.health().details["parked"] != 1 {
