@@ -65,7 +65,8 @@ func publishAndHandle(
         for _ in 0..<count { try await bus.publish(OrderCreated.sample) }
     } else {
         for _ in 0..<(count / batch) {
-            try await bus.publish(contentsOf: repeatElement(OrderCreated.sample, count: batch))
+            let results = try await bus.publish(contentsOf: repeatElement(OrderCreated.sample, count: batch))
+            for result in results { _ = try result.get() }
         }
     }
     try await broker.settled(within: .seconds(300))

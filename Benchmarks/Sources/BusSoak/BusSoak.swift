@@ -18,7 +18,8 @@ struct BusSoak {
             for million in 1...10 {
                 let start = ContinuousClock.now
                 for _ in 0..<1000 {
-                    try await bus.publish(contentsOf: (0..<1000).map { Tick(number: $0) })
+                    let results = try await bus.publish(contentsOf: (0..<1000).map { Tick(number: $0) })
+                    for result in results { _ = try result.get() }
                     // Without a limit: a sleep that was cancelled keeps its memory until it would have ended.
                     try await broker.settled(within: nil)
                 }

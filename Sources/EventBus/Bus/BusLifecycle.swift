@@ -18,24 +18,49 @@ struct BusLifecycle {
     enum Admission: Hashable {
         /// Go ahead, and call ``publishFinished()`` afterwards.
         case proceed
-        /// The bus does not run yet: wait for it.
-        case wait
+        /// `run()` was not called yet: wait for it.
+        case waitForRun
+        /// The subscriptions made before the start are being attached: wait for them for a while.
+        case waitForSubscriptions
         /// The bus is shutting down or has ended.
         case refuse
     }
 
+    /// The outcome of a call of `run()`.
+    enum Start: Hashable {
+        case started
+        /// The bus was started before.
+        case alreadyStarted
+        /// The bus was shut down before it was started.
+        case shutDown
+    }
+
     private(set) var phase: Phase = .idle
-    /// Whether the bus came to run, whatever it does now.
+    /// Whether the bus was started, whatever it does now.
+    private(set) var wasStarted = false
+    /// Whether the bus came to run with all its subscriptions attached, whatever it does now.
     private(set) var hasRun = false
+    /// Whether publishes go ahead although a subscription is not attached yet.
+    private(set) var isOpen = false
     /// Publishes under way.
     private(set) var inFlight = 0
     /// Whether the shutdown waits for the publishes under way.
     private(set) var isFlushing = false
+    /// The error that ended the bus, in words.
+    private(set) var failure: String?
 
-    /// Starts the bus; `false` if it was started or shut down before.
-    mutating func start() -> Bool {
-        guard phase == .idle else { return false }
+    /// Starts the bus, unless it was started or shut down before.
+    mutating func start() -> Start {
+        guard phase == .idle else { return wasStarted ? .alreadyStarted : .shutDown }
         phase = .starting
+        wasStarted = true
+        return .started
+    }
+
+    /// Lets publishes go ahead although a subscription is not attached yet; returns whether that changes anything.
+    mutating func open() -> Bool {
+        guard phase == .starting else { return false }
+        isOpen = true
         return true
     }
 
@@ -46,13 +71,23 @@ struct BusLifecycle {
         hasRun = true
     }
 
-    /// Asks for one publish. While the bus drains, its handlers may still publish what belongs to their work.
-    mutating func admitPublish(fromHandler: @autoclosure () -> Bool) -> Admission {
+    /// Asks for one publish.
+    ///
+    /// While the bus starts or drains, its handlers may publish what belongs to their work.
+    ///
+    /// - Parameters:
+    ///   - isPatient: Whether the publish can wait for subscriptions to be attached.
+    ///   - fromHandler: Whether one of the bus's handlers publishes.
+    mutating func admitPublish(isPatient: Bool = true, fromHandler: @autoclosure () -> Bool) -> Admission {
         switch phase {
         case .running:
             break
-        case .idle, .starting:
-            return .wait
+        case .idle:
+            return .waitForRun
+        case .starting where isOpen || !isPatient || fromHandler():
+            break
+        case .starting:
+            return .waitForSubscriptions
         case .draining where fromHandler():
             break
         case .draining, .closed:
@@ -100,7 +135,8 @@ struct BusLifecycle {
     }
 
     /// Ends the bus: nothing is admitted any more.
-    mutating func close() {
+    mutating func close(failure: String? = nil) {
         phase = .closed
+        self.failure = failure ?? self.failure
     }
 }

@@ -1,15 +1,37 @@
 extension EventBus {
     /// Publishes an event: encodes it, passes it through the publish middleware, and returns once the broker holds it.
     ///
-    /// Then the event goes to the local listeners too, unless it is to come later (``PublishOptions/delay``). Before the
-    /// bus runs, publishing waits for it, until its deadline.
+    /// Then the event goes to the local listeners too, unless it is to come later (``PublishOptions/delay``).
+    ///
+    /// Before `run()`, publishing waits until its deadline. While the bus starts, it waits for the subscriptions to be
+    /// attached, but only for a few seconds and for at most half of its time; then for the connection alone. Handlers
+    /// do not wait. During a shutdown only handlers may publish, until they return or throw: what a task does that
+    /// outlives its handler, or an async local listener, counts as outside of it.
     ///
     /// - Returns: What the broker did. That no one subscribes is an outcome, not an error, unless
     ///   ``PublishOptions/requiresSubscriber`` is set.
-    /// - Throws: ``EventBusError`` with one of these codes: `.encodingFailed`, `.invalidEnvelope`, `.tooLarge`,
-    ///   `.timedOut`, `.blocked`, `.rejected`, `.unroutable` (nothing was kept by the broker), `.indeterminate` (sent,
-    ///   but the outcome is unknown; publish again with the same ``PublishOptions/id``), `.shuttingDown`;
-    ///   `CancellationError` when the task was cancelled before anything was sent.
+    /// - Throws: `CancellationError` when the task was cancelled before anything was sent; what the codec, or publish
+    ///   middleware, throws on its own account; otherwise ``EventBusError`` with one of these codes.
+    ///
+    ///   The broker holds nothing:
+    ///   - `.encodingFailed`: the codec could not encode the event.
+    ///   - `.invalidEnvelope`: an id, a key or a header cannot go over the wire.
+    ///   - `.tooLarge`: the event exceeds a limit of the transport.
+    ///   - `.unsupported`: the transport cannot do it, such as a delay longer than it can hold.
+    ///   - `.timedOut`: the deadline passed before the event was sent, as when `run()` was not called or there was no
+    ///     connection.
+    ///   - `.blocked`: the broker took no events until the deadline.
+    ///   - `.accessRefused`, `.notFound`: the user may not publish, or the exchange is gone.
+    ///   - `.unroutable`: no subscription matches, and ``PublishOptions/requiresSubscriber`` is set.
+    ///   - `.shuttingDown`: the bus is shutting down or has ended.
+    ///   - `.unavailable`: the transport cannot work at all.
+    ///
+    ///   Some subscriptions may receive the event; publish again with the same ``PublishOptions/id``, so that an
+    ///   ``Inbox`` can tell:
+    ///   - `.rejected`: the broker refused the event. Where one of several matching queues refused it, the others keep
+    ///     their copy.
+    ///   - `.indeterminate`: the event was sent, and the outcome is unknown: the connection was lost, or the task was
+    ///     cancelled, before the broker answered.
     @discardableResult
     public func publish<E: Event>(_ event: E, options: PublishOptions = .init()) async throws -> PublishReceipt {
         let receipt = try await publish(try envelope(for: event, options: options), options: options)
@@ -19,12 +41,14 @@ extension EventBus {
 
     /// Publishes events of one type in order, as many at a time as the transport's window allows.
     ///
+    /// The call returns also where some or all events were not published: look at each result, if only by
+    /// `for result in results { _ = try result.get() }`.
+    ///
     /// The options hold for each event; an `id` among them is used only if there is just one.
     ///
     /// - Returns: One result for each event, in order: its receipt, or why it was not published, with the codes of
     ///   ``publish(_:options:)-(E,_)``.
     /// - Throws: What keeps all of them from being published: `.shuttingDown`, `.timedOut`, `CancellationError`.
-    @discardableResult
     public func publish<E: Event>(
         contentsOf events: some Sequence<E> & Sendable,
         options: PublishOptions = .init()
@@ -63,7 +87,6 @@ extension EventBus {
     ///
     /// - Returns: One result for each envelope, in order: its receipt, or why it was not published.
     /// - Throws: What keeps all of them from being published: `.shuttingDown`, `.timedOut`, `CancellationError`.
-    @discardableResult
     public func publish(
         contentsOf envelopes: [Envelope],
         options: PublishOptions = .init()
@@ -153,22 +176,47 @@ extension EventBus {
 
     /// Whether a publish may go ahead now, and not only once the bus runs; ``publishFinished()`` has to follow then.
     func admitNow() throws -> Bool {
-        try Task.checkCancellation()
-        switch lifecycle.withLock({ $0.admitPublish(fromHandler: isInsideHandler) }) {
-        case .proceed: return true
-        case .wait: return false
-        case .refuse: throw EventBusError(.shuttingDown, "the bus is shutting down and takes no more events")
+        try admission(isPatient: true) == .proceed
+    }
+
+    /// Waits until the bus takes a publish; ``publishFinished()`` has to follow.
+    ///
+    /// Before `run()` it waits until the deadline. While the bus starts it waits for the subscriptions to be attached,
+    /// because an event that comes before them reaches nobody; but for at most half of the publish's time, and not once
+    /// the bus has lost its patience: a subscription that cannot be attached must not keep the others from working.
+    func admit(until deadline: AnyClock.Instant) async throws {
+        let now = clock.now
+        let half = now.advanced(by: now.duration(to: deadline) / 2)
+        var isPatient = true
+        while true {
+            switch try admission(isPatient: isPatient) {
+            case .proceed:
+                return
+            case .waitForSubscriptions:
+                let opened = opened
+                isPatient = try await withDeadline(half, clock: clock) { try await opened.wait() } != nil
+            case .waitForRun, .refuse:
+                let begun = begun
+                guard try await withDeadline(deadline, clock: clock, { try await begun.wait() }) != nil else {
+                    throw EventBusError(.timedOut, "the bus was not running before the deadline: call run()")
+                }
+            }
         }
     }
 
-    /// Waits until the bus runs and takes a publish; ``publishFinished()`` has to follow.
-    func admit(until deadline: AnyClock.Instant) async throws {
-        let started = started
-        repeat {
-            guard try await withDeadline(deadline, clock: clock, { try await started.wait() }) != nil else {
-                throw EventBusError(.timedOut, "the bus was not running before the deadline: call run()")
-            }
-        } while try !admitNow()
+    /// Asks whether a publish may go ahead.
+    ///
+    /// - Throws: `.shuttingDown` in place of `.refuse`; `CancellationError`.
+    private func admission(isPatient: Bool) throws -> BusLifecycle.Admission {
+        try Task.checkCancellation()
+        let admission = lifecycle.withLock { $0.admitPublish(isPatient: isPatient, fromHandler: isInsideHandler) }
+        if admission == .refuse {
+            throw EventBusError(
+                .shuttingDown,
+                "the bus is shutting down or has ended, and takes no more events from outside its handlers"
+            )
+        }
+        return admission
     }
 
     func publishFinished() {

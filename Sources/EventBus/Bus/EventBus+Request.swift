@@ -3,13 +3,14 @@ internal import Logging
 extension EventBus {
     /// Asks a question and waits for the answer of whichever service responds to it.
     ///
-    /// A request is answered at most once and never retried by the bus: ask again after an error. It passes through the
-    /// publish middleware, which waits with it for the reply. Of the options `deadline`, `delay` and `requiresSubscriber`
-    /// have no meaning here.
+    /// A request is sent once, answered at most once, and never retried by the bus: ask again after an error. It passes
+    /// through the publish middleware, which waits with it for the reply. Of the options `deadline`, `delay` and
+    /// `requiresSubscriber` have no meaning here.
     ///
-    /// - Throws: ``EventBusError``: `.unroutable` if no one responds to the topic, `.timedOut` if no answer came in time,
-    ///   `.remoteFailure` if the responder failed or answered what is no `Reply`, and what ``publish(_:options:)-(E,_)``
-    ///   throws.
+    /// - Throws: ``EventBusError``: `.unroutable` if no one responds to the topic; `.timedOut` if no answer came in time;
+    ///   `.indeterminate` if the connection was lost after the request was sent, so that a responder may have handled it
+    ///   and its answer cannot arrive; `.remoteFailure` if the responder failed or answered what is no `Reply`; and what
+    ///   ``publish(_:options:)-(E,_)`` throws.
     public func request<E: RequestEvent>(
         _ request: E,
         timeout: Duration,

@@ -1,18 +1,32 @@
+internal import Logging
 internal import ServiceLifecycle
 
 extension EventBus {
+    /// For how long, in real time, publishes wait for the other subscriptions once one is attached.
+    private static let startingPatience: Duration = .seconds(1)
+    /// For how long, in real time, publishes wait for the first subscription to be attached.
+    private static let firstPatience: Duration = .seconds(4)
+
     /// Connects, delivers, and returns when the bus has been shut down.
     ///
     /// A graceful shutdown (of the surrounding `ServiceGroup`, or by ``shutdown()``) stops taking publishes from outside
-    /// handlers, stops deliveries, hands unstarted ones back to the broker, waits for running handlers and for
-    /// unconfirmed publishes until ``EventBusConfiguration/shutdownTimeout``, and closes. Cancelling the task does the
-    /// same without waiting: running handlers are cancelled and their deliveries go back to the broker.
+    /// handlers, stops deliveries, hands unstarted ones back to the broker, waits for running handlers, for unconfirmed
+    /// publishes and for the async listeners of ``local`` until ``EventBusConfiguration/shutdownTimeout``, and closes.
     ///
-    /// - Throws: ``EventBusError``: `.alreadyRunning` on a second call; the error of a subscription that can never work;
-    ///   what the transport cannot mend by trying again, such as `.authenticationFailed`; `.shutdownTimedOut` if
-    ///   handlers did not end in time, after everything else was closed.
+    /// Cancelling the task does the same without that wait: running handlers are cancelled, their deliveries go back to
+    /// the broker, and handlers and listeners have ``EventBusConfiguration/cancellationGrace`` to end. An error that ends
+    /// the bus does so too before it is thrown. So no handler runs any more when this method ends, unless it ignored its
+    /// cancellation; such handlers are named in the log and in the error.
+    ///
+    /// - Throws: ``EventBusError``: `.alreadyRunning` on a second call; `.shuttingDown` if the bus was shut down before
+    ///   the first one; the error of a subscription that was made before the start and can never work; what the
+    ///   transport cannot mend by trying again, such as `.authenticationFailed`; `.shutdownTimedOut` if handlers or
+    ///   local listeners did not end in time, after everything else was closed.
     public func run() async throws {
-        let subscriptions = try begin()
+        try await run(try begin())
+    }
+
+    private func run(_ subscriptions: AsyncStream<SubscriptionRunner>) async throws {
         // In a task of its own: cancellation is to lead to an orderly end, not to fall on every part at once.
         let work = Task { try await self.work(on: subscriptions) }
         try await withTaskCancellationHandler {
@@ -27,6 +41,8 @@ extension EventBus {
     }
 
     /// Asks the bus to shut down gracefully; ``run()`` returns when it has.
+    ///
+    /// Before ``run()`` it ends the bus, which then cannot be run any more. Later calls do nothing.
     public func shutdown() {
         switch lifecycle.withLock({ $0.beginShutdown() }) {
         case .none:
@@ -35,7 +51,7 @@ extension EventBus {
             stopping.raise()
             end()
         case .drain:
-            started.raise()
+            raiseStartSignals()
             stopping.raise()
         }
     }
@@ -46,13 +62,16 @@ extension EventBus {
     /// fails to start does not run `body`.
     ///
     /// - Returns: What `body` returns.
-    /// - Throws: What `body` or ``run()`` throws, whichever was first.
+    /// - Throws: What `body` or ``run()`` throws, whichever was first; `.shuttingDown` if the bus was shut down before
+    ///   every subscription was attached.
     public func withRunning<Result: Sendable>(
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
-        try await withThrowingTaskGroup(of: Result?.self) { group in
+        // Before anything else: a bus that another task runs must not be shut down here.
+        let subscriptions = try begin()
+        return try await withThrowingTaskGroup(of: Result?.self) { group in
             group.addTask {
-                try await self.run()
+                try await self.run(subscriptions)
                 return nil
             }
             group.addTask {
@@ -67,7 +86,10 @@ extension EventBus {
                 if result == nil { result = try await group.next() ?? nil }
                 shutdown()
                 try await group.waitForAll()
-                guard let result else { throw CancellationError() }
+                guard let result else {
+                    try Task.checkCancellation()
+                    throw EventBusError(.shuttingDown, "the bus was shut down before its subscriptions were attached")
+                }
                 return result
             } catch {
                 shutdown()
@@ -80,21 +102,35 @@ extension EventBus {
     }
 
     private func begin() throws -> AsyncStream<SubscriptionRunner> {
-        guard lifecycle.withLock({ $0.start() }) else {
-            throw EventBusError(.alreadyRunning, "a bus runs once: make a new one")
+        switch lifecycle.withLock({ $0.start() }) {
+        case .started:
+            break
+        case .alreadyStarted:
+            throw EventBusError(.alreadyRunning, "run() was called before; a bus runs once: make a new one")
+        case .shutDown:
+            throw EventBusError(.shuttingDown, "the bus was shut down before run() was called: make a new one")
         }
         do {
-            return try registry.open()
+            let subscriptions = try registry.open()
+            begun.raise()
+            return subscriptions
         } catch {
-            end()
+            end(failure: error)
             throw error
         }
     }
 
-    /// Closes the bus: no one waits for it any more, and it lets go of its handlers, which often hold the bus.
-    private func end() {
-        lifecycle.withLock { $0.close() }
+    /// Lets go of everyone who waits for the bus to start.
+    private func raiseStartSignals() {
+        begun.raise()
+        opened.raise()
         started.raise()
+    }
+
+    /// Closes the bus: no one waits for it any more, and it lets go of its handlers, which often hold the bus.
+    private func end(failure: (any Error)? = nil) {
+        lifecycle.withLock { $0.close(failure: failure.map { "\($0)" }) }
+        raiseStartSignals()
         registry.close()
         registry.removeEnded()
     }
@@ -106,12 +142,17 @@ extension EventBus {
     }
 
     /// The whole of a running bus: the transport, the watchdog, the subscriptions, and their orderly end.
+    ///
+    /// Whatever ends it, the transport runs until the handlers have ended or were given up.
     private func work(on subscriptions: AsyncStream<SubscriptionRunner>) async throws {
-        defer { end() }
-        try await withThrowingTaskGroup(of: Part.self) { group in
+        let ending = await withTaskGroup(of: Part.self) { group in
             group.addTask { [transport] in
-                try await transport.run()
-                return .transport
+                do {
+                    try await transport.run()
+                    return .transport(nil)
+                } catch {
+                    return .transport(error)
+                }
             }
             group.addTask { [watchdog] in
                 await watchdog.run()
@@ -122,14 +163,16 @@ extension EventBus {
                 return .stop
             }
             group.addTask { [initial = registry.runners] in
-                for runner in initial {
-                    do {
-                        try await runner.waitUntilAttached()
-                    } catch let error as EventBusError where error.code == .shuttingDown {
-                        // Cancelled before it began: the others count.
-                    }
+                do {
+                    try await Self.waitUntilAttached(initial)
+                    return .start(nil)
+                } catch {
+                    return .start(error)
                 }
-                return .start
+            }
+            group.addTask { [initial = registry.runners] in
+                await Self.wait(withPatienceFor: initial)
+                return .impatience
             }
             group.addTask { [registry, stopping] in
                 await withDiscardingTaskGroup { runners in
@@ -142,49 +185,161 @@ extension EventBus {
                 }
                 return .subscriptions
             }
-            defer { group.cancelAll() }
-            var deadline: AnyClock.Instant?
-            while let part = try await group.next() {
-                switch part {
-                case .start:
-                    lifecycle.withLock { $0.ready() }
-                    started.raise()
-                case .stop:
-                    deadline = clock.now.advanced(by: configuration.shutdownTimeout)
-                    registry.close()
-                    // One that was added while the others were told has not heard of it.
-                    if aborting.isRaised { for runner in registry.runners { runner.abort() } }
-                case .subscriptions:
-                    try? await flushPublishes(until: deadline ?? clock.now)
-                    group.cancelAll()
-                case .transport, .watchdog:
-                    // Only a cancellation ends these; a transport that ends by itself would leave a dead bus running.
-                    if !stopping.isRaised {
-                        throw EventBusError(.unavailable, "the transport \(transport.name) stopped by itself")
-                    }
-                }
+            return await work(through: &group)
+        }
+        let unfinished = unfinishedWork(listeners: ending.unhandledByListeners)
+        end(failure: ending.failure)
+        if let unfinished { logger.logger.info("\(unfinished.message)") }
+        if let error = ending.failure ?? unfinished { throw error }
+    }
+
+    /// Acts on the ends of the parts, until all have ended.
+    private func work(through parts: inout TaskGroup<Part>) async -> Ending {
+        var ending = Ending()
+        var deadline: AnyClock.Instant?
+        var isClosing = false
+        /// The handlers are cancelled and awaited before the error is thrown.
+        func fail(_ error: any Error) {
+            ending.failure = ending.failure ?? error
+            abort()
+        }
+        for await part in parts {
+            switch part {
+            case .start(nil):
+                lifecycle.withLock { $0.ready() }
+                opened.raise()
+                started.raise()
+            case .start(let error?):
+                fail(error)
+            case .impatience:
+                goOnWithoutAll()
+            case .stop:
+                deadline = clock.now.advanced(by: configuration.shutdownTimeout)
+                registry.close()
+                // Also abort runners that were added while the others were being aborted.
+                if aborting.isRaised { for runner in registry.runners { runner.abort() } }
+            case .subscriptions:
+                await flushPublishes(until: deadline ?? clock.now)
+                ending.unhandledByListeners = await awaitListeners(until: deadline ?? clock.now)
+                isClosing = true
+                parts.cancelAll()
+            case .transport(let error?):
+                // At its end it may say that it was cancelled.
+                if !(isClosing && error is CancellationError) { fail(error) }
+            case .transport(nil) where !stopping.isRaised:
+                // A transport that ends by itself would leave a dead bus running.
+                fail(EventBusError(.unavailable, "the transport \(transport.name) stopped by itself"))
+            case .transport, .watchdog:
+                break
             }
         }
+        return ending
+    }
+
+    /// Waits as long as publishes wait for subscriptions to be attached.
+    private static func wait(withPatienceFor runners: [SubscriptionRunner]) async {
+        let clock = AnyClock.continuous
+        _ = try? await withDeadline(clock.now.advanced(by: firstPatience), clock: clock) {
+            await withTaskGroup(of: Bool.self) { group in
+                for runner in runners {
+                    group.addTask { (try? await runner.waitUntilAttached()) != nil }
+                }
+                for await isAttached in group where isAttached { break }
+                group.cancelAll()
+            }
+        }
+        try? await clock.sleep(until: clock.now.advanced(by: startingPatience))
+        // In a busy process time passes without those who attach getting to run: give each of them some turns.
+        for _ in 0..<100 where !Task.isCancelled { await Task.yield() }
+    }
+
+    private static func waitUntilAttached(_ runners: [SubscriptionRunner]) async throws {
+        for runner in runners {
+            do {
+                try await runner.waitUntilAttached()
+            } catch let error as EventBusError where error.code == .shuttingDown {
+                // Cancelled before it began: the others count.
+            }
+        }
+    }
+
+    /// Lets publishes go ahead although a subscription is still not attached.
+    private func goOnWithoutAll() {
+        guard lifecycle.withLock({ $0.open() }) else { return }
+        opened.raise()
+        let missing = registry.runners.filter(\.isAttaching).map(\.info.queueName).joined(separator: ", ")
+        logger.logger.info(
+            "subscriptions are not attached yet; publishes do not wait for them any longer",
+            metadata: [LogKeys.subscription: "\(missing)"]
+        )
+    }
+
+    /// The handlers and local listeners that were given up, as an error; `nil` if all ended.
+    private func unfinishedWork(listeners unhandled: Int) -> EventBusError? {
+        var parts: [String] = []
         let abandoned = registry.runners.filter { $0.abandoned > 0 }
         if !abandoned.isEmpty {
             let names = abandoned.map { "\($0.info.queueName) (\($0.abandoned))" }.joined(separator: ", ")
-            throw EventBusError(
-                .shutdownTimedOut,
+            parts.append(
                 "handlers did not end in time, nor when they were cancelled; their events come again: \(names)"
             )
         }
+        if unhandled > 0 {
+            parts.append("async local listeners have \(unhandled) events left that they did not handle in time")
+        }
+        return parts.isEmpty ? nil : EventBusError(.shutdownTimedOut, parts.joined(separator: "; "))
     }
 
     /// Waits until no publish is under way, or for the shutdown's deadline: what the handlers took is not given again.
-    private func flushPublishes(until deadline: AnyClock.Instant) async throws {
+    private func flushPublishes(until deadline: AnyClock.Instant) async {
         guard lifecycle.withLock({ $0.beginFlush() }), !aborting.isRaised else { return }
         let publishesDone = publishesDone
-        _ = try await withDeadline(deadline, clock: clock) { try await publishesDone.wait() }
+        _ = await wait(until: deadline) { try? await publishesDone.wait() }
     }
 
-    private enum Part {
-        case start
-        case transport
+    /// Waits until the async local listeners have handled their events, or for the shutdown's deadline.
+    ///
+    /// - Returns: How many events are left.
+    private func awaitListeners(until deadline: AnyClock.Instant) async -> Int {
+        guard local.pendingCount > 0 else { return 0 }
+        let local = local
+        return await wait(until: deadline) { await local.idle() } ? 0 : local.pendingCount
+    }
+
+    /// Waits for `step`, which heeds cancellation, until `deadline`, or until the grace has passed after an abort.
+    ///
+    /// - Returns: Whether the step came to its end.
+    private func wait(until deadline: AnyClock.Instant, for step: @escaping @Sendable () async -> Void) async -> Bool {
+        let (clock, aborting, grace) = (clock, aborting, configuration.cancellationGrace)
+        return await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                await step()
+                return true
+            }
+            group.addTask {
+                if !aborting.isRaised {
+                    _ = try? await withDeadline(deadline, clock: clock) { try await aborting.wait() }
+                }
+                if aborting.isRaised { try? await clock.sleep(until: clock.now.advanced(by: grace)) }
+                return false
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? false
+        }
+    }
+
+    /// How a bus came to its end.
+    private struct Ending {
+        /// The error that ended it.
+        var failure: (any Error)?
+        /// The events that async local listeners had left.
+        var unhandledByListeners = 0
+    }
+
+    private enum Part: Sendable {
+        case start((any Error)?)
+        case impatience
+        case transport((any Error)?)
         case watchdog
         case stop
         case subscriptions

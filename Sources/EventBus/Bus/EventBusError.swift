@@ -24,7 +24,7 @@ public struct EventBusError: Error, Sendable {
 
         /// A text is not a topic or a topic pattern.
         public static let invalidTopic = Code(.invalidTopic)
-        /// The name of a group or of a subscription has characters it may not have.
+        /// The name of a group or of a subscription has characters it may not have, or is missing where it is required.
         public static let invalidName = Code(.invalidName)
         /// A field or header of an event cannot go over the wire: too long, reserved or nested too deeply.
         public static let invalidEnvelope = Code(.invalidEnvelope)
@@ -40,7 +40,8 @@ public struct EventBusError: Error, Sendable {
         public static let timedOut = Code(.timedOut)
         /// The event was sent, but no confirmation came before the deadline: the broker may hold it or not.
         public static let indeterminate = Code(.indeterminate)
-        /// The broker refused the event. Some of the queues that match may hold it: publish it again with the same id.
+        /// The broker refused the event. Some queues may hold it all the same: where one of several matching queues
+        /// refuses, the others keep their copy. Publishing again with the same ``PublishOptions/id`` is safe.
         public static let rejected = Code(.rejected)
         /// The broker takes no events at present (a resource alarm, a full queue), and the deadline passed.
         public static let blocked = Code(.blocked)
@@ -50,9 +51,10 @@ public struct EventBusError: Error, Sendable {
         public static let unavailable = Code(.unavailable)
         /// The bus is shutting down and accepts no more events from outside handlers.
         public static let shuttingDown = Code(.shuttingDown)
-        /// Handlers were still running at the shutdown deadline; their deliveries went back to the broker.
+        /// Handlers were still running at the shutdown deadline, and their deliveries went back to the broker; or async
+        /// local listeners had events left.
         public static let shutdownTimedOut = Code(.shutdownTimedOut)
-        /// `run()` was called a second time.
+        /// `run()` was called a second time. (Called after ``EventBus/shutdown()``, it throws ``shuttingDown``.)
         public static let alreadyRunning = Code(.alreadyRunning)
         /// Two subscriptions of one bus would share one queue.
         public static let duplicateSubscription = Code(.duplicateSubscription)

@@ -30,8 +30,9 @@ public protocol Transport: Sendable {
 
     /// Sends one envelope and waits until the broker has taken responsibility for it.
     ///
-    /// - Throws: ``EventBusError``: `.rejected`, `.blocked`, `.tooLarge`, `.timedOut` (the broker holds nothing),
-    ///   `.indeterminate` (it was sent, the outcome is unknown); `CancellationError` when cancelled before sending.
+    /// - Throws: ``EventBusError``: `.blocked`, `.tooLarge`, `.timedOut` (the broker holds nothing); `.rejected` (refused,
+    ///   but some of the matching queues may hold it), `.indeterminate` (it was sent, the outcome is unknown);
+    ///   `CancellationError` when cancelled before sending.
     func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome
 
     /// Sends many envelopes in order, as many at a time as the transport's window allows, with one result for each.

@@ -1,6 +1,7 @@
-/// What works and what does not.
+/// The state of a bus and of everything it depends on.
 ///
-/// *Live* asks whether restarting the process would help; *ready* whether it should be given work.
+/// *Live* and *ready* answer the two questions of an orchestrator: is the process to be restarted, and is it to be given
+/// work.
 public struct HealthReport: Hashable, Sendable {
     /// The state of each component.
     public var components: [ComponentHealth]
@@ -10,8 +11,13 @@ public struct HealthReport: Hashable, Sendable {
         self.components = components
     }
 
-    /// Whether no component is beyond recovery.
-    public var isLive: Bool { components.allSatisfy { $0.status != .failed } }
+    /// Whether restarting the process would not help.
+    ///
+    /// `false` if a component has failed for good and a new process may do better (``ComponentHealth/restartHelps``), such
+    /// as a bus whose `run()` threw, or a transport that has been without its broker for too long. A failed subscription
+    /// leaves the process live but not ready: its name, its options or its permissions on the broker are wrong, another
+    /// start would fail the same way, and a loop of restarts would take down the subscriptions that work.
+    public var isLive: Bool { components.allSatisfy { $0.status != .failed || !$0.restartHelps } }
 
     /// Whether every component does its work.
     public var isReady: Bool { components.allSatisfy { $0.status == .ready } }
@@ -43,12 +49,21 @@ public struct ComponentHealth: Hashable, Sendable {
     public var reason: String?
     /// Figures worth showing, by name.
     public var details: [String: Int]
+    /// Whether restarting the process may help a component that has failed. Has no meaning for other states.
+    public var restartHelps: Bool
 
-    /// The state of a component.
-    public init(name: String, status: Status, reason: String? = nil, details: [String: Int] = [:]) {
+    /// Creates the state of a component. `restartHelps` defaults to `true`.
+    public init(
+        name: String,
+        status: Status,
+        reason: String? = nil,
+        details: [String: Int] = [:],
+        restartHelps: Bool = true
+    ) {
         self.name = name
         self.status = status
         self.reason = reason
         self.details = details
+        self.restartHelps = restartHelps
     }
 }

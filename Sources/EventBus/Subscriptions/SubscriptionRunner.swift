@@ -83,6 +83,11 @@ final class SubscriptionRunner: Sendable {
 
     var isEnded: Bool { ended.isRaised }
 
+    /// Whether its queue is not attached yet, but may still be.
+    var isAttaching: Bool {
+        state.withLock { ($0.phase == .registered || $0.phase == .attaching) && $0.error == nil }
+    }
+
     /// Whether it has ended as it was told to, and not because it failed.
     var isDone: Bool { isEnded && (error.map { $0.code == .shuttingDown } ?? true) }
 
@@ -94,7 +99,16 @@ final class SubscriptionRunner: Sendable {
         let counts = queue.counts
         let name = "subscription.\(info.queueName)"
         let details = ["waiting": counts.waiting, "running": counts.running]
-        if let error { return ComponentHealth(name: name, status: .failed, reason: "\(error)", details: details) }
+        if let error {
+            // Another start would fail the same way.
+            return ComponentHealth(
+                name: name,
+                status: .failed,
+                reason: "\(error)",
+                details: details,
+                restartHelps: false
+            )
+        }
         switch phase {
         case .attached: return ComponentHealth(name: name, status: .ready, details: details)
         case .registered, .attaching:
@@ -118,10 +132,7 @@ final class SubscriptionRunner: Sendable {
 
     /// Ends it before it began, for a reason the user has to know.
     func fail(_ error: EventBusError) {
-        state.withLock { state in
-            state.error = error
-            state.phase = .ended
-        }
+        note(error)
         attachment.raise()
         ended.raise()
     }
@@ -184,11 +195,23 @@ final class SubscriptionRunner: Sendable {
     }
 
     private func end(with error: EventBusError) {
+        note(error)
+        attachment.raise()
+    }
+
+    /// Stores why the subscription ended, and says so at once: nobody may be waiting for its attachment.
+    private func note(_ error: EventBusError) {
         state.withLock { state in
             state.error = error
             state.phase = .ended
         }
-        attachment.raise()
+        if error.code == .shuttingDown { return }
+        environment.logger.logger.info(
+            "a subscription failed and does not work",
+            metadata: [
+                LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)", LogKeys.error: "\(error)",
+            ]
+        )
     }
 
     /// Attaches, unless it is stopped first: then `nil`.

@@ -7,9 +7,9 @@ struct BusLifecycleTests {
     @Test("A publish waits before the start, goes while running, and is refused after")
     func admission() {
         var lifecycle = BusLifecycle()
-        #expect(lifecycle.admitPublish(fromHandler: false) == .wait)
-        #expect(lifecycle.start() == true)
-        #expect(lifecycle.admitPublish(fromHandler: false) == .wait)
+        #expect(lifecycle.admitPublish(fromHandler: false) == .waitForRun)
+        #expect(lifecycle.start() == .started)
+        #expect(lifecycle.admitPublish(fromHandler: false) == .waitForSubscriptions)
         lifecycle.ready()
         #expect(lifecycle.admitPublish(fromHandler: false) == .proceed)
         #expect(lifecycle.beginShutdown() == .drain)
@@ -22,27 +22,44 @@ struct BusLifecycleTests {
         #expect(lifecycle.admitPublish(fromHandler: true) == .refuse)
     }
 
-    @Test("A bus starts once, and not after a shutdown")
+    @Test("While the bus starts, handlers publish at once, and others once the bus is open or they have waited enough")
     func starting() {
         var lifecycle = BusLifecycle()
+        let opensBeforeStart = lifecycle.open()
+        #expect(!opensBeforeStart)
+        #expect(lifecycle.start() == .started)
+        #expect(lifecycle.admitPublish(fromHandler: true) == .proceed)
+        #expect(lifecycle.admitPublish(fromHandler: false) == .waitForSubscriptions)
+        #expect(lifecycle.admitPublish(isPatient: false, fromHandler: false) == .proceed)
+        let opens = lifecycle.open()
+        #expect(opens)
+        #expect(lifecycle.admitPublish(fromHandler: false) == .proceed)
+        #expect(!lifecycle.hasRun)
+    }
+
+    @Test("A bus starts once, and not after a shutdown; each refusal has a reason of its own")
+    func startingTwice() {
+        var lifecycle = BusLifecycle()
         #expect(lifecycle.beginShutdown() == .closed)
-        #expect(lifecycle.start() == false)
+        #expect(lifecycle.start() == .shutDown)
         #expect(lifecycle.beginShutdown() == .none)
         var second = BusLifecycle()
-        #expect(second.start() == true)
-        #expect(second.start() == false)
+        #expect(second.start() == .started)
+        #expect(second.start() == .alreadyStarted)
         #expect(second.beginShutdown() == .drain)
         second.ready()
         #expect(second.phase == .draining)
         #expect(second.beginShutdown() == .none)
-        #expect(second.start() == false)
+        #expect(second.start() == .alreadyStarted)
+        second.close()
+        #expect(second.start() == .alreadyStarted)
         #expect(!second.hasRun)
     }
 
     @Test("The end of a publish while handlers still work is not the end of them all")
     func flushing() {
         var lifecycle = BusLifecycle()
-        _ = lifecycle.start()
+        #expect(lifecycle.start() == .started)
         lifecycle.ready()
         _ = lifecycle.beginShutdown()
         #expect(lifecycle.admitPublish(fromHandler: true) == .proceed)

@@ -12,7 +12,9 @@ struct PublishTests {
         bus.local.on(OrderCreated.self) { order in heard.withLock { $0.append(order.orderID) } }
         try await bus.withRunning {
             try await bus.publish(OrderCreated(orderID: "later"), options: .init(delay: .seconds(60)))
-            try await bus.publish(contentsOf: [OrderCreated(orderID: "later too")], options: .init(delay: .seconds(60)))
+            let later = [OrderCreated(orderID: "later too")]
+            let results = try await bus.publish(contentsOf: later, options: .init(delay: .seconds(60)))
+            #expect(try results.map { try $0.get().outcome } == [.scheduled])
             try await bus.publish(OrderCreated(orderID: "now"))
         }
         #expect(heard.withLock { $0 } == ["now"])

@@ -1,5 +1,6 @@
 import EventBus
 import EventBusTesting
+import InMemoryLogging
 import Logging
 import ServiceLifecycle
 import Testing
@@ -172,6 +173,75 @@ struct ShutdownTests {
         zero.subscribe(to: OrderCreated.self, group: "g", options: .init(concurrency: 0)) { _, _ in }
         let none = await #expect(throws: EventBusError.self) { try await zero.run() }
         #expect(none?.code == .invalidConfiguration)
+    }
+
+    @Test("A subscription to several topics requires a name")
+    func severalHandlersWithoutName() async throws {
+        let bus = EventBus(transport: .inMemory)
+        let subscription = bus.subscribe(group: "g") { handlers in
+            handlers.on(OrderConfirmed.self) { _, _ in }
+            handlers.on(OrderCreated.self) { _, _ in }
+        }
+        let error = await #expect(throws: EventBusError.self) { try await bus.run() }
+        #expect(error?.code == .invalidName)
+        #expect(error?.message.contains("order.confirmed,order.created") == true)
+        let again = await #expect(throws: EventBusError.self) { try await subscription.attached() }
+        #expect(again?.code == .invalidName)
+
+        // Two handlers for one topic make one queue of one name.
+        let single = EventBus(transport: .inMemory)
+        let one = single.subscribe(group: "g") { handlers in
+            handlers.on(OrderCreated.self) { _, _ in }
+            handlers.on(OrderCreated.self) { _, _ in }
+        }
+        #expect(one.name == "order-created")
+        try await single.withRunning { try await one.attached() }
+    }
+
+    @Test("The label of a subscription to several topics does not depend on their order")
+    func labelOfSeveral() async throws {
+        let labels = Locked<[String]>([])
+        for isReversed in [false, true] {
+            let bus = EventBus(transport: .inMemory)
+            bus.subscribe(group: "g", name: "both") { handlers in
+                let note: @Sendable (ReceivedEvent, EventContext) -> Void = { _, context in
+                    labels.withLock { $0.append(context.subscription.pattern) }
+                }
+                for pattern: TopicPattern in isReversed ? ["order.*", "a.#"] : ["a.#", "order.*"] {
+                    handlers.on(pattern) { event, context in note(event, context) }
+                }
+            }
+            try await bus.withRunning { _ = try await bus.publish(OrderCreated(orderID: "1")) }
+        }
+        try await eventually("handled") { labels.withLock { $0 } == ["a.#,order.*", "a.#,order.*"] }
+    }
+
+    @Test("A subscription that fails while the bus runs is logged at once, and leaves the bus live but not ready")
+    func failsWhileRunning() async throws {
+        let log = InMemoryLogHandler()
+        let transport = ScriptedTransport { queue in
+            if queue.group == "clash" { throw EventBusError(.topologyClash, "it has other arguments") }
+        }
+        let bus = EventBus(transport: transport, logger: Logger(label: "test") { _ in log })
+        bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+        try await bus.withRunning {
+            bus.subscribe(to: OrderCreated.self, group: "clash") { _, _ in }
+            bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+            bus.subscribe(to: OrderCreated.self, group: "bad name") { _, _ in }
+            @Sendable func failed() -> [String] {
+                log.entries.filter { $0.message == "a subscription failed and does not work" }
+                    .map { "\($0.metadata["group"] ?? "").\($0.metadata["subscription"] ?? "")" }
+            }
+            try await eventually("logged") { failed().count == 3 }
+            #expect(Set(failed()) == ["clash.order-created", "g.order-created", "bad name.order-created"])
+            #expect(log.entries.contains { "\($0.metadata["error"] ?? "")".contains("it has other arguments") })
+            let health = bus.health()
+            #expect(health.isLive)
+            #expect(!health.isReady)
+            #expect(health.reason.contains("subscription.clash.order-created: topologyClash"))
+            let receipt = try await bus.publish(OrderCreated(orderID: "1"))
+            #expect(receipt.outcome == .routed)
+        }
     }
 
     @Test("A name that was cancelled may be used again")

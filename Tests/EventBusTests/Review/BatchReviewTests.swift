@@ -81,7 +81,7 @@ struct BatchReviewTests {
         )
         try await bus.withRunning {
             let orders = (0..<500).map { OrderCreated(orderID: "\($0)") }
-            try await bus.publish(contentsOf: orders)
+            for result in try await bus.publish(contentsOf: orders) { _ = try result.get() }
             #expect(seen.withLock { $0 } == orders.map(\.orderID))
         }
     }
