@@ -8,6 +8,7 @@ extension InMemoryBroker {
         options: TransportPublishOptions
     ) async throws -> PublishOutcome {
         if Task.isCancelled { throw CancellationError() }
+        try check(envelope, delay: options.delay)
         if options.delay > .zero {
             let due = clock.now.advanced(by: options.delay)
             step { state, effects in state.schedule(envelope, due: due, &effects) }
@@ -33,7 +34,8 @@ extension InMemoryBroker {
             let start = results.count
             // Small enough that others get the lock in between.
             let end = min(start + 64, envelopes.count)
-            if Task.isCancelled || options.delay > .zero || end - start == 1 {
+            let isOrdinary = envelopes[start..<end].allSatisfy { (try? check($0)) != nil }
+            if Task.isCancelled || options.delay > .zero || end - start == 1 || !isOrdinary {
                 for envelope in envelopes[start..<end] {
                     do {
                         results.append(.success(try await publish(envelope, replyAddress: nil, options: options)))
@@ -60,6 +62,7 @@ extension InMemoryBroker {
 
     /// Sends a request and waits for its reply.
     func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
+        try check(envelope)
         let waiter = OneShot<RequestAnswer>()
         let number = update { state in
             let number = state.makeNumber()
@@ -101,7 +104,8 @@ extension InMemoryBroker {
     }
 
     /// Gives a reply to who waits for it; a late one is dropped.
-    func reply(_ envelope: Envelope, to address: ReplyAddress) {
+    func reply(_ envelope: Envelope, to address: ReplyAddress) throws {
+        try check(envelope)
         guard let number = UInt64(address.requestID) else { return }
         step { state, effects in
             guard let waiter = state.pendingRequests.removeValue(forKey: number) else { return }

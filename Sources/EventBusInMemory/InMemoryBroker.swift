@@ -24,11 +24,19 @@ public final class InMemoryBroker: Sendable {
         /// How often an event is delivered again because a consumer vanished with it. At the next loss it becomes a
         /// dead letter with reason `.deliveryLimit`.
         public var deliveryLimit: Int
+        /// The largest payload that is accepted, in bytes. Defaults to ``/EventBus/TransportLimits/maximumBodySize``, as
+        /// over RabbitMQ.
+        public var maximumBodySize: Int
 
         /// A configuration with these limits.
-        public init(maximumQueueLength: Int = 100_000, deliveryLimit: Int = 20) {
+        public init(
+            maximumQueueLength: Int = 100_000,
+            deliveryLimit: Int = 20,
+            maximumBodySize: Int = TransportLimits.maximumBodySize
+        ) {
             self.maximumQueueLength = maximumQueueLength
             self.deliveryLimit = deliveryLimit
+            self.maximumBodySize = maximumBodySize
         }
     }
 
@@ -49,6 +57,10 @@ public final class InMemoryBroker: Sendable {
     /// The time by which delays and deadlines are measured.
     public let clock: AnyClock
 
+    private let configuration: Configuration
+    /// What else `settled()` waits for.
+    let activityMonitor = ActivityMonitor()
+
     private let state: Locked<BrokerState>
 
     /// A broker without queues.
@@ -65,6 +77,7 @@ public final class InMemoryBroker: Sendable {
         var configuration = configuration
         configuration.maximumQueueLength = max(1, configuration.maximumQueueLength)
         configuration.deliveryLimit = max(0, configuration.deliveryLimit)
+        self.configuration = configuration
         self.clock = AnyClock(clock)
         self.state = Locked(
             BrokerState(configuration: configuration, faults: faults.map { FaultInjector(plan: $0) })
@@ -90,6 +103,13 @@ public final class InMemoryBroker: Sendable {
             }
             state.dispatchMarked(&effects)
         }
+    }
+
+    /// Refuses what RabbitMQ would refuse.
+    func check(_ envelope: Envelope, delay: Duration = .zero) throws(EventBusError) {
+        try envelope.validate()
+        try TransportLimits.check(bodySize: envelope.payload.count, maximum: configuration.maximumBodySize)
+        try TransportLimits.check(delay: delay)
     }
 
     /// Makes one step of the state machine under the lock, and does outside of it what the step asks for.

@@ -6,12 +6,12 @@ struct InMemoryDeadLetters: DeadLetterQueue {
     let group: String
 
     func count() async throws -> Int {
-        broker.look { state in state.deadLetters[group]?.entries.count ?? 0 }
+        broker.look { state in state.deadLetters[ExactText(group)]?.entries.count ?? 0 }
     }
 
     func entries(limit: Int) async throws -> [DeadLetter] {
         broker.look { state in
-            state.deadLetters[group]?.entries.prefix(max(0, limit)).map(\.deadLetter) ?? []
+            state.deadLetters[ExactText(group)]?.entries.prefix(max(0, limit)).map(\.deadLetter) ?? []
         }
     }
 
@@ -51,12 +51,12 @@ struct InMemoryDeadLetters: DeadLetterQueue {
 
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
         let numbers = Set(numbers(where: isIncluded))
-        return broker.step { state, _ in state.deadLetters[group]?.remove(numbers) ?? 0 }
+        return broker.step { state, _ in state.deadLetters[ExactText(group)]?.remove(numbers) ?? 0 }
     }
 
     /// The numbers of those that the caller wants; its code runs outside the lock.
     private func numbers(where isIncluded: (DeadLetter) -> Bool) -> [UInt64] {
-        guard let store = broker.look({ state in state.deadLetters[group] }) else { return [] }
+        guard let store = broker.look({ state in state.deadLetters[ExactText(group)] }) else { return [] }
         return store.entries.filter { isIncluded($0.deadLetter) }.map(\.number)
     }
 }
@@ -72,9 +72,9 @@ enum ReplayStep: Sendable {
 extension BrokerState {
     /// Puts a dead letter back into its queue as a first attempt.
     mutating func replay(_ number: UInt64, of group: String, _ effects: inout Effects) -> ReplayStep {
-        guard let deadLetter = deadLetters[group]?.deadLetter(number) else { return .gone }
-        guard let queue = queueSlots[deadLetter.queue] else { return .queueMissing(deadLetter.queue) }
-        deadLetters[group]?.remove(number)
+        guard let deadLetter = deadLetters[ExactText(group)]?.deadLetter(number) else { return .gone }
+        guard let queue = queueSlots[ExactText(deadLetter.queue)] else { return .queueMissing(deadLetter.queue) }
+        deadLetters[ExactText(group)]?.remove(number)
         enqueue(QueuedEvent(envelope: deadLetter.envelope), to: queue, &effects)
         return .replayed
     }

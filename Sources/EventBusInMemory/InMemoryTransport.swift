@@ -37,7 +37,8 @@ public final class InMemoryTransport: Transport {
     /// While one of them is full the call waits, until the deadline.
     ///
     /// - Throws: ``/EventBus/EventBusError`` with code `.blocked` when the deadline passed and nothing was sent;
-    ///   `CancellationError` when cancelled before.
+    ///   `.invalidEnvelope`, `.tooLarge` or `.unsupported` for what RabbitMQ would refuse, see
+    ///   ``/EventBus/TransportLimits``; `CancellationError` when cancelled before.
     public func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
         try await broker.publish(envelope, replyAddress: nil, options: options)
     }
@@ -60,7 +61,7 @@ public final class InMemoryTransport: Transport {
 
     /// Hands a reply to who waits for it; one that comes too late is dropped.
     public func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
-        broker.reply(envelope, to: address)
+        try broker.reply(envelope, to: address)
     }
 
     /// Declares a queue, binds it, and delivers to `sink`; waits until ``run()`` is called.
@@ -113,6 +114,10 @@ public final class InMemoryTransport: Transport {
             state.dispatchMarked(&effects)
         }
     }
+}
+
+extension InMemoryTransport: ActivityMonitoring {
+    package var activityMonitor: ActivityMonitor { broker.activityMonitor }
 }
 
 extension Transport where Self == InMemoryTransport {

@@ -246,21 +246,16 @@ public final class RabbitTransport: Transport {
 
     /// The limits of the configuration; those of the connection are checked when there is one.
     private func checkSize(_ publish: AMQPPublish) throws(EventBusError) {
-        if publish.body.count > configuration.maximumBodySize {
-            throw EventBusError(
-                .tooLarge,
-                "the payload has \(publish.body.count) bytes, \(configuration.maximumBodySize) are allowed"
-            )
-        }
+        try TransportLimits.check(bodySize: publish.body.count, maximum: configuration.maximumBodySize)
         guard !publish.properties.headers.isEmpty else { return }
         let size = publish.properties.encodedSize
-        if size > Self.maximumHeaderSize {
-            throw EventBusError(.tooLarge, "the headers have \(size) bytes, \(Self.maximumHeaderSize) are allowed")
+        if size > TransportLimits.maximumHeaderSize {
+            throw EventBusError(
+                .tooLarge,
+                "the headers have \(size) bytes, \(TransportLimits.maximumHeaderSize) are allowed"
+            )
         }
     }
-
-    /// Leaves room, in a frame of 128 KiB, for what a dead letter adds.
-    private static let maximumHeaderSize = 120_000
 
     private func monotonic(_ deadline: AnyClock.Instant) -> MonotonicTime {
         .now.advanced(by: clock.now.duration(to: deadline))

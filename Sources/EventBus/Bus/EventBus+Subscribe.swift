@@ -126,7 +126,8 @@ enum SubscriptionName {
             switch word {
             case .one: return "any"
             case .many: return "all"
-            case .literal(let text):
+            case .literal(let word):
+                let text = word.text
                 if ["any", "all", reserved].contains(String(text)) || !text.allSatisfy({ isAllowed($0) && $0 != "-" }) {
                     isAmbiguous = true
                 }

@@ -80,6 +80,9 @@ public final class EventBus: Service {
         }
     }
 
+    /// The monitor of the broker in this process that the bus is on; `nil` on every other transport.
+    package var activityMonitor: ActivityMonitor? { (transport as? any ActivityMonitoring)?.activityMonitor }
+
     /// What works and what does not: the bus, its transport, every subscription.
     public func health() -> HealthReport {
         let runners = registry.runners
@@ -101,6 +104,9 @@ public final class EventBus: Service {
         }
         return HealthReport(components: [bus] + transport.health() + runners.map(\.health))
     }
+
+    /// The longest delay that ``PublishOptions/delay`` may ask for; a longer one is refused with code `.unsupported`.
+    public var maximumDelay: Duration { transport.maximumDelay }
 
     /// The dead letters of `group`, to read, replay or discard.
     public func deadLetters(of group: String) -> any DeadLetterQueue {

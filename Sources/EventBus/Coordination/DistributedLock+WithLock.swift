@@ -45,7 +45,7 @@ extension DistributedLock {
         wait: Duration = .seconds(10),
         _ body: @Sendable @escaping (borrowing LeaseSet) async throws -> T
     ) async throws -> T {
-        let sorted = Set(resources).sorted()
+        let sorted = Set(resources.map { ExactText($0) }).sorted().map(\.text)
         for resource in sorted { try validate(resource, ttl: ttl, wait: wait) }
         return try await hold(
             sorted[...],

@@ -17,13 +17,13 @@ package struct FlightMachine {
     private struct Flight {
         let keys: [String]
         let type: ObjectIdentifier
-        let tags: Set<String>
+        let tags: Set<ExactString>
         let isBackground: Bool
         var waiters: Set<WaiterID> = []
     }
 
     private var flights: [FlightID: Flight] = [:]
-    private var current: [String: FlightID] = [:]
+    private var current: [ExactString: FlightID] = [:]
     private var lastID: UInt64 = 0
 
     package init() {}
@@ -58,8 +58,13 @@ package struct FlightMachine {
         let missing = keys.filter { joinable($0, type) == nil }
         guard !missing.isEmpty else { return nil }
         lastID += 1
-        flights[lastID] = Flight(keys: missing, type: type, tags: tags, isBackground: isBackground)
-        for key in missing { current[key] = lastID }
+        flights[lastID] = Flight(
+            keys: missing,
+            type: type,
+            tags: Set(tags.lazy.map { ExactText($0) }),
+            isBackground: isBackground
+        )
+        for key in missing { current[ExactText(key)] = lastID }
         return (lastID, missing)
     }
 
@@ -83,24 +88,24 @@ package struct FlightMachine {
     package func isAloft(_ id: FlightID) -> Bool { flights[id] != nil }
 
     /// Whether what a flight computed for `key` may be stored.
-    package func isCurrent(_ id: FlightID, for key: String) -> Bool { current[key] == id }
+    package func isCurrent(_ id: FlightID, for key: String) -> Bool { current[ExactText(key)] == id }
 
     /// Voids what is being computed for `keys`.
     package mutating func void(_ keys: [String]) {
-        for key in keys { current[key] = nil }
+        for key in keys { current[ExactText(key)] = nil }
     }
 
     /// Voids what is being computed with `tag`.
     package mutating func void(tag: String) {
-        for (id, flight) in flights where flight.tags.contains(tag) { void(flight.keys, of: id) }
+        for (id, flight) in flights where flight.tags.contains(ExactText(tag)) { void(flight.keys, of: id) }
     }
 
     private mutating func void(_ keys: [String], of id: FlightID) {
-        for key in keys where current[key] == id { current[key] = nil }
+        for key in keys.lazy.map({ ExactText($0) }) where current[key] == id { current[key] = nil }
     }
 
     private func joinable(_ key: String, _ type: ObjectIdentifier) -> FlightID? {
-        guard let id = current[key], flights[id]?.type == type else { return nil }
+        guard let id = current[ExactText(key)], flights[id]?.type == type else { return nil }
         return id
     }
 }

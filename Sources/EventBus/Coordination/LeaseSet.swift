@@ -11,7 +11,7 @@ public struct LeaseSet: ~Copyable, Sendable {
 
     /// The fencing token for `resource`, or `nil` if it is not among those locked.
     public func fencingToken(of resource: String) -> UInt64? {
-        holdings.first { $0.grant.resource == resource }?.grant.fencingToken
+        holdings.first { ExactText($0.grant.resource) == ExactText(resource) }?.grant.fencingToken
     }
 
     /// Throws if any of the leases has ended, as far as is known here; see ``Lease/check()``.

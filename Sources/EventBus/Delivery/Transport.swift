@@ -20,6 +20,10 @@ public protocol Transport: Sendable {
     /// The time by which this transport measures delays and deadlines; the bus uses the same one.
     var clock: AnyClock { get }
 
+    /// The longest delay of a scheduled event that ``publish(_:options:)-(Envelope,_)`` takes; a longer one is refused with code
+    /// `.unsupported`. Defaults to ``TransportLimits/maximumDelay``.
+    var maximumDelay: Duration { get }
+
     /// Connects, and keeps connected until the calling task is cancelled; then closes within a few seconds and returns.
     ///
     /// Every delivery that is not settled when it returns has gone back to its queue. A connection that is lost is
@@ -66,6 +70,9 @@ public protocol Transport: Sendable {
 }
 
 extension Transport {
+    /// ``TransportLimits/maximumDelay``.
+    public var maximumDelay: Duration { TransportLimits.maximumDelay }
+
     /// Sends one envelope after another. A transport with a window sends them pipelined instead.
     public func publish(
         contentsOf envelopes: [Envelope],

@@ -28,7 +28,12 @@ public struct Envelope: Equatable, Sendable {
         didSet { if causationID?.isBlank == true { causationID = nil } }
     }
     /// The key that orders this event among others; see ``Event/partitionKey``.
-    public var partitionKey: String?
+    public var partitionKey: String? {
+        get { exactPartitionKey?.text }
+        set { exactPartitionKey = newValue.map { ExactText($0) } }
+    }
+    /// The key as it is compared: byte by byte.
+    package private(set) var exactPartitionKey: ExactString?
     /// What else travels beside the payload: trace context and the user's own headers.
     public var headers: EventHeaders
 
@@ -57,15 +62,18 @@ public struct Envelope: Equatable, Sendable {
         self.source = source
         self.correlationID = correlationID?.isBlank == true ? nil : correlationID
         self.causationID = causationID?.isBlank == true ? nil : causationID
-        self.partitionKey = partitionKey
+        self.exactPartitionKey = partitionKey.map { ExactText($0) }
         self.headers = headers
     }
 
-    /// Checks what would break on the wire: the lengths that AMQP allows, reserved names, nesting.
+    /// Checks what no transport accepts: texts that are too long, reserved names, values that cannot be sent.
     ///
-    /// - Throws: ``EventBusError`` with code `.invalidEnvelope`, which names the field.
+    /// Every transport calls it for what it is to publish, so that all refuse the same.
+    ///
+    /// - Throws: ``EventBusError`` with code `.invalidEnvelope`, which names the field, or `.tooLarge` for headers that
+    ///   take more than ``TransportLimits/maximumHeaderSize``.
     package func validate() throws(EventBusError) {
-        let limit = EventID.maximumLength
+        let limit = TransportLimits.maximumTextLength
         func tooLong(_ field: String, _ length: Int) -> EventBusError {
             EventBusError(.invalidEnvelope, "the \(field) has \(length) bytes, \(limit) are allowed")
         }
@@ -77,6 +85,15 @@ public struct Envelope: Equatable, Sendable {
         if let length = partitionKey?.utf8.count, length > limit { throw tooLong("partition key", length) }
         if contentType.utf8.count > limit { throw tooLong("content type", contentType.utf8.count) }
         if let length = contentEncoding?.utf8.count, length > limit { throw tooLong("content encoding", length) }
-        if !headers.isEmpty, let problem = headers.problem { throw EventBusError(.invalidEnvelope, problem) }
+        if headers.isEmpty { return }
+        if let problem = headers.problem { throw EventBusError(.invalidEnvelope, problem) }
+        let size = headers.values.extent.size + ownHeaderSize
+        if size > TransportLimits.maximumHeaderSize {
+            throw EventBusError(
+                .tooLarge,
+                "the headers have \(size) bytes, \(TransportLimits.maximumHeaderSize) are allowed; "
+                    + "put what is large into the payload"
+            )
+        }
     }
 }

@@ -43,16 +43,10 @@ public struct EventHeaders: Hashable, Sendable {
                 return "the name of header \(name.quotedForError) has \(name.utf8.count) bytes, "
                     + "\(Self.maximumNameLength) are allowed"
             }
-            if name.hasPrefix(Self.internalPrefix) || Self.reservedNames.contains(name) {
+            if name.beginsWithBytes(of: Self.internalPrefix) || Self.reservedNames.contains(name) {
                 return "the header name \(name.quotedForError) is reserved for the bus or the broker"
             }
-            if value.depth > HeaderValue.maximumDepth {
-                return "header \(name.quotedForError) nests \(value.depth) deep, \(HeaderValue.maximumDepth) is allowed"
-            }
-            if let length = value.longestName, length > Self.maximumNameLength {
-                return "header \(name.quotedForError) holds a table with a name of \(length) bytes, "
-                    + "\(Self.maximumNameLength) are allowed"
-            }
+            if let problem = value.problem() { return "header \(name.quotedForError) \(problem)" }
         }
         return nil
     }

@@ -1,11 +1,12 @@
 /// The identity of an event: a time-ordered UUID (version 7), or whatever a foreign client called its own.
 ///
 /// Identifiers of this process are strictly increasing (RFC 9562, section 6.2, method 2: a random part that is
-/// reseeded every millisecond and counted up within it). An identifier that came over the wire keeps its exact text.
+/// reseeded every millisecond and counted up within it). An identifier that came over the wire keeps its exact text, and
+/// is compared byte by byte.
 public struct EventID: Hashable, Sendable {
     private enum Storage: Hashable, Sendable {
         case uuid(UInt64, UInt64)
-        case text(String)
+        case text(ExactString)
     }
 
     /// The longest identifier, in UTF-8 bytes: AMQP's limit for a short string.
@@ -33,7 +34,7 @@ public struct EventID: Hashable, Sendable {
         if let (high, low) = UUIDText.parse(text) {
             self.init(.uuid(high, low))
         } else {
-            self.init(.text(text))
+            self.init(.text(ExactText(text)))
         }
     }
 
@@ -41,7 +42,7 @@ public struct EventID: Hashable, Sendable {
     public var rawValue: String {
         switch storage {
         case .uuid(let high, let low): UUIDText.format(high, low)
-        case .text(let text): text
+        case .text(let exact): exact.text
         }
     }
 
@@ -52,12 +53,12 @@ public struct EventID: Hashable, Sendable {
 
     /// Whether there is no character in it, or nothing but white space and control characters.
     var isBlank: Bool {
-        if case .text(let text) = storage { text.utf8.allSatisfy { $0 <= 0x20 } } else { false }
+        if case .text(let exact) = storage { exact.text.utf8.allSatisfy { $0 <= 0x20 } } else { false }
     }
 
     /// The length on the wire in UTF-8 bytes.
     package var wireLength: Int {
-        if case .text(let text) = storage { text.utf8.count } else { 36 }
+        if case .text(let exact) = storage { exact.text.utf8.count } else { 36 }
     }
 }
 
@@ -74,7 +75,7 @@ extension EventID: CustomStringConvertible {
     public var description: String {
         switch storage {
         case .uuid: rawValue
-        case .text(let text): text.prefixed(toUTF8Length: Self.maximumLength).printable
+        case .text(let exact): exact.text.prefixed(toUTF8Length: Self.maximumLength).printable
         }
     }
 }

@@ -32,23 +32,31 @@ public enum HeaderValue: Hashable, Sendable {
         if case .int(let value) = self { value } else { nil }
     }
 
-    /// The length in bytes of the longest name in a table, at whatever depth; `nil` if there is none.
-    var longestName: Int? {
+    /// What keeps the value from travelling, or `nil`. It looks no deeper than ``maximumDepth``.
+    func problem(depth: Int = 0) -> String? {
         switch self {
-        case .array(let values): values.lazy.compactMap(\.longestName).max()
-        case .table(let values): values.lazy.map { max($0.key.utf8.count, $0.value.longestName ?? 0) }.max()
-        default: nil
+        case .string, .int, .bool, .bytes, .timestamp, .null:
+            return nil
+        case .double(let number):
+            // JSON has no such number, and the broker closes the connection over it.
+            return number.isFinite ? nil : "holds the number \(number); only finite numbers can be sent"
+        case .array(let values):
+            guard depth < Self.maximumDepth else { return Self.tooDeep }
+            return values.lazy.compactMap { $0.problem(depth: depth + 1) }.first
+        case .table(let values):
+            guard depth < Self.maximumDepth else { return Self.tooDeep }
+            for (name, value) in values {
+                if name.utf8.count > EventHeaders.maximumNameLength {
+                    return "holds a table with a name of \(name.utf8.count) bytes, "
+                        + "\(EventHeaders.maximumNameLength) are allowed"
+                }
+                if let problem = value.problem(depth: depth + 1) { return problem }
+            }
+            return nil
         }
     }
 
-    /// How deep arrays and tables nest; a plain value has depth 0.
-    var depth: Int {
-        switch self {
-        case .array(let values): 1 + (values.lazy.map(\.depth).max() ?? 0)
-        case .table(let values): 1 + (values.values.lazy.map(\.depth).max() ?? 0)
-        default: 0
-        }
-    }
+    private static let tooDeep = "nests arrays and tables more than \(maximumDepth) deep"
 }
 
 extension HeaderValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,

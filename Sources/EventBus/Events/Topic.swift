@@ -3,9 +3,11 @@
 /// A topic is a contract between services. It is at most ``maximumLength`` UTF-8 bytes long, none of its words is
 /// empty, and it holds neither wildcards (`*`, `#`) nor white space or control characters.
 ///
+/// Topics are compared byte by byte, as brokers do: two that differ in Unicode normalization only are two topics.
+///
 /// A literal is checked when it is evaluated and traps when it is not a topic; for everything that is not a literal
 /// use ``init(validating:)``.
-public struct Topic: Hashable, Sendable {
+public struct Topic: Sendable {
     /// The longest topic, in UTF-8 bytes. AMQP allows 255 for a routing key; the rest is needed by the delay levels.
     public static let maximumLength = 200
 
@@ -24,7 +26,7 @@ public struct Topic: Hashable, Sendable {
 
     /// The words between the dots.
     public var words: [Substring] {
-        rawValue.split(separator: ".", omittingEmptySubsequences: false)
+        rawValue.topicWords
     }
 
     static func problem(in text: String, wildcardsAllowed: Bool) -> String? {
@@ -53,6 +55,18 @@ public struct Topic: Hashable, Sendable {
             wordLength += 1
         }
         return wordLength == 0 ? "it ends with a dot" : nil
+    }
+}
+
+extension Topic: Hashable {
+    /// Whether both topics have the same bytes.
+    public static func == (lhs: Topic, rhs: Topic) -> Bool {
+        ExactText(lhs.rawValue) == ExactText(rhs.rawValue)
+    }
+
+    /// Hashes the topic's bytes.
+    public func hash(into hasher: inout Hasher) {
+        ExactText(rawValue).hash(into: &hasher)
     }
 }
 

@@ -8,10 +8,10 @@
 /// | `order.*` | `order.created` | `order`, `order.created.late` |
 /// | `order.#` | `order`, `order.created.late` | `orders` |
 /// | `#` | everything | |
-public struct TopicPattern: Hashable, Sendable {
+public struct TopicPattern: Sendable {
     /// One word of a pattern.
     package enum Word: Hashable, Sendable {
-        case literal(Substring)
+        case literal(ExactText<Substring>)
         case one
         case many
     }
@@ -37,11 +37,11 @@ public struct TopicPattern: Hashable, Sendable {
 
     private init(unchecked rawValue: String) {
         self.rawValue = rawValue
-        self.words = rawValue.split(separator: ".").map { word in
+        self.words = rawValue.topicWords.map { word in
             switch word {
             case "*": .one
             case "#": .many
-            default: .literal(word)
+            default: .literal(ExactText(word))
             }
         }
     }
@@ -72,7 +72,7 @@ public struct TopicPattern: Hashable, Sendable {
                     p += 1
                     t += 1
                     continue
-                case .literal(let word) where word == topic[t]:
+                case .literal(let word) where word == ExactText(topic[t]):
                     p += 1
                     t += 1
                     continue
@@ -86,6 +86,18 @@ public struct TopicPattern: Hashable, Sendable {
             t = point.topic + 1
         }
         return pattern[p...].allSatisfy { $0 == .many }
+    }
+}
+
+extension TopicPattern: Hashable {
+    /// Whether both patterns have the same bytes.
+    public static func == (lhs: TopicPattern, rhs: TopicPattern) -> Bool {
+        ExactText(lhs.rawValue) == ExactText(rhs.rawValue)
+    }
+
+    /// Hashes the pattern's bytes.
+    public func hash(into hasher: inout Hasher) {
+        ExactText(rawValue).hash(into: &hasher)
     }
 }
 

@@ -5,7 +5,7 @@
 package struct TopicTrie<Value> {
     fileprivate struct Node {
         var values: [Value] = []
-        var literals: [Substring: Int] = [:]
+        var literals: [ExactText<Substring>: Int] = [:]
         var one: Int?
         var many: Int?
         /// Whether this node stands for a `#`, and so may take any further word and stay.
@@ -106,7 +106,7 @@ package struct TopicTrie<Value> {
         if node.isMany {
             collect(index, words, position + 1, belowMany: true, &seen, &found)
         }
-        if let child = node.literals[words[position]] {
+        if let child = node.literals[ExactText(words[position])] {
             collect(child, words, position + 1, belowMany: belowMany, &seen, &found)
         }
         if let child = node.one {

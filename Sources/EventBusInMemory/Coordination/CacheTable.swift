@@ -26,8 +26,8 @@ struct CacheTable {
 
     private let capacity: Int
     private var slots: [Slot?] = []
-    private var index: [String: Int] = [:]
-    private var tagged: [String: Set<Int>] = [:]
+    private var index: [ExactString: Int] = [:]
+    private var tagged: [ExactString: Set<Int>] = [:]
     private var free: [Int] = []
     private var hand = 0
 
@@ -40,7 +40,7 @@ struct CacheTable {
 
     /// The entry for `key`, if its time is not over.
     mutating func entry(for key: String, now: Instant) -> Entry? {
-        guard let position = index[key], let entry = slots[position]?.entry else { return nil }
+        guard let position = index[ExactText(key)], let entry = slots[position]?.entry else { return nil }
         guard now < entry.keepUntil else {
             clear(position)
             return nil
@@ -53,16 +53,16 @@ struct CacheTable {
         remove(entry.key)
         let position = freePosition(now: now)
         slots[position] = Slot(entry: entry)
-        index[entry.key] = position
-        for tag in entry.tags { tagged[tag, default: []].insert(position) }
+        index[ExactText(entry.key)] = position
+        for tag in entry.tags { tagged[ExactText(tag), default: []].insert(position) }
     }
 
     mutating func remove(_ key: String) {
-        if let position = index[key] { clear(position) }
+        if let position = index[ExactText(key)] { clear(position) }
     }
 
     mutating func removeAll(tag: String) {
-        for position in tagged[tag] ?? [] { clear(position) }
+        for position in tagged[ExactText(tag)] ?? [] { clear(position) }
     }
 
     private mutating func freePosition(now: Instant) -> Int {
@@ -88,8 +88,8 @@ struct CacheTable {
     private mutating func clear(_ position: Int) {
         guard let entry = slots[position]?.entry else { return }
         slots[position] = nil
-        index[entry.key] = nil
-        for tag in entry.tags {
+        index[ExactText(entry.key)] = nil
+        for tag in entry.tags.map({ ExactText($0) }) {
             tagged[tag]?.remove(position)
             if tagged[tag]?.isEmpty == true { tagged[tag] = nil }
         }

@@ -43,7 +43,7 @@ struct LockMachine {
         var isIdle: Bool { holder == nil && waiters.isEmpty }
     }
 
-    private var lines: [String: Line] = [:]
+    private var lines: [ExactString: Line] = [:]
     private var lastToken: UInt64
     private var lastWaiter: WaiterID = 0
     private var sweepThreshold = 64
@@ -120,7 +120,7 @@ struct LockMachine {
     mutating func renew(_ grant: LockGrant, now: Instant) throws(EventBusError) -> Instant {
         try checkOwner(of: grant, now: now)
         let expiry = now.advanced(by: grant.ttl)
-        lines[grant.resource]?.holder?.expiry = expiry
+        lines[ExactText(grant.resource)]?.holder?.expiry = expiry
         return expiry
     }
 
@@ -133,7 +133,7 @@ struct LockMachine {
     }
 
     private func checkOwner(of grant: LockGrant, now: Instant) throws(EventBusError) {
-        let holder = lines[grant.resource]?.holder
+        let holder = lines[ExactText(grant.resource)]?.holder
         if let holder, holder.fencingToken != grant.fencingToken, !holder.isOver(at: now) {
             throw EventBusError(.lockNotOwned, "another holds '\(grant.resource)' by now; this lease ended before")
         }
@@ -161,9 +161,10 @@ struct LockMachine {
     /// Gives `body` the line of `resource`, and forgets the line if nobody is left in it.
     private mutating func update<R>(_ resource: String, _ body: (inout Line, inout LockMachine) -> R) -> R {
         // Taken out meanwhile, so that it is not copied.
-        var line = lines.removeValue(forKey: resource) ?? Line()
+        let name = ExactText(resource)
+        var line = lines.removeValue(forKey: name) ?? Line()
         let result = body(&line, &self)
-        if !line.isIdle { lines[resource] = line }
+        if !line.isIdle { lines[name] = line }
         return result
     }
 

@@ -108,7 +108,7 @@ extension BrokerState {
     /// if the event was sent already.
     mutating func unblock(_ number: UInt64, cancelled: Bool, _ effects: inout Effects) {
         guard let blocked = blockedPublishes.removeValue(forKey: number) else { return }
-        if let queue = queueSlots[blocked.queueName] {
+        if let queue = queueSlots[ExactText(blocked.queueName)] {
             // A queue that no one consumes would otherwise remember every publish that ever gave up.
             let limit = 2 * blockedPublishes.count + 16
             if queues[queue].waitingForRoom.count > limit {

@@ -6,7 +6,7 @@ extension BrokerState {
         if specification.broadcast { return declareExclusive(specification) }
         let name = specification.queueName
         let slot: Int
-        if let existing = queueSlots[name] {
+        if let existing = queueSlots[ExactText(name)] {
             guard queues[existing].singleActiveConsumer == specification.singleActiveConsumer else {
                 throw EventBusError(
                     .topologyClash,
@@ -45,7 +45,7 @@ extension BrokerState {
         readyCount -= queues[slot].readyCount
         queues[slot].removeAll()
         queues[slot].isDeleted = true
-        queueSlots[queues[slot].name] = nil
+        queueSlots[ExactText(queues[slot].name)] = nil
         admitBlockedPublish(to: slot, &effects)
         freeQueueSlots.append(slot)
     }
@@ -66,7 +66,7 @@ extension BrokerState {
             slot = queues.count
             queues.append(queue)
         }
-        queueSlots[name] = slot
+        queueSlots[ExactText(name)] = slot
         return slot
     }
 

@@ -95,7 +95,7 @@ extension BrokerState {
             firstFailure: firstFailure,
             lastFailure: time
         )
-        deadLetters[queues[queue].group, default: DeadLetterStore()].append(deadLetter)
+        deadLetters[ExactText(queues[queue].group), default: DeadLetterStore()].append(deadLetter)
     }
 }
 

@@ -8,11 +8,11 @@ struct BrokerState: Sendable {
 
     var connections: [ConnectionState] = []
     var queues: [QueueState] = []
-    var queueSlots: [String: Int] = [:]
+    var queueSlots: [ExactString: Int] = [:]
     var consumers: [ConsumerState] = []
     var routes = RouteTable()
     var timers = TimerQueue()
-    var deadLetters: [String: DeadLetterStore] = [:]
+    var deadLetters: [ExactString: DeadLetterStore] = [:]
 
     /// Publishes that wait for room, by number.
     var blockedPublishes: [UInt64: BlockedPublish] = [:]

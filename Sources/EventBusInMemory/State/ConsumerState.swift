@@ -120,18 +120,18 @@ struct ConsumerState: Sendable {
     func nextHold(after now: AnyClock.Instant) -> AnyClock.Instant? {
         if heldCount == 0 { return nil }
         var next: AnyClock.Instant?
-        var heldKeys: Set<String> = []
+        var heldKeys: Set<ExactString> = []
         for case let unsettled? in slots {
             guard let until = unsettled.heldUntil else { continue }
             if until <= now { return nil }
             next = next.map { min($0, until) } ?? until
-            if let key = unsettled.delivery.envelope.partitionKey { heldKeys.insert(key) }
+            if let key = unsettled.delivery.envelope.exactPartitionKey { heldKeys.insert(key) }
         }
         if heldCount == unsettledCount { return next }
         guard specification.ordersByKey || specification.singleActiveConsumer else { return nil }
         // What is not held may wait behind one of its key that is.
         for case let unsettled? in slots where unsettled.heldUntil == nil {
-            guard let key = unsettled.delivery.envelope.partitionKey, heldKeys.contains(key) else { return nil }
+            guard let key = unsettled.delivery.envelope.exactPartitionKey, heldKeys.contains(key) else { return nil }
         }
         return next
     }

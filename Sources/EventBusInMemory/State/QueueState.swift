@@ -70,7 +70,8 @@ struct QueueState: Sendable {
         let lowest = max(0, index - count)
         while index > lowest {
             let other = fresh[index - 1]
-            let keepsOrder = singleActiveConsumer && other.envelope.partitionKey == event.envelope.partitionKey
+            let keepsOrder =
+                singleActiveConsumer && other.envelope.exactPartitionKey == event.envelope.exactPartitionKey
             if keepsOrder { break }
             index -= 1
         }

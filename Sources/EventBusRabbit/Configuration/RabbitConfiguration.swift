@@ -1,3 +1,5 @@
+import EventBus
+
 /// How to reach a RabbitMQ, and how to use it.
 ///
 /// Every value has a default that suits production, but for the host and the credentials. The password never appears in
@@ -177,7 +179,7 @@ public struct RabbitConfiguration: Sendable {
         self.allowedReplyQueues = []
         self.maximumUnconfirmedEvents = 1000
         self.maximumUnconfirmedBytes = 16 << 20
-        self.maximumBodySize = 16 << 20
+        self.maximumBodySize = TransportLimits.maximumBodySize
         self.connectTimeout = .seconds(5)
         self.callTimeout = .seconds(15)
         self.reconnect = Reconnect()

@@ -35,7 +35,7 @@ enum WireHeaders {
 
     /// Whether a header belongs to the user.
     static func isUsers(_ name: String) -> Bool {
-        !name.hasPrefix(EventHeaders.internalPrefix) && !EventHeaders.reservedNames.contains(name)
+        !name.beginsWithBytes(of: EventHeaders.internalPrefix) && !EventHeaders.reservedNames.contains(name)
     }
 
     /// Whether a header may go out again: an allow-list, since the broker acts on some (`CC` makes copies, `x-death`

@@ -7,9 +7,9 @@ import EventBus
 /// highest set bit: entering at the top costs ten times the throughput.
 struct DelayRoute: Hashable, Sendable {
     /// How many levels there are.
-    static let levels = 20
+    static let levels = TransportLimits.delayLevels
     /// The delay of the lowest level.
-    static let unit = Duration.milliseconds(100)
+    static let unit = TransportLimits.delayUnit
 
     /// The exchange to publish to.
     var exchange: String
@@ -35,11 +35,10 @@ struct DelayRoute: Hashable, Sendable {
     ///
     /// - Throws: ``/EventBus/EventBusError`` with code `.unsupported` for a delay of more than 29 hours.
     init(delay: Duration, to destination: Destination) throws(EventBusError) {
+        try TransportLimits.check(delay: delay)
         let (seconds, attoseconds) = delay.components
         let unit: Int64 = 100_000_000_000_000_000
-        guard seconds < 1 << 32 else { throw Self.tooLong(delay) }
         let units = max(1, seconds * 10 + (attoseconds + unit - 1) / unit)
-        guard units < 1 << Self.levels else { throw Self.tooLong(delay) }
         let highest = Int64.bitWidth - 1 - units.leadingZeroBitCount
         exchange = TopologyNames.delayLevel(highest)
         routingKey = ""
@@ -48,10 +47,6 @@ struct DelayRoute: Hashable, Sendable {
             routingKey += units >> Int64(level) & 1 == 1 ? "1." : "0."
         }
         routingKey += destination.key
-    }
-
-    private static func tooLong(_ delay: Duration) -> EventBusError {
-        EventBusError(.unsupported, "a delay of \(delay) is too long: the delay levels end at 29 hours")
     }
 
     /// The topic in the routing key of a scheduled event, as it is at the end of the levels.

@@ -103,7 +103,7 @@ final class BrokerMachine {
     func texts(_ consumer: ConsumerReference) -> [String] { deliveries(consumer).map(\.text) }
 
     func deadLetters(_ group: String = "stock") -> [DeadLetter] {
-        state.deadLetters[group]?.entries.map(\.deadLetter) ?? []
+        state.deadLetters[ExactText(group)]?.entries.map(\.deadLetter) ?? []
     }
 }
 

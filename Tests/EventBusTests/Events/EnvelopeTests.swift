@@ -35,7 +35,39 @@ struct EnvelopeTests {
         var deep: HeaderValue = 1
         for _ in 0..<32 { deep = .array([deep]) }
         #expect(problem { $0.headers["deep"] = deep } == nil)
-        #expect(problem { $0.headers["deep"] = .array([deep]) }?.contains("33") == true)
+        #expect(problem { $0.headers["deep"] = .array([deep]) }?.contains("more than 32") == true)
+    }
+
+    @Test(
+        "A header that holds a number which is none is refused at any depth",
+        arguments: [
+            HeaderValue.double(.nan), .double(.infinity), .array([1, .double(-.infinity)]),
+            .table(["a": .table(["b": .array([.double(.signalingNaN)])])]),
+        ]
+    )
+    func numbersThatAreNone(value: HeaderValue) {
+        let envelope = Envelope(topic: "a", payload: [], headers: ["h": value])
+        let error = #expect(throws: EventBusError.self) { try envelope.validate() }
+        #expect(error?.code == .invalidEnvelope)
+        #expect(error?.message.contains("finite") == true)
+    }
+
+    @Test("Headers nested thousands deep are refused without looking at all of them")
+    func deepHeaders() {
+        var deep: HeaderValue = 1
+        for _ in 0..<2000 { deep = .table(["t": deep]) }
+        let envelope = Envelope(topic: "a", payload: [], headers: ["h": deep])
+        let error = #expect(throws: EventBusError.self) { try envelope.validate() }
+        #expect(error?.code == .invalidEnvelope)
+    }
+
+    @Test("Headers that do not fit into a frame are refused as too large")
+    func largeHeaders() throws {
+        var envelope = Envelope(topic: "a", payload: [], headers: ["h": .bytes(.init(repeating: 0, count: 119_000))])
+        try envelope.validate()
+        envelope.headers["other"] = .string(String(repeating: "x", count: 1_000))
+        let error = #expect(throws: EventBusError.self) { try envelope.validate() }
+        #expect(error?.code == .tooLarge)
     }
 
     @Test("JSON keeps dates to the millisecond, as RFC 3339")

@@ -1,0 +1,22 @@
+/// What all caches ask of the keys of one call.
+package enum CacheKeys {
+    /// Checks that the values of a call can be told apart.
+    ///
+    /// Keys are compared byte by byte, but the values come in a Swift dictionary, which holds one of two keys that differ
+    /// in Unicode normalization only.
+    ///
+    /// - Throws: ``EventBusError`` with code `.invalidName`, which names such a key.
+    package static func checkDistinct(_ keys: [String]) throws(EventBusError) {
+        if keys.count < 2 { return }
+        var firstSpelling: [String: ExactString] = [:]
+        for key in keys {
+            let exact = ExactText(key)
+            guard let first = firstSpelling.updateValue(exact, forKey: key), first != exact else { continue }
+            throw EventBusError(
+                .invalidName,
+                "two keys of one call read \(key.quotedForError) and differ in their Unicode normalization only: "
+                    + "ask for them in two calls"
+            )
+        }
+    }
+}

@@ -1,0 +1,70 @@
+import Glibc
+
+/// Text that is compared byte by byte, as a broker and a store compare names.
+///
+/// A Swift string equals every other one that differs from it in Unicode normalization only: `é` may be one scalar, or an
+/// `e` with an accent. On the wire these are two names. Whatever serves as a name (a topic, a key, a locked resource) is
+/// therefore compared, hashed and sorted as this type.
+package struct ExactText<Text: StringProtocol & Sendable>: Sendable {
+    /// The text.
+    package var text: Text
+
+    /// Wraps a text.
+    package init(_ text: Text) {
+        self.text = text
+    }
+
+    private func withBytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+        if let result = text.utf8.withContiguousStorageIfAvailable(body) { return result }
+        return unsafe Array(text.utf8).withUnsafeBufferPointer(body)
+    }
+}
+
+extension ExactText: Hashable {
+    package static func == (lhs: Self, rhs: Self) -> Bool {
+        unsafe lhs.withBytes { left in
+            unsafe rhs.withBytes { right in
+                guard left.count == right.count else { return false }
+                guard let start = left.baseAddress, let other = right.baseAddress else { return true }
+                // Safe: both buffers hold `left.count` bytes while this runs.
+                return unsafe start == other || memcmp(start, other, left.count) == 0
+            }
+        }
+    }
+
+    package func hash(into hasher: inout Hasher) {
+        unsafe withBytes { bytes in
+            // Safe: the buffer is valid while this runs.
+            unsafe hasher.combine(bytes: UnsafeRawBufferPointer(bytes))
+            // Ends the text: what is hashed next is not its continuation.
+            hasher.combine(0xFF as UInt8)
+        }
+    }
+}
+
+extension ExactText: Comparable {
+    package static func < (lhs: Self, rhs: Self) -> Bool {
+        lhs.text.utf8.lexicographicallyPrecedes(rhs.text.utf8)
+    }
+}
+
+extension ExactText: CustomStringConvertible {
+    package var description: String { String(text) }
+}
+
+/// A string that is compared byte by byte.
+package typealias ExactString = ExactText<String>
+
+extension String {
+    /// Whether the text's bytes begin with those of `prefix`.
+    ///
+    /// `hasPrefix` compares characters, and a combining accent after the prefix changes its last one.
+    package func beginsWithBytes(of prefix: String) -> Bool {
+        utf8.starts(with: prefix.utf8)
+    }
+
+    /// The words between the dots, as the broker separates them: at each byte that is a dot.
+    var topicWords: [Substring] {
+        utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).map(Substring.init)
+    }
+}
