@@ -1,41 +1,65 @@
+internal import Glibc
+
 /// How often a failed delivery is tried again, and after how long.
 ///
 /// The delay before attempt *n + 1* is drawn from zero to `initial × multiplier^(n − 1)`, at most `maximum`: exponential
 /// backoff with full jitter (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), which
 /// spreads the retries of many failing deliveries evenly.
+///
+/// The default makes 12 attempts. The delays between the first and the last add up to 70 s on average and to 141 s at
+/// most, which outlasts the restart of a database.
+///
+/// ```swift
+/// let patient = RetryPolicy(maxAttempts: 20, initial: .milliseconds(500), maximum: .seconds(60))
+/// ```
+///
+/// Only attempts whose handler ran and failed count; see <doc:DeliveryOfAnEvent>. Values that make no sense are clamped
+/// when they are set.
 public struct RetryPolicy: Hashable, Sendable {
-    /// Attempts in all, the first included; 5 unless stated. 1 means no retry.
-    public var maxAttempts: Int
-    /// The bound of the first delay; 200 ms unless stated.
-    public var initial: Duration
-    /// By what the bound grows with each attempt; 2 unless stated.
-    public var multiplier: Double
-    /// The bound that no delay exceeds; 30 s unless stated.
-    public var maximum: Duration
-    /// Whether delays are drawn at random; if not, each is its bound.
+    /// The number of attempts in all, the first included. Defaults to 12. 1 means no retry; smaller values count as 1.
+    public var maxAttempts: Int {
+        didSet { maxAttempts = Self.clamped(maxAttempts) }
+    }
+    /// The bound of the first delay. Defaults to 200 ms. A negative duration counts as zero.
+    public var initial: Duration {
+        didSet { initial = Self.clamped(initial) }
+    }
+    /// The factor by which the bound grows with each attempt. Defaults to 2. Values below 1, and what is not a number,
+    /// count as 1.
+    public var multiplier: Double {
+        didSet { multiplier = Self.clamped(multiplier) }
+    }
+    /// The bound that no delay exceeds. Defaults to 30 s. A negative duration counts as zero.
+    public var maximum: Duration {
+        didSet { maximum = Self.clamped(maximum) }
+    }
+    /// A Boolean value that indicates whether delays are drawn at random; if not, each is its bound. Defaults to `true`.
     public var jitter: Bool
 
-    /// A policy of exponential backoff.
-    ///
-    /// - Precondition: `maxAttempts` ≥ 1, `multiplier` ≥ 1, and no duration is negative.
+    /// Creates a policy of exponential backoff. Omitted values use the defaults, and values that make no sense are
+    /// clamped as the properties describe.
     public init(
-        maxAttempts: Int = 5,
+        maxAttempts: Int = 12,
         initial: Duration = .milliseconds(200),
         multiplier: Double = 2,
         maximum: Duration = .seconds(30),
         jitter: Bool = true
     ) {
-        precondition(maxAttempts >= 1, "maxAttempts is \(maxAttempts); there is always a first attempt")
-        precondition(multiplier >= 1 && multiplier.isFinite, "multiplier is \(multiplier); delays may not shrink")
-        precondition(initial >= .zero && maximum >= .zero, "a delay cannot be negative")
-        self.maxAttempts = maxAttempts
-        self.initial = initial
-        self.multiplier = multiplier
-        self.maximum = maximum
+        self.maxAttempts = Self.clamped(maxAttempts)
+        self.initial = Self.clamped(initial)
+        self.multiplier = Self.clamped(multiplier)
+        self.maximum = Self.clamped(maximum)
         self.jitter = jitter
     }
 
-    /// Exponential backoff with full jitter, 5 attempts from 200 ms to 30 s.
+    private static func clamped(_ attempts: Int) -> Int { max(1, attempts) }
+
+    private static func clamped(_ delay: Duration) -> Duration { min(max(delay, .zero), .longest) }
+
+    private static func clamped(_ multiplier: Double) -> Double { multiplier >= 1 ? multiplier : 1 }
+
+    /// Exponential backoff with full jitter: 12 attempts, with delays from 200 ms to 30 s, over 70 s on average and 141 s
+    /// at most.
     public static let `default` = RetryPolicy()
 
     /// No second attempt: what fails goes to the dead letters at once.
@@ -75,11 +99,12 @@ public struct RetryPolicy: Hashable, Sendable {
 
     /// The longest delay after the attempt with this number, from 1.
     package func bound(afterAttempt attempt: Int) -> Duration {
-        // Counted in floating point, where the power cannot overflow into a trap.
-        var factor = 1.0
-        for _ in 1..<max(1, attempt) where factor < 1e12 { factor *= multiplier }
-        let seconds = min(initial.inSeconds * factor, maximum.inSeconds)
-        return .nanoseconds(Int64(min(seconds * 1e9, 9e18)))
+        guard initial > .zero else { return .zero }
+        // In floating point a power does not trap: it becomes infinite at worst, and `maximum` bounds it.
+        let factor = attempt > 1 ? pow(multiplier, Double(attempt) - 1) : 1
+        let seconds = initial.inSeconds * factor
+        guard seconds < maximum.inSeconds else { return maximum }
+        return .nanoseconds(Int64(seconds * 1e9))
     }
 }
 

@@ -41,4 +41,57 @@ struct RetryPolicyTests {
             RetryPolicy.never.decide(attempt: 1, error: Broken(), using: &generator) == .deadLetter(.attemptsExhausted)
         )
     }
+
+    @Test("The default makes 12 attempts, whose delays add up to 141 seconds at most and 70 on average")
+    func defaultTotal() {
+        let policy = RetryPolicy.default
+        #expect(policy.maxAttempts == 12)
+        let bounds = (1..<policy.maxAttempts).map { policy.bound(afterAttempt: $0) }
+        #expect(bounds.reduce(.zero, +) == .seconds(141))
+        var generator = SplitMix64(seed: 1)
+        var total = Duration.zero
+        for _ in 0..<1000 {
+            for attempt in 1..<policy.maxAttempts { total += policy.delay(afterAttempt: attempt, using: &generator) }
+        }
+        #expect(abs(total.inSeconds / 1000 - 70.5) < 3)
+    }
+
+    static let oddMultipliers: [Double] = [
+        .nan, .signalingNaN, .infinity, -.infinity, -1, 0, 0.5, 1, .leastNonzeroMagnitude, .greatestFiniteMagnitude,
+    ]
+    static let oddDurations: [Duration] = [
+        .zero, .seconds(-1), .seconds(Int64.min), .seconds(Int64.max), .nanoseconds(1),
+        Duration(secondsComponent: .max, attosecondsComponent: 999_999_999_999_999_999),
+    ]
+
+    @Test("No value traps or makes a delay longer than the maximum, set at once or later", arguments: oddMultipliers)
+    func oddValues(multiplier: Double) {
+        struct Broken: Error {}
+        var generator = SplitMix64(seed: 1)
+        for duration in Self.oddDurations {
+            for attempts in [Int.min, -1, 0, 1, 2, .max] {
+                var later = RetryPolicy()
+                later.maxAttempts = attempts
+                later.multiplier = multiplier
+                later.initial = duration
+                later.maximum = duration
+                let policy = RetryPolicy(
+                    maxAttempts: attempts,
+                    initial: duration,
+                    multiplier: multiplier,
+                    maximum: duration
+                )
+                #expect(later == policy)
+                #expect(policy.maxAttempts >= 1 && policy.multiplier >= 1 && policy.initial >= .zero)
+                for attempt in [Int.min, -1, 0, 1, 2, 1000, .max - 1, .max] {
+                    let bound = policy.bound(afterAttempt: attempt)
+                    #expect(bound >= .zero && bound <= policy.maximum)
+                    switch policy.decide(attempt: attempt, error: Broken(), using: &generator) {
+                    case .retry(let delay): #expect(delay >= .zero && delay <= bound)
+                    case .deadLetter(let reason): #expect(reason == .attemptsExhausted)
+                    }
+                }
+            }
+        }
+    }
 }
