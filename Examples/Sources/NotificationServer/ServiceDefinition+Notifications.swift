@@ -69,12 +69,11 @@ extension ServiceDefinition {
     ) throws -> ServiceAssembly {
         let mailer = try SMTPMailer(smtp)
         let log = SQLiteNotificationLog(database: environment.database, mailer: mailer, letterhead: letterhead)
-        // One message at a time, and a claim that outlives it: no other replica sends it meanwhile.
+        // One message at a time. Its claim is renewed while it is sent: no other replica sends it meanwhile.
         let options = SubscriptionOptions.notifications(
             concurrency: 1,
             longest: smtp.timeout,
-            inbox: RedisInbox(environment.redis, prefix: "notifications"),
-            logger: environment.logger
+            inbox: RedisInbox(environment.redis, prefix: "notifications")
         )
         NotificationService(bus: environment.bus, log: log).subscribe(options: options)
         let redis = environment.redis
@@ -92,8 +91,7 @@ extension ServiceDefinition {
         let options = SubscriptionOptions.notifications(
             concurrency: 16,
             longest: .zero,
-            inbox: RedisInbox(environment.redis, prefix: "notifications"),
-            logger: environment.logger
+            inbox: RedisInbox(environment.redis, prefix: "notifications")
         )
         let service = NotificationService(bus: environment.bus, log: log)
         let redis = environment.redis

@@ -1,5 +1,4 @@
 import EventBus
-import Logging
 import Metrics
 
 extension SubscriptionOptions {
@@ -15,18 +14,13 @@ extension SubscriptionOptions {
     static func notifications(
         concurrency: Int,
         longest: Duration,
-        inbox: any Inbox,
-        logger: Logger
+        inbox: any Inbox
     ) -> SubscriptionOptions {
         let duplicatesSuppressed = Counter(label: "shop.duplicates_suppressed")
         let deduplication = DeduplicationMiddleware(
             inbox: inbox,
-            claimLease: longest + .seconds(10),
-            recheckInterval: .milliseconds(200),
-            didSuppress: { id in
-                duplicatesSuppressed.increment()
-                logger.info("duplicate suppressed", metadata: ["event-id": "\(id)"])
-            }
+            options: InboxOptions(recheckInterval: .milliseconds(200)),
+            didSuppress: { _ in duplicatesSuppressed.increment() }
         )
         return SubscriptionOptions(
             concurrency: concurrency,

@@ -139,10 +139,8 @@ struct ShopRun: Sendable {
         let tally = tally
         let deduplication = DeduplicationMiddleware(
             inbox: coordination.inbox,
-            claimLease: .seconds(60),
             // What a run handled is of no use to the next one.
-            retention: .seconds(3600),
-            recheckInterval: .milliseconds(100),
+            options: InboxOptions(retention: .seconds(3600), recheckInterval: .milliseconds(100)),
             didSuppress: { _ in tally.update { $0.duplicatesSuppressed += 1 } }
         )
         return SubscriptionOptions(

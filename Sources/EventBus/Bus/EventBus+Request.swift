@@ -37,7 +37,8 @@ extension EventBus {
     /// Answers requests of one type, as a member of `group`: each request goes to one member.
     ///
     /// What the handler returns is the reply. What it throws reaches the requester as `.remoteFailure`, in words only
-    /// with ``SubscriptionOptions/repliesWithErrorText``. Neither is retried. A request that waited for a minute longer than its requester is dropped unanswered.
+    /// with ``SubscriptionOptions/repliesWithErrorText``. Neither is retried. The options cannot have `broadcast` or an
+    /// `inbox`. A request that waited for a minute longer than its requester is dropped unanswered.
     @discardableResult
     public func respond<E: RequestEvent>(
         to type: E.Type,
@@ -47,7 +48,7 @@ extension EventBus {
         handler: @escaping @Sendable (_ request: E, _ context: EventContext) async throws -> E.Reply
     ) -> Subscription {
         let (transport, codecs, source) = (transport, codecs, configuration.source)
-        return subscribe(to: type, group: group, name: name, options: options) { request, context in
+        let respond: @Sendable (E, EventContext) async throws -> Void = { request, context in
             if let expires = context.headers[RequestHeaders.expires]?.int,
                 EventTime.now().milliseconds > expires.addingReportingOverflow(RequestHeaders.clockSkew).partialValue
             {
@@ -78,6 +79,9 @@ extension EventBus {
                 // The requester asks again after its deadline; the handler is not to run twice for one request.
                 context.logger.info("a reply could not be sent", metadata: [LogKeys.error: "\("\(error)".printable)"])
             }
+        }
+        return subscribe(group: group, name: name, options: options, purpose: .requests) {
+            $0.on(type, handler: respond)
         }
     }
 }

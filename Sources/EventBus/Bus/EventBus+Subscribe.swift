@@ -54,6 +54,16 @@ extension EventBus {
         options: SubscriptionOptions = .init(),
         handlers build: (inout SubscriptionHandlers) -> Void
     ) -> Subscription {
+        subscribe(group: group, name: name, options: options, purpose: .events, handlers: build)
+    }
+
+    func subscribe(
+        group: String,
+        name: String?,
+        options: SubscriptionOptions,
+        purpose: SubscriptionOptions.Purpose,
+        handlers build: (inout SubscriptionHandlers) -> Void
+    ) -> Subscription {
         let codecs = options.acceptedContentTypes.isEmpty ? codecs : codecs.accepting(options.acceptedContentTypes)
         var handlers = SubscriptionHandlers(codecs: codecs)
         build(&handlers)
@@ -89,21 +99,8 @@ extension EventBus {
             runner.fail(EventBusError(.invalidName, problem))
         } else if handlers.patterns.isEmpty {
             runner.fail(EventBusError(.invalidConfiguration, "subscription \(group).\(name) has no handler"))
-        } else if options.concurrency < 1 || options.concurrency > Int(UInt16.max) {
-            runner.fail(
-                EventBusError(
-                    .invalidConfiguration,
-                    "subscription \(group).\(name) has concurrency \(options.concurrency); give 1 to \(UInt16.max)"
-                )
-            )
-        } else if let limit = options.handlerTimeout, limit <= .zero {
-            runner.fail(
-                EventBusError(
-                    .invalidConfiguration,
-                    "subscription \(group).\(name) has handlerTimeout \(limit), which leaves no time to handle anything; "
-                        + "give nil for no limit"
-                )
-            )
+        } else if let error = options.validationError(of: runner.info.queueName, for: purpose) {
+            runner.fail(error)
         }
         registry.add(runner)
         return Subscription(runner: runner) { [registry] in registry.remove(runner) }

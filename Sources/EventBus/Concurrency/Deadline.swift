@@ -23,10 +23,19 @@ package func withDeadline<Result: Sendable>(
     }
 }
 
-/// Runs `operation` so that the cancellation of the calling task does not reach it.
+/// Runs `operation` so that the cancellation of the calling task does not reach it, whether the task is cancelled before
+/// or while the operation runs.
 package func withoutCancellation<Result: Sendable>(
     _ operation: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {
-    guard Task.isCancelled else { return try await operation() }
-    return try await Task { try await operation() }.value
+    // A task of its own is the shield: cancellation does not reach into it.
+    try await Task { try await operation() }.value
+}
+
+/// Runs `operation` so that the cancellation of the calling task does not reach it, whether the task is cancelled before
+/// or while the operation runs.
+package func withoutCancellation<Result: Sendable>(
+    _ operation: @escaping @Sendable () async -> Result
+) async -> Result {
+    await Task { await operation() }.value
 }

@@ -87,9 +87,7 @@ package final class LeaseHolding: Sendable {
     /// Gives the resource back, also when the calling task is cancelled.
     func release() async throws {
         guard markReleased() else { return }
-        // A task of its own is what shields it: cancellation does not reach into it.
-        let release = Task { try await lock.release(grant) }
-        try await release.value
+        try await withoutCancellation { [lock, grant] in try await lock.release(grant) }
     }
 
     /// Gives the resource back without waiting, unless that was done.

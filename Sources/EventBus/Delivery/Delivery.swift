@@ -69,6 +69,8 @@ public final class Delivery: Sendable {
 package enum InjectedFault: Error, Hashable, Sendable {
     /// The handler fails before it did anything.
     case crashBeforeHandler
-    /// The handler did its work and fails then.
+    /// The handler did its work and fails then, before an inbox has recorded it.
     case crashAfterHandler
+    /// The handler did its work, an inbox has recorded it, and the delivery fails before it is acknowledged.
+    case crashAfterRecord
 }

@@ -1,36 +1,45 @@
+internal import Logging
+
 /// Suppresses events that the subscription has handled before, through an ``Inbox``.
 ///
 /// An event that is new is claimed, handled, and recorded. One that was completed before is acknowledged without
-/// running the handler. One that another consumer is handling just now is looked at again later.
+/// running the handler, counted and logged. One that another consumer is handling just now is looked at again later.
+///
+/// Once the handler has returned, the effect has happened: the record is then tried again for as long as the claim lasts,
+/// and the event is acknowledged in any case. An effect that could not be recorded is counted and logged as a warning.
+///
+/// Set ``SubscriptionOptions/inbox`` to add this step to a subscription. Add it to ``SubscriptionOptions/middleware``
+/// yourself only to be told of suppressed duplicates.
 public struct DeduplicationMiddleware: ConsumeMiddleware {
-    private let inbox: any Inbox
-    private let claimLease: Duration
-    private let retention: Duration
-    private let recheckInterval: Duration
-    private let didSuppress: @Sendable (EventID) -> Void
+    /// Delays between the attempts to record an effect: the first ones are short, because most outages are.
+    private static let recordRetry = RetryPolicy(initial: .milliseconds(50), maximum: .seconds(2))
 
-    /// Deduplication through `inbox`.
+    private let inbox: any Inbox
+    private let options: InboxOptions
+    private let didSuppress: @Sendable (InboxKey) -> Void
+    private let renewer: ClaimRenewer
+
+    /// Creates a step that suppresses duplicates through `inbox`.
     ///
     /// - Parameters:
-    ///   - inbox: Where handled events are recorded.
-    ///   - claimLease: For how long one handling may take before another consumer may take over.
-    ///   - retention: For how long a handled event is remembered.
-    ///   - recheckInterval: After how long at most to look again at an event that another consumer is handling: it will
-    ///     usually be done long before its claim runs out.
-    ///   - didSuppress: Called for every suppressed duplicate.
+    ///   - inbox: The store of handled events.
+    ///   - options: How the inbox is used. Values that make no sense are clamped.
+    ///   - didSuppress: A closure that is called for every suppressed duplicate.
     public init(
         inbox: any Inbox,
-        claimLease: Duration = .seconds(300),
-        retention: Duration = .seconds(7 * 86400),
-        recheckInterval: Duration = .seconds(1),
-        didSuppress: @escaping @Sendable (EventID) -> Void = { _ in }
+        options: InboxOptions = .init(),
+        didSuppress: @escaping @Sendable (InboxKey) -> Void = { _ in }
     ) {
-        precondition(recheckInterval > .zero, "a recheckInterval of \(recheckInterval) would never rest")
+        let options = options.clamped
         self.inbox = inbox
-        self.claimLease = claimLease
-        self.retention = retention
-        self.recheckInterval = recheckInterval
+        self.options = options
         self.didSuppress = didSuppress
+        self.renewer = ClaimRenewer(inbox: inbox, lease: options.lease)
+    }
+
+    /// Returns a step for one subscription, which renews that subscription's claims.
+    public func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware {
+        DeduplicationMiddleware(inbox: inbox, options: options, didSuppress: didSuppress)
     }
 
     /// Runs the handler if the event is new to the subscription.
@@ -38,23 +47,53 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         _ context: EventContext,
         next: ConsumeNext
     ) async throws {
-        let key = context.subscription.queueName
-        switch try await inbox.begin(context.id, subscription: key, lease: claimLease) {
+        let start = context.clock.now
+        switch try await inbox.begin(context.inboxKey, lease: options.lease) {
         case .completed:
-            didSuppress(context.id)
+            context.isSuppressedDuplicate = true
+            context.logger.info("duplicate suppressed")
+            didSuppress(context.inboxKey)
         case .inProgress(let retryAfter):
-            throw DeferredDelivery(after: min(retryAfter, recheckInterval))
+            throw DeferredDelivery(after: max(.milliseconds(1), min(retryAfter, options.recheckInterval)))
         case .new(let claim):
+            let number = renewer.add(claim, since: start, handling: context)
             do {
                 try await next(context)
             } catch {
+                context.disarmDeadline()
+                _ = renewer.remove(number)
                 // The claim runs out by itself if this fails; the handler's error is what counts.
                 try? await withoutCancellation { [inbox] in try await inbox.abandon(claim) }
                 throw error
             }
-            let inbox = inbox
-            let retention = retention
-            try await withoutCancellation { try await inbox.complete(claim, retention: retention) }
+            // The handler has returned: its time limit has nothing to say about the record.
+            context.disarmDeadline()
+            let end = renewer.remove(number) ?? start
+            await withoutCancellation { await record(claim, until: end, context) }
+        }
+    }
+
+    /// Records the effect, however often it takes until the claim ends.
+    private func record(_ claim: InboxClaim, until end: AnyClock.Instant, _ context: EventContext) async {
+        var generator = SystemRandomNumberGenerator()
+        var attempt = 1
+        while true {
+            do {
+                return try await inbox.complete(claim, retention: options.retention)
+            } catch {
+                let delay = Self.recordRetry.delay(afterAttempt: attempt, using: &generator)
+                let due = context.clock.now.advanced(by: delay)
+                let isReplaced = (error as? EventBusError)?.code == .leaseExpired
+                guard !isReplaced, due < end, await context.waitToRecord(until: due) else {
+                    context.isUnrecorded = true
+                    context.logger.warning(
+                        "effect without record: the event was handled, but the inbox does not know it",
+                        metadata: [LogKeys.error: "\("\(error)".printable)"]
+                    )
+                    return
+                }
+                attempt += 1
+            }
         }
     }
 }

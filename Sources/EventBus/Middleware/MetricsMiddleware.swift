@@ -8,6 +8,8 @@ package import CoreMetrics
 /// | `eventbus.publish.duration` | timer | `topic` |
 /// | `eventbus.delivered` | counter | `topic`, `group` |
 /// | `eventbus.handled` | counter | `topic`, `group`, `outcome` (`success`, `failure`): one for each attempt |
+/// | `eventbus.duplicates_suppressed` | counter | `topic`, `group`: events that an inbox knew, so that no handler ran |
+/// | `eventbus.effects_unrecorded` | counter | `topic`, `group`: handled events that the inbox could not record |
 /// | `eventbus.retried` | counter | `topic`, `group` |
 /// | `eventbus.dead_lettered` | counter | `topic`, `group`, `outcome` (the reason) |
 /// | `eventbus.in_flight` | gauge | `topic`, `group` |
@@ -127,6 +129,8 @@ private final class ConsumeMetrics: ConsumeMiddleware {
     private let delivered: Counter
     private let succeeded: Counter
     private let failed: Counter
+    private let suppressed: Counter
+    private let unrecorded: Counter
     private let retried: Counter
     private let duration: Timer
     private let inFlight: Meter
@@ -140,6 +144,8 @@ private final class ConsumeMetrics: ConsumeMiddleware {
         delivered = Counter(label: "eventbus.delivered", dimensions: labels, factory: factory)
         succeeded = Counter(label: "eventbus.handled", dimensions: labels + [("outcome", "success")], factory: factory)
         failed = Counter(label: "eventbus.handled", dimensions: labels + [("outcome", "failure")], factory: factory)
+        suppressed = Counter(label: "eventbus.duplicates_suppressed", dimensions: labels, factory: factory)
+        unrecorded = Counter(label: "eventbus.effects_unrecorded", dimensions: labels, factory: factory)
         retried = Counter(label: "eventbus.retried", dimensions: labels, factory: factory)
         duration = Timer(label: "eventbus.handler.duration", dimensions: labels, factory: factory)
         inFlight = Meter(label: "eventbus.in_flight", dimensions: labels, factory: factory)
@@ -154,7 +160,8 @@ private final class ConsumeMetrics: ConsumeMiddleware {
         }
         do {
             try await next(context)
-            succeeded.increment()
+            if context.isUnrecorded { unrecorded.increment() }
+            if context.isSuppressedDuplicate { suppressed.increment() } else { succeeded.increment() }
         } catch let deferred as DeferredDelivery {
             // Neither handled nor failed: it is looked at again later.
             throw deferred

@@ -38,7 +38,11 @@ final class DeliveryProcessor: Sendable {
         self.stopping = stopping
         self.aborting = aborting
         // Folded once, so that a delivery pays one call for each step and allocates nothing for it.
-        var chain: Invocation = { context in try await context.invocation(context) }
+        var chain: Invocation = { context in
+            try await context.invocation(context)
+            // Between the effect and its record: within the step of the inbox.
+            if context.fault == .crashAfterHandler { throw InjectedFault.crashAfterHandler }
+        }
         for step in middleware.reversed() where !(step is any SettlementObserver) {
             let next = ConsumeNext(chain)
             chain = { context in try await step.consume(context, next: next) }
@@ -55,8 +59,14 @@ final class DeliveryProcessor: Sendable {
     }
 
     /// Makes one attempt and decides what follows.
-    func attempt(_ delivery: Delivery, number attempt: Int, heldFor held: Duration, worker: Worker) async -> Outcome {
-        let disposition = await handle(delivery, attempt: attempt, worker: worker)
+    func attempt(
+        _ delivery: Delivery,
+        number attempt: Int,
+        heldFor held: Duration,
+        worker: Worker,
+        consumer: any TransportConsumer
+    ) async -> Outcome {
+        let disposition = await handle(delivery, attempt: attempt, worker: worker, consumer: consumer)
         guard retriesInProcess else { return Outcome(disposition: disposition, attempt: attempt) }
         switch disposition {
         case .retried(let delay, var failure):
@@ -108,7 +118,12 @@ final class DeliveryProcessor: Sendable {
     }
 
     /// Makes one attempt.
-    private func handle(_ delivery: Delivery, attempt: Int, worker: Worker) async -> Disposition {
+    private func handle(
+        _ delivery: Delivery,
+        attempt: Int,
+        worker: Worker,
+        consumer: any TransportConsumer
+    ) async -> Disposition {
         let envelope = delivery.envelope
         let invocation: Invocation
         do {
@@ -129,11 +144,6 @@ final class DeliveryProcessor: Sendable {
         } catch {
             return .deadLettered(Failure(reason: .undecodable, error: error, attempt: attempt))
         }
-        // It strikes the delivery's first attempt only: others follow in this process.
-        let fault = attempt == delivery.attempt ? delivery.injectedFault : nil
-        if fault == .crashBeforeHandler {
-            return disposition(after: InjectedFault.crashBeforeHandler, attempt: attempt)
-        }
         let context = EventContext(
             delivery: delivery,
             subscription: subscription,
@@ -141,8 +151,13 @@ final class DeliveryProcessor: Sendable {
             isLastAttempt: attempt >= retry.maxAttempts,
             worker: worker,
             invocation: invocation,
-            logger: environment.logger
+            logger: environment.logger,
+            consumer: consumer,
+            aborting: aborting
         )
+        if context.fault == .crashBeforeHandler {
+            return disposition(after: InjectedFault.crashBeforeHandler, attempt: attempt)
+        }
         let correlation = EventCorrelation(
             handling: envelope,
             correlationID: context.correlationID,
@@ -153,7 +168,7 @@ final class DeliveryProcessor: Sendable {
         defer { if let previousDeadline { worker.disarm(restoring: previousDeadline) } }
         do {
             try await ServiceContext.$current.withValue(correlation.serviceContext) { try await chain(context) }
-            if fault == .crashAfterHandler { throw InjectedFault.crashAfterHandler }
+            if context.fault == .crashAfterRecord { throw InjectedFault.crashAfterRecord }
             return .acknowledged
         } catch let deferred as DeferredDelivery {
             return .deferred(after: deferred.after)

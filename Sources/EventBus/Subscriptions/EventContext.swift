@@ -1,4 +1,5 @@
 public import Logging
+internal import Synchronization
 
 /// What a handler gets to know about the delivery beside the event itself.
 public final class EventContext: Sendable {
@@ -11,10 +12,14 @@ public final class EventContext: Sendable {
     /// The chain of causes the event belongs to; its own id where it came with none.
     public let correlationID: CorrelationID
 
-    private let delivery: Delivery
+    let delivery: Delivery
     package let worker: Worker
     let invocation: Invocation
     private let busLogger: BusLogger
+    private let consumer: any TransportConsumer
+    private let aborting: Signal
+    private let suppressed = Atomic(false)
+    private let unrecorded = Atomic(false)
 
     init(
         delivery: Delivery,
@@ -23,7 +28,9 @@ public final class EventContext: Sendable {
         isLastAttempt: Bool,
         worker: Worker,
         invocation: @escaping Invocation,
-        logger: BusLogger
+        logger: BusLogger,
+        consumer: any TransportConsumer,
+        aborting: Signal
     ) {
         self.delivery = delivery
         self.subscription = subscription
@@ -33,6 +40,8 @@ public final class EventContext: Sendable {
         self.worker = worker
         self.invocation = invocation
         self.busLogger = logger
+        self.consumer = consumer
+        self.aborting = aborting
     }
 
     /// The event as it came over the wire.
@@ -55,6 +64,40 @@ public final class EventContext: Sendable {
     /// Made anew each time it is read: keep it in a constant where a handler logs much.
     public var logger: Logger {
         busLogger.describing(envelope, attempt: attempt, subscription: subscription)
+    }
+}
+
+extension EventContext {
+    /// The clock of the bus.
+    var clock: AnyClock { worker.clock }
+
+    /// Whether an inbox knew the event, so that its handler did not run.
+    var isSuppressedDuplicate: Bool {
+        get { suppressed.load(ordering: .relaxed) }
+        set { suppressed.store(newValue, ordering: .relaxed) }
+    }
+
+    /// Whether the handler returned, but its inbox could not record that.
+    var isUnrecorded: Bool {
+        get { unrecorded.load(ordering: .relaxed) }
+        set { unrecorded.store(newValue, ordering: .relaxed) }
+    }
+
+    /// The failure that a broker under test injects into this attempt. It strikes the delivery's first attempt only: others
+    /// follow in this process.
+    var fault: InjectedFault? { attempt == delivery.attempt ? delivery.injectedFault : nil }
+
+    /// Takes the handler's time limit away: the handler has returned or thrown.
+    func disarmDeadline() { worker.disarm() }
+
+    /// Waits for the next attempt to record an effect. The transport knows that the delivery waits.
+    ///
+    /// - Returns: Whether there is time for another attempt: not when running handlers are being cancelled.
+    func waitToRecord(until due: AnyClock.Instant) async -> Bool {
+        consumer.holds(delivery, until: due)
+        let aborting = aborting
+        _ = try? await withDeadline(due, clock: clock) { try await aborting.wait() }
+        return !aborting.isRaised
     }
 }
 

@@ -10,7 +10,7 @@ final class HandlerWatchdog: Sendable {
         var expected = Int64.max
     }
 
-    private let clock: AnyClock
+    let clock: AnyClock
     private let state = Locked(State())
     /// When the watchdog will look next, in nanoseconds of the clock.
     private let nextLook = Atomic<Int64>(.max)

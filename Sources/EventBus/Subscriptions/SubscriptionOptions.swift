@@ -27,8 +27,14 @@ public struct SubscriptionOptions: Sendable {
     /// Whether every instance gets every event, instead of one instance of the group. Events that arrive while an
     /// instance is not connected are not kept for it, and failures are retried in the process only.
     public var broadcast: Bool
-    /// Where handled events are recorded, so that a duplicate does not run the handler again; `nil` for nowhere.
+    /// The store of handled events, so that a duplicate does not run the handler again. Defaults to `nil`: none.
+    ///
+    /// While the inbox cannot be used the subscription pauses: its deliveries stay unacknowledged, one at a time probes
+    /// the inbox, and no attempt counts. A broadcast subscription cannot have one, because its instances would share the
+    /// records.
     public var inbox: (any Inbox)?
+    /// How ``inbox`` is used.
+    public var inboxOptions: InboxOptions
     /// Patterns of an earlier release of this subscription, to be unbound from its queue.
     public var formerPatterns: [TopicPattern]
     /// Content types beside the codec's own whose payloads the bus's codec reads, such as `text/plain` where another
@@ -49,6 +55,7 @@ public struct SubscriptionOptions: Sendable {
         ordering: Ordering = .none,
         broadcast: Bool = false,
         inbox: (any Inbox)? = nil,
+        inboxOptions: InboxOptions = .init(),
         formerPatterns: [TopicPattern] = [],
         acceptedContentTypes: Set<String> = [],
         repliesWithErrorText: Bool = false,
@@ -60,6 +67,7 @@ public struct SubscriptionOptions: Sendable {
         self.ordering = ordering
         self.broadcast = broadcast
         self.inbox = inbox
+        self.inboxOptions = inboxOptions
         self.formerPatterns = formerPatterns
         self.acceptedContentTypes = acceptedContentTypes
         self.repliesWithErrorText = repliesWithErrorText

@@ -56,9 +56,7 @@ final class SubscriptionRunner: Sendable {
         self.specification = specification
         var middleware = busMiddleware + options.middleware
         if let inbox = options.inbox {
-            // A claim outlives its handler, or another consumer would take over beside it.
-            let limit = options.handlerTimeout ?? .seconds(3600)
-            middleware.append(DeduplicationMiddleware(inbox: inbox, claimLease: limit + .seconds(30)))
+            middleware.append(DeduplicationMiddleware(inbox: inbox, options: options.inboxOptions))
         }
         self.processor = DeliveryProcessor(
             subscription: info,
@@ -343,7 +341,8 @@ final class SubscriptionRunner: Sendable {
                 held.delivery,
                 number: held.attempt,
                 heldFor: held.since.map { $0.duration(to: clock.now) } ?? .zero,
-                worker: worker
+                worker: worker,
+                consumer: consumer
             )
             if let delay = outcome.holdFor {
                 held.delay = delay
@@ -353,12 +352,14 @@ final class SubscriptionRunner: Sendable {
                 report(held.delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)
                 guard worker.isExpired else { continue }
             } else {
-                await settle(
-                    held.delivery,
-                    as: held.dated(outcome.disposition),
-                    attempt: outcome.attempt,
-                    consumer: consumer
-                )
+                await worker.shielded {
+                    await settle(
+                        held.delivery,
+                        as: held.dated(outcome.disposition),
+                        attempt: outcome.attempt,
+                        consumer: consumer
+                    )
+                }
                 guard worker.isExpired else { return true }
                 queue.finish(held.delivery)
             }
@@ -380,7 +381,7 @@ final class SubscriptionRunner: Sendable {
                 try await consumer.settle(delivery, as: disposition)
             default:
                 // What takes a while is not to be cut short by the end of a handler's time.
-                try await Task { try await consumer.settle(delivery, as: disposition) }.value
+                try await withoutCancellation { try await consumer.settle(delivery, as: disposition) }
             }
         } catch let error as EventBusError where error.code == .staleDelivery {
             noteUnsettled(delivery, error)
@@ -388,7 +389,7 @@ final class SubscriptionRunner: Sendable {
         } catch {
             noteUnsettled(delivery, error)
             // Still ours: the broker is to bring it again, instead of waiting for an answer that will not come.
-            try? await Task { try await consumer.settle(delivery, as: .handedBack) }.value
+            try? await withoutCancellation { try await consumer.settle(delivery, as: .handedBack) }
             return
         }
         report(delivery, disposition, attempt: attempt, isHeld: false)

@@ -9,41 +9,58 @@ package final class Worker: Sendable {
     private static let idle: Int64 = 0
     private static let expired: Int64 = -1
 
-    private enum Execution {
-        case unstarted
-        case running(Task<Void, Never>)
-        case cancelled
+    private struct Execution {
+        var task: Task<Void, Never>?
+        var isCancelled = false
+        /// Whether a cancellation waits until the present step has ended.
+        var isShielded = false
     }
 
     private let deadline = Atomic<Int64>(idle)
-    private let task = Locked<Execution>(.unstarted)
+    private let execution = Locked(Execution())
     private let watchdog: HandlerWatchdog
 
     init(watchdog: HandlerWatchdog) {
         self.watchdog = watchdog
     }
 
+    /// The clock of the bus.
+    var clock: AnyClock { watchdog.clock }
+
     /// Whether the watchdog has cancelled this worker.
     package var isExpired: Bool { deadline.load(ordering: .acquiring) == Self.expired }
 
     /// Says which task runs the worker; it is cancelled at once if the worker was cancelled before.
     func adopt(_ adopted: Task<Void, Never>) {
-        let isCancelled = task.withLock { execution in
-            if case .cancelled = execution { return true }
-            execution = .running(adopted)
-            return false
+        let isCancelled = execution.withLock { execution in
+            execution.task = adopted
+            return execution.isCancelled && !execution.isShielded
         }
         if isCancelled { adopted.cancel() }
     }
 
     /// Cancels whatever the worker is doing.
     func cancel() {
-        let running: Task<Void, Never>? = task.withLock { execution in
-            defer { execution = .cancelled }
-            if case .running(let task) = execution { return task }
-            return nil
+        let running = execution.withLock { execution in
+            execution.isCancelled = true
+            return execution.isShielded ? nil : execution.task
         }
         running?.cancel()
+    }
+
+    /// Runs a step that a cancellation which arrives meanwhile does not reach: it takes effect after the step.
+    ///
+    /// It costs no task, unlike ``withoutCancellation(_:)``, but shields only from the worker's own cancellation.
+    func shielded<Result>(_ step: () async throws -> Result) async rethrows -> Result {
+        execution.withLock { $0.isShielded = true }
+        defer {
+            let cancelled = execution.withLock { execution in
+                execution.isShielded = false
+                return execution.isCancelled ? execution.task : nil
+            }
+            cancelled?.cancel()
+        }
+        return try await step()
     }
 
     /// Sets a deadline `limit` from now, unless an earlier one is set; returns the one that was set.
@@ -68,6 +85,11 @@ package final class Worker: Sendable {
         let current = deadline.load(ordering: .relaxed)
         guard current != Self.expired, previous != Self.expired else { return }
         _ = deadline.compareExchange(expected: current, desired: previous, ordering: .acquiringAndReleasing)
+    }
+
+    /// Takes the deadline away, unless it has passed: the handler has returned.
+    func disarm() {
+        disarm(restoring: Self.idle)
     }
 
     /// The error of a handler that was cancelled at its limit; `nil` if this one was not.

@@ -15,9 +15,17 @@ public final class InMemoryInbox: Inbox {
     }
 
     /// Claims an event for a subscription, unless it is completed or another claim on it is in force.
-    public func begin(_ id: EventID, subscription: String, lease: Duration) async throws -> InboxDecision {
+    public func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision {
         let now = clock.now
-        return machine.withLock { $0.begin(id, subscription: subscription, lease: lease, now: now) }
+        return machine.withLock { $0.begin(key, lease: lease, now: now) }
+    }
+
+    /// Extends a claim that is in force.
+    public func renew(_ claim: InboxClaim, lease: Duration) async throws {
+        let now = clock.now
+        try machine.withLock { machine throws(EventBusError) in
+            try machine.renew(claim, lease: lease, now: now)
+        }
     }
 
     /// Records that the event was handled.
@@ -28,7 +36,7 @@ public final class InMemoryInbox: Inbox {
         }
     }
 
-    /// Gives a claim up, so that the event can be claimed again at once.
+    /// Ends a claim, so that the event can be claimed again at once.
     public func abandon(_ claim: InboxClaim) async throws {
         let now = clock.now
         machine.withLock { $0.abandon(claim, now: now) }

@@ -5,11 +5,6 @@ import HeapModule
 struct InboxMachine {
     typealias Instant = AnyClock.Instant
 
-    private struct Key: Hashable {
-        let eventID: EventID
-        let subscription: String
-    }
-
     private struct Record {
         let fence: UInt64
         let isCompleted: Bool
@@ -19,12 +14,12 @@ struct InboxMachine {
 
     private struct End: Comparable {
         let instant: Instant
-        let key: Key
+        let key: InboxKey
 
         static func < (lhs: End, rhs: End) -> Bool { lhs.instant < rhs.instant }
     }
 
-    private var records: [Key: Record] = [:]
+    private var records: [InboxKey: Record] = [:]
     /// When to look whether a record can be forgotten; at least one for each record.
     private var ends = Heap<End>()
     private var lastFence: UInt64 = 0
@@ -32,40 +27,38 @@ struct InboxMachine {
     /// How many claims and completions are remembered.
     var count: Int { records.count }
 
-    mutating func begin(_ id: EventID, subscription: String, lease: Duration, now: Instant) -> InboxDecision {
+    mutating func begin(_ key: InboxKey, lease: Duration, now: Instant) -> InboxDecision {
         forget(now: now)
-        let key = Key(eventID: id, subscription: subscription)
         if let record = records[key] {
             return record.isCompleted ? .completed : .inProgress(retryAfter: now.duration(to: record.end))
         }
         lastFence += 1
         remember(key, Record(fence: lastFence, isCompleted: false, end: now.advanced(by: lease)))
-        return .new(InboxClaim(eventID: id, subscription: subscription, fence: lastFence))
+        return .new(InboxClaim(key: key, fence: lastFence))
+    }
+
+    mutating func renew(_ claim: InboxClaim, lease: Duration, now: Instant) throws(EventBusError) {
+        forget(now: now)
+        guard let record = records[claim.key], record.fence == claim.fence else { throw .notInForce(claim) }
+        guard !record.isCompleted else { return }
+        remember(claim.key, Record(fence: claim.fence, isCompleted: false, end: now.advanced(by: lease)))
     }
 
     mutating func complete(_ claim: InboxClaim, retention: Duration, now: Instant) throws(EventBusError) {
         forget(now: now)
-        let key = Key(eventID: claim.eventID, subscription: claim.subscription)
-        if let record = records[key], record.fence != claim.fence {
-            throw EventBusError(
-                .leaseExpired,
-                """
-                the claim of \(claim.subscription) on event \(claim.eventID) ran out, and another \
-                \(record.isCompleted ? "has handled it" : "handles it") by now; give claims a longer lease
-                """
-            )
+        if let record = records[claim.key], record.fence != claim.fence {
+            throw .replaced(claim, isCompleted: record.isCompleted)
         }
-        remember(key, Record(fence: claim.fence, isCompleted: true, end: now.advanced(by: retention)))
+        remember(claim.key, Record(fence: claim.fence, isCompleted: true, end: now.advanced(by: retention)))
     }
 
     mutating func abandon(_ claim: InboxClaim, now: Instant) {
         forget(now: now)
-        let key = Key(eventID: claim.eventID, subscription: claim.subscription)
-        guard let record = records[key], record.fence == claim.fence, !record.isCompleted else { return }
-        records[key] = nil
+        guard let record = records[claim.key], record.fence == claim.fence, !record.isCompleted else { return }
+        records[claim.key] = nil
     }
 
-    private mutating func remember(_ key: Key, _ record: Record) {
+    private mutating func remember(_ key: InboxKey, _ record: Record) {
         records[key] = record
         ends.insert(End(instant: record.end, key: key))
     }

@@ -40,8 +40,12 @@ extension BrokerState {
             loseConnection(consumers[consumer].connection, maximumRedeliveries: bound, &effects)
             return
         }
-        let fault = strike(.handlerCrash, event.envelope, in: name).map { bits in
-            bits & 1 == 0 ? InjectedFault.crashBeforeHandler : .crashAfterHandler
+        let fault = strike(.handlerCrash, event.envelope, in: name).map { bits -> InjectedFault in
+            switch bits % 3 {
+            case 0: .crashBeforeHandler
+            case 1: .crashAfterHandler
+            default: .crashAfterRecord
+            }
         }
         deliver(event, from: queue, to: consumer, fault: fault, &effects)
     }

@@ -24,7 +24,8 @@ public struct FaultPlan: Hashable, Sendable {
         /// An event shows up in a queue up to 50 ms late by the broker's clock; not where the queue keeps the order of
         /// its key.
         case slowDelivery
-        /// The handler fails, before or after it did its work. At most twice for each event and queue.
+        /// The handler fails: before it did its work, after its work but before an inbox has recorded it, or after the
+        /// record. At most twice for each event and queue.
         case handlerCrash
     }
 

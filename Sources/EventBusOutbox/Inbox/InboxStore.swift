@@ -1,69 +1,85 @@
 internal import EventBus
 internal import GRDB
 
-/// What the inbox says to the database. Each function runs in the caller's transaction.
+/// The statements of the inbox. Each function runs in the caller's transaction.
+///
+/// `now` is read within the transaction, because a transaction may wait long for the one before it.
 enum InboxStore {
-    /// What a record is about.
-    struct Record: Sendable {
-        var eventID: EventID
-        var subscription: String
-    }
-
     private struct State {
         var fence: UInt64
         var isCompleted: Bool
+        /// The end of the claim, or of the record's retention.
         var end: EventTime
+        var lease: Duration
     }
 
-    /// Fences come from a row of their own: those of records that are gone must not come again.
-    static let schema = """
-        CREATE TABLE IF NOT EXISTS eventbus_inbox (
-            subscription TEXT NOT NULL,
-            event_id TEXT NOT NULL,
-            fence INTEGER NOT NULL,
-            is_completed INTEGER NOT NULL,
-            ends_at INTEGER NOT NULL,
-            UNIQUE (subscription, event_id)
-        );
-        CREATE INDEX IF NOT EXISTS eventbus_inbox_ends ON eventbus_inbox (ends_at);
-        CREATE TABLE IF NOT EXISTS eventbus_inbox_fence (
-            id INTEGER PRIMARY KEY CHECK (id = 1),
-            last INTEGER NOT NULL
-        );
-        """
-
-    /// Claims the event, or says why it cannot be.
-    static func begin(_ record: Record, until end: EventTime, now: EventTime, in db: Database) throws -> InboxDecision {
+    /// Claims the event, or tells why it cannot be claimed.
+    static func begin(_ key: InboxKey, lease: Duration, now: EventTime, in db: Database) throws -> InboxDecision {
         try forget(now: now, in: db)
-        if let state = try state(of: record, now: now, in: db) {
-            return state.isCompleted ? .completed : .inProgress(retryAfter: state.end.since(now))
+        if let state = try state(of: key, now: now, in: db) {
+            if state.isCompleted { return .completed }
+            return .inProgress(retryAfter: try timeLeft(state, key, lease, now, in: db))
         }
         let fence = try nextFence(in: db)
-        try write(record, State(fence: fence, isCompleted: false, end: end), in: db)
-        return .new(InboxClaim(eventID: record.eventID, subscription: record.subscription, fence: fence))
+        try write(key, State(fence: fence, isCompleted: false, end: now + lease, lease: lease), in: db)
+        return .new(InboxClaim(key: key, fence: fence))
     }
 
-    static func complete(_ claim: InboxClaim, until end: EventTime, now: EventTime, in db: Database) throws {
-        let record = Record(eventID: claim.eventID, subscription: claim.subscription)
-        if let state = try state(of: record, now: now, in: db), state.fence != claim.fence {
-            throw EventBusError(
-                .leaseExpired,
-                """
-                the claim of \(claim.subscription) on event \(claim.eventID) ran out, and another \
-                \(state.isCompleted ? "has handled it" : "handles it") by now; give claims a longer lease
-                """
-            )
+    /// The time until a claim ends.
+    ///
+    /// A claim that ends further ahead than its lease allows was made before the time of day was set back. It ends one
+    /// lease from now unless it is renewed, so that the event does not have to wait until the clock has caught up.
+    private static func timeLeft(
+        _ state: State,
+        _ key: InboxKey,
+        _ ownLease: Duration,
+        _ now: EventTime,
+        in db: Database
+    ) throws -> Duration {
+        let lease = state.lease > .zero ? state.lease : ownLease
+        guard state.end > now + lease else { return state.end.since(now) }
+        try db.cachedStatement(
+            sql: "UPDATE eventbus_inbox SET ends_at = ? WHERE subscription = ? AND event_id = ? AND fence = ?"
+        ).execute(
+            arguments: [
+                (now + lease).milliseconds, key.subscription, key.eventID.rawValue, Int64(bitPattern: state.fence),
+            ]
+        )
+        return lease
+    }
+
+    /// Extends a claim that is in force.
+    static func renew(_ claim: InboxClaim, lease: Duration, now: EventTime, in db: Database) throws {
+        guard var state = try state(of: claim.key, now: now, in: db), state.fence == claim.fence else {
+            throw EventBusError.notInForce(claim)
         }
-        try write(record, State(fence: claim.fence, isCompleted: true, end: end), in: db)
+        guard !state.isCompleted else { return }
+        state.end = now + lease
+        state.lease = lease
+        try write(claim.key, state, in: db)
     }
 
+    /// Records that the event was handled.
+    static func complete(_ claim: InboxClaim, until end: EventTime, now: EventTime, in db: Database) throws {
+        if let state = try state(of: claim.key, now: now, in: db), state.fence != claim.fence {
+            throw EventBusError.replaced(claim, isCompleted: state.isCompleted)
+        }
+        try write(claim.key, State(fence: claim.fence, isCompleted: true, end: end, lease: .zero), in: db)
+    }
+
+    /// Ends a claim.
     static func abandon(_ claim: InboxClaim, in db: Database) throws {
         try db.cachedStatement(
             sql: """
                 DELETE FROM eventbus_inbox
-                WHERE subscription = ? AND event_id = ? AND fence = ? AND is_completed = 0
+                WHERE subscription = ? AND event_id = ? AND topic = ? AND fence = ? AND is_completed = 0
                 """
-        ).execute(arguments: [claim.subscription, claim.eventID.rawValue, Int64(bitPattern: claim.fence)])
+        ).execute(
+            arguments: [
+                claim.key.subscription, claim.key.eventID.rawValue, claim.key.topic.rawValue,
+                Int64(bitPattern: claim.fence),
+            ]
+        )
     }
 
     /// Records that the event is handled in this very transaction, unless it was before.
@@ -72,45 +88,48 @@ enum InboxStore {
     /// fence, so that a bus that holds it can complete it afterwards.
     ///
     /// - Returns: Whether it was not handled before.
-    static func completeFirst(_ record: Record, until end: EventTime, now: EventTime, in db: Database) throws -> Bool {
+    static func completeFirst(_ key: InboxKey, until end: EventTime, now: EventTime, in db: Database) throws -> Bool {
         try forget(now: now, in: db)
-        let state = try state(of: record, now: now, in: db)
+        let state = try state(of: key, now: now, in: db)
         if state?.isCompleted == true { return false }
         let fence = try state?.fence ?? nextFence(in: db)
-        try write(record, State(fence: fence, isCompleted: true, end: end), in: db)
+        try write(key, State(fence: fence, isCompleted: true, end: end, lease: .zero), in: db)
         return true
     }
 
-    /// What is recorded and still counts.
-    private static func state(of record: Record, now: EventTime, in db: Database) throws -> State? {
+    /// The record that still counts. One without a topic was made by an earlier release and counts for every topic.
+    private static func state(of key: InboxKey, now: EventTime, in db: Database) throws -> State? {
         let row = try Row.fetchOne(
             try db.cachedStatement(
                 sql: """
-                    SELECT fence, is_completed, ends_at FROM eventbus_inbox
-                    WHERE subscription = ? AND event_id = ? AND ends_at > ?
+                    SELECT fence, is_completed, ends_at, lease FROM eventbus_inbox
+                    WHERE subscription = ? AND event_id = ? AND topic IN (?, '') AND ends_at > ?
+                    ORDER BY is_completed DESC, fence DESC LIMIT 1
                     """
             ),
-            arguments: [record.subscription, record.eventID.rawValue, now.milliseconds]
+            arguments: [key.subscription, key.eventID.rawValue, key.topic.rawValue, now.milliseconds]
         )
         return try row.map { row in
             State(
                 fence: UInt64(bitPattern: try row.value("fence")),
                 isCompleted: try row.value("is_completed"),
-                end: EventTime(milliseconds: try row.value("ends_at"))
+                end: EventTime(milliseconds: try row.value("ends_at")),
+                lease: .milliseconds(try row.value("lease") as Int64)
             )
         }
     }
 
-    private static func write(_ record: Record, _ state: State, in db: Database) throws {
+    private static func write(_ key: InboxKey, _ state: State, in db: Database) throws {
         try db.cachedStatement(
             sql: """
-                INSERT OR REPLACE INTO eventbus_inbox (subscription, event_id, fence, is_completed, ends_at)
-                VALUES (?, ?, ?, ?, ?)
+                INSERT OR REPLACE INTO eventbus_inbox
+                    (subscription, event_id, topic, fence, is_completed, ends_at, lease)
+                VALUES (?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(
             arguments: [
-                record.subscription, record.eventID.rawValue, Int64(bitPattern: state.fence), state.isCompleted,
-                state.end.milliseconds,
+                key.subscription, key.eventID.rawValue, key.topic.rawValue, Int64(bitPattern: state.fence),
+                state.isCompleted, state.end.milliseconds, state.lease.inNanoseconds / 1_000_000,
             ]
         )
     }

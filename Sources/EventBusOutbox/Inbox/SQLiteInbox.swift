@@ -39,18 +39,21 @@ public final class SQLiteInbox: Inbox {
         self.clock = WallClock(AnyClock(clock))
     }
 
-    /// Adds the inbox's tables to the migrations of a database, as `eventbus.inbox.v1`.
+    /// Adds the inbox's tables to the migrations of a database, as `eventbus.inbox.v1` and `eventbus.inbox.v2`.
     ///
     /// All names in the database begin with `eventbus_inbox`.
     public static func registerMigration(in migrator: inout DatabaseMigrator) {
-        migrator.registerMigration("eventbus.inbox.v1") { db in try createTables(in: db) }
+        migrator.registerMigration("eventbus.inbox.v1") { db in try InboxSchema.createV1(in: db) }
+        migrator.registerMigration("eventbus.inbox.v2") { db in try InboxSchema.upgradeToV2(in: db) }
     }
 
-    /// Makes the inbox's tables where they are missing: for databases without a migrator.
+    /// Makes the inbox's tables where they are missing, and upgrades those of an earlier release: for databases without a
+    /// migrator.
     ///
     /// - Throws: A `DatabaseError` of GRDB.
     public static func createTables(in db: Database) throws {
-        try db.execute(sql: InboxStore.schema)
+        try InboxSchema.createV1(in: db)
+        try InboxSchema.upgradeToV2(in: db)
     }
 
     // MARK: Effect and record in one transaction
@@ -70,13 +73,7 @@ public final class SQLiteInbox: Inbox {
         _ body: @Sendable (Database) throws -> Result
     ) async throws -> Result? {
         try await database.write { db in
-            try performOnce(
-                context.id,
-                subscription: context.subscription.queueName,
-                retention: retention,
-                in: db,
-                body
-            )
+            try performOnce(context.inboxKey, retention: retention, in: db, body)
         }
     }
 
@@ -85,8 +82,7 @@ public final class SQLiteInbox: Inbox {
     /// Where `body` throws, what it wrote is undone with the record, also if the surrounding transaction goes on.
     ///
     /// - Parameters:
-    ///   - id: the event.
-    ///   - subscription: the subscription's queue, `GROUP.NAME`; each has records of its own.
+    ///   - key: the event and the subscription, such as ``/EventBus/EventContext/inboxKey``.
     ///   - retention: how long the record is kept; longer than the broker may take to deliver a duplicate.
     ///   - db: the connection of the transaction, which is to the inbox's database.
     ///   - body: what to do.
@@ -94,17 +90,15 @@ public final class SQLiteInbox: Inbox {
     /// - Throws: What `body` throws; a `DatabaseError` of GRDB.
     @discardableResult
     public func performOnce<Result>(
-        _ id: EventID,
-        subscription: String,
+        _ key: InboxKey,
         retention: Duration = defaultRetention,
         in db: Database,
         _ body: (Database) throws -> Result
     ) throws -> Result? {
-        let now = clock.now
         var result: Result?
         try db.inSavepoint {
-            let record = InboxStore.Record(eventID: id, subscription: subscription)
-            guard try InboxStore.completeFirst(record, until: now + retention, now: now, in: db) else {
+            let now = clock.now
+            guard try InboxStore.completeFirst(key, until: now + retention, now: now, in: db) else {
                 return .commit
             }
             result = try body(db)
@@ -116,19 +110,24 @@ public final class SQLiteInbox: Inbox {
     // MARK: Inbox
 
     /// Claims an event for a subscription, unless it is completed or another claim on it is in force.
-    public func begin(_ id: EventID, subscription: String, lease: Duration) async throws -> InboxDecision {
-        let now = clock.now
-        let record = InboxStore.Record(eventID: id, subscription: subscription)
-        return try await write { db in try InboxStore.begin(record, until: now + lease, now: now, in: db) }
+    public func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision {
+        try await write { [clock] db in try InboxStore.begin(key, lease: lease, now: clock.now, in: db) }
+    }
+
+    /// Extends a claim that is in force.
+    public func renew(_ claim: InboxClaim, lease: Duration) async throws {
+        try await write { [clock] db in try InboxStore.renew(claim, lease: lease, now: clock.now, in: db) }
     }
 
     /// Records that the event was handled.
     public func complete(_ claim: InboxClaim, retention: Duration) async throws {
-        let now = clock.now
-        try await write { db in try InboxStore.complete(claim, until: now + retention, now: now, in: db) }
+        try await write { [clock] db in
+            let now = clock.now
+            try InboxStore.complete(claim, until: now + retention, now: now, in: db)
+        }
     }
 
-    /// Gives a claim up, so that the event can be claimed again at once.
+    /// Ends a claim, so that the event can be claimed again at once.
     public func abandon(_ claim: InboxClaim) async throws {
         try await write { db in try InboxStore.abandon(claim, in: db) }
     }

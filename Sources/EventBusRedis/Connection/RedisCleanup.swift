@@ -34,8 +34,7 @@ final class RedisCleanup: Sendable {
         guard let done = start(step) else { return }
         let clock = AnyClock.continuous
         let deadline = clock.now.advanced(by: grace)
-        // In a task of its own, since the caller's may be cancelled.
-        _ = await Task { try await withDeadline(deadline, clock: clock) { try await done.wait() } }.result
+        _ = try? await withoutCancellation { try await withDeadline(deadline, clock: clock) { try await done.wait() } }
     }
 
     /// Carries a step out without anyone waiting; the signal tells when that is done.

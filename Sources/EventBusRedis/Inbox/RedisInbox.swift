@@ -27,8 +27,8 @@ public final class RedisInbox: Inbox {
     ///
     /// Where no answer comes, the claim that may have been made is withdrawn as soon as the server answers again, so that
     /// the event does not have to wait for the end of a lease that nobody holds.
-    public func begin(_ id: EventID, subscription: String, lease: Duration) async throws -> InboxDecision {
-        let key = key(id, subscription)
+    public func begin(_ inboxKey: InboxKey, lease: Duration) async throws -> InboxDecision {
+        let key = key(inboxKey)
         let request = RedisArgument.text(.randomHexadecimal(words: 1))
         let reply: RedisValue
         do {
@@ -56,45 +56,51 @@ public final class RedisInbox: Inbox {
             }
         case "new":
             if let fence = parts.dropFirst().first?.text.flatMap({ UInt64($0) }) {
-                return .new(InboxClaim(eventID: id, subscription: subscription, fence: fence))
+                return .new(InboxClaim(key: inboxKey, fence: fence))
             }
         default: break
         }
         throw EventBusError(.unavailable, "Redis answered an inbox script with something that makes no sense")
     }
 
+    /// Extends a claim that is in force.
+    public func renew(_ claim: InboxClaim, lease: Duration) async throws {
+        let reply = try await client.run(
+            InboxScripts.renew,
+            keys: [key(claim.key)],
+            [.text("\(claim.fence)"), .integer(lease.wholeMilliseconds)],
+            isIdempotent: true,
+            isCancellable: false
+        )
+        guard reply.text == "renewed" else { throw EventBusError.notInForce(claim) }
+    }
+
     /// Records that the event was handled. Goes through also when the calling task is cancelled.
     public func complete(_ claim: InboxClaim, retention: Duration) async throws {
         let reply = try await client.run(
             InboxScripts.complete,
-            keys: [key(claim.eventID, claim.subscription)],
+            keys: [key(claim.key)],
             [.text("\(claim.fence)"), .integer(retention.wholeMilliseconds)],
             isIdempotent: true,
             isCancellable: false
         )
         guard reply.text != "recorded" else { return }
-        throw EventBusError(
-            .leaseExpired,
-            """
-            the claim of \(claim.subscription) on event \(claim.eventID) ran out, and another \
-            \(reply.text == "c" ? "has handled it" : "handles it") by now; give claims a longer lease
-            """
-        )
+        throw EventBusError.replaced(claim, isCompleted: reply.text == "c")
     }
 
-    /// Gives a claim up, so that the event can be claimed again at once. Goes through also when the calling task is
+    /// Ends a claim, so that the event can be claimed again at once. Goes through also when the calling task is
     /// cancelled.
     public func abandon(_ claim: InboxClaim) async throws {
         _ = try await client.run(
             InboxScripts.abandon,
-            keys: [key(claim.eventID, claim.subscription)],
+            keys: [key(claim.key)],
             [.text("\(claim.fence)")],
             isIdempotent: true,
             isCancellable: false
         )
     }
 
-    private func key(_ id: EventID, _ subscription: String) -> String {
-        "\(prefix):inbox:\(RedisKeys.tag(subscription, id.rawValue))"
+    private func key(_ key: InboxKey) -> String {
+        "\(prefix):inbox:\(RedisKeys.tag(key.subscription, key.topic.rawValue, key.eventID.rawValue))"
     }
 }

@@ -23,8 +23,7 @@ public struct InboxConformance: Sendable {
         [
             check("an event is new, then in progress, then completed") { setup in
                 let claim = try await setup.claim(setup.one)
-                try expect(claim.eventID == setup.event, "the claim is on \(claim.eventID)")
-                try expect(claim.subscription == setup.subscription, "the claim is of \(claim.subscription)")
+                try expect(claim.key == setup.key, "the claim is on \(claim.key)")
                 for inbox in [setup.one, setup.other] {
                     let decision = try await setup.begin(inbox)
                     guard case .inProgress(let retryAfter) = decision else {
@@ -82,21 +81,67 @@ public struct InboxConformance: Sendable {
             check("each subscription has records of its own") { setup in
                 let claim = try await setup.claim(setup.one)
                 try await setup.one.complete(claim, retention: setup.long)
-                let other = try await setup.other.begin(setup.event, subscription: "other.handler", lease: setup.long)
+                var key = setup.key
+                key.subscription = "other.handler"
+                let other = try await setup.other.begin(key, lease: setup.long)
                 guard case .new = other else {
                     throw ConformanceFailure("for another subscription the event is \(other)")
                 }
             },
+            check("two events with one id and different topics are two events") { setup in
+                let claim = try await setup.claim(setup.one)
+                var key = setup.key
+                key.topic = "conformance.other"
+                guard case .new(let other) = try await setup.other.begin(key, lease: setup.long) else {
+                    throw ConformanceFailure("the claim on one topic's event keeps out another topic's")
+                }
+                try await setup.one.complete(claim, retention: setup.long)
+                guard case .inProgress = try await setup.one.begin(key, lease: setup.long) else {
+                    throw ConformanceFailure("the record of one topic's event counts for another topic's")
+                }
+                try await setup.other.abandon(other)
+                try await setup.expectCompleted()
+            },
+            check("a renewed claim outlives its first lease, and can be completed") { setup in
+                let (claim, lease) = try await setup.renewedClaim()
+                try await ContinuousClock().sleep(for: lease * 2)
+                guard case .inProgress(let retryAfter) = try await setup.begin(setup.other) else {
+                    throw ConformanceFailure("the renewed claim ran out")
+                }
+                try expect(retryAfter <= setup.long, "it says to retry after \(retryAfter)")
+                try await setup.one.complete(claim, retention: setup.long)
+                try await setup.expectCompleted()
+            },
+            check("a claim that is no longer in force cannot be renewed") { setup in
+                let abandoned = try await setup.claim(setup.one)
+                try await setup.one.abandon(abandoned)
+                try await expectError(.leaseExpired, from: "renew") {
+                    try await setup.one.renew(abandoned, lease: setup.long)
+                }
+                let (late, claim) = try await setup.takeOver()
+                try await expectError(.leaseExpired, from: "renew") {
+                    try await setup.one.renew(late, lease: setup.long)
+                }
+                try await setup.other.complete(claim, retention: setup.long)
+                try await expectError(.leaseExpired, from: "renew") {
+                    try await setup.one.renew(late, lease: setup.long)
+                }
+            },
+            check("renewing a completed claim does no harm") { setup in
+                let claim = try await setup.claim(setup.one)
+                try await setup.one.complete(claim, retention: setup.long)
+                try await setup.one.renew(claim, lease: setup.short)
+                try await ContinuousClock().sleep(for: setup.short * 2)
+                try await setup.expectCompleted()
+            },
             check("any text identifies an event") { setup in
-                let texts = ["\(setup.event):x", "{\(setup.event)} \u{E9}\n", "\(setup.event)".padded(to: 255)]
+                let texts = ["\(setup.id):x", "{\(setup.id)} \u{E9}\n", "\(setup.id)".padded(to: 255)]
                 for text in texts {
-                    guard
-                        case .new(let claim) = try await setup.one.begin(
-                            EventID(text),
-                            subscription: setup.subscription,
-                            lease: setup.long
-                        )
-                    else { throw ConformanceFailure("an event that was never seen is not new: '\(text)'") }
+                    var key = setup.key
+                    key.eventID = EventID(text)
+                    guard case .new(let claim) = try await setup.one.begin(key, lease: setup.long) else {
+                        throw ConformanceFailure("an event that was never seen is not new: '\(text)'")
+                    }
                     try await setup.one.complete(claim, retention: setup.long)
                 }
             },
@@ -127,8 +172,8 @@ public struct InboxConformance: Sendable {
         /// Two instances on one store.
         let one: any Inbox
         let other: any Inbox
-        let event = EventID()
-        let subscription = "conformance.handler"
+        let id = EventID()
+        var key: InboxKey { InboxKey(topic: "conformance.event", eventID: id, subscription: "conformance.handler") }
         let short: Duration
         /// A lease that is not over before the check is.
         let long = Duration.seconds(60)
@@ -143,15 +188,30 @@ public struct InboxConformance: Sendable {
 
 extension InboxConformance.Setup {
     fileprivate func begin(_ inbox: any Inbox) async throws -> InboxDecision {
-        try await inbox.begin(event, subscription: subscription, lease: long)
+        try await inbox.begin(key, lease: long)
     }
 
     fileprivate func claim(_ inbox: any Inbox, lease: Duration? = nil) async throws -> InboxClaim {
-        let decision = try await inbox.begin(event, subscription: subscription, lease: lease ?? long)
+        let decision = try await inbox.begin(key, lease: lease ?? long)
         guard case .new(let claim) = decision else {
             throw ConformanceFailure("an event that nobody has claimed is \(decision)")
         }
         return claim
+    }
+
+    /// A claim that was renewed for a long time, and its first lease.
+    fileprivate func renewedClaim() async throws -> (InboxClaim, Duration) {
+        var lease = short
+        while true {
+            let claim = try await claim(one, lease: lease)
+            do {
+                try await one.renew(claim, lease: long)
+                return (claim, lease)
+            } catch let error as EventBusError where error.code == .leaseExpired && lease < .seconds(10) {
+                // The machine is busy, and the renewal came too late.
+                lease *= 4
+            }
+        }
     }
 
     /// A claim that ran out, and the one that took its place.

@@ -11,7 +11,8 @@ extension CoordinationTests {
         private func at(_ seconds: Int) -> AnyClock.Instant { .init(offset: .seconds(seconds)) }
 
         private mutating func begin(_ id: EventID = "e", lease: Int = 10, at now: Int) -> InboxDecision {
-            machine.begin(id, subscription: "s", lease: .seconds(lease), now: at(now))
+            let key = InboxKey(topic: "order.created", eventID: id, subscription: "g.s")
+            return machine.begin(key, lease: .seconds(lease), now: at(now))
         }
 
         private mutating func claim(_ id: EventID = "e", lease: Int = 10, at now: Int) throws -> InboxClaim {
@@ -65,6 +66,19 @@ extension CoordinationTests {
             #expect(begin(at: 11) == .inProgress(retryAfter: .seconds(9)))
             machine.abandon(claim, now: at(12))
             _ = try self.claim(at: 12)
+        }
+
+        @Test("A renewed claim ends one lease after the renewal; one that ran out cannot be renewed")
+        mutating func renewal() throws {
+            let claim = try claim(lease: 10, at: 0)
+            try machine.renew(claim, lease: .seconds(10), now: at(9))
+            #expect(begin(at: 18) == .inProgress(retryAfter: .seconds(1)))
+            #expect(
+                code { machine, _ in
+                    try machine.renew(claim, lease: .seconds(10), now: .init(offset: .seconds(19)))
+                } == .leaseExpired
+            )
+            _ = try self.claim(at: 19)
         }
 
         @Test("What ran out is forgotten: neither claims nor completions pile up")

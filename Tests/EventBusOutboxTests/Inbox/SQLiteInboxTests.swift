@@ -2,6 +2,7 @@ import EventBus
 import EventBusInMemory
 import EventBusTesting
 import GRDB
+import Glibc
 import Testing
 
 @testable import EventBusOutbox
@@ -25,6 +26,10 @@ struct SQLiteInboxTests {
         return database
     }
 
+    private static func key(_ id: EventID, topic: Topic = "note.taken") -> InboxKey {
+        InboxKey(topic: topic, eventID: id, subscription: "g.h")
+    }
+
     private static func effects(in database: some DatabaseReader) async throws -> [String] {
         try await database.read { try String.fetchAll($0, sql: "SELECT event_id FROM effect ORDER BY event_id") }
     }
@@ -35,7 +40,7 @@ struct SQLiteInboxTests {
         let inbox = SQLiteInbox(database: database)
         let id = EventID()
         @Sendable func handle(_ db: Database, failing: Bool) throws -> Bool {
-            try inbox.performOnce(id, subscription: "g.h", in: db) { db in
+            try inbox.performOnce(Self.key(id), in: db) { db in
                 try db.execute(sql: "INSERT INTO effect VALUES (?)", arguments: [id.rawValue])
                 if failing { throw Broken() }
                 return true
@@ -73,7 +78,7 @@ struct SQLiteInboxTests {
             // With hardly a cache, pages go to the file long before the commit.
             try db.execute(sql: "PRAGMA cache_size = 1")
             try db.beginTransaction()
-            try inbox.performOnce(id, subscription: "g.h", in: db) { db in
+            try inbox.performOnce(Self.key(id), in: db) { db in
                 try db.execute(sql: "INSERT INTO effect VALUES (?)", arguments: [id.rawValue])
             }
             try db.execute(sql: "CREATE TABLE ballast AS SELECT randomblob(4096) FROM eventbus_inbox_fence")
@@ -87,7 +92,7 @@ struct SQLiteInboxTests {
             #expect(try await Self.effects(in: revived) == (wasHandled ? [id.rawValue] : []))
             let inbox = SQLiteInbox(database: revived)
             let isFirst = try await revived.write { db in
-                try inbox.performOnce(id, subscription: "g.h", in: db) { db in
+                try inbox.performOnce(Self.key(id), in: db) { db in
                     try db.execute(sql: "INSERT INTO effect VALUES (?)", arguments: [id.rawValue])
                     return true
                 } ?? false
@@ -135,17 +140,17 @@ struct SQLiteInboxTests {
         let database = try makeDatabase()
         let inbox = SQLiteInbox(database: database)
         let id = EventID()
-        guard case .new(let claim) = try await inbox.begin(id, subscription: "g.h", lease: .seconds(60)) else {
+        guard case .new(let claim) = try await inbox.begin(Self.key(id), lease: .seconds(60)) else {
             Issue.record("an event that was never seen is not new")
             return
         }
         let done = try await database.write { db in
-            try inbox.performOnce(id, subscription: "g.h", in: db) { _ in true }
+            try inbox.performOnce(Self.key(id), in: db) { _ in true }
         }
         #expect(done == true)
         try await inbox.complete(claim, retention: .seconds(60))
         try await inbox.abandon(claim)
-        #expect(try await inbox.begin(id, subscription: "g.h", lease: .seconds(60)) == .completed)
+        #expect(try await inbox.begin(Self.key(id), lease: .seconds(60)) == .completed)
     }
 
     @Test("Records are kept for their retention, and deleted afterwards")
@@ -156,32 +161,124 @@ struct SQLiteInboxTests {
         for number in 0..<100 {
             try await database.write { db in
                 _ = try inbox.performOnce(
-                    EventID("\(number)"),
-                    subscription: "g.h",
+                    Self.key(EventID("\(number)")),
                     retention: .seconds(60),
                     in: db
                 ) { _ in }
             }
         }
         clock.advance(by: .seconds(59))
-        #expect(try await inbox.begin("0", subscription: "g.h", lease: .seconds(1)) == .completed)
+        #expect(try await inbox.begin(Self.key("0"), lease: .seconds(1)) == .completed)
         clock.advance(by: .seconds(1))
-        guard case .new = try await inbox.begin("0", subscription: "g.h", lease: .seconds(1)) else {
+        guard case .new = try await inbox.begin(Self.key("0"), lease: .seconds(1)) else {
             Issue.record("a record outlived its retention")
             return
         }
         for number in 1...5 {
-            _ = try await inbox.begin(EventID("new-\(number)"), subscription: "g.h", lease: .seconds(1))
+            _ = try await inbox.begin(Self.key(EventID("new-\(number)")), lease: .seconds(1))
         }
         let left = try await database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM eventbus_inbox") }
         #expect(left == 6)
+    }
+
+    @Test("A record or claim of the first release counts for every topic after the migration")
+    func migration() async throws {
+        let database = try DatabaseQueue()
+        try await database.write { db in
+            try InboxSchema.createV1(in: db)
+            let later = EventTime.now().milliseconds + 3_600_000
+            try db.execute(
+                sql: """
+                    INSERT INTO eventbus_inbox (subscription, event_id, fence, is_completed, ends_at)
+                    VALUES ('g.h', 'done', 1, 1, ?), ('g.h', 'claimed', 2, 0, ?)
+                    """,
+                arguments: [later, later]
+            )
+            try db.execute(sql: "INSERT INTO eventbus_inbox_fence VALUES (1, 2)")
+        }
+        for _ in 0..<2 { try await database.write { try SQLiteInbox.createTables(in: $0) } }
+        let inbox = SQLiteInbox(database: database)
+        for topic in ["note.taken", "note.lost"] as [Topic] {
+            #expect(try await inbox.begin(Self.key("done", topic: topic), lease: .seconds(30)) == .completed)
+            let claimed = try await inbox.begin(Self.key("claimed", topic: topic), lease: .seconds(30))
+            guard case .inProgress = claimed else {
+                Issue.record("the claim of the first release was lost")
+                return
+            }
+        }
+        guard case .new(let claim) = try await inbox.begin(Self.key("fresh"), lease: .seconds(30)) else {
+            Issue.record("an event that was never seen is not new")
+            return
+        }
+        #expect(claim.fence > 2)
+        // An instance of the first release still writes.
+        try await database.write { db in
+            try db.execute(
+                sql: """
+                    INSERT OR REPLACE INTO eventbus_inbox (subscription, event_id, fence, is_completed, ends_at)
+                    VALUES ('g.h', 'done', 9, 1, ?)
+                    """,
+                arguments: [EventTime.now().milliseconds + 3_600_000]
+            )
+        }
+    }
+
+    @Test("A claim that ends later than its lease allows, because the clock was set back, ends one lease from now")
+    func clockSetBack() async throws {
+        let database = try makeDatabase()
+        let clock = ManualClock()
+        let inbox = SQLiteInbox(database: database, clock: clock)
+        _ = try await inbox.begin(Self.key("e"), lease: .seconds(30))
+        try await database.write { try $0.execute(sql: "UPDATE eventbus_inbox SET ends_at = ends_at + 3600000") }
+        guard case .inProgress(let retryAfter) = try await inbox.begin(Self.key("e"), lease: .seconds(5)) else {
+            Issue.record("the claim was lost")
+            return
+        }
+        #expect(retryAfter == .seconds(30))
+        clock.advance(by: .seconds(31))
+        guard case .new = try await inbox.begin(Self.key("e"), lease: .seconds(5)) else {
+            Issue.record("the event waits until the clock has caught up")
+            return
+        }
+    }
+
+    @Test("The time is read within the transaction, however long the transaction waited for another")
+    func timeWithinTransaction() async throws {
+        let database = try makeDatabase()
+        let clock = ManualClock()
+        let inbox = SQLiteInbox(database: database, clock: clock)
+        let decision = try await withThrowingTaskGroup(of: InboxDecision.self) { group in
+            let isBusy = Signal()
+            let mayGo = Signal()
+            async let busy: Void = database.writeWithoutTransaction { _ in
+                isBusy.raise()
+                while !mayGo.isRaised { usleep(1000) }
+            }
+            try await isBusy.wait()
+            let isAsked = Signal()
+            group.addTask {
+                isAsked.raise()
+                return try await inbox.begin(Self.key("e"), lease: .seconds(30))
+            }
+            // The claim's transaction is waiting, or about to; either way it begins after the clock moved.
+            try await isAsked.wait()
+            clock.advance(by: .seconds(60))
+            mayGo.raise()
+            try await busy
+            return try #require(try await group.next())
+        }
+        guard case .new(let claim) = decision else {
+            Issue.record("an event that was never seen is not new")
+            return
+        }
+        try await inbox.renew(claim, lease: .seconds(30))
     }
 
     @Test("A database that cannot be used is an error with a code")
     func unavailable() async throws {
         let inbox = SQLiteInbox(database: try DatabaseQueue())
         let error = await #expect(throws: EventBusError.self) {
-            try await inbox.begin(EventID(), subscription: "g.h", lease: .seconds(1))
+            try await inbox.begin(Self.key(EventID()), lease: .seconds(1))
         }
         #expect(error?.code == .unavailable)
     }

@@ -7,6 +7,10 @@ import Testing
 extension RedisTests {
     @Suite(.timeLimit(.minutes(2)))
     struct RedisInboxTests {
+        private static func key(_ id: EventID, subscription: String = "s.s") -> InboxKey {
+            InboxKey(topic: "test.event", eventID: id, subscription: subscription)
+        }
+
         @Test func `a claim that is sent twice is one claim`() async throws {
             let client = try await SharedRedis.client()
             let key = ["inbox-twice-\(EventID())"]
@@ -28,6 +32,22 @@ extension RedisTests {
             _ = try await client.send(RedisCommand("DEL", [.text(key)]))
         }
 
+        @Test func `a claim that seems to end later than its lease allows ends one lease from now`() async throws {
+            let client = try await SharedRedis.client()
+            let key = "inbox-back-\(EventID())"
+            // Made by a server whose clock was an hour ahead.
+            let reading = try await client.send(RedisCommand("TIME", []))
+            let time = try #require(reading.array?.first?.text.flatMap { Int64($0) })
+            let record = "p:1:\((time + 3600) * 1000):30000:request-1"
+            _ = try await client.send(RedisCommand("SET", [.text(key), .text(record), "PX", 7_200_000]))
+            let reply = try await client.run(InboxScripts.begin, keys: [key], [5000, "request-2"], isIdempotent: true)
+            #expect(reply.array?.first?.text == "inProgress")
+            #expect(reply.array?.last?.integer == 30_000)
+            let again = try await client.run(InboxScripts.begin, keys: [key], [5000, "request-3"], isIdempotent: true)
+            #expect(try #require(again.array?.last?.integer) <= 30_000)
+            _ = try await client.send(RedisCommand("DEL", [.text(key)]))
+        }
+
         @Test func `a claim whose answer never came is withdrawn, so that the event can be claimed elsewhere`()
             async throws
         {
@@ -36,17 +56,17 @@ extension RedisTests {
             let inbox = RedisInbox(try proxy.client { $0.commandTimeout = .milliseconds(100) })
             let other = RedisInbox(try server.client())
             let id = EventID()
-            _ = try await inbox.begin(EventID(), subscription: "s.s", lease: .seconds(300))
+            _ = try await inbox.begin(Self.key(EventID()), lease: .seconds(300))
             proxy.replies.close()
             await #expect {
-                _ = try await inbox.begin(id, subscription: "s.s", lease: .seconds(300))
+                _ = try await inbox.begin(Self.key(id), lease: .seconds(300))
             } throws: {
                 ($0 as? EventBusError)?.code == .indeterminate
             }
             proxy.replies.open()
             let start = ContinuousClock.now
             try await eventually("the event should be claimable") {
-                guard case .new(let claim) = try await other.begin(id, subscription: "s.s", lease: .seconds(300)) else {
+                guard case .new(let claim) = try await other.begin(Self.key(id), lease: .seconds(300)) else {
                     return false
                 }
                 try await other.complete(claim, retention: .seconds(300))
@@ -142,7 +162,7 @@ extension RedisTests {
             let last = Dictionary(try await effects(client).map { ($0.id, $0.fence) }) { $1 }
             var claims: [(String, String)] = []
             for (id, fence) in last {
-                let key = "eventbus:inbox:\(RedisKeys.tag("test.effects", id))"
+                let key = "eventbus:inbox:\(RedisKeys.tag("test.effects", "test.event", id))"
                 let record = try await client.send(RedisCommand("GET", [.text(key)])).text ?? ""
                 if !record.hasPrefix("c:\(fence):") { claims.append((id, fence)) }
             }
@@ -177,11 +197,8 @@ extension RedisTests {
                         for number in 0..<800 where number % 4 == lane {
                             let id = EventID("event-\(number / 2)")
                             while true {
-                                switch try await inbox.begin(
-                                    id,
-                                    subscription: "test.effects",
-                                    lease: .milliseconds(300)
-                                ) {
+                                let key = Self.key(id, subscription: "test.effects")
+                                switch try await inbox.begin(key, lease: .milliseconds(300)) {
                                 case .completed: break
                                 case .inProgress(let retryAfter):
                                     try await Task.sleep(for: min(retryAfter, .milliseconds(50)))

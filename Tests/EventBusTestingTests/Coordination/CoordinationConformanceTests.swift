@@ -42,6 +42,8 @@ struct CoordinationConformanceTests {
             "an event is new, then in progress, then completed",
             "an abandoned event can be claimed again at once, with a greater fence",
             "a late completion is refused while another claim is in force, and after it was completed",
+            "a renewed claim outlives its first lease, and can be completed",
+            "a claim that is no longer in force cannot be renewed",
             "of many who begin at once one gets the claim",
         ]
     )
@@ -97,10 +99,11 @@ private struct NoCache: Cache {
 }
 
 private struct NoInbox: Inbox {
-    func begin(_ id: EventID, subscription: String, lease: Duration) async throws -> InboxDecision {
-        .new(InboxClaim(eventID: id, subscription: subscription, fence: 1))
+    func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision {
+        .new(InboxClaim(key: key, fence: 1))
     }
 
+    func renew(_ claim: InboxClaim, lease: Duration) async throws {}
     func complete(_ claim: InboxClaim, retention: Duration) async throws {}
     func abandon(_ claim: InboxClaim) async throws {}
 }

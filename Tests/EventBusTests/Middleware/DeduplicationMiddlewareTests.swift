@@ -12,8 +12,9 @@ struct DeduplicationMiddlewareTests {
         let inbox = InMemoryInbox(clock: clock)
         let bus = EventBus(transport: .inMemory(broker))
         let (suppressed, continuation) = AsyncStream.makeStream(of: EventID.self)
-        let deduplication = DeduplicationMiddleware(inbox: inbox, recheckInterval: .seconds(2)) { id in
-            continuation.yield(id)
+        let options = InboxOptions(recheckInterval: .seconds(2))
+        let deduplication = DeduplicationMiddleware(inbox: inbox, options: options) { key in
+            continuation.yield(key.eventID)
         }
         bus.subscribe(
             to: OrderCreated.self,
@@ -21,7 +22,8 @@ struct DeduplicationMiddlewareTests {
             name: "orders",
             options: SubscriptionOptions(middleware: [deduplication])
         ) { _, _ in Issue.record("the event is another consumer's") }
-        let decision = try await inbox.begin("1", subscription: "billing.orders", lease: .seconds(300))
+        let key = InboxKey(topic: OrderCreated.topic, eventID: "1", subscription: "billing.orders")
+        let decision = try await inbox.begin(key, lease: .seconds(300))
         guard case .new(let claim) = decision else {
             Issue.record("a new event was not claimed: \(decision)")
             return

@@ -45,7 +45,7 @@ struct SQLiteStockStore: StockStore {
     ) async throws -> StockDecision {
         let recorded = try await database.write { db in
             guard let context else { return try record(decision, for: orderID, fencingTokens, in: db) }
-            let first = try inbox.performOnce(context.id, subscription: context.subscription.queueName, in: db) { db in
+            let first = try inbox.performOnce(context.inboxKey, in: db) { db in
                 try record(decision, for: orderID, fencingTokens, in: db)
             }
             if let first { return first }

@@ -43,7 +43,7 @@ struct SQLiteNotificationLog: NotificationLog {
         let record = NotificationRecord(notice: notification, eventID: eventID, sentAt: .now())
         let isFirst = try await database.write { db in
             guard let context else { return try NotificationTable.insert(record, in: db) }
-            return try inbox.performOnce(eventID, subscription: context.subscription.queueName, in: db) { db in
+            return try inbox.performOnce(context.inboxKey, in: db) { db in
                 try NotificationTable.insert(record, in: db)
             } ?? false
         }

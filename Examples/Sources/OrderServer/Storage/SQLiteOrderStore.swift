@@ -128,11 +128,7 @@ struct SQLiteOrderStore: OrderStore {
         let ending = try await writer.write { [self] db -> Ending in
             guard let context else { return try end(id, as: status, in: db) }
             do {
-                let ending = try inbox.performOnce(
-                    context.id,
-                    subscription: context.subscription.queueName,
-                    in: db
-                ) { db in
+                let ending = try inbox.performOnce(context.inboxKey, in: db) { db in
                     let ending = try end(id, as: status, in: db)
                     if case .stands(let stands) = ending, stands != status { throw Refusal(stands: stands) }
                     return ending

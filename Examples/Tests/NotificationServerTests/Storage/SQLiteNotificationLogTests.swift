@@ -47,8 +47,7 @@ struct SQLiteNotificationLogTests {
         let options = SubscriptionOptions.notifications(
             concurrency: 16,
             longest: .zero,
-            inbox: inbox ?? InMemoryInbox(clock: clock),
-            logger: .quiet
+            inbox: inbox ?? InMemoryInbox(clock: clock)
         )
         NotificationService(bus: bus, log: log).subscribe(options: options)
         let broker = broker
@@ -116,11 +115,12 @@ struct SQLiteNotificationLogTests {
     @Test("A claim that a killed process left is waited for, and the event is handled then")
     func abandonedClaim() async throws {
         let inbox = InMemoryInbox(clock: clock)
-        let claim = try await inbox.begin(
-            "order.confirmed:1",
-            subscription: "\(NotificationService.group).order-outcomes",
-            lease: .seconds(10)
+        let key = InboxKey(
+            topic: OrderConfirmed.topic,
+            eventID: "order.confirmed:1",
+            subscription: "\(NotificationService.group).order-outcomes"
         )
+        let claim = try await inbox.begin(key, lease: .seconds(10))
         guard case .new = claim else { throw EventBusError(.leaseExpired, "the claim is not new") }
         let log = try log(await file())
         let letters = try await publish([confirmed("1")], to: log, inbox: inbox)

@@ -41,13 +41,17 @@ final class UnsteadyInbox: Inbox {
         failures = Mutex((beginsThatFail, completionsThatFail))
     }
 
-    func begin(_ id: EventID, subscription: String, lease: Duration) async throws -> InboxDecision {
+    func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision {
         let fails = failures.withLock { failures in
             defer { failures.begins = max(0, failures.begins - 1) }
             return failures.begins > 0
         }
         if fails { throw EventBusError(.unavailable, "there is no Redis") }
-        return try await inbox.begin(id, subscription: subscription, lease: lease)
+        return try await inbox.begin(key, lease: lease)
+    }
+
+    func renew(_ claim: InboxClaim, lease: Duration) async throws {
+        try await inbox.renew(claim, lease: lease)
     }
 
     func complete(_ claim: InboxClaim, retention: Duration) async throws {

@@ -100,8 +100,8 @@ public final class RedisQuorumLock: DistributedLock {
     public func release(_ grant: LockGrant) async throws {
         let holder = try QuorumHolder(grant, members: members.count)
         let keys = QuorumKeys(prefix: prefix, resource: grant.resource)
-        // In a task of its own, which cancellation does not reach. Not sent again: "expired" would then mean two things.
-        let poll = try await Task {
+        // Not sent again: "expired" would then mean two things.
+        let poll = try await withoutCancellation { [self] in
             try await ask(
                 QuorumScripts.release,
                 keys: keys.all,
@@ -109,7 +109,7 @@ public final class RedisQuorumLock: DistributedLock {
                 isIdempotent: false,
                 limit: askTime
             ) { $0.text == "released" ? .granted : .refused }
-        }.value
+        }
         for (index, member) in members.enumerated() where poll.replies[index] == nil {
             member.cleanup.start(releaseStep(holder.token, keys, grant.ttl))
         }

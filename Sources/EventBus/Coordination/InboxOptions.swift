@@ -1,0 +1,54 @@
+/// How a subscription uses its ``Inbox``.
+///
+/// ```swift
+/// var options = SubscriptionOptions(inbox: inbox)
+/// options.inboxOptions.retention = .seconds(24 * 3600)
+/// ```
+public struct InboxOptions: Hashable, Sendable {
+    /// How long a claim on an event is in force unless it is renewed. Defaults to 30 seconds.
+    ///
+    /// A claim is renewed while its handler runs, however long that takes. When a process is killed inside a handler, the
+    /// event waits for the rest of this time before another consumer handles it.
+    public var lease: Duration
+    /// How long a handled event is remembered: longer than the broker may take to deliver a duplicate. Defaults to 7
+    /// days.
+    public var retention: Duration
+    /// How long to wait before asking again about an event that another consumer is handling. Defaults to 1 second.
+    ///
+    /// Waiting counts no attempt.
+    public var recheckInterval: Duration
+
+    /// Creates options. Omitted values use the defaults.
+    public init(
+        lease: Duration = .seconds(30),
+        retention: Duration = .seconds(7 * 24 * 60 * 60),
+        recheckInterval: Duration = .seconds(1)
+    ) {
+        self.lease = lease
+        self.retention = retention
+        self.recheckInterval = recheckInterval
+    }
+
+    /// A description of the first value that cannot work; `nil` if all can.
+    var validationError: String? {
+        if lease <= .zero { return "inboxOptions.lease \(lease); a claim has to last for some time" }
+        if retention < lease {
+            return "inboxOptions.retention \(retention), which is shorter than the lease of \(lease): a handled event "
+                + "would be forgotten before its duplicate arrives"
+        }
+        if recheckInterval <= .zero {
+            return "inboxOptions.recheckInterval \(recheckInterval), which would ask the inbox without a pause"
+        }
+        return nil
+    }
+
+    /// These options with values that can work, for a middleware that has no place to report an error.
+    var clamped: InboxOptions {
+        let lease = max(lease, .milliseconds(1))
+        return InboxOptions(
+            lease: lease,
+            retention: max(retention, lease),
+            recheckInterval: max(recheckInterval, .milliseconds(1))
+        )
+    }
+}

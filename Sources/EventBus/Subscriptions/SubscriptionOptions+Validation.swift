@@ -1,0 +1,43 @@
+extension SubscriptionOptions {
+    /// Whether the subscription answers requests or handles events.
+    enum Purpose {
+        case events
+        case requests
+    }
+
+    /// The error of options that cannot work, alone or together; `nil` if they can.
+    func validationError(of queueName: String, for purpose: Purpose) -> EventBusError? {
+        guard let problem = problem(for: purpose) else { return nil }
+        return EventBusError(.invalidConfiguration, "subscription \(queueName) has \(problem)")
+    }
+
+    private func problem(for purpose: Purpose) -> String? {
+        if concurrency < 1 || concurrency > Int(UInt16.max) {
+            return "concurrency \(concurrency); give 1 to \(UInt16.max)"
+        }
+        if let limit = handlerTimeout, limit <= .zero {
+            return "handlerTimeout \(limit), which leaves no time to handle anything; give nil for no limit"
+        }
+        if broadcast, !formerPatterns.isEmpty {
+            return "broadcast and formerPatterns, but a broadcast subscription's queue is a new one each time and has "
+                + "no former bindings; leave formerPatterns out"
+        }
+        if inbox != nil {
+            if broadcast {
+                return "broadcast and an inbox, but the instances share the inbox's records, so that only one of them "
+                    + "would handle each event; leave one of the two out"
+            }
+            if let problem = inboxOptions.validationError { return problem }
+        }
+        guard purpose == .requests else { return nil }
+        if broadcast {
+            return "broadcast, but each request has one answer; leave broadcast out, so that one member of the group "
+                + "responds"
+        }
+        if inbox != nil {
+            return "an inbox, but a request that the inbox suppresses is never answered; leave the inbox out and make "
+                + "the handler idempotent"
+        }
+        return nil
+    }
+}

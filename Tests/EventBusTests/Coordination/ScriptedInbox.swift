@@ -1,0 +1,78 @@
+import EventBus
+import EventBusInMemory
+
+/// An inbox in memory whose calls fail, or wait, as a test says.
+final class ScriptedInbox: Inbox {
+    struct Counts: Sendable {
+        var begins = 0
+        var renewals = 0
+        var completions = 0
+        var abandonments = 0
+    }
+
+    struct StoreError: Error {}
+
+    private struct State: Sendable {
+        var counts = Counts()
+        var failingBegins = 0
+        var failingRenewals = 0
+        var failingCompletions = 0
+    }
+
+    private let inbox: InMemoryInbox
+    private let state = Locked(State())
+    private let completing: @Sendable () async -> Void
+
+    /// - Parameter completing: Runs within each call of `complete`.
+    init(clock: some Clock<Duration>, completing: @escaping @Sendable () async -> Void = {}) {
+        self.inbox = InMemoryInbox(clock: clock)
+        self.completing = completing
+    }
+
+    var counts: Counts { state.withLock { $0.counts } }
+
+    func fail(begins: Int = 0, renewals: Int = 0, completions: Int = 0) {
+        state.withLock { state in
+            state.failingBegins = begins
+            state.failingRenewals = renewals
+            state.failingCompletions = completions
+        }
+    }
+
+    func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision {
+        let fails = state.withLock { state in
+            state.counts.begins += 1
+            defer { state.failingBegins = max(0, state.failingBegins - 1) }
+            return state.failingBegins > 0
+        }
+        // A driver's own error, as inboxes of others throw it.
+        if fails { throw StoreError() }
+        return try await inbox.begin(key, lease: lease)
+    }
+
+    func renew(_ claim: InboxClaim, lease: Duration) async throws {
+        let fails = state.withLock { state in
+            state.counts.renewals += 1
+            defer { state.failingRenewals = max(0, state.failingRenewals - 1) }
+            return state.failingRenewals > 0
+        }
+        if fails { throw StoreError() }
+        try await inbox.renew(claim, lease: lease)
+    }
+
+    func complete(_ claim: InboxClaim, retention: Duration) async throws {
+        let fails = state.withLock { state in
+            state.counts.completions += 1
+            defer { state.failingCompletions = max(0, state.failingCompletions - 1) }
+            return state.failingCompletions > 0
+        }
+        await completing()
+        if fails { throw StoreError() }
+        try await inbox.complete(claim, retention: retention)
+    }
+
+    func abandon(_ claim: InboxClaim) async throws {
+        state.withLock { $0.counts.abandonments += 1 }
+        try await inbox.abandon(claim)
+    }
+}

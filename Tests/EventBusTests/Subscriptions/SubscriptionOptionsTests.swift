@@ -1,0 +1,78 @@
+import EventBus
+import EventBusInMemory
+import Testing
+
+@Suite("Options of a subscription that cannot work", .timeLimit(.minutes(1)))
+struct SubscriptionOptionsTests {
+    struct Case: Sendable, CustomTestStringConvertible {
+        var options: SubscriptionOptions
+        /// A part of the error that says what was wrong, and one that says what to do.
+        var parts: [String]
+        var testDescription: String { parts[0] }
+
+        init(_ parts: String..., change: (inout SubscriptionOptions) -> Void) {
+            self.options = SubscriptionOptions()
+            self.parts = parts
+            change(&options)
+        }
+    }
+
+    static let cases: [Case] = [
+        Case("concurrency 0", "give 1 to 65535") { $0.concurrency = 0 },
+        Case("concurrency -1") { $0.concurrency = -1 },
+        Case("concurrency \(Int.max)") { $0.concurrency = .max },
+        Case("handlerTimeout 0.0 seconds", "give nil") { $0.handlerTimeout = .zero },
+        Case("handlerTimeout -1.0 seconds") { $0.handlerTimeout = .seconds(-1) },
+        Case("broadcast and an inbox", "leave one of the two out") {
+            $0.broadcast = true
+            $0.inbox = InMemoryInbox()
+        },
+        Case("broadcast and formerPatterns", "leave formerPatterns out") {
+            $0.broadcast = true
+            $0.formerPatterns = ["order.#"]
+        },
+        Case("inboxOptions.lease 0.0 seconds") {
+            $0.inbox = InMemoryInbox()
+            $0.inboxOptions.lease = .zero
+        },
+        Case("inboxOptions.lease -1.0 seconds") {
+            $0.inbox = InMemoryInbox()
+            $0.inboxOptions.lease = .seconds(-1)
+        },
+        Case("inboxOptions.retention 29.0 seconds", "shorter than the lease") {
+            $0.inbox = InMemoryInbox()
+            $0.inboxOptions.retention = .seconds(29)
+        },
+        Case("inboxOptions.recheckInterval 0.0 seconds") {
+            $0.inbox = InMemoryInbox()
+            $0.inboxOptions.recheckInterval = .zero
+        },
+    ]
+
+    @Test("A subscription with such options fails with an error that says what to do", arguments: cases)
+    func rejected(_ option: Case) async throws {
+        let bus = EventBus(transport: .inMemory)
+        let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: option.options) { _, _ in }
+        let error = await #expect(throws: EventBusError.self) { try await subscription.attached() }
+        #expect(error?.code == .invalidConfiguration)
+        for part in option.parts + ["g.order-created"] {
+            #expect(error?.message.contains(part) == true, "\(error?.message ?? "")")
+        }
+        await #expect(throws: EventBusError.self) { try await bus.run() }
+    }
+
+    @Test(
+        "A responder fails with options that no responder can have",
+        arguments: [
+            Case("broadcast", "leave broadcast out") { $0.broadcast = true },
+            Case("an inbox", "leave the inbox out") { $0.inbox = InMemoryInbox() },
+        ]
+    )
+    func rejectedResponder(_ option: Case) async throws {
+        let bus = EventBus(transport: .inMemory)
+        let responder = bus.respond(to: GetQuote.self, group: "g", options: option.options) { _, _ in .init(price: 1) }
+        let error = await #expect(throws: EventBusError.self) { try await responder.attached() }
+        #expect(error?.code == .invalidConfiguration)
+        for part in option.parts { #expect(error?.message.contains(part) == true, "\(error?.message ?? "")") }
+    }
+}
