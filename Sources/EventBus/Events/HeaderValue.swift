@@ -42,7 +42,11 @@ public enum HeaderValue: Hashable, Sendable {
             return number.isFinite ? nil : "holds the number \(number); only finite numbers can be sent"
         case .array(let values):
             guard depth < Self.maximumDepth else { return Self.tooDeep }
-            return values.lazy.compactMap { $0.problem(depth: depth + 1) }.first
+            // No lazy chain: it evaluates each element several times, which multiplies with every level.
+            for value in values {
+                if let problem = value.problem(depth: depth + 1) { return problem }
+            }
+            return nil
         case .table(let values):
             guard depth < Self.maximumDepth else { return Self.tooDeep }
             for (name, value) in values {
