@@ -11,7 +11,12 @@ extension InMemoryBroker {
         try check(envelope, delay: options.delay)
         if options.delay > .zero {
             let due = clock.now.advanced(by: options.delay)
-            step { state, effects in state.schedule(envelope, due: due, &effects) }
+            let fault: EventBusError? = step { state, effects in
+                let fault = state.strikePublish(of: envelope)
+                if fault?.isKept != false { state.schedule(envelope, due: due, &effects) }
+                return fault?.error
+            }
+            if let fault { throw fault }
             return .scheduled
         }
         let attempt = step { state, effects in
@@ -19,6 +24,7 @@ extension InMemoryBroker {
         }
         switch attempt {
         case .done(let outcome): return outcome
+        case .failed(let error): throw error
         case .blocked(let blocked): return try await wait(for: blocked)
         }
     }
@@ -48,7 +54,7 @@ extension InMemoryBroker {
             let (outcomes, blocked) = step { state, effects in
                 publish(envelopes[start..<end], deadline: options.deadline, &state, &effects)
             }
-            results += outcomes.map { .success($0) }
+            results += outcomes
             if let blocked {
                 do {
                     results.append(.success(try await wait(for: blocked)))
@@ -115,6 +121,7 @@ extension InMemoryBroker {
 
     private enum Attempt: Sendable {
         case done(PublishOutcome)
+        case failed(EventBusError)
         case blocked(Blocked)
     }
 
@@ -134,9 +141,22 @@ extension InMemoryBroker {
         _ state: inout BrokerState,
         _ effects: inout Effects
     ) -> Attempt {
+        let fault = state.strikePublish(of: envelope)
+        if let fault, !fault.isKept { return .failed(fault.error) }
         switch state.publish(envelope, replyAddress: replyAddress, now: { clock.now }, &effects) {
+        case _ where fault != nil:
+            // The event that is kept, if there is room for it, gets no confirm.
+            return .failed(fault?.error ?? EventBusError(.indeterminate, ""))
         case .done(let outcome):
             return .done(outcome)
+        case .refused(let queue):
+            return .failed(
+                EventBusError(
+                    .rejected,
+                    "queue \(state.queues[queue].name.quotedForError) is full and refused the event; other queues may "
+                        + "hold it: publish it again later, with the same id"
+                )
+            )
         case .full(let queue):
             let waiter = OneShot<PublishAnswer>()
             let number = state.block(
@@ -156,12 +176,13 @@ extension InMemoryBroker {
         deadline: AnyClock.Instant,
         _ state: inout BrokerState,
         _ effects: inout Effects
-    ) -> ([PublishOutcome], Blocked?) {
-        var outcomes: [PublishOutcome] = []
+    ) -> ([Result<PublishOutcome, any Error>], Blocked?) {
+        var outcomes: [Result<PublishOutcome, any Error>] = []
         outcomes.reserveCapacity(envelopes.count)
         for envelope in envelopes {
             switch tryPublish(envelope, replyAddress: nil, deadline: deadline, &state, &effects) {
-            case .done(let outcome): outcomes.append(outcome)
+            case .done(let outcome): outcomes.append(.success(outcome))
+            case .failed(let error): outcomes.append(.failure(error))
             case .blocked(let blocked): return (outcomes, blocked)
             }
         }

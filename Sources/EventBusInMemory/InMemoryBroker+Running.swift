@@ -23,7 +23,11 @@ extension InMemoryBroker {
         let rearmed = OneShot<Void>()
         let now = clock.now
         let (number, due) = step { state, effects in
-            let due = state.fireTimers(by: now, &effects)
+            var due = state.fireTimers(by: now, &effects)
+            // On a manual clock the broker hears of each advance instead, and no task sleeps for it.
+            if !clock.isManual, let check = state.enforceConsumerTimeout(at: now, &effects) {
+                due = min(due ?? check, check)
+            }
             let number = state.makeNumber()
             state.timerLoops[number] = rearmed
             return (number, due)

@@ -16,25 +16,48 @@ public import EventBus
 public final class InMemoryBroker: Sendable {
     /// What a broker can be told.
     public struct Configuration: Hashable, Sendable {
-        /// How many events may be ready in a queue before publishes to it wait; at least 1.
+        /// What happens to a publish that leads to a full queue.
+        public enum Overflow: Hashable, Sendable {
+            /// It waits for room until its deadline, then it fails with code `.blocked`: nothing was sent.
+            case wait
+            /// It fails with code `.rejected`, as over RabbitMQ under a `max-length` policy with the overflow
+            /// `reject-publish`: the queues with room hold the event. Publishing again with the same id is safe where
+            /// handlers suppress duplicates.
+            case rejectPublish
+        }
+
+        /// How many events may be ready in a queue before it is full; at least 1. Defaults to 100,000. See ``overflow``.
         ///
         /// Retries, redeliveries, scheduled events that are due and replayed dead letters go in regardless: the broker
         /// has already taken them on.
         public var maximumQueueLength: Int
+        /// What happens to a publish that leads to a full queue. Defaults to ``Overflow/wait``, so that an embedded
+        /// service that publishes too fast slows down.
+        public var overflow: Overflow
         /// How often an event is delivered again because a consumer vanished with it. At the next loss it becomes a
         /// dead letter with reason `.deliveryLimit`.
         public var deliveryLimit: Int
         /// The largest payload that is accepted, in bytes. Defaults to ``/EventBus/TransportLimits/maximumBodySize``, as
         /// over RabbitMQ.
         public var maximumBodySize: Int
+        /// How long, by the broker's clock, a delivery may stay unsettled before its consumer loses everything that it
+        /// has not settled, which is then delivered again; `nil` for no limit. Defaults to 30 minutes, as on RabbitMQ.
+        ///
+        /// Like RabbitMQ, a broker on a real clock looks now and then: a delivery is taken back up to a thirtieth of this
+        /// time late.
+        public var consumerTimeout: Duration?
 
         /// A configuration with these limits.
         public init(
             maximumQueueLength: Int = 100_000,
             deliveryLimit: Int = 20,
-            maximumBodySize: Int = TransportLimits.maximumBodySize
+            maximumBodySize: Int = TransportLimits.maximumBodySize,
+            overflow: Overflow = .wait,
+            consumerTimeout: Duration? = TransportLimits.consumerTimeout
         ) {
             self.maximumQueueLength = maximumQueueLength
+            self.overflow = overflow
+            self.consumerTimeout = consumerTimeout
             self.deliveryLimit = deliveryLimit
             self.maximumBodySize = maximumBodySize
         }
@@ -67,7 +90,8 @@ public final class InMemoryBroker: Sendable {
     ///
     /// - Parameters:
     ///   - configuration: Its limits.
-    ///   - clock: Its time; with a manual clock delays cost no real time, see ``settled(within:)``.
+    ///   - clock: Its time; with a manual clock delays cost no real time, see
+    ///     ``settled(within:handlerPatience:)``.
     ///   - faults: Failures to inject; none unless stated.
     public init(
         configuration: Configuration = .init(),
@@ -77,11 +101,15 @@ public final class InMemoryBroker: Sendable {
         var configuration = configuration
         configuration.maximumQueueLength = max(1, configuration.maximumQueueLength)
         configuration.deliveryLimit = max(0, configuration.deliveryLimit)
+        configuration.consumerTimeout = configuration.consumerTimeout.map { min(max(.milliseconds(1), $0), .longest) }
         self.configuration = configuration
         self.clock = AnyClock(clock)
         self.state = Locked(
             BrokerState(configuration: configuration, faults: faults.map { FaultInjector(plan: $0) })
         )
+        if configuration.consumerTimeout != nil {
+            self.clock.onAdvance { [weak self] in self?.enforceConsumerTimeout() ?? false }
+        }
     }
 
     /// The queues at this moment, in the order in which they were made.
@@ -118,7 +146,9 @@ public final class InMemoryBroker: Sendable {
         _ body: (inout BrokerState, inout Effects) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         var effects = Effects()
+        let time = clock.isManual && configuration.consumerTimeout != nil ? clock.now : nil
         let result = try state.withLock { (state) throws(Failure) -> Result in
+            state.stepTime = time
             let result = try body(&state, &effects)
             state.finishStep(&effects)
             effects.order()
@@ -126,6 +156,15 @@ public final class InMemoryBroker: Sendable {
         }
         effects.perform()
         return result
+    }
+
+    /// Takes deliveries back whose time is over on a manual clock.
+    ///
+    /// - Returns: That the broker wants to hear of the next advance.
+    private func enforceConsumerTimeout() -> Bool {
+        let now = clock.now
+        step { state, effects in _ = state.enforceConsumerTimeout(at: now, &effects) }
+        return true
     }
 
     /// Notes who waits or no longer does, which changes nothing that others wait for.

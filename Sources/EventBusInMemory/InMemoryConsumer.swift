@@ -23,9 +23,9 @@ final class InMemoryConsumer: TransportConsumer {
             break
         case .retried(let delay, _):
             time = .now()
-            if delay > .zero { retryDue = broker.clock.now.advanced(by: delay) }
+            if delay > .zero { retryDue = due(after: delay) }
         case .deferred(let delay):
-            if delay > .zero { retryDue = broker.clock.now.advanced(by: delay) }
+            if delay > .zero { retryDue = due(after: delay) }
         case .deadLettered:
             time = .now()
         }
@@ -45,6 +45,11 @@ final class InMemoryConsumer: TransportConsumer {
                 "the connection that brought event \(delivery.envelope.id) is gone, or the delivery is settled already"
             )
         }
+    }
+
+    /// When a delivery comes again; a longer delay than the broker holds ends with the longest one.
+    private func due(after delay: Duration) -> AnyClock.Instant {
+        broker.clock.now.advanced(by: min(delay, TransportLimits.maximumDelay))
     }
 
     func holds(_ delivery: Delivery, until instant: AnyClock.Instant) {

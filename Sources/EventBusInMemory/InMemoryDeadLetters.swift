@@ -1,18 +1,16 @@
 import EventBus
 
-/// The dead letters of one group in an ``InMemoryBroker``.
+/// Dead letters in an ``InMemoryBroker``: those of one group, or the delayed events that found no queue.
 struct InMemoryDeadLetters: DeadLetterQueue {
     let broker: InMemoryBroker
-    let group: String
+    let place: DeadLetterPlace
 
     func count() async throws -> Int {
-        broker.look { state in state.deadLetters[ExactText(group)]?.entries.count ?? 0 }
+        broker.look { state in state[place].entries.count }
     }
 
     func entries(limit: Int) async throws -> [DeadLetter] {
-        broker.look { state in
-            state.deadLetters[ExactText(group)]?.entries.prefix(max(0, limit)).map(\.deadLetter) ?? []
-        }
+        broker.look { state in state[place].entries.prefix(max(0, limit)).map(\.deadLetter) }
     }
 
     func replay(
@@ -27,23 +25,32 @@ struct InMemoryDeadLetters: DeadLetterQueue {
         var next = broker.clock.now
         var replayed = 0
         var orphans: Set<String> = []
+        var topics: Set<Topic> = []
         for number in numbers {
             if let rate = options.maximumPerSecond {
                 if replayed > 0 { try await broker.clock.sleep(until: next) }
                 next = broker.clock.now.advanced(by: .seconds(1) / rate)
             }
             try Task.checkCancellation()
-            switch broker.step({ state, effects in state.replay(number, of: group, &effects) }) {
+            switch broker.step({ state, effects in state.replay(number, of: place, now: broker.clock.now, &effects) }) {
             case .replayed: replayed += 1
             case .gone: break
             case .queueMissing(let queue): orphans.insert(queue)
+            case .unroutable(let topic): topics.insert(topic)
             }
+        }
+        if !topics.isEmpty {
+            throw EventBusError(
+                .unroutable,
+                "\(replayed) delayed events were replayed; others stay, since no subscription matches these topics: "
+                    + topics.map(\.rawValue).sorted().joined(separator: ", ")
+            )
         }
         if !orphans.isEmpty {
             throw EventBusError(
                 .notFound,
-                "\(replayed) dead letters of group \(group.quotedForError) were replayed; others stay, since these "
-                    + "queues are gone: \(orphans.sorted().joined(separator: ", "))"
+                "\(replayed) dead letters of \(place) were replayed; others stay, since these queues are gone: "
+                    + orphans.sorted().joined(separator: ", ")
             )
         }
         return replayed
@@ -51,13 +58,25 @@ struct InMemoryDeadLetters: DeadLetterQueue {
 
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
         let numbers = Set(numbers(where: isIncluded))
-        return broker.step { state, _ in state.deadLetters[ExactText(group)]?.remove(numbers) ?? 0 }
+        return broker.step { state, _ in state[place].remove(numbers) }
     }
 
     /// The numbers of those that the caller wants; its code runs outside the lock.
     private func numbers(where isIncluded: (DeadLetter) -> Bool) -> [UInt64] {
-        guard let store = broker.look({ state in state.deadLetters[ExactText(group)] }) else { return [] }
-        return store.entries.filter { isIncluded($0.deadLetter) }.map(\.number)
+        broker.look { state in state[place] }.entries.filter { isIncluded($0.deadLetter) }.map(\.number)
+    }
+}
+
+/// Where dead letters rest.
+enum DeadLetterPlace: Hashable, Sendable, CustomStringConvertible {
+    case group(ExactString)
+    case unroutableDelays
+
+    var description: String {
+        switch self {
+        case .group(let name): "group \(name.text.quotedForError)"
+        case .unroutableDelays: "the delayed events without a queue"
+        }
     }
 }
 
@@ -67,14 +86,44 @@ enum ReplayStep: Sendable {
     /// Someone else replayed or discarded it.
     case gone
     case queueMissing(String)
+    case unroutable(Topic)
 }
 
 extension BrokerState {
-    /// Puts a dead letter back into its queue as a first attempt.
-    mutating func replay(_ number: UInt64, of group: String, _ effects: inout Effects) -> ReplayStep {
-        guard let deadLetter = deadLetters[ExactText(group)]?.deadLetter(number) else { return .gone }
+    /// The dead letters in one place.
+    subscript(place: DeadLetterPlace) -> DeadLetterStore {
+        get {
+            switch place {
+            case .group(let name): deadLetters[name] ?? DeadLetterStore()
+            case .unroutableDelays: unroutableDelays
+            }
+        }
+        _modify {
+            switch place {
+            case .group(let name): yield &deadLetters[name, default: DeadLetterStore()]
+            case .unroutableDelays: yield &unroutableDelays
+            }
+        }
+    }
+
+    /// Puts a dead letter back into its queue as a first attempt; a delayed event that found none is routed again.
+    mutating func replay(
+        _ number: UInt64,
+        of place: DeadLetterPlace,
+        now: AnyClock.Instant,
+        _ effects: inout Effects
+    ) -> ReplayStep {
+        guard let deadLetter = self[place].deadLetter(number) else { return .gone }
+        if place == .unroutableDelays {
+            let topic = deadLetter.envelope.topic
+            let targets = routes.queues(for: topic)
+            if targets.isEmpty { return .unroutable(topic) }
+            self[place].remove(number)
+            _ = route(deadLetter.envelope, to: targets, replyAddress: nil, now: { now }, &effects)
+            return .replayed
+        }
         guard let queue = queueSlots[ExactText(deadLetter.queue)] else { return .queueMissing(deadLetter.queue) }
-        deadLetters[ExactText(group)]?.remove(number)
+        self[place].remove(number)
         enqueue(QueuedEvent(envelope: deadLetter.envelope), to: queue, &effects)
         return .replayed
     }

@@ -87,20 +87,31 @@ public final class InMemoryTransport: Transport {
 
     /// The dead letters of `group`, which live in the broker.
     public func deadLetters(of group: String) -> any DeadLetterQueue {
-        InMemoryDeadLetters(broker: broker, group: group)
+        InMemoryDeadLetters(broker: broker, place: .group(ExactText(group)))
+    }
+
+    /// The scheduled events that no subscription matched when they were due.
+    public var unroutableDelays: any DeadLetterQueue {
+        InMemoryDeadLetters(broker: broker, place: .unroutableDelays)
     }
 
     /// Whether the connection is up, with figures of the broker's queues.
     public func health() -> [ComponentHealth] {
-        let (isRunning, ready, unsettled, delayed) = broker.look { state in
-            (state.connections[connection].isRunning, state.readyCount, state.unsettledCount, state.timers.count)
+        let (isRunning, details) = broker.look { state in
+            let details = [
+                "ready": state.readyCount,
+                "unsettled": state.unsettledCount,
+                "delayed": state.timers.count,
+                "unroutable_delays": state.unroutableDelays.entries.count,
+            ]
+            return (state.connections[connection].isRunning, details)
         }
         return [
             ComponentHealth(
                 name: "transport.in-memory",
                 status: isRunning ? .ready : .notReady,
                 reason: isRunning ? nil : "run() has not been called, or has ended",
-                details: ["ready": ready, "unsettled": unsettled, "delayed": delayed]
+                details: details
             )
         ]
     }

@@ -90,6 +90,10 @@ public struct ManualClock: Clock {
 extension ManualClock: AdvanceableClock {
     package var offsetNow: Duration { registry.now }
 
+    package var nextSleeperOffset: Duration? { registry.nextDeadline }
+
+    package func onAdvance(_ body: @escaping @Sendable () -> Bool) { registry.onAdvance(body) }
+
     package func advance(toOffset offset: Duration) async {
         registry.advance { _ in offset }
     }

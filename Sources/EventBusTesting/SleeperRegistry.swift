@@ -20,6 +20,8 @@ final class SleeperRegistry: Sendable {
         /// By number, so in the order in which they fell asleep.
         var sleepers: [Int: Sleeper] = [:]
         var observers: [Int: Observer] = [:]
+        /// Called after each advance, until they return `false`.
+        var advanceHooks: [Int: @Sendable () -> Bool] = [:]
         /// Cancelled before they had suspended.
         var cancelled: Set<Int> = []
 
@@ -41,6 +43,14 @@ final class SleeperRegistry: Sendable {
 
     var now: Duration { state.withLock { $0.now } }
     var count: Int { state.withLock { $0.sleepers.count } }
+    var nextDeadline: Duration? { state.withLock { state in state.sleepers.values.lazy.map(\.deadline).min() } }
+
+    func onAdvance(_ body: @escaping @Sendable () -> Bool) {
+        state.withLock { state in
+            let number = state.makeNumber()
+            state.advanceHooks[number] = body
+        }
+    }
 
     func sleep(until deadline: Duration) async throws {
         try await suspend { state, number, continuation in
@@ -76,6 +86,10 @@ final class SleeperRegistry: Sendable {
             return due.map(\.value.continuation)
         }
         for continuation in due { continuation.resume() }
+        let hooks = state.withLock { $0.advanceHooks }
+        for (number, hook) in hooks where !hook() {
+            state.withLock { _ = $0.advanceHooks.removeValue(forKey: number) }
+        }
     }
 
     /// Suspends the task if `register` says that it has to wait, having filed the continuation.

@@ -78,10 +78,8 @@ public final class EventBus: Service {
             failures.increment()
             logger.logger.info("a local listener failed", metadata: [LogKeys.error: "\(failure)"])
         }
+        activityMonitor?.add(self)
     }
-
-    /// The monitor of the broker in this process that the bus is on; `nil` on every other transport.
-    package var activityMonitor: ActivityMonitor? { (transport as? any ActivityMonitoring)?.activityMonitor }
 
     /// What works and what does not: the bus, its transport, every subscription.
     public func health() -> HealthReport {
@@ -112,4 +110,9 @@ public final class EventBus: Service {
     public func deadLetters(of group: String) -> any DeadLetterQueue {
         transport.deadLetters(of: group)
     }
+
+    /// The delayed events that found no queue when their delay had passed, to read, replay or discard.
+    ///
+    /// ``health()`` counts them as `unroutable_delays`. Over RabbitMQ they are those of the whole virtual host.
+    public var unroutableDelays: any DeadLetterQueue { transport.unroutableDelays }
 }

@@ -12,7 +12,7 @@ public struct EventBusError: Error, Sendable {
             case duplicateSubscription, topologyClash, accessRefused, authenticationFailed, notFound
             case newerVersion, staleBinding, staleDelivery, remoteFailure, unsupported
             case lockTimedOut, lockLost, lockNotOwned, leaseExpired
-            case mailboxFull
+            case mailboxFull, reentrant
         }
 
         private let storage: Storage
@@ -86,6 +86,9 @@ public struct EventBusError: Error, Sendable {
         public static let leaseExpired = Code(.leaseExpired)
         /// An async local listener has as many events waiting as its mailbox may hold, and did not get this one.
         public static let mailboxFull = Code(.mailboxFull)
+        /// A task asked for a lock that it holds, or for a value that waits for its own computation: it would have waited
+        /// for itself.
+        public static let reentrant = Code(.reentrant)
     }
 
     /// What kind of failure it was.

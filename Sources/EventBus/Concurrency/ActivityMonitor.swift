@@ -46,14 +46,6 @@ package final class ActivityMonitor: Sendable {
 package protocol ActivityReporting: AnyObject, Sendable {
     /// The part's work at this instant. It is asked often: no I/O, no waiting.
     func activity() -> Activity
-
-    /// The handlers that run at this instant.
-    func runningHandlers() -> [RunningHandler]
-}
-
-extension ActivityReporting {
-    /// No handler.
-    package func runningHandlers() -> [RunningHandler] { [] }
 }
 
 /// The work of a part of a system, as `settled()` needs to know it.
@@ -75,32 +67,8 @@ package enum Activity: Sendable {
     /// - Parameters:
     ///   - description: The work in words, such as `the outbox relay retries 2 events`.
     ///   - due: The earliest instant at which the part goes on.
-    ///   - change: Raised when the answer changed before that instant.
+    ///   - change: Raised when the answer is another one, before that instant or once the part went on after it.
     case waiting(description: String, due: AnyClock.Instant, change: Signal)
-}
-
-/// A handler at work, for the error of a `settled()` that gives up.
-package struct RunningHandler: Sendable {
-    /// The subscription's queue.
-    package var queue: String
-    /// The event that it handles.
-    package var event: EventID
-    /// When it began, if that is known.
-    package var since: AnyClock.Instant?
-    /// When it is cancelled if it has not ended; `nil` for never.
-    package var timeout: AnyClock.Instant?
-
-    package init(
-        queue: String,
-        event: EventID,
-        since: AnyClock.Instant?,
-        timeout: AnyClock.Instant?
-    ) {
-        self.queue = queue
-        self.event = event
-        self.since = since
-        self.timeout = timeout
-    }
 }
 
 /// A transport to a broker of this process, which can wait until everything is done.

@@ -32,6 +32,8 @@ public struct AnyClock: Clock, Sendable {
     private let readNow: @Sendable () -> Duration
     private let sleepUntil: @Sendable (Duration, Duration?) async throws -> Void
     private let advanceTo: (@Sendable (Duration) async -> Void)?
+    private let readNextSleeper: (@Sendable () -> Duration?)?
+    private let addAdvanceHook: (@Sendable (@escaping @Sendable () -> Bool) -> Void)?
 
     /// The smallest step of time the clock can tell apart.
     public let minimumResolution: Duration
@@ -54,8 +56,12 @@ public struct AnyClock: Clock, Sendable {
         if let manual = clock as? any AdvanceableClock {
             let manualStart = manual.offsetNow
             self.advanceTo = { offset in await manual.advance(toOffset: manualStart + offset) }
+            self.readNextSleeper = { manual.nextSleeperOffset.map { $0 - manualStart } }
+            self.addAdvanceHook = { manual.onAdvance($0) }
         } else {
             self.advanceTo = nil
+            self.readNextSleeper = nil
+            self.addAdvanceHook = nil
         }
     }
 
@@ -77,6 +83,14 @@ public struct AnyClock: Clock, Sendable {
     package func advance(to instant: Instant) async {
         await advanceTo?(instant.offset)
     }
+
+    /// The instant at which the first of those who sleep on a manual clock wakes; `nil` if none does, or on a real clock.
+    package var nextSleeper: Instant? { readNextSleeper?().map { Instant(offset: $0) } }
+
+    /// Calls `body` after each advance of a manual clock, until it returns `false`. It does not count as a sleeper.
+    package func onAdvance(_ body: @escaping @Sendable () -> Bool) {
+        addAdvanceHook?(body)
+    }
 }
 
 /// A clock whose time moves only when told to.
@@ -85,4 +99,8 @@ package protocol AdvanceableClock: Sendable {
     var offsetNow: Duration { get }
     /// Moves time forward and wakes every sleeper that is due.
     func advance(toOffset offset: Duration) async
+    /// The deadline of the first of those who sleep, since the clock's own zero.
+    var nextSleeperOffset: Duration? { get }
+    /// Calls `body` after each advance, until it returns `false`.
+    func onAdvance(_ body: @escaping @Sendable () -> Bool)
 }

@@ -11,7 +11,9 @@
 /// - **Single flight.** Callers who ask for a key while it is being computed wait for that one computation. It does not
 ///   belong to any of them: one who is cancelled leaves, and the computation is cancelled when all have left.
 /// - **Never worse than no cache.** When the store cannot be reached, reading computes. It throws what `compute` throws,
-///   `CancellationError`, or `.timedOut` after ``CacheOptions/computeTimeout``, and nothing else.
+///   `CancellationError`, `.timedOut` after ``CacheOptions/computeTimeout``, `.reentrant`, and nothing else.
+/// - **No standstill.** A computation that asks for its own key, directly or through other keys, gets `.reentrant` at once,
+///   with the chain of keys. It is recognized in the computation's task and in all that inherit its task-local values.
 /// - **No resurrection.** A removal, whether by key or by tag, and a ``set(_:for:options:)`` also void the computations
 ///   that began before: those who wait for one still get its value, but it is not stored, and who asks afterwards does
 ///   not wait for it. Without this, a value read before a change would be stored after it.
@@ -27,7 +29,9 @@ public protocol Cache: Sendable {
     ///   - options: how long and how strictly to keep what is computed.
     ///   - compute: the values for the given keys, which are some of `keys`, each once. A key it leaves out has no value.
     /// - Returns: a value for each key that has one.
-    /// - Throws: what `compute` throws; ``EventBusError`` with code `.timedOut`; `CancellationError`.
+    /// - Throws: what `compute` throws; ``EventBusError`` with code `.timedOut`, with `.reentrant` when it is asked by a
+    ///   computation that it would wait for, or with `.invalidName` for two keys that a dictionary cannot tell apart
+    ///   because they differ in Unicode normalization only; `CancellationError`.
     func values<Value: Codable & Sendable>(
         for keys: [String],
         as type: Value.Type,

@@ -12,7 +12,8 @@ extension DistributedLock {
     ///   - body: what needs the resource; it runs in a child task.
     /// - Returns: what `body` returned.
     /// - Throws: What `body` throws, unchanged; a failing release never hides it. ``EventBusError``: `.lockTimedOut`
-    ///   when the resource was not free in time; `.lockLost` or `.leaseExpired` when the lease ended before `body`
+    ///   when the resource was not free in time; `.reentrant` at once when this task, or one that it is a child of, holds
+    ///   the resource by this very lock (a detached task is not recognized, and waits); `.lockLost` or `.leaseExpired` when the lease ended before `body`
     ///   returned, or `body` gave up with `CancellationError` because of that; `.unavailable` or `.indeterminate` when
     ///   the store did not answer; `CancellationError` when cancelled while waiting.
     public func withLock<T: Sendable>(
@@ -109,6 +110,7 @@ extension DistributedLock {
         wait: Duration,
         _ body: @Sendable @escaping (LeaseHolding) async throws -> T
     ) async throws -> T {
+        try checkNotHeld(resource)
         let holding = LeaseHolding(try await acquire(resource, ttl: ttl, wait: wait), of: self)
         let result = await run(body, holding)
         // Asked before the release, which ends the lease itself.
@@ -131,7 +133,11 @@ extension DistributedLock {
         _ holding: LeaseHolding
     ) async -> Result<T, any Error> {
         await withTaskGroup(of: Result<T, any Error>?.self) { group in
-            group.addTask { await Result { try await body(holding) } }
+            group.addTask {
+                await HeldLeases.$current.withValue(HeldLeases.current + [holding]) {
+                    await Result { try await body(holding) }
+                }
+            }
             group.addTask {
                 await holding.keepAlive()
                 return nil

@@ -15,7 +15,8 @@
 /// Use ``withLock(_:ttl:wait:_:)``, ``withLocks(_:ttl:wait:_:)`` and ``tryLock(_:ttl:)``; the requirements below are for
 /// those who write an implementation. `LockConformance` in `EventBusTesting` checks what follows on any of them:
 ///
-/// - **Exclusion.** While a grant is valid no other grant for the resource is made. A lock is not reentrant.
+/// - **Exclusion.** While a grant is valid no other grant for the resource is made. A lock is not reentrant:
+///   `withLock` inside `withLock` throws `.reentrant` at once.
 /// - **Fencing.** The token of each grant for a resource is greater than that of every earlier one, whichever process
 ///   got it, and also after leases expired.
 /// - **Order.** Those who wait get the resource in the order in which they began to wait, woken by the release.

@@ -59,11 +59,25 @@ package final class SingleFlight: Sendable {
 
     /// Joins what is being computed, starts the rest, and waits for both.
     ///
-    /// - Throws: `CancellationError` when the caller is cancelled, nothing else.
+    /// - Throws: `CancellationError` when the caller is cancelled; ``EventBusError`` with code `.reentrant` when the caller
+    ///   is a computation that one of these waits for, directly or through others.
     package func outcome(of plan: Plan) async throws -> Outcome {
         try Task.checkCancellation()
         let (tickets, started) = state.withLock { $0.machine.board(plan.keys, type: plan.type, tags: plan.tags) }
-        if let started { launch(started.id, started.keys, plan) }
+        let context = FlightContext.current
+        let nodes = tickets.map { FlightGraph.Node(cache: ObjectIdentifier(self), flight: $0.flight) }
+        let isCircle = context.map { !FlightGraph.shared.add($0.node, waitingFor: nodes) } ?? false
+        // Also where this caller leaves at once: others may have joined.
+        if let started { launch(started.id, started.keys, plan, path: context?.path ?? []) }
+        if isCircle, let context {
+            for ticket in tickets { leave(ticket) }
+            throw EventBusError(
+                .reentrant,
+                "a computation waits for itself: \(context.description(askingFor: plan.keys)); compute what it needs "
+                    + "without asking the cache for it"
+            )
+        }
+        defer { if let context { FlightGraph.shared.remove(context.node, waitingFor: nodes) } }
         var outcome = Outcome()
         for (index, ticket) in tickets.enumerated() {
             let landing = await landing(for: ticket)
@@ -86,7 +100,9 @@ package final class SingleFlight: Sendable {
         let started = state.withLock { state in
             state.machine.start(plan.keys, type: plan.type, tags: plan.tags, isBackground: true)
         }
-        if let started { launch(started.id, started.keys, plan) }
+        guard let started else { return }
+        // Nobody waits for it: what it waits for cannot be waiting for it.
+        HeldLeases.$current.withValue([]) { launch(started.id, started.keys, plan, path: []) }
     }
 
     /// Whether what a flight computed for `key` may be stored.
@@ -104,8 +120,11 @@ package final class SingleFlight: Sendable {
         state.withLock { $0.machine.void(tag: tag) }
     }
 
-    private func launch(_ id: FlightID, _ keys: [String], _ plan: Plan) {
-        let task = Task { await fly(id, keys, plan) }
+    private func launch(_ id: FlightID, _ keys: [String], _ plan: Plan, path: [[String]]) {
+        let node = FlightGraph.Node(cache: ObjectIdentifier(self), flight: id)
+        let task = FlightContext.$current.withValue(FlightContext(node: node, path: path + [keys])) {
+            Task { await fly(id, keys, plan) }
+        }
         let isAloft = state.withLock { state in
             guard state.machine.isAloft(id) else { return false }
             state.tasks[id] = task

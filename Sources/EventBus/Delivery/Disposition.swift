@@ -40,6 +40,8 @@ public struct Failure: Hashable, Sendable {
         public static let expired = Reason(rawValue: "expired")
         /// Nothing about the event says which topic it has.
         public static let noTopic = Reason(rawValue: "no_topic")
+        /// A delayed event found no queue when its delay had passed.
+        public static let unroutableDelay = Reason(rawValue: "unroutable_delay")
         /// The handler failed, and the delivery will be tried again.
         public static let handlerFailed = Reason(rawValue: "handler_failed")
     }

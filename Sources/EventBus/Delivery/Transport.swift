@@ -20,7 +20,7 @@ public protocol Transport: Sendable {
     /// The time by which this transport measures delays and deadlines; the bus uses the same one.
     var clock: AnyClock { get }
 
-    /// The longest delay of a scheduled event that ``publish(_:options:)-(Envelope,_)`` takes; a longer one is refused with code
+    /// The longest delay of a scheduled event that ``publish(_:options:)`` takes; a longer one is refused with code
     /// `.unsupported`. Defaults to ``TransportLimits/maximumDelay``.
     var maximumDelay: Duration { get }
 
@@ -65,11 +65,21 @@ public protocol Transport: Sendable {
     /// The dead letters of `group`.
     func deadLetters(of group: String) -> any DeadLetterQueue
 
+    /// The delayed events of all groups that found no queue when their delay had passed.
+    ///
+    /// A scheduled event that no subscription matches when it is due is kept here, and so is a retry whose queue is gone.
+    /// Health counts them as `unroutable_delays`. Replaying one routes it again; it stays while no subscription matches.
+    /// Defaults to a queue that holds nothing.
+    var unroutableDelays: any DeadLetterQueue { get }
+
     /// What works and what does not, for each component, without I/O.
     func health() -> [ComponentHealth]
 }
 
 extension Transport {
+    /// No event.
+    public var unroutableDelays: any DeadLetterQueue { EmptyDeadLetters() }
+
     /// ``TransportLimits/maximumDelay``.
     public var maximumDelay: Duration { TransportLimits.maximumDelay }
 

@@ -9,6 +9,8 @@ final class ActivityTracker: Sendable {
         var active = 0
         var nextWaiter = 0
         var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
+        /// Raised when nothing is under way; made when someone asks for it.
+        var idleSignal: Signal?
     }
 
     private let state = Locked(State())
@@ -18,13 +20,27 @@ final class ActivityTracker: Sendable {
     }
 
     func end() {
-        let waiters = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+        let (waiters, idleSignal) = state.withLock { state -> ([CheckedContinuation<Void, Never>], Signal?) in
             state.active -= 1
-            if state.active > 0 { return [] }
-            defer { state.waiters = [:] }
-            return Array(state.waiters.values)
+            if state.active > 0 { return ([], nil) }
+            defer {
+                state.waiters = [:]
+                state.idleSignal = nil
+            }
+            return (Array(state.waiters.values), state.idleSignal)
         }
         for waiter in waiters { waiter.resume() }
+        idleSignal?.raise()
+    }
+
+    /// A signal for when nothing is under way; `nil` if nothing is.
+    func idleSignal() -> Signal? {
+        state.withLock { state in
+            if state.active == 0 { return nil }
+            let signal = state.idleSignal ?? Signal()
+            state.idleSignal = signal
+            return signal
+        }
     }
 
     /// Returns when nothing is under way, or when the task is cancelled.

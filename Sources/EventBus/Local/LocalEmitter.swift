@@ -97,6 +97,12 @@ public final class LocalEmitter: Sendable {
     /// How many events wait for async listeners or are being handled by them.
     public var pendingCount: Int { activity.pendingEvents.load(ordering: .relaxed) }
 
+    /// The work of the async listeners, for those who wait until a system has nothing to do.
+    func pendingActivity() -> Activity {
+        guard let idle = activity.idleSignal() else { return .idle }
+        return .busy(description: "\(pendingCount) events are with async local listeners", change: idle)
+    }
+
     // MARK: Removing
 
     /// Removes a listener; does nothing if it is gone already.

@@ -43,7 +43,9 @@ struct FaultInjector: Sendable {
         let limit =
             switch kind {
             case .connectionLoss, .handlerCrash: 2
-            case .lostConfirm, .duplicateDelivery, .reordering, .slowDelivery: 1
+            case .lostConfirm, .duplicateDelivery, .reordering, .slowDelivery, .refusedPublish, .timedOutPublish,
+                .lostPublish, .unconfirmedPublish:
+                1
             }
         return struckCounts[victim(kind, envelope, in: queue), default: 0] < limit
     }

@@ -6,7 +6,7 @@ public struct FaultLog: Hashable, Sendable {
     public struct Fault: Hashable, Sendable {
         /// What happened.
         public var kind: FaultPlan.Kind
-        /// The queue it happened in; empty for a lost confirm.
+        /// The queue it happened in; empty for what happened to a publish.
         public var queue: String
         /// The topic of the event it happened to.
         public var topic: Topic

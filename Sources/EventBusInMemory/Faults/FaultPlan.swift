@@ -27,6 +27,17 @@ public struct FaultPlan: Hashable, Sendable {
         /// The handler fails: before it did its work, after its work but before an inbox has recorded it, or after the
         /// record. At most twice for each event and queue.
         case handlerCrash
+        /// The broker refuses a publish: it throws `.rejected`, and nothing is kept. At most once for each event.
+        case refusedPublish
+        /// A publish is not sent before its deadline: it throws `.timedOut` at once, and nothing is kept. At most once
+        /// for each event.
+        case timedOutPublish
+        /// The connection is lost with a publish on its way: it throws `.indeterminate`, and nothing is kept. At most once
+        /// for each event.
+        case lostPublish
+        /// The connection is lost before a publish is confirmed: it throws `.indeterminate`, and the event is kept. At
+        /// most once for each event.
+        case unconfirmedPublish
     }
 
     /// What the fate of every event is derived from.
@@ -43,9 +54,24 @@ public struct FaultPlan: Hashable, Sendable {
     public var slowDelivery: Double
     /// How probable a failing handler is, for each delivery.
     public var handlerCrash: Double
+    /// How probable it is that the broker refuses a publish.
+    public var refusedPublish: Double
+    /// How probable it is that a publish times out unsent.
+    public var timedOutPublish: Double
+    /// How probable it is that a publish is lost and its outcome unknown.
+    public var lostPublish: Double
+    /// How probable it is that a publish is kept and its outcome unknown.
+    public var unconfirmedPublish: Double
 
     /// A plan with these probabilities, from 0 to 1; those that are left out make every kind of fault happen within a
     /// few hundred events.
+    ///
+    /// The faults of publishing are left out unless given, because `publish` throws at them. Code under test that
+    /// publishes again with the same ``/EventBus/PublishOptions/id`` succeeds in the end, since each strikes an event once:
+    ///
+    /// ```swift
+    /// FaultPlan(seed: 42, refusedPublish: 0.05, timedOutPublish: 0.05, lostPublish: 0.05, unconfirmedPublish: 0.05)
+    /// ```
     public init(
         seed: UInt64,
         connectionLoss: Double = 0.02,
@@ -53,7 +79,11 @@ public struct FaultPlan: Hashable, Sendable {
         duplicateDelivery: Double = 0.05,
         reordering: Double = 0.1,
         slowDelivery: Double = 0.05,
-        handlerCrash: Double = 0.05
+        handlerCrash: Double = 0.05,
+        refusedPublish: Double = 0,
+        timedOutPublish: Double = 0,
+        lostPublish: Double = 0,
+        unconfirmedPublish: Double = 0
     ) {
         self.seed = seed
         self.connectionLoss = connectionLoss
@@ -62,6 +92,10 @@ public struct FaultPlan: Hashable, Sendable {
         self.reordering = reordering
         self.slowDelivery = slowDelivery
         self.handlerCrash = handlerCrash
+        self.refusedPublish = refusedPublish
+        self.timedOutPublish = timedOutPublish
+        self.lostPublish = lostPublish
+        self.unconfirmedPublish = unconfirmedPublish
     }
 
     /// A plan with one kind of fault only, of this probability.
@@ -73,7 +107,11 @@ public struct FaultPlan: Hashable, Sendable {
             duplicateDelivery: kind == .duplicateDelivery ? rate : 0,
             reordering: kind == .reordering ? rate : 0,
             slowDelivery: kind == .slowDelivery ? rate : 0,
-            handlerCrash: kind == .handlerCrash ? rate : 0
+            handlerCrash: kind == .handlerCrash ? rate : 0,
+            refusedPublish: kind == .refusedPublish ? rate : 0,
+            timedOutPublish: kind == .timedOutPublish ? rate : 0,
+            lostPublish: kind == .lostPublish ? rate : 0,
+            unconfirmedPublish: kind == .unconfirmedPublish ? rate : 0
         )
     }
 
@@ -86,6 +124,10 @@ public struct FaultPlan: Hashable, Sendable {
         case .reordering: reordering
         case .slowDelivery: slowDelivery
         case .handlerCrash: handlerCrash
+        case .refusedPublish: refusedPublish
+        case .timedOutPublish: timedOutPublish
+        case .lostPublish: lostPublish
+        case .unconfirmedPublish: unconfirmedPublish
         }
     }
 }

@@ -47,6 +47,9 @@ extension BrokerState {
             closeConsumer(consumer, &effects)
         }
         connections[connection].consumers.removeAll()
+        // The next look may have been this connection's: the others are to take it over.
+        nextTimeoutCheck = nil
+        needsTimeoutCheck = true
         dispatchMarked(&effects)
     }
 
@@ -138,7 +141,7 @@ extension BrokerState {
     }
 
     /// Puts what a consumer held back into its queue.
-    private mutating func takeBackAll(from slot: Int, vanished: Bool, maximumRedeliveries: Int?) {
+    mutating func takeBackAll(from slot: Int, vanished: Bool, maximumRedeliveries: Int?) {
         let queue = consumers[slot].queue
         heldCount -= consumers[slot].heldCount
         let returned = consumers[slot].takeAll()
@@ -176,7 +179,7 @@ extension BrokerState {
     }
 
     /// Puts a consumer whose connection was made again back to work, at the end of the line.
-    private mutating func reattach(_ slot: Int, _ effects: inout Effects) {
+    mutating func reattach(_ slot: Int, _ effects: inout Effects) {
         let former = consumers[slot].queue
         if consumers[slot].isStopped {
             retire(slot, &effects)

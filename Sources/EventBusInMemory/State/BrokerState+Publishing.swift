@@ -12,12 +12,15 @@ struct BlockedPublish: Sendable {
 /// How an attempt to publish went.
 enum PublishStep {
     case done(PublishOutcome)
-    /// A queue is full.
+    /// A queue is full, and nothing was sent.
     case full(queue: Int)
+    /// A queue refused the event; others may hold it.
+    case refused(by: Int)
 }
 
 extension BrokerState {
-    /// Routes `envelope` to every queue that is bound to its topic, or to none while one of them is full.
+    /// Routes `envelope` to every queue that is bound to its topic. While one of them is full it goes to none, or to those
+    /// with room if full queues refuse.
     mutating func publish(
         _ envelope: Envelope,
         replyAddress: ReplyAddress? = nil,
@@ -25,10 +28,17 @@ extension BrokerState {
         _ effects: inout Effects
     ) -> PublishStep {
         let targets = routes.queues(for: envelope.topic)
-        for queue in targets where queues[queue].readyCount >= configuration.maximumQueueLength {
-            return .full(queue: queue)
+        if let full = targets.first(where: { isFull($0) }) {
+            guard configuration.overflow == .rejectPublish else { return .full(queue: full) }
+            let withRoom = targets.filter { !isFull($0) }
+            _ = route(envelope, to: withRoom, replyAddress: replyAddress, now: now, &effects)
+            return .refused(by: full)
         }
         return .done(route(envelope, to: targets, replyAddress: replyAddress, now: now, &effects))
+    }
+
+    private func isFull(_ queue: Int) -> Bool {
+        queues[queue].readyCount >= configuration.maximumQueueLength
     }
 
     /// Puts `envelope` into the queues `targets`, however full they are.
@@ -126,7 +136,7 @@ extension BrokerState {
         {
             guard var blocked = blockedPublishes.removeValue(forKey: number) else { continue }
             let targets = routes.queues(for: blocked.envelope.topic)
-            if let full = targets.first(where: { queues[$0].readyCount >= configuration.maximumQueueLength }) {
+            if let full = targets.first(where: { isFull($0) }) {
                 blocked.queueName = queues[full].name
                 blockedPublishes[number] = blocked
                 queues[full].waitingForRoom.append(number)

@@ -19,9 +19,30 @@ extension BrokerState {
             case .route(let envelope):
                 // What the broker took on it has to keep: it goes in however full the queue is.
                 let targets = routes.queues(for: envelope.topic)
-                _ = route(envelope, to: targets, replyAddress: nil, now: { now }, &effects)
+                if route(envelope, to: targets, replyAddress: nil, now: { now }, &effects) == .unroutable {
+                    unroutableDelays.append(DeadLetter(unroutable: envelope))
+                }
             }
         }
         return timers.nextDue
+    }
+}
+
+extension DeadLetter {
+    /// A scheduled event that no subscription matched when it was due.
+    fileprivate init(unroutable envelope: Envelope) {
+        self.init(
+            envelope: envelope,
+            group: "",
+            queue: "",
+            failure: Failure(
+                reason: .unroutableDelay,
+                errorType: "",
+                message: "no subscription matched its topic when its delay had passed"
+            ),
+            attempts: 0,
+            firstFailure: nil,
+            lastFailure: .now()
+        )
     }
 }

@@ -13,6 +13,8 @@ struct BrokerState: Sendable {
     var routes = RouteTable()
     var timers = TimerQueue()
     var deadLetters: [ExactString: DeadLetterStore] = [:]
+    /// Scheduled events that no queue was bound for when they were due.
+    var unroutableDelays = DeadLetterStore()
 
     /// Publishes that wait for room, by number.
     var blockedPublishes: [UInt64: BlockedPublish] = [:]
@@ -32,13 +34,25 @@ struct BrokerState: Sendable {
     /// Events ready in queues, over all queues.
     var readyCount = 0
 
+    /// Whether the present step made the first delivery in a while.
+    var needsTimeoutCheck = false
+
     var freeQueueSlots: [Int] = []
     var freeConsumerSlots: [Int] = []
     var freeConnectionSlots: [Int] = []
     /// Queues that may have something for a consumer since the present step changed them.
     var queuesToDispatch: [Int] = []
     private(set) var lastNumber: UInt64 = 0
-    private var lastSequence: UInt64 = 0
+    private(set) var lastSequence: UInt64 = 0
+
+    /// When deliveries were made, for the consumer timeout.
+    var deliveryAges = DeliveryAges()
+    /// The time of the present step, on a manual clock with a consumer timeout.
+    var stepTime: AnyClock.Instant?
+    /// When the consumer timeout is looked at next; `nil` while nobody would look.
+    var nextTimeoutCheck: AnyClock.Instant?
+    /// Whether each delivery notes its time, which a test on a manual clock relies on.
+    var notesDeliveryTimes: Bool { stepTime != nil }
 
     init(configuration: InMemoryBroker.Configuration, faults: FaultInjector?) {
         self.configuration = configuration
@@ -132,6 +146,11 @@ struct BrokerState: Sendable {
         fault: InjectedFault? = nil
     ) -> Delivery {
         lastSequence += 1
+        if let stepTime {
+            deliveryAges.note(lastSequence, at: stepTime)
+        } else if nextTimeoutCheck == nil, configuration.consumerTimeout != nil {
+            needsTimeoutCheck = true
+        }
         queues[queue].unsettledCount += 1
         unsettledCount += 1
         return consumers[consumer].deliver(
@@ -150,6 +169,11 @@ struct BrokerState: Sendable {
 
     /// Ends a step: wakes who waits in `settled()` when the step may have brought what they wait for.
     mutating func finishStep(_ effects: inout Effects) {
+        if needsTimeoutCheck {
+            needsTimeoutCheck = false
+            for loop in timerLoops.values { effects.answer(.wake(loop)) }
+            timerLoops.removeAll()
+        }
         if settledWaiters.isEmpty { return }
         // Whoever is woken looks again; a spurious wake-up costs a test a microsecond.
         guard unsettledCount == 0 || heldCount > 0 else { return }

@@ -136,6 +136,19 @@ struct ConsumerState: Sendable {
         return next
     }
 
+    /// Calls `body` for each delivery that does not merely wait for a retry.
+    func forEachHandled(at now: AnyClock.Instant, _ body: (Delivery) -> Void) {
+        for case let unsettled? in slots where (unsettled.heldUntil.map { $0 <= now } ?? true) {
+            body(unsettled.delivery)
+        }
+    }
+
+    /// Whether a delivery with this number or a lower one is unsettled.
+    func holdsDelivery(numberedUpTo number: UInt64) -> Bool {
+        unsettledCount > 0
+            && slots.contains { ($0?.delivery.token.number).map { $0 >> Self.slotBits <= number } ?? false }
+    }
+
     private func slot(of token: Delivery.Token) -> Int? {
         let slot = Int(truncatingIfNeeded: token.number & (1 << Self.slotBits - 1))
         guard slot < slots.count, slots[slot]?.delivery.token == token else { return nil }

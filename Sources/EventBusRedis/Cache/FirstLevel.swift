@@ -4,7 +4,7 @@ import EventBus
 final class FirstLevel: Sendable {
     private struct State {
         var table: FirstLevelTable
-        var watchers: [String: [ObjectIdentifier: Signal]] = [:]
+        var watchers: [ExactString: [ObjectIdentifier: Signal]] = [:]
     }
 
     private let state: Locked<State>
@@ -23,7 +23,7 @@ final class FirstLevel: Sendable {
             var signals: [Signal] = []
             for key in keys {
                 state.table.invalidate(key)
-                if let watchers = state.watchers.removeValue(forKey: key) { signals += watchers.values }
+                if let watchers = state.watchers.removeValue(forKey: ExactText(key)) { signals += watchers.values }
             }
             return signals
         }
@@ -32,7 +32,7 @@ final class FirstLevel: Sendable {
 
     /// Wakes those who wait for news of `key`.
     func wake(_ key: String) {
-        let watchers = state.withLock { $0.watchers.removeValue(forKey: key) }
+        let watchers = state.withLock { $0.watchers.removeValue(forKey: ExactText(key)) }
         for signal in watchers?.values ?? [:].values { signal.raise() }
     }
 
@@ -40,7 +40,7 @@ final class FirstLevel: Sendable {
     func watch(_ keys: [String]) -> Signal {
         let signal = Signal()
         state.withLock { state in
-            for key in keys { state.watchers[key, default: [:]][ObjectIdentifier(signal)] = signal }
+            for key in keys { state.watchers[ExactText(key), default: [:]][ObjectIdentifier(signal)] = signal }
         }
         return signal
     }
@@ -48,8 +48,8 @@ final class FirstLevel: Sendable {
     func unwatch(_ signal: Signal, _ keys: [String]) {
         state.withLock { state in
             for key in keys {
-                state.watchers[key]?[ObjectIdentifier(signal)] = nil
-                if state.watchers[key]?.isEmpty == true { state.watchers[key] = nil }
+                state.watchers[ExactText(key)]?[ObjectIdentifier(signal)] = nil
+                if state.watchers[ExactText(key)]?.isEmpty == true { state.watchers[ExactText(key)] = nil }
             }
         }
     }

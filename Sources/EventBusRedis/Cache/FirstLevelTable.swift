@@ -46,9 +46,9 @@ struct FirstLevelTable {
 
     private let capacity: Int
     private var slots: [Slot] = []
-    private var index: [String: Int] = [:]
+    private var index: [ExactString: Int] = [:]
     private var hand = 0
-    private var markers: [String: Marker] = [:]
+    private var markers: [ExactString: Marker] = [:]
     private var lastMarker: UInt64 = 0
     /// Whether every change on the server is heard of. Until then nothing is served, or kept.
     private(set) var isCoherent = false
@@ -61,7 +61,7 @@ struct FirstLevelTable {
 
     /// The entry for `key`, if it may be served; out of touch with the server only if `evenIfIncoherent`.
     mutating func entry(for key: String, now: Instant, evenIfIncoherent: Bool = false) -> Entry? {
-        guard isCoherent || evenIfIncoherent, let position = index[key] else { return nil }
+        guard isCoherent || evenIfIncoherent, let position = index[ExactText(key)] else { return nil }
         guard now < slots[position].entry.keepUntil else {
             remove(key)
             return nil
@@ -78,32 +78,32 @@ struct FirstLevelTable {
         _ options: CacheOptions,
         now: Instant
     ) -> (any Sendable)? {
-        guard isCoherent, let position = index[key] else { return nil }
+        guard isCoherent, let position = index[ExactText(key)] else { return nil }
         return slots[position].freshValue(as: type, options, now: now)
     }
 
     /// Begins to read `key` from the server; returns the name of the marker, to be handed back.
     mutating func beginReading(_ key: String) -> UInt64 {
-        if markers[key] == nil {
+        if markers[ExactText(key)] == nil {
             lastMarker += 1
-            markers[key] = Marker(id: lastMarker)
+            markers[ExactText(key)] = Marker(id: lastMarker)
         }
-        markers[key]?.readers += 1
-        return markers[key]?.id ?? 0
+        markers[ExactText(key)]?.readers += 1
+        return markers[ExactText(key)]?.id ?? 0
     }
 
     /// Ends a reading, and keeps what was found if nothing was heard of `key` meanwhile.
     mutating func endReading(_ key: String, marker: UInt64, found entry: Entry?) {
-        guard var present = markers[key], present.id == marker else { return }
+        guard var present = markers[ExactText(key)], present.id == marker else { return }
         present.readers -= 1
-        markers[key] = present.readers > 0 ? present : nil
+        markers[ExactText(key)] = present.readers > 0 ? present : nil
         guard isCoherent, capacity > 0, let entry else { return }
         insert(entry, for: key)
     }
 
     /// Something may have changed on the server.
     mutating func invalidate(_ key: String) {
-        markers[key] = nil
+        markers[ExactText(key)] = nil
         remove(key)
     }
 
@@ -129,12 +129,12 @@ struct FirstLevelTable {
     /// When full, the entry that was not read lately goes (the clock algorithm: Fernando Corbató, "A Paging Experiment
     /// with the Multics System", 1968).
     private mutating func insert(_ entry: Entry, for key: String) {
-        if let position = index[key] {
+        if let position = index[ExactText(key)] {
             slots[position] = Slot(key: key, entry: entry)
             return
         }
         guard slots.count >= capacity else {
-            index[key] = slots.count
+            index[ExactText(key)] = slots.count
             slots.append(Slot(key: key, entry: entry))
             return
         }
@@ -143,16 +143,16 @@ struct FirstLevelTable {
             slots[hand].wasRead = false
             hand = (hand + 1) % slots.count
         }
-        index[slots[hand].key] = nil
+        index[ExactText(slots[hand].key)] = nil
         slots[hand] = Slot(key: key, entry: entry)
-        index[key] = hand
+        index[ExactText(key)] = hand
         hand += 1
     }
 
     private mutating func remove(_ key: String) {
-        guard let position = index.removeValue(forKey: key), let last = slots.popLast() else { return }
+        guard let position = index.removeValue(forKey: ExactText(key)), let last = slots.popLast() else { return }
         guard position < slots.count else { return }
         slots[position] = last
-        index[last.key] = position
+        index[ExactText(last.key)] = position
     }
 }

@@ -8,10 +8,11 @@ import EventBus
 struct LockLines {
     typealias Token = String
 
-    private var lines: [String: Deque<Token>] = [:]
-    private var resources: [Token: String] = [:]
+    private var lines: [ExactString: Deque<Token>] = [:]
+    private var resources: [Token: ExactString] = [:]
 
     mutating func join(_ token: Token, for resource: String) {
+        let resource = ExactText(resource)
         lines[resource, default: []].append(token)
         resources[token] = resource
     }

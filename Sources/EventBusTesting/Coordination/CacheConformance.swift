@@ -20,7 +20,7 @@ public struct CacheConformance: Sendable {
 
     /// The checks, each for one statement of the contract.
     public var checks: [ConformanceCheck] {
-        entries + flights + staleness + invalidation
+        entries + flights + staleness + invalidation + reentrancy
     }
 
     /// A value that is not a plain number or text.

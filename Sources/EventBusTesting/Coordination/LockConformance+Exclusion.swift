@@ -13,7 +13,9 @@ extension LockConformance {
             check("resources do not hinder each other, however they are spelled") { setup in
                 let name = setup.resource
                 let long = name + String(repeating: "x", count: 200)
-                let names = [name, "\(name):l", "{\(name)}", "\(name) 1", "\(name)\u{E9}", "\(name)\n", long]
+                let names = [
+                    name, "\(name):l", "{\(name)}", "\(name) 1", "\(name)\u{E9}", "\(name)e\u{301}", "\(name)\n", long,
+                ]
                 for name in names {
                     let grant = try await setup.one.acquire(name, ttl: setup.long, wait: .zero)
                     try expect(grant.resource == name, "the grant is for '\(grant.resource)'")

@@ -21,7 +21,7 @@ public struct LockConformance: Sendable {
 
     /// The checks, each for one statement of the contract.
     public var checks: [ConformanceCheck] {
-        exclusion + leases + waiting + bodies + manyResources
+        exclusion + leases + waiting + bodies + reentrancy + manyResources
     }
 
     struct Setup: Sendable {

@@ -69,10 +69,10 @@ public struct TransportConformance: Sendable {
 
     /// Every check that applies to the transport's features.
     public var checks: [ConformanceCheck] {
-        var checks = publishingChecks + routingChecks + consumingChecks + failureChecks + lifecycleChecks
+        var checks = publishingChecks + routingChecks + consumingChecks + failureChecks + lifecycleChecks + limitChecks
         if features.contains(.requestReply) { checks += requestChecks }
         if features.contains(.broadcast) { checks += broadcastChecks }
-        if features.contains(.scheduling) { checks += schedulingChecks }
+        if features.contains(.scheduling) { checks += schedulingChecks + delayLimitChecks }
         if features.contains(.keyOrder) { checks += keyOrderChecks }
         if features.contains(.deadLetterQueue) { checks += deadLetterChecks }
         if features.contains(.connectionLoss) { checks += connectionChecks }

@@ -1,0 +1,36 @@
+import DequeModule
+import EventBus
+
+/// When deliveries were made: their numbers rise, so one note for all that were made by an instant will do.
+struct DeliveryAges: Sendable {
+    private struct Note: Sendable {
+        var instant: AnyClock.Instant
+        /// The number of the last delivery that was made by then.
+        var last: UInt64
+    }
+
+    private var notes: Deque<Note> = []
+
+    /// The earliest instant of which something is noted.
+    var earliest: AnyClock.Instant? { notes.first?.instant }
+
+    /// By when the delivery with this number was made, if that is still noted.
+    func instant(of number: UInt64) -> AnyClock.Instant? {
+        notes.first { number <= $0.last }?.instant
+    }
+
+    /// Notes that the deliveries up to `number` were made at `instant` or before.
+    mutating func note(_ number: UInt64, at instant: AnyClock.Instant) {
+        if notes.last?.instant == instant { notes.removeLast() }
+        notes.append(Note(instant: instant, last: number))
+    }
+
+    /// Takes the number of the last delivery that was made at `instant` or before.
+    mutating func take(madeBy instant: AnyClock.Instant) -> UInt64? {
+        var last: UInt64?
+        while let first = notes.first, first.instant <= instant { last = notes.removeFirst().last }
+        return last
+    }
+
+    mutating func removeAll() { notes.removeAll() }
+}

@@ -1,0 +1,38 @@
+import EventBus
+
+/// A delivery with a consumer that is not merely held for a retry.
+struct HandledDelivery: Sendable {
+    var queue: String
+    var event: EventID
+    var topic: Topic
+    var attempt: Int
+    var token: Delivery.Token
+    /// How long ago it was made, by the broker's clock; `nil` if that is not known.
+    var age: Duration?
+}
+
+extension BrokerState {
+    /// The deliveries with consumers that handlers have, or will have; the oldest first.
+    func handledDeliveries(at now: AnyClock.Instant) -> [HandledDelivery] {
+        if unsettledCount == 0 { return [] }
+        var handled: [HandledDelivery] = []
+        // By index: a consumer's state is large, and there may be thousands.
+        for slot in consumers.indices where consumers[slot].unsettledCount > 0 {
+            let queue = queues[consumers[slot].queue].name
+            consumers[slot].forEachHandled(at: now) { delivery in
+                let made = deliveryAges.instant(of: delivery.token.number >> ConsumerState.slotBits)
+                handled.append(
+                    HandledDelivery(
+                        queue: queue,
+                        event: delivery.envelope.id,
+                        topic: delivery.envelope.topic,
+                        attempt: delivery.attempt,
+                        token: delivery.token,
+                        age: made.map { $0.duration(to: now) }
+                    )
+                )
+            }
+        }
+        return handled.sorted { $0.token.number < $1.token.number }
+    }
+}

@@ -1,0 +1,143 @@
+import EventBus
+import EventBusTesting
+import Testing
+
+@testable import EventBusInMemory
+
+private struct Placed: Event {
+    static let topic: Topic = "order.placed"
+    var number = 0
+}
+
+/// A part of a system that reports what the test tells it to.
+private final class ScriptedPart: ActivityReporting {
+    let state: Locked<Activity>
+
+    init(_ activity: Activity) { state = Locked(activity) }
+
+    func activity() -> Activity { state.withLock { $0 } }
+}
+
+@Suite("Settled: handlers, listeners and relays", .timeLimit(.minutes(1)))
+struct SettledPartsTests {
+    @Test("It waits for the mailboxes of async local listeners")
+    func localListeners() async throws {
+        let broker = InMemoryBroker(clock: ManualClock())
+        let bus = EventBus(transport: .inMemory(broker))
+        let heard = Locked(0)
+        bus.local.on(Placed.self) { _ in
+            for _ in 0..<100 { await Task.yield() }
+            heard.withLock { $0 += 1 }
+        }
+        try await bus.withRunning {
+            for number in 0..<20 { try await bus.publish(Placed(number: number)) }
+            try await broker.settled()
+            #expect(heard.withLock { $0 } == 20)
+        }
+    }
+
+    @Test("It waits for a busy part, and advances to the instant that an idle one waits for")
+    func parts() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let change = Signal()
+        let relay = ScriptedPart(.busy(description: "the relay publishes 1 event", change: change))
+        broker.activityMonitor.add(relay)
+        let error = await #expect(throws: EventBusError.self) { try await broker.settled(within: .milliseconds(20)) }
+        #expect(error?.code == .timedOut)
+        #expect(error?.message.contains("the relay publishes 1 event") == true)
+        let later = Signal()
+        relay.state.withLock {
+            $0 = .waiting(description: "a retry", due: .init(offset: .seconds(60)), change: later)
+        }
+        change.raise()
+        let settling = Task { try await broker.settled() }
+        while clock.now.offset < .seconds(60) { await Task.yield() }
+        relay.state.withLock { $0 = .idle }
+        later.raise()
+        try await settling.value
+        #expect(clock.now.offset == .seconds(60))
+        broker.activityMonitor.remove(relay)
+        #expect(broker.activityMonitor.reporters.isEmpty)
+    }
+
+    @Test("A part that is gone is forgotten")
+    func goneParts() {
+        let monitor = ActivityMonitor()
+        monitor.add(ScriptedPart(.idle))
+        #expect(monitor.reporters.isEmpty)
+    }
+
+    @Test("A handler that hangs until its timeout costs no real time worth the name, whatever its attempts")
+    func hangingHandler() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let options = SubscriptionOptions(retry: .fixed(.seconds(1), maxAttempts: 3), handlerTimeout: .seconds(30))
+        bus.subscribe(to: Placed.self, group: "g", options: options) { _, _ in
+            try await Task.sleep(for: .seconds(100_000))
+        }
+        try await bus.withRunning {
+            try await bus.publish(Placed())
+            try await broker.settled(handlerPatience: .milliseconds(200))
+            let letters = try await bus.deadLetters(of: "g").entries(limit: 10)
+            #expect(letters.map(\.attempts) == [3])
+            #expect(clock.now.offset >= .seconds(3 * 30))
+        }
+    }
+
+    @Test("A handler that sleeps on the manual clock goes on when its sleep is over, not at its timeout")
+    func sleepingHandler() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let handled = Locked(0)
+        bus.subscribe(to: Placed.self, group: "g", options: .init(handlerTimeout: .seconds(30))) { _, _ in
+            try await clock.sleep(for: .seconds(5))
+            handled.withLock { $0 += 1 }
+        }
+        try await bus.withRunning {
+            try await bus.publish(Placed())
+            try await broker.settled(handlerPatience: .milliseconds(200))
+        }
+        #expect(handled.withLock { $0 } == 1)
+        #expect(clock.now.offset == .seconds(5))
+    }
+
+    @Test("A handler that works in real time is waited for, and time stands still meanwhile")
+    func workingHandler() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let attempts = Locked(0)
+        bus.subscribe(to: Placed.self, group: "g", options: .init(handlerTimeout: .seconds(30))) { _, _ in
+            attempts.withLock { $0 += 1 }
+            try await Task.sleep(for: .milliseconds(300))
+        }
+        try await bus.withRunning {
+            try await bus.publish(Placed())
+            try await broker.settled(within: nil, handlerPatience: .seconds(50))
+        }
+        #expect(attempts.withLock { $0 } == 1)
+        #expect(clock.now.offset == .zero)
+    }
+
+    @Test("When it gives up it names the queue, the handler's event and for how long it has run")
+    func description() async throws {
+        let broker = InMemoryBroker(clock: ManualClock())
+        let bus = EventBus(transport: .inMemory(broker))
+        let gate = Signal()
+        bus.subscribe(to: Placed.self, group: "g", name: "placed") { _, _ in try await gate.wait() }
+        try await bus.withRunning {
+            let receipt = try await bus.publish(Placed())
+            let error = await #expect(throws: EventBusError.self) {
+                try await broker.settled(within: .milliseconds(50))
+            }
+            for part in ["g.placed", "1 unsettled", receipt.id.rawValue, "order.placed", "attempt 1", "real time"] {
+                #expect(error?.message.contains(part) == true, "\(part) in \(error?.message ?? "")")
+            }
+            gate.raise()
+            try await broker.settled()
+        }
+    }
+}
