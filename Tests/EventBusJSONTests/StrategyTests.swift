@@ -170,6 +170,37 @@ struct StrategyTests {
         _ = try value(Holder.self, #"{"a":[{},{"7":{}}]}"#)
     }
 
+    /// An element of any kind that tries one type after the other through nested containers.
+    private struct Probing: Decodable {
+        var count = 0
+
+        init(from decoder: any Decoder) throws {
+            var container = try decoder.unkeyedContainer()
+            while !container.isAtEnd {
+                if (try? container.decode(Bool.self)) != nil { continue }
+                if (try? container.decode(String.self)) != nil { continue }
+                if (try? container.decode(JSONValue.self)) != nil { count += 1 }
+            }
+        }
+    }
+
+    @Test("A type that fails for every element of a long array takes time linear in its length")
+    func manyFailures() throws {
+        let count = 100_000
+        let numbers = "[" + String(repeating: "1,", count: count) + "]"
+        #expect(try value(Probing.self, numbers).count == count)
+        struct Objects: Decodable {
+            init(from decoder: any Decoder) throws {
+                var container = try decoder.unkeyedContainer()
+                while !container.isAtEnd {
+                    let object = try container.nestedContainer(keyedBy: Name.self)
+                    _ = try? object.decode(String.self, forKey: "a")
+                }
+            }
+        }
+        _ = try value(Objects.self, "[" + String(repeating: "{\"a\":1},", count: count) + "]")
+    }
+
     @Test("Keys are equal if their characters are, however they are spelled in Unicode")
     func canonicalEquivalence() throws {
         #expect(try value([String: Int].self, "{\"e\u{301}\":1}")["é"] == 1)

@@ -2,12 +2,12 @@ extension JSONDocument {
     /// The number of members above which names are looked up in a `JSONKeyIndex`, so that time stays linear.
     private static var maximumSearch: Int { 64 }
 
-    /// Finds out how the members of `object` are to be looked up, and returns the index where one is needed.
-    func prepareMembers(of object: Int, convertingKeys: Bool) throws(JSONSyntaxError) -> JSONKeyIndex? {
-        if convertingKeys { return try keyIndex(of: object, convertingKeys: true) }
+    /// Finds out how the members of `object` are to be looked up, and returns `true` if that is through an index.
+    func prepareMembers(of object: Int, convertingKeys: Bool) throws(JSONSyntaxError) -> Bool {
         if !tokens[object].flags.contains(.examined) { examineMembers(of: object) }
-        guard tokens[object].flags.contains(.indexed) else { return nil }
-        return try keyIndex(of: object, convertingKeys: false)
+        guard convertingKeys || tokens[object].flags.contains(.indexed) else { return false }
+        try makeKeyIndex(of: object, convertingKeys: convertingKeys)
+        return true
     }
 
     private func examineMembers(of object: Int) {

@@ -18,7 +18,10 @@ final class JSONDocument {
     var path: UnsafePointer<JSONPathLink>?
     /// The paths of decoders for absent values, which have no token.
     var absentPaths: [[any CodingKey]] = []
+    /// The containers and keys of values for which a nested container or a superclass's decoder was made.
+    private var places: [Int: (container: Int, key: any CodingKey)] = [:]
     private var indexes: [UInt64: JSONKeyIndex] = [:]
+    private var recentIndex: (identity: UInt64, index: JSONKeyIndex)?
 
     init(_ text: UnsafeBufferPointer<UInt8>, options: EventJSONDecoder) throws(JSONSyntaxError) {
         (tokens, tokenCount) = try JSONScanner.scan(text)
@@ -59,12 +62,26 @@ final class JSONDocument {
         try JSONStringReader.string(bytes(of: token), flags: token.flags, at: Int(token.offset))
     }
 
-    func keyIndex(of object: Int, convertingKeys: Bool) throws(JSONSyntaxError) -> JSONKeyIndex {
-        let identity = UInt64(object) << 1 | (convertingKeys ? 1 : 0)
-        if let index = indexes[identity] { return index }
-        let index = try JSONKeyIndex(of: object, in: self, convertingKeys: convertingKeys)
-        indexes[identity] = index
+    /// Makes the index of an object's members, unless there is one.
+    @inline(never)
+    func makeKeyIndex(of object: Int, convertingKeys: Bool) throws(JSONSyntaxError) {
+        let identity = Self.identity(object, convertingKeys)
+        guard indexes[identity] == nil else { return }
+        indexes[identity] = try JSONKeyIndex(of: object, in: self, convertingKeys: convertingKeys)
+    }
+
+    /// The index of an object's members, if it was made.
+    @inline(never)
+    func keyIndex(of object: Int, convertingKeys: Bool) -> JSONKeyIndex? {
+        let identity = Self.identity(object, convertingKeys)
+        if let recentIndex, recentIndex.identity == identity { return recentIndex.index }
+        guard let index = indexes[identity] else { return nil }
+        recentIndex = (identity, index)
         return index
+    }
+
+    private static func identity(_ object: Int, _ convertingKeys: Bool) -> UInt64 {
+        UInt64(object) << 1 | (convertingKeys ? 1 : 0)
     }
 }
 
@@ -73,42 +90,48 @@ final class JSONDocument {
 extension JSONDocument {
     /// The coding path of the value at `target`.
     ///
-    /// It is found by walking down the index, because decoding without an error needs no path. Keys that a type passed are
-    /// returned as such while their value is being decoded, others by their names.
+    /// Decoding without an error needs no path, so none is kept up. It is made of the links of the values that are being
+    /// decoded, and of the places of nested containers. What neither of them knows is found by walking down the index.
     func codingPath(to target: Int) -> [any CodingKey] {
-        var given: [Int: any CodingKey] = [:]
+        var keys: [any CodingKey] = []
+        var target = target
         var link = path
-        // The links are on the stacks of calls that have not returned.
-        while let present = link {
-            if present.pointee.key != nil { given[present.pointee.position] = present.pointee.codingKey }
-            link = present.pointee.outer
+        while target != 0 {
+            // The links are on the stacks of calls that have not returned, and an outer value has a smaller token.
+            while let present = link, present.pointee.token > target { link = present.pointee.outer }
+            if let present = link, present.pointee.token == target {
+                keys.append(present.pointee.codingKey)
+                target = present.pointee.container
+            } else if let place = places[target] {
+                keys.append(place.key)
+                target = place.container
+            } else {
+                return walk(to: target) + keys.reversed()
+            }
         }
+        return keys.reversed()
+    }
+
+    private func walk(to target: Int) -> [any CodingKey] {
         var result: [any CodingKey] = []
         var container = 0
-        while container != target {
+        while container != target, tokens[container].isContainer {
             let end = Int(tokens[container].link)
             let isObject = tokens[container].kind == .object
             var child = container + 1
-            var position = 0
-            var name: JSONToken?
+            var index = 0
             while child < end {
-                if isObject {
-                    name = tokens[child]
-                    child += 1
-                }
-                let next = after(child)
-                if target < next { break }
-                child = next
-                position += 1
+                let value = isObject ? child + 1 : child
+                if target < after(value) { break }
+                child = after(value)
+                index += 1
             }
-            // Only for a token outside of the root, which no caller has.
-            guard child < end else { return result }
-            if let key = given[child] {
-                result.append(key)
-            } else if let name {
-                result.append(JSONPathKey(stringValue: pathName(name, before: result)))
+            guard child < end else { break }
+            if isObject {
+                result.append(JSONPathKey(stringValue: pathName(tokens[child], before: result)))
+                child += 1
             } else {
-                result.append(JSONPathKey(index: position))
+                result.append(JSONPathKey(index: index))
             }
             container = child
         }
@@ -128,16 +151,38 @@ extension JSONDocument {
         }
     }
 
-    /// Decodes by `body` while the chain of keys has `key` for the value at `token`.
+    /// Decodes by `body` while the chain of keys has `key` for the value at `token` of the object at `container`.
     @inline(__always)
-    func withPath<Key: CodingKey, Result>(_ key: Key, to token: Int, _ body: () throws -> Result) rethrows -> Result {
+    func withPath<Key: CodingKey, Result>(
+        _ key: Key,
+        to token: Int,
+        in container: Int,
+        _ body: () throws -> Result
+    ) rethrows -> Result {
         try withUnsafePointer(to: key) { key in
-            let link = JSONPathLink(key: (UnsafeRawPointer(key), Key.self), position: token, outer: path)
-            return try withUnsafePointer(to: link) { link in
-                path = link
-                defer { path = link.pointee.outer }
-                return try body()
-            }
+            let link = JSONPathLink(
+                key: (UnsafeRawPointer(key), Key.self),
+                token: token,
+                container: container,
+                outer: path
+            )
+            return try withPath(link, body)
         }
+    }
+
+    /// Decodes by `body` while the chain of keys has `link`.
+    @inline(__always)
+    func withPath<Result>(_ link: JSONPathLink, _ body: () throws -> Result) rethrows -> Result {
+        try withUnsafePointer(to: link) { link in
+            path = link
+            defer { path = link.pointee.outer }
+            return try body()
+        }
+    }
+
+    /// Remembers the key of a nested container or of a superclass's decoder, which is used after this call.
+    @inline(never)
+    func setPlace(of token: Int, in container: Int, key: any CodingKey) {
+        places[token] = (container, key)
     }
 }

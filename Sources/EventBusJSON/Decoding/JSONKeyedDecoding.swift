@@ -1,21 +1,26 @@
 /// The members of an object.
 struct JSONKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
+    // One reference, because the container is copied for every member that is decoded.
     fileprivate let document: JSONDocument
     private let object: Int
-    /// `nil` for a small object with simple names, which is searched directly.
-    private let index: JSONKeyIndex?
+    private let convertsKeys: Bool
+    /// `false` for a small object with simple names, which is searched directly.
+    private let isIndexed: Bool
 
     init(document: JSONDocument, object: Int) throws {
         self.document = document
         self.object = object
-        let convertsKeys = document.convertsKeys && ObjectIdentifier(Key.self) != document.dictionaryKeys
-        index = try document.prepareMembers(of: object, convertingKeys: convertsKeys)
+        convertsKeys = document.convertsKeys && ObjectIdentifier(Key.self) != document.dictionaryKeys
+        isIndexed = try document.prepareMembers(of: object, convertingKeys: convertsKeys)
     }
 
     var codingPath: [any CodingKey] { document.codingPath(to: object) }
 
     var allKeys: [Key] {
-        if let index { return index.members.compactMap { Key(stringValue: $0.name) } }
+        if isIndexed {
+            let members = document.keyIndex(of: object, convertingKeys: convertsKeys)?.members ?? []
+            return members.compactMap { Key(stringValue: $0.name) }
+        }
         var keys: [Key] = []
         keys.reserveCapacity(Int(document.tokens[object].length))
         let hasDuplicates = document.tokens[object].flags.contains(.duplicates)
@@ -33,7 +38,7 @@ struct JSONKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     /// The token of the member's value.
     @inline(__always)
     private func find(_ key: some CodingKey) -> Int? {
-        if let index { return index.value(of: key.stringValue) }
+        if isIndexed { return document.keyIndex(of: object, convertingKeys: convertsKeys)?.value(of: key.stringValue) }
         return document.findMember(key.stringValue, of: object)
     }
 
@@ -78,7 +83,7 @@ struct JSONKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
     @inline(__always)
     private func decode<Value: Decodable>(_ type: Value.Type, at token: Int, _ key: Key) throws -> Value {
-        try document.withPath(key, to: token) {
+        try document.withPath(key, to: token, in: object) {
             try document.decode(type, at: token) { codingPath + [key] }
         }
     }
@@ -97,16 +102,14 @@ struct JSONKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
         forKey key: Key
     ) throws -> KeyedDecodingContainer<NestedKey> {
         let token = try value(key)
-        return try document.withPath(key, to: token) {
-            try JSONValueDecoding(document: document, token: token).container(keyedBy: type)
-        }
+        document.setPlace(of: token, in: object, key: key)
+        return try JSONValueDecoding(document: document, token: token).container(keyedBy: type)
     }
 
     func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
         let token = try value(key)
-        return try document.withPath(key, to: token) {
-            try JSONValueDecoding(document: document, token: token).unkeyedContainer()
-        }
+        document.setPlace(of: token, in: object, key: key)
+        return try JSONValueDecoding(document: document, token: token).unkeyedContainer()
     }
 
     func superDecoder() throws -> any Decoder { superDecoder(for: JSONPathKey.super) }
@@ -116,6 +119,7 @@ struct JSONKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
         guard let token = find(key) else {
             return JSONValueDecoding(document: document, absentAt: codingPath + [key])
         }
+        document.setPlace(of: token, in: object, key: key)
         return JSONValueDecoding(document: document, token: token)
     }
 }

@@ -61,7 +61,8 @@ struct JSONUnkeyedDecoding: UnkeyedDecodingContainer {
 
     mutating func decode<Value: Decodable>(_ type: Value.Type) throws -> Value {
         let token = try element(type)
-        let value = try document.decode(type, at: token) { elementPath }
+        let link = JSONPathLink(index: currentIndex, token: token, container: Int(array), outer: document.path)
+        let value = try document.withPath(link) { try document.decode(type, at: token) { elementPath } }
         advance()
         return value
     }
@@ -73,10 +74,15 @@ struct JSONUnkeyedDecoding: UnkeyedDecodingContainer {
         return nil
     }
 
+    private func setPlace(of token: Int) {
+        document.setPlace(of: token, in: Int(array), key: JSONPathKey(index: currentIndex))
+    }
+
     mutating func nestedContainer<NestedKey: CodingKey>(
         keyedBy type: NestedKey.Type
     ) throws -> KeyedDecodingContainer<NestedKey> {
         let token = try element(KeyedDecodingContainer<NestedKey>.self)
+        setPlace(of: token)
         let container = try JSONValueDecoding(document: document, token: token).container(keyedBy: type)
         advance()
         return container
@@ -84,6 +90,7 @@ struct JSONUnkeyedDecoding: UnkeyedDecodingContainer {
 
     mutating func nestedUnkeyedContainer() throws -> any UnkeyedDecodingContainer {
         let token = try element((any UnkeyedDecodingContainer).self)
+        setPlace(of: token)
         let container = try JSONValueDecoding(document: document, token: token).unkeyedContainer()
         advance()
         return container
@@ -91,6 +98,7 @@ struct JSONUnkeyedDecoding: UnkeyedDecodingContainer {
 
     mutating func superDecoder() throws -> any Decoder {
         let token = try element((any Decoder).self)
+        setPlace(of: token)
         advance()
         return JSONValueDecoding(document: document, token: token)
     }

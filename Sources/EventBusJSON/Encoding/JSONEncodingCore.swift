@@ -10,7 +10,7 @@ struct JSONEncodingCore {
     /// The members of the present frame and those around it: initialized up to `memberCount`.
     private(set) var members: UnsafeMutablePointer<JSONEncodedMember>
     var memberCount = 0
-    private var memberCapacity = 32
+    private var memberCapacity: Int
     var frame = JSONEncodingFrame(id: JSONEncodingFrame.closed, depth: 0, start: 0, firstMember: 0, firstChild: 0)
     var lastFrame: UInt32 = 0
     /// The innermost value that is being encoded.
@@ -27,10 +27,13 @@ struct JSONEncodingCore {
             bytes = start
             capacity = buffer.count
             ownsBytes = false
+            memberCapacity = 32
         } else {
-            capacity = 256
+            // Nested containers are small and may be many.
+            capacity = 64
             bytes = .allocate(capacity: capacity)
             ownsBytes = true
+            memberCapacity = 4
         }
         members = .allocate(capacity: memberCapacity)
     }

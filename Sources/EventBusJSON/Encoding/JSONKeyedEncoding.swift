@@ -72,7 +72,7 @@ struct JSONKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
         try write(key) {
             try withUnsafePointer(to: key) { key in
                 let core = state.core
-                let link = JSONPathLink(key: (UnsafeRawPointer(key), Key.self), position: 0, outer: core.pointee.path)
+                let link = JSONPathLink(key: (UnsafeRawPointer(key), Key.self), outer: core.pointee.path)
                 try withUnsafePointer(to: link) { link in
                     core.pointee.path = link
                     defer { core.pointee.path = link.pointee.outer }

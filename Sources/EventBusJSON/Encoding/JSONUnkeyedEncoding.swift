@@ -48,7 +48,7 @@ struct JSONUnkeyedEncoding: UnkeyedEncodingContainer {
     func encode<Value: Encodable>(_ value: Value) throws {
         try write {
             let core = state.core
-            let link = JSONPathLink(key: nil, position: core.pointee.frame.count, outer: core.pointee.path)
+            let link = JSONPathLink(index: core.pointee.frame.count, outer: core.pointee.path)
             try withUnsafePointer(to: link) { link in
                 core.pointee.path = link
                 defer { core.pointee.path = link.pointee.outer }

@@ -28,12 +28,15 @@ struct JSONPathKey: CodingKey {
 struct JSONPathLink {
     /// `nil` for an element of an array.
     var key: (value: UnsafeRawPointer, type: any CodingKey.Type)?
-    /// The index of the element, or the token of the value.
-    var position: Int
+    /// The position of an element in its array.
+    var index = 0
+    /// In decoding: the tokens of the value and of its container.
+    var token = 0
+    var container = 0
     var outer: UnsafePointer<JSONPathLink>?
 
     var codingKey: any CodingKey {
-        guard let key else { return JSONPathKey(index: position) }
+        guard let key else { return JSONPathKey(index: index) }
         return Self.load(key.type, from: key.value)
     }
 
