@@ -40,6 +40,15 @@ let package = Package(
                 .product(name: "EventBusInMemory", package: "swift-event-bus"),
             ]
         ),
+        .target(name: "AllocationCounter"),
+        // Scripts/bench-json runs it.
+        .executableTarget(
+            name: "JSONThroughput",
+            dependencies: [
+                "AllocationCounter",
+                .product(name: "EventBus", package: "swift-event-bus"),
+            ]
+        ),
         .executableTarget(
             name: "RelayThroughput",
             dependencies: [
