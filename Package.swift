@@ -27,6 +27,7 @@ let package = Package(
         .target(
             name: "EventBus",
             dependencies: [
+                "EventBusJSON",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "Instrumentation", package: "swift-distributed-tracing"),
@@ -91,6 +92,7 @@ let package = Package(
             name: "EventBusOutbox",
             dependencies: [
                 "EventBus",
+                "EventBusJSON",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -72,7 +72,8 @@ public final class EventBus: Service {
         self.watchdog = HandlerWatchdog(clock: transport.clock)
         self.publishChain = PublishChain(transport: transport, middleware: configuration.publishMiddleware)
         // The default codec is the emitter's own, and costs it less if it need not be told.
-        let codec = configuration.codec is JSONEventCodec ? nil : configuration.codec
+        let isDefault = (configuration.codec as? JSONEventCodec)?.isDefault == true
+        let codec = isDefault ? nil : configuration.codec
         let failures = Counter(label: "eventbus.local.failed")
         self.local = LocalEmitter(codec: codec) { failure in
             failures.increment()

@@ -1,19 +1,30 @@
-import FoundationEssentials
+internal import EventBusJSON
+public import FoundationEssentials
 
 /// Events as plain JSON, the default: any client in any language can read and write them.
 ///
-/// Dates are RFC 3339 strings in UTC with milliseconds, data is Base64, slashes are not escaped, and keys are sorted:
-/// equal events have equal bytes, in every process.
+/// Members are written in the order of the type's properties, those of dictionaries sorted by key and the elements of sets
+/// in order: equal events have equal bytes, in every process. Dates are RFC 3339 strings in UTC with milliseconds, and data
+/// is Base64. Set the properties below for other forms; they are those of Foundation's coders.
+///
+/// ```swift
+/// var configuration = EventBusConfiguration()
+/// var codec = JSONEventCodec()
+/// codec.keyEncodingStrategy = .convertToSnakeCase
+/// codec.keyDecodingStrategy = .convertFromSnakeCase
+/// configuration.codec = codec
+/// ```
+///
+/// See <doc:EventsAsJSON> for the rules in full.
 public struct JSONEventCodec: EventCodec {
-    // Both are immutable after `init`, and documented as safe to share from then on.
-    private let encoder: JSONEncoder
-    private let decoder: JSONDecoder
+    private var encoder: EventJSONEncoder
+    private var decoder: EventJSONDecoder
+    /// A Boolean value that indicates whether every strategy is the default one.
+    private(set) var isDefault = true
 
-    /// A codec for plain JSON.
+    /// Creates a codec for plain JSON.
     public init() {
-        encoder = JSONEncoder()
-        // Sorted, since keys would otherwise come in another order in every process: the same event, the same bytes.
-        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
+        encoder = EventJSONEncoder()
         encoder.dateEncodingStrategy = .custom { date, encoder in
             let milliseconds = (date.timeIntervalSince1970 * 1000).rounded()
             guard let exact = Int64(exactly: milliseconds) else {
@@ -24,23 +35,77 @@ public struct JSONEventCodec: EventCodec {
             }
             try EventTime(milliseconds: exact).encode(to: encoder)
         }
-        decoder = JSONDecoder()
+        decoder = EventJSONDecoder()
         decoder.dateDecodingStrategy = .custom { decoder in
             let time = try EventTime(from: decoder)
             return Date(timeIntervalSince1970: Double(time.milliseconds) / 1000)
         }
     }
 
-    /// `application/json`.
-    public var contentType: String { "application/json" }
-
-    /// The JSON text of `value` in UTF-8.
-    public func encode<Value: Encodable>(_ value: Value) throws -> [UInt8] {
-        [UInt8](try encoder.encode(value))
+    /// The conversion of coding keys to names in the JSON text. The keys of dictionaries are never converted.
+    /// Defaults to `.useDefaultKeys`.
+    public var keyEncodingStrategy: JSONEncoder.KeyEncodingStrategy {
+        get { encoder.keyEncodingStrategy }
+        set { (encoder.keyEncodingStrategy, isDefault) = (newValue, false) }
     }
 
-    /// The value that the JSON text in `bytes` stands for.
+    /// The conversion of names in the JSON text to coding keys. The keys of dictionaries are never converted.
+    /// Defaults to `.useDefaultKeys`.
+    public var keyDecodingStrategy: JSONDecoder.KeyDecodingStrategy {
+        get { decoder.keyDecodingStrategy }
+        set { (decoder.keyDecodingStrategy, isDefault) = (newValue, false) }
+    }
+
+    /// The form in which dates are written. Defaults to RFC 3339 strings in UTC with milliseconds.
+    public var dateEncodingStrategy: JSONEncoder.DateEncodingStrategy {
+        get { encoder.dateEncodingStrategy }
+        set { (encoder.dateEncodingStrategy, isDefault) = (newValue, false) }
+    }
+
+    /// The form in which dates are read. Defaults to RFC 3339 strings.
+    public var dateDecodingStrategy: JSONDecoder.DateDecodingStrategy {
+        get { decoder.dateDecodingStrategy }
+        set { (decoder.dateDecodingStrategy, isDefault) = (newValue, false) }
+    }
+
+    /// The form in which data is written. Defaults to `.base64`.
+    public var dataEncodingStrategy: JSONEncoder.DataEncodingStrategy {
+        get { encoder.dataEncodingStrategy }
+        set { (encoder.dataEncodingStrategy, isDefault) = (newValue, false) }
+    }
+
+    /// The form in which data is read. Defaults to `.base64`.
+    public var dataDecodingStrategy: JSONDecoder.DataDecodingStrategy {
+        get { decoder.dataDecodingStrategy }
+        set { (decoder.dataDecodingStrategy, isDefault) = (newValue, false) }
+    }
+
+    /// The form in which infinities and NaN are written, which JSON has no numbers for. Defaults to `.throw`.
+    public var nonConformingFloatEncodingStrategy: JSONEncoder.NonConformingFloatEncodingStrategy {
+        get { encoder.nonConformingFloatEncodingStrategy }
+        set { (encoder.nonConformingFloatEncodingStrategy, isDefault) = (newValue, false) }
+    }
+
+    /// The form in which infinities and NaN are read. Defaults to `.throw`.
+    public var nonConformingFloatDecodingStrategy: JSONDecoder.NonConformingFloatDecodingStrategy {
+        get { decoder.nonConformingFloatDecodingStrategy }
+        set { (decoder.nonConformingFloatDecodingStrategy, isDefault) = (newValue, false) }
+    }
+
+    /// The content type `application/json`.
+    public var contentType: String { "application/json" }
+
+    /// Returns the JSON text of `value` in UTF-8.
+    ///
+    /// - Throws: `EncodingError`, or what the type's own encoding throws.
+    public func encode<Value: Encodable>(_ value: Value) throws -> [UInt8] {
+        try encoder.encode(value)
+    }
+
+    /// Returns the value that the JSON text in `bytes` stands for.
+    ///
+    /// - Throws: `DecodingError`, or what the type's own decoding throws.
     public func decode<Value: Decodable>(_ type: Value.Type, from bytes: [UInt8]) throws -> Value {
-        try decoder.decode(type, from: Data(bytes))
+        try decoder.decode(type, from: bytes)
     }
 }

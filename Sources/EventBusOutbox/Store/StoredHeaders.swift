@@ -1,4 +1,5 @@
 internal import EventBus
+internal import EventBusJSON
 internal import Foundation
 
 /// The headers of an event as JSON text, each value under the name of its kind, so that it comes back as what it was.
@@ -8,7 +9,7 @@ struct StoredHeaders: Codable {
     /// The text for `headers`; `nil` where there are none.
     static func text(for headers: EventHeaders) throws -> String? {
         if headers.isEmpty { return nil }
-        let encoder = JSONEncoder()
+        var encoder = EventJSONEncoder()
         encoder.nonConformingFloatEncodingStrategy = .outbox
         let stored = StoredHeaders(values: headers.values.mapValues(StoredValue.init))
         return String(decoding: try encoder.encode(stored), as: UTF8.self)
@@ -17,9 +18,9 @@ struct StoredHeaders: Codable {
     /// The headers that `text` holds.
     static func headers(from text: String?) throws -> EventHeaders {
         guard let text else { return [:] }
-        let decoder = JSONDecoder()
+        var decoder = EventJSONDecoder()
         decoder.nonConformingFloatDecodingStrategy = .outbox
-        return EventHeaders(try decoder.decode(StoredHeaders.self, from: Data(text.utf8)).values.mapValues(\.value))
+        return EventHeaders(try decoder.decode(StoredHeaders.self, from: Array(text.utf8)).values.mapValues(\.value))
     }
 }
 
