@@ -54,7 +54,8 @@ public final class RedisCache: Cache {
     ) {
         let prefix = options.prefix
         precondition(!prefix.contains("{") && !prefix.contains("}"), "the prefix of keys cannot have braces")
-        precondition(options.lease > .milliseconds(10), "the lease of a computation has to exceed 10 ms")
+        var options = options
+        options.lease = max(.milliseconds(11), options.lease)
         let clock = AnyClock.continuous
         let keys = CacheKeys(prefix: prefix)
         let flights = SingleFlight(clock: clock)

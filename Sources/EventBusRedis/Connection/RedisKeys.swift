@@ -1,3 +1,5 @@
+import EventBus
+
 /// Names of keys: a prefix, then segments that cannot be mistaken for each other, whatever they hold.
 ///
 /// What belongs to one resource shares a hash tag, so that Redis Cluster keeps it in one place and scripts may touch all
@@ -64,7 +66,7 @@ extension String {
 extension Duration {
     /// Whole milliseconds, rounded down; at least one.
     var wholeMilliseconds: Int64 {
-        let (seconds, attoseconds) = components
+        let (seconds, attoseconds) = clampedToLongest.components
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
         // Far beyond any lease, and still a time that a server can add to its own.
         guard !overflow, product < 1 << 52 else { return 1 << 52 }

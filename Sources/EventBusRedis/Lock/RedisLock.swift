@@ -60,7 +60,7 @@ public final class RedisLock: DistributedLock {
         metrics: LockMetrics?
     ) {
         precondition(!prefix.contains("{") && !prefix.contains("}"), "the prefix of keys cannot have braces")
-        precondition(handOverTime > .zero, "the hand-over time has to be positive")
+        let handOverTime = max(.milliseconds(1), handOverTime)
         let process = String.randomHexadecimal(words: 2)
         let clock = AnyClock.continuous
         let waiters = LockWaiters(clock: clock)
