@@ -1,4 +1,5 @@
 import EventBus
+import Logging
 
 /// Names, buses and events for one check.
 struct ConformanceScene: Sendable {
@@ -28,7 +29,9 @@ struct ConformanceScene: Sendable {
         var configuration = EventBusConfiguration()
         configuration.shutdownTimeout = .seconds(10)
         configure(&configuration)
-        return EventBus(transport: try await namespace.makeTransport(), configuration: configuration)
+        // Silent, because many checks make handlers fail on purpose.
+        let logger = Logger(label: "eventbus", factory: { _ in SwiftLogNoOpLogHandler() })
+        return EventBus(transport: try await namespace.makeTransport(), configuration: configuration, logger: logger)
     }
 
     /// Runs `body` while all buses run, attached.
