@@ -224,5 +224,9 @@ extension EventBus {
         if isLast { publishesDone.raise() }
     }
 
-    private var isInsideHandler: Bool { EventCorrelation.current?.bus == ObjectIdentifier(self) }
+    /// Whether the task belongs to a handler of this bus that still runs.
+    private var isInsideHandler: Bool {
+        guard let current = EventCorrelation.current, current.bus == ObjectIdentifier(self) else { return false }
+        return current.isHandlerRunning
+    }
 }

@@ -5,7 +5,7 @@ extension EventBus {
     /// puts it to the group's dead letters in the end. Each event goes to one member of each group, at least once.
     ///
     /// Subscribing works before and while the bus runs. What is wrong with a subscription (an illegal name, a second one
-    /// of the same name) is thrown by ``Subscription/attached()``, and by ``run()`` if it was made before.
+    /// of the same name) is logged at once, thrown by ``Subscription/attached()``, and by ``run()`` if it was made before.
     ///
     /// - Parameters:
     ///   - type: The type of event.

@@ -4,9 +4,9 @@ public struct EventBusConfiguration: Sendable {
     public var source: String?
     /// How long a publish may take before it throws; 10 s unless stated.
     public var publishTimeout: Duration
-    /// How long a shutdown waits for running handlers and unconfirmed publishes; 30 s unless stated.
+    /// How long a shutdown waits for running handlers, unconfirmed publishes and async local listeners. Defaults to 30 s.
     public var shutdownTimeout: Duration
-    /// How long a cancelled handler may take to notice before the shutdown goes on without it; 1 s unless stated.
+    /// How long a cancelled handler may take to notice before the shutdown goes on without it. Defaults to 1 s.
     public var cancellationGrace: Duration
     /// What encodes events, and decodes those with its content type; JSON unless stated.
     public var codec: any EventCodec

@@ -11,6 +11,12 @@ public protocol ConsumeMiddleware: EventMiddleware {
     /// Notes what became of a delivery; called once for each, also for one that never came to a handler, and before
     /// that for each attempt after which the delivery is held for the next one (``SettledDelivery/isHeld``).
     func didSettle(_ delivery: SettledDelivery)
+
+    /// Notes that a handler has passed its time limit and was cancelled; called once for each such attempt.
+    ///
+    /// The handler may still run, and occupies its place among the subscription's concurrent handlers until it ends.
+    /// Return soon: the task that watches the time limits of all handlers makes the call.
+    func didTimeOut(_ context: EventContext)
 }
 
 extension ConsumeMiddleware {
@@ -19,6 +25,9 @@ extension ConsumeMiddleware {
 
     /// Nothing to note.
     public func didSettle(_ delivery: SettledDelivery) {}
+
+    /// Nothing to note.
+    public func didTimeOut(_ context: EventContext) {}
 }
 
 /// A step that only notes what was settled: it is left out of the way to the handler, where every step costs time.

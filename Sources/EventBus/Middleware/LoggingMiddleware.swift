@@ -1,9 +1,15 @@
 internal import Logging
 
-/// A log line for each delivery that was not simply handled: retries and dead letters at `info`, the rest at `debug`.
+/// A log line for each delivery that was not simply handled: retries, dead letters and handlers that pass their time
+/// limit at `info`, the rest at `debug`.
 public struct LoggingMiddleware: SettlementObserver {
     /// Logging to the bus's logger.
     public init() {}
+
+    /// Writes that a handler was cancelled at its time limit.
+    public func didTimeOut(_ context: EventContext) {
+        context.logger.info("handler passed its time limit and was cancelled; its place is taken until it ends")
+    }
 
     /// Writes the line.
     public func didSettle(_ delivery: SettledDelivery) {

@@ -12,6 +12,7 @@ package import CoreMetrics
 /// | `eventbus.effects_unrecorded` | counter | `topic`, `group`: handled events that the inbox could not record |
 /// | `eventbus.retried` | counter | `topic`, `group` |
 /// | `eventbus.dead_lettered` | counter | `topic`, `group`, `outcome` (the reason) |
+/// | `eventbus.handler.timed_out` | counter | `topic`, `group`: handlers that passed their time limit |
 /// | `eventbus.in_flight` | gauge | `topic`, `group` |
 /// | `eventbus.handler.duration` | timer | `topic`, `group` |
 /// | `eventbus.local.failed` | counter | (none; counted by the bus itself): local listeners that failed |
@@ -132,6 +133,7 @@ private final class ConsumeMetrics: ConsumeMiddleware {
     private let suppressed: Counter
     private let unrecorded: Counter
     private let retried: Counter
+    private let timedOut: Counter
     private let duration: Timer
     private let inFlight: Meter
     private let subscription: SubscriptionInfo
@@ -147,6 +149,7 @@ private final class ConsumeMetrics: ConsumeMiddleware {
         suppressed = Counter(label: "eventbus.duplicates_suppressed", dimensions: labels, factory: factory)
         unrecorded = Counter(label: "eventbus.effects_unrecorded", dimensions: labels, factory: factory)
         retried = Counter(label: "eventbus.retried", dimensions: labels, factory: factory)
+        timedOut = Counter(label: "eventbus.handler.timed_out", dimensions: labels, factory: factory)
         duration = Timer(label: "eventbus.handler.duration", dimensions: labels, factory: factory)
         inFlight = Meter(label: "eventbus.in_flight", dimensions: labels, factory: factory)
     }
@@ -169,6 +172,10 @@ private final class ConsumeMetrics: ConsumeMiddleware {
             failed.increment()
             throw error
         }
+    }
+
+    func didTimeOut(_ context: EventContext) {
+        timedOut.increment()
     }
 
     func didSettle(_ delivery: SettledDelivery) {

@@ -158,11 +158,14 @@ final class DeliveryProcessor: Sendable {
         if context.fault == .crashBeforeHandler {
             return disposition(after: InjectedFault.crashBeforeHandler, attempt: attempt)
         }
+        let number = worker.currentAttempt.begin(context, of: self)
+        defer { worker.currentAttempt.end() }
         let correlation = EventCorrelation(
             handling: envelope,
             correlationID: context.correlationID,
             bus: environment.bus,
-            handler: ObjectIdentifier(self)
+            handler: ObjectIdentifier(self),
+            attempt: (worker.currentAttempt, number)
         )
         let previousDeadline = handlerTimeout.map { worker.arm($0) }
         defer { if let previousDeadline { worker.disarm(restoring: previousDeadline) } }

@@ -12,15 +12,24 @@ package struct EventCorrelation: Sendable {
     package var bus: ObjectIdentifier?
     /// The subscription's processor that runs the handler.
     var handler: ObjectIdentifier?
+    /// The attempt in which the handler runs, and its number. Tasks that outlive the handler keep it.
+    private var attempt: (current: CurrentAttempt, number: UInt64)?
 
     private static let traceHeaderNames = ["traceparent", "tracestate", "baggage"]
 
-    init(handling envelope: Envelope, correlationID: CorrelationID, bus: ObjectIdentifier, handler: ObjectIdentifier) {
+    init(
+        handling envelope: Envelope,
+        correlationID: CorrelationID,
+        bus: ObjectIdentifier,
+        handler: ObjectIdentifier,
+        attempt: (current: CurrentAttempt, number: UInt64)
+    ) {
         self.correlationID = correlationID
         self.causationID = envelope.id
         self.traceHeaders = [:]
         self.bus = bus
         self.handler = handler
+        self.attempt = attempt
         guard !envelope.headers.isEmpty else { return }
         for name in Self.traceHeaderNames {
             if let value = envelope.headers[name] { traceHeaders[name] = value }
@@ -29,6 +38,9 @@ package struct EventCorrelation: Sendable {
 
     /// The correlation of the running task.
     package static var current: EventCorrelation? { ServiceContext.current?[EventCorrelationKey.self] }
+
+    /// Whether the handler that the task belongs to still runs, and not only tasks that it has started.
+    var isHandlerRunning: Bool { attempt.map { $0.current.isUnderWay($0.number) } ?? false }
 
     /// The running task's context with this correlation.
     var serviceContext: ServiceContext {

@@ -90,13 +90,22 @@ final class SubscriptionRunner: Sendable {
     var isDone: Bool { isEnded && (error.map { $0.code == .shuttingDown } ?? true) }
 
     /// Whether the running task is one of its handlers.
-    var isRunningCaller: Bool { EventCorrelation.current?.handler == ObjectIdentifier(processor) }
+    var isRunningCaller: Bool {
+        guard let current = EventCorrelation.current else { return false }
+        return current.handler == ObjectIdentifier(processor) && current.isHandlerRunning
+    }
+
+    /// How many workers there are, and how many of them have a handler that passed its limit and has not ended.
+    private var workerCounts: (all: Int, overdue: Int) {
+        state.withLock { state in (state.workers.count, state.workers.values.count(where: \.isExpired)) }
+    }
 
     var health: ComponentHealth {
         let (phase, error) = state.withLock { ($0.phase, $0.error) }
         let counts = queue.counts
         let name = "subscription.\(info.queueName)"
-        let details = ["waiting": counts.waiting, "running": counts.running]
+        let workers = workerCounts
+        let details = ["waiting": counts.waiting, "running": counts.running, "overdue": workers.overdue]
         if let error {
             // Another start would fail the same way.
             return ComponentHealth(
@@ -108,6 +117,13 @@ final class SubscriptionRunner: Sendable {
             )
         }
         switch phase {
+        case .attached where workers.overdue > 0 && workers.overdue == workers.all:
+            return ComponentHealth(
+                name: name,
+                status: .notReady,
+                reason: "all \(workers.all) handlers have passed their time limit and ignore their cancellation",
+                details: details
+            )
         case .attached: return ComponentHealth(name: name, status: .ready, details: details)
         case .registered, .attaching:
             return ComponentHealth(name: name, status: .notReady, reason: "not attached yet", details: details)

@@ -19,6 +19,7 @@ package final class Worker: Sendable {
     private let deadline = Atomic<Int64>(idle)
     private let execution = Locked(Execution())
     private let watchdog: HandlerWatchdog
+    let currentAttempt = CurrentAttempt()
 
     init(watchdog: HandlerWatchdog) {
         self.watchdog = watchdog
@@ -110,6 +111,7 @@ package final class Worker: Sendable {
             .exchanged
         {
             cancel()
+            currentAttempt.reportTimeout()
         }
         return nil
     }

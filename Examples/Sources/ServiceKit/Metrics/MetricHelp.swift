@@ -14,6 +14,7 @@ enum MetricHelp {
         "eventbus.dead_lettered": "Events given up, by reason.",
         "eventbus.in_flight": "Events that are being handled.",
         "eventbus.handler.duration": "How long handlers took.",
+        "eventbus.handler.timed_out": "Handlers that passed their time limit and were cancelled.",
         "eventbus.local.failed": "Local listeners that failed.",
         "http.server.requests": "Requests, by method, route and status.",
         "http.server.request.duration": "How long requests took until the response was there.",
