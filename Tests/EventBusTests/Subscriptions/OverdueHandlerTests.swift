@@ -48,7 +48,7 @@ struct OverdueHandlerTests {
             try await eventually("ready again") { bus.health().isReady }
         }
         #expect(timeouts().count == 2)
-        #expect(Set(timeouts().map { $0.metadata["event-id"] ?? "" }).count == 2)
+        #expect(Set(timeouts().map { "\($0.metadata["event-id"] ?? "")" }).count == 2)
         #expect(timeouts().allSatisfy { $0.metadata["group"] == "g" && $0.metadata["subscription"] == "order-created" })
         let counter = try metrics.expectCounter(
             "eventbus.handler.timed_out",
