@@ -29,7 +29,8 @@ struct RequestTests {
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker))
         let calls = Locked(0)
-        bus.respond(to: GetQuote.self, group: "pricing") { _, _ in
+        let options = SubscriptionOptions(repliesWithErrorText: true)
+        bus.respond(to: GetQuote.self, group: "pricing", options: options) { _, _ in
             calls.withLock { $0 += 1 }
             throw Broken()
         }
