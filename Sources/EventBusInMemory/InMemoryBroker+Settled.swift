@@ -131,7 +131,7 @@ extension InMemoryBroker {
     private func busySink() -> Signal? {
         let ports = look { state in
             // By index: a consumer's state is large, and there may be thousands.
-            state.consumers.indices.compactMap { state.consumers[$0].heldCount == 0 ? state.consumers[$0].port : nil }
+            state.consumers.indices.map { state.consumers[$0].port }
         }
         // Asked once each: the answer may change from one moment to the next.
         for port in ports {

@@ -62,6 +62,11 @@ final class InMemoryConsumer: TransportConsumer {
         await port.idle()
     }
 
+    func reopen() async {
+        broker.step { state, effects in state.reopen(reference, &effects) }
+        await port.idle()
+    }
+
     func close() async {
         broker.step { state, effects in state.close(reference, &effects) }
         await port.idle()

@@ -30,6 +30,9 @@ public struct Failure: Hashable, Sendable {
         public static let attemptsExhausted = Reason(rawValue: "attempts_exhausted")
         /// The handler threw an error that says retrying is no use; see ``NonRetryable``.
         public static let nonRetryable = Reason(rawValue: "non_retryable")
+        /// The handler threw, and the time for which a by-key or broadcast subscription may hold an event for its
+        /// retries would have passed before the next attempt; see ``SubscriptionOptions/maximumHold``.
+        public static let holdLimit = Reason(rawValue: "hold_limit")
         /// The payload could not be decoded.
         public static let undecodable = Reason(rawValue: "undecodable")
         /// The event's topic is outside what the subscription asks for: an old binding is still in place.

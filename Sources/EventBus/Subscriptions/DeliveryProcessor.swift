@@ -7,11 +7,10 @@ final class DeliveryProcessor: Sendable {
     let middleware: [any ConsumeMiddleware]
     let retry: RetryPolicy
     let handlerTimeout: Duration?
-    /// Whether a failed delivery is held and tried again here, instead of going back to the broker until it is due.
-    let retriesInProcess: Bool
+    /// How old a delivery may become that is held and tried again here; `nil` where it goes back to the broker until it
+    /// is due.
+    let maximumHold: Duration?
     let environment: SubscriptionEnvironment
-    /// Raised when the subscription stops: what waits for a retry goes back to the broker.
-    let stopping: Signal
     /// Raised when running handlers are cancelled: failures are no longer theirs.
     let aborting: Signal
 
@@ -23,9 +22,8 @@ final class DeliveryProcessor: Sendable {
         middleware: [any ConsumeMiddleware],
         retry: RetryPolicy,
         handlerTimeout: Duration?,
-        retriesInProcess: Bool,
+        maximumHold: Duration?,
         environment: SubscriptionEnvironment,
-        stopping: Signal,
         aborting: Signal
     ) {
         self.subscription = subscription
@@ -33,9 +31,8 @@ final class DeliveryProcessor: Sendable {
         self.middleware = middleware
         self.retry = retry
         self.handlerTimeout = handlerTimeout
-        self.retriesInProcess = retriesInProcess
+        self.maximumHold = maximumHold
         self.environment = environment
-        self.stopping = stopping
         self.aborting = aborting
         // Folded once, so that a delivery pays one call for each step and allocates nothing for it.
         var chain: Invocation = { context in
@@ -56,71 +53,62 @@ final class DeliveryProcessor: Sendable {
         var attempt: Int
         /// How long to hold the delivery before the next attempt in this process; `nil` to settle it now.
         var holdFor: Duration?
+        /// Whether the delivery has waited too long for something other than its handler.
+        var isTooOld = false
     }
 
     /// Makes one attempt and decides what follows.
     func attempt(
-        _ delivery: Delivery,
-        number attempt: Int,
-        heldFor held: Duration,
+        _ tracked: TrackedDelivery,
         worker: Worker,
         consumer: any TransportConsumer
     ) async -> Outcome {
-        let disposition = await handle(delivery, attempt: attempt, worker: worker, consumer: consumer)
-        guard retriesInProcess else { return Outcome(disposition: disposition, attempt: attempt) }
+        let (delivery, attempt) = (tracked.delivery, tracked.attempt)
+        guard let maximumHold else {
+            let disposition = await handle(
+                delivery,
+                attempt: attempt,
+                isLast: attempt >= retry.maxAttempts,
+                worker: worker,
+                consumer: consumer
+            )
+            return Outcome(disposition: disposition, attempt: attempt)
+        }
+        // Decided before the attempt, by the longest delay that may follow, so that the handler knows.
+        let age = tracked.firstArrival.duration(to: environment.clock.now)
+        let exhaustsHold = age + retry.bound(afterAttempt: attempt) > maximumHold
+        let disposition = await handle(
+            delivery,
+            attempt: attempt,
+            isLast: exhaustsHold || attempt >= retry.maxAttempts,
+            worker: worker,
+            consumer: consumer
+        )
         switch disposition {
         case .retried(let delay, var failure):
-            guard held + delay <= SubscriptionOptions.maximumLaneHold else {
-                failure.reason = .attemptsExhausted
+            if exhaustsHold {
+                failure.reason = .holdLimit
                 return Outcome(disposition: .deadLettered(failure), attempt: attempt)
             }
             return Outcome(disposition: disposition, attempt: attempt, holdFor: delay)
         case .deferred(let delay):
-            guard held + delay <= SubscriptionOptions.maximumLaneHold else {
-                return Outcome(disposition: .handedBack, attempt: attempt)
-            }
-            return Outcome(disposition: disposition, attempt: attempt - 1, holdFor: delay)
+            let due = environment.clock.now.advanced(by: delay)
+            return Outcome(
+                disposition: disposition,
+                attempt: attempt - 1,
+                holdFor: delay,
+                isTooOld: tracked.arrival.duration(to: due) > maximumHold
+            )
         case .acknowledged, .deadLettered, .handedBack:
             return Outcome(disposition: disposition, attempt: attempt)
         }
-    }
-
-    /// How the wait for the next attempt ended.
-    enum HoldEnd {
-        /// The attempt may be made.
-        case due
-        /// The subscription stops.
-        case stopped
-        /// The delivery's connection is gone: the broker brings it again, and that one counts.
-        case revoked
-    }
-
-    /// Holds a delivery for its next attempt.
-    func hold(
-        _ delivery: Delivery,
-        of queue: DeliveryQueue,
-        for delay: Duration,
-        consumer: any TransportConsumer
-    ) async -> HoldEnd {
-        let due = environment.clock.now.advanced(by: delay)
-        consumer.holds(delivery, until: due)
-        let stopping = stopping
-        _ = try? await withDeadline(due, clock: environment.clock) {
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                group.addTask { try await stopping.wait() }
-                group.addTask { try await queue.waitUntilRevoked(delivery) }
-                defer { group.cancelAll() }
-                try await group.next()
-            }
-        }
-        if queue.isRevoked(delivery) { return .revoked }
-        return stopping.isRaised ? .stopped : .due
     }
 
     /// Makes one attempt.
     private func handle(
         _ delivery: Delivery,
         attempt: Int,
+        isLast: Bool,
         worker: Worker,
         consumer: any TransportConsumer
     ) async -> Disposition {
@@ -148,7 +136,7 @@ final class DeliveryProcessor: Sendable {
             delivery: delivery,
             subscription: subscription,
             attempt: attempt,
-            isLastAttempt: attempt >= retry.maxAttempts,
+            isLastAttempt: isLast,
             worker: worker,
             invocation: invocation,
             logger: environment.logger,
@@ -178,6 +166,8 @@ final class DeliveryProcessor: Sendable {
         } catch let error as EventBusError where error.code == .timedOut {
             return disposition(after: error, attempt: attempt)
         } catch {
+            // The broker has given the event to someone again: what became of it here counts for nothing.
+            if worker.isRevoked(delivery) { return .handedBack }
             let cause = handlerTimeout.flatMap { worker.timeoutError(limit: $0, underlying: error) }
             return disposition(after: cause ?? error, attempt: attempt)
         }

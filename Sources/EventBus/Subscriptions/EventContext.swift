@@ -59,6 +59,21 @@ public final class EventContext: Sendable {
     /// What travelled beside the payload.
     public var headers: EventHeaders { delivery.envelope.headers }
 
+    /// Whether the delivery was revoked: its connection was lost, and the broker gives the event to a consumer again.
+    ///
+    /// That consumer may be another instance, which handles the event while this handler still runs. The handler's task
+    /// is cancelled at the same time, and whatever it returns or throws is ignored. A handler that does not heed
+    /// cancellation asks before each effect:
+    ///
+    /// ```swift
+    /// guard !context.isRevoked else { throw CancellationError() }
+    /// ```
+    ///
+    /// It stays `false` while the loss of the connection is not noticed, which takes up to two heartbeats of a silent
+    /// network. What an effect needs beyond that is fencing: the resource refuses a ``Lease/fencingToken`` that is
+    /// lower than one it has seen. A broadcast's handler is not cancelled, because nobody takes over from it.
+    public var isRevoked: Bool { worker.isRevoked(delivery) }
+
     /// The bus's logger, with the event's id, correlation id, topic, group and attempt in every line.
     ///
     /// Made anew each time it is read: keep it in a constant where a handler logs much.

@@ -15,6 +15,14 @@ extension SubscriptionOptions {
         if concurrency < 1 || concurrency > Int(UInt16.max) {
             return "concurrency \(concurrency); give 1 to \(UInt16.max)"
         }
+        if let prefetch, prefetch < concurrency || prefetch > Int(UInt16.max) {
+            return "prefetch \(prefetch) and concurrency \(concurrency); the prefetch is at least the concurrency, "
+                + "because each handler needs a delivery, and at most \(UInt16.max)"
+        }
+        if maximumHold <= .zero {
+            return "maximumHold \(maximumHold), which leaves no time for a retry; give half of the broker's consumer "
+                + "timeout, or RetryPolicy.never if failed events are not to be retried"
+        }
         if let limit = handlerTimeout, limit <= .zero {
             return "handlerTimeout \(limit), which leaves no time to handle anything; give nil for no limit"
         }

@@ -13,7 +13,8 @@ final class SubscriptionRunner: Sendable {
     private struct State {
         var phase: Phase = .registered
         var error: EventBusError?
-        var workers: [ObjectIdentifier: Worker] = [:]
+        /// The workers by their places.
+        var workers: [Int: Worker] = [:]
         /// Handlers that did not end in time at the shutdown.
         var abandoned = 0
     }
@@ -23,6 +24,7 @@ final class SubscriptionRunner: Sendable {
     private let environment: SubscriptionEnvironment
     private let processor: DeliveryProcessor
     private let queue: DeliveryQueue
+    private let concurrency: Int
 
     private let state = Locked(State())
     /// The attachment has succeeded or failed.
@@ -42,18 +44,20 @@ final class SubscriptionRunner: Sendable {
         self.environment = environment
         self.stopping = Signal()
         self.aborting = Signal()
-        self.queue = DeliveryQueue(byKey: options.ordering == .byPartitionKey)
         var specification = QueueSpecification(
             group: info.group,
             name: info.name,
             patterns: handlers.patterns,
             formerPatterns: options.formerPatterns,
-            prefetch: options.concurrency,
+            prefetch: options.effectivePrefetch,
             singleActiveConsumer: options.ordering == .byPartitionKey && !options.broadcast,
             broadcast: options.broadcast
         )
         specification.ordersByKey = options.ordering == .byPartitionKey
         self.specification = specification
+        let queueOptions = options.queueOptions
+        self.concurrency = queueOptions.workers
+        self.queue = DeliveryQueue(queueOptions, clock: environment.clock)
         var middleware = busMiddleware + options.middleware
         if let inbox = options.inbox {
             middleware.append(DeduplicationMiddleware(inbox: inbox, options: options.inboxOptions))
@@ -64,9 +68,8 @@ final class SubscriptionRunner: Sendable {
             middleware: middleware.filter(\.isActive).map { $0.prepared(for: info) },
             retry: options.retry,
             handlerTimeout: options.handlerTimeout,
-            retriesInProcess: options.ordering == .byPartitionKey || options.broadcast,
+            maximumHold: options.holdsRetries ? options.maximumHold : nil,
             environment: environment,
-            stopping: stopping,
             aborting: aborting
         )
     }
@@ -105,7 +108,9 @@ final class SubscriptionRunner: Sendable {
         let counts = queue.counts
         let name = "subscription.\(info.queueName)"
         let workers = workerCounts
-        let details = ["waiting": counts.waiting, "running": counts.running, "overdue": workers.overdue]
+        let details = [
+            "waiting": counts.waiting, "running": counts.running, "held": counts.held, "overdue": workers.overdue,
+        ]
         if let error {
             // Another start would fail the same way.
             return ComponentHealth(
@@ -200,11 +205,14 @@ final class SubscriptionRunner: Sendable {
             return
         }
         state.withLock { $0.phase = .attached }
-        for _ in 0..<specification.prefetch { spawnWorker(for: consumer) }
+        for place in 0..<concurrency { spawnWorker(at: place, for: consumer) }
         attachment.raise()
-        try? await stopping.wait()
+        await keepConsuming(consumer)
+        // Cancelled without having been told to stop: nothing waits for the handlers' own end.
+        if !stopping.isRaised { abort() }
         state.withLock { $0.phase = .draining }
-        await drain(consumer)
+        // In a task of its own: the caller's cancellation must not cut short the time that handlers have to end.
+        await Task { await self.drain(consumer) }.value
         state.withLock { $0.phase = .ended }
     }
 
@@ -248,14 +256,78 @@ final class SubscriptionRunner: Sendable {
         }
     }
 
-    private func drain(_ consumer: any TransportConsumer) async {
-        let clock = environment.clock
-        let deadline = clock.now.advanced(by: environment.shutdownTimeout)
-        await wait(until: deadline) { await consumer.stop() }
-        for delivery in queue.close() {
-            await settle(delivery, as: .handedBack, attempt: delivery.attempt, consumer: consumer)
+    /// Reopens the channel whenever a delivery waited too long, until the subscription stops.
+    private func keepConsuming(_ consumer: any TransportConsumer) async {
+        while !stopping.isRaised {
+            let (reopening, stopping) = (queue.reopening, stopping)
+            do {
+                try await Self.first {
+                    try await stopping.wait()
+                } or: {
+                    try await reopening.wait()
+                }
+                guard !stopping.isRaised else { return }
+                // Nothing begins any more; what runs ends in peace and is settled.
+                if let idle = queue.quiescence() {
+                    try await Self.first {
+                        try await stopping.wait()
+                    } or: {
+                        try await idle.wait()
+                    }
+                }
+            } catch {
+                return
+            }
+            guard !stopping.isRaised else { return }
+            environment.logger.logger.info(
+                "deliveries wait for long: they are given back to the broker in order, and come again",
+                metadata: [LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)"]
+            )
+            queue.prepareReopening()
+            await wait(until: graceEnd) { await consumer.reopen() }
+            queue.resume()
         }
-        let (queue, aborting) = (queue, aborting)
+    }
+
+    /// Waits until one of two has happened.
+    private static func first(
+        _ one: @escaping @Sendable () async throws -> Void,
+        or other: @escaping @Sendable () async throws -> Void
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await one() }
+            group.addTask { try await other() }
+            defer { group.cancelAll() }
+            try await group.next()
+        }
+    }
+
+    /// Whether the order of keys holds across instances.
+    private var keepsOrder: Bool { specification.singleActiveConsumer }
+
+    private func drain(_ consumer: any TransportConsumer) async {
+        let deadline = environment.clock.now.advanced(by: environment.shutdownTimeout)
+        if keepsOrder {
+            // No `stop()`, and nothing is handed back alone: the next consumer would begin with later events. The
+            // close gives everything back in one step, once the handlers have ended.
+            let left = queue.close()
+            await awaitHandlers(until: deadline)
+            await wait(until: max(deadline, graceEnd)) { await consumer.close() }
+            for tracked in left { report(tracked.delivery, .handedBack, attempt: tracked.attempt, isHeld: false) }
+        } else {
+            await wait(until: deadline) { await consumer.stop() }
+            for tracked in queue.close() {
+                await settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
+            }
+            await awaitHandlers(until: deadline)
+            await wait(until: max(deadline, graceEnd)) { await consumer.close() }
+        }
+    }
+
+    /// Waits until no handler runs and everything handled is settled; at the deadline, or when the subscription is
+    /// aborted, cancels the handlers and waits for as long as they have to end.
+    private func awaitHandlers(until deadline: AnyClock.Instant) async {
+        let (queue, aborting, clock) = (queue, aborting, environment.clock)
         let isDrained = try? await withDeadline(deadline, clock: clock) {
             try await withThrowingTaskGroup(of: Bool.self) { group in
                 group.addTask {
@@ -270,18 +342,16 @@ final class SubscriptionRunner: Sendable {
                 return try await group.next() ?? false
             }
         }
-        if isDrained != true {
-            aborting.raise()
-            for worker in state.withLock({ Array($0.workers.values) }) { worker.cancel() }
-            let isDrained: Void? = try? await withDeadline(graceEnd, clock: clock) {
-                try await queue.waitUntilDrained()
-            }
-            if isDrained == nil {
-                let running = queue.counts.running
-                state.withLock { $0.abandoned = running }
-            }
+        guard isDrained != true else { return }
+        aborting.raise()
+        for worker in state.withLock({ Array($0.workers.values) }) { worker.cancel() }
+        let isDrainedInGrace: Void? = try? await withDeadline(graceEnd, clock: clock) {
+            try await queue.waitUntilDrained()
         }
-        await wait(until: max(deadline, graceEnd)) { await consumer.close() }
+        if isDrainedInGrace == nil {
+            let running = queue.counts.running
+            state.withLock { $0.abandoned = running }
+        }
     }
 
     /// By when what was cancelled has to end.
@@ -311,78 +381,67 @@ final class SubscriptionRunner: Sendable {
 
     // MARK: Work
 
-    private func spawnWorker(for consumer: any TransportConsumer, resuming held: HeldDelivery? = nil) {
-        let worker = Worker(watchdog: environment.watchdog)
+    private func spawnWorker(at place: Int, for consumer: any TransportConsumer) {
+        let worker = Worker(watchdog: environment.watchdog, queue: queue)
         environment.watchdog.add(worker)
-        state.withLock { $0.workers[ObjectIdentifier(worker)] = worker }
-        worker.adopt(Task { await self.work(worker, consumer, resuming: held) })
+        queue.seat(worker, at: place)
+        state.withLock { $0.workers[place] = worker }
+        worker.adopt(Task { await self.work(worker, at: place, consumer) })
     }
 
-    private func work(
-        _ worker: Worker,
-        _ consumer: any TransportConsumer,
-        resuming held: HeldDelivery?
-    ) async {
-        defer {
-            environment.watchdog.remove(worker)
-            _ = state.withLock { $0.workers.removeValue(forKey: ObjectIdentifier(worker)) }
+    private func work(_ worker: Worker, at place: Int, _ consumer: any TransportConsumer) async {
+        var finished: Delivery?
+        while let tracked = await queue.next(for: place, finishing: finished) {
+            let isHeld = await handle(tracked, worker, at: place, consumer)
+            finished = isHeld ? nil : tracked.delivery
+            guard worker.isExpired || Task.isCancelled else { continue }
+            if let finished { queue.finish(finished, by: place) }
+            break
         }
-        if let held, await !handle(held, worker, consumer) { return }
-        var finished = held?.delivery
-        while let delivery = await queue.next(finishing: finished) {
-            guard await handle(HeldDelivery(delivery), worker, consumer) else { return }
-            finished = delivery
+        environment.watchdog.remove(worker)
+        if queue.isClosed {
+            queue.clear(place)
+            _ = state.withLock { $0.workers.removeValue(forKey: place) }
+        } else {
+            // Its task is cancelled for good: another takes its place.
+            spawnWorker(at: place, for: consumer)
         }
     }
 
-    /// Handles one delivery, with its retries in the process, and settles it.
+    /// Makes one attempt at a delivery, and settles it or holds it for the next one.
     ///
-    /// - Returns: Whether the worker may go on; if not, another has taken its place.
-    private func handle(_ first: HeldDelivery, _ worker: Worker, _ consumer: any TransportConsumer) async -> Bool {
-        var held = first
-        let clock = environment.clock
-        while true {
-            if let delay = held.delay {
-                switch await processor.hold(held.delivery, of: queue, for: delay, consumer: consumer) {
-                case .due:
-                    break
-                case .stopped:
-                    await settle(held.delivery, as: .handedBack, attempt: held.attempt, consumer: consumer)
-                    return true
-                case .revoked:
-                    return true
-                }
-            }
-            let outcome = await processor.attempt(
-                held.delivery,
-                number: held.attempt,
-                heldFor: held.since.map { $0.duration(to: clock.now) } ?? .zero,
-                worker: worker,
-                consumer: consumer
-            )
-            if let delay = outcome.holdFor {
-                held.delay = delay
-                held.attempt = outcome.attempt + 1
-                held.since = held.since ?? clock.now
-                held.firstFailure = held.firstFailure ?? .now()
-                report(held.delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)
-                guard worker.isExpired else { continue }
-            } else {
-                await worker.shielded {
-                    await settle(
-                        held.delivery,
-                        as: held.dated(outcome.disposition),
-                        attempt: outcome.attempt,
-                        consumer: consumer
-                    )
-                }
-                guard worker.isExpired else { return true }
-                queue.finish(held.delivery)
-            }
-            // Its task is cancelled for good: another takes its place, and what it still holds.
-            spawnWorker(for: consumer, resuming: outcome.holdFor == nil ? nil : held)
+    /// - Returns: Whether it is held: then the worker is done with it.
+    private func handle(
+        _ tracked: TrackedDelivery,
+        _ worker: Worker,
+        at place: Int,
+        _ consumer: any TransportConsumer
+    ) async -> Bool {
+        let delivery = tracked.delivery
+        if queue.isToBeReturned(tracked) {
+            await settle(delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
             return false
         }
+        let outcome = await processor.attempt(tracked, worker: worker, consumer: consumer)
+        guard let delay = outcome.holdFor, keepsOrder || !outcome.isTooOld else {
+            let disposition = outcome.isTooOld ? .handedBack : tracked.dated(outcome.disposition)
+            await worker.shielded {
+                await settle(delivery, as: disposition, attempt: outcome.attempt, consumer: consumer)
+            }
+            return false
+        }
+        var held = tracked
+        held.attempt = outcome.attempt + 1
+        if case .retried = outcome.disposition { held.firstFailure = held.firstFailure ?? .now() }
+        report(delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)
+        let due = environment.clock.now.advanced(by: delay)
+        consumer.holds(delivery, until: due)
+        guard queue.hold(held, until: due, by: place) else {
+            await settle(delivery, as: .handedBack, attempt: outcome.attempt, consumer: consumer)
+            return false
+        }
+        if outcome.isTooOld { queue.requestReopening() }
+        return true
     }
 
     private func settle(
@@ -391,29 +450,50 @@ final class SubscriptionRunner: Sendable {
         attempt: Int,
         consumer: any TransportConsumer
     ) async {
-        do {
-            switch disposition {
-            case .acknowledged where !Task.isCancelled, .handedBack where !Task.isCancelled:
-                try await consumer.settle(delivery, as: disposition)
-            default:
-                // What takes a while is not to be cut short by the end of a handler's time.
-                try await withoutCancellation { try await consumer.settle(delivery, as: disposition) }
-            }
-        } catch let error as EventBusError where error.code == .staleDelivery {
-            noteUnsettled(delivery, error)
-            return
-        } catch {
-            noteUnsettled(delivery, error)
-            // Still ours: the broker is to bring it again, instead of waiting for an answer that will not come.
-            try? await withoutCancellation { try await consumer.settle(delivery, as: .handedBack) }
-            return
+        if keepsOrder, case .handedBack = disposition {
+            // It stays unacknowledged until its channel is closed: handed back alone, it would come after those behind it.
+            return report(delivery, disposition, attempt: attempt, isHeld: false)
         }
-        report(delivery, disposition, attempt: attempt, isHeld: false)
+        while true {
+            do {
+                switch disposition {
+                case .acknowledged where !Task.isCancelled, .handedBack where !Task.isCancelled:
+                    try await consumer.settle(delivery, as: disposition)
+                default:
+                    // What takes a while is not to be cut short by the end of a handler's time.
+                    try await withoutCancellation { try await consumer.settle(delivery, as: disposition) }
+                }
+                return report(delivery, disposition, attempt: attempt, isHeld: false)
+            } catch let error as EventBusError where error.code == .staleDelivery {
+                return noteUnsettled(delivery, error)
+            } catch {
+                noteUnsettled(delivery, error)
+                if keepsOrder {
+                    // It keeps its place, and its key waits, until the broker can take what became of it.
+                    guard await mayBeSettledLater(delivery) else { return }
+                } else {
+                    // Still ours: the broker is to redeliver it, instead of waiting for an answer that will not come.
+                    try? await withoutCancellation { try await consumer.settle(delivery, as: .handedBack) }
+                    return
+                }
+            }
+        }
+    }
+
+    /// Waits a moment before a delivery is settled again.
+    ///
+    /// - Returns: Whether it may be; if not, the subscription stops, or the broker redelivers it anyway.
+    private func mayBeSettledLater(_ delivery: Delivery) async -> Bool {
+        let (clock, stopping) = (environment.clock, stopping)
+        let due = clock.now.advanced(by: .seconds(1))
+        // In a task of its own, because the worker's may be cancelled, and would not wait.
+        await Task { _ = try? await withDeadline(due, clock: clock) { try await stopping.wait() } }.value
+        return !stopping.isRaised && !queue.isRevoked(delivery)
     }
 
     private func noteUnsettled(_ delivery: Delivery, _ error: any Error) {
         environment.logger.logger.debug(
-            "a delivery could not be settled and will come again",
+            "a delivery could not be settled",
             metadata: [LogKeys.eventID: "\(delivery.envelope.id)", LogKeys.error: "\(error)"]
         )
     }

@@ -20,13 +20,18 @@ package final class Worker: Sendable {
     private let execution = Locked(Execution())
     private let watchdog: HandlerWatchdog
     let currentAttempt = CurrentAttempt()
+    private let queue: DeliveryQueue
 
-    init(watchdog: HandlerWatchdog) {
+    init(watchdog: HandlerWatchdog, queue: DeliveryQueue) {
         self.watchdog = watchdog
+        self.queue = queue
     }
 
     /// The clock of the bus.
     var clock: AnyClock { watchdog.clock }
+
+    /// Whether the connection of a delivery that the worker took is gone.
+    func isRevoked(_ delivery: Delivery) -> Bool { queue.isRevoked(delivery) }
 
     /// Whether the watchdog has cancelled this worker.
     package var isExpired: Bool { deadline.load(ordering: .acquiring) == Self.expired }

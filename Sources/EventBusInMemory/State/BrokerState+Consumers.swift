@@ -99,13 +99,34 @@ extension BrokerState {
     }
 
     /// Sends a consumer no more; what it holds it may still settle.
+    ///
+    /// As on RabbitMQ, the next consumer of a queue with a single active one takes over at once, although this one still
+    /// has earlier deliveries.
     mutating func stop(_ consumer: ConsumerReference, _ effects: inout Effects) {
         let slot = consumer.slot
         guard consumers[slot].uniqueID == consumer.uniqueID, !consumers[slot].isClosed, !consumers[slot].isStopped
         else { return }
         consumers[slot].isStopped = true
         if queues[consumers[slot].queue].isExclusive { unbindAll(consumers[slot].queue) }
-        if consumers[slot].unsettledCount == 0 { retire(slot, &effects) }
+        let queue = queues[consumers[slot].queue]
+        if consumers[slot].unsettledCount == 0 || queue.singleActiveConsumer && !queue.isExclusive {
+            retire(slot, &effects)
+        }
+        dispatchMarked(&effects)
+    }
+
+    /// Gives back what a consumer holds, as if its channel had been closed and opened again.
+    mutating func reopen(_ consumer: ConsumerReference, _ effects: inout Effects) {
+        let slot = consumer.slot
+        guard consumers[slot].uniqueID == consumer.uniqueID, !consumers[slot].isClosed, !consumers[slot].isStopped
+        else { return }
+        let connection = consumers[slot].connection
+        let former = connections[connection].generation
+        // What the connection's other consumers hold keeps its tokens, and is settled by them.
+        connections[connection].generation += 1
+        effects.handOver(.revocation(through: former), to: consumers[slot].port)
+        takeBackAll(from: slot, vanished: false, maximumRedeliveries: nil)
+        reattach(slot, &effects)
         dispatchMarked(&effects)
     }
 
@@ -118,8 +139,8 @@ extension BrokerState {
         dispatchMarked(&effects)
     }
 
-    /// Takes a consumer that will get nothing more and holds nothing out of its queue, so that the next in line may
-    /// take over.
+    /// Takes a consumer that will get nothing more out of its queue, so that the next in line may take over. A consumer
+    /// that is out of its queue already is left alone.
     mutating func retire(_ slot: Int, _ effects: inout Effects) {
         let queue = consumers[slot].queue
         guard let index = queues[queue].consumers.firstIndex(of: slot) else { return }
@@ -148,7 +169,8 @@ extension BrokerState {
         queues[queue].unsettledCount -= returned.count
         unsettledCount -= returned.count
         // A queue of its own ends with its consumer, and so does what is in it.
-        if queues[queue].isExclusive { return }
+        if queues[queue].isExclusive || returned.isEmpty { return }
+        queuesToDispatch.append(queue)
         for unsettled in returned {
             var event = unsettled.event
             if vanished {

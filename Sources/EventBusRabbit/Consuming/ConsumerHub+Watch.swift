@@ -9,16 +9,20 @@ extension ConsumerHub {
         var channel: UInt16 = 0
         var lastChecked: UInt64 = 0
         var checks = 0
+        var nextAgeCheck = MonotonicTime.now
         while await connection.isOpen {
             await pauseWatch()
             guard await connection.isOpen else { return }
+            if MonotonicTime.now >= nextAgeCheck {
+                nextAgeCheck = .now.advanced(by: .seconds(60))
+                for session in sessions.values { warnOfOldDeliveries(session) }
+            }
             let ids = sessions.filter { $0.value.phase == .attached }.keys.sorted()
             guard let id = ids.first(where: { $0 > lastChecked }) ?? ids.first, let session = sessions[id] else {
                 continue
             }
             lastChecked = id
             let generation = session.generation
-            warnOfLongHolding(session)
             checks += 1
             do throws(AMQPFailure) {
                 try await bindAgain(session, on: connection)
@@ -96,12 +100,13 @@ extension ConsumerHub {
         await connection.closeChannel(channel)
     }
 
-    /// A broker closes the channel of a delivery that is out for its consumer timeout, half an hour unless set.
-    func warnOfLongHolding(_ session: ConsumerSession) {
-        guard let id = session.consumer.takeHeldTooLong(since: .now, limit: .seconds(24 * 60)) else { return }
-        logger.info(
-            "a delivery is held for 24 minutes; after 30 the broker takes it back",
-            metadata: ["queue": "\(session.queueName)", "event": "\(id)"]
+    /// A broker closes the channel of a delivery that is unsettled for its consumer timeout, half an hour by default:
+    /// one that is being handled, and also one that was prefetched and waits.
+    func warnOfOldDeliveries(_ session: ConsumerSession) {
+        guard let late = session.consumer.takeHeldTooLong(since: .now, limit: .seconds(24 * 60)) else { return }
+        logger.warning(
+            "deliveries are unsettled for 24 minutes; after 30 the broker closes their channel and redelivers all",
+            metadata: ["queue": "\(session.queueName)", "deliveries": "\(late.count)", "oldest": "\(late.oldest)"]
         )
     }
 

@@ -91,6 +91,9 @@ actor ConsumerHub {
     }
 
     /// Cancels the consumer; its channel stays, for what was delivered to be settled.
+    ///
+    /// Not for a queue with a single active consumer: the next one would begin while this one still has earlier
+    /// deliveries.
     func stop(_ id: UInt64) async {
         guard let session = sessions[id], session.isWanted else { return }
         let wasAttached = session.phase == .attached
@@ -102,7 +105,16 @@ actor ConsumerHub {
         report(session)
     }
 
-    /// Ends the consumer; what it has not settled goes back.
+    /// Closes the consumer's channel, without `basic.cancel`, and opens another: the broker puts everything that is not
+    /// settled back in its order, and activates the queue's next consumer in the same step.
+    func reopen(_ id: UInt64) {
+        guard let session = sessions[id], session.phase == .attached else { return }
+        flush(session)
+        reattach(session, "deliveries waited too long")
+    }
+
+    /// Ends the consumer; what it has not settled goes back, in its order, because the channel is closed without
+    /// `basic.cancel`.
     ///
     /// - Parameter waiting: Whether to return only when the broker has put it back.
     func close(_ id: UInt64, waiting: Bool = true) async {

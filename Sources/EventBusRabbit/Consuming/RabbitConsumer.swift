@@ -110,6 +110,10 @@ final class RabbitConsumer: TransportConsumer {
         await hub.close(id)
     }
 
+    func reopen() async {
+        await hub.reopen(id)
+    }
+
     // MARK: settling
 
     private var stale: EventBusError {
@@ -180,6 +184,8 @@ final class RabbitConsumer: TransportConsumer {
         } catch let error as EventBusError where error.code == .staleDelivery {
             throw error
         } catch {
+            // Given back alone it would come after those behind it: the subscription keeps it, and tries again.
+            if specification.singleActiveConsumer { throw error }
             // It stays with the broker, which delivers it again; the copy may have gone out too.
             return try settle(token, .requeue)
         }
@@ -256,15 +262,16 @@ final class RabbitConsumer: TransportConsumer {
         state.withLock { $0.generation == token.generation && $0.held[token.number] != nil }
     }
 
-    /// An event that has been held for longer than `limit`; each is named once.
-    func takeHeldTooLong(since now: MonotonicTime, limit: Duration) -> EventID? {
+    /// The deliveries that have been unsettled for longer than `limit`: how many, and the event that came first. Each is
+    /// counted once.
+    func takeHeldTooLong(since now: MonotonicTime, limit: Duration) -> (count: Int, oldest: EventID)? {
         state.withLock { state in
-            let late = state.held.first { tag, held in
+            let late = state.held.filter { tag, held in
                 held.arrival.duration(to: now) > limit && !state.reported.contains(tag)
             }
-            guard let late else { return nil }
-            state.reported.insert(late.key)
-            return late.value.envelopeID
+            guard let oldest = late.min(by: { $0.key < $1.key }) else { return nil }
+            state.reported.formUnion(late.keys)
+            return (late.count, oldest.value.envelopeID)
         }
     }
 

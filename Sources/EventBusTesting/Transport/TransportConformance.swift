@@ -73,7 +73,8 @@ public struct TransportConformance: Sendable {
         if features.contains(.requestReply) { checks += requestChecks }
         if features.contains(.broadcast) { checks += broadcastChecks }
         if features.contains(.scheduling) { checks += schedulingChecks + delayLimitChecks }
-        if features.contains(.keyOrder) { checks += keyOrderChecks }
+        if features.contains(.keyOrder) { checks += keyOrderChecks + keyOrderStopChecks }
+        if features.isSuperset(of: [.keyOrder, .connectionLoss]) { checks += revocationChecks }
         if features.contains(.deadLetterQueue) { checks += deadLetterChecks }
         if features.contains(.connectionLoss) { checks += connectionChecks }
         return checks

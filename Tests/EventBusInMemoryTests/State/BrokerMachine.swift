@@ -95,6 +95,10 @@ final class BrokerMachine {
         step { state, effects in state.stop(consumer, &effects) }
     }
 
+    func reopen(_ consumer: ConsumerReference) {
+        step { state, effects in state.reopen(consumer, &effects) }
+    }
+
     func close(_ consumer: ConsumerReference) {
         step { state, effects in state.close(consumer, &effects) }
     }

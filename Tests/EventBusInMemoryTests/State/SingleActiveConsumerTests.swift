@@ -17,7 +17,7 @@ struct SingleActiveConsumerTests {
         #expect(machine.texts(second).isEmpty)
     }
 
-    @Test("When the active one stops, the next takes over once everything is settled")
+    @Test("When the active one stops, the next takes over at once, as on RabbitMQ, and what comes back goes to it")
     func takeOver() throws {
         let machine = BrokerMachine()
         let first = try machine.attach(ordered)
@@ -25,13 +25,50 @@ struct SingleActiveConsumerTests {
         let third = try machine.attach(ordered)
         for text in ["a", "b", "c"] { machine.publish(text) }
         machine.stop(first)
-        #expect(machine.texts(second).isEmpty)
-        machine.settle(machine.deliveries(first)[0], of: first)
-        #expect(machine.texts(second).isEmpty)
-        machine.settle(machine.deliveries(first)[1], of: first)
         #expect(machine.texts(second) == ["c"])
+        machine.settle(machine.deliveries(first)[0], of: first)
+        machine.close(first)
+        #expect(machine.texts(second) == ["c", "b"])
         #expect(machine.texts(third).isEmpty)
         #expect(machine.texts(first) == ["a", "b"])
+    }
+
+    @Test("What a stopped consumer still has goes to the next one when its connection is lost")
+    func lossAfterStop() throws {
+        let machine = BrokerMachine()
+        let other = machine.addConnection()
+        let first = try machine.attach(ordered)
+        let second = try machine.attach(ordered, connection: other)
+        machine.publish("a")
+        machine.stop(first)
+        machine.loseConnection()
+        #expect(machine.texts(second) == ["a"])
+    }
+
+    @Test("A consumer that is reopened gives everything back in order, to the next in line or to itself")
+    func reopening() throws {
+        let machine = BrokerMachine()
+        let only = try machine.attach(ordered)
+        for text in ["a", "b", "c"] { machine.publish(text) }
+        let former = machine.deliveries(only)
+        machine.reopen(only)
+        #expect(machine.texts(only) == ["a", "b", "a", "b"])
+        #expect(machine.deliveries(only)[2].token.generation > former[0].token.generation)
+        #expect(machine.deliveries(only)[2].redeliveries == 0)
+        #expect(!machine.settle(former[0], of: only))
+        let standby = try machine.attach(ordered)
+        machine.reopen(only)
+        #expect(machine.texts(standby) == ["a", "b"])
+    }
+
+    @Test("A consumer that is reopened leaves what others of its connection have to them")
+    func reopeningBesideOthers() throws {
+        let machine = BrokerMachine()
+        let only = try machine.attach(ordered)
+        let other = try machine.attach(.sample(name: "others"))
+        machine.publish("a")
+        machine.reopen(only)
+        #expect(machine.settle(machine.deliveries(other)[0], of: other))
     }
 
     @Test("When the active one closes, the next begins with what it held")

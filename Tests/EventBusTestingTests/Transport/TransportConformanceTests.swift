@@ -17,6 +17,18 @@ struct TransportConformanceTests {
             (.dropsOnReconnect, "what a lost connection had under way comes again, as the same attempt"),
             (.forgetsAttempts, "after exactly its attempts an event lies in the dead letters, with the reason"),
             (.ignoresPrefetch, "a consumer never holds more than its prefetch"),
+            (
+                .cancelsBeforeClosing,
+                "a shutdown hands a backlog by key over in order, and only once its handlers have ended"
+            ),
+            (
+                .cancelsBeforeClosing,
+                "a cancelled subscription hands a backlog by key over in order, and only once its handlers have ended"
+            ),
+            (
+                .cancelsBeforeClosing,
+                "after a handler that outlasts the shutdown, the next instance begins with its event"
+            ),
         ]
     )
     func planted(fault: PlantedFault, name: String) async throws {
@@ -48,6 +60,7 @@ enum PlantedFault: Sendable {
     case dropsOnReconnect
     case forgetsAttempts
     case ignoresPrefetch
+    case cancelsBeforeClosing
 }
 
 /// A transport in memory with one mistake.
@@ -119,7 +132,7 @@ private final class FaultySink: DeliverySink {
         case .dropsOnReconnect where delivery.redeliveries > 0:
             let consumer = consumer.withLock { $0 }
             Task { try? await consumer?.settle(delivery, as: .acknowledged) }
-        case .acknowledgesBeforeHandler, .dropsOnReconnect, .ignoresPrefetch:
+        case .acknowledgesBeforeHandler, .dropsOnReconnect, .ignoresPrefetch, .cancelsBeforeClosing:
             sink.receive(delivery)
         }
     }
@@ -140,5 +153,13 @@ private struct FaultyConsumer: TransportConsumer {
     }
 
     func stop() async { await consumer.stop() }
-    func close() async { await consumer.close() }
+
+    func close() async {
+        if fault == .cancelsBeforeClosing {
+            await consumer.stop()
+            // As long as the broker's answer may take.
+            try? await Task.sleep(for: .milliseconds(50))
+        }
+        await consumer.close()
+    }
 }

@@ -99,6 +99,75 @@ struct DeliveryLanesTests {
         #expect(lanes.take()?.token == .init(generation: 2, number: 1))
     }
 
+    @Test("A delivery held for a retry keeps its key, but neither counts as running nor keeps others out")
+    func held() throws {
+        let lanes = Lanes(byKey: true)
+        let suspicious = DeliveryLanes.aloneAfterRedeliveries
+        lanes.receive(delivery(1, key: "a", redeliveries: suspicious))
+        lanes.receive(delivery(2, key: "a"))
+        lanes.receive(delivery(3, key: "b", redeliveries: suspicious))
+        lanes.receive(delivery(4, key: "c"))
+        // Which of the two that run alone comes first is drawn.
+        for _ in 0..<2 { lanes.hold(try #require(lanes.takeTracked())) }
+        #expect(lanes.running == 0)
+        let other = try #require(lanes.take())
+        #expect(other.token.number == 4)
+        lanes.release(.init(generation: 1, number: 1))
+        #expect(lanes.take() == nil, "it began beside another, although it runs alone")
+        lanes.finish(other)
+        let first = try #require(lanes.take())
+        #expect(first.token.number == 1)
+        lanes.finish(first)
+        #expect(lanes.take()?.token.number == 2)
+        #expect(lanes.close().map(\.token.number) == [3])
+    }
+
+    @Test("A held delivery of a lost connection is dropped, and its key goes on")
+    func revokedWhileHeld() throws {
+        let lanes = Lanes(byKey: true)
+        lanes.receive(delivery(1, key: "a"))
+        lanes.hold(try #require(lanes.takeTracked()))
+        lanes.receive(delivery(1, key: "a", generation: 2))
+        #expect(lanes.take() == nil)
+        #expect(lanes.revoke(through: 1) == [.init(generation: 1, number: 1)])
+        #expect(lanes.take()?.token.generation == 2)
+        #expect(!lanes.release(.init(generation: 1, number: 1)))
+    }
+
+    @Test("An event that comes again over a reopened channel has its attempts, and is not suspected for it")
+    func reopening() throws {
+        let lanes = Lanes(byKey: true)
+        let events = [delivery(1, key: "a"), delivery(2, key: "a")]
+        for event in events { lanes.receive(event) }
+        var failed = try #require(lanes.takeTracked())
+        failed.attempt = 4
+        failed.firstFailure = .now()
+        lanes.hold(failed)
+        for generation in 2...5 as ClosedRange<UInt64> {
+            lanes.reopen(revoking: generation - 1)
+            #expect(lanes.waiting == 0)
+            for event in events {
+                let again = Delivery(
+                    envelope: event.envelope,
+                    attempt: 1,
+                    redeliveries: Int(generation) - 1,
+                    token: .init(generation: generation, number: event.token.number)
+                )
+                lanes.receive(again, at: 100)
+            }
+            #expect(lanes.take() == nil, "something began before the channel was open again")
+            lanes.resume(at: 100)
+            let first = try #require(lanes.takeTracked())
+            #expect(first.attempt == 4)
+            #expect(first.firstArrival.offset == .zero)
+            #expect(first.arrival.offset == .seconds(100))
+            #expect(first.suspiciousRedeliveries == 0)
+            lanes.hold(first)
+        }
+        let lost = lanes.close().map(\.token.number)
+        #expect(lost.sorted() == [1, 2])
+    }
+
     @Test("A close returns what was not begun, once, and stores nothing more")
     func closing() throws {
         let lanes = Lanes(byKey: true)
@@ -124,9 +193,22 @@ private final class Lanes {
     var waiting: Int { lanes.waiting }
     var running: Int { lanes.running }
 
-    func receive(_ delivery: Delivery) { lanes.receive(delivery) }
-    func take() -> Delivery? { lanes.take() }
+    func receive(_ delivery: Delivery, at seconds: Int = 0) {
+        lanes.receive(delivery, at: AnyClock.Instant(offset: .seconds(seconds)))
+    }
+    func take() -> Delivery? { takeTracked()?.delivery }
+    func takeTracked() -> TrackedDelivery? { lanes.take() }
     func finish(_ delivery: Delivery) { lanes.finish(delivery) }
-    func revoke(through generation: UInt64) { lanes.revoke(through: generation) }
-    func close() -> [Delivery] { lanes.close() }
+    func hold(_ tracked: TrackedDelivery) { lanes.hold(tracked) }
+    @discardableResult
+    func release(_ token: Delivery.Token) -> Bool { lanes.release(token) }
+    @discardableResult
+    func revoke(through generation: UInt64) -> [Delivery.Token] { lanes.revoke(through: generation) }
+    func reopen(revoking generation: UInt64) {
+        lanes.pause()
+        lanes.rememberAll()
+        _ = lanes.revoke(through: generation)
+    }
+    func resume(at seconds: Int) { lanes.resume(at: AnyClock.Instant(offset: .seconds(seconds))) }
+    func close() -> [Delivery] { lanes.close().map(\.delivery) }
 }

@@ -1,0 +1,371 @@
+import EventBus
+import EventBusInMemory
+import EventBusTesting
+import Testing
+
+@Suite("Order by key", .timeLimit(.minutes(1)))
+struct KeyOrderTests {
+    @Test("Other keys go on while a hundred events wait behind a failing one", arguments: [5, 100])
+    func failingKey(count: Int) async throws {
+        let clock = ManualClock()
+        let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: clock)))
+        let handled = Locked<[String]>([])
+        bus.subscribe(
+            to: OrderCreated.self,
+            group: "g",
+            options: .init(
+                concurrency: 4,
+                retry: .fixed(.seconds(30), maxAttempts: 3),
+                handlerTimeout: nil,
+                ordering: .byPartitionKey
+            )
+        ) { order, _ in
+            if order.orderID == "a" { throw Broken() }
+            handled.withLock { $0.append(order.orderID) }
+        }
+        try await bus.withRunning {
+            for _ in 0..<count { try await bus.publish(OrderCreated(orderID: "a")) }
+            for key in ["b", "c", "d", "e", "f"] { try await bus.publish(OrderCreated(orderID: key)) }
+            try await eventually("the other keys are handled") { handled.withLock { $0.count } == 5 }
+            #expect(clock.now.offset == .zero)
+        }
+    }
+
+    @Test("More failing keys than workers hold up no other key")
+    func manyFailingKeys() async throws {
+        let clock = ManualClock()
+        let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: clock)))
+        let handled = Locked(0)
+        bus.subscribe(
+            to: OrderCreated.self,
+            group: "g",
+            options: .init(concurrency: 2, handlerTimeout: nil, ordering: .byPartitionKey)
+        ) { order, _ in
+            if order.orderID != "good" { throw Broken() }
+            handled.withLock { $0 += 1 }
+        }
+        try await bus.withRunning {
+            for number in 0..<50 { try await bus.publish(OrderCreated(orderID: "\(number)")) }
+            try await bus.publish(OrderCreated(orderID: "good"))
+            try await eventually("the good key is handled") { handled.withLock { $0 } == 1 }
+            #expect(clock.now.offset == .zero)
+        }
+    }
+
+    @Test("The last attempt that a lane's time allows is known before it is made, and its reason is its own")
+    func holdLimit() async throws {
+        let broker = InMemoryBroker(clock: ManualClock())
+        let bus = EventBus(transport: .inMemory(broker))
+        let attempts = Locked<[(Int, Bool)]>([])
+        bus.subscribe(
+            to: OrderCreated.self,
+            group: "g",
+            options: .init(retry: .fixed(.seconds(400), maxAttempts: 10), ordering: .byPartitionKey)
+        ) { _, context in
+            attempts.withLock { $0.append((context.attempt, context.isLastAttempt)) }
+            throw Broken()
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "a"))
+            try await broker.settled()
+            let attempts = attempts.withLock { $0 }
+            #expect(attempts.map(\.0) == [1, 2, 3])
+            #expect(attempts.map(\.1) == [false, false, true])
+            let letter = try #require(try await bus.deadLetters(of: "g").entries(limit: 2).first)
+            #expect(letter.failure.reason == .holdLimit)
+            #expect(letter.attempts == 3)
+        }
+    }
+
+    @Test("A policy that fits into a lane's time ends with its own reason")
+    func fittingPolicy() async throws {
+        let broker = InMemoryBroker(clock: ManualClock())
+        let bus = EventBus(transport: .inMemory(broker))
+        let last = Locked<[Bool]>([])
+        bus.subscribe(
+            to: OrderCreated.self,
+            group: "g",
+            options: .init(retry: .fixed(.seconds(30), maxAttempts: 10), ordering: .byPartitionKey)
+        ) { _, context in
+            last.withLock { $0.append(context.isLastAttempt) }
+            throw Broken()
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "a"))
+            try await broker.settled()
+            #expect(last.withLock { $0 } == Array(repeating: false, count: 9) + [true])
+            let letter = try #require(try await bus.deadLetters(of: "g").entries(limit: 2).first)
+            #expect(letter.failure.reason == .attemptsExhausted)
+        }
+    }
+
+    @Test("Events that wait behind a failing one have all their attempts, and none is in hand for long")
+    func agesBehindAnother() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let ages = Ages(clock: broker.clock)
+        let bus = EventBus(transport: WatchedTransport(transport: .inMemory(broker), ages: ages))
+        let attempts = Locked<[String: [Int]]>([:])
+        bus.subscribe(
+            to: "#",
+            group: "g",
+            name: "all",
+            options: .init(
+                concurrency: 4,
+                retry: .fixed(.seconds(400), maxAttempts: 10),
+                handlerTimeout: nil,
+                ordering: .byPartitionKey
+            )
+        ) { event, context in
+            let text = String(decoding: event.envelope.payload, as: UTF8.self)
+            attempts.withLock { $0[text, default: []].append(context.attempt) }
+            if text != "last" || context.attempt < 3 { throw Broken() }
+        }
+        try await bus.withRunning {
+            for text in ["1", "2", "3", "4", "last"] {
+                try await bus.publish(Envelope(topic: "a", payload: Array(text.utf8), partitionKey: "key"))
+                try await bus.publish(Envelope(topic: "a", payload: Array((text + "'").utf8), partitionKey: "other"))
+            }
+            try await broker.settled()
+            let attempts = attempts.withLock { $0 }
+            #expect(attempts.count == 10)
+            for (text, numbers) in attempts { #expect(numbers == [1, 2, 3], "event \(text)") }
+            let letters = try await bus.deadLetters(of: "g").entries(limit: 100)
+            #expect(letters.count == 9)
+            #expect(letters.allSatisfy { $0.failure.reason == .holdLimit && $0.attempts == 3 })
+            #expect(ages.largest <= .seconds(1300), "a delivery was in hand for \(ages.largest)")
+        }
+    }
+
+    @Test("What waits for a free handler for too long is given back, and handled later")
+    func agesWithoutKey() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let ages = Ages(clock: broker.clock)
+        let bus = EventBus(transport: WatchedTransport(transport: .inMemory(broker), ages: ages))
+        let begun = Locked(0)
+        let handled = Locked(0)
+        bus.subscribe(
+            to: "#",
+            group: "g",
+            name: "all",
+            options: .init(concurrency: 1, prefetch: 10, handlerTimeout: nil)
+        ) { _, _ in
+            begun.withLock { $0 += 1 }
+            try await broker.clock.sleep(until: broker.clock.now.advanced(by: .seconds(600)))
+            handled.withLock { $0 += 1 }
+        }
+        try await bus.withRunning {
+            for number in 0..<10 { try await bus.publish(Envelope(topic: "a", payload: Array("\(number)".utf8))) }
+            for number in 1...10 {
+                try await eventually("handler \(number) begins") { begun.withLock { $0 } == number }
+                try await clock.sleeper(dueBy: clock.now.advanced(by: .seconds(600)))
+                clock.advance(by: .seconds(600))
+            }
+            try await broker.settled()
+            #expect(handled.withLock { $0 } == 10)
+            #expect(ages.largest <= .seconds(1800), "a delivery was in hand for \(ages.largest)")
+        }
+    }
+
+    @Test("A prefetch or a hold that cannot work is refused with a message that says what to give")
+    func validation() async throws {
+        func error(_ options: SubscriptionOptions) async -> EventBusError? {
+            let bus = EventBus(transport: .inMemory)
+            let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in }
+            return await #expect(throws: EventBusError.self) { try await subscription.attached() }
+        }
+        for options in [
+            SubscriptionOptions(concurrency: 4, prefetch: 3), SubscriptionOptions(prefetch: 65_536),
+            SubscriptionOptions(prefetch: 0), SubscriptionOptions(prefetch: .max), SubscriptionOptions(prefetch: .min),
+        ] {
+            let error = await error(options)
+            #expect(error?.code == .invalidConfiguration)
+            #expect(error?.message.contains("prefetch is at least the concurrency") == true, "\(error as Any)")
+        }
+        for concurrency in [0, -1, 65_536, .max, .min] {
+            let error = await error(SubscriptionOptions(concurrency: concurrency))
+            #expect(error?.message.contains("give 1 to 65535") == true, "\(error as Any)")
+        }
+        for hold in [Duration.zero, .seconds(-1)] {
+            let error = await error(SubscriptionOptions(ordering: .byPartitionKey, maximumHold: hold))
+            #expect(error?.message.contains("maximumHold") == true, "\(error as Any)")
+        }
+    }
+
+    @Test("By key the broker hands over more than is handled at once, otherwise as much")
+    func prefetch() async throws {
+        for (options, expected) in [
+            (SubscriptionOptions(), 16), (SubscriptionOptions(concurrency: 1), 1),
+            (SubscriptionOptions(concurrency: 4, ordering: .byPartitionKey), 256),
+            (SubscriptionOptions(concurrency: 100, ordering: .byPartitionKey), 1600),
+            (SubscriptionOptions(concurrency: 65_535, ordering: .byPartitionKey), 65_535),
+            (SubscriptionOptions(concurrency: 2, prefetch: 7), 7),
+        ] {
+            let transport = SpecificationProbe()
+            let bus = EventBus(transport: transport)
+            bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in }
+            try await bus.withRunning {}
+            #expect(transport.prefetch.withLock { $0 } == expected)
+        }
+    }
+
+    @Test("A handler that heeds no cancellation can ask whether its delivery was revoked")
+    func revoked() async throws {
+        let transport = InMemoryTransport.inMemory
+        let bus = EventBus(transport: transport)
+        let (began, release) = (Signal(), Signal())
+        let revoked = Locked<[Bool]>([])
+        bus.subscribe(to: OrderCreated.self, group: "g", options: .init(concurrency: 1)) { _, context in
+            if began.isRaised { return }
+            began.raise()
+            await Task { try? await release.wait() }.value
+            revoked.withLock { $0 = [context.isRevoked, Task.isCancelled] }
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "a"))
+            try await began.wait()
+            transport.loseConnection()
+            release.raise()
+            try await transport.broker.settled()
+            #expect(revoked.withLock { $0.first } == true)
+        }
+    }
+
+    @Test("The handler of a broadcast goes on when its connection is lost, because nobody takes over from it")
+    func broadcastRevoked() async throws {
+        let transport = InMemoryTransport.inMemory
+        let bus = EventBus(transport: transport)
+        let (began, release, ended) = (Signal(), Signal(), Signal())
+        bus.subscribe(to: OrderCreated.self, group: "g", options: .init(broadcast: true)) { _, _ in
+            began.raise()
+            try await release.wait()
+            ended.raise()
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "a"))
+            try await began.wait()
+            transport.loseConnection()
+            release.raise()
+            try await ended.wait()
+        }
+    }
+}
+
+/// How long deliveries were in the hands of a subscription.
+private final class Ages: Sendable {
+    private let clock: AnyClock
+    private let state = Locked<(arrivals: [Delivery.Token: AnyClock.Instant], largest: Duration)>(([:], .zero))
+
+    init(clock: AnyClock) { self.clock = clock }
+
+    var largest: Duration { state.withLock { $0.largest } }
+
+    func arrived(_ delivery: Delivery) {
+        let now = clock.now
+        state.withLock { $0.arrivals[delivery.token] = now }
+    }
+
+    func left(_ token: Delivery.Token) {
+        let now = clock.now
+        state.withLock { state in
+            guard let arrival = state.arrivals.removeValue(forKey: token) else { return }
+            state.largest = max(state.largest, arrival.duration(to: now))
+        }
+    }
+
+    func left(through generation: UInt64) {
+        for token in state.withLock({ Array($0.arrivals.keys) }) where token.generation <= generation { left(token) }
+    }
+}
+
+/// Notes when deliveries come and go.
+private struct WatchedTransport: Transport {
+    let transport: InMemoryTransport
+    let ages: Ages
+
+    var name: String { transport.name }
+    var clock: AnyClock { transport.clock }
+
+    func run() async throws { try await transport.run() }
+
+    func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
+        try await transport.publish(envelope, options: options)
+    }
+
+    func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
+        try await transport.request(envelope, deadline: deadline)
+    }
+
+    func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
+        try await transport.reply(envelope, to: address)
+    }
+
+    func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
+        Consumer(consumer: try await transport.attach(queue, to: Sink(sink: sink, ages: ages)), ages: ages)
+    }
+
+    func deadLetters(of group: String) -> any DeadLetterQueue { transport.deadLetters(of: group) }
+    func health() -> [ComponentHealth] { transport.health() }
+
+    private struct Sink: DeliverySink {
+        let sink: any DeliverySink
+        let ages: Ages
+
+        func receive(_ delivery: Delivery) {
+            ages.arrived(delivery)
+            sink.receive(delivery)
+        }
+
+        func revoke(through generation: UInt64) {
+            ages.left(through: generation)
+            sink.revoke(through: generation)
+        }
+    }
+
+    private struct Consumer: TransportConsumer {
+        let consumer: any TransportConsumer
+        let ages: Ages
+
+        func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
+            ages.left(delivery.token)
+            try await consumer.settle(delivery, as: disposition)
+        }
+
+        func holds(_ delivery: Delivery, until instant: AnyClock.Instant) { consumer.holds(delivery, until: instant) }
+        func stop() async { await consumer.stop() }
+        func close() async { await consumer.close() }
+        func reopen() async { await consumer.reopen() }
+    }
+}
+
+/// Notes what a subscription asks its transport for.
+private final class SpecificationProbe: Transport {
+    let transport = InMemoryTransport.inMemory
+    let prefetch = Locked(0)
+
+    var name: String { transport.name }
+    var clock: AnyClock { transport.clock }
+
+    func run() async throws { try await transport.run() }
+
+    func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
+        try await transport.publish(envelope, options: options)
+    }
+
+    func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
+        try await transport.request(envelope, deadline: deadline)
+    }
+
+    func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
+        try await transport.reply(envelope, to: address)
+    }
+
+    func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
+        prefetch.withLock { $0 = queue.prefetch }
+        return try await transport.attach(queue, to: sink)
+    }
+
+    func deadLetters(of group: String) -> any DeadLetterQueue { transport.deadLetters(of: group) }
+    func health() -> [ComponentHealth] { transport.health() }
+}
