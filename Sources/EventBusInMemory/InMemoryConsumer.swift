@@ -24,7 +24,7 @@ final class InMemoryConsumer: TransportConsumer {
         case .retried(let delay, _):
             time = .now()
             if delay > .zero { retryDue = due(after: delay) }
-        case .deferred(let delay):
+        case .deferred(let delay, _):
             if delay > .zero { retryDue = due(after: delay) }
         case .deadLettered:
             time = .now()
@@ -54,6 +54,10 @@ final class InMemoryConsumer: TransportConsumer {
 
     func holds(_ delivery: Delivery, until instant: AnyClock.Instant) {
         broker.step { state, _ in state.hold(delivery.token, of: reference, until: instant) }
+    }
+
+    func pauses(until instant: AnyClock.Instant?) {
+        broker.step { state, _ in state.pause(reference, until: instant) }
     }
 
     func stop() async {

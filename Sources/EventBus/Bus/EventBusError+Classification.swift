@@ -26,6 +26,22 @@ extension EventBusError.Code {
         }
     }
 
+    /// A Boolean value that indicates whether a broker or a store does not do its work, rather than the event or its
+    /// handler being at fault.
+    ///
+    /// A handler that throws such an error has failed no attempt: its event is deferred and tried again as the same
+    /// attempt, for at most ``SubscriptionOptions/maximumDeferral``. `true` for `.unavailable`, `.indeterminate`,
+    /// `.blocked`, `.rejected`, `.accessRefused`, `.authenticationFailed`, `.notFound`, `.topologyClash` and
+    /// `.shuttingDown`. `.timedOut` and `.lockTimedOut` are not among them, because the handler itself may be too slow.
+    public var isOutage: Bool {
+        switch self {
+        case .unavailable, .indeterminate, .blocked, .rejected, .accessRefused, .authenticationFailed, .notFound,
+            .topologyClash, .shuttingDown:
+            true
+        default: false
+        }
+    }
+
     /// A Boolean value that indicates whether the broker answered and refused the event's destination.
     ///
     /// A permission or an object is missing, or a queue takes nothing. Events to other destinations may go through.

@@ -23,6 +23,9 @@ public final class Delivery: Sendable {
     /// How often the broker delivered the event again because a consumer vanished with it. Innocent events that were
     /// prefetched by a crashed consumer count too.
     public let redeliveries: Int
+    /// How long the event has been deferred since its last attempt, because only a newer release could handle it or a
+    /// store or broker was away: the sum of the delays.
+    public let deferredFor: Duration
     /// Where the reply goes, if the event is a request.
     public let replyAddress: ReplyAddress?
     /// The transport's handle.
@@ -35,6 +38,7 @@ public final class Delivery: Sendable {
         envelope: Envelope,
         attempt: Int,
         redeliveries: Int = 0,
+        deferredFor: Duration = .zero,
         replyAddress: ReplyAddress? = nil,
         token: Token
     ) {
@@ -42,6 +46,7 @@ public final class Delivery: Sendable {
             envelope: envelope,
             attempt: attempt,
             redeliveries: redeliveries,
+            deferredFor: deferredFor,
             replyAddress: replyAddress,
             token: token,
             injectedFault: nil
@@ -52,6 +57,7 @@ public final class Delivery: Sendable {
         envelope: Envelope,
         attempt: Int,
         redeliveries: Int,
+        deferredFor: Duration,
         replyAddress: ReplyAddress?,
         token: Token,
         injectedFault: InjectedFault?
@@ -59,6 +65,7 @@ public final class Delivery: Sendable {
         self.envelope = envelope
         self.attempt = attempt
         self.redeliveries = redeliveries
+        self.deferredFor = deferredFor
         self.replyAddress = replyAddress
         self.token = token
         self.injectedFault = injectedFault

@@ -49,6 +49,9 @@ public protocol TransportConsumer: Sendable {
     /// Says that a delivery, though held, is waiting for a retry in its key's lane until `instant`, not being handled.
     func holds(_ delivery: Delivery, until instant: AnyClock.Instant)
 
+    /// Tells the transport that the subscription is paused, and begins no delivery before `instant`; `nil` when it goes on.
+    func pauses(until instant: AnyClock.Instant?)
+
     /// Stops new deliveries. Those handed over may still be settled.
     ///
     /// Of a queue with a single active consumer, the next consumer becomes active at once and receives what is still in
@@ -74,6 +77,9 @@ public protocol TransportConsumer: Sendable {
 extension TransportConsumer {
     /// Nothing to note.
     public func holds(_ delivery: Delivery, until instant: AnyClock.Instant) {}
+
+    /// Nothing to note.
+    public func pauses(until instant: AnyClock.Instant?) {}
 
     /// Nothing is given back: for transports whose broker lets a consumer keep its deliveries for any time.
     public func reopen() async {}

@@ -4,9 +4,12 @@ public enum Disposition: Sendable {
     case acknowledged
     /// It failed and is delivered to the same subscription again, as the next attempt, once `after` has passed.
     case retried(after: Duration, Failure)
-    /// It cannot be handled just now (another consumer is at it): it is delivered again, as the same attempt, once
-    /// `after` has passed.
-    case deferred(after: Duration)
+    /// It cannot be handled at present: it is delivered again, as the same attempt, once `after` has passed.
+    ///
+    /// With a failure, only a newer release can handle it or a store or broker is away; the transport adds up the delays
+    /// of such deferrals until the next attempt (``Delivery/deferredFor``). Without one, another consumer is handling the
+    /// event.
+    case deferred(after: Duration, Failure?)
     /// It failed for good and goes to the group's dead letters.
     case deadLettered(Failure)
     /// It was not handled, through no fault of its own (a shutdown): the broker delivers it again, as the same attempt.
@@ -33,6 +36,10 @@ public struct Failure: Hashable, Sendable {
         /// The handler threw, and the time for which a by-key or broadcast subscription may hold an event for its
         /// retries would have passed before the next attempt; see ``SubscriptionOptions/maximumHold``.
         public static let holdLimit = Reason(rawValue: "hold_limit")
+        /// Only a newer release can handle the event, and none did within ``SubscriptionOptions/maximumDeferral``.
+        public static let newerVersion = Reason(rawValue: "newer_version")
+        /// A store or broker that the handler needs was away for longer than ``SubscriptionOptions/maximumDeferral``.
+        public static let unavailable = Reason(rawValue: "unavailable")
         /// The payload could not be decoded.
         public static let undecodable = Reason(rawValue: "undecodable")
         /// The event's topic is outside what the subscription asks for: an old binding is still in place.

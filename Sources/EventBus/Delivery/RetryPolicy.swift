@@ -65,9 +65,6 @@ public struct RetryPolicy: Hashable, Sendable {
     /// No second attempt: what fails goes to the dead letters at once.
     public static let never = RetryPolicy(maxAttempts: 1)
 
-    /// For an event that only a newer release can handle: minutes, as long as a rolling deployment takes.
-    package static let newerVersion = RetryPolicy(maxAttempts: 30, initial: .seconds(1), jitter: false)
-
     /// Retries after the same delay every time.
     public static func fixed(_ delay: Duration, maxAttempts: Int) -> RetryPolicy {
         RetryPolicy(maxAttempts: maxAttempts, initial: delay, multiplier: 1, maximum: delay, jitter: false)

@@ -5,6 +5,9 @@ internal import Logging
 /// An event that is new is claimed, handled, and recorded. One that was completed before is acknowledged without
 /// running the handler, counted and logged. One that another consumer is handling just now is looked at again later.
 ///
+/// While the inbox cannot be asked, the subscription pauses: its deliveries stay unacknowledged, one at a time asks the
+/// inbox again with backoff, and no attempt counts.
+///
 /// Once the handler has returned, the effect has happened: the record is then tried again for as long as the claim lasts,
 /// and the event is acknowledged in any case. An effect that could not be recorded is counted and logged as a warning.
 ///
@@ -48,7 +51,18 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         next: ConsumeNext
     ) async throws {
         let start = context.clock.now
-        switch try await inbox.begin(context.inboxKey, lease: options.lease) {
+        let decision: InboxDecision
+        do {
+            decision = try await inbox.begin(context.inboxKey, lease: options.lease)
+        } catch let error as CancellationError {
+            throw InboxUnavailable(
+                underlying: EventBusError(.timedOut, "the inbox did not answer in time", underlying: error)
+            )
+        } catch {
+            throw InboxUnavailable(underlying: error)
+        }
+        context.noteInboxAnswer()
+        switch decision {
         case .completed:
             context.isSuppressedDuplicate = true
             context.logger.info("duplicate suppressed")
@@ -98,8 +112,16 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
     }
 }
 
+/// An error after which a delivery has neither been handled nor failed.
+protocol UncountedError: Error {}
+
+/// Thrown to pause the subscription, because its inbox could not be asked.
+struct InboxUnavailable: UncountedError {
+    var underlying: any Error
+}
+
 /// Thrown to have a delivery come again later, as the same attempt.
-package struct DeferredDelivery: Error {
+package struct DeferredDelivery: UncountedError {
     package var after: Duration
 
     package init(after: Duration) {

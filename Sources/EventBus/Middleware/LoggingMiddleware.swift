@@ -32,7 +32,12 @@ public struct LoggingMiddleware: SettlementObserver {
                 "event failed, will be retried",
                 metadata: [LogKeys.delay: "\(delay)", LogKeys.error: "\(failure.message)"]
             )
-        case .deferred(let delay):
+        case .deferred(let delay, let failure?):
+            logger.debug(
+                "event cannot be handled at present, will be tried again as the same attempt",
+                metadata: [LogKeys.delay: "\(delay)", LogKeys.error: "\(failure.message.printable)"]
+            )
+        case .deferred(let delay, nil):
             logger.debug(
                 "event is being handled elsewhere, will be looked at again",
                 metadata: [LogKeys.delay: "\(delay)"]

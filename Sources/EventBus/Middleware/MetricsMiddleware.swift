@@ -165,9 +165,11 @@ private final class ConsumeMetrics: ConsumeMiddleware {
             try await next(context)
             if context.isUnrecorded { unrecorded.increment() }
             if context.isSuppressedDuplicate { suppressed.increment() } else { succeeded.increment() }
-        } catch let deferred as DeferredDelivery {
+        } catch let error as any UncountedError {
             // Neither handled nor failed: it is looked at again later.
-            throw deferred
+            throw error
+        } catch let error as EventBusError where error.code.isOutage {
+            throw error
         } catch {
             failed.increment()
             throw error

@@ -92,8 +92,8 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
         span.attributes["eventbus.attempt"] = context.attempt
         do {
             try await ServiceContext.$current.withValue(span.context) { try await next(context) }
-        } catch let deferred as DeferredDelivery {
-            throw deferred
+        } catch let error as any UncountedError {
+            throw error
         } catch {
             span.recordError(error)
             span.setStatus(.init(code: .error))

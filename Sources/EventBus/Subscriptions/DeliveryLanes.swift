@@ -11,6 +11,16 @@ import DequeModule
 /// they are redelivered: otherwise one that kills the process would always come before the same others, and they would be
 /// given up with it.
 struct DeliveryLanes {
+    /// What may begin.
+    enum Gate {
+        /// Everything.
+        case open
+        /// The next delivery alone: it closes the gate.
+        case probe
+        /// Nothing.
+        case closed
+    }
+
     /// After how many redeliveries a delivery is handled alone.
     static let aloneAfterRedeliveries = 3
 
@@ -26,6 +36,8 @@ struct DeliveryLanes {
     private var runsAlone = false
     /// Whether nothing may begin until the channel is reopened.
     private(set) var isPaused = false
+    /// What may begin, where the subscription is paused.
+    var gate = Gate.open
     private(set) var isClosed = false
 
     init(byKey: Bool) {
@@ -57,9 +69,9 @@ struct DeliveryLanes {
 
     /// How many deliveries may be taken now, by as many workers.
     var takeable: Int {
-        guard !runsAlone, !isPaused, let next = ready.first else { return 0 }
+        guard !runsAlone, !isPaused, gate != .closed, let next = ready.first else { return 0 }
         if isSuspect(next) { return running == 0 ? 1 : 0 }
-        return ready.count
+        return gate == .probe ? 1 : ready.count
     }
 
     /// The next delivery that may be handled now, if there is one; ``finish(_:)``, ``hold(_:)`` or ``putBack(_:)`` has
@@ -67,7 +79,11 @@ struct DeliveryLanes {
     mutating func take() -> TrackedDelivery? {
         guard takeable > 0, let first = ready.first else { return nil }
         if isSuspect(first), ready.count > 1 { bringForwardSuspect() }
-        guard let next = ready.popFirst() else { return nil }
+        guard var next = ready.popFirst() else { return nil }
+        if gate == .probe {
+            gate = .closed
+            next.isProbe = true
+        }
         runsAlone = isSuspect(next)
         running += 1
         return next
@@ -117,6 +133,8 @@ struct DeliveryLanes {
     mutating func putBack(_ tracked: TrackedDelivery) {
         running -= 1
         runsAlone = false
+        var tracked = tracked
+        tracked.isProbe = false
         ready.prepend(tracked)
     }
 
@@ -145,6 +163,29 @@ struct DeliveryLanes {
             for delivery in heads { leave(delivery.envelope.exactPartitionKey) }
         }
         return revoked.map(\.token)
+    }
+
+    // MARK: Pausing
+
+    /// The arrival of what has been here longest; `nil` if nothing waits or is held.
+    var oldestArrival: AnyClock.Instant? {
+        var oldest = ready.lazy.map(\.arrival).min()
+        for arrival in held.values.lazy.map(\.arrival) { oldest = min(oldest ?? arrival, arrival) }
+        for lane in lanes.values {
+            for arrival in lane.lazy.map(\.arrival) { oldest = min(oldest ?? arrival, arrival) }
+        }
+        return oldest
+    }
+
+    /// Opens the gate. The time of the pause does not count for the retries of what was tried before.
+    mutating func openGate(after pause: Duration) {
+        gate = .open
+        for index in ready.indices {
+            ready[index].firstArrival = ready[index].firstArrival.advanced(by: pause)
+        }
+        for token in held.keys {
+            if let first = held[token]?.firstArrival { held[token]?.firstArrival = first.advanced(by: pause) }
+        }
     }
 
     // MARK: Reopening

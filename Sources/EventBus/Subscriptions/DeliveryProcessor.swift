@@ -7,6 +7,10 @@ final class DeliveryProcessor: Sendable {
     let middleware: [any ConsumeMiddleware]
     let retry: RetryPolicy
     let handlerTimeout: Duration?
+    /// How long an event may be deferred without an attempt.
+    let maximumDeferral: Duration
+    /// What keeps deliveries back while the inbox cannot be used.
+    let pause: SubscriptionPause
     /// How old a delivery may become that is held and tried again here; `nil` where it goes back to the broker until it
     /// is due.
     let maximumHold: Duration?
@@ -22,6 +26,8 @@ final class DeliveryProcessor: Sendable {
         middleware: [any ConsumeMiddleware],
         retry: RetryPolicy,
         handlerTimeout: Duration?,
+        maximumDeferral: Duration,
+        pause: SubscriptionPause,
         maximumHold: Duration?,
         environment: SubscriptionEnvironment,
         aborting: Signal
@@ -31,6 +37,8 @@ final class DeliveryProcessor: Sendable {
         self.middleware = middleware
         self.retry = retry
         self.handlerTimeout = handlerTimeout
+        self.maximumDeferral = maximumDeferral
+        self.pause = pause
         self.maximumHold = maximumHold
         self.environment = environment
         self.aborting = aborting
@@ -55,6 +63,8 @@ final class DeliveryProcessor: Sendable {
         var holdFor: Duration?
         /// Whether the delivery has waited too long for something other than its handler.
         var isTooOld = false
+        /// Why the inbox could not be asked, if so: then the subscription pauses, and the disposition does not count.
+        var inboxError: (any Error)?
     }
 
     /// Makes one attempt and decides what follows.
@@ -63,27 +73,25 @@ final class DeliveryProcessor: Sendable {
         worker: Worker,
         consumer: any TransportConsumer
     ) async -> Outcome {
-        let (delivery, attempt) = (tracked.delivery, tracked.attempt)
-        guard let maximumHold else {
-            let disposition = await handle(
-                delivery,
-                attempt: attempt,
-                isLast: attempt >= retry.maxAttempts,
+        let attempt = tracked.attempt
+        // Decided before the attempt, by the longest delay that may follow, so that the handler knows.
+        let exhaustsHold =
+            maximumHold.map { limit in
+                let age = tracked.firstArrival.duration(to: environment.clock.now)
+                return age + retry.bound(afterAttempt: attempt) > limit
+            } ?? false
+        let disposition: Disposition
+        do {
+            disposition = try await handle(
+                tracked,
+                isLast: exhaustsHold || attempt >= retry.maxAttempts,
                 worker: worker,
                 consumer: consumer
             )
-            return Outcome(disposition: disposition, attempt: attempt)
+        } catch {
+            return Outcome(disposition: .handedBack, attempt: attempt, inboxError: error.underlying)
         }
-        // Decided before the attempt, by the longest delay that may follow, so that the handler knows.
-        let age = tracked.firstArrival.duration(to: environment.clock.now)
-        let exhaustsHold = age + retry.bound(afterAttempt: attempt) > maximumHold
-        let disposition = await handle(
-            delivery,
-            attempt: attempt,
-            isLast: exhaustsHold || attempt >= retry.maxAttempts,
-            worker: worker,
-            consumer: consumer
-        )
+        guard let maximumHold else { return Outcome(disposition: disposition, attempt: attempt) }
         switch disposition {
         case .retried(let delay, var failure):
             if exhaustsHold {
@@ -91,7 +99,7 @@ final class DeliveryProcessor: Sendable {
                 return Outcome(disposition: .deadLettered(failure), attempt: attempt)
             }
             return Outcome(disposition: disposition, attempt: attempt, holdFor: delay)
-        case .deferred(let delay):
+        case .deferred(let delay, _):
             let due = environment.clock.now.advanced(by: delay)
             return Outcome(
                 disposition: disposition,
@@ -106,12 +114,12 @@ final class DeliveryProcessor: Sendable {
 
     /// Makes one attempt.
     private func handle(
-        _ delivery: Delivery,
-        attempt: Int,
+        _ tracked: TrackedDelivery,
         isLast: Bool,
         worker: Worker,
         consumer: any TransportConsumer
-    ) async -> Disposition {
+    ) async throws(InboxUnavailable) -> Disposition {
+        let (delivery, attempt) = (tracked.delivery, tracked.attempt)
         let envelope = delivery.envelope
         let invocation: Invocation
         do {
@@ -128,7 +136,7 @@ final class DeliveryProcessor: Sendable {
             }
             invocation = found
         } catch let error as EventBusError where error.code == .newerVersion {
-            return disposition(after: error, attempt: attempt, retry: .newerVersion)
+            return deferral(of: tracked, reason: .newerVersion, error)
         } catch {
             return .deadLettered(Failure(reason: .undecodable, error: error, attempt: attempt))
         }
@@ -141,10 +149,11 @@ final class DeliveryProcessor: Sendable {
             invocation: invocation,
             logger: environment.logger,
             consumer: consumer,
-            aborting: aborting
+            aborting: aborting,
+            pause: pause
         )
         if context.fault == .crashBeforeHandler {
-            return disposition(after: InjectedFault.crashBeforeHandler, attempt: attempt)
+            return disposition(of: tracked, after: InjectedFault.crashBeforeHandler)
         }
         let number = worker.currentAttempt.begin(context, of: self)
         defer { worker.currentAttempt.end() }
@@ -162,24 +171,44 @@ final class DeliveryProcessor: Sendable {
             if context.fault == .crashAfterRecord { throw InjectedFault.crashAfterRecord }
             return .acknowledged
         } catch let deferred as DeferredDelivery {
-            return .deferred(after: deferred.after)
+            return .deferred(after: deferred.after, nil)
+        } catch let error as InboxUnavailable {
+            if aborting.isRaised || worker.isRevoked(delivery) { return .handedBack }
+            throw error
         } catch let error as EventBusError where error.code == .timedOut {
-            return disposition(after: error, attempt: attempt)
+            return disposition(of: tracked, after: error)
         } catch {
             // The broker has given the event to someone again: what became of it here counts for nothing.
             if worker.isRevoked(delivery) { return .handedBack }
             let cause = handlerTimeout.flatMap { worker.timeoutError(limit: $0, underlying: error) }
-            return disposition(after: cause ?? error, attempt: attempt)
+            return disposition(of: tracked, after: cause ?? error)
         }
     }
 
-    private func disposition(after error: any Error, attempt: Int, retry: RetryPolicy? = nil) -> Disposition {
+    /// Defers a delivery without an attempt, unless that went on for too long.
+    ///
+    /// The delay grows with the time for which the delivery has been deferred.
+    private func deferral(of tracked: TrackedDelivery, reason: Failure.Reason, _ error: EventBusError) -> Disposition {
+        if aborting.isRaised { return .handedBack }
+        guard tracked.deferredFor < maximumDeferral else {
+            return .deadLettered(Failure(reason: reason, error: error, attempt: tracked.attempt))
+        }
+        let longest = min(max(tracked.deferredFor, .milliseconds(500)), .seconds(30))
+        let delay = longest * Double.random(in: 0.5...1)
+        return .deferred(after: delay, Failure(reason: reason, error: error, attempt: tracked.attempt - 1))
+    }
+
+    private func disposition(of tracked: TrackedDelivery, after error: any Error) -> Disposition {
+        let attempt = tracked.attempt
         if aborting.isRaised { return .handedBack }
         if let error = error as? EventBusError, error.code == .decodingFailed {
             return .deadLettered(Failure(reason: .undecodable, error: error, attempt: attempt))
         }
+        if let error = error as? EventBusError, error.code.isOutage {
+            return deferral(of: tracked, reason: .unavailable, error)
+        }
         var generator = SystemRandomNumberGenerator()
-        switch (retry ?? self.retry).decide(attempt: attempt, error: error, using: &generator) {
+        switch retry.decide(attempt: attempt, error: error, using: &generator) {
         case .retry(let delay):
             return .retried(after: delay, Failure(reason: .handlerFailed, error: error, attempt: attempt))
         case .deadLetter(let reason):

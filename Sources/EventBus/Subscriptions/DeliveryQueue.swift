@@ -301,6 +301,51 @@ final class DeliveryQueue: QuiescentSink {
         worker?.resume()
     }
 
+    // MARK: Pausing
+
+    /// Returns a delivery that was taken to the front.
+    ///
+    /// - Returns: Whether it is back. If not, the subscription stops or the delivery was revoked, and the worker still has
+    ///   it.
+    func putBack(_ tracked: TrackedDelivery, by place: Int) -> Bool {
+        let (isBack, quiet) = state.withLock { state in
+            guard !state.lanes.isClosed, !state.isRevoked(tracked.delivery) else { return (false, Signal?.none) }
+            state.lanes.putBack(tracked)
+            state.current[place] = nil
+            return (true, state.takeQuiet())
+        }
+        guard isBack else { return false }
+        quiet?.raise()
+        wakeWorkers()
+        return true
+    }
+
+    /// Lets nothing begin.
+    func closeGate() {
+        state.withLock { $0.lanes.gate = .closed }
+    }
+
+    /// Lets one delivery begin, once workers are woken. By key, everything is returned to the broker first if a delivery
+    /// has waited too long.
+    ///
+    /// - Returns: The signal to raise, if the channel has to be reopened.
+    func openGateForProbe() -> Signal? {
+        let now = now
+        return state.withLock { state in
+            state.lanes.gate = .probe
+            guard options.tooOld == .reopensChannel, let oldest = state.lanes.oldestArrival,
+                oldest.duration(to: now) > options.maximumWait
+            else { return nil }
+            state.lanes.pause()
+            return state.reopening
+        }
+    }
+
+    /// Lets everything begin again, once workers are woken.
+    func openGate(after pause: Duration) {
+        state.withLock { $0.lanes.openGate(after: pause) }
+    }
+
     // MARK: Reopening the channel
 
     /// Raised when something waited too long, and the channel has to be reopened.
@@ -356,7 +401,8 @@ final class DeliveryQueue: QuiescentSink {
         try await drained.wait()
     }
 
-    private func wakeWorkers() {
+    /// Wakes as many free workers as there are deliveries that may begin.
+    func wakeWorkers() {
         while let worker = state.withLock({ $0.takeWake() }) { worker.resume() }
     }
 }

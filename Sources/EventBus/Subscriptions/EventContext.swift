@@ -18,6 +18,7 @@ public final class EventContext: Sendable {
     private let busLogger: BusLogger
     private let consumer: any TransportConsumer
     private let aborting: Signal
+    private let pause: SubscriptionPause
     private let suppressed = Atomic(false)
     private let unrecorded = Atomic(false)
 
@@ -30,7 +31,8 @@ public final class EventContext: Sendable {
         invocation: @escaping Invocation,
         logger: BusLogger,
         consumer: any TransportConsumer,
-        aborting: Signal
+        aborting: Signal,
+        pause: SubscriptionPause
     ) {
         self.delivery = delivery
         self.subscription = subscription
@@ -42,6 +44,7 @@ public final class EventContext: Sendable {
         self.busLogger = logger
         self.consumer = consumer
         self.aborting = aborting
+        self.pause = pause
     }
 
     /// The event as it came over the wire.
@@ -101,6 +104,19 @@ extension EventContext {
     /// The failure that a broker under test injects into this attempt. It strikes the delivery's first attempt only: others
     /// follow in this process.
     var fault: InjectedFault? { attempt == delivery.attempt ? delivery.injectedFault : nil }
+
+    /// Ends the subscription's pause, if there is one: its inbox has answered.
+    func noteInboxAnswer() {
+        guard pause.isActive, let ended = pause.end() else { return }
+        consumer.pauses(until: nil)
+        busLogger.logger.notice(
+            "the subscription goes on: its inbox answers again",
+            metadata: [
+                LogKeys.group: "\(subscription.group)", LogKeys.subscription: "\(subscription.name)",
+                LogKeys.delay: "\(ended.since.duration(to: clock.now))",
+            ]
+        )
+    }
 
     /// Takes the handler's time limit away: the handler has returned or thrown.
     func disarmDeadline() { worker.disarm() }

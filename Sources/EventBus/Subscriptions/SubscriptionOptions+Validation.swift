@@ -26,23 +26,24 @@ extension SubscriptionOptions {
         if let limit = handlerTimeout, limit <= .zero {
             return "handlerTimeout \(limit), which leaves no time to handle anything; give nil for no limit"
         }
+        if maximumDeferral < .zero {
+            return "maximumDeferral \(maximumDeferral); give zero for events that may not be deferred"
+        }
         if broadcast, !formerPatterns.isEmpty {
             return "broadcast and formerPatterns, but a broadcast subscription's queue is a new one each time and has "
                 + "no former bindings; leave formerPatterns out"
         }
-        if inbox != nil {
-            if broadcast {
-                return "broadcast and an inbox, but the instances share the inbox's records, so that only one of them "
-                    + "would handle each event; leave one of the two out"
-            }
-            if let problem = inboxOptions.validationError { return problem }
+        if broadcast, usesInbox {
+            return "broadcast and an inbox, but the instances share the inbox's records, so that only one of them "
+                + "would handle each event; leave one of the two out"
         }
+        if inbox != nil, let problem = inboxOptions.validationError { return problem }
         guard purpose == .requests else { return nil }
         if broadcast {
             return "broadcast, but each request has one answer; leave broadcast out, so that one member of the group "
                 + "responds"
         }
-        if inbox != nil {
+        if usesInbox {
             return "an inbox, but a request that the inbox suppresses is never answered; leave the inbox out and make "
                 + "the handler idempotent"
         }

@@ -52,6 +52,13 @@ public struct SubscriptionOptions: Sendable {
     public var inbox: (any Inbox)?
     /// How ``inbox`` is used.
     public var inboxOptions: InboxOptions
+    /// How long an event may be deferred without an attempt before it goes to the dead letters. Defaults to 1 hour.
+    ///
+    /// Two kinds of events are deferred: those of a newer ``Event/version`` than this instance knows, until a newer
+    /// instance takes them (``Failure/Reason/newerVersion``), and those whose handler threw an ``EventBusError`` because a
+    /// store or broker is away (``EventBusError/Code/isOutage``, ``Failure/Reason/unavailable``). The time counts from the
+    /// first deferral, and begins again after each attempt.
+    public var maximumDeferral: Duration
     /// Patterns of an earlier release of this subscription, to be unbound from its queue.
     public var formerPatterns: [TopicPattern]
     /// Content types beside the codec's own whose payloads the bus's codec reads, such as `text/plain` where another
@@ -74,6 +81,7 @@ public struct SubscriptionOptions: Sendable {
         broadcast: Bool = false,
         inbox: (any Inbox)? = nil,
         inboxOptions: InboxOptions = .init(),
+        maximumDeferral: Duration = .seconds(3600),
         formerPatterns: [TopicPattern] = [],
         acceptedContentTypes: Set<String> = [],
         repliesWithErrorText: Bool = false,
@@ -89,6 +97,7 @@ public struct SubscriptionOptions: Sendable {
         self.broadcast = broadcast
         self.inbox = inbox
         self.inboxOptions = inboxOptions
+        self.maximumDeferral = maximumDeferral
         self.formerPatterns = formerPatterns
         self.acceptedContentTypes = acceptedContentTypes
         self.repliesWithErrorText = repliesWithErrorText
@@ -97,6 +106,9 @@ public struct SubscriptionOptions: Sendable {
 }
 
 extension SubscriptionOptions {
+    /// Whether an inbox is asked about each delivery.
+    var usesInbox: Bool { inbox != nil || middleware.contains { $0 is DeduplicationMiddleware } }
+
     /// Whether failed deliveries are held and tried again in the process.
     var holdsRetries: Bool { ordering == .byPartitionKey || broadcast }
 
@@ -118,7 +130,7 @@ extension SubscriptionOptions {
         options.tooOld =
             if broadcast { .begins } else if byKey { .reopensChannel } else { .returns }
         options.maximumWait = maximumWait
-        options.watchesAge = holdsRetries || effectivePrefetch > concurrency
+        options.watchesAge = holdsRetries || effectivePrefetch > concurrency || usesInbox
         return options
     }
 

@@ -25,6 +25,8 @@ final class SubscriptionRunner: Sendable {
     private let processor: DeliveryProcessor
     private let queue: DeliveryQueue
     private let concurrency: Int
+    private let pause: SubscriptionPause
+    private let deferrals: DeferralStatus
 
     private let state = Locked(State())
     /// The attachment has succeeded or failed.
@@ -58,6 +60,8 @@ final class SubscriptionRunner: Sendable {
         let queueOptions = options.queueOptions
         self.concurrency = queueOptions.workers
         self.queue = DeliveryQueue(queueOptions, clock: environment.clock)
+        self.pause = SubscriptionPause(queue: queue, clock: environment.clock)
+        self.deferrals = DeferralStatus(subscription: info, clock: environment.clock, logger: environment.logger)
         var middleware = busMiddleware + options.middleware
         if let inbox = options.inbox {
             middleware.append(DeduplicationMiddleware(inbox: inbox, options: options.inboxOptions))
@@ -68,6 +72,8 @@ final class SubscriptionRunner: Sendable {
             middleware: middleware.filter(\.isActive).map { $0.prepared(for: info) },
             retry: options.retry,
             handlerTimeout: options.handlerTimeout,
+            maximumDeferral: options.maximumDeferral,
+            pause: pause,
             maximumHold: options.holdsRetries ? options.maximumHold : nil,
             environment: environment,
             aborting: aborting
@@ -107,9 +113,10 @@ final class SubscriptionRunner: Sendable {
         let (phase, error) = state.withLock { ($0.phase, $0.error) }
         let counts = queue.counts
         let name = "subscription.\(info.queueName)"
-        let workers = workerCounts
+        let (workers, deferrals) = (workerCounts, deferrals.summary)
         let details = [
-            "waiting": counts.waiting, "running": counts.running, "held": counts.held, "overdue": workers.overdue,
+            "waiting": counts.waiting, "running": counts.running, "held": counts.held, "deferred": deferrals.count,
+            "overdue": workers.overdue,
         ]
         if let error {
             // Another start would fail the same way.
@@ -122,19 +129,28 @@ final class SubscriptionRunner: Sendable {
             )
         }
         switch phase {
-        case .attached where workers.overdue > 0 && workers.overdue == workers.all:
-            return ComponentHealth(
-                name: name,
-                status: .notReady,
-                reason: "all \(workers.all) handlers have passed their time limit and ignore their cancellation",
-                details: details
-            )
-        case .attached: return ComponentHealth(name: name, status: .ready, details: details)
+        case .attached:
+            if let reason = impediment(workers, deferrals) {
+                return ComponentHealth(name: name, status: .notReady, reason: reason, details: details)
+            }
+            return ComponentHealth(name: name, status: .ready, reason: deferrals.newerVersion, details: details)
         case .registered, .attaching:
             return ComponentHealth(name: name, status: .notReady, reason: "not attached yet", details: details)
         case .draining: return ComponentHealth(name: name, status: .notReady, reason: "draining", details: details)
         case .ended: return ComponentHealth(name: name, status: .notReady, reason: "ended", details: details)
         }
+    }
+
+    /// Why an attached subscription handles nothing at present, if that is so.
+    private func impediment(
+        _ workers: (all: Int, overdue: Int),
+        _ deferrals: (count: Int, outage: String?, newerVersion: String?)
+    ) -> String? {
+        if workers.overdue > 0, workers.overdue == workers.all {
+            return "all \(workers.all) handlers have passed their time limit and ignore their cancellation"
+        }
+        if let pause = pause.current { return "paused, because its inbox cannot be used: \(pause.reason)" }
+        return deferrals.outage.map { "handlers cannot work: \($0)" }
     }
 
     /// Waits until deliveries come.
@@ -306,6 +322,7 @@ final class SubscriptionRunner: Sendable {
     private var keepsOrder: Bool { specification.singleActiveConsumer }
 
     private func drain(_ consumer: any TransportConsumer) async {
+        pause.cancel()
         let deadline = environment.clock.now.advanced(by: environment.shutdownTimeout)
         if keepsOrder {
             // No `stop()`, and nothing is handed back alone: the next consumer would begin with later events. The
@@ -419,12 +436,16 @@ final class SubscriptionRunner: Sendable {
     ) async -> Bool {
         let delivery = tracked.delivery
         if queue.isToBeReturned(tracked) {
-            await settle(delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
+            await giveBack(tracked, consumer)
+            if tracked.isProbe { pause.endProbe() }
             return false
         }
         let outcome = await processor.attempt(tracked, worker: worker, consumer: consumer)
+        if let error = outcome.inboxError { return await pause(tracked, after: error, at: place, consumer) }
+        if tracked.isProbe { pause.endProbe() }
+        note(outcome.disposition)
         guard let delay = outcome.holdFor, keepsOrder || !outcome.isTooOld else {
-            let disposition = outcome.isTooOld ? .handedBack : tracked.dated(outcome.disposition)
+            let disposition = outcome.isTooOld ? tooOldDisposition(outcome) : tracked.dated(outcome.disposition)
             await worker.shielded {
                 await settle(delivery, as: disposition, attempt: outcome.attempt, consumer: consumer)
             }
@@ -432,7 +453,13 @@ final class SubscriptionRunner: Sendable {
         }
         var held = tracked
         held.attempt = outcome.attempt + 1
-        if case .retried = outcome.disposition { held.firstFailure = held.firstFailure ?? .now() }
+        switch outcome.disposition {
+        case .retried:
+            held.firstFailure = held.firstFailure ?? .now()
+            held.deferredFor = .zero
+        case .deferred(let delay, _?): held.deferredFor += delay
+        default: break
+        }
         report(delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)
         let due = environment.clock.now.advanced(by: delay)
         consumer.holds(delivery, until: due)
@@ -442,6 +469,58 @@ final class SubscriptionRunner: Sendable {
         }
         if outcome.isTooOld { queue.requestReopening() }
         return true
+    }
+
+    /// Pauses the subscription, because the inbox could not be asked about a delivery. The delivery is returned to the
+    /// queue as it was.
+    private func pause(
+        _ tracked: TrackedDelivery,
+        after error: any Error,
+        at place: Int,
+        _ consumer: any TransportConsumer
+    ) async -> Bool {
+        let (begins, nextProbe) = pause.fail(error, isProbe: tracked.isProbe)
+        if begins {
+            environment.logger.logger.warning(
+                "the subscription pauses because its inbox cannot be used; its deliveries wait, and count no attempt",
+                metadata: [
+                    LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)",
+                    LogKeys.error: "\("\(error)".printable)",
+                ]
+            )
+        }
+        // Before the delivery is back: a broker on a manual clock is not to take it for work under way.
+        consumer.pauses(until: nextProbe)
+        if queue.putBack(tracked, by: place) { return true }
+        await settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
+        return false
+    }
+
+    /// Returns a delivery that waited too long to the broker.
+    private func giveBack(_ tracked: TrackedDelivery, _ consumer: any TransportConsumer) async {
+        // The broker counts what is handed back, and takes an event that was redelivered too often for one that kills the
+        // process. A copy begins to count at zero.
+        let isLastTime = tracked.delivery.redeliveries + 1 >= DeliveryLanes.aloneAfterRedeliveries
+        let disposition = isLastTime ? Disposition.deferred(after: .seconds(1), nil) : .handedBack
+        await settle(tracked.delivery, as: disposition, attempt: tracked.attempt, consumer: consumer)
+    }
+
+    /// What becomes of a delivery that was deferred for longer than it may be held, where no order is kept.
+    private func tooOldDisposition(_ outcome: DeliveryProcessor.Outcome) -> Disposition {
+        // The broker would bring a broadcast to the same instance again, without an end.
+        if specification.broadcast, case .deferred(_, let failure?) = outcome.disposition {
+            return .deadLettered(failure)
+        }
+        return .handedBack
+    }
+
+    /// Notes for health and log what became of a delivery.
+    private func note(_ disposition: Disposition) {
+        switch disposition {
+        case .acknowledged: deferrals.noteHandled()
+        case .deferred(_, let failure?): deferrals.note(failure)
+        default: break
+        }
     }
 
     private func settle(

@@ -10,6 +10,10 @@ struct TrackedDelivery: Sendable {
     var attempt: Int
     /// The wall-clock time at which the first attempt of this process failed.
     var firstFailure: EventTime?
+    /// How long the event has been deferred since its last attempt.
+    var deferredFor: Duration
+    /// Whether it is the one delivery that asks the inbox while its subscription is paused.
+    var isProbe = false
     /// How many of the delivery's redeliveries are the doing of this subscription, and say nothing of the event.
     var innocentRedeliveries = 0
 
@@ -18,6 +22,7 @@ struct TrackedDelivery: Sendable {
         self.arrival = arrival
         self.firstArrival = arrival
         self.attempt = delivery.attempt
+        self.deferredFor = delivery.deferredFor
     }
 
     /// Whether no attempt has failed in this process.
@@ -36,6 +41,7 @@ struct TrackedDelivery: Sendable {
     /// Takes over what was known of the event before its channel was reopened.
     mutating func resume(_ earlier: TrackedDelivery) {
         attempt = max(attempt, earlier.attempt)
+        deferredFor = earlier.deferredFor
         if !earlier.isUntried {
             firstFailure = earlier.firstFailure
             firstArrival = earlier.firstArrival

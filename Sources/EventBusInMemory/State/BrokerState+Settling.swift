@@ -35,8 +35,17 @@ extension BrokerState {
                 firstFailure: settled.extras?.firstFailure ?? time
             )
             enqueue(event, in: queue, due: retryDue, &effects)
-        case .deferred:
-            enqueue(settled.event, in: queue, due: retryDue, &effects)
+        case .deferred(let delay, let failure):
+            var event = settled.event
+            event.redeliveries = 0
+            if failure != nil {
+                event.extras = EventExtras(
+                    replyAddress: settled.extras?.replyAddress,
+                    firstFailure: settled.extras?.firstFailure,
+                    deferredFor: settled.delivery.deferredFor + delay
+                )
+            }
+            enqueue(event, in: queue, due: retryDue, &effects)
         case .deadLettered(let failure):
             let time = time ?? .now()
             bury(
@@ -75,6 +84,14 @@ extension BrokerState {
     mutating func hold(_ token: Delivery.Token, of consumer: ConsumerReference, until instant: AnyClock.Instant) {
         guard consumers[consumer.slot].uniqueID == consumer.uniqueID else { return }
         heldCount += consumers[consumer.slot].hold(token, until: instant)
+    }
+
+    /// Notes that a consumer's subscription begins nothing before `instant`; `nil` when it goes on.
+    mutating func pause(_ consumer: ConsumerReference, until instant: AnyClock.Instant?) {
+        guard consumers[consumer.slot].uniqueID == consumer.uniqueID else { return }
+        let wasPaused = consumers[consumer.slot].pausedUntil != nil
+        consumers[consumer.slot].pausedUntil = instant
+        pausedCount += (instant == nil ? 0 : 1) - (wasPaused ? 1 : 0)
     }
 
     /// Puts an event among the dead letters of its queue's group.

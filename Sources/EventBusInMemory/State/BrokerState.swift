@@ -31,6 +31,8 @@ struct BrokerState: Sendable {
     var unsettledCount = 0
     /// How many of them wait for a retry in their lane, or waited.
     var heldCount = 0
+    /// Consumers whose subscriptions are paused.
+    var pausedCount = 0
     /// Events ready in queues, over all queues.
     var readyCount = 0
 
@@ -176,7 +178,7 @@ struct BrokerState: Sendable {
         }
         if settledWaiters.isEmpty { return }
         // Whoever is woken looks again; a spurious wake-up costs a test a microsecond.
-        guard unsettledCount == 0 || heldCount > 0 else { return }
+        guard unsettledCount == 0 || heldCount > 0 || pausedCount > 0 else { return }
         for waiter in settledWaiters.values { effects.answer(.wake(waiter)) }
         settledWaiters.removeAll()
     }

@@ -27,6 +27,8 @@ struct ConsumerState: Sendable {
     var isStopped = false
     /// Whether its place is free.
     var isClosed = false
+    /// Until when its subscription begins nothing, whatever it has.
+    var pausedUntil: AnyClock.Instant?
 
     private(set) var unsettledCount = 0
     /// How many of the unsettled deliveries wait for a retry in their lane, or waited.
@@ -76,6 +78,7 @@ struct ConsumerState: Sendable {
             envelope: envelope,
             attempt: attempt,
             redeliveries: redeliveries,
+            deferredFor: extras?.deferredFor ?? .zero,
             replyAddress: extras?.replyAddress,
             token: Delivery.Token(generation: generation, number: sequence << Self.slotBits | UInt64(slot)),
             injectedFault: fault
@@ -118,6 +121,7 @@ struct ConsumerState: Sendable {
 
     /// The earliest instant after `now` at which a held delivery goes on; `nil` if one is being handled.
     func nextHold(after now: AnyClock.Instant) -> AnyClock.Instant? {
+        if let pausedUntil, pausedUntil > now { return pausedUntil }
         if heldCount == 0 { return nil }
         var next: AnyClock.Instant?
         var heldKeys: Set<ExactString> = []

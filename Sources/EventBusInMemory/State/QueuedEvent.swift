@@ -17,10 +17,17 @@ final class EventExtras: Sendable {
     let replyAddress: ReplyAddress?
     /// When the first attempt failed.
     let firstFailure: EventTime?
+    /// How long the event has been deferred since its last attempt.
+    let deferredFor: Duration
 
-    init(replyAddress: ReplyAddress? = nil, firstFailure: EventTime? = nil) {
+    init(
+        replyAddress: ReplyAddress? = nil,
+        firstFailure: EventTime? = nil,
+        deferredFor: Duration = .zero
+    ) {
         self.replyAddress = replyAddress
         self.firstFailure = firstFailure
+        self.deferredFor = deferredFor
     }
 }
 

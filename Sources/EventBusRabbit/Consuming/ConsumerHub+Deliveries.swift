@@ -62,6 +62,10 @@ extension ConsumerHub {
                     envelope: decoded.envelope,
                     attempt: decoded.failedAttempts + 1,
                     redeliveries: decoded.redeliveries,
+                    deferredFor: WireHeaders.deferred(
+                        in: delivery.message.properties.headers,
+                        isTrusted: decoded.isTrusted
+                    ),
                     replyAddress: decoded.replyAddress,
                     token: token
                 ),

@@ -82,17 +82,17 @@ final class RabbitConsumer: TransportConsumer {
             try settle(delivery.token, .requeue)
         case .retried(let delay, let failure) where specification.broadcast:
             try await again(delivery, after: delay, attempt: failure.attempt + 1)
-        case .deferred(let delay) where specification.broadcast:
+        case .deferred(let delay, _) where specification.broadcast:
             try await again(delivery, after: delay, attempt: delivery.attempt)
         case .retried(let delay, let failure):
             let held = try held(delivery.token)
             try await republish(delivery.token, held) { () throws(EventBusError) in
                 try Republishing.retry(held, queue: specification.queueName, delay: delay, failure: failure)
             }
-        case .deferred(let delay):
+        case .deferred(let delay, let failure):
             let held = try held(delivery.token)
             try await republish(delivery.token, held) { () throws(EventBusError) in
-                try Republishing.deferral(held, queue: specification.queueName, delay: delay)
+                try Republishing.deferral(held, queue: specification.queueName, delay: delay, failure: failure)
             }
         case .deadLettered(let failure):
             let held = try held(delivery.token)

@@ -25,8 +25,23 @@ enum Republishing {
     }
 
     /// The same attempt, later.
-    static func deferral(_ held: Held, queue: String, delay: Duration) throws(EventBusError) -> AMQPPublish {
+    ///
+    /// With a failure, the delays of such deferrals are added up; see `Delivery.deferredFor`.
+    static func deferral(
+        _ held: Held,
+        queue: String,
+        delay: Duration,
+        failure: Failure?
+    ) throws(EventBusError) -> AMQPPublish {
         var properties = properties(of: held)
+        var deferred = WireHeaders.deferred(in: held.message.properties.headers, isTrusted: held.isTrusted)
+        if failure != nil { deferred += min(delay, .longest) }
+        if deferred > .zero { properties.headers[WireHeaders.deferred] = .int(deferred.inNanoseconds / 1_000_000) }
+        if let failure {
+            // For what the broker itself gives up on later: the last error that is known.
+            properties.headers[WireHeaders.errorType] = .string(failure.errorType)
+            properties.headers[WireHeaders.errorMessage] = .string(failure.message)
+        }
         if held.failedAttempts > 0 { properties.headers[WireHeaders.attempts] = .int(Int64(held.failedAttempts)) }
         return try back(to: queue, after: delay, properties, held.message.body)
     }

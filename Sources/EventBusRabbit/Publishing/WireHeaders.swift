@@ -13,6 +13,8 @@ enum WireHeaders {
     static let correlationID = "x-eventbus-correlation-id"
     /// How many attempts have failed.
     static let attempts = "x-eventbus-attempts"
+    /// How many milliseconds the event has been deferred since its last attempt.
+    static let deferred = "x-eventbus-deferred"
     static let firstFailure = "x-eventbus-first-failure"
     static let lastFailure = "x-eventbus-last-failure"
     static let reason = "x-eventbus-reason"
@@ -27,6 +29,12 @@ enum WireHeaders {
     static let deliveryCount = "x-delivery-count"
     /// The broker's record of dead-lettering.
     static let death = "x-death"
+
+    /// How long an event has been deferred since its last attempt, if the bus's own headers are the bus's.
+    static func deferred(in headers: [String: HeaderValue], isTrusted: Bool) -> Duration {
+        guard isTrusted, let milliseconds = headers[deferred]?.int else { return .zero }
+        return min(.milliseconds(max(0, milliseconds)), .longest)
+    }
 
     /// Bookkeeping that stays with an event through every republish.
     static let lasting: Set<String> = [topic, correlationID, firstFailure, originalExchange, originalRoutingKey]

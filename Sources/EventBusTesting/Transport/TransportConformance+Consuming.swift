@@ -90,11 +90,42 @@ extension TransportConformance {
                     let deadline = transport.clock.now.advanced(by: .seconds(10))
                     _ = try await transport.publish(try scene.event(number: 7), options: .init(deadline: deadline))
                     try await eventually("a delivery") { sink.all.count == 1 }
-                    try await consumer.settle(sink.all[0], as: .deferred(after: .milliseconds(100)))
+                    try await consumer.settle(sink.all[0], as: .deferred(after: .milliseconds(100), nil))
                     try await eventually("the delivery again") { sink.all.count == 2 }
                     try expect(sink.all[1].attempt == 1, "deferring counted as attempt \(sink.all[1].attempt)")
                     try expect(sink.all[1].envelope == sink.all[0].envelope, "deferring changed the event")
                     try await consumer.settle(sink.all[1], as: .acknowledged)
+                    await consumer.close()
+                }
+            },
+            check("the delays of deferrals add up, and begin again after a failed attempt") { scene in
+                try await scene.withTransport { transport in
+                    let queue = QueueSpecification(
+                        group: scene.group(),
+                        name: "deferrals",
+                        patterns: [try scene.pattern("probe")],
+                        prefetch: 1
+                    )
+                    let sink = StoringSink()
+                    let consumer = try await transport.attach(queue, to: sink)
+                    let deadline = transport.clock.now.advanced(by: .seconds(10))
+                    _ = try await transport.publish(try scene.event(number: 7), options: .init(deadline: deadline))
+                    let delay = Duration.milliseconds(100)
+                    func failure(attempt: Int) -> Failure {
+                        Failure(reason: .unavailable, errorType: "Outage", message: "away", attempt: attempt)
+                    }
+                    let dispositions: [Disposition] = [
+                        .deferred(after: delay, failure(attempt: 0)), .deferred(after: delay, failure(attempt: 0)),
+                        .retried(after: delay, failure(attempt: 1)), .deferred(after: delay, failure(attempt: 1)),
+                        .acknowledged,
+                    ]
+                    for (index, disposition) in dispositions.enumerated() {
+                        try await eventually("delivery \(index + 1)") { sink.all.count == index + 1 }
+                        try await consumer.settle(sink.all[index], as: disposition)
+                    }
+                    try expect(sink.all.map(\.attempt) == [1, 1, 1, 2, 2], "attempts \(sink.all.map(\.attempt))")
+                    let deferred = sink.all.map(\.deferredFor)
+                    try expect(deferred == [.zero, delay, delay * 2, .zero, delay], "deferred for \(deferred)")
                     await consumer.close()
                 }
             },

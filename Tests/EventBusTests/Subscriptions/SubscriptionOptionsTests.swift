@@ -27,6 +27,13 @@ struct SubscriptionOptionsTests {
             $0.broadcast = true
             $0.inbox = InMemoryInbox()
         },
+        Case("broadcast and an inbox") {
+            $0.broadcast = true
+            $0.middleware = [DeduplicationMiddleware(inbox: InMemoryInbox())]
+        },
+        Case("maximumDeferral -1.0 seconds", "give zero") { $0.maximumDeferral = .seconds(-1) },
+        Case("prefetch 15 and concurrency 16", "at least the concurrency") { $0.prefetch = 15 },
+        Case("maximumHold 0.0 seconds", "half of the broker's consumer timeout") { $0.maximumHold = .zero },
         Case("broadcast and formerPatterns", "leave formerPatterns out") {
             $0.broadcast = true
             $0.formerPatterns = ["order.#"]

@@ -1,0 +1,78 @@
+internal import Logging
+internal import Synchronization
+
+/// What health and log say of deliveries that are deferred without an attempt: because only a newer release can handle
+/// them, or because a store or broker that their handlers need is away.
+final class DeferralStatus: Sendable {
+    private struct State {
+        var count = 0
+        var outage: String?
+        var newerVersion: (reason: String, at: AnyClock.Instant)?
+    }
+
+    /// How long a waiting newer version is shown, and not logged again.
+    private static let memory = Duration.seconds(60)
+
+    private let subscription: SubscriptionInfo
+    private let clock: AnyClock
+    private let logger: BusLogger
+    private let state = Locked(State())
+    private let outage = Atomic(false)
+
+    init(subscription: SubscriptionInfo, clock: AnyClock, logger: BusLogger) {
+        self.subscription = subscription
+        self.clock = clock
+        self.logger = logger
+    }
+
+    /// Notes a delivery that is deferred because of `failure`.
+    func note(_ failure: Failure) {
+        let now = clock.now
+        let isNew = state.withLock { state in
+            state.count += 1
+            if failure.reason == .newerVersion {
+                let last = state.newerVersion?.at
+                state.newerVersion = (failure.message, now)
+                return last.map { $0.duration(to: now) > Self.memory } ?? true
+            }
+            defer { state.outage = failure.message }
+            outage.store(true, ordering: .releasing)
+            return state.outage == nil
+        }
+        guard isNew else { return }
+        log(
+            .warning,
+            failure.reason == .newerVersion
+                ? "events wait for a newer release of this service, and count no attempt"
+                : "handlers cannot work because a store or broker is away; their events wait, and count no attempt",
+            [LogKeys.error: "\(failure.message.printable)"]
+        )
+    }
+
+    /// Notes that a handler has done its work.
+    func noteHandled() {
+        guard outage.load(ordering: .acquiring) else { return }
+        let ended = state.withLock { state in
+            defer { state.outage = nil }
+            outage.store(false, ordering: .releasing)
+            return state.outage != nil
+        }
+        if ended { log(.notice, "handlers work again", [:]) }
+    }
+
+    private func log(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) {
+        var metadata = metadata
+        metadata[LogKeys.group] = "\(subscription.group)"
+        metadata[LogKeys.subscription] = "\(subscription.name)"
+        logger.logger.log(level: level, message, metadata: metadata)
+    }
+
+    /// The deferrals so far, why handlers cannot work, and which newer version was met within the last minute.
+    var summary: (count: Int, outage: String?, newerVersion: String?) {
+        let now = clock.now
+        return state.withLock { state in
+            let recent = state.newerVersion.flatMap { $0.at.duration(to: now) <= Self.memory ? $0.reason : nil }
+            return (state.count, state.outage, recent)
+        }
+    }
+}

@@ -1,0 +1,141 @@
+import EventBus
+import EventBusInMemory
+import EventBusTesting
+import InMemoryLogging
+import Logging
+import Testing
+
+@Suite("Deferrals, which count no attempt", .timeLimit(.minutes(1)))
+struct DeferralTests {
+    private let clock = ManualClock()
+    private let broker: InMemoryBroker
+
+    init() {
+        broker = InMemoryBroker(clock: clock)
+    }
+
+    /// The second version of ``OrderCreated``.
+    private struct NextOrderCreated: Event {
+        static let topic = OrderCreated.topic
+        static let version = 2
+        var orderID: String
+    }
+
+    struct Way: Sendable, CustomTestStringConvertible {
+        var ordering = SubscriptionOptions.Ordering.none
+        var broadcast = false
+        var testDescription: String { "\(ordering)\(broadcast ? ", broadcast" : "")" }
+
+        static let all = [Way(), Way(ordering: .byPartitionKey), Way(broadcast: true)]
+    }
+
+    @Test("An event that met instances of an older version comes to a newer one as attempt 1")
+    func rollingDeployment() async throws {
+        let old = EventBus(transport: .inMemory(broker))
+        old.subscribe(to: OrderCreated.self, group: "g", name: "orders") { _, _ in
+            Issue.record("an old instance handled a newer version")
+        }
+        try await old.withRunning {
+            try await old.publish(NextOrderCreated(orderID: "1"))
+            let end = clock.now.advanced(by: .seconds(20))
+            while clock.now < end {
+                // The next look of the old instance.
+                try await eventually("the event waits") { broker.queues.first?.delayed == 1 }
+                clock.advance(by: .seconds(1))
+                try await eventually("the event was looked at") {
+                    broker.queues.first.map { $0.ready + $0.unsettled == 0 } ?? false
+                }
+            }
+            let health = try #require(old.health().components.first { $0.name == "subscription.g.orders" })
+            #expect(health.status == .ready)
+            #expect(health.reason?.contains("version 2") == true)
+            #expect(health.details["deferred", default: 0] > 1)
+        }
+        let new = EventBus(transport: .inMemory(broker))
+        let attempts = Locked<[Int]>([])
+        new.subscribe(to: NextOrderCreated.self, group: "g", name: "orders") { _, context in
+            attempts.withLock { $0.append(context.attempt) }
+            #expect(!context.isLastAttempt)
+        }
+        try await new.withRunning {
+            try await broker.settled()
+            #expect(attempts.withLock { $0 } == [1])
+            #expect(try await new.deadLetters(of: "g").count() == 0)
+        }
+    }
+
+    @Test("A handler whose store is away uses up no attempt, and health and log say so", arguments: Way.all)
+    func outage(way: Way) async throws {
+        let handler = InMemoryLogHandler()
+        let bus = EventBus(transport: .inMemory(broker), logger: Logger(label: "test") { _ in handler })
+        let (failures, handled) = (Locked(30), Locked<[Int]>([]))
+        let reasons = Locked<Set<String>>([])
+        let options = SubscriptionOptions(retry: .never, ordering: way.ordering, broadcast: way.broadcast)
+        bus.subscribe(to: OrderCreated.self, group: "g", name: "orders", options: options) { [weak bus] _, context in
+            if let health = bus?.health().components.first(where: { $0.name == "subscription.g.orders" }) {
+                if health.status == .notReady { reasons.withLock { _ = $0.insert(health.reason ?? "") } }
+            }
+            let fails = failures.withLock { failures in
+                failures -= 1
+                return failures >= 0
+            }
+            if fails { throw EventBusError(.unavailable, "there is no Redis") }
+            handled.withLock { $0.append(context.attempt) }
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await broker.settled()
+            #expect(handled.withLock { $0 } == [1])
+            #expect(try await bus.deadLetters(of: "g").count() == 0)
+            #expect(bus.health().isReady)
+        }
+        #expect(reasons.withLock { $0.allSatisfy { $0.contains("there is no Redis") } && $0.count == 1 })
+        #expect(handler.entries.count { $0.level == .warning } == 1)
+        #expect(handler.entries.count { $0.message == "handlers work again" } == 1)
+    }
+
+    @Test("A store that stays away puts an event to the dead letters with a reason of its own", arguments: Way.all)
+    func bounded(way: Way) async throws {
+        let bus = EventBus(transport: .inMemory(broker))
+        let options = SubscriptionOptions(
+            ordering: way.ordering,
+            broadcast: way.broadcast,
+            maximumDeferral: .seconds(300)
+        )
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in
+            throw EventBusError(.blocked, "the disk is full")
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await broker.settled()
+            let letter = try #require(try await bus.deadLetters(of: "g").entries(limit: 1).first)
+            #expect(letter.failure.reason == .unavailable)
+            #expect(letter.failure.message.contains("the disk is full"))
+            #expect(clock.now.offset >= .seconds(300) && clock.now.offset < .seconds(400))
+        }
+    }
+
+    @Test("The deferrals of an event begin again after an attempt that failed")
+    func beginsAgain() async throws {
+        let bus = EventBus(transport: .inMemory(broker))
+        let calls = Locked(0)
+        let attempts = Locked<Set<Int>>([])
+        let options = SubscriptionOptions(retry: .fixed(.seconds(1), maxAttempts: 5), maximumDeferral: .seconds(100))
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, context in
+            attempts.withLock { _ = $0.insert(context.attempt) }
+            let call = calls.withLock { calls in
+                calls += 1
+                return calls
+            }
+            // Enough deferrals for most of the time, an attempt that fails, and the same again.
+            if call % 8 == 0 { throw Broken() }
+            if call < 24 { throw EventBusError(.unavailable, "there is no Redis") }
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await broker.settled()
+            #expect(try await bus.deadLetters(of: "g").count() == 0)
+            #expect(attempts.withLock { $0 } == [1, 2, 3, 4])
+        }
+    }
+}
