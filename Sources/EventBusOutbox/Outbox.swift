@@ -34,8 +34,9 @@ public struct Outbox: Sendable {
     ///
     /// - Parameters:
     ///   - event: what to publish.
-    ///   - options: as for `EventBus.publish`. A delay counts from now; `deadline` has no meaning here. An event that
-    ///     `requiresSubscriber` stays until there is one even where the relay would let it go.
+    ///   - options: as for `EventBus.publish`. A delay counts from now and may be of any length: an event whose delay is
+    ///     longer than the broker can hold (`EventBus.maximumDelay`) waits in the database until it can. `deadline` has no
+    ///     meaning here. An event that `requiresSubscriber` stays until there is one even where the relay would let it go.
     ///   - db: the connection of the transaction.
     /// - Returns: The event's identity.
     /// - Throws: `EventBusError`: `.encodingFailed`, `.invalidEnvelope`; `.unsupported` outside a transaction. A
@@ -72,13 +73,14 @@ public struct Outbox: Sendable {
             envelope,
             storedAt: now,
             deliverAt: options.delay > .zero ? now + options.delay : nil,
+            readyAt: options.delay > bus.maximumDelay ? now + (options.delay - bus.maximumDelay) : nil,
             requiresSubscriber: options.requiresSubscriber,
             in: db
         )
         return envelope.id
     }
 
-    /// What waits to be published, and what was given up.
+    /// Returns the numbers of the events that wait to be published and of those that were given up.
     ///
     /// - Throws: A `DatabaseError` of GRDB.
     public func backlog(in db: Database) throws -> OutboxBacklog {
@@ -92,8 +94,8 @@ public struct Outbox: Sendable {
         try OutboxStore.parked(limit: limit, in: db)
     }
 
-    /// Puts a parked event back, to be published as if it had just been stored: behind the others of its key, and with
-    /// all its attempts.
+    /// Puts a parked event back to its place, with all its attempts: before the events of its key that were stored after
+    /// it and still wait.
     ///
     /// - Returns: Whether there was such an event.
     /// - Throws: A `DatabaseError` of GRDB.
@@ -102,15 +104,19 @@ public struct Outbox: Sendable {
         try OutboxStore.replay(event, in: db)
     }
 
-    /// Puts every parked event back, in the order in which they were stored; see ``replay(_:in:)``.
+    /// Puts every parked event back to its place; see ``replay(_:in:)``. The order of each key is that of storing.
     ///
     /// - Returns: How many there were.
     /// - Throws: A `DatabaseError` of GRDB.
     @discardableResult
     public func replayAll(in db: Database) throws -> Int {
-        var count = 0
-        for event in try OutboxStore.parkedSequences(in: db) where try OutboxStore.replay(event, in: db) { count += 1 }
-        return count
+        var (count, last) = (0, Int64.min)
+        while true {
+            let sequences = try OutboxStore.parkedSequences(after: last, limit: 1000, in: db)
+            for sequence in sequences where try OutboxStore.replay(sequence, in: db) { count += 1 }
+            guard let next = sequences.last else { return count }
+            last = next
+        }
     }
 
     /// Removes a parked event for good.
@@ -122,17 +128,20 @@ public struct Outbox: Sendable {
         try OutboxStore.discard(event, in: db)
     }
 
-    /// Adds the outbox's tables to the migrations of a database, as `eventbus.outbox.v1`.
+    /// Adds the outbox's tables to the migrations of a database, as `eventbus.outbox.v1` and `eventbus.outbox.v2`.
     ///
     /// All names in the database begin with `eventbus_outbox`.
     public static func registerMigration(in migrator: inout DatabaseMigrator) {
-        migrator.registerMigration("eventbus.outbox.v1") { db in try createTables(in: db) }
+        migrator.registerMigration("eventbus.outbox.v1") { db in try OutboxSchema.createFirst(in: db) }
+        migrator.registerMigration("eventbus.outbox.v2") { db in try OutboxSchema.upgrade(in: db) }
     }
 
-    /// Makes the outbox's tables where they are missing: for databases without a migrator.
+    /// Creates the outbox's tables where they are missing and brings older ones up to date: for databases without a
+    /// migrator.
     ///
     /// - Throws: A `DatabaseError` of GRDB.
     public static func createTables(in db: Database) throws {
-        try db.execute(sql: OutboxSchema.v1)
+        try OutboxSchema.createFirst(in: db)
+        try OutboxSchema.upgrade(in: db)
     }
 }

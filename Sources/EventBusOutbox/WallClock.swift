@@ -6,30 +6,46 @@ internal import EventBus
 struct WallClock: Sendable {
     private static let manualStart = EventTime.now()
 
-    private let clock: AnyClock
+    private let read: @Sendable () -> EventTime
 
+    /// The time of day beside `clock`.
     init(_ clock: AnyClock) {
-        self.clock = clock
+        guard clock.isManual else {
+            read = { .now() }
+            return
+        }
+        read = { Self.manualStart + (AnyClock.Instant(offset: .zero).duration(to: clock.now)) }
     }
 
-    var now: EventTime {
-        clock.isManual ? Self.manualStart + (AnyClock.Instant(offset: .zero).duration(to: clock.now)) : .now()
+    /// The time of day that `read` returns.
+    init(reading read: @escaping @Sendable () -> EventTime) {
+        self.read = read
     }
+
+    /// The present time. Read it inside the transaction that uses it: waiting for the transaction may take seconds.
+    var now: EventTime { read() }
 }
 
+// Times come from rows that anybody may have written: no arithmetic on them may trap.
 extension EventTime {
-    /// The time `duration` later, rounded up to a millisecond.
+    /// The time `duration` later, rounded up to a millisecond and kept within what a time can hold.
     static func + (time: EventTime, duration: Duration) -> EventTime {
+        let duration = min(max(duration, .milliseconds(Int64.min)), .milliseconds(Int64.max))
         let (seconds, attoseconds) = duration.components
-        let (milliseconds, rest) = attoseconds.quotientAndRemainder(dividingBy: 1_000_000_000_000_000)
-        let (total, overflow) = seconds.multipliedReportingOverflow(by: 1000)
-        guard !overflow else { return EventTime(milliseconds: .max) }
-        let (sum, tooLate) = time.milliseconds.addingReportingOverflow(total + milliseconds + (rest > 0 ? 1 : 0))
-        return EventTime(milliseconds: tooLate ? .max : sum)
+        let (part, rest) = attoseconds.quotientAndRemainder(dividingBy: 1_000_000_000_000_000)
+        let (length, isTooLong) = (seconds * 1000).addingReportingOverflow(part + (rest > 0 ? 1 : 0))
+        let (sum, isTooFar) = time.milliseconds.addingReportingOverflow(length)
+        return EventTime(milliseconds: isTooLong || isTooFar ? (seconds < 0 ? .min : .max) : sum)
     }
 
-    /// The time from `earlier` to this one.
+    /// The time `duration` earlier, kept within what a time can hold.
+    static func - (time: EventTime, duration: Duration) -> EventTime {
+        time + (.zero - duration)
+    }
+
+    /// The duration from `earlier` to this time, kept within what milliseconds can hold.
     func since(_ earlier: EventTime) -> Duration {
-        .milliseconds(milliseconds - earlier.milliseconds)
+        let (difference, isTooLong) = milliseconds.subtractingReportingOverflow(earlier.milliseconds)
+        return .milliseconds(isTooLong ? (milliseconds < earlier.milliseconds ? Int64.min : .max) : difference)
     }
 }

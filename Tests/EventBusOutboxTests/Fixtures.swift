@@ -23,6 +23,14 @@ struct NoteTaken: Event, Equatable {
     var number: Int
 }
 
+/// An event of another topic, with a key.
+struct OrderPaid: Event, Equatable {
+    static let topic: Topic = "order.paid"
+    var orderID: String
+    var number = 0
+    var partitionKey: String? { orderID }
+}
+
 struct Broken: Error, CustomStringConvertible {
     var description: String { "broken" }
 }
@@ -52,6 +60,82 @@ struct Refusing: PublishMiddleware {
         if let error = await refusal(event.envelope) { throw error }
         return try await next(event)
     }
+}
+
+extension Logger {
+    /// A logger that writes nowhere.
+    static var quiet: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
+}
+
+/// The broker's answer to some events, in place of its own.
+enum Answer: Sendable {
+    case error(any Error)
+    /// None before the deadline.
+    case silence
+}
+
+/// A transport in memory that answers some events as a closure says.
+final class ScriptedTransport: Transport {
+    private let base: InMemoryTransport
+    private let answer: @Sendable (Envelope) -> Answer?
+    /// Every event that was sent, in order.
+    let sent = Collected<Envelope>()
+
+    init(_ broker: InMemoryBroker, answer: @escaping @Sendable (Envelope) -> Answer?) {
+        base = InMemoryTransport(broker: broker)
+        self.answer = answer
+    }
+
+    var name: String { "scripted" }
+    var clock: AnyClock { base.clock }
+
+    func run() async throws { try await base.run() }
+
+    func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
+        sent.add(envelope)
+        switch answer(envelope) {
+        case nil: return try await base.publish(envelope, options: options)
+        case .error(let error): throw error
+        case .silence:
+            try await clock.sleep(until: options.deadline)
+            throw EventBusError(.indeterminate, "no answer")
+        }
+    }
+
+    func publish(
+        contentsOf envelopes: [Envelope],
+        options: TransportPublishOptions
+    ) async -> [Result<PublishOutcome, any Error>] {
+        await withTaskGroup(of: (Int, Result<PublishOutcome, any Error>).self) { group in
+            for (index, envelope) in envelopes.enumerated() {
+                group.addTask {
+                    do {
+                        return (index, .success(try await self.publish(envelope, options: options)))
+                    } catch {
+                        return (index, .failure(error))
+                    }
+                }
+            }
+            var results = envelopes.map { _ in Result<PublishOutcome, any Error>.failure(Broken()) }
+            for await (index, result) in group { results[index] = result }
+            return results
+        }
+    }
+
+    func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
+        try await base.request(envelope, deadline: deadline)
+    }
+
+    func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
+        try await base.reply(envelope, to: address)
+    }
+
+    func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
+        try await base.attach(queue, to: sink)
+    }
+
+    func deadLetters(of group: String) -> any DeadLetterQueue { base.deadLetters(of: group) }
+    func health() -> [ComponentHealth] { base.health() }
 }
 
 /// A database with the tables of outbox and inbox, in memory.
@@ -87,6 +171,9 @@ final class DatabaseFile: Sendable {
         FileManager.default.temporaryDirectory.appending(path: "outbox-\(UUID().uuidString)")
     }
 
+    /// The path of the database.
+    var path: String { folder.appending(path: "data.sqlite").path }
+
     /// The files as they are at this moment.
     func copy() throws -> DatabaseFile {
         let copy = Self.newFolder()
@@ -102,7 +189,7 @@ final class DatabaseFile: Sendable {
     func open() throws -> DatabasePool {
         var configuration = GRDB.Configuration()
         configuration.busyMode = .timeout(10)
-        return try DatabasePool(path: folder.appending(path: "data.sqlite").path, configuration: configuration)
+        return try DatabasePool(path: path, configuration: configuration)
     }
 }
 
@@ -123,6 +210,13 @@ extension EventBusConfiguration {
     }
 }
 
+extension OutboxRelay {
+    /// Waits until the relay has done all that it can at this instant of a manual clock.
+    func rest() async {
+        while case .busy = activity() { await Task.yield() }
+    }
+}
+
 extension DatabaseReader {
     /// Waits until `isMet` holds for what `fetch` reads.
     func wait<Value: Sendable>(
@@ -138,7 +232,16 @@ extension DatabaseReader {
         try await wait(for: { try Int.fetchOne($0, sql: "SELECT count(*) FROM eventbus_outbox") }) { $0 == count }
     }
 
-    /// The numbers of the events that wait in the outbox, in order.
+    /// Moves time on until the outbox is empty, but for events that wait for a subscription or for their time.
+    func drain(by clock: ManualClock, _ relay: OutboxRelay? = nil) async throws {
+        while try await !waiting().isEmpty {
+            clock.advance(by: .seconds(1))
+            await relay?.rest()
+            await Task.yield()
+        }
+    }
+
+    /// The payloads of the events that can go out, in order.
     func waiting() async throws -> [String] {
         try await read { try String.fetchAll($0, sql: "SELECT payload FROM eventbus_outbox ORDER BY sequence") }
     }
@@ -146,7 +249,7 @@ extension DatabaseReader {
 
 /// Runs services in this order while `body` does its work, then shuts them down gracefully, the last one first.
 func running(_ services: any Service..., body: @escaping @Sendable () async throws -> Void) async throws {
-    let group = ServiceGroup(services: services, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    let group = ServiceGroup(services: services, logger: .quiet)
     try await withThrowingTaskGroup(of: Void.self) { tasks in
         tasks.addTask { try await group.run() }
         let result: Result<Void, any Error>

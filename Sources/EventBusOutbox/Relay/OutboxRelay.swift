@@ -16,9 +16,12 @@ public import ServiceLifecycle
 ///   order.
 /// - **At least once.** An event is deleted once the broker holds it. A crash in between publishes it again, with the
 ///   same identity: an inbox suppresses it.
-/// - **Nothing is given up silently.** Without a broker events wait. Without a subscriber they wait, unless
-///   ``Configuration/requiresSubscriber`` is false. What cannot be published is parked after
-///   ``Configuration/retry``'s attempts, with the reason, and the events behind it go on; see ``Outbox/parked(limit:in:)``.
+/// - **The broker's fault is not the event's.** While the broker is away, refuses events or gives no answer, they wait
+///   and use up no attempt. An event that gets no answer delays only itself and its key.
+/// - **Nothing is given up silently.** An event that nobody subscribes to waits, unless
+///   ``Configuration/requiresSubscriber`` is false. It lets the events of other topics that stand behind it in its key
+///   go on; those of its own topic wait with it, and all go out in their order once somebody subscribes. An event that is
+///   itself at fault is parked with the reason, and those behind it go on; see ``Outbox/parked(limit:in:)``.
 /// - **Several relays** may run on one database. One of them publishes, by a lease in the database; the others stand by.
 ///   The lease is measured by the time of day, which processes on one machine have in common.
 ///
@@ -32,39 +35,52 @@ public import ServiceLifecycle
 /// | `eventbus.outbox.parked` | gauge | events that were given up and are still there |
 /// | `eventbus.outbox.published` | counter | events that the broker took |
 /// | `eventbus.outbox.given_up` | counter | events that were parked |
+/// | `eventbus.outbox.without_subscriber` | gauge | events that nobody subscribes to |
+///
+/// The relay that publishes measures; one that stands by reports zeros.
 public final class OutboxRelay: Service {
-    private struct State: Sendable {
+    struct State: Sendable {
         var machine: RelayMachine
         var phase = Phase.idle
         var backlog: OutboxBacklog?
+        /// Whether the backlog may have changed since it was measured.
+        var isChanged = true
         var nextMeasurement: AnyClock.Instant
+        var unrouted: UnroutedTopics?
+        /// The key behind which the keys' order is repaired next; `nil` once all are.
+        var repairKey: DatabaseValue?
+        /// The mark of the last replay that was taken in.
+        var replayMark: DatabaseValue?
+        /// Whether the relay has nothing to do before something happens or some time passes.
+        var isWaiting = false
+        /// Raised when what the relay does changes, if somebody asked.
+        var change: Signal?
     }
 
-    private enum Phase: Sendable {
+    enum Phase: Sendable {
         case idle, running, stopping, stopped
     }
 
-    /// Tells this relay from every other one on the database.
-    private let owner = EventID().rawValue
-    private let database: any DatabaseWriter
+    private let writer: any DatabaseWriter
+    private let database: RelayDatabase
     private let bus: EventBus
     private let settings: Configuration
-    private let clock: AnyClock
-    private let wallClock: WallClock
-    private let logger: BusLogger
+    let clock: AnyClock
+    let wallClock: WallClock
+    let logger: Logger
     private let metrics: RelayMetrics
     private let wakeUp = WakeUp()
-    private let state: Locked<State>
+    let state: Locked<State>
 
-    /// A relay from `database` to `bus`.
+    /// Creates a relay from `database` to `bus`.
     ///
     /// - Parameters:
     ///   - database: The database with the outbox's tables, best the very object that the service writes through: then
     ///     commits wake the relay.
-    ///   - bus: Where events are published. It has to run.
+    ///   - bus: The bus on which events are published. It has to run.
     ///   - configuration: How the relay behaves.
-    ///   - logger: Where it logs. Defaults to swift-log's logger with the label `eventbus.outbox`, so that parked events
-    ///     leave a trace; for silence give one with a `SwiftLogNoOpLogHandler`.
+    ///   - logger: The logger for outages, topics without a subscription and parked events. Defaults to swift-log's
+    ///     logger with the label `eventbus.outbox`.
     public convenience init(
         database: any DatabaseWriter,
         bus: EventBus,
@@ -85,21 +101,29 @@ public final class OutboxRelay: Service {
         bus: EventBus,
         configuration: Configuration,
         logger: Logger,
-        metrics: any MetricsFactory
+        metrics: any MetricsFactory,
+        wallClock: WallClock? = nil
     ) {
         let settings = configuration.corrected
-        self.database = database
+        let wallClock = wallClock ?? WallClock(bus.clock)
+        self.writer = database
+        self.database = RelayDatabase(
+            writer: database,
+            settings: settings,
+            wallClock: wallClock,
+            maximumDelay: bus.maximumDelay
+        )
         self.bus = bus
         self.settings = settings
         self.clock = bus.clock
-        self.wallClock = WallClock(bus.clock)
-        self.logger = BusLogger(logger)
+        self.wallClock = wallClock
+        self.logger = logger
         self.metrics = RelayMetrics(factory: metrics)
         let now = bus.clock.now
         self.state = Locked(State(machine: RelayMachine(settings: settings, now: now), nextMeasurement: now))
     }
 
-    /// Publishes until a graceful shutdown, which finishes the batches under way and writes down what became of them.
+    /// Publishes until a graceful shutdown, which finishes the batches under way and writes down their outcomes.
     ///
     /// A cancellation does not wait for the broker: what is not confirmed is published again by the next relay.
     ///
@@ -124,26 +148,26 @@ public final class OutboxRelay: Service {
     }
 
     /// Whether events are published, and if not why; with the backlog as last measured.
+    ///
+    /// It is not ready, and names the cause, while the database or the broker cannot be used, while the broker holds up
+    /// single events, and while events wait for a subscription.
     public func health() -> ComponentHealth {
-        let (phase, outage, failure, isStandby, backlog) = state.withLock { state in
-            let machine = state.machine
-            return (state.phase, machine.outage, machine.databaseFailure, machine.leaseEnd == nil, state.backlog)
-        }
+        let (phase, machine, backlog, unrouted) = state.withLock { ($0.phase, $0.machine, $0.backlog, $0.unrouted) }
         var details: [String: Int] = [:]
         if let backlog {
             details["backlog"] = backlog.count
             details["oldest_age_seconds"] = Int(backlog.oldestAge?.inSeconds ?? 0)
             details["parked"] = backlog.parked
+            details["delayed"] = backlog.delayed
+            details["without_subscriber"] = backlog.withoutSubscriber
         }
-        details["publishes"] = isStandby ? 0 : 1
+        details["publishes"] = machine.leaseEnd == nil ? 0 : 1
         let reason: String? =
             switch phase {
             case .idle: "not running yet"
             case .stopping: "shutting down"
             case .stopped: "shut down"
-            case .running:
-                failure.map { "the database cannot be used: \($0)" }
-                    ?? outage.map { "the broker takes no events, which wait: \($0)" }
+            case .running: Self.trouble(of: machine, unrouted: unrouted)
             }
         return ComponentHealth(
             name: "outbox.relay",
@@ -153,8 +177,22 @@ public final class OutboxRelay: Service {
         )
     }
 
+    private static func trouble(of machine: RelayMachine, unrouted: UnroutedTopics?) -> String? {
+        if let failure = machine.databaseFailure { return "the database cannot be used: \(failure)" }
+        if let outage = machine.outage { return "the broker takes no events, which wait: \(outage.error)" }
+        var reasons: [String] = []
+        if let error = machine.held.values.first {
+            reasons.append("the broker takes others, but holds up \(machine.held.count) of the events: \(error)")
+        }
+        if let unrouted { reasons.append("nobody subscribes to \(unrouted); the events wait") }
+        return reasons.isEmpty ? nil : reasons.joined(separator: "; ")
+    }
+
     private func stop() {
-        state.withLock { if $0.phase == .running { $0.phase = .stopping } }
+        state.withLock { state in
+            if state.phase == .running { state.phase = .stopping }
+            state.machine.stop()
+        }
         wakeUp.call()
     }
 
@@ -162,10 +200,12 @@ public final class OutboxRelay: Service {
 
     private func work() async {
         let observer = InsertObserver { [weak self] in
-            self?.state.withLock { $0.machine.look() }
-            self?.wakeUp.call()
+            self?.look()
         }
-        database.add(transactionObserver: observer, extent: .observerLifetime)
+        let monitor = bus.activityMonitor
+        monitor?.add(self)
+        defer { monitor?.remove(self) }
+        writer.add(transactionObserver: observer, extent: .observerLifetime)
         await withDiscardingTaskGroup { group in
             while let step = nextStep() {
                 switch step {
@@ -178,51 +218,65 @@ public final class OutboxRelay: Service {
                 }
             }
         }
-        database.remove(transactionObserver: observer)
+        writer.remove(transactionObserver: observer)
         await finish()
-        state.withLock { $0.phase = .stopped }
+        let change = state.withLock { state in
+            state.phase = .stopped
+            return state.takeChange()
+        }
+        change?.raise()
     }
 
     private func nextStep() -> RelayMachine.Step? {
         let (now, wallTime) = (clock.now, wallClock.now)
-        return state.withLock { state in
-            state.phase == .running ? state.machine.next(now: now, wallTime: wallTime) : nil
+        let (step, change) = state.withLock { state in
+            let step = state.phase == .running ? state.machine.next(now: now, wallTime: wallTime) : nil
+            state.isWaiting = if case .wait = step { true } else { false }
+            return (step, state.takeChange())
         }
+        change?.raise()
+        return step
     }
 
-    private func publish(_ batch: [StoredEvent]) async {
-        let outcomes = await outcomes(of: batch)
-        let (now, wallTime) = (clock.now, wallClock.now)
-        let givenUp = state.withLock {
-            $0.machine.finish(batch, outcomes: outcomes, now: now, wallTime: wallTime)
+    /// Notes that there may be new events.
+    private func look() {
+        let change = state.withLock { state in
+            state.machine.look()
+            state.isWaiting = false
+            return state.takeChange()
         }
-        metrics.notePublished(outcomes.count { if case .published = $0 { true } else { false } })
-        if !givenUp.isEmpty { metrics.noteGivenUp(givenUp.count) }
-        for (event, failure) in givenUp {
-            logger.logger.info(
-                "an event of the outbox could not be published and is parked",
-                metadata: [
-                    LogKeys.eventID: "\(event.envelope.id)",
-                    LogKeys.topic: "\(event.envelope.topic)",
-                    LogKeys.attempt: "\(failure.attempt)",
-                    LogKeys.reason: "\(failure.reason)",
-                    LogKeys.error: "\(failure.message)",
-                ]
-            )
-        }
+        change?.raise()
         wakeUp.call()
     }
 
-    private func outcomes(of batch: [StoredEvent]) async -> [RelayMachine.Outcome] {
+    // MARK: Publishing
+
+    private func publish(_ batch: RelayMachine.Batch) async {
+        let outcomes = await outcomes(of: batch.events)
+        let (now, wallTime) = (clock.now, wallClock.now)
+        let (givenUp, before, after) = state.withLock { state in
+            let before = state.machine.trouble
+            let givenUp = state.machine.finish(batch, outcomes: outcomes, now: now, wallTime: wallTime)
+            state.isWaiting = false
+            return (givenUp, before, state.machine.trouble)
+        }
+        metrics.notePublished(outcomes.count { if case .published = $0 { true } else { false } })
+        if !givenUp.isEmpty { metrics.noteGivenUp(givenUp.count) }
+        for (event, failure) in givenUp { log(event, parkedBy: failure) }
+        log(after, after: before)
+        wakeUp.call()
+    }
+
+    private func outcomes(of events: [StoredEvent]) async -> [RelayMachine.Outcome] {
         let wallTime = wallClock.now
-        let isDelayed = batch.contains { $0.delay(at: wallTime) > .zero }
-        guard isDelayed else { return await send(batch, delay: .zero) }
+        let isDelayed = events.contains { $0.delay(at: wallTime) > .zero }
+        guard isDelayed else { return await send(events, delay: .zero) }
         // Delays differ from event to event, so these go out one by one, side by side.
         return await withTaskGroup(of: (Int, RelayMachine.Outcome?).self) { group in
-            for (index, event) in batch.enumerated() {
+            for (index, event) in events.enumerated() {
                 group.addTask { (index, await self.send([event], delay: event.delay(at: wallTime)).first) }
             }
-            var outcomes = [RelayMachine.Outcome](repeating: .outage(CancellationError()), count: batch.count)
+            var outcomes = [RelayMachine.Outcome](repeating: .held(CancellationError()), count: events.count)
             for await (index, outcome) in group {
                 if let outcome { outcomes[index] = outcome }
             }
@@ -230,138 +284,111 @@ public final class OutboxRelay: Service {
         }
     }
 
-    private func send(_ batch: [StoredEvent], delay: Duration) async -> [RelayMachine.Outcome] {
+    private func send(_ events: [StoredEvent], delay: Duration) async -> [RelayMachine.Outcome] {
         let options = PublishOptions(deadline: settings.publishTimeout, delay: delay)
         do {
-            let results = try await bus.publish(contentsOf: batch.map(\.envelope), options: options)
-            return zip(batch, results).map { event, result in outcome(of: event, result) }
+            let results = try await bus.publish(contentsOf: events.map(\.envelope), options: options)
+            return zip(events, results).map { event, result in outcome(of: event, result, delay: delay) }
         } catch {
-            return batch.map { _ in RelayMachine.Outcome(error) }
+            return events.map { _ in RelayMachine.Outcome(error, delay: delay) }
         }
     }
 
-    private func outcome(of event: StoredEvent, _ result: Result<PublishReceipt, any Error>) -> RelayMachine.Outcome {
+    private func outcome(
+        of event: StoredEvent,
+        _ result: Result<PublishReceipt, any Error>,
+        delay: Duration
+    ) -> RelayMachine.Outcome {
         switch result {
         case .success(let receipt):
-            guard receipt.outcome == .unroutable, settings.requiresSubscriber || event.requiresSubscriber else {
-                return .published
-            }
-            return .unrouted(
-                EventBusError(.unroutable, "no subscription matches topic \(event.envelope.topic), and one is required")
-            )
+            let isMissed = receipt.outcome == .unroutable && (settings.requiresSubscriber || event.requiresSubscriber)
+            return isMissed ? .unrouted : .published
         case .failure(let error):
-            return RelayMachine.Outcome(error)
+            return RelayMachine.Outcome(error, delay: delay)
         }
     }
 
     // MARK: The database
 
-    private enum Exchanged: Sendable {
-        case leading(Taking, until: EventTime)
-        case standingBy
-    }
-
-    /// Writes down what became of events, holds on to the lease, and reads more: in one transaction.
+    /// Writes down the outcomes of events, holds on to the lease, and reads more: in one transaction.
     private func exchange() async {
-        let (settlement, busy, room) = state.withLock { $0.machine.beginExchange() }
-        let wallTime = wallClock.now
+        let request = state.withLock { state in
+            let (settlement, busy, room) = state.machine.beginExchange()
+            if !settlement.isEmpty { state.isChanged = true }
+            return RelayDatabase.Request(
+                settlement: settlement,
+                busy: busy,
+                room: room,
+                repairKey: state.repairKey,
+                replayMark: state.replayMark
+            )
+        }
         do {
-            let exchanged = try await database.write { [owner, settings] db -> Exchanged in
-                guard
-                    let lease = try OutboxStore.acquire(
-                        owner,
-                        duration: settings.leaseDuration,
-                        now: wallTime,
-                        in: db
-                    )
-                else {
-                    try OutboxStore.settle(settlement.publishedOnly, now: wallTime, in: db)
-                    return .standingBy
-                }
-                try OutboxStore.settle(settlement, now: wallTime, in: db)
-                if lease.isNew { try OutboxStore.repair(in: db) }
-                var taking = try OutboxStore.take(
-                    limit: room,
-                    depth: Self.depthOfLane,
-                    excluding: busy,
-                    now: wallTime,
-                    in: db
-                )
-                if !taking.unreadable.isEmpty {
-                    var unreadable = Settlement()
-                    unreadable.parked = taking.unreadable
-                    unreadable.advancedKeys = Set(taking.unreadable.compactMap(\.key))
-                    try OutboxStore.settle(unreadable, now: wallTime, in: db)
-                    taking.isCut = true
-                }
-                return .leading(taking, until: lease.until)
-            }
+            let answer = try await database.exchange(request)
             let now = clock.now
+            guard let answer else { return standBy(now: now) }
             state.withLock { state in
-                switch exchanged {
-                case .leading(let taking, let until): state.machine.load(taking, leaseEnd: until, now: now)
-                case .standingBy: state.machine.standBy(now: now)
-                }
+                state.machine.load(answer.taking, leaseEnd: answer.leaseEnd, isStale: answer.isStale, now: now)
+                if answer.taking.count > 0 || answer.taking.unrouted != state.unrouted { state.isChanged = true }
+                state.unrouted = answer.taking.unrouted
+                state.repairKey = answer.repairKey
+                state.replayMark = answer.replayMark
             }
+            note(answer)
             await measure()
         } catch {
             let now = clock.now
-            state.withLock { $0.machine.exchangeFailed(error, settlement: settlement, now: now) }
-            logger.logger.info("the outbox's database cannot be used", metadata: [LogKeys.error: "\(error)"])
+            let isFirst = state.withLock { state in
+                defer { state.machine.exchangeFailed(error, settlement: request.settlement, now: now) }
+                return state.machine.databaseFailure == nil
+            }
+            if isFirst { logger.warning("the outbox's database cannot be used", metadata: [LogKeys.error: "\(error)"]) }
         }
+    }
+
+    private func standBy(now: AnyClock.Instant) {
+        let hadLease = state.withLock { state in
+            let hadLease = state.machine.leaseEnd != nil
+            state.machine.standBy(now: now)
+            state.backlog = nil
+            state.unrouted = nil
+            state.isChanged = true
+            return hadLease
+        }
+        // The relay that publishes reports from now on.
+        if hadLease { metrics.record(OutboxBacklog(count: 0, oldestAge: nil, parked: 0)) }
+    }
+
+    private func note(_ answer: RelayDatabase.Answer) {
+        if !answer.taking.unreadable.isEmpty { metrics.noteGivenUp(answer.taking.unreadable.count) }
+        for parking in answer.taking.unreadable { log(parking) }
+        for topic in answer.newlyUnrouted { log(unroutedTopic: topic) }
     }
 
     /// Measures the backlog when all is done, and from time to time while it is not.
     private func measure() async {
         let now = clock.now
         let isTime = state.withLock { state in
-            guard state.machine.isIdle || state.nextMeasurement <= now else { return false }
+            guard state.nextMeasurement <= now || (state.machine.isIdle && state.isChanged) else { return false }
             state.nextMeasurement = now.advanced(by: settings.measurementInterval)
+            state.isChanged = false
             return true
         }
-        guard isTime else { return }
-        let wallTime = wallClock.now
-        guard let backlog = try? await database.read({ db in try OutboxStore.backlog(now: wallTime, in: db) }) else {
-            return
-        }
+        guard isTime, let backlog = try? await database.backlog() else { return }
         state.withLock { $0.backlog = backlog }
         metrics.record(backlog)
     }
 
-    /// Writes down what became of the last batches, and lets another relay take over.
+    /// Writes down the outcomes of the last batches, and lets another relay take over.
     private func finish() async {
         let settlement = state.withLock { $0.machine.beginExchange().settlement }
-        let wallTime = wallClock.now
-        let (database, owner, settings) = (database, owner, settings)
         do {
-            // Also where the task was cancelled: what was confirmed is not to go out again.
-            try await withoutCancellation {
-                try await database.write { db in
-                    let lease = try OutboxStore.acquire(
-                        owner,
-                        duration: settings.leaseDuration,
-                        now: wallTime,
-                        in: db
-                    )
-                    try OutboxStore.settle(lease == nil ? settlement.publishedOnly : settlement, now: wallTime, in: db)
-                    try OutboxStore.release(owner, in: db)
-                }
-            }
+            try await database.finish(settlement)
         } catch {
-            logger.logger.info(
-                "what the outbox published last could not be written down and will be published again",
+            logger.warning(
+                "the last outcomes of the outbox could not be written down; their events will be published again",
                 metadata: [LogKeys.error: "\(error)"]
             )
         }
-    }
-
-    /// How many events of one key are read at a time.
-    private static let depthOfLane = 100
-}
-
-extension StoredEvent {
-    /// How long the broker is to hold the event, if it goes out at `time`.
-    fileprivate func delay(at time: EventTime) -> Duration {
-        deliverAt.map { max(.zero, $0.since(time)) } ?? .zero
     }
 }

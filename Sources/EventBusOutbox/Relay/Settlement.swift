@@ -1,58 +1,128 @@
 internal import EventBus
 
-/// What became of events, to be written down in one transaction.
+/// The outcomes of events, to be written down in one transaction.
 struct Settlement: Sendable {
     /// An event that is given up.
     struct Parking: Sendable {
         var sequence: Int64
-        var key: String?
         var failure: Failure
+        var table: OutboxSchema.Table
     }
 
     /// An event that is tried again later.
     struct Delay: Sendable {
         var sequence: Int64
         var attempts: Int
-        var unrouted: Int
+        var holds: Int
         var dueAt: EventTime
         var error: String
     }
+
+    /// An event whose delay the broker refused as too long.
+    struct Early: Sendable {
+        var sequence: Int64
+        var readyAt: EventTime
+    }
+
+    /// An event that tells whether its topic has a subscription.
+    struct Probe: Sendable {
+        enum Outcome: Sendable {
+            case published
+            case unrouted
+            /// It could not be published, after this many attempts of its own.
+            case held(attempts: Int)
+        }
+
+        var sequence: Int64
+        var topic: String
+        /// Whether it was set aside before.
+        var isProbe: Bool
+        var outcome: Outcome
+    }
+
+    /// The longest text of an error that is stored, in characters.
+    private static let maximumErrorLength = 1024
 
     /// Events that the broker holds.
     var published: [Int64] = []
     var parked: [Parking] = []
     var delayed: [Delay] = []
+    var early: [Early] = []
+    var probes: [Probe] = []
     /// Keys whose first event has gone.
-    var advancedKeys: Set<String> = []
+    var advancedKeys: Set<ExactString> = []
+    /// The topics of which the broker took events that it had held up, and how many.
+    var recovered: [Topic: Int] = [:]
+    /// Whether the broker takes events again, after an outage.
+    var releasesHeld = false
     /// The lanes of all these, once for each event.
     var lanes: [Lane] = []
 
     var count: Int { lanes.count }
-    var isEmpty: Bool { lanes.isEmpty && parked.isEmpty }
+    var isEmpty: Bool { lanes.isEmpty && !releasesHeld }
 
     mutating func publish(_ event: StoredEvent) {
-        published.append(event.sequence)
-        lanes.append(event.lane)
-        if let key = event.envelope.partitionKey { advancedKeys.insert(key) }
+        if event.isProbe {
+            probe(event, .published)
+        } else {
+            published.append(event.sequence)
+            leave(event)
+            if event.holds > 0 { recovered[event.envelope.topic, default: 0] += 1 }
+        }
     }
 
     mutating func park(_ event: StoredEvent, _ failure: Failure) {
-        parked.append(Parking(sequence: event.sequence, key: event.envelope.partitionKey, failure: failure))
-        lanes.append(event.lane)
-        if let key = event.envelope.partitionKey { advancedKeys.insert(key) }
+        let table: OutboxSchema.Table = event.isProbe ? .unrouted : .outbox
+        parked.append(Parking(sequence: event.sequence, failure: failure, table: table))
+        leave(event)
+    }
+
+    mutating func setAside(_ event: StoredEvent) {
+        if event.isProbe {
+            probe(event, .unrouted)
+        } else {
+            probes.append(
+                Probe(
+                    sequence: event.sequence,
+                    topic: event.envelope.topic.rawValue,
+                    isProbe: false,
+                    outcome: .unrouted
+                )
+            )
+            leave(event)
+        }
     }
 
     mutating func delay(_ event: StoredEvent, until dueAt: EventTime, error: any Error) {
+        if event.isProbe { return probe(event, .held(attempts: event.attempts)) }
         delayed.append(
             Delay(
                 sequence: event.sequence,
                 attempts: event.attempts,
-                unrouted: event.unrouted,
+                holds: event.holds,
                 dueAt: dueAt,
-                error: "\(error)"
+                error: String("\(error)".prefix(Self.maximumErrorLength))
             )
         )
         lanes.append(event.lane)
+    }
+
+    mutating func wait(_ event: StoredEvent, until readyAt: EventTime) {
+        if event.isProbe { return probe(event, .held(attempts: event.attempts)) }
+        early.append(Early(sequence: event.sequence, readyAt: readyAt))
+        leave(event)
+    }
+
+    private mutating func probe(_ event: StoredEvent, _ outcome: Probe.Outcome) {
+        let topic = event.envelope.topic.rawValue
+        probes.append(Probe(sequence: event.sequence, topic: topic, isProbe: true, outcome: outcome))
+        lanes.append(event.lane)
+    }
+
+    /// Notes that the event is out of its key's way.
+    private mutating func leave(_ event: StoredEvent) {
+        lanes.append(event.lane)
+        if !event.isProbe, let key = event.envelope.exactPartitionKey { advancedKeys.insert(key) }
     }
 
     /// Adds what came later.
@@ -60,15 +130,21 @@ struct Settlement: Sendable {
         published += later.published
         parked += later.parked
         delayed += later.delayed
+        early += later.early
+        probes += later.probes
         advancedKeys.formUnion(later.advancedKeys)
+        recovered.merge(later.recovered, uniquingKeysWith: +)
+        releasesHeld = releasesHeld || later.releasesHeld
         lanes += later.lanes
     }
 
-    /// What holds whoever publishes by now: that the broker has taken events.
+    /// The part that is valid even after another relay took over: the events that the broker has taken.
     var publishedOnly: Settlement {
-        var settlement = self
-        settlement.parked = []
-        settlement.delayed = []
+        var settlement = Settlement()
+        settlement.published = published
+        settlement.probes = probes.filter { if case .published = $0.outcome { true } else { false } }
+        settlement.advancedKeys = advancedKeys
+        settlement.lanes = lanes
         return settlement
     }
 }

@@ -3,21 +3,23 @@ internal import GRDB
 
 extension OutboxStore {
     /// Moves an event to the parked ones.
-    static func park(_ sequence: Int64, _ failure: Failure, now: EventTime, in db: Database) throws {
-        try db.cachedStatement(
-            sql: """
-                INSERT OR REPLACE INTO eventbus_outbox_parked
-                    (sequence, \(OutboxSchema.carriedColumns), attempts, parked_at, reason, error_type, message)
-                SELECT sequence, \(OutboxSchema.carriedColumns), ?, ?, ?, ?, ?
-                FROM eventbus_outbox WHERE sequence = ?
-                """
-        ).execute(
-            arguments: [
-                failure.attempt, now.milliseconds, failure.reason.rawValue, failure.errorType, failure.message,
-                sequence,
-            ]
+    static func park(
+        _ sequence: Int64,
+        _ failure: Failure,
+        from table: OutboxSchema.Table = .outbox,
+        now: EventTime,
+        in db: Database
+    ) throws {
+        try move(
+            sequence,
+            to: .parked,
+            adding: [
+                "attempts": failure.attempt, "parked_at": now.milliseconds, "reason": failure.reason.rawValue,
+                "error_type": failure.errorType, "message": failure.message,
+            ],
+            from: table,
+            in: db
         )
-        try db.cachedStatement(sql: "DELETE FROM eventbus_outbox WHERE sequence = ?").execute(arguments: [sequence])
     }
 
     static func parked(limit: Int, in db: Database) throws -> [ParkedEvent] {
@@ -25,53 +27,63 @@ extension OutboxStore {
             db,
             sql: """
                 SELECT \(OutboxSchema.carriedColumns), sequence, attempts, parked_at, reason, error_type, message
-                FROM eventbus_outbox_parked ORDER BY sequence LIMIT ?
+                FROM eventbus_outbox_parked WHERE sequence >= ? ORDER BY sequence LIMIT ?
                 """,
-            arguments: [max(0, limit)]
+            arguments: [Int64.min, max(0, limit)]
         )
         var events: [ParkedEvent] = []
         while let row = try rows.next() {
+            // Only the number has to be right: what else is no value of its kind must not hide the event.
             events.append(
                 ParkedEvent(
                     id: try row.value("sequence"),
                     envelope: try? Envelope(row: row),
                     failure: Failure(
-                        reason: Failure.Reason(rawValue: try row.value("reason")),
-                        errorType: try row.value("error_type"),
-                        message: try row.value("message"),
-                        attempt: try row.value("attempts")
+                        reason: Failure.Reason(rawValue: (try? row.value("reason")) ?? "unknown"),
+                        errorType: (try? row.value("error_type")) ?? "unknown",
+                        message: (try? row.value("message")) ?? "",
+                        attempt: (try? row.value("attempts")) ?? 0
                     ),
                     storedAt: EventTime(milliseconds: (try? row.value("stored_at")) ?? 0),
-                    parkedAt: EventTime(milliseconds: try row.value("parked_at"))
+                    parkedAt: EventTime(milliseconds: (try? row.value("parked_at")) ?? 0)
                 )
             )
         }
         return events
     }
 
-    static func parkedSequences(in db: Database) throws -> [Int64] {
-        try Int64.fetchAll(db, sql: "SELECT sequence FROM eventbus_outbox_parked ORDER BY sequence")
+    /// The numbers of parked events behind `sequence`, in order, at most `limit`.
+    static func parkedSequences(after sequence: Int64, limit: Int, in db: Database) throws -> [Int64] {
+        try Int64.fetchAll(
+            try db.cachedStatement(
+                sql: "SELECT sequence FROM eventbus_outbox_parked WHERE sequence > ? ORDER BY sequence LIMIT ?"
+            ),
+            arguments: [sequence, limit]
+        )
     }
 
-    /// Puts a parked event back under a new number, behind the others of its key.
+    /// Puts a parked event back to its place: before those of its key that were stored after it.
     static func replay(_ sequence: Int64, in db: Database) throws -> Bool {
+        guard try moveBack(sequence, from: .parked, in: db) else { return false }
+        // The relay may have read what comes behind it.
         try db.cachedStatement(
             sql: """
-                INSERT INTO eventbus_outbox (\(OutboxSchema.carriedColumns), due_at)
-                SELECT \(OutboxSchema.carriedColumns),
-                    CASE WHEN EXISTS (
-                        SELECT 1 FROM eventbus_outbox AS other
-                        WHERE other.partition_key = eventbus_outbox_parked.partition_key
-                    ) THEN NULL ELSE 0 END
-                FROM eventbus_outbox_parked WHERE sequence = ?
+                INSERT INTO eventbus_outbox_state (id, replays) VALUES (1, 1)
+                ON CONFLICT (id) DO UPDATE SET replays = (replays + 1) % 1000000000
                 """
-        ).execute(arguments: [sequence])
-        return try discard(sequence, in: db)
+        ).execute()
+        return true
+    }
+
+    /// A number that changes with every replay.
+    static func replayMark(in db: Database) throws -> DatabaseValue {
+        try DatabaseValue.fetchOne(
+            try db.cachedStatement(sql: "SELECT replays FROM eventbus_outbox_state WHERE id = 1")
+        ) ?? .null
     }
 
     static func discard(_ sequence: Int64, in db: Database) throws -> Bool {
-        try db.cachedStatement(sql: "DELETE FROM eventbus_outbox_parked WHERE sequence = ?")
-            .execute(arguments: [sequence])
+        try delete(sequence, from: .parked, in: db)
         return db.changesCount > 0
     }
 }

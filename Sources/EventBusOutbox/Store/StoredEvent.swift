@@ -4,7 +4,7 @@ internal import GRDB
 
 /// What has to go out one after another: the events of one partition key, or a single event without one.
 enum Lane: Hashable, Sendable {
-    case key(String)
+    case key(ExactString)
     case single(Int64)
 }
 
@@ -13,21 +13,32 @@ struct StoredEvent: Sendable {
     /// Its place among all events ever stored in this outbox.
     var sequence: Int64
     var envelope: Envelope
+    var storedAt = EventTime(milliseconds: 0)
     /// When subscribers are to see it, if not at once.
     var deliverAt: EventTime?
     var requiresSubscriber = false
     /// Attempts that failed, and that count.
     var attempts = 0
-    /// How often nobody had subscribed to it.
-    var unrouted = 0
+    /// How often the broker held it up: it refused the event, or gave no answer. This uses up no attempt.
+    var holds = 0
+    /// Whether it was set aside, since nobody subscribed to its topic, and finds out whether somebody does now.
+    var isProbe = false
 
-    var lane: Lane { envelope.partitionKey.map(Lane.key) ?? .single(sequence) }
+    var lane: Lane { isProbe ? .single(sequence) : envelope.exactPartitionKey.map(Lane.key) ?? .single(sequence) }
+
+    /// The time for which the broker is to hold the event, if it goes out at `time`.
+    ///
+    /// It is never longer than it was when the event was stored: otherwise the clock has been set back since.
+    func delay(at time: EventTime) -> Duration {
+        guard let deliverAt else { return .zero }
+        return max(.zero, min(deliverAt.since(time), deliverAt.since(storedAt)))
+    }
 }
 
 /// The columns of an event, by their place in `OutboxSchema.eventColumns`: a look-up by name costs more than the reading.
 enum EventColumn: Int {
     case eventID, topic, partitionKey, contentType, version, time, source, correlationID, causationID, headers
-    case payload, storedAt, deliverAt, requiresSubscriber, sequence, attempts, unrouted
+    case payload, storedAt, deliverAt, requiresSubscriber, sequence, attempts, holds
 }
 
 extension StoredEvent {
@@ -38,12 +49,16 @@ extension StoredEvent {
         self.init(
             sequence: try row.value(.sequence),
             envelope: try Envelope(row: row),
+            storedAt: EventTime(milliseconds: try row.value(.storedAt)),
             deliverAt: try row.optional(.deliverAt).map(EventTime.init(milliseconds:)),
             requiresSubscriber: try row.value(.requiresSubscriber),
-            attempts: try row.value(.attempts),
-            unrouted: try row.value(.unrouted)
+            attempts: Self.count(try row.value(.attempts)),
+            holds: Self.count(try row.value(.holds))
         )
     }
+
+    /// A number of tries, kept within what can be counted on.
+    private static func count(_ stored: Int64) -> Int { Int(max(0, min(stored, 10_000))) }
 }
 
 extension Envelope {

@@ -2,7 +2,6 @@ import EventBus
 import EventBusInMemory
 import EventBusTesting
 import GRDB
-import Logging
 import MetricsTestKit
 import Testing
 
@@ -26,8 +25,7 @@ struct RelayFiguresTests {
             try db.execute(sql: "UPDATE eventbus_outbox SET topic = '*' WHERE sequence = 4")
         }
         clock.advance(by: .seconds(90))
-        let logger = Logger(label: "test")
-        let relay = OutboxRelay(database: database, bus: bus, configuration: .init(), logger: logger, metrics: metrics)
+        let relay = OutboxRelay(database: database, bus: bus, configuration: .init(), logger: .quiet, metrics: metrics)
         try await running(bus, relay) {
             // Nobody has subscribed to the notes.
             while relay.health().details["backlog"] != 2 || relay.health().details["parked"] != 1 {
