@@ -141,8 +141,13 @@ enum InboxStore {
                 ON CONFLICT (id) DO UPDATE SET last = last + 1
                 """
         ).execute()
-        let last = try Int64.fetchOne(try db.cachedStatement(sql: "SELECT last FROM eventbus_inbox_fence"))
-        return UInt64(bitPattern: last ?? 1)
+        let stored = try DatabaseValue.fetchOne(
+            try db.cachedStatement(sql: "SELECT last FROM eventbus_inbox_fence WHERE id = 1")
+        )
+        guard let last = stored.flatMap({ Int64.fromDatabaseValue($0) }) else {
+            throw EventBusError(.unavailable, "the inbox's table eventbus_inbox_fence holds no whole number")
+        }
+        return UInt64(bitPattern: last)
     }
 
     /// Deletes some records whose time is over: more than one call adds, so that they cannot pile up.
