@@ -87,62 +87,64 @@ private struct Simulation {
     }
 }
 
-@Suite("A relay in simulated time", .timeLimit(.minutes(2)))
-struct RelaySimulationTests {
-    @Test("Beside a destination that never confirms, a good event waits one publish timeout at most")
-    func silentDestination() {
-        var simulation = Simulation { $0.envelope.topic == "silent" }
-        var sequence: Int64 = 0
-        func next() -> Int64 {
-            sequence += 1
-            return sequence
+extension RelayInTroubleSuite {
+    @Suite("A relay in simulated time", .timeLimit(.minutes(2)))
+    struct RelaySimulationTests {
+        @Test("Beside a destination that never confirms, a good event waits one publish timeout at most")
+        func silentDestination() {
+            var simulation = Simulation { $0.envelope.topic == "silent" }
+            var sequence: Int64 = 0
+            func next() -> Int64 {
+                sequence += 1
+                return sequence
+            }
+            var good: [Int64] = []
+            for step in 0..<12_000 {
+                simulation.now = .milliseconds(step * 100)
+                if step == 600 { for _ in 1...50 { simulation.store(next(), topic: "silent") } }
+                let number = next()
+                simulation.store(number, topic: "good")
+                good.append(number)
+                simulation.work()
+            }
+            #expect(good.allSatisfy { simulation.waits[$0] != nil })
+            #expect(good.allSatisfy { simulation.waits[$0] ?? .zero <= simulation.settings.publishTimeout })
+            // The silent ones are tried again at intervals that grow to minutes.
+            let silent = simulation.sends.filter { simulation.rows[$0.key]?.event.envelope.topic == "silent" }
+            #expect(silent.count == 50)
+            #expect(silent.values.allSatisfy { $0 < 60 })
         }
-        var good: [Int64] = []
-        for step in 0..<12_000 {
-            simulation.now = .milliseconds(step * 100)
-            if step == 600 { for _ in 1...50 { simulation.store(next(), topic: "silent") } }
-            let number = next()
-            simulation.store(number, topic: "good")
-            good.append(number)
-            simulation.work()
-        }
-        #expect(good.allSatisfy { simulation.waits[$0] != nil })
-        #expect(good.allSatisfy { simulation.waits[$0] ?? .zero <= simulation.settings.publishTimeout })
-        // The silent ones are tried again at intervals that grow to minutes.
-        let silent = simulation.sends.filter { simulation.rows[$0.key]?.event.envelope.topic == "silent" }
-        #expect(silent.count == 50)
-        #expect(silent.values.allSatisfy { $0 < 60 })
-    }
 
-    @Test("Also when the silent events come first, or keep coming, a good one waits one publish timeout at most")
-    func silentEventsKeepComing() {
-        var simulation = Simulation { $0.envelope.topic == "silent" }
-        var good: [Int64] = []
-        for number in 1...400 as ClosedRange<Int64> { simulation.store(number, topic: "silent") }
-        simulation.work()
-        for step in 1..<3_000 as Range<Int64> {
-            simulation.now = .milliseconds(step * 100)
-            simulation.store(1000 + step, topic: step % 4 == 0 ? "silent" : "good")
-            if step % 4 != 0 { good.append(1000 + step) }
+        @Test("Also when the silent events come first, or keep coming, a good one waits one publish timeout at most")
+        func silentEventsKeepComing() {
+            var simulation = Simulation { $0.envelope.topic == "silent" }
+            var good: [Int64] = []
+            for number in 1...400 as ClosedRange<Int64> { simulation.store(number, topic: "silent") }
             simulation.work()
+            for step in 1..<3_000 as Range<Int64> {
+                simulation.now = .milliseconds(step * 100)
+                simulation.store(1000 + step, topic: step % 4 == 0 ? "silent" : "good")
+                if step % 4 != 0 { good.append(1000 + step) }
+                simulation.work()
+            }
+            // Those of the last seconds may still wait.
+            let old = good.filter { $0 < 1000 + 2_940 }
+            #expect(old.allSatisfy { simulation.waits[$0] != nil })
+            #expect(good.allSatisfy { simulation.waits[$0] ?? .zero <= simulation.settings.publishTimeout })
         }
-        // Those of the last seconds may still wait.
-        let old = good.filter { $0 < 1000 + 2_940 }
-        #expect(old.allSatisfy { simulation.waits[$0] != nil })
-        #expect(good.allSatisfy { simulation.waits[$0] ?? .zero <= simulation.settings.publishTimeout })
-    }
 
-    @Test("A broker that answers nothing is asked a few events at a time, whatever waits")
-    func totalSilence() {
-        var simulation = Simulation { _ in true }
-        for number in 1...3_000 as ClosedRange<Int64> { simulation.store(number, topic: "silent") }
-        for second in 0..<600 {
-            simulation.now = .seconds(second)
-            simulation.work()
+        @Test("A broker that answers nothing is asked a few events at a time, whatever waits")
+        func totalSilence() {
+            var simulation = Simulation { _ in true }
+            for number in 1...3_000 as ClosedRange<Int64> { simulation.store(number, topic: "silent") }
+            for second in 0..<600 {
+                simulation.now = .seconds(second)
+                simulation.work()
+            }
+            let total = simulation.sends.values.reduce(0, +)
+            // Three batches before the outage is known, then 16 events in a pause at most.
+            #expect(total < 1_500 + 600 / 5 * 16 * 2)
+            #expect(simulation.machine.outage != nil)
         }
-        let total = simulation.sends.values.reduce(0, +)
-        // Three batches before the outage is known, then 16 events in a pause at most.
-        #expect(total < 1_500 + 600 / 5 * 16 * 2)
-        #expect(simulation.machine.outage != nil)
     }
 }

@@ -6,90 +6,93 @@ import Testing
 
 @testable import EventBusOutbox
 
-@Suite("Replaying parked events", .timeLimit(.minutes(2)))
-struct ReplayTests {
-    @Test("All together they come before the events of their key that still wait")
-    func all() throws {
-        let database = try makeDatabase()
-        let outbox = Outbox(bus: EventBus(transport: .inMemory))
-        try database.write { db in
-            for number in 1...6 { try outbox.publish(OrderPlaced(orderID: "k", number: number), in: db) }
-            for sequence in 1...3 as ClosedRange<Int64> {
-                let failure = Failure(reason: .nonRetryable, error: Broken())
-                try OutboxStore.park(sequence, failure, now: .now(), in: db)
+extension RelayInTroubleSuite {
+    @Suite("Replaying parked events", .timeLimit(.minutes(2)))
+    struct ReplayTests {
+        @Test("All together they come before the events of their key that still wait")
+        func all() throws {
+            let database = try makeDatabase()
+            let outbox = Outbox(bus: EventBus(transport: .inMemory))
+            try database.write { db in
+                for number in 1...6 { try outbox.publish(OrderPlaced(orderID: "k", number: number), in: db) }
+                for sequence in 1...3 as ClosedRange<Int64> {
+                    let failure = Failure(reason: .nonRetryable, error: Broken())
+                    try OutboxStore.park(sequence, failure, now: .now(), in: db)
+                }
+                try OutboxStore.advance("k".databaseValue, in: db)
+                #expect(try outbox.replayAll(in: db) == 3)
+                #expect(try numbers(db) == [1, 2, 3, 4, 5, 6])
             }
-            try OutboxStore.advance("k".databaseValue, in: db)
-            #expect(try outbox.replayAll(in: db) == 3)
-            #expect(try numbers(db) == [1, 2, 3, 4, 5, 6])
         }
-    }
 
-    @Test("One by one, in any order, each goes to its place", arguments: [[3, 1, 2], [1, 2, 3], [2, 3, 1]])
-    func single(order: [Int64]) throws {
-        let database = try makeDatabase()
-        let outbox = Outbox(bus: EventBus(transport: .inMemory))
-        try database.write { db in
-            for number in 1...6 { try outbox.publish(OrderPlaced(orderID: "k", number: number), in: db) }
-            for sequence in order {
-                try OutboxStore.park(sequence, Failure(reason: .nonRetryable, error: Broken()), now: .now(), in: db)
+        @Test("One by one, in any order, each goes to its place", arguments: [[3, 1, 2], [1, 2, 3], [2, 3, 1]])
+        func single(order: [Int64]) throws {
+            let database = try makeDatabase()
+            let outbox = Outbox(bus: EventBus(transport: .inMemory))
+            try database.write { db in
+                for number in 1...6 { try outbox.publish(OrderPlaced(orderID: "k", number: number), in: db) }
+                for sequence in order {
+                    try OutboxStore.park(sequence, Failure(reason: .nonRetryable, error: Broken()), now: .now(), in: db)
+                }
+                try OutboxStore.advance("k".databaseValue, in: db)
+                for sequence in order { #expect(try outbox.replay(sequence, in: db)) }
+                #expect(try outbox.replay(1, in: db) == false)
+                #expect(try numbers(db) == [1, 2, 3, 4, 5, 6])
+                #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM eventbus_outbox WHERE due_at IS NOT NULL") == 1)
             }
-            try OutboxStore.advance("k".databaseValue, in: db)
-            for sequence in order { #expect(try outbox.replay(sequence, in: db)) }
-            #expect(try outbox.replay(1, in: db) == false)
-            #expect(try numbers(db) == [1, 2, 3, 4, 5, 6])
-            #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM eventbus_outbox WHERE due_at IS NOT NULL") == 1)
         }
-    }
 
-    /// The numbers in the order in which a relay takes the events of one key.
-    private func numbers(_ db: Database) throws -> [Int] {
-        let taking = try OutboxStore.take(limit: 10, depth: 10, excluding: [], terms: .init(now: .now()), in: db)
-        #expect(taking.runs.count == 1)
-        return try taking.runs.joined().map {
-            try JSONEventCodec().decode(OrderPlaced.self, from: $0.envelope.payload).number
+        /// The numbers in the order in which a relay takes the events of one key.
+        private func numbers(_ db: Database) throws -> [Int] {
+            let taking = try OutboxStore.take(limit: 10, depth: 10, excluding: [], terms: .init(now: .now()), in: db)
+            #expect(taking.runs.count == 1)
+            return try taking.runs.joined().map {
+                try JSONEventCodec().decode(OrderPlaced.self, from: $0.envelope.payload).number
+            }
         }
-    }
 
-    @Test("They come before the events that the relay has read already and could not publish")
-    func whileTheRelayWaits() async throws {
-        let database = try makeDatabase()
-        let clock = ManualClock()
-        let mode = Locked<EventBusError.Code?>(.tooLarge)
-        let transport = ScriptedTransport(InMemoryBroker(clock: clock)) { envelope in
-            guard let code = mode.withLock({ $0 }) else { return nil }
-            let isFirst = envelope.payload.contains(UInt8(ascii: "1"))
-            return .error(EventBusError(isFirst ? code : .unavailable, "broken"))
-        }
-        let bus = EventBus(transport: transport)
-        let outbox = Outbox(bus: bus)
-        let recorder = EventRecorder()
-        bus.subscribe(to: OrderPlaced.self, group: "g", options: .init(middleware: [recorder])) { _, _ in }
-        let relay = OutboxRelay(database: database, bus: bus, logger: .quiet)
-        try await running(bus, relay) {
-            try await database.write { db in
-                for number in 1...4 { try outbox.publish(OrderPlaced(orderID: "k", number: number), in: db) }
+        @Test("They come before the events that the relay has read already and could not publish")
+        func whileTheRelayWaits() async throws {
+            let database = try makeDatabase()
+            let clock = ManualClock()
+            let mode = Locked<EventBusError.Code?>(.tooLarge)
+            let transport = ScriptedTransport(InMemoryBroker(clock: clock)) { envelope in
+                guard let code = mode.withLock({ $0 }) else { return nil }
+                let isFirst = envelope.payload.contains(UInt8(ascii: "1"))
+                return .error(EventBusError(isFirst ? code : .unavailable, "broken"))
             }
-            while try await database.read({ try outbox.backlog(in: $0) }).parked == 0 {
-                clock.advance(by: .seconds(1))
-                await Task.yield()
+            let bus = EventBus(transport: transport)
+            let outbox = Outbox(bus: bus)
+            let recorder = EventRecorder()
+            bus.subscribe(to: OrderPlaced.self, group: "g", options: .init(middleware: [recorder])) { _, _ in }
+            let relay = OutboxRelay(database: database, bus: bus, logger: .quiet)
+            try await running(bus, relay) {
+                try await database.write { db in
+                    for number in 1...4 { try outbox.publish(OrderPlaced(orderID: "k", number: number), in: db) }
+                }
+                while try await database.read({ try outbox.backlog(in: $0) }).parked == 0 {
+                    clock.advance(by: .seconds(1))
+                    await Task.yield()
+                }
+                // The first has gone, and the second waits in the relay.
+                while relay.health().reason?.contains("unavailable") != true {
+                    clock.advance(by: .seconds(1))
+                    await Task.yield()
+                }
+                mode.withLock { $0 = .unavailable }
+                let before = transport.sent.count
+                #expect(try await database.write { try outbox.replayAll(in: $0) } == 1)
+                // Once the first is tried again, the relay knows of it.
+                while !transport.sent.all.dropFirst(before).contains(where: { $0.payload.contains(UInt8(ascii: "1")) })
+                {
+                    clock.advance(by: .seconds(1))
+                    await Task.yield()
+                }
+                mode.withLock { $0 = nil }
+                let handled = Task { try await recorder.waitForHandled(OrderPlaced.self, count: 4) }
+                try await database.drain(by: clock)
+                #expect(try await handled.value.map(\.number) == [1, 2, 3, 4])
             }
-            // The first has gone, and the second waits in the relay.
-            while relay.health().reason?.contains("unavailable") != true {
-                clock.advance(by: .seconds(1))
-                await Task.yield()
-            }
-            mode.withLock { $0 = .unavailable }
-            let before = transport.sent.count
-            #expect(try await database.write { try outbox.replayAll(in: $0) } == 1)
-            // Once the first is tried again, the relay knows of it.
-            while !transport.sent.all.dropFirst(before).contains(where: { $0.payload.contains(UInt8(ascii: "1")) }) {
-                clock.advance(by: .seconds(1))
-                await Task.yield()
-            }
-            mode.withLock { $0 = nil }
-            let handled = Task { try await recorder.waitForHandled(OrderPlaced.self, count: 4) }
-            try await database.drain(by: clock)
-            #expect(try await handled.value.map(\.number) == [1, 2, 3, 4])
         }
     }
 }

@@ -7,164 +7,167 @@ import Testing
 
 @testable import EventBusOutbox
 
-@Suite("The outbox and the time of day", .timeLimit(.minutes(2)))
-struct WallClockTests {
-    @Test("When the wall clock is set back an hour, what is to be tried again does not wait for it")
-    func setBack() async throws {
-        let database = try makeDatabase()
-        let clock = ManualClock()
-        let isRefused = Locked(true)
-        let transport = ScriptedTransport(InMemoryBroker(clock: clock)) { envelope in
-            envelope.partitionKey == "k" && isRefused.withLock { $0 } ? .error(EventBusError(.rejected, "full")) : nil
-        }
-        let bus = EventBus(transport: transport)
-        let outbox = Outbox(bus: bus)
-        let recorder = EventRecorder()
-        bus.subscribe(to: OrderPlaced.self, group: "g", options: .init(middleware: [recorder])) { _, _ in }
-        let correction = Locked(Duration.zero)
-        let dayTime = WallClock(bus.clock)
-        let relay = OutboxRelay(
-            database: database,
-            bus: bus,
-            configuration: .init(),
-            logger: .quiet,
-            metrics: TestMetrics(),
-            wallClock: WallClock { dayTime.now + correction.withLock { $0 } }
-        )
-        try await running(bus, relay) {
-            try await database.write { db in
-                for key in ["k", "other"] {
-                    for number in 1...2 { try outbox.publish(OrderPlaced(orderID: key, number: number), in: db) }
-                }
+extension RelayInTroubleSuite {
+    @Suite("The outbox and the time of day", .timeLimit(.minutes(2)))
+    struct WallClockTests {
+        @Test("When the wall clock is set back an hour, what is to be tried again does not wait for it")
+        func setBack() async throws {
+            let database = try makeDatabase()
+            let clock = ManualClock()
+            let isRefused = Locked(true)
+            let transport = ScriptedTransport(InMemoryBroker(clock: clock)) { envelope in
+                envelope.partitionKey == "k" && isRefused.withLock { $0 }
+                    ? .error(EventBusError(.rejected, "full")) : nil
             }
-            _ = try await recorder.waitForHandled(OrderPlaced.self, count: 2)
-            try await database.wait(for: { try Int.fetchOne($0, sql: "SELECT max(due_at) FROM eventbus_outbox") }) {
-                ($0 ?? 0) > 0
-            }
-            correction.withLock { $0 = .seconds(-3600) }
-            isRefused.withLock { $0 = false }
-            let handled = Task { try await recorder.waitForHandled(OrderPlaced.self, count: 4) }
-            // Long before the hour is over.
-            var waited = 0
-            while recorder.settled.count < 4, waited < 600 {
-                clock.advance(by: .seconds(1))
-                waited += 1
-                for _ in 1...50 { await Task.yield() }
-            }
-            #expect(recorder.settled.count == 4)
-            handled.cancel()
-        }
-    }
-
-    @Test("A stored time that is further ahead than it could be, or is no time, counts as due")
-    func impossibleTimes() throws {
-        let database = try makeDatabase()
-        let now = EventTime(milliseconds: 1_000_000_000)
-        let envelope = Envelope(topic: "t", payload: [])
-        try database.write { db in
-            for _ in 1...6 {
-                try OutboxStore.insert(envelope, storedAt: now, deliverAt: nil, requiresSubscriber: false, in: db)
-            }
-            let values = ["\(now.milliseconds + 3_600_000)", "9223372036854775807", "-5", "'x'", "x'00'", "1e300"]
-            for (index, value) in values.enumerated() {
-                try db.execute(sql: "UPDATE eventbus_outbox SET due_at = \(value) WHERE sequence = \(index + 1)")
-            }
-            try OutboxStore.repairTimes(now: now, maximumInterval: .seconds(120), in: db)
-            let taking = try OutboxStore.take(limit: 100, depth: 1, excluding: [], terms: .init(now: now), in: db)
-            #expect(taking.runs.count == 6)
-        }
-    }
-
-    @Test("A delay that was stored before the clock was set back goes on with what it had left")
-    func delayFromTheFuture() throws {
-        let database = try makeDatabase()
-        let (now, hour) = (EventTime(milliseconds: 1_000_000_000_000), Duration.seconds(3600))
-        try database.write { db in
-            try OutboxStore.insert(
-                Envelope(topic: "t", payload: []),
-                storedAt: now + hour * 1000,
-                deliverAt: now + hour * 1072,
-                readyAt: now + hour * 1043,
-                requiresSubscriber: false,
-                in: db
+            let bus = EventBus(transport: transport)
+            let outbox = Outbox(bus: bus)
+            let recorder = EventRecorder()
+            bus.subscribe(to: OrderPlaced.self, group: "g", options: .init(middleware: [recorder])) { _, _ in }
+            let correction = Locked(Duration.zero)
+            let dayTime = WallClock(bus.clock)
+            let relay = OutboxRelay(
+                database: database,
+                bus: bus,
+                configuration: .init(),
+                logger: .quiet,
+                metrics: TestMetrics(),
+                wallClock: WallClock { dayTime.now + correction.withLock { $0 } }
             )
-            try OutboxStore.repairTimes(now: now, maximumInterval: .seconds(120), in: db)
-            let terms = OutboxStore.Terms(now: now + hour * 43, maximumDelay: hour * 29)
-            let taken = try OutboxStore.take(limit: 10, depth: 1, excluding: [], terms: terms, in: db).runs.joined()
-            #expect(taken.map { $0.delay(at: now + hour * 43) } == [hour * 29])
-        }
-        // Also where it went straight to the broker: never longer than it was.
-        let event = StoredEvent(
-            sequence: 1,
-            envelope: Envelope(topic: "t", payload: []),
-            storedAt: now + hour,
-            deliverAt: now + hour + .seconds(60)
-        )
-        #expect(event.delay(at: now) == .seconds(60))
-    }
-
-    @Test("A lease of another length than one's own is in force as long as it says")
-    func longerLease() throws {
-        let database = try makeDatabase()
-        let now = EventTime(milliseconds: 1_000_000_000)
-        try database.write { db in
-            _ = try OutboxStore.acquire("patient", duration: .seconds(60), now: now, in: db)
-            #expect(try OutboxStore.acquire("hasty", duration: .seconds(2), now: now, in: db) == nil)
-            #expect(try OutboxStore.acquire("hasty", duration: .seconds(2), now: now + .seconds(59), in: db) == nil)
-            #expect(try OutboxStore.acquire("hasty", duration: .seconds(2), now: now + .seconds(60), in: db) != nil)
-        }
-    }
-
-    @Test("A relay that had to wait for its transaction does not take the lease that another has renewed meanwhile")
-    func waitsForTransaction() async throws {
-        let file = try DatabaseFile()
-        let first = try file.open()
-        let isWaiting = Signal()
-        var configuration = GRDB.Configuration()
-        configuration.busyMode = .callback { _ in
-            isWaiting.raise()
-            return true
-        }
-        let second = try DatabasePool(path: file.path, configuration: configuration)
-        let time = Locked(EventTime(milliseconds: 1_000_000_000))
-        let standby = RelayDatabase(
-            writer: second,
-            settings: .with { $0.leaseDuration = .seconds(2) }.corrected,
-            wallClock: WallClock { time.withLock { $0 } },
-            maximumDelay: .seconds(100)
-        )
-        let isHeld = Signal()
-        let holding = Task {
-            try await first.write { db -> Bool in
-                isHeld.raise()
-                while !isWaiting.isRaised {}
-                // Five seconds later the other one renews its lease.
-                let now = time.withLock { time in
-                    time = time + .seconds(5)
-                    return time
+            try await running(bus, relay) {
+                try await database.write { db in
+                    for key in ["k", "other"] {
+                        for number in 1...2 { try outbox.publish(OrderPlaced(orderID: key, number: number), in: db) }
+                    }
                 }
-                return try OutboxStore.acquire("leader", duration: .seconds(2), now: now, in: db) != nil
+                _ = try await recorder.waitForHandled(OrderPlaced.self, count: 2)
+                try await database.wait(for: { try Int.fetchOne($0, sql: "SELECT max(due_at) FROM eventbus_outbox") }) {
+                    ($0 ?? 0) > 0
+                }
+                correction.withLock { $0 = .seconds(-3600) }
+                isRefused.withLock { $0 = false }
+                let handled = Task { try await recorder.waitForHandled(OrderPlaced.self, count: 4) }
+                // Long before the hour is over.
+                var waited = 0
+                while recorder.settled.count < 4, waited < 600 {
+                    clock.advance(by: .seconds(1))
+                    waited += 1
+                    for _ in 1...50 { await Task.yield() }
+                }
+                #expect(recorder.settled.count == 4)
+                handled.cancel()
             }
         }
-        try await isHeld.wait()
-        let request = RelayDatabase.Request(settlement: Settlement(), busy: [], room: 10)
-        #expect(try await standby.exchange(request) == nil)
-        #expect(try await holding.value)
-    }
 
-    @Test("No arithmetic on times traps")
-    func extremes() {
-        let times = [Int64.min, -1, 0, 1, .max].map(EventTime.init(milliseconds:))
-        let durations = [
-            Duration.seconds(Int64.max), .seconds(Int64.min), .zero, .seconds(-1), .seconds(9_223_372_036_854_775),
-            .milliseconds(Int64.max), .nanoseconds(1),
-        ]
-        for time in times {
-            for duration in durations { _ = (time + duration, time - duration) }
-            for other in times { _ = time.since(other) }
+        @Test("A stored time that is further ahead than it could be, or is no time, counts as due")
+        func impossibleTimes() throws {
+            let database = try makeDatabase()
+            let now = EventTime(milliseconds: 1_000_000_000)
+            let envelope = Envelope(topic: "t", payload: [])
+            try database.write { db in
+                for _ in 1...6 {
+                    try OutboxStore.insert(envelope, storedAt: now, deliverAt: nil, requiresSubscriber: false, in: db)
+                }
+                let values = ["\(now.milliseconds + 3_600_000)", "9223372036854775807", "-5", "'x'", "x'00'", "1e300"]
+                for (index, value) in values.enumerated() {
+                    try db.execute(sql: "UPDATE eventbus_outbox SET due_at = \(value) WHERE sequence = \(index + 1)")
+                }
+                try OutboxStore.repairTimes(now: now, maximumInterval: .seconds(120), in: db)
+                let taking = try OutboxStore.take(limit: 100, depth: 1, excluding: [], terms: .init(now: now), in: db)
+                #expect(taking.runs.count == 6)
+            }
         }
-        #expect(EventTime(milliseconds: .max) + .seconds(1) == EventTime(milliseconds: .max))
-        #expect(EventTime(milliseconds: .min) + .seconds(-1) == EventTime(milliseconds: .min))
-        #expect(EventTime(milliseconds: 5) + .nanoseconds(1) == EventTime(milliseconds: 6))
+
+        @Test("A delay that was stored before the clock was set back goes on with what it had left")
+        func delayFromTheFuture() throws {
+            let database = try makeDatabase()
+            let (now, hour) = (EventTime(milliseconds: 1_000_000_000_000), Duration.seconds(3600))
+            try database.write { db in
+                try OutboxStore.insert(
+                    Envelope(topic: "t", payload: []),
+                    storedAt: now + hour * 1000,
+                    deliverAt: now + hour * 1072,
+                    readyAt: now + hour * 1043,
+                    requiresSubscriber: false,
+                    in: db
+                )
+                try OutboxStore.repairTimes(now: now, maximumInterval: .seconds(120), in: db)
+                let terms = OutboxStore.Terms(now: now + hour * 43, maximumDelay: hour * 29)
+                let taken = try OutboxStore.take(limit: 10, depth: 1, excluding: [], terms: terms, in: db).runs.joined()
+                #expect(taken.map { $0.delay(at: now + hour * 43) } == [hour * 29])
+            }
+            // Also where it went straight to the broker: never longer than it was.
+            let event = StoredEvent(
+                sequence: 1,
+                envelope: Envelope(topic: "t", payload: []),
+                storedAt: now + hour,
+                deliverAt: now + hour + .seconds(60)
+            )
+            #expect(event.delay(at: now) == .seconds(60))
+        }
+
+        @Test("A lease of another length than one's own is in force as long as it says")
+        func longerLease() throws {
+            let database = try makeDatabase()
+            let now = EventTime(milliseconds: 1_000_000_000)
+            try database.write { db in
+                _ = try OutboxStore.acquire("patient", duration: .seconds(60), now: now, in: db)
+                #expect(try OutboxStore.acquire("hasty", duration: .seconds(2), now: now, in: db) == nil)
+                #expect(try OutboxStore.acquire("hasty", duration: .seconds(2), now: now + .seconds(59), in: db) == nil)
+                #expect(try OutboxStore.acquire("hasty", duration: .seconds(2), now: now + .seconds(60), in: db) != nil)
+            }
+        }
+
+        @Test("A relay that had to wait for its transaction does not take the lease that another has renewed meanwhile")
+        func waitsForTransaction() async throws {
+            let file = try DatabaseFile()
+            let first = try file.open()
+            let isWaiting = Signal()
+            var configuration = GRDB.Configuration()
+            configuration.busyMode = .callback { _ in
+                isWaiting.raise()
+                return true
+            }
+            let second = try DatabasePool(path: file.path, configuration: configuration)
+            let time = Locked(EventTime(milliseconds: 1_000_000_000))
+            let standby = RelayDatabase(
+                writer: second,
+                settings: .with { $0.leaseDuration = .seconds(2) }.corrected,
+                wallClock: WallClock { time.withLock { $0 } },
+                maximumDelay: .seconds(100)
+            )
+            let isHeld = Signal()
+            let holding = Task {
+                try await first.write { db -> Bool in
+                    isHeld.raise()
+                    while !isWaiting.isRaised {}
+                    // Five seconds later the other one renews its lease.
+                    let now = time.withLock { time in
+                        time = time + .seconds(5)
+                        return time
+                    }
+                    return try OutboxStore.acquire("leader", duration: .seconds(2), now: now, in: db) != nil
+                }
+            }
+            try await isHeld.wait()
+            let request = RelayDatabase.Request(settlement: Settlement(), busy: [], room: 10)
+            #expect(try await standby.exchange(request) == nil)
+            #expect(try await holding.value)
+        }
+
+        @Test("No arithmetic on times traps")
+        func extremes() {
+            let times = [Int64.min, -1, 0, 1, .max].map(EventTime.init(milliseconds:))
+            let durations = [
+                Duration.seconds(Int64.max), .seconds(Int64.min), .zero, .seconds(-1), .seconds(9_223_372_036_854_775),
+                .milliseconds(Int64.max), .nanoseconds(1),
+            ]
+            for time in times {
+                for duration in durations { _ = (time + duration, time - duration) }
+                for other in times { _ = time.since(other) }
+            }
+            #expect(EventTime(milliseconds: .max) + .seconds(1) == EventTime(milliseconds: .max))
+            #expect(EventTime(milliseconds: .min) + .seconds(-1) == EventTime(milliseconds: .min))
+            #expect(EventTime(milliseconds: 5) + .nanoseconds(1) == EventTime(milliseconds: 6))
+        }
     }
 }

@@ -54,7 +54,14 @@ struct Books: Sendable {
         for database in [orders, inventory] {
             let (waiting, parked) = try await database.read { db in
                 (
-                    try Int.fetchOne(db, sql: "SELECT count(*) FROM eventbus_outbox") ?? 0,
+                    try Int.fetchOne(
+                        db,
+                        sql: """
+                            SELECT (SELECT count(*) FROM eventbus_outbox)
+                                + (SELECT count(*) FROM eventbus_outbox_unrouted)
+                                + (SELECT count(*) FROM eventbus_outbox_delayed)
+                            """
+                    ) ?? 0,
                     try Int.fetchOne(db, sql: "SELECT count(*) FROM eventbus_outbox_parked") ?? 0
                 )
             }
