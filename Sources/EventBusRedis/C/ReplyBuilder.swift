@@ -74,33 +74,33 @@ extension ReplyBuilder {
     // Safe: written here only, before anyone can read it.
     nonisolated(unsafe) static let functions: UnsafeMutablePointer<redisReplyObjectFunctions> = {
         let functions = UnsafeMutablePointer<redisReplyObjectFunctions>.allocate(capacity: 1)
-        functions.initialize(
-            to: redisReplyObjectFunctions(
-                createString: { task, start, length in
-                    ReplyBuilder.with(task) { builder, type in
-                        let bytes = UnsafeRawBufferPointer(start: start, count: length)
-                        switch type {
-                        case REDIS_REPLY_ERROR:
-                            return builder.add(.error(String(decoding: bytes, as: UTF8.self)), bytes: length)
-                        case REDIS_REPLY_STATUS:
-                            return builder.add(.status(String(decoding: bytes, as: UTF8.self)), bytes: length)
-                        default:
-                            return builder.addBytes(bytes)
-                        }
-                    }
-                },
-                createArray: { task, count in
-                    ReplyBuilder.with(task) { builder, _ in builder.openArray(count: Int(count)) }
-                },
-                createInteger: { task, number in
-                    ReplyBuilder.with(task) { builder, _ in builder.add(.integer(Int64(number))) }
-                },
-                createNil: { task in
-                    ReplyBuilder.with(task) { builder, _ in builder.add(.null) }
-                },
-                freeObject: { _ in }
-            )
-        )
+        // Member by member, because later versions have more: those for types of the newer protocol, which no server
+        // sends unasked. A reply that holds one all the same stays unfinished here.
+        var table = redisReplyObjectFunctions()
+        table.createString = { task, start, length in
+            ReplyBuilder.with(task) { builder, type in
+                let bytes = UnsafeRawBufferPointer(start: start, count: length)
+                switch type {
+                case REDIS_REPLY_ERROR:
+                    return builder.add(.error(String(decoding: bytes, as: UTF8.self)), bytes: length)
+                case REDIS_REPLY_STATUS:
+                    return builder.add(.status(String(decoding: bytes, as: UTF8.self)), bytes: length)
+                default:
+                    return builder.addBytes(bytes)
+                }
+            }
+        }
+        table.createArray = { task, count in
+            ReplyBuilder.with(task) { builder, _ in builder.openArray(count: Int(clamping: count)) }
+        }
+        table.createInteger = { task, number in
+            ReplyBuilder.with(task) { builder, _ in builder.add(.integer(Int64(number))) }
+        }
+        table.createNil = { task in
+            ReplyBuilder.with(task) { builder, _ in builder.add(.null) }
+        }
+        table.freeObject = { _ in }
+        functions.initialize(to: table)
         return functions
     }()
 

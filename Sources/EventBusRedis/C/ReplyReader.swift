@@ -54,7 +54,12 @@ final class ReplyReader {
         builder.pointee.offer(consume storage)
         var object: UnsafeMutableRawPointer?
         guard redisReaderGetReply(reader, &object) == REDIS_OK else { throw failure() }
-        if object != nil { return builder.pointee.take() }
+        if object != nil {
+            guard let reply = builder.pointee.take() else {
+                throw EventBusError(.unavailable, "Redis sent a type of RESP3, a protocol that was not asked for")
+            }
+            return reply
+        }
         // What is buffered is one unfinished text, since the reader has taken everything before it.
         guard reader.pointee.len - reader.pointee.pos <= maximumSize else { throw tooLarge }
         return nil
