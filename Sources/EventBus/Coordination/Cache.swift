@@ -14,6 +14,8 @@
 ///   `CancellationError`, `.timedOut` after ``CacheOptions/computeTimeout``, `.reentrant`, and nothing else.
 /// - **No standstill.** A computation that asks for its own key, directly or through other keys, gets `.reentrant` at once,
 ///   with the chain of keys. It is recognized in the computation's task and in all that inherit its task-local values.
+/// - **A failure is shared.** An error reaches all who wait, and for ``CacheOptions/failureTTL`` those who ask after them;
+///   it is the computation's own. Then somebody computes again.
 /// - **No resurrection.** A removal, whether by key or by tag, and a ``set(_:for:options:)`` also void the computations
 ///   that began before: those who wait for one still get its value, but it is not stored, and who asks afterwards does
 ///   not wait for it. Without this, a value read before a change would be stored after it.

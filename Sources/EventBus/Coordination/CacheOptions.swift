@@ -27,6 +27,12 @@ public struct CacheOptions: Hashable, Sendable {
     public var earlyRefresh: Double
     /// How long it is remembered that there is no value; `nil`, as unless stated, means that it is computed each time.
     public var negativeTTL: Duration?
+    /// For how long the error of a failed computation is handed to those who ask for the key next, instead of computing
+    /// again; and for how long a renewal behind is not tried again. Defaults to 250 ms; zero for not at all.
+    ///
+    /// Changing or removing the key ends that time. Caches of other processes are told that computing has failed, and try
+    /// it once each, so that their callers get an error of their own.
+    public var failureTTL: Duration
     /// Names by which entries can be removed together.
     public var tags: Set<String>
     /// After how long a computation is given up, so that one that hangs does not hold up its key; 30 s unless stated.
@@ -40,6 +46,7 @@ public struct CacheOptions: Hashable, Sendable {
         staleOnError: Duration = .zero,
         earlyRefresh: Double = 0,
         negativeTTL: Duration? = nil,
+        failureTTL: Duration = .milliseconds(250),
         tags: Set<String> = [],
         computeTimeout: Duration = .seconds(30)
     ) {
@@ -49,6 +56,7 @@ public struct CacheOptions: Hashable, Sendable {
         self.staleOnError = staleOnError
         self.earlyRefresh = earlyRefresh
         self.negativeTTL = negativeTTL
+        self.failureTTL = failureTTL
         self.tags = tags
         self.computeTimeout = computeTimeout
     }

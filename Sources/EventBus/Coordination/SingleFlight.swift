@@ -12,6 +12,8 @@ package final class SingleFlight: Sendable {
         package var type: ObjectIdentifier
         package var tags: Set<String>
         package var timeout: Duration
+        /// For how long a failure is handed to those who ask next, instead of computing again.
+        package var failureTTL: Duration
         /// Looks up, computes and stores the given keys; stores only what ``SingleFlight/isCurrent(_:for:)`` says.
         package var fill: @Sendable (FlightID, [String]) async throws -> Values
 
@@ -20,12 +22,14 @@ package final class SingleFlight: Sendable {
             type: ObjectIdentifier,
             tags: Set<String>,
             timeout: Duration,
+            failureTTL: Duration = .zero,
             fill: @escaping @Sendable (FlightID, [String]) async throws -> Values
         ) {
             self.keys = keys
             self.type = type
             self.tags = tags
             self.timeout = timeout
+            self.failureTTL = failureTTL
             self.fill = fill
         }
     }
@@ -46,15 +50,34 @@ package final class SingleFlight: Sendable {
 
     private struct State {
         var machine = FlightMachine()
+        var failures = RecentFailures()
         var waiters: [FlightMachine.WaiterID: Waiter] = [:]
         var tasks: [FlightID: Task<Void, Never>] = [:]
+
+        /// The keys of a plan that have failed just now, and why; and the others.
+        func failures(of plan: Plan, now: AnyClock.Instant) -> (failures: [String: any Error], keys: [String]) {
+            guard failures.count > 0 else { return ([:], plan.keys) }
+            var failed: [String: any Error] = [:]
+            let keys = plan.keys.filter { key in
+                guard let error = failures.error(for: key, type: plan.type, now: now) else { return true }
+                failed[key] = error
+                return false
+            }
+            return (failed, keys)
+        }
     }
 
     private let clock: AnyClock
+    private let onFailure: @Sendable (_ keys: [String], any Error) -> Void
     private let state = Locked(State())
 
-    package init(clock: AnyClock) {
+    /// - Parameter onFailure: told of each computation that failed, cancelled ones excepted.
+    package init(
+        clock: AnyClock,
+        onFailure: @escaping @Sendable (_ keys: [String], any Error) -> Void = { _, _ in }
+    ) {
         self.clock = clock
+        self.onFailure = onFailure
     }
 
     /// Joins what is being computed, starts the rest, and waits for both.
@@ -63,7 +86,12 @@ package final class SingleFlight: Sendable {
     ///   is a computation that one of these waits for, directly or through others.
     package func outcome(of plan: Plan) async throws -> Outcome {
         try Task.checkCancellation()
-        let (tickets, started) = state.withLock { $0.machine.board(plan.keys, type: plan.type, tags: plan.tags) }
+        let now = clock.now
+        let (failures, tickets, started) = state.withLock { state in
+            let (failures, keys) = state.failures(of: plan, now: now)
+            let (tickets, started) = state.machine.board(keys, type: plan.type, tags: plan.tags)
+            return (failures, tickets, started)
+        }
         let context = FlightContext.current
         let nodes = tickets.map { FlightGraph.Node(cache: ObjectIdentifier(self), flight: $0.flight) }
         let isCircle = context.map { !FlightGraph.shared.add($0.node, waitingFor: nodes) } ?? false
@@ -78,7 +106,7 @@ package final class SingleFlight: Sendable {
             )
         }
         defer { if let context { FlightGraph.shared.remove(context.node, waitingFor: nodes) } }
-        var outcome = Outcome()
+        var outcome = Outcome(failures: failures)
         for (index, ticket) in tickets.enumerated() {
             let landing = await landing(for: ticket)
             if Task.isCancelled {
@@ -95,10 +123,12 @@ package final class SingleFlight: Sendable {
         return outcome
     }
 
-    /// Starts what is not being computed yet, and does not wait for it.
+    /// Starts what is not being computed yet, nor has failed just now, and does not wait for it.
     package func refresh(_ plan: Plan) {
+        let now = clock.now
         let started = state.withLock { state in
-            state.machine.start(plan.keys, type: plan.type, tags: plan.tags, isBackground: true)
+            let keys = state.failures(of: plan, now: now).keys
+            return state.machine.start(keys, type: plan.type, tags: plan.tags, isBackground: true)
         }
         guard let started else { return }
         // Nobody waits for it: what it waits for cannot be waiting for it.
@@ -112,12 +142,18 @@ package final class SingleFlight: Sendable {
 
     /// Voids what is being computed for `keys`: it is not stored, and nobody joins it any more.
     package func void(_ keys: [String]) {
-        state.withLock { $0.machine.void(keys) }
+        state.withLock { state in
+            state.machine.void(keys)
+            state.failures.forget(keys)
+        }
     }
 
     /// Voids what is being computed with `tag`.
     package func void(tag: String) {
-        state.withLock { $0.machine.void(tag: tag) }
+        state.withLock { state in
+            state.machine.void(tag: tag)
+            state.failures.forget(tag: tag)
+        }
     }
 
     private func launch(_ id: FlightID, _ keys: [String], _ plan: Plan, path: [[String]]) {
@@ -139,18 +175,34 @@ package final class SingleFlight: Sendable {
                 do {
                     self.land(id, .success(try await plan.fill(id, keys)))
                 } catch {
-                    self.land(id, .failure(error))
+                    self.fail(id, keys, error, plan)
                 }
             }
             group.addTask {
                 guard (try? await self.clock.sleep(for: plan.timeout)) != nil else { return }
                 // A computation that ignores its cancellation no longer holds up anyone.
                 let message = "computing '\(keys.joined(separator: "', '"))' took longer than \(plan.timeout)"
-                self.land(id, .failure(EventBusError(.timedOut, message)))
+                self.fail(id, keys, EventBusError(.timedOut, message), plan)
             }
             await group.next()
             group.cancelAll()
         }
+    }
+
+    /// Lands a flight that failed. That it did is remembered for the keys of which nothing has changed meanwhile.
+    private func fail(_ id: FlightID, _ keys: [String], _ error: any Error, _ plan: Plan) {
+        if !(error is CancellationError) {
+            let now = clock.now
+            let until = now.advanced(by: plan.failureTTL)
+            let isNews = state.withLock { state in
+                guard state.machine.isAloft(id) else { return false }
+                let current = keys.filter { state.machine.isCurrent(id, for: $0) }
+                state.failures.note(current, error, type: plan.type, tags: plan.tags, until: until, now: now)
+                return true
+            }
+            if isNews { onFailure(keys, error) }
+        }
+        land(id, .failure(error))
     }
 
     private func land(_ id: FlightID, _ landing: Landing) {

@@ -49,6 +49,7 @@ public final class InMemoryCache: Cache {
                 type: ObjectIdentifier(type),
                 tags: options.tags,
                 timeout: options.computeTimeout,
+                failureTTL: options.failureTTL,
                 fill: fill
             )
         }

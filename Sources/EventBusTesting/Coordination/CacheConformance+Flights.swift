@@ -24,17 +24,71 @@ extension CacheConformance {
                 try expect(calls.count == 1, "it was computed \(calls.count) times")
                 try expect(values == Array(repeating: 1, count: 100), "not all got the value")
             },
-            check("an error of a computation reaches all who wait, and is not remembered") { setup in
+            check("an error of a computation reaches all who wait, and is not remembered beyond its time") { setup in
+                var options = setup.long
+                options.failureTTL = .zero
                 for _ in 0..<2 {
                     do {
-                        _ = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) {
+                        _ = try await setup.one.value(for: setup.key, as: Int.self, options: options) {
                             throw ComputeFailed()
                         }
                         throw ConformanceFailure("the error of the computation was not thrown")
                     } catch is ComputeFailed {}
                 }
-                let value = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) { 1 }
+                let value = try await setup.one.value(for: setup.key, as: Int.self, options: options) { 1 }
                 try expect(value == 1, "after the errors the value is \(value)")
+            },
+            check("an error of a computation is shared with those who ask soon after") { setup in
+                var options = setup.long
+                options.failureTTL = .seconds(60)
+                let calls = Journal<Int>()
+                for _ in 0..<100 {
+                    do {
+                        _ = try await setup.one.value(for: setup.key, as: Int.self, options: options) {
+                            calls.note(1)
+                            throw ComputeFailed()
+                        }
+                        throw ConformanceFailure("the error of the computation was not thrown")
+                    } catch is ComputeFailed {}
+                }
+                try expect(calls.count == 1, "it was computed \(calls.count) times")
+                // A change of the key ends that.
+                try await setup.one.remove(setup.key)
+                let value = try await setup.one.value(for: setup.key, as: Int.self, options: options) { 1 }
+                try expect(value == 1, "after the removal the value is \(value)")
+            },
+            check("an error that was shared is forgotten when its time is over") { setup in
+                var options = setup.long
+                options.failureTTL = .milliseconds(50)
+                do {
+                    _ = try await setup.one.value(for: setup.key, as: Int.self, options: options) {
+                        throw ComputeFailed()
+                    }
+                } catch is ComputeFailed {}
+                try await eventually("it should be computed again") {
+                    (try? await setup.one.value(for: setup.key, as: Int.self, options: options) { 1 }) == 1
+                }
+            },
+            check("a renewal behind that failed is not tried again at once") { setup in
+                var options = setup.short
+                options.staleWhileRevalidate = .seconds(60)
+                options.failureTTL = .seconds(60)
+                _ = try await setup.one.value(for: setup.key, as: Int.self, options: options) { 1 }
+                try await setup.outlastTTL()
+                let calls = Journal<Int>()
+                let frozen = options
+                let ask: @Sendable () async throws -> Int = {
+                    try await setup.one.value(for: setup.key, as: Int.self, options: frozen) {
+                        calls.note(1)
+                        throw ComputeFailed()
+                    }
+                }
+                try await eventually("it should be renewed behind") {
+                    try expect(try await ask() == 1, "the stale value was not served")
+                    return calls.count > 0
+                }
+                for _ in 0..<100 { try expect(try await ask() == 1, "the stale value was not served") }
+                try expect(calls.count == 1, "it was computed \(calls.count) times")
             },
             check("one who is cancelled leaves, and the computation goes on for the others") { setup in
                 let gate = Gate()
@@ -93,6 +147,7 @@ extension CacheConformance {
                 defer { gate.open() }
                 var options = setup.long
                 options.computeTimeout = .milliseconds(50)
+                options.failureTTL = .zero
                 try await expectError(.timedOut, from: "value") {
                     _ = try await setup.one.value(for: setup.key, as: Int.self, options: options) {
                         await gate.pass()
