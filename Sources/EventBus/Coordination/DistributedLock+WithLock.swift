@@ -112,7 +112,10 @@ extension DistributedLock {
     ) async throws -> T {
         try checkNotHeld(resource)
         let holding = LeaseHolding(try await acquire(resource, ttl: ttl, wait: wait), of: self)
+        // Before anything that needs a thread of the pool, all of which other bodies may block.
+        holding.startRenewing()
         let result = await run(body, holding)
+        holding.stopRenewing()
         // Asked before the release, which ends the lease itself.
         let loss = Result { try holding.check() }
         let release = await Result { try await holding.release() }

@@ -14,6 +14,8 @@ package final class LeaseHolding: Sendable {
     package let lock: any DistributedLock
     package let grant: LockGrant
     private let state: Locked<State>
+    /// Raised when the lease is lost.
+    private let lost = Signal()
 
     init(_ grant: LockGrant, of lock: any DistributedLock) {
         self.lock = lock
@@ -40,18 +42,34 @@ package final class LeaseHolding: Sendable {
             let validUntil = try await lock.renew(grant)
             state.withLock { $0.validUntil = max($0.validUntil, validUntil) }
         } catch let error as EventBusError where error.code == .lockNotOwned || error.code == .leaseExpired {
-            throw lose(
-                EventBusError(
-                    error.code == .lockNotOwned ? .lockLost : .leaseExpired,
-                    "the lease of '\(grant.resource)' ended while it was held",
-                    underlying: error
-                )
-            )
+            throw lose(ended(error))
         }
+    }
+
+    /// Lets the lock renew the lease on a thread of its own, if it can; ``keepAlive()`` does it otherwise.
+    func startRenewing() {
+        guard let lock = lock as? any LeaseRenewing else { return }
+        lock.startRenewing(grant) { outcome in
+            switch outcome {
+            case .success(let validUntil):
+                self.state.withLock { $0.validUntil = max($0.validUntil, validUntil) }
+            case .failure(let error as EventBusError) where error.code == .lockNotOwned || error.code == .leaseExpired:
+                self.lose(self.ended(error))
+            case .failure: break
+            }
+        }
+    }
+
+    func stopRenewing() {
+        (lock as? any LeaseRenewing)?.stopRenewing(grant)
     }
 
     /// Renews at a third of the time to live, until the lease is lost or the task is cancelled.
     func keepAlive() async {
+        guard !(lock is any LeaseRenewing) else {
+            try? await lost.wait()
+            return
+        }
         let clock = lock.clock
         var next = clock.now.advanced(by: grant.ttl / 3)
         while true {
@@ -96,6 +114,14 @@ package final class LeaseHolding: Sendable {
         lock.abandon(grant)
     }
 
+    private func ended(_ cause: EventBusError) -> EventBusError {
+        EventBusError(
+            cause.code == .lockNotOwned ? .lockLost : .leaseExpired,
+            "the lease of '\(grant.resource)' ended while it was held",
+            underlying: cause
+        )
+    }
+
     private var expired: EventBusError {
         EventBusError(
             .leaseExpired,
@@ -115,9 +141,9 @@ package final class LeaseHolding: Sendable {
     @discardableResult
     private func lose(_ error: EventBusError) -> EventBusError {
         state.withLock { state in
-            guard case .held = state.status else { return error }
-            state.status = .lost(error)
-            return error
+            if case .held = state.status { state.status = .lost(error) }
         }
+        lost.raise()
+        return error
     }
 }

@@ -1,3 +1,4 @@
+import DequeModule
 import EventBus
 
 /// Steps that undo something nobody waits for any longer: each is repeated until the server has answered it, or until
@@ -14,18 +15,31 @@ final class RedisCleanup: Sendable {
         let limit: Duration
     }
 
-    /// So many are repeated at a time; further ones are sent once.
+    /// So many are carried out at a time; further ones wait for their turn.
     static let capacity = 1000
+    /// So many wait at most; further ones are sent once.
+    static let maximumWaiting = 100_000
+
+    private struct Entry: Sendable {
+        let step: Step
+        let deadline: ContinuousClock.Instant
+        let done = Signal()
+    }
+
+    private struct State {
+        var underway = 0
+        var waiting = Deque<Entry>()
+    }
 
     private let client: RedisClient
-    private let underway = Locked(0)
+    private let state = Locked(State())
 
     init(_ client: RedisClient) {
         self.client = client
     }
 
     /// How many steps were not answered yet.
-    var count: Int { underway.withLock { $0 } }
+    var count: Int { state.withLock { $0.underway + $0.waiting.count } }
 
     /// Carries a step out, and returns when that is done or `grace` is over: then it goes on by itself.
     ///
@@ -40,27 +54,46 @@ final class RedisCleanup: Sendable {
     /// Carries a step out without anyone waiting; the signal tells when that is done.
     @discardableResult
     func start(_ step: Step) -> Signal? {
-        let isAdmitted = underway.withLock { underway in
-            guard underway < Self.capacity else { return false }
-            underway += 1
-            return true
+        let entry = Entry(step: step, deadline: .now.advanced(by: step.limit))
+        let (isFirst, isKept) = state.withLock { state in
+            if state.underway < Self.capacity {
+                state.underway += 1
+                return (true, true)
+            }
+            guard state.waiting.count < Self.maximumWaiting else { return (false, false) }
+            state.waiting.append(entry)
+            return (false, true)
         }
-        guard isAdmitted else {
+        if isFirst {
+            // Runs here up to the command's way to the connection, so that it is sent before whatever the caller does
+            // next.
+            Task.immediate { await self.carryOut(entry) }
+        } else if !isKept {
             client.post(step.script, keys: step.keys, step.arguments)
-            return nil
         }
-        let done = Signal()
-        // Runs here up to the command's way to the connection, so that it is sent before whatever the caller does next.
-        Task.immediate {
-            await self.repeatUntilAnswered(step)
-            self.underway.withLock { $0 -= 1 }
-            done.raise()
-        }
-        return done
+        return isKept ? entry.done : nil
     }
 
-    private func repeatUntilAnswered(_ step: Step) async {
-        let deadline = ContinuousClock.now.advanced(by: step.limit)
+    /// Carries out a step, and then those that wait for their turn.
+    private func carryOut(_ first: Entry) async {
+        var entry = first
+        while true {
+            await repeatUntilAnswered(entry)
+            entry.done.raise()
+            let next = state.withLock { state in
+                let next = state.waiting.popFirst()
+                if next == nil { state.underway -= 1 }
+                return next
+            }
+            guard let next else { return }
+            entry = next
+        }
+    }
+
+    /// A refusal is no answer: a server that is full, that takes no more clients or whose rules have changed may do it
+    /// later.
+    private func repeatUntilAnswered(_ entry: Entry) async {
+        let step = entry.step
         var backoff = Backoff(
             initial: client.configuration.reconnectDelay,
             maximum: client.configuration.maximumReconnectDelay
@@ -70,13 +103,12 @@ final class RedisCleanup: Sendable {
             do {
                 _ = try await client.run(step.script, keys: step.keys, step.arguments, isIdempotent: true)
                 return
-            } catch let error as EventBusError where error.isTransient {
+            } catch let error as EventBusError where error.code != .shuttingDown {
                 let pause = backoff.pause(using: &generator)
                 backoff.noteFailure()
-                guard ContinuousClock.now.advanced(by: pause) < deadline else { return }
+                guard ContinuousClock.now.advanced(by: pause) < entry.deadline else { return }
                 try? await Task.sleep(for: pause)
             } catch {
-                // Refused, or the client was closed: there is no use in asking again.
                 return
             }
         }

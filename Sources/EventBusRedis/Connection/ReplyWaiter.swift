@@ -11,6 +11,8 @@ struct ReplyWaiter<Value: Sendable> {
         /// What came while it was away.
         case late(Result<Value, any Error>)
         case patient(UnsafeContinuation<Value, any Error>)
+        /// No task: a closure.
+        case observer(@Sendable (Result<Value, any Error>) -> Void)
         case gone
     }
 
@@ -25,6 +27,11 @@ struct ReplyWaiter<Value: Sendable> {
     /// A task that is to be told, and not to be sent away.
     static func patient(_ continuation: UnsafeContinuation<Value, any Error>) -> ReplyWaiter {
         ReplyWaiter(state: .patient(continuation))
+    }
+
+    /// A closure that is to be told. It has to be brief.
+    static func observer(_ body: @escaping @Sendable (Result<Value, any Error>) -> Void) -> ReplyWaiter {
+        ReplyWaiter(state: .observer(body))
     }
 
     /// A task that is resumed with `nil` if it has to fetch a handler, and then comes back.
@@ -43,6 +50,9 @@ struct ReplyWaiter<Value: Sendable> {
         case .patient(let continuation):
             state = .gone
             continuation.resume(with: result)
+        case .observer(let body):
+            state = .gone
+            body(result)
         case .away: state = .late(result)
         case .late, .gone: break
         }
@@ -62,7 +72,7 @@ struct ReplyWaiter<Value: Sendable> {
         case .late(let result):
             state = .gone
             continuation.resume(with: result)
-        case .beginner, .patient, .gone: preconditionFailure("nobody was sent away")
+        case .beginner, .patient, .observer, .gone: preconditionFailure("nobody was sent away")
         }
     }
 }

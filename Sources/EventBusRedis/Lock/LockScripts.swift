@@ -5,6 +5,10 @@
 /// listens for messages, `:h` who was handed the lock and has not taken it yet. A token is `PROCESS.NUMBER`.
 ///
 /// All times are the server's. Numbers are formatted by `%.0f`, since Lua's own conversion rounds long ones.
+///
+/// **Memory.** A server that is full refuses a script at its first writing command, if that may take memory, and none of
+/// the later ones. So asking for the lock begins with a `ZADD … XX` that changes nothing. Taking what was handed over,
+/// renewing and giving back work on a full server: they take no more than they free, a waiter's place in line.
 enum LockScripts {
     private static let common = """
         local L, F, W, C, H = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -15,8 +19,8 @@ enum LockScripts {
         local function grant(token, px)
           local fence = math.max(tonumber(redis.call('GET', F) or '0') + 1, us)
           local text = string.format('%.0f', fence)
-          -- Kept until the clock is a week past it: from then on the clock itself stays ahead.
-          local kept = 604800000 + math.max(0, math.ceil((fence - us) / 1000))
+          -- Kept until the clock is an hour past it: from then on the clock itself stays ahead.
+          local kept = 3600000 + math.max(0, math.ceil((fence - us) / 1000))
           redis.call('SET', F, text, 'PX', string.format('%.0f', kept))
           redis.call('SET', L, token, 'PX', px)
           return text
@@ -65,11 +69,19 @@ enum LockScripts {
             local token, ttl, px = ARGV[1], ARGV[2], tonumber(ARGV[4])
             local owner = process(token)
             local waits = ARGV[3] == '1'
+            local holder = redis.call('GET', L)
+            local function take()
+              redis.call('ZREM', W, token)
+              redis.call('DEL', H)
+              redis.call('PEXPIRE', L, ttl)
+              return {1, redis.call('GET', F) or grant(token, ttl)}
+            end
+            if holder == token then return take() end
+            redis.call('ZADD', W, 'XX', 0, '')
             if waits then
               redis.call('HSET', C, owner, string.format('%.0f', now + ARGV[6]) .. ARGV[7])
               redis.call('PEXPIRE', C, 60000)
             end
-            local holder = redis.call('GET', L)
             if not holder then
               local late = redis.call('GET', H)
               if late then
@@ -81,16 +93,11 @@ enum LockScripts {
               end
               local head = redis.call('ZRANGE', W, 0, 0)[1]
               if head and head ~= token then holder = handOver(px, ARGV[5]) end
+              if holder == token then return take() end
               if not holder and (head == token or redis.call('ZCARD', W) == 0) then
                 redis.call('ZREM', W, token)
                 return {1, grant(token, ttl)}
               end
-            end
-            if holder == token then
-              redis.call('ZREM', W, token)
-              redis.call('DEL', H)
-              redis.call('PEXPIRE', L, ttl)
-              return {1, redis.call('GET', F) or grant(token, ttl)}
             end
             if waits then
               if not redis.call('ZSCORE', W, token) then

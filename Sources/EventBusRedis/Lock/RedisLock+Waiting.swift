@@ -45,11 +45,16 @@ extension RedisLock {
     private func stand(_ attempt: inout Attempt, wait: Duration) async throws -> LockGrant {
         let deadline = clock.now.advanced(by: wait)
         subscriber.open()
-        var isInLine = false
+        // What keeps this call from the resource, if it is not another holder.
+        var obstacle: EventBusError?
         if !waiters.isListening {
-            let answer = try await ask(&attempt, waits: false, limit: timeLeft(until: deadline))
-            try Task.checkCancellation()
-            if case .granted(let grant) = answer { return grant }
+            do {
+                let answer = try await ask(&attempt, waits: false, limit: timeLeft(until: deadline))
+                try Task.checkCancellation()
+                if case .granted(let grant) = answer { return grant }
+            } catch let error as EventBusError where isWorthWaiting(error) {
+                obstacle = error
+            }
             try await waiters.settle(within: min(wait, .seconds(1)))
         }
         let token = attempt.token
@@ -57,33 +62,47 @@ extension RedisLock {
         defer { waiters.leave(token) }
         while true {
             var pause = pollInterval
-            var hasFailed = false
             do {
                 let answer = try await ask(&attempt, waits: true, limit: timeLeft(until: deadline))
                 try Task.checkCancellation()
+                obstacle = nil
                 switch answer {
                 case .granted(let grant): return grant
                 case .held(let left, let handedTo):
-                    isInLine = true
                     if handedTo != token { waiters.wake(handedTo) }
                     pause = min(pause, left + .milliseconds(Int64.random(in: 1...10)))
                 }
-            } catch let error as EventBusError where error.isTransient && isInLine && outlivesOutages {
+            } catch let error as EventBusError where isWorthWaiting(error) {
                 // The server may be back before the wait is over.
-                hasFailed = true
+                obstacle = error
+                pause = min(pause, .milliseconds(Int64.random(in: 50...150)))
             }
             guard clock.now < deadline else {
+                if let obstacle { throw unreachable(attempt.resource, within: wait, obstacle) }
                 throw EventBusError(
                     .lockTimedOut,
                     "'\(attempt.resource)' is held by another and was not free within \(wait)"
                 )
             }
             // Who does not know what its question has brought has to ask again, first in line or not: it may be a grant.
-            let looksAfterItself = hasFailed || waiters.isFirst(token)
+            let looksAfterItself = obstacle != nil || waiters.isFirst(token)
             let fallback = clock.now.advanced(by: pause)
             await waiters.sleep(token, until: looksAfterItself ? min(deadline, fallback) : deadline)
             try Task.checkCancellation()
         }
+    }
+
+    /// Whether a wait goes on after an error: the server may be back in time. One that is full says so at once.
+    private func isWorthWaiting(_ error: EventBusError) -> Bool {
+        outlivesOutages && error.isTransient && !error.isOutOfMemory
+    }
+
+    private func unreachable(_ resource: String, within wait: Duration, _ cause: EventBusError) -> EventBusError {
+        EventBusError(
+            .unavailable,
+            "'\(resource)' could not be locked within \(wait), because Redis could not be asked",
+            underlying: cause
+        )
     }
 
     /// How long a question may take: a silent server must not hold the call up beyond its deadline, and a short wait must

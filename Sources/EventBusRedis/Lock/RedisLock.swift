@@ -11,7 +11,7 @@ public import EventBus
 /// fencing token where the effect is; it keeps growing across both, provided that the servers' clocks agree to within a
 /// lease. A server that evicts keys may evict a lock: use a `noeviction` policy. ``RedisQuorumLock`` survives the loss of
 /// a server.
-public final class RedisLock: DistributedLock {
+public final class RedisLock: LeaseRenewing {
     /// The time by which leases and waits are measured.
     public let clock: AnyClock
     let client: RedisClient
@@ -27,6 +27,7 @@ public final class RedisLock: DistributedLock {
     let subscriber: RedisConnection
     let cleanup: RedisCleanup
     private let book: LockBook
+    private let renewals: LeaseRenewals
 
     /// A lock on the server of `client`.
     ///
@@ -75,6 +76,18 @@ public final class RedisLock: DistributedLock {
         self.waiters = waiters
         self.book = LockBook(clock: clock, metrics: metrics)
         self.cleanup = RedisCleanup(client)
+        self.renewals = LeaseRenewals(clock: clock, thread: client.thread) {
+            [connection = client.connection] grant, done in
+            let sent = clock.now
+            connection.run(
+                LockScripts.renew,
+                keys: [LockKeys(prefix: prefix, resource: grant.resource).holder],
+                [.text(grant.owner), .integer(grant.ttl.wholeMilliseconds)],
+                timeout: min(connection.configuration.commandTimeout, grant.ttl)
+            ) { result in
+                done(Result { try Self.renewed(grant, result.get().orThrow(), sent: sent) })
+            }
+        }
         self.subscriber = client.subscriber(channels: ["\(prefix):lock-wake:\(process)"]) { event in
             switch event {
             case .began: waiters.setListening(true)
@@ -92,8 +105,12 @@ public final class RedisLock: DistributedLock {
 
     /// Asks for `resource` and waits for it for at most `wait`.
     ///
-    /// A server that says nothing does not hold the call up: it ends with `wait`, or 100 ms if that is longer, where
-    /// `wait` is zero with the time of one command; 100 ms later at most. So does one that is cancelled.
+    /// A server that cannot be reached is asked again until the wait is over. One that says nothing does not hold the call
+    /// up: it ends with `wait`, or 100 ms if that is longer, where `wait` is zero with the time of one command; 100 ms
+    /// later at most. So does one that is cancelled.
+    ///
+    /// - Throws: as the protocol says; `.lockTimedOut` only where another held the resource, `.unavailable` where Redis
+    ///   could not be asked; the latter at once where it is out of memory.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
         try await book.acquisition { try await acquireUncounted(resource, ttl: ttl, wait: wait) }
     }
@@ -107,10 +124,47 @@ public final class RedisLock: DistributedLock {
             [.text(grant.owner), .integer(grant.ttl.wholeMilliseconds)],
             isIdempotent: true
         )
-        try throwUnless("renewed", answer, grant)
-        let end = validity(from: sent, grant.ttl)
-        book.renewed(grant, until: end)
-        return end
+        return try noting(Result { try Self.renewed(grant, answer, sent: sent) }, grant).get()
+    }
+
+    package func startRenewing(
+        _ grant: LockGrant,
+        onOutcome: @escaping @Sendable (Result<AnyClock.Instant, any Error>) -> Void
+    ) {
+        renewals.begin(grant) { [weak self] outcome in onOutcome(self?.noting(outcome, grant) ?? outcome) }
+    }
+
+    package func stopRenewing(_ grant: LockGrant) {
+        renewals.end(grant)
+    }
+
+    /// Notes how a renewal went.
+    private func noting(
+        _ outcome: Result<AnyClock.Instant, any Error>,
+        _ grant: LockGrant
+    ) -> Result<AnyClock.Instant, any Error> {
+        switch outcome {
+        case .success(let end): book.renewed(grant, until: end)
+        case .failure(let error as EventBusError) where error.code == .lockNotOwned || error.code == .leaseExpired:
+            book.lost(grant)
+        case .failure: break
+        }
+        return outcome
+    }
+
+    /// The end of a lease by the answer to a renewal. Counted from the instant of sending, less what the two clocks may
+    /// drift apart.
+    private static func renewed(
+        _ grant: LockGrant,
+        _ answer: RedisValue,
+        sent: AnyClock.Instant
+    ) throws -> AnyClock.Instant {
+        switch answer.text {
+        case "renewed": return sent.advanced(by: grant.ttl.lessDrift)
+        case "foreign": throw EventBusError.lockNotOwned(grant)
+        case "expired": throw EventBusError.leaseExpired(grant)
+        default: throw EventBusError(.unavailable, "Redis answered a lock script with something that makes no sense")
+        }
     }
 
     /// Gives the resource back and hands it to the first in line.
@@ -137,7 +191,8 @@ public final class RedisLock: DistributedLock {
             } catch let error as EventBusError where error.code == .indeterminate && clock.now < deadline && !isRepeated
             {
                 isRepeated = true
-            } catch let error as EventBusError where error.isTransient {
+            } catch let error as EventBusError where error.code != .lockNotOwned && error.code != .leaseExpired {
+                // Whatever the server refuses it for at present: the lease may last for long.
                 book.ended(grant)
                 cleanup.start(releaseStep(grant))
                 throw error

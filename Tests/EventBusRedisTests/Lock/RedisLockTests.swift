@@ -331,7 +331,7 @@ extension RedisTests {
         @Test func `without a server a call fails within its deadline, and holds nothing`() async throws {
             let configuration = RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: try freePort()))
             let lock = RedisLock(try RedisClient(configuration, logger: .silent))
-            for wait in [Duration.zero, .seconds(30)] {
+            for wait in [Duration.zero, .milliseconds(500)] {
                 do {
                     _ = try await lock.acquire("nowhere", ttl: long, wait: wait)
                     Issue.record("a lock was granted by nobody")

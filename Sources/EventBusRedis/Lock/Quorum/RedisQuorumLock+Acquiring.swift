@@ -32,13 +32,11 @@ extension RedisQuorumLock {
                 case .late:
                     if isOver { throw unavailable(resource, "it took longer than its time to live of \(ttl)") }
                 case .unreachable:
-                    // Who has waited goes on for as long as it may: servers restart.
-                    if isOver || holder.round == 0 {
-                        throw unavailable(resource, "no majority of the servers answered")
-                    }
+                    // The wait is used: servers restart.
+                    if isOver { throw unavailable(resource, "no majority of the servers answered") }
                 }
                 try await clock.sleep(until: min(deadline, clock.now.advanced(by: pause)))
-                keepTurn(of: holder, resource, ttl)
+                members[usher].keepTurn(of: holder, resource, ttl)
                 holder = QuorumHolder(usher: usher, round: holder.round + 1, turnToken: turn.owner)
             }
         } catch {
@@ -56,19 +54,28 @@ extension RedisQuorumLock {
         wait: Duration,
         _ deadline: AnyClock.Instant
     ) async throws -> (usher: Int, turn: LockGrant) {
-        var failure: EventBusError?
-        for usher in ushers() {
-            // The first may have used the time up by not answering; then one question is left to the others.
-            let left = max(.zero, clock.now.duration(to: deadline))
-            do {
-                return (usher, try await members[usher].turn.acquire(resource, ttl: ttl, wait: left))
-            } catch let error as EventBusError where error.code != .lockTimedOut {
-                failure = error
-                let end = clock.now.advanced(by: .seconds(5))
-                suspicions.withLock { $0[usher] = end }
+        while true {
+            var failure: EventBusError?
+            var isFull = true
+            for usher in ushers() {
+                // The first may have used the time up by not answering; then one question is left to the others.
+                let left = max(.zero, clock.now.duration(to: deadline))
+                do {
+                    return (usher, try await members[usher].turn.acquire(resource, ttl: ttl, wait: left))
+                } catch let error as EventBusError where error.code != .lockTimedOut {
+                    failure = error
+                    if !error.isOutOfMemory { isFull = false }
+                    let end = clock.now.advanced(by: .seconds(5))
+                    suspicions.withLock { $0[usher] = end }
+                }
             }
+            // The wait is used: servers restart. Those that are full say so at once.
+            guard !isFull, failure?.isTransient == true, clock.now < deadline else {
+                throw unavailable(resource, "no server keeps the line", failure)
+            }
+            let pause = Duration.milliseconds(Int64.random(in: 50...150))
+            try await clock.sleep(until: min(deadline, clock.now.advanced(by: pause)))
         }
-        throw unavailable(resource, "no server keeps the line", failure)
     }
 
     /// The servers in the order in which they are asked for a turn.
@@ -78,17 +85,6 @@ extension RedisQuorumLock {
             let isSuspect = suspicions.map { $0.map { now < $0 } ?? false }
             return suspicions.indices.filter { !isSuspect[$0] } + suspicions.indices.filter { isSuspect[$0] }
         }
-    }
-
-    /// Lets the turn last as long as the lease. Should it end earlier, the next in line asks the servers in vain for a
-    /// while, no more.
-    func keepTurn(of holder: QuorumHolder, _ resource: String, _ ttl: Duration) {
-        let turn = members[holder.usher].turn
-        turn.client.post(
-            LockScripts.renew,
-            keys: [LockKeys(prefix: turn.prefix, resource: resource).holder],
-            [.text(holder.turnToken), .integer(ttl.wholeMilliseconds)]
-        )
     }
 
     // MARK: one round
@@ -119,6 +115,7 @@ extension RedisQuorumLock {
         case .refused: return .held(left: taken.timeLeft)
         default: return .unreachable
         }
+        try requireDifferentServers()
         guard let fence = taken.nextFence else { return .unreachable }
         guard clock.now < end else { return .late }
         let confirmed = try await ask(
@@ -165,5 +162,17 @@ extension RedisQuorumLock {
 
     private func unavailable(_ resource: String, _ reason: String, _ cause: EventBusError? = nil) -> EventBusError {
         EventBusError(.unavailable, "'\(resource)' could not be acquired: \(reason)", underlying: cause)
+    }
+}
+
+extension RedisQuorumLock.Member {
+    /// Lets the turn that this server keeps last as long as the lease. Should it end earlier, the next in line asks the
+    /// servers in vain for a while, no more.
+    func keepTurn(of holder: QuorumHolder, _ resource: String, _ ttl: Duration) {
+        turn.client.post(
+            LockScripts.renew,
+            keys: [LockKeys(prefix: turn.prefix, resource: resource).holder],
+            [.text(holder.turnToken), .integer(ttl.wholeMilliseconds)]
+        )
     }
 }

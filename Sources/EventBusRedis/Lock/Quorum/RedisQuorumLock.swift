@@ -14,7 +14,7 @@ public import EventBus
 /// What holds and what does not is told in <doc:LockingWithRedis>: in short, exclusion holds for as long as fewer servers
 /// than a majority lose their memory within a time to live; the fencing token has to be checked where the effect is, as
 /// with any lock; and the order of arrival is kept only while all processes reach the same first server.
-public final class RedisQuorumLock: DistributedLock {
+public final class RedisQuorumLock: LeaseRenewing {
     /// One of the servers.
     struct Member: Sendable {
         let client: RedisClient
@@ -30,13 +30,16 @@ public final class RedisQuorumLock: DistributedLock {
     /// How long a server may take to answer.
     let askTime: Duration
     let book: LockBook
+    private let renewals: LeaseRenewals
+    /// Why it can grant nothing: a server is listed twice.
+    private let misconfiguration: EventBusError?
     /// Until when a server is asked for a turn only after the others, since it has not answered.
     let suspicions: Locked<[AnyClock.Instant?]>
 
     /// A lock on the servers of `clients`.
     ///
     /// - Parameters:
-    ///   - clients: the connections, one for each server; three at least, best an odd number, and in the same order in
+    ///   - clients: the connections, one for each server, none of them twice; three at least, best an odd number, and in the same order in
     ///     each process: the first that answers keeps the line.
     ///   - prefix: what the keys begin with; without braces. Locks with different prefixes do not see each other, nor
     ///     does a ``RedisLock`` with the same prefix see this one.
@@ -47,7 +50,7 @@ public final class RedisQuorumLock: DistributedLock {
         let clock = AnyClock.continuous
         self.clock = clock
         self.prefix = prefix
-        self.members = clients.map { client in
+        let members = clients.map { client in
             let turn = RedisLock(
                 client,
                 prefix: "\(prefix):turn",
@@ -59,38 +62,79 @@ public final class RedisQuorumLock: DistributedLock {
             )
             return Member(client: client, turn: turn, cleanup: RedisCleanup(client))
         }
-        self.askTime = clients.map(\.configuration.commandTimeout).max() ?? .seconds(2)
+        self.members = members
+        let askTime = clients.map(\.configuration.commandTimeout).max() ?? .seconds(2)
+        self.askTime = askTime
+        self.renewals = LeaseRenewals(clock: clock, thread: clients[0].thread) { grant, done in
+            QuorumRenewal(members: members, prefix: prefix, askTime: askTime, clock: clock).send(grant, done)
+        }
         self.book = LockBook(clock: clock, metrics: LockMetrics(prefix: prefix))
         self.suspicions = Locked(Array(repeating: nil, count: clients.count))
+        self.misconfiguration = Self.duplicate(clients.map(\.configuration.endpoint)).map { first, second in
+            .listedTwice(first, second, "have the same address")
+        }
+    }
+
+    /// Throws if two of the servers that were reached are one: it would count twice, and its loss would cost the majority.
+    func requireDifferentServers() throws {
+        // Those that do not say who they are differ in their addresses at least.
+        let identities = members.map(\.client.serverRunID)
+        let known = identities.indices.filter { identities[$0] != nil }
+        if let (first, second) = Self.duplicate(known.map { identities[$0] }) {
+            throw EventBusError.listedTwice(known[first], known[second], "lead to the same Redis server")
+        }
+    }
+
+    /// The positions of two elements that are equal.
+    private static func duplicate<Element: Hashable>(_ elements: [Element]) -> (Int, Int)? {
+        var positions: [Element: Int] = [:]
+        for (position, element) in elements.enumerated() {
+            if let first = positions.updateValue(position, forKey: element) { return (first, position) }
+        }
+        return nil
     }
 
     /// Asks for `resource` and waits for it for at most `wait`.
     ///
     /// - Throws: as the protocol says; `.unavailable` when no majority of the servers answered, or when that took so long
-    ///   that nothing was left of the lease.
+    ///   that nothing was left of the lease; `.invalidConfiguration` when one server is listed twice.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
-        try await book.acquisition { try await acquireUncounted(resource, ttl: ttl, wait: wait) }
+        if let misconfiguration { throw misconfiguration }
+        return try await book.acquisition { try await acquireUncounted(resource, ttl: ttl, wait: wait) }
     }
 
     /// Makes a grant valid for its whole time to live again, if a majority still holds it.
     public func renew(_ grant: LockGrant) async throws -> AnyClock.Instant {
-        let holder = try QuorumHolder(grant, members: members.count)
-        let sent = clock.now
-        keepTurn(of: holder, grant.resource, grant.ttl)
-        let poll = try await ask(
-            LockScripts.renew,
-            keys: [QuorumKeys(prefix: prefix, resource: grant.resource).holder],
-            [.text(holder.token), .integer(grant.ttl.wholeMilliseconds)],
-            limit: min(askTime, grant.ttl)
-        ) { $0.text == "renewed" ? .granted : .refused }
-        switch poll.tally.decision {
-        case .granted:
-            let end = sent.advanced(by: grant.ttl.lessDrift)
+        let renewal = QuorumRenewal(members: members, prefix: prefix, askTime: askTime, clock: clock)
+        do {
+            let end = try await withCheckedThrowingContinuation { continuation in
+                renewal.send(grant) { continuation.resume(with: $0) }
+            }
             book.renewed(grant, until: end)
             return end
-        case .refused where poll.tally.refused > members.count - poll.tally.quorum: throw lost(grant, poll)
-        default: throw EventBusError(.indeterminate, "too few servers answered to a renewal of '\(grant.resource)'")
+        } catch let error as EventBusError where error.code == .lockNotOwned || error.code == .leaseExpired {
+            book.lost(grant)
+            throw error
         }
+    }
+
+    package func startRenewing(
+        _ grant: LockGrant,
+        onOutcome: @escaping @Sendable (Result<AnyClock.Instant, any Error>) -> Void
+    ) {
+        renewals.begin(grant) { [weak self] outcome in
+            switch outcome {
+            case .success(let end): self?.book.renewed(grant, until: end)
+            case .failure(let error as EventBusError) where error.code == .lockNotOwned || error.code == .leaseExpired:
+                self?.book.lost(grant)
+            case .failure: break
+            }
+            onOutcome(outcome)
+        }
+    }
+
+    package func stopRenewing(_ grant: LockGrant) {
+        renewals.end(grant)
     }
 
     /// Gives the resource back on every server, and the turn to the first in line.
@@ -136,5 +180,17 @@ public final class RedisQuorumLock: DistributedLock {
         book.lost(grant)
         let isForeign = poll.replies.contains { $0?.text == "foreign" }
         return isForeign ? .lockNotOwned(grant) : .leaseExpired(grant)
+    }
+}
+
+extension EventBusError {
+    fileprivate static func listedTwice(_ first: Int, _ second: Int, _ reason: String) -> EventBusError {
+        EventBusError(
+            .invalidConfiguration,
+            """
+            the clients at \(first) and \(second) of a quorum lock \(reason), which would count twice; \
+            list independent servers
+            """
+        )
     }
 }

@@ -124,6 +124,30 @@ extension RedisTests {
             try await lock.release(waiting.value)
         }
 
+        @Test func `one server that is listed twice is refused, by its address and by what it says of itself`()
+            async throws
+        {
+            let (a, b) = (try await RedisServer(), try await RedisServer())
+            let byAddress = RedisQuorumLock(try [a, a, b].map { try $0.client() })
+            let byIdentity = RedisQuorumLock([
+                try a.client(), try a.client { $0.endpoint = .unix(path: a.socketPath) }, try b.client(),
+            ])
+            for lock in [byAddress, byIdentity] {
+                for wait in [Duration.zero, .seconds(5)] {
+                    let error = await #expect(throws: EventBusError.self) {
+                        _ = try await lock.acquire("sku", ttl: .seconds(60), wait: wait)
+                    }
+                    #expect(error?.code == .invalidConfiguration)
+                }
+            }
+            try await eventually("nothing should be left behind") {
+                let keys = try await a.client().send(
+                    RedisCommand("EXISTS", [.text(QuorumKeys(prefix: "eventbus", resource: "sku").holder)])
+                )
+                return keys.integer == 0
+            }
+        }
+
         @Test func `a server that says nothing is not waited for, so that short leases work as well`() async throws {
             let fleet = try await Fleet()
             let lock = try fleet.lock()

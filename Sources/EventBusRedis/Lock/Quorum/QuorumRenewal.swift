@@ -1,0 +1,69 @@
+import EventBus
+
+/// One renewal of a quorum lock's lease: all servers are asked at once, and the answer is that of a majority. No task
+/// takes part.
+struct QuorumRenewal: Sendable {
+    let members: [RedisQuorumLock.Member]
+    let prefix: String
+    let askTime: Duration
+    let clock: AnyClock
+
+    private struct Count {
+        var tally: QuorumTally
+        var isForeign = false
+        var isDecided = false
+    }
+
+    /// Asks the servers; the completion is called once, as soon as nothing can change the answer, on any thread.
+    func send(
+        _ grant: LockGrant,
+        _ completion: @escaping @Sendable (Result<AnyClock.Instant, any Error>) -> Void
+    ) {
+        let holder: QuorumHolder
+        do throws(EventBusError) {
+            holder = try QuorumHolder(grant, members: members.count)
+        } catch {
+            return completion(.failure(error))
+        }
+        let sent = clock.now
+        members[holder.usher].keepTurn(of: holder, grant.resource, grant.ttl)
+        let count = Locked(Count(tally: QuorumTally(members: members.count)))
+        let timeout = min(askTime, grant.ttl)
+        for member in members {
+            member.client.connection.run(
+                LockScripts.renew,
+                keys: [QuorumKeys(prefix: prefix, resource: grant.resource).holder],
+                [.text(holder.token), .integer(grant.ttl.wholeMilliseconds)],
+                timeout: timeout
+            ) { result in
+                let answer = try? result.get().orThrow().text
+                let decided: Count? = count.withLock { count in
+                    count.tally.add(answer == nil ? .failed : answer == "renewed" ? .granted : .refused)
+                    if answer == "foreign" { count.isForeign = true }
+                    guard count.tally.decision != nil, !count.isDecided else { return nil }
+                    count.isDecided = true
+                    return count
+                }
+                if let decided { completion(outcome(decided, grant, sent: sent)) }
+            }
+        }
+    }
+
+    private func outcome(
+        _ count: Count,
+        _ grant: LockGrant,
+        sent: AnyClock.Instant
+    ) -> Result<AnyClock.Instant, any Error> {
+        let tally = count.tally
+        switch tally.decision {
+        case .granted:
+            return .success(sent.advanced(by: grant.ttl.lessDrift))
+        case .refused where tally.refused > members.count - tally.quorum:
+            return .failure(count.isForeign ? EventBusError.lockNotOwned(grant) : .leaseExpired(grant))
+        default:
+            return .failure(
+                EventBusError(.indeterminate, "too few servers answered to a renewal of '\(grant.resource)'")
+            )
+        }
+    }
+}

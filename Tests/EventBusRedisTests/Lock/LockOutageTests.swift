@@ -1,0 +1,208 @@
+import EventBus
+import Glibc
+import Testing
+
+@testable import EventBusRedis
+
+extension RedisTests {
+    /// What a lock does while its server is away, full, or refuses.
+    @Suite(.timeLimit(.minutes(3)))
+    struct LockOutageTests {
+        private let long = Duration.seconds(60)
+
+        private func expect(
+            _ code: EventBusError.Code,
+            sourceLocation: SourceLocation = #_sourceLocation,
+            from body: () async throws -> Void
+        ) async -> EventBusError? {
+            let error = await #expect(throws: EventBusError.self, sourceLocation: sourceLocation) { try await body() }
+            #expect(error?.code == code, "\(String(describing: error))", sourceLocation: sourceLocation)
+            return error
+        }
+
+        @Test func `a wait is used while the server restarts`() async throws {
+            let server = try await RedisServer()
+            let lock = RedisLock(try server.client())
+            // One that has been connected before, and one that has not.
+            try await lock.withLock("warm") { _ in }
+            let cold = RedisLock(try server.client())
+            server.kill()
+            let calls = [lock, cold].map { lock in
+                Task { try await lock.withLock("sku", ttl: .seconds(5), wait: .seconds(60)) { $0.fencingToken } }
+            }
+            try await Task.sleep(for: .milliseconds(200))
+            try await server.start()
+            let tokens = [try await calls[0].value, try await calls[1].value]
+            #expect(tokens[0] != tokens[1])
+        }
+
+        @Test func `a wait that ends without the server says so, and not that another holds the lock`() async throws {
+            let server = try await RedisServer()
+            let holder = try await RedisLock(server.client()).acquire("sku", ttl: long, wait: .zero)
+            let lock = RedisLock(try server.client())
+            let line = LockKeys(prefix: "eventbus", resource: "sku").base + ":w"
+            let probe = try server.client()
+            let waiting = Task { try await lock.acquire("sku", ttl: long, wait: .seconds(2)) }
+            try await eventually("it should stand in line") {
+                try await probe.send(RedisCommand("ZCARD", [.text(line)])).integer == 1
+            }
+            server.kill()
+            _ = await expect(.unavailable) { _ = try await waiting.value }
+            _ = await expect(.unavailable) { _ = try await lock.acquire("sku", ttl: long, wait: .milliseconds(300)) }
+            _ = holder
+        }
+
+        @Test(arguments: ["evalsha", "everything"])
+        func `a release that the server refuses is done as soon as it no longer does`(refused: String) async throws {
+            let server = try await RedisServer()
+            let admin = try server.client()
+            func set(_ rules: String...) async throws {
+                _ = try await admin.send(RedisCommand("ACL", ["SETUSER", "limited"] + rules.map { .text($0) }))
+            }
+            try await set("on", ">secret", "~*", "&*", "+@all")
+            let client = try server.client {
+                $0.username = "limited"
+                $0.password = "secret"
+            }
+            let lock = RedisLock(client)
+            let grant = try await lock.acquire("sku", ttl: long, wait: .zero)
+            let abandoned = try await lock.acquire("other", ttl: long, wait: .zero)
+            if refused == "evalsha" { try await set("-evalsha", "-eval") } else { try await set("-@all", "off") }
+            await #expect(throws: EventBusError.self) { try await lock.release(grant) }
+            lock.abandon(abandoned)
+            try await set("on", "+@all")
+            let check = RedisLock(admin)
+            for resource in ["sku", "other"] {
+                try await eventually("\(resource) should be free long before its lease ends") {
+                    try await check.tryLock(resource, ttl: long)?.release() != nil
+                }
+            }
+        }
+
+        @Test func `more releases than are carried out at a time all arrive`() async throws {
+            let server = try await RedisServer()
+            let lock = RedisLock(try server.client())
+            var grants: [LockGrant] = []
+            for number in 0..<RedisCleanup.capacity + 500 {
+                grants.append(try await lock.acquire("sku-\(number)", ttl: .seconds(600), wait: .zero))
+            }
+            server.pause()
+            for grant in grants { lock.abandon(grant) }
+            #expect(lock.cleanup.count == grants.count)
+            server.resume()
+            try await eventually("all should be released") { lock.cleanup.count == 0 }
+            let admin = try server.client()
+            for grant in grants {
+                let key = LockKeys(prefix: "eventbus", resource: grant.resource).holder
+                #expect(try await admin.send(RedisCommand("EXISTS", [.text(key)])).integer == 0)
+            }
+        }
+
+        // MARK: memory
+
+        /// Lets the server be as full as it is.
+        private func setFull(_ isFull: Bool, _ admin: RedisClient) async throws {
+            _ = try await admin.send(RedisCommand("CONFIG", ["SET", "maxmemory", isFull ? "1" : "0"]))
+        }
+
+        @Test func `a server that is full refuses a lock at once, with an error of its own`() async throws {
+            let server = try await RedisServer("--maxmemory-policy", "noeviction")
+            let admin = try server.client()
+            let lock = RedisLock(try server.client())
+            let line = LockKeys(prefix: "eventbus", resource: "sku").base + ":w"
+            let grant = try await lock.acquire("sku", ttl: long, wait: .zero)
+            let waiting = Task { try await lock.acquire("sku", ttl: long, wait: .seconds(600)) }
+            try await eventually("it should stand in line") {
+                try await admin.send(RedisCommand("ZCARD", [.text(line)])).integer == 1
+            }
+            try await setFull(true, admin)
+            let inLine = await expect(.unavailable) { _ = try await waiting.value }
+            #expect(inLine?.isOutOfMemory == true)
+            for wait in [Duration.zero, .seconds(600)] {
+                let error = await expect(.unavailable) { _ = try await lock.acquire("free", ttl: long, wait: wait) }
+                #expect(error?.isOutOfMemory == true)
+            }
+            // What is held can be renewed and given back.
+            _ = try await lock.renew(grant)
+            try await lock.release(grant)
+            #expect(try await admin.send(RedisCommand("ZCARD", [.text(line)])).integer == 0)
+            try await setFull(false, admin)
+            try await lock.withLock("sku", wait: .zero) { _ in }
+        }
+
+        @Test func `a release hands the lock to the next in line on a server that is full`() async throws {
+            let server = try await RedisServer("--maxmemory-policy", "noeviction")
+            let admin = try server.client()
+            // The waiter asks seldom, so that it is in line when the server is full.
+            let lock = RedisLock(try server.client(), handOverTime: .seconds(60))
+            let line = LockKeys(prefix: "eventbus", resource: "sku").base + ":w"
+            let grant = try await lock.acquire("sku", ttl: long, wait: .zero)
+            let waiting = Task { try await lock.acquire("sku", ttl: long, wait: .seconds(60)) }
+            try await eventually("it should stand in line") {
+                try await admin.send(RedisCommand("ZCARD", [.text(line)])).integer == 1
+            }
+            try await setFull(true, admin)
+            try await lock.release(grant)
+            let next = try await waiting.value
+            #expect(next.fencingToken > grant.fencingToken)
+            try await lock.release(next)
+        }
+
+        @Test func `what is left of a lock that nobody uses is gone within the hour, and takes little`() async throws {
+            let server = try await RedisServer()
+            let admin = try server.client()
+            let lock = RedisLock(try server.client())
+            for number in 0..<100 { try await lock.withLock("sku-\(number)") { _ in } }
+            let keys = try await admin.send(RedisCommand("KEYS", ["*"])).array?.compactMap(\.text) ?? []
+            #expect(keys.count == 100)
+            for key in keys {
+                let left = try await admin.send(RedisCommand("PTTL", [.text(key)])).integer ?? -1
+                #expect((1...3_600_100).contains(left), "\(key) is kept for \(left) ms")
+            }
+        }
+
+        // MARK: large values
+
+        @Test func `a large value on its way holds up neither locks nor other commands`() async throws {
+            let server = try await RedisServer()
+            let gate = Valve(isOpen: false)
+            let stuck = Signal()
+            let proxy = try RedisProxy(to: server.port) { direction, bytes in
+                // More at once than small commands make.
+                guard direction == .request, bytes.count > 32_000 else { return }
+                stuck.raise()
+                gate.pass()
+            }
+            let client = try proxy.client {
+                $0.commandTimeout = .seconds(60)
+                $0.heartbeat = .seconds(60)
+            }
+            let cache = RedisCache(client, options: RedisCacheOptions(compressionThreshold: nil))
+            let lock = RedisLock(client)
+            let value = String(repeating: "x", count: 8 << 20)
+            let storing = Task { try await cache.set(value, for: "large") }
+            let sending = Task { try await client.send("SET", "plain", .text(value)) }
+            try await stuck.wait()
+            for number in 0..<20 { try await lock.withLock("sku-\(number)") { lease in try await lease.renew() } }
+            _ = try await client.send("SET", "small", "value")
+            gate.open()
+            try await storing.value
+            _ = try await sending.value
+            #expect(try await cache.value(for: "large", as: String.self) { "other" } == value)
+        }
+
+        @Test func `a large command that moves slowly is not taken for a dead connection`() async throws {
+            let server = try await RedisServer()
+            let proxy = try RedisProxy(to: server.port) { _, bytes in
+                if bytes.count > 16_000 { usleep(10_000) }
+            }
+            let client = try proxy.client {
+                $0.commandTimeout = .seconds(100)
+                $0.heartbeat = .milliseconds(800)
+            }
+            let bytes = [UInt8](repeating: 1, count: 12 << 20)
+            _ = try await client.send("SET", "large", .bytes(bytes))
+            #expect(try await client.send("STRLEN", "large").integer == Int64(bytes.count))
+        }
+    }
+}
