@@ -10,6 +10,8 @@ struct CacheMetrics: Sendable {
     let misses: Counter
     /// Calls of `compute`.
     let computes: Counter
+    /// Calls of `compute` that failed.
+    let failures: Counter
     /// Waits for a computation of another process.
     let waits: Counter
     /// Values served past their freshness.
@@ -25,6 +27,7 @@ struct CacheMetrics: Sendable {
         redisHits = counter("hits", [("level", "redis")])
         misses = counter("misses")
         computes = counter("computes")
+        failures = counter("failures")
         waits = counter("waits")
         stale = counter("stale")
         errors = counter("errors")

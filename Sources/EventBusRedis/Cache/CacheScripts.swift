@@ -2,32 +2,82 @@
 ///
 /// An entry is a hash: `v` its bytes, or `n` if there is no value, `z` how many bytes those in `v` stand for if they are
 /// compressed, `s` for how many milliseconds it is kept after it has ceased to be fresh, `c` how many microseconds it took
-/// to compute, and a field `t:TAG` for each tag. It expires when its milliseconds are over, so that its age is told by the
-/// server's clock alone. Beside it lies the lease of whoever computes it, a hash of `token` and the tags.
+/// to compute, and `t` its tags. It expires when its milliseconds are over, so that its age is told by the server's clock
+/// alone. Beside it lies the lease of whoever computes it, a hash of `token` and `t`; an empty token says that computing
+/// has failed just now.
+///
+/// A tag is a key that holds its generation, a text that never comes again. `t` lists the keys of the tags, each with its
+/// generation at the time of the lease. An entry, or a lease, of which one generation is not the tag's any more counts as
+/// removed. So does one whose tag is unknown: removing a tag is to delete its key, and an eviction does the same.
+///
+/// **Memory.** A server that is full refuses a script at its first writing command, if that may take memory, and none of
+/// the later ones. So a script that may take memory begins its changes with a `SET … XX` of a key that is never there.
 enum CacheScripts {
-    /// Keys: entry, lease. Arguments: how many milliseconds past its freshness an entry is good, `1` if that there is no
-    /// value will do, the token of who would compute (empty: nobody), the lease's milliseconds, tags.
-    ///
-    /// Returns `{'hit', v, fresh, s, c, z}`, `{'none', fresh, s, c}`, `{'compute'}`, `{'busy', milliseconds}` or `{'miss'}`.
-    static let look = RedisScript(
-        """
-        local entry = redis.call('HMGET', KEYS[1], 'v', 's', 'n', 'c', 'z')
-        if entry[2] then
-          local fresh = redis.call('PTTL', KEYS[1]) - entry[2]
-          if fresh + ARGV[1] > 0 then
-            if entry[1] then return {'hit', entry[1], fresh, entry[2], entry[4], entry[5]} end
-            if ARGV[2] == '1' then return {'none', fresh, entry[2], entry[4]} end
+    private static let common = """
+        local function isCurrent(tags)
+          if not tags then return true end
+          local list = cjson.decode(tags)
+          for index = 1, #list, 2 do
+            if redis.call('GET', list[index]) ~= list[index + 1] then return false end
           end
+          return true
         end
-        if ARGV[3] == '' then return {'miss'} end
-        local holder = redis.call('HGET', KEYS[2], 'token')
-        if holder and holder ~= ARGV[3] then return {'busy', redis.call('PTTL', KEYS[2])} end
-        redis.call('DEL', KEYS[2])
-        redis.call('HSET', KEYS[2], 'token', ARGV[3])
-        for index = 5, #ARGV do redis.call('HSET', KEYS[2], 't:' .. ARGV[index], 1) end
-        redis.call('PEXPIRE', KEYS[2], ARGV[4])
-        return {'compute'}
+        -- The present generations of the tags in KEYS, from the third key on, each known for so many milliseconds at least.
+        local function generations(life, seed)
+          if #KEYS < 3 then return false end
+          local list = {}
+          for index = 3, #KEYS do
+            local generation = redis.call('GET', KEYS[index])
+            if not generation then
+              local time = redis.call('TIME')
+              generation = seed .. '.' .. time[1] .. '.' .. time[2]
+              redis.call('SET', KEYS[index], generation, 'PX', string.format('%.0f', life * 2))
+            elseif redis.call('PTTL', KEYS[index]) < tonumber(life) then
+              -- Twice as long, so that it is seldom changed: each process is told of every change.
+              redis.call('PEXPIRE', KEYS[index], string.format('%.0f', life * 2))
+            end
+            list[#list + 1] = KEYS[index]
+            list[#list + 1] = generation
+          end
+          return cjson.encode(list)
+        end
+        local function refuseIfFull() redis.call('SET', KEYS[2] .. ':g', '', 'XX') end
+
         """
+
+    /// Keys: entry, lease, tags. Arguments: how many milliseconds past its freshness an entry is good, `1` if that there is
+    /// no value will do, the token of who would compute (empty: nobody), the lease's milliseconds, for how many milliseconds
+    /// the tags have to be known.
+    ///
+    /// Returns `{'hit', v, fresh, s, c, z, t}`, `{'none', fresh, s, c, t}`, `{'compute'}`, `{'busy', milliseconds}`,
+    /// `{'failed'}` or `{'miss'}`.
+    static let look = RedisScript(
+        common + """
+            local entry = redis.call('HMGET', KEYS[1], 'v', 's', 'n', 'c', 'z', 't')
+            local isRemoved = false
+            if entry[2] then
+              local fresh = redis.call('PTTL', KEYS[1]) - entry[2]
+              if fresh + ARGV[1] > 0 and (entry[1] or ARGV[2] == '1') then
+                if isCurrent(entry[6]) then
+                  if entry[1] then return {'hit', entry[1], fresh, entry[2], entry[4], entry[5], entry[6]} end
+                  return {'none', fresh, entry[2], entry[4], entry[6]}
+                end
+                isRemoved = true
+              end
+            end
+            if ARGV[3] == '' then return {'miss'} end
+            local holder = redis.call('HGET', KEYS[2], 'token')
+            if holder == '' then return {'failed'} end
+            if holder and holder ~= ARGV[3] then return {'busy', redis.call('PTTL', KEYS[2])} end
+            refuseIfFull()
+            if isRemoved then redis.call('DEL', KEYS[1]) end
+            local tags = generations(ARGV[5], ARGV[3])
+            redis.call('DEL', KEYS[2])
+            redis.call('HSET', KEYS[2], 'token', ARGV[3])
+            if tags then redis.call('HSET', KEYS[2], 't', tags) end
+            redis.call('PEXPIRE', KEYS[2], ARGV[4])
+            return {'compute'}
+            """
     )
 
     /// Keys: lease. Arguments: token, milliseconds.
@@ -38,71 +88,74 @@ enum CacheScripts {
         """
     )
 
-    /// Gives a lease up and says so. Keys: lease. Arguments: token, channel, message.
+    /// Gives a lease up and says so. Keys: lease. Arguments: token, channel, message, for how many milliseconds others are
+    /// to know that computing has failed (`0`: not at all).
     static let giveUp = RedisScript(
         """
         if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
-        redis.call('DEL', KEYS[1])
+        if ARGV[4] == '0' then
+          redis.call('DEL', KEYS[1])
+        else
+          -- Works where memory is full too, and takes none: it is less than the lease.
+          redis.call('HDEL', KEYS[1], 't')
+          redis.call('HSET', KEYS[1], 'token', '')
+          redis.call('PEXPIRE', KEYS[1], ARGV[4])
+        end
         redis.pcall('PUBLISH', ARGV[2], ARGV[3])
         return 1
         """
     )
 
-    /// Stores what was computed under a lease, or sets a value. Keys: entry, lease. Arguments: the lease's token (empty:
-    /// set the value in any case, and tell those who compute), milliseconds to keep, `s`, `v` or `n` (or `-` to store
-    /// nothing), the bytes, channel, message, `c` and `z` (or empty), tags. Returns whether it was stored.
+    /// Stores what was computed under a lease, or sets a value. Keys: entry, lease, and the tags of a value that is set.
+    /// Arguments: the lease's token (empty: set the value in any case, and tell those who compute), milliseconds to keep,
+    /// `s`, `v` or `n` (or `-` to store nothing), the bytes, channel, message, `c` and `z` (or empty), a text that makes
+    /// new generations unique. Returns whether it was stored.
     static let store = RedisScript(
-        """
-        if ARGV[1] ~= '' and redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then return 0 end
-        redis.call('DEL', KEYS[1], KEYS[2])
-        if ARGV[4] ~= '-' then
-          redis.call('HSET', KEYS[1], ARGV[4], ARGV[5], 's', ARGV[3])
-          if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'c', ARGV[8]) end
-          if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'z', ARGV[9]) end
-          for index = 10, #ARGV do redis.call('HSET', KEYS[1], 't:' .. ARGV[index], 1) end
-          redis.call('PEXPIRE', KEYS[1], ARGV[2])
-        end
-        if ARGV[1] == '' or ARGV[4] == '-' then redis.pcall('PUBLISH', ARGV[6], ARGV[7]) end
-        return 1
-        """
+        common + """
+            local tags = false
+            if ARGV[1] ~= '' then
+              local lease = redis.call('HMGET', KEYS[2], 'token', 't')
+              if lease[1] ~= ARGV[1] then return 0 end
+              if not isCurrent(lease[2]) then
+                redis.call('DEL', KEYS[2])
+                redis.pcall('PUBLISH', ARGV[6], ARGV[7])
+                return 0
+              end
+              tags = lease[2]
+            end
+            if ARGV[4] == '-' then
+              redis.call('DEL', KEYS[1], KEYS[2])
+            else
+              refuseIfFull()
+              if ARGV[1] == '' then tags = generations(ARGV[2], ARGV[10]) end
+              redis.call('DEL', KEYS[1], KEYS[2])
+              redis.call('HSET', KEYS[1], ARGV[4], ARGV[5], 's', ARGV[3])
+              if ARGV[8] ~= '' then redis.call('HSET', KEYS[1], 'c', ARGV[8]) end
+              if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'z', ARGV[9]) end
+              if tags then redis.call('HSET', KEYS[1], 't', tags) end
+              redis.call('PEXPIRE', KEYS[1], ARGV[2])
+            end
+            if ARGV[1] == '' or ARGV[4] == '-' then redis.pcall('PUBLISH', ARGV[6], ARGV[7]) end
+            return 1
+            """
     )
 
-    /// Keys: entry, lease. Arguments: channel, message, and a tag to remove only what has it.
+    /// Keys: entry, lease. Arguments: channel, message.
     static let remove = RedisScript(
         """
-        local done = 0
-        for _, key in ipairs(KEYS) do
-          if not ARGV[3] or redis.call('HEXISTS', key, 't:' .. ARGV[3]) == 1 then
-            done = done + redis.call('DEL', key)
-          end
-        end
-        if not ARGV[3] or done > 0 then redis.pcall('PUBLISH', ARGV[1], ARGV[2]) end
+        local done = redis.call('DEL', KEYS[1], KEYS[2])
+        redis.pcall('PUBLISH', ARGV[1], ARGV[2])
         return done
         """
     )
 
-    /// Notes that a key has a tag. Keys: the tag. Arguments: the key, for how many milliseconds.
-    static let tag = RedisScript(
+    /// Removes whatever has a tag, in a time that does not depend on how much that is. Keys: the tag. Arguments: channel,
+    /// message.
+    static let removeTag = RedisScript(
         """
-        local time = redis.call('TIME')
-        local now = time[1] * 1000 + math.floor(time[2] / 1000)
-        redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
-        redis.call('ZADD', KEYS[1], 'GT', string.format('%.0f', now + ARGV[2]), ARGV[1])
-        if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-        return 1
-        """
-    )
-
-    /// Sets the keys of a tag aside, so that those which get it from now on are not touched, and returns some of them;
-    /// what an earlier removal did not finish is among them. Keys: the tag, the place aside. Argument: `1` to set aside.
-    static let doom = RedisScript(
-        """
-        if ARGV[1] == '1' then
-          redis.call('ZUNIONSTORE', KEYS[2], 2, KEYS[2], KEYS[1], 'AGGREGATE', 'MAX')
-          redis.call('DEL', KEYS[1])
-          redis.call('PEXPIRE', KEYS[2], 86400000)
-        end
-        return redis.call('ZRANGE', KEYS[2], 0, 999)
+        local done = redis.call('DEL', KEYS[1])
+        redis.pcall('PUBLISH', ARGV[1], ARGV[2])
+        return done
         """
     )
 }
@@ -113,12 +166,13 @@ struct CacheKeys: Sendable {
 
     /// What the entries' keys begin with, and nothing else's.
     var entryPrefix: String { "\(prefix):cache:" }
+    /// What the tags' keys begin with, and nothing else's.
+    var tagPrefix: String { "\(prefix):tag:" }
     var channel: String { "\(prefix):cache-void" }
 
     func entry(_ key: String) -> String { entryPrefix + RedisKeys.tag(key) }
     func lease(_ key: String) -> String { "\(prefix):fill:" + RedisKeys.tag(key) }
-    func tag(_ tag: String) -> String { "\(prefix):tag:" + RedisKeys.tag(tag) }
-    func doomed(_ tag: String) -> String { "\(prefix):doomed:" + RedisKeys.tag(tag) }
+    func tag(_ tag: String) -> String { tagPrefix + RedisKeys.tag(tag) }
 
     /// The key of an entry that the server names.
     func key(ofEntry name: String) -> String? {

@@ -9,8 +9,8 @@ final class FirstLevel: Sendable {
 
     private let state: Locked<State>
 
-    init(capacity: Int) {
-        state = Locked(State(table: FirstLevelTable(capacity: capacity)))
+    init(capacity: Int, byteCapacity: Int) {
+        state = Locked(State(table: FirstLevelTable(capacity: capacity, byteCapacity: byteCapacity)))
     }
 
     func withTable<R: Sendable>(_ body: (inout FirstLevelTable) -> R) -> R {
@@ -28,6 +28,11 @@ final class FirstLevel: Sendable {
             return signals
         }
         for signal in signals { signal.raise() }
+    }
+
+    /// The tag of this key may have been removed: nothing that has it is served.
+    func invalidate(tag: String) {
+        state.withLock { $0.table.invalidate(tag: tag) }
     }
 
     /// Wakes those who wait for news of `key`.

@@ -15,6 +15,10 @@ struct FirstLevelTable {
         let keepUntil: Instant
         /// How long it took to compute; zero if it was set.
         var computing = Duration.zero
+        /// The keys of its tags.
+        var tags: [String] = []
+        /// What it takes, in bytes.
+        var size = 0
     }
 
     private struct Slot {
@@ -45,19 +49,30 @@ struct FirstLevelTable {
     }
 
     private let capacity: Int
+    private let byteCapacity: Int
+    private var bytes = 0
     private var slots: [Slot] = []
     private var index: [ExactString: Int] = [:]
     private var hand = 0
     private var markers: [ExactString: Marker] = [:]
     private var lastMarker: UInt64 = 0
+    /// The keys that have a tag.
+    private var keysByTag: [String: Set<String>] = [:]
+    /// Tags that were invalidated while something is being read, each with the last marker there was then.
+    private var voidedTags: [String: UInt64] = [:]
+    private static let maximumVoidedTags = 1000
     /// Whether every change on the server is heard of. Until then nothing is served, or kept.
     private(set) var isCoherent = false
 
-    init(capacity: Int) {
+    init(capacity: Int, byteCapacity: Int = .max) {
         self.capacity = capacity
+        self.byteCapacity = byteCapacity
     }
 
     var count: Int { index.count }
+
+    /// What all entries take, in bytes.
+    var size: Int { bytes }
 
     /// The entry for `key`, if it may be served; out of touch with the server only if `evenIfIncoherent`.
     mutating func entry(for key: String, now: Instant, evenIfIncoherent: Bool = false) -> Entry? {
@@ -97,8 +112,25 @@ struct FirstLevelTable {
         guard var present = markers[ExactText(key)], present.id == marker else { return }
         present.readers -= 1
         markers[ExactText(key)] = present.readers > 0 ? present : nil
+        defer { if markers.isEmpty { voidedTags.removeAll() } }
         guard isCoherent, capacity > 0, let entry else { return }
+        guard entry.tags.allSatisfy({ voidedTags[$0].map { $0 < marker } ?? true }) else { return }
+        remove(key)
+        guard entry.size <= byteCapacity else { return }
         insert(entry, for: key)
+    }
+
+    /// The tag may have been removed.
+    mutating func invalidate(tag: String) {
+        for key in keysByTag[tag] ?? [] { remove(key) }
+        guard !markers.isEmpty else { return }
+        guard voidedTags.count < Self.maximumVoidedTags else {
+            // Nothing that is being read is kept.
+            markers.removeAll()
+            voidedTags.removeAll()
+            return
+        }
+        voidedTags[tag] = lastMarker
     }
 
     /// Something may have changed on the server.
@@ -109,6 +141,9 @@ struct FirstLevelTable {
 
     mutating func invalidateAll() {
         markers.removeAll()
+        voidedTags.removeAll()
+        keysByTag.removeAll()
+        bytes = 0
         slots.removeAll(keepingCapacity: true)
         index.removeAll(keepingCapacity: true)
         hand = 0
@@ -123,35 +158,45 @@ struct FirstLevelTable {
     /// Changes are not heard of any more. Entries stay for the case that nothing else is at hand.
     mutating func becomeIncoherent() {
         markers.removeAll()
+        voidedTags.removeAll()
         isCoherent = false
     }
 
     /// When full, the entry that was not read lately goes (the clock algorithm: Fernando Corbató, "A Paging Experiment
     /// with the Multics System", 1968).
     private mutating func insert(_ entry: Entry, for key: String) {
-        if let position = index[ExactText(key)] {
-            slots[position] = Slot(key: key, entry: entry)
-            return
+        var isFull = false
+        while slots.count >= capacity || bytes > byteCapacity - entry.size {
+            isFull = true
+            hand %= slots.count
+            while slots[hand].wasRead {
+                slots[hand].wasRead = false
+                hand = (hand + 1) % slots.count
+            }
+            remove(slots[hand].key)
         }
-        guard slots.count >= capacity else {
-            index[ExactText(key)] = slots.count
-            slots.append(Slot(key: key, entry: entry))
-            return
+        index[ExactText(key)] = slots.count
+        slots.append(Slot(key: key, entry: entry))
+        if isFull, hand < slots.count - 1 {
+            // It takes the place of the one that went, so that those which are older are next.
+            slots.swapAt(hand, slots.count - 1)
+            index[ExactText(slots[hand].key)] = hand
+            index[ExactText(slots[slots.count - 1].key)] = slots.count - 1
+            hand += 1
         }
-        hand %= slots.count
-        while slots[hand].wasRead {
-            slots[hand].wasRead = false
-            hand = (hand + 1) % slots.count
-        }
-        index[ExactText(slots[hand].key)] = nil
-        slots[hand] = Slot(key: key, entry: entry)
-        index[ExactText(key)] = hand
-        hand += 1
+        bytes += entry.size
+        for tag in entry.tags { keysByTag[tag, default: []].insert(key) }
     }
 
     private mutating func remove(_ key: String) {
-        guard let position = index.removeValue(forKey: ExactText(key)), let last = slots.popLast() else { return }
-        guard position < slots.count else { return }
+        guard let position = index.removeValue(forKey: ExactText(key)) else { return }
+        let entry = slots[position].entry
+        bytes -= entry.size
+        for tag in entry.tags {
+            keysByTag[tag]?.remove(key)
+            if keysByTag[tag]?.isEmpty == true { keysByTag[tag] = nil }
+        }
+        guard let last = slots.popLast(), position < slots.count else { return }
         slots[position] = last
         index[ExactText(last.key)] = position
     }

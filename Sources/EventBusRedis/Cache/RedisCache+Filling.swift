@@ -36,8 +36,8 @@ extension RedisCache {
             missing = []
             for (key, look) in zip(watched, looks) {
                 switch look {
-                case .hit(let stored, _):
-                    if let value = decoded(type, from: stored) {
+                case .hit(let stored, _, _):
+                    if let value = decoded(type, from: stored)?.value {
                         values[key] = value
                     } else {
                         undecodable.insert(key)
@@ -49,7 +49,8 @@ extension RedisCache {
                 case .busy(let left):
                     missing.append(key)
                     pause = min(pause ?? left, left)
-                case .miss, .failed: unleased.append(key)
+                // What failed elsewhere is tried by each process once, so that its callers get their own error, and soon.
+                case .miss, .failedLately, .failed: unleased.append(key)
                 }
             }
             if !leased.isEmpty {
@@ -108,21 +109,14 @@ extension RedisCache {
         metrics.computes.increment()
         return try await withTaskCancellationHandler {
             do {
-                // The leases come first: a removal of the tag that finds a key of its own voids the lease.
-                let isNoted = try await noteBeforeComputing(keys, options)
                 let start = clock.now
                 let computed = try await whileRenewing(keys, token) { try await compute(keys) }
                 let computing = start.duration(to: clock.now)
                 try Task.checkCancellation()
-                if isNoted {
-                    await store(computed, for: keys, token, options, computing: computing)
-                } else {
-                    // A removal of its tag would not find it.
-                    giveUp(keys, token)
-                }
+                await store(computed, for: keys, token, options, computing: computing)
                 return computed
             } catch {
-                giveUp(keys, token)
+                giveUp(keys, token, failed: error is CancellationError ? .zero : options.failureTTL)
                 throw error
             }
         } onCancel: {
@@ -142,7 +136,7 @@ extension RedisCache {
             group.addTask {
                 while (try? await self.clock.sleep(for: lease / 3)) != nil {
                     let arguments: [RedisArgument] = [.text(token), .integer(lease.wholeMilliseconds)]
-                    _ = try? await self.client.run(
+                    _ = try? await self.client.values.run(
                         CacheScripts.renew,
                         each: keys.map { ([self.keys.lease($0)], arguments) }
                     )
@@ -157,12 +151,14 @@ extension RedisCache {
         }
     }
 
-    func giveUp(_ keys: [String], _ token: String) {
+    /// Gives leases up, for others to compute; those who ask within `failed` are told that computing has failed.
+    func giveUp(_ keys: [String], _ token: String, failed: Duration = .zero) {
+        let failed = failed > .zero ? failed.wholeMilliseconds : 0
         for key in keys {
-            client.post(
+            client.values.post(
                 CacheScripts.giveUp,
                 keys: [self.keys.lease(key)],
-                [.text(token), .text(self.keys.channel), .text("\(process) end \(key)")]
+                [.text(token), .text(self.keys.channel), .text("\(process) end \(key)"), .integer(failed)]
             )
         }
     }

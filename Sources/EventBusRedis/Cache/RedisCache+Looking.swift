@@ -14,14 +14,16 @@ extension RedisCache {
 
     /// What the server said of one key.
     enum Look {
-        case hit(StoredValue, Age)
+        case hit(StoredValue, Age, tags: [String])
         /// There is no value, which is remembered.
-        case none(Age)
+        case none(Age, tags: [String])
         /// This process is to compute it.
         case compute
         /// Another computes it, and its lease ends after this time.
         case busy(Duration)
         case miss
+        /// Computing it has failed just now, here or elsewhere.
+        case failedLately
         /// The server did not do it.
         case failed
     }
@@ -82,17 +84,17 @@ extension RedisCache {
         for (key, look) in zip(asked, looks) {
             var entry: FirstLevelTable.Entry?
             switch look {
-            case .hit(let stored, let age):
-                if let value = decoded(type, from: stored) {
-                    entry = self.entry(value, age, sent)
+            case .hit(let stored, let age, let tags):
+                if let (value, size) = decoded(type, from: stored) {
+                    entry = self.entry(value, age, tags, size: size + key.utf8.count, sent)
                     found.values[key] = value
                     found.note(key, age.fresh, age.computing, options)
                     metrics.redisHits.increment()
                 }
-            case .none(let age):
-                entry = self.entry(nil, age, sent)
+            case .none(let age, let tags):
+                entry = self.entry(nil, age, tags, size: key.utf8.count, sent)
                 found.note(key, age.fresh, age.computing, options)
-            case .compute, .busy, .miss, .failed: break
+            case .compute, .busy, .miss, .failedLately, .failed: break
             }
             if entry == nil { missing.append(key) }
             entries.append(entry)
@@ -117,21 +119,19 @@ extension RedisCache {
         beyond early: [String: Duration] = [:],
         ignoring ignored: Set<String> = []
     ) async -> [Look] {
-        let accepted = max(.zero, staleness) == .zero ? 0 : staleness.wholeMilliseconds
-        let tags = options.tags.sorted().map { RedisArgument.text($0) }
-        let calls = keys.map { key in
-            (
-                keys: [self.keys.entry(key), self.keys.lease(key)],
-                arguments: [
-                    .integer(ignored.contains(key) ? -(1 << 52) : early[key].map { -$0.wholeMilliseconds } ?? accepted),
-                    options.negativeTTL == nil ? "0" : "1",
-                    .text(token),
-                    .integer(self.options.lease.wholeMilliseconds),
-                ] + tags
-            )
+        let accepted: Int64 = max(.zero, staleness) == .zero ? 0 : staleness.wholeMilliseconds
+        if reads.isOpen { return keys.map { _ in .failed } }
+        let calls: [RedisConnection.Call] = keys.map { key in
+            let grace = ignored.contains(key) ? -(1 << 52) : early[key].map { -$0.wholeMilliseconds } ?? accepted
+            let names = token.isEmpty ? [self.keys.entry(key), self.keys.lease(key)] : scriptKeys(key, options)
+            let arguments: [RedisArgument] = [
+                .integer(grace), options.negativeTTL == nil ? "0" : "1", .text(token),
+                .integer(self.options.lease.wholeMilliseconds), .integer(tagLife(options).wholeMilliseconds),
+            ]
+            return (names, arguments)
         }
         do {
-            let replies = try await client.run(CacheScripts.look, each: calls, timeout: self.options.readTimeout)
+            let replies = try await client.values.run(CacheScripts.look, each: calls, timeout: self.options.readTimeout)
             return replies.map { reply in
                 let look = Look(reply)
                 if case .failed = look { metrics.errors.increment() }
@@ -139,6 +139,9 @@ extension RedisCache {
             }
         } catch {
             if !(error is CancellationError) { metrics.errors.increment() }
+            if let error = error as? EventBusError, error.code == .indeterminate || error.code == .timedOut {
+                openReads()
+            }
             return keys.map { _ in .failed }
         }
     }
@@ -146,6 +149,8 @@ extension RedisCache {
     private func entry(
         _ value: (any Sendable)?,
         _ age: Age,
+        _ tags: [String],
+        size: Int,
         _ sent: FirstLevelTable.Instant
     ) -> FirstLevelTable.Entry {
         let freshUntil = sent.advanced(by: age.fresh)
@@ -153,7 +158,9 @@ extension RedisCache {
             value: value,
             freshUntil: freshUntil,
             keepUntil: freshUntil.advanced(by: age.staleness),
-            computing: age.computing
+            computing: age.computing,
+            tags: tags,
+            size: size
         )
     }
 }
@@ -184,15 +191,22 @@ extension RedisCache.Look {
             let computing = number(index + 2).map { Duration.microseconds(max(0, $0)) } ?? .zero
             return RedisCache.Age(fresh: fresh, staleness: staleness, computing: computing)
         }
+        /// The keys of the tags, which are listed with their generations.
+        func tags(_ index: Int) -> [String]? {
+            guard parts.indices.contains(index), let list = parts[index].bytes else { return [] }
+            guard let texts = try? JSONEventCodec().decode([String].self, from: list) else { return nil }
+            return stride(from: 0, to: texts.count, by: 2).map { texts[$0] }
+        }
         switch parts.first?.text {
         case "hit":
-            if parts.count == 6, let bytes = parts[1].bytes, let age = age(from: 2) {
-                self = .hit(StoredValue(bytes: bytes, inflatedSize: number(5).map { Int(clamping: $0) }), age)
+            if parts.count == 7, let bytes = parts[1].bytes, let age = age(from: 2), let tags = tags(6) {
+                let stored = StoredValue(bytes: bytes, inflatedSize: number(5).map { Int(clamping: $0) })
+                self = .hit(stored, age, tags: tags)
                 return
             }
         case "none":
-            if let age = age(from: 1) {
-                self = .none(age)
+            if let age = age(from: 1), let tags = tags(4) {
+                self = .none(age, tags: tags)
                 return
             }
         case "compute":
@@ -203,6 +217,9 @@ extension RedisCache.Look {
                 self = .busy(max(.zero, left))
                 return
             }
+        case "failed":
+            self = .failedLately
+            return
         case "miss":
             self = .miss
             return

@@ -21,8 +21,9 @@ extension RedisCache {
         _ options: CacheOptions,
         computing: Duration
     ) async {
-        var calls: [RedisClient.Call] = []
+        var calls: [RedisConnection.Call] = []
         for key in keys {
+            // The tags are those that the lease has noted.
             let names = [self.keys.entry(key), self.keys.lease(key)]
             var stored: StoredValue?
             if let value = values[key] {
@@ -38,7 +39,7 @@ extension RedisCache {
             let life = life(of: ttl, options)
             calls.append((names, storeArguments(token: token, life, stored, computing: computing, key, options)))
         }
-        let replies = try? await client.run(CacheScripts.store, each: calls)
+        let replies = try? await client.values.run(CacheScripts.store, each: calls)
         let failures = replies?.count { if case .error = $0 { true } else { false } } ?? keys.count
         if failures > 0 {
             metrics.errors.increment(by: failures)
@@ -64,7 +65,20 @@ extension RedisCache {
             .bytes(stored?.bytes ?? [1]), .text(keys.channel),
             token.isEmpty ? voiding(key) : .text("\(process) end \(key)"),
             microseconds ?? "", stored?.inflatedSize.map { .integer(Int64($0)) } ?? "",
-        ] + options.tags.sorted().map { .text($0) }
+            .text(token.isEmpty ? process + .randomHexadecimal(words: 1) : ""),
+        ]
+    }
+
+    /// The keys that a script takes: entry, lease, and the tags.
+    func scriptKeys(_ key: String, _ options: CacheOptions) -> [String] {
+        [keys.entry(key), keys.lease(key)] + options.tags.sorted().map { keys.tag($0) }
+    }
+
+    /// For how long the tags of what is about to be computed have to be known: the longest that an entry can be there from
+    /// now on. The jitter may draw nothing, and it is stored while its lease is there, which is renewed until the
+    /// computation is given up.
+    func tagLife(_ options: CacheOptions) -> Duration {
+        max(options.ttl, options.negativeTTL ?? .zero) + options.staleness + options.computeTimeout + self.options.lease
     }
 
     func voiding(_ key: String) -> RedisArgument { .text("\(process) void \(key)") }
@@ -92,43 +106,15 @@ extension RedisCache {
         return StoredValue(encoded: bytes, compressingFrom: options.compressionThreshold)
     }
 
-    func decoded<Value: Codable & Sendable>(_ type: Value.Type, from stored: StoredValue) -> Value? {
-        guard let bytes = stored.encoded(limit: largestValue) else { return nil }
-        return try? codec.decode(type, from: bytes)
+    /// The value, and how many bytes the codec has made of it.
+    func decoded<Value: Codable & Sendable>(_ type: Value.Type, from stored: StoredValue) -> (value: Value, size: Int)?
+    {
+        guard let bytes = stored.encoded(limit: largestValue), let value = try? codec.decode(type, from: bytes) else {
+            return nil
+        }
+        return (value, bytes.count)
     }
 
     /// A larger one would end the connection of whoever reads it: a reply has little more to it than the value.
     private var largestValue: Int { max(0, client.configuration.maximumReplySize - 1024) }
-
-    // MARK: tags
-
-    /// Notes the tags of what is about to be computed; false if the server did not, so that nothing may be stored.
-    func noteBeforeComputing(_ keys: [String], _ options: CacheOptions) async throws -> Bool {
-        // The longest that an entry can be there from now on: no draw of the jitter, and it is stored while its lease is
-        // there, which is renewed until the computation is given up.
-        let longest = max(options.ttl, options.negativeTTL ?? .zero) + options.staleness
-        do {
-            try await note(options.tags, of: keys, for: longest + options.computeTimeout + self.options.lease)
-            return true
-        } catch let error as CancellationError {
-            throw error
-        } catch {
-            metrics.errors.increment()
-            return false
-        }
-    }
-
-    /// Notes which keys have the tags, so that they are found when a tag is removed.
-    func note(_ tags: Set<String>, of keys: [String], for duration: Duration) async throws {
-        guard !tags.isEmpty else { return }
-        let replies = try await client.run(
-            CacheScripts.tag,
-            each: tags.sorted().flatMap { tag in
-                keys.map { key in
-                    ([self.keys.tag(tag)], [.text(key), .integer(duration.wholeMilliseconds)])
-                }
-            }
-        )
-        for reply in replies { _ = try reply.orThrow() }
-    }
 }

@@ -1,5 +1,6 @@
 import CoreMetrics
 public import EventBus
+import Logging
 import Synchronization
 
 /// A ``/EventBus/Cache`` on one Redis server, with a first level in the memory of each process.
@@ -13,7 +14,11 @@ import Synchronization
 /// them takes over when the lease ends.
 ///
 /// **Redis down.** Values are computed, a bounded number at once, and not stored; if computing fails as well, what is in
-/// memory is served within ``/EventBus/CacheOptions/staleOnError``.
+/// memory is served within ``/EventBus/CacheOptions/staleOnError``. A server that says nothing holds up the readers of
+/// one moment for ``RedisCacheOptions/readTimeout``; later ones compute at once until it answers again.
+///
+/// **Redis full.** Nothing is stored beyond the server's `maxmemory`: `set` throws, what was computed is served and not
+/// stored, both are counted, and removing works.
 ///
 /// Values are stored by the codec, under their key, large ones compressed, and kept decoded in memory; asking for a type
 /// that the bytes cannot be decoded as computes again.
@@ -29,6 +34,8 @@ public final class RedisCache: Cache {
     let metrics: CacheMetrics
     /// What other processes know messages of this one by.
     let process: String
+    /// Keeps a server that says nothing from holding up one reader after another.
+    let reads = ReadBreaker()
     private let subscriber: RedisConnection
     private let isSubscribed = Atomic(false)
 
@@ -58,8 +65,27 @@ public final class RedisCache: Cache {
         options.lease = max(.milliseconds(11), options.lease)
         let clock = AnyClock.continuous
         let keys = CacheKeys(prefix: prefix)
-        let flights = SingleFlight(clock: clock)
-        let level = FirstLevel(capacity: max(0, options.firstLevelCapacity))
+        let metrics = CacheMetrics(prefix: prefix, factory: factory)
+        let logger = client.logger
+        let nextLine = Locked(clock.now)
+        let flights = SingleFlight(clock: clock) { keys, error in
+            metrics.failures.increment()
+            let now = clock.now
+            let isDue = nextLine.withLock { next in
+                defer { if next <= now { next = now.advanced(by: .seconds(1)) } }
+                return next <= now
+            }
+            // A backend that is down fails for every key; the counter has them all.
+            guard isDue else { return }
+            logger.info(
+                "computing a cached value failed",
+                metadata: ["cache.keys": "\(keys.prefix(3).joined(separator: ", "))", "error": "\(error)"]
+            )
+        }
+        let level = FirstLevel(
+            capacity: max(0, options.firstLevelCapacity),
+            byteCapacity: max(0, options.firstLevelBytes)
+        )
         let process = String.randomHexadecimal(words: 1)
         self.client = client
         self.options = options
@@ -69,9 +95,13 @@ public final class RedisCache: Cache {
         self.flights = flights
         self.level = level
         self.gate = ComputeGate(limit: max(1, options.computesWithoutRedis))
-        self.metrics = CacheMetrics(prefix: prefix, factory: factory)
+        self.metrics = metrics
         self.process = process
-        self.subscriber = client.subscriber(channels: [keys.channel], trackedPrefixes: [keys.entryPrefix]) { event in
+        self.subscriber = client.subscriber(
+            channels: [keys.channel],
+            trackedPrefixes: [keys.entryPrefix, keys.tagPrefix],
+            partner: client.values
+        ) { event in
             switch event {
             case .began: level.withTable { $0.becomeCoherent() }
             case .ended: level.withTable { $0.becomeIncoherent() }
@@ -80,11 +110,22 @@ public final class RedisCache: Cache {
                     // The whole database was flushed.
                     return level.withTable { $0.invalidateAll() }
                 }
-                level.invalidate(names.lazy.compactMap { $0.text.flatMap { keys.key(ofEntry: $0) } })
+                for name in names.lazy.compactMap(\.text) {
+                    if let key = keys.key(ofEntry: name) {
+                        level.invalidate([key])
+                    } else {
+                        level.invalidate(tag: name)
+                    }
+                }
             case .message(_, let payload):
                 guard let message = CacheMessage(payload), message.process != process else { return }
-                if message.isVoid { flights.void([message.key]) }
-                level.invalidate([message.key])
+                switch message.news {
+                case .ended(let key): level.invalidate([key])
+                case .void(let key):
+                    flights.void([key])
+                    level.invalidate([key])
+                case .voidTag(let tag): flights.void(tag: tag)
+                }
             }
         }
     }
@@ -104,6 +145,7 @@ public final class RedisCache: Cache {
                 type: ObjectIdentifier(type),
                 tags: options.tags,
                 timeout: options.computeTimeout,
+                failureTTL: options.failureTTL,
                 fill: { _, keys in try await self.fill(keys, as: type, options, beyond: early, compute: compute) }
             )
         }
@@ -145,17 +187,20 @@ public final class RedisCache: Cache {
         let stored = try encoded(value, for: key)
         flights.void([key])
         let life = life(of: options.ttl, options)
-        // Before, lest a crash leave an entry that its tag does not know; after, lest a removal of the tag that came
-        // between has forgotten it.
-        try await note(options.tags, of: [key], for: life.keep)
-        _ = try await client.run(
-            CacheScripts.store,
-            keys: [keys.entry(key), keys.lease(key)],
-            storeArguments(token: "", life, stored, computing: nil, key, options),
-            isIdempotent: true,
-            isCancellable: false
-        )
-        try await note(options.tags, of: [key], for: life.keep)
+        do {
+            _ = try await client.values.run(
+                CacheScripts.store,
+                keys: scriptKeys(key, options),
+                storeArguments(token: "", life, stored, computing: nil, key, options),
+                isIdempotent: true,
+                isCancellable: false
+            )
+        } catch {
+            metrics.errors.increment()
+            // Of a server without memory for the new value the old one is not served either.
+            if (error as? EventBusError)?.isOutOfMemory == true { try? await remove([key]) }
+            throw error
+        }
         level.invalidate([key])
     }
 
@@ -163,7 +208,7 @@ public final class RedisCache: Cache {
     public func remove(_ keys: [String]) async throws {
         flights.void(keys)
         defer { level.invalidate(keys) }
-        let replies = try await client.run(
+        let replies = try await client.values.run(
             CacheScripts.remove,
             each: keys.map { key in
                 ([self.keys.entry(key), self.keys.lease(key)], [.text(self.keys.channel), voiding(key)])
@@ -174,31 +219,19 @@ public final class RedisCache: Cache {
 
     /// Removes every entry that was stored with `tag`, and voids computations with this tag that began before.
     ///
-    /// One that fails has removed some; what it left is removed by the next one.
+    /// It takes the server the same short time however many entries there are: they are not served from then on, and
+    /// leave its memory when somebody computes their keys, or at the end of their own time.
     public func removeAll(tag: String) async throws {
         flights.void(tag: tag)
-        let sets = [keys.tag(tag), keys.doomed(tag)]
-        var isFirst = true
-        while true {
-            let reply = try await client.run(
-                CacheScripts.doom,
-                keys: sets,
-                [isFirst ? "1" : "0"],
-                isIdempotent: true
-            )
-            isFirst = false
-            let doomed = (reply.array ?? []).compactMap(\.text)
-            guard !doomed.isEmpty else { return }
-            defer { level.invalidate(doomed) }
-            let replies = try await client.run(
-                CacheScripts.remove,
-                each: doomed.map { key in
-                    ([keys.entry(key), keys.lease(key)], [.text(keys.channel), voiding(key), .text(tag)])
-                }
-            )
-            for reply in replies { _ = try reply.orThrow() }
-            _ = try await client.send(RedisCommand("ZREM", [.text(sets[1])] + doomed.map { .text($0) }))
-        }
+        let name = keys.tag(tag)
+        defer { level.invalidate(tag: name) }
+        _ = try await client.values.run(
+            CacheScripts.removeTag,
+            keys: [name],
+            [.text(keys.channel), .text("\(process) void-tag \(tag)")],
+            isIdempotent: true,
+            isCancellable: false
+        )
     }
 
     /// Begins to listen for changes, once.
@@ -208,19 +241,30 @@ public final class RedisCache: Cache {
     }
 }
 
-/// What one process tells the others about a key.
+/// What one process tells the others.
 struct CacheMessage {
+    enum News: Equatable {
+        /// A computation for a key has ended without a value.
+        case ended(key: String)
+        /// Computations for a key that began before are void.
+        case void(key: String)
+        /// Computations with a tag that began before are void.
+        case voidTag(String)
+    }
+
     let process: String
-    /// Whether computations that began before are void; else one has ended without a value.
-    let isVoid: Bool
-    let key: String
+    let news: News
 
     init?(_ payload: RedisValue) {
         guard let parts = payload.text?.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false),
             parts.count == 3
         else { return nil }
         process = String(parts[0])
-        isVoid = parts[1] == "void"
-        key = String(parts[2])
+        let name = String(parts[2])
+        switch parts[1] {
+        case "void": news = .void(key: name)
+        case "void-tag": news = .voidTag(name)
+        default: news = .ended(key: name)
+        }
     }
 }

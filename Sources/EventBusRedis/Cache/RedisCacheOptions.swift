@@ -5,6 +5,9 @@ public struct RedisCacheOptions: Hashable, Sendable {
     public var prefix: String
     /// How many values are kept in the memory of this process; 10,000 unless stated, zero for none.
     public var firstLevelCapacity: Int
+    /// How many bytes the values in the memory of this process may have, as encoded by the codec, with their keys. A
+    /// larger value is not kept there. Defaults to 64 MiB.
+    public var firstLevelBytes: Int
     /// After how long another process takes over from one that died while it computed; 3 s unless stated. It is renewed
     /// for as long as the computation runs.
     public var lease: Duration
@@ -20,6 +23,7 @@ public struct RedisCacheOptions: Hashable, Sendable {
     public init(
         prefix: String = "eventbus",
         firstLevelCapacity: Int = 10_000,
+        firstLevelBytes: Int = 64 << 20,
         lease: Duration = .seconds(3),
         readTimeout: Duration = .milliseconds(500),
         compressionThreshold: Int? = 4096,
@@ -27,6 +31,7 @@ public struct RedisCacheOptions: Hashable, Sendable {
     ) {
         self.prefix = prefix
         self.firstLevelCapacity = firstLevelCapacity
+        self.firstLevelBytes = firstLevelBytes
         self.lease = lease
         self.readTimeout = readTimeout
         self.compressionThreshold = compressionThreshold

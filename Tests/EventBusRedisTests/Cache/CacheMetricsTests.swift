@@ -58,7 +58,7 @@ extension RedisTests {
             let server = try await RedisServer()
             let metrics = TestMetrics()
             let cache = cache(try server.client(), metrics, firstLevel: 0)
-            var options = CacheOptions(ttl: .milliseconds(1), jitter: 0, staleOnError: .seconds(60))
+            var options = CacheOptions(ttl: .milliseconds(1), jitter: 0, staleOnError: .seconds(60), failureTTL: .zero)
             try await cache.set(1, for: "stale", options: options)
             try await eventually("the value should be stale") {
                 let left = try await cache.client.send(RedisCommand("PTTL", [.text(cache.keys.entry("stale"))]))

@@ -37,6 +37,55 @@ struct FirstLevelTableTests {
         #expect(table.count == 1)
     }
 
+    private func entry(_ value: Int, size: Int = 0, tags: [String] = []) -> FirstLevelTable.Entry {
+        var entry = entry(value)
+        (entry.size, entry.tags) = (size, tags)
+        return entry
+    }
+
+    @Test func `values take no more bytes than they may, and a larger one is not kept`() {
+        var table = FirstLevelTable(capacity: 1000, byteCapacity: 100)
+        table.becomeCoherent()
+        func read(_ key: String, size: Int) {
+            let marker = table.beginReading(key)
+            table.endReading(key, marker: marker, found: entry(0, size: size))
+        }
+        for number in 0..<50 { read("key-\(number)", size: 30) }
+        #expect(table.count == 3 && table.size == 90)
+        read("large", size: 101)
+        #expect(table.entry(for: "large", now: start) == nil)
+        #expect(table.count == 3 && table.size == 90)
+        read("whole", size: 100)
+        #expect(table.count == 1 && table.size == 100)
+        read("whole", size: 10)
+        #expect(table.count == 1 && table.size == 10)
+        table.invalidate("whole")
+        #expect(table.count == 0 && table.size == 0)
+    }
+
+    @Test func `removing a tag drops what has it, and what is being read with it`() {
+        var table = table()
+        func read(_ key: String, tags: [String], meanwhile: () -> Void = {}) {
+            let marker = table.beginReading(key)
+            meanwhile()
+            table.endReading(key, marker: marker, found: entry(1, tags: tags))
+        }
+        read("a", tags: ["x"])
+        read("b", tags: ["y"])
+        table.invalidate(tag: "x")
+        #expect(value("a", in: &table) == nil)
+        #expect(value("b", in: &table) == 1)
+        let (a, c) = (table.beginReading("a"), table.beginReading("c"))
+        table.invalidate(tag: "x")
+        let late = table.beginReading("late")
+        table.endReading("a", marker: a, found: entry(2, tags: ["x"]))
+        table.endReading("c", marker: c, found: entry(3, tags: ["y"]))
+        table.endReading("late", marker: late, found: entry(4, tags: ["x"]))
+        #expect(value("a", in: &table) == nil)
+        #expect(value("c", in: &table) == 3)
+        #expect(value("late", in: &table) == 4)
+    }
+
     @Test func `at hand is what is fresh, of the type that is asked for, and sure to be up to date`() {
         var table = table(holding: ["a"])
         func isAtHand(_ key: String, as type: Any.Type = Int.self, after: Duration = .zero) -> Bool {

@@ -123,25 +123,6 @@ extension RedisTests {
             }
         }
 
-        @Test func `a removal of a tag that failed half-way is finished by the next`() async throws {
-            let server = try await RedisServer()
-            let client = try server.client()
-            let cache = RedisCache(try server.client())
-            var options = long
-            options.tags = ["shelf"]
-            for number in 0..<1500 { try await cache.set(number, for: "book-\(number)", options: options) }
-            // As it lies after a process that died between the two steps.
-            _ = try await client.run(
-                CacheScripts.doom,
-                keys: [cache.keys.tag("shelf"), cache.keys.doomed("shelf")],
-                ["1"],
-                isIdempotent: false
-            )
-            try await cache.removeAll(tag: "shelf")
-            let left = try await client.send(RedisCommand("KEYS", ["*"])).array?.compactMap(\.text) ?? []
-            #expect(left == [], "\(left.prefix(3))")
-        }
-
         @Test func `without a server values are computed a few at a time, and changes say that they failed`()
             async throws
         {
