@@ -9,16 +9,27 @@ struct AddressLine {
     private var addresses: ArraySlice<SocketAddress> = []
     /// All of this attempt.
     private var order: ArraySlice<SocketAddress> = []
-    private var current: SocketAddress?
+    /// The address that is being tried, or serves.
+    private(set) var current: SocketAddress?
     private var deadline = MonotonicTime.now
     /// What the next attempt begins with, if the host still has it.
     private var first: SocketAddress?
 
+    /// Whether the host had an address when it was looked up last.
+    func contains(_ address: SocketAddress) -> Bool { order.contains(address) }
+
     /// Begins an attempt that is over at `deadline`.
-    mutating func begin(_ addresses: [SocketAddress], until deadline: MonotonicTime) {
+    ///
+    /// - Parameter preferred: what it begins with, if the host has it, instead of the address that worked last.
+    mutating func begin(
+        _ addresses: [SocketAddress],
+        preferring preferred: SocketAddress? = nil,
+        until deadline: MonotonicTime
+    ) {
         self.deadline = deadline
         current = nil
-        let start = first.flatMap { addresses.firstIndex(of: $0) } ?? 0
+        let start =
+            preferred.flatMap { addresses.firstIndex(of: $0) } ?? first.flatMap { addresses.firstIndex(of: $0) } ?? 0
         self.addresses = (addresses[start...] + addresses[..<start])[...]
         order = self.addresses
     }

@@ -7,12 +7,15 @@ struct CommandTraffic {
         case caller(PendingCommand)
         case greeting
         case heartbeat
+        case roleCheck
     }
 
     struct Flight {
         let owner: Owner
         let size: Int
         let sentAt: MonotonicTime
+        /// Where it ends, in bytes of all output so far.
+        let end: UInt64
     }
 
     /// Not sent yet, in the order in which they were taken.
@@ -23,6 +26,13 @@ struct CommandTraffic {
     /// Bytes on their way to the socket, the first `outputStart` of which have left.
     private(set) var output: [UInt8] = []
     private var outputStart = 0
+    /// How many bytes have left so far.
+    private(set) var written: UInt64 = 0
+    /// When bytes of the command whose reply comes next last left.
+    private(set) var progressAt: MonotonicTime?
+
+    /// How many bytes there are so far, those that have left included.
+    private var total: UInt64 { written + UInt64(output.count - outputStart) }
 
     /// Takes what was submitted. `commands` is empty afterwards.
     mutating func admit(_ commands: inout Deque<PendingCommand>) {
@@ -51,7 +61,7 @@ struct CommandTraffic {
             guard command.send(to: &output) else { continue }
             let size = command.size
             inFlightSize += size
-            inFlight.append(Flight(owner: .caller(consume command), size: size, sentAt: now))
+            inFlight.append(Flight(owner: .caller(consume command), size: size, sentAt: now, end: total))
         }
         begin(at: now)
         return (left, leftBytes)
@@ -83,7 +93,7 @@ struct CommandTraffic {
     mutating func send(_ command: RedisCommand, of owner: Owner, at now: MonotonicTime) {
         output += command.wire
         inFlightSize += command.wire.count
-        inFlight.append(Flight(owner: owner, size: command.wire.count, sentAt: now))
+        inFlight.append(Flight(owner: owner, size: command.wire.count, sentAt: now, end: total))
     }
 
     /// Storage for the reply that comes next.
@@ -103,6 +113,7 @@ struct CommandTraffic {
         let flights = inFlight
         inFlight = []
         inFlightSize = 0
+        progressAt = nil
         clearOutput()
         return flights
     }
@@ -118,8 +129,10 @@ struct CommandTraffic {
     }
 
     /// Notes that the first `count` bytes of the output have left.
-    mutating func noteWritten(_ count: Int) {
+    mutating func noteWritten(_ count: Int, at now: MonotonicTime) {
+        noteDelivered(written + UInt64(count), since: written, at: now)
         outputStart += count
+        written += UInt64(count)
         if !hasOutput {
             clearOutput()
         } else if outputStart >= Self.keptOutput, outputStart >= output.count / 2 {
@@ -127,6 +140,13 @@ struct CommandTraffic {
             output.removeSubrange(..<outputStart)
             outputStart = 0
         }
+    }
+
+    /// Notes that bytes have left, or reached the peer, up to `position` of all output: a sign of life if the command whose
+    /// reply comes next was not there as a whole before.
+    mutating func noteDelivered(_ position: UInt64, since former: UInt64, at now: MonotonicTime) {
+        guard let first = inFlight.first, former < position, former < first.end else { return }
+        progressAt = now
     }
 
     /// So many bytes that are no longer needed, or capacity for so many, are kept.

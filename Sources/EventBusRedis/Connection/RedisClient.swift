@@ -11,14 +11,19 @@ public import Logging
 ///
 /// It connects when first used, and again by itself whenever the connection was lost. While the server cannot be
 /// reached, calls fail at once with `.unavailable`, and one connection attempt after another is the probe. One socket
-/// carries the commands of all callers; locks and caches have one more each, for messages. All of them share one thread.
+/// carries the commands of all callers, a second one the values of caches and commands of 64 KiB and more, so that these
+/// hold up nobody; locks and caches have one more each, for messages. All of them share one thread.
+///
+/// The client stays on a primary: a server that has become a replica is left, and the name of its host looked up again.
 public final class RedisClient: Sendable {
     /// What the client was made with.
     public let configuration: RedisConfiguration
     let logger: Logger
     private let lookup: RedisConnection.AddressLookup
-    private let thread: ConnectionThread
-    private let connection: RedisConnection
+    let thread: ConnectionThread
+    let connection: RedisConnection
+    /// For values, of which a large one must not hold up the small commands of locks and inboxes.
+    let values: RedisConnection
     private let subscribers = Locked<[WeakConnection]>([])
 
     /// A client that has not connected yet.
@@ -47,6 +52,13 @@ public final class RedisClient: Sendable {
             logger: logger,
             lookup: lookup
         )
+        self.values = RedisConnection(
+            configuration,
+            role: .commands,
+            thread: thread,
+            logger: logger,
+            lookup: lookup
+        )
     }
 
     /// Asks the server whether it is there.
@@ -59,45 +71,59 @@ public final class RedisClient: Sendable {
         }
     }
 
-    /// Whether the server answers, as a component of a health report.
+    /// Whether the server is a primary that answers, as a component of a health report.
+    ///
+    /// A server that refuses a feature, such as subscriptions, does not keep the component from being ready; its
+    /// ``/EventBus/ComponentHealth/reason`` says then what has to do without. Commands and messages that reach different
+    /// servers do.
     public func health() async -> ComponentHealth {
         do {
-            try await ping()
-            return ComponentHealth(name: "redis", status: .ready)
+            try await connection.requirePrimary()
+            if let refusal = values.queue.refusal { throw refusal }
         } catch {
             return ComponentHealth(name: "redis", status: .notReady, reason: "\(error)")
         }
+        var refusals: [String] = []
+        for subscriber in subscribers.withLock({ $0.compactMap(\.connection) }) {
+            switch subscriber.subscription.withLock({ $0 }) {
+            case .pending, .inForce: break
+            case .refused(let words): refusals += words.filter { !refusals.contains($0) }
+            case .elsewhere(let problem): return ComponentHealth(name: "redis", status: .notReady, reason: problem)
+            }
+        }
+        let reason = refusals.isEmpty ? nil : "without " + refusals.joined(separator: "; ")
+        return ComponentHealth(name: "redis", status: .ready, reason: reason)
     }
 
     /// Ends the connections for good, those for messages included. What is under way fails, and so does every later
     /// call.
     public func close() async {
         await connection.close()
+        await values.close()
         for subscriber in subscribers.withLock({ $0 }) { await subscriber.connection?.close() }
     }
+
+    /// What the server of the commands calls its present run, if it is connected and says so.
+    var serverRunID: String? { connection.presence.server?.runID }
 
     /// Sends a command.
     ///
     /// - Returns: the reply, which is not an error.
     /// - Throws: ``/EventBus/EventBusError`` for an error of the server's too, with a ``RedisServerError`` as `underlying`.
     func send(_ command: consuming RedisCommand) async throws -> RedisValue {
-        try await connection.send(command).orThrow()
+        let connection = command.wire.count < Self.largeCommand ? connection : values
+        return try await connection.send(command).orThrow()
     }
+
+    /// From how many bytes on a command goes over the connection for values.
+    private static var largeCommand: Int { 64 << 10 }
 
     /// Sends commands in one go; a reply may be an error.
     func send(contentsOf commands: [RedisCommand], timeout: Duration? = nil) async throws -> [RedisValue] {
         try await connection.send(contentsOf: commands, timeout: timeout)
     }
 
-    /// Runs a script by its name, or by its text where the server has forgotten it: a restart, a failover and
-    /// `SCRIPT FLUSH` all make it forget.
-    ///
-    /// - Parameters:
-    ///   - isIdempotent: whether running it twice is as good as once: then it is sent again if its outcome was unknown.
-    ///   - isSentInFull: whether it goes by its text at once: for a caller that may not wait for the answer that its name
-    ///     is not known.
-    ///   - limit: how long all of that may take together; unless stated, each of the two may take the time of one
-    ///     command.
+    /// Runs a script over the connection for commands; see ``RedisConnection/run(_:keys:_:isIdempotent:isCancellable:isSentInFull:limit:)``.
     func run(
         _ script: RedisScript,
         keys: [String],
@@ -107,76 +133,28 @@ public final class RedisClient: Sendable {
         isSentInFull: Bool = false,
         limit: Duration? = nil
     ) async throws -> RedisValue {
-        let deadline = limit.map { ContinuousClock.now.advanced(by: $0) }
-        do {
-            return try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
-        } catch let error as EventBusError where error.code == .indeterminate && isIdempotent {
-            if let deadline, deadline <= .now { throw error }
-            do {
-                return try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
-            } catch let again as EventBusError where again.code != .indeterminate && again.isTransient {
-                // What happened to the first is still not known.
-                throw error
-            }
-        }
-    }
-
-    private func runOnce(
-        _ script: RedisScript,
-        _ keys: [String],
-        _ arguments: [RedisArgument],
-        _ isCancellable: Bool,
-        _ isSentInFull: Bool,
-        _ deadline: ContinuousClock.Instant?
-    ) async throws -> RedisValue {
-        func send(_ command: RedisCommand) async throws -> RedisValue {
-            let timeout = deadline.map { min(ContinuousClock.now.duration(to: $0), configuration.commandTimeout) }
-            return try await connection.send(
-                command,
-                timeout: timeout,
-                cancellation: isCancellable ? .atOnce : .never
-            )
-        }
-        guard !isSentInFull else { return try await send(script.load(keys, arguments)).orThrow() }
-        let reply = try await send(script.call(keys, arguments))
-        guard case .error(let message) = reply, RedisServerError(message).kind == "NOSCRIPT" else {
-            return try reply.orThrow()
-        }
-        return try await send(script.load(keys, arguments)).orThrow()
-    }
-
-    /// What a script is called with.
-    typealias Call = (keys: [String], arguments: [RedisArgument])
-
-    /// Runs a script for each list of keys, all of them sent in one go; a reply may be an error.
-    func run(_ script: RedisScript, each calls: [Call], timeout: Duration? = nil) async throws -> [RedisValue] {
-        var replies = try await send(
-            contentsOf: calls.map { script.call($0.keys, $0.arguments) },
-            timeout: timeout
+        try await connection.run(
+            script,
+            keys: keys,
+            arguments,
+            isIdempotent: isIdempotent,
+            isCancellable: isCancellable,
+            isSentInFull: isSentInFull,
+            limit: limit
         )
-        let forgotten = replies.indices.filter { index in
-            guard case .error(let message) = replies[index] else { return false }
-            return RedisServerError(message).kind == "NOSCRIPT"
-        }
-        guard !forgotten.isEmpty else { return replies }
-        let again = try await send(
-            contentsOf: forgotten.map { script.load(calls[$0].keys, calls[$0].arguments) },
-            timeout: timeout
-        )
-        for (index, reply) in zip(forgotten, again) { replies[index] = reply }
-        return replies
     }
 
     /// Sends a script without waiting for what becomes of it.
     func post(_ script: RedisScript, keys: [String], _ arguments: [RedisArgument]) {
-        // By its text, since nobody would notice that its name is not known.
-        connection.post(script.load(keys, arguments))
+        connection.post(script, keys: keys, arguments)
     }
 
-    /// A connection for messages, on the thread of this client. It connects when it is opened.
+    /// A connection for messages, on the thread of this client. It connects when it is opened, and its messages count
+    /// while it is on the same server as `partner`, the connection for commands unless given.
     func subscriber(
         channels: [String],
         trackedPrefixes: [String] = [],
+        partner: RedisConnection? = nil,
         onEvent: @escaping @Sendable (RedisConnection.SubscriptionEvent) -> Void
     ) -> RedisConnection {
         let subscriber = RedisConnection(
@@ -184,8 +162,10 @@ public final class RedisClient: Sendable {
             role: .subscriber(channels: channels, trackedPrefixes: trackedPrefixes, onEvent: onEvent),
             thread: thread,
             logger: logger,
+            partner: partner ?? connection,
             lookup: lookup
         )
+        (partner ?? connection).presence.add(observer: subscriber)
         subscribers.withLock { subscribers in
             subscribers.removeAll { $0.connection == nil }
             subscribers.append(WeakConnection(connection: subscriber))

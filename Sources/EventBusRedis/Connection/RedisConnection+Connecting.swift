@@ -49,11 +49,11 @@ extension RedisConnection {
     }
 
     private func tryAddresses(_ addresses: [SocketAddress]) {
-        self.addresses.begin(addresses, until: connectDeadline)
+        self.addresses.begin(addresses, preferring: partner?.presence.server?.address, until: connectDeadline)
         tryNextAddress(after: EventBusError(.unavailable, "the Redis host has no address"))
     }
 
-    private func tryNextAddress(after error: EventBusError) {
+    func tryNextAddress(after error: EventBusError) {
         generation += 1
         dropSocket(reset: true)
         // Of an earlier address, and the greeting's only.
@@ -127,11 +127,15 @@ extension RedisConnection {
         addresses.noteSuccess()
         readySince = .now
         lastReceived = readySince
+        lastDelivered = traffic.written
+        isAskingRole = false
+        setPresence(addresses.current.map { ServerIdentity(runID: handshake.runID, address: $0) })
         queue.setRefusal(nil)
         logger.debug("connected to Redis", metadata: ["redis.address": "\(configuration)"])
-        if case .subscriber(_, _, let onEvent) = role { onEvent(.began) }
         scheduleHeartbeat()
         pump()
+        // May end the connection again.
+        beginSubscription()
     }
 
     /// The connection, or the attempt to have one, has failed: ends what was sent, and tries again after a pause.
@@ -160,6 +164,13 @@ extension RedisConnection {
         }
     }
 
+    /// The socket takes nothing more. What the server has said before that is read first: it may be the reason.
+    func loseAfterReading(_ reason: EventBusError) {
+        let generation = generation
+        receive()
+        if generation == self.generation { lose(reason) }
+    }
+
     /// Lets go of the socket and fails what was sent over it.
     func endSocket(_ reason: EventBusError) {
         generation += 1
@@ -167,7 +178,13 @@ extension RedisConnection {
         for flight in traffic.abandon() {
             if case .caller(let command) = flight.owner { command.fail(reason) }
         }
-        if case .subscriber(_, _, let onEvent) = role { onEvent(.ended) }
+        setPresence(nil)
+        if case .subscriber(_, _, let onEvent) = role {
+            subscription.withLock { status in
+                if case .inForce = status { status = .pending }
+            }
+            onEvent(.ended)
+        }
     }
 
     /// Closes the socket; with `reset`, so that what it has not delivered yet is thrown away: left to itself, the kernel

@@ -19,7 +19,8 @@ extension RedisConnection {
         }
     }
 
-    private func receive() {
+    /// Takes what has arrived.
+    func receive() {
         guard let socket, let reader else { return }
         let generation = generation
         do throws(EventBusError) {
@@ -33,25 +34,36 @@ extension RedisConnection {
                     guard generation == self.generation else { return }
                     if count < ReplyReader.chunkSize { break pieces }
                 case .wouldBlock: break pieces
-                case .closed: throw EventBusError(.unavailable, "Redis closed the connection")
+                case .closed:
+                    throw refusedGreeting ?? EventBusError(.unavailable, "Redis closed the connection")
                 case .failed(let problem):
-                    throw EventBusError(.unavailable, "reading from Redis failed: \(String(errorNumber: problem))")
+                    throw refusedGreeting
+                        ?? EventBusError(.unavailable, "reading from Redis failed: \(String(errorNumber: problem))")
                 }
             }
         } catch {
-            return lose(error)
+            // Another address of the host may be the primary's, or take clients.
+            return phase == .greeting ? tryNextAddress(after: error) : lose(error)
         }
         pump()
     }
+
+    /// What the server said before it hung up on the greeting.
+    private var refusedGreeting: EventBusError? { phase == .greeting ? handshake.toleratedRefusal : nil }
 
     private func handle(_ reply: consuming RedisValue) throws(EventBusError) {
         if case .subscriber(_, _, let onEvent) = role, let message = reply.message {
             return onEvent(.message(channel: message.channel, payload: message.payload))
         }
         switch traffic.land() {
-        case .none: throw EventBusError(.unavailable, "Redis sent a reply that nobody asked for")
+        case .none:
+            // A server that takes no more clients says so before it is asked anything.
+            if case .error(let message) = reply { throw handshake.refusal(message) }
+            throw EventBusError(.unavailable, "Redis sent a reply that nobody asked for")
         case .caller(let command):
+            let isReadOnly = reply.isReadOnlyError
             command.finish(reply)
+            if isReadOnly { throw .readOnlyReplica }
         case .greeting:
             try handshake.receive(reply)
             greet()
@@ -59,6 +71,11 @@ extension RedisConnection {
             guard Handshake.isPong(reply) else {
                 throw EventBusError(.unavailable, "Redis answered PING with something else than PONG")
             }
+        case .roleCheck:
+            isAskingRole = false
+            // Refused now, the right to ask was taken away.
+            if case .error = reply { return }
+            try Handshake.requirePrimary(reply)
         }
     }
 
@@ -126,24 +143,54 @@ extension RedisConnection {
 
     func scheduleHeartbeat() {
         let generation = generation
-        thread.schedule(at: silentSince.advanced(by: configuration.heartbeat)) { [weak self] in
+        let now = MonotonicTime.now
+        let due = silentSince.advanced(by: configuration.heartbeat)
+        // Overdue where a large command may be silent for longer: looked at again in a while.
+        let next = now < due ? due : now.advanced(by: min(configuration.heartbeat, .milliseconds(100)))
+        thread.schedule(at: next) { [weak self] in
             self?.assumeIsolated { $0.beat(generation) }
         }
     }
 
     /// Since when the server has said nothing, or owed an answer and said nothing.
+    ///
+    /// That it takes a large command piece by piece shows that it is there as well.
     private var silentSince: MonotonicTime {
-        traffic.inFlight.first.map { max(lastReceived, $0.sentAt) } ?? lastReceived
+        guard let first = traffic.inFlight.first else { return lastReceived }
+        return max(lastReceived, first.sentAt, traffic.progressAt ?? first.sentAt)
     }
 
-    /// Asks a silent server whether it is there, and gives up one that does not answer.
+    /// For how long a server may say nothing, of which `delivered` bytes of all output have reached the machine.
+    ///
+    /// What stands in front of it may hold a large command in its buffers, and pass it on slowly.
+    private func patience(delivered: UInt64) -> Duration {
+        guard let first = traffic.inFlight.first, first.size >= Self.largeCommand, delivered >= first.end else {
+            return configuration.heartbeat
+        }
+        return configuration.heartbeat + .seconds(first.size / Self.slowestTransfer)
+    }
+
+    /// In bytes; and the fewest bytes of one in a second.
+    private static var largeCommand: Int { 256 << 10 }
+    private static var slowestTransfer: Int { 256 << 10 }
+
+    /// Asks whether the server is still the primary, a silent one whether it is there, and gives up one that does not
+    /// answer.
     private func beat(_ generation: UInt64) {
-        guard generation == self.generation, phase == .ready else { return }
+        guard generation == self.generation, phase == .ready, let socket else { return }
         let now = MonotonicTime.now
-        if silentSince.duration(to: now) >= configuration.heartbeat {
-            guard traffic.inFlight.isEmpty else {
-                return lose(EventBusError(.unavailable, "Redis has not answered for \(configuration.heartbeat)"))
-            }
+        let delivered = traffic.written - min(traffic.written, UInt64(socket.undeliveredByteCount))
+        traffic.noteDelivered(delivered, since: lastDelivered, at: now)
+        lastDelivered = max(lastDelivered, delivered)
+        let silence = silentSince.duration(to: now)
+        guard traffic.inFlight.isEmpty || silence < patience(delivered: delivered) else {
+            return lose(EventBusError(.unavailable, "Redis has not answered for \(silence)"))
+        }
+        if case .commands = role, handshake.canAskRole {
+            // Reading works on a replica too: nothing else would show that this is no longer the primary.
+            if !isAskingRole { send(Handshake.askRole, of: .roleCheck) }
+            isAskingRole = true
+        } else if traffic.inFlight.isEmpty, silence >= configuration.heartbeat {
             send(RedisCommand("PING"), of: .heartbeat)
         }
         scheduleHeartbeat()
@@ -151,6 +198,11 @@ extension RedisConnection {
 }
 
 extension RedisValue {
+    /// Whether the server, or a script on it, met with a replica.
+    fileprivate var isReadOnlyError: Bool {
+        if case .error(let message) = self { RedisServerError(message).kind == "READONLY" } else { false }
+    }
+
     /// What was published, if this is a message and not a reply.
     fileprivate var message: (channel: String, payload: RedisValue)? {
         guard let parts = array, parts.count == 3, parts[0].text == "message", let channel = parts[1].text else {

@@ -42,6 +42,11 @@ actor RedisConnection {
     nonisolated let thread: ConnectionThread
     let role: Role
     let logger: Logger
+    /// The server it is on, for others to compare theirs with.
+    nonisolated let presence = ServerPresence()
+    /// The connection whose server the messages have to come from.
+    let partner: RedisConnection?
+    nonisolated let subscription = Locked(SubscriptionStatus.pending)
 
     var phase = Phase.idle
     /// Counts the sockets, so that what was meant for an earlier one does nothing.
@@ -52,10 +57,19 @@ actor RedisConnection {
     var handshake: Handshake
     var backoff: Backoff
     var addresses = AddressLine()
+    /// The server of this connection, once it was greeted.
+    var server: ServerIdentity?
+    /// How often in a row commands and messages have reached different servers.
+    var mismatches = 0
+    /// What was said of refused features, which is said once.
+    var reportedRefusals: Set<String> = []
     let lookup: AddressLookup
     var connectDeadline = MonotonicTime.now
     var readySince = MonotonicTime.now
     var lastReceived = MonotonicTime.now
+    /// Up to where of all output the peer had received it when that was looked at last.
+    var lastDelivered: UInt64 = 0
+    var isAskingRole = false
 
     var traffic = CommandTraffic()
     /// What was submitted last; empty between turns.
@@ -73,9 +87,11 @@ actor RedisConnection {
         role: Role,
         thread: ConnectionThread,
         logger: Logger,
+        partner: RedisConnection? = nil,
         lookup: @escaping AddressLookup = SocketAddress.resolve
     ) {
         self.configuration = configuration
+        self.partner = partner
         self.commandTimeout = MonotonicTime.nanoseconds(configuration.commandTimeout)
         self.lookup = lookup
         self.queue = CommandQueue(
@@ -184,6 +200,19 @@ actor RedisConnection {
         submit(PendingCommand(command, timeout: commandTimeout))
     }
 
+    /// Sends a command on behalf of no task.
+    ///
+    /// - Parameter onReply: told once how it ended, on the connection's thread, or on this one if it is refused.
+    nonisolated func send(
+        _ command: RedisCommand,
+        timeout: Duration,
+        onReply: @escaping @Sendable (Result<RedisValue, any Error>) -> Void
+    ) {
+        let pending = PendingCommand(command, timeout: nanoseconds(timeout))
+        pending.waiter = .observer(onReply)
+        submit(pending)
+    }
+
     /// Connects without waiting for a command.
     nonisolated func open() {
         scheduleDrain()
@@ -284,14 +313,16 @@ actor RedisConnection {
         while traffic.hasOutput {
             switch traffic.withOutput(socket.write) {
             case .moved(let count):
-                traffic.noteWritten(count)
+                traffic.noteWritten(count, at: .now)
             case .wouldBlock:
                 if let watch { thread.setEvents([.readable, .writable], of: watch) }
                 return
             case .closed:
-                return lose(EventBusError(.unavailable, "Redis closed the connection"))
+                return loseAfterReading(EventBusError(.unavailable, "Redis closed the connection"))
             case .failed(let problem):
-                return lose(EventBusError(.unavailable, "sending to Redis failed: \(String(errorNumber: problem))"))
+                return loseAfterReading(
+                    EventBusError(.unavailable, "sending to Redis failed: \(String(errorNumber: problem))")
+                )
             }
         }
         if let watch { thread.setEvents(.readable, of: watch) }

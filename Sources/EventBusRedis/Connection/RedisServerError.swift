@@ -21,6 +21,42 @@ public struct RedisServerError: Error, Hashable, Sendable, CustomStringConvertib
 }
 
 extension RedisServerError {
+    /// An error that answers a greeting with a login in it. The server, or what stands in front of it, may have put the
+    /// login into its answer, in any form: only sentences that are known are kept.
+    init(withoutSecrets message: String) {
+        if let sentence = Self.knownSentences.first(where: { message.hasPrefix($0) }) {
+            self.init(sentence)
+            return
+        }
+        let kind = RedisServerError(message).kind
+        let known = Self.knownKinds.contains(kind) ? kind : "ERR"
+        self.init("\(known) (the rest of the server's message is withheld, because it may show the login)")
+    }
+
+    private static let knownSentences = [
+        "ERR max number of clients reached",
+        "ERR max number of clients + cluster connections reached",
+        "ERR Client sent AUTH, but no password is set",
+        "ERR AUTH <password> called without any password configured for the default user",
+        "ERR invalid password",
+        "ERR wrong number of arguments for 'auth' command",
+        "ERR unknown command",
+        "ERR syntax error",
+        "ERR DB index is out of range",
+        "ERR invalid DB index",
+        "ERR SELECT is not allowed in cluster mode",
+        "DENIED Redis is running in protected mode",
+        "LOADING Redis is loading the dataset in memory",
+        "MASTERDOWN Link with MASTER is down",
+        "NOAUTH Authentication required.",
+        "WRONGPASS invalid username-password pair or user is disabled.",
+        "WRONGPASS invalid username-password pair",
+    ]
+
+    private static let knownKinds: Set<String> = kindsWithinScript.union(["DENIED", "NOAUTH", "WRONGPASS"])
+}
+
+extension RedisServerError {
     /// What a script met with, where the server tells it in a sentence only.
     ///
     /// Redis 6.2 wraps every error: `ERR Error running script (call to f_…): @user_script:1: -READONLY You can't …`,
@@ -56,7 +92,7 @@ extension RedisServerError {
         case "NOPERM":
             (.accessRefused, "the Redis user lacks a permission; see the deployment guide for those it needs")
         case "READONLY":
-            (.unavailable, "this Redis is a read-only replica; connect to the primary")
+            (.unavailable, EventBusError.readOnlyReplica.message)
         case "LOADING":
             (.unavailable, "Redis is loading its data; it will answer later")
         case "OOM":
@@ -79,4 +115,9 @@ extension RedisValue {
         if case .error(let message) = self { throw RedisServerError(message).asBusError }
         return self
     }
+}
+
+extension EventBusError {
+    /// Whether the server refused because its memory is full.
+    var isOutOfMemory: Bool { (underlying as? RedisServerError)?.kind == "OOM" }
 }

@@ -49,6 +49,12 @@ final class RedisSocket: Sendable {
         return problem
     }
 
+    /// How many of the bytes that were written have not reached the peer's machine yet.
+    var undeliveredByteCount: Int {
+        var count: Int32 = 0
+        return ioctl(descriptor, UInt(TIOCOUTQ), &count) == 0 ? Int(max(0, count)) : 0
+    }
+
     /// Lets closing discard what was not delivered, and reset the connection.
     func resetOnClose() {
         var option = linger(l_onoff: 1, l_linger: 0)

@@ -97,7 +97,7 @@ struct CommandTrafficTests {
         traffic.send(command, of: .heartbeat, at: now)
         for _ in 0..<20 {
             traffic.send(command, of: .heartbeat, at: now)
-            traffic.noteWritten(command.wire.count)
+            traffic.noteWritten(command.wire.count, at: .now)
             #expect(traffic.output.count <= 4 << 20)
             #expect(traffic.withOutput { Array($0) } == command.wire)
         }
@@ -107,9 +107,9 @@ struct CommandTrafficTests {
         var traffic = CommandTraffic()
         traffic.send(RedisCommand("PING"), of: .heartbeat, at: now)
         let whole = RedisCommand("PING").wire
-        traffic.noteWritten(4)
+        traffic.noteWritten(4, at: .now)
         #expect(traffic.withOutput { Array($0) } == Array(whole[4...]))
-        traffic.noteWritten(whole.count - 4)
+        traffic.noteWritten(whole.count - 4, at: .now)
         #expect(!traffic.hasOutput)
         #expect(!traffic.isEmpty)
     }

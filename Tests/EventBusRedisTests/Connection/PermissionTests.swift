@@ -9,9 +9,9 @@ extension RedisTests {
     struct PermissionTests {
         /// As the guide gives them.
         private let rules = """
-            on >secret ~eventbus:* resetchannels &eventbus:* &__redis__:invalidate +ping +client +select +eval +evalsha \
-            +subscribe +publish +time +get +set +del +pttl +pexpire +zadd +zrem +zrange +zcard +zscore +zremrangebyscore \
-            +zunionstore +hget +hset +hdel +hmget +hexists
+            on >secret ~eventbus:* resetchannels &eventbus:* &__redis__:invalidate +ping +client +select +role +info \
+            +eval +evalsha +subscribe +publish +time +get +set +del +pttl +pexpire +zadd +zrem +zrange +zcard +zscore \
+            +hget +hset +hdel +hmget
             """
 
         @Test func `a user with the permissions of the guide can do everything`() async throws {

@@ -77,7 +77,7 @@ extension RedisTests {
                 #expect(try await client.run(script, keys: [], ["x"], isIdempotent: true).text == "x")
                 _ = try await client.send(RedisCommand("SCRIPT", ["FLUSH"]))
                 let calls = (0..<3).map { (keys: [String](), arguments: [RedisArgument.integer($0)]) }
-                #expect(try await client.run(script, each: calls).map(\.text) == ["0", "1", "2"])
+                #expect(try await client.values.run(script, each: calls).map(\.text) == ["0", "1", "2"])
                 _ = try await client.send(RedisCommand("SCRIPT", ["FLUSH"]))
             }
         }
@@ -237,9 +237,8 @@ extension RedisTests {
             let server = try await RedisServer()
             let client = try server.client()
             try await client.ping()
-            let nap =
-                "local t = redis.call('TIME'); local till = t[1] * 1e6 + t[2] + 100000; "
-                + "repeat t = redis.call('TIME') until t[1] * 1e6 + t[2] > till; return ARGV[1]"
+            // It counts, since newer servers stop their clock while a script runs.
+            let nap = "local sum = 0; for number = 1, 5000000 do sum = sum + number end; return ARGV[1]"
             let slow = RedisCommand("EVAL", [.text(nap), 0, "slow"])
             #expect(try await client.send(slow).text == "slow")
             let replies = try await client.send(contentsOf: [slow, RedisCommand("ECHO", ["quick"])])

@@ -107,7 +107,7 @@ extension RedisTests {
             try await eventually("the client should connect") { !accepted.value.isEmpty }
             let connection = accepted.value[0]
             // The greeting, of which nothing else is read.
-            for reply in ["+OK\r\n", "+PONG\r\n"] {
+            for reply in ["+OK\r\n", "-ERR unknown command\r\n", "-ERR unknown command\r\n", "+PONG\r\n"] {
                 _ = try connection.read()
                 connection.write(reply)
             }

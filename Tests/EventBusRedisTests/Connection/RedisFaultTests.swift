@@ -125,6 +125,7 @@ extension RedisTests {
             let pings = Locked(0)
             let server = try ScriptedServer { command, _ in
                 if command.first == "CLIENT" { greetings.withLock { $0 += 1 } }
+                if command.first == "ROLE" { return Array("-ERR unknown command\r\n".utf8) }
                 guard command.first == "PING" else { return greetingReply(command) }
                 let count = pings.withLock { count in
                     count += 1

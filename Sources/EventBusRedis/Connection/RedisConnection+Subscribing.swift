@@ -1,0 +1,95 @@
+import ConnectionThread
+import EventBus
+import Logging
+
+extension RedisConnection {
+    /// How a connection for messages stands to its task.
+    enum SubscriptionStatus: Sendable {
+        /// It was not opened, or has not connected yet, or the connection for commands has not.
+        case pending
+        /// Messages arrive, from the server that takes the commands.
+        case inForce
+        /// The server refuses what messages need: each refusal with the server's words.
+        case refused([String])
+        /// Commands reach another server.
+        case elsewhere(String)
+    }
+
+    /// After how long a server that refused a feature is asked for it again.
+    private static var refusalPause: Duration { .seconds(60) }
+
+    /// The greeting is over: messages arrive if nothing was refused, and count if this is the server of the commands.
+    func beginSubscription() {
+        guard case .subscriber(_, _, let onEvent) = role else { return }
+        guard handshake.refusals.isEmpty else {
+            subscription.withLock { $0 = .refused(handshake.refusals) }
+            for refusal in handshake.refusals where reportedRefusals.insert(refusal).inserted {
+                logger.info(
+                    "Redis refuses a feature; going on without it",
+                    metadata: ["redis.address": "\(configuration)", "refusal": "\(refusal)"]
+                )
+            }
+            onEvent(.ended)
+            let generation = generation
+            thread.schedule(at: .now.advanced(by: Self.refusalPause)) { [weak self] in
+                self?.assumeIsolated { $0.askAgain(generation) }
+            }
+            return
+        }
+        comparePartner()
+    }
+
+    private func askAgain(_ generation: UInt64) {
+        guard generation == self.generation, phase == .ready else { return }
+        endSocket(EventBusError(.unavailable, "the connection is replaced"))
+        phase = .pausing
+        connect()
+    }
+
+    /// Decides whether messages count: only those of the server that takes the commands tell what commands change.
+    func comparePartner() {
+        guard phase == .ready, handshake.refusals.isEmpty, let server else { return }
+        guard let partner else { return setInForce(true) }
+        guard let theirs = partner.presence.server else {
+            partner.open()
+            return setInForce(false)
+        }
+        guard !server.isSameServer(as: theirs) else {
+            mismatches = 0
+            return setInForce(true)
+        }
+        mismatches += 1
+        let problem = "commands reach the Redis server \(theirs), and messages \(server)"
+        setInForce(false)
+        subscription.withLock { $0 = .elsewhere(problem) }
+        let reason = EventBusError(.unavailable, "\(problem); both have to reach the same one")
+        // The address that the host no longer has is the wrong one. Behind one address nobody knows; the commands, of
+        // which some are on their way, are disturbed less often.
+        if !addresses.contains(theirs.address) || mismatches.isMultiple(of: 3) {
+            partner.assumeIsolated { $0.lose(reason) }
+        } else {
+            lose(reason)
+        }
+    }
+
+    /// Begins or ends the time in which messages count.
+    func setInForce(_ isInForce: Bool) {
+        guard case .subscriber(_, _, let onEvent) = role else { return }
+        let changed = subscription.withLock { status in
+            if case .inForce = status {
+                if !isInForce { status = .pending }
+                return !isInForce
+            }
+            if isInForce { status = .inForce }
+            return isInForce
+        }
+        guard changed else { return }
+        onEvent(isInForce ? .began : .ended)
+    }
+
+    /// Tells the connections that have to be on the same server as this one.
+    func setPresence(_ server: ServerIdentity?) {
+        self.server = server
+        for observer in presence.set(server) { observer.assumeIsolated { $0.comparePartner() } }
+    }
+}
