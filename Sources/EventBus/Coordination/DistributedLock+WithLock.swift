@@ -111,9 +111,7 @@ extension DistributedLock {
         _ body: @Sendable @escaping (LeaseHolding) async throws -> T
     ) async throws -> T {
         try checkNotHeld(resource)
-        let holding = LeaseHolding(try await acquire(resource, ttl: ttl, wait: wait), of: self)
-        // Before anything that needs a thread of the pool, all of which other bodies may block.
-        holding.startRenewing()
+        let holding = try await acquireInTime(resource, ttl: ttl, wait: wait)
         let result = await run(body, holding)
         holding.stopRenewing()
         // Asked before the release, which ends the lease itself.
@@ -127,6 +125,29 @@ extension DistributedLock {
         } catch is CancellationError {
             try loss.get()
             throw CancellationError()
+        }
+    }
+
+    /// Acquires a lease that is valid when this returns, and is renewed.
+    ///
+    /// A grant may have waited for a thread to run this task on for longer than its lease, while other bodies blocked all
+    /// of them.
+    private func acquireInTime(_ resource: String, ttl: Duration, wait: Duration) async throws -> LeaseHolding {
+        let deadline = clock.now.advanced(by: wait)
+        var left = wait
+        while true {
+            let holding = LeaseHolding(try await acquire(resource, ttl: ttl, wait: left), of: self)
+            // Before anything else that needs a thread of the pool.
+            holding.startRenewing()
+            do {
+                try holding.check()
+                return holding
+            } catch {
+                holding.stopRenewing()
+                _ = await Result { try await holding.release() }
+                guard clock.now < deadline else { throw error }
+                left = clock.now.duration(to: deadline)
+            }
         }
     }
 

@@ -57,9 +57,9 @@ struct FirstLevelTable {
     private var markers: [ExactString: Marker] = [:]
     private var lastMarker: UInt64 = 0
     /// The keys that have a tag.
-    private var keysByTag: [String: Set<String>] = [:]
+    private var keysByTag: [ExactText: Set<ExactText>] = [:]
     /// Tags that were invalidated while something is being read, each with the last marker there was then.
-    private var voidedTags: [String: UInt64] = [:]
+    private var voidedTags: [ExactText: UInt64] = [:]
     private static let maximumVoidedTags = 1000
     /// Whether every change on the server is heard of. Until then nothing is served, or kept.
     private(set) var isCoherent = false
@@ -114,7 +114,7 @@ struct FirstLevelTable {
         markers[ExactText(key)] = present.readers > 0 ? present : nil
         defer { if markers.isEmpty { voidedTags.removeAll() } }
         guard isCoherent, capacity > 0, let entry else { return }
-        guard entry.tags.allSatisfy({ voidedTags[$0].map { $0 < marker } ?? true }) else { return }
+        guard entry.tags.allSatisfy({ voidedTags[ExactText($0)].map { $0 < marker } ?? true }) else { return }
         remove(key)
         guard entry.size <= byteCapacity else { return }
         insert(entry, for: key)
@@ -122,7 +122,7 @@ struct FirstLevelTable {
 
     /// The tag may have been removed.
     mutating func invalidate(tag: String) {
-        for key in keysByTag[tag] ?? [] { remove(key) }
+        for key in keysByTag[ExactText(tag)] ?? [] { remove(key.text) }
         guard !markers.isEmpty else { return }
         guard voidedTags.count < Self.maximumVoidedTags else {
             // Nothing that is being read is kept.
@@ -130,7 +130,7 @@ struct FirstLevelTable {
             voidedTags.removeAll()
             return
         }
-        voidedTags[tag] = lastMarker
+        voidedTags[ExactText(tag)] = lastMarker
     }
 
     /// Something may have changed on the server.
@@ -185,7 +185,7 @@ struct FirstLevelTable {
             hand += 1
         }
         bytes += entry.size
-        for tag in entry.tags { keysByTag[tag, default: []].insert(key) }
+        for tag in entry.tags { keysByTag[ExactText(tag), default: []].insert(ExactText(key)) }
     }
 
     private mutating func remove(_ key: String) {
@@ -193,8 +193,8 @@ struct FirstLevelTable {
         let entry = slots[position].entry
         bytes -= entry.size
         for tag in entry.tags {
-            keysByTag[tag]?.remove(key)
-            if keysByTag[tag]?.isEmpty == true { keysByTag[tag] = nil }
+            keysByTag[ExactText(tag)]?.remove(ExactText(key))
+            if keysByTag[ExactText(tag)]?.isEmpty == true { keysByTag[ExactText(tag)] = nil }
         }
         guard let last = slots.popLast(), position < slots.count else { return }
         slots[position] = last

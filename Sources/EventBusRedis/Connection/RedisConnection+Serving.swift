@@ -180,7 +180,10 @@ extension RedisConnection {
         guard generation == self.generation, phase == .ready, let socket else { return }
         let now = MonotonicTime.now
         let delivered = traffic.written - min(traffic.written, UInt64(socket.undeliveredByteCount))
-        traffic.noteDelivered(delivered, since: lastDelivered, at: now)
+        // That a small command has reached the peer's machine says nothing about the server.
+        if let first = traffic.inFlight.first, first.size >= Self.largeCommand {
+            traffic.noteDelivered(delivered, since: lastDelivered, at: now)
+        }
         lastDelivered = max(lastDelivered, delivered)
         let silence = silentSince.duration(to: now)
         guard traffic.inFlight.isEmpty || silence < patience(delivered: delivered) else {
