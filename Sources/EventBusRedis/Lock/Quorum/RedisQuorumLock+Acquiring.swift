@@ -70,11 +70,11 @@ extension RedisQuorumLock {
                 }
             }
             // The wait is used: servers restart. Those that are full say so at once.
-            guard !isFull, failure?.isTransient == true, clock.now < deadline else {
+            let pause = Duration.milliseconds(Int64.random(in: 50...150))
+            guard !isFull, failure?.isTransient == true, clock.now.advanced(by: pause) < deadline else {
                 throw unavailable(resource, "no server keeps the line", failure)
             }
-            let pause = Duration.milliseconds(Int64.random(in: 50...150))
-            try await clock.sleep(until: min(deadline, clock.now.advanced(by: pause)))
+            try await clock.sleep(for: pause)
         }
     }
 
