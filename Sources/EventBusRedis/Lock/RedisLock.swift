@@ -11,7 +11,7 @@ public import EventBus
 /// fencing token where the effect is; it keeps growing across both, provided that the servers' clocks agree to within a
 /// lease. A server that evicts keys may evict a lock: use a `noeviction` policy. ``RedisQuorumLock`` survives the loss of
 /// a server.
-public final class RedisLock: LeaseRenewing {
+public final class RedisLock: DistributedLock, LeaseRenewing {
     /// The time by which leases and waits are measured.
     public let clock: AnyClock
     let client: RedisClient

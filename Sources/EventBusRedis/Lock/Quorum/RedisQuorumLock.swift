@@ -14,7 +14,7 @@ public import EventBus
 /// What holds and what does not is told in <doc:LockingWithRedis>: in short, exclusion holds for as long as fewer servers
 /// than a majority lose their memory within a time to live; the fencing token has to be checked where the effect is, as
 /// with any lock; and the order of arrival is kept only while all processes reach the same first server.
-public final class RedisQuorumLock: LeaseRenewing {
+public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
     /// One of the servers.
     struct Member: Sendable {
         let client: RedisClient
