@@ -57,9 +57,9 @@ struct FirstLevelTable {
     private var markers: [ExactString: Marker] = [:]
     private var lastMarker: UInt64 = 0
     /// The keys that have a tag.
-    private var keysByTag: [ExactText: Set<ExactText>] = [:]
+    private var keysByTag: [ExactString: Set<ExactString>] = [:]
     /// Tags that were invalidated while something is being read, each with the last marker there was then.
-    private var voidedTags: [ExactText: UInt64] = [:]
+    private var voidedTags: [ExactString: UInt64] = [:]
     private static let maximumVoidedTags = 1000
     /// Whether every change on the server is heard of. Until then nothing is served, or kept.
     private(set) var isCoherent = false
