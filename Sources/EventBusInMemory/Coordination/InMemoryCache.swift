@@ -29,7 +29,7 @@ public final class InMemoryCache: Cache {
         options: CacheOptions,
         compute: @Sendable @escaping ([String]) async throws -> [String: Value]
     ) async throws -> [String: Value] {
-        try CacheKeys.checkDistinct(keys)
+        try CacheKeySpelling.checkDistinct(keys)
         var found = look(for: keys, as: type, options, accepting: options.staleWhileRevalidate)
         guard !found.missing.isEmpty || !found.due.isEmpty else { return found.values }
 

@@ -137,7 +137,7 @@ public final class RedisCache: Cache {
         options: CacheOptions,
         compute: @Sendable @escaping ([String]) async throws -> [String: Value]
     ) async throws -> [String: Value] {
-        try CacheKeys.checkDistinct(keys)
+        try CacheKeySpelling.checkDistinct(keys)
         listen()
         func plan(_ keys: [String], beyond early: [String: Duration] = [:]) -> SingleFlight.Plan {
             SingleFlight.Plan(

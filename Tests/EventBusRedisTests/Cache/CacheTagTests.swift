@@ -31,7 +31,7 @@ extension RedisTests {
         private func expectKnown(
             _ keys: [String],
             to tag: String,
-            _ names: EventBusRedis.CacheKeys,
+            _ names: CacheKeys,
             _ client: RedisClient
         ) async throws {
             let tagLeft = try await client.send(RedisCommand("PTTL", [.text(names.tag(tag))])).integer ?? 0

@@ -161,7 +161,7 @@ extension RedisTests {
         }
 
         @Test func `any text serves as a key, and the server's name leads back to it`() async throws {
-            let keys = EventBusRedis.CacheKeys(prefix: "p")
+            let keys = CacheKeys(prefix: "p")
             for key in ["", "a", "{a}", "}{", "%7d", "a:b", "5:a", "é\n \0", "100%"] {
                 #expect(keys.key(ofEntry: keys.entry(key)) == key)
             }

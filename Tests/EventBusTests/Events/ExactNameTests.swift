@@ -76,8 +76,8 @@ struct ExactNameTests {
 
     @Test("Keys of one cache call that a dictionary cannot tell apart are refused")
     func cacheKeys() throws {
-        try CacheKeys.checkDistinct([composed, composed, "a"])
-        let error = #expect(throws: EventBusError.self) { try CacheKeys.checkDistinct([composed, "a", decomposed]) }
+        try CacheKeySpelling.checkDistinct([composed, composed, "a"])
+        let error = #expect(throws: EventBusError.self) { try CacheKeySpelling.checkDistinct([composed, "a", decomposed]) }
         #expect(error?.code == .invalidName)
     }
 }

@@ -1,5 +1,5 @@
-/// What all caches ask of the keys of one call.
-package enum CacheKeys {
+/// The check of how the keys of one call of a cache are spelled.
+package enum CacheKeySpelling {
     /// Checks that the values of a call can be told apart.
     ///
     /// Keys are compared byte by byte, but the values come in a Swift dictionary, which holds one of two keys that differ
