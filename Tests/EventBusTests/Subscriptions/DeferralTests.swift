@@ -68,7 +68,8 @@ struct DeferralTests {
     func outage(way: Way) async throws {
         let handler = InMemoryLogHandler()
         let bus = EventBus(transport: .inMemory(broker), logger: Logger(label: "test") { _ in handler })
-        let (failures, handled) = (Locked(30), Locked<[Int]>([]))
+        let failures = Locked(30)
+        let handled = Locked<[Int]>([])
         let reasons = Locked<Set<String>>([])
         let options = SubscriptionOptions(retry: .never, ordering: way.ordering, broadcast: way.broadcast)
         bus.subscribe(to: OrderCreated.self, group: "g", name: "orders", options: options) { [weak bus] _, context in
