@@ -126,12 +126,12 @@ extension InMemoryBroker {
         return (clock.isManual ? .advance(to: due) : .wait(changes, until: nil), number)
     }
 
-    /// A signal from the first consumer whose handlers or reports are under way. A delivery that is held for its next
-    /// attempt is neither.
+    /// A signal from the first consumer whose handlers or reports are under way. One that waits with a delivery for an
+    /// instant of the clock is not asked: its worker may be waiting too, as it does before it records an effect again.
     private func busySink() -> Signal? {
         let ports = look { state in
             // By index: a consumer's state is large, and there may be thousands.
-            state.consumers.indices.map { state.consumers[$0].port }
+            state.consumers.indices.compactMap { state.consumers[$0].heldCount == 0 ? state.consumers[$0].port : nil }
         }
         // Asked once each: the answer may change from one moment to the next.
         for port in ports {
