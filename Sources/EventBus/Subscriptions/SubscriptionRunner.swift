@@ -440,7 +440,13 @@ final class SubscriptionRunner: Sendable {
             if tracked.isProbe { pause.endProbe() }
             return false
         }
-        let outcome = await processor.attempt(tracked, worker: worker, consumer: consumer)
+        var current = tracked
+        if tracked.isProbe, let pause = pause.current {
+            // The pause may end with this attempt; its time does not count for the retries of the event.
+            let paused = pause.since.duration(to: environment.clock.now)
+            current.firstArrival = current.firstArrival.advanced(by: paused)
+        }
+        let outcome = await processor.attempt(current, worker: worker, consumer: consumer)
         if let error = outcome.inboxError { return await pause(tracked, after: error, at: place, consumer) }
         if tracked.isProbe { pause.endProbe() }
         note(outcome.disposition)
@@ -451,7 +457,8 @@ final class SubscriptionRunner: Sendable {
             }
             return false
         }
-        var held = tracked
+        var held = current
+        held.isProbe = false
         held.attempt = outcome.attempt + 1
         switch outcome.disposition {
         case .retried:

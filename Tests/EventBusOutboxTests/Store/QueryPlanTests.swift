@@ -64,7 +64,8 @@ extension RelayInTroubleSuite {
 
             let all = Set(statements.all)
             #expect(all.count > 30)
-            for sql in all.sorted() where sql.contains("eventbus_") {
+            // A migration copies a whole table once, under a name that is gone afterwards.
+            for sql in all.sorted() where sql.contains("eventbus_") && !sql.contains("eventbus_inbox_v2") {
                 let plan = try await database.read { db in
                     let statement = try db.makeStatement(sql: "EXPLAIN QUERY PLAN \(sql)")
                     // All NULL: the plan does not depend on them.

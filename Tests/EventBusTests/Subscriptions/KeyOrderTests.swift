@@ -199,7 +199,7 @@ struct KeyOrderTests {
             (SubscriptionOptions(), 16), (SubscriptionOptions(concurrency: 1), 1),
             (SubscriptionOptions(concurrency: 4, ordering: .byPartitionKey), 256),
             (SubscriptionOptions(concurrency: 100, ordering: .byPartitionKey), 1600),
-            (SubscriptionOptions(concurrency: 65_535, ordering: .byPartitionKey), 65_535),
+            (SubscriptionOptions(concurrency: 5000, ordering: .byPartitionKey), 65_535),
             (SubscriptionOptions(concurrency: 2, prefetch: 7), 7),
         ] {
             let transport = SpecificationProbe()
