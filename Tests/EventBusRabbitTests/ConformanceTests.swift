@@ -58,6 +58,8 @@ private struct RecordingTransport: Transport {
 
     var name: String { transport.name }
     var clock: AnyClock { transport.clock }
+    var maximumDelay: Duration { transport.maximumDelay }
+    var unroutableDelays: any DeadLetterQueue { transport.unroutableDelays }
 
     func run() async throws { try await transport.run() }
 
