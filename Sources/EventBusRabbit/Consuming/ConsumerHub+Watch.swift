@@ -17,16 +17,19 @@ extension ConsumerHub {
                 nextAgeCheck = .now.advanced(by: .seconds(60))
                 for session in sessions.values { warnOfOldDeliveries(session) }
             }
+            checks += 1
+            // Also without a subscription: whoever schedules events needs to know of those that nobody gets.
+            if checks % 10 == 1 {
+                do throws(AMQPFailure) { try await countUnroutableDelays(connection) } catch { return }
+            }
             let ids = sessions.filter { $0.value.phase == .attached }.keys.sorted()
             guard let id = ids.first(where: { $0 > lastChecked }) ?? ids.first, let session = sessions[id] else {
                 continue
             }
             lastChecked = id
             let generation = session.generation
-            checks += 1
             do throws(AMQPFailure) {
                 try await bindAgain(session, on: connection)
-                if checks % 10 == 1 { try await countUnroutableDelays(connection) }
                 if channel == 0 { channel = try await connection.openChannel { _ in } }
                 let reply = try await connection.call(
                     .queueDeclare(QueueDeclaration(name: session.queueName, isPassive: true)),
