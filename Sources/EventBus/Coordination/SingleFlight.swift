@@ -197,7 +197,9 @@ package final class SingleFlight: Sendable {
             let isNews = state.withLock { state in
                 guard state.machine.isAloft(id) else { return false }
                 let current = keys.filter { state.machine.isCurrent(id, for: $0) }
-                state.failures.note(current, error, type: plan.type, tags: plan.tags, until: until, now: now)
+                if !error.isAboutTheCaller {
+                    state.failures.note(current, error, type: plan.type, tags: plan.tags, until: until, now: now)
+                }
                 return true
             }
             if isNews { onFailure(keys, error) }
@@ -244,5 +246,13 @@ package final class SingleFlight: Sendable {
             return state.tasks.removeValue(forKey: ticket.flight)
         }
         task?.cancel()
+    }
+}
+
+extension Error {
+    /// A Boolean value that indicates whether the error of a computation says something of its caller only: another
+    /// caller would not meet it.
+    package var isAboutTheCaller: Bool {
+        self is CancellationError || (self as? EventBusError)?.code == .reentrant
     }
 }

@@ -116,7 +116,7 @@ extension RedisCache {
                 await store(computed, for: keys, token, options, computing: computing)
                 return computed
             } catch {
-                giveUp(keys, token, failed: error is CancellationError ? .zero : options.failureTTL)
+                giveUp(keys, token, failed: error.isAboutTheCaller ? .zero : options.failureTTL)
                 throw error
             }
         } onCancel: {
