@@ -64,7 +64,10 @@ extension RelayInTroubleSuite {
             let bus = EventBus(transport: transport)
             let outbox = Outbox(bus: bus)
             let recorder = EventRecorder()
-            bus.subscribe(to: OrderPlaced.self, group: "g", options: .init(concurrency: 1, middleware: [recorder])) { _, _ in }
+            bus.subscribe(to: OrderPlaced.self, group: "g", options: .init(concurrency: 1, middleware: [recorder])) {
+                _,
+                _ in
+            }
             let relay = OutboxRelay(database: database, bus: bus, logger: .quiet)
             try await running(bus, relay) {
                 try await database.write { db in

@@ -77,7 +77,9 @@ struct ExactNameTests {
     @Test("Keys of one cache call that a dictionary cannot tell apart are refused")
     func cacheKeys() throws {
         try CacheKeySpelling.checkDistinct([composed, composed, "a"])
-        let error = #expect(throws: EventBusError.self) { try CacheKeySpelling.checkDistinct([composed, "a", decomposed]) }
+        let error = #expect(throws: EventBusError.self) {
+            try CacheKeySpelling.checkDistinct([composed, "a", decomposed])
+        }
         #expect(error?.code == .invalidName)
     }
 }
