@@ -193,7 +193,7 @@ struct RefusalTests {
         let seen = SeenNumbers()
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, context in
             context.logger.info("handling")
-            if context.attempt == 1 { throw EventBusError(.unavailable, "the first attempt fails") }
+            if context.attempt == 1 { throw HandlerFailed() }
             seen.note(event.envelope)
         }
         let texts = Locked<[String]>([])

@@ -141,7 +141,7 @@ extension FaultTests {
                 try await Task.sleep(for: .milliseconds(3))
                 if context.attempt == 1, text.hasSuffix("7") {
                     journal.note(instance, .failed, text)
-                    throw EventBusError(.unavailable, "the first attempt fails")
+                    throw HandlerFailed()
                 }
                 journal.note(instance, .ended, text)
             }

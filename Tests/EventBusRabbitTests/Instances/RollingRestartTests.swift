@@ -42,7 +42,7 @@ extension FaultTests {
                     let number = Int(String(decoding: event.envelope.payload, as: UTF8.self)) ?? 0
                     attempts.note(number, context.attempt)
                     try await Task.sleep(for: .milliseconds(10))
-                    if context.attempt < 3 || number % 10 == 3 { throw EventBusError(.unavailable, "not yet") }
+                    if context.attempt < 3 || number % 10 == 3 { throw HandlerFailed() }
                 }
                 let instance = Instance(bus)
                 try await subscription.attached()

@@ -19,3 +19,6 @@ final class Instance: Sendable {
         try await running.value
     }
 }
+
+/// The failure of a handler that counts as an attempt. An error about a store or a broker would not.
+struct HandlerFailed: Error {}
