@@ -1,6 +1,6 @@
 /// Which keys could not be computed a short while ago, and why: no clock.
 ///
-/// Whoever asks for one within that while gets the same error, so that a backend that is down is not asked by every
+/// A caller that asks for one within that time gets the same error, so that a backend that is down is not asked by every
 /// caller.
 struct RecentFailures {
     private struct Failure {
