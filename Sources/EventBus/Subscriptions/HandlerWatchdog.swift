@@ -69,7 +69,8 @@ final class HandlerWatchdog: Sendable {
         if deadline == .max {
             try? await signal.wait()
         } else {
-            let instant = AnyClock.Instant(offset: .nanoseconds(deadline))
+            // Deadlines are one nanosecond late, as `now` is.
+            let instant = AnyClock.Instant(offset: .nanoseconds(deadline - 1))
             _ = try? await withDeadline(instant, clock: clock) { try await signal.wait() }
         }
     }
