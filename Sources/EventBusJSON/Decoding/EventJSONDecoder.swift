@@ -2,25 +2,26 @@ package import FoundationEssentials
 
 /// Decodes values from JSON texts.
 ///
-/// Rules, where RFC 8259 leaves a choice:
-/// - A text is UTF-8, or UTF-16 or UTF-32 in either byte order; a byte order mark is skipped.
-/// - Of members with equal names, the first counts.
-/// - A comma behind the last element or member is accepted. Other bytes behind the value are an error.
+/// Where RFC 8259 leaves a choice, the decoder follows these rules:
+/// - A text is UTF-8, or UTF-16 or UTF-32 in either byte order. A byte order mark is skipped.
+/// - If names of members are equal, the first member counts.
+/// - A comma after the last element or member is accepted. Any other bytes after the value are an error.
 /// - Arrays and objects nest at most 512 deep.
 /// - The contents of strings and numbers are checked when they are decoded.
-/// - An integer type takes any number with an integer value that it can hold, `1e3` and `2.0` included. A floating-point
-///   type takes the nearest value; a number that would become infinite, or zero without being zero, is an error.
+/// - An integer type accepts any number whose value is an integer in its range, including `1e3` and `2.0`. A
+///   floating-point type takes the nearest value. A number that would become infinite, or a nonzero number that would
+///   become zero, is an error.
 package struct EventJSONDecoder: Sendable {
     /// The conversion of names in the text to keys. The keys of dictionaries are never converted.
     /// Defaults to `.useDefaultKeys`.
     package var keyDecodingStrategy: JSONDecoder.KeyDecodingStrategy = .useDefaultKeys
-    /// The form of dates. Defaults to `.deferredToDate`.
+    /// The format of dates. Defaults to `.deferredToDate`.
     package var dateDecodingStrategy: JSONDecoder.DateDecodingStrategy = .deferredToDate
-    /// The form of data. Defaults to `.base64`.
+    /// The format of data. Defaults to `.base64`.
     package var dataDecodingStrategy: JSONDecoder.DataDecodingStrategy = .base64
-    /// The form of infinities and NaN. Defaults to `.throw`: there is none.
+    /// The format of infinities and NaN. Defaults to `.throw`, which rejects them.
     package var nonConformingFloatDecodingStrategy: JSONDecoder.NonConformingFloatDecodingStrategy = .throw
-    /// What decoded types find in `Decoder.userInfo`. Defaults to nothing.
+    /// The dictionary that decoded types find in `Decoder.userInfo`. Defaults to an empty dictionary.
     package var userInfo: [CodingUserInfoKey: any Sendable] = [:]
 
     /// Creates a decoder with the default strategies.
@@ -28,14 +29,14 @@ package struct EventJSONDecoder: Sendable {
 
     /// Decodes a value from the JSON text in `bytes`.
     ///
-    /// - Throws: `DecodingError`, or what the type's own decoding throws.
+    /// - Throws: `DecodingError`, or any error that the type's own `init(from:)` throws.
     package func decode<Value: Decodable>(_ type: Value.Type, from bytes: [UInt8]) throws -> Value {
         try bytes.withUnsafeBufferPointer { try decode(type, from: $0) }
     }
 
-    /// Decodes a value from the JSON text in `bytes`, which is only read during the call.
+    /// Decodes a value from the JSON text in `bytes`, which is read only during the call.
     ///
-    /// - Throws: `DecodingError`, or what the type's own decoding throws.
+    /// - Throws: `DecodingError`, or any error that the type's own `init(from:)` throws.
     package func decode<Value: Decodable>(
         _ type: Value.Type,
         from bytes: UnsafeBufferPointer<UInt8>
@@ -56,8 +57,8 @@ package struct EventJSONDecoder: Sendable {
     private func decodeUTF8<Value: Decodable>(_ type: Value.Type, from text: UnsafeBufferPointer<UInt8>) throws -> Value
     {
         var document = try JSONDocument(text, options: self)
-        // A decoder or container that outlives the call keeps the document. It then gets a text of its own, because this
-        // one is only valid until the call returns.
+        // A decoder or container that outlives the call keeps the document. Such a document gets its own copy of the
+        // text, because this one is valid only until the call returns.
         defer { if !isKnownUniquelyReferenced(&document) { document.adoptText() } }
         return try document.decode(type, at: 0) { [] }
     }

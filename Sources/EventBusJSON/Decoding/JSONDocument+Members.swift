@@ -2,7 +2,7 @@ extension JSONDocument {
     /// The number of members above which names are looked up in a `JSONKeyIndex`, so that time stays linear.
     private static var maximumSearch: Int { 64 }
 
-    /// Finds out how the members of `object` are to be looked up, and returns `true` if that is through an index.
+    /// Chooses how to look up the members of `object`. Returns `true` if they are looked up through an index.
     func prepareMembers(of object: Int, convertingKeys: Bool) throws(JSONSyntaxError) -> Bool {
         if !tokens[object].flags.contains(.examined) { examineMembers(of: object) }
         guard convertingKeys || tokens[object].flags.contains(.indexed) else { return false }
@@ -28,7 +28,7 @@ extension JSONDocument {
         tokens[object].flags.formUnion(flags)
     }
 
-    /// A Boolean value that indicates whether two names of a small object have equal hashes.
+    /// Returns a Boolean value indicating whether two names of a small object have equal hashes.
     private func hasEqualNames(_ object: Int) -> Bool {
         let end = Int(tokens[object].link)
         var first = object &+ 1
@@ -44,7 +44,7 @@ extension JSONDocument {
         return false
     }
 
-    /// The token of the value of the member `name` of a small object with simple names, or `nil`.
+    /// Returns the token of the value of the member `name` of a small object with simple names, or `nil`.
     @inline(__always)
     func findMember(_ name: String, of object: Int) -> Int? {
         var name = name
@@ -81,7 +81,7 @@ extension JSONDocument {
             }
             token = next
         }
-        // A few characters outside of ASCII are equal to one of ASCII, such as the sign for kelvin.
+        // A few characters outside ASCII are equivalent to an ASCII character, such as the kelvin sign.
         guard name.contains(where: { $0 >= 0x80 }) else { return nil }
         let text = String(decoding: name, as: UTF8.self)
         token = object &+ 1
@@ -93,7 +93,7 @@ extension JSONDocument {
     }
 }
 
-/// A Boolean value that indicates whether `count` bytes at both pointers are equal.
+/// Returns a Boolean value indicating whether `count` bytes at both pointers are equal.
 @inline(__always)
 func haveEqualBytes(_ left: UnsafePointer<UInt8>, _ right: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     let left = UnsafeRawPointer(left)

@@ -1,7 +1,7 @@
 internal import FoundationEssentials
 
 extension JSONDocument {
-    /// The integer at `token`, or `nil` where there is none that fits.
+    /// Returns the integer at `token`, or `nil` if there is no integer there or it does not fit.
     @inline(__always)
     func integer<Value: FixedWidthInteger>(_ token: Int, as type: Value.Type) -> Value? {
         let token = tokens[token]
@@ -11,7 +11,7 @@ extension JSONDocument {
         var at = text[0] == UInt8(ascii: "-") ? 1 : 0
         let isNegative = at == 1
         guard at < text.count, text[at] != UInt8(ascii: "0") || at &+ 1 == text.count else { return nil }
-        // At most 18 digits, which cannot overflow.
+        // With at most 18 digits this cannot overflow.
         var value: Int64 = 0
         while at < text.count {
             value = value &* 10 &+ Int64(text[at] &- UInt8(ascii: "0"))
@@ -29,7 +29,7 @@ extension JSONDocument {
         return number.integer(of: text, as: type)
     }
 
-    /// The floating-point value at `token`, or `nil` where there is none that can be represented.
+    /// Returns the floating-point value at `token`, or `nil` if there is no number there that can be represented.
     @inline(__always)
     func double(_ token: Int) -> Double? {
         let token = tokens[token]
@@ -40,7 +40,7 @@ extension JSONDocument {
     func float(_ token: Int) -> Float? {
         let token = tokens[token]
         guard token.kind == .number, let number = try? JSONNumber(bytes(of: token), at: 0) else { return nil }
-        // The zero that a number is exactly, and integers that a `Float` holds exactly.
+        // Zero, and integers that a `Float` represents exactly.
         if let double = number.fastDouble, let float = Float(exactly: double), double.magnitude < 16_777_216,
             double == double.rounded()
         {
@@ -49,7 +49,8 @@ extension JSONDocument {
         return slowFloatingPoint(bytes(of: token))
     }
 
-    /// The nearest value to the number in `text`; `nil` if that is infinite, or zero for a number that is not.
+    /// Returns the value nearest to the number in `text`, or `nil` if it would be infinite, or zero for a nonzero
+    /// number.
     @inline(never)
     private func slowFloatingPoint<Value: BinaryFloatingPoint & LosslessStringConvertible>(
         _ text: UnsafeBufferPointer<UInt8>
@@ -58,7 +59,7 @@ extension JSONDocument {
         return value
     }
 
-    /// The value that the strategy for infinities and NaN gives to the string at `token`.
+    /// Returns the value that the strategy for infinities and NaN assigns to the string at `token`.
     @inline(never)
     func nonConformingFloat<Value: BinaryFloatingPoint>(_ token: Int, as type: Value.Type) -> Value? {
         guard case .convertFromString(let positive, let negative, let nan) = options.nonConformingFloatDecodingStrategy,
@@ -84,14 +85,15 @@ extension JSONDocument {
     @inline(__always)
     func isNull(_ token: Int) -> Bool { tokens[token].kind == .null }
 
-    /// The string at `token`, or `nil` if it is none or not valid.
+    /// Returns the string at `token`, or `nil` if there is no valid string there.
     @inline(__always)
     func string(_ token: Int) -> String? {
         guard tokens[token].kind == .string else { return nil }
         return try? string(of: tokens[token])
     }
 
-    /// The elements of the array at `token` by `read`; `nil` if it is no array or an element cannot be read.
+    /// Returns the elements of the array at `token`, each read by `read`, or `nil` if it is no array or an element
+    /// cannot be read.
     @inline(__always)
     private func elements<Element>(_ token: Int, _ read: (Int) -> Element?) -> [Element]? {
         guard tokens[token].kind == .array else { return nil }
@@ -205,14 +207,14 @@ extension JSONDocument {
         switch known {
         case .uuid, .bools, .strings, .doubles, .floats, .ints, .int8s, .int16s, .int32s, .int64s, .uints, .uint8s,
             .uint16s, .uint32s, .uint64s, .other:
-            // The type's own decoding finds the error, or the elements that only it can decode.
+            // The type's own `init(from:)` reports the error, or decodes the elements that only it can decode.
             return try type.init(from: JSONValueDecoding(document: self, token: token))
         default:
             throw failure(type, at: token, path: path())
         }
     }
 
-    /// The error for a value that could not be decoded as `type`.
+    /// Returns the error for a value that could not be decoded as `type`.
     @inline(never)
     func failure(_ type: any Any.Type, at index: Int, path: @autoclosure () -> [any CodingKey]) -> any Error {
         let token = tokens[index]

@@ -1,10 +1,10 @@
 internal import FoundationEssentials
 
-/// A JSON text with its index, which the decoder and all its containers share.
+/// A JSON text with its index. The decoder and all its containers share it.
 ///
-/// Like every decoder it serves one task at a time.
+/// Like every decoder, it must not be used by several tasks at once.
 final class JSONDocument {
-    /// The text. Valid while the call that decodes it runs, and from then on because of `adoptText`.
+    /// The text. It is valid during the decoding call, and afterwards only if `adoptText` was called.
     private(set) var text: UnsafeBufferPointer<UInt8>
     private var ownsText = false
     /// The index. It lives as long as the document and is trivial.
@@ -16,9 +16,9 @@ final class JSONDocument {
     let dictionaryKeys = JSONDictionaryKeys.type
     /// The innermost value that is being decoded.
     var path: UnsafePointer<JSONPathLink>?
-    /// The paths of decoders for absent values, which have no token.
+    /// The coding paths of decoders for absent values, which have no token.
     var absentPaths: [[any CodingKey]] = []
-    /// The containers and keys of values for which a nested container or a superclass's decoder was made.
+    /// The containers and keys of the values for which a nested container or a superclass decoder was created.
     private var places: [Int: (container: Int, key: any CodingKey)] = [:]
     private var indexes: [UInt64: JSONKeyIndex] = [:]
     private var recentIndex: (identity: UInt64, index: JSONKeyIndex)?
@@ -35,7 +35,7 @@ final class JSONDocument {
         if ownsText { text.deallocate() }
     }
 
-    /// Replaces the text by a copy that lives as long as the document.
+    /// Replaces the text with a copy that lives as long as the document.
     func adoptText() {
         let copy = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: text.count)
         _ = copy.initialize(fromContentsOf: text)
@@ -52,7 +52,7 @@ final class JSONDocument {
         UnsafeBufferPointer(start: text.baseAddress.unsafelyUnwrapped + Int(token.offset), count: Int(token.length))
     }
 
-    /// The index of the token behind the value at `index` and all its descendants.
+    /// Returns the index of the token after the value at `index` and all its descendants.
     @inline(__always)
     func after(_ index: Int) -> Int {
         tokens[index].isContainer ? Int(tokens[index].link) : index &+ 1
@@ -62,7 +62,7 @@ final class JSONDocument {
         try JSONStringReader.string(bytes(of: token), flags: token.flags, at: Int(token.offset))
     }
 
-    /// Makes the index of an object's members, unless there is one.
+    /// Builds the index of an object's members, unless it exists already.
     @inline(never)
     func makeKeyIndex(of object: Int, convertingKeys: Bool) throws(JSONSyntaxError) {
         let identity = Self.identity(object, convertingKeys)
@@ -70,7 +70,7 @@ final class JSONDocument {
         indexes[identity] = try JSONKeyIndex(of: object, in: self, convertingKeys: convertingKeys)
     }
 
-    /// The index of an object's members, if it was made.
+    /// Returns the index of an object's members, if it was built.
     @inline(never)
     func keyIndex(of object: Int, convertingKeys: Bool) -> JSONKeyIndex? {
         let identity = Self.identity(object, convertingKeys)
@@ -88,10 +88,11 @@ final class JSONDocument {
 // MARK: - Coding paths
 
 extension JSONDocument {
-    /// The coding path of the value at `target`.
+    /// Returns the coding path of the value at `target`.
     ///
-    /// Decoding without an error needs no path, so none is kept up. It is made of the links of the values that are being
-    /// decoded, and of the places of nested containers. What neither of them knows is found by walking down the index.
+    /// Decoding without an error needs no path, so none is maintained. The path is assembled from the links of the
+    /// values that are being decoded and from the keys of nested containers. The rest is found by walking down the
+    /// index.
     func codingPath(to target: Int) -> [any CodingKey] {
         var keys: [any CodingKey] = []
         var target = target
@@ -151,7 +152,7 @@ extension JSONDocument {
         }
     }
 
-    /// Decodes by `body` while the chain of keys has `key` for the value at `token` of the object at `container`.
+    /// Decodes with `body` while the chain of keys ends with `key`, the key of `token` in the object at `container`.
     @inline(__always)
     func withPath<Key: CodingKey, Result>(
         _ key: Key,
@@ -170,7 +171,7 @@ extension JSONDocument {
         }
     }
 
-    /// Decodes by `body` while the chain of keys has `link`.
+    /// Decodes with `body` while the chain of keys ends with `link`.
     @inline(__always)
     func withPath<Result>(_ link: JSONPathLink, _ body: () throws -> Result) rethrows -> Result {
         try withUnsafePointer(to: link) { link in
@@ -180,7 +181,7 @@ extension JSONDocument {
         }
     }
 
-    /// Remembers the key of a nested container or of a superclass's decoder, which is used after this call.
+    /// Remembers the key of a nested container or a superclass decoder, which is used after this call.
     @inline(never)
     func setPlace(of token: Int, in container: Int, key: any CodingKey) {
         places[token] = (container, key)

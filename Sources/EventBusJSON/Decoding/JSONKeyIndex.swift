@@ -1,12 +1,12 @@
 /// The names of an object's members as strings, with a table of their values.
 ///
-/// Small objects with ASCII names are searched without it. It compares names as strings are compared, so that different
-/// spellings of one character are equal. Of equal names the first counts.
+/// Small objects with ASCII names are searched without it. It compares names the way `String` does, so different
+/// spellings of one character are equal. If names are equal, the first member counts.
 final class JSONKeyIndex {
-    /// The first member of each name, in the order of the text: its name, and the token of its value.
+    /// The first member of each name in the order of the text, as its name and the token of its value.
     private(set) var members: [(name: String, value: Int)] = []
     private var positions: [String: Int] = [:]
-    /// The member that is compared first: the one behind the member found last.
+    /// The member to compare first: the one after the member that was found last.
     private var expected = 0
 
     init(of object: Int, in document: JSONDocument, convertingKeys: Bool) throws(JSONSyntaxError) {
@@ -27,7 +27,7 @@ final class JSONKeyIndex {
         }
     }
 
-    /// The token of the value of the member `name`, or `nil`.
+    /// Returns the token of the value of the member `name`, or `nil`.
     func value(of name: String) -> Int? {
         if expected < members.count, members[expected].name == name {
             expected += 1

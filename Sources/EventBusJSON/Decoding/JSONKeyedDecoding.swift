@@ -4,7 +4,7 @@ struct JSONKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
     fileprivate let document: JSONDocument
     private let object: Int
     private let convertsKeys: Bool
-    /// `false` for a small object with simple names, which is searched directly.
+    /// A Boolean value that is `false` for a small object with simple names, which is searched directly.
     private let isIndexed: Bool
 
     init(document: JSONDocument, object: Int) throws {
@@ -35,7 +35,7 @@ struct JSONKeyedDecoding<Key: CodingKey>: KeyedDecodingContainerProtocol {
         return keys
     }
 
-    /// The token of the member's value.
+    /// Returns the token of the member's value.
     @inline(__always)
     private func find(_ key: some CodingKey) -> Int? {
         if isIndexed { return document.keyIndex(of: object, convertingKeys: convertsKeys)?.value(of: key.stringValue) }

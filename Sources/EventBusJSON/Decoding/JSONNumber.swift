@@ -3,12 +3,12 @@ struct JSONNumber {
     private(set) var isNegative = false
     /// The first 19 significant digits.
     private(set) var significand: UInt64 = 0
-    /// The power of ten that `significand` is to be multiplied by.
+    /// The power of ten to multiply `significand` by.
     private(set) var exponent = 0
-    /// A Boolean value that indicates whether digits other than zero were left out of `significand`.
+    /// A Boolean value indicating whether nonzero digits were left out of `significand`.
     private(set) var isTruncated = false
 
-    /// Reads `text`, which begins at `offset` of the JSON text and holds the whole number.
+    /// Parses `text`, which starts at `offset` in the JSON text and contains the whole number.
     init(_ text: UnsafeBufferPointer<UInt8>, at offset: Int) throws(JSONSyntaxError) {
         var at = 0
         let end = text.count
@@ -55,7 +55,8 @@ struct JSONNumber {
             let first = at
             var written = 0
             while at < end, text[at] &- UInt8(ascii: "0") < 10 {
-                // Far beyond what any type holds, and the sum below cannot overflow: a text is shorter than 2^32 bytes.
+                // Far more than any type holds. The sum below cannot overflow because a text is shorter than 2^32
+                // bytes.
                 written = min(written * 10 + Int(text[at] &- UInt8(ascii: "0")), 1 << 40)
                 at &+= 1
             }
@@ -75,10 +76,11 @@ struct JSONNumber {
 
     private var isZero: Bool { significand == 0 && !isTruncated }
 
-    /// The nearest `Double`, computed without rounding twice (Clinger's fast path); `nil` if that takes more work.
+    /// The nearest `Double`, computed without double rounding by Clinger's fast path, or `nil` if the fast path does
+    /// not apply.
     var fastDouble: Double? {
-        // Both operands are exact: integers up to 2^53 and powers of ten up to 10^22 are doubles. So one operation
-        // rounds once, to the nearest value.
+        // Both operands are exact, because integers up to 2^53 and powers of ten up to 10^22 are doubles. One operation
+        // therefore rounds once, to the nearest value.
         guard !isTruncated, significand <= 1 << 53, -22...22 ~= exponent else {
             return isZero ? (isNegative ? -0.0 : 0) : nil
         }
@@ -87,13 +89,14 @@ struct JSONNumber {
         return isNegative ? -value : value
     }
 
-    /// The integer that `text`, already read as this number, stands for; `nil` if it is no integer or does not fit.
+    /// Returns the integer that `text`, already parsed as this number, represents, or `nil` if it is no integer or does
+    /// not fit.
     ///
-    /// It is exact: no digit is lost on the way, whatever the fraction and the exponent.
+    /// The result is exact: no digit is lost, whatever the fraction and the exponent.
     func integer<Value: FixedWidthInteger>(of text: UnsafeBufferPointer<UInt8>, as type: Value.Type) -> Value? {
         if isZero { return 0 }
         var magnitude: UInt128 = 0
-        // The digits without the point, the zeros before them and the zeros behind them; and how many there are.
+        // The number of digits, not counting the point, leading zeros and trailing zeros.
         var count = 0
         var zeros = 0
         var fractionDigits = 0

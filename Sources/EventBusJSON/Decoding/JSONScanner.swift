@@ -1,16 +1,16 @@
-/// Reads a JSON text once and makes the flat index of its values.
+/// Reads a JSON text once and builds the flat index of its values.
 ///
-/// It checks the structure. The contents of strings and numbers are checked when they are decoded, so that a malformed
-/// value that nobody reads does no harm. A comma behind the last element or member is accepted.
+/// It checks the structure only. The contents of strings and numbers are checked when they are decoded, so a malformed
+/// value that nobody reads does no harm. A comma after the last element or member is accepted.
 struct JSONScanner {
-    /// The number of arrays and objects that may be nested.
+    /// The maximum nesting depth of arrays and objects.
     static let maximumDepth = 512
 
-    /// The text. It is valid while the scanner is.
+    /// The text. It stays valid for the lifetime of the scanner.
     private let text: UnsafePointer<UInt8>
     private let end: Int
     private var position = 0
-    /// The index: initialized up to `count`. The scanner owns it until `scan` returns it.
+    /// The index, initialized up to `count`. The scanner owns it until `scan` returns it.
     private var tokens: UnsafeMutablePointer<JSONToken>
     private var count = 0
     private var capacity: Int
@@ -18,12 +18,12 @@ struct JSONScanner {
     private init(_ text: UnsafeBufferPointer<UInt8>, at start: UnsafePointer<UInt8>) {
         self.text = start
         end = text.count
-        // Ordinary events have a token for every eight to ten bytes.
+        // Ordinary events have one token for every eight to ten bytes.
         capacity = text.count / 8 + 8
         tokens = .allocate(capacity: capacity)
     }
 
-    /// Scans `text` and returns its tokens, with one more at the end: a `null` that stands for what is absent.
+    /// Scans `text` and returns its tokens, followed by one more: a `null` that represents absent values.
     ///
     /// The caller owns the returned memory. The tokens are trivial and need no deinitialization.
     static func scan(
@@ -48,7 +48,7 @@ struct JSONScanner {
         if count == capacity { grow() }
         (tokens + count).initialize(to: token)
         count += 1
-        // A text of less than 4 GB has fewer tokens than bytes, plus one.
+        // A text of less than 4 GB has at most one token more than it has bytes.
         return UInt32(truncatingIfNeeded: count &- 1)
     }
 
@@ -61,7 +61,7 @@ struct JSONScanner {
         tokens = larger
     }
 
-    /// Skips white space and returns the byte behind it, which is not consumed.
+    /// Skips white space and returns the byte after it, without consuming that byte.
     @inline(__always)
     private mutating func next() throws(JSONSyntaxError) -> UInt8 {
         while position < end {
@@ -76,7 +76,7 @@ struct JSONScanner {
 
     private mutating func scanText() throws(JSONSyntaxError) {
         var depth = 0
-        // The innermost open container. While a container is open, its `link` names the one around it.
+        // The innermost open container. While a container is open, its `link` refers to the container around it.
         var open: UInt32 = 0
         value: while true {
             let byte = try next()
@@ -114,7 +114,7 @@ struct JSONScanner {
             default:
                 throw JSONSyntaxError(.unexpected(byte, context: ""), at: position)
             }
-            // Behind a value: count it, and close the containers that end here.
+            // After a value: count it, and close the containers that end here.
             while true {
                 guard depth > 0 else { return try expectEnd() }
                 tokens[Int(open)].length &+= 1
@@ -160,7 +160,7 @@ struct JSONScanner {
         }
     }
 
-    /// Scans the name of a member, which begins with `first` at the present position, and its colon.
+    /// Scans the name of a member, which starts with `first` at the current position, and its colon.
     @inline(__always)
     private mutating func scanName(_ first: UInt8) throws(JSONSyntaxError) {
         guard first == UInt8(ascii: "\"") else {
@@ -178,7 +178,7 @@ struct JSONScanner {
         position &+= 1
     }
 
-    /// Scans a string whose quotation mark is at the present position.
+    /// Scans a string whose opening quotation mark is at the current position.
     @inline(__always)
     private mutating func scanString() throws(JSONSyntaxError) {
         let start = position &+ 1
@@ -217,7 +217,8 @@ struct JSONScanner {
         )
     }
 
-    /// The offset of the quotation mark that ends a string with escapes. The escapes are checked when it is decoded.
+    /// Returns the offset of the closing quotation mark of a string with escapes. The escapes are checked when the
+    /// string is decoded.
     @inline(never)
     private func endOfComplexString(from start: Int) throws(JSONSyntaxError) -> Int {
         var at = start

@@ -1,6 +1,6 @@
-/// Makes strings of the contents of JSON strings.
+/// Creates strings from the contents of JSON strings.
 enum JSONStringReader {
-    /// The string whose content, without the quotation marks, is `content`, at `offset` of the text.
+    /// Returns the string with the given `content`, without quotation marks, which starts at `offset` in the text.
     @inline(__always)
     static func string(
         _ content: UnsafeBufferPointer<UInt8>,
@@ -21,7 +21,8 @@ enum JSONStringReader {
         _ content: UnsafeBufferPointer<UInt8>,
         at offset: Int
     ) throws(JSONSyntaxError) -> String {
-        // Nothing becomes longer by being unescaped: the longest, \uXXXX, has six bytes and stands for at most three.
+        // Unescaping never makes a string longer: the longest escape, \uXXXX, has six bytes and represents at most
+        // three.
         let bytes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: content.count)
         defer { bytes.deallocate() }
         let count = try unescape(content, at: offset, into: bytes)
@@ -31,7 +32,8 @@ enum JSONStringReader {
         return string
     }
 
-    /// Writes `content` without its escapes to `output`, which is as long as `content`, and returns the bytes written.
+    /// Writes `content` without its escapes to `output`, which has the size of `content`, and returns the written
+    /// bytes.
     private static func unescape(
         _ content: UnsafeBufferPointer<UInt8>,
         at offset: Int,
@@ -41,7 +43,7 @@ enum JSONStringReader {
         let end = content.count
         var at = 0
         var count = 0
-        // `count` never exceeds `at`, so that what is written lies in `output`.
+        // `count` never exceeds `at`, so every write is within `output`.
         while at < end {
             while at &+ 8 <= end {
                 let eight = EightBytes(at: source + at)
@@ -60,7 +62,7 @@ enum JSONStringReader {
                 continue
             }
             guard byte == UInt8(ascii: "\\") else { throw JSONSyntaxError(.controlCharacter(byte), at: offset + at) }
-            // The scanner made sure that a byte follows a backslash, and four bytes a "\u".
+            // The scanner has checked that a byte follows each backslash, and four bytes each "\u".
             let escaped = source[at &+ 1]
             at &+= 2
             switch escaped {
@@ -85,7 +87,7 @@ enum JSONStringReader {
         return count
     }
 
-    /// The scalar of the escape whose hexadecimal digits begin at `at`, with those of its low surrogate.
+    /// Returns the scalar of the escape whose hexadecimal digits start at `at`, combined with its low surrogate.
     private static func scalar(
         _ content: UnsafeBufferPointer<UInt8>,
         _ at: inout Int,

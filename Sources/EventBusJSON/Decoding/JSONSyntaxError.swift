@@ -1,4 +1,4 @@
-/// A defect of a JSON text, or of one of its values.
+/// A defect in a JSON text or in one of its values.
 struct JSONSyntaxError: Error {
     enum Defect {
         case endOfText
@@ -17,7 +17,7 @@ struct JSONSyntaxError: Error {
     }
 
     var defect: Defect
-    /// The offset of the defect in the text, if it has a place.
+    /// The offset of the defect in the text, if it has one.
     var offset: Int?
 
     init(_ defect: Defect, at offset: Int? = nil) {
@@ -44,7 +44,7 @@ struct JSONSyntaxError: Error {
         }
     }
 
-    /// The error that decoding throws, with the place as line and column of `text`.
+    /// Returns the error that decoding throws, with the line and column of the defect in `text`.
     func decodingError(in text: UnsafeBufferPointer<UInt8>) -> DecodingError {
         var description = "The given data was not valid JSON: \(reason)"
         if let offset {

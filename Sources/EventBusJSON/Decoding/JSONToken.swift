@@ -13,9 +13,9 @@ struct JSONToken {
         static let simple = Flags(rawValue: 1)
         /// A string with a byte outside of ASCII.
         static let nonASCII = Flags(rawValue: 2)
-        /// A number made of digits alone, perhaps after a minus.
+        /// A number that consists of digits only, with an optional minus sign.
         static let digitsOnly = Flags(rawValue: 4)
-        /// An object whose names were examined.
+        /// An object whose names have been examined.
         static let examined = Flags(rawValue: 8)
         /// An object whose names have to be compared through a `JSONKeyIndex`.
         static let indexed = Flags(rawValue: 16)
@@ -25,16 +25,16 @@ struct JSONToken {
 
     var kind: Kind
     var flags: Flags = []
-    /// The offset of the first byte of a string's content or of a number. In an object: the name to compare first.
+    /// The offset of the first byte of a string's content or of a number. In an object, the name to compare first.
     var offset: UInt32
-    /// The bytes of a string's content or of a number. In a container: its elements or members.
+    /// The number of bytes of a string's content or of a number. In a container, the number of elements or members.
     var length: UInt32 = 0
-    /// In a container: the token behind its last descendant. In a simple ASCII string: a hash of its bytes.
+    /// In a container, the token after its last descendant. In a simple ASCII string, a hash of its bytes.
     var link: UInt32 = 0
 
     var isContainer: Bool { kind.rawValue >= Kind.array.rawValue }
 
-    /// The value in the words of an error.
+    /// A description of the value for error messages.
     var typeDescription: String {
         switch kind {
         case .null: "null"

@@ -1,6 +1,6 @@
 /// The elements of an array.
 struct JSONUnkeyedDecoding: UnkeyedDecodingContainer {
-    // The fields fill 24 bytes, which an existential holds without an allocation.
+    // The fields fill 24 bytes, which an existential container stores without an allocation.
     fileprivate let document: JSONDocument
     private let array: UInt32
     private var next: UInt32
@@ -19,7 +19,7 @@ struct JSONUnkeyedDecoding: UnkeyedDecodingContainer {
 
     private var elementPath: [any CodingKey] { codingPath + [JSONPathKey(index: currentIndex)] }
 
-    /// The token of the next element, which is not consumed.
+    /// Returns the token of the next element without consuming it.
     @inline(__always)
     private func element(_ type: any Any.Type) throws -> Int {
         guard !isAtEnd else {

@@ -1,8 +1,8 @@
-/// The decoder of one value: what a type's `init(from:)` gets.
+/// The decoder of one value, which is passed to a type's `init(from:)`.
 struct JSONValueDecoding: Decoder, SingleValueDecodingContainer {
     let document: JSONDocument
     private let index: UInt32
-    /// One more than the position of the path of an absent value, or zero.
+    /// One more than the index of the path of an absent value, or zero.
     private let absentPath: UInt32
 
     @inline(__always)
@@ -80,7 +80,7 @@ struct JSONValueDecoding: Decoder, SingleValueDecodingContainer {
 }
 
 extension JSONDocument {
-    /// The error for a value that is no container of the wanted kind.
+    /// Returns the error for a value that is not a container of the requested kind.
     @inline(never)
     func containerFailure(
         _ type: any Any.Type,

@@ -3,7 +3,8 @@ extension JSONEncodingCore {
     @inline(__always)
     mutating func write(string: String) {
         var string = string
-        // A pointer to `self` must not be used within, since `self` is being mutated; so the text is copied by a method.
+        // A pointer to `self` must not be used inside the closure because `self` is being mutated, so a method copies
+        // the text.
         string.withUTF8 { writeString($0) }
     }
 
@@ -13,7 +14,7 @@ extension JSONEncodingCore {
         reserve(length &+ 2)
         put(UInt8(ascii: "\""))
         guard let source = utf8.baseAddress, length > 0 else { return put(UInt8(ascii: "\"")) }
-        // There is room for `length` bytes at `target`; loads and stores overlap rather than exceed them.
+        // There is room for `length` bytes at `target`. Loads and stores overlap rather than exceed them.
         let target = UnsafeMutableRawPointer(bytes + count)
         var isClean = true
         if length >= 8 {
@@ -42,7 +43,7 @@ extension JSONEncodingCore {
     private mutating func writeEscaped(_ source: UnsafePointer<UInt8>, _ length: Int) {
         var at = 0
         while at < length {
-            // Room for eight bytes at a time, or for the longest escape; a store may write more than is counted.
+            // Room for eight bytes at a time, or for the longest escape. A store may write more bytes than are counted.
             reserve(8)
             if at &+ 8 <= length {
                 let eight = EightBytes(at: source + at)
@@ -89,7 +90,7 @@ extension JSONEncodingCore {
     }
 
     mutating func write(magnitude: UInt64, isNegative: Bool) {
-        // The longest, of 64 bits, has 20 digits; a minus comes with 19.
+        // The longest 64-bit integer has 20 digits, or 19 digits and a minus sign.
         reserve(21)
         if isNegative { put(UInt8(ascii: "-")) }
         let digits = Self.digits(of: magnitude)
@@ -125,9 +126,9 @@ extension JSONEncodingCore {
 
     /// Writes a finite number with the fewest digits that read back as `value`.
     mutating func write(_ value: Double) {
-        // Numbers with up to four decimals and 15 digits, such as prices: `scaled` and 10,000 are exact, so the division
-        // yields the double nearest to the decimal number, which reading it yields too. No other decimal number of 15
-        // digits reads as the same double, so none with fewer digits does.
+        // Numbers with up to four decimals and 15 digits, such as prices. `scaled` and 10,000 are exact, so the
+        // division yields the double nearest to the decimal number, which is also the one that reading it yields. No
+        // other decimal number of 15 digits reads as the same double, so none with fewer digits does.
         let scaled = (value * 10_000).rounded()
         guard scaled.magnitude < 1e15, scaled / 10_000 == value, scaled != 0 else {
             return writeDescription(of: value, isNegativeZero: value == 0 && value.sign == .minus)
@@ -159,7 +160,7 @@ extension JSONEncodingCore {
     @inline(never)
     private mutating func writeDescription(of value: some BinaryFloatingPoint, isNegativeZero: Bool) {
         if value == 0 { return write(isNegativeZero ? "-0" : "0") }
-        // The description is the shortest text that reads back as the value.
+        // The description is the shortest text that reads back as the same value.
         var text = "\(value)"
         text.withUTF8 { text in
             let hasPointZero =

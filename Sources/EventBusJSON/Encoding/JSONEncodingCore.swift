@@ -1,13 +1,13 @@
-/// The memory of an encoding: the text so far, the members of the objects being written, and the present frame.
+/// The memory of an encoding: the text so far, the members of the objects being written, and the current frame.
 ///
-/// It is stored behind a pointer, so that its fields are reached without dynamic checks of exclusive access.
+/// It is stored behind a pointer, so that its fields are accessed without dynamic exclusivity checks.
 struct JSONEncodingCore {
-    /// The text: initialized up to `count`.
+    /// The text, initialized up to `count`.
     private(set) var bytes: UnsafeMutablePointer<UInt8>
     var count = 0
     private var capacity: Int
     private var ownsBytes: Bool
-    /// The members of the present frame and those around it: initialized up to `memberCount`.
+    /// The members of the current frame and of the frames around it, initialized up to `memberCount`.
     private(set) var members: UnsafeMutablePointer<JSONEncodedMember>
     var memberCount = 0
     private var memberCapacity: Int
@@ -21,7 +21,7 @@ struct JSONEncodingCore {
     /// The first misuse of a method that cannot throw.
     var failure: (any Error)?
 
-    /// Creates a core that writes to `buffer` until more is needed, or to memory of its own.
+    /// Creates a core that writes to `buffer` until it is full, and to its own memory afterwards.
     init(buffer: UnsafeMutableBufferPointer<UInt8>?) {
         if let buffer, let start = buffer.baseAddress {
             bytes = start
@@ -29,7 +29,7 @@ struct JSONEncodingCore {
             ownsBytes = false
             memberCapacity = 32
         } else {
-            // Nested containers are small and may be many.
+            // Nested containers are small, and there may be many.
             capacity = 64
             bytes = .allocate(capacity: capacity)
             ownsBytes = true
@@ -43,7 +43,7 @@ struct JSONEncodingCore {
         members.deallocate()
     }
 
-    /// Makes room for `additional` bytes behind the text.
+    /// Reserves room for `additional` bytes after the text.
     @inline(__always)
     mutating func reserve(_ additional: Int) {
         if capacity &- count < additional { grow(additional) }
@@ -59,7 +59,7 @@ struct JSONEncodingCore {
         ownsBytes = true
     }
 
-    /// Appends `byte`, for which there has to be room.
+    /// Appends `byte`. Room for it must have been reserved.
     @inline(__always)
     mutating func put(_ byte: UInt8) {
         bytes[count] = byte
@@ -93,7 +93,7 @@ struct JSONEncodingCore {
         members = larger
     }
 
-    /// The name of a member as it was written, without the quotation marks.
+    /// Returns the name of a member as it was written, without the quotation marks.
     func name(of member: JSONEncodedMember) -> UnsafeBufferPointer<UInt8> {
         UnsafeBufferPointer(start: bytes + (member.start + 1), count: Int(member.nameLength))
     }

@@ -3,24 +3,24 @@
 /// It holds no references, because it is copied for every value.
 struct JSONEncodingFrame {
     enum Kind: UInt8 {
-        /// Nothing was encoded yet.
+        /// Nothing has been encoded yet.
         case empty
-        /// A complete value was encoded through a single value container.
+        /// A complete value has been encoded through a single value container.
         case single
         case array, object
     }
 
-    /// The number of no container: not of those that were refused, which have the number zero, either.
+    /// A number that belongs to no container, not even to a refused one, which has the number zero.
     static let closed = UInt32.max
 
-    /// The number that containers of this value know. Numbers are never used again within one encoding.
+    /// The number that containers of this value know. A number is never reused within one encoding.
     var id: UInt32
     var kind: Kind = .empty
-    /// A Boolean value that indicates whether members are sorted by name at the end.
+    /// A Boolean value indicating whether members are sorted by name at the end.
     var isSorted = false
-    /// A Boolean value that indicates whether a later member replaced one of equal name.
+    /// A Boolean value indicating whether a later member replaced an earlier one of the same name.
     var hasReplaced = false
-    /// In an array without an order: how many elements make a unit to sort. Otherwise zero.
+    /// In an array without an order, the number of elements that are sorted as a unit. Otherwise zero.
     var unit: UInt8 = 0
     /// The number of containers around this value.
     var depth: Int32
@@ -31,22 +31,22 @@ struct JSONEncodingFrame {
     /// The position of its first member, and of its first child.
     var firstMember: Int
     var firstChild: Int
-    /// A bit for each hash of a member's name, to find most names that are new without a search.
+    /// A bit for each hash of a member's name, which identifies most new names without a search.
     var seen: UInt64 = 0
-    /// The type whose `encode(to:)` runs.
+    /// The type whose `encode(to:)` is running.
     var type: (any Any.Type)?
-    /// A Boolean value that indicates whether the members are in a `JSONMemberTable`, because they are many.
+    /// A Boolean value indicating whether the members are stored in a `JSONMemberTable` because there are many.
     var hasTable = false
 }
 
 /// A member of an object, or an element of an array without an order, that has been written.
 struct JSONEncodedMember {
-    /// The offset of its first byte: of the quotation mark before its name.
+    /// The offset of its first byte, which is the quotation mark before its name.
     var start: Int
-    /// The bytes of the name as it was written, without the quotation marks.
+    /// The length in bytes of the name as it was written, without the quotation marks.
     var nameLength: Int32
     var hash: UInt32
-    /// The position of the nested container that is its value, or -1.
+    /// The index of the nested container that is its value, or -1.
     var child: Int32 = -1
     var isReplaced = false
 }

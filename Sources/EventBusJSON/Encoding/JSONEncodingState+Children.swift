@@ -1,8 +1,9 @@
 extension JSONEncodingState {
-    /// The child for the value of a member of frame `frame`, and the number for its container: zero after a failure.
+    /// Returns the child for the value of a member of frame `frame` and the number for its container, which is zero
+    /// after a failure.
     ///
-    /// A nested container that is asked for again under the same name is the same container, and one of a member that was
-    /// encoded as a value continues that value.
+    /// A nested container that is requested again under the same name is the same container. A container for a member
+    /// that was encoded as a value continues that value.
     func child(
         of frame: UInt32,
         _ name: String,
@@ -22,7 +23,7 @@ extension JSONEncodingState {
         }
         let child = addChild(key, kind: earlier == nil ? kind : .empty)
         if let earlier {
-            // The value ends before the comma of the next member, or of the one that was begun just now.
+            // The value ends before the comma of the next member, or of the member that was just begun.
             let end = earlier + 1 < core.pointee.memberCount ? core.pointee.members[earlier + 1].start : start
             let valueStart = core.pointee.members[earlier].start + Int(core.pointee.members[earlier].nameLength) + 3
             child.core.pointee.write(
@@ -34,7 +35,7 @@ extension JSONEncodingState {
         return (child, kind == .empty ? 1 : child.open(kind, in: 1))
     }
 
-    /// The child for the next element of frame `frame`, and the number for its container: zero after a failure.
+    /// Returns the child for the next element of frame `frame` and the number for its container, zero after a failure.
     func child(
         of frame: UInt32,
         _ key: any CodingKey,

@@ -1,6 +1,6 @@
 extension JSONEncodingState {
-    /// Opens the container of frame `frame`, or continues it, and returns the number for its container: `frame`, or zero
-    /// after a failure.
+    /// Opens or continues the container of frame `frame`. Returns the number for its container, which is `frame`, or
+    /// zero after a failure.
     func open(_ kind: JSONEncodingFrame.Kind, in frame: UInt32) -> UInt32 {
         guard core.pointee.frame.id == frame else {
             return fail(misuse("The encoder was used after encode(to:) had returned, or from within another value."))
@@ -29,7 +29,7 @@ extension JSONEncodingState {
         return 0
     }
 
-    /// Continues a container that was encoded as a single value, which is at the end of the text.
+    /// Continues a container that was encoded as a single value at the end of the text.
     private func reopen(_ kind: JSONEncodingFrame.Kind) -> Bool {
         let start = core.pointee.frame.start
         let whole = UnsafeBufferPointer(rebasing: text[start...])
@@ -54,7 +54,7 @@ extension JSONEncodingState {
 
     // MARK: - Members
 
-    /// Writes the name of a member of frame `frame` and its colon, and returns where the member begins.
+    /// Writes the name of a member of frame `frame` and its colon, and returns the offset at which the member starts.
     @inline(__always)
     func beginMember(_ name: String, in frame: UInt32) throws -> Int {
         guard core.pointee.frame.id == frame else { throw closed() }
@@ -67,7 +67,7 @@ extension JSONEncodingState {
         return start
     }
 
-    /// Records a member whose value was written. `valueStart` is the offset behind its colon.
+    /// Records a member whose value has been written. `valueStart` is the offset after its colon.
     @inline(__always)
     func endMember(_ start: Int, valueStart: Int, child: Int = -1) {
         recordMember(start: start, nameLength: valueStart &- start &- 3, child: child)
@@ -75,7 +75,7 @@ extension JSONEncodingState {
 
     @inline(__always)
     private func recordMember(start: Int, nameLength: Int, child: Int = -1) {
-        // The name lies between two quotation marks in the text.
+        // The name is between two quotation marks in the text.
         let hash = jsonKeyHash(core.pointee.bytes + (start &+ 1), nameLength)
         let member = JSONEncodedMember(
             start: start,
@@ -100,7 +100,7 @@ extension JSONEncodingState {
         core.pointee.frame.hasReplaced = true
     }
 
-    /// The last member of the present frame with `name`, as it is written.
+    /// Returns the last member of the current frame whose written name is `name`.
     func findMember(_ name: UnsafeBufferPointer<UInt8>, hash: UInt32) -> Int? {
         let first = core.pointee.frame.firstMember
         if core.pointee.memberCount - first > 64, !core.pointee.frame.hasTable {
@@ -130,7 +130,7 @@ extension JSONEncodingState {
 
     // MARK: - Elements
 
-    /// Writes the comma before an element of frame `frame`, and returns where the element begins.
+    /// Writes the comma before an element of frame `frame`, and returns the offset at which the element starts.
     @inline(__always)
     func beginElement(in frame: UInt32) throws -> Int {
         guard core.pointee.frame.id == frame else { throw closed() }
@@ -139,7 +139,7 @@ extension JSONEncodingState {
         return core.pointee.count
     }
 
-    /// Counts an element that was written.
+    /// Counts an element that has been written.
     @inline(__always)
     func endElement(_ start: Int) {
         core.pointee.frame.count &+= 1
@@ -154,9 +154,9 @@ extension JSONEncodingState {
     }
 }
 
-/// A collection that encodes its elements in an order that differs from process to process.
+/// A collection that encodes its elements in an order that differs between processes.
 private protocol JSONUnordered {
-    /// How many elements of the encoded array belong together.
+    /// The number of elements of the encoded array that belong together.
     static var unitCount: UInt8 { get }
 }
 

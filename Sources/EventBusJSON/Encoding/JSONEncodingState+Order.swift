@@ -1,5 +1,5 @@
 extension JSONEncodingState {
-    /// Puts the members of the present frame in order and leaves out those that were replaced.
+    /// Sorts the members of the current frame and drops those that were replaced.
     func arrangeMembers() {
         let frame = core.pointee.frame
         let members = UnsafeBufferPointer(
@@ -17,7 +17,7 @@ extension JSONEncodingState {
             sortByName(&units, members)
         }
         units.removeAll { $0.isReplaced }
-        // The text of all members is written again behind itself, and then moved to its place.
+        // The text of all members is first written again after itself, and then moved to its place.
         core.pointee.reserve(end - first.start + 1)
         let bytes = core.pointee.bytes
         var target = end
@@ -36,7 +36,7 @@ extension JSONEncodingState {
     private struct Unit {
         var start: Int
         var end: Int
-        /// The position of its member.
+        /// The index of its member.
         var member: Int
         var isReplaced: Bool
     }
@@ -50,7 +50,7 @@ extension JSONEncodingState {
             let next = index + perUnit
             return Unit(
                 start: members[index].start,
-                // Without the comma before the next.
+                // Without the comma before the next member.
                 end: next < members.count ? members[next].start - 1 : end,
                 member: index,
                 isReplaced: members[index].isReplaced
@@ -73,7 +73,7 @@ extension JSONEncodingState {
                 return order == 0 ? left.member < right.member : order < 0
             }
         }
-        // Of members with equal names the last counts.
+        // If names are equal, the last member counts.
         for index in units.indices.dropFirst() where Self.compare(name(units[index - 1]), name(units[index])) == 0 {
             units[index - 1].isReplaced = true
         }
@@ -85,7 +85,7 @@ extension JSONEncodingState {
         return left.count - right.count
     }
 
-    /// The bytes of a name without its escapes. The text was written here, so every escape is valid.
+    /// Returns the bytes of a name without its escapes. The text was written here, so every escape is valid.
     private static func unescaped(_ name: UnsafeBufferPointer<UInt8>) -> [UInt8] {
         let string = try? JSONStringReader.string(name, flags: .nonASCII, at: 0)
         return string.map { Array($0.utf8) } ?? Array(name)

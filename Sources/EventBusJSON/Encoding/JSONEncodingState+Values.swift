@@ -1,11 +1,11 @@
 internal import FoundationEssentials
 
 extension JSONEncodingState {
-    /// Writes a value of a known type, and returns `false` where only the type's own `encode(to:)` can.
+    /// Writes a value of a known type. Returns `false` if only the type's own `encode(to:)` can write it.
     @inline(never)
     func writeKnown<Value: Encodable>(_ known: JSONKnownType, _ value: Value) throws -> Bool {
         try withUnsafePointer(to: value) { pointer in
-            // `known` was found by the identity of `Value`, so that each load is of the type that is stored.
+            // `known` was found by the identity of `Value`, so each load has the type that is stored.
             let raw = UnsafeRawPointer(pointer)
             switch known {
             case .bool: core.pointee.write(raw.load(as: Bool.self))
@@ -49,7 +49,7 @@ extension JSONEncodingState {
         }
     }
 
-    /// Writes a floating-point number; `false` if the strategy has no form for it.
+    /// Writes a floating-point number. Returns `false` if the strategy has no representation for it.
     @inline(__always)
     func writeFloat<Value: BinaryFloatingPoint>(_ value: Value) -> Bool {
         guard value.isFinite else { return writeNonConforming(value) }
@@ -67,7 +67,7 @@ extension JSONEncodingState {
         return true
     }
 
-    /// The error for a floating-point number that the strategy has no form for.
+    /// Returns the error for a floating-point number that the strategy has no representation for.
     @inline(never)
     func nonConforming<Value: BinaryFloatingPoint>(_ value: Value, path: [any CodingKey]) -> any Error {
         EncodingError.invalidValue(
@@ -78,7 +78,7 @@ extension JSONEncodingState {
 
     @inline(__always)
     private func writeElements<Element>(_ elements: [Element], _ write: (Element) -> Void) -> Bool {
-        // The array's own `encode(to:)` reports the depth.
+        // The array's own `encode(to:)` reports the excessive depth.
         let frame = core.pointee.frame
         guard frame.depth + 1 < JSONScanner.maximumDepth else { return false }
         core.pointee.reserve(2)
@@ -98,7 +98,7 @@ extension JSONEncodingState {
     }
 
     private func writeFloats<Element: BinaryFloatingPoint>(_ elements: [Element]) -> Bool {
-        // The array's own `encode(to:)` reports the element without a form.
+        // The array's own `encode(to:)` reports the element without a representation.
         if case .throw = options.nonConformingFloatEncodingStrategy, elements.contains(where: { !$0.isFinite }) {
             return false
         }

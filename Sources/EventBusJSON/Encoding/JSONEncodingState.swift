@@ -1,19 +1,19 @@
 internal import FoundationEssentials
 
-/// A JSON text that is being written: the whole text, or a part whose place in its parent is kept free.
+/// A JSON text that is being written: the whole text, or a part whose place in its parent is reserved.
 ///
-/// A value writes its bytes behind those of the values around it, because `encode(to:)` of one value runs within that of
-/// another. What a type may write to at any time while its `encode(to:)` runs, a nested container or the encoder of a
-/// superclass, is a text of its own, a child, which is put in place when `encode(to:)` returns.
+/// The bytes of a value are written after those of the values around it, because `encode(to:)` of one value runs inside
+/// that of another. A nested container or a superclass encoder can be written to at any time while `encode(to:)` runs.
+/// It therefore has a text of its own, called a child, which is inserted when `encode(to:)` returns.
 final class JSONEncodingState {
-    /// The memory. This object allocates and frees it, so it lives as long.
+    /// The memory. This object allocates and frees it, so both have the same lifetime.
     let core: UnsafeMutablePointer<JSONEncodingCore>
     let options: EventJSONEncoder
     let convertsKeys: Bool
     let knownTypes = JSONKnownTypes.shared
     private weak var parent: JSONEncodingState?
     private let parentKey: (any CodingKey)?
-    /// The offset in the parent's text where this text belongs.
+    /// The offset in the parent's text at which this text is inserted.
     var position = 0
 
     init(options: EventJSONEncoder, buffer: UnsafeMutableBufferPointer<UInt8>?) {
@@ -24,7 +24,7 @@ final class JSONEncodingState {
         parentKey = nil
     }
 
-    /// Creates a child for the value of `key`, which begins at the end of the parent's text.
+    /// Creates a child for the value of `key`, which starts at the end of the parent's text.
     private init(parent: JSONEncodingState, key: any CodingKey) {
         core = .allocate(capacity: 1)
         core.initialize(to: JSONEncodingCore(buffer: nil))
@@ -41,12 +41,12 @@ final class JSONEncodingState {
         core.deallocate()
     }
 
-    /// The text. Valid until more is written.
+    /// The text. It is valid until more is written.
     var text: UnsafeBufferPointer<UInt8> {
         UnsafeBufferPointer(start: core.pointee.bytes, count: core.pointee.count)
     }
 
-    /// Closes all frames, after which every container refuses to write, so that the memory of the text is not used again.
+    /// Closes all frames. Every container refuses to write afterwards, so the memory of the text is not used again.
     func end() {
         core.pointee.frame.id = JSONEncodingFrame.closed
     }
@@ -76,8 +76,8 @@ final class JSONEncodingState {
 
     // MARK: - Frames
 
-    /// Writes `value` at the end of the text, and returns whether it encoded anything. A value within another that
-    /// encodes nothing is an empty object.
+    /// Writes `value` at the end of the text and returns whether it encoded anything. A nested value that encodes
+    /// nothing becomes an empty object.
     @inline(__always)
     @discardableResult
     func writeValue<Value: Encodable>(_ value: Value, isRoot: Bool = false) throws -> Bool {
@@ -86,7 +86,7 @@ final class JSONEncodingState {
         return try writeFrame(type: Value.self, isRoot: isRoot) { try value.encode(to: $0) }
     }
 
-    /// Writes what `body` encodes as one value at the end of the text.
+    /// Writes the output of `body` as one value at the end of the text.
     @inline(__always)
     func writeFrame(
         type: (any Any.Type)? = nil,
@@ -126,8 +126,7 @@ final class JSONEncodingState {
         return !isEmpty
     }
 
-    /// Appends the bracket of the present frame's container, after its children were put in place and its members in
-    /// order.
+    /// Appends the bracket of the current frame's container, after inserting its children and sorting its members.
     @inline(__always)
     func finishFrame() {
         let frame = core.pointee.frame
@@ -165,7 +164,7 @@ final class JSONEncodingState {
         return child
     }
 
-    /// Completes the text of a child. Its containers refuse to write from then on.
+    /// Completes the text of a child. Its containers refuse to write afterwards.
     private func finishChild() {
         if core.pointee.frame.kind == .empty {
             core.pointee.write("{}")
@@ -175,7 +174,7 @@ final class JSONEncodingState {
         core.pointee.frame.id = JSONEncodingFrame.closed
     }
 
-    /// Inserts the texts of the present frame's children at their places.
+    /// Inserts the texts of the current frame's children.
     private func placeChildren() {
         let frame = core.pointee.frame
         let children = core.pointee.children[frame.firstChild...]
@@ -185,7 +184,7 @@ final class JSONEncodingState {
             if core.pointee.failure == nil { core.pointee.failure = child.core.pointee.failure }
             total += child.text.count
         }
-        // The members behind a child move with it. Both are in the order of the text.
+        // The members after a child move with it. Both are in the order of the text.
         var shift = 0
         var next = children.startIndex
         for index in frame.firstMember..<core.pointee.memberCount {
@@ -199,7 +198,8 @@ final class JSONEncodingState {
         let bytes = core.pointee.bytes
         var end = core.pointee.count
         shift = total
-        // From the end, so that nothing is overwritten before it was moved. There is room for `total` more bytes.
+        // Iterates from the end, so that nothing is overwritten before it is moved. There is room for `total` more
+        // bytes.
         for child in children.reversed() {
             (bytes + (child.position + shift)).update(from: bytes + child.position, count: end - child.position)
             shift -= child.text.count
@@ -225,7 +225,7 @@ final class JSONEncodingState {
         )
     }
 
-    /// The error for a container that may not write any more, or not in this way.
+    /// Returns the error for a container that may no longer write, or not in this way.
     @inline(never)
     func misuse(_ description: String) -> any Error {
         EncodingError.invalidValue(

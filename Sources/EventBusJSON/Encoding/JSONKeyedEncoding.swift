@@ -33,7 +33,7 @@ struct JSONKeyedEncoding<Key: CodingKey>: KeyedEncodingContainerProtocol {
         }
     }
 
-    /// Writes a member whose value `body` writes. A member whose value cannot be written leaves nothing behind.
+    /// Writes a member whose value `body` writes. If the value cannot be written, the text is left unchanged.
     @inline(__always)
     private func write(_ key: Key, _ body: () throws -> Void) throws {
         let core = state.core

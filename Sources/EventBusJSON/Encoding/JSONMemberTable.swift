@@ -1,6 +1,6 @@
 /// A hash table of the members of a large object by name.
 ///
-/// The hash is seeded, so that no choice of names makes it slow.
+/// The hash is seeded, so that no choice of names can degrade it.
 final class JSONMemberTable {
     private var slots: [Int32]
     private var count = 0
@@ -9,7 +9,7 @@ final class JSONMemberTable {
         slots = [Int32](repeating: -1, count: 256)
     }
 
-    /// The number that stands at the place of the name in `bytes`, or `nil` where the name is new.
+    /// Returns the member that is stored for the name in `bytes`, or `nil` if the name is new.
     func find(_ bytes: UnsafeBufferPointer<UInt8>, isEqual: (Int) -> Bool) -> Int? {
         var slot = self.slot(of: bytes)
         while slots[slot] >= 0 {
@@ -19,7 +19,7 @@ final class JSONMemberTable {
         return nil
     }
 
-    /// Stores `member` for the name in `bytes`, in place of an earlier member of this name.
+    /// Stores `member` for the name in `bytes`, replacing an earlier member of this name.
     func insert(
         _ member: Int,
         _ bytes: UnsafeBufferPointer<UInt8>,

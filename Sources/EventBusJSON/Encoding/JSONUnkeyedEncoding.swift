@@ -13,7 +13,7 @@ struct JSONUnkeyedEncoding: UnkeyedEncodingContainer {
 
     private var elementKey: JSONPathKey { JSONPathKey(index: count) }
 
-    /// Writes an element by `body`. An element that cannot be written leaves nothing behind.
+    /// Writes an element with `body`. If the element cannot be written, the text is left unchanged.
     @inline(__always)
     private func write(_ body: () throws -> Void) throws {
         let core = state.core

@@ -1,4 +1,4 @@
-/// The encoder of one value: what a type's `encode(to:)` gets.
+/// The encoder of one value, which is passed to a type's `encode(to:)`.
 struct JSONValueEncoding: Encoder, SingleValueEncodingContainer {
     let state: JSONEncodingState
     let frame: UInt32
@@ -22,7 +22,7 @@ struct JSONValueEncoding: Encoder, SingleValueEncodingContainer {
 
     func singleValueContainer() -> any SingleValueEncodingContainer { self }
 
-    /// Writes the one value of the frame by `body`.
+    /// Writes the only value of the frame with `body`.
     @inline(__always)
     private func write(_ body: () throws -> Void) throws {
         let core = state.core

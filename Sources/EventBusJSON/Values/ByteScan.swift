@@ -1,10 +1,10 @@
-/// Eight bytes of text, examined at once.
+/// Eight bytes of text that are examined at once.
 ///
-/// The methods answer for all bytes before and including the first match, which is all that callers use.
+/// The results are valid for all bytes up to and including the first match, which is all that callers use.
 struct EightBytes {
     var bits: UInt64
 
-    /// Loads the eight bytes at `pointer`, all of which the caller has to own.
+    /// Loads the eight bytes at `pointer`, all of which must be readable.
     @inline(__always)
     init(at pointer: UnsafePointer<UInt8>) {
         bits = UInt64(littleEndian: UnsafeRawPointer(pointer).loadUnaligned(as: UInt64.self))
@@ -13,7 +13,7 @@ struct EightBytes {
     private static let ones: UInt64 = 0x0101_0101_0101_0101
     private static let highs: UInt64 = 0x8080_8080_8080_8080
 
-    /// The high bit of each quotation mark, backslash and control character.
+    /// The high bit of each byte that is a quotation mark, backslash or control character.
     @inline(__always)
     var specials: UInt64 {
         let quotes = bits ^ (Self.ones &* 0x22)
@@ -24,12 +24,12 @@ struct EightBytes {
         return found & Self.highs
     }
 
-    /// The high bit of each byte outside of ASCII.
+    /// The high bit of each byte outside ASCII.
     @inline(__always)
     var nonASCII: UInt64 { bits & Self.highs }
 }
 
-/// A Boolean value that indicates whether `byte` cannot stand in a JSON string without an escape.
+/// Returns a Boolean value indicating whether `byte` must be escaped in a JSON string.
 @inline(__always)
 func isSpecialInString(_ byte: UInt8) -> Bool {
     byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")

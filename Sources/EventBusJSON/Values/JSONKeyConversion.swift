@@ -1,8 +1,8 @@
 internal import FoundationEssentials
 
-/// The conversions between Swift's names and those of JSON, as Foundation's coders make them.
+/// The conversions between Swift names and JSON names, identical to those of Foundation's coders.
 enum JSONKeyConversion {
-    /// `myURLProperty` as `my_url_property`.
+    /// Converts `myURLProperty` to `my_url_property`.
     static func snakeCase(_ name: String) -> String {
         guard !name.isEmpty else { return name }
         var words: [Substring] = []
@@ -27,7 +27,7 @@ enum JSONKeyConversion {
         return words.map { $0.lowercased() }.joined(separator: "_")
     }
 
-    /// `my_url_property` as `myUrlProperty`, with the underscores before and behind it left in place.
+    /// Converts `my_url_property` to `myUrlProperty`, and keeps leading and trailing underscores.
     static func camelCase(_ name: String) -> String {
         guard let first = name.firstIndex(where: { $0 != "_" }), let last = name.lastIndex(where: { $0 != "_" }) else {
             return name

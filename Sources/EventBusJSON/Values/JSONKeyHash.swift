@@ -1,10 +1,10 @@
-/// A hash of the bytes of a member's name: of its length, its first eight bytes, and its last eight.
+/// Returns a hash of the bytes of a member's name: of its length, its first eight bytes, and its last eight.
 ///
-/// It only filters: names of equal hash are compared byte by byte, and nothing that depends on it is worse than linear
-/// if all hashes are equal.
+/// The hash is only a filter: names with equal hashes are compared byte by byte. Nothing that depends on it is worse
+/// than linear even if all hashes are equal.
 @inline(__always)
 func jsonKeyHash(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> UInt32 {
-    // Each load lies within the `count` bytes that the caller promises.
+    // Each load is within the `count` bytes that the caller guarantees.
     let raw = UnsafeRawPointer(bytes)
     var mixed: UInt64
     if count >= 8 {

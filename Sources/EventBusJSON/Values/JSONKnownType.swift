@@ -1,6 +1,6 @@
 internal import FoundationEssentials
 
-/// The types that the coder reads and writes by itself.
+/// The types that the coder reads and writes itself.
 enum JSONKnownType: UInt8 {
     case other
     case bool, string, double, float
@@ -14,9 +14,9 @@ enum JSONKnownType: UInt8 {
 
 /// A hash table from the identity of a type to its `JSONKnownType`.
 ///
-/// A generic method asks it for every value, so it costs two loads and a comparison.
+/// A generic method consults it for every value, so a lookup costs only two loads and a comparison.
 struct JSONKnownTypes: @unchecked Sendable {
-    // Sendable: the memory is written in `init` only, and never freed, because the one instance is a constant.
+    // Sendable because the memory is written in `init` only. It is never freed because the only instance is a constant.
     private let slots: UnsafeMutablePointer<(type: UInt, known: JSONKnownType)>
     private static let slotCount = 256
 
@@ -53,7 +53,7 @@ struct JSONKnownTypes: @unchecked Sendable {
     subscript<Value>(type: Value.Type) -> JSONKnownType {
         let identity = UInt(bitPattern: ObjectIdentifier(type))
         var slot = Self.slot(of: identity)
-        // It ends, because most slots are empty; it stays in bounds, because of the remainder.
+        // The loop ends because most slots are empty, and stays in bounds because of the remainder.
         while slots[slot].type != 0 {
             if slots[slot].type == identity { return slots[slot].known }
             slot = (slot &+ 1) % Self.slotCount

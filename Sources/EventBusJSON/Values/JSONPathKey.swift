@@ -1,4 +1,4 @@
-/// A key of a coding path for which the type being coded has none of its own.
+/// A key in a coding path for which the type being coded has no key of its own.
 struct JSONPathKey: CodingKey {
     var stringValue: String
     var intValue: Int?
@@ -21,16 +21,16 @@ struct JSONPathKey: CodingKey {
     static let `super` = JSONPathKey(stringValue: "super")
 }
 
-/// A link of the chain of keys that are being coded, stored on the stack of the call that codes the value.
+/// A link in the chain of keys that are being coded, stored on the stack of the call that codes the value.
 ///
-/// `key` points to a value of type `keyType`. Both the link and the value live until that call returns, which takes the
-/// link out of the chain.
+/// `key` points to a value of type `keyType`. The link and the value live until that call returns, which removes the
+/// link from the chain.
 struct JSONPathLink {
-    /// `nil` for an element of an array.
+    /// The key, or `nil` for an element of an array.
     var key: (value: UnsafeRawPointer, type: any CodingKey.Type)?
     /// The position of an element in its array.
     var index = 0
-    /// In decoding: the tokens of the value and of its container.
+    /// In decoding, the tokens of the value and of its container.
     var token = 0
     var container = 0
     var outer: UnsafePointer<JSONPathLink>?
@@ -47,18 +47,18 @@ struct JSONPathLink {
 
 /// The type of the keys that `Dictionary` uses, which the standard library does not export.
 ///
-/// `Dictionary` names its keys at run time, so they are data: no strategy converts them, and they are written in order.
+/// `Dictionary` creates its keys at run time, so they are data. No strategy converts them, and they are sorted.
 struct JSONDictionaryKeys {
     static let type: ObjectIdentifier = {
         let probe = KeyTypeProbe()
-        // Encoding an empty dictionary cannot throw: the container is never written to.
+        // Encoding an empty dictionary cannot throw because the container is never written to.
         try? [String: Int]().encode(to: probe)
         return probe.type
     }()
 
     private final class KeyTypeProbe: Encoder {
         var type = ObjectIdentifier(Never.self)
-        /// A state in which no frame 1 is present, so that its containers refuse to write.
+        /// A state without a frame 1, so its containers refuse to write.
         private let unused = JSONEncodingState(options: EventJSONEncoder(), buffer: nil)
         var codingPath: [any CodingKey] { [] }
         var userInfo: [CodingUserInfoKey: Any] { [:] }
