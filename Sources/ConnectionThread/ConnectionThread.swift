@@ -2,17 +2,17 @@ package import EventBus
 import Glibc
 import Synchronization
 
-/// One thread that serves one connection: the executor of the actors that own it, and the loop that waits for its
-/// descriptor and its timers.
+/// A thread that serves one connection. It is the executor of the actors that own the connection, and runs the loop
+/// that waits for the connection's descriptor and timers.
 ///
-/// An actor whose `unownedExecutor` is such a thread may call everything here without suspending, and its C handle is
-/// touched by one thread only, which the compiler proves. Jobs run first in, first out; descriptors and timers are
-/// looked at between them, after 16 batches at the latest.
+/// An actor whose `unownedExecutor` is such a thread may call everything here without suspending. Its C handle is
+/// touched by this thread only, which the compiler proves. Jobs run first in, first out. Descriptors and timers are
+/// checked between jobs, after 16 batches at the latest.
 ///
-/// The thread ends when the last reference to the executor is gone. Handlers and timers are held by the loop until
-/// they are cancelled or fire: capture the actor weakly in them, or it will hold its own thread for ever.
+/// The thread ends when the last reference to the executor is released. The loop retains handlers and timers until they
+/// are cancelled or fire. Capture the actor weakly in them. Otherwise it keeps its own thread alive indefinitely.
 package final class ConnectionThread: SerialExecutor {
-    /// Names one watch on a descriptor.
+    /// The identity of one watch on a descriptor.
     package struct WatchID: Hashable, Sendable {
         let descriptor: Int32
         let number: UInt64
@@ -24,9 +24,9 @@ package final class ConnectionThread: SerialExecutor {
     /// Starts a thread.
     ///
     /// - Parameters:
-    ///   - name: What debuggers and `top` call it; Linux keeps 15 bytes.
-    ///   - stackSize: In bytes. 8 MiB unless stated, since native readers recurse on the stack.
-    /// - Throws: `EventBusError` with code `.unavailable` when the process has no descriptor or thread left.
+    ///   - name: The name that debuggers and `top` show. Linux keeps the first 15 bytes.
+    ///   - stackSize: The size of the stack in bytes. Defaults to 8 MiB because readers in C recurse on the stack.
+    /// - Throws: `EventBusError` with code `.unavailable` if the process has no descriptor or thread left.
     package init(name: String, stackSize: Int = 8 << 20) throws(EventBusError) {
         guard let wakeUp = WakeUpPipe() else {
             throw EventBusError(.unavailable, "no pipe for the I/O thread \(name): \(String(errorNumber: errno))")
@@ -55,7 +55,7 @@ package final class ConnectionThread: SerialExecutor {
         if loop.jobs.add(.job(UnownedJob(job)), on: self) { loop.wakeUp.signal() }
     }
 
-    /// Runs `body` on the thread, in its turn among the jobs: cheaper than a task where nothing has to be awaited.
+    /// Runs `body` on the thread, in order with the jobs. It is cheaper than a task if nothing has to be awaited.
     package func execute(_ body: @escaping @Sendable () -> Void) {
         if loop.jobs.add(.body(body), on: self) { loop.wakeUp.signal() }
     }
@@ -72,7 +72,7 @@ package final class ConnectionThread: SerialExecutor {
         isCurrent
     }
 
-    /// Whether the caller runs on this thread.
+    /// A Boolean value indicating whether the caller runs on this thread.
     package var isCurrent: Bool { threadID.isCurrent }
 
     // MARK: on the thread only
@@ -87,13 +87,13 @@ package final class ConnectionThread: SerialExecutor {
         return WatchID(descriptor: descriptor, number: loop.watch(descriptor, for: events, onReady))
     }
 
-    /// Changes what a descriptor is watched for.
+    /// Changes the readiness events that a descriptor is watched for.
     package func setEvents(_ events: DescriptorEvents, of watch: WatchID) {
         checkIsolated()
         loop.setEvents(events, of: watch.descriptor)
     }
 
-    /// Ends a watch. Its handler is not called again, also not for what was found ready in this turn.
+    /// Ends a watch. Its handler is not called again, not even for events that were already found in this turn.
     package func unwatch(_ watch: WatchID) {
         checkIsolated()
         loop.unwatch(watch.descriptor, id: watch.number)
@@ -106,22 +106,23 @@ package final class ConnectionThread: SerialExecutor {
         return loop.addTimer(at: deadline, action)
     }
 
-    /// Cancels a timer; does nothing if it has fired.
+    /// Cancels a timer. Does nothing if it has already fired.
     package func cancel(_ timer: TimerID) {
         checkIsolated()
         loop.cancelTimer(timer)
     }
 
-    /// Calls `action` once, before the thread next waits: what many jobs of one turn have collected leaves together.
+    /// Calls `action` once, before the thread waits the next time. Work that many jobs of one turn have collected is
+    /// sent together this way.
     package func atEndOfTurn(_ action: @escaping () -> Void) {
         checkIsolated()
         loop.atEndOfTurn(action)
     }
 }
 
-/// Which thread a loop runs on, readable from any thread.
+/// The identity of the thread that a loop runs on, readable from any thread.
 final class ThreadIdentity: Sendable {
-    /// Zero until the thread has started; no thread of glibc has that identity.
+    /// The thread's identity, or zero until the thread has started. No glibc thread has the identity zero.
     private let id = Atomic<UInt>(0)
 
     func adopt() {

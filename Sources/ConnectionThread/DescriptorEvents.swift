@@ -1,6 +1,6 @@
 import Glibc
 
-/// What a descriptor is watched for, or has become ready for.
+/// The readiness events that a descriptor is watched for, or that occurred.
 package struct DescriptorEvents: OptionSet, Hashable, Sendable {
     package let rawValue: UInt8
 
@@ -8,9 +8,9 @@ package struct DescriptorEvents: OptionSet, Hashable, Sendable {
         self.rawValue = rawValue
     }
 
-    /// There is something to read, or the peer is gone: reading tells.
+    /// The descriptor is readable, or the peer has closed the connection, which the next read reports.
     package static let readable = DescriptorEvents(rawValue: 1)
-    /// There is room to write.
+    /// The descriptor is writable.
     package static let writable = DescriptorEvents(rawValue: 2)
 
     init(pollEvents: Int16) {

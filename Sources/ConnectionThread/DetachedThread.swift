@@ -1,16 +1,16 @@
 import Glibc
 
-/// Runs `body` on a thread of its own, which nobody joins.
+/// Runs `body` on a new detached thread.
 ///
-/// - Returns: zero, or the error number of `pthread_create`.
+/// - Returns: Zero, or the error number of `pthread_create`.
 package func startDetachedThread(
     name: String,
     stackSize: Int,
     _ body: @escaping @Sendable () -> Void
 ) -> Int32 {
-    // Balanced by the thread, or below when there is none.
+    // Balanced by the thread, or below if no thread was started.
     let start = Unmanaged.passRetained(ThreadStart(name: String(name.prefix(15)), body: body))
-    // Not `pthread_attr_t()`: to which module that belongs depends on what else a package imports.
+    // Not `pthread_attr_t()`, because its module depends on the other imports of a package.
     let problem = withUnsafeTemporaryAllocation(of: pthread_attr_t.self, capacity: 1) { attributes -> Int32 in
         guard let attributes = attributes.baseAddress, pthread_attr_init(attributes) == 0 else { return ENOMEM }
         defer { pthread_attr_destroy(attributes) }
@@ -44,7 +44,8 @@ private final class ThreadStart: Sendable {
     }
 }
 
-/// Through procfs: the C functions that set a name are not visible to Swift. A thread without a name works as well.
+/// Names the current thread through procfs, because Swift does not see the C functions for it. A failure is ignored,
+/// because the name only helps debugging.
 private func setCurrentThreadName(_ name: String) {
     let descriptor = open("/proc/thread-self/comm", O_WRONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return }
@@ -53,7 +54,7 @@ private func setCurrentThreadName(_ name: String) {
 }
 
 extension String {
-    /// What the C library says of an error number.
+    /// Creates the C library's description of an error number.
     package init(errorNumber: Int32) {
         var buffer = [CChar](repeating: 0, count: 128)
         let text = buffer.withUnsafeMutableBufferPointer { buffer in

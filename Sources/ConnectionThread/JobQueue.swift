@@ -1,8 +1,8 @@
 import EventBus
 
-/// The way into a thread's loop: jobs in the order they came, and whether the thread has to be woken for them.
+/// The jobs of a thread's loop in the order of their arrival, and the state that decides whether to wake the thread.
 final class JobQueue: Sendable {
-    /// Work with the executor it is to run on, which must outlive it.
+    /// A unit of work with the executor that it runs on. The executor must outlive it.
     struct Entry {
         let work: Work
         let executor: ConnectionThread
@@ -26,7 +26,7 @@ final class JobQueue: Sendable {
         var isStopped = false
     }
 
-    /// What the thread has to do next.
+    /// The next action of the thread.
     enum Next {
         case run
         case stop
@@ -35,7 +35,7 @@ final class JobQueue: Sendable {
 
     private let state = Locked(State())
 
-    /// Adds work. Returns whether the thread sleeps and has to be woken, which is said once.
+    /// Adds work. Returns whether the thread sleeps and has to be woken, which is `true` for one caller only.
     func add(_ work: Work, on executor: ConnectionThread) -> Bool {
         state.withLock { state in
             state.entries.append(Entry(work: work, executor: executor))
@@ -44,7 +44,7 @@ final class JobQueue: Sendable {
         }
     }
 
-    /// Asks the thread to end. Returns whether it has to be woken.
+    /// Asks the thread to end. Returns whether the thread has to be woken.
     func stop() -> Bool {
         state.withLock { state in
             state.isStopped = true
@@ -53,12 +53,12 @@ final class JobQueue: Sendable {
         }
     }
 
-    /// Moves the waiting jobs into `batch`, which has to be empty; its storage is used again.
+    /// Moves the waiting jobs into `batch`, which must be empty and whose storage is reused.
     func take(into batch: inout [Entry]) {
         state.withLock { swap(&$0.entries, &batch) }
     }
 
-    /// What comes next, decided in the moment before the thread would sleep.
+    /// Returns the next action. It is called immediately before the thread would sleep.
     func next() -> Next {
         state.withLock { state in
             if !state.entries.isEmpty { return .run }
@@ -68,7 +68,7 @@ final class JobQueue: Sendable {
         }
     }
 
-    /// Says that the thread no longer sleeps.
+    /// Records that the thread no longer sleeps.
     func awake() {
         state.withLock { $0.isAsleep = false }
     }

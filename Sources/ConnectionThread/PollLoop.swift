@@ -1,12 +1,12 @@
 import Glibc
 
-/// What a thread does: run jobs, wait for descriptors and timers, tell their handlers, again.
+/// The loop of a thread: it runs jobs, waits for descriptors and timers, calls their handlers, and repeats.
 ///
-/// The loop knows nothing of the executor that feeds it, so that dropping the executor can end it.
-// Safe: `jobs`, `wakeUp` and `threadID` may be used anywhere; everything else is touched by the loop's thread only,
-// which every entry point checks.
+/// The loop has no reference to the executor that feeds it, so releasing the executor can end it.
+// Safe because `jobs`, `wakeUp` and `threadID` may be used anywhere, and only the loop's thread touches everything
+// else, which every entry point checks.
 final class PollLoop: @unchecked Sendable {
-    /// How many batches of jobs run before descriptors and timers are looked at again.
+    /// The number of batches of jobs that run before descriptors and timers are checked again.
     static let batchesBetweenPolls = 16
 
     struct Watch {
@@ -37,7 +37,7 @@ final class PollLoop: @unchecked Sendable {
                 jobs.take(into: &batch)
                 if batch.isEmpty { break }
                 for entry in batch { entry.run() }
-                // Dropping the entries may drop the executor and with it ask this loop to stop.
+                // Releasing the entries may release the executor, which then asks this loop to stop.
                 batch.removeAll(keepingCapacity: batch.count <= 4096)
             }
             runEndOfTurn()
@@ -67,7 +67,7 @@ final class PollLoop: @unchecked Sendable {
         guard let deadline = timers.nextDeadline() else { return -1 }
         let now = MonotonicTime.now
         if deadline <= now { return 0 }
-        // Rounded up: waking a fraction early would spin.
+        // Rounded up, because waking a fraction too early would spin.
         return Int32(clamping: (deadline.nanoseconds - now.nanoseconds) / 1_000_000 + 1)
     }
 
@@ -82,7 +82,7 @@ final class PollLoop: @unchecked Sendable {
         guard ready > 0 else { return }
         if descriptors[0].revents != 0 { wakeUp.drain() }
         guard ready > 1 || descriptors[0].revents == 0 else { return }
-        // A copy, since handlers add and remove watches.
+        // A copy, because handlers add and remove watches.
         for descriptor in descriptors.dropFirst() where descriptor.revents != 0 {
             watches[descriptor.fd]?.onReady(DescriptorEvents(pollEvents: descriptor.revents))
         }

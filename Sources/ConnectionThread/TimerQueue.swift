@@ -1,13 +1,13 @@
 import HeapModule
 
-/// Names one timer of a ``ConnectionThread``.
+/// The identity of one timer of a ``ConnectionThread``.
 package struct TimerID: Hashable, Sendable {
     let number: UInt64
 }
 
-/// Which timers are due, and when the next one is. Pure: it is told the time.
+/// The pending timers, ordered by deadline. It reads no clock: the caller passes the time.
 ///
-/// A cancelled timer stays in the heap until it is due, or until cancelled ones are the greater part of the heap.
+/// A cancelled timer stays in the heap until it is due, or until cancelled timers make up most of the heap.
 struct TimerQueue<Action> {
     private struct Entry: Comparable {
         let deadline: MonotonicTime
@@ -22,7 +22,7 @@ struct TimerQueue<Action> {
     private var actions: [TimerID: Action] = [:]
     private var lastNumber: UInt64 = 0
 
-    /// How many timers wait.
+    /// The number of pending timers.
     var count: Int { actions.count }
 
     mutating func add(at deadline: MonotonicTime, _ action: Action) -> TimerID {
@@ -40,7 +40,7 @@ struct TimerQueue<Action> {
         }
     }
 
-    /// When the next timer is due; `nil` if none waits.
+    /// Returns the deadline of the next timer, or `nil` if none is pending.
     mutating func nextDeadline() -> MonotonicTime? {
         while let first = heap.min {
             if actions[first.id] != nil { return first.deadline }
@@ -49,7 +49,7 @@ struct TimerQueue<Action> {
         return nil
     }
 
-    /// Takes out the earliest timer that is due at `now`.
+    /// Removes and returns the earliest timer that is due at `now`.
     mutating func popDue(at now: MonotonicTime) -> Action? {
         while let first = heap.min, first.deadline <= now {
             heap.removeMin()

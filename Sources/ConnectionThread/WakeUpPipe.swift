@@ -1,12 +1,12 @@
 import Glibc
 
-/// A pipe that ends another thread's `poll`.
-// Safe: the descriptors never change, and the object is kept alive by everyone who may use them.
+/// A pipe that wakes another thread from `poll`.
+// Safe because the descriptors never change, and because everyone who may use them keeps the object alive.
 final class WakeUpPipe: Sendable {
     let readEnd: Int32
     private let writeEnd: Int32
 
-    /// A pipe, or `nil` when the process has no descriptors left.
+    /// Creates a pipe. Returns `nil` if the process has no descriptors left.
     init?() {
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else { return nil }
@@ -24,7 +24,7 @@ final class WakeUpPipe: Sendable {
         _ = write(writeEnd, &byte, 1)
     }
 
-    /// Takes out what signals put in.
+    /// Empties the pipe.
     func drain() {
         withUnsafeTemporaryAllocation(byteCount: 64, alignment: 1) { buffer in
             while read(readEnd, buffer.baseAddress, buffer.count) == buffer.count {}
