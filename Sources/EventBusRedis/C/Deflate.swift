@@ -1,23 +1,23 @@
 import CZlib
 
-/// Bytes made smaller, and back again (zlib's format: RFC 1950).
+/// Compression and decompression in zlib's format (RFC 1950).
 enum Deflate {
-    /// What one byte can become at most. Who claims more is lying.
+    /// The largest possible ratio of decompressed to compressed size. Data that claims more is invalid.
     private static let largestRatio = 1032
 
-    /// Smaller bytes that stand for `bytes`; `nil` if they would not be smaller by an eighth.
+    /// Returns the compressed form of `bytes`, or `nil` if that would not be smaller by at least an eighth.
     static func compressed(_ bytes: [UInt8]) -> [UInt8]? {
         let room = bytes.count - bytes.count / 8
         guard room > 0 else { return nil }
-        // Finding out that they do not fit costs no memory beyond that.
+        // The buffer is limited to that size, so a failed attempt uses no further memory.
         return filling(room) { target, length in
-            // Speed over size: the entry is written once, and the time is that of whoever waits for the value.
+            // Speed over size, because the entry is written once while a caller waits for the value.
             bytes.withUnsafeBufferPointer { compress2(target, &length, $0.baseAddress, uLong($0.count), Z_BEST_SPEED) }
         }
     }
 
-    /// The bytes that `bytes` stand for, if they are `size` in number; `nil` if they are not, or if that is more than
-    /// `limit`. No more than `size` is taken up, whatever the bytes say.
+    /// Returns the decompressed form of `bytes` if its size is exactly `size` and at most `limit`, and `nil` otherwise.
+    /// It never allocates more than `size` bytes.
     static func inflated(_ bytes: [UInt8], to size: Int, limit: Int) -> [UInt8]? {
         guard size > 0, size <= limit, size / largestRatio <= bytes.count else { return nil }
         let result = filling(size) { target, length in

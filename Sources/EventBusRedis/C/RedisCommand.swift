@@ -1,7 +1,7 @@
-/// One command as it goes over the wire: an array of its name and its arguments, each of which may hold any bytes.
+/// A command in its wire format: an array of its name and its arguments, each of which may contain any bytes.
 ///
-/// The bytes are those of hiredis' `redisFormatCommandArgv`. Its formatters go through printf, or through two buffers and a
-/// copy of their own, which was a sixth of the CPU time of a client that many tasks share.
+/// The output equals that of hiredis' `redisFormatCommandArgv`. The formatters of hiredis use printf, or two buffers
+/// and an additional copy, which took a sixth of the CPU time of a client that many tasks share.
 struct RedisCommand: Sendable {
     var wire: [UInt8]
 
@@ -21,7 +21,7 @@ struct RedisCommand: Sendable {
         }
     }
 
-    /// More than what goes before and after an argument in most commands.
+    /// An upper bound of the framing around one argument, in most commands.
     private static var overhead: Int { 16 }
 }
 
@@ -48,16 +48,22 @@ extension [UInt8] {
     }
 }
 
-/// One argument of a command.
+/// An argument of a Redis command.
+///
+/// Literals of strings and integers are arguments:
+///
+/// ```swift
+/// try await redis.send("SET", "greeting", "hello", "EX", 60)
+/// ```
 public enum RedisArgument: Sendable {
-    /// Bytes, as they are.
+    /// Raw bytes, sent unchanged.
     case bytes([UInt8])
-    /// A text, in UTF-8.
+    /// A text, encoded as UTF-8.
     case text(String)
-    /// A whole number, in decimal digits.
+    /// An integer, written in decimal digits.
     case integer(Int64)
 
-    /// No fewer than the bytes it takes.
+    /// An upper bound of the argument's size in bytes.
     var maximumLength: Int {
         switch self {
         case .bytes(let argument): argument.count
@@ -68,8 +74,8 @@ public enum RedisArgument: Sendable {
 }
 
 extension RedisArgument: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral {
-    /// A text.
+    /// Creates a text argument.
     public init(stringLiteral value: String) { self = .text(value) }
-    /// A number.
+    /// Creates an integer argument.
     public init(integerLiteral value: Int64) { self = .integer(value) }
 }

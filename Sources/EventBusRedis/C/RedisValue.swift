@@ -1,24 +1,29 @@
-/// What a Redis server answered to one command.
+/// The reply of a Redis server to one command.
+///
+/// ```swift
+/// let count = try await redis.send("INCR", "visits").integer ?? 0
+/// let name = try await redis.send("GET", "name").text
+/// ```
 public enum RedisValue: Hashable, Sendable {
-    /// There is no such value.
+    /// A null reply, such as for a key that does not exist.
     case null
-    /// A whole number.
+    /// An integer.
     case integer(Int64)
-    /// A short text of the server's own, such as `OK`.
+    /// A short status text from the server, such as `OK`.
     case status(String)
-    /// Bytes.
+    /// A string of bytes.
     case bulk([UInt8])
-    /// Several values.
+    /// An array of values.
     case array([RedisValue])
-    /// The server refused the command, or a part of a script's answer is an error.
+    /// An error: the server refused the command, or an element of a script's result is an error.
     case error(String)
 
-    /// The number, if it is one.
+    /// The integer, or `nil` if the value is not an integer.
     @inlinable public var integer: Int64? {
         if case .integer(let number) = self { number } else { nil }
     }
 
-    /// The bytes, if it is made of bytes.
+    /// The bytes, or `nil` if the value contains no bytes.
     @inlinable public var bytes: [UInt8]? {
         switch self {
         case .bulk(let bytes): bytes
@@ -27,7 +32,7 @@ public enum RedisValue: Hashable, Sendable {
         }
     }
 
-    /// The text of its bytes, if it is made of bytes; what is not UTF-8 is repaired.
+    /// The value as text, or `nil` if it contains no bytes. Invalid UTF-8 is replaced by U+FFFD.
     @inlinable public var text: String? {
         switch self {
         case .bulk(let bytes): String(decoding: bytes, as: UTF8.self)
@@ -36,7 +41,7 @@ public enum RedisValue: Hashable, Sendable {
         }
     }
 
-    /// The values, if there are several.
+    /// The elements, or `nil` if the value is not an array.
     @inlinable public var array: [RedisValue]? {
         if case .array(let values) = self { values } else { nil }
     }

@@ -1,9 +1,9 @@
 import CHiredis
 
-/// Builds one reply from the pieces in which hiredis reads it.
+/// A builder that assembles one reply from the pieces that hiredis parses.
 ///
-/// Pieces come depth first, so a stack of unfinished arrays is all there is to it. Nothing is reserved for what an
-/// array merely announces: a peer that claims a billion elements costs no memory until it sends them.
+/// Pieces arrive depth first, so a stack of unfinished arrays is sufficient. No memory is reserved for the announced
+/// size of an array: a peer that claims a billion elements costs no memory until it sends them.
 struct ReplyBuilder {
     private struct Frame {
         let expected: Int
@@ -14,21 +14,21 @@ struct ReplyBuilder {
     private var stack: [Frame] = []
     private var size = 0
     private var reply: RedisValue?
-    /// What the bytes of a reply may be stored in.
+    /// An array whose storage may be reused for the bytes of a reply.
     private var storage: [UInt8] = []
-    /// Whether a reply exceeded the limit.
+    /// A Boolean value indicating whether a reply exceeded the limit.
     private(set) var isOverLimit = false
 
     init(maximumSize: Int) {
         self.maximumSize = maximumSize
     }
 
-    /// Takes an array whose storage may be used for the bytes of a reply.
+    /// Offers an array whose storage may be reused for the bytes of a reply.
     mutating func offer(_ storage: consuming [UInt8]) {
         if Self.offers.contains(storage.capacity) { self.storage = consume storage }
     }
 
-    /// In bytes. Nothing does not replace what was offered before; what a reply would not use of more is worth giving back.
+    /// The sizes in bytes of storage worth keeping. Empty storage is useless, and storage over 256 bytes wastes memory.
     private static var offers: ClosedRange<Int> { 1...256 }
 
     mutating func addBytes(_ bytes: UnsafeRawBufferPointer) -> Bool {
@@ -40,13 +40,13 @@ struct ReplyBuilder {
         return add(.bulk(stored), bytes: bytes.count)
     }
 
-    /// The finished reply; the builder is ready for the next one.
+    /// Returns the finished reply and prepares the builder for the next one.
     mutating func take() -> RedisValue? {
         size = 0
         return reply.take()
     }
 
-    /// Adds a value that costs `bytes` to hold; false if that is beyond the limit.
+    /// Adds a value that takes `bytes` of memory. Returns `false` if that exceeds the limit.
     mutating func add(_ value: consuming RedisValue, bytes: Int = 0) -> Bool {
         size += bytes + MemoryLayout<RedisValue>.stride
         guard size <= maximumSize else {
@@ -70,12 +70,12 @@ struct ReplyBuilder {
 }
 
 extension ReplyBuilder {
-    /// What hiredis calls for each piece. Allocated once and never changed or freed.
-    // Safe: written here only, before anyone can read it.
+    /// The functions that hiredis calls for each piece of a reply. They are allocated once and never changed or freed.
+    // Safe because it is written only here, before anyone can read it.
     nonisolated(unsafe) static let functions: UnsafeMutablePointer<redisReplyObjectFunctions> = {
         let functions = UnsafeMutablePointer<redisReplyObjectFunctions>.allocate(capacity: 1)
-        // Member by member, because later versions have more: those for types of the newer protocol, which no server
-        // sends unasked. A reply that holds one all the same stays unfinished here.
+        // Set member by member, because later versions of hiredis have more members, for types of the newer protocol
+        // that no server sends unasked. A reply that contains such a type stays unfinished here.
         var table = redisReplyObjectFunctions()
         table.createString = { task, start, length in
             ReplyBuilder.with(task) { builder, type in
@@ -104,14 +104,17 @@ extension ReplyBuilder {
         return functions
     }()
 
-    /// Calls `body` with the builder that a reader was made with. hiredis wants an object in return and only passes it
-    /// around, so it gets the builder's own address; nothing says that there is no memory.
+    /// Calls `body` with the builder that the reader was created with.
+    ///
+    /// hiredis expects an object in return and only passes it around, so it gets the builder's own address. `nil` means
+    /// that there is no memory.
     private static func with(
         _ task: UnsafePointer<redisReadTask>?,
         _ body: (inout ReplyBuilder, Int32) -> Bool
     ) -> UnsafeMutableRawPointer? {
         guard let task, let address = task.pointee.privdata else { return nil }
-        // Safe: the reader that owns the builder outlives every call of hiredis on it, and does not touch it meanwhile.
+        // Safe because the reader that owns the builder outlives every call of hiredis on it, and does not touch it
+        // meanwhile.
         let builder = address.assumingMemoryBound(to: ReplyBuilder.self)
         return body(&builder.pointee, task.pointee.type) ? address : nil
     }

@@ -1,9 +1,10 @@
 import CHiredis
 import EventBus
 
-/// Reads replies from bytes as they arrive. Once it has failed it is of no more use, and neither is its connection.
+/// A parser that reads replies from bytes as they arrive. After a failure, the reader and its connection are unusable.
 final class ReplyReader {
-    /// hiredis is fastest when fed by such pieces; far more slowly by larger ones, since it moves what remains.
+    /// The size of the pieces to feed. hiredis is fastest with this size and far slower with larger pieces, because it
+    /// moves the remaining bytes.
     static let chunkSize = 16 * 1024
 
     private let reader: UnsafeMutablePointer<redisReader>
@@ -11,7 +12,7 @@ final class ReplyReader {
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunkSize, alignment: 16)
     private let maximumSize: Int
 
-    /// A reader that refuses a reply of more than `maximumSize` bytes.
+    /// Creates a reader that refuses a reply of more than `maximumSize` bytes.
     init(maximumSize: Int) throws(EventBusError) {
         guard let reader = redisReaderCreateWithFunctions(ReplyBuilder.functions) else {
             throw EventBusError(.unavailable, "no memory for a reader of Redis replies")
@@ -20,8 +21,8 @@ final class ReplyReader {
         self.maximumSize = maximumSize
         self.builder = .allocate(capacity: 1)
         builder.initialize(to: ReplyBuilder(maximumSize: maximumSize))
-        // Twice what feeding one piece leaves room for: at the default of half of that, the buffer would be given back
-        // and had anew for each piece.
+        // Twice the free space that one piece leaves. With the default of half of that, the buffer would be freed and
+        // allocated again for each piece.
         reader.pointee.maxbuf = 4 * Self.chunkSize
         reader.pointee.privdata = UnsafeMutableRawPointer(builder)
     }
@@ -33,23 +34,23 @@ final class ReplyReader {
         buffer.deallocate()
     }
 
-    /// Takes what has arrived at a socket, at most ``chunkSize``.
+    /// Reads up to ``chunkSize`` bytes from a socket.
     func feed(from socket: RedisSocket) throws(EventBusError) -> RedisSocket.Transfer {
         let transfer = socket.read(into: buffer)
         if case .moved(let count) = transfer { try feed(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
         return transfer
     }
 
-    /// Takes bytes that arrived, at most ``chunkSize`` for speed.
+    /// Adds received bytes. Pieces of up to ``chunkSize`` bytes are the fastest.
     func feed(_ bytes: UnsafeRawBufferPointer) throws(EventBusError) {
         guard !bytes.isEmpty else { return }
         let start = bytes.baseAddress?.assumingMemoryBound(to: CChar.self)
         guard redisReaderFeed(reader, start, bytes.count) == REDIS_OK else { throw failure() }
     }
 
-    /// The next complete reply, or `nil` if more bytes have to arrive first.
+    /// Returns the next complete reply, or `nil` if more bytes have to arrive first.
     ///
-    /// - Parameter storage: an array whose storage may be used for the reply's bytes.
+    /// - Parameter storage: An array whose storage may be reused for the reply's bytes.
     func next(in storage: consuming [UInt8] = []) throws(EventBusError) -> RedisValue? {
         builder.pointee.offer(consume storage)
         var object: UnsafeMutableRawPointer?
@@ -60,7 +61,7 @@ final class ReplyReader {
             }
             return reply
         }
-        // What is buffered is one unfinished text, since the reader has taken everything before it.
+        // The buffer contains one unfinished text, because the reader has consumed everything before it.
         guard reader.pointee.len - reader.pointee.pos <= maximumSize else { throw tooLarge }
         return nil
     }

@@ -1,22 +1,22 @@
 import Metrics
 
-/// What a cache counts, under `eventbus.cache.`.
+/// The metrics of a cache, under `eventbus.cache.`.
 struct CacheMetrics: Sendable {
-    /// Values from the memory of this process.
+    /// The number of values served from the memory of this process.
     let firstLevelHits: Counter
-    /// Values from Redis.
+    /// The number of values served from Redis.
     let redisHits: Counter
-    /// Keys that were in neither.
+    /// The number of keys that were found on neither level.
     let misses: Counter
-    /// Calls of `compute`.
+    /// The number of calls of `compute`.
     let computes: Counter
-    /// Calls of `compute` that failed.
+    /// The number of calls of `compute` that failed.
     let failures: Counter
-    /// Waits for a computation of another process.
+    /// The number of waits for a computation in another process.
     let waits: Counter
-    /// Values served past their freshness.
+    /// The number of stale values served.
     let stale: Counter
-    /// Steps that Redis did not do.
+    /// The number of steps that failed in Redis.
     let errors: Counter
 
     init(prefix: String, factory: any MetricsFactory) {

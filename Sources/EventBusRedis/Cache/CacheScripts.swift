@@ -1,17 +1,19 @@
-/// What the cache does on the server, each step as one script.
+/// The server-side steps of the cache, each as one script.
 ///
-/// An entry is a hash: `v` its bytes, or `n` if there is no value, `z` how many bytes those in `v` stand for if they are
-/// compressed, `s` for how many milliseconds it is kept after it has ceased to be fresh, `c` how many microseconds it took
-/// to compute, and `t` its tags. It expires when its milliseconds are over, so that its age is told by the server's clock
-/// alone. Beside it lies the lease of whoever computes it, a hash of `token` and `t`; an empty token says that computing
-/// has failed just now.
+/// An entry is a hash with these fields: `v` its bytes, or `n` if it records that there is no value; `z` the
+/// decompressed size, if `v` is compressed; `s` the milliseconds that it is kept after it has become stale; `c` the
+/// microseconds that it took to compute; and `t` its tags. It expires by its own time to live, so its age depends on
+/// the server's clock alone. Beside it is the lease of the process that computes it, a hash of `token` and `t`. An
+/// empty token means that a computation has just failed.
 ///
-/// A tag is a key that holds its generation, a text that never comes again. `t` lists the keys of the tags, each with its
-/// generation at the time of the lease. An entry, or a lease, of which one generation is not the tag's any more counts as
-/// removed. So does one whose tag is unknown: removing a tag is to delete its key, and an eviction does the same.
+/// A tag is a key that contains its generation, a text that is never reused. `t` lists the keys of the tags, each with
+/// its generation at the time of the lease. An entry or a lease counts as removed if one of its generations is no
+/// longer that of the tag, or if the tag is unknown. Removing a tag therefore means deleting its key, and an eviction
+/// has the same effect.
 ///
-/// **Memory.** A server that is full refuses a script at its first writing command, if that may take memory, and none of
-/// the later ones. So a script that may take memory begins its changes with a `SET … XX` of a key that is never there.
+/// **Memory.** A server without free memory refuses a script at its first writing command, if that command may
+/// allocate, and none of the later ones. A script that may allocate therefore begins its changes with a `SET … XX` of a
+/// key that never exists.
 enum CacheScripts {
     private static let common = """
         local function isCurrent(tags)
@@ -45,9 +47,11 @@ enum CacheScripts {
 
         """
 
-    /// Keys: entry, lease, tags. Arguments: how many milliseconds past its freshness an entry is good, `1` if that there is
-    /// no value will do, the token of who would compute (empty: nobody), the lease's milliseconds, for how many milliseconds
-    /// the tags have to be known.
+    /// Looks up an entry, and may take the lease for computing it.
+    ///
+    /// Keys: entry, lease, tags. Arguments: the milliseconds past its freshness for which an entry is accepted, `1` if
+    /// a recorded absence is accepted, the token of the caller that would compute the value (empty: none), the lease's
+    /// milliseconds, and the milliseconds for which the tags have to be known.
     ///
     /// Returns `{'hit', v, fresh, s, c, z, t}`, `{'none', fresh, s, c, t}`, `{'compute'}`, `{'busy', milliseconds}`,
     /// `{'failed'}` or `{'miss'}`.
@@ -80,7 +84,7 @@ enum CacheScripts {
             """
     )
 
-    /// Keys: lease. Arguments: token, milliseconds.
+    /// Renews a lease. Keys: lease. Arguments: token, milliseconds.
     static let renew = RedisScript(
         """
         if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
@@ -88,8 +92,8 @@ enum CacheScripts {
         """
     )
 
-    /// Gives a lease up and says so. Keys: lease. Arguments: token, channel, message, for how many milliseconds others are
-    /// to know that computing has failed (`0`: not at all).
+    /// Gives up a lease and publishes that. Keys: lease. Arguments: token, channel, message, the milliseconds for which
+    /// other processes are told that computing has failed (`0`: not at all).
     static let giveUp = RedisScript(
         """
         if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
@@ -106,10 +110,10 @@ enum CacheScripts {
         """
     )
 
-    /// Stores what was computed under a lease, or sets a value. Keys: entry, lease, and the tags of a value that is set.
-    /// Arguments: the lease's token (empty: set the value in any case, and tell those who compute), milliseconds to keep,
-    /// `s`, `v` or `n` (or `-` to store nothing), the bytes, channel, message, `c` and `z` (or empty), a text that makes
-    /// new generations unique. Returns whether it was stored.
+    /// Stores a value that was computed under a lease, or sets a value. Keys: entry, lease, and the tags of a value
+    /// that is set. Arguments: the lease's token (empty: set the value in any case, and notify the processes that
+    /// compute it), milliseconds to keep, `s`, `v` or `n` (or `-` to store nothing), the bytes, channel, message, `c`
+    /// and `z` (or empty), and a text that makes new generations unique. Returns whether the value was stored.
     static let store = RedisScript(
         common + """
             local tags = false
@@ -140,7 +144,7 @@ enum CacheScripts {
             """
     )
 
-    /// Keys: entry, lease. Arguments: channel, message.
+    /// Removes an entry. Keys: entry, lease. Arguments: channel, message.
     static let remove = RedisScript(
         """
         local done = redis.call('DEL', KEYS[1], KEYS[2])
@@ -149,8 +153,8 @@ enum CacheScripts {
         """
     )
 
-    /// Removes whatever has a tag, in a time that does not depend on how much that is. Keys: the tag. Arguments: channel,
-    /// message.
+    /// Removes every entry with a tag, in a time that does not depend on their number. Keys: the tag. Arguments:
+    /// channel, message.
     static let removeTag = RedisScript(
         """
         local done = redis.call('DEL', KEYS[1])
@@ -164,9 +168,9 @@ enum CacheScripts {
 struct CacheKeys: Sendable {
     let prefix: String
 
-    /// What the entries' keys begin with, and nothing else's.
+    /// The prefix of the entries' keys, and of no other keys.
     var entryPrefix: String { "\(prefix):cache:" }
-    /// What the tags' keys begin with, and nothing else's.
+    /// The prefix of the tags' keys, and of no other keys.
     var tagPrefix: String { "\(prefix):tag:" }
     var channel: String { "\(prefix):cache-void" }
 
@@ -174,7 +178,7 @@ struct CacheKeys: Sendable {
     func lease(_ key: String) -> String { "\(prefix):fill:" + RedisKeys.tag(key) }
     func tag(_ tag: String) -> String { tagPrefix + RedisKeys.tag(tag) }
 
-    /// The key of an entry that the server names.
+    /// Returns the cache key of an entry, given the name of its Redis key.
     func key(ofEntry name: String) -> String? {
         guard name.hasPrefix(entryPrefix) else { return nil }
         return RedisKeys.segment(of: name.dropFirst(entryPrefix.count))

@@ -1,7 +1,7 @@
 import DequeModule
 import EventBus
 
-/// Lets a bounded number compute at once: what a cache without its store owes to what stands behind it.
+/// A limit on concurrent computations. It protects the backend while the cache has no server.
 final class ComputeGate: Sendable {
     private struct State {
         var free: Int

@@ -1,6 +1,6 @@
 import EventBus
 
-/// The first level of a cache, and those who wait for news of a key.
+/// The first level of a cache, and the tasks that wait for news of a key.
 final class FirstLevel: Sendable {
     private struct State {
         var table: FirstLevelTable
@@ -17,7 +17,7 @@ final class FirstLevel: Sendable {
         state.withLock { body(&$0.table) }
     }
 
-    /// Something may have changed on the server: nothing older is served, and who waits looks again.
+    /// Invalidates keys that may have changed on the server. No older value is served, and waiting tasks look again.
     func invalidate(_ keys: some Sequence<String>) {
         let signals = state.withLock { state in
             var signals: [Signal] = []
@@ -30,18 +30,18 @@ final class FirstLevel: Sendable {
         for signal in signals { signal.raise() }
     }
 
-    /// The tag of this key may have been removed: nothing that has it is served.
+    /// Invalidates every value with a tag that may have been removed.
     func invalidate(tag: String) {
         state.withLock { $0.table.invalidate(tag: tag) }
     }
 
-    /// Wakes those who wait for news of `key`.
+    /// Wakes the tasks that wait for news of `key`.
     func wake(_ key: String) {
         let watchers = state.withLock { $0.watchers.removeValue(forKey: ExactText(key)) }
         for signal in watchers?.values ?? [:].values { signal.raise() }
     }
 
-    /// A signal that is raised by the next news of one of `keys`.
+    /// Returns a signal that is raised by the next news of one of `keys`.
     func watch(_ keys: [String]) -> Signal {
         let signal = Signal()
         state.withLock { state in

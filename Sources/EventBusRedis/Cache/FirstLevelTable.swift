@@ -1,23 +1,24 @@
 import EventBus
 import Glibc
 
-/// Values in the memory of this process, a bounded number of them, and what is being read: no clock.
+/// A bounded number of values in the memory of this process, and the pending reads. It reads no clock: the caller
+/// passes the time.
 ///
-/// A value that was read from the server may be kept only if nothing was heard of its key since before the read began.
-/// So a marker is placed before the read, an invalidation takes it away, and a value whose marker is gone is not kept.
+/// A value that was read from the server may be kept only if its key has not been invalidated since the read began. A
+/// marker is therefore set before the read, an invalidation removes it, and a value whose marker is gone is not kept.
 struct FirstLevelTable {
     typealias Instant = AnyClock.Instant
 
     struct Entry {
-        /// `nil` says that there is no value.
+        /// The value, or `nil` to record that there is none.
         let value: (any Sendable)?
         let freshUntil: Instant
         let keepUntil: Instant
-        /// How long it took to compute; zero if it was set.
+        /// The duration of the computation, or zero if the value was set.
         var computing = Duration.zero
         /// The keys of its tags.
         var tags: [String] = []
-        /// What it takes, in bytes.
+        /// Its size in bytes.
         var size = 0
     }
 
@@ -40,8 +41,8 @@ struct FirstLevelTable {
         var readers = 0
     }
 
-    /// The present. It goes on while the machine sleeps, as the server's time does; read without the detour through a
-    /// clock that may be another one, which would be a fifth of a hit.
+    /// The current instant. This clock advances while the machine sleeps, as the server's clock does. It is read
+    /// directly because going through `AnyClock` would take a fifth of the time of a hit.
     static var now: Instant {
         var time = timespec()
         clock_gettime(CLOCK_BOOTTIME, &time)
@@ -56,12 +57,13 @@ struct FirstLevelTable {
     private var hand = 0
     private var markers: [ExactString: Marker] = [:]
     private var lastMarker: UInt64 = 0
-    /// The keys that have a tag.
+    /// The keys of the entries that have a tag.
     private var keysByTag: [ExactString: Set<ExactString>] = [:]
-    /// Tags that were invalidated while something is being read, each with the last marker there was then.
+    /// The tags that were invalidated during pending reads, each with the number of the last marker at that time.
     private var voidedTags: [ExactString: UInt64] = [:]
     private static let maximumVoidedTags = 1000
-    /// Whether every change on the server is heard of. Until then nothing is served, or kept.
+    /// A Boolean value indicating whether every change on the server is reported. Until then, nothing is served or
+    /// kept.
     private(set) var isCoherent = false
 
     init(capacity: Int, byteCapacity: Int = .max) {
@@ -71,10 +73,11 @@ struct FirstLevelTable {
 
     var count: Int { index.count }
 
-    /// What all entries take, in bytes.
+    /// The size of all entries, in bytes.
     var size: Int { bytes }
 
-    /// The entry for `key`, if it may be served; out of touch with the server only if `evenIfIncoherent`.
+    /// Returns the entry for `key` if it may be served. While changes are not reported, it is returned only if
+    /// `evenIfIncoherent` is `true`.
     mutating func entry(for key: String, now: Instant, evenIfIncoherent: Bool = false) -> Entry? {
         guard isCoherent || evenIfIncoherent, let position = index[ExactText(key)] else { return nil }
         guard now < slots[position].entry.keepUntil else {
@@ -85,7 +88,7 @@ struct FirstLevelTable {
         return slots[position].entry
     }
 
-    /// The value for `key`, if there is one of this very type, it is fresh and not to be computed anew yet. Copies nothing
+    /// Returns the value for `key` if it has exactly this type, is fresh, and needs no early refresh. It copies nothing
     /// else.
     mutating func freshValue(
         for key: String,
@@ -97,7 +100,7 @@ struct FirstLevelTable {
         return slots[position].freshValue(as: type, options, now: now)
     }
 
-    /// Begins to read `key` from the server; returns the name of the marker, to be handed back.
+    /// Begins a read of `key` from the server. Returns the marker to pass to `endReading`.
     mutating func beginReading(_ key: String) -> UInt64 {
         if markers[ExactText(key)] == nil {
             lastMarker += 1
@@ -107,7 +110,7 @@ struct FirstLevelTable {
         return markers[ExactText(key)]?.id ?? 0
     }
 
-    /// Ends a reading, and keeps what was found if nothing was heard of `key` meanwhile.
+    /// Ends a read, and keeps the result if `key` has not been invalidated meanwhile.
     mutating func endReading(_ key: String, marker: UInt64, found entry: Entry?) {
         guard var present = markers[ExactText(key)], present.id == marker else { return }
         present.readers -= 1
@@ -120,12 +123,12 @@ struct FirstLevelTable {
         insert(entry, for: key)
     }
 
-    /// The tag may have been removed.
+    /// Invalidates every entry with a tag that may have been removed.
     mutating func invalidate(tag: String) {
         for key in keysByTag[ExactText(tag)] ?? [] { remove(key.text) }
         guard !markers.isEmpty else { return }
         guard voidedTags.count < Self.maximumVoidedTags else {
-            // Nothing that is being read is kept.
+            // No result of a pending read is kept.
             markers.removeAll()
             voidedTags.removeAll()
             return
@@ -133,7 +136,7 @@ struct FirstLevelTable {
         voidedTags[ExactText(tag)] = lastMarker
     }
 
-    /// Something may have changed on the server.
+    /// Invalidates a key that may have changed on the server.
     mutating func invalidate(_ key: String) {
         markers[ExactText(key)] = nil
         remove(key)
@@ -149,21 +152,21 @@ struct FirstLevelTable {
         hand = 0
     }
 
-    /// Changes are heard of from now on. What is older may have changed unheard.
+    /// Changes are reported from now on. Older entries may be stale because of unreported changes, so they are dropped.
     mutating func becomeCoherent() {
         invalidateAll()
         isCoherent = true
     }
 
-    /// Changes are not heard of any more. Entries stay for the case that nothing else is at hand.
+    /// Changes are no longer reported. Entries are kept in case no other source is available.
     mutating func becomeIncoherent() {
         markers.removeAll()
         voidedTags.removeAll()
         isCoherent = false
     }
 
-    /// When full, the entry that was not read lately goes (the clock algorithm: Fernando Corbató, "A Paging Experiment
-    /// with the Multics System", 1968).
+    /// Inserts an entry. If the table is full, an entry that was not read recently is evicted by the clock algorithm
+    /// (Fernando Corbató, "A Paging Experiment with the Multics System", 1968).
     private mutating func insert(_ entry: Entry, for key: String) {
         var isFull = false
         while slots.count >= capacity || bytes > byteCapacity - entry.size {
@@ -178,7 +181,7 @@ struct FirstLevelTable {
         index[ExactText(key)] = slots.count
         slots.append(Slot(key: key, entry: entry))
         if isFull, hand < slots.count - 1 {
-            // It takes the place of the one that went, so that those which are older are next.
+            // The new entry takes the place of the evicted one, so older entries are next.
             slots.swapAt(hand, slots.count - 1)
             index[ExactText(slots[hand].key)] = hand
             index[ExactText(slots[slots.count - 1].key)] = slots.count - 1

@@ -1,14 +1,15 @@
 import EventBus
 import Synchronization
 
-/// Whether readers of a cache go without the server, because it did not answer the one before.
+/// A circuit breaker for the readers of a cache. While it is open, they bypass the server because an earlier read got
+/// no answer.
 final class ReadBreaker: Sendable {
     private let isTripped = Atomic(false)
 
-    /// Whether readers go without the server.
+    /// A Boolean value indicating whether readers bypass the server.
     var isOpen: Bool { isTripped.load(ordering: .relaxed) }
 
-    /// Lets readers go without the server; false if they do already.
+    /// Lets readers bypass the server. Returns `false` if they already do.
     func open() -> Bool { !isTripped.exchange(true, ordering: .relaxed) }
 
     /// Lets readers ask the server again.
@@ -16,14 +17,14 @@ final class ReadBreaker: Sendable {
 }
 
 extension RedisCache {
-    /// Lets readers go without the server until it answers again, which one task finds out for all of them.
+    /// Lets readers bypass the server until it answers again. One task pings the server on behalf of all readers.
     func openReads() {
         guard reads.open() else { return }
         let (reads, connection, limit) = (reads, client.values, options.readTimeout)
         Task { [weak self] in
             var backoff = Backoff(initial: .milliseconds(20), maximum: .seconds(1))
             var generator = SystemRandomNumberGenerator()
-            // A cache that is gone has no readers.
+            // A released cache has no readers.
             while self != nil {
                 let reply = try? await connection.send(RedisCommand("PING"), timeout: limit)
                 if let reply, Handshake.isPong(reply) { break }

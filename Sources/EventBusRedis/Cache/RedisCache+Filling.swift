@@ -2,7 +2,7 @@ import CoreMetrics
 import EventBus
 
 extension RedisCache {
-    /// Finds, computes or waits for `keys`: the work of one flight.
+    /// Finds, computes or waits for `keys`. This is the work of one flight of a single-flight group.
     func fill<Value: Codable & Sendable>(
         _ keys: [String],
         as type: Value.Type,
@@ -49,7 +49,7 @@ extension RedisCache {
                 case .busy(let left):
                     missing.append(key)
                     pause = min(pause ?? left, left)
-                // What failed elsewhere is tried by each process once, so that its callers get their own error, and soon.
+                // After a failure elsewhere, each process tries once, so that its callers soon get their own error.
                 case .miss, .failedLately, .failed: unleased.append(key)
                 }
             }
@@ -58,9 +58,9 @@ extension RedisCache {
                 values.merge(computed) { $1 }
             }
             if !unleased.isEmpty {
-                // Without the server nobody knows who else computes, so there is a limit.
+                // Without the server nobody knows who else computes, so the number of computations is limited.
                 let keys = unleased
-                // Its answer may have been lost, and not the lease.
+                // The lease may have been granted although the answer was lost.
                 giveUp(keys, token)
                 metrics.computes.increment()
                 values.merge(try await gate.run { try await compute(keys) }) { $1 }
@@ -73,7 +73,7 @@ extension RedisCache {
         return values
     }
 
-    /// Serves what is at hand for the keys whose computation failed, or throws why it did.
+    /// Serves stale values for the keys whose computation failed, or throws the error of the computation.
     func fallBack<Value: Codable & Sendable>(
         on failures: [String: any Error],
         _ found: inout Found<Value>,
@@ -99,7 +99,7 @@ extension RedisCache {
         found.values.merge(fallback.values) { $1 }
     }
 
-    /// Computes `keys` under leases that are renewed meanwhile, and stores what came of it.
+    /// Computes `keys` under leases that are renewed meanwhile, and stores the results.
     private func computeLeased<Value: Codable & Sendable>(
         _ keys: [String],
         by token: String,
@@ -120,7 +120,7 @@ extension RedisCache {
                 throw error
             }
         } onCancel: {
-            // At once: a computation that ignores its cancellation must not hold its keys.
+            // Immediately, because a computation that ignores its cancellation must not keep its keys.
             giveUp(keys, token)
         }
     }
@@ -151,7 +151,8 @@ extension RedisCache {
         }
     }
 
-    /// Gives leases up, for others to compute; those who ask within `failed` are told that computing has failed.
+    /// Gives up leases, so that others can compute. Processes that ask within `failed` are told that computing has
+    /// failed.
     func giveUp(_ keys: [String], _ token: String, failed: Duration = .zero) {
         let failed = failed > .zero ? failed.wholeMilliseconds : 0
         for key in keys {
@@ -163,7 +164,7 @@ extension RedisCache {
         }
     }
 
-    /// Waits for news of a key, and asks again after a while: news can be lost.
+    /// Waits for news of a key, but for at most `limit`, because news can be lost.
     private func wait(for news: Signal, atMost limit: Duration) async throws {
         let pause = min(limit + .milliseconds(1), .milliseconds(Int64.random(in: 50...100)))
         _ = try await withDeadline(clock.now.advanced(by: pause), clock: clock) { try await news.wait() }

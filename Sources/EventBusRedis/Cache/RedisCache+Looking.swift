@@ -2,33 +2,33 @@ import CoreMetrics
 import EventBus
 
 extension RedisCache {
-    /// What was found, and what was not.
+    /// The result of a lookup: the values found, and the keys without a value.
     struct Found<Value: Sendable> {
         var values: [String: Value] = [:]
-        /// Which of `values` are past their freshness.
+        /// The keys in `values` whose values are stale.
         var stale: [String] = []
-        /// Which are fresh and to be computed anew all the same, and for how long they are fresh.
+        /// The keys of fresh values that are due for an early refresh, with the remaining time of freshness.
         var early: [String: Duration] = [:]
         var missing: [String] = []
     }
 
-    /// What the server said of one key.
+    /// The server's answer for one key.
     enum Look {
         case hit(StoredValue, Age, tags: [String])
-        /// There is no value, which is remembered.
+        /// The absence of a value, which is cached.
         case none(Age, tags: [String])
-        /// This process is to compute it.
+        /// This process has the lease and computes the value.
         case compute
-        /// Another computes it, and its lease ends after this time.
+        /// Another process computes the value. Its lease ends after this time.
         case busy(Duration)
         case miss
-        /// Computing it has failed just now, here or elsewhere.
+        /// A computation of the value has just failed, here or elsewhere.
         case failedLately
-        /// The server did not do it.
+        /// The server did not answer, or answered with an error.
         case failed
     }
 
-    /// How long an entry is fresh, kept after that, and how long it took to compute.
+    /// The remaining freshness of an entry, the time that it is kept after that, and the time that it took to compute.
     struct Age {
         let fresh: Duration
         let staleness: Duration
@@ -67,8 +67,7 @@ extension RedisCache {
         return found
     }
 
-    /// Asks the server for what is missing, and keeps in memory what it has. It never fails: what could not be asked for
-    /// is missing.
+    /// Asks the server for the missing keys, and keeps the results in memory. On failure, the keys stay missing.
     func lookOnServer<Value: Codable & Sendable>(
         _ found: inout Found<Value>,
         as type: Value.Type,
@@ -108,9 +107,9 @@ extension RedisCache {
         found.missing = missing
     }
 
-    /// Asks the server for each key, one that would compute it under its token.
+    /// Asks the server for each key. A missing key may be leased to this caller under `token`.
     ///
-    /// - Parameter early: how long an entry has to be fresh at least, to be good enough, where that is not just any time.
+    /// - Parameter early: The minimum remaining freshness of an entry, for keys that are due for an early refresh.
     func look(
         for keys: [String],
         _ options: CacheOptions,
@@ -166,12 +165,13 @@ extension RedisCache {
 }
 
 extension RedisCache.Found {
-    /// Notes what was found if it is to be computed anew behind.
+    /// Records a value that is due for an early refresh in the background.
     mutating func note(_ key: String, _ fresh: Duration, _ computing: Duration, _ options: CacheOptions) {
         if fresh <= .zero {
             stale.append(key)
         } else if options.isDueEarly(left: fresh, computing: computing) {
-            // What another has computed since is fresh for longer; what was measured here is off by a reply's way.
+            // A value that another process has computed since is fresh for longer. The margin covers the latency of the
+            // reply.
             early[key] = fresh + .milliseconds(50)
         }
     }
@@ -187,11 +187,11 @@ extension RedisCache.Look {
         func duration(_ index: Int) -> Duration? { number(index).map { .milliseconds($0) } }
         func age(from index: Int) -> RedisCache.Age? {
             guard let fresh = duration(index), let staleness = duration(index + 1) else { return nil }
-            // Entries that were set do not have it.
+            // Entries that were set have no computation time.
             let computing = number(index + 2).map { Duration.microseconds(max(0, $0)) } ?? .zero
             return RedisCache.Age(fresh: fresh, staleness: staleness, computing: computing)
         }
-        /// The keys of the tags, which are listed with their generations.
+        /// Returns the keys of the tags, which are listed with their generations.
         func tags(_ index: Int) -> [String]? {
             guard parts.indices.contains(index), let list = parts[index].bytes else { return [] }
             guard let texts = try? JSONEventCodec().decode([String].self, from: list) else { return nil }

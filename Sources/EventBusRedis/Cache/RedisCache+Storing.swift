@@ -2,7 +2,7 @@ import CoreMetrics
 import EventBus
 
 extension RedisCache {
-    /// For how long an entry is kept, and how much of that past its freshness.
+    /// The time that an entry is kept, and the part of it that follows its freshness.
     struct Life {
         let keep: Duration
         let staleness: Duration
@@ -13,7 +13,7 @@ extension RedisCache {
         return Life(keep: options.freshness(of: ttl) + staleness, staleness: staleness)
     }
 
-    /// Stores what was computed under leases; what cannot be stored gives its lease up.
+    /// Stores values that were computed under leases. If a value cannot be stored, its lease is given up.
     func store<Value: Codable & Sendable>(
         _ values: [String: Value],
         for keys: [String],
@@ -23,13 +23,13 @@ extension RedisCache {
     ) async {
         var calls: [RedisConnection.Call] = []
         for key in keys {
-            // The tags are those that the lease has noted.
+            // The tags are those recorded in the lease.
             let names = [self.keys.entry(key), self.keys.lease(key)]
             var stored: StoredValue?
             if let value = values[key] {
                 stored = try? encoded(value, for: key)
                 guard stored != nil else {
-                    // What cannot be stored is still a value.
+                    // A failure to store must not fail the lookup.
                     metrics.errors.increment()
                     giveUp([key], token)
                     continue
@@ -47,8 +47,8 @@ extension RedisCache {
         }
     }
 
-    /// What the call of ``CacheScripts/store`` takes; without a value it says that there is none, or removes the entry if
-    /// that is not to be remembered.
+    /// Returns the arguments of ``CacheScripts/store``. Without a value they record its absence, or remove the entry if
+    /// the absence is not to be cached.
     func storeArguments(
         token: String,
         _ life: Life,
@@ -69,14 +69,14 @@ extension RedisCache {
         ]
     }
 
-    /// The keys that a script takes: entry, lease, and the tags.
+    /// Returns the keys of a script: entry, lease, and tags.
     func scriptKeys(_ key: String, _ options: CacheOptions) -> [String] {
         [keys.entry(key), keys.lease(key)] + options.tags.sorted().map { keys.tag($0) }
     }
 
-    /// For how long the tags of what is about to be computed have to be known: the longest that an entry can be there from
-    /// now on. The jitter may draw nothing, and it is stored while its lease is there, which is renewed until the
-    /// computation is given up.
+    /// Returns how long the tags of a value that is about to be computed have to be known. This is the longest time for
+    /// which the entry can exist from now on. The jitter may subtract nothing, and the value is stored while its lease
+    /// exists, which is renewed until the computation is given up.
     func tagLife(_ options: CacheOptions) -> Duration {
         max(options.ttl, options.negativeTTL ?? .zero) + options.staleness + options.computeTimeout + self.options.lease
     }
@@ -106,7 +106,7 @@ extension RedisCache {
         return StoredValue(encoded: bytes, compressingFrom: options.compressionThreshold)
     }
 
-    /// The value, and how many bytes the codec has made of it.
+    /// Decodes a value, and returns it with its encoded size.
     func decoded<Value: Codable & Sendable>(_ type: Value.Type, from stored: StoredValue) -> (value: Value, size: Int)?
     {
         guard let bytes = stored.encoded(limit: largestValue), let value = try? codec.decode(type, from: bytes) else {
@@ -115,6 +115,7 @@ extension RedisCache {
         return (value, bytes.count)
     }
 
-    /// A larger one would end the connection of whoever reads it: a reply has little more to it than the value.
+    /// The size of the largest value that is stored. A reply with a larger one would end the connection of every
+    /// reader, and a reply contains little more than the value.
     private var largestValue: Int { max(0, client.configuration.maximumReplySize - 1024) }
 }

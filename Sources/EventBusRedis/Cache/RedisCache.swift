@@ -5,23 +5,31 @@ import Synchronization
 
 /// A ``/EventBus/Cache`` on one Redis server, with a first level in the memory of each process.
 ///
+/// ```swift
+/// let cache = RedisCache(redis)
+/// let price = try await cache.value(for: "price:42", options: CacheOptions(ttl: .seconds(60))) {
+///     try await loadPrice(42)
+/// }
+/// ```
+///
 /// **Coherence.** The server tells each process which entries change, over one connection for all of them. A value is
-/// kept in memory only if nothing was heard of its key since it was asked for. While that connection is down nothing is
-/// served from memory; one that is silently dead is noticed within two and a half heartbeats
-/// (``RedisConfiguration/heartbeat``), and hides changes until then.
+/// kept in memory only if its key has not been invalidated since it was requested. While that connection is down,
+/// nothing is served from memory. A connection that is dead without notice is detected within two and a half heartbeats
+/// (``RedisConfiguration/heartbeat``), and misses changes until then.
 ///
-/// **Single flight across processes.** Who computes holds a lease on the key; the others wait for its word, and one of
-/// them takes over when the lease ends.
+/// **Single flight across processes.** The process that computes a value holds a lease on its key. The others wait for
+/// its message, and one of them takes over when the lease ends.
 ///
-/// **Redis down.** Values are computed, a bounded number at once, and not stored; if computing fails as well, what is in
-/// memory is served within ``/EventBus/CacheOptions/staleOnError``. A server that says nothing holds up the readers of
-/// one moment for ``RedisCacheOptions/readTimeout``; later ones compute at once until it answers again.
+/// **Redis unreachable.** Values are computed, with a limit on concurrent computations, and not stored. If computing
+/// fails as well, values in memory are served within ``/EventBus/CacheOptions/staleOnError``. A server that does not
+/// answer delays the current readers by ``RedisCacheOptions/readTimeout``. Later readers compute immediately until it
+/// answers again.
 ///
-/// **Redis full.** Nothing is stored beyond the server's `maxmemory`: `set` throws, what was computed is served and not
-/// stored, both are counted, and removing works.
+/// **Redis out of memory.** Nothing is stored beyond the server's `maxmemory`. `set` throws, and computed values are
+/// returned without being stored. Both are counted. Removing entries works.
 ///
-/// Values are stored by the codec, under their key, large ones compressed, and kept decoded in memory; asking for a type
-/// that the bytes cannot be decoded as computes again.
+/// The codec encodes values for storage, and large values are compressed. In memory they are kept decoded. If the
+/// stored bytes cannot be decoded as the requested type, the value is computed again.
 public final class RedisCache: Cache {
     let client: RedisClient
     let options: RedisCacheOptions
@@ -32,19 +40,19 @@ public final class RedisCache: Cache {
     let level: FirstLevel
     let gate: ComputeGate
     let metrics: CacheMetrics
-    /// What other processes know messages of this one by.
+    /// The identity of this process in messages.
     let process: String
-    /// Keeps a server that says nothing from holding up one reader after another.
+    /// A breaker that keeps an unresponsive server from delaying one reader after another.
     let reads = ReadBreaker()
     private let subscriber: RedisConnection
     private let isSubscribed = Atomic(false)
 
-    /// A cache on the server of `client`.
+    /// Creates a cache on the server of `client`.
     ///
     /// - Parameters:
-    ///   - client: the connection to the server.
-    ///   - options: how it goes about its work.
-    ///   - codec: how values are stored; JSON unless stated.
+    ///   - client: The connection to the server.
+    ///   - options: The options of the cache. Each has a default.
+    ///   - codec: The codec for stored values. Defaults to JSON.
     public convenience init(
         _ client: RedisClient,
         options: RedisCacheOptions = RedisCacheOptions(),
@@ -75,7 +83,7 @@ public final class RedisCache: Cache {
                 defer { if next <= now { next = now.advanced(by: .seconds(1)) } }
                 return next <= now
             }
-            // A backend that is down fails for every key; the counter has them all.
+            // If the backend is down, every key fails. The counter counts all of these failures.
             guard isDue else { return }
             logger.info(
                 "computing a cached value failed",
@@ -130,7 +138,7 @@ public final class RedisCache: Cache {
         }
     }
 
-    /// The values for `keys`, from the cache or computed by one call for all that are missing.
+    /// Returns the values for `keys`, from the cache or computed by one call of `compute` for all missing keys.
     public func values<Value: Codable & Sendable>(
         for keys: [String],
         as type: Value.Type,
@@ -169,7 +177,7 @@ public final class RedisCache: Cache {
         return found.values
     }
 
-    /// The value for `key`, if it is of the given type, fresh and in the memory of this process.
+    /// Returns the value for `key` if it has the given type, is fresh, and is in the memory of this process.
     public func valueAtHand(
         for key: String,
         as type: any (Codable & Sendable).Type,
@@ -181,7 +189,7 @@ public final class RedisCache: Cache {
         return value
     }
 
-    /// Stores a value, and voids computations for its key that began before.
+    /// Stores a value, and invalidates computations for its key that began before.
     public func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws {
         listen()
         let stored = try encoded(value, for: key)
@@ -197,14 +205,14 @@ public final class RedisCache: Cache {
             )
         } catch {
             metrics.errors.increment()
-            // Of a server without memory for the new value the old one is not served either.
+            // If the server has no memory for the new value, the old value must not be served either.
             if (error as? EventBusError)?.isOutOfMemory == true { try? await remove([key]) }
             throw error
         }
         level.invalidate([key])
     }
 
-    /// Removes entries, and voids computations for their keys that began before.
+    /// Removes entries, and invalidates computations for their keys that began before.
     public func remove(_ keys: [String]) async throws {
         flights.void(keys)
         defer { level.invalidate(keys) }
@@ -217,10 +225,10 @@ public final class RedisCache: Cache {
         for reply in replies { _ = try reply.orThrow() }
     }
 
-    /// Removes every entry that was stored with `tag`, and voids computations with this tag that began before.
+    /// Removes every entry that was stored with `tag`, and invalidates computations with this tag that began before.
     ///
-    /// It takes the server the same short time however many entries there are: they are not served from then on, and
-    /// leave its memory when somebody computes their keys, or at the end of their own time.
+    /// The call takes the same short time on the server for any number of entries. They are not served from then on.
+    /// The server frees their memory when their keys are computed again, or when they expire.
     public func removeAll(tag: String) async throws {
         flights.void(tag: tag)
         let name = keys.tag(tag)
@@ -234,21 +242,21 @@ public final class RedisCache: Cache {
         )
     }
 
-    /// Begins to listen for changes, once.
+    /// Starts to listen for changes, unless that has happened already.
     private func listen() {
         if isSubscribed.load(ordering: .relaxed) { return }
         if !isSubscribed.exchange(true, ordering: .relaxed) { subscriber.open() }
     }
 }
 
-/// What one process tells the others.
+/// A message from one process to the others.
 struct CacheMessage {
     enum News: Equatable {
         /// A computation for a key has ended without a value.
         case ended(key: String)
-        /// Computations for a key that began before are void.
+        /// Computations for a key that began before are invalid.
         case void(key: String)
-        /// Computations with a tag that began before are void.
+        /// Computations with a tag that began before are invalid.
         case voidTag(String)
     }
 

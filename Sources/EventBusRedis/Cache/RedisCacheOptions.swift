@@ -1,25 +1,29 @@
-/// How a ``RedisCache`` goes about its work.
+/// The options of a ``RedisCache``.
+///
+/// ```swift
+/// let cache = RedisCache(redis, options: RedisCacheOptions(prefix: "prices", firstLevelCapacity: 50_000))
+/// ```
 public struct RedisCacheOptions: Hashable, Sendable {
-    /// What the keys begin with; without braces. Caches with different prefixes do not see each other. `eventbus` unless
-    /// stated.
+    /// The prefix of the keys, without braces. Caches with different prefixes do not share entries. Defaults to
+    /// `eventbus`.
     public var prefix: String
-    /// How many values are kept in the memory of this process; 10,000 unless stated, zero for none.
+    /// The maximum number of values in the memory of this process. Zero disables the first level. Defaults to 10,000.
     public var firstLevelCapacity: Int
-    /// How many bytes the values in the memory of this process may have, as encoded by the codec, with their keys. A
-    /// larger value is not kept there. Defaults to 64 MiB.
+    /// The maximum size in bytes of the values in the memory of this process, as encoded by the codec, including their
+    /// keys. A larger value is not kept there. Defaults to 64 MiB.
     public var firstLevelBytes: Int
-    /// After how long another process takes over from one that died while it computed; 3 s unless stated. It is renewed
-    /// for as long as the computation runs.
+    /// The time after which another process takes over from one that died while it computed a value. The lease is
+    /// renewed for as long as the computation runs. Defaults to 3 s.
     public var lease: Duration
-    /// How long a reading step on Redis may take before the cache computes instead; 500 ms unless stated.
+    /// The maximum duration of a read from Redis, after which the cache computes the value instead. Defaults to 500 ms.
     public var readTimeout: Duration
-    /// From how many bytes on a value is compressed, as encoded by the codec; 4,096 unless stated, `nil` for never. What
-    /// does not become smaller by an eighth is stored as it is.
+    /// The encoded size in bytes from which on a value is compressed, or `nil` to disable compression. A value that
+    /// would not become smaller by an eighth is stored uncompressed. Defaults to 4,096.
     public var compressionThreshold: Int?
-    /// How many computations may run at once while Redis cannot be reached; 64 unless stated.
+    /// The maximum number of concurrent computations while Redis cannot be reached. Defaults to 64.
     public var computesWithoutRedis: Int
 
-    /// The usual options.
+    /// Creates options. Omitted values use the defaults.
     public init(
         prefix: String = "eventbus",
         firstLevelCapacity: Int = 10_000,

@@ -1,9 +1,9 @@
 import EventBus
 
-/// The bytes of a value as an entry holds them.
+/// The bytes of a value as an entry stores them.
 struct StoredValue: Hashable, Sendable {
     let bytes: [UInt8]
-    /// How many bytes they stand for, where they are compressed.
+    /// The decompressed size, or `nil` if the bytes are not compressed.
     let inflatedSize: Int?
 
     init(bytes: [UInt8], inflatedSize: Int? = nil) {
@@ -11,7 +11,7 @@ struct StoredValue: Hashable, Sendable {
         self.inflatedSize = inflatedSize
     }
 
-    /// Compresses what has `threshold` bytes or more, where that makes it smaller.
+    /// Compresses `bytes` if they have at least `threshold` bytes and become smaller by that.
     init(encoded bytes: [UInt8], compressingFrom threshold: Int?) {
         if let threshold, bytes.count >= threshold, let compressed = Deflate.compressed(bytes) {
             self.init(bytes: compressed, inflatedSize: bytes.count)
@@ -20,7 +20,7 @@ struct StoredValue: Hashable, Sendable {
         }
     }
 
-    /// What the codec has encoded; `nil` if the bytes are not what they claim to be, or if it has more than `limit` bytes.
+    /// Returns the bytes as the codec encoded them, or `nil` if they are invalid or have more than `limit` bytes.
     func encoded(limit: Int) -> [UInt8]? {
         guard let inflatedSize else { return bytes }
         return Deflate.inflated(bytes, to: inflatedSize, limit: limit)

@@ -2,22 +2,22 @@ public import Configuration
 import EventBus
 
 extension RedisConfiguration {
-    /// A configuration from a configuration reader.
+    /// Creates a configuration from a configuration reader.
     ///
     /// | key | type | meaning | default |
     /// |---|---|---|---|
     /// | `uri` | string, secret | address, login and database, see ``init(uri:)`` | `redis://127.0.0.1:6379/0` |
-    /// | `username` | string | the user; instead of the one in the URI | none |
-    /// | `password` | string, secret | the password; instead of the one in the URI | none |
-    /// | `clientName` | string | how the server's lists show this process | `eventbus` |
+    /// | `username` | string | the user, which overrides the one in the URI | none |
+    /// | `password` | string, secret | the password, which overrides the one in the URI | none |
+    /// | `clientName` | string | the name of this process in the server's client list | `eventbus` |
     /// | `connectTimeout` | double, seconds | see ``connectTimeout`` | 5 |
     /// | `commandTimeout` | double, seconds | see ``commandTimeout`` | 2 |
     /// | `heartbeat` | double, seconds | see ``heartbeat`` | 2 |
     ///
-    /// Scope the reader to give the keys a prefix: `config.scoped(to: "redis")`.
+    /// Scope the reader to prefix the keys: `config.scoped(to: "redis")`.
     ///
-    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the key; `.unsupported` for
-    ///   a `rediss://` URI.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the key, or `.unsupported`
+    ///   for a `rediss://` URI.
     public init(config: ConfigReader) throws {
         if let uri = config.string(forKey: "uri", isSecret: true) {
             try self.init(uri: uri)
@@ -34,7 +34,7 @@ extension RedisConfiguration {
 }
 
 extension RedisConfiguration {
-    /// Throws if a value makes no sense; the message names it.
+    /// Throws if a value is invalid. The message names the value.
     func validate() throws(EventBusError) {
         let durations: [(String, Duration)] = [
             ("connectTimeout", connectTimeout), ("commandTimeout", commandTimeout), ("heartbeat", heartbeat),

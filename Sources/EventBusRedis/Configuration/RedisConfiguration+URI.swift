@@ -1,16 +1,20 @@
 import EventBus
 
 extension RedisConfiguration {
-    /// A configuration from a URI; what the URI does not say has its usual value.
+    /// Creates a configuration from a URI. Values that are not part of the URI have their defaults.
     ///
     /// - `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`
     /// - `redis+unix://[[USER]:PASSWORD@]/PATH[?db=DATABASE]`, or `unix://` for short
     ///
-    /// User, password and path may hold percent-encoded bytes. Names of hosts that are IPv6 addresses go in brackets.
+    /// User, password and path may contain percent-encoded bytes. IPv6 addresses are enclosed in brackets.
     ///
-    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which does not show the password;
-    ///   `.unsupported` for `rediss://`: the client library that is linked has no TLS, and it is never left out
-    ///   silently. Use a TLS proxy on this machine, such as stunnel or ghostunnel, and connect to that.
+    /// ```swift
+    /// let configuration = try RedisConfiguration(uri: "redis://:secret@cache.internal:6379/2")
+    /// ```
+    ///
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which does not show the password, or
+    ///   `.unsupported` for `rediss://`. The linked client library has no TLS, and the client never silently omits it.
+    ///   Use a TLS proxy on this machine, such as stunnel or ghostunnel, and connect to that.
     public init(uri: String) throws {
         self.init()
         guard let scheme = uri.firstRange(of: "://") else {
@@ -78,7 +82,8 @@ extension RedisConfiguration {
         endpoint = .unix(path: try Self.decoded(path, "path"))
     }
 
-    /// Takes user and password off the front. The last @ ends them: an unescaped one belongs to the password.
+    /// Removes user and password from the front. The last @ ends them, because an unescaped one is part of the
+    /// password.
     private mutating func takeLogin(_ text: Substring) throws -> Substring {
         guard let at = text.lastIndex(of: "@") else { return text }
         let login = text[..<at]
@@ -117,7 +122,7 @@ extension RedisConfiguration {
         return decoded
     }
 
-    /// Says what is wrong, and never shows the URI: it may hold a password.
+    /// Returns an error with the reason. It never shows the URI, which may contain a password.
     private static func invalid(_ reason: String) -> EventBusError {
         EventBusError(.invalidConfiguration, "the Redis URI cannot be used: \(reason)")
     }

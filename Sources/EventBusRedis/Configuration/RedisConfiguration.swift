@@ -1,53 +1,59 @@
-/// Where a Redis server is, and how patient to be with it.
+/// The address of a Redis server, and the limits and timeouts of its connections.
 ///
-/// Redis 6.2 and later, one server or the one that a proxy or a virtual address leads to. Redirections of Redis Cluster
-/// are not followed. What is printed of a configuration never shows the password.
+/// The server is Redis 6.2 or later: a single server, or the one behind a proxy or virtual address. Redirections of
+/// Redis Cluster are not followed. Descriptions of a configuration never show the password.
+///
+/// ```swift
+/// var configuration = RedisConfiguration(endpoint: .tcp(host: "cache.internal", port: 6379), password: secret)
+/// configuration.commandTimeout = .seconds(1)
+/// ```
 public struct RedisConfiguration: Hashable, Sendable {
-    /// What to connect to.
+    /// The address of a server.
     public enum Endpoint: Hashable, Sendable {
         /// A host name or address, and a port.
         case tcp(host: String, port: Int)
-        /// The path of a unix socket.
+        /// The path of a Unix domain socket.
         case unix(path: String)
     }
 
-    /// What to connect to; `127.0.0.1:6379` unless stated.
+    /// The address of the server. Defaults to `127.0.0.1:6379`.
     public var endpoint: Endpoint
-    /// The user, where the server has several; none unless stated.
+    /// The user, or `nil` for the default user. Defaults to `nil`.
     public var username: String?
-    /// The password; none unless stated.
+    /// The password, or `nil` if the server requires none. Defaults to `nil`.
     public var password: String?
-    /// The number of the database; 0 unless stated.
+    /// The number of the database. Defaults to 0.
     public var database: Int
-    /// What `CLIENT LIST` shows this process as; without spaces. `eventbus` unless stated.
+    /// The name of this process in the output of `CLIENT LIST`, without spaces. Defaults to `eventbus`.
     public var clientName: String
-    /// How long finding, connecting to and greeting the server may take together; 5 s unless stated. The addresses of a
-    /// host share it, so that one that swallows everything does not hide those behind it.
+    /// The maximum duration of a connection attempt: name resolution, connecting and the greeting together. The
+    /// addresses of a host share it, so that one address that drops everything does not hide the others. Defaults to 5
+    /// s.
     public var connectTimeout: Duration
-    /// How long a command may take, waiting for a connection included; 2 s unless stated.
+    /// The maximum duration of a command, including the wait for a connection. Defaults to 2 s.
     public var commandTimeout: Duration
-    /// After how long a silent connection is asked whether it still works; one that does not answer within the same
-    /// time again is given up. 2 s unless stated.
+    /// The time after which a silent connection is probed. It is closed if it does not answer within the same time
+    /// again. Defaults to 2 s.
     public var heartbeat: Duration
-    /// The longest first pause before a lost connection is tried again; it doubles with each failure. 50 ms unless
-    /// stated. Each pause is drawn at random between zero and that (full jitter).
+    /// The upper bound of the first delay before reconnecting. The bound doubles with each failure, and each delay is a
+    /// random value between zero and the bound (full jitter). Defaults to 50 ms.
     public var reconnectDelay: Duration
-    /// What that pause does not grow beyond; 2 s unless stated.
+    /// The value that the bound of the delay does not exceed. Defaults to 2 s.
     public var maximumReconnectDelay: Duration
-    /// How many commands may be on their way at once; further ones wait. 8,192 unless stated.
+    /// The maximum number of commands in flight. Further ones wait. Defaults to 8,192.
     public var maximumInFlight: Int
-    /// How many bytes of commands may be on their way at once; 16 MiB unless stated.
+    /// The maximum size in bytes of the commands in flight. Defaults to 16 MiB.
     public var maximumInFlightBytes: Int
-    /// How many commands may wait to be sent; further ones are refused with `.blocked`, save those of one call where none
-    /// wait. 100,000 unless stated.
+    /// The maximum number of commands that wait to be sent. Further ones are refused with `.blocked`, except for those
+    /// of a single call if no others wait. Defaults to 100,000.
     public var maximumQueued: Int
-    /// How many bytes of commands may wait to be sent; further ones are refused with `.blocked`, save those of one call
-    /// where none wait. 64 MiB unless stated.
+    /// The maximum size in bytes of the commands that wait to be sent. Further ones are refused with `.blocked`, except
+    /// for those of a single call if no others wait. Defaults to 64 MiB.
     public var maximumQueuedBytes: Int
-    /// The largest reply that is taken, in bytes; a larger one ends the connection. 64 MiB unless stated.
+    /// The maximum size of a reply in bytes. A larger one ends the connection. Defaults to 64 MiB.
     public var maximumReplySize: Int
 
-    /// A configuration with the usual values.
+    /// Creates a configuration. The values that are not parameters have their defaults and can be changed afterwards.
     public init(
         endpoint: Endpoint = .tcp(host: "127.0.0.1", port: 6379),
         username: String? = nil,
@@ -86,9 +92,9 @@ extension RedisConfiguration: CustomStringConvertible, CustomDebugStringConverti
         }
     }
 
-    /// The same as ``description``.
+    /// The same text as ``description``.
     public var debugDescription: String { description }
 
-    /// Shows nothing but ``description``, so that `dump` does not print the password either.
+    /// A mirror that shows only ``description``, so that `dump` does not print the password either.
     public var customMirror: Mirror { Mirror(self, children: ["uri": description]) }
 }

@@ -1,26 +1,26 @@
 import ConnectionThread
 
-/// In which order the addresses of a host are tried, and for how long each: no I/O.
+/// The order in which the addresses of a host are tried, and the time for each. It performs no I/O.
 ///
-/// An address may swallow everything that is sent to it, so each gets only its share of the time for all of them. The
-/// next attempt begins with the address that worked last, or with the one after that which failed last.
+/// An address may drop everything that is sent to it, so each one gets only its share of the total time. The next
+/// attempt begins with the address that worked last, or with the one after the address that failed last.
 struct AddressLine {
-    /// Not tried yet in this attempt.
+    /// The addresses that have not been tried in this attempt.
     private var addresses: ArraySlice<SocketAddress> = []
-    /// All of this attempt.
+    /// All addresses of this attempt.
     private var order: ArraySlice<SocketAddress> = []
-    /// The address that is being tried, or serves.
+    /// The address that is being tried, or that is connected.
     private(set) var current: SocketAddress?
     private var deadline = MonotonicTime.now
-    /// What the next attempt begins with, if the host still has it.
+    /// The address that the next attempt begins with, if the host still has it.
     private var first: SocketAddress?
 
-    /// Whether the host had an address when it was looked up last.
+    /// Returns a Boolean value indicating whether the host had an address when it was last looked up.
     func contains(_ address: SocketAddress) -> Bool { order.contains(address) }
 
-    /// Begins an attempt that is over at `deadline`.
+    /// Begins an attempt that ends at `deadline`.
     ///
-    /// - Parameter preferred: what it begins with, if the host has it, instead of the address that worked last.
+    /// - Parameter preferred: The address to begin with if the host has it, instead of the one that worked last.
     mutating func begin(
         _ addresses: [SocketAddress],
         preferring preferred: SocketAddress? = nil,
@@ -34,18 +34,18 @@ struct AddressLine {
         order = self.addresses
     }
 
-    /// The next address to try, and until when; `nil` if there is none, or no time.
+    /// Returns the next address to try and the end of its time, or `nil` if no address or no time is left.
     mutating func next(at now: MonotonicTime) -> (address: SocketAddress, until: MonotonicTime)? {
         guard now < deadline else { return nil }
         let share = now.duration(to: deadline) / max(1, addresses.count)
         guard let address = addresses.popFirst() else { return nil }
         current = address
-        // Should the attempt end while this one is tried, the next attempt begins behind it.
+        // If the attempt ends while this address is tried, the next attempt begins with the one after it.
         first = addresses.first ?? order.first
         return (address, addresses.isEmpty ? deadline : now.advanced(by: share))
     }
 
-    /// The address that is being tried serves.
+    /// Records that the address being tried is connected.
     mutating func noteSuccess() {
         first = current
     }

@@ -1,9 +1,9 @@
-/// How long to pause before a connection is tried again: full jitter (Marc Brooker, "Exponential Backoff And Jitter",
-/// AWS Architecture Blog, 2015), so that a fleet does not return in step.
+/// The delay before reconnecting. It uses full jitter (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture
+/// Blog, 2015), so that a fleet does not reconnect in step.
 struct Backoff {
     private let initial: Duration
     private let maximum: Duration
-    /// How many attempts failed in a row.
+    /// The number of consecutive failed attempts.
     private(set) var failures = 0
 
     init(initial: Duration, maximum: Duration) {
@@ -15,12 +15,12 @@ struct Backoff {
 
     mutating func reset() { failures = 0 }
 
-    /// The next pause, drawn anew each time.
+    /// Returns the next delay, which is random.
     func pause(using generator: inout some RandomNumberGenerator) -> Duration {
         ceiling * Double.random(in: 0...1, using: &generator)
     }
 
-    /// What the next pause does not exceed.
+    /// The upper bound of the next delay.
     var ceiling: Duration {
         var ceiling = initial
         for _ in 0..<failures where ceiling < maximum { ceiling *= 2 }

@@ -1,27 +1,27 @@
 import DequeModule
 import EventBus
 
-/// The way from callers to the connection's thread, and the breaker all of them share.
+/// The queue from callers to the connection's thread, and the circuit breaker that they share.
 ///
-/// While the breaker is open, commands are refused at once, without a step to the other thread. The connection opens it
-/// when an attempt to connect has failed, and its next attempt is the probe: the breaker closes when the server has
+/// While the breaker is open, commands are refused immediately, without a hop to the other thread. The connection opens
+/// it when an attempt to connect has failed, and its next attempt is the probe. The breaker closes when the server has
 /// answered the greeting.
 final class CommandQueue: Sendable {
     enum Admission {
-        /// It waits; the thread knows.
+        /// The command is queued, and the thread has already been notified.
         case queued
-        /// It waits, and the thread has to be told.
+        /// The command is queued, and the caller has to notify the thread.
         case first
         case refused(EventBusError)
     }
 
     private struct State {
         var commands = Deque<PendingCommand>()
-        /// How many wait to be sent, those that the connection holds included.
+        /// The number of commands that wait to be sent, including those that the connection holds.
         var count = 0
-        /// What they take on the wire, in bytes.
+        /// The size of the waiting commands on the wire, in bytes.
         var bytes = 0
-        /// The shortest time that one of those to be taken may take, in nanoseconds.
+        /// The shortest timeout of the queued commands, in nanoseconds.
         var shortestTimeout = UInt64.max
         var isScheduled = false
         var refusal: EventBusError?
@@ -52,7 +52,7 @@ final class CommandQueue: Sendable {
         }
     }
 
-    /// Adds commands one behind the other, all or none of them.
+    /// Adds commands in order, either all or none of them.
     func add(contentsOf commands: [PendingCommand]) -> Admission {
         let bytes = commands.reduce(0) { $0 + $1.size }
         let timeout = commands.reduce(UInt64.max) { min($0, $1.timeout) }
@@ -63,7 +63,8 @@ final class CommandQueue: Sendable {
         }
     }
 
-    /// What is larger than all that may wait goes alone.
+    /// Returns the error for commands that exceed the limits. A call larger than the limits is admitted only if nothing
+    /// waits.
     private func refusal(of count: Int, bytes: Int, _ state: borrowing State) -> EventBusError? {
         if let refusal = state.refusal { return refusal }
         if state.count == 0 { return nil }
@@ -82,10 +83,11 @@ final class CommandQueue: Sendable {
         return nil
     }
 
-    /// Takes what waits; the next command has to tell the thread again. What was taken counts until ``noteLeft(_:bytes:)``.
+    /// Removes the queued commands. The next command has to notify the thread again. Removed commands count against the
+    /// limits until ``noteLeft(_:bytes:)`` is called.
     ///
-    /// - Parameter commands: what was taken. Has to be empty before; its storage is used again.
-    /// - Returns: the shortest time that one of them may take, in nanoseconds.
+    /// - Parameter commands: The removed commands. It must be empty before, and its storage is reused.
+    /// - Returns: The shortest timeout of the removed commands, in nanoseconds.
     @discardableResult
     func take(into commands: inout Deque<PendingCommand>) -> UInt64 {
         state.withLock { state in
@@ -96,7 +98,7 @@ final class CommandQueue: Sendable {
         }
     }
 
-    /// Notes that `count` of the commands that were taken, of so many bytes, wait no longer.
+    /// Records that `count` of the removed commands, with a total of `bytes` bytes, no longer wait.
     func noteLeft(_ count: Int, bytes: Int) {
         state.withLock { state in
             state.count -= count
@@ -104,11 +106,11 @@ final class CommandQueue: Sendable {
         }
     }
 
-    /// Opens the breaker with the reason that callers get, or closes it.
+    /// Opens the breaker with the error that callers get, or closes it.
     func setRefusal(_ refusal: EventBusError?) {
         state.withLock { $0.refusal = refusal }
     }
 
-    /// Why commands are refused at present.
+    /// The error with which commands are currently refused, or `nil`.
     var refusal: EventBusError? { state.withLock { $0.refusal } }
 }

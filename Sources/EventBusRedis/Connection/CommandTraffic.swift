@@ -1,7 +1,7 @@
 import ConnectionThread
 import DequeModule
 
-/// What a connection has to send, and what it has sent and waits for: the order that matches replies to commands.
+/// The commands that wait to be sent and the commands in flight, whose order matches replies to commands.
 struct CommandTraffic {
     enum Owner {
         case caller(PendingCommand)
@@ -14,27 +14,27 @@ struct CommandTraffic {
         let owner: Owner
         let size: Int
         let sentAt: MonotonicTime
-        /// Where it ends, in bytes of all output so far.
+        /// The position of its end in the stream of all output.
         let end: UInt64
     }
 
-    /// Not sent yet, in the order in which they were taken.
+    /// The commands that have not been sent, in order.
     private(set) var waiting = Deque<PendingCommand>()
-    /// Sent, in the order in which their replies come.
+    /// The commands that have been sent, in the order of their replies.
     private(set) var inFlight = Deque<Flight>()
     private var inFlightSize = 0
-    /// Bytes on their way to the socket, the first `outputStart` of which have left.
+    /// The output buffer. Its first `outputStart` bytes have been written to the socket.
     private(set) var output: [UInt8] = []
     private var outputStart = 0
-    /// How many bytes have left so far.
+    /// The number of bytes that have been written to the socket.
     private(set) var written: UInt64 = 0
-    /// When bytes of the command whose reply comes next last left.
+    /// The last time at which bytes of the next command to be answered were sent.
     private(set) var progressAt: MonotonicTime?
 
-    /// How many bytes there are so far, those that have left included.
+    /// The number of all output bytes, including those already written.
     private var total: UInt64 { written + UInt64(output.count - outputStart) }
 
-    /// Takes what was submitted. `commands` is empty afterwards.
+    /// Adds submitted commands. `commands` is empty afterwards.
     mutating func admit(_ commands: inout Deque<PendingCommand>) {
         if waiting.isEmpty {
             swap(&waiting, &commands)
@@ -44,10 +44,10 @@ struct CommandTraffic {
         }
     }
 
-    /// Puts what waits into the output, as far as there may be more in flight. The time of all that was admitted has
-    /// begun when it returns.
+    /// Moves waiting commands to the output until the limits on commands in flight are reached. It also starts the
+    /// timeouts of all commands that keep waiting.
     ///
-    /// - Returns: how many no longer wait, and what they take on the wire, in bytes.
+    /// - Returns: The number of commands that no longer wait, and their size on the wire in bytes.
     mutating func sendWaiting(
         maximumInFlight: Int,
         maximumInFlightBytes: Int,
@@ -67,16 +67,16 @@ struct CommandTraffic {
         return (left, leftBytes)
     }
 
-    /// Lets the time of what waits begin, where it has not.
+    /// Starts the timeouts of the waiting commands, unless they are running.
     func begin(at now: MonotonicTime) {
         for command in waiting.reversed() {
             guard command.begin(at: now) else { return }
         }
     }
 
-    /// Ends what waits by `body`, and forgets what has ended.
+    /// Calls `body` with each waiting command, and removes the commands that have ended.
     ///
-    /// - Returns: how many no longer wait, and what they take on the wire, in bytes.
+    /// - Returns: The number of commands that no longer wait, and their size on the wire in bytes.
     mutating func endWaiting(_ body: (PendingCommand) -> Void) -> (count: Int, bytes: Int) {
         for command in waiting { body(command) }
         var (left, leftBytes) = (0, 0)
@@ -89,26 +89,26 @@ struct CommandTraffic {
         return (left, leftBytes)
     }
 
-    /// Puts a command of the connection's own into the output.
+    /// Adds an internal command of the connection to the output.
     mutating func send(_ command: RedisCommand, of owner: Owner, at now: MonotonicTime) {
         output += command.wire
         inFlightSize += command.wire.count
         inFlight.append(Flight(owner: owner, size: command.wire.count, sentAt: now, end: total))
     }
 
-    /// Storage for the reply that comes next.
+    /// Returns storage for the next reply.
     func storageForReply() -> [UInt8] {
         if case .caller(let command) = inFlight.first?.owner { command.takeStorage() } else { [] }
     }
 
-    /// Whose reply comes next.
+    /// Removes and returns the owner of the next reply.
     mutating func land() -> Owner? {
         guard let flight = inFlight.popFirst() else { return nil }
         inFlightSize -= flight.size
         return flight.owner
     }
 
-    /// Forgets what is in flight and on its way there, and returns it.
+    /// Removes and returns all commands in flight, and discards the output.
     mutating func abandon() -> Deque<Flight> {
         let flights = inFlight
         inFlight = []
@@ -128,7 +128,7 @@ struct CommandTraffic {
         output.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[outputStart...])) }
     }
 
-    /// Notes that the first `count` bytes of the output have left.
+    /// Records that the first `count` bytes of the output have been written.
     mutating func noteWritten(_ count: Int, at now: MonotonicTime) {
         noteDelivered(written + UInt64(count), since: written, at: now)
         outputStart += count
@@ -136,20 +136,20 @@ struct CommandTraffic {
         if !hasOutput {
             clearOutput()
         } else if outputStart >= Self.keptOutput, outputStart >= output.count / 2 {
-            // Else a socket that always has more to take would never let go of what it has taken.
+            // Otherwise the memory of a socket that always accepts more would never be freed.
             output.removeSubrange(..<outputStart)
             outputStart = 0
         }
     }
 
-    /// Notes that bytes have left, or reached the peer, up to `position` of all output: a sign of life if the command whose
-    /// reply comes next was not there as a whole before.
+    /// Records that bytes up to `position` of all output have been written or have reached the peer. That is a sign of
+    /// life if the next command to be answered had not been delivered completely before.
     mutating func noteDelivered(_ position: UInt64, since former: UInt64, at now: MonotonicTime) {
         guard let first = inFlight.first, former < position, former < first.end else { return }
         progressAt = now
     }
 
-    /// So many bytes that are no longer needed, or capacity for so many, are kept.
+    /// The number of written bytes, or of spare capacity, that may stay in the buffer.
     private static var keptOutput: Int { 1 << 20 }
 
     private mutating func clearOutput() {

@@ -1,9 +1,9 @@
 import DequeModule
 import EventBus
 
-/// What is said to a server before anything else, in order: no I/O.
+/// The greeting of a server: the commands that precede all others, in order. It performs no I/O.
 ///
-/// Everything that belongs to a connection rather than to the server is said here, so that a new connection has it too.
+/// Everything that is specific to a connection is sent here, so that a new connection is set up in the same way.
 struct Handshake {
     private enum Step {
         case login
@@ -20,16 +20,16 @@ struct Handshake {
     private let configuration: RedisConfiguration
     private let trackedPrefixes: [String]
     private var steps: Deque<Step>
-    /// What was said last.
+    /// The step that was sent last.
     private var said: Step?
     private var clientID: Int64 = 0
-    /// The random identity that the server has chosen for this run of its process; `nil` if it does not say.
+    /// The random identity that the server chose for this run of its process, or `nil` if it does not tell.
     private(set) var runID: String?
-    /// Whether the server tells its role.
+    /// A Boolean value indicating whether the server tells its role.
     private(set) var canAskRole = false
-    /// The features that the server refuses and that the connection does without, each with the server's words.
+    /// The features that the server refuses and that the connection does without, each with the server's message.
     private(set) var refusals: [String] = []
-    /// The last refusal that was tolerated: the reason, should the server hang up next.
+    /// The last refusal that was tolerated. If the server closes the connection next, it is the reason.
     private(set) var toleratedRefusal: EventBusError?
 
     init(_ configuration: RedisConfiguration, role: RedisConnection.Role) {
@@ -37,13 +37,13 @@ struct Handshake {
         var steps: Deque<Step> = []
         if configuration.password != nil { steps.append(.login) }
         if configuration.database != 0 { steps.append(.select) }
-        // Role and identity come before subscriptions, after which the old protocol takes no such command.
+        // Role and identity come before subscriptions, because the old protocol accepts no such command afterwards.
         steps.append(contentsOf: [.setName, .role, .identify])
         var prefixes: [String] = []
         if case .subscriber(let channels, let trackedPrefixes, _) = role {
             prefixes = trackedPrefixes
             if !prefixes.isEmpty {
-                // Undocumented, and works since 6.0: a connection that redirects its own invalidations to itself.
+                // Undocumented, but it has worked since 6.0: the connection redirects its own invalidations to itself.
                 steps.append(contentsOf: [.clientID, .track, .subscribe(Self.invalidationChannel)])
             }
             steps.append(contentsOf: channels.map { .subscribe($0) })
@@ -53,22 +53,22 @@ struct Handshake {
         self.steps = steps
     }
 
-    /// Where a server sends the keys that were changed to a connection of the old protocol.
+    /// The channel on which a server reports changed keys to a connection of the old protocol.
     static let invalidationChannel = "__redis__:invalidate"
 
-    /// What to say next; `nil` when all has been said.
+    /// Returns the next command, or `nil` when the greeting is complete.
     mutating func next() -> RedisCommand? {
         said = steps.popFirst()
         return said.map(command)
     }
 
-    /// Takes the answer to what was said last.
+    /// Handles the reply to the last command.
     mutating func receive(_ reply: RedisValue) throws(EventBusError) {
         switch said {
         case .none:
             return
         case .setName:
-            // A user may lack the right to it; the name is for people only.
+            // The user may lack the permission. The name is only for people.
             _ = try tolerating(reply)
         case .role:
             guard let role = try tolerating(reply) else { return }
@@ -93,14 +93,15 @@ struct Handshake {
         }
     }
 
-    /// Whether a reply is the one to `PING`, on a connection with or without subscriptions.
+    /// Returns a Boolean value indicating whether a reply answers `PING`, on a connection with or without
+    /// subscriptions.
     static func isPong(_ reply: RedisValue) -> Bool {
         reply == .status("PONG") || reply.array?.first?.text == "pong"
     }
 
     static var askRole: RedisCommand { RedisCommand("ROLE") }
 
-    /// Throws unless the answer to ``askRole`` is that of a primary.
+    /// Throws unless the reply to ``askRole`` is that of a primary.
     static func requirePrimary(_ role: RedisValue) throws(EventBusError) {
         switch role.array?.first?.text {
         case "master": return
@@ -114,13 +115,13 @@ struct Handshake {
 
     // MARK: answers
 
-    /// A refusal of the greeting, in the server's own words where these cannot show the login.
+    /// Returns the error for a refused greeting, with the server's message if it cannot reveal the login.
     func refusal(_ message: String) -> EventBusError {
         let refusal =
             configuration.password == nil ? RedisServerError(message) : RedisServerError(withoutSecrets: message)
         let error = refusal.asBusError
         guard error.code == .rejected else { return error }
-        // Such as at the limit of clients, or in protected mode: it may be different for a later attempt.
+        // Such as at the limit of clients, or in protected mode. A later attempt may succeed.
         return EventBusError(.unavailable, "Redis refused the connection: \(refusal.message)", underlying: refusal)
     }
 
@@ -129,7 +130,7 @@ struct Handshake {
         return reply
     }
 
-    /// The answer to a question that the server need not answer; `nil` if it refused to.
+    /// Returns the reply to an optional question, or `nil` if the server refused to answer.
     private mutating func tolerating(_ reply: RedisValue) throws(EventBusError) -> RedisValue? {
         guard case .error(let message) = reply else { return reply }
         let refusal = refusal(message)
@@ -138,7 +139,7 @@ struct Handshake {
         return nil
     }
 
-    /// The answer to a request for a feature that the connection can do without; `nil` if it was refused.
+    /// Returns the reply to a request for an optional feature, or `nil` if it was refused.
     private mutating func accepting(_ reply: RedisValue, _ feature: String) throws(EventBusError) -> RedisValue? {
         guard case .error = reply else { return reply }
         guard let reply = try tolerating(reply) else {
@@ -149,7 +150,7 @@ struct Handshake {
         return reply
     }
 
-    /// Whether an error refuses the connection as a whole, whichever command it answers.
+    /// Returns a Boolean value indicating whether an error refuses the whole connection, whichever command it answers.
     private static func isAboutConnection(_ message: String) -> Bool {
         let kinds: Set<String> = ["NOAUTH", "WRONGPASS", "DENIED", "LOADING", "MASTERDOWN", "BUSY"]
         return kinds.contains(RedisServerError(message).kind) || message.contains("max number of clients")
@@ -159,7 +160,7 @@ struct Handshake {
         EventBusError(.unavailable, "the peer is no Redis server: its answer to \(command) makes no sense")
     }
 
-    /// The value of `run_id` in the answer to `INFO server`.
+    /// Returns the value of `run_id` in the reply to `INFO server`.
     private static func runID(_ info: String) -> String? {
         let name = "run_id:"
         let line = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix(name) }
@@ -188,7 +189,7 @@ struct Handshake {
 }
 
 extension EventBusError {
-    /// The server became a replica, or has always been one.
+    /// The error for a server that is a replica.
     static var readOnlyReplica: EventBusError {
         EventBusError(.unavailable, "this Redis is a read-only replica; connect to the primary")
     }

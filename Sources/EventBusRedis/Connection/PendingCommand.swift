@@ -1,26 +1,26 @@
 import ConnectionThread
 import EventBus
 
-/// A command on its way, and who waits for its reply.
+/// A pending command, and the task that waits for its reply.
 ///
-/// It ends once, by whatever comes first: the reply, its deadline, its caller's cancellation, the loss of the
-/// connection. A command that was sent keeps its place among those in flight however it ended, so that its late reply
-/// is taken by it and thrown away, and not by the command behind it.
-// Safe: made by the caller, who hands it over through the queue's lock; after that touched by the connection's thread
-// only.
+/// It ends exactly once, by the first of these: the reply, its deadline, the cancellation of its caller, or the loss of
+/// the connection. A command that was sent keeps its place among those in flight even after it has ended. Its late
+/// reply is then assigned to it and discarded, instead of being taken for the reply to the next command.
+// Safe because the caller that creates it hands it over through the queue's lock. Afterwards only the connection's
+// thread touches it.
 final class PendingCommand: @unchecked Sendable {
     private var command: RedisCommand
-    /// What it takes on the wire, in bytes.
+    /// Its size on the wire, in bytes.
     let size: Int
-    /// How long it may take, in nanoseconds from when the connection takes it.
+    /// Its timeout in nanoseconds, which starts when the connection takes it.
     let timeout: UInt64
-    /// When the connection took it.
+    /// The time at which the connection took it.
     private(set) var begunAt: MonotonicTime?
     private(set) var isSent = false
     private(set) var isDone = false
-    /// The task that waits for it, if it was sent by itself.
+    /// The task that waits for it, unless it is part of a batch.
     var waiter = ReplyWaiter<RedisValue>.nobody
-    /// What it belongs to if it was not, until it has ended, and its number there.
+    /// The batch that it is part of until it has ended, and its index there.
     private var batch: CommandBatch?
     private let index: Int
 
@@ -32,15 +32,15 @@ final class PendingCommand: @unchecked Sendable {
         self.index = index
     }
 
-    /// Lets the task that waits notice its cancellation from now on.
+    /// Makes the waiting task responsive to cancellation from now on.
     func sendForHandler() {
         if let batch { batch.waiter.sendForHandler() } else { waiter.sendForHandler() }
     }
 
-    /// When it is overdue; unknown until the connection has taken it.
+    /// The end of its timeout, or `nil` until the connection has taken it.
     var deadline: MonotonicTime? { begunAt?.advanced(byNanoseconds: timeout) }
 
-    /// Notes that the connection has taken it; false if that was known.
+    /// Records that the connection has taken it. Returns `false` if that was already recorded.
     @discardableResult
     func begin(at now: MonotonicTime) -> Bool {
         guard begunAt == nil else { return false }
@@ -48,7 +48,8 @@ final class PendingCommand: @unchecked Sendable {
         return true
     }
 
-    /// Puts the command into the output, and notes that it goes out now; false if it has ended before and must not.
+    /// Appends the command to the output and marks it as sent. Returns `false` if it has already ended and must not be
+    /// sent.
     func send(to output: inout [UInt8]) -> Bool {
         if isDone { return false }
         output += command.wire
@@ -56,8 +57,8 @@ final class PendingCommand: @unchecked Sendable {
         return true
     }
 
-    /// The storage of a command that was sent, for its reply: what one thread allocates and the other frees costs both
-    /// of them far more than a few bytes that nobody uses.
+    /// Returns the storage of a command that was sent, so that it can be reused for the reply. Memory that one thread
+    /// allocates and another one frees costs far more than a few unused bytes.
     func takeStorage() -> [UInt8] {
         var storage: [UInt8] = []
         swap(&command.wire, &storage)
@@ -68,7 +69,7 @@ final class PendingCommand: @unchecked Sendable {
         end(.success(reply))
     }
 
-    /// Ends the command because no reply will come: it may have had its effect if it was sent.
+    /// Ends the command with an error because no reply will arrive. If it was sent, it may have had its effect.
     func fail(_ reason: EventBusError) {
         let error =
             isSent
@@ -102,8 +103,8 @@ final class PendingCommand: @unchecked Sendable {
     }
 }
 
-/// Commands that were sent in one go, for a task that waits for all of their replies.
-// Safe: as the commands are.
+/// Commands that are sent together, for a task that waits for all of their replies.
+// Safe for the same reasons as the commands.
 final class CommandBatch: @unchecked Sendable {
     private(set) var commands: [PendingCommand] = []
     var waiter = ReplyWaiter<[RedisValue]>.nobody
@@ -111,7 +112,7 @@ final class CommandBatch: @unchecked Sendable {
     private var missing: Int
     private var failure: (any Error)?
 
-    /// A batch of at least one command.
+    /// Creates a batch of at least one command.
     init(_ commands: [RedisCommand], timeout: UInt64) {
         self.replies = Array(repeating: .null, count: commands.count)
         self.missing = commands.count
@@ -124,7 +125,8 @@ final class CommandBatch: @unchecked Sendable {
         for command in commands { command.cancel() }
     }
 
-    /// Notes how one of them ended. The first failure ends the others as well; the task is resumed when all have ended.
+    /// Records the result of one command. The first failure ends the others as well, and the task is resumed when all
+    /// have ended.
     fileprivate func finish(_ index: Int, _ result: Result<RedisValue, any Error>) {
         missing -= 1
         let isLast = missing == 0
@@ -139,7 +141,8 @@ final class CommandBatch: @unchecked Sendable {
         if isLast { waiter.resume(failure.map { .failure($0) } ?? .success(replies)) }
     }
 
-    /// What the failure of one means for all: where that one was not sent, another may have been.
+    /// Returns the error for the whole batch, given the error of one command. That command may not have been sent while
+    /// another was.
     private func outcome(_ error: any Error) -> any Error {
         guard let error = error as? EventBusError, error.code != .indeterminate, commands.contains(where: \.isSent)
         else {

@@ -1,23 +1,23 @@
 import DequeModule
 import EventBus
 
-/// Steps that undo something nobody waits for any longer: each is repeated until the server has answered it, or until
-/// what it undoes would have ended by itself.
+/// Cleanup steps that no caller waits for. Each is repeated until the server has answered it, or until its subject
+/// would have expired anyway.
 ///
-/// A caller may not be kept waiting by a server that says nothing, and what it leaves behind there may not be forgotten
-/// either. Steps go out on the connection of the commands they undo, behind them.
+/// An unresponsive server must not delay a caller, and state that the caller leaves behind there must not be forgotten
+/// either. Steps are sent on the connection of the commands that they undo, after these.
 final class RedisCleanup: Sendable {
     struct Step: Sendable {
         let script: RedisScript
         let keys: [String]
         let arguments: [RedisArgument]
-        /// For how long it is worth repeating.
+        /// The time for which repeating the step is useful.
         let limit: Duration
     }
 
-    /// So many are carried out at a time; further ones wait for their turn.
+    /// The maximum number of steps that run at once. Further ones wait for their turn.
     static let capacity = 1000
-    /// So many wait at most; further ones are sent once.
+    /// The maximum number of waiting steps. Further ones are sent once.
     static let maximumWaiting = 100_000
 
     private struct Entry: Sendable {
@@ -38,12 +38,12 @@ final class RedisCleanup: Sendable {
         self.client = client
     }
 
-    /// How many steps were not answered yet.
+    /// The number of steps that have not been answered.
     var count: Int { state.withLock { $0.underway + $0.waiting.count } }
 
-    /// Carries a step out, and returns when that is done or `grace` is over: then it goes on by itself.
+    /// Runs a step. Returns when it is done or `grace` is over, in which case it continues in the background.
     ///
-    /// The cancellation of the calling task changes nothing.
+    /// The cancellation of the calling task has no effect.
     func run(_ step: Step, grace: Duration) async {
         guard let done = start(step) else { return }
         let clock = AnyClock.continuous
@@ -51,7 +51,7 @@ final class RedisCleanup: Sendable {
         _ = try? await withoutCancellation { try await withDeadline(deadline, clock: clock) { try await done.wait() } }
     }
 
-    /// Carries a step out without anyone waiting; the signal tells when that is done.
+    /// Runs a step in the background. The returned signal is raised when it is done.
     @discardableResult
     func start(_ step: Step) -> Signal? {
         let entry = Entry(step: step, deadline: .now.advanced(by: step.limit))
@@ -65,8 +65,8 @@ final class RedisCleanup: Sendable {
             return (false, true)
         }
         if isFirst {
-            // Runs here up to the command's way to the connection, so that it is sent before whatever the caller does
-            // next.
+            // Runs synchronously until the command is queued on the connection, so that it is sent before the caller's
+            // next command.
             Task.immediate { await self.carryOut(entry) }
         } else if !isKept {
             client.post(step.script, keys: step.keys, step.arguments)
@@ -74,7 +74,7 @@ final class RedisCleanup: Sendable {
         return isKept ? entry.done : nil
     }
 
-    /// Carries out a step, and then those that wait for their turn.
+    /// Runs a step, and then the steps that wait for their turn.
     private func carryOut(_ first: Entry) async {
         var entry = first
         while true {
@@ -90,8 +90,8 @@ final class RedisCleanup: Sendable {
         }
     }
 
-    /// A refusal is no answer: a server that is full, that takes no more clients or whose rules have changed may do it
-    /// later.
+    /// Repeats a step until it is answered. A refusal does not count as an answer, because the server may accept the
+    /// step later: it may be out of memory, at its limit of clients, or its permissions may have changed.
     private func repeatUntilAnswered(_ entry: Entry) async {
         let step = entry.step
         var backoff = Backoff(

@@ -1,22 +1,22 @@
 import EventBus
 
 extension RedisClient {
-    /// Sends any command over the connection that everyone shares.
+    /// Sends any command over the shared connection.
     ///
     /// ```swift
     /// let stock = try await redis.send("HINCRBY", "stock", "sku-42", -1).integer
     /// ```
     ///
-    /// Arguments may hold any bytes. Calls of many tasks at once leave together, without waiting for each other's replies.
+    /// Arguments may contain any bytes. Concurrent calls are sent together, without waiting for each other's replies.
     ///
     /// - Parameters:
-    ///   - name: the command.
-    ///   - arguments: its arguments.
-    /// - Returns: the reply, which is not an error.
-    /// - Throws: ``/EventBus/EventBusError``: the code that fits an error of the server's, with a ``RedisServerError`` as
-    ///   `underlying`; `.unavailable`, `.timedOut` or `.blocked` when the command was not sent; `.indeterminate` when it
-    ///   was and no reply came; `.unsupported` for a command that would change the connection for the others, or hold
-    ///   them up; `CancellationError`, within 40 ms, which does not take back a command that was sent.
+    ///   - name: The name of the command.
+    ///   - arguments: The arguments of the command.
+    /// - Returns: The reply, which is never an error.
+    /// - Throws: ``/EventBus/EventBusError``: the code that matches an error of the server, with a ``RedisServerError``
+    ///   as `underlying`; `.unavailable`, `.timedOut` or `.blocked` if the command was not sent; `.indeterminate` if it
+    ///   was sent and no reply arrived; `.unsupported` for a command that would change the shared connection or block
+    ///   it. `CancellationError` within 40 ms of a cancellation, which does not take back a command that was sent.
     public func send(_ name: String, _ arguments: RedisArgument...) async throws -> RedisValue {
         guard Self.isShareable(name) else {
             throw EventBusError(
@@ -28,11 +28,11 @@ extension RedisClient {
     }
 
     private static func isShareable(_ name: String) -> Bool {
-        // The names used most are shorter than all of these.
+        // The most common names are shorter than all of these.
         name.utf8.count < 4 || !unshareable.contains(name.uppercased())
     }
 
-    /// Commands that concern the connection as a whole, or wait on the server.
+    /// The commands that affect the whole connection, or that wait on the server.
     private static let unshareable: Set<String> = [
         "AUTH", "SELECT", "HELLO", "RESET", "QUIT", "CLIENT", "MONITOR", "SYNC", "PSYNC", "REPLCONF",
         "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE",

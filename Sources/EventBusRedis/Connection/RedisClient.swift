@@ -2,39 +2,43 @@ import ConnectionThread
 public import EventBus
 public import Logging
 
-/// A connection to one Redis server that a process shares: locks, caches and inboxes are made from it.
+/// A shared connection to one Redis server, from which locks, caches and inboxes are created.
 ///
 /// ```swift
 /// let redis = try RedisClient(RedisConfiguration(uri: "redis://127.0.0.1:6379"), logger: logger)
 /// let lock = RedisLock(redis)
 /// ```
 ///
-/// It connects when first used, and again by itself whenever the connection was lost. While the server cannot be
-/// reached, calls fail at once with `.unavailable`, and one connection attempt after another is the probe. One socket
-/// carries the commands of all callers, a second one the values of caches and commands of 64 KiB and more, so that these
-/// hold up nobody; locks and caches have one more each, for messages. All of them share one thread.
+/// The client connects when it is first used, and reconnects whenever the connection is lost. While the server cannot
+/// be reached, calls fail immediately with `.unavailable`, and the repeated connection attempts serve as probes. One
+/// socket carries the commands of all callers. A second one carries the values of caches and commands of 64 KiB and
+/// more, so that these delay nobody. Locks and caches each have one more for messages. All sockets share one thread.
 ///
-/// The client stays on a primary: a server that has become a replica is left, and the name of its host looked up again.
+/// The client uses primaries only: if a server has become a replica, the client disconnects and resolves the host name
+/// again.
+///
+/// Call ``close()`` when the client is no longer needed.
 public final class RedisClient: Sendable {
-    /// What the client was made with.
+    /// The configuration that the client was created with.
     public let configuration: RedisConfiguration
     let logger: Logger
     private let lookup: RedisConnection.AddressLookup
     let thread: ConnectionThread
     let connection: RedisConnection
-    /// For values, of which a large one must not hold up the small commands of locks and inboxes.
+    /// The connection for values. It is separate because a large value must not delay the small commands of locks and
+    /// inboxes.
     let values: RedisConnection
     private let subscribers = Locked<[WeakConnection]>([])
 
-    /// A client that has not connected yet.
+    /// Creates a client. It does not connect until it is first used.
     ///
-    /// - Throws: ``/EventBus/EventBusError``: `.invalidConfiguration`, which names the value; `.unavailable` when the
+    /// - Throws: ``/EventBus/EventBusError``: `.invalidConfiguration`, which names the value, or `.unavailable` if the
     ///   process has no thread or descriptor left.
     public convenience init(_ configuration: RedisConfiguration = RedisConfiguration(), logger: Logger) throws {
         try self.init(configuration, logger: logger, lookup: SocketAddress.resolve)
     }
 
-    /// A client that finds the addresses of its host by `lookup`.
+    /// Creates a client that resolves the addresses of its host with `lookup`.
     init(
         _ configuration: RedisConfiguration,
         logger: Logger,
@@ -61,9 +65,9 @@ public final class RedisClient: Sendable {
         )
     }
 
-    /// Asks the server whether it is there.
+    /// Checks that the server answers.
     ///
-    /// - Throws: ``/EventBus/EventBusError`` if it does not answer, or not as it should.
+    /// - Throws: ``/EventBus/EventBusError`` if the server does not answer, or answers with an error.
     public func ping() async throws {
         let reply = try await send(RedisCommand("PING"))
         guard Handshake.isPong(reply) else {
@@ -71,11 +75,11 @@ public final class RedisClient: Sendable {
         }
     }
 
-    /// Whether the server is a primary that answers, as a component of a health report.
+    /// Returns the health of the server as a component of a health report. It is ready if a primary answers.
     ///
-    /// A server that refuses a feature, such as subscriptions, does not keep the component from being ready; its
-    /// ``/EventBus/ComponentHealth/reason`` says then what has to do without. Commands and messages that reach different
-    /// servers do.
+    /// A server that refuses a feature, such as subscriptions, does not make the component unready. Its
+    /// ``/EventBus/ComponentHealth/reason`` then names what has to work without the feature. The component is not ready
+    /// if commands and messages reach different servers.
     public func health() async -> ComponentHealth {
         do {
             try await connection.requirePrimary()
@@ -95,7 +99,7 @@ public final class RedisClient: Sendable {
         return ComponentHealth(name: "redis", status: .ready, reason: reason)
     }
 
-    /// Ends the connections for good, those for messages included. What is under way fails, and so does every later
+    /// Closes all connections permanently, including those for messages. Calls in progress fail, as does every later
     /// call.
     public func close() async {
         await connection.close()
@@ -103,27 +107,28 @@ public final class RedisClient: Sendable {
         for subscriber in subscribers.withLock({ $0 }) { await subscriber.connection?.close() }
     }
 
-    /// What the server of the commands calls its present run, if it is connected and says so.
+    /// The identity of the current run of the commands' server, if it is connected and tells its identity.
     var serverRunID: String? { connection.presence.server?.runID }
 
     /// Sends a command.
     ///
-    /// - Returns: the reply, which is not an error.
-    /// - Throws: ``/EventBus/EventBusError`` for an error of the server's too, with a ``RedisServerError`` as `underlying`.
+    /// - Returns: The reply, which is never an error.
+    /// - Throws: ``/EventBus/EventBusError``. For an error of the server, `underlying` is a ``RedisServerError``.
     func send(_ command: consuming RedisCommand) async throws -> RedisValue {
         let connection = command.wire.count < Self.largeCommand ? connection : values
         return try await connection.send(command).orThrow()
     }
 
-    /// From how many bytes on a command goes over the connection for values.
+    /// The size in bytes from which on a command is sent over the connection for values.
     private static var largeCommand: Int { 64 << 10 }
 
-    /// Sends commands in one go; a reply may be an error.
+    /// Sends commands together. Each reply may be an error.
     func send(contentsOf commands: [RedisCommand], timeout: Duration? = nil) async throws -> [RedisValue] {
         try await connection.send(contentsOf: commands, timeout: timeout)
     }
 
-    /// Runs a script over the connection for commands; see ``RedisConnection/run(_:keys:_:isIdempotent:isCancellable:isSentInFull:limit:)``.
+    /// Runs a script over the connection for commands. See
+    /// ``RedisConnection/run(_:keys:_:isIdempotent:isCancellable:isSentInFull:limit:)``.
     func run(
         _ script: RedisScript,
         keys: [String],
@@ -144,13 +149,13 @@ public final class RedisClient: Sendable {
         )
     }
 
-    /// Sends a script without waiting for what becomes of it.
+    /// Sends a script without waiting for its result.
     func post(_ script: RedisScript, keys: [String], _ arguments: [RedisArgument]) {
         connection.post(script, keys: keys, arguments)
     }
 
-    /// A connection for messages, on the thread of this client. It connects when it is opened, and its messages count
-    /// while it is on the same server as `partner`, the connection for commands unless given.
+    /// Creates a connection for messages on the thread of this client. It connects when it is opened. Its messages
+    /// count while it is connected to the same server as `partner`, which defaults to the connection for commands.
     func subscriber(
         channels: [String],
         trackedPrefixes: [String] = [],
@@ -179,6 +184,7 @@ public final class RedisClient: Sendable {
 }
 
 extension EventBusError {
-    /// Whether the server may answer if it is asked again. A command that Redis rejects is rejected again.
+    /// A Boolean value indicating whether the server may answer a repeated command. A command that Redis rejects is
+    /// rejected again.
     var isTransient: Bool { code.isRetriable && code != .rejected }
 }

@@ -4,7 +4,7 @@ import EventBus
 import Logging
 
 extension RedisConnection {
-    /// Begins an attempt to connect, which ends in service or ``lose(_:)`` within the time configured.
+    /// Begins an attempt to connect, which ends in service or in ``lose(_:)`` within the configured time.
     func connect() {
         guard phase == .idle || phase == .pausing else { return }
         phase = .connecting
@@ -23,7 +23,7 @@ extension RedisConnection {
         }
     }
 
-    /// Looks the name up on a thread of its own: the C library may take as long as it likes.
+    /// Resolves the name on a separate thread, because the C library may block for any length of time.
     private func resolve(host: String, port: Int, _ generation: UInt64) {
         let problem = startDetachedThread(name: "redis-resolve", stackSize: 1 << 20) { [weak self, lookup] in
             let result: Result<[SocketAddress], EventBusError>
@@ -56,7 +56,7 @@ extension RedisConnection {
     func tryNextAddress(after error: EventBusError) {
         generation += 1
         dropSocket(reset: true)
-        // Of an earlier address, and the greeting's only.
+        // They were sent to an earlier address, and belong to the greeting only.
         _ = traffic.abandon()
         phase = .connecting
         var error = error
@@ -79,7 +79,7 @@ extension RedisConnection {
         lose(error)
     }
 
-    /// The time of the address that is being tried, or looked for, is over.
+    /// Handles the end of the time for the address that is being tried or resolved.
     private func giveUpAddress(_ generation: UInt64) {
         guard generation == self.generation, phase == .connecting || phase == .greeting else { return }
         tryNextAddress(
@@ -90,7 +90,7 @@ extension RedisConnection {
         )
     }
 
-    /// The socket is connected, or failed to.
+    /// Handles the end of a connection attempt, which succeeded or failed.
     func finishConnecting() {
         guard let socket, let watch else { return }
         let problem = socket.problem
@@ -113,7 +113,7 @@ extension RedisConnection {
         greet()
     }
 
-    /// Says the next of the greeting.
+    /// Sends the next command of the greeting.
     func greet() {
         if let command = handshake.next() {
             send(command, of: .greeting)
@@ -138,10 +138,11 @@ extension RedisConnection {
         beginSubscription()
     }
 
-    /// The connection, or the attempt to have one, has failed: ends what was sent, and tries again after a pause.
+    /// Handles a failed connection or connection attempt: ends the commands that were sent, and reconnects after a
+    /// delay.
     func lose(_ reason: EventBusError) {
         guard phase == .connecting || phase == .greeting || phase == .ready else { return }
-        // A server that accepts and hangs up at once is no better than one that is not there.
+        // A server that accepts a connection and closes it immediately counts as unreachable.
         let served = phase == .ready && readySince.duration(to: .now) > .seconds(1)
         if served { backoff.reset() }
         let wasReady = phase == .ready
@@ -152,7 +153,7 @@ extension RedisConnection {
             failWaiting(reason)
         }
         let metadata: Logger.Metadata = ["redis.address": "\(configuration)", "error": "\(reason)"]
-        // Once for each outage.
+        // Once per outage.
         logger.log(level: backoff.failures == 0 ? .info : .debug, "lost Redis", metadata: metadata)
         var generator = SystemRandomNumberGenerator()
         let pause = backoff.pause(using: &generator)
@@ -164,14 +165,15 @@ extension RedisConnection {
         }
     }
 
-    /// The socket takes nothing more. What the server has said before that is read first: it may be the reason.
+    /// Handles a socket that accepts no more output. It first reads the server's last replies, which may contain the
+    /// reason.
     func loseAfterReading(_ reason: EventBusError) {
         let generation = generation
         receive()
         if generation == self.generation { lose(reason) }
     }
 
-    /// Lets go of the socket and fails what was sent over it.
+    /// Releases the socket and fails the commands that were sent over it.
     func endSocket(_ reason: EventBusError) {
         generation += 1
         dropSocket(reset: !traffic.inFlight.isEmpty)
@@ -187,8 +189,8 @@ extension RedisConnection {
         }
     }
 
-    /// Closes the socket; with `reset`, so that what it has not delivered yet is thrown away: left to itself, the kernel
-    /// would go on sending for many minutes a command whose caller has long been told that it failed.
+    /// Closes the socket. With `reset`, undelivered output is discarded. Otherwise the kernel could still deliver,
+    /// minutes later, a command whose caller was told that it failed.
     func dropSocket(reset: Bool) {
         if let watch { thread.unwatch(watch) }
         watch = nil

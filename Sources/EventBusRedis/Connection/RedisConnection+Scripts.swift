@@ -1,15 +1,16 @@
 import EventBus
 
 extension RedisConnection {
-    /// Runs a script by its name, or by its text where the server has forgotten it: a restart, a failover and
-    /// `SCRIPT FLUSH` all make it forget.
+    /// Runs a script by its digest, or by its source if the server does not know it. A restart, a failover and `SCRIPT
+    /// FLUSH` make the server forget scripts.
     ///
     /// - Parameters:
-    ///   - isIdempotent: whether running it twice is as good as once: then it is sent again if its outcome was unknown.
-    ///   - isSentInFull: whether it goes by its text at once: for a caller that may not wait for the answer that its name
-    ///     is not known.
-    ///   - limit: how long all of that may take together; unless stated, each of the two may take the time of one
-    ///     command.
+    ///   - isIdempotent: `true` if running the script twice has the same effect as running it once. It is then sent
+    ///     again if its outcome is unknown.
+    ///   - isSentInFull: `true` to send the source immediately, for callers that cannot wait for the reply that the
+    ///     digest is unknown.
+    ///   - limit: The maximum duration of the whole call. Defaults to the time of one command for each of the two
+    ///     attempts.
     nonisolated func run(
         _ script: RedisScript,
         keys: [String],
@@ -27,7 +28,7 @@ extension RedisConnection {
             do {
                 return try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
             } catch let again as EventBusError where again.code != .indeterminate && again.isTransient {
-                // What happened to the first is still not known.
+                // The outcome of the first attempt is still unknown.
                 throw error
             }
         }
@@ -57,10 +58,10 @@ extension RedisConnection {
         return try await send(script.load(keys, arguments)).orThrow()
     }
 
-    /// What a script is called with.
+    /// The keys and arguments of a script call.
     typealias Call = (keys: [String], arguments: [RedisArgument])
 
-    /// Runs a script for each list of keys, all of them sent in one go; a reply may be an error.
+    /// Runs a script for each list of keys. All calls are sent together, and each reply may be an error.
     nonisolated func run(_ script: RedisScript, each calls: [Call], timeout: Duration? = nil) async throws
         -> [RedisValue]
     {
@@ -81,7 +82,7 @@ extension RedisConnection {
         return replies
     }
 
-    /// Runs a script on behalf of no task; by its text where the server has forgotten its name.
+    /// Runs a script without a waiting task. It is sent by its source if the server does not know its digest.
     nonisolated func run(
         _ script: RedisScript,
         keys: [String],
@@ -98,17 +99,17 @@ extension RedisConnection {
         }
     }
 
-    /// Sends a script without waiting for what becomes of it.
+    /// Sends a script without waiting for its result.
     nonisolated func post(_ script: RedisScript, keys: [String], _ arguments: [RedisArgument]) {
-        // By its text, since nobody would notice that its name is not known.
+        // By its source, because nobody would notice that its digest is unknown.
         post(script.load(keys, arguments))
     }
 
-    /// Throws unless the server answers and is a primary, as far as it tells.
+    /// Throws unless the server answers and is a primary, as far as it tells its role.
     nonisolated func requirePrimary() async throws {
         let reply = try await send(Handshake.askRole)
         if case .error(let message) = reply, RedisServerError(message).asBusError.code != .unavailable {
-            // The user may not ask; any answer to a plain question has to do.
+            // The user lacks the permission to ask, so a reply to `PING` has to suffice.
             let pong = try await send(RedisCommand("PING")).orThrow()
             guard Handshake.isPong(pong) else {
                 throw EventBusError(.unavailable, "Redis answered PING with something else than PONG")

@@ -3,10 +3,10 @@ import DequeModule
 import EventBus
 
 extension RedisConnection {
-    /// How many pieces are read before other descriptors and timers have their turn.
+    /// The number of pieces that are read before other descriptors and timers get their turn.
     private static var piecesPerTurn: Int { 16 }
 
-    /// The socket is ready for something.
+    /// Handles the readiness of the socket.
     func serve(_ events: DescriptorEvents, _ generation: UInt64) {
         guard generation == self.generation else { return }
         switch phase {
@@ -19,7 +19,7 @@ extension RedisConnection {
         }
     }
 
-    /// Takes what has arrived.
+    /// Reads the received bytes.
     func receive() {
         guard let socket, let reader else { return }
         let generation = generation
@@ -42,13 +42,13 @@ extension RedisConnection {
                 }
             }
         } catch {
-            // Another address of the host may be the primary's, or take clients.
+            // Another address of the host may be that of the primary, or accept clients.
             return phase == .greeting ? tryNextAddress(after: error) : lose(error)
         }
         pump()
     }
 
-    /// What the server said before it hung up on the greeting.
+    /// The server's last message before it closed the connection during the greeting.
     private var refusedGreeting: EventBusError? { phase == .greeting ? handshake.toleratedRefusal : nil }
 
     private func handle(_ reply: consuming RedisValue) throws(EventBusError) {
@@ -57,7 +57,7 @@ extension RedisConnection {
         }
         switch traffic.land() {
         case .none:
-            // A server that takes no more clients says so before it is asked anything.
+            // A server at its limit of clients sends an error before it receives anything.
             if case .error(let message) = reply { throw handshake.refusal(message) }
             throw EventBusError(.unavailable, "Redis sent a reply that nobody asked for")
         case .caller(let command):
@@ -73,7 +73,7 @@ extension RedisConnection {
             }
         case .roleCheck:
             isAskingRole = false
-            // Refused now, the right to ask was taken away.
+            // If it is refused now, the permission to ask was revoked.
             if case .error = reply { return }
             try Handshake.requirePrimary(reply)
         }
@@ -81,7 +81,7 @@ extension RedisConnection {
 
     // MARK: deadlines
 
-    /// Ends what is overdue, and arranges to be called again when the next command will be.
+    /// Ends overdue commands, and schedules the next call for when the next command is due.
     private func sweep(_ now: MonotonicTime) {
         var earliest: MonotonicTime?
         func look(_ command: PendingCommand) {
@@ -112,7 +112,7 @@ extension RedisConnection {
 
     // MARK: cancellation
 
-    /// How long a task waits before its cancellation is looked at: longer than a healthy server takes.
+    /// The time that a task waits before it responds to cancellation. It exceeds the reply time of a healthy server.
     static var patience: Duration { .milliseconds(20) }
 
     func schedulePatienceCheck(at now: MonotonicTime) {
@@ -126,7 +126,7 @@ extension RedisConnection {
         }
     }
 
-    /// Lets the tasks that have waited for long notice their cancellation from now on.
+    /// Makes the tasks that have waited for long responsive to cancellation from now on.
     private func checkPatience(_ now: MonotonicTime) {
         for flight in traffic.inFlight {
             guard flight.sentAt.advanced(by: Self.patience) <= now else { break }
@@ -145,24 +145,24 @@ extension RedisConnection {
         let generation = generation
         let now = MonotonicTime.now
         let due = silentSince.advanced(by: configuration.heartbeat)
-        // Overdue where a large command may be silent for longer: looked at again in a while.
+        // While a large command delays the heartbeat, the connection is checked again after a short time.
         let next = now < due ? due : now.advanced(by: min(configuration.heartbeat, .milliseconds(100)))
         thread.schedule(at: next) { [weak self] in
             self?.assumeIsolated { $0.beat(generation) }
         }
     }
 
-    /// Since when the server has said nothing, or owed an answer and said nothing.
+    /// The time since when the server has sent nothing, or since when a reply has been due.
     ///
-    /// That it takes a large command piece by piece shows that it is there as well.
+    /// A server that accepts a large command piece by piece is alive as well.
     private var silentSince: MonotonicTime {
         guard let first = traffic.inFlight.first else { return lastReceived }
         return max(lastReceived, first.sentAt, traffic.progressAt ?? first.sentAt)
     }
 
-    /// For how long a server may say nothing, of which `delivered` bytes of all output have reached the machine.
+    /// Returns how long a server may stay silent if `delivered` bytes of all output have reached its machine.
     ///
-    /// What stands in front of it may hold a large command in its buffers, and pass it on slowly.
+    /// A proxy in front of the server may buffer a large command and forward it slowly.
     private func patience(delivered: UInt64) -> Duration {
         guard let first = traffic.inFlight.first, first.size >= Self.largeCommand, delivered >= first.end else {
             return configuration.heartbeat
@@ -170,17 +170,17 @@ extension RedisConnection {
         return configuration.heartbeat + .seconds(first.size / Self.slowestTransfer)
     }
 
-    /// In bytes; and the fewest bytes of one in a second.
+    /// The size in bytes of a large command, and its slowest transfer in bytes per second.
     private static var largeCommand: Int { 256 << 10 }
     private static var slowestTransfer: Int { 256 << 10 }
 
-    /// Asks whether the server is still the primary, a silent one whether it is there, and gives up one that does not
+    /// Checks that the server is still a primary, probes a silent server, and closes the connection if it does not
     /// answer.
     private func beat(_ generation: UInt64) {
         guard generation == self.generation, phase == .ready, let socket else { return }
         let now = MonotonicTime.now
         let delivered = traffic.written - min(traffic.written, UInt64(socket.undeliveredByteCount))
-        // That a small command has reached the peer's machine says nothing about the server.
+        // The delivery of a small command to the peer's machine says nothing about the server.
         if let first = traffic.inFlight.first, first.size >= Self.largeCommand {
             traffic.noteDelivered(delivered, since: lastDelivered, at: now)
         }
@@ -190,7 +190,7 @@ extension RedisConnection {
             return lose(EventBusError(.unavailable, "Redis has not answered for \(silence)"))
         }
         if case .commands = role, handshake.canAskRole {
-            // Reading works on a replica too: nothing else would show that this is no longer the primary.
+            // A replica can be read from too, so nothing else would reveal that this server is no longer the primary.
             if !isAskingRole { send(Handshake.askRole, of: .roleCheck) }
             isAskingRole = true
         } else if traffic.inFlight.isEmpty, silence >= configuration.heartbeat {
@@ -201,12 +201,12 @@ extension RedisConnection {
 }
 
 extension RedisValue {
-    /// Whether the server, or a script on it, met with a replica.
+    /// A Boolean value indicating whether the server, or a script on it, reported that it is a replica.
     fileprivate var isReadOnlyError: Bool {
         if case .error(let message) = self { RedisServerError(message).kind == "READONLY" } else { false }
     }
 
-    /// What was published, if this is a message and not a reply.
+    /// The published message, or `nil` if this is a reply.
     fileprivate var message: (channel: String, payload: RedisValue)? {
         guard let parts = array, parts.count == 3, parts[0].text == "message", let channel = parts[1].text else {
             return nil

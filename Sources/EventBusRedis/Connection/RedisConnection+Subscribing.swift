@@ -3,22 +3,24 @@ import EventBus
 import Logging
 
 extension RedisConnection {
-    /// How a connection for messages stands to its task.
+    /// The state of a connection for messages.
     enum SubscriptionStatus: Sendable {
-        /// It was not opened, or has not connected yet, or the connection for commands has not.
+        /// The connection was not opened or has not connected yet, or the connection for commands has not connected
+        /// yet.
         case pending
-        /// Messages arrive, from the server that takes the commands.
+        /// Messages arrive from the server that executes the commands.
         case inForce
-        /// The server refuses what messages need: each refusal with the server's words.
+        /// The server refuses features that messages need. Each refusal includes the server's message.
         case refused([String])
         /// Commands reach another server.
         case elsewhere(String)
     }
 
-    /// After how long a server that refused a feature is asked for it again.
+    /// The time after which a server that refused a feature is asked for it again.
     private static var refusalPause: Duration { .seconds(60) }
 
-    /// The greeting is over: messages arrive if nothing was refused, and count if this is the server of the commands.
+    /// Completes the greeting. Messages arrive if no feature was refused, and they count if commands reach the same
+    /// server.
     func beginSubscription() {
         guard case .subscriber(_, _, let onEvent) = role else { return }
         guard handshake.refusals.isEmpty else {
@@ -46,7 +48,8 @@ extension RedisConnection {
         connect()
     }
 
-    /// Decides whether messages count: only those of the server that takes the commands tell what commands change.
+    /// Decides whether messages count. Only messages from the server that executes the commands report the changes they
+    /// make.
     func comparePartner() {
         guard phase == .ready, handshake.refusals.isEmpty, let server else { return }
         guard let partner else { return setInForce(true) }
@@ -63,8 +66,8 @@ extension RedisConnection {
         setInForce(false)
         subscription.withLock { $0 = .elsewhere(problem) }
         let reason = EventBusError(.unavailable, "\(problem); both have to reach the same one")
-        // The address that the host no longer has is the wrong one. Behind one address nobody knows; the commands, of
-        // which some are on their way, are disturbed less often.
+        // An address that the host no longer has is the wrong one. If both have the same address, nobody knows. The
+        // connection for commands is closed less often, because it has commands in flight.
         if !addresses.contains(theirs.address) || mismatches.isMultiple(of: 3) {
             partner.assumeIsolated { $0.lose(reason) }
         } else {
@@ -72,7 +75,7 @@ extension RedisConnection {
         }
     }
 
-    /// Begins or ends the time in which messages count.
+    /// Begins or ends the period in which messages count.
     func setInForce(_ isInForce: Bool) {
         guard case .subscriber(_, _, let onEvent) = role else { return }
         let changed = subscription.withLock { status in
@@ -87,7 +90,7 @@ extension RedisConnection {
         onEvent(isInForce ? .began : .ended)
     }
 
-    /// Tells the connections that have to be on the same server as this one.
+    /// Notifies the connections that have to be connected to the same server as this one.
     func setPresence(_ server: ServerIdentity?) {
         self.server = server
         for observer in presence.set(server) { observer.assumeIsolated { $0.comparePartner() } }

@@ -3,25 +3,25 @@ import DequeModule
 import EventBus
 import Logging
 
-/// A lasting connection to one Redis server: it connects when first used, and again whenever it was lost.
+/// A lasting connection to one Redis server. It connects when it is first used, and reconnects whenever it was lost.
 ///
-/// Commands of all callers share one socket. What is submitted within one turn of the thread leaves in one `send`; an
-/// idle connection sends at once. Replies are matched to commands by their order alone, which nothing may disturb: a
-/// command that timed out or was cancelled keeps its place.
+/// The commands of all callers share one socket. Commands that are submitted within one turn of the thread are written
+/// by one `send`, and an idle connection writes immediately. Replies are matched to commands by their order alone,
+/// which nothing may disturb: a command that timed out or was cancelled keeps its place.
 actor RedisConnection {
-    /// What a connection is for.
+    /// The purpose of a connection.
     enum Role: Sendable {
         case commands
-        /// Receives messages, and the names of changed keys that begin with one of the prefixes. `onEvent` is called on
-        /// the connection's thread: it must be brief and not call the user.
+        /// Receives messages, and the names of changed keys with one of the prefixes. `onEvent` is called on the
+        /// connection's thread. It must be brief and must not call into user code.
         case subscriber(channels: [String], trackedPrefixes: [String], onEvent: @Sendable (SubscriptionEvent) -> Void)
     }
 
-    /// What befalls a subscriber.
+    /// An event that is delivered to a subscriber.
     enum SubscriptionEvent: Sendable {
-        /// All subscriptions are in force.
+        /// All subscriptions are active.
         case began
-        /// They are not, or not any more; messages may have been missed from before this moment on.
+        /// Subscriptions are inactive, or have just ended. Messages may have been missed from this moment on.
         case ended
         case message(channel: String, payload: RedisValue)
     }
@@ -36,20 +36,20 @@ actor RedisConnection {
     }
 
     nonisolated let configuration: RedisConfiguration
-    /// How long a command may take unless stated, in nanoseconds.
+    /// The default timeout of a command, in nanoseconds.
     private nonisolated let commandTimeout: UInt64
     nonisolated let queue: CommandQueue
     nonisolated let thread: ConnectionThread
     let role: Role
     let logger: Logger
-    /// The server it is on, for others to compare theirs with.
+    /// The server that this connection has reached, for comparison by other connections.
     nonisolated let presence = ServerPresence()
     /// The connection whose server the messages have to come from.
     let partner: RedisConnection?
     nonisolated let subscription = Locked(SubscriptionStatus.pending)
 
     var phase = Phase.idle
-    /// Counts the sockets, so that what was meant for an earlier one does nothing.
+    /// The number of the current socket. Callbacks that belong to an earlier socket are ignored.
     var generation: UInt64 = 0
     var socket: RedisSocket?
     var watch: ConnectionThread.WatchID?
@@ -57,28 +57,29 @@ actor RedisConnection {
     var handshake: Handshake
     var backoff: Backoff
     var addresses = AddressLine()
-    /// The server of this connection, once it was greeted.
+    /// The server of this connection, once it has answered the greeting.
     var server: ServerIdentity?
-    /// How often in a row commands and messages have reached different servers.
+    /// The number of consecutive times that commands and messages reached different servers.
     var mismatches = 0
-    /// What was said of refused features, which is said once.
+    /// The refused features that have been logged. Each is logged once.
     var reportedRefusals: Set<String> = []
     let lookup: AddressLookup
     var connectDeadline = MonotonicTime.now
     var readySince = MonotonicTime.now
     var lastReceived = MonotonicTime.now
-    /// Up to where of all output the peer had received it when that was looked at last.
+    /// The position up to which the peer had received all output when this was last checked.
     var lastDelivered: UInt64 = 0
     var isAskingRole = false
 
     var traffic = CommandTraffic()
-    /// What was submitted last; empty between turns.
+    /// The commands that were submitted last. It is empty between turns.
     private var submitted = Deque<PendingCommand>()
     private var isFlushScheduled = false
     var nextSweep: MonotonicTime?
     var isPatienceCheckScheduled = false
 
-    /// Finds the addresses of a host. May take as long as it likes unless `numericOnly`.
+    /// A function that resolves the addresses of a host. It may block for any length of time unless `numericOnly` is
+    /// set.
     typealias AddressLookup =
         @Sendable (_ host: String, _ port: Int, _ numericOnly: Bool) throws(EventBusError) -> [SocketAddress]
 
@@ -123,14 +124,14 @@ actor RedisConnection {
 
     // MARK: for callers, on any thread
 
-    /// Sends a command and waits for its reply, which may be an error of the server's.
+    /// Sends a command and waits for its reply, which may be an error from the server.
     ///
     /// - Parameters:
-    ///   - timeout: how long it may take; as configured unless stated.
-    ///   - cancellation: how soon the cancellation of the calling task ends the wait. It does not take back a command
-    ///     that was sent.
-    /// - Throws: ``/EventBus/EventBusError``: `.unavailable`, `.timedOut` or `.blocked` when it was not sent, `.indeterminate` when
-    ///   it was and no reply came; `CancellationError`.
+    ///   - timeout: The maximum duration. Defaults to the configured timeout.
+    ///   - cancellation: The response to a cancellation of the calling task, which never takes back a command that was
+    ///     sent.
+    /// - Throws: ``/EventBus/EventBusError``: `.unavailable`, `.timedOut` or `.blocked` if the command was not sent,
+    ///   and `.indeterminate` if it was sent and no reply arrived. `CancellationError` if the task was cancelled.
     nonisolated func send(
         _ command: consuming RedisCommand,
         timeout: Duration? = nil,
@@ -138,7 +139,7 @@ actor RedisConnection {
     ) async throws -> RedisValue {
         if cancellation != .never, Task.isCancelled { throw CancellationError() }
         let pending = PendingCommand(command, timeout: nanoseconds(timeout))
-        // Unchecked, since the command itself sees to it that it ends once, and the check would cost as much as that.
+        // Unchecked, because the command itself ensures that it ends once, and the check would cost as much as that.
         switch cancellation {
         case .never:
             return try await withUnsafeThrowingContinuation { continuation in
@@ -162,16 +163,16 @@ actor RedisConnection {
         }
     }
 
-    /// How soon the cancellation of a task ends its wait for a reply.
+    /// The time within which a cancelled task stops waiting for a reply.
     enum Cancellation {
-        /// Not at all.
+        /// The task does not respond to cancellation.
         case never
-        /// Within twice ``patience``, which costs nothing where the reply comes before.
+        /// Within twice ``patience``. It costs nothing if the reply arrives earlier.
         case whenLate
         case atOnce
     }
 
-    /// Sends commands one after another, without waiting for a reply between them; the replies are in their order.
+    /// Sends commands in order, without waiting for replies between them. The replies have the same order.
     nonisolated func send(
         contentsOf commands: [RedisCommand],
         timeout: Duration? = nil
@@ -195,14 +196,15 @@ actor RedisConnection {
         }
     }
 
-    /// Sends a command whose reply nobody waits for.
+    /// Sends a command without waiting for its reply.
     nonisolated func post(_ command: RedisCommand) {
         submit(PendingCommand(command, timeout: commandTimeout))
     }
 
-    /// Sends a command on behalf of no task.
+    /// Sends a command without a waiting task.
     ///
-    /// - Parameter onReply: told once how it ended, on the connection's thread, or on this one if it is refused.
+    /// - Parameter onReply: A closure that is called once with the result, on the connection's thread, or on the
+    ///   current thread if the command is refused.
     nonisolated func send(
         _ command: RedisCommand,
         timeout: Duration,
@@ -222,7 +224,7 @@ actor RedisConnection {
         thread.execute { self.assumeIsolated { $0.drain() } }
     }
 
-    /// Ends the connection for good; what is in flight or waits fails.
+    /// Closes the connection permanently. Commands that are in flight or waiting fail.
     func close() {
         guard phase != .closed else { return }
         let reason = EventBusError(.shuttingDown, "the connection to Redis was closed")
@@ -232,7 +234,7 @@ actor RedisConnection {
         failWaiting(reason)
     }
 
-    /// Fetches a handler of cancellation, and waits on with it.
+    /// Installs a cancellation handler, and continues to wait with it.
     private nonisolated func comeBack<Value: Sendable>(
         _ body: @escaping @Sendable (UnsafeContinuation<Value, any Error>) -> Void,
         onCancel: @escaping @Sendable () -> Void
@@ -258,7 +260,7 @@ actor RedisConnection {
 
     // MARK: sending
 
-    /// Takes what callers have submitted.
+    /// Takes the commands that callers have submitted.
     private func drain() {
         let now = MonotonicTime.now
         let shortest = queue.take(into: &submitted)
@@ -277,7 +279,7 @@ actor RedisConnection {
         }
     }
 
-    /// Sends what waits, as far as there may be more in flight.
+    /// Sends waiting commands until the limits on commands in flight are reached.
     func pump() {
         guard phase == .ready, !traffic.waiting.isEmpty else { return }
         let (count, bytes) = traffic.sendWaiting(
@@ -289,13 +291,13 @@ actor RedisConnection {
         scheduleFlush()
     }
 
-    /// Fails what was not sent.
+    /// Fails the commands that have not been sent.
     func failWaiting(_ reason: EventBusError) {
         let (count, bytes) = traffic.endWaiting { $0.fail(reason) }
         queue.noteLeft(count, bytes: bytes)
     }
 
-    /// Sends a command of the connection's own, before what waits.
+    /// Sends an internal command of the connection before the waiting commands.
     func send(_ command: RedisCommand, of owner: CommandTraffic.Owner) {
         traffic.send(command, of: owner, at: .now)
         scheduleFlush()

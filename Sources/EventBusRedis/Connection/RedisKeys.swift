@@ -1,21 +1,21 @@
 import EventBus
 
-/// Names of keys: a prefix, then segments that cannot be mistaken for each other, whatever they hold.
+/// The names of keys: a prefix followed by segments that cannot be confused with each other, whatever they contain.
 ///
-/// What belongs to one resource shares a hash tag, so that Redis Cluster keeps it in one place and scripts may touch all
-/// of it.
+/// The keys of one resource share a hash tag, so that Redis Cluster stores them in one slot and scripts may access all
+/// of them.
 enum RedisKeys {
-    /// A hash tag made of `segments`: `{5:first6:second}`.
+    /// Returns a hash tag made of `segments`: `{5:first6:second}`.
     ///
-    /// Each segment is preceded by its length. Braces are escaped, since a closing one would end the tag, and with them
-    /// the percent sign that escapes.
+    /// Each segment is preceded by its length. Braces are escaped because a closing brace would end the tag. The
+    /// percent sign is escaped because it is the escape character.
     static func tag(_ segments: String...) -> String {
         var tag = "{"
         for segment in segments { tag += "\(segment.utf8.count):\(escaped(segment))" }
         return tag + "}"
     }
 
-    /// The one segment of a tag made by ``tag(_:)``; `nil` if it was not made so.
+    /// Returns the only segment of a tag made by ``tag(_:)``, or `nil` if the tag has another form.
     static func segment(of tag: Substring) -> String? {
         guard tag.first == "{", tag.last == "}", let colon = tag.firstIndex(of: ":") else { return nil }
         let text = tag[tag.index(after: colon)...].dropLast()
@@ -53,7 +53,7 @@ enum RedisKeys {
 }
 
 extension String {
-    /// Sixteen hexadecimal digits for each of `count` random numbers.
+    /// Returns `count` random numbers of sixteen hexadecimal digits each.
     static func randomHexadecimal(words count: Int) -> String {
         var generator = SystemRandomNumberGenerator()
         return (0..<count).map { _ in
@@ -64,11 +64,11 @@ extension String {
 }
 
 extension Duration {
-    /// Whole milliseconds, rounded down; at least one.
+    /// The duration in whole milliseconds, rounded down, but at least one.
     var wholeMilliseconds: Int64 {
         let (seconds, attoseconds) = clampedToLongest.components
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1000)
-        // Far beyond any lease, and still a time that a server can add to its own.
+        // Far more than any lease, but still a time that a server can add to its own.
         guard !overflow, product < 1 << 52 else { return 1 << 52 }
         return max(1, product + attoseconds / 1_000_000_000_000_000)
     }

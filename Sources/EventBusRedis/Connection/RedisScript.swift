@@ -1,9 +1,9 @@
 import EventBus
 
-/// A Lua script and the name by which a server knows it.
+/// A Lua script, and the digest by which a server knows it.
 struct RedisScript: Sendable {
     let source: String
-    /// The SHA-1 of the source, in lower-case hexadecimal digits.
+    /// The SHA-1 of the source in lowercase hexadecimal digits.
     let digest: String
 
     init(_ source: String) {
@@ -11,12 +11,12 @@ struct RedisScript: Sendable {
         self.digest = SHA1.hexadecimal(Array(source.utf8))
     }
 
-    /// Calls the script by its name, which fails where the server does not know it.
+    /// Returns the command that calls the script by its digest. It fails if the server does not know the script.
     func call(_ keys: [String], _ arguments: [RedisArgument]) -> RedisCommand {
         RedisCommand("EVALSHA", [.text(digest)] + Self.operands(keys, arguments))
     }
 
-    /// Calls the script by its text, from which the server learns its name.
+    /// Returns the command that calls the script by its source, after which the server knows its digest.
     func load(_ keys: [String], _ arguments: [RedisArgument]) -> RedisCommand {
         RedisCommand("EVAL", [.text(source)] + Self.operands(keys, arguments))
     }
@@ -26,7 +26,7 @@ struct RedisScript: Sendable {
     }
 }
 
-/// The name that Redis gives to scripts (FIPS 180-4, section 6.1). Not for security.
+/// The hash that Redis uses to name scripts (FIPS 180-4, section 6.1). It is not used for security.
 enum SHA1 {
     static func hexadecimal(_ message: [UInt8]) -> String {
         var padded = message

@@ -1,15 +1,15 @@
 import EventBus
 
-/// What a Redis server said when it refused a command: the `underlying` error of an ``/EventBus/EventBusError``.
+/// The error of a Redis server that refused a command. It is the `underlying` error of an ``/EventBus/EventBusError``.
 public struct RedisServerError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The kind of error: `NOAUTH`, `WRONGPASS`, `NOPERM`, `READONLY`, `LOADING`, `OOM`, `NOSCRIPT`, `WRONGTYPE`, `ERR`
-    /// and others. The first word of the server's message, or what a script met with where the server wraps that in an
-    /// `ERR` of its own.
+    /// and others. It is the first word of the server's message, or the error inside a script if the server wraps that
+    /// in `ERR`.
     public var kind: String
-    /// The server's message, with its kind.
+    /// The server's message, including its kind.
     public var message: String
 
-    /// An error as the server wrote it.
+    /// Creates an error from the server's message.
     init(_ message: String) {
         let kind = String(message.prefix { $0 != " " })
         self.kind = kind == "ERR" ? Self.kindWithinScript(message) ?? kind : kind
@@ -21,8 +21,8 @@ public struct RedisServerError: Error, Hashable, Sendable, CustomStringConvertib
 }
 
 extension RedisServerError {
-    /// An error that answers a greeting with a login in it. The server, or what stands in front of it, may have put the
-    /// login into its answer, in any form: only sentences that are known are kept.
+    /// Creates an error for the reply to a greeting that contains a login. The server or a proxy may have copied the
+    /// login into its reply in any form, so only known sentences are kept.
     init(withoutSecrets message: String) {
         if let sentence = Self.knownSentences.first(where: { message.hasPrefix($0) }) {
             self.init(sentence)
@@ -57,11 +57,11 @@ extension RedisServerError {
 }
 
 extension RedisServerError {
-    /// What a script met with, where the server tells it in a sentence only.
+    /// Returns the kind of an error inside a script if the server reports it in a sentence only.
     ///
     /// Redis 6.2 wraps every error: `ERR Error running script (call to f_…): @user_script:1: -READONLY You can't …`,
-    /// with the hyphen or without.
-    /// Redis 7 passes most of them on, but has a sentence of its own for a permission that is missing; so has 7.2.
+    /// with or without the hyphen. Redis 7 passes most errors through, but has a separate sentence for a missing
+    /// permission, and 7.2 has another one.
     private static func kindWithinScript(_ message: String) -> String? {
         let refusals = ["The user executing the script can't ", "ACL failure in script: "]
         if refusals.contains(where: { message.contains($0) }) { return "NOPERM" }
@@ -73,13 +73,13 @@ extension RedisServerError {
             .first { kindsWithinScript.contains($0) }
     }
 
-    /// Without `NOSCRIPT`: that a script's own call named a script that is not there is no reason to send this one again.
+    /// Without `NOSCRIPT`, because a script that calls an unknown script is no reason to send this one again.
     private static let kindsWithinScript: Set<String> = [
         "NOPERM", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
         "CROSSSLOT", "LOADING", "BUSY", "WRONGTYPE",
     ]
 
-    /// The error that callers see.
+    /// The error that callers get.
     var asBusError: EventBusError {
         let (code, advice) = meaning
         return EventBusError(code, advice, underlying: self)
@@ -110,7 +110,7 @@ extension RedisServerError {
 }
 
 extension RedisValue {
-    /// The value, unless it is an error.
+    /// Returns the value, or throws it if it is an error.
     consuming func orThrow() throws(EventBusError) -> RedisValue {
         if case .error(let message) = self { throw RedisServerError(message).asBusError }
         return self
@@ -118,6 +118,6 @@ extension RedisValue {
 }
 
 extension EventBusError {
-    /// Whether the server refused because its memory is full.
+    /// A Boolean value indicating whether the server refused the command because it is out of memory.
     var isOutOfMemory: Bool { (underlying as? RedisServerError)?.kind == "OOM" }
 }

@@ -2,8 +2,8 @@ import ConnectionThread
 import EventBus
 import Glibc
 
-/// A stream socket that does not block and never raises SIGPIPE. Closed when the last reference is gone.
-// Safe: the descriptor never changes; who uses it holds a reference.
+/// A non-blocking stream socket that never raises SIGPIPE. It is closed when the last reference is released.
+// Safe because the descriptor never changes, and everyone who uses it holds a reference.
 final class RedisSocket: Sendable {
     enum Transfer {
         case moved(Int)
@@ -22,7 +22,7 @@ final class RedisSocket: Sendable {
         close(descriptor)
     }
 
-    /// A socket on its way to `address`: connected once it is writable and ``problem`` is zero.
+    /// Returns a socket that connects to `address`. It is connected once it is writable and ``problem`` is zero.
     static func connecting(to address: SocketAddress) throws(EventBusError) -> RedisSocket {
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         let descriptor = Glibc.socket(address.family, type, 0)
@@ -41,7 +41,7 @@ final class RedisSocket: Sendable {
         return socket
     }
 
-    /// The error number of the last operation in the background; zero if it went well.
+    /// The error number of the last background operation, or zero if it succeeded.
     var problem: Int32 {
         var problem: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
@@ -49,13 +49,13 @@ final class RedisSocket: Sendable {
         return problem
     }
 
-    /// How many of the bytes that were written have not reached the peer's machine yet.
+    /// The number of written bytes that have not reached the peer's machine.
     var undeliveredByteCount: Int {
         var count: Int32 = 0
         return ioctl(descriptor, UInt(TIOCOUTQ), &count) == 0 ? Int(max(0, count)) : 0
     }
 
-    /// Lets closing discard what was not delivered, and reset the connection.
+    /// Makes closing the socket discard undelivered output and reset the connection.
     func resetOnClose() {
         var option = linger(l_onoff: 1, l_linger: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))

@@ -1,40 +1,40 @@
-/// The task that waits for a value of the connection's: told once, or first sent to fetch a handler of cancellation.
+/// A task that waits for a value of the connection.
 ///
-/// Such a handler costs as much as sending a command does, and a healthy server answers before anyone could be
-/// cancelled. So a task begins to wait without one, and is sent for it only when it has waited for a while.
-///
+/// A cancellation handler costs as much as sending a command, and a healthy server usually answers before a
+/// cancellation. So a task starts to wait without a handler. Only if it has waited for a while, it is resumed without a
+/// value, installs a handler, and waits again.
 struct ReplyWaiter<Value: Sendable> {
     private enum State {
-        /// Waits without a handler; resumed with `nil` to fetch one.
+        /// A task that waits without a handler. Resuming it with `nil` makes it install one.
         case beginner(UnsafeContinuation<Value?, any Error>)
         case away
-        /// What came while it was away.
+        /// The result that arrived while the task installed its handler.
         case late(Result<Value, any Error>)
         case patient(UnsafeContinuation<Value, any Error>)
-        /// No task: a closure.
+        /// A closure instead of a task.
         case observer(@Sendable (Result<Value, any Error>) -> Void)
         case gone
     }
 
     private var state: State
 
-    /// Nobody waits.
+    /// A waiter that nobody waits on.
     static var nobody: ReplyWaiter { ReplyWaiter(state: .gone) }
 
-    /// A task that fetches a handler first, and then comes back.
+    /// A task that first installs a handler and then waits.
     static var away: ReplyWaiter { ReplyWaiter(state: .away) }
 
-    /// A task that is to be told, and not to be sent away.
+    /// A task that only gets the result, and is never asked to install a handler.
     static func patient(_ continuation: UnsafeContinuation<Value, any Error>) -> ReplyWaiter {
         ReplyWaiter(state: .patient(continuation))
     }
 
-    /// A closure that is to be told. It has to be brief.
+    /// A closure that gets the result. It must be brief.
     static func observer(_ body: @escaping @Sendable (Result<Value, any Error>) -> Void) -> ReplyWaiter {
         ReplyWaiter(state: .observer(body))
     }
 
-    /// A task that is resumed with `nil` if it has to fetch a handler, and then comes back.
+    /// A task that is resumed with `nil` if it has to install a handler, and then waits again.
     static func beginner(_ continuation: UnsafeContinuation<Value?, any Error>) -> ReplyWaiter {
         ReplyWaiter(state: .beginner(continuation))
     }
@@ -58,14 +58,14 @@ struct ReplyWaiter<Value: Sendable> {
         }
     }
 
-    /// Sends the task to fetch a handler of cancellation, unless it has one or needs none.
+    /// Asks the task to install a cancellation handler, unless it has one or needs none.
     mutating func sendForHandler() {
         guard case .beginner(let continuation) = state else { return }
         state = .away
         continuation.resume(returning: nil)
     }
 
-    /// The task is back.
+    /// Registers the task that waits again.
     mutating func comeBack(_ continuation: UnsafeContinuation<Value, any Error>) {
         switch state {
         case .away: state = .patient(continuation)

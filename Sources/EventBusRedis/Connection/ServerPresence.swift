@@ -1,12 +1,13 @@
 import EventBus
 
-/// The server that a connection has reached, as far as it can be told.
+/// The server that a connection has reached, as far as it can be identified.
 struct ServerIdentity: Hashable, Sendable, CustomStringConvertible {
-    /// The random identity of this run of the server's process; `nil` if the server does not say.
+    /// The random identity of this run of the server's process, or `nil` if the server does not tell.
     let runID: String?
     let address: SocketAddress
 
-    /// Whether both are the same server: by its own word, or by its address where it gives none.
+    /// Returns a Boolean value indicating whether both are the same server. Servers are compared by the identity that
+    /// they report, or by address if they report none.
     func isSameServer(as other: ServerIdentity) -> Bool {
         if let runID, let otherID = other.runID { return runID == otherID }
         return address == other.address
@@ -15,7 +16,8 @@ struct ServerIdentity: Hashable, Sendable, CustomStringConvertible {
     var description: String { "\(address) (run \(runID?.prefix(8) ?? "unknown"))" }
 }
 
-/// Which server a connection for commands is on at present, for the connections that have to be on the same one.
+/// The server that a connection for commands has reached. The connections that have to be on the same server observe
+/// it.
 final class ServerPresence: Sendable {
     private struct Observer: Sendable {
         weak let connection: RedisConnection?
@@ -28,10 +30,10 @@ final class ServerPresence: Sendable {
 
     private let state = Locked(State())
 
-    /// The server; `nil` while there is no connection.
+    /// The server, or `nil` while there is no connection.
     var server: ServerIdentity? { state.withLock { $0.server } }
 
-    /// Notes the server; returns the connections that have to be told.
+    /// Sets the server. Returns the connections that have to be notified.
     func set(_ server: ServerIdentity?) -> [RedisConnection] {
         state.withLock { state in
             guard state.server != server else { return [] }
@@ -40,7 +42,7 @@ final class ServerPresence: Sendable {
         }
     }
 
-    /// Adds a connection that has to be told of each change. It is not retained.
+    /// Adds a connection that is notified of each change. It is not retained.
     func add(observer connection: RedisConnection) {
         state.withLock { state in
             state.observers.removeAll { $0.connection == nil }

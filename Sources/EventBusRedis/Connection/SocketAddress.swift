@@ -2,7 +2,7 @@ import ConnectionThread
 import EventBus
 import Glibc
 
-/// Where a socket can connect to.
+/// An address that a socket can connect to.
 struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     let family: Int32
     let description: String
@@ -12,16 +12,17 @@ struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         bytes.withUnsafeBytes { body($0.bindMemory(to: sockaddr.self).baseAddress, socklen_t($0.count)) }
     }
 
-    /// The address of a unix socket.
+    /// Returns the address of a Unix domain socket.
     static func unix(path: String) -> SocketAddress {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        // Cut where the structure ends, with its last byte left zero; the configuration has refused longer ones.
+        // Truncated to the size of the structure, with its last byte left zero. The configuration has refused longer
+        // paths.
         withUnsafeMutableBytes(of: &address.sun_path) { $0.dropLast().copyPrefix(of: path.utf8) }
         return SocketAddress(family: AF_UNIX, description: path, bytes: withUnsafeBytes(of: &address) { [UInt8]($0) })
     }
 
-    /// The addresses of a host. A name may be looked up over the network, which takes as long as it takes.
+    /// Returns the addresses of a host. Resolving a name over the network may block for any length of time.
     static func resolve(host: String, port: Int, numericOnly: Bool) throws(EventBusError) -> [SocketAddress] {
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC

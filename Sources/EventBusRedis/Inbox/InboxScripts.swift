@@ -1,9 +1,9 @@
-/// What the inbox does on the server, each step as one script.
+/// The server-side steps of the inbox, each as one script.
 ///
-/// The record of an event: its state (`p` in progress, `c` completed, `a` abandoned), the fence of its last claim, the end
-/// of that claim by the server's clock and its lease, both in milliseconds, and a number by which a claimant knows its own
-/// request again. A record outlives its claim by an hour, so that fences grow even if the clock is set back, and that a
-/// request that was withdrawn is known if it arrives late.
+/// The record of an event contains its state (`p` in progress, `c` completed, `a` abandoned), the fence of its last
+/// claim, the end of that claim by the server's clock and its lease, both in milliseconds, and a number by which a
+/// claimant recognizes its own request. A record outlives its claim by an hour. Fences therefore grow even if the clock
+/// is set back, and a withdrawn request is recognized if it arrives late.
 enum InboxScripts {
     private static let common = """
         local time = redis.call('TIME')
@@ -21,7 +21,8 @@ enum InboxScripts {
 
         """
 
-    /// Arguments: lease, request. Returns `{'new', fence}`, `{'completed'}` or `{'inProgress', milliseconds}`.
+    /// Claims an event. Arguments: lease, request. Returns `{'new', fence}`, `{'completed'}` or `{'inProgress',
+    /// milliseconds}`.
     static let begin = RedisScript(
         common + """
             if state == 'c' then return {'completed'} end
@@ -44,7 +45,7 @@ enum InboxScripts {
             """
     )
 
-    /// Arguments: fence, lease. Returns `renewed`, or `lost` where the claim is not in force.
+    /// Extends a claim. Arguments: fence, lease. Returns `renewed`, or `lost` if the claim is not active.
     static let renew = RedisScript(
         common + """
             if fence ~= ARGV[1] then return 'lost' end
@@ -55,7 +56,8 @@ enum InboxScripts {
             """
     )
 
-    /// Arguments: fence, retention. Returns `recorded`, or the state of the claim that took the place of this one.
+    /// Records a handled event. Arguments: fence, retention. Returns `recorded`, or the state of the claim that
+    /// replaced this one.
     static let complete = RedisScript(
         common + """
             if fence ~= ARGV[1] and (inForce or state == 'c') then return state end
@@ -64,7 +66,7 @@ enum InboxScripts {
             """
     )
 
-    /// Argument: fence.
+    /// Ends a claim without recording the event. Argument: fence.
     static let abandon = RedisScript(
         common + """
             if state == 'p' and fence == ARGV[1] then
@@ -74,8 +76,8 @@ enum InboxScripts {
             """
     )
 
-    /// Takes back a request whose outcome its claimant has not learned, also one that is still to arrive.
-    /// Argument: request.
+    /// Withdraws a request whose outcome its claimant does not know, even if the request has not arrived yet. Argument:
+    /// request.
     static let withdraw = RedisScript(
         common + """
             if not state or state == 'a' or state == 'p' and request == ARGV[1] then

@@ -2,20 +2,24 @@ public import EventBus
 
 /// An ``/EventBus/Inbox`` on one Redis server.
 ///
-/// It suppresses duplicates. It does not make an effect happen exactly once: a process that is killed between the effect
-/// and the record leaves the effect without its record, and the event is handled again. Where that must not be, write
-/// effect and record in one SQL transaction. A server that loses its memory forgets what was handled; one that evicts
-/// keys does so piecemeal: use a `noeviction` policy.
+/// ```swift
+/// let inbox = RedisInbox(redis)
+/// ```
+///
+/// It suppresses duplicates. It does not make an effect happen exactly once: if a process is killed between the effect
+/// and the record, the event is handled again. Where that must not happen, write the effect and the record in one SQL
+/// transaction. A server that loses its memory forgets which events were handled. A server that evicts keys forgets
+/// them one by one, so use the `noeviction` policy.
 public final class RedisInbox: Inbox {
     private let client: RedisClient
     private let prefix: String
     private let cleanup: RedisCleanup
 
-    /// An inbox on the server of `client`.
+    /// Creates an inbox on the server of `client`.
     ///
     /// - Parameters:
-    ///   - client: the connection to the server.
-    ///   - prefix: what the keys begin with; without braces. Inboxes with different prefixes do not see each other.
+    ///   - client: The connection to the server.
+    ///   - prefix: The prefix of the keys, without braces. Inboxes with different prefixes are independent.
     public init(_ client: RedisClient, prefix: String = "eventbus") {
         precondition(!prefix.contains("{") && !prefix.contains("}"), "the prefix of keys cannot have braces")
         self.client = client
@@ -23,10 +27,10 @@ public final class RedisInbox: Inbox {
         self.cleanup = RedisCleanup(client)
     }
 
-    /// Claims an event for a subscription, unless it is completed or another claim on it is in force.
+    /// Claims an event for a subscription, unless it is completed or another claim on it is active.
     ///
-    /// Where no answer comes, the claim that may have been made is withdrawn as soon as the server answers again, so that
-    /// the event does not have to wait for the end of a lease that nobody holds.
+    /// If no reply arrives, a claim that may have been made is withdrawn as soon as the server answers again. The event
+    /// then does not have to wait for the end of a lease that nobody holds.
     public func begin(_ inboxKey: InboxKey, lease: Duration) async throws -> InboxDecision {
         let key = key(inboxKey)
         let request = RedisArgument.text(.randomHexadecimal(words: 1))
@@ -37,7 +41,7 @@ public final class RedisInbox: Inbox {
                 keys: [key],
                 [.integer(lease.wholeMilliseconds), request],
                 isIdempotent: true,
-                // A claim that nobody knows of would hold the event up.
+                // A claim that nobody knows of would delay the event.
                 isCancellable: false
             )
         } catch let error as EventBusError where error.code == .indeterminate {
@@ -63,7 +67,7 @@ public final class RedisInbox: Inbox {
         throw EventBusError(.unavailable, "Redis answered an inbox script with something that makes no sense")
     }
 
-    /// Extends a claim that is in force.
+    /// Extends an active claim.
     public func renew(_ claim: InboxClaim, lease: Duration) async throws {
         let reply = try await client.run(
             InboxScripts.renew,
@@ -75,7 +79,7 @@ public final class RedisInbox: Inbox {
         guard reply.text == "renewed" else { throw EventBusError.notInForce(claim) }
     }
 
-    /// Records that the event was handled. Goes through also when the calling task is cancelled.
+    /// Records that the event was handled. The call completes even if the calling task is cancelled.
     public func complete(_ claim: InboxClaim, retention: Duration) async throws {
         let reply = try await client.run(
             InboxScripts.complete,
@@ -88,7 +92,7 @@ public final class RedisInbox: Inbox {
         throw EventBusError.replaced(claim, isCompleted: reply.text == "c")
     }
 
-    /// Ends a claim, so that the event can be claimed again at once. Goes through also when the calling task is
+    /// Ends a claim, so that the event can be claimed again immediately. The call completes even if the calling task is
     /// cancelled.
     public func abandon(_ claim: InboxClaim) async throws {
         _ = try await client.run(

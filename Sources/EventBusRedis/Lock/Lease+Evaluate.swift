@@ -1,18 +1,24 @@
 public import EventBus
 
 extension Lease {
-    /// Runs a Lua script on the server of the lock, if this lease still holds there.
+    /// Runs a Lua script on the server of the lock if this lease is still valid there.
     ///
-    /// Ownership is proved and the effect made in one step, so nothing can come between: for effects that live in the
-    /// same Redis this closes the gap that otherwise takes a fencing token.
+    /// The server checks ownership and runs the script in one step, so nothing can happen in between. For effects in
+    /// the same Redis, this closes the gap that otherwise requires a fencing token.
+    ///
+    /// ```swift
+    /// try await lock.withLock("account:42") { lease in
+    ///     try await lease.evaluate("redis.call('SET', KEYS[1], ARGV[1])", keys: ["balance:42"], ["100"])
+    /// }
+    /// ```
     ///
     /// - Parameters:
-    ///   - script: the script; `KEYS` and `ARGV` are `keys` and `arguments`.
-    ///   - keys: the keys it touches. On Redis Cluster they have to lie in the slot of the lock's own keys.
-    ///   - arguments: the arguments.
-    /// - Returns: what the script returns.
-    /// - Throws: ``/EventBus/EventBusError``: `.leaseExpired` or `.lockNotOwned` when the lease has ended, and nothing was done;
-    ///   `.unsupported` when the lock is not a ``RedisLock``; `.indeterminate` when no reply came.
+    ///   - script: The script. `KEYS` and `ARGV` are `keys` and `arguments`.
+    ///   - keys: The keys that it accesses. On Redis Cluster they have to be in the slot of the lock's own keys.
+    ///   - arguments: The arguments.
+    /// - Returns: The result of the script.
+    /// - Throws: ``/EventBus/EventBusError``: `.leaseExpired` or `.lockNotOwned` if the lease has ended and the script
+    ///   did not run; `.unsupported` if the lock is not a ``RedisLock``; `.indeterminate` if no reply arrived.
     public func evaluate(
         _ script: String,
         keys: [String] = [],

@@ -1,26 +1,26 @@
 import ConnectionThread
 import EventBus
 
-/// Renews leases from a thread that serves connections, at a third of their time to live.
+/// The renewals of leases, which run on a thread that serves connections, at a third of their time to live.
 ///
-/// Bodies of locks may block every thread of the pool on which tasks run. A lease must not end because of that, so
-/// nothing of this is a task: timers and replies are handled on the connection's thread.
+/// Bodies of locks may block every thread of the pool on which tasks run. A lease must not end because of that, so this
+/// type uses no tasks: timers and replies are handled on the connection's thread.
 final class LeaseRenewals: Sendable {
     typealias Outcome = Result<AnyClock.Instant, any Error>
-    /// Asks for one renewal; the completion is called once, on any thread.
+    /// A function that requests one renewal. The completion is called once, on any thread.
     typealias Send = @Sendable (LockGrant, _ completion: @escaping @Sendable (Outcome) -> Void) -> Void
 
     fileprivate struct Entry {
         let grant: LockGrant
-        /// When to renew next; `nil` while an answer is due.
+        /// The time of the next renewal, or `nil` while a reply is pending.
         var due: AnyClock.Instant?
         let onOutcome: @Sendable (Outcome) -> Void
     }
 
     fileprivate struct State {
-        /// By the owner of the grant.
+        /// The entries by the owner of the grant.
         var entries: [String: Entry] = [:]
-        /// When the thread looks next.
+        /// The time at which the thread checks for due renewals next.
         var nextLook: AnyClock.Instant?
     }
 
@@ -29,7 +29,7 @@ final class LeaseRenewals: Sendable {
     private let send: Send
     private let state = Locked(State())
 
-    /// Looks are at least so far apart, however many leases there are.
+    /// The minimum time between checks, for any number of leases.
     private static let smallestPause = Duration.milliseconds(5)
 
     init(clock: AnyClock, thread: ConnectionThread, send: @escaping Send) {
@@ -40,9 +40,9 @@ final class LeaseRenewals: Sendable {
 
     /// Renews `grant` until it is lost or ``end(_:)`` is called.
     ///
-    /// - Parameter onOutcome: told of each attempt, on any thread; has to be brief.
+    /// - Parameter onOutcome: A brief closure that is called after each attempt, on any thread.
     func begin(_ grant: LockGrant, onOutcome: @escaping @Sendable (Outcome) -> Void) {
-        // Two thirds before the end, wherever the acquisition has spent its time.
+        // Two thirds of the time to live before the end, regardless of the time that the acquisition took.
         let due = grant.validUntil.advanced(by: grant.ttl * -2 / 3)
         let isEarlier = state.withLock { state in
             state.entries[grant.owner] = Entry(grant: grant, due: due, onOutcome: onOutcome)
@@ -52,7 +52,7 @@ final class LeaseRenewals: Sendable {
     }
 
     func end(_ grant: LockGrant) {
-        // Outside of the lock, since it may hold the last reference to what it calls.
+        // Outside the lock, because the entry may hold the last reference to the objects it calls.
         _ = state.withLock { $0.entries.removeValue(forKey: grant.owner) }
     }
 
@@ -64,7 +64,7 @@ final class LeaseRenewals: Sendable {
         }
     }
 
-    /// Asks for the renewals that are due. Each look but the earliest that was asked for does nothing.
+    /// Requests the renewals that are due. Of all scheduled checks, only the earliest one does anything.
     private func look(_ instant: AnyClock.Instant) {
         let now = clock.now
         let (due, next): ([LockGrant], AnyClock.Instant?) = state.withLock { state in
@@ -103,7 +103,7 @@ final class LeaseRenewals: Sendable {
                 state.entries[grant.owner] = nil
                 return (entry.onOutcome, nil)
             case .failure:
-                // The server may answer again before the lease is over.
+                // The server may answer again before the lease ends.
                 due = now.advanced(by: max(grant.ttl / 10, Self.smallestPause))
             }
             state.entries[grant.owner]?.due = due
@@ -115,7 +115,7 @@ final class LeaseRenewals: Sendable {
 }
 
 extension LeaseRenewals.State {
-    /// Notes that a look is needed; true if none was planned before it.
+    /// Records that a check is needed. Returns `true` if none was scheduled before it.
     fileprivate mutating func noteLook(at instant: AnyClock.Instant) -> Bool {
         if let nextLook, nextLook <= instant { return false }
         nextLook = instant

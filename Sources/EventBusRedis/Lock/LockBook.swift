@@ -1,18 +1,18 @@
 import EventBus
 
-/// What one lock object has granted, and what it counts of that.
+/// The grants of one lock object, and their metrics.
 final class LockBook: Sendable {
     private let clock: AnyClock
     private let metrics: LockMetrics?
     private let ledger = Locked(LockLedger())
 
-    /// A book that counts nothing without `metrics`.
+    /// Creates a book, which counts nothing if `metrics` is `nil`.
     init(clock: AnyClock, metrics: LockMetrics?) {
         self.clock = clock
         self.metrics = metrics
     }
 
-    /// Times and counts one acquisition.
+    /// Measures and counts one acquisition.
     func acquisition(_ body: () async throws -> LockGrant) async throws -> LockGrant {
         let start = clock.now
         do {
@@ -32,14 +32,15 @@ final class LockBook: Sendable {
         ledger.withLock { $0.renew(grant.owner, until: end) }
     }
 
-    /// The holder has no more use for a grant. It was lost if its time is over without the server having said otherwise.
+    /// Records that the holder no longer needs a grant. The grant counts as lost if it has expired and the server has
+    /// not confirmed its release.
     func ended(_ grant: LockGrant, isConfirmed: Bool = false) {
         let now = clock.now
         let isLost = ledger.withLock { $0.end(grant.owner, isLost: false, at: now) }
         if isLost && !isConfirmed { metrics?.noteLoss() }
     }
 
-    /// The server said that a grant had ended before.
+    /// Records that the server reported the earlier end of a grant.
     func lost(_ grant: LockGrant) {
         let now = clock.now
         if ledger.withLock({ $0.end(grant.owner, isLost: true, at: now) }) { metrics?.noteLoss() }

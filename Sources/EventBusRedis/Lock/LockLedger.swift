@@ -1,8 +1,9 @@
 import EventBus
 
-/// Which grants this process holds, so that each that was lost is counted once, however many calls learn of it.
+/// The grants that this process holds. Each lost grant is counted once, however many calls learn of it.
 ///
-/// No clock, no I/O. What is granted and never given back is forgotten, as lost, when there are too many of those.
+/// It reads no clock and performs no I/O. Grants that are never released are dropped as lost when there are too many of
+/// them.
 struct LockLedger {
     private var ends: [String: AnyClock.Instant] = [:]
     private var capacity = LockLedger.smallestCapacity
@@ -10,13 +11,13 @@ struct LockLedger {
 
     var count: Int { ends.count }
 
-    /// Notes a grant; returns how many older ones ran out unnoticed.
+    /// Records a grant. Returns the number of older grants that expired unnoticed.
     mutating func note(_ owner: String, until end: AnyClock.Instant, at now: AnyClock.Instant) -> Int {
         ends[owner] = end
         guard ends.count > capacity else { return 0 }
         let before = ends.count
         ends = ends.filter { now < $0.value }
-        // As many valid ones are really held; the next look is due when they have doubled.
+        // All of these are valid and really held. The next check is due when their number has doubled.
         capacity = max(Self.smallestCapacity, ends.count * 2)
         return before - ends.count
     }
@@ -25,7 +26,8 @@ struct LockLedger {
         if let known = ends[owner] { ends[owner] = max(known, end) }
     }
 
-    /// Notes that a grant is over; true if that was not known, and it was lost: the server said so, or its time was over.
+    /// Records the end of a grant. Returns `true` if the end was unknown and the grant was lost, because the server
+    /// said so or because it had expired.
     mutating func end(_ owner: String, isLost: Bool, at now: AnyClock.Instant) -> Bool {
         guard let end = ends.removeValue(forKey: owner) else { return false }
         return isLost || now >= end

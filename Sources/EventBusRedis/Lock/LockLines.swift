@@ -1,10 +1,10 @@
 import DequeModule
 import EventBus
 
-/// Who of this process waits for what: no clock, no I/O.
+/// The waiters of this process, in one queue for each resource. It reads no clock and performs no I/O.
 ///
-/// Only the first in line for a resource asks the server again and again, on behalf of all; the others sleep until they
-/// are woken or their own time is over.
+/// Only the first waiter for a resource polls the server, on behalf of all. The others sleep until they are woken or
+/// until their own time is over.
 struct LockLines {
     typealias Token = String
 
@@ -17,7 +17,7 @@ struct LockLines {
         resources[token] = resource
     }
 
-    /// Takes a waiter out of line; returns who is first by that and has to ask from now on.
+    /// Removes a waiter. Returns the waiter that is first as a result, and that has to poll from now on.
     mutating func leave(_ token: Token) -> Token? {
         guard let resource = resources.removeValue(forKey: token), var line = lines.removeValue(forKey: resource) else {
             return nil

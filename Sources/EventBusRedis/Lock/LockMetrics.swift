@@ -2,7 +2,7 @@ import CoreMetrics
 import EventBus
 import Metrics
 
-/// What a lock counts and times, under `eventbus.lock.`.
+/// The metrics of a lock, under `eventbus.lock.`.
 struct LockMetrics: Sendable {
     private let acquired: Counter
     private let timedOut: Counter
@@ -11,7 +11,7 @@ struct LockMetrics: Sendable {
     private let lost: Counter
     private let wait: Metrics.Timer
 
-    /// Instruments of `factory`; of the bootstrapped metrics system unless stated.
+    /// Creates the metrics with `factory`, which defaults to the bootstrapped metrics system.
     init(prefix: String, factory: (any MetricsFactory)? = nil) {
         let factory = factory ?? MetricsSystem.factory
         let lock = [("lock", prefix)]
@@ -30,14 +30,14 @@ struct LockMetrics: Sendable {
         wait = Metrics.Timer(label: "eventbus.lock.wait", dimensions: lock, factory: factory)
     }
 
-    /// A lock was granted after `duration`.
+    /// Records that a lock was granted after `duration`.
     func noteGrant(after duration: Duration) {
         acquired.increment()
         let (seconds, attoseconds) = duration.components
         wait.recordNanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
     }
 
-    /// A lock was not granted.
+    /// Records that a lock was not granted.
     func noteFailure(_ error: any Error) {
         switch error {
         case is CancellationError: cancelled.increment()
@@ -46,7 +46,7 @@ struct LockMetrics: Sendable {
         }
     }
 
-    /// A lease had ended before its holder gave it back.
+    /// Records that a lease ended before its holder released it.
     func noteLoss() {
         lost.increment()
     }

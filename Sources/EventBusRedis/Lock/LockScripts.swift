@@ -1,14 +1,15 @@
-/// What the lock does on the server, each step as one script.
+/// The server-side steps of the lock, each as one script.
 ///
-/// The keys of a resource: `:l` the holder's token, `:f` the last fencing token, `:w` the waiters (a sorted set, by the
-/// time of arrival), `:c` the processes they belong to, with the time until which each counts as alive and whether it
-/// listens for messages, `:h` who was handed the lock and has not taken it yet. A token is `PROCESS.NUMBER`.
+/// The keys of a resource: `:l` the holder's token; `:f` the last fencing token; `:w` the waiters, a sorted set by time
+/// of arrival; `:c` their processes, with the time until which each counts as alive and whether it listens for
+/// messages; `:h` the waiter that was handed the lock and has not taken it yet. A token is `PROCESS.NUMBER`.
 ///
-/// All times are the server's. Numbers are formatted by `%.0f`, since Lua's own conversion rounds long ones.
+/// All times are those of the server. Numbers are formatted by `%.0f`, because Lua's own conversion rounds long ones.
 ///
-/// **Memory.** A server that is full refuses a script at its first writing command, if that may take memory, and none of
-/// the later ones. So asking for the lock begins with a `ZADD … XX` that changes nothing. Taking what was handed over,
-/// renewing and giving back work on a full server: they take no more than they free, a waiter's place in line.
+/// **Memory.** A server without free memory refuses a script at its first writing command, if that command may
+/// allocate, and none of the later ones. A request for the lock therefore begins with a `ZADD … XX` that changes
+/// nothing. Taking a handed over lock, renewing and releasing work without free memory, because they allocate no more
+/// than the waiter's place in the queue that they free.
 enum LockScripts {
     private static let common = """
         local L, F, W, C, H = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -62,8 +63,9 @@ enum LockScripts {
 
         """
 
-    /// Arguments: token, ttl, `1` to wait in line, hand-over time, channel prefix, time a process counts as alive, `+`
-    /// if this process listens. Returns `{1, fence}` or `{0, milliseconds left, token the lock was handed to}`.
+    /// Requests the lock. Arguments: token, ttl, `1` to wait in the queue, hand-over time, channel prefix, the time for
+    /// which a process counts as alive, and `+` if this process listens. Returns `{1, fence}` or `{0, milliseconds
+    /// left, token the lock was handed to}`.
     static let acquire = RedisScript(
         common + """
             local token, ttl, px = ARGV[1], ARGV[2], tonumber(ARGV[4])
@@ -110,7 +112,7 @@ enum LockScripts {
             """
     )
 
-    /// Arguments: token, hand-over time, channel prefix. Returns `released`, `foreign` or `expired`.
+    /// Releases the lock. Arguments: token, hand-over time, channel prefix. Returns `released`, `foreign` or `expired`.
     static let release = RedisScript(
         common + """
             local holder = redis.call('GET', L)
@@ -122,7 +124,7 @@ enum LockScripts {
             """
     )
 
-    /// Takes a waiter out of line and gives back what it holds or was handed. Arguments as for ``release``.
+    /// Removes a waiter from the queue and releases what it holds or was handed. Arguments are those of ``release``.
     static let leave = RedisScript(
         common + """
             redis.call('ZREM', W, ARGV[1])
@@ -133,7 +135,8 @@ enum LockScripts {
             """
     )
 
-    /// Gives back what was handed to a waiter that is gone, unless it was taken after all. Arguments as for ``release``.
+    /// Returns a lock that was handed to a waiter that is gone, unless it was taken after all. Arguments are those of
+    /// ``release``.
     static let decline = RedisScript(
         common + """
             if redis.call('GET', H) == ARGV[1] then decline(ARGV[1], tonumber(ARGV[2]), ARGV[3]) end
@@ -141,7 +144,7 @@ enum LockScripts {
             """
     )
 
-    /// Arguments: token, ttl. Returns `renewed`, `foreign` or `expired`.
+    /// Renews the lease. Arguments: token, ttl. Returns `renewed`, `foreign` or `expired`.
     static let renew = RedisScript(
         """
         local holder = redis.call('GET', KEYS[1])
@@ -152,7 +155,8 @@ enum LockScripts {
         """
     )
 
-    /// Runs `body` only if the first argument still holds the first key; `body` sees neither of them.
+    /// Returns a script that runs `body` only if the first argument still holds the first key. `body` sees neither of
+    /// them.
     static func guarded(_ body: String) -> RedisScript {
         RedisScript(
             """
@@ -175,7 +179,7 @@ struct LockKeys {
         base = "\(prefix):lock:\(RedisKeys.tag(resource))"
     }
 
-    /// The keys to which a holder's key belongs; `nil` if it is none.
+    /// Creates the keys that belong to a holder's key. Returns `nil` if it is not a holder's key.
     init?(holderKey: Substring) {
         guard holderKey.hasSuffix(":l") else { return nil }
         base = String(holderKey.dropLast(2))

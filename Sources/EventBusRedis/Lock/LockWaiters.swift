@@ -6,7 +6,7 @@ final class LockWaiters: Sendable {
 
     private enum Sleeper {
         case parked(CheckedContinuation<Void, Never>)
-        /// Woken before it was parked.
+        /// The waiter was woken before it slept.
         case woken
     }
 
@@ -14,10 +14,10 @@ final class LockWaiters: Sendable {
         var lines = LockLines()
         var sleepers: [Token: Sleeper] = [:]
         var isListening = false
-        /// Raised when it is known whether this process listens.
+        /// A signal that is raised when it is known whether this process listens.
         let isKnown = Signal()
 
-        /// Notes that a waiter is to wake up; returns what can be resumed at once.
+        /// Records that a waiter has to wake up. Returns the continuation to resume now, if there is one.
         mutating func wake(_ token: Token) -> CheckedContinuation<Void, Never>? {
             guard lines.contains(token) else { return nil }
             guard case .parked(let continuation) = sleepers.updateValue(.woken, forKey: token) else { return nil }
@@ -47,7 +47,7 @@ final class LockWaiters: Sendable {
 
     func isFirst(_ token: Token) -> Bool { state.withLock { $0.lines.isFirst(token) } }
 
-    /// Wakes a waiter; false if it is not one of this process.
+    /// Wakes a waiter. Returns `false` if it does not belong to this process.
     @discardableResult
     func wake(_ token: Token) -> Bool {
         let (woken, isKnown) = state.withLock { state in
@@ -57,7 +57,7 @@ final class LockWaiters: Sendable {
         return isKnown
     }
 
-    /// Sleeps until woken, cancelled, or `instant`.
+    /// Sleeps until the waiter is woken, the task is cancelled, or `instant` is reached.
     func sleep(_ token: Token, until instant: AnyClock.Instant) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
@@ -86,7 +86,7 @@ final class LockWaiters: Sendable {
 
     // MARK: messages
 
-    /// Whether messages reach this process at present.
+    /// A Boolean value indicating whether messages currently reach this process.
     var isListening: Bool { state.withLock { $0.isListening } }
 
     /// Waits until it is known whether messages reach this process, for at most `limit`.
@@ -100,7 +100,7 @@ final class LockWaiters: Sendable {
         let (isKnown, woken) = state.withLock { state -> (Signal, [CheckedContinuation<Void, Never>]) in
             guard state.isListening != isListening else { return (state.isKnown, []) }
             state.isListening = isListening
-            // Messages may have been missed: all ask again.
+            // Messages may have been missed, so every waiter asks again.
             return (state.isKnown, state.lines.tokens.compactMap { state.wake($0) })
         }
         isKnown.raise()

@@ -1,23 +1,24 @@
 import EventBus
 
 extension RedisLock {
-    /// One call that wants a resource.
+    /// One call that requests a resource.
     private struct Attempt {
         let resource: String
         let keys: LockKeys
         let token: String
         let ttl: Duration
-        /// Whether the server may hold something for it: the lock, or a place in line.
+        /// A Boolean value indicating whether the server may keep the lock or a place in the queue for this call.
         var mayBeKnown = false
     }
 
     private enum Answer {
         case granted(LockGrant)
-        /// Another has it, for this time at most; it may have been handed to a waiter that has not taken it yet.
+        /// Another holder has the resource, for this time at most. It may have been handed to a waiter that has not
+        /// taken it yet.
         case held(left: Duration, handedTo: String)
     }
 
-    /// What a call may take beyond its deadline, to give back what it may have got.
+    /// The time that a call may take beyond its deadline to give back a lock that it may have got.
     static var grace: Duration { .milliseconds(100) }
 
     func acquireUncounted(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
@@ -41,11 +42,11 @@ extension RedisLock {
         }
     }
 
-    /// Waits in line, and asks again when woken, or when it is this waiter's turn to look after the line.
+    /// Waits in the queue. Asks again when it is woken, or when this waiter has to poll on behalf of the queue.
     private func stand(_ attempt: inout Attempt, wait: Duration) async throws -> LockGrant {
         let deadline = clock.now.advanced(by: wait)
         subscriber.open()
-        // What keeps this call from the resource, if it is not another holder.
+        // The error that prevented the acquisition, unless another holder did.
         var obstacle: EventBusError?
         if !waiters.isListening {
             do {
@@ -73,7 +74,7 @@ extension RedisLock {
                     pause = min(pause, left + .milliseconds(Int64.random(in: 1...10)))
                 }
             } catch let error as EventBusError where isWorthWaiting(error) {
-                // The server may be back before the wait is over.
+                // The server may be back before the wait ends.
                 obstacle = error
                 pause = min(pause, .milliseconds(Int64.random(in: 50...150)))
             }
@@ -84,7 +85,8 @@ extension RedisLock {
                     "'\(attempt.resource)' is held by another and was not free within \(wait)"
                 )
             }
-            // Who does not know what its question has brought has to ask again, first in line or not: it may be a grant.
+            // If the outcome of the last question is unknown, this waiter asks again even if it is not the first one,
+            // because the outcome may have been a grant.
             let looksAfterItself = obstacle != nil || waiters.isFirst(token)
             let fallback = clock.now.advanced(by: pause)
             await waiters.sleep(token, until: looksAfterItself ? min(deadline, fallback) : deadline)
@@ -92,7 +94,8 @@ extension RedisLock {
         }
     }
 
-    /// Whether a wait goes on after an error: the server may be back in time. One that is full says so at once.
+    /// Returns a Boolean value indicating whether to keep waiting after an error, because the server may be back in
+    /// time. If it is out of memory, the error is thrown immediately.
     private func isWorthWaiting(_ error: EventBusError) -> Bool {
         outlivesOutages && error.isTransient && !error.isOutOfMemory
     }
@@ -105,21 +108,21 @@ extension RedisLock {
         )
     }
 
-    /// How long a question may take: a silent server must not hold the call up beyond its deadline, and a short wait must
-    /// not be too short for any answer.
+    /// Returns the timeout of one question. A silent server must not delay the call beyond its deadline, and a short
+    /// wait must leave enough time for a reply.
     private func timeLeft(until deadline: AnyClock.Instant) -> Duration {
         min(askTime, max(clock.now.duration(to: deadline), Self.grace))
     }
 
-    /// Often enough that a hand-over is noticed within its time even if its message is lost; drawn anew each time, so
-    /// that processes do not ask in step.
+    /// Short enough that a hand-over is noticed in time even if its message is lost. It is random, so that processes do
+    /// not poll in step.
     private var pollInterval: Duration { handOverTime * Double.random(in: 0.5...0.9) }
 
     private func ask(_ attempt: inout Attempt, waits: Bool, limit: Duration) async throws -> Answer {
         let sent = clock.now
         let reply: RedisValue
         do {
-            // Sent again if its outcome is unknown, since its token makes it idempotent.
+            // Sent again if its outcome is unknown, because its token makes it idempotent.
             reply = try await client.run(
                 LockScripts.acquire,
                 keys: attempt.keys.all,
@@ -158,7 +161,7 @@ extension RedisLock {
         return .held(left: .milliseconds(max(0, left)), handedTo: handedTo)
     }
 
-    /// Takes an attempt out of line and gives back what it may have got.
+    /// Returns the step that removes an attempt from the queue and gives back the lock that it may have got.
     private func leaving(_ attempt: Attempt) -> RedisCleanup.Step {
         RedisCleanup.Step(
             script: LockScripts.leave,

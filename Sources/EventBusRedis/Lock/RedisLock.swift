@@ -2,26 +2,33 @@ public import EventBus
 
 /// A ``/EventBus/DistributedLock`` on one Redis server.
 ///
-/// Waiters stand in line on the server and are woken by the release, which hands the lock to the first of them in the
-/// same step. However many wait, a process needs one connection for commands and one for messages. Fencing tokens are
-/// the server's time in microseconds, or one more than the last, whichever is greater.
+/// ```swift
+/// let lock = RedisLock(redis)
+/// try await lock.withLock("invoice-run") { lease in
+///     try await createInvoices(fence: lease.fencingToken)
+/// }
+/// ```
 ///
-/// **What it does not promise.** Redis replicates after it has answered: a failover may forget a grant, and two holders
-/// may overlap until the first lease ends. A holder that is stopped for longer than its lease overlaps as well. Check the
-/// fencing token where the effect is; it keeps growing across both, provided that the servers' clocks agree to within a
-/// lease. A server that evicts keys may evict a lock: use a `noeviction` policy. ``RedisQuorumLock`` survives the loss of
-/// a server.
+/// Waiters queue on the server. A release hands the lock to the first of them in the same step and wakes it. For any
+/// number of waiters, a process needs one connection for commands and one for messages. A fencing token is the server's
+/// time in microseconds, or one more than the last token, whichever is greater.
+///
+/// **What is not guaranteed.** Redis replicates after it has answered. A failover may therefore lose a grant, and two
+/// holders may overlap until the first lease ends. A holder that is suspended for longer than its lease overlaps as
+/// well. Check the fencing token where the effect happens. It keeps growing in both cases, provided that the servers'
+/// clocks differ by less than a lease. A server that evicts keys may evict a lock, so use the `noeviction` policy.
+/// ``RedisQuorumLock`` survives the loss of a server.
 public final class RedisLock: DistributedLock, LeaseRenewing {
-    /// The time by which leases and waits are measured.
+    /// The clock that measures leases and waits.
     public let clock: AnyClock
     let client: RedisClient
     let prefix: String
     let handOverTime: Duration
-    /// The longest time that a question to the server may take.
+    /// The maximum duration of a question to the server.
     let askTime: Duration
-    /// Whether a waiter in line stays there while the server does not answer.
+    /// A Boolean value indicating whether a queued waiter keeps waiting while the server does not answer.
     let outlivesOutages: Bool
-    /// What the server knows this object by.
+    /// The identity of this object on the server.
     let process: String
     let waiters: LockWaiters
     let subscriber: RedisConnection
@@ -29,13 +36,13 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
     private let book: LockBook
     private let renewals: LeaseRenewals
 
-    /// A lock on the server of `client`.
+    /// Creates a lock on the server of `client`.
     ///
     /// - Parameters:
-    ///   - client: the connection to the server.
-    ///   - prefix: what the keys begin with; without braces. Locks with different prefixes do not see each other.
-    ///   - handOverTime: how long a waiter that was handed the lock may take to say that it has it, before the next in
-    ///     line gets it; 500 ms unless stated.
+    ///   - client: The connection to the server.
+    ///   - prefix: The prefix of the keys, without braces. Locks with different prefixes are independent.
+    ///   - handOverTime: The time within which a waiter that was handed the lock has to take it before it passes to the
+    ///     next waiter. Defaults to 500 ms.
     public convenience init(
         _ client: RedisClient,
         prefix: String = "eventbus",
@@ -51,7 +58,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         )
     }
 
-    /// A lock that counts nothing without `metrics`, and gives up a silent server after `askTime`.
+    /// Creates a lock that counts nothing if `metrics` is `nil`, and stops waiting for a silent server after `askTime`.
     init(
         _ client: RedisClient,
         prefix: String,
@@ -95,7 +102,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
             case .message(_, let payload):
                 guard let parts = payload.text?.split(separator: " ", maxSplits: 1), parts.count == 2 else { return }
                 let token = String(parts[0])
-                // One that has given up meanwhile, and whose word has not arrived.
+                // The waiter has given up, and its message has not arrived yet.
                 if !waiters.wake(token), let keys = LockKeys(holderKey: parts[1]) {
                     client.post(LockScripts.decline, keys: keys.all, [.text(token)] + arguments)
                 }
@@ -103,19 +110,20 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         }
     }
 
-    /// Asks for `resource` and waits for it for at most `wait`.
+    /// Requests `resource` and waits for it for at most `wait`.
     ///
-    /// A server that cannot be reached is asked again until the wait is over. One that says nothing does not hold the call
-    /// up: it ends with `wait`, or 100 ms if that is longer, where `wait` is zero with the time of one command; 100 ms
-    /// later at most. So does one that is cancelled.
+    /// A server that cannot be reached is asked again until the wait is over. A server that does not answer cannot
+    /// delay the call: the call ends after `wait`, but not before 100 ms. If `wait` is zero, it ends after the timeout
+    /// of one command. At most 100 ms are added to return a lock that may have been granted. The same holds for a
+    /// cancelled call.
     ///
-    /// - Throws: as the protocol says; `.lockTimedOut` only where another held the resource, `.unavailable` where Redis
-    ///   could not be asked; the latter at once where it is out of memory.
+    /// - Throws: The errors of the protocol; `.lockTimedOut` only if another holder had the resource; `.unavailable` if
+    ///   Redis could not be asked, which is thrown immediately if Redis is out of memory.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
         try await book.acquisition { try await acquireUncounted(resource, ttl: ttl, wait: wait) }
     }
 
-    /// Makes a grant valid for its whole time to live again.
+    /// Renews a grant for its whole time to live.
     public func renew(_ grant: LockGrant) async throws -> AnyClock.Instant {
         let sent = clock.now
         let answer = try await client.run(
@@ -138,7 +146,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         renewals.end(grant)
     }
 
-    /// Notes how a renewal went.
+    /// Records the outcome of a renewal.
     private func noting(
         _ outcome: Result<AnyClock.Instant, any Error>,
         _ grant: LockGrant
@@ -152,8 +160,8 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         return outcome
     }
 
-    /// The end of a lease by the answer to a renewal. Counted from the instant of sending, less what the two clocks may
-    /// drift apart.
+    /// Returns the end of a lease according to the reply to a renewal. It is counted from the instant of sending, minus
+    /// the possible drift between the two clocks.
     private static func renewed(
         _ grant: LockGrant,
         _ answer: RedisValue,
@@ -167,10 +175,10 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         }
     }
 
-    /// Gives the resource back and hands it to the first in line.
+    /// Releases the resource and hands it to the first waiter.
     ///
-    /// It ends within the time of one command. Where the server has not answered by then, it is told again until it
-    /// does, for as long as the grant may last.
+    /// The call returns within the time of one command. If the server has not answered by then, the release is repeated
+    /// in the background until it does, for as long as the grant may last.
     public func release(_ grant: LockGrant) async throws {
         let deadline = clock.now.advanced(by: client.configuration.commandTimeout)
         var isRepeated = false
@@ -184,7 +192,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
                     isCancellable: false,
                     limit: clock.now.duration(to: deadline)
                 )
-                // Whatever it answers the second time: if this is no longer the holder, the first one has arrived.
+                // The second reply does not matter: if this is no longer the holder, the first request has arrived.
                 if !isRepeated { try throwUnless("released", answer, grant) }
                 book.ended(grant, isConfirmed: true)
                 return
@@ -192,7 +200,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
             {
                 isRepeated = true
             } catch let error as EventBusError where error.code != .lockNotOwned && error.code != .leaseExpired {
-                // Whatever the server refuses it for at present: the lease may last for long.
+                // Regardless of the reason for which the server currently refuses it, because the lease may last long.
                 book.ended(grant)
                 cleanup.start(releaseStep(grant))
                 throw error
@@ -200,13 +208,13 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         }
     }
 
-    /// Gives the resource back without waiting for the server.
+    /// Releases the resource without waiting for the server.
     public func abandon(_ grant: LockGrant) {
         book.ended(grant)
         cleanup.start(releaseStep(grant))
     }
 
-    /// Runs a script that the server starts only if `grant` still holds.
+    /// Runs a script, which the server starts only if `grant` is still valid.
     func evaluate(
         _ script: String,
         keys: [String],
@@ -238,12 +246,13 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         [.integer(handOverTime.wholeMilliseconds), .text(channelPrefix)]
     }
 
-    /// Counted from the instant of sending, less what the two clocks may drift apart.
+    /// Returns the end of a lease, counted from the instant of sending, minus the possible drift between the two
+    /// clocks.
     func validity(from sent: AnyClock.Instant, _ ttl: Duration) -> AnyClock.Instant {
         sent.advanced(by: ttl.lessDrift)
     }
 
-    /// Gives the resource back, and waits for that for `grace` at most.
+    /// Releases the resource, and waits for that for `grace` at most.
     func giveBack(_ grant: LockGrant, grace: Duration) async {
         book.ended(grant)
         await cleanup.run(releaseStep(grant), grace: grace)
@@ -289,6 +298,6 @@ extension EventBusError {
 }
 
 extension Duration {
-    /// A time to live, less what the clocks of a server and of this machine may drift apart in it.
+    /// The duration minus the possible drift of the clocks of a server and this machine during it.
     var lessDrift: Duration { self - self / 100 - .milliseconds(2) }
 }

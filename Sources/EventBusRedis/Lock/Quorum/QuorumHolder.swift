@@ -1,6 +1,7 @@
 import EventBus
 
-/// What a grant's owner is made of: which server keeps its turn, in which round it was granted, and the turn's token.
+/// The parts of a grant's owner: the server that keeps its turn, the round in which it was granted, and the turn's
+/// token.
 struct QuorumHolder {
     let usher: Int
     let round: Int
@@ -23,11 +24,11 @@ struct QuorumHolder {
 
     var owner: String { "\(usher):\(round):\(turnToken)" }
 
-    /// What the servers know the holder by. Of one round only: what is sent late to undo an earlier round must not undo
-    /// this one.
+    /// The token by which the servers know the holder. It belongs to one round, because a late message that undoes an
+    /// earlier round must not undo this one.
     var token: String { "\(round):\(turnToken)" }
 
-    /// The turn as a grant of its line.
+    /// Returns the turn as a grant of its queue.
     func turn(_ grant: LockGrant) -> LockGrant {
         LockGrant(
             resource: grant.resource,
@@ -39,7 +40,7 @@ struct QuorumHolder {
     }
 }
 
-/// The keys of one resource, the same on each server.
+/// The keys of one resource, which are the same on each server.
 struct QuorumKeys {
     let holder: String
     let fence: String

@@ -1,7 +1,6 @@
 import EventBus
 
-/// One renewal of a quorum lock's lease: all servers are asked at once, and the answer is that of a majority. No task
-/// takes part.
+/// One renewal of a quorum lock's lease. All servers are asked at once, and a majority decides. No task takes part.
 struct QuorumRenewal: Sendable {
     let members: [RedisQuorumLock.Member]
     let prefix: String
@@ -14,7 +13,8 @@ struct QuorumRenewal: Sendable {
         var isDecided = false
     }
 
-    /// Asks the servers; the completion is called once, as soon as nothing can change the answer, on any thread.
+    /// Asks the servers. The completion is called once, on any thread, as soon as further replies cannot change the
+    /// result.
     func send(
         _ grant: LockGrant,
         _ completion: @escaping @Sendable (Result<AnyClock.Instant, any Error>) -> Void

@@ -1,8 +1,9 @@
-/// What the quorum lock does on each of its servers, each step as one script.
+/// The steps of the quorum lock on each of its servers, each as one script.
 ///
-/// The keys of a resource: `:l` the holder's token, `:f` the greatest fencing token that this server knows of.
+/// The keys of a resource: `:l` the holder's token, `:f` the greatest fencing token that this server knows.
 enum QuorumScripts {
-    /// Arguments: token, ttl. Returns `{1, last fence, server time in µs}` or `{0, milliseconds left}`.
+    /// Takes the resource. Arguments: token, ttl. Returns `{1, last fence, server time in µs}` or `{0, milliseconds
+    /// left}`.
     static let take = RedisScript(
         """
         local time = redis.call('TIME')
@@ -13,7 +14,8 @@ enum QuorumScripts {
         """
     )
 
-    /// Writes the fence back, whoever holds the resource here. Arguments: token, fence. Returns 1 if it is this holder.
+    /// Writes the fence back, whoever holds the resource here. Arguments: token, fence. Returns 1 if this holder holds
+    /// it.
     static let confirm = RedisScript(
         """
         local time = redis.call('TIME')
@@ -31,7 +33,7 @@ enum QuorumScripts {
         """
     )
 
-    /// Argument: token. Returns `released`, `foreign` or `expired`.
+    /// Releases the resource. Argument: token. Returns `released`, `foreign` or `expired`.
     static let release = RedisScript(
         """
         local holder = redis.call('GET', KEYS[1])

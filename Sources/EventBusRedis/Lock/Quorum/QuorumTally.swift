@@ -1,19 +1,19 @@
-/// Counts what the servers of a quorum lock say to one question: no clock, no I/O.
+/// The replies of a quorum lock's servers to one question. It reads no clock and performs no I/O.
 struct QuorumTally {
-    /// What one server says.
+    /// The reply of one server.
     enum Ballot: Hashable, Sendable {
         case granted
         case refused
-        /// It did not answer, or not as it should.
+        /// The server did not answer, or answered with an error.
         case failed
     }
 
     enum Decision: Hashable, Sendable {
-        /// A majority has granted.
+        /// A majority has granted the lock.
         case granted
-        /// No majority can grant any more.
+        /// A majority can no longer be reached.
         case refused
-        /// So many did not answer that there is no majority without them.
+        /// Too many servers did not answer, so the others cannot form a majority.
         case unreachable
     }
 
@@ -26,7 +26,7 @@ struct QuorumTally {
         self.members = members
     }
 
-    /// More than half.
+    /// More than half of the servers.
     var quorum: Int { members / 2 + 1 }
 
     mutating func add(_ ballot: Ballot) {
@@ -37,11 +37,11 @@ struct QuorumTally {
         }
     }
 
-    /// What no further ballot can change; `nil` while one can.
+    /// The final decision, or `nil` while further replies can change it.
     var decision: Decision? {
         if granted >= quorum { return .granted }
         if failed > members - quorum { return .unreachable }
-        // Whether others hold it or too few are there is told apart only when enough have spoken.
+        // Whether others hold the lock or too few servers answer can be decided only when enough servers have answered.
         if refused > members - quorum || refused + failed > members - quorum && granted + refused + failed == members {
             return .refused
         }

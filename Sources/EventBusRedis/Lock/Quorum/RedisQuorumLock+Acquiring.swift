@@ -3,9 +3,9 @@ import EventBus
 extension RedisQuorumLock {
     private enum Outcome {
         case granted(LockGrant)
-        /// Another has it, for this time at most.
+        /// Another holder has the resource, for this time at most.
         case held(left: Duration)
-        /// It was granted, but nothing was left of the lease by then.
+        /// The lock was granted, but nothing was left of the lease by then.
         case late
         case unreachable
     }
@@ -32,7 +32,7 @@ extension RedisQuorumLock {
                 case .late:
                     if isOver { throw unavailable(resource, "it took longer than its time to live of \(ttl)") }
                 case .unreachable:
-                    // The wait is used: servers restart.
+                    // The rest of the wait is used, because servers restart.
                     if isOver { throw unavailable(resource, "no majority of the servers answered") }
                 }
                 try await clock.sleep(until: min(deadline, clock.now.advanced(by: pause)))
@@ -47,7 +47,7 @@ extension RedisQuorumLock {
 
     // MARK: the line
 
-    /// Waits in the line of the first server that answers.
+    /// Waits in the queue of the first server that answers.
     private func takeTurn(
         _ resource: String,
         ttl: Duration,
@@ -58,7 +58,7 @@ extension RedisQuorumLock {
             var failure: EventBusError?
             var isFull = true
             for usher in ushers() {
-                // The first may have used the time up by not answering; then one question is left to the others.
+                // The first server may have used up the time by not answering. Then each of the others is asked once.
                 let left = max(.zero, clock.now.duration(to: deadline))
                 do {
                     return (usher, try await members[usher].turn.acquire(resource, ttl: ttl, wait: left))
@@ -69,7 +69,8 @@ extension RedisQuorumLock {
                     suspicions.withLock { $0[usher] = end }
                 }
             }
-            // The wait is used: servers restart. Those that are full say so at once.
+            // The rest of the wait is used, because servers restart. Servers that are out of memory are reported
+            // immediately.
             let pause = Duration.milliseconds(Int64.random(in: 50...150))
             guard !isFull, failure?.isTransient == true, clock.now.advanced(by: pause) < deadline else {
                 throw unavailable(resource, "no server keeps the line", failure)
@@ -135,19 +136,18 @@ extension RedisQuorumLock {
         )
     }
 
-    /// How long the servers may take for a question: not beyond the wait, and a short one must not be too short for any
-    /// answer.
+    /// Returns the timeout of one question. It does not exceed the wait, unless the wait is too short for any reply.
     private func limit(_ wait: Duration, _ ttl: Duration, _ deadline: AnyClock.Instant) -> Duration {
         let limit = min(askTime, ttl)
         return wait == .zero ? limit : min(limit, max(clock.now.duration(to: deadline), RedisLock.grace))
     }
 
-    /// Takes a round back on every server, also on those that did not answer.
+    /// Undoes a round on every server, including those that did not answer.
     private func undo(_ holder: QuorumHolder, _ keys: QuorumKeys, _ ttl: Duration) {
         for member in members { member.cleanup.start(releaseStep(holder.token, keys, ttl)) }
     }
 
-    /// Takes the last round back, and gives the turn to the next in line; waits for that a short while at most.
+    /// Undoes the last round and passes the turn to the next waiter. Waits for that for a short time at most.
     private func giveUp(_ holder: QuorumHolder, _ keys: QuorumKeys, _ turn: LockGrant) async {
         await withTaskGroup(of: Void.self) { group in
             let step = releaseStep(holder.token, keys, turn.ttl)
@@ -166,8 +166,8 @@ extension RedisQuorumLock {
 }
 
 extension RedisQuorumLock.Member {
-    /// Lets the turn that this server keeps last as long as the lease. Should it end earlier, the next in line asks the
-    /// servers in vain for a while, no more.
+    /// Extends the turn on this server to the end of the lease. If the turn ends earlier, the next waiter only asks the
+    /// servers in vain for a while.
     func keepTurn(of holder: QuorumHolder, _ resource: String, _ ttl: Duration) {
         turn.client.post(
             LockScripts.renew,

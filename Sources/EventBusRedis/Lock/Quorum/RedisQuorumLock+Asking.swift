@@ -1,12 +1,12 @@
 import EventBus
 
 extension RedisQuorumLock {
-    /// What the servers said to one question, by the time the answer was decided.
+    /// The replies of the servers to one question at the time of the decision.
     struct Poll {
         var tally: QuorumTally
         var replies: [RedisValue?]
 
-        /// When the first of those who refused may be free.
+        /// The earliest time at which one of the refusing servers may be free.
         var timeLeft: Duration {
             let left = replies.compactMap { reply -> Int64? in
                 guard let parts = reply?.array, parts.first?.integer == 0, parts.count == 2 else { return nil }
@@ -15,7 +15,8 @@ extension RedisQuorumLock {
             return .milliseconds(max(0, left.min() ?? 0))
         }
 
-        /// A fencing token that is greater than each that a server of this majority knows of; `nil` if one made no sense.
+        /// A fencing token greater than every one that a server of this majority knows, or `nil` if a reply was
+        /// invalid.
         var nextFence: UInt64? {
             var next: UInt64 = 0
             for reply in replies {
@@ -29,7 +30,7 @@ extension RedisQuorumLock {
         }
     }
 
-    /// Runs a script on all servers at once, and returns as soon as nothing can change the decision.
+    /// Runs a script on all servers at once. Returns as soon as further replies cannot change the decision.
     func ask(
         _ script: RedisScript,
         keys: [String],
@@ -44,14 +45,15 @@ extension RedisQuorumLock {
         )
         await withTaskGroup(of: (Int, RedisValue?).self) { group in
             for (index, member) in members.enumerated() {
-                // Up to its way to the connection here, so that commands of one caller keep their order there.
+                // Runs synchronously until the command is queued on the connection, so that the commands of one caller
+                // keep their order.
                 group.addImmediateTask {
                     let reply = try? await member.client.run(
                         script,
                         keys: keys,
                         arguments,
                         isIdempotent: isIdempotent,
-                        // Who is slow is not waited for, and is to do its part all the same.
+                        // A slow server is not waited for, but has to run the script all the same.
                         isSentInFull: true,
                         limit: limit
                     )

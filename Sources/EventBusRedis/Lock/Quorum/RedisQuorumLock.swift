@@ -1,50 +1,51 @@
 public import EventBus
 
-/// A ``/EventBus/DistributedLock`` over several independent Redis servers: it is held by whoever holds it on a majority
-/// of them, so it survives the loss of a minority (Redlock, as the Redis documentation describes it).
+/// A ``/EventBus/DistributedLock`` over several independent Redis servers. Its holder is the one that holds it on a
+/// majority of them, so it survives the loss of a minority (Redlock, as described in the Redis documentation).
 ///
 /// ```swift
 /// let lock = RedisQuorumLock(try addresses.map { try RedisClient(RedisConfiguration(uri: $0), logger: logger) })
 /// ```
 ///
-/// The servers have to be independent: no replicas of each other. A grant takes three round trips: a turn in the line,
-/// which the first server that answers keeps; the resource on a majority; and the fencing token, which is written back to
-/// a majority before the grant is given, so that the next holder's is greater whichever majority that one meets.
+/// The servers have to be independent and must not be replicas of each other. A grant takes three round trips. The
+/// first one obtains a turn in the queue, which the first server that answers keeps. The second one obtains the
+/// resource on a majority. The third one writes the fencing token back to a majority, so that the next holder's token
+/// is greater, whichever majority grants it.
 ///
-/// What holds and what does not is told in <doc:LockingWithRedis>: in short, exclusion holds for as long as fewer servers
-/// than a majority lose their memory within a time to live; the fencing token has to be checked where the effect is, as
-/// with any lock; and the order of arrival is kept only while all processes reach the same first server.
+/// <doc:LockingWithRedis> describes the guarantees. In short: mutual exclusion holds as long as no majority of the
+/// servers loses its memory within one time to live. The fencing token has to be checked where the effect happens, as
+/// with any lock. The order of arrival is kept only while all processes reach the same first server.
 public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
     /// One of the servers.
     struct Member: Sendable {
         let client: RedisClient
-        /// The line in front of the resource. It is for order and wake-ups only; what excludes is the majority.
+        /// The queue for the resource. It only provides order and wake-ups. The majority provides mutual exclusion.
         let turn: RedisLock
         let cleanup: RedisCleanup
     }
 
-    /// The time by which leases and waits are measured.
+    /// The clock that measures leases and waits.
     public let clock: AnyClock
     let members: [Member]
     let prefix: String
-    /// How long a server may take to answer.
+    /// The time that a server may take to answer.
     let askTime: Duration
     let book: LockBook
     private let renewals: LeaseRenewals
-    /// Why it can grant nothing: a server is listed twice.
+    /// The error that makes every acquisition fail, because a server is listed twice.
     private let misconfiguration: EventBusError?
-    /// Until when a server is asked for a turn only after the others, since it has not answered.
+    /// The times until which servers that did not answer are asked for a turn only after the others.
     let suspicions: Locked<[AnyClock.Instant?]>
 
-    /// A lock on the servers of `clients`.
+    /// Creates a lock on the servers of `clients`.
     ///
     /// - Parameters:
-    ///   - clients: the connections, one for each server, none of them twice; three at least, best an odd number, and in the same order in
-    ///     each process: the first that answers keeps the line.
-    ///   - prefix: what the keys begin with; without braces. Locks with different prefixes do not see each other, nor
-    ///     does a ``RedisLock`` with the same prefix see this one.
-    ///   - handOverTime: how long a waiter whose turn it is may take to say that it is there, before it is the next one's;
-    ///     500 ms unless stated.
+    ///   - clients: The connections, one for each server, without duplicates. Use at least three, preferably an odd
+    ///     number, and the same order in each process: the first server that answers keeps the queue.
+    ///   - prefix: The prefix of the keys, without braces. Locks with different prefixes are independent. A
+    ///     ``RedisLock`` with the same prefix is independent of this lock, too.
+    ///   - handOverTime: The time within which a waiter whose turn it is has to respond before the turn passes to the
+    ///     next one. Defaults to 500 ms.
     public init(_ clients: [RedisClient], prefix: String = "eventbus", handOverTime: Duration = .milliseconds(500)) {
         precondition(clients.count >= 3, "a majority that survives the loss of a server takes three servers")
         let clock = AnyClock.continuous
@@ -55,7 +56,7 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
                 client,
                 prefix: "\(prefix):turn",
                 handOverTime: handOverTime,
-                // Another server can keep the line.
+                // Another server can keep the queue.
                 askTime: min(.milliseconds(250), client.configuration.commandTimeout),
                 outlivesOutages: false,
                 metrics: nil
@@ -75,9 +76,9 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
         }
     }
 
-    /// Throws if two of the servers that were reached are one: it would count twice, and its loss would cost the majority.
+    /// Throws if two of the connected servers are the same. It would count twice, and its loss would cost the majority.
     func requireDifferentServers() throws {
-        // Those that do not say who they are differ in their addresses at least.
+        // Servers that do not tell their identity are compared by their addresses.
         let identities = members.map(\.client.serverRunID)
         let known = identities.indices.filter { identities[$0] != nil }
         if let (first, second) = Self.duplicate(known.map { identities[$0] }) {
@@ -85,7 +86,7 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
         }
     }
 
-    /// The positions of two elements that are equal.
+    /// Returns the positions of two elements that are equal.
     private static func duplicate<Element: Hashable>(_ elements: [Element]) -> (Int, Int)? {
         var positions: [Element: Int] = [:]
         for (position, element) in elements.enumerated() {
@@ -94,16 +95,16 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
         return nil
     }
 
-    /// Asks for `resource` and waits for it for at most `wait`.
+    /// Requests `resource` and waits for it for at most `wait`.
     ///
-    /// - Throws: as the protocol says; `.unavailable` when no majority of the servers answered, or when that took so long
-    ///   that nothing was left of the lease; `.invalidConfiguration` when one server is listed twice.
+    /// - Throws: The errors of the protocol; `.unavailable` if no majority of the servers answered, or if that took so
+    ///   long that nothing was left of the lease; `.invalidConfiguration` if one server is listed twice.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
         if let misconfiguration { throw misconfiguration }
         return try await book.acquisition { try await acquireUncounted(resource, ttl: ttl, wait: wait) }
     }
 
-    /// Makes a grant valid for its whole time to live again, if a majority still holds it.
+    /// Renews a grant for its whole time to live if a majority still holds it.
     public func renew(_ grant: LockGrant) async throws -> AnyClock.Instant {
         let renewal = QuorumRenewal(members: members, prefix: prefix, askTime: askTime, clock: clock)
         do {
@@ -137,14 +138,14 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
         renewals.end(grant)
     }
 
-    /// Gives the resource back on every server, and the turn to the first in line.
+    /// Releases the resource on every server, and passes the turn to the first waiter.
     ///
-    /// It ends when a majority has answered, within the time of one command; the others are told until they answer, for as
-    /// long as the grant may last.
+    /// The call returns when a majority has answered, within the time of one command. The others are asked until they
+    /// answer, for as long as the grant may last.
     public func release(_ grant: LockGrant) async throws {
         let holder = try QuorumHolder(grant, members: members.count)
         let keys = QuorumKeys(prefix: prefix, resource: grant.resource)
-        // Not sent again: "expired" would then mean two things.
+        // Not sent again, because "expired" would then be ambiguous.
         let poll = try await withoutCancellation { [self] in
             try await ask(
                 QuorumScripts.release,
@@ -167,7 +168,7 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
         }
     }
 
-    /// Gives the resource back without waiting for the servers.
+    /// Releases the resource without waiting for the servers.
     public func abandon(_ grant: LockGrant) {
         guard let holder = try? QuorumHolder(grant, members: members.count) else { return }
         book.ended(grant)
