@@ -1,7 +1,7 @@
 public import EventBus
 public import GRDB
 
-/// Events that are published if, and only if, a database transaction commits.
+/// An outbox, which stores events that are published if, and only if, a database transaction commits.
 ///
 /// ```swift
 /// let outbox = Outbox(bus: bus)
@@ -12,35 +12,36 @@ public import GRDB
 /// }
 /// ```
 ///
-/// The event is stored in the same transaction as the data it tells of. An ``OutboxRelay`` publishes what was committed,
-/// and deletes it once the broker holds it. So an event of a rolled back transaction is never seen, one of a committed
-/// transaction is published at least once, and the broker need not be up for the transaction to commit.
+/// An event is stored in the same transaction as the data that it describes. An ``OutboxRelay`` publishes committed
+/// events, and deletes each one when the broker has confirmed it. An event of a rolled back transaction is therefore
+/// never seen, one of a committed transaction is published at least once, and a transaction can commit while the broker
+/// is down.
 ///
-/// The tables come from ``registerMigration(in:)``.
+/// ``registerMigration(in:)`` creates the tables.
 public struct Outbox: Sendable {
     private let bus: EventBus
     private let clock: WallClock
 
-    /// An outbox for the events of `bus`, which encodes them and names their source and their correlation.
+    /// Creates an outbox for the events of `bus`, which encodes them and provides their source and correlation.
     public init(bus: EventBus) {
         self.bus = bus
         self.clock = WallClock(bus.clock)
     }
 
-    /// Stores an event within the transaction of `db`, to be published once that has committed.
+    /// Stores an event inside the transaction of `db`. It is published after the transaction has committed.
     ///
-    /// The envelope is made here and now: identity, time, correlation and causation, and the trace it belongs to, are
-    /// those of the code that calls this. Local listeners do not see the event.
+    /// The envelope is created immediately. Identity, time, correlation, causation and trace are those of the calling
+    /// code. Local listeners do not see the event.
     ///
     /// - Parameters:
-    ///   - event: what to publish.
-    ///   - options: as for `EventBus.publish`. A delay counts from now and may be of any length: an event whose delay is
-    ///     longer than the broker can hold (`EventBus.maximumDelay`) waits in the database until it can. `deadline` has no
-    ///     meaning here. An event that `requiresSubscriber` stays until there is one even where the relay would let it go.
-    ///   - db: the connection of the transaction.
+    ///   - event: The event to publish.
+    ///   - options: The options, as for `EventBus.publish`. A delay starts now and may have any length: an event whose
+    ///     delay exceeds the limit of the broker (`EventBus.maximumDelay`) waits in the database. `deadline` has no
+    ///     effect. An event that `requiresSubscriber` waits for a subscriber even if the relay does not require one.
+    ///   - db: The connection of the transaction.
     /// - Returns: The event's identity.
-    /// - Throws: `EventBusError`: `.encodingFailed`, `.invalidEnvelope`; `.unsupported` outside a transaction. A
-    ///   `DatabaseError` of GRDB, for example where the tables are missing.
+    /// - Throws: `EventBusError`: `.encodingFailed`, `.invalidEnvelope`, or `.unsupported` outside a transaction. A
+    ///   `DatabaseError` of GRDB, such as for missing tables.
     @discardableResult
     public func publish<E: EventBus.Event>(
         _ event: E,
@@ -50,7 +51,7 @@ public struct Outbox: Sendable {
         try publish(try bus.envelope(for: event, options: options), options: options, in: db)
     }
 
-    /// Stores an event that is encoded already; see ``publish(_:options:in:)-(E,_,_)``.
+    /// Stores an event that is already encoded. See ``publish(_:options:in:)-(E,_,_)``.
     ///
     /// - Returns: The event's identity.
     @discardableResult
@@ -80,33 +81,34 @@ public struct Outbox: Sendable {
         return envelope.id
     }
 
-    /// Returns the numbers of the events that wait to be published and of those that were given up.
+    /// Returns the number of events that wait to be published and of parked events.
     ///
     /// - Throws: A `DatabaseError` of GRDB.
     public func backlog(in db: Database) throws -> OutboxBacklog {
         try OutboxStore.backlog(now: clock.now, in: db)
     }
 
-    /// The events that were given up, oldest first, at most `limit`.
+    /// Returns at most `limit` parked events, oldest first.
     ///
     /// - Throws: A `DatabaseError` of GRDB.
     public func parked(limit: Int = 100, in db: Database) throws -> [ParkedEvent] {
         try OutboxStore.parked(limit: limit, in: db)
     }
 
-    /// Puts a parked event back to its place, with all its attempts: before the events of its key that were stored after
-    /// it and still wait.
+    /// Returns a parked event to its place in the outbox, with all its attempts available again. It precedes the
+    /// waiting events of its key that were stored after it.
     ///
-    /// - Returns: Whether there was such an event.
+    /// - Returns: `true` if there was such an event.
     /// - Throws: A `DatabaseError` of GRDB.
     @discardableResult
     public func replay(_ event: ParkedEvent.ID, in db: Database) throws -> Bool {
         try OutboxStore.replay(event, in: db)
     }
 
-    /// Puts every parked event back to its place; see ``replay(_:in:)``. The order of each key is that of storing.
+    /// Returns every parked event to its place in the outbox, in the order in which the events of each key were stored.
+    /// See ``replay(_:in:)``.
     ///
-    /// - Returns: How many there were.
+    /// - Returns: The number of events.
     /// - Throws: A `DatabaseError` of GRDB.
     @discardableResult
     public func replayAll(in db: Database) throws -> Int {
@@ -119,24 +121,25 @@ public struct Outbox: Sendable {
         }
     }
 
-    /// Removes a parked event for good.
+    /// Deletes a parked event permanently.
     ///
-    /// - Returns: Whether there was such an event.
+    /// - Returns: `true` if there was such an event.
     /// - Throws: A `DatabaseError` of GRDB.
     @discardableResult
     public func discard(_ event: ParkedEvent.ID, in db: Database) throws -> Bool {
         try OutboxStore.discard(event, in: db)
     }
 
-    /// Adds the outbox's tables to the migrations of a database, as `eventbus.outbox.v1` and `eventbus.outbox.v2`.
+    /// Registers the outbox's tables with the migrations of a database, as `eventbus.outbox.v1` and
+    /// `eventbus.outbox.v2`.
     ///
-    /// All names in the database begin with `eventbus_outbox`.
+    /// The names of all tables begin with `eventbus_outbox`.
     public static func registerMigration(in migrator: inout DatabaseMigrator) {
         migrator.registerMigration("eventbus.outbox.v1") { db in try OutboxSchema.createFirst(in: db) }
         migrator.registerMigration("eventbus.outbox.v2") { db in try OutboxSchema.upgrade(in: db) }
     }
 
-    /// Creates the outbox's tables where they are missing and brings older ones up to date: for databases without a
+    /// Creates the outbox's tables if they do not exist, and upgrades older ones. Use it for databases without a
     /// migrator.
     ///
     /// - Throws: A `DatabaseError` of GRDB.

@@ -1,17 +1,17 @@
 /// The number of events in an outbox, by their state.
 public struct OutboxBacklog: Hashable, Sendable {
-    /// The events that wait to be published, those in ``delayed`` and ``withoutSubscriber`` included.
+    /// The number of events that wait to be published, including those in ``delayed`` and ``withoutSubscriber``.
     public var count: Int
-    /// The age of the oldest event that could have been published by now; `nil` if there is none.
+    /// The age of the oldest event that could have been published by now, or `nil` if there is none.
     public var oldestAge: Duration?
-    /// The events that were given up and wait for someone to look at them.
+    /// The number of parked events. The relay has given them up, and they wait to be replayed or discarded.
     public var parked: Int
-    /// The events whose delay is longer than the broker can hold them, and which wait in the database until it can.
+    /// The number of events that wait in the database because their delay exceeds the limit of the broker.
     public var delayed: Int
-    /// The events that nobody subscribes to.
+    /// The number of events that wait because their topic has no subscription.
     public var withoutSubscriber: Int
 
-    /// Creates a backlog of this size.
+    /// Creates a backlog with these numbers.
     public init(count: Int, oldestAge: Duration?, parked: Int, delayed: Int = 0, withoutSubscriber: Int = 0) {
         self.count = count
         self.oldestAge = oldestAge

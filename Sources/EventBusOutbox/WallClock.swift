@@ -1,14 +1,14 @@
 internal import EventBus
 
-/// The time of day, which several processes have in common and the database can hold.
+/// The time of day, which several processes share and the database can store.
 ///
-/// Where the bus runs on a manual clock, the time of day moves with it.
+/// If the bus uses a manual clock, the time of day advances with it.
 struct WallClock: Sendable {
     private static let manualStart = EventTime.now()
 
     private let read: @Sendable () -> EventTime
 
-    /// The time of day beside `clock`.
+    /// Creates the time of day that advances with `clock`.
     init(_ clock: AnyClock) {
         guard clock.isManual else {
             read = { .now() }
@@ -17,18 +17,19 @@ struct WallClock: Sendable {
         read = { Self.manualStart + (AnyClock.Instant(offset: .zero).duration(to: clock.now)) }
     }
 
-    /// The time of day that `read` returns.
+    /// Creates a clock that returns the time of day from `read`.
     init(reading read: @escaping @Sendable () -> EventTime) {
         self.read = read
     }
 
-    /// The present time. Read it inside the transaction that uses it: waiting for the transaction may take seconds.
+    /// The current time. Read it inside the transaction that uses it, because waiting for the transaction may take
+    /// seconds.
     var now: EventTime { read() }
 }
 
-// Times come from rows that anybody may have written: no arithmetic on them may trap.
+// Times come from rows that anybody may have written, so arithmetic on them must not trap.
 extension EventTime {
-    /// The time `duration` later, rounded up to a millisecond and kept within what a time can hold.
+    /// Returns the time `duration` later, rounded up to a millisecond and clamped to the valid range.
     static func + (time: EventTime, duration: Duration) -> EventTime {
         let duration = min(max(duration, .milliseconds(Int64.min)), .milliseconds(Int64.max))
         let (seconds, attoseconds) = duration.components
@@ -38,12 +39,12 @@ extension EventTime {
         return EventTime(milliseconds: isTooLong || isTooFar ? (seconds < 0 ? .min : .max) : sum)
     }
 
-    /// The time `duration` earlier, kept within what a time can hold.
+    /// Returns the time `duration` earlier, clamped to the valid range.
     static func - (time: EventTime, duration: Duration) -> EventTime {
         time + (.zero - duration)
     }
 
-    /// The duration from `earlier` to this time, kept within what milliseconds can hold.
+    /// Returns the duration from `earlier` to this time, clamped to the range of milliseconds.
     func since(_ earlier: EventTime) -> Duration {
         let (difference, isTooLong) = milliseconds.subtractingReportingOverflow(earlier.milliseconds)
         return .milliseconds(isTooLong ? (milliseconds < earlier.milliseconds ? Int64.min : .max) : difference)

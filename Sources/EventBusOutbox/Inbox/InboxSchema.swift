@@ -1,8 +1,8 @@
 internal import GRDB
 
-/// The inbox's tables.
+/// The tables of the inbox.
 enum InboxSchema {
-    /// Fences come from a row of their own: those of records that are gone must not come again.
+    /// Fences are drawn from a separate row, because those of deleted records must not be reused.
     private static let v1 = """
         CREATE TABLE IF NOT EXISTS eventbus_inbox (
             subscription TEXT NOT NULL,
@@ -21,8 +21,8 @@ enum InboxSchema {
 
     /// Adds the topic to the identity of a record, and the lease to a claim.
     ///
-    /// The topic of an older record is unknown and stored as an empty text, which counts for every topic. The defaults
-    /// let instances of an earlier release write to the table during a rolling deployment.
+    /// The topic of an older record is unknown and stored as an empty text, which matches every topic. The defaults
+    /// allow instances of an earlier release to write to the table during a rolling deployment.
     private static let v2 = """
         CREATE TABLE eventbus_inbox_v2 (
             subscription TEXT NOT NULL,
@@ -41,12 +41,12 @@ enum InboxSchema {
         CREATE INDEX eventbus_inbox_ends ON eventbus_inbox (ends_at);
         """
 
-    /// Makes the tables as the first release had them, where they are missing.
+    /// Creates the tables of the first release, unless they exist.
     static func createV1(in db: Database) throws {
         try db.execute(sql: v1)
     }
 
-    /// Brings the tables of the first release to the present form; does nothing where they have it already.
+    /// Migrates the tables of the first release to the current version. Does nothing if they are current.
     static func upgradeToV2(in db: Database) throws {
         guard try !db.columns(in: "eventbus_inbox").contains(where: { $0.name == "topic" }) else { return }
         try db.execute(sql: v2)

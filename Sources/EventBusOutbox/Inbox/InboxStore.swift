@@ -3,7 +3,7 @@ internal import GRDB
 
 /// The statements of the inbox. Each function runs in the caller's transaction.
 ///
-/// `now` is read within the transaction, because a transaction may wait long for the one before it.
+/// `now` is read inside the transaction, because a transaction may wait long for the one before it.
 enum InboxStore {
     private struct State {
         var fence: UInt64
@@ -13,7 +13,7 @@ enum InboxStore {
         var lease: Duration
     }
 
-    /// Claims the event, or tells why it cannot be claimed.
+    /// Claims the event, or returns the reason why it cannot be claimed.
     static func begin(_ key: InboxKey, lease: Duration, now: EventTime, in db: Database) throws -> InboxDecision {
         try forget(now: now, in: db)
         if let state = try state(of: key, now: now, in: db) {
@@ -25,10 +25,10 @@ enum InboxStore {
         return .new(InboxClaim(key: key, fence: fence))
     }
 
-    /// The time until a claim ends.
+    /// Returns the time until a claim ends.
     ///
-    /// A claim that ends further ahead than its lease allows was made before the time of day was set back. It ends one
-    /// lease from now unless it is renewed, so that the event does not have to wait until the clock has caught up.
+    /// A claim that ends later than its lease allows was made before the clock was set back. It ends one lease from now
+    /// unless it is renewed, so that the event does not have to wait until the clock has caught up.
     private static func timeLeft(
         _ state: State,
         _ key: InboxKey,
@@ -48,7 +48,7 @@ enum InboxStore {
         return lease
     }
 
-    /// Extends a claim that is in force.
+    /// Extends an active claim.
     static func renew(_ claim: InboxClaim, lease: Duration, now: EventTime, in db: Database) throws {
         guard var state = try state(of: claim.key, now: now, in: db), state.fence == claim.fence else {
             throw EventBusError.notInForce(claim)
@@ -82,12 +82,12 @@ enum InboxStore {
         )
     }
 
-    /// Records that the event is handled in this very transaction, unless it was before.
+    /// Records that the event is handled in this transaction, unless it was handled before.
     ///
-    /// A claim does not matter: transactions come one after another, so the first to commit has the effect. It keeps its
-    /// fence, so that a bus that holds it can complete it afterwards.
+    /// Claims do not matter here: transactions are serialized, so the first one to commit has the effect. A claim keeps
+    /// its fence, so that the bus that holds it can complete it afterwards.
     ///
-    /// - Returns: Whether it was not handled before.
+    /// - Returns: `true` if the event was not handled before.
     static func completeFirst(_ key: InboxKey, until end: EventTime, now: EventTime, in db: Database) throws -> Bool {
         try forget(now: now, in: db)
         let state = try state(of: key, now: now, in: db)
@@ -97,7 +97,8 @@ enum InboxStore {
         return true
     }
 
-    /// The record that still counts. One without a topic was made by an earlier release and counts for every topic.
+    /// Returns the record that is still valid. A record without a topic was made by an earlier release and matches
+    /// every topic.
     private static func state(of key: InboxKey, now: EventTime, in db: Database) throws -> State? {
         let row = try Row.fetchOne(
             try db.cachedStatement(
@@ -150,7 +151,7 @@ enum InboxStore {
         return UInt64(bitPattern: last)
     }
 
-    /// Deletes some records whose time is over: more than one call adds, so that they cannot pile up.
+    /// Deletes some expired records. It deletes more than one call adds, so that they cannot accumulate.
     private static func forget(now: EventTime, in db: Database) throws {
         try db.cachedStatement(
             sql: """

@@ -1,10 +1,10 @@
 public import EventBus
 public import GRDB
 
-/// Remembers in a database which events were handled: the consuming side of an ``Outbox``.
+/// An inbox that records in a database which events were handled. It is the consuming counterpart of an ``Outbox``.
 ///
-/// A handler that writes to the same database has exactly one effect for each event and subscription if its writes and
-/// the inbox's record are in one transaction:
+/// If a handler writes to the same database, and its writes and the inbox's record are in one transaction, it has
+/// exactly one effect for each event and subscription:
 ///
 /// ```swift
 /// let inbox = SQLiteInbox(database: database)
@@ -17,38 +17,38 @@ public import GRDB
 /// }
 /// ```
 ///
-/// Given to a subscription as its `Inbox` it works for handlers with any effect, but then the record and the effect are
-/// two steps: a process that is killed between them leaves the effect without its record.
+/// As the `Inbox` of a subscription it works for handlers with any effect, but then the record and the effect are two
+/// steps: if a process is killed between them, the effect has no record and the event is handled again.
 ///
-/// The tables come from ``registerMigration(in:)``. Records are measured by the time of day, and those whose time is
-/// over are deleted along the way.
+/// ``registerMigration(in:)`` creates the tables. Retention is measured by the time of day. Expired records are deleted
+/// while others are written.
 public final class SQLiteInbox: Inbox {
-    /// How long a record is kept unless stated: 7 days.
+    /// The default retention of a record: 7 days.
     public static let defaultRetention = Duration.seconds(7 * 24 * 60 * 60)
 
     private let database: any DatabaseWriter
     private let clock: WallClock
 
-    /// An inbox in `database`.
+    /// Creates an inbox in `database`.
     ///
     /// - Parameters:
     ///   - database: The database with the inbox's tables.
-    ///   - clock: What moves the time on, in tests a manual clock.
+    ///   - clock: The clock of claims and retention. Defaults to the real time. Tests may pass a manual clock.
     public init(database: any DatabaseWriter, clock: some Clock<Duration> = ContinuousClock()) {
         self.database = database
         self.clock = WallClock(AnyClock(clock))
     }
 
-    /// Adds the inbox's tables to the migrations of a database, as `eventbus.inbox.v1` and `eventbus.inbox.v2`.
+    /// Registers the inbox's tables with the migrations of a database, as `eventbus.inbox.v1` and `eventbus.inbox.v2`.
     ///
-    /// All names in the database begin with `eventbus_inbox`.
+    /// The names of all tables begin with `eventbus_inbox`.
     public static func registerMigration(in migrator: inout DatabaseMigrator) {
         migrator.registerMigration("eventbus.inbox.v1") { db in try InboxSchema.createV1(in: db) }
         migrator.registerMigration("eventbus.inbox.v2") { db in try InboxSchema.upgradeToV2(in: db) }
     }
 
-    /// Makes the inbox's tables where they are missing, and upgrades those of an earlier release: for databases without a
-    /// migrator.
+    /// Creates the inbox's tables if they do not exist, and upgrades those of an earlier release. Use it for databases
+    /// without a migrator.
     ///
     /// - Throws: A `DatabaseError` of GRDB.
     public static func createTables(in db: Database) throws {
@@ -58,14 +58,15 @@ public final class SQLiteInbox: Inbox {
 
     // MARK: Effect and record in one transaction
 
-    /// Handles a delivery at most once, in a transaction of its own.
+    /// Handles a delivery at most once, in a separate transaction.
     ///
     /// - Parameters:
-    ///   - context: the delivery's.
-    ///   - retention: how long the record is kept; longer than the broker may take to deliver a duplicate.
-    ///   - body: what to do. What it writes and the record that it was done are committed together, or not at all.
-    /// - Returns: What `body` returns; `nil` where the event was handled before and `body` did not run.
-    /// - Throws: What `body` throws; a `DatabaseError` of GRDB.
+    ///   - context: The context of the delivery.
+    ///   - retention: The time for which the record is kept. It has to exceed the time within which the broker may
+    ///     deliver a duplicate.
+    ///   - body: The work to do. Its writes and the record are committed together, or not at all.
+    /// - Returns: The result of `body`, or `nil` if the event was handled before and `body` did not run.
+    /// - Throws: Errors of `body`; a `DatabaseError` of GRDB.
     @discardableResult
     public func performOnce<Result: Sendable>(
         _ context: EventContext,
@@ -77,17 +78,18 @@ public final class SQLiteInbox: Inbox {
         }
     }
 
-    /// Handles an event at most once, within the transaction of `db`; opens one where there is none.
+    /// Handles an event at most once inside the transaction of `db`. Opens a transaction if there is none.
     ///
-    /// Where `body` throws, what it wrote is undone with the record, also if the surrounding transaction goes on.
+    /// If `body` throws, its writes and the record are rolled back, even if the surrounding transaction continues.
     ///
     /// - Parameters:
-    ///   - key: the event and the subscription, such as ``/EventBus/EventContext/inboxKey``.
-    ///   - retention: how long the record is kept; longer than the broker may take to deliver a duplicate.
-    ///   - db: the connection of the transaction, which is to the inbox's database.
-    ///   - body: what to do.
-    /// - Returns: What `body` returns; `nil` where the event was handled before and `body` did not run.
-    /// - Throws: What `body` throws; a `DatabaseError` of GRDB.
+    ///   - key: The event and the subscription, such as ``/EventBus/EventContext/inboxKey``.
+    ///   - retention: The time for which the record is kept. It has to exceed the time within which the broker may
+    ///     deliver a duplicate.
+    ///   - db: The connection of the transaction, which has to be a connection to the inbox's database.
+    ///   - body: The work to do.
+    /// - Returns: The result of `body`, or `nil` if the event was handled before and `body` did not run.
+    /// - Throws: Errors of `body`; a `DatabaseError` of GRDB.
     @discardableResult
     public func performOnce<Result>(
         _ key: InboxKey,
@@ -109,12 +111,12 @@ public final class SQLiteInbox: Inbox {
 
     // MARK: Inbox
 
-    /// Claims an event for a subscription, unless it is completed or another claim on it is in force.
+    /// Claims an event for a subscription, unless it is completed or another claim on it is active.
     public func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision {
         try await write { [clock] db in try InboxStore.begin(key, lease: lease, now: clock.now, in: db) }
     }
 
-    /// Extends a claim that is in force.
+    /// Extends an active claim.
     public func renew(_ claim: InboxClaim, lease: Duration) async throws {
         try await write { [clock] db in try InboxStore.renew(claim, lease: lease, now: clock.now, in: db) }
     }
@@ -127,7 +129,7 @@ public final class SQLiteInbox: Inbox {
         }
     }
 
-    /// Ends a claim, so that the event can be claimed again at once.
+    /// Ends a claim, so that the event can be claimed again immediately.
     public func abandon(_ claim: InboxClaim) async throws {
         try await write { db in try InboxStore.abandon(claim, in: db) }
     }

@@ -1,9 +1,10 @@
 internal import EventBus
 internal import GRDB
 
-/// Calls when a transaction that stored an event has committed, on the connection it is added to.
+/// An observer that calls a closure when a transaction that stored an event has committed, on the connection that it is
+/// added to.
 ///
-/// GRDB calls it on the connection's queue only; the flag is locked all the same, since that is cheap.
+/// GRDB calls it only on the connection's queue. The flag is locked nevertheless, because a lock is cheap.
 final class InsertObserver: TransactionObserver, Sendable {
     private let hasInserted = Locked(false)
     private let onCommit: @Sendable () -> Void

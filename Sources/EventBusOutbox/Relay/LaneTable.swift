@@ -1,15 +1,16 @@
 internal import DequeModule
 internal import EventBus
 
-/// The events that a relay has read, in lanes: one for each partition key, and one for each event without a key. Pure.
+/// The events that a relay has read, in lanes: one for each partition key, and one for each event without a key. It
+/// reads no clock and performs no I/O.
 ///
-/// At most one event of a lane is under way. Lanes whose first event the broker has held up before stand in a queue of
-/// their own, so that they never delay the others.
+/// At most one event of a lane is in flight. Lanes whose first event was held before are in a separate queue, so that
+/// they never delay the others. An event is held if the broker refused it or gave no answer.
 struct LaneTable: Sendable {
     private struct LaneState: Sendable {
         var waiting: Deque<StoredEvent> = []
         var isInFlight = false
-        /// Events whose outcome is not written down yet.
+        /// The number of events whose outcome has not been written to the database.
         var unwritten = 0
 
         var isDone: Bool { waiting.isEmpty && !isInFlight && unwritten == 0 }
@@ -19,13 +20,13 @@ struct LaneTable: Sendable {
     private var ready: Deque<Lane> = []
     private var suspects: Deque<Lane> = []
 
-    /// How many events wait to go out.
+    /// The number of events that wait to be published.
     private(set) var waitingCount = 0
 
     var isEmpty: Bool { lanes.isEmpty }
-    /// The lanes that are not to be read: they have events here, or outcomes that are not written down.
+    /// The lanes that must not be read, because they have events here or outcomes that have not been written.
     var busy: Set<Lane> { Set(lanes.keys) }
-    /// How many lanes have a first event that was not held up before.
+    /// The number of lanes whose first event was not held before.
     var readyCount: Int { ready.count }
     var hasSuspects: Bool { !suspects.isEmpty }
 
@@ -42,8 +43,8 @@ struct LaneTable: Sendable {
         return events
     }
 
-    /// Takes events that the broker held up before: the fewer together the more often it did, so that one that breaks the
-    /// connection whenever it is sent is alone before long.
+    /// Takes events that were held before. The more often they were held, the fewer are taken together, so that an
+    /// event that breaks the connection whenever it is sent is soon sent alone.
     mutating func takeSuspects(batchSize: Int) -> [StoredEvent] {
         var events: [StoredEvent] = []
         var limit = batchSize
@@ -65,7 +66,7 @@ struct LaneTable: Sendable {
 
     // MARK: Putting in
 
-    /// Adds what was read of a lane, unless there is something of it already.
+    /// Adds the events that were read for a lane, unless the lane has events already.
     mutating func add(_ run: [StoredEvent]) {
         guard let lane = run.first?.lane, lanes[lane] == nil else { return }
         lanes[lane] = LaneState(waiting: Deque(run))
@@ -73,14 +74,14 @@ struct LaneTable: Sendable {
         line(up: lane)
     }
 
-    /// The event under way has an outcome that is to be written down: the next of its lane may go out.
+    /// Records that the event in flight has an outcome to be written. The next event of its lane may be published.
     mutating func goOn(_ lane: Lane) {
         lanes[lane]?.isInFlight = false
         lanes[lane]?.unwritten += 1
         line(up: lane)
     }
 
-    /// The event under way has an outcome that is to be written down, and what is behind it waits in the database.
+    /// Records that the event in flight has an outcome to be written. The events after it wait in the database.
     mutating func breakOff(_ lane: Lane) {
         lanes[lane]?.isInFlight = false
         lanes[lane]?.unwritten += 1
@@ -88,7 +89,7 @@ struct LaneTable: Sendable {
         lanes[lane]?.waiting = []
     }
 
-    /// The event under way goes out again from here.
+    /// Returns the event in flight to the front of its lane, from which it is published again.
     mutating func putBack(_ event: StoredEvent) {
         lanes[event.lane]?.isInFlight = false
         lanes[event.lane]?.waiting.prepend(event)
@@ -96,7 +97,7 @@ struct LaneTable: Sendable {
         line(up: event.lane)
     }
 
-    /// The event under way is forgotten, with those behind it: nothing is written down.
+    /// Drops the event in flight and the events after it. Nothing is written to the database.
     mutating func drop(_ lane: Lane) {
         lanes[lane]?.isInFlight = false
         waitingCount -= lanes[lane]?.waiting.count ?? 0
@@ -109,7 +110,7 @@ struct LaneTable: Sendable {
         if event.holds > 0 { suspects.append(lane) } else { ready.append(lane) }
     }
 
-    /// Lets the events that were held up go out together again: it was not their fault.
+    /// Allows held events to be published together again, because they were not at fault.
     mutating func clearSuspicion() {
         for lane in suspects {
             guard let holds = lanes[lane]?.waiting.first?.holds else { continue }
@@ -119,18 +120,18 @@ struct LaneTable: Sendable {
 
     // MARK: Writing down
 
-    /// An outcome is about to be written down: the lane can be read again.
+    /// Records that an outcome is being written, so that the lane can be read again.
     mutating func noteWritten(_ lane: Lane) {
         lanes[lane]?.unwritten -= 1
         forget(lane)
     }
 
-    /// An outcome could not be written down after all.
+    /// Records that an outcome could not be written after all.
     mutating func noteUnwritten(_ lane: Lane) {
         lanes[lane, default: LaneState()].unwritten += 1
     }
 
-    /// Forgets all that waits, but not what is under way.
+    /// Drops all waiting events, but not those in flight.
     mutating func removeWaiting() {
         ready = []
         suspects = []

@@ -1,7 +1,7 @@
 package import EventBus
 
 extension OutboxRelay.State {
-    /// Takes out the signal that what the relay does has changed, to be raised outside of the lock.
+    /// Takes the signal that reports a change of the relay's activity, so that it can be raised outside the lock.
     mutating func takeChange() -> Signal? {
         defer { change = nil }
         return change
@@ -9,9 +9,9 @@ extension OutboxRelay.State {
 }
 
 extension OutboxRelay: ActivityReporting {
-    /// What the relay does at this instant, for a test that waits until everything has settled.
+    /// Returns the current activity of the relay, for a test that waits until everything has settled.
     ///
-    /// Events that nobody subscribes to rest, as dead letters do; so does a relay that stands by.
+    /// Events without a subscriber count as settled, as dead letters do. So does a relay on standby.
     package func activity() -> Activity {
         let (now, wallTime) = (clock.now, wallClock.now)
         return state.withLock { state in

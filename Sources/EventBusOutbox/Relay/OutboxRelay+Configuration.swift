@@ -1,34 +1,41 @@
 public import EventBus
 
 extension OutboxRelay {
-    /// How a relay behaves.
+    /// The settings of a relay.
+    ///
+    /// ```swift
+    /// var configuration = OutboxRelay.Configuration()
+    /// configuration.pollInterval = .milliseconds(250)
+    /// let relay = OutboxRelay(database: database, bus: bus, configuration: configuration)
+    /// ```
     public struct Configuration: Sendable {
-        /// The number of events that are published at a time, at most one of each partition key. Defaults to 500.
+        /// The maximum number of events that are published together, at most one of each partition key. Defaults to
+        /// 500.
         public var batchSize: Int
-        /// The interval at which the relay looks for events that other processes have stored, and for whether another
-        /// relay has stopped. Defaults to 1 s. Commits of this process's own database connection are noticed at once.
+        /// The interval at which the relay checks for events that other processes have stored, and whether another
+        /// relay has stopped. Defaults to 1 s. Commits on this process's own database connection are noticed
+        /// immediately.
         public var pollInterval: Duration
-        /// The time for which this relay goes on being the one that publishes if nothing more is heard of it. Defaults to
-        /// 10 s.
+        /// The time for which this relay remains the publishing one without renewing its lease. Defaults to 10 s.
         ///
-        /// After a crash another one, or the same service started again, publishes after this time at the latest. It is
-        /// also twice the time within which a publish has to have its outcome.
+        /// After a crash, another relay, or the same service after a restart, publishes after this time at the latest.
+        /// A publish must have its outcome within half of this time.
         public var leaseDuration: Duration
-        /// The delays between attempts, and the number of attempts after which an event is parked. Defaults to 20 attempts
-        /// from 200 ms to 30 s.
+        /// The delays between attempts, and the number of attempts after which an event is parked. Defaults to 20
+        /// attempts with delays from 200 ms to 30 s.
         ///
-        /// An attempt counts only where the event itself is at fault (`EventBusError.Code.isAboutTheEvent`, or an error
-        /// that is `NonRetryable`); where trying again cannot help, the event is parked at once. Every other error leaves
-        /// the event in the outbox, and uses up no attempt: see ``maximumRetryInterval``.
+        /// An attempt counts only if the event itself is at fault (`EventBusError.Code.isAboutTheEvent`, or an error
+        /// that is `NonRetryable`). If another attempt cannot help, the event is parked immediately. After every other
+        /// error the event stays in the outbox and no attempt is used up: see ``maximumRetryInterval``.
         public var retry: RetryPolicy
-        /// The longest interval at which an event is tried again that the broker refuses or gives no answer for, or that
-        /// nobody subscribes to. Defaults to 2 minutes.
+        /// The maximum interval between attempts to publish an event that the broker refuses or does not confirm, or
+        /// that has no subscriber. Defaults to 2 minutes.
         ///
-        /// The intervals grow from the initial delay of ``retry``. Once the broker takes events again after an outage, the
-        /// events that it held up go out at once.
+        /// The intervals grow from the initial delay of ``retry``. When the broker accepts events again after an
+        /// outage, the events that it held up are published immediately.
         public var maximumRetryInterval: Duration
-        /// A Boolean value that indicates whether an event that nobody subscribes to stays until someone does. Defaults to
-        /// `true`. Otherwise it counts as published.
+        /// A Boolean value indicating whether an event without a subscriber stays in the outbox until there is one.
+        /// Defaults to `true`. If it is `false`, such an event counts as published.
         public var requiresSubscriber: Bool
         /// The interval at which backlog and age are measured while there is work. Defaults to 5 s.
         public var measurementInterval: Duration
@@ -44,20 +51,20 @@ extension OutboxRelay {
             measurementInterval = .seconds(5)
         }
 
-        /// The time within which a publish has its outcome: well within the lease.
+        /// The time within which a publish must have its outcome, well within the lease.
         var publishTimeout: Duration { leaseDuration / 2 }
 
-        /// The intervals at which an event is tried again that the broker holds up.
+        /// The delays between attempts for an event that the broker holds up.
         var holdRetry: RetryPolicy {
             var policy = retry
             policy.maximum = max(retry.maximum, maximumRetryInterval)
             return policy
         }
 
-        /// The longest interval at which anything is tried again.
+        /// The longest interval between attempts of any kind.
         var longestInterval: Duration { max(retry.maximum, maximumRetryInterval) }
 
-        /// Clamps every value to its valid range.
+        /// The configuration with every value clamped to its valid range.
         var corrected: Configuration {
             var corrected = self
             corrected.batchSize = min(max(1, batchSize), 10_000)
@@ -68,7 +75,7 @@ extension OutboxRelay {
             return corrected
         }
 
-        /// No interval of a relay is longer.
+        /// The maximum of all intervals of a relay.
         private static let longest = Duration.seconds(24 * 60 * 60)
     }
 }

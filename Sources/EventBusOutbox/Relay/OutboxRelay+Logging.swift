@@ -16,7 +16,7 @@ extension OutboxRelay {
         )
     }
 
-    /// Logs that a row holds no event.
+    /// Logs that a row contains no event.
     func log(_ parking: Settlement.Parking) {
         logger.warning(
             "a row of the outbox holds no event and is parked",
@@ -24,7 +24,7 @@ extension OutboxRelay {
         )
     }
 
-    /// Logs that a topic has turned out to have no subscription; not again for its later events.
+    /// Logs that a topic has no subscription. It is not called again for later events of the topic.
     func log(unroutedTopic topic: String) {
         logger.warning(
             "nobody subscribes to a topic; its events wait in the outbox until somebody does",
@@ -32,7 +32,7 @@ extension OutboxRelay {
         )
     }
 
-    /// Logs the trouble with the broker when its kind has changed.
+    /// Logs the state of the broker if its kind has changed.
     func log(_ trouble: RelayMachine.Trouble, after before: RelayMachine.Trouble) {
         if before == trouble { return }
         switch trouble {

@@ -4,56 +4,57 @@ public import GRDB
 public import Logging
 public import ServiceLifecycle
 
-/// Publishes what an ``Outbox`` has stored.
+/// A service that publishes the events of an ``Outbox``.
 ///
 /// ```swift
 /// let relay = OutboxRelay(database: database, bus: bus, logger: logger)
 /// try await ServiceGroup(services: [bus, relay, server], logger: logger).run()
 /// ```
 ///
-/// - **Order.** Events of one partition key go out one after another, in the order in which they were stored: the next
-///   one when the broker has confirmed the one before. A key that fails holds up no other. Events without a key have no
-///   order.
-/// - **At least once.** An event is deleted once the broker holds it. A crash in between publishes it again, with the
-///   same identity: an inbox suppresses it.
-/// - **The broker's fault is not the event's.** While the broker is away, refuses events or gives no answer, they wait
-///   and use up no attempt. An event that gets no answer delays only itself and its key.
-/// - **Nothing is given up silently.** An event that nobody subscribes to waits, unless
-///   ``Configuration/requiresSubscriber`` is false. It lets the events of other topics that stand behind it in its key
-///   go on; those of its own topic wait with it, and all go out in their order once somebody subscribes. An event that is
-///   itself at fault is parked with the reason, and those behind it go on; see ``Outbox/parked(limit:in:)``.
-/// - **Several relays** may run on one database. One of them publishes, by a lease in the database; the others stand by.
-///   The lease is measured by the time of day, which processes on one machine have in common.
+/// - **Order.** The events of one partition key are published one after another, in the order in which they were
+///   stored. The next one is sent when the broker has confirmed the previous one. A failing key delays no other key.
+///   Events without a key have no order.
+/// - **At least once.** An event is deleted when the broker has confirmed it. After a crash in between it is published
+///   again with the same identity, and an inbox suppresses the duplicate.
+/// - **Broker failures do not count.** While the broker is unreachable, refuses events or does not answer, events wait
+///   and use up no attempt. An event without an answer delays only itself and its key.
+/// - **Nothing is given up silently.** An event without a subscriber waits, unless ``Configuration/requiresSubscriber``
+///   is false. Events of other topics that follow it in its key are published meanwhile. Those of its own topic wait
+///   with it, and all are published in order once there is a subscriber. An event that is itself at fault is parked
+///   with the reason, and the events after it are published. See ``Outbox/parked(limit:in:)``.
+/// - **Several relays** may run on one database. A lease in the database selects the one that publishes, and the others
+///   stand by. The lease is measured by the time of day, which all processes on one machine share.
 ///
-/// It wakes when a transaction on the same `DatabaseWriter` has committed, and looks for the events of other processes
-/// every ``Configuration/pollInterval``. In a `ServiceGroup` it stands after its bus, so that it is stopped before it.
+/// The relay wakes when a transaction on the same `DatabaseWriter` has committed, and checks for the events of other
+/// processes every ``Configuration/pollInterval``. In a `ServiceGroup` it follows its bus, so that it is stopped before
+/// the bus.
 ///
 /// | metric | kind | |
 /// |---|---|---|
 /// | `eventbus.outbox.backlog` | gauge | events that wait |
-/// | `eventbus.outbox.oldest_age_seconds` | gauge | how long the oldest has waited |
-/// | `eventbus.outbox.parked` | gauge | events that were given up and are still there |
-/// | `eventbus.outbox.published` | counter | events that the broker took |
+/// | `eventbus.outbox.oldest_age_seconds` | gauge | the age of the oldest waiting event |
+/// | `eventbus.outbox.parked` | gauge | events that were given up and are still stored |
+/// | `eventbus.outbox.published` | counter | events that the broker confirmed |
 /// | `eventbus.outbox.given_up` | counter | events that were parked |
-/// | `eventbus.outbox.without_subscriber` | gauge | events that nobody subscribes to |
+/// | `eventbus.outbox.without_subscriber` | gauge | events without a subscriber |
 ///
-/// The relay that publishes measures; one that stands by reports zeros.
+/// Only the publishing relay measures these. A relay on standby reports zeros.
 public final class OutboxRelay: Service {
     struct State: Sendable {
         var machine: RelayMachine
         var phase = Phase.idle
         var backlog: OutboxBacklog?
-        /// Whether the backlog may have changed since it was measured.
+        /// A Boolean value indicating whether the backlog may have changed since it was measured.
         var isChanged = true
         var nextMeasurement: AnyClock.Instant
         var unrouted: UnroutedTopics?
-        /// The key behind which the keys' order is repaired next; `nil` once all are.
+        /// The last key whose order was repaired, or `nil` when all keys are done.
         var repairKey: DatabaseValue?
-        /// The mark of the last replay that was taken in.
+        /// The mark of the last replay that was processed.
         var replayMark: DatabaseValue?
-        /// Whether the relay has nothing to do before something happens or some time passes.
+        /// A Boolean value indicating whether the relay has nothing to do until something happens or some time passes.
         var isWaiting = false
-        /// Raised when what the relay does changes, if somebody asked.
+        /// A signal that is raised when the activity of the relay changes, if somebody waits for it.
         var change: Signal?
     }
 
@@ -75,10 +76,10 @@ public final class OutboxRelay: Service {
     /// Creates a relay from `database` to `bus`.
     ///
     /// - Parameters:
-    ///   - database: The database with the outbox's tables, best the very object that the service writes through: then
-    ///     commits wake the relay.
-    ///   - bus: The bus on which events are published. It has to run.
-    ///   - configuration: How the relay behaves.
+    ///   - database: The database with the outbox's tables. Pass the object that the service writes through if
+    ///     possible, because only its commits wake the relay.
+    ///   - bus: The bus on which events are published. It must be running.
+    ///   - configuration: The settings of the relay.
     ///   - logger: The logger for outages, topics without a subscription and parked events. Defaults to swift-log's
     ///     logger with the label `eventbus.outbox`.
     public convenience init(
@@ -123,12 +124,13 @@ public final class OutboxRelay: Service {
         self.state = Locked(State(machine: RelayMachine(settings: settings, now: now), nextMeasurement: now))
     }
 
-    /// Publishes until a graceful shutdown, which finishes the batches under way and writes down their outcomes.
+    /// Publishes events until a graceful shutdown, which finishes the batches in flight and writes their outcomes.
     ///
-    /// A cancellation does not wait for the broker: what is not confirmed is published again by the next relay.
+    /// A cancellation does not wait for the broker: events that are not confirmed are published again by the next
+    /// relay.
     ///
     /// - Throws: `EventBusError` with code `.alreadyRunning` on a second call. Errors of the database and of the broker
-    ///   do not end it: it tries again, and ``health()`` tells.
+    ///   do not end the relay: it tries again, and ``health()`` reports them.
     public func run() async throws {
         let isFirst = state.withLock { state in
             guard state.phase == .idle else { return false }
@@ -147,10 +149,10 @@ public final class OutboxRelay: Service {
         }
     }
 
-    /// Whether events are published, and if not why; with the backlog as last measured.
+    /// Returns whether events are published and the reason if not, with the last measured backlog.
     ///
-    /// It is not ready, and names the cause, while the database or the broker cannot be used, while the broker holds up
-    /// single events, and while events wait for a subscription.
+    /// The relay is not ready while the database or the broker is unusable, while the broker holds up single events, or
+    /// while events wait for a subscription. The reason names the cause.
     public func health() -> ComponentHealth {
         let (phase, machine, backlog, unrouted) = state.withLock { ($0.phase, $0.machine, $0.backlog, $0.unrouted) }
         var details: [String: Int] = [:]
@@ -238,7 +240,7 @@ public final class OutboxRelay: Service {
         return step
     }
 
-    /// Notes that there may be new events.
+    /// Records that there may be new events.
     private func look() {
         let change = state.withLock { state in
             state.machine.look()
@@ -271,7 +273,7 @@ public final class OutboxRelay: Service {
         let wallTime = wallClock.now
         let isDelayed = events.contains { $0.delay(at: wallTime) > .zero }
         guard isDelayed else { return await send(events, delay: .zero) }
-        // Delays differ from event to event, so these go out one by one, side by side.
+        // Delays differ between events, so these are published individually and concurrently.
         return await withTaskGroup(of: (Int, RelayMachine.Outcome?).self) { group in
             for (index, event) in events.enumerated() {
                 group.addTask { (index, await self.send([event], delay: event.delay(at: wallTime)).first) }
@@ -310,7 +312,7 @@ public final class OutboxRelay: Service {
 
     // MARK: The database
 
-    /// Writes down the outcomes of events, holds on to the lease, and reads more: in one transaction.
+    /// Writes the outcomes of events, renews the lease, and reads more events, all in one transaction.
     private func exchange() async {
         let request = state.withLock { state in
             let (settlement, busy, room) = state.machine.beginExchange()
@@ -365,7 +367,7 @@ public final class OutboxRelay: Service {
         for topic in answer.newlyUnrouted { log(unroutedTopic: topic) }
     }
 
-    /// Measures the backlog when all is done, and from time to time while it is not.
+    /// Measures the backlog when all work is done, and at intervals while it is not.
     private func measure() async {
         let now = clock.now
         let isTime = state.withLock { state in
@@ -379,7 +381,7 @@ public final class OutboxRelay: Service {
         metrics.record(backlog)
     }
 
-    /// Writes down the outcomes of the last batches, and lets another relay take over.
+    /// Writes the outcomes of the last batches, and lets another relay take over.
     private func finish() async {
         let settlement = state.withLock { $0.machine.beginExchange().settlement }
         do {

@@ -2,41 +2,41 @@ internal import EventBus
 internal import Foundation
 internal import GRDB
 
-/// The database of a relay: what it writes and reads in one transaction. The time is read inside each.
+/// The database operations of a relay, each in one transaction. The time is read inside each transaction.
 struct RelayDatabase: Sendable {
-    /// What a relay asks of one exchange.
+    /// The input of one exchange.
     struct Request: Sendable {
         var settlement: Settlement
         var busy: Set<Lane>
         var room: Int
-        /// The key behind which the order of keys is repaired; `nil` if there is nothing to repair.
+        /// The last key whose order was repaired, or `nil` if there is nothing to repair.
         var repairKey: DatabaseValue?
-        /// The mark of the last replay that was taken in.
+        /// The mark of the last replay that was processed.
         var replayMark: DatabaseValue?
     }
 
-    /// What a relay that publishes gets.
+    /// The result of an exchange for the publishing relay.
     struct Answer: Sendable {
         var taking: Taking
         var leaseEnd: EventTime
         var repairKey: DatabaseValue?
         var replayMark: DatabaseValue
-        /// Topics that have just turned out to have no subscription.
+        /// The topics that have just turned out to have no subscription.
         var newlyUnrouted: [String]
-        /// Whether events went back to the outbox that come before others.
+        /// A Boolean value indicating whether events returned to the outbox that precede events already read.
         var isStale: Bool
     }
 
-    /// Tells this relay from every other one on the database.
+    /// The identity of this relay among all relays on the database.
     let owner = EventID().rawValue
     let writer: any DatabaseWriter
     let settings: OutboxRelay.Configuration
     let wallClock: WallClock
     let maximumDelay: Duration
 
-    /// Writes down the outcomes of events, holds on to the lease, and reads more: in one transaction.
+    /// Writes the outcomes of events, renews the lease, and reads more events, all in one transaction.
     ///
-    /// - Returns: `nil` where another relay publishes.
+    /// - Returns: `nil` if another relay publishes.
     func exchange(_ request: Request) async throws -> Answer? {
         try await writer.write { db in
             let now = wallClock.now
@@ -47,7 +47,7 @@ struct RelayDatabase: Sendable {
             let newlyUnrouted = try settle(request.settlement, now: now, in: db)
             var repairKey = request.repairKey
             if lease.isNew {
-                // Also another relay may have held up what this one could publish.
+                // Another relay may have held events that this one could publish.
                 try OutboxStore.releaseHeld(in: db)
                 repairKey = Data().databaseValue
             }
@@ -77,9 +77,9 @@ struct RelayDatabase: Sendable {
         }
     }
 
-    /// Writes down the last outcomes, and lets another relay take over.
+    /// Writes the last outcomes, and lets another relay take over.
     func finish(_ settlement: Settlement) async throws {
-        // Also where the task was cancelled: what was confirmed is not to go out again.
+        // Even if the task was cancelled, because confirmed events must not be published again.
         try await withoutCancellation {
             try await writer.write { db in
                 let now = wallClock.now
@@ -105,6 +105,6 @@ struct RelayDatabase: Sendable {
         )
     }
 
-    /// How many events of one key are read at a time.
+    /// The number of events of one key that are read together.
     private static let depthOfLane = 100
 }

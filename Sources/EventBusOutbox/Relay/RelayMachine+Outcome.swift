@@ -3,21 +3,21 @@ internal import EventBus
 extension RelayMachine {
     /// The outcome of one event.
     enum Outcome: Sendable {
-        /// The broker holds it.
+        /// The broker has confirmed the event.
         case published
-        /// Nobody has subscribed to it.
+        /// The event's topic has no subscription.
         case unrouted
         /// The event itself is at fault, whatever the state of the broker.
         case failed(any Error)
         /// The broker refused the event or gave no answer, through no fault of the event.
         case held(any Error)
-        /// The delay that is left is longer than the broker can hold the event.
+        /// The remaining delay exceeds the limit of the broker.
         case early(any Error)
     }
 }
 
 extension RelayMachine.Outcome {
-    /// Whether the broker answered for the event, so that it takes events.
+    /// A Boolean value indicating whether the broker answered for the event, which proves that it accepts events.
     var isAnswer: Bool {
         switch self {
         case .published, .unrouted: true
@@ -25,7 +25,7 @@ extension RelayMachine.Outcome {
         }
     }
 
-    /// The outcome of a publish that failed, with this much of a delay left.
+    /// Creates the outcome of a failed publish with this remaining delay.
     init(_ error: any Error, delay: Duration = .zero) {
         let code = (error as? EventBusError)?.code
         if code == .unsupported, delay > .zero {
@@ -33,20 +33,20 @@ extension RelayMachine.Outcome {
         } else if error is any NonRetryable || code?.isAboutTheEvent == true {
             self = .failed(error)
         } else {
-            // Also an error of another's making: it may be about anything, and an event that waits is not lost.
+            // Errors of unknown origin too, because they may be about anything, and a waiting event is not lost.
             self = .held(error)
         }
     }
 }
 
 extension RelayMachine {
-    /// The trouble with the broker, to be logged when it changes.
+    /// A problem with the broker, which is logged when it changes.
     enum Trouble: Sendable, Equatable {
         case none
         case outage(any Error)
         case holds(any Error)
 
-        /// Whether both are of one kind, whatever the error.
+        /// Returns a Boolean value indicating whether both are of the same kind, whatever the error.
         static func == (lhs: Trouble, rhs: Trouble) -> Bool {
             switch (lhs, rhs) {
             case (.none, .none), (.outage, .outage), (.holds, .holds): true
@@ -55,7 +55,7 @@ extension RelayMachine {
         }
     }
 
-    /// The present trouble with the broker.
+    /// The current problem with the broker.
     var trouble: Trouble {
         if let outage { return .outage(outage.error) }
         return held.values.first.map(Trouble.holds) ?? .none
@@ -65,15 +65,16 @@ extension RelayMachine {
 // MARK: Limits
 
 extension RelayMachine {
-    /// How many batches are under way at once: while the broker confirms one, the next is sent and one more is read.
+    /// The maximum number of batches in flight: while the broker confirms one, the next one is sent and another one is
+    /// read.
     static let concurrentBatches = 3
-    /// How many batches are under way at once, those included that wait long for an answer.
+    /// The maximum number of batches in flight, including those that have waited long for an answer.
     static let concurrentSlowBatches = 16
-    /// How long a batch is under way before others no longer wait for it.
+    /// The time after which other batches no longer wait for a batch in flight.
     static let slowAfter = Duration.milliseconds(200)
     static let concurrentSuspectBatches = 8
-    /// How many events find out together whether an outage is over.
+    /// The number of events that probe together whether an outage is over.
     static let probeSize = 16
-    /// How many held events are remembered for health.
+    /// The maximum number of held events that are remembered for the health report.
     static let notedHolds = 1000
 }

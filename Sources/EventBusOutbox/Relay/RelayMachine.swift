@@ -1,41 +1,42 @@
 internal import EventBus
 
-/// What a relay does next, as a pure state machine: no I/O, no clock, no waiting.
+/// The state machine of a relay. It decides the next step, and it performs no I/O, reads no clock and never waits.
 ///
-/// It holds the events that were read from the outbox in lanes, one for each partition key, and gives out batches that
-/// hold at most one event of a lane: the next one goes out when the one before it is confirmed. The outcomes of events
-/// are collected until they are written down.
+/// It keeps the events that were read from the outbox in lanes, one for each partition key, and returns batches with at
+/// most one event of each lane. The next event of a lane is sent when the previous one is confirmed. Outcomes are
+/// collected until they are written.
 ///
-/// The broker may hold events up: it refuses them or gives no answer. If it took another event of the same batch, this is
-/// about the event, which is tried again later, from the database, in batches apart from the others. If it took none, it
-/// may be down: then a few events at a time find out, those first that have not been tried yet.
+/// The broker holds events up if it refuses them or gives no answer. If it confirmed another event of the same batch,
+/// the problem is about the event, which is read from the database and tried again later, in separate batches. If it
+/// confirmed none, the broker may be down. Then a few events at a time probe it, starting with those that have not been
+/// tried yet.
 struct RelayMachine: Sendable {
     typealias Instant = AnyClock.Instant
 
-    /// Events that go out together.
+    /// Events that are published together.
     struct Batch: Sendable {
         fileprivate var id: Int
         var events: [StoredEvent]
     }
 
-    /// What to do next.
+    /// The next step.
     enum Step: Sendable {
-        /// Publish these, and call ``finish(_:outcomes:now:wallTime:)``; go on meanwhile.
+        /// Publish these events, then call ``finish(_:outcomes:now:wallTime:)``. Ask for further steps meanwhile.
         case publish(Batch)
-        /// Write down the outcomes of events, hold on to the lease, and read more.
+        /// Write the outcomes of events, renew the lease, and read more events.
         case exchange
-        /// Wait for something to happen, at most until then.
+        /// Wait for something to happen, at most until this instant.
         case wait(until: Instant)
     }
 
-    /// A batch under way.
+    /// A batch in flight.
     struct Flight: Sendable {
         var start: Instant
         var count: Int
         var isOfSuspects: Bool
     }
 
-    /// An outage: the broker took no event of a batch, and none since.
+    /// An outage: the broker confirmed no event of a batch, and none since then.
     struct Outage: Sendable {
         var error: any Error
         fileprivate var failures = 0
@@ -49,28 +50,28 @@ struct RelayMachine: Sendable {
     private var nextBatch = 0
     private var pending = Settlement()
 
-    /// Until when this relay is the one that publishes; `nil` while it is not.
+    /// The end of the lease while this relay publishes, and `nil` otherwise.
     private(set) var leaseEnd: EventTime?
     private var isStopping = false
     private(set) var mustLook = true
     private var hasMore = false
     private var nextLook: Instant
-    /// When the next event is due that is not yet.
+    /// The due time of the next event that is not due yet.
     private(set) var nextDue: EventTime?
     private var nextTopic: EventTime?
 
-    /// After an outage, how many events go out at a time: twice as many after each batch.
+    /// The size of the batches after an outage, which doubles with each batch.
     private var growingSize: Int?
-    /// When the broker last took an event.
+    /// The time at which the broker last confirmed an event.
     private var lastAnswer: Instant?
     private var databaseFailures = 0
     private(set) var databasePausedUntil: Instant?
 
-    /// The outage of the broker at present.
+    /// The current outage of the broker.
     private(set) var outage: Outage?
-    /// The events that the broker holds up, while it takes others, with the last error of each.
+    /// The events that the broker holds up while it confirms others, with the last error of each.
     private(set) var held: [Int64: any Error] = [:]
-    /// Why the database cannot be used at present.
+    /// The reason why the database is currently unusable.
     private(set) var databaseFailure: (any Error)?
 
     init(settings: OutboxRelay.Configuration, now: Instant) {
@@ -78,15 +79,15 @@ struct RelayMachine: Sendable {
         self.nextLook = now
     }
 
-    /// Whether nothing of what was read is left to do.
+    /// A Boolean value indicating whether all events that were read are finished.
     var isIdle: Bool { lanes.isEmpty && pending.isEmpty && !hasMore }
 
-    /// Notes that there may be new events.
+    /// Records that there may be new events.
     mutating func look() {
         mustLook = true
     }
 
-    /// Notes that nothing is tried again from now on: what the broker holds up stays as it is.
+    /// Stops retries: events that the broker holds up stay in the outbox.
     mutating func stop() {
         isStopping = true
     }
@@ -105,7 +106,8 @@ struct RelayMachine: Sendable {
         if lanes.readyCount > 0 {
             let ordinary = flights.values.count { !$0.isOfSuspects }
             let fresh = freshFlights(at: now)
-            // While the broker is busy, gather: a batch costs it and the database little more than a single event.
+            // While the broker is busy, gather events: a batch costs the broker and the database little more than a
+            // single event.
             let isWorthIt = fresh == 0 || (growingSize == nil && lanes.readyCount >= settings.batchSize)
             if isWorthIt && fresh < Self.concurrentBatches && ordinary < Self.concurrentSlowBatches {
                 return depart(lanes.take(growingSize ?? settings.batchSize), now: now, isOfSuspects: false)
@@ -120,8 +122,8 @@ struct RelayMachine: Sendable {
     private mutating func takeProbe(now: Instant) -> Batch? {
         let ordinary = flights.values.count { !$0.isOfSuspects }
         guard let outage, outage.nextProbe <= now, ordinary < Self.concurrentSlowBatches else { return nil }
-        // In turn several, so that one that gets no answer delays the others little, and one alone, so that one that
-        // breaks the connection does not always take the others along.
+        // Alternates between several events, so that one without an answer delays the others little, and a single one,
+        // so that an event that breaks the connection does not always affect the others.
         let size = outage.failures.isMultiple(of: 2) ? 1 : Self.probeSize
         guard let batch = depart(lanes.take(size, includingSuspects: true), now: now, isOfSuspects: false) else {
             return nil
@@ -138,7 +140,7 @@ struct RelayMachine: Sendable {
         return Batch(id: nextBatch, events: events)
     }
 
-    /// How many batches are under way and not yet slow: one that is holds nothing up.
+    /// Returns the number of batches in flight that are not slow. Slow ones delay nothing.
     private func freshFlights(at now: Instant) -> Int {
         flights.values.count { !$0.isOfSuspects && $0.start.advanced(by: Self.slowAfter) > now }
     }
@@ -151,7 +153,7 @@ struct RelayMachine: Sendable {
         if isQuiet && lanes.readyCount == 0 && !pending.isEmpty { return true }
         if pending.count >= settings.batchSize { return true }
         guard leaseEnd != nil, lanes.waitingCount < settings.batchSize else { return false }
-        // What comes in while a batch is under way is read in one go after it.
+        // Events that arrive while a batch is in flight are read together after it.
         return hasMore
             || (isQuiet && (mustLook || [nextDue, nextTopic].contains { $0.map { $0 <= wallTime } ?? false }))
     }
@@ -175,23 +177,25 @@ struct RelayMachine: Sendable {
         return wakeUp
     }
 
-    /// Whether a batch that begins now has its outcome before another relay can take over.
+    /// Returns a Boolean value indicating whether a batch that starts now has its outcome before another relay can take
+    /// over.
     private func holdsLease(at wallTime: EventTime) -> Bool {
         guard let leaseEnd, isPossible(leaseEnd, at: wallTime) else { return false }
         return leaseEnd.since(wallTime) >= settings.publishTimeout
     }
 
-    /// Whether the lease ends no later than it could. Otherwise the clock was set back, and another relay may take over.
+    /// Returns a Boolean value indicating whether the lease ends no later than it could. Otherwise the clock was set
+    /// back, and another relay may take over.
     private func isPossible(_ leaseEnd: EventTime, at wallTime: EventTime) -> Bool {
         leaseEnd <= wallTime + settings.leaseDuration * 2
     }
 
-    /// How much of the lease is left when it is renewed.
+    /// The remaining time of the lease at which it is renewed.
     private var renewal: Duration { settings.leaseDuration / 2 + settings.leaseDuration / 8 }
 
     // MARK: Publishing
 
-    /// Takes in the outcomes of a batch.
+    /// Processes the outcomes of a batch.
     ///
     /// - Returns: The events that are given up, with the reason.
     mutating func finish(
@@ -203,7 +207,7 @@ struct RelayMachine: Sendable {
         let flight = flights.removeValue(forKey: batch.id)
         let isOfSuspects = flight?.isOfSuspects ?? false
         if outcomes.contains(where: \.isAnswer) { noteAnswer(isOfSuspects: isOfSuspects, now: now) }
-        // Since the batch went out the broker has taken others, in this batch or another.
+        // The broker has confirmed other events, of this batch or another, since the batch was sent.
         let isAlive = lastAnswer.map { $0 >= (flight?.start ?? now) } ?? false
         var givenUp: [(StoredEvent, Failure)] = []
         var unanswered: [(StoredEvent, any Error)] = []
@@ -247,7 +251,7 @@ struct RelayMachine: Sendable {
         growingSize = size * 2 < settings.batchSize ? size * 2 : nil
     }
 
-    /// The broker took none of these events: they find out when it does again.
+    /// Handles a batch of which the broker confirmed no event. These events serve as probes from now on.
     private mutating func noteOutage(
         of events: [(StoredEvent, any Error)],
         error: any Error,
@@ -257,7 +261,7 @@ struct RelayMachine: Sendable {
         let failures = min((outage?.failures ?? 0) + 1, 1_000_000)
         let nextProbe = outage?.nextProbe ?? now.advanced(by: pause(afterFailure: failures))
         outage = Outage(error: error, failures: failures, nextProbe: nextProbe)
-        // Make room for others, which the broker may take.
+        // Make room for others, which the broker may accept.
         let isCrowded = hasMore && lanes.waitingCount + events.count > Self.concurrentBatches * settings.batchSize / 2
         for (event, error) in events {
             if isCrowded {
@@ -270,7 +274,7 @@ struct RelayMachine: Sendable {
         }
     }
 
-    /// Has an event tried again from the outbox, later; those behind it wait there with it.
+    /// Schedules a later attempt for an event. The events after it in its lane wait in the outbox with it.
     private mutating func hold(_ event: StoredEvent, error: any Error, wallTime: EventTime) {
         var event = event
         event.holds += 1
@@ -280,14 +284,14 @@ struct RelayMachine: Sendable {
         lanes.breakOff(event.lane)
     }
 
-    /// The broker refused the delay that is left: tries again when half of it has passed.
+    /// Handles a remaining delay that the broker refused. Tries again when half of it has passed.
     private mutating func wait(_ event: StoredEvent, error: any Error, wallTime: EventTime) {
         let left = event.delay(at: wallTime)
         pending.wait(event, until: wallTime + (left < .seconds(1) ? left : left / 2))
         lanes.breakOff(event.lane)
     }
 
-    /// Counts a failed attempt: the event is tried again later, or given up.
+    /// Counts a failed attempt, and schedules another one or gives up the event.
     private mutating func fail(
         _ event: StoredEvent,
         error: any Error,
@@ -312,7 +316,7 @@ struct RelayMachine: Sendable {
     }
 
     private func verdict(on error: any Error, attempt: Int) -> Failure? {
-        // Only a transport may come to take what it does not support.
+        // Only an unsupported operation may succeed later, because the transport may then support it.
         if error is any NonRetryable || (error as? EventBusError)?.code != .unsupported {
             return Failure(reason: .nonRetryable, error: error, attempt: attempt)
         }
@@ -320,14 +324,14 @@ struct RelayMachine: Sendable {
         return Failure(reason: .attemptsExhausted, error: error, attempt: attempt)
     }
 
-    /// The time between two probes: however long the outage, an event that comes in is tried soon.
+    /// Returns the time between two probes. It stays short in a long outage, so that a new event is tried soon.
     private func pause(afterFailure failures: Int) -> Duration {
         min(delay(by: settings.retry, afterAttempt: failures), settings.publishTimeout)
     }
 
     private func delay(by policy: RetryPolicy, afterAttempt attempt: Int) -> Duration {
         var generator = SystemRandomNumberGenerator()
-        // Not zero, which the jitter may draw: a delay has to let others go first.
+        // Not zero, which the jitter may produce, because a delay has to let other events go first.
         return max(.milliseconds(1), policy.delay(afterAttempt: min(attempt, 10_000), using: &generator))
     }
 
@@ -335,7 +339,7 @@ struct RelayMachine: Sendable {
 
     /// Begins an exchange with the database.
     ///
-    /// - Returns: What to write down, and the lanes that are not to be read.
+    /// - Returns: The outcomes to write, the lanes that must not be read, and the number of events to read.
     mutating func beginExchange() -> (settlement: Settlement, busy: Set<Lane>, room: Int) {
         let settlement = pending
         pending = Settlement()
@@ -345,9 +349,10 @@ struct RelayMachine: Sendable {
         return (settlement, lanes.busy, room)
     }
 
-    /// Takes in what was read, as the relay that publishes.
+    /// Adds the events that were read, as the publishing relay.
     ///
-    /// - Parameter isStale: Whether events went back to the outbox before others that were read: then all is read again.
+    /// - Parameter isStale: `true` if events returned to the outbox that precede others already read. Everything is
+    ///   then read again.
     mutating func load(_ taking: Taking, leaseEnd: EventTime, isStale: Bool = false, now: Instant) {
         self.leaseEnd = leaseEnd
         databaseAnswered(now)
@@ -362,7 +367,7 @@ struct RelayMachine: Sendable {
         for run in taking.runs { lanes.add(run) }
     }
 
-    /// Another relay publishes: forgets what was read and is not under way.
+    /// Stands by because another relay publishes. Drops the events that were read and are not in flight.
     mutating func standBy(now: Instant) {
         databaseAnswered(now)
         leaseEnd = nil
@@ -375,7 +380,7 @@ struct RelayMachine: Sendable {
         lanes.removeWaiting()
     }
 
-    /// The exchange failed: nothing was written or read.
+    /// Handles a failed exchange, which has written and read nothing.
     mutating func exchangeFailed(_ error: any Error, settlement: Settlement, now: Instant) {
         for lane in settlement.lanes { lanes.noteUnwritten(lane) }
         var settlement = settlement

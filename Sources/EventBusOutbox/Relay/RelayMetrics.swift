@@ -1,7 +1,7 @@
 internal import CoreMetrics
 internal import EventBus
 
-/// The gauges and counters of a relay, through swift-metrics.
+/// The metrics of a relay.
 struct RelayMetrics: Sendable {
     private let backlog: Gauge
     private let oldestAge: Gauge

@@ -1,6 +1,6 @@
 internal import EventBus
 
-/// The outcomes of events, to be written down in one transaction.
+/// The outcomes of events, which are written in one transaction.
 struct Settlement: Sendable {
     /// An event that is given up.
     struct Parking: Sendable {
@@ -24,38 +24,38 @@ struct Settlement: Sendable {
         var readyAt: EventTime
     }
 
-    /// An event that tells whether its topic has a subscription.
+    /// An event that reveals whether its topic has a subscription.
     struct Probe: Sendable {
         enum Outcome: Sendable {
             case published
             case unrouted
-            /// It could not be published, after this many attempts of its own.
+            /// The event could not be published. The count includes only its own attempts.
             case held(attempts: Int)
         }
 
         var sequence: Int64
         var topic: String
-        /// Whether it was set aside before.
+        /// A Boolean value indicating whether the event was set aside before.
         var isProbe: Bool
         var outcome: Outcome
     }
 
-    /// The longest text of an error that is stored, in characters.
+    /// The maximum length in characters of a stored error text.
     private static let maximumErrorLength = 1024
 
-    /// Events that the broker holds.
+    /// The events that the broker has confirmed.
     var published: [Int64] = []
     var parked: [Parking] = []
     var delayed: [Delay] = []
     var early: [Early] = []
     var probes: [Probe] = []
-    /// Keys whose first event has gone.
+    /// The keys whose first event has been removed.
     var advancedKeys: Set<ExactString> = []
-    /// The topics of which the broker took events that it had held up, and how many.
+    /// The topics of formerly held events that the broker has confirmed, with their number.
     var recovered: [Topic: Int] = [:]
-    /// Whether the broker takes events again, after an outage.
+    /// A Boolean value indicating whether the broker accepts events again after an outage.
     var releasesHeld = false
-    /// The lanes of all these, once for each event.
+    /// The lanes of all these events, once for each event.
     var lanes: [Lane] = []
 
     var count: Int { lanes.count }
@@ -119,13 +119,13 @@ struct Settlement: Sendable {
         lanes.append(event.lane)
     }
 
-    /// Notes that the event is out of its key's way.
+    /// Records that the event no longer blocks its key.
     private mutating func leave(_ event: StoredEvent) {
         lanes.append(event.lane)
         if !event.isProbe, let key = event.envelope.exactPartitionKey { advancedKeys.insert(key) }
     }
 
-    /// Adds what came later.
+    /// Appends later outcomes.
     mutating func append(_ later: Settlement) {
         published += later.published
         parked += later.parked
@@ -138,7 +138,7 @@ struct Settlement: Sendable {
         lanes += later.lanes
     }
 
-    /// The part that is valid even after another relay took over: the events that the broker has taken.
+    /// The part that is valid even after another relay has taken over: the events that the broker has confirmed.
     var publishedOnly: Settlement {
         var settlement = Settlement()
         settlement.published = published

@@ -1,17 +1,17 @@
 internal import EventBus
 
-/// Wakes the one who waits, as often as need be; a call that comes while nobody waits is kept.
+/// A signal that wakes one waiting task, any number of times. A call while nobody waits is kept.
 final class WakeUp: Sendable {
     private let signal = Locked(Signal())
 
-    /// Wakes who waits, or will.
+    /// Wakes the waiting task, or the next one to wait.
     func call() {
         signal.withLock { $0 }.raise()
     }
 
     /// Waits for a call, or until `deadline`.
     ///
-    /// - Returns: Whether there was a call.
+    /// - Returns: `true` if there was a call.
     func wait(until deadline: AnyClock.Instant, clock: AnyClock) async -> Bool {
         let current = signal.withLock { $0 }
         if !current.isRaised {

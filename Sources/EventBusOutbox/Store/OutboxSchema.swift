@@ -1,19 +1,19 @@
 internal import GRDB
 
-/// The outbox's tables.
+/// The tables of the outbox.
 ///
-/// `eventbus_outbox` holds what can go out. Its `due_at` makes finding work cheap whatever waits: it is 0 for a new event
-/// that may go out, a time (milliseconds since 1970) for one that is tried again, and NULL for one that waits behind
-/// another of its key. Only the first event of a key is ever due.
+/// `eventbus_outbox` contains the events that can be published. Its column `due_at` makes finding work cheap, however
+/// many events wait. It is 0 for a new event that may be published, a time (milliseconds since 1970) for one that is
+/// tried again, and NULL for one that waits behind another event of its key. Only the first event of a key is ever due.
 ///
-/// An event keeps its number in every table, so that it can go back to its place.
+/// An event keeps its number in every table, so that it can return to its place.
 enum OutboxSchema {
     /// A table that holds events.
     enum Table: String, Hashable, Sendable {
         case outbox = "eventbus_outbox"
-        /// Events that nobody subscribes to; `eventbus_outbox_topic` says when their topic is tried again.
+        /// Events without a subscriber. `eventbus_outbox_topic` contains the time at which their topic is tried again.
         case unrouted = "eventbus_outbox_unrouted"
-        /// Events whose delay is longer than the broker can hold them.
+        /// Events whose delay exceeds the limit of the broker.
         case delayed = "eventbus_outbox_delayed"
         case parked = "eventbus_outbox_parked"
     }
@@ -37,7 +37,7 @@ enum OutboxSchema {
             attempts INTEGER NOT NULL DEFAULT 0
         """
 
-    // AUTOINCREMENT: a number that was deleted must not come again, or a late delete would hit another event.
+    // AUTOINCREMENT, because a deleted number must not be reused. Otherwise a late delete would remove another event.
     static let v1 = """
         CREATE TABLE IF NOT EXISTS eventbus_outbox (
             sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -64,8 +64,8 @@ enum OutboxSchema {
         );
         """
 
-    /// What came later. The index on `due_at` holds every row, so that they are counted without reading the events; the
-    /// column `unrouted` counts since then how often an event was held up by the broker.
+    /// The changes of the second version. The index on `due_at` contains every row, so that rows are counted without
+    /// reading the events. The column `unrouted` has counted since then how often an event was held up by the broker.
     static let v2 = """
         CREATE INDEX IF NOT EXISTS eventbus_outbox_due_at ON eventbus_outbox (due_at);
         DROP INDEX IF EXISTS eventbus_outbox_due;
@@ -94,13 +94,13 @@ enum OutboxSchema {
         );
         """
 
-    /// Creates the tables of the first version where they are missing.
+    /// Creates the tables of the first version, unless they exist.
     static func createFirst(in db: Database) throws {
-        // Not again on a later version: its indexes are others.
+        // Not again on a later version, which has other indexes.
         if try !db.tableExists("eventbus_outbox_state") { try db.execute(sql: v1) }
     }
 
-    /// Adds what the second version has.
+    /// Adds the changes of the second version.
     static func upgrade(in db: Database) throws {
         try db.execute(sql: v2)
         if try !db.columns(in: "eventbus_outbox_relay").contains(where: { $0.name == "duration" }) {
@@ -108,14 +108,14 @@ enum OutboxSchema {
         }
     }
 
-    /// The names of the columns that an event takes along from table to table.
+    /// The names of the columns that an event keeps from table to table.
     static let carriedColumns = """
         event_id, topic, partition_key, content_type, version, time, source, correlation_id, causation_id, headers, \
         payload, stored_at, deliver_at, requires_subscriber
         """
 
-    /// What is selected to read an event from the outbox, in the order of ``EventColumn``.
+    /// The columns that are selected to read an event from the outbox, in the order of ``EventColumn``.
     static let eventColumns = "\(carriedColumns), sequence, attempts, unrouted"
-    /// What is selected to read an event from another table, in the order of ``EventColumn``.
+    /// The columns that are selected to read an event from another table, in the order of ``EventColumn``.
     static let otherEventColumns = "\(carriedColumns), sequence, attempts, 0"
 }

@@ -2,12 +2,12 @@ internal import EventBus
 internal import GRDB
 
 extension OutboxStore {
-    /// Makes `owner` the one relay that publishes, or lets it go on being so.
+    /// Makes `owner` the publishing relay, or renews its lease.
     ///
     /// - Parameters:
-    ///   - duration: How long the lease is to last.
+    ///   - duration: The duration of the lease.
     ///   - now: The time, read inside the transaction.
-    /// - Returns: Until when it is, and whether it was not before; `nil` where another relay is.
+    /// - Returns: The end of the lease and whether it is new, or `nil` if another relay publishes.
     static func acquire(
         _ owner: String,
         duration: Duration,
@@ -18,15 +18,15 @@ extension OutboxStore {
             try db.cachedStatement(sql: "SELECT owner, expires_at, duration FROM eventbus_outbox_relay WHERE id = 1")
         )
         var isOwner = false
-        // A row that holds no lease is replaced by one.
+        // A row without a valid lease is replaced.
         if let row, let end: Int64 = try? row.value("expires_at") {
             let until = EventTime(milliseconds: end)
             let holder: String? = try? row.value("owner")
             let stored: Int64? = try? row.value("duration")
-            // Its relay may have leases of another length than this one, but none of more than a day. Twice, since clocks
-            // are also set by little.
+            // Its relay may use leases of another length than this one, but none of more than a day. Doubled, because
+            // clocks are also adjusted slightly.
             let longest = (stored.map { .milliseconds(min(max(0, $0), 86_400_000)) } ?? duration) * 2
-            // One that ends later than it could was made before the clock was set back.
+            // A lease that ends later than it could was acquired before the clock was set back.
             let isInForce = now < until && until <= now + longest
             isOwner = holder == owner && isInForce
             if isOwner && until.since(now) > duration * 3 / 4 && until <= now + duration { return (until, false) }
@@ -39,21 +39,21 @@ extension OutboxStore {
         return (until, !isOwner)
     }
 
-    /// Lets another relay take over at once.
+    /// Lets another relay take over immediately.
     static func release(_ owner: String, in db: Database) throws {
         try db.execute(sql: "DELETE FROM eventbus_outbox_relay WHERE id = 1 AND owner = ?", arguments: [owner])
     }
 
     // MARK: Repairing
 
-    /// How many keys are looked at in one transaction.
+    /// The number of keys that are checked in one transaction.
     static let repairedKeys = 1000
 
-    /// Makes the first event of some keys due where it should be: rows that others have put in or deleted may have broken
-    /// the chain of a key.
+    /// Makes the first event of some keys due if it should be. Rows that others have inserted or deleted may have
+    /// broken the chain of a key.
     ///
-    /// - Parameter key: The key behind which to go on, as its bytes: text in a row need not be legal.
-    /// - Returns: The last key that was looked at; `nil` behind the last one there is.
+    /// - Parameter key: The key to continue after, as bytes, because text in a row need not be valid.
+    /// - Returns: The last key that was checked, or `nil` after the last key in the table.
     static func repair(after key: DatabaseValue, limit: Int = repairedKeys, in db: Database) throws -> DatabaseValue? {
         var key = key
         let next = try db.cachedStatement(
@@ -70,7 +70,7 @@ extension OutboxStore {
                 """
         )
         for _ in 0..<limit {
-            // A key that is no text comes back again and again.
+            // A key that is not a text would be found again and again.
             guard let following = try DatabaseValue.fetchOne(next, arguments: [key]), !following.isNull,
                 following != key
             else { return nil }
@@ -80,17 +80,17 @@ extension OutboxStore {
         return key
     }
 
-    /// Puts right the times that are further ahead than they could be, since the clock was set back after they were
-    /// stored, and those that are no times.
+    /// Corrects times that are further ahead than possible, because the clock was set back after they were stored, and
+    /// values that are not times.
     static func repairTimes(now: EventTime, maximumInterval: Duration, in db: Database) throws {
         let latest = (now + maximumInterval).milliseconds
-        // Text and blobs come behind every number.
+        // Text and blobs sort after every number.
         try db.cachedStatement(sql: "UPDATE eventbus_outbox SET due_at = 1 WHERE due_at > ?")
             .execute(arguments: [latest])
         try db.cachedStatement(sql: "UPDATE eventbus_outbox SET due_at = 0 WHERE due_at < 0").execute()
         try db.cachedStatement(sql: "UPDATE eventbus_outbox_topic SET next_at = 1 WHERE next_at > ?")
             .execute(arguments: [latest])
-        // A delay goes on from now with what it had left when it was stored.
+        // A delay continues from now with the time that was left when it was stored.
         try db.cachedStatement(
             sql: """
                 UPDATE eventbus_outbox_delayed

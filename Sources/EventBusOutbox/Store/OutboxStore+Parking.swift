@@ -2,7 +2,7 @@ internal import EventBus
 internal import GRDB
 
 extension OutboxStore {
-    /// Moves an event to the parked ones.
+    /// Moves an event to the parked events.
     static func park(
         _ sequence: Int64,
         _ failure: Failure,
@@ -33,7 +33,7 @@ extension OutboxStore {
         )
         var events: [ParkedEvent] = []
         while let row = try rows.next() {
-            // Only the number has to be right: what else is no value of its kind must not hide the event.
+            // Only the number has to be valid. An invalid value in another column must not hide the event.
             events.append(
                 ParkedEvent(
                     id: try row.value("sequence"),
@@ -52,7 +52,7 @@ extension OutboxStore {
         return events
     }
 
-    /// The numbers of parked events behind `sequence`, in order, at most `limit`.
+    /// Returns the numbers of at most `limit` parked events after `sequence`, in order.
     static func parkedSequences(after sequence: Int64, limit: Int, in db: Database) throws -> [Int64] {
         try Int64.fetchAll(
             try db.cachedStatement(
@@ -62,10 +62,10 @@ extension OutboxStore {
         )
     }
 
-    /// Puts a parked event back to its place: before those of its key that were stored after it.
+    /// Returns a parked event to its place, before the events of its key that were stored after it.
     static func replay(_ sequence: Int64, in db: Database) throws -> Bool {
         guard try moveBack(sequence, from: .parked, in: db) else { return false }
-        // The relay may have read what comes behind it.
+        // The relay may have read the events that follow it.
         try db.cachedStatement(
             sql: """
                 INSERT INTO eventbus_outbox_state (id, replays) VALUES (1, 1)
@@ -75,7 +75,7 @@ extension OutboxStore {
         return true
     }
 
-    /// A number that changes with every replay.
+    /// Returns a number that changes with every replay.
     static func replayMark(in db: Database) throws -> DatabaseValue {
         try DatabaseValue.fetchOne(
             try db.cachedStatement(sql: "SELECT replays FROM eventbus_outbox_state WHERE id = 1")

@@ -2,25 +2,25 @@ internal import EventBus
 internal import GRDB
 
 extension OutboxStore {
-    /// What decides whether an event may go out.
+    /// The conditions under which an event may be published.
     struct Terms: Sendable {
         /// The time, read inside the transaction.
         var now: EventTime
-        /// The longest delay that the broker can hold.
+        /// The longest delay that the broker supports.
         var maximumDelay = Duration.seconds(Int64.max)
-        /// Whether every event waits for a subscription, not only those that ask for it.
+        /// A Boolean value indicating whether every event waits for a subscription, not only those that require one.
         var requiresSubscriber = true
     }
 
-    /// Reads events that are due, with those behind them of the same key.
+    /// Reads events that are due, together with the following events of the same key.
     ///
-    /// What is found at the head of a key and cannot go out is moved out of its way: rows that hold no event, events of a
-    /// topic without a subscription, events that are not due yet.
+    /// An entry at the head of a key that cannot be published is moved out of the way: a row without an event, an event
+    /// of a topic without a subscription, or an event that is not due yet.
     ///
     /// - Parameters:
-    ///   - limit: how many events at most.
-    ///   - depth: how many of one key at most.
-    ///   - busy: lanes that have events under way, and are left out.
+    ///   - limit: The maximum number of events.
+    ///   - depth: The maximum number of events of one key.
+    ///   - busy: The lanes with events in flight, which are skipped.
     static func take(
         limit: Int,
         depth: Int,
@@ -32,7 +32,7 @@ extension OutboxStore {
         var reader = RunReader(terms: terms, depth: depth, busy: busy)
         reader.taking.isCut = isCut
         for row in probes { try reader.readProbe(row) }
-        // What failed before must neither starve nor be starved by what is new.
+        // Retries must neither starve new events nor be starved by them.
         let retries = try db.cachedStatement(
             sql: """
                 SELECT \(OutboxSchema.eventColumns) FROM eventbus_outbox
@@ -62,7 +62,7 @@ extension OutboxStore {
         return reader.taking
     }
 
-    /// The earliest of the times that some queries find behind `now`.
+    /// Returns the earliest of the times after `now` that the queries find.
     private static func earliest(_ queries: [String], after now: EventTime, in db: Database) throws -> EventTime? {
         let times = try queries.compactMap { sql in
             try DatabaseValue.fetchOne(try db.cachedStatement(sql: sql), arguments: [now.milliseconds])
@@ -72,7 +72,7 @@ extension OutboxStore {
     }
 }
 
-/// Reads rows of the outbox into runs of events that may go out one after another.
+/// A reader that turns rows of the outbox into runs of events that may be published one after another.
 private struct RunReader {
     let terms: OutboxStore.Terms
     let depth: Int
@@ -98,7 +98,7 @@ private struct RunReader {
 
     private var removals: [Removal] = []
     private var topics: [Topic: OutboxStore.TopicState?] = [:]
-    /// Whether any topic is known to have no subscription; `nil` if not asked yet.
+    /// A cached answer to whether any topic is known to have no subscription, or `nil` if it is unknown.
     private var hasUnroutedTopics: Bool?
 
     init(terms: OutboxStore.Terms, depth: Int, busy: Set<Lane>) {
@@ -107,7 +107,7 @@ private struct RunReader {
         self.busy = busy
     }
 
-    /// Reads an event that was set aside and is to find out whether its topic has a subscription by now.
+    /// Reads an event that was set aside and serves to check whether its topic has a subscription now.
     mutating func readProbe(_ row: Row) throws {
         do {
             var event = try StoredEvent(row: row)
@@ -159,9 +159,9 @@ private struct RunReader {
         }
     }
 
-    /// Takes a row into a run, or notes that it has to get out of the way.
+    /// Appends a row to a run, or records that it has to be moved out of the way.
     ///
-    /// - Returns: Whether the run may go on behind it.
+    /// - Returns: `true` if the run may continue after the row.
     private mutating func append(_ row: Row, to run: inout [StoredEvent], in db: Database) throws -> Bool {
         switch try reading(row, in: db) {
         case .event(let event):
@@ -169,7 +169,7 @@ private struct RunReader {
             run.append(event)
             return true
         case .aside(let cause):
-            // Behind an event that has yet to go out it may still wait.
+            // It may still wait behind an event that has yet to be published.
             guard run.isEmpty else { return false }
             taking.count += 1
             removals.append(
@@ -222,9 +222,9 @@ private struct RunReader {
         return exists
     }
 
-    /// Moves what has to get out of the way.
+    /// Moves the recorded rows out of the way.
     ///
-    /// - Returns: Whether there was anything, behind which there may be more.
+    /// - Returns: `true` if there were any. More may follow them.
     mutating func moveAside(in db: Database) throws -> Bool {
         for removal in removals {
             switch removal.cause {
@@ -250,18 +250,18 @@ private struct RunReader {
 
 /// Events read from the outbox.
 struct Taking: Sendable {
-    /// For each lane the events at its beginning, in order.
+    /// The first events of each lane, in order.
     var runs: [[StoredEvent]] = []
-    /// How many rows were read.
+    /// The number of rows that were read.
     var count = 0
-    /// Rows that hold no envelope; they are parked by now.
+    /// The rows without a valid envelope, which are already parked.
     var unreadable: [Settlement.Parking] = []
-    /// Whether there are more.
+    /// A Boolean value indicating whether there are more rows.
     var isCut = false
-    /// When the next event is due that is not yet.
+    /// The due time of the next event that is not due yet.
     var nextDue: EventTime?
-    /// When the next topic without a subscription is tried again.
+    /// The time at which the next topic without a subscription is tried again.
     var nextTopic: EventTime?
-    /// The topics that have no subscription, if any.
+    /// The topics without a subscription, or `nil` if there are none.
     var unrouted: UnroutedTopics?
 }

@@ -2,22 +2,22 @@ internal import EventBus
 internal import GRDB
 
 extension RetryPolicy {
-    /// How a topic without a subscription is tried again: at intervals that grow from a second to `maximum`.
+    /// Returns the delays between attempts for a topic without a subscription, which grow from a second to `maximum`.
     static func subscriberWait(maximum: Duration) -> RetryPolicy {
         RetryPolicy(maxAttempts: .max, initial: min(.seconds(1), maximum), maximum: maximum)
     }
 }
 
-// Events that nobody subscribes to, and events that are not due yet, wait outside of their key's order.
+// Events without a subscriber, and events that are not due yet, wait outside the order of their key.
 extension OutboxStore {
     /// Moves an event out of the outbox until `readyAt`.
     static func delay(_ sequence: Int64, until readyAt: EventTime, in db: Database) throws {
         try move(sequence, to: .delayed, adding: ["ready_at": readyAt.milliseconds], in: db)
     }
 
-    /// Sets an event aside, or writes down the outcome of one that was.
+    /// Sets an event aside, or writes the outcome of one that was set aside.
     ///
-    /// - Returns: Whether its topic has just turned out to have no subscription.
+    /// - Returns: `true` if its topic has just turned out to have no subscription.
     static func settle(
         _ probe: Settlement.Probe,
         retry: RetryPolicy,
@@ -35,7 +35,7 @@ extension OutboxStore {
                 .execute(arguments: [attempts, probe.sequence])
         case .unrouted:
             if !probe.isProbe { try move(probe.sequence, to: .unrouted, in: db) }
-            // Others of its topic were under way when the first came back.
+            // Other events of its topic were in flight when the first one was returned.
             if !probe.isProbe, let known, known > 0 { return false }
         }
         var generator = SystemRandomNumberGenerator()
@@ -45,8 +45,8 @@ extension OutboxStore {
         return known == nil
     }
 
-    /// How often a topic was tried in vain; 0 once it has a subscription and its events go back, `nil` for one of which
-    /// no event was set aside.
+    /// Returns the number of failed attempts for a topic. It is 0 once the topic has a subscription and its events
+    /// return, and `nil` for a topic without events that were set aside.
     private static func tries(of topic: String, in db: Database) throws -> Int? {
         let row = try Row.fetchOne(
             try db.cachedStatement(sql: "SELECT tries FROM eventbus_outbox_topic WHERE topic = ?"),
@@ -61,13 +61,13 @@ extension OutboxStore {
         ).execute(arguments: [topic, tries, nextAt.milliseconds])
     }
 
-    /// How many events go back to the outbox in one transaction.
+    /// The number of events that return to the outbox in one transaction.
     private static let returning = 1000
 
-    /// Puts back into the outbox the events whose topic has a subscription by now, and those whose time has come.
+    /// Returns events to the outbox if their topic has a subscription now or their time has come.
     ///
-    /// - Returns: The events that find out whether their topic has a subscription by now, and whether there is more to
-    ///   put back.
+    /// - Returns: The events that serve to check whether their topic has a subscription now, and whether more events
+    ///   have to return.
     static func returnWaiting(
         busy: Set<Lane>,
         now: EventTime,
@@ -121,7 +121,7 @@ extension OutboxStore {
         return (probes, isCut)
     }
 
-    /// The topics without a subscription: the first few by name, and how many there are.
+    /// Returns the number of topics without a subscription and the names of the first few.
     static func unroutedTopics(in db: Database) throws -> UnroutedTopics? {
         let count =
             try Int.fetchOne(
@@ -139,15 +139,15 @@ extension OutboxStore {
         return UnroutedTopics(names: names.sorted(), count: count)
     }
 
-    /// What becomes of the events of one topic that come to the head of their key.
+    /// The treatment of a topic's events that reach the head of their key.
     enum TopicState {
-        /// They wait with those that were set aside.
+        /// The events wait with those that were set aside.
         case isUnrouted
-        /// They go out, but for those behind an event that has yet to go back.
+        /// The events are published, except for those behind an event that has yet to return.
         case isReturning(before: Int64)
     }
 
-    /// The state of a topic of which events were set aside; `nil` for any other.
+    /// Returns the state of a topic with events that were set aside, and `nil` for any other topic.
     static func state(of topic: String, in db: Database) throws -> TopicState? {
         guard let tries = try tries(of: topic, in: db) else { return nil }
         if tries > 0 { return .isUnrouted }
@@ -159,9 +159,9 @@ extension OutboxStore {
     }
 }
 
-/// The topics that nobody subscribes to, of which events wait.
+/// The topics without a subscription that have waiting events.
 struct UnroutedTopics: Hashable, Sendable, CustomStringConvertible {
-    /// How many are named at most.
+    /// The maximum number of topics that are named.
     static let shown = 5
 
     var names: [String]

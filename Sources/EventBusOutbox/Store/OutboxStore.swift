@@ -1,13 +1,13 @@
 internal import EventBus
 internal import GRDB
 
-/// What the outbox says to the database, one function for each thing said. Each runs in the caller's transaction.
+/// The statements of the outbox, one function for each. Each runs in the caller's transaction.
 ///
-/// Every statement finds its rows through an index. A number in a row may be anything: none is read so that it traps.
+/// Every statement finds its rows through an index. A number in a row may have any value, so reading it never traps.
 enum OutboxStore {
-    /// Stores an event. It is due at once, unless another of its key waits.
+    /// Stores an event. It is due immediately, unless another event of its key waits.
     ///
-    /// - Parameter readyAt: When the broker can take the event at the earliest; `nil` for now.
+    /// - Parameter readyAt: The earliest time at which the broker can take the event, or `nil` for now.
     static func insert(
         _ envelope: Envelope,
         storedAt: EventTime,
@@ -26,15 +26,15 @@ enum OutboxStore {
         var arguments = try envelope.columnValues()
         arguments += [storedAt.milliseconds, deliverAt?.milliseconds, requiresSubscriber, envelope.partitionKey]
         try statement.execute(arguments: arguments)
-        // It had to be in the outbox to get its number. Nothing waits behind it yet.
+        // The event had to be in the outbox to get its number. Nothing waits behind it yet.
         if let readyAt { try delay(db.lastInsertedRowID, until: readyAt, in: db) }
     }
 
     // MARK: Settling
 
-    /// Writes down the outcomes of events.
+    /// Writes the outcomes of events.
     ///
-    /// - Returns: The topics that turn out to have no subscription.
+    /// - Returns: The topics that have just turned out to have no subscription.
     @discardableResult
     static func settle(
         _ settlement: Settlement,
@@ -54,14 +54,15 @@ enum OutboxStore {
             if isNew { unrouted.append(probe.topic) }
         }
         for key in settlement.advancedKeys { try advance(key.text.databaseValue, in: db) }
-        // Last: what is tried later may just have become the first of its key.
+        // Last, because an event that is tried later may just have become the first of its key.
         for delay in settlement.delayed { try postpone(delay, in: db) }
         for (topic, count) in settlement.recovered { try release(count * 2, of: topic.rawValue, in: db) }
         if settlement.releasesHeld { try releaseHeld(in: db) }
         return unrouted
     }
 
-    /// Has an event tried again later. It may no longer be the first of its key: one before it may have been replayed.
+    /// Schedules a later attempt for an event. It may no longer be the first of its key, because an earlier one may
+    /// have been replayed.
     private static func postpone(_ delay: Settlement.Delay, in db: Database) throws {
         try db.cachedStatement(
             sql: """
@@ -78,14 +79,14 @@ enum OutboxStore {
         )
     }
 
-    /// Makes due what the broker held up: it takes events again.
+    /// Makes held events due, because the broker accepts events again.
     static func releaseHeld(in db: Database) throws {
         try db.cachedStatement(
             sql: "UPDATE eventbus_outbox SET due_at = 1 WHERE due_at > 1 AND unrouted > 0 AND attempts = 0"
         ).execute()
     }
 
-    /// Makes due at most `limit` of the events of one topic that the broker held up: it has taken one of them.
+    /// Makes at most `limit` held events of one topic due, because the broker has confirmed one of them.
     private static func release(_ limit: Int, of topic: String, in db: Database) throws {
         try db.cachedStatement(
             sql: """
@@ -115,7 +116,7 @@ enum OutboxStore {
 
     // MARK: Moving
 
-    /// Moves an event from the outbox to another table, with the values of the columns that this one has in addition.
+    /// Moves an event from the outbox to another table, with values for the additional columns of that table.
     static func move(
         _ sequence: Int64,
         to table: OutboxSchema.Table,
@@ -134,9 +135,9 @@ enum OutboxStore {
         try delete(sequence, from: origin, in: db)
     }
 
-    /// Moves an event from another table back to its place in the outbox: before those of its key that came later.
+    /// Returns an event from another table to its place in the outbox, before the later events of its key.
     ///
-    /// - Returns: Whether there was such an event.
+    /// - Returns: `true` if there was such an event.
     @discardableResult
     static func moveBack(_ sequence: Int64, from table: OutboxSchema.Table, in db: Database) throws -> Bool {
         try db.cachedStatement(

@@ -2,7 +2,7 @@ internal import EventBus
 internal import Foundation
 internal import GRDB
 
-/// What has to go out one after another: the events of one partition key, or a single event without one.
+/// A sequence of events that are published one after another: the events of one key, or a single event without a key.
 enum Lane: Hashable, Sendable {
     case key(ExactString)
     case single(Int64)
@@ -10,41 +10,44 @@ enum Lane: Hashable, Sendable {
 
 /// An event in the outbox.
 struct StoredEvent: Sendable {
-    /// Its place among all events ever stored in this outbox.
+    /// The position among all events ever stored in this outbox.
     var sequence: Int64
     var envelope: Envelope
     var storedAt = EventTime(milliseconds: 0)
-    /// When subscribers are to see it, if not at once.
+    /// The time at which subscribers are to receive the event, or `nil` for immediately.
     var deliverAt: EventTime?
     var requiresSubscriber = false
-    /// Attempts that failed, and that count.
+    /// The number of failed attempts that count.
     var attempts = 0
-    /// How often the broker held it up: it refused the event, or gave no answer. This uses up no attempt.
+    /// The number of times that the broker refused the event or gave no answer. These use up no attempt.
     var holds = 0
-    /// Whether it was set aside, since nobody subscribed to its topic, and finds out whether somebody does now.
+    /// A Boolean value indicating whether the event was set aside for lack of a subscription, and now serves to check
+    /// for one.
     var isProbe = false
 
     var lane: Lane { isProbe ? .single(sequence) : envelope.exactPartitionKey.map(Lane.key) ?? .single(sequence) }
 
-    /// The time for which the broker is to hold the event, if it goes out at `time`.
+    /// Returns the delay to request from the broker if the event is published at `time`.
     ///
-    /// It is never longer than it was when the event was stored: otherwise the clock has been set back since.
+    /// It never exceeds the delay that the event had when it was stored. If it would, the clock has been set back
+    /// since.
     func delay(at time: EventTime) -> Duration {
         guard let deliverAt else { return .zero }
         return max(.zero, min(deliverAt.since(time), deliverAt.since(storedAt)))
     }
 }
 
-/// The columns of an event, by their place in `OutboxSchema.eventColumns`: a look-up by name costs more than the reading.
+/// The columns of an event by their position in `OutboxSchema.eventColumns`, because a lookup by name takes longer than
+/// the read itself.
 enum EventColumn: Int {
     case eventID, topic, partitionKey, contentType, version, time, source, correlationID, causationID, headers
     case payload, storedAt, deliverAt, requiresSubscriber, sequence, attempts, holds
 }
 
 extension StoredEvent {
-    /// The event in a row of the outbox.
+    /// Creates the event of a row of the outbox.
     ///
-    /// - Throws: Where the row holds no envelope.
+    /// - Throws: An error if the row contains no valid envelope.
     init(row: Row) throws {
         self.init(
             sequence: try row.value(.sequence),
@@ -57,14 +60,14 @@ extension StoredEvent {
         )
     }
 
-    /// A number of tries, kept within what can be counted on.
+    /// Clamps a stored number of attempts to 0 through 10,000.
     private static func count(_ stored: Int64) -> Int { Int(max(0, min(stored, 10_000))) }
 }
 
 extension Envelope {
-    /// The envelope in a row of the outbox, or of the parked events.
+    /// Creates the envelope of a row of the outbox, or of the parked events.
     ///
-    /// - Throws: Where the row holds no envelope.
+    /// - Throws: An error if the row contains no valid envelope.
     init(row: Row) throws {
         var headers = try StoredHeaders.headers(from: try row.optional(.headers))
         let contentEncoding = headers[Self.storedEncoding]?.string
@@ -85,10 +88,10 @@ extension Envelope {
         )
     }
 
-    /// The reserved header under which the content encoding is stored: the table has no column for it.
+    /// The reserved header that stores the content encoding, because the table has no column for it.
     private static let storedEncoding = "x-eventbus-content-encoding"
 
-    /// The headers and the content encoding.
+    /// The headers, including the content encoding.
     private var storedHeaders: EventHeaders {
         guard let contentEncoding else { return headers }
         var stored = headers
@@ -96,7 +99,7 @@ extension Envelope {
         return stored
     }
 
-    /// The values of the columns from `event_id` to `payload`.
+    /// Returns the values of the columns from `event_id` to `payload`.
     func columnValues() throws -> StatementArguments {
         [
             id.rawValue, topic.rawValue, partitionKey, contentType, version, time.milliseconds, source,
@@ -106,19 +109,19 @@ extension Envelope {
 }
 
 extension Row {
-    // GRDB's own subscripts trap on a value of another type; what others wrote into the table must not.
+    // GRDB's own subscripts trap on a value of another type, which must not happen for rows that others wrote.
 
-    /// The value of a column that has one.
+    /// Returns the value of a column, or throws if it is NULL or has another type.
     func value<Value: DatabaseValueConvertible>(_ column: EventColumn) throws(EventBusError) -> Value {
         try Self.required(self[column.rawValue], "\(column)")
     }
 
-    /// The value of a column, or `nil` for NULL.
+    /// Returns the value of a column, or `nil` for NULL.
     func optional<Value: DatabaseValueConvertible>(_ column: EventColumn) throws(EventBusError) -> Value? {
         try Self.convert(self[column.rawValue], "\(column)")
     }
 
-    /// The value of a column that has one.
+    /// Returns the value of a column, or throws if it is NULL or has another type.
     func value<Value: DatabaseValueConvertible>(_ column: String) throws(EventBusError) -> Value {
         try Self.required(self[column], column)
     }

@@ -2,11 +2,11 @@ internal import EventBus
 internal import EventBusJSON
 internal import Foundation
 
-/// The headers of an event as JSON text, each value under the name of its kind, so that it comes back as what it was.
+/// The headers of an event as a JSON text. Each value is stored under the name of its kind, so that its type is kept.
 struct StoredHeaders: Codable {
     private let values: [String: StoredValue]
 
-    /// The text for `headers`; `nil` where there are none.
+    /// Returns the text for `headers`, or `nil` if there are none.
     static func text(for headers: EventHeaders) throws -> String? {
         if headers.isEmpty { return nil }
         var encoder = EventJSONEncoder()
@@ -15,7 +15,7 @@ struct StoredHeaders: Codable {
         return String(decoding: try encoder.encode(stored), as: UTF8.self)
     }
 
-    /// The headers that `text` holds.
+    /// Returns the headers that `text` contains.
     static func headers(from text: String?) throws -> EventHeaders {
         guard let text else { return [:] }
         var decoder = EventJSONDecoder()
