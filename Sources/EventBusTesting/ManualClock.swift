@@ -1,6 +1,6 @@
 import EventBus
 
-/// A clock whose time stands still until a test moves it.
+/// A clock whose time advances only when a test advances it.
 ///
 /// ```swift
 /// let clock = ManualClock()
@@ -10,29 +10,29 @@ import EventBus
 /// clock.advance(by: .seconds(30))
 /// ```
 ///
-/// Copies of it share one time.
+/// Copies of a clock share one time.
 public struct ManualClock: Clock {
-    /// A point of a manual clock's time: the duration since the clock was made.
+    /// An instant of a manual clock: the duration since the clock was created.
     public struct Instant: InstantProtocol, Sendable {
-        /// Time since the clock was made.
+        /// The duration since the clock was created.
         public var offset: Duration
 
-        /// The instant `offset` after the clock was made.
+        /// Creates the instant `offset` after the clock was created. Defaults to the creation of the clock.
         public init(offset: Duration = .zero) {
             self.offset = offset
         }
 
-        /// The instant that lies `duration` after this one. More than 126 years count as 126 years.
+        /// Returns the instant `duration` after this one. More than 126 years count as 126 years.
         public func advanced(by duration: Duration) -> Instant {
             Instant(offset: offset + duration.clampedToLongest)
         }
 
-        /// The time from this instant to `other`.
+        /// Returns the duration from this instant to `other`.
         public func duration(to other: Instant) -> Duration {
             other.offset - offset
         }
 
-        /// Whether `lhs` is earlier than `rhs`.
+        /// Returns a Boolean value indicating whether `lhs` is earlier than `rhs`.
         public static func < (lhs: Instant, rhs: Instant) -> Bool {
             lhs.offset < rhs.offset
         }
@@ -40,46 +40,47 @@ public struct ManualClock: Clock {
 
     private let registry = SleeperRegistry()
 
-    /// A clock at offset zero.
+    /// Creates a clock at offset zero.
     public init() {}
 
-    /// The present instant; it changes by ``advance(to:)`` only.
+    /// The current instant. It changes only by ``advance(to:)`` and ``advance(by:)``.
     public var now: Instant { Instant(offset: registry.now) }
 
-    /// Any two instants can be told apart.
+    /// The smallest possible difference between two instants: one attosecond.
     public var minimumResolution: Duration { Duration(secondsComponent: 0, attosecondsComponent: 1) }
 
-    /// How many tasks sleep.
+    /// The number of sleeping tasks.
     public var sleeperCount: Int { registry.count }
 
-    /// Suspends until the clock is moved to `deadline` or beyond; `tolerance` is of no meaning here.
+    /// Suspends until the clock has advanced to `deadline` or beyond. `tolerance` has no effect.
     ///
     /// - Throws: `CancellationError` as soon as the task is cancelled.
     public func sleep(until deadline: Instant, tolerance: Duration? = nil) async throws {
         try await registry.sleep(until: deadline.offset)
     }
 
-    /// Moves time forward by `duration` and wakes who is due, in the order of their deadlines.
+    /// Advances the time by `duration` and wakes the tasks that are due, in the order of their deadlines.
     ///
-    /// Who is due has been resumed when the call returns, but need not have run yet. What falls asleep for an instant
-    /// already reached does not sleep.
+    /// The due tasks have been resumed when the call returns, but may not have run yet. A task that sleeps until an
+    /// instant that has already been reached does not suspend.
     public func advance(by duration: Duration) {
         registry.advance { $0 + duration.clampedToLongest }
     }
 
-    /// Moves time forward to `instant`, as ``advance(by:)`` does; an instant of the past changes nothing.
+    /// Advances the time to `instant`, as ``advance(by:)`` does. An instant in the past has no effect.
     public func advance(to instant: Instant) {
         registry.advance { _ in instant.offset }
     }
 
-    /// Waits until at least `count` tasks sleep, so that a test moves time only when someone waits for it.
+    /// Waits until at least `count` tasks sleep, so that a test advances the time only when somebody waits for it.
     ///
     /// - Throws: `CancellationError` as soon as the task is cancelled.
     public func sleepers(atLeast count: Int) async throws {
         try await registry.waitForSleepers(atLeast: count)
     }
 
-    /// Waits until a task sleeps that wakes at `instant` or earlier: moving time there has something to wake.
+    /// Waits until a task sleeps that is due at `instant` or earlier, so that advancing the time to `instant` wakes a
+    /// task.
     ///
     /// - Throws: `CancellationError` as soon as the task is cancelled.
     public func sleeper(dueBy instant: Instant) async throws {

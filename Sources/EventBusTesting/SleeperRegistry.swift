@@ -1,6 +1,6 @@
 import EventBus
 
-/// The time of a manual clock, who sleeps on it, and who waits for sleepers.
+/// The time of a manual clock, the tasks that sleep on it, and the tasks that wait for sleepers.
 final class SleeperRegistry: Sendable {
     private typealias Continuation = CheckedContinuation<Void, any Error>
 
@@ -17,12 +17,12 @@ final class SleeperRegistry: Sendable {
     private struct State: Sendable {
         var now: Duration = .zero
         var lastNumber = 0
-        /// By number, so in the order in which they fell asleep.
+        /// The sleepers by number, which is the order in which they fell asleep.
         var sleepers: [Int: Sleeper] = [:]
         var observers: [Int: Observer] = [:]
-        /// Called after each advance, until they return `false`.
+        /// The closures to call after each advance until they return `false`.
         var advanceHooks: [Int: @Sendable () -> Bool] = [:]
-        /// Cancelled before they had suspended.
+        /// The tasks that were cancelled before they suspended.
         var cancelled: Set<Int> = []
 
         mutating func makeNumber() -> Int {
@@ -30,7 +30,7 @@ final class SleeperRegistry: Sendable {
             return lastNumber
         }
 
-        /// Takes out the continuations of those who see the sleepers that they wait for.
+        /// Removes and returns the continuations of tasks whose condition on the sleepers is met.
         mutating func takeSatisfiedObservers() -> [Continuation] {
             if observers.isEmpty { return [] }
             let satisfied = observers.filter { $0.value.isSatisfied(self) }
@@ -76,7 +76,7 @@ final class SleeperRegistry: Sendable {
         }
     }
 
-    /// Sets the time to what `change` makes of it, if that is later, and resumes who is due.
+    /// Advances the time to the result of `change` if that is later, and resumes the tasks that are due.
     func advance(_ change: (Duration) -> Duration) {
         let due: [Continuation] = state.withLock { state in
             state.now = max(state.now, change(state.now))
@@ -92,7 +92,7 @@ final class SleeperRegistry: Sendable {
         }
     }
 
-    /// Suspends the task if `register` says that it has to wait, having filed the continuation.
+    /// Suspends the task if `register` stores the continuation and returns `true`.
     private func suspend(_ register: (inout State, Int, Continuation) -> Bool) async throws {
         let number = state.withLock { $0.makeNumber() }
         try await withTaskCancellationHandler {

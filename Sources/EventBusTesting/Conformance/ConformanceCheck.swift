@@ -1,6 +1,6 @@
-/// One statement of a contract, executable against any implementation of it.
+/// One statement of a contract, which can be checked against any implementation.
 ///
-/// A conformance suite hands out its checks as an array, so that any test framework can run them one by one:
+/// A conformance suite returns its checks as an array, so that any test framework can run them individually:
 ///
 /// ```swift
 /// @Test(arguments: LockConformance { RedisLock(…) }.checks)
@@ -9,13 +9,13 @@
 /// }
 /// ```
 public struct ConformanceCheck: Sendable {
-    /// What the contract says, as a sentence.
+    /// The statement of the contract, as a sentence.
     public let name: String
-    /// Checks it; throws ``ConformanceFailure`` where the implementation breaks the contract, and whatever the
-    /// implementation itself throws.
+    /// The check. It throws ``ConformanceFailure`` if the implementation violates the contract, and rethrows any error
+    /// of the implementation.
     public let run: @Sendable () async throws -> Void
 
-    /// A check of one statement.
+    /// Creates a check of one statement.
     public init(_ name: String, run: @escaping @Sendable () async throws -> Void) {
         self.name = name
         self.run = run

@@ -1,13 +1,13 @@
-/// An implementation broke its contract.
+/// The error for an implementation that violates its contract.
 public struct ConformanceFailure: Error, Sendable {
-    /// What was expected, and what was seen.
+    /// The expected and the actual behavior.
     public var message: String
     /// The source file of the check.
     public var file: String
     /// The line of the check.
     public var line: Int
 
-    /// A failure; `file` and `line` default to the caller's.
+    /// Creates a failure. `file` and `line` default to those of the caller.
     public init(_ message: String, file: String = #fileID, line: Int = #line) {
         self.message = message
         self.file = file
@@ -16,6 +16,6 @@ public struct ConformanceFailure: Error, Sendable {
 }
 
 extension ConformanceFailure: CustomStringConvertible {
-    /// The message, and where the check stands.
+    /// The message, with the source location of the check.
     public var description: String { "\(message) (\(file):\(line))" }
 }

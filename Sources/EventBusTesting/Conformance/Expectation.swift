@@ -1,6 +1,6 @@
 package import EventBus
 
-/// Throws ``ConformanceFailure`` with `message` unless `condition` holds.
+/// Throws ``ConformanceFailure`` with `message` unless `condition` is true.
 package func expect(
     _ condition: Bool,
     _ message: @autoclosure () -> String,
@@ -30,9 +30,9 @@ package func expectError(
     throw ConformanceFailure("\(what) should throw \(expected), but returned", file: file, line: line)
 }
 
-/// Waits until `condition` holds; throws ``ConformanceFailure`` if it does not within `limit` of real time.
+/// Waits until `condition` is true. Throws ``ConformanceFailure`` if it is not within `limit` of real time.
 ///
-/// It looks again every few milliseconds: what stands behind a network gives no notice of a change.
+/// It checks the condition every few milliseconds, because a store behind a network reports no changes.
 package func eventually(
     _ what: @autoclosure () -> String,
     within limit: Duration = .seconds(30),

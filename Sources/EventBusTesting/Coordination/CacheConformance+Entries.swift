@@ -30,7 +30,7 @@ extension CacheConformance {
                 }
                 try expect(value == 2, "the value is that of computation \(value)")
             },
-            check("a value that was set is served, and replaced by the next") { setup in
+            check("a value that was set is served, and replaced by the next one") { setup in
                 try await setup.one.set(1, for: setup.key, options: setup.long)
                 try await setup.expect(1, for: setup.key, "after it was set")
                 try await setup.other.set(2, for: setup.key, options: setup.long)
@@ -38,7 +38,7 @@ extension CacheConformance {
                     try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) { 3 } == 2
                 }
             },
-            check("that there is no value is remembered if so wished") { setup in
+            check("the absence of a value is cached if requested") { setup in
                 let calls = Journal<Int>()
                 var options = setup.long
                 options.negativeTTL = .seconds(60)
@@ -53,7 +53,7 @@ extension CacheConformance {
                 let value = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) { 7 }
                 try expect(value == 7, "who does not wish so got \(value)")
             },
-            check("that there is no value is not remembered otherwise") { setup in
+            check("the absence of a value is not cached otherwise") { setup in
                 let calls = Journal<Int>()
                 for _ in 0..<3 {
                     _ = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) {
@@ -68,7 +68,7 @@ extension CacheConformance {
                 let value = try await setup.one.value(for: setup.key, as: [Int].self, options: setup.long) { [4, 2] }
                 try expect(value == [4, 2], "the value is \(value)")
             },
-            check("a batch computes what is missing with one call") { setup in
+            check("a batch computes missing values with one call") { setup in
                 let keys = (0..<10).map { "\(setup.key)-\($0)" }
                 for key in keys[0..<3] { try await setup.one.set(key, for: key, options: setup.long) }
                 let calls = Journal<[String]>()
@@ -85,7 +85,7 @@ extension CacheConformance {
                 }
                 try expect(calls.entries.map { $0.sorted() } == [keys[3...].sorted()], "computed: \(calls.entries)")
             },
-            check("a batch leaves out what has no value") { setup in
+            check("a batch leaves out keys without a value") { setup in
                 let keys = [setup.key + "-a", setup.key + "-b"]
                 let values = try await setup.one.values(for: keys, as: Int.self, options: setup.long) { [$0[0]: 1] }
                 try expect(values == [keys[0]: 1], "the values are \(values)")

@@ -3,7 +3,7 @@ import EventBus
 extension CacheConformance {
     var flights: [ConformanceCheck] {
         [
-            check("many who ask at once wait for one computation") { setup in
+            check("concurrent callers wait for one computation") { setup in
                 let calls = Journal<Int>()
                 let asked = Journal<Int>()
                 let gate = Gate()
@@ -24,7 +24,7 @@ extension CacheConformance {
                 try expect(calls.count == 1, "it was computed \(calls.count) times")
                 try expect(values == Array(repeating: 1, count: 100), "not all got the value")
             },
-            check("an error of a computation reaches all who wait, and is not remembered beyond its time") { setup in
+            check("a computation's error reaches all waiting callers, and is not remembered beyond its time") { setup in
                 var options = setup.long
                 options.failureTTL = .zero
                 for _ in 0..<2 {
@@ -38,7 +38,7 @@ extension CacheConformance {
                 let value = try await setup.one.value(for: setup.key, as: Int.self, options: options) { 1 }
                 try expect(value == 1, "after the errors the value is \(value)")
             },
-            check("an error of a computation is shared with those who ask soon after") { setup in
+            check("an error of a computation is shared with callers that ask soon afterwards") { setup in
                 var options = setup.long
                 options.failureTTL = .seconds(60)
                 let calls = Journal<Int>()
@@ -57,7 +57,7 @@ extension CacheConformance {
                 let value = try await setup.one.value(for: setup.key, as: Int.self, options: options) { 1 }
                 try expect(value == 1, "after the removal the value is \(value)")
             },
-            check("an error that was shared is forgotten when its time is over") { setup in
+            check("a shared error is forgotten when its time is over") { setup in
                 var options = setup.long
                 options.failureTTL = .milliseconds(50)
                 do {
@@ -69,7 +69,7 @@ extension CacheConformance {
                     (try? await setup.one.value(for: setup.key, as: Int.self, options: options) { 1 }) == 1
                 }
             },
-            check("a renewal behind that failed is not tried again at once") { setup in
+            check("a failed refresh in the background is not repeated immediately") { setup in
                 var options = setup.short
                 options.staleWhileRevalidate = .seconds(60)
                 options.failureTTL = .seconds(60)
@@ -90,7 +90,7 @@ extension CacheConformance {
                 for _ in 0..<100 { try expect(try await ask() == 1, "the stale value was not served") }
                 try expect(calls.count == 1, "it was computed \(calls.count) times")
             },
-            check("one who is cancelled leaves, and the computation goes on for the others") { setup in
+            check("a cancelled caller leaves, and the computation continues for the others") { setup in
                 let gate = Gate()
                 let started = Gate()
                 let ask: @Sendable () async throws -> Int = {
@@ -107,7 +107,7 @@ extension CacheConformance {
                 let both = [setup.key, "\(setup.key)-more"]
                 let second = Task {
                     try await setup.one.values(for: both, as: Int.self, options: setup.long) { missing in
-                        // What nobody computes yet is computed once the rest has been joined.
+                        // A key that nobody computes yet is computed once, after the others have been joined.
                         joined.open()
                         try expect(missing == [both[1]], "what the first computes was to be computed again")
                         await gate.pass()
@@ -124,7 +124,7 @@ extension CacheConformance {
                 let value = try await second.value
                 try expect(value == [both[0]: 1, both[1]: 2], "the other got \(value)")
             },
-            check("a computation is cancelled when all have left") { setup in
+            check("a computation is cancelled when all callers have left") { setup in
                 let started = Gate()
                 let ended = Gate()
                 let task = Task {
@@ -142,7 +142,7 @@ extension CacheConformance {
                 let value = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) { 2 }
                 try expect(value == 2, "the next to ask got \(value)")
             },
-            check("a computation that takes too long is given up, also if it ignores its cancellation") { setup in
+            check("a computation that takes too long is given up, even if it ignores its cancellation") { setup in
                 let gate = Gate()
                 defer { gate.open() }
                 var options = setup.long

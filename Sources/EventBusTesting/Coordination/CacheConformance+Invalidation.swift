@@ -3,7 +3,7 @@ import EventBus
 extension CacheConformance {
     var invalidation: [ConformanceCheck] {
         [
-            check("a removed entry is gone, for every instance") { setup in
+            check("a removed entry is gone for every instance") { setup in
                 try await setup.one.set(1, for: setup.key, options: setup.long)
                 try await setup.expect(1, for: setup.key, "after it was set")
                 try await setup.other.remove(setup.key)
@@ -22,7 +22,7 @@ extension CacheConformance {
                 for key in keys { try await setup.expectNone(for: key, "after the removal of its tag") }
                 try await setup.expect(1, for: setup.key, "after the removal of a tag it does not have")
             },
-            check("an entry that was stored anew without a tag outlives the tag") { setup in
+            check("an entry that was stored again without a tag outlives the tag") { setup in
                 var tagged = setup.long
                 tagged.tags = [setup.key]
                 try await setup.one.set(1, for: setup.key, options: tagged)
@@ -30,10 +30,10 @@ extension CacheConformance {
                 try await setup.one.removeAll(tag: setup.key)
                 try await setup.expect(2, for: setup.key, "after the removal of a tag it has no more")
             },
-            check("a removal voids a computation that began before") { setup in
+            check("a removal invalidates computations that began before it") { setup in
                 try await Self.expectVoid(setup, setup.long) { try await setup.other.remove(setup.key) }
             },
-            check("the removal of a tag voids a computation that began before") { setup in
+            check("the removal of a tag invalidates computations that began before it") { setup in
                 var options = setup.long
                 options.tags = [setup.key]
                 try await Self.expectVoid(setup, options) { try await setup.other.removeAll(tag: setup.key) }
@@ -45,7 +45,7 @@ extension CacheConformance {
                 _ = try await computing.value
                 try await setup.expect(2, for: setup.key, "after a computation that began before it was set")
             },
-            check("who asks after a removal does not wait for a computation that began before") { setup in
+            check("a caller that asks after a removal does not wait for a computation that began before it") { setup in
                 let (computing, gate) = await Self.beginComputing(1, setup, setup.long)
                 try await setup.one.remove(setup.key)
                 let value = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) { 2 }
@@ -57,7 +57,7 @@ extension CacheConformance {
         ]
     }
 
-    /// Starts a computation that ends once the gate is opened.
+    /// Starts a computation that ends when the gate is opened.
     private static func beginComputing(
         _ value: Int,
         _ setup: Setup,

@@ -3,7 +3,7 @@ import EventBus
 extension CacheConformance {
     var reentrancy: [ConformanceCheck] {
         [
-            check("a computation that asks for its own key fails at once, and the error names the key") { setup in
+            check("a computation that asks for its own key fails immediately, and the error names the key") { setup in
                 do {
                     _ = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) {
                         try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) { 1 }
@@ -15,7 +15,7 @@ extension CacheConformance {
                 let value = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) { 2 }
                 try expect(value == 2, "afterwards the value is \(value)")
             },
-            check("a computation that asks for its own key through another fails at once") { setup in
+            check("a computation that asks for its own key through another fails immediately") { setup in
                 let inner = "\(setup.key)-inner"
                 try await expectError(.reentrant, from: "a circle of two keys") {
                     _ = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) {
@@ -25,7 +25,7 @@ extension CacheConformance {
                     }
                 }
             },
-            check("two computations that ask for each other's key end at once") { setup in
+            check("two computations that ask for each other's keys end immediately") { setup in
                 let keys = ["\(setup.key)-a", "\(setup.key)-b"]
                 let begun = Journal<Int>()
                 let refused = Journal<Int>()
@@ -59,7 +59,7 @@ extension CacheConformance {
                 }
                 try expect(value == 2, "the value is \(value)")
             },
-            check("keys and tags that differ in their Unicode normalization only are different") { setup in
+            check("keys and tags that differ only in Unicode normalization are different") { setup in
                 let keys = ["\(setup.key)-caf\u{E9}", "\(setup.key)-cafe\u{301}"]
                 for (number, key) in keys.enumerated() {
                     var options = setup.long

@@ -27,7 +27,7 @@ extension CacheConformance {
                 gate.open()
                 try await eventually("the new value should be served") { try await ask() == 2 }
             },
-            check("a value is computed anew behind before its time is over, if so wished") { setup in
+            check("early refresh recomputes a value before it expires") { setup in
                 let gate = Gate()
                 defer { gate.open() }
                 let calls = Journal<Int>()
@@ -37,7 +37,7 @@ extension CacheConformance {
                     return try await setup.one.value(for: setup.key, as: Int.self, options: options) {
                         let number = calls.note(1)
                         if number == 1 {
-                            // What takes no time is never computed early.
+                            // A computation that takes no time is never repeated early.
                             try await Task.sleep(for: .milliseconds(2))
                         } else {
                             await gate.pass()
@@ -50,7 +50,7 @@ extension CacheConformance {
                     try expect(value == 1, "without the wish the value is that of computation \(value)")
                 }
                 try expect(calls.count == 1, "without the wish it was computed \(calls.count) times")
-                // So eager that a minute is near the end.
+                // With such an eager refresh, a minute counts as close to the end.
                 for _ in 0..<20 {
                     let value = try await ask(1e9)
                     try expect(value == 1, "instead of the fresh value it served \(value)")
@@ -60,7 +60,7 @@ extension CacheConformance {
                 gate.open()
                 try await eventually("the new value should be served") { try await ask(0) > 1 }
             },
-            check("a stale value is not served to who does not accept it") { setup in
+            check("a stale value is not served to callers that do not accept it") { setup in
                 var options = setup.short
                 options.staleWhileRevalidate = .seconds(60)
                 try await setup.one.set(1, for: setup.key, options: options)

@@ -1,18 +1,26 @@
 public import EventBus
 
-/// The contract of a ``/EventBus/Cache``, executable.
+/// A conformance suite for implementations of ``/EventBus/Cache``.
 ///
-/// It runs on real time, with waits that are bounded, so that the store may stand behind a network. Each check uses keys
-/// and tags of its own; they may run side by side.
+/// ```swift
+/// @Test(arguments: CacheConformance { RedisCache(redis) }.checks)
+/// func conforms(check: ConformanceCheck) async throws {
+///     try await check.run()
+/// }
+/// ```
+///
+/// It uses real time with bounded waits, so that the store may be behind a network. Each check uses separate keys and
+/// tags, so checks may run concurrently.
 public struct CacheConformance: Sendable {
     private let ttl: Duration
     private let make: @Sendable () async throws -> any Cache
 
-    /// A suite for what `make` makes.
+    /// Creates a suite for the caches that `make` returns.
     ///
     /// - Parameters:
-    ///   - ttl: the short freshness in use, which checks wait out; 150 ms unless stated.
-    ///   - make: makes an instance on the one store under test. Each check calls it twice, to model two processes.
+    ///   - ttl: The short time to live that checks wait out. Defaults to 150 ms.
+    ///   - make: A closure that returns an instance on the store under test. Each check calls it twice, to model two
+    ///     processes.
     public init(ttl: Duration = .milliseconds(150), make: @escaping @Sendable () async throws -> any Cache) {
         self.ttl = ttl
         self.make = make
@@ -32,14 +40,14 @@ public struct CacheConformance: Sendable {
     struct ComputeFailed: Error {}
 
     struct Setup: Sendable {
-        /// Two instances on one store.
+        /// The first of two instances on one store.
         let one: any Cache
         let other: any Cache
-        /// A key that nothing else uses; serves as a tag, too.
+        /// A key that nothing else uses. It also serves as a tag.
         let key: String
-        /// Options whose freshness is over soon.
+        /// Options with a short time to live.
         let short: CacheOptions
-        /// Options whose freshness is not over before the check is.
+        /// Options with a time to live that exceeds the duration of the check.
         let long = CacheOptions(ttl: .seconds(60))
     }
 
@@ -57,7 +65,7 @@ public struct CacheConformance: Sendable {
 }
 
 extension CacheConformance.Setup {
-    /// Waits until what was stored with ``short`` is past its freshness.
+    /// Waits until values stored with ``short`` are no longer fresh.
     func outlastTTL() async throws {
         try await ContinuousClock().sleep(for: short.ttl + .milliseconds(20))
     }

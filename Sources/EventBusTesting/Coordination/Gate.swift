@@ -1,6 +1,6 @@
 import EventBus
 
-/// Holds back tasks until it is opened.
+/// A gate that holds tasks back until it is opened.
 package final class Gate: Sendable {
     private struct State {
         var isOpen = false
@@ -11,7 +11,7 @@ package final class Gate: Sendable {
 
     package init() {}
 
-    /// Lets everyone pass, from now on.
+    /// Lets all tasks pass from now on.
     package func open() {
         let waiting = state.withLock { state in
             state.isOpen = true
@@ -21,7 +21,7 @@ package final class Gate: Sendable {
         for continuation in waiting { continuation.resume() }
     }
 
-    /// Waits until the gate is open, also when the task is cancelled.
+    /// Waits until the gate is open, even if the task is cancelled.
     package func pass() async {
         await withCheckedContinuation { continuation in
             let isOpen = state.withLock { state in

@@ -1,18 +1,24 @@
 public import EventBus
 
-/// The contract of an ``/EventBus/Inbox``, executable.
+/// A conformance suite for implementations of ``/EventBus/Inbox``.
 ///
-/// It runs on real time, with waits that are bounded, so that the store may stand behind a network. Each check uses
-/// events of its own; they may run side by side.
+/// ```swift
+/// let inbox = InMemoryInbox()
+/// let checks = InboxConformance { inbox }.checks
+/// ```
+///
+/// It uses real time with bounded waits, so that the store may be behind a network. Each check uses separate events, so
+/// checks may run concurrently.
 public struct InboxConformance: Sendable {
     private let make: @Sendable () async throws -> any Inbox
     private let short: Duration
 
-    /// A suite for what `make` makes.
+    /// Creates a suite for the inboxes that `make` returns.
     ///
     /// - Parameters:
-    ///   - lease: the short lease in use, which checks wait out; 100 ms unless stated.
-    ///   - make: makes an instance on the one store under test. Each check calls it twice, to model two processes.
+    ///   - lease: The short lease that checks wait out. Defaults to 100 ms.
+    ///   - make: A closure that returns an instance on the store under test. Each check calls it twice, to model two
+    ///     processes.
     public init(lease: Duration = .milliseconds(100), make: @escaping @Sendable () async throws -> any Inbox) {
         self.short = lease
         self.make = make
@@ -34,17 +40,17 @@ public struct InboxConformance: Sendable {
                 try await setup.one.complete(claim, retention: setup.long)
                 try await setup.expectCompleted()
             },
-            check("an abandoned event can be claimed again at once, with a greater fence") { setup in
+            check("an abandoned event can be claimed again immediately, with a greater fence") { setup in
                 let first = try await setup.claim(setup.one)
                 try await setup.one.abandon(first)
                 let second = try await setup.claim(setup.other)
                 try expect(second.fence > first.fence, "fence \(second.fence) came after \(first.fence)")
             },
-            check("a claim that runs out can be taken over, with a greater fence") { setup in
+            check("an expired claim can be taken over, with a greater fence") { setup in
                 let (first, second) = try await setup.takeOver()
                 try expect(second.fence > first.fence, "fence \(second.fence) came after \(first.fence)")
             },
-            check("a late completion is refused while another claim is in force, and after it was completed") { setup in
+            check("a late completion is refused while another claim is active, and after it was completed") { setup in
                 let (late, claim) = try await setup.takeOver()
                 try await expectError(.leaseExpired, from: "complete") {
                     try await setup.one.complete(late, retention: setup.long)
@@ -63,7 +69,7 @@ public struct InboxConformance: Sendable {
                 try await setup.one.complete(claim, retention: setup.long)
                 try await setup.expectCompleted()
             },
-            check("a late abandonment leaves the claim in force alone") { setup in
+            check("a late abandonment does not affect the active claim") { setup in
                 let (late, claim) = try await setup.takeOver()
                 try await setup.one.abandon(late)
                 guard case .inProgress = try await setup.begin(setup.one) else {
@@ -78,7 +84,7 @@ public struct InboxConformance: Sendable {
                 try await setup.one.abandon(claim)
                 try await setup.expectCompleted()
             },
-            check("each subscription has records of its own") { setup in
+            check("each subscription has separate records") { setup in
                 let claim = try await setup.claim(setup.one)
                 try await setup.one.complete(claim, retention: setup.long)
                 var key = setup.key
@@ -112,7 +118,7 @@ public struct InboxConformance: Sendable {
                 try await setup.one.complete(claim, retention: setup.long)
                 try await setup.expectCompleted()
             },
-            check("a claim that is no longer in force cannot be renewed") { setup in
+            check("a claim that is no longer active cannot be renewed") { setup in
                 let abandoned = try await setup.claim(setup.one)
                 try await setup.one.abandon(abandoned)
                 try await expectError(.leaseExpired, from: "renew") {
@@ -152,7 +158,7 @@ public struct InboxConformance: Sendable {
                     if case .new = try await setup.begin(setup.other) { true } else { false }
                 }
             },
-            check("of many who begin at once one gets the claim") { setup in
+            check("of many concurrent callers, one gets the claim") { setup in
                 let claims = Journal<InboxClaim>()
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for number in 0..<50 {
@@ -169,13 +175,13 @@ public struct InboxConformance: Sendable {
     }
 
     fileprivate struct Setup: Sendable {
-        /// Two instances on one store.
+        /// The first of two instances on one store.
         let one: any Inbox
         let other: any Inbox
         let id = EventID()
         var key: InboxKey { InboxKey(topic: "conformance.event", eventID: id, subscription: "conformance.handler") }
         let short: Duration
-        /// A lease that is not over before the check is.
+        /// A lease that exceeds the duration of the check.
         let long = Duration.seconds(60)
     }
 
@@ -199,7 +205,7 @@ extension InboxConformance.Setup {
         return claim
     }
 
-    /// A claim that was renewed for a long time, and its first lease.
+    /// Returns a claim that was renewed for a long time, and its first lease.
     fileprivate func renewedClaim() async throws -> (InboxClaim, Duration) {
         var lease = short
         while true {
@@ -214,7 +220,7 @@ extension InboxConformance.Setup {
         }
     }
 
-    /// A claim that ran out, and the one that took its place.
+    /// Returns an expired claim and the one that replaced it.
     fileprivate func takeOver() async throws -> (late: InboxClaim, inForce: InboxClaim) {
         let late = try await claim(one, lease: short)
         let taken = Journal<InboxClaim>()

@@ -1,18 +1,18 @@
 import EventBus
 
-/// Notes what happened, in order, from many tasks.
+/// A thread-safe list that records events of a test in order.
 package final class Journal<Entry: Sendable>: Sendable {
     private let storage = Locked<[Entry]>([])
 
     package init() {}
 
-    /// What was noted so far.
+    /// The entries so far.
     package var entries: [Entry] { storage.withLock { $0 } }
 
-    /// How much was noted so far.
+    /// The number of entries so far.
     package var count: Int { storage.withLock { $0.count } }
 
-    /// Notes `entry` and returns how many there are now.
+    /// Appends `entry` and returns the new number of entries.
     @discardableResult
     package func note(_ entry: Entry) -> Int {
         storage.withLock { entries in

@@ -5,7 +5,7 @@ extension LockConformance {
 
     var bodies: [ConformanceCheck] {
         [
-            check("withLock holds the resource while its body runs, and returns what it returns") { setup in
+            check("withLock holds the resource while its body runs, and returns the body's result") { setup in
                 let token = try await setup.one.withLock(setup.resource, ttl: setup.long) { lease in
                     try expect(lease.resource == setup.resource, "the lease is of '\(lease.resource)'")
                     try lease.check()
@@ -65,7 +65,7 @@ extension LockConformance {
                 }
                 for name in names { try await setup.expectFree(name, "after the body") }
             },
-            check("withLocks in opposite orders do not wait for each other for ever") { setup in
+            check("withLocks calls in opposite orders do not deadlock") { setup in
                 let names = (0..<4).map { "\(setup.resource)-\($0)" }
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for worker in 0..<6 {
@@ -80,7 +80,7 @@ extension LockConformance {
                     try await group.waitForAll()
                 }
             },
-            check("withLocks that cannot have all its resources holds none") { setup in
+            check("withLocks holds no resource if it cannot have all of them") { setup in
                 let free = "\(setup.resource)-a"
                 let held = "\(setup.resource)-b"
                 let grant = try await setup.other.acquire(held, ttl: setup.long, wait: .zero)

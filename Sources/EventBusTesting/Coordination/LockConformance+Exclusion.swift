@@ -3,14 +3,14 @@ import EventBus
 extension LockConformance {
     var exclusion: [ConformanceCheck] {
         [
-            check("a free resource is granted, a held one refused, a released one granted again") { setup in
+            check("a free resource is granted, a held one is refused, and a released one is granted again") { setup in
                 let grant = try await setup.one.acquire(setup.resource, ttl: setup.long, wait: .zero)
                 try expect(grant.resource == setup.resource, "the grant is for '\(grant.resource)'")
                 try await setup.expectHeld(setup.resource, "by the first")
                 try await setup.one.release(grant)
                 try await setup.expectFree(setup.resource, "after its release")
             },
-            check("resources do not hinder each other, however they are spelled") { setup in
+            check("resources are independent of each other, however they are spelled") { setup in
                 let name = setup.resource
                 let long = name + String(repeating: "x", count: 200)
                 let names = [
@@ -22,7 +22,7 @@ extension LockConformance {
                 }
                 for name in names { try await setup.expectHeld(name, "by its holder") }
             },
-            check("of many who want a resource one has it at a time") { setup in
+            check("of many tasks that want a resource, one holds it at a time") { setup in
                 let inside = Journal<Int>()
                 let outside = Journal<Int>()
                 try await withThrowingTaskGroup(of: Void.self) { group in
@@ -43,7 +43,7 @@ extension LockConformance {
                 }
                 try expect(inside.count == 40, "\(inside.count) of 40 got the resource")
             },
-            check("fencing tokens grow from grant to grant, whoever gets it, and after an expiry") { setup in
+            check("fencing tokens grow from grant to grant, for every holder and after an expiry") { setup in
                 var last: UInt64 = 0
                 for round in 0..<6 {
                     let lock = round.isMultiple(of: 2) ? setup.one : setup.other

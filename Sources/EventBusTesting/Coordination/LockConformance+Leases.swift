@@ -3,7 +3,7 @@ import EventBus
 extension LockConformance {
     var leases: [ConformanceCheck] {
         [
-            check("a lease that is not renewed ends, and the next in line gets the resource") { setup in
+            check("a lease that is not renewed ends, and the next waiter gets the resource") { setup in
                 let first = try await setup.one.acquire(setup.resource, ttl: setup.ttl, wait: .zero)
                 let second = try await setup.other.acquire(setup.resource, ttl: setup.long, wait: .seconds(10))
                 try expect(
@@ -22,7 +22,7 @@ extension LockConformance {
                     try await setup.one.release(grant)
                 }
             },
-            check("a late release or renewal leaves the next holder's lease alone") { setup in
+            check("a late release or renewal does not affect the next holder's lease") { setup in
                 let late = try await setup.one.acquire(setup.resource, ttl: setup.ttl, wait: .zero)
                 let grant = try await setup.other.acquire(setup.resource, ttl: setup.long, wait: .seconds(10))
                 try await expectError(.lockNotOwned, from: "release") { try await setup.one.release(late) }
@@ -43,7 +43,7 @@ extension LockConformance {
                     try await setup.one.release(grant)
                 }
             },
-            check("an ended lease says so when it is checked") { setup in
+            check("checking an ended lease throws") { setup in
                 guard let lease = try await setup.one.tryLock(setup.resource, ttl: setup.ttl) else {
                     throw ConformanceFailure("a free resource was refused")
                 }
@@ -51,7 +51,7 @@ extension LockConformance {
                 try await expectError(.leaseExpired, .lockLost, from: "check") { try lease.check() }
                 try await expectError(.leaseExpired, .lockLost, from: "renew") { try await lease.renew() }
             },
-            check("a lease that is dropped leaves the resource free soon") { setup in
+            check("the resource of a dropped lease is soon free") { setup in
                 func drop() async throws {
                     guard let lease = try await setup.one.tryLock(setup.resource, ttl: setup.ttl) else {
                         throw ConformanceFailure("a free resource was refused")

@@ -3,7 +3,7 @@ import EventBus
 extension LockConformance {
     var reentrancy: [ConformanceCheck] {
         [
-            check("a lock taken again by its holder is refused at once, in its task and in its child tasks") { setup in
+            check("a lock that its holder takes again is refused immediately, in its task and child tasks") { setup in
                 try await setup.one.withLock(setup.resource, ttl: setup.long) { _ in
                     let again: @Sendable () async throws -> Void = {
                         try await setup.one.withLock(setup.resource, ttl: setup.long, wait: .seconds(600)) { _ in }
@@ -24,7 +24,7 @@ extension LockConformance {
                 try await setup.expectFree(setup.resource, "after the body")
                 try await setup.expectFree("\(setup.resource)-more", "after the body")
             },
-            check("other locks may be taken inside, and the same one afterwards") { setup in
+            check("other locks may be taken inside a body, and the same one afterwards") { setup in
                 try await setup.one.withLock(setup.resource, ttl: setup.long) { _ in
                     try await setup.one.withLock("\(setup.resource)-inner", ttl: setup.long) { _ in }
                 }

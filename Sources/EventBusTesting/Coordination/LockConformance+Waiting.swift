@@ -3,7 +3,7 @@ import EventBus
 extension LockConformance {
     var waiting: [ConformanceCheck] {
         [
-            check("a release wakes who waits") { setup in
+            check("a release wakes the next waiter") { setup in
                 let grant = try await setup.one.acquire(setup.resource, ttl: setup.long, wait: .zero)
                 async let next = setup.other.acquire(setup.resource, ttl: setup.long, wait: .seconds(30))
                 try await setup.pause()
@@ -13,7 +13,7 @@ extension LockConformance {
                 let handover = released.duration(to: setup.other.clock.now)
                 try expect(handover < .seconds(10), "the waiter noticed the release after \(handover)")
             },
-            check("who waits gets the resource in the order of arrival") { setup in
+            check("waiters get the resource in the order of arrival") { setup in
                 let grant = try await setup.one.acquire(setup.resource, ttl: setup.long, wait: .zero)
                 let order = Journal<Int>()
                 try await withThrowingTaskGroup(of: Void.self) { group in
@@ -31,7 +31,7 @@ extension LockConformance {
                 }
                 try expect(order.entries == [0, 1, 2, 3, 4], "the order was \(order.entries)")
             },
-            check("a wait that times out throws and leaves no place in line") { setup in
+            check("a wait that times out throws and leaves the queue") { setup in
                 let grant = try await setup.one.acquire(setup.resource, ttl: setup.long, wait: .zero)
                 let begin = setup.other.clock.now
                 try await expectError(.lockTimedOut, from: "acquire") {
@@ -42,7 +42,7 @@ extension LockConformance {
                 try await setup.one.release(grant)
                 try await setup.expectFree(setup.resource, "after its release")
             },
-            check("a wait that is cancelled throws and leaves no place in line") { setup in
+            check("a wait that is cancelled throws and leaves the queue") { setup in
                 let grant = try await setup.one.acquire(setup.resource, ttl: setup.long, wait: .zero)
                 let waiting = Task {
                     try await setup.other.acquire(setup.resource, ttl: setup.long, wait: .seconds(30))
@@ -75,7 +75,7 @@ extension LockConformance {
 }
 
 extension LockConformance.Setup {
-    /// Gives a request the time to reach the store: what stands in line behind a network cannot be seen from here.
+    /// Gives a request time to reach the store. A queue behind a network cannot be observed from here.
     fileprivate func pause() async throws {
         try await one.clock.sleep(for: .milliseconds(60))
     }

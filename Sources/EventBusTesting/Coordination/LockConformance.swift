@@ -1,19 +1,20 @@
 public import EventBus
 
-/// The contract of a ``/EventBus/DistributedLock``, executable.
+/// A conformance suite for implementations of ``/EventBus/DistributedLock``.
 ///
-/// It runs on real time, with waits that are bounded, so that the store may stand behind a network. Each check uses a
-/// resource of its own; they may run side by side.
+/// It uses real time with bounded waits, so that the store may be behind a network. Each check uses a separate
+/// resource, so checks may run concurrently.
 public struct LockConformance: Sendable {
     private let ttl: Duration
     private let make: @Sendable () async throws -> any DistributedLock
 
-    /// A suite for what `make` makes.
+    /// Creates a suite for the locks that `make` returns.
     ///
     /// - Parameters:
-    ///   - ttl: the short time to live in use; 300 ms unless stated. It has to be long enough for a renewal, sent after
-    ///     a third of it, to get through on the machine at hand.
-    ///   - make: makes an instance on the one store under test. Each check calls it twice, to model two processes.
+    ///   - ttl: The short time to live that checks use. Defaults to 300 ms. It has to be long enough for a renewal that
+    ///     is sent after a third of it to succeed on this machine.
+    ///   - make: A closure that returns an instance on the store under test. Each check calls it twice, to model two
+    ///     processes.
     public init(ttl: Duration = .milliseconds(300), make: @escaping @Sendable () async throws -> any DistributedLock) {
         self.ttl = ttl
         self.make = make
@@ -25,14 +26,14 @@ public struct LockConformance: Sendable {
     }
 
     struct Setup: Sendable {
-        /// Two instances on one store.
+        /// The first of two instances on one store.
         let one: any DistributedLock
         let other: any DistributedLock
-        /// A name that nothing else uses.
+        /// A resource name that nothing else uses.
         let resource: String
-        /// A time to live that is over soon.
+        /// A short time to live.
         let ttl: Duration
-        /// A time to live that is not over before the check is.
+        /// A time to live that exceeds the duration of the check.
         let long = Duration.seconds(60)
     }
 
@@ -45,8 +46,8 @@ public struct LockConformance: Sendable {
 }
 
 extension LockConformance.Setup {
-    /// Runs `body` with the short time to live; with a longer one if the lease was lost, since a busy machine may hold
-    /// up any renewal for a while. A lock that does not renew loses the lease at any length.
+    /// Runs `body` with the short time to live, and with longer ones if the lease was lost, because a busy machine may
+    /// delay a renewal. A lock that does not renew loses the lease at any length.
     func patiently(_ body: @Sendable (_ ttl: Duration) async throws -> Void) async throws {
         for scale in [1, 4] {
             do {
@@ -58,7 +59,7 @@ extension LockConformance.Setup {
         try await body(ttl * 16)
     }
 
-    /// Throws unless `resource` can be had at once, or is free within a few seconds.
+    /// Throws unless `resource` can be acquired immediately or within a few seconds.
     func expectFree(_ resource: String, _ when: String) async throws {
         try await eventually("'\(resource)' should be free \(when)") {
             guard let lease = try await other.tryLock(resource, ttl: long) else { return false }

@@ -1,8 +1,8 @@
 public import EventBus
 
-/// Keeps what a bus published and handled, for tests to look at.
+/// A recorder of the events that a bus published and handled, for use in tests.
 ///
-/// It is middleware: add it to the bus's configuration, and it sees everything that passes.
+/// It is middleware: add it to the configuration of a bus to record every event that passes.
 ///
 /// ```swift
 /// let recorder = EventRecorder()
@@ -11,11 +11,11 @@ public import EventBus
 /// let bus = EventBus(transport: .inMemory, configuration: configuration)
 /// ```
 public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
-    /// One event that was published.
+    /// A published event.
     public struct Published: Sendable {
         /// The event.
         public var envelope: Envelope
-        /// What became of it: its receipt, or why it was not published.
+        /// The receipt, or the error if the event was not published.
         public var result: Result<PublishReceipt, any Error>
     }
 
@@ -28,23 +28,23 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
     private let state = Locked(State())
     private let changes = ChangeSignal()
 
-    /// A recorder that decodes with `codec`, JSON unless stated.
+    /// Creates a recorder that decodes events with `codec`. Defaults to JSON.
     public init(codec: any EventCodec = JSONEventCodec()) {
         self.codec = codec
     }
 
-    /// Everything that was published, in the order in which the outcomes came.
+    /// The published events, in the order in which their outcomes arrived.
     public var published: [Published] { state.withLock { $0.published } }
 
-    /// Everything that was settled: handled, retried, put to the dead letters, in that order.
+    /// The settled deliveries in order: handled, retried or dead-lettered.
     public var settled: [SettledDelivery] { state.withLock { $0.settled } }
 
-    /// The events of one type that were published.
+    /// Returns the published events of one type.
     public func published<E: Event>(_ type: E.Type) throws -> [E] {
         try published.filter { $0.envelope.topic == E.topic }.map { try codec.decode(type, from: $0.envelope.payload) }
     }
 
-    /// The events of one type that were handled with success, once for each group that did.
+    /// Returns the events of one type that were handled successfully, once for each group that handled them.
     public func handled<E: Event>(_ type: E.Type, by group: String? = nil) throws -> [E] {
         try settled.filter { delivery in
             guard case .acknowledged = delivery.disposition else { return false }
@@ -52,14 +52,18 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
         }.map { try codec.decode(type, from: $0.envelope.payload) }
     }
 
-    /// Waits until at least `count` events of a type were handled with success, and returns them.
+    /// Waits until at least `count` events of a type were handled successfully, and returns them.
+    ///
+    /// ```swift
+    /// let orders = try await recorder.waitForHandled(OrderCreated.self, count: 2)
+    /// ```
     ///
     /// - Parameters:
-    ///   - type: The type of event.
-    ///   - group: The group that handled them; any if left out.
-    ///   - count: How many.
-    ///   - limit: How long to wait, in real time; 30 s unless stated.
-    /// - Throws: ``ConformanceFailure`` that says what was handled instead.
+    ///   - type: The type of the events.
+    ///   - group: The group that handled them, or `nil` for any group. Defaults to `nil`.
+    ///   - count: The number of events.
+    ///   - limit: The maximum wait in real time. Defaults to 30 s.
+    /// - Throws: ``ConformanceFailure`` with the events that were handled instead.
     public func waitForHandled<E: Event>(
         _ type: E.Type,
         by group: String? = nil,
@@ -72,13 +76,13 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
         return try handled(type, by: group)
     }
 
-    /// Waits until `condition` holds; it is asked again after everything that is recorded.
+    /// Waits until `condition` is true. It is evaluated again after each recorded event.
     ///
     /// - Parameters:
-    ///   - limit: How long to wait, in real time; 30 s unless stated.
-    ///   - what: What is waited for, in words.
-    ///   - condition: Whether it has come.
-    /// - Throws: ``ConformanceFailure`` with what was recorded instead.
+    ///   - limit: The maximum wait in real time. Defaults to 30 s.
+    ///   - what: A description of the condition for the error.
+    ///   - condition: The condition to wait for.
+    /// - Throws: ``ConformanceFailure`` with the events that were recorded instead.
     public func waitUntil(
         within limit: Duration = .seconds(30),
         _ what: String,
@@ -97,14 +101,14 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
         throw ConformanceFailure("not within \(limit): \(what). Settled: \(seen)")
     }
 
-    /// Forgets everything.
+    /// Removes all recorded events.
     public func reset() {
         state.withLock { $0 = State() }
     }
 
     // MARK: Middleware
 
-    /// Notes the event and what became of it.
+    /// Records the event and the outcome of its publish.
     public func publish(
         _ event: OutgoingEvent,
         next: PublishNext
@@ -119,7 +123,7 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
         }
     }
 
-    /// Goes on to the handler: what became of the delivery is noted when it is settled.
+    /// Calls the handler. The outcome of the delivery is recorded when it is settled.
     public func consume(
         _ context: EventContext,
         next: ConsumeNext
@@ -127,7 +131,7 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
         try await next(context)
     }
 
-    /// Notes what became of a delivery.
+    /// Records the outcome of a delivery.
     public func didSettle(_ delivery: SettledDelivery) {
         state.withLock { $0.settled.append(delivery) }
         changes.raise()
@@ -140,7 +144,7 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
 }
 
 extension EventBusConfiguration {
-    /// Adds a recorder to what published events and deliveries pass through.
+    /// Adds a recorder to the middleware for published events and for deliveries.
     public mutating func record(with recorder: EventRecorder) {
         publishMiddleware.append(recorder)
         consumeMiddleware.append(recorder)
@@ -151,7 +155,7 @@ extension EventBusConfiguration {
 private final class ChangeSignal: Sendable {
     private let current = Locked(Signal())
 
-    /// Raised at the next change.
+    /// The signal that is raised at the next change.
     var next: Signal { current.withLock { $0 } }
 
     func raise() {

@@ -1,7 +1,7 @@
 import EventBus
 import Logging
 
-/// Names, buses and events for one check.
+/// The names, buses and events of one check.
 struct ConformanceScene: Sendable {
     let id: String
     let namespace: TransportNamespace
@@ -24,7 +24,7 @@ struct ConformanceScene: Sendable {
         try event(topic, payload: Array("\(number)".utf8), key: key)
     }
 
-    /// A bus on a connection of its own.
+    /// Returns a bus with a separate connection.
     func makeBus(_ configure: (inout EventBusConfiguration) -> Void = { _ in }) async throws -> EventBus {
         var configuration = EventBusConfiguration()
         configuration.shutdownTimeout = .seconds(10)
@@ -34,7 +34,7 @@ struct ConformanceScene: Sendable {
         return EventBus(transport: try await namespace.makeTransport(), configuration: configuration, logger: logger)
     }
 
-    /// Runs `body` while all buses run, attached.
+    /// Runs `body` while all buses are running and attached.
     func running(_ buses: EventBus..., body: @escaping @Sendable () async throws -> Void) async throws {
         try await Self.run(buses[...], body)
     }
@@ -62,7 +62,7 @@ struct ConformanceScene: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await transport.run() }
             group.addTask { try await body(transport) }
-            // The body ends first, or the transport's error does.
+            // Either the body ends first, or the transport throws an error.
             try await group.next()
             group.cancelAll()
             while let rest = await group.nextResult() { _ = rest }
@@ -70,7 +70,7 @@ struct ConformanceScene: Sendable {
     }
 }
 
-/// What a handler of a check has seen.
+/// The events that a handler of a check has received.
 final class Sightings: Sendable {
     struct Sighting: Sendable {
         var envelope: Envelope
@@ -91,7 +91,7 @@ final class Sightings: Sendable {
         sightings.withLock { $0.append(Sighting(envelope: envelope, attempt: attempt, time: time)) }
     }
 
-    /// Waits until there are at least `count`.
+    /// Waits until there are at least `count` events.
     func wait(for count: Int, within limit: Duration = .seconds(20), file: String = #fileID, line: Int = #line)
         async throws
     {
@@ -104,7 +104,7 @@ final class Sightings: Sendable {
     }
 }
 
-/// Stores deliveries, for checks below the bus.
+/// A sink that stores deliveries, for checks below the bus.
 final class StoringSink: DeliverySink {
     private let deliveries = Locked<[Delivery]>([])
 
@@ -119,10 +119,10 @@ final class StoringSink: DeliverySink {
     }
 }
 
-/// The error that a check's handlers throw.
+/// The error that the handlers of a check throw.
 struct ExpectedError: Error, CustomStringConvertible {
     var description: String { "expected by the check" }
 }
 
-/// The error that a check's handlers throw where trying again is no use.
+/// The error that the handlers of a check throw if a retry cannot help.
 struct HopelessError: Error, NonRetryable {}

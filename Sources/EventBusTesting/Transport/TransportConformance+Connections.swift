@@ -3,7 +3,7 @@ import EventBus
 extension TransportConformance {
     var connectionChecks: [ConformanceCheck] {
         [
-            check("what a lost connection had under way comes again, as the same attempt") { scene in
+            check("unsettled deliveries of a lost connection are redelivered, as the same attempt") { scene in
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
                 let isLost = Signal()
@@ -11,7 +11,8 @@ extension TransportConformance {
                     event,
                     context in
                     seen.note(event.envelope, attempt: context.attempt)
-                    // The first two are in hand when the connection goes; the others have not been handed over.
+                    // The first two deliveries are with the handler when the connection breaks. The others have not
+                    // been handed over yet.
                     if !isLost.isRaised { try await isLost.wait() }
                 }
                 try await scene.running(bus) {
@@ -28,7 +29,7 @@ extension TransportConformance {
                     try expect(seen.all.allSatisfy { $0.attempt == 1 }, "a lost connection counted as an attempt")
                 }
             },
-            check("publishing and handling go on after a lost connection, and a retry that was waiting is kept") {
+            check("publishing and handling continue after a lost connection, and a waiting retry is kept") {
                 scene in
                 let bus = try await scene.makeBus()
                 let seen = Sightings()

@@ -29,7 +29,7 @@ extension TransportConformance {
                     let second = try await attach("other", to: other, prefetch: 100)
                     for number in 0..<10 { try await publish(try scene.event("bounded", number: number)) }
                     try await eventually("two deliveries") { sink.all.count == 2 }
-                    // Whatever the broker would have sent too much has come by the time these have.
+                    // Events that the broker sent by mistake have arrived by the time these have.
                     for number in 0..<10 { try await publish(try scene.event("other", number: number)) }
                     try await eventually("ten deliveries") { other.all.count == 10 }
                     try expect(
@@ -48,7 +48,7 @@ extension TransportConformance {
                     await second.close()
                 }
             },
-            check("what a closed consumer held is delivered again, as the same attempt") { scene in
+            check("the unsettled deliveries of a closed consumer are redelivered, as the same attempt") { scene in
                 try await scene.withTransport { transport in
                     let queue = QueueSpecification(
                         group: scene.group(),
@@ -77,7 +77,7 @@ extension TransportConformance {
                     await consumer.close()
                 }
             },
-            check("a deferred delivery comes again as the same attempt") { scene in
+            check("a deferred delivery is redelivered as the same attempt") { scene in
                 try await scene.withTransport { transport in
                     let queue = QueueSpecification(
                         group: scene.group(),
@@ -98,7 +98,7 @@ extension TransportConformance {
                     await consumer.close()
                 }
             },
-            check("the delays of deferrals add up, and begin again after a failed attempt") { scene in
+            check("the delays of deferrals add up, and start again after a failed attempt") { scene in
                 try await scene.withTransport { transport in
                     let queue = QueueSpecification(
                         group: scene.group(),
@@ -129,7 +129,7 @@ extension TransportConformance {
                     await consumer.close()
                 }
             },
-            check("events of one topic are handled in the order they were published") { scene in
+            check("events of one topic are handled in the order of publishing") { scene in
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
                 bus.subscribe(to: try scene.pattern("probe"), group: scene.group(), options: .init(concurrency: 1)) {

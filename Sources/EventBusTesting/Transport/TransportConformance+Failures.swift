@@ -3,7 +3,7 @@ import EventBus
 extension TransportConformance {
     var failureChecks: [ConformanceCheck] {
         [
-            check("a failed event is delivered again, as the next attempt, no earlier than its delay") { scene in
+            check("a failed event is redelivered, as the next attempt, no earlier than its delay") { scene in
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
                 let delay = Duration.milliseconds(100)
@@ -28,7 +28,7 @@ extension TransportConformance {
                     }
                 }
             },
-            check("a failing event does not hold up those behind it") { scene in
+            check("a failing event does not hold up the events after it") { scene in
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
                 bus.subscribe(
@@ -46,7 +46,7 @@ extension TransportConformance {
                     try expect(seen.numbers.first != 0, "the failed event was handled first: nothing was delayed")
                 }
             },
-            check("a retry goes to the subscription that failed, and to no other") { scene in
+            check("a retry reaches the subscription that failed, and no other") { scene in
                 let bus = try await scene.makeBus()
                 let (failing, healthy) = (Sightings(), Sightings())
                 bus.subscribe(
@@ -68,7 +68,7 @@ extension TransportConformance {
                     try expect(healthy.numbers == [1, 2], "the group that did not fail saw \(healthy.numbers)")
                 }
             },
-            check("an event whose publisher and handler are of different instances survives the failing one's end") {
+            check("an event survives the end of the instance that fails it, if another one published it") {
                 scene in
                 let first = try await scene.makeBus()
                 let second = try await scene.makeBus()
@@ -99,7 +99,7 @@ extension TransportConformance {
 
     var deadLetterChecks: [ConformanceCheck] {
         [
-            check("after exactly its attempts an event lies in the dead letters, with the reason") { scene in
+            check("an event is dead-lettered with the reason after exactly the configured attempts") { scene in
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
                 bus.subscribe(
@@ -139,7 +139,7 @@ extension TransportConformance {
                     try expect(seen.all.map(\.attempt) == [1, 2, 3], "the attempts were \(seen.all.map(\.attempt))")
                 }
             },
-            check("an error that says retrying is no use goes to the dead letters at once") { scene in
+            check("a non-retryable error dead-letters the event immediately") { scene in
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
                 bus.subscribe(to: try scene.pattern("probe"), group: scene.group()) { event, context in
@@ -155,7 +155,7 @@ extension TransportConformance {
                     try expect(reason == .nonRetryable, "the reason is \(String(describing: reason))")
                 }
             },
-            check("what cannot be decoded lies in the dead letters, byte for byte") { scene in
+            check("an event that cannot be decoded is dead-lettered, byte for byte") { scene in
                 let bus = try await scene.makeBus()
                 bus.subscribe(to: try scene.pattern("probe"), group: scene.group()) { event, _ in
                     _ = try event.decoded(as: [String: Int].self)

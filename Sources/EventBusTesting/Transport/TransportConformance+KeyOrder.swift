@@ -3,7 +3,7 @@ import EventBus
 extension TransportConformance {
     var keyOrderChecks: [ConformanceCheck] {
         [
-            check("events of one key keep their order through failures, while keys run side by side") { scene in
+            check("events of one key keep their order through failures, while keys run concurrently") { scene in
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
                 let sideBySide = Signal()
@@ -35,7 +35,7 @@ extension TransportConformance {
                     try Self.expectOrder(seen, keys: 4)
                 }
             },
-            check("events of one key keep their order across instances and a change of the working one") { scene in
+            check("events of one key keep their order across instances and a change of the active one") { scene in
                 let buses = [try await scene.makeBus(), try await scene.makeBus()]
                 let publisher = try await scene.makeBus()
                 let seen = Sightings()
@@ -51,7 +51,8 @@ extension TransportConformance {
                     }
                 }
                 try await scene.running(publisher) {
-                    // The first to attach works; the other stands by, and takes over when the first one leaves.
+                    // The first instance to attach is active. The other one stands by, and takes over when the first
+                    // one leaves.
                     let first = Task { try await buses[0].run() }
                     try await eventually("the first instance is ready") { buses[0].health().isReady }
                     let second = Task { try await buses[1].run() }

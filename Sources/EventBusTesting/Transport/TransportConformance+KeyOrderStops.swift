@@ -1,13 +1,13 @@
 import EventBus
 
-/// How the working instance of several ends its work on a queue.
+/// The way in which the active one of several instances ends its work on a queue.
 private enum Stop: String, CaseIterable {
     case shutdown = "a shutdown"
     case cancelledSubscription = "a cancelled subscription"
     case cancelledRun = "a cancelled run"
 }
 
-/// What the handlers of all instances did, by key.
+/// The actions of all instances' handlers, by key.
 private final class KeyLog: Sendable {
     private struct State {
         var begun: [String: [Int]] = [:]
@@ -35,7 +35,7 @@ private final class KeyLog: Sendable {
 
     func begun(_ key: String) -> [Int] { state.withLock { $0.begun[key] ?? [] } }
 
-    /// Throws if events of one key were handled at once, or an earlier one after a later one.
+    /// Throws if events of one key were handled concurrently or out of order.
     func check() throws {
         let (begun, overlaps) = state.withLock { ($0.begun, $0.overlaps) }
         try expect(overlaps == 0, "\(overlaps) times two events of one key were handled at once")
@@ -51,7 +51,7 @@ extension TransportConformance {
     }
 
     private var reopeningCheck: ConformanceCheck {
-        check("a consumer that is reopened gives back what is unsettled, in order and as the same attempt") { scene in
+        check("a reopened consumer returns its unsettled deliveries, in order and as the same attempt") { scene in
             let (topic, group, name) = (try scene.pattern("probe"), scene.group(), "ordered")
             try await scene.withTransport { transport in
                 let sink = StoringSink()
@@ -87,7 +87,7 @@ extension TransportConformance {
     }
 
     private var holdLimitCheck: ConformanceCheck {
-        check("events that fail for longer than they may be held are dead letters in order, none of them untried") {
+        check("events that fail for longer than they may be held are dead-lettered in order, each after an attempt") {
             scene in
             let bus = try await scene.makeBus()
             let log = KeyLog()
@@ -121,12 +121,12 @@ extension TransportConformance {
     }
 
     private func stopCheck(_ stop: Stop) -> ConformanceCheck {
-        check("\(stop.rawValue) hands a backlog by key over in order, and only once its handlers have ended") { scene in
+        check("\(stop.rawValue) hands over a backlog by key in order, after its handlers have ended") { scene in
             let buses = [try await scene.makeBus(), try await scene.makeBus()]
             let publisher = try await scene.makeBus()
             let log = KeyLog()
             let began = Locked([0, 0])
-            // The working instance does not get through its backlog before it is stopped.
+            // The active instance does not finish its backlog before it is stopped.
             let isStopping = Signal()
             var subscriptions: [Subscription] = []
             for (index, bus) in buses.enumerated() {
@@ -134,7 +134,7 @@ extension TransportConformance {
                     bus.subscribe(
                         to: try scene.pattern("probe"),
                         group: scene.group(),
-                        // The backlog is larger than what the working instance has in hand.
+                        // The backlog exceeds the prefetch of the active instance.
                         options: .init(concurrency: 4, prefetch: 16, ordering: .byPartitionKey)
                     ) { event, _ in
                         let count = began.withLock { began in
@@ -191,7 +191,7 @@ extension TransportConformance {
             let options = SubscriptionOptions(concurrency: 2, prefetch: 4, ordering: .byPartitionKey)
             slow.subscribe(to: try scene.pattern("probe"), group: scene.group(), options: options) { _, _ in
                 begun.raise()
-                // Waits in a task of its own, which nothing cancels.
+                // Waits in a separate task, which nothing cancels.
                 try await Task { try await release.wait() }.value
             }
             next.subscribe(to: try scene.pattern("probe"), group: scene.group(), options: options) { event, _ in
@@ -218,7 +218,7 @@ extension TransportConformance {
 
     var revocationChecks: [ConformanceCheck] {
         [
-            check("a handler whose connection is lost is cancelled, knows it, and its attempt does not count") {
+            check("a handler with a lost connection is cancelled with the reason, and its attempt does not count") {
                 scene in
                 let bus = try await scene.makeBus()
                 let (begun, cancelled) = (Signal(), Signal())
@@ -227,7 +227,7 @@ extension TransportConformance {
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
-                    // A single worker: another takes its place.
+                    // A single worker, so that another one takes its place.
                     options: .init(concurrency: 1, retry: .never, ordering: .byPartitionKey)
                 ) { event, context in
                     revoked.withLock { $0.append(context.isRevoked) }

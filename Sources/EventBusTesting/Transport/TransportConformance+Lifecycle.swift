@@ -3,7 +3,7 @@ import EventBus
 extension TransportConformance {
     var lifecycleChecks: [ConformanceCheck] {
         [
-            check("a shutdown waits for the handler, whose event is then done") { scene in
+            check("a shutdown waits for the handler, whose event is then settled") { scene in
                 let bus = try await scene.makeBus()
                 let successor = try await scene.makeBus()
                 let (seen, again) = (Sightings(), Sightings())
@@ -30,7 +30,7 @@ extension TransportConformance {
                     try expect(again.numbers == [3], "after the shutdown came \(again.numbers)")
                 }
             },
-            check("cancelling ends the handler and hands its event back, as the same attempt") { scene in
+            check("cancelling ends the handler and returns its event, as the same attempt") { scene in
                 let bus = try await scene.makeBus()
                 let successor = try await scene.makeBus()
                 let (seen, again) = (Sightings(), Sightings())
@@ -61,7 +61,7 @@ extension TransportConformance {
                     try expect(again.all[0].attempt == 1, "it came back as attempt \(again.all[0].attempt)")
                 }
             },
-            check("a publisher that closes in flight gives every publish an outcome, and keeps what it confirmed") {
+            check("a publisher that closes in flight gives every publish an outcome and keeps confirmed events") {
                 scene in
                 let publisher = try await scene.makeBus()
                 let consumer = try await scene.makeBus()
@@ -89,7 +89,7 @@ extension TransportConformance {
                     }
                 }
             },
-            check("instances that close at once, under load, lose nothing") { scene in
+            check("instances that close concurrently under load lose nothing") { scene in
                 let seen = Sightings()
                 let publisher = try await scene.makeBus()
                 let leaving = [try await scene.makeBus(), try await scene.makeBus(), try await scene.makeBus()]
@@ -115,7 +115,7 @@ extension TransportConformance {
                     }
                 }
             },
-            check("a bus that was shut down refuses, and does not hang") { scene in
+            check("a bus that was shut down refuses calls and does not hang") { scene in
                 let bus = try await scene.makeBus()
                 try await scene.running(bus) {}
                 try await expectError(.shuttingDown, from: "publishing after the end") {

@@ -3,7 +3,7 @@ import EventBus
 extension TransportConformance {
     var limitChecks: [ConformanceCheck] {
         [
-            check("what cannot go over the wire is refused, alone and in a batch, and keeps nothing else back") {
+            check("an event that cannot be encoded is refused, alone and in a batch, and holds up no other event") {
                 scene in
                 let seen = Sightings()
                 let bus = try await scene.makeBus()
@@ -58,7 +58,7 @@ extension TransportConformance {
                     }
                 }
             },
-            check("topics that differ in their Unicode normalization only are two topics") { scene in
+            check("topics that differ only in Unicode normalization are two topics") { scene in
                 let composed = Sightings()
                 let decomposed = Sightings()
                 let bus = try await scene.makeBus()
@@ -101,7 +101,7 @@ extension TransportConformance {
                     try expect((try? results[0].get()) == nil, "a batch took a delay above the maximum")
                 }
             },
-            check("a delayed event without a subscription when it is due is kept and counted, until it is discarded") {
+            check("a delayed event that is due without a subscription is kept and counted until it is discarded") {
                 scene in
                 let bus = try await scene.makeBus()
                 try await scene.running(bus) {

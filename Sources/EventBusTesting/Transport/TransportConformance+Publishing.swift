@@ -3,7 +3,7 @@ import EventBus
 extension TransportConformance {
     var publishingChecks: [ConformanceCheck] {
         [
-            check("an event arrives with every field equal") { scene in
+            check("an event arrives with every field unchanged") { scene in
                 let seen = Sightings()
                 let bus = try await scene.makeBus()
                 bus.subscribe(to: try scene.pattern("#"), group: scene.group(), name: "all") { event, _ in
@@ -31,7 +31,7 @@ extension TransportConformance {
                     try expect(seen.all[0].envelope == sent, "sent \(sent), received \(seen.all[0].envelope)")
                 }
             },
-            check("headers of every legal kind arrive as they were sent") { scene in
+            check("headers of every valid kind arrive unchanged") { scene in
                 let seen = Sightings()
                 let bus = try await scene.makeBus()
                 bus.subscribe(to: try scene.pattern("#"), group: scene.group(), name: "all") { event, _ in
@@ -80,7 +80,7 @@ extension TransportConformance {
                     }
                 }
             },
-            check("an event no one subscribes to is reported as unroutable") { scene in
+            check("an event without a subscriber is reported as unroutable") { scene in
                 let bus = try await scene.makeBus()
                 try await scene.running(bus) {
                     let receipt = try await bus.publish(try scene.event())
@@ -113,14 +113,14 @@ extension TransportConformance {
                     try expect(order == Array(0..<500), "the batch arrived out of order: \(order.prefix(20))…")
                 }
             },
-            check("50 publishers and 50 subscribers at once lose nothing") { scene in
+            check("50 concurrent publishers and 50 subscribers lose nothing") { scene in
                 let groups = 5
                 let seen = (0..<groups).map { _ in Sightings() }
                 let publisher = try await scene.makeBus()
                 let members = [try await scene.makeBus(), try await scene.makeBus()]
                 for number in 0..<50 {
                     let sightings = seen[number % groups]
-                    // Each group has ten subscribers: five queues, with a member on either connection.
+                    // Each group has ten subscribers: five queues, with one member on each connection.
                     let name = "sub\(number / groups / 2)"
                     members[number / groups % 2].subscribe(
                         to: try scene.pattern("part\(number / groups / 2)"),

@@ -3,7 +3,7 @@ import EventBus
 extension TransportConformance {
     var requestChecks: [ConformanceCheck] {
         [
-            check("a request is answered by one responder, with its own answer") { scene in
+            check("a request is answered by one responder") { scene in
                 let (asking, answering) = (try await scene.makeBus(), try await scene.makeBus())
                 let asked = Sightings()
                 for number in 0..<2 {
@@ -30,7 +30,7 @@ extension TransportConformance {
                     try expect(asked.count == 20, "20 requests were handled \(asked.count) times")
                 }
             },
-            check("a request that is not answered in time fails by its deadline") { scene in
+            check("a request that is not answered in time fails at its deadline") { scene in
                 let bus = try await scene.makeBus()
                 bus.respond(to: DoubleProbe.self, group: scene.group()) { request, _ in
                     try await Signal().wait()
@@ -56,7 +56,7 @@ extension TransportConformance {
                     }
                 }
             },
-            check("a request that no one responds to fails at once") { scene in
+            check("a request without a responder fails immediately") { scene in
                 let bus = try await scene.makeBus()
                 try await scene.running(bus) {
                     try await expectError(.unroutable, from: "a request without responders") {

@@ -3,8 +3,8 @@ import EventBus
 extension TransportConformance {
     var routingChecks: [ConformanceCheck] {
         [
-            check("patterns route as AMQP says") { scene in
-                // Pattern, topics that match, topics that do not.
+            check("patterns route as in AMQP") { scene in
+                // Pattern, matching topics, and topics that do not match.
                 let table: [(String, [String], [String])] = [
                     ("a", ["a"], ["b", "a.b"]),
                     ("a.*", ["a.b"], ["a", "a.b.c"]),
@@ -45,7 +45,7 @@ extension TransportConformance {
                     }
                 }
             },
-            check("a hundred topics at once each reach their own handler") { scene in
+            check("events of a hundred concurrent topics each reach their own handler") { scene in
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
                 bus.subscribe(group: scene.group(), name: "many") { [scene] handlers in
@@ -117,7 +117,7 @@ extension TransportConformance {
                         options: .init(concurrency: 1)
                     ) { event, _ in
                         sightings.note(event.envelope)
-                        // Neither is done before both have begun: so neither can take all.
+                        // Neither handler finishes before both have started, so neither can handle all events.
                         try await eventually("the other member gets an event") { seen.allSatisfy { $0.count > 0 } }
                     }
                 }

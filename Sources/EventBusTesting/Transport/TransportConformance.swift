@@ -1,6 +1,6 @@
 public import EventBus
 
-/// The contract of a ``/EventBus/Transport``, executable: run every check against your transport.
+/// A conformance suite for implementations of ``/EventBus/Transport``.
 ///
 /// ```swift
 /// let suite = TransportConformance { name in
@@ -17,18 +17,18 @@ public import EventBus
 /// }
 /// ```
 ///
-/// The checks are independent of each other and may run side by side. They wait for conditions, never for a fixed time,
+/// The checks are independent of each other and may run concurrently. They wait for conditions, never for a fixed time,
 /// and their delays are 100 ms at most.
 public struct TransportConformance: Sendable {
-    /// What a transport can do beyond the core of the contract. Checks of what it cannot do are left out.
+    /// The optional features of a transport. Checks of features that a transport lacks are left out.
     public struct Features: OptionSet, Sendable {
         /// The features, one in each bit.
         public let rawValue: Int
 
-        /// Features from their bits.
+        /// Creates features from their bits.
         public init(rawValue: Int) { self.rawValue = rawValue }
 
-        /// `request` and `reply`.
+        /// The methods `request` and `reply`.
         public static let requestReply = Features(rawValue: 1 << 0)
         /// Broadcast subscriptions.
         public static let broadcast = Features(rawValue: 1 << 1)
@@ -38,9 +38,9 @@ public struct TransportConformance: Sendable {
         public static let keyOrder = Features(rawValue: 1 << 3)
         /// Reading, replaying and discarding dead letters.
         public static let deadLetterQueue = Features(rawValue: 1 << 4)
-        /// Losing the connection and making it again: needs a namespace with `loseConnections`.
+        /// Recovery from a lost connection. It requires a namespace with `loseConnections`.
         public static let connectionLoss = Features(rawValue: 1 << 5)
-        /// All of them.
+        /// All features.
         public static let all: Features = [
             .requestReply, .broadcast, .scheduling, .keyOrder, .deadLetterQueue, .connectionLoss,
         ]
@@ -50,13 +50,13 @@ public struct TransportConformance: Sendable {
     let largestPayload: Int
     let makeNamespace: @Sendable (_ name: String) async throws -> TransportNamespace
 
-    /// The suite for one transport.
+    /// Creates a suite for one transport.
     ///
     /// - Parameters:
-    ///   - features: What the transport can do.
-    ///   - largestPayload: The size in bytes of the largest payload that is tried; 1 MiB unless stated.
-    ///   - makeNamespace: Makes a place in which a check is alone, with the given name (letters and digits): a fresh
-    ///     broker, or an exchange of its own. Groups and topics contain the name too.
+    ///   - features: The features of the transport.
+    ///   - largestPayload: The size in bytes of the largest payload that is tried. Defaults to 1 MiB.
+    ///   - makeNamespace: A closure that returns a separate namespace with the given name (letters and digits) for a
+    ///     check: a new broker, or a separate exchange. Groups and topics also contain the name.
     public init(
         features: Features = .all,
         largestPayload: Int = 1 << 20,
@@ -67,7 +67,7 @@ public struct TransportConformance: Sendable {
         self.makeNamespace = makeNamespace
     }
 
-    /// Every check that applies to the transport's features.
+    /// The checks that apply to the transport's features.
     public var checks: [ConformanceCheck] {
         var checks = publishingChecks + routingChecks + consumingChecks + failureChecks + lifecycleChecks + limitChecks
         if features.contains(.requestReply) { checks += requestChecks }
@@ -80,7 +80,7 @@ public struct TransportConformance: Sendable {
         return checks
     }
 
-    /// A check that runs in a namespace of its own.
+    /// Returns a check that runs in a separate namespace.
     func check(
         _ name: String,
         _ body: @escaping @Sendable (ConformanceScene) async throws -> Void
@@ -100,19 +100,20 @@ public struct TransportConformance: Sendable {
     }
 }
 
-/// A place on a broker in which a check is alone.
+/// A separate namespace on a broker for one check.
 public struct TransportNamespace: Sendable {
     let makeTransport: @Sendable () async throws -> any Transport
     let loseConnections: (@Sendable () async throws -> Void)?
     let close: @Sendable () async -> Void
 
-    /// A place on a broker.
+    /// Creates a namespace.
     ///
     /// - Parameters:
-    ///   - makeTransport: Makes one more connection to the place; each is run by one bus.
-    ///   - loseConnections: Breaks every connection to the place, as a network failure would; new ones can be made at
-    ///     once. `nil` where the suite is run without ``TransportConformance/Features/connectionLoss``.
-    ///   - close: Removes what the check has left.
+    ///   - makeTransport: A closure that returns a further connection to the namespace. Each is run by one bus.
+    ///   - loseConnections: A closure that breaks every connection to the namespace, as a network failure would. New
+    ///     ones can be made immediately. `nil` if the suite runs without
+    ///     ``TransportConformance/Features/connectionLoss``.
+    ///   - close: A closure that deletes everything that the check has left behind.
     public init(
         makeTransport: @escaping @Sendable () async throws -> any Transport,
         loseConnections: (@Sendable () async throws -> Void)? = nil,

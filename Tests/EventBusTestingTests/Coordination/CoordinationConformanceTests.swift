@@ -8,14 +8,14 @@ struct CoordinationConformanceTests {
     @Test(
         "A lock that is never held by anyone",
         arguments: [
-            "a free resource is granted, a held one refused, a released one granted again",
-            "of many who want a resource one has it at a time",
-            "fencing tokens grow from grant to grant, whoever gets it, and after an expiry",
-            "a lease that is not renewed ends, and the next in line gets the resource",
-            "a late release or renewal leaves the next holder's lease alone",
-            "a wait that times out throws and leaves no place in line",
-            "withLock holds the resource while its body runs, and returns what it returns",
-            "withLocks that cannot have all its resources holds none",
+            "a free resource is granted, a held one is refused, and a released one is granted again",
+            "of many tasks that want a resource, one holds it at a time",
+            "fencing tokens grow from grant to grant, for every holder and after an expiry",
+            "a lease that is not renewed ends, and the next waiter gets the resource",
+            "a late release or renewal does not affect the next holder's lease",
+            "a wait that times out throws and leaves the queue",
+            "withLock holds the resource while its body runs, and returns the body's result",
+            "withLocks holds no resource if it cannot have all of them",
         ]
     )
     func lock(name: String) async throws {
@@ -26,9 +26,9 @@ struct CoordinationConformanceTests {
         "A cache that keeps nothing",
         arguments: [
             "a value is computed once and served from then on, to every instance",
-            "that there is no value is remembered if so wished",
-            "a batch computes what is missing with one call",
-            "many who ask at once wait for one computation",
+            "the absence of a value is cached if requested",
+            "a batch computes missing values with one call",
+            "concurrent callers wait for one computation",
             "a stale value is served when the computation fails, within the grace",
         ]
     )
@@ -40,11 +40,11 @@ struct CoordinationConformanceTests {
         "An inbox that remembers nothing",
         arguments: [
             "an event is new, then in progress, then completed",
-            "an abandoned event can be claimed again at once, with a greater fence",
-            "a late completion is refused while another claim is in force, and after it was completed",
+            "an abandoned event can be claimed again immediately, with a greater fence",
+            "a late completion is refused while another claim is active, and after it was completed",
             "a renewed claim outlives its first lease, and can be completed",
-            "a claim that is no longer in force cannot be renewed",
-            "of many who begin at once one gets the claim",
+            "a claim that is no longer active cannot be renewed",
+            "of many concurrent callers, one gets the claim",
         ]
     )
     func inbox(name: String) async throws {

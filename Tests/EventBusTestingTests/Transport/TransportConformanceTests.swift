@@ -11,19 +11,19 @@ struct TransportConformanceTests {
         arguments: [
             (
                 PlantedFault.acknowledgesBeforeHandler,
-                "a failed event is delivered again, as the next attempt, no earlier than its delay"
+                "a failed event is redelivered, as the next attempt, no earlier than its delay"
             ),
-            (.acknowledgesBeforeHandler, "cancelling ends the handler and hands its event back, as the same attempt"),
-            (.dropsOnReconnect, "what a lost connection had under way comes again, as the same attempt"),
-            (.forgetsAttempts, "after exactly its attempts an event lies in the dead letters, with the reason"),
+            (.acknowledgesBeforeHandler, "cancelling ends the handler and returns its event, as the same attempt"),
+            (.dropsOnReconnect, "unsettled deliveries of a lost connection are redelivered, as the same attempt"),
+            (.forgetsAttempts, "an event is dead-lettered with the reason after exactly the configured attempts"),
             (.ignoresPrefetch, "a consumer never holds more than its prefetch"),
             (
                 .cancelsBeforeClosing,
-                "a shutdown hands a backlog by key over in order, and only once its handlers have ended"
+                "a shutdown hands over a backlog by key in order, after its handlers have ended"
             ),
             (
                 .cancelsBeforeClosing,
-                "a cancelled subscription hands a backlog by key over in order, and only once its handlers have ended"
+                "a cancelled subscription hands over a backlog by key in order, after its handlers have ended"
             ),
             (
                 .cancelsBeforeClosing,
