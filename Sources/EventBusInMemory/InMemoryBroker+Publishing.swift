@@ -1,7 +1,7 @@
 import EventBus
 
 extension InMemoryBroker {
-    /// Publishes, waiting for room until the deadline if a queue is full.
+    /// Publishes an event. If a queue is full, it waits for room until the deadline.
     func publish(
         _ envelope: Envelope,
         replyAddress: ReplyAddress?,
@@ -29,7 +29,7 @@ extension InMemoryBroker {
         }
     }
 
-    /// Publishes one after the other, many under one lock.
+    /// Publishes events in order, many of them under one lock.
     func publish(
         contentsOf envelopes: [Envelope],
         options: TransportPublishOptions
@@ -38,7 +38,7 @@ extension InMemoryBroker {
         results.reserveCapacity(envelopes.count)
         while results.count < envelopes.count {
             let start = results.count
-            // Small enough that others get the lock in between.
+            // Few enough that other tasks get the lock in between.
             let end = min(start + 64, envelopes.count)
             let isOrdinary = envelopes[start..<end].allSatisfy { (try? check($0)) != nil }
             if Task.isCancelled || options.delay > .zero || end - start == 1 || !isOrdinary {
@@ -109,7 +109,7 @@ extension InMemoryBroker {
         }
     }
 
-    /// Gives a reply to who waits for it; a late one is dropped.
+    /// Passes a reply to the waiting caller. A late reply is dropped.
     func reply(_ envelope: Envelope, to address: ReplyAddress) throws {
         try check(envelope)
         guard let number = UInt64(address.requestID) else { return }
@@ -130,7 +130,7 @@ extension InMemoryBroker {
         var number: UInt64
         var waiter: OneShot<PublishAnswer>
         var deadline: AnyClock.Instant
-        /// Whether nobody yet looks for overdue publishes at the deadline.
+        /// A Boolean value indicating whether nobody checks for overdue publishes at the deadline yet.
         var needsLook: Bool
     }
 
@@ -145,7 +145,7 @@ extension InMemoryBroker {
         if let fault, !fault.isKept { return .failed(fault.error) }
         switch state.publish(envelope, replyAddress: replyAddress, now: { clock.now }, &effects) {
         case _ where fault != nil:
-            // The event that is kept, if there is room for it, gets no confirm.
+            // The event is kept if there is room for it, but it gets no confirm.
             return .failed(fault?.error ?? EventBusError(.indeterminate, ""))
         case .done(let outcome):
             return .done(outcome)
@@ -189,8 +189,8 @@ extension InMemoryBroker {
         return (outcomes, nil)
     }
 
-    /// Looks for overdue publishes at `deadline`, and as long as there are any that wait: one timer for all of them,
-    /// since setting and cancelling one for each costs more than the publish.
+    /// Checks for overdue publishes at `deadline`, and for as long as any are waiting. All of them share one timer,
+    /// because setting and cancelling one for each would cost more than the publish.
     private func lookForOverdue(from deadline: AnyClock.Instant) {
         Task { [weak self, clock] in
             var next: AnyClock.Instant? = deadline
@@ -203,7 +203,8 @@ extension InMemoryBroker {
 
     private func wait(for blocked: Blocked) async throws -> PublishOutcome {
         if blocked.needsLook { lookForOverdue(from: blocked.deadline) }
-        // Only who takes the publish out of the state answers it, so it is either sent or given up, never both.
+        // Only the caller that removes the publish from the state answers it, so it is either sent or given up, never
+        // both.
         let answer = await blocked.waiter.wait(
             onCancel: { self.step { state, effects in state.unblock(blocked.number, cancelled: true, &effects) } }
         )
@@ -223,7 +224,7 @@ extension InMemoryBroker {
 }
 
 extension OneShot {
-    /// Waits for the value; `atDeadline` and `onCancel` have to see to it that one comes.
+    /// Waits for the value. `atDeadline` and `onCancel` must ensure that one is provided.
     func wait(
         until deadline: AnyClock.Instant,
         on clock: AnyClock,
@@ -236,7 +237,8 @@ extension OneShot {
                     try await clock.sleep(until: deadline)
                     atDeadline()
                 } catch {
-                    // Cancelled: by the value, or with the caller, and then `onCancel` speaks.
+                    // Cancelled because the value arrived, or together with the caller, in which case `onCancel`
+                    // provides the value.
                 }
             }
             let value = await self.wait(onCancel: onCancel)

@@ -1,7 +1,7 @@
 import EventBus
 
 extension InMemoryBroker {
-    /// Keeps `connection` up, and the broker's timers going, until the task is cancelled.
+    /// Keeps `connection` and the broker's timers running until the task is cancelled.
     func run(_ connection: Int) async throws {
         let isConnected = step { state, effects in state.connect(connection, &effects) }
         guard isConnected else {
@@ -18,13 +18,13 @@ extension InMemoryBroker {
         for port in ports { await port.idle() }
     }
 
-    /// Does what is due, then waits for what is due next, or for something earlier.
+    /// Does the work that is due, then waits for the next due time or for earlier work.
     private func waitForTimers() async {
         let rearmed = OneShot<Void>()
         let now = clock.now
         let (number, due) = step { state, effects in
             var due = state.fireTimers(by: now, &effects)
-            // On a manual clock the broker hears of each advance instead, and no task sleeps for it.
+            // On a manual clock the broker is notified of each advance instead, so no task sleeps for it.
             if !clock.isManual, let check = state.enforceConsumerTimeout(at: now, &effects) {
                 due = min(due ?? check, check)
             }
@@ -45,7 +45,7 @@ extension InMemoryBroker {
         update { state in _ = state.timerLoops.removeValue(forKey: number) }
     }
 
-    /// Waits until `connection` runs.
+    /// Waits until `connection` is running.
     func waitUntilRunning(_ connection: Int) async throws {
         let waiter = OneShot<Void>()
         let number: UInt64? = update { state in

@@ -1,27 +1,34 @@
 import EventBus
 
 extension InMemoryBroker {
-    /// Waits until nothing is left to do: every queue is empty, no handler and no async local listener runs, no delay is
-    /// pending, no publish waits for room, and every outbox relay on a bus of this broker has published what it can. Dead
-    /// letters and delayed events without a queue rest and do not count.
+    /// Waits until nothing is left to do: every queue is empty, no handler and no asynchronous local listener is
+    /// running, no delay is pending, no publish waits for room, and every outbox relay on a bus of this broker has
+    /// published what it can. Dead letters and delayed events without a queue do not count.
     ///
-    /// On a manual clock it moves time: whenever only time can bring anything on, it advances to the next delayed retry,
-    /// scheduled event, or delivery that waits in its lane. Thirty seconds of backoff cost no real time.
+    /// ```swift
+    /// try await bus.publish(OrderCreated(orderID: "42"))
+    /// try await broker.settled()
+    /// ```
     ///
-    /// A running handler or listener is waited for in real time. One that has made no progress for `handlerPatience` is
-    /// taken to wait for the manual clock: time advances step by step to whoever sleeps on it, the handler's own sleep and
-    /// its timeout included. From then on a handler of the same event is given a tenth of a second, so that twelve attempts
-    /// of a handler that hangs cost a few seconds. Give more patience to a test whose handlers really work for longer.
+    /// On a manual clock it advances the time: whenever only time can make progress, it advances to the next delayed
+    /// retry, scheduled event, or delivery that waits for its retry. Thirty seconds of backoff take no real time.
     ///
-    /// A queue that holds events and has no consumer never settles.
+    /// It waits for running handlers and listeners in real time. One that has made no progress for `handlerPatience` is
+    /// assumed to wait for the manual clock. The time then advances step by step to the next sleeper, which may be the
+    /// handler's own sleep or its timeout. From then on, a handler of the same event gets a tenth of a second, so that
+    /// twelve attempts of a hanging handler take a few seconds. Pass a longer patience in a test whose handlers really
+    /// work for longer.
+    ///
+    /// The broker never settles while a queue contains events and has no consumer.
     ///
     /// - Parameters:
-    ///   - limit: How long to wait in real time, whatever the broker's clock; `nil` for no limit. Defaults to 30 seconds.
-    ///   - handlerPatience: How long a handler may run in real time without progress before a manual clock is advanced.
-    ///     Defaults to 5 seconds; has no meaning on a real clock.
-    /// - Throws: ``/EventBus/EventBusError`` with code `.timedOut` after `limit`, which says what it waited for: queues and
-    ///   whether they have a consumer, handlers with their events and for how long, listeners and relays;
-    ///   `CancellationError` as soon as the task is cancelled.
+    ///   - limit: The maximum wait in real time, whatever the broker's clock, or `nil` for no limit. Defaults to
+    ///     30 seconds.
+    ///   - handlerPatience: The real time that a handler may run without progress before a manual clock is advanced. It
+    ///     has no effect on a real clock. Defaults to 5 seconds.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.timedOut` after `limit`. The message names what was still
+    ///   pending: queues and whether they have a consumer, handlers with their events and durations, listeners and
+    ///   relays. `CancellationError` as soon as the task is cancelled.
     public func settled(
         within limit: Duration? = .seconds(30),
         handlerPatience: Duration = .seconds(5)
@@ -49,19 +56,19 @@ extension InMemoryBroker {
         }
     }
 
-    /// What `settled()` does next.
+    /// The next step of `settled()`.
     private enum Step {
         case settled
-        /// Advances the manual clock.
+        /// Advance the manual clock.
         case advance(to: AnyClock.Instant)
-        /// Waits for a change of the broker, one of the signals, or an instant of real time.
+        /// Wait for a change of the broker, one of the signals, or an instant of real time.
         case wait([Signal], until: AnyClock.Instant?)
     }
 
-    /// Looks at the broker and everything beside it, and decides. `changed` is resolved when the broker has changed.
+    /// Inspects the broker and its surroundings, and decides. `changed` is resolved when the broker has changed.
     private func look(for changed: OneShot<Void>, _ wait: inout SettledWait) -> (Step, number: UInt64) {
         let now = clock.now
-        // Only when there is something to fire: a step wakes whoever else waits here.
+        // Only if there is work to fire, because a step wakes all other waiters here.
         if look({ state in state.timers.isDue(by: now) }) {
             step { state, effects in _ = state.fireTimers(by: now, &effects) }
         }
@@ -83,7 +90,7 @@ extension InMemoryBroker {
                 busy.append(description)
             case .waiting(let description, let instant, let change):
                 guard instant > now else {
-                    // It is about to go on.
+                    // It is about to continue.
                     signals.append(change)
                     busy.append(description)
                     continue
@@ -117,7 +124,7 @@ extension InMemoryBroker {
         case .settled:
             break
         }
-        // What led here is to be seen, by a recorder or a relay, before time moves on or the wait ends.
+        // Recorders and relays must see what has happened before time advances or the wait ends.
         if let busy = busySink() { return (.wait([busy] + changes, until: nil), number) }
         guard let due else {
             update { state in _ = state.settledWaiters.removeValue(forKey: number) }
@@ -126,21 +133,22 @@ extension InMemoryBroker {
         return (clock.isManual ? .advance(to: due) : .wait(changes, until: nil), number)
     }
 
-    /// A signal from the first consumer whose handlers or reports are under way. One that waits with a delivery for an
-    /// instant of the clock is not asked: its worker may be waiting too, as it does before it records an effect again.
+    /// Returns a signal from the first consumer whose handlers or reports are running. A consumer whose delivery waits
+    /// for an instant of the clock is skipped, because its worker may be waiting too, as it does before it records an
+    /// effect again.
     private func busySink() -> Signal? {
         let ports = look { state in
-            // By index: a consumer's state is large, and there may be thousands.
+            // By index, because a consumer's state is large and there may be thousands.
             state.consumers.indices.compactMap { state.consumers[$0].heldCount == 0 ? state.consumers[$0].port : nil }
         }
-        // Asked once each: the answer may change from one moment to the next.
+        // Each is asked once, because the answer may change at any moment.
         for port in ports {
             if let busy = port.quiescence() { return busy }
         }
         return nil
     }
 
-    /// What keeps the broker from being settled, in words.
+    /// Returns a description of everything that keeps the broker from being settled.
     private func unsettledDescription(_ wait: SettledWait) -> String {
         var parts = queues.filter { $0.ready + $0.unsettled + $0.delayed > 0 }.map { queue in
             "queue \(queue.name.quotedForError) has \(queue.ready) ready, \(queue.unsettled) unsettled, "
@@ -173,15 +181,15 @@ extension InMemoryBroker {
     }
 }
 
-/// What one call of `settled()` remembers.
+/// The state of one call of `settled()`.
 private struct SettledWait: Sendable {
     let realTime = AnyClock.continuous
     let deadline: AnyClock.Instant?
     private let patience: Duration
-    /// What was with handlers, and what else was busy, when the patience began.
+    /// The handled deliveries and other busy parts at the time when the patience began.
     private var watched: (tokens: Set<Delivery.Token>, busy: [String])?
     private var watchedSince: AnyClock.Instant
-    /// When each delivery was first seen with a handler.
+    /// The time when each delivery was first seen with a handler.
     private var seenSince: [Delivery.Token: AnyClock.Instant] = [:]
     /// The events whose handlers were found to wait for the manual clock.
     private var hanging: Set<EventID> = []
@@ -195,7 +203,8 @@ private struct SettledWait: Sendable {
         self.deadline = limit.map { [realTime] in realTime.now.advanced(by: min($0, .longest)) }
     }
 
-    /// When to stop being patient with the handlers of these deliveries and the other busy parts, if nothing changes.
+    /// Returns the end of the patience with the handlers of these deliveries and the other busy parts, if nothing
+    /// changes.
     mutating func patienceEnd(for handled: [HandledDelivery], busy: [String]) -> AnyClock.Instant {
         let now = realTime.now
         let tokens = Set(handled.map(\.token))
@@ -209,18 +218,18 @@ private struct SettledWait: Sendable {
         return watchedSince.advanced(by: isKnown ? min(patience, Self.shortPatience) : patience)
     }
 
-    /// Notes that nothing is at work: patience begins again with what is.
+    /// Records that nothing is running, so that the patience starts again.
     mutating func forgetPatience() {
         watched = nil
     }
 
-    /// Notes that these handlers wait for the clock.
+    /// Records that these handlers wait for the clock.
     mutating func losePatience(with handled: [HandledDelivery]) {
         hanging.formUnion(handled.map(\.event))
         watchedSince = realTime.now
     }
 
-    /// For how long a delivery has been with its handler, in words.
+    /// Returns how long a delivery has been with its handler, as text.
     func age(of delivery: HandledDelivery) -> String {
         var parts: [String] = []
         if let age = delivery.age { parts.append("for \(age) of the broker's time") }
@@ -232,7 +241,7 @@ private struct SettledWait: Sendable {
 }
 
 extension OneShot<Void> {
-    /// Waits until it is resolved, one of `signals` is raised, `deadline` has passed, or the task is cancelled.
+    /// Waits until the value is resolved, a signal is raised, `deadline` has passed, or the task is cancelled.
     fileprivate func wait(or signals: [Signal], until deadline: AnyClock.Instant?, on clock: AnyClock) async {
         await withTaskGroup(of: Void.self) { group in
             for signal in signals {

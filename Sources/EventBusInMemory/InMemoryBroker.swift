@@ -1,10 +1,10 @@
 public import EventBus
 
-/// A broker with AMQP's meaning that lives in the process.
+/// An in-process broker with the semantics of AMQP.
 ///
-/// It routes by topic pattern to one durable queue for each subscription, shares a queue's deliveries out among its
-/// consumers within their prefetch, delivers again what a consumer left unsettled, and keeps dead letters. Events live
-/// as long as the broker object: it is for tests, and for services that run embedded.
+/// It routes by topic pattern to one durable queue for each subscription, distributes a queue's events among its
+/// consumers within their prefetch, redelivers unsettled events, and keeps dead letters. Events live as long as the
+/// broker object. It is meant for tests and for embedded services.
 ///
 /// Any number of ``InMemoryTransport``s can share one broker, as instances of services share a server:
 ///
@@ -14,40 +14,45 @@ public import EventBus
 /// let inventory = EventBus(transport: .inMemory(broker))
 /// ```
 public final class InMemoryBroker: Sendable {
-    /// What a broker can be told.
+    /// The limits of a broker.
+    ///
+    /// ```swift
+    /// let broker = InMemoryBroker(configuration: .init(maximumQueueLength: 1_000, overflow: .rejectPublish))
+    /// ```
     public struct Configuration: Hashable, Sendable {
-        /// What happens to a publish that leads to a full queue.
+        /// The treatment of a publish whose target queue is full.
         public enum Overflow: Hashable, Sendable {
-            /// It waits for room until its deadline, then it fails with code `.blocked`: nothing was sent.
+            /// The publish waits for room until its deadline. Then it fails with code `.blocked`, and nothing was sent.
             case wait
-            /// It fails with code `.rejected`, as over RabbitMQ under a `max-length` policy with the overflow
-            /// `reject-publish`: the queues with room hold the event. Publishing again with the same id is safe where
-            /// handlers suppress duplicates.
+            /// The publish fails with code `.rejected`, as on RabbitMQ with a `max-length` policy and the overflow
+            /// `reject-publish`. The queues with room have received the event. Publishing again with the same id is
+            /// safe if handlers suppress duplicates.
             case rejectPublish
         }
 
-        /// How many events may be ready in a queue before it is full; at least 1. Defaults to 100,000. See ``overflow``.
+        /// The number of ready events at which a queue is full, at least 1. Defaults to 100,000. See ``overflow``.
         ///
-        /// Retries, redeliveries, scheduled events that are due and replayed dead letters go in regardless: the broker
-        /// has already taken them on.
+        /// Retries, redeliveries, due scheduled events and replayed dead letters are added even to a full queue,
+        /// because the broker has already accepted them.
         public var maximumQueueLength: Int
-        /// What happens to a publish that leads to a full queue. Defaults to ``Overflow/wait``, so that an embedded
+        /// The treatment of a publish whose target queue is full. Defaults to ``Overflow/wait``, so that an embedded
         /// service that publishes too fast slows down.
         public var overflow: Overflow
-        /// How often an event is delivered again because a consumer vanished with it. At the next loss it becomes a
-        /// dead letter with reason `.deliveryLimit`.
+        /// The maximum number of redeliveries of an event whose consumer vanished. At the next loss it becomes a dead
+        /// letter with reason `.deliveryLimit`. Defaults to 20.
         public var deliveryLimit: Int
-        /// The largest payload that is accepted, in bytes. Defaults to ``/EventBus/TransportLimits/maximumBodySize``, as
-        /// over RabbitMQ.
+        /// The maximum size of a payload in bytes. Defaults to ``/EventBus/TransportLimits/maximumBodySize``, as on
+        /// RabbitMQ.
         public var maximumBodySize: Int
-        /// How long, by the broker's clock, a delivery may stay unsettled before its consumer loses everything that it
-        /// has not settled, which is then delivered again; `nil` for no limit. Defaults to 30 minutes, as on RabbitMQ.
+        /// The maximum time, by the broker's clock, for which a delivery may stay unsettled, or `nil` for no limit.
+        /// When it is exceeded, all unsettled deliveries of the consumer are redelivered. Defaults to 30 minutes, as on
+        /// RabbitMQ.
         ///
-        /// Like RabbitMQ, a broker on a real clock looks now and then: a delivery is taken back up to a thirtieth of this
-        /// time late.
+        /// Like RabbitMQ, a broker on a real clock checks at intervals: a delivery may be taken back late by up to a
+        /// thirtieth of this time.
         public var consumerTimeout: Duration?
 
-        /// A configuration with these limits.
+        /// Creates a configuration with these limits.
         public init(
             maximumQueueLength: Int = 100_000,
             deliveryLimit: Int = 20,
@@ -63,36 +68,36 @@ public final class InMemoryBroker: Sendable {
         }
     }
 
-    /// A queue at one moment.
+    /// The state of a queue at one moment.
     public struct QueueSnapshot: Hashable, Sendable {
         /// The queue's name, `GROUP.NAME`.
         public var name: String
-        /// Events that wait for a consumer.
+        /// The number of events that wait for a consumer.
         public var ready: Int
-        /// Deliveries that consumers hold.
+        /// The number of deliveries that consumers have not settled.
         public var unsettled: Int
-        /// Events that come to the queue after a delay.
+        /// The number of events that reach the queue after a delay.
         public var delayed: Int
-        /// Consumers that take deliveries, or stand by.
+        /// The number of consumers that are active or stand by.
         public var consumers: Int
     }
 
-    /// The time by which delays and deadlines are measured.
+    /// The clock that measures delays and deadlines.
     public let clock: AnyClock
 
     private let configuration: Configuration
-    /// What else `settled()` waits for.
+    /// Other activities that `settled()` waits for.
     let activityMonitor = ActivityMonitor()
 
     private let state: Locked<BrokerState>
 
-    /// A broker without queues.
+    /// Creates a broker without queues.
     ///
     /// - Parameters:
-    ///   - configuration: Its limits.
-    ///   - clock: Its time; with a manual clock delays cost no real time, see
+    ///   - configuration: The limits of the broker. Each has a default.
+    ///   - clock: The broker's clock. Defaults to the real time. On a manual clock delays take no real time, see
     ///     ``settled(within:handlerPatience:)``.
-    ///   - faults: Failures to inject; none unless stated.
+    ///   - faults: The failures to inject. Defaults to none.
     public init(
         configuration: Configuration = .init(),
         clock: some Clock<Duration> = ContinuousClock(),
@@ -112,18 +117,18 @@ public final class InMemoryBroker: Sendable {
         }
     }
 
-    /// The queues at this moment, in the order in which they were made.
+    /// The current state of the queues, in the order of their creation.
     public var queues: [QueueSnapshot] {
         state.withLock { $0.snapshots() }
     }
 
-    /// The faults injected so far, with the plan and its seed; `nil` without a plan.
+    /// The faults injected so far, with the plan and its seed, or `nil` without a plan.
     public var faultLog: FaultLog? {
         state.withLock { $0.faults?.log }
     }
 
-    /// Drops every connection that runs and makes it again at once, as ``InMemoryTransport/loseConnection()`` does for
-    /// one. For tests.
+    /// Drops all running connections and reconnects them immediately, as ``InMemoryTransport/loseConnection()`` does
+    /// for one. For tests.
     public func loseConnections() {
         step { state, effects in
             for connection in state.connections.indices where state.connections[connection].isRunning {
@@ -133,14 +138,14 @@ public final class InMemoryBroker: Sendable {
         }
     }
 
-    /// Refuses what RabbitMQ would refuse.
+    /// Refuses events that RabbitMQ would refuse.
     func check(_ envelope: Envelope, delay: Duration = .zero) throws(EventBusError) {
         try envelope.validate()
         try TransportLimits.check(bodySize: envelope.payload.count, maximum: configuration.maximumBodySize)
         try TransportLimits.check(delay: delay)
     }
 
-    /// Makes one step of the state machine under the lock, and does outside of it what the step asks for.
+    /// Makes one step of the state machine under the lock, and performs its effects outside the lock.
     @inline(__always)
     func step<Result: Sendable, Failure: Error>(
         _ body: (inout BrokerState, inout Effects) throws(Failure) -> Result
@@ -158,21 +163,21 @@ public final class InMemoryBroker: Sendable {
         return result
     }
 
-    /// Takes deliveries back whose time is over on a manual clock.
+    /// Takes back overdue deliveries on a manual clock.
     ///
-    /// - Returns: That the broker wants to hear of the next advance.
+    /// - Returns: `true` if the broker has to be notified of the next advance.
     private func enforceConsumerTimeout() -> Bool {
         let now = clock.now
         step { state, effects in _ = state.enforceConsumerTimeout(at: now, &effects) }
         return true
     }
 
-    /// Notes who waits or no longer does, which changes nothing that others wait for.
+    /// Registers or removes a waiting caller, which changes nothing that others wait for.
     func update<Result: Sendable>(_ body: (inout BrokerState) -> Result) -> Result {
         state.withLock { body(&$0) }
     }
 
-    /// Looks without changing anything.
+    /// Reads the state without changing it.
     func look<Result: Sendable>(_ body: (borrowing BrokerState) -> Result) -> Result {
         state.withLock { body($0) }
     }

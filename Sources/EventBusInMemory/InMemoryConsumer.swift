@@ -1,8 +1,8 @@
 import EventBus
 
-/// A subscription's hold on its queue in an ``InMemoryBroker``.
+/// A subscription's consumer on its queue in an ``InMemoryBroker``.
 final class InMemoryConsumer: TransportConsumer {
-    /// Kept, since the connection ends with the transport.
+    /// Retained, because the connection ends with the transport.
     private let transport: InMemoryTransport
     private let broker: InMemoryBroker
     private let reference: ConsumerReference
@@ -47,7 +47,7 @@ final class InMemoryConsumer: TransportConsumer {
         }
     }
 
-    /// When a delivery comes again; a longer delay than the broker holds ends with the longest one.
+    /// Returns the time of a redelivery. A delay beyond the broker's limit is shortened to that limit.
     private func due(after delay: Duration) -> AnyClock.Instant {
         broker.clock.now.advanced(by: min(delay, TransportLimits.maximumDelay))
     }
@@ -62,7 +62,7 @@ final class InMemoryConsumer: TransportConsumer {
 
     func stop() async {
         broker.step { state, effects in state.stop(reference, &effects) }
-        // What another thread is about to hand over belongs to what the sink has when this returns.
+        // Deliveries that another thread is about to hand over have reached the sink when this returns.
         await port.idle()
     }
 

@@ -1,6 +1,6 @@
 import EventBus
 
-/// Dead letters in an ``InMemoryBroker``: those of one group, or the delayed events that found no queue.
+/// The dead letters of one group in an ``InMemoryBroker``, or the delayed events that found no queue.
 struct InMemoryDeadLetters: DeadLetterQueue {
     let broker: InMemoryBroker
     let place: DeadLetterPlace
@@ -61,13 +61,13 @@ struct InMemoryDeadLetters: DeadLetterQueue {
         return broker.step { state, _ in state[place].remove(numbers) }
     }
 
-    /// The numbers of those that the caller wants; its code runs outside the lock.
+    /// Returns the numbers of the selected dead letters. The caller's closure runs outside the lock.
     private func numbers(where isIncluded: (DeadLetter) -> Bool) -> [UInt64] {
         broker.look { state in state[place] }.entries.filter { isIncluded($0.deadLetter) }.map(\.number)
     }
 }
 
-/// Where dead letters rest.
+/// The place of dead letters.
 enum DeadLetterPlace: Hashable, Sendable, CustomStringConvertible {
     case group(ExactString)
     case unroutableDelays
@@ -80,10 +80,10 @@ enum DeadLetterPlace: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// How the replay of one dead letter went.
+/// The outcome of the replay of one dead letter.
 enum ReplayStep: Sendable {
     case replayed
-    /// Someone else replayed or discarded it.
+    /// The dead letter was replayed or discarded by somebody else.
     case gone
     case queueMissing(String)
     case unroutable(Topic)
@@ -106,7 +106,7 @@ extension BrokerState {
         }
     }
 
-    /// Puts a dead letter back into its queue as a first attempt; a delayed event that found none is routed again.
+    /// Returns a dead letter to its queue as a first attempt. A delayed event that found no queue is routed again.
     mutating func replay(
         _ number: UInt64,
         of place: DeadLetterPlace,

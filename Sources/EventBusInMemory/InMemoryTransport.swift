@@ -1,14 +1,14 @@
 public import EventBus
 
-/// A transport to an ``InMemoryBroker``: one instance's connection to it.
+/// A transport to an ``InMemoryBroker``. It is the connection of one instance.
 ///
-/// The connection lasts while ``run()`` does. Publishing works without it; attaching waits for it.
+/// The connection exists while ``run()`` is running. Publishing works without it, and attaching waits for it.
 public final class InMemoryTransport: Transport {
     /// The broker that the transport is connected to.
     public let broker: InMemoryBroker
     private let connection: Int
 
-    /// A transport to `broker`, which others may share.
+    /// Creates a transport to `broker`, which several transports may share. Defaults to a new broker.
     public init(broker: InMemoryBroker = InMemoryBroker()) {
         self.broker = broker
         self.connection = broker.step { state, _ in state.addConnection() }
@@ -18,32 +18,32 @@ public final class InMemoryTransport: Transport {
         broker.step { [connection] state, effects in state.releaseConnection(connection, &effects) }
     }
 
-    /// `in-memory`.
+    /// The name of the transport, `in-memory`.
     public var name: String { "in-memory" }
 
     /// The broker's clock.
     public var clock: AnyClock { broker.clock }
 
-    /// Keeps the connection, and the broker's timers, until the task is cancelled; then every consumer is detached and
-    /// what it held is back in its queue.
+    /// Keeps the connection and the broker's timers running until the task is cancelled. Then every consumer is
+    /// detached, and its unsettled deliveries are returned to their queues.
     ///
-    /// - Throws: ``/EventBus/EventBusError`` with code `.alreadyRunning` while an earlier call is under way.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.alreadyRunning` while an earlier call is running.
     public func run() async throws {
         try await broker.run(connection)
     }
 
-    /// Puts an envelope into the queues of all matching subscriptions.
+    /// Adds an event to the queues of all matching subscriptions.
     ///
-    /// While one of them is full the call waits, until the deadline.
+    /// While one of the queues is full, the call waits until the deadline.
     ///
-    /// - Throws: ``/EventBus/EventBusError`` with code `.blocked` when the deadline passed and nothing was sent;
-    ///   `.invalidEnvelope`, `.tooLarge` or `.unsupported` for what RabbitMQ would refuse, see
-    ///   ``/EventBus/TransportLimits``; `CancellationError` when cancelled before.
+    /// - Throws: ``/EventBus/EventBusError``: `.blocked` if the deadline passed and nothing was sent;
+    ///   `.invalidEnvelope`, `.tooLarge` or `.unsupported` for an event that RabbitMQ would refuse, see
+    ///   ``/EventBus/TransportLimits``. `CancellationError` if the task was cancelled first.
     public func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
         try await broker.publish(envelope, replyAddress: nil, options: options)
     }
 
-    /// Puts envelopes into queues in their order; see ``publish(_:options:)``.
+    /// Adds events to queues in order. See ``publish(_:options:)``.
     public func publish(
         contentsOf envelopes: [Envelope],
         options: TransportPublishOptions
@@ -53,24 +53,24 @@ public final class InMemoryTransport: Transport {
 
     /// Sends a request to the responders' queues and waits for the first reply.
     ///
-    /// - Throws: ``/EventBus/EventBusError`` with code `.unroutable` at once if no queue matches, `.timedOut` at the deadline, and
-    ///   `.blocked` if a queue was full until then; `CancellationError`.
+    /// - Throws: ``/EventBus/EventBusError``: `.unroutable` immediately if no queue matches, `.timedOut` at the
+    ///   deadline, and `.blocked` if a queue was full until then. `CancellationError` if the task was cancelled.
     public func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
         try await broker.request(envelope, deadline: deadline)
     }
 
-    /// Hands a reply to who waits for it; one that comes too late is dropped.
+    /// Passes a reply to the waiting requester. A late reply is dropped.
     public func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
         try broker.reply(envelope, to: address)
     }
 
-    /// Declares a queue, binds it, and delivers to `sink`; waits until ``run()`` is called.
+    /// Declares a queue, binds it, and delivers to `sink`. Waits until ``run()`` is called.
     ///
-    /// A queue that exists gets the patterns it lacks. It stays, and collects events, when its consumers are gone; only
-    /// a broadcast subscription's queue ends with its consumer.
+    /// An existing queue gets the missing patterns. It continues to exist and to collect events after its consumers are
+    /// gone. Only the queue of a broadcast subscription ends with its consumer.
     ///
-    /// - Throws: ``/EventBus/EventBusError`` with code `.topologyClash` when the queue exists with another ordering;
-    ///   `CancellationError`.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.topologyClash` if the queue exists with another ordering.
+    ///   `CancellationError` if the task was cancelled.
     public func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
         try Task.checkCancellation()
         let port = ConsumerPort(sink: sink)
@@ -85,17 +85,17 @@ public final class InMemoryTransport: Transport {
         }
     }
 
-    /// The dead letters of `group`, which live in the broker.
+    /// Returns the dead letters of `group`, which are stored in the broker.
     public func deadLetters(of group: String) -> any DeadLetterQueue {
         InMemoryDeadLetters(broker: broker, place: .group(ExactText(group)))
     }
 
-    /// The scheduled events that no subscription matched when they were due.
+    /// The scheduled events that matched no subscription when they were due.
     public var unroutableDelays: any DeadLetterQueue {
         InMemoryDeadLetters(broker: broker, place: .unroutableDelays)
     }
 
-    /// Whether the connection is up, with figures of the broker's queues.
+    /// Returns whether the connection is running, with figures of the broker's queues.
     public func health() -> [ComponentHealth] {
         let (isRunning, details) = broker.look { state in
             let details = [
@@ -116,9 +116,9 @@ public final class InMemoryTransport: Transport {
         ]
     }
 
-    /// Drops the connection and makes it again at once, as a network failure would: what the consumers hold unsettled
-    /// is delivered again with one more redelivery, settling it on the old connection throws `.staleDelivery`, and
-    /// broadcast queues begin anew. For tests.
+    /// Drops the connection and reconnects immediately, as after a network failure. Unsettled deliveries are
+    /// redelivered and count one more redelivery. Settling them on the old connection throws `.staleDelivery`. The
+    /// queues of broadcast subscriptions are replaced by empty ones. For tests.
     public func loseConnection() {
         broker.step { state, effects in
             state.loseConnection(connection, maximumRedeliveries: nil, &effects)
@@ -132,9 +132,9 @@ extension InMemoryTransport: ActivityMonitoring {
 }
 
 extension Transport where Self == InMemoryTransport {
-    /// A transport to a broker of its own.
+    /// A transport to a new broker.
     public static var inMemory: InMemoryTransport { InMemoryTransport() }
 
-    /// A transport to `broker`.
+    /// Returns a transport to `broker`.
     public static func inMemory(_ broker: InMemoryBroker) -> InMemoryTransport { InMemoryTransport(broker: broker) }
 }

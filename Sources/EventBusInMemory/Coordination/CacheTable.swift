@@ -1,20 +1,20 @@
 import EventBus
 
-/// A bounded number of entries, with an index of their tags: no clock.
+/// A bounded number of entries, with an index of their tags. It reads no clock: the caller passes the time.
 ///
-/// When it is full, the next entry takes the place of one that was not asked for lately (the clock algorithm: Fernando
-/// Corbató, "A Paging Experiment with the Multics System", 1968): a hand goes round, spares those that were read since
-/// it last came by, and takes the first that was not.
+/// If it is full, a new entry replaces one that was not requested recently (the clock algorithm: Fernando Corbató, "A
+/// Paging Experiment with the Multics System", 1968). A hand visits the entries in turn, spares those that were read
+/// since its last visit, and evicts the first that was not.
 struct CacheTable {
     typealias Instant = AnyClock.Instant
 
     struct Entry {
         let key: String
-        /// `nil` says that there is no value.
+        /// The value, or `nil` to record that there is none.
         let value: (any Sendable)?
         let freshUntil: Instant
         let keepUntil: Instant
-        /// How long it took to compute; zero if it was set.
+        /// The duration of the computation, or zero if the value was set.
         let computing: Duration
         let tags: Set<String>
     }
@@ -35,10 +35,10 @@ struct CacheTable {
         self.capacity = max(1, capacity)
     }
 
-    /// How many entries there are, those included whose time is over and that nobody has asked for since.
+    /// The number of entries, including expired ones that nobody has requested since.
     var count: Int { index.count }
 
-    /// The entry for `key`, if its time is not over.
+    /// Returns the entry for `key`, unless it has expired.
     mutating func entry(for key: String, now: Instant) -> Entry? {
         guard let position = index[ExactText(key)], let entry = slots[position]?.entry else { return nil }
         guard now < entry.keepUntil else {
@@ -74,7 +74,7 @@ struct CacheTable {
         while true {
             let position = hand
             hand = (hand + 1) % slots.count
-            // An empty slot would be among the free ones, which there are none of.
+            // An empty slot would be among the free ones, and there are none.
             if let slot = slots[position], slot.wasRead, now < slot.entry.keepUntil {
                 slots[position]?.wasRead = false
                 continue

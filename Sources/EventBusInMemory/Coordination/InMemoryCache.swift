@@ -1,20 +1,24 @@
 public import EventBus
 
-/// A ``/EventBus/Cache`` in the memory of one process, bounded by a number of entries.
+/// A ``/EventBus/Cache`` in the memory of one process, with a maximum number of entries.
 ///
-/// For tests, for services that run embedded, and for what need not be shared between instances. Values are kept as
-/// they are, not encoded.
+/// ```swift
+/// let cache = InMemoryCache(capacity: 1_000)
+/// ```
+///
+/// It is meant for tests, for embedded services, and for values that instances need not share. Values are stored as
+/// they are, without encoding.
 public final class InMemoryCache: Cache {
     private let clock: AnyClock
-    /// Taken before the lock of `flights`, never after it.
+    /// The entries. This lock is acquired before that of `flights`, never after it.
     private let table: Locked<CacheTable>
     private let flights: SingleFlight
 
-    /// An empty cache.
+    /// Creates an empty cache.
     ///
     /// - Parameters:
-    ///   - capacity: how many entries it holds at most; 10,000 unless stated.
-    ///   - clock: the time by which entries age.
+    ///   - capacity: The maximum number of entries. Defaults to 10,000.
+    ///   - clock: The clock by which entries age. Defaults to the real time.
     public init(capacity: Int = 10_000, clock: some Clock<Duration> = ContinuousClock()) {
         let clock = AnyClock(clock)
         self.clock = clock
@@ -22,7 +26,7 @@ public final class InMemoryCache: Cache {
         self.flights = SingleFlight(clock: clock)
     }
 
-    /// The values for `keys`, from the cache or computed by one call for all that are missing.
+    /// Returns the values for `keys`, from the cache or computed by one call of `compute` for all missing keys.
     public func values<Value: Codable & Sendable>(
         for keys: [String],
         as type: Value.Type,
@@ -35,7 +39,7 @@ public final class InMemoryCache: Cache {
 
         let early = found.early
         let fill: @Sendable (SingleFlight.FlightID, [String]) async throws -> SingleFlight.Values = { flight, keys in
-            // Another flight may have landed between the look above and the start of this one.
+            // Another flight may have ended between the lookup above and the start of this one.
             let found = self.look(for: keys, as: type, options, accepting: .zero, beyond: early)
             guard !found.missing.isEmpty else { return found.values }
             let start = self.clock.now
@@ -67,7 +71,7 @@ public final class InMemoryCache: Cache {
         return found.values
     }
 
-    /// Stores a value, and voids computations for its key that began before.
+    /// Stores a value, and invalidates computations for its key that began before.
     public func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws {
         let now = clock.now
         table.withLock { table in
@@ -76,7 +80,7 @@ public final class InMemoryCache: Cache {
         }
     }
 
-    /// The value for `key`, if it is of the given type and fresh.
+    /// Returns the value for `key` if it has the given type and is fresh.
     public func valueAtHand(
         for key: String,
         as type: any (Codable & Sendable).Type,
@@ -92,7 +96,7 @@ public final class InMemoryCache: Cache {
         }
     }
 
-    /// Removes entries, and voids computations for their keys that began before.
+    /// Removes entries, and invalidates computations for their keys that began before.
     public func remove(_ keys: [String]) async throws {
         table.withLock { table in
             flights.void(keys)
@@ -100,7 +104,7 @@ public final class InMemoryCache: Cache {
         }
     }
 
-    /// Removes every entry that was stored with `tag`, and voids computations with this tag that began before.
+    /// Removes every entry that was stored with `tag`, and invalidates computations with this tag that began before.
     public func removeAll(tag: String) async throws {
         table.withLock { table in
             flights.void(tag: tag)
@@ -108,14 +112,14 @@ public final class InMemoryCache: Cache {
         }
     }
 
-    /// How many entries there are, those included whose time is over and that nobody has asked for since.
+    /// The number of entries, including expired ones that nobody has requested since.
     package var count: Int { table.withLock { $0.count } }
 
     private struct Found<Value> {
         var values: [String: Value] = [:]
-        /// Which are past their freshness, or near its end.
+        /// The keys whose values are stale or due for an early refresh.
         var due: [String] = []
-        /// Until when those near its end are fresh.
+        /// The ends of freshness of the values that are due for an early refresh.
         var early: [String: AnyClock.Instant] = [:]
         var missing: [String] = []
     }

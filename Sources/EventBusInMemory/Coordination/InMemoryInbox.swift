@@ -2,25 +2,25 @@ public import EventBus
 
 /// An ``/EventBus/Inbox`` in the memory of one process.
 ///
-/// For tests, and for services that run embedded. It forgets with the process: events delivered again after a restart
-/// are handled again. It holds what was completed within the retention, and the claims that are in force.
+/// It is meant for tests and embedded services. Its records end with the process: events that are redelivered after a
+/// restart are handled again. It stores completions for their retention, and active claims.
 public final class InMemoryInbox: Inbox {
     private let clock: AnyClock
     private let machine: Locked<InboxMachine>
 
-    /// An inbox that has seen nothing.
+    /// Creates an empty inbox.
     public init(clock: some Clock<Duration> = ContinuousClock()) {
         self.clock = AnyClock(clock)
         self.machine = Locked(InboxMachine())
     }
 
-    /// Claims an event for a subscription, unless it is completed or another claim on it is in force.
+    /// Claims an event for a subscription, unless it is completed or another claim on it is active.
     public func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision {
         let now = clock.now
         return machine.withLock { $0.begin(key, lease: lease, now: now) }
     }
 
-    /// Extends a claim that is in force.
+    /// Extends an active claim.
     public func renew(_ claim: InboxClaim, lease: Duration) async throws {
         let now = clock.now
         try machine.withLock { machine throws(EventBusError) in
@@ -36,12 +36,12 @@ public final class InMemoryInbox: Inbox {
         }
     }
 
-    /// Ends a claim, so that the event can be claimed again at once.
+    /// Ends a claim, so that the event can be claimed again immediately.
     public func abandon(_ claim: InboxClaim) async throws {
         let now = clock.now
         machine.withLock { $0.abandon(claim, now: now) }
     }
 
-    /// How many claims and completions are remembered.
+    /// The number of stored claims and completions.
     package var count: Int { machine.withLock { $0.count } }
 }

@@ -1,15 +1,16 @@
 public import EventBus
 
-/// A ``/EventBus/DistributedLock`` for tasks of one process: leases, fencing tokens and order as over a network.
+/// A ``/EventBus/DistributedLock`` for the tasks of one process, with leases, fencing tokens and order as over a
+/// network.
 ///
-/// For tests, and for services that run embedded. Fencing tokens begin at the present time in microseconds, so that
-/// they do not fall behind those a guarded store has seen from an earlier process.
+/// It is meant for tests and embedded services. Fencing tokens start at the current time in microseconds, so that they
+/// exceed those that a guarded store has received from an earlier process.
 public final class InMemoryLock: DistributedLock {
     private typealias WaiterID = LockMachine.WaiterID
 
     private enum Sleeper {
         case parked(CheckedContinuation<Void, Never>)
-        /// Woken before it was parked.
+        /// The waiter was woken before it slept.
         case woken
     }
 
@@ -17,7 +18,7 @@ public final class InMemoryLock: DistributedLock {
         var machine: LockMachine
         var sleepers: [WaiterID: Sleeper] = [:]
 
-        /// Notes that these are to wake up; returns those that can be resumed at once.
+        /// Records that waiters have to wake up. Returns the continuations to resume now.
         mutating func wake(_ ids: [WaiterID]) -> [CheckedContinuation<Void, Never>] {
             ids.compactMap { id in
                 let sleeper = sleepers.updateValue(.woken, forKey: id)
@@ -28,18 +29,18 @@ public final class InMemoryLock: DistributedLock {
         }
     }
 
-    /// The time by which leases and waits are measured.
+    /// The clock that measures leases and waits.
     public let clock: AnyClock
     private let state: Locked<State>
 
-    /// A lock that nobody holds.
+    /// Creates a lock without holders.
     public init(clock: some Clock<Duration> = ContinuousClock()) {
         self.clock = AnyClock(clock)
         let microseconds = UInt64(clamping: EventTime.now().milliseconds) * 1000
         self.state = Locked(State(machine: LockMachine(firstToken: microseconds)))
     }
 
-    /// Asks for `resource` and waits for it for at most `wait`.
+    /// Requests `resource` and waits for it for at most `wait`.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
         try Task.checkCancellation()
         let now = clock.now
@@ -51,24 +52,24 @@ public final class InMemoryLock: DistributedLock {
         }
     }
 
-    /// Makes a grant valid for its whole time to live again.
+    /// Renews a grant for its whole time to live.
     public func renew(_ grant: LockGrant) async throws -> AnyClock.Instant {
         let now = clock.now
         return try state.withLock { state throws(EventBusError) in try state.machine.renew(grant, now: now) }
     }
 
-    /// Gives the resource back and wakes the first in line.
+    /// Releases the resource and wakes the first waiter.
     public func release(_ grant: LockGrant) async throws {
         try releaseNow(grant)
     }
 
-    /// Gives the resource back at once.
+    /// Releases the resource immediately.
     public func abandon(_ grant: LockGrant) {
-        // A grant that ended before needs no release.
+        // A grant that has already ended needs no release.
         try? releaseNow(grant)
     }
 
-    /// How many resources are held or waited for.
+    /// The number of resources that are held or waited for.
     package var count: Int { state.withLock { $0.machine.count } }
 
     private func releaseNow(_ grant: LockGrant) throws(EventBusError) {
@@ -79,7 +80,7 @@ public final class InMemoryLock: DistributedLock {
         for continuation in woken { continuation.resume() }
     }
 
-    /// Stands in line until the machine says how it ended. Waking up means asking again, nothing more.
+    /// Waits in the queue until the machine returns a result. A wake-up only means to ask again.
     private func stand(in resource: String, as id: WaiterID, wait: Duration) async throws -> LockGrant {
         defer { state.withLock { $0.sleepers[id] = nil } }
         while true {

@@ -1,7 +1,7 @@
 import EventBus
 import HeapModule
 
-/// Which events are claimed and which completed: no clock.
+/// The claimed and completed events. It reads no clock: the caller passes the time.
 struct InboxMachine {
     typealias Instant = AnyClock.Instant
 
@@ -20,11 +20,11 @@ struct InboxMachine {
     }
 
     private var records: [InboxKey: Record] = [:]
-    /// When to look whether a record can be forgotten; at least one for each record.
+    /// The times at which to check whether a record can be removed, at least one for each record.
     private var ends = Heap<End>()
     private var lastFence: UInt64 = 0
 
-    /// How many claims and completions are remembered.
+    /// The number of stored claims and completions.
     var count: Int { records.count }
 
     mutating func begin(_ key: InboxKey, lease: Duration, now: Instant) -> InboxDecision {
@@ -63,7 +63,7 @@ struct InboxMachine {
         ends.insert(End(instant: record.end, key: key))
     }
 
-    /// Forgets what has ended. Every end is looked at once, so a call costs what the calls before it put in.
+    /// Removes expired records. Every end is checked once, so a call costs as much as earlier calls have added.
     private mutating func forget(now: Instant) {
         while let end = ends.min, end.instant <= now {
             ends.removeMin()

@@ -1,10 +1,11 @@
 import DequeModule
 import EventBus
 
-/// Who holds what and who waits for it: no clock, no continuation.
+/// The state machine of a lock: the holder and the waiters of each resource. It reads no clock and resumes no
+/// continuation.
 ///
-/// Only the first in line watches for the end of the present grant; the others sleep until they are woken or their own
-/// deadline. Every method returns whom to wake, so that someone always watches.
+/// Only the first waiter watches for the end of the current grant. The others sleep until they are woken or until their
+/// own deadline. Every method returns the waiters to wake, so that somebody always watches.
 struct LockMachine {
     typealias Instant = AnyClock.Instant
     typealias WaiterID = UInt64
@@ -29,7 +30,7 @@ struct LockMachine {
 
     fileprivate struct Holder {
         let fencingToken: UInt64
-        /// Who was handed the resource and has not taken it yet; its time begins when it does.
+        /// The waiter that was handed the resource and has not taken it yet. Its time to live starts when it does.
         var handedTo: Waiter?
         var expiry: Instant
 
@@ -48,12 +49,12 @@ struct LockMachine {
     private var lastWaiter: WaiterID = 0
     private var sweepThreshold = 64
 
-    /// A machine whose tokens are greater than `firstToken`.
+    /// Creates a machine whose tokens are greater than `firstToken`.
     init(firstToken: UInt64) {
         self.lastToken = firstToken
     }
 
-    /// How many resources are held or waited for.
+    /// The number of resources that are held or waited for.
     var count: Int { lines.count }
 
     mutating func acquire(
@@ -78,7 +79,7 @@ struct LockMachine {
         }
     }
 
-    /// What has become of a waiter, and if nothing yet, by when to ask again.
+    /// Returns the result for a waiter, or the time at which to ask again.
     mutating func poll(_ id: WaiterID, for resource: String, now: Instant) -> (Poll, wake: [WaiterID]) {
         update(resource) { line, machine in
             var wake = machine.handOver(&line, now: now)
@@ -104,7 +105,7 @@ struct LockMachine {
         }
     }
 
-    /// Takes a waiter out of line, and gives back what it may have been handed.
+    /// Removes a waiter from the queue, and releases a resource that it may have been handed.
     mutating func cancel(_ id: WaiterID, for resource: String, now: Instant) -> [WaiterID] {
         update(resource) { line, machine in
             if line.holder?.handedTo?.id == id {
@@ -142,7 +143,7 @@ struct LockMachine {
         }
     }
 
-    /// Ends a grant whose time is over, and hands a free resource to the first in line.
+    /// Ends an expired grant, and hands a free resource to the first waiter.
     private mutating func handOver(_ line: inout Line, now: Instant) -> [WaiterID] {
         if let holder = line.holder {
             guard holder.isOver(at: now) else { return [] }
@@ -158,9 +159,9 @@ struct LockMachine {
         return Holder(fencingToken: lastToken, handedTo: waiter, expiry: expiry)
     }
 
-    /// Gives `body` the line of `resource`, and forgets the line if nobody is left in it.
+    /// Calls `body` with the queue of `resource`, and removes the queue if it is idle afterwards.
     private mutating func update<R>(_ resource: String, _ body: (inout Line, inout LockMachine) -> R) -> R {
-        // Taken out meanwhile, so that it is not copied.
+        // Removed from the dictionary meanwhile, so that it is not copied.
         let name = ExactText(resource)
         var line = lines.removeValue(forKey: name) ?? Line()
         let result = body(&line, &self)
@@ -168,7 +169,7 @@ struct LockMachine {
         return result
     }
 
-    /// Forgets grants that ended and that nobody asks for, each time the table has doubled.
+    /// Removes expired grants that nobody asks for, each time the table has doubled.
     private mutating func sweepIfLarge(now: Instant) {
         guard lines.count >= sweepThreshold else { return }
         lines = lines.filter { !$0.value.waiters.isEmpty || $0.value.holder?.isOver(at: now) == false }

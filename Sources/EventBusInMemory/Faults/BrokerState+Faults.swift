@@ -8,7 +8,7 @@ extension BrokerState {
         now: AnyClock.Instant,
         _ effects: inout Effects
     ) {
-        // A connection that drops on the way takes the queues of its broadcast consumers with it.
+        // A connection that drops during the publish deletes the queues of its broadcast consumers.
         let targets = targets.map { reference(toQueue: $0) }
         let isSentAgain = strike(.lostConfirm, event.envelope, in: "") != nil
         for _ in 0..<(isSentAgain ? 2 : 1) {
@@ -22,7 +22,7 @@ extension BrokerState {
         }
     }
 
-    /// Hands an event over, with the faults of delivering.
+    /// Hands over an event, with the faults of delivering.
     mutating func deliverWithFaults(
         _ event: QueuedEvent,
         from queue: Int,
@@ -31,11 +31,11 @@ extension BrokerState {
     ) {
         let name = queues[queue].name
         if strike(.connectionLoss, event.envelope, in: name) != nil {
-            // The event was on its way and is not lost. Where it came from a queue that ends with the connection, it
-            // ends too: broadcasts are delivered at most once across connections.
+            // The event was in flight and is not lost. If its queue ends with the connection, the event ends too,
+            // because broadcasts are delivered at most once across connections.
             queues[queue].putBack(event)
             readyCount += 1
-            // Half the limit is left for losses that were not injected.
+            // Half of the limit is reserved for losses that were not injected.
             let bound = max(1, configuration.deliveryLimit / 2)
             loseConnection(consumers[consumer].connection, maximumRedeliveries: bound, &effects)
             return

@@ -1,14 +1,14 @@
 import EventBus
 
-/// A publish that fails, as a broker under test wants it to.
+/// An injected failure of a publish.
 struct PublishFault: Sendable {
     var error: EventBusError
-    /// Whether the broker holds the event all the same.
+    /// A Boolean value indicating whether the broker keeps the event nevertheless.
     var isKept: Bool
 }
 
 extension BrokerState {
-    /// The fault that strikes this publish, if one does.
+    /// Returns the fault that strikes this publish, or `nil`.
     mutating func strikePublish(of envelope: Envelope) -> PublishFault? {
         guard faults != nil else { return nil }
         if strike(.refusedPublish, envelope) {

@@ -1,22 +1,22 @@
 import EventBus
 
-/// Decides which events meet a fault, and keeps the log.
+/// The decisions which events meet a fault, and the log of the faults.
 ///
-/// It remembers a few numbers for each event, so a broker with faults is for tests, not for endless runs.
+/// It remembers a few numbers for each event, so a broker with faults is meant for tests, not for long runs.
 struct FaultInjector: Sendable {
     private(set) var log: FaultLog
-    /// How often each question was asked.
+    /// The number of times that each question was asked.
     private var askedCounts: [UInt64: UInt64] = [:]
-    /// How often each event was struck by each kind in each queue.
+    /// The number of times that each event was struck by each kind in each queue.
     private var struckCounts: [UInt64: Int] = [:]
 
     init(plan: FaultPlan) {
         self.log = FaultLog(plan: plan)
     }
 
-    /// Whether a fault of `kind` strikes the event now.
+    /// Decides whether a fault of `kind` strikes the event now.
     ///
-    /// - Returns: `nil` if none does, else random bits for its details.
+    /// - Returns: Random bits for the details of the fault, or `nil` if none strikes.
     mutating func strikes(_ kind: FaultPlan.Kind, _ envelope: Envelope, in queue: String) -> UInt64? {
         let rate = log.plan.rate(of: kind)
         if rate <= 0 { return nil }
@@ -33,7 +33,7 @@ struct FaultInjector: Sendable {
         return StableHash.mix(bits)
     }
 
-    /// Notes that the fault struck.
+    /// Records that the fault struck.
     mutating func record(_ kind: FaultPlan.Kind, _ envelope: Envelope, in queue: String) {
         struckCounts[victim(kind, envelope, in: queue), default: 0] += 1
         log.faults.append(FaultLog.Fault(kind: kind, queue: queue, topic: envelope.topic, eventID: envelope.id))
@@ -59,8 +59,8 @@ struct FaultInjector: Sendable {
     }
 }
 
-/// FNV-1a with the finalizer of SplitMix64 (Steele, Lea, Flood 2014): the same in every process, which Swift's `Hasher`
-/// is not.
+/// A hash that is the same in every process, unlike Swift's `Hasher`: FNV-1a with the finalizer of SplitMix64 (Steele,
+/// Lea, Flood 2014).
 struct StableHash {
     private(set) var value: UInt64
 
@@ -70,7 +70,7 @@ struct StableHash {
 
     mutating func combine(_ bytes: some Sequence<UInt8>) {
         for byte in bytes { value = (value ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        // Ends the field: what follows is not its continuation.
+        // Terminates the field, so that the next field is not its continuation.
         value = (value ^ 0xFF) &* 0x100_0000_01B3
     }
 

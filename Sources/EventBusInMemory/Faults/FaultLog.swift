@@ -1,32 +1,32 @@
 public import EventBus
 
-/// The faults that a broker injected, in the order in which they struck.
+/// The faults that a broker injected, in order.
 public struct FaultLog: Hashable, Sendable {
     /// One injected fault.
     public struct Fault: Hashable, Sendable {
-        /// What happened.
+        /// The kind of the fault.
         public var kind: FaultPlan.Kind
-        /// The queue it happened in; empty for what happened to a publish.
+        /// The queue in which the fault happened. It is empty for a fault of a publish.
         public var queue: String
-        /// The topic of the event it happened to.
+        /// The topic of the affected event.
         public var topic: Topic
-        /// The event it happened to.
+        /// The identity of the affected event.
         public var eventID: EventID
     }
 
-    /// The plan; its seed gives the same faults again.
+    /// The plan. Its seed reproduces the same faults.
     public var plan: FaultPlan
-    /// What happened.
+    /// The injected faults.
     public var faults: [Fault] = []
 
-    /// How many faults there were of `kind`.
+    /// Returns the number of faults of `kind`.
     public func count(of kind: FaultPlan.Kind) -> Int {
         faults.count { $0.kind == kind }
     }
 }
 
 extension FaultLog: CustomStringConvertible {
-    /// The plan with its seed, and one line for each fault.
+    /// The plan with its seed, followed by one line for each fault.
     public var description: String {
         let lines = faults.map { fault in
             let place = fault.queue.isEmpty ? "" : " in \(fault.queue)"

@@ -1,9 +1,9 @@
-/// Which failures of a real broker the in-memory one is to have, and how often.
+/// The failures of a real broker that the in-memory broker injects, with their probabilities.
 ///
-/// Whether a fault strikes is a function of the seed, the fault's kind, the queue, the event's topic and payload, and
-/// how often this very question came up before. It does not depend on how tasks are scheduled: the same seed gives the
-/// same events the same fate. Every kind is bounded for each event, so that a run always ends and injected faults alone
-/// never use up the default number of attempts.
+/// Whether a fault strikes depends on the seed, the kind of fault, the queue, the event's topic and payload, and how
+/// often the same question was asked before. It does not depend on the scheduling of tasks, so the same seed gives the
+/// same events the same faults. Every kind is limited for each event, so that a run always ends and injected faults
+/// alone never use up the default number of attempts.
 ///
 /// ```swift
 /// let broker = InMemoryBroker(clock: ManualClock(), faults: FaultPlan(seed: 42))
@@ -11,63 +11,64 @@
 public struct FaultPlan: Hashable, Sendable {
     /// A kind of failure.
     public enum Kind: String, Hashable, Sendable, CaseIterable {
-        /// The connection drops that was about to bring a delivery. What its transport held unsettled is delivered
-        /// again, and settling it on the old connection fails. At most twice for each event and queue.
+        /// The connection drops instead of making a delivery. The unsettled deliveries of its transport are
+        /// redelivered, and settling them on the old connection fails. At most twice for each event and queue.
         case connectionLoss
-        /// The broker takes an event, the confirm is lost, and the client sends the event again: it is in the queues
-        /// twice. At most once for each event.
+        /// The broker accepts an event but its confirm is lost, so the client sends the event again and the queues
+        /// contain it twice. At most once for each event.
         case lostConfirm
-        /// A queue gets a second copy of an event. At most once for each event and queue.
+        /// A queue receives a second copy of an event. At most once for each event and queue.
         case duplicateDelivery
-        /// An event overtakes up to three before it, never one with its own partition key where the queue keeps order.
+        /// An event overtakes up to three events before it. It never overtakes one with the same partition key in a
+        /// queue that keeps the order of keys.
         case reordering
-        /// An event shows up in a queue up to 50 ms late by the broker's clock; not where the queue keeps the order of
-        /// its key.
+        /// An event arrives in a queue up to 50 ms late by the broker's clock. It does not happen in a queue that keeps
+        /// the order of keys.
         case slowDelivery
-        /// The handler fails: before it did its work, after its work but before an inbox has recorded it, or after the
-        /// record. At most twice for each event and queue.
+        /// The handler fails before it has done its work, after its work but before an inbox has recorded it, or after
+        /// the record. At most twice for each event and queue.
         case handlerCrash
-        /// The broker refuses a publish: it throws `.rejected`, and nothing is kept. At most once for each event.
+        /// The broker refuses a publish, which throws `.rejected`. The event is not kept. At most once for each event.
         case refusedPublish
-        /// A publish is not sent before its deadline: it throws `.timedOut` at once, and nothing is kept. At most once
-        /// for each event.
+        /// A publish is not sent before its deadline, and throws `.timedOut` immediately. The event is not kept. At
+        /// most once for each event.
         case timedOutPublish
-        /// The connection is lost with a publish on its way: it throws `.indeterminate`, and nothing is kept. At most once
-        /// for each event.
+        /// The connection is lost while a publish is in flight, which throws `.indeterminate`. The event is not kept.
+        /// At most once for each event.
         case lostPublish
-        /// The connection is lost before a publish is confirmed: it throws `.indeterminate`, and the event is kept. At
+        /// The connection is lost before a publish is confirmed, which throws `.indeterminate`. The event is kept. At
         /// most once for each event.
         case unconfirmedPublish
     }
 
-    /// What the fate of every event is derived from.
+    /// The seed from which the faults of every event are derived.
     public var seed: UInt64
-    /// How probable a lost connection is, for each delivery.
+    /// The probability of a lost connection, for each delivery.
     public var connectionLoss: Double
-    /// How probable a lost confirm is, for each publish.
+    /// The probability of a lost confirm, for each publish.
     public var lostConfirm: Double
-    /// How probable a second copy is, for each event and queue.
+    /// The probability of a second copy, for each event and queue.
     public var duplicateDelivery: Double
-    /// How probable it is that an event overtakes others, for each event and queue.
+    /// The probability that an event overtakes others, for each event and queue.
     public var reordering: Double
-    /// How probable a late arrival is, for each event and queue.
+    /// The probability of a late arrival, for each event and queue.
     public var slowDelivery: Double
-    /// How probable a failing handler is, for each delivery.
+    /// The probability of a failing handler, for each delivery.
     public var handlerCrash: Double
-    /// How probable it is that the broker refuses a publish.
+    /// The probability that the broker refuses a publish.
     public var refusedPublish: Double
-    /// How probable it is that a publish times out unsent.
+    /// The probability that a publish times out unsent.
     public var timedOutPublish: Double
-    /// How probable it is that a publish is lost and its outcome unknown.
+    /// The probability that a publish is lost and its outcome is unknown.
     public var lostPublish: Double
-    /// How probable it is that a publish is kept and its outcome unknown.
+    /// The probability that a publish is kept and its outcome is unknown.
     public var unconfirmedPublish: Double
 
-    /// A plan with these probabilities, from 0 to 1; those that are left out make every kind of fault happen within a
-    /// few hundred events.
+    /// Creates a plan with these probabilities, from 0 to 1. The defaults make every kind of delivery fault happen
+    /// within a few hundred events.
     ///
-    /// The faults of publishing are left out unless given, because `publish` throws at them. Code under test that
-    /// publishes again with the same ``/EventBus/PublishOptions/id`` succeeds in the end, since each strikes an event once:
+    /// The faults of publishing default to 0, because they make `publish` throw. Each of them strikes an event only
+    /// once, so code under test that publishes again with the same ``/EventBus/PublishOptions/id`` eventually succeeds:
     ///
     /// ```swift
     /// FaultPlan(seed: 42, refusedPublish: 0.05, timedOutPublish: 0.05, lostPublish: 0.05, unconfirmedPublish: 0.05)
@@ -98,7 +99,7 @@ public struct FaultPlan: Hashable, Sendable {
         self.unconfirmedPublish = unconfirmedPublish
     }
 
-    /// A plan with one kind of fault only, of this probability.
+    /// Creates a plan with a single kind of fault of this probability.
     public static func only(_ kind: Kind, rate: Double, seed: UInt64) -> FaultPlan {
         FaultPlan(
             seed: seed,
@@ -115,7 +116,7 @@ public struct FaultPlan: Hashable, Sendable {
         )
     }
 
-    /// How probable a fault of `kind` is.
+    /// Returns the probability of a fault of `kind`.
     public func rate(of kind: Kind) -> Double {
         switch kind {
         case .connectionLoss: connectionLoss

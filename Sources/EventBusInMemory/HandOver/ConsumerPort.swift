@@ -1,15 +1,15 @@
 import DequeModule
 import EventBus
 
-/// The way from the broker to one consumer's sink: it keeps the order in which the broker decided.
+/// The connection from the broker to one consumer's sink. It keeps the order in which the broker made its decisions.
 ///
-/// Sinks are called outside the broker's lock, so two threads may each hold something for one consumer. Order is kept
-/// like this: while the broker's lock is held, what is decided is offered to the port; the first to offer becomes its
-/// carrier and calls the sink once the lock is released, what others offer meanwhile queues up behind and is carried by
-/// the same thread. So the sink sees the order of offers, which is the order of the broker's lock, and never two calls
-/// at once. Nothing waits: a sink only stores.
+/// Sinks are called outside the broker's lock, so two threads may each have an item for one consumer. The order is kept
+/// as follows. While the broker's lock is held, items are offered to the port. The first thread to offer becomes the
+/// carrier and calls the sink after the lock is released. Items that others offer meanwhile are queued and handed over
+/// by the carrier. The sink therefore receives the items in the order of the broker's lock, and never two calls at
+/// once. Nothing blocks, because a sink only stores.
 final class ConsumerPort: Sendable {
-    /// What a sink is told.
+    /// An item that is handed to a sink.
     enum Item: Sendable {
         case delivery(Delivery)
         case revocation(through: UInt64)
@@ -29,7 +29,7 @@ final class ConsumerPort: Sendable {
     }
 
     private let sink: any DeliverySink
-    /// The sink, if it can tell whether its handlers are idle; asked once, since the question takes a while.
+    /// The sink, if it can tell whether its handlers are idle. The cast is cached, because it takes a while.
     private let quiescentSink: (any QuiescentSink)?
     private let outbox = Locked(Outbox())
 
@@ -38,19 +38,20 @@ final class ConsumerPort: Sendable {
         self.quiescentSink = sink as? any QuiescentSink
     }
 
-    /// A signal for when the sink's handlers are idle; `nil` if they are, or if the sink cannot tell.
+    /// Returns a signal for when the sink's handlers are idle, or `nil` if they are idle or if the sink cannot tell.
     func quiescence() -> Signal? {
         quiescentSink?.quiescence()
     }
 
-    /// Takes `item` into the order. Called while the broker's lock is held.
+    /// Adds `item` to the order. Call it while the broker's lock is held.
     ///
-    /// - Returns: Whether the caller has to ``carry(_:)`` the item once it released the lock.
+    /// - Returns: `true` if the caller has to ``carry(_:)`` the item after it has released the lock.
     func offer(_ item: Item) -> Bool {
         outbox.withLock { outbox in
             if outbox.isClosed { return false }
             if case .revocation = item {
-                // What was not carried yet belongs to the lost connection: the sink need not see it.
+                // Items that have not been handed over belong to the lost connection, so the sink need not receive
+                // them.
                 outbox.items.removeAll()
             }
             if outbox.isBeingCarried {
@@ -62,7 +63,7 @@ final class ConsumerPort: Sendable {
         }
     }
 
-    /// Drops what was not carried yet and takes no more. Called while the broker's lock is held.
+    /// Drops the pending items and accepts no more. Call it while the broker's lock is held.
     func close() {
         outbox.withLock { outbox in
             outbox.isClosed = true
@@ -70,7 +71,7 @@ final class ConsumerPort: Sendable {
         }
     }
 
-    /// Hands `first` to the sink, and what was offered meanwhile.
+    /// Hands `first` and the items that were offered meanwhile to the sink.
     func carry(_ first: Item) {
         hand(first)
         while true {
@@ -97,8 +98,8 @@ final class ConsumerPort: Sendable {
         }
     }
 
-    /// Waits until no thread is about to call the sink. It is a matter of microseconds and not cut short by
-    /// cancellation: what the caller does next relies on it.
+    /// Waits until no thread is about to call the sink. That takes microseconds, and a cancellation does not interrupt
+    /// it, because the caller relies on it afterwards.
     func idle() async {
         let waiter: OneShot<Void>? = outbox.withLock { outbox in
             guard outbox.isBeingCarried else { return nil }
@@ -109,7 +110,7 @@ final class ConsumerPort: Sendable {
         await waiter?.wait(onCancel: {})
     }
 
-    /// Deliveries that follow each other go in one call.
+    /// Consecutive deliveries are handed over in one call.
     private func hand(_ items: Deque<Item>) {
         var deliveries: [Delivery] = []
         for item in items {

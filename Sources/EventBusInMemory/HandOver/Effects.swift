@@ -1,16 +1,16 @@
 import EventBus
 
-/// What is to be done outside the lock after a step of the broker's state.
+/// The effects of a step of the broker's state, which are performed outside the lock.
 ///
-/// The first hand-over has a place of its own, so that a step with one of them allocates nothing.
+/// The first hand-over is stored inline, so that a step with a single one allocates nothing.
 struct Effects: Sendable {
-    /// Something for one consumer.
+    /// An item for one consumer.
     struct HandOver: Sendable {
         var port: ConsumerPort
         var item: ConsumerPort.Item
     }
 
-    /// An answer for someone who waits.
+    /// An answer for a waiting caller.
     enum Answer: Sendable {
         case wake(OneShot<Void>)
         case publish(OneShot<PublishAnswer>, PublishAnswer)
@@ -46,15 +46,15 @@ struct Effects: Sendable {
         closedPorts.append(port)
     }
 
-    /// Fixes the order of the hand-overs at their ports. Called while the lock is held; what is left in the effects
-    /// afterwards is for the caller to ``perform()`` without it.
+    /// Fixes the order of the hand-overs at their ports. Call it while the lock is held, and ``perform()`` the
+    /// remaining effects after releasing it.
     mutating func order() {
         if let first = firstHandOver, !first.port.offer(first.item) { firstHandOver = nil }
         if !furtherHandOvers.isEmpty { furtherHandOvers.removeAll { !$0.port.offer($0.item) } }
         for port in closedPorts { port.close() }
     }
 
-    /// Calls the sinks and resumes who waits.
+    /// Calls the sinks and resumes waiting callers.
     func perform() {
         if let firstHandOver { firstHandOver.port.carry(firstHandOver.item) }
         for handOver in furtherHandOvers { handOver.port.carry(handOver.item) }
@@ -62,14 +62,14 @@ struct Effects: Sendable {
     }
 }
 
-/// What became of a publish that had to wait.
+/// The outcome of a publish that had to wait.
 enum PublishAnswer: Sendable {
     case outcome(PublishOutcome)
     case deadlinePassed(queue: String)
     case cancelled
 }
 
-/// What became of a request.
+/// The outcome of a request.
 enum RequestAnswer: Sendable {
     case reply(Envelope)
     case deadlinePassed

@@ -1,8 +1,8 @@
 import EventBus
 
-/// A value that one task waits for and another gives, once; the first value counts.
+/// A value that one task waits for and another one provides. The first value counts.
 ///
-/// The value is kept here and the waiting task only woken, so that it crosses threads under the lock.
+/// The value is stored here and the waiting task is only woken, so the value crosses threads under the lock.
 final class OneShot<Value: Sendable>: Sendable {
     private struct State: Sendable {
         var value: Value?
@@ -11,7 +11,7 @@ final class OneShot<Value: Sendable>: Sendable {
 
     private let state = Locked(State())
 
-    /// Gives the value. Never call it while holding a lock: it resumes the waiting task.
+    /// Provides the value. Never call it while holding a lock, because it resumes the waiting task.
     func resolve(_ value: Value) {
         let waiter: CheckedContinuation<Void, Never>? = state.withLock { state in
             guard state.value == nil else { return nil }
@@ -22,7 +22,7 @@ final class OneShot<Value: Sendable>: Sendable {
         waiter?.resume()
     }
 
-    /// Waits for the value, which one task may do. `onCancel` has to see to it that a value comes.
+    /// Waits for the value. Only one task may wait. `onCancel` must ensure that a value is provided.
     func wait(onCancel: @Sendable () -> Void) async -> Value {
         await withTaskCancellationHandler {
             while true {

@@ -1,12 +1,12 @@
 import EventBus
 
 extension BrokerState {
-    /// Takes everything unsettled back from consumers that have not settled a delivery within the consumer timeout.
+    /// Takes all unsettled deliveries back from consumers that have not settled a delivery within the consumer timeout.
     ///
-    /// - Returns: When to call it again; `nil` while nothing is unsettled.
+    /// - Returns: The time of the next call, or `nil` if nothing is unsettled.
     mutating func enforceConsumerTimeout(at now: AnyClock.Instant, _ effects: inout Effects) -> AnyClock.Instant? {
         guard let timeout = configuration.consumerTimeout else { return nil }
-        // On a manual clock each delivery notes its own time.
+        // On a manual clock each delivery records its own time.
         if !notesDeliveryTimes { deliveryAges.note(lastSequence, at: now) }
         if let last = deliveryAges.take(madeBy: now.advanced(by: .zero - timeout)) {
             for slot in consumers.indices where consumers[slot].holdsDelivery(numberedUpTo: last) {
@@ -23,7 +23,7 @@ extension BrokerState {
         return nextTimeoutCheck
     }
 
-    /// Closes a consumer's channel and opens it again: everything unsettled is delivered again.
+    /// Closes and reopens a consumer's channel, so that everything unsettled is redelivered.
     private mutating func expire(_ slot: Int, _ effects: inout Effects) {
         let connection = consumers[slot].connection
         let lost = connections[connection].generation

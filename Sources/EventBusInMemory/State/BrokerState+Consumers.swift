@@ -1,6 +1,6 @@
 import EventBus
 
-/// Names a consumer, and no other that has its place later.
+/// The identity of a consumer, which differs from that of later consumers in the same slot.
 struct ConsumerReference: Hashable, Sendable {
     var slot: Int
     var uniqueID: UInt64
@@ -9,10 +9,10 @@ struct ConsumerReference: Hashable, Sendable {
 extension BrokerState {
     // MARK: Connections
 
-    /// Notes a transport and gives it a place.
+    /// Registers a transport and assigns it a slot.
     mutating func addConnection() -> Int {
         if let slot = freeConnectionSlots.popLast() {
-            // The generation goes on, so that tokens of the former transport stay stale.
+            // The generation continues, so that tokens of the former transport stay stale.
             connections[slot].isReleased = false
             return slot
         }
@@ -20,14 +20,14 @@ extension BrokerState {
         return connections.count - 1
     }
 
-    /// Forgets a transport that no one can use any more.
+    /// Removes a transport that nobody can use any more.
     mutating func releaseConnection(_ connection: Int, _ effects: inout Effects) {
         disconnect(connection, &effects)
         connections[connection].isReleased = true
         freeConnectionSlots.append(connection)
     }
 
-    /// Connects a transport whose `run()` begins; `false` if it runs already.
+    /// Connects a transport whose `run()` starts. Returns `false` if it is already running.
     mutating func connect(_ connection: Int, _ effects: inout Effects) -> Bool {
         if connections[connection].isRunning { return false }
         connections[connection].isRunning = true
@@ -37,7 +37,7 @@ extension BrokerState {
         return true
     }
 
-    /// Ends a transport's connection in good order: its consumers are gone, what they held is back in the queues.
+    /// Ends a transport's connection regularly. Its consumers end, and their deliveries return to the queues.
     mutating func disconnect(_ connection: Int, _ effects: inout Effects) {
         connections[connection].isRunning = false
         let ended = connections[connection].generation
@@ -47,16 +47,17 @@ extension BrokerState {
             closeConsumer(consumer, &effects)
         }
         connections[connection].consumers.removeAll()
-        // The next look may have been this connection's: the others are to take it over.
+        // The next check may have been scheduled by this connection, so the others have to take it over.
         nextTimeoutCheck = nil
         needsTimeoutCheck = true
         dispatchMarked(&effects)
     }
 
-    /// Breaks a transport's connection and makes it again at once: what its consumers held comes again with one more
-    /// redelivery, or is a dead letter at the limit.
+    /// Breaks a transport's connection and reconnects immediately. The unsettled deliveries of its consumers are
+    /// redelivered and count one more redelivery, or become dead letters at the limit.
     ///
-    /// - Parameter maximumRedeliveries: How far the count of redeliveries may rise by this loss; `nil` for no bound.
+    /// - Parameter maximumRedeliveries: The maximum to which this loss may raise the number of redeliveries, or `nil`
+    ///   for no maximum.
     mutating func loseConnection(_ connection: Int, maximumRedeliveries: Int?, _ effects: inout Effects) {
         let lost = connections[connection].generation
         connections[connection].generation += 1
@@ -98,10 +99,10 @@ extension BrokerState {
         return ConsumerReference(slot: slot, uniqueID: consumer.uniqueID)
     }
 
-    /// Sends a consumer no more; what it holds it may still settle.
+    /// Stops deliveries to a consumer. It may still settle its deliveries.
     ///
-    /// As on RabbitMQ, the next consumer of a queue with a single active one takes over at once, although this one still
-    /// has earlier deliveries.
+    /// As on RabbitMQ, the next consumer of a queue with a single active consumer takes over immediately, although this
+    /// one still has earlier deliveries.
     mutating func stop(_ consumer: ConsumerReference, _ effects: inout Effects) {
         let slot = consumer.slot
         guard consumers[slot].uniqueID == consumer.uniqueID, !consumers[slot].isClosed, !consumers[slot].isStopped
@@ -115,14 +116,14 @@ extension BrokerState {
         dispatchMarked(&effects)
     }
 
-    /// Gives back what a consumer holds, as if its channel had been closed and opened again.
+    /// Returns a consumer's deliveries, as if its channel had been closed and reopened.
     mutating func reopen(_ consumer: ConsumerReference, _ effects: inout Effects) {
         let slot = consumer.slot
         guard consumers[slot].uniqueID == consumer.uniqueID, !consumers[slot].isClosed, !consumers[slot].isStopped
         else { return }
         let connection = consumers[slot].connection
         let former = connections[connection].generation
-        // What the connection's other consumers hold keeps its tokens, and is settled by them.
+        // The deliveries of the connection's other consumers keep their tokens and are settled by them.
         connections[connection].generation += 1
         effects.handOver(.revocation(through: former), to: consumers[slot].port)
         takeBackAll(from: slot, vanished: false, maximumRedeliveries: nil)
@@ -130,7 +131,7 @@ extension BrokerState {
         dispatchMarked(&effects)
     }
 
-    /// Ends a consumer; what it holds goes back to its queue.
+    /// Ends a consumer. Its deliveries return to their queue.
     mutating func close(_ consumer: ConsumerReference, _ effects: inout Effects) {
         let slot = consumer.slot
         guard consumers[slot].uniqueID == consumer.uniqueID, !consumers[slot].isClosed else { return }
@@ -139,8 +140,8 @@ extension BrokerState {
         dispatchMarked(&effects)
     }
 
-    /// Takes a consumer that will get nothing more out of its queue, so that the next in line may take over. A consumer
-    /// that is out of its queue already is left alone.
+    /// Removes a consumer that receives nothing more from its queue, so that the next one may take over. Has no effect
+    /// if it was removed already.
     mutating func retire(_ slot: Int, _ effects: inout Effects) {
         let queue = consumers[slot].queue
         guard let index = queues[queue].consumers.firstIndex(of: slot) else { return }
@@ -161,14 +162,14 @@ extension BrokerState {
         freeConsumerSlots.append(slot)
     }
 
-    /// Puts what a consumer held back into its queue.
+    /// Returns a consumer's deliveries to its queue.
     mutating func takeBackAll(from slot: Int, vanished: Bool, maximumRedeliveries: Int?) {
         let queue = consumers[slot].queue
         heldCount -= consumers[slot].heldCount
         let returned = consumers[slot].takeAll()
         queues[queue].unsettledCount -= returned.count
         unsettledCount -= returned.count
-        // A queue of its own ends with its consumer, and so does what is in it.
+        // An exclusive queue ends with its consumer, including its events.
         if queues[queue].isExclusive || returned.isEmpty { return }
         queuesToDispatch.append(queue)
         for unsettled in returned {
@@ -200,7 +201,7 @@ extension BrokerState {
         )
     }
 
-    /// Puts a consumer whose connection was made again back to work, at the end of the line.
+    /// Reactivates a consumer whose connection was re-established, as the last one in its queue.
     mutating func reattach(_ slot: Int, _ effects: inout Effects) {
         let former = consumers[slot].queue
         if consumers[slot].isStopped {
@@ -218,7 +219,7 @@ extension BrokerState {
         queuesToDispatch.append(queue)
     }
 
-    /// Delivers from the queues that the present step brought into play.
+    /// Delivers from the queues that the current step has marked.
     mutating func dispatchMarked(_ effects: inout Effects) {
         if let queue = queuesToDispatch.popLast() { dispatch(queue, &effects) }
     }

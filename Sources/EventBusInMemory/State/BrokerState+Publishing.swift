@@ -9,18 +9,18 @@ struct BlockedPublish: Sendable {
     var waiter: OneShot<PublishAnswer>
 }
 
-/// How an attempt to publish went.
+/// The result of an attempt to publish.
 enum PublishStep {
     case done(PublishOutcome)
     /// A queue is full, and nothing was sent.
     case full(queue: Int)
-    /// A queue refused the event; others may hold it.
+    /// A queue refused the event. Others may have received it.
     case refused(by: Int)
 }
 
 extension BrokerState {
-    /// Routes `envelope` to every queue that is bound to its topic. While one of them is full it goes to none, or to those
-    /// with room if full queues refuse.
+    /// Routes `envelope` to every queue that is bound to its topic. If one of them is full, it is sent to none, or to
+    /// those with room if full queues refuse.
     mutating func publish(
         _ envelope: Envelope,
         replyAddress: ReplyAddress? = nil,
@@ -41,7 +41,7 @@ extension BrokerState {
         queues[queue].readyCount >= configuration.maximumQueueLength
     }
 
-    /// Puts `envelope` into the queues `targets`, however full they are.
+    /// Adds `envelope` to the queues `targets`, even if they are full.
     mutating func route(
         _ envelope: Envelope,
         to targets: [Int],
@@ -61,14 +61,14 @@ extension BrokerState {
         return .routed
     }
 
-    /// Holds `envelope` until `due` and routes it then.
+    /// Keeps `envelope` until `due` and routes it then.
     mutating func schedule(_ envelope: Envelope, due: AnyClock.Instant, _ effects: inout Effects) {
         startTimer(.route(envelope), due: due, &effects)
     }
 
     // MARK: Waiting for room
 
-    /// Notes a publish that waits until `queue` has room, or until `deadline`.
+    /// Registers a publish that waits until `queue` has room, or until `deadline`.
     mutating func block(
         _ envelope: Envelope,
         replyAddress: ReplyAddress?,
@@ -88,19 +88,19 @@ extension BrokerState {
         return number
     }
 
-    /// Notes that someone has to look for overdue publishes at `deadline`.
+    /// Registers the need to check for overdue publishes at `deadline`.
     ///
-    /// - Returns: Whether nobody would have looked by then, so that the caller has to see to it.
+    /// - Returns: `true` if no earlier check is scheduled, so that the caller has to schedule one.
     mutating func expectOverdue(at deadline: AnyClock.Instant) -> Bool {
         if let overdueLook, overdueLook <= deadline { return false }
         overdueLook = deadline
         return true
     }
 
-    /// Gives up the publishes whose deadline has passed. Does nothing if `look` is no longer the time of the next look:
-    /// then another one sees to it.
+    /// Gives up the publishes whose deadline has passed. Does nothing if `look` is no longer the time of the next
+    /// check, because another one is scheduled then.
     ///
-    /// - Returns: When to look next; `nil` if there is nothing to look for.
+    /// - Returns: The time of the next check, or `nil` if none is needed.
     mutating func unblockOverdue(
         at look: AnyClock.Instant,
         now: AnyClock.Instant,
@@ -114,12 +114,12 @@ extension BrokerState {
         return overdueLook
     }
 
-    /// Gives up waiting, because the deadline passed or the caller was cancelled; no event was sent then. Does nothing
-    /// if the event was sent already.
+    /// Stops waiting because the deadline passed or the caller was cancelled, in which case no event was sent. Does
+    /// nothing if the event was already sent.
     mutating func unblock(_ number: UInt64, cancelled: Bool, _ effects: inout Effects) {
         guard let blocked = blockedPublishes.removeValue(forKey: number) else { return }
         if let queue = queueSlots[ExactText(blocked.queueName)] {
-            // A queue that no one consumes would otherwise remember every publish that ever gave up.
+            // Otherwise a queue without consumers would remember every publish that ever gave up.
             let limit = 2 * blockedPublishes.count + 16
             if queues[queue].waitingForRoom.count > limit {
                 queues[queue].waitingForRoom.removeAll { blockedPublishes[$0] == nil }
@@ -129,7 +129,7 @@ extension BrokerState {
         effects.answer(.publish(blocked.waiter, answer))
     }
 
-    /// Lets those who waited for room in `queue` try again, as long as there is some.
+    /// Lets waiting publishes try again while `queue` has room.
     mutating func admitBlockedPublish(to queue: Int, _ effects: inout Effects) {
         while queues[queue].readyCount < configuration.maximumQueueLength,
             let number = queues[queue].takeWaiting()
@@ -142,7 +142,7 @@ extension BrokerState {
                 queues[full].waitingForRoom.append(number)
                 continue
             }
-            // Only queued here: the dispatch that made the room goes on and delivers it, in its turn.
+            // Only queued here. The dispatch that made the room continues and delivers the event in its turn.
             let extras = blocked.replyAddress.map { EventExtras(replyAddress: $0) }
             for target in targets {
                 queues[target].append(QueuedEvent(envelope: blocked.envelope, extras: extras))

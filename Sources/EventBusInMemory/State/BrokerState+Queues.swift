@@ -1,7 +1,7 @@
 import EventBus
 
 extension BrokerState {
-    /// Makes the queue of `specification`, or takes the one that is there, and binds it.
+    /// Creates the queue of `specification`, or returns the existing one, and binds it.
     mutating func declare(_ specification: QueueSpecification) throws(EventBusError) -> Int {
         if specification.broadcast { return declareExclusive(specification) }
         let name = specification.queueName
@@ -26,20 +26,20 @@ extension BrokerState {
         return slot
     }
 
-    /// Makes a queue that no other consumer has.
+    /// Creates a queue for a single consumer.
     mutating func declareExclusive(_ specification: QueueSpecification) -> Int {
         let slot = makeQueue("\(specification.queueName).\(makeNumber())", for: specification)
         bind(slot, to: specification.patterns)
         return slot
     }
 
-    /// Takes away every binding of a queue: nothing new comes in.
+    /// Removes every binding of a queue, so that it receives nothing new.
     mutating func unbindAll(_ slot: Int) {
         for pattern in queues[slot].patterns { routes.unbind(pattern, from: slot) }
         queues[slot].patterns.removeAll()
     }
 
-    /// Deletes a queue and what is ready in it.
+    /// Deletes a queue and its ready events.
     mutating func deleteQueue(_ slot: Int, _ effects: inout Effects) {
         unbindAll(slot)
         readyCount -= queues[slot].readyCount

@@ -1,20 +1,20 @@
 import EventBus
 
-/// How far the broker is from having nothing to do.
+/// The degree to which the broker has nothing to do.
 enum Quiescence {
     case settled
     /// Nothing happens before this instant.
     case idle(until: AnyClock.Instant)
-    /// A handler works, or events lie where no one takes them.
+    /// A handler is running, or events wait where nobody consumes them.
     case busy
 }
 
 extension BrokerState {
-    /// Whether anything is left to do, and if only time can bring it on, when.
+    /// Returns whether anything is left to do, and the next instant at which something happens if only time is missing.
     func quiescence(at now: AnyClock.Instant) -> Quiescence {
         if readyCount == 0, unsettledCount == 0, timers.count == 0, blockedPublishes.isEmpty { return .settled }
         var next = timers.nextDue
-        // What is ready does not count as work under way: had a consumer room for it, it would have been delivered.
+        // Ready events do not count as work in progress: if a consumer had room for one, it would have been delivered.
         for slot in consumers.indices where consumers[slot].unsettledCount > 0 {
             guard let hold = consumers[slot].nextHold(after: now) else { return .busy }
             next = next.map { min($0, hold) } ?? hold
@@ -22,7 +22,7 @@ extension BrokerState {
         return next.map { .idle(until: $0) } ?? .busy
     }
 
-    /// The queues in the order in which they were made.
+    /// Returns the state of the queues in the order of their creation.
     func snapshots() -> [InMemoryBroker.QueueSnapshot] {
         queues.indices.filter { !queues[$0].isDeleted }
             .sorted { queues[$0].uniqueID < queues[$1].uniqueID }

@@ -1,12 +1,12 @@
 import EventBus
 
 extension BrokerState {
-    /// Does with a delivery what `disposition` says.
+    /// Settles a delivery according to `disposition`.
     ///
     /// - Parameters:
-    ///   - retryDue: When a retried or deferred delivery comes again; `nil` for at once.
+    ///   - retryDue: The time of the redelivery of a retried or deferred delivery, or `nil` for immediately.
     ///   - time: The time of a failure.
-    /// - Returns: Whether the consumer held the delivery; if not it is stale.
+    /// - Returns: `true` if the consumer had the delivery. Otherwise it is stale.
     mutating func settle(
         _ token: Delivery.Token,
         of consumer: ConsumerReference,
@@ -65,7 +65,7 @@ extension BrokerState {
         return true
     }
 
-    /// Puts an event into its queue again, once it is due.
+    /// Adds an event to its queue again when it is due.
     private mutating func enqueue(
         _ event: QueuedEvent,
         in queue: Int,
@@ -80,13 +80,13 @@ extension BrokerState {
         }
     }
 
-    /// Notes that a delivery waits for a retry in its lane until `instant`.
+    /// Records that a delivery waits for its retry in the order of its key until `instant`.
     mutating func hold(_ token: Delivery.Token, of consumer: ConsumerReference, until instant: AnyClock.Instant) {
         guard consumers[consumer.slot].uniqueID == consumer.uniqueID else { return }
         heldCount += consumers[consumer.slot].hold(token, until: instant)
     }
 
-    /// Notes that a consumer's subscription begins nothing before `instant`; `nil` when it goes on.
+    /// Records that a consumer's subscription starts nothing before `instant`, or `nil` when it continues.
     mutating func pause(_ consumer: ConsumerReference, until instant: AnyClock.Instant?) {
         guard consumers[consumer.slot].uniqueID == consumer.uniqueID else { return }
         let wasPaused = consumers[consumer.slot].pausedUntil != nil
@@ -94,7 +94,7 @@ extension BrokerState {
         pausedCount += (instant == nil ? 0 : 1) - (wasPaused ? 1 : 0)
     }
 
-    /// Puts an event among the dead letters of its queue's group.
+    /// Adds an event to the dead letters of its queue's group.
     mutating func bury(
         _ event: QueuedEvent,
         from queue: Int,
@@ -117,7 +117,7 @@ extension BrokerState {
 }
 
 extension ConsumerState.Unsettled {
-    /// The event as it stood in its queue.
+    /// The event in the form in which it was queued.
     var event: QueuedEvent {
         QueuedEvent(
             envelope: delivery.envelope,

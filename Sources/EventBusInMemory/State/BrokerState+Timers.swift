@@ -1,23 +1,23 @@
 import EventBus
 
 extension BrokerState {
-    /// Notes `work` for `due` and wakes the timer loops if nothing was due earlier.
+    /// Schedules `work` for `due`, and wakes the timer loops if nothing was due earlier.
     mutating func startTimer(_ work: TimerQueue.Work, due: AnyClock.Instant, _ effects: inout Effects) {
         guard timers.insert(work, due: due), !timerLoops.isEmpty else { return }
         for loop in timerLoops.values { effects.answer(.wake(loop)) }
         timerLoops.removeAll()
     }
 
-    /// Does what is due by `now`. It does not matter how many call it, or when.
+    /// Does the work that is due by `now`. Any number of callers may call it at any time.
     ///
-    /// - Returns: When to call it again; `nil` if nothing is pending.
+    /// - Returns: The time of the next call, or `nil` if nothing is pending.
     mutating func fireTimers(by now: AnyClock.Instant, _ effects: inout Effects) -> AnyClock.Instant? {
         while let work = timers.popDue(by: now) {
             switch work {
             case .enqueue(let event, let queue):
                 if isAlive(queue) { enqueue(event, to: queue.slot, &effects) }
             case .route(let envelope):
-                // What the broker took on it has to keep: it goes in however full the queue is.
+                // The broker has already accepted this event, so it is added even to a full queue.
                 let targets = routes.queues(for: envelope.topic)
                 if route(envelope, to: targets, replyAddress: nil, now: { now }, &effects) == .unroutable {
                     unroutableDelays.append(DeadLetter(unroutable: envelope))
@@ -29,7 +29,7 @@ extension BrokerState {
 }
 
 extension DeadLetter {
-    /// A scheduled event that no subscription matched when it was due.
+    /// Creates the dead letter of a scheduled event that matched no subscription when it was due.
     fileprivate init(unroutable envelope: Envelope) {
         self.init(
             envelope: envelope,

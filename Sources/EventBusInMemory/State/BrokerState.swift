@@ -1,7 +1,7 @@
 import EventBus
 
-/// Everything the broker knows, as a state machine: no lock, no clock, no continuation is touched here. Each step notes
-/// in its ``Effects`` what is to be done once the lock is released.
+/// The whole state of the broker, as a state machine. It touches no lock, no clock and no continuation. Each step
+/// records in its ``Effects`` the work to do after the lock is released.
 struct BrokerState: Sendable {
     var configuration: InMemoryBroker.Configuration
     var faults: FaultInjector?
@@ -13,47 +13,47 @@ struct BrokerState: Sendable {
     var routes = RouteTable()
     var timers = TimerQueue()
     var deadLetters: [ExactString: DeadLetterStore] = [:]
-    /// Scheduled events that no queue was bound for when they were due.
+    /// The scheduled events that matched no queue when they were due.
     var unroutableDelays = DeadLetterStore()
 
-    /// Publishes that wait for room, by number.
+    /// The publishes that wait for room, by number.
     var blockedPublishes: [UInt64: BlockedPublish] = [:]
-    /// When those whose deadline has passed are looked for next.
+    /// The time of the next check for publishes whose deadline has passed.
     var overdueLook: AnyClock.Instant?
-    /// Requests without a reply, by number.
+    /// The requests without a reply, by number.
     var pendingRequests: [UInt64: OneShot<RequestAnswer>] = [:]
-    /// Timer loops that wait for something to be due earlier, by number.
+    /// The timer loops that wait for earlier work, by number.
     var timerLoops: [UInt64: OneShot<Void>] = [:]
-    /// Who waits in `settled()`, by number.
+    /// The callers that wait in `settled()`, by number.
     var settledWaiters: [UInt64: OneShot<Void>] = [:]
 
-    /// Deliveries at consumers, over all queues.
+    /// The number of unsettled deliveries in all queues.
     var unsettledCount = 0
-    /// How many of them wait for a retry in their lane, or waited.
+    /// The number of unsettled deliveries that wait, or have waited, for a retry in the order of their key.
     var heldCount = 0
-    /// Consumers whose subscriptions are paused.
+    /// The number of consumers whose subscriptions are paused.
     var pausedCount = 0
-    /// Events ready in queues, over all queues.
+    /// The number of ready events in all queues.
     var readyCount = 0
 
-    /// Whether the present step made the first delivery in a while.
+    /// A Boolean value indicating whether the current step made the first delivery in a while.
     var needsTimeoutCheck = false
 
     var freeQueueSlots: [Int] = []
     var freeConsumerSlots: [Int] = []
     var freeConnectionSlots: [Int] = []
-    /// Queues that may have something for a consumer since the present step changed them.
+    /// The queues that may have an event for a consumer because of the current step.
     var queuesToDispatch: [Int] = []
     private(set) var lastNumber: UInt64 = 0
     private(set) var lastSequence: UInt64 = 0
 
-    /// When deliveries were made, for the consumer timeout.
+    /// The times of deliveries, for the consumer timeout.
     var deliveryAges = DeliveryAges()
-    /// The time of the present step, on a manual clock with a consumer timeout.
+    /// The time of the current step, on a manual clock with a consumer timeout.
     var stepTime: AnyClock.Instant?
-    /// When the consumer timeout is looked at next; `nil` while nobody would look.
+    /// The time of the next consumer timeout check, or `nil` if none is scheduled.
     var nextTimeoutCheck: AnyClock.Instant?
-    /// Whether each delivery notes its time, which a test on a manual clock relies on.
+    /// A Boolean value indicating whether each delivery records its time, which tests on a manual clock rely on.
     var notesDeliveryTimes: Bool { stepTime != nil }
 
     init(configuration: InMemoryBroker.Configuration, faults: FaultInjector?) {
@@ -61,7 +61,7 @@ struct BrokerState: Sendable {
         self.faults = faults
     }
 
-    /// A number that nothing else has.
+    /// Returns a unique number.
     mutating func makeNumber() -> UInt64 {
         lastNumber += 1
         return lastNumber
@@ -77,10 +77,10 @@ struct BrokerState: Sendable {
 
     // MARK: Delivering
 
-    /// Puts a new event at the end of a queue, or into the hands of a consumer that waits for one.
+    /// Adds a new event to the end of a queue, or delivers it directly to a waiting consumer.
     mutating func enqueue(_ envelope: Envelope, extras: EventExtras?, to queue: Int, _ effects: inout Effects) {
         if faults == nil, queues[queue].readyCount == 0, let consumer = queues[queue].nextConsumer(in: consumers) {
-            // The event is never queued: copying an envelope once less is worth the second way.
+            // The event is never queued. The separate path saves a copy of the envelope.
             let position = queues[queue].takePosition()
             let delivery = makeDelivery(envelope, position: position, extras: extras, queue: queue, consumer: consumer)
             effects.handOver(.delivery(delivery), to: consumers[consumer].port)
@@ -89,15 +89,15 @@ struct BrokerState: Sendable {
         }
     }
 
-    /// Puts an event at the end of a queue, and delivers what can be delivered.
+    /// Adds an event to the end of a queue, and delivers as many events as possible.
     mutating func enqueue(_ event: consuming QueuedEvent, to queue: Int, _ effects: inout Effects) {
         queues[queue].append(event)
         readyCount += 1
         dispatch(queue, &effects)
     }
 
-    /// Delivers from `queue`, and from those that a lost connection brought into play, until there is no event or no
-    /// consumer with credit.
+    /// Delivers from `queue`, and from queues affected by a lost connection, until no event or no consumer with credit
+    /// is left.
     mutating func dispatch(_ queue: Int, _ effects: inout Effects) {
         dispatchAlone(queue, &effects)
         while let next = queuesToDispatch.popLast() { dispatchAlone(next, &effects) }
@@ -169,7 +169,7 @@ struct BrokerState: Sendable {
 
     // MARK: Waiting for quiescence
 
-    /// Ends a step: wakes who waits in `settled()` when the step may have brought what they wait for.
+    /// Ends a step. Wakes the callers of `settled()` if the step may have changed their result.
     mutating func finishStep(_ effects: inout Effects) {
         if needsTimeoutCheck {
             needsTimeoutCheck = false
@@ -177,7 +177,7 @@ struct BrokerState: Sendable {
             timerLoops.removeAll()
         }
         if settledWaiters.isEmpty { return }
-        // Whoever is woken looks again; a spurious wake-up costs a test a microsecond.
+        // Every woken caller checks again. A spurious wake-up costs a test a microsecond.
         guard unsettledCount == 0 || heldCount > 0 || pausedCount > 0 else { return }
         for waiter in settledWaiters.values { effects.answer(.wake(waiter)) }
         settledWaiters.removeAll()

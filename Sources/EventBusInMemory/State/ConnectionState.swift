@@ -1,13 +1,13 @@
 /// One transport's connection to the broker.
 struct ConnectionState: Sendable {
-    /// Rises with every connection that is made or lost.
+    /// A number that grows with every established or lost connection.
     var generation: UInt64 = 0
-    /// Whether the transport's `run()` is under way.
+    /// A Boolean value indicating whether the transport's `run()` is running.
     var isRunning = false
     /// The slots of its consumers in the order of attachment.
     var consumers: [Int] = []
-    /// Who waits for `run()`.
+    /// The callers that wait for `run()`.
     var waitingForRun: [UInt64: OneShot<Void>] = [:]
-    /// Whether the transport is gone and the place is free.
+    /// A Boolean value indicating whether the transport is gone and its slot is free.
     var isReleased = false
 }

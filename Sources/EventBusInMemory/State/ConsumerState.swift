@@ -1,37 +1,37 @@
 import EventBus
 
-/// A consumer of one queue and the deliveries it holds.
+/// A consumer of one queue and its unsettled deliveries.
 struct ConsumerState: Sendable {
-    /// A delivery that was handed over and not settled.
+    /// A delivery that was handed over and has not been settled.
     struct Unsettled: Sendable {
         let delivery: Delivery
         let position: Int
         let extras: EventExtras?
-        /// Until when the delivery only waits for a retry in its key's lane.
+        /// The end of the time for which the delivery only waits for its retry in the order of its key.
         var heldUntil: AnyClock.Instant?
     }
 
-    /// The bits of a delivery's number that name the slot; the rest count all deliveries of the broker.
+    /// The number of bits that identify the slot in a delivery's number. The rest counts all deliveries of the broker.
     static let slotBits: UInt64 = 20
-    /// The greatest prefetch that the bits of a slot allow.
+    /// The maximum prefetch, given the bits of a slot.
     static let maximumPrefetch = 1 << Int(slotBits)
 
-    /// Tells the consumer from others that had its place before.
+    /// The number that distinguishes the consumer from earlier ones in its slot.
     let uniqueID: UInt64
     let specification: QueueSpecification
     let port: ConsumerPort
     let connection: Int
     let prefetch: Int
     var queue: Int
-    /// Whether it gets no more deliveries.
+    /// A Boolean value indicating whether it gets no more deliveries.
     var isStopped = false
-    /// Whether its place is free.
+    /// A Boolean value indicating whether its slot is free.
     var isClosed = false
-    /// Until when its subscription begins nothing, whatever it has.
+    /// The instant before which its subscription starts nothing.
     var pausedUntil: AnyClock.Instant?
 
     private(set) var unsettledCount = 0
-    /// How many of the unsettled deliveries wait for a retry in their lane, or waited.
+    /// The number of unsettled deliveries that wait, or have waited, for a retry in the order of their key.
     private(set) var heldCount = 0
     private var slots: [Unsettled?] = []
     private var freeSlots: [Int] = []
@@ -51,12 +51,12 @@ struct ConsumerState: Sendable {
         self.queue = queue
     }
 
-    /// How many slots there are, used or free; never more than the prefetch.
+    /// The number of slots, used or free. It never exceeds the prefetch.
     var slotCount: Int { slots.count }
 
     var hasCredit: Bool { unsettledCount < prefetch && !isStopped && !isClosed }
 
-    /// Makes a delivery and notes it as unsettled.
+    /// Creates a delivery and records it as unsettled.
     mutating func deliver(
         _ envelope: Envelope,
         position: Int,
@@ -88,7 +88,7 @@ struct ConsumerState: Sendable {
         return delivery
     }
 
-    /// Takes out what `token` names; `nil` if it is not here, or no longer.
+    /// Removes and returns the delivery that `token` identifies, or `nil` if it is not here any more.
     mutating func take(_ token: Delivery.Token) -> Unsettled? {
         guard let slot = slot(of: token), let found = slots[slot] else { return nil }
         slots[slot] = nil
@@ -98,9 +98,9 @@ struct ConsumerState: Sendable {
         return found
     }
 
-    /// Notes that what `token` names waits until `instant`.
+    /// Records that the delivery with `token` waits until `instant`.
     ///
-    /// - Returns: How many deliveries are held more than before.
+    /// - Returns: The increase in the number of held deliveries.
     mutating func hold(_ token: Delivery.Token, until instant: AnyClock.Instant) -> Int {
         guard let slot = slot(of: token), slots[slot] != nil else { return 0 }
         let added = slots[slot]?.heldUntil == nil ? 1 : 0
@@ -109,7 +109,7 @@ struct ConsumerState: Sendable {
         return added
     }
 
-    /// Takes out everything, in no order.
+    /// Removes and returns all deliveries, in no particular order.
     mutating func takeAll() -> [Unsettled] {
         let all = slots.compactMap { $0 }
         slots = []
@@ -119,7 +119,7 @@ struct ConsumerState: Sendable {
         return all
     }
 
-    /// The earliest instant after `now` at which a held delivery goes on; `nil` if one is being handled.
+    /// Returns the earliest instant after `now` at which a held delivery continues, or `nil` if one is being handled.
     func nextHold(after now: AnyClock.Instant) -> AnyClock.Instant? {
         if let pausedUntil, pausedUntil > now { return pausedUntil }
         if heldCount == 0 { return nil }
@@ -133,7 +133,7 @@ struct ConsumerState: Sendable {
         }
         if heldCount == unsettledCount { return next }
         guard specification.ordersByKey || specification.singleActiveConsumer else { return nil }
-        // What is not held may wait behind one of its key that is.
+        // A delivery that is not held may wait behind a held one of its key.
         for case let unsettled? in slots where unsettled.heldUntil == nil {
             guard let key = unsettled.delivery.envelope.exactPartitionKey, heldKeys.contains(key) else { return nil }
         }
@@ -147,7 +147,7 @@ struct ConsumerState: Sendable {
         }
     }
 
-    /// Whether a delivery with this number or a lower one is unsettled.
+    /// Returns a Boolean value indicating whether a delivery with this number or a lower one is unsettled.
     func holdsDelivery(numberedUpTo number: UInt64) -> Bool {
         unsettledCount > 0
             && slots.contains { ($0?.delivery.token.number).map { $0 >> Self.slotBits <= number } ?? false }

@@ -3,7 +3,7 @@ import EventBus
 
 /// The dead letters of one group, oldest first.
 struct DeadLetterStore: Sendable {
-    /// A dead letter and its number, which rises.
+    /// A dead letter and its number, which increases.
     struct Entry: Sendable {
         var number: UInt64
         var deadLetter: DeadLetter
@@ -17,19 +17,19 @@ struct DeadLetterStore: Sendable {
         entries.append(Entry(number: lastNumber, deadLetter: deadLetter))
     }
 
-    /// The dead letter with this number, if it is still there.
+    /// Returns the dead letter with this number, if it still exists.
     func deadLetter(_ number: UInt64) -> DeadLetter? {
         index(of: number).map { entries[$0].deadLetter }
     }
 
-    /// Takes out one dead letter, if it is still there.
+    /// Removes one dead letter, if it still exists.
     mutating func remove(_ number: UInt64) {
         if let index = index(of: number) { entries.remove(at: index) }
     }
 
-    /// Takes out those with these numbers that are still there.
+    /// Removes the dead letters with these numbers that still exist.
     ///
-    /// - Returns: How many there were.
+    /// - Returns: The number of removed dead letters.
     mutating func remove(_ numbers: Set<UInt64>) -> Int {
         let before = entries.count
         entries.removeAll { numbers.contains($0.number) }

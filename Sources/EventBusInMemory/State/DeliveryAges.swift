@@ -1,7 +1,7 @@
 import DequeModule
 import EventBus
 
-/// When deliveries were made: their numbers rise, so one note for all that were made by an instant will do.
+/// The times of deliveries. Their numbers increase, so one note suffices for all deliveries made by an instant.
 struct DeliveryAges: Sendable {
     private struct Note: Sendable {
         var instant: AnyClock.Instant
@@ -11,21 +11,21 @@ struct DeliveryAges: Sendable {
 
     private var notes: Deque<Note> = []
 
-    /// The earliest instant of which something is noted.
+    /// The earliest recorded instant.
     var earliest: AnyClock.Instant? { notes.first?.instant }
 
-    /// By when the delivery with this number was made, if that is still noted.
+    /// Returns the instant by which the delivery with this number was made, if it is still recorded.
     func instant(of number: UInt64) -> AnyClock.Instant? {
         notes.first { number <= $0.last }?.instant
     }
 
-    /// Notes that the deliveries up to `number` were made at `instant` or before.
+    /// Records that the deliveries up to `number` were made at `instant` or before.
     mutating func note(_ number: UInt64, at instant: AnyClock.Instant) {
         if notes.last?.instant == instant { notes.removeLast() }
         notes.append(Note(instant: instant, last: number))
     }
 
-    /// Takes the number of the last delivery that was made at `instant` or before.
+    /// Removes and returns the number of the last delivery that was made at `instant` or before.
     mutating func take(madeBy instant: AnyClock.Instant) -> UInt64? {
         var last: UInt64?
         while let first = notes.first, first.instant <= instant { last = notes.removeFirst().last }

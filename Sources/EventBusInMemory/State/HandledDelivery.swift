@@ -7,16 +7,16 @@ struct HandledDelivery: Sendable {
     var topic: Topic
     var attempt: Int
     var token: Delivery.Token
-    /// How long ago it was made, by the broker's clock; `nil` if that is not known.
+    /// The time since it was made, by the broker's clock, or `nil` if that is unknown.
     var age: Duration?
 }
 
 extension BrokerState {
-    /// The deliveries with consumers that handlers have, or will have; the oldest first.
+    /// Returns the deliveries that handlers have or will have, oldest first.
     func handledDeliveries(at now: AnyClock.Instant) -> [HandledDelivery] {
         if unsettledCount == 0 { return [] }
         var handled: [HandledDelivery] = []
-        // By index: a consumer's state is large, and there may be thousands.
+        // By index, because a consumer's state is large and there may be thousands.
         for slot in consumers.indices where consumers[slot].unsettledCount > 0 {
             let queue = queues[consumers[slot].queue].name
             consumers[slot].forEachHandled(at: now) { delivery in

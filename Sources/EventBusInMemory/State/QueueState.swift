@@ -2,38 +2,38 @@ import DequeModule
 import EventBus
 import HeapModule
 
-/// Names a queue, and no other that has its place later.
+/// The identity of a queue, which differs from that of later queues in the same slot.
 struct QueueReference: Hashable, Sendable {
     var slot: Int
     var uniqueID: UInt64
 }
 
-/// A queue: what is ready in it, and who consumes it.
+/// A queue with its ready events and its consumers.
 struct QueueState: Sendable {
-    /// Tells the queue from others that have its place before or after it.
+    /// The number that distinguishes the queue from others in its slot.
     let uniqueID: UInt64
     let name: String
     let group: String
     let singleActiveConsumer: Bool
-    /// The broadcast consumer that the queue lives and dies with.
+    /// A Boolean value indicating whether the queue belongs to one broadcast consumer and ends with it.
     let isExclusive: Bool
     var patterns: Set<TopicPattern> = []
-    /// Whether the queue is gone and its place is free.
+    /// A Boolean value indicating whether the queue is gone and its slot is free.
     var isDeleted = false
 
-    /// What was never delivered, oldest first.
+    /// The events that were never delivered, oldest first.
     var fresh: Deque<QueuedEvent> = []
-    /// What came back from consumers. All of it stands before `fresh`, in its original order.
+    /// The events that came back from consumers. They precede those in `fresh`, in their original order.
     var returned: Heap<ReturnedEvent> = []
     private var nextPosition = 0
 
     /// The consumers' slots in the order of attachment.
     var consumers: [Int] = []
-    /// The place in `consumers` at which the search for a free consumer begins.
+    /// The index in `consumers` at which the search for a free consumer starts.
     private var cursor = 0
-    /// Deliveries that consumers hold.
+    /// The number of deliveries that consumers have not settled.
     var unsettledCount = 0
-    /// Publishes that wait for room, oldest first. Those that gave up stay until they are met.
+    /// The publishes that wait for room, oldest first. Those that gave up stay until they are reached.
     var waitingForRoom: Deque<UInt64> = []
 
     init(uniqueID: UInt64, name: String, group: String, singleActiveConsumer: Bool, isExclusive: Bool) {
@@ -46,23 +46,23 @@ struct QueueState: Sendable {
 
     var readyCount: Int { fresh.count + returned.count }
 
-    /// Gives `event` the next position and puts it at the end.
+    /// Assigns the next position to `event` and appends it.
     mutating func append(_ event: consuming QueuedEvent) {
         event.position = nextPosition
         nextPosition += 1
         fresh.append(event)
     }
 
-    /// The position for an event that goes straight to a consumer.
+    /// Returns the position for an event that is delivered directly to a consumer.
     mutating func takePosition() -> Int {
         defer { nextPosition += 1 }
         return nextPosition
     }
 
-    /// Puts `event` before the last `count` events, but never before one with its own partition key where the queue
+    /// Inserts `event` before the last `count` events, but never before one with the same partition key in a queue that
     /// keeps the order of keys.
     ///
-    /// - Returns: How many it overtook.
+    /// - Returns: The number of events that it overtook.
     mutating func append(_ event: consuming QueuedEvent, overtaking count: Int) -> Int {
         event.position = nextPosition
         nextPosition += 1
@@ -80,29 +80,29 @@ struct QueueState: Sendable {
         return overtaken
     }
 
-    /// Puts what came back from a consumer before everything that was never delivered.
+    /// Returns an event from a consumer, before all events that were never delivered.
     mutating func putBack(_ event: consuming QueuedEvent) {
         returned.insert(ReturnedEvent(event: event))
     }
 
-    /// Takes the number of the publish that waits longest for room.
+    /// Removes and returns the number of the publish that has waited longest for room.
     mutating func takeWaiting() -> UInt64? {
         waitingForRoom.popFirst()
     }
 
-    /// Drops what is ready.
+    /// Removes the ready events.
     mutating func removeAll() {
         fresh.removeAll()
         returned = []
     }
 
-    /// Takes the event that is to be delivered next.
+    /// Removes and returns the next event to deliver.
     mutating func takeFirst() -> QueuedEvent? {
         if !returned.isEmpty { return returned.popMin()?.event }
         return fresh.popFirst()
     }
 
-    /// The consumer that gets the next delivery: in turn, or with a single active consumer the first in line.
+    /// Returns the consumer of the next delivery, in turn. With a single active consumer it is the first one.
     mutating func nextConsumer(in states: [ConsumerState]) -> Int? {
         if singleActiveConsumer {
             guard let first = consumers.first, states[first].hasCredit else { return nil }

@@ -1,23 +1,23 @@
 import EventBus
 
-/// An event in one queue, not yet at a consumer.
+/// An event in one queue that is not at a consumer.
 struct QueuedEvent: Sendable {
     var envelope: Envelope
-    /// Where in its queue the event stands: what was queued earlier has the lower position. It keeps the position when
-    /// it comes back from a consumer and gets a new one when it is retried.
+    /// The position of the event in its queue, which grows with the time of queueing. The event keeps its position when
+    /// it comes back from a consumer, and gets a new one when it is retried.
     var position: Int = 0
     var attempt: Int = 1
     var redeliveries: Int = 0
-    /// What few events have.
+    /// The properties that few events have.
     var extras: EventExtras?
 }
 
-/// What few events have, apart so that the many stay small.
+/// The properties that few events have, stored separately to keep the other events small.
 final class EventExtras: Sendable {
     let replyAddress: ReplyAddress?
-    /// When the first attempt failed.
+    /// The time at which the first attempt failed.
     let firstFailure: EventTime?
-    /// How long the event has been deferred since its last attempt.
+    /// The total deferral of the event since its last attempt.
     let deferredFor: Duration
 
     init(

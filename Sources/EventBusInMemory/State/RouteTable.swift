@@ -1,10 +1,10 @@
 import EventBus
 
-/// Which queues a topic leads to.
+/// The queues to which each topic is routed.
 ///
-/// The answer for each topic is kept until a binding changes, so that bindings that do not match cost nothing.
+/// The result for each topic is cached until a binding changes, so that bindings that do not match cost nothing.
 struct RouteTable: Sendable {
-    /// The most topics that are remembered: foreign topics must not fill the memory.
+    /// The maximum number of cached topics, which keeps foreign topics from filling the memory.
     private static let maximumCachedTopics = 10_000
 
     private var trie = TopicTrie<Int>()
@@ -12,7 +12,7 @@ struct RouteTable: Sendable {
 
     var cachedTopicCount: Int { cache.count }
 
-    /// The slots of the queues bound to `topic`, each once.
+    /// Returns the slots of the queues bound to `topic`, each once.
     mutating func queues(for topic: Topic) -> [Int] {
         if let known = cache[topic] { return known }
         var seen: Set<Int> = []

@@ -1,10 +1,10 @@
 import EventBus
 import HeapModule
 
-/// What the broker does later, by the instant at which it is due.
+/// The delayed work of the broker, ordered by due time.
 struct TimerQueue: Sendable {
     enum Work: Sendable {
-        /// An event comes to this queue alone.
+        /// An event is added to this queue only.
         case enqueue(QueuedEvent, QueueReference)
         /// A scheduled event is routed.
         case route(Envelope)
@@ -12,7 +12,7 @@ struct TimerQueue: Sendable {
 
     private struct Entry: Comparable, Sendable {
         var due: AnyClock.Instant
-        /// Of two that are due together the one that was noted first goes first.
+        /// The order of insertion, which decides between entries with the same due time.
         var order: UInt64
         var work: Work
 
@@ -29,9 +29,9 @@ struct TimerQueue: Sendable {
     var count: Int { entries.count }
     var nextDue: AnyClock.Instant? { entries.min?.due }
 
-    /// Notes `work` for `due`.
+    /// Schedules `work` for `due`.
     ///
-    /// - Returns: Whether nothing else is due earlier, so that whoever waits has to wait anew.
+    /// - Returns: `true` if nothing else is due earlier, so that waiting tasks have to wait again.
     mutating func insert(_ work: Work, due: AnyClock.Instant) -> Bool {
         let isFirst = nextDue.map { due < $0 } ?? true
         entries.insert(Entry(due: due, order: nextOrder, work: work))
@@ -43,13 +43,13 @@ struct TimerQueue: Sendable {
         nextDue.map { $0 <= now } ?? false
     }
 
-    /// Takes out the next work that is due by `now`.
+    /// Removes and returns the next work that is due by `now`.
     mutating func popDue(by now: AnyClock.Instant) -> Work? {
         guard isDue(by: now) else { return nil }
         return entries.popMin()?.work
     }
 
-    /// How many events wait for `queue`.
+    /// Returns the number of events that wait for `queue`.
     func count(for queue: QueueReference) -> Int {
         entries.unordered.count { entry in
             if case .enqueue(_, let target) = entry.work { target == queue } else { false }
