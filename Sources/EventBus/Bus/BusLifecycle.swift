@@ -1,4 +1,5 @@
-/// The life of a bus as a pure state machine: no I/O, no clock, no waiting. Each method returns what to do.
+/// The lifecycle of a bus, as a state machine. It performs no I/O, reads no clock and never waits. Each method returns
+/// the action to take.
 ///
 /// ```
 /// idle ── start ──▶ starting ── ready ──▶ running ── beginShutdown ──▶ draining ── close ──▶ closed
@@ -14,15 +15,15 @@ struct BusLifecycle {
         case closed
     }
 
-    /// What a publish may do.
+    /// The decision on a publish.
     enum Admission: Hashable {
-        /// Go ahead, and call ``publishFinished()`` afterwards.
+        /// Proceed, and call ``publishFinished()`` afterwards.
         case proceed
-        /// `run()` was not called yet: wait for it.
+        /// Wait for `run()`, which has not been called yet.
         case waitForRun
-        /// The subscriptions made before the start are being attached: wait for them for a while.
+        /// Wait for a limited time for the subscriptions that were made before the start, which are being attached.
         case waitForSubscriptions
-        /// The bus is shutting down or has ended.
+        /// Refuse the publish, because the bus is shutting down or has ended.
         case refuse
     }
 
@@ -36,17 +37,17 @@ struct BusLifecycle {
     }
 
     private(set) var phase: Phase = .idle
-    /// Whether the bus was started, whatever it does now.
+    /// A Boolean value indicating whether the bus was ever started.
     private(set) var wasStarted = false
-    /// Whether the bus came to run with all its subscriptions attached, whatever it does now.
+    /// A Boolean value indicating whether the bus was ever running with all its subscriptions attached.
     private(set) var hasRun = false
-    /// Whether publishes go ahead although a subscription is not attached yet.
+    /// A Boolean value indicating whether publishes proceed although a subscription is not attached yet.
     private(set) var isOpen = false
-    /// Publishes under way.
+    /// The number of publishes in flight.
     private(set) var inFlight = 0
-    /// Whether the shutdown waits for the publishes under way.
+    /// A Boolean value indicating whether the shutdown waits for the publishes in flight.
     private(set) var isFlushing = false
-    /// The error that ended the bus, in words.
+    /// The description of the error that ended the bus.
     private(set) var failure: String?
 
     /// Starts the bus, unless it was started or shut down before.
@@ -57,27 +58,27 @@ struct BusLifecycle {
         return .started
     }
 
-    /// Lets publishes go ahead although a subscription is not attached yet; returns whether that changes anything.
+    /// Lets publishes proceed although a subscription is not attached yet. Returns `true` if that changes anything.
     mutating func open() -> Bool {
         guard phase == .starting else { return false }
         isOpen = true
         return true
     }
 
-    /// Notes that the subscriptions made before the start are attached, so that what is published reaches them.
+    /// Records that the subscriptions made before the start are attached, so that published events reach them.
     mutating func ready() {
         guard phase == .starting else { return }
         phase = .running
         hasRun = true
     }
 
-    /// Asks for one publish.
+    /// Requests permission for one publish.
     ///
-    /// While the bus starts or drains, its handlers may publish what belongs to their work.
+    /// While the bus starts or drains, its handlers may publish events that belong to their work.
     ///
     /// - Parameters:
-    ///   - isPatient: Whether the publish can wait for subscriptions to be attached.
-    ///   - fromHandler: Whether one of the bus's handlers publishes.
+    ///   - isPatient: `true` if the publish can wait for subscriptions to be attached.
+    ///   - fromHandler: `true` if one of the bus's handlers publishes.
     mutating func admitPublish(isPatient: Bool = true, fromHandler: @autoclosure () -> Bool) -> Admission {
         switch phase {
         case .running:
@@ -97,23 +98,23 @@ struct BusLifecycle {
         return .proceed
     }
 
-    /// Notes the end of an admitted publish; returns whether it was the last one.
+    /// Records the end of an admitted publish. Returns `true` if it was the last one.
     mutating func publishFinished() -> Bool {
         inFlight -= 1
         return inFlight == 0
     }
 
-    /// What a request to shut down leads to.
+    /// The action that follows a request to shut down.
     enum ShutdownAction: Hashable {
-        /// Nothing runs yet: the bus is closed at once.
+        /// Nothing is running yet, so the bus is closed immediately.
         case closed
         /// Drain the subscriptions, then close.
         case drain
-        /// It is under way or done.
+        /// Do nothing, because the shutdown is in progress or done.
         case none
     }
 
-    /// Begins to shut down.
+    /// Begins the shutdown.
     mutating func beginShutdown() -> ShutdownAction {
         switch phase {
         case .idle:
@@ -127,14 +128,14 @@ struct BusLifecycle {
         }
     }
 
-    /// Begins to wait for the publishes under way, which handlers may have added to until now; returns whether there
+    /// Begins to wait for the publishes in flight, to which handlers may have added until now. Returns `true` if there
     /// are any.
     mutating func beginFlush() -> Bool {
         isFlushing = true
         return inFlight > 0
     }
 
-    /// Ends the bus: nothing is admitted any more.
+    /// Ends the bus. Nothing is admitted any more.
     mutating func close(failure: String? = nil) {
         phase = .closed
         self.failure = failure ?? self.failure

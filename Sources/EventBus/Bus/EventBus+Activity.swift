@@ -1,8 +1,8 @@
 extension EventBus: ActivityReporting {
-    /// The monitor of the broker in this process that the bus is on; `nil` on every other transport.
+    /// The activity monitor of the in-memory broker that the bus is connected to, or `nil` on every other transport.
     package var activityMonitor: ActivityMonitor? { (transport as? any ActivityMonitoring)?.activityMonitor }
 
-    /// The events that are with async local listeners. What handlers have is known to the broker.
+    /// Returns the events that asynchronous local listeners have. The broker knows the events that handlers have.
     package func activity() -> Activity {
         local.pendingActivity()
     }

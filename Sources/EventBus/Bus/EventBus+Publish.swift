@@ -1,37 +1,42 @@
 extension EventBus {
-    /// Publishes an event: encodes it, passes it through the publish middleware, and returns once the broker holds it.
+    /// Publishes an event and returns when the broker has accepted it.
     ///
-    /// Then the event goes to the local listeners too, unless it is to come later (``PublishOptions/delay``).
+    /// ```swift
+    /// let receipt = try await bus.publish(OrderCreated(orderID: "42"))
+    /// ```
+    ///
+    /// The event is encoded, passes through the publish middleware, and is sent. Then the local listeners receive it
+    /// too, unless it has a delay (``PublishOptions/delay``).
     ///
     /// Before `run()`, publishing waits until its deadline. While the bus starts, it waits for the subscriptions to be
-    /// attached, but only for a few seconds and for at most half of its time; then for the connection alone. Handlers
-    /// do not wait. During a shutdown only handlers may publish, until they return or throw: what a task does that
-    /// outlives its handler, or an async local listener, counts as outside of it.
+    /// attached, but only for a few seconds and at most half of its time. Afterwards it waits for the connection alone.
+    /// Handlers do not wait. During a shutdown only handlers may publish, until they return or throw. A task that
+    /// outlives its handler, and an asynchronous local listener, do not count as handlers.
     ///
-    /// - Returns: What the broker did. That no one subscribes is an outcome, not an error, unless
+    /// - Returns: The outcome of the publish. An event without a subscriber is an outcome, not an error, unless
     ///   ``PublishOptions/requiresSubscriber`` is set.
-    /// - Throws: `CancellationError` when the task was cancelled before anything was sent; what the codec, or publish
-    ///   middleware, throws on its own account; otherwise ``EventBusError`` with one of these codes.
+    /// - Throws: `CancellationError` if the task was cancelled before anything was sent; errors of the codec or of
+    ///   publish middleware; otherwise ``EventBusError`` with one of these codes.
     ///
-    ///   The broker holds nothing:
-    ///   - `.encodingFailed`: the codec could not encode the event.
-    ///   - `.invalidEnvelope`: an id, a key or a header cannot go over the wire.
-    ///   - `.tooLarge`: the event exceeds a limit of the transport.
-    ///   - `.unsupported`: the transport cannot do it, such as a delay longer than it can hold.
-    ///   - `.timedOut`: the deadline passed before the event was sent, as when `run()` was not called or there was no
-    ///     connection.
-    ///   - `.blocked`: the broker took no events until the deadline.
-    ///   - `.accessRefused`, `.notFound`: the user may not publish, or the exchange is gone.
-    ///   - `.unroutable`: no subscription matches, and ``PublishOptions/requiresSubscriber`` is set.
-    ///   - `.shuttingDown`: the bus is shutting down or has ended.
-    ///   - `.unavailable`: the transport cannot work at all.
+    ///   The broker does not have the event:
+    ///   - `.encodingFailed`: The codec could not encode the event.
+    ///   - `.invalidEnvelope`: An id, a key or a header cannot be sent.
+    ///   - `.tooLarge`: The event exceeds a limit of the transport.
+    ///   - `.unsupported`: The transport does not support the options, such as a delay beyond its limit.
+    ///   - `.timedOut`: The deadline passed before the event was sent, for example because `run()` was not called or
+    ///     there was no connection.
+    ///   - `.blocked`: The broker accepted no events until the deadline.
+    ///   - `.accessRefused`, `.notFound`: The user may not publish, or the exchange does not exist.
+    ///   - `.unroutable`: No subscription matches, and ``PublishOptions/requiresSubscriber`` is set.
+    ///   - `.shuttingDown`: The bus is shutting down or has ended.
+    ///   - `.unavailable`: The transport cannot work at all.
     ///
-    ///   Some subscriptions may receive the event; publish again with the same ``PublishOptions/id``, so that an
-    ///   ``Inbox`` can tell:
-    ///   - `.rejected`: the broker refused the event. Where one of several matching queues refused it, the others keep
-    ///     their copy.
-    ///   - `.indeterminate`: the event was sent, and the outcome is unknown: the connection was lost, or the task was
-    ///     cancelled, before the broker answered.
+    ///   Some subscriptions may receive the event. Publish it again with the same ``PublishOptions/id``, so that an
+    ///   ``Inbox`` can suppress the duplicate:
+    ///   - `.rejected`: The broker refused the event. If one of several matching queues refused it, the others keep
+    ///     their copies.
+    ///   - `.indeterminate`: The event was sent, but its outcome is unknown, because the connection was lost or the
+    ///     task was cancelled before the broker answered.
     @discardableResult
     public func publish<E: Event>(_ event: E, options: PublishOptions = .init()) async throws -> PublishReceipt {
         let receipt = try await publish(try envelope(for: event, options: options), options: options)
@@ -39,16 +44,17 @@ extension EventBus {
         return receipt
     }
 
-    /// Publishes events of one type in order, as many at a time as the transport's window allows.
+    /// Publishes events of one type in order. The transport's window limits the number in flight.
     ///
-    /// The call returns also where some or all events were not published: look at each result, if only by
-    /// `for result in results { _ = try result.get() }`.
+    /// The call also returns if some or all events were not published. Check each result, for example with `for result
+    /// in results { _ = try result.get() }`.
     ///
-    /// The options hold for each event; an `id` among them is used only if there is just one.
+    /// The options apply to each event. An `id` among them is used only if there is a single event.
     ///
-    /// - Returns: One result for each event, in order: its receipt, or why it was not published, with the codes of
+    /// - Returns: One result for each event, in order: its receipt, or an error with one of the codes of
     ///   ``publish(_:options:)-(E,_)``.
-    /// - Throws: What keeps all of them from being published: `.shuttingDown`, `.timedOut`, `CancellationError`.
+    /// - Throws: Errors that prevent all events from being published: `.shuttingDown`, `.timedOut`,
+    ///   `CancellationError`.
     public func publish<E: Event>(
         contentsOf events: some Sequence<E> & Sendable,
         options: PublishOptions = .init()
@@ -80,13 +86,14 @@ extension EventBus {
         return results.compactMap(\.self)
     }
 
-    /// Publishes events that are encoded already, in order, as many at a time as the transport's window allows.
+    /// Publishes already encoded events in order. The transport's window limits the number in flight.
     ///
-    /// As ``publish(_:options:)-(Envelope,_)`` for each of them: of the options, those that make an envelope (identity,
-    /// headers, key, correlation) have no meaning here.
+    /// The call works like ``publish(_:options:)-(Envelope,_)`` for each of them. The options that create an envelope
+    /// (identity, headers, key, correlation) have no effect.
     ///
-    /// - Returns: One result for each envelope, in order: its receipt, or why it was not published.
-    /// - Throws: What keeps all of them from being published: `.shuttingDown`, `.timedOut`, `CancellationError`.
+    /// - Returns: One result for each envelope, in order: its receipt, or an error.
+    /// - Throws: Errors that prevent all events from being published: `.shuttingDown`, `.timedOut`,
+    ///   `CancellationError`.
     public func publish(
         contentsOf envelopes: [Envelope],
         options: PublishOptions = .init()
@@ -97,7 +104,7 @@ extension EventBus {
         return await send(envelopes, options: options, deadline: deadline)
     }
 
-    /// Sends envelopes through the middleware to the transport; the publish has been admitted.
+    /// Sends envelopes of an admitted publish through the middleware to the transport.
     private func send(
         _ envelopes: [Envelope],
         options: PublishOptions,
@@ -116,10 +123,10 @@ extension EventBus {
         }
     }
 
-    /// Publishes an event that is encoded already, such as one that was stored: its identity, headers and payload go out
-    /// as they are. Local listeners do not see it.
+    /// Publishes an already encoded event, such as a stored one. Its identity, headers and payload are sent unchanged.
+    /// Local listeners do not see it.
     ///
-    /// - Throws: As ``publish(_:options:)-(E,_)`` does.
+    /// - Throws: The errors of ``publish(_:options:)-(E,_)``.
     @discardableResult
     public func publish(_ envelope: Envelope, options: PublishOptions = .init()) async throws -> PublishReceipt {
         let deadline = deadline(of: options)
@@ -129,9 +136,9 @@ extension EventBus {
         return try Self.check(await publishChain.publish(event), options: options, topic: envelope.topic)
     }
 
-    /// The envelope in which `event` would be published from here: encoded, with its identity and its correlation.
+    /// Returns the encoded envelope, with identity and correlation, in which `event` would be published now.
     ///
-    /// For those who store an event now and publish it later.
+    /// Use it to store an event and publish it later.
     ///
     /// - Throws: ``EventBusError`` with code `.encodingFailed`.
     public func envelope<E: Event>(for event: E, options: PublishOptions = .init()) throws -> Envelope {
@@ -174,16 +181,17 @@ extension EventBus {
         clock.now.advanced(by: options.deadline ?? configuration.publishTimeout)
     }
 
-    /// Whether a publish may go ahead now, and not only once the bus runs; ``publishFinished()`` has to follow then.
+    /// Returns a Boolean value indicating whether a publish may proceed now instead of waiting until the bus runs. If
+    /// it is `true`, call ``publishFinished()`` afterwards.
     func admitNow() throws -> Bool {
         try admission(isPatient: true) == .proceed
     }
 
-    /// Waits until the bus takes a publish; ``publishFinished()`` has to follow.
+    /// Waits until the bus accepts a publish. Call ``publishFinished()`` afterwards.
     ///
     /// Before `run()` it waits until the deadline. While the bus starts it waits for the subscriptions to be attached,
-    /// because an event that comes before them reaches nobody; but for at most half of the publish's time, and not once
-    /// the bus has lost its patience: a subscription that cannot be attached must not keep the others from working.
+    /// because an earlier event would reach nobody. It waits for at most half of the publish's time, and not after the
+    /// bus has stopped waiting: a subscription that cannot be attached must not block the others.
     func admit(until deadline: AnyClock.Instant) async throws {
         let now = clock.now
         let half = now.advanced(by: now.duration(to: deadline) / 2)
@@ -204,7 +212,7 @@ extension EventBus {
         }
     }
 
-    /// Asks whether a publish may go ahead.
+    /// Returns the decision on a publish.
     ///
     /// - Throws: `.shuttingDown` in place of `.refuse`; `CancellationError`.
     private func admission(isPatient: Bool) throws -> BusLifecycle.Admission {
@@ -224,7 +232,7 @@ extension EventBus {
         if isLast { publishesDone.raise() }
     }
 
-    /// Whether the task belongs to a handler of this bus that still runs.
+    /// A Boolean value indicating whether the task belongs to a running handler of this bus.
     private var isInsideHandler: Bool {
         guard let current = EventCorrelation.current, current.bus == ObjectIdentifier(self) else { return false }
         return current.isHandlerRunning

@@ -1,16 +1,20 @@
 internal import Logging
 
 extension EventBus {
-    /// Asks a question and waits for the answer of whichever service responds to it.
+    /// Sends a request and waits for the reply of one responder.
     ///
-    /// A request is sent once, answered at most once, and never retried by the bus: ask again after an error. It passes
-    /// through the publish middleware, which waits with it for the reply. Of the options `deadline`, `delay` and
-    /// `requiresSubscriber` have no meaning here.
+    /// ```swift
+    /// let quote = try await bus.request(GetQuote(sku: "sku-42"), timeout: .seconds(2))
+    /// ```
     ///
-    /// - Throws: ``EventBusError``: `.unroutable` if no one responds to the topic; `.timedOut` if no answer came in time;
-    ///   `.indeterminate` if the connection was lost after the request was sent, so that a responder may have handled it
-    ///   and its answer cannot arrive; `.remoteFailure` if the responder failed or answered what is no `Reply`; and what
-    ///   ``publish(_:options:)-(E,_)`` throws.
+    /// A request is sent once, answered at most once, and never retried by the bus. Send it again after an error if
+    /// necessary. It passes through the publish middleware, which waits for the reply. The options `deadline`, `delay`
+    /// and `requiresSubscriber` have no effect.
+    ///
+    /// - Throws: ``EventBusError``: `.unroutable` if the topic has no responder; `.timedOut` if no reply arrived in
+    ///   time; `.indeterminate` if the connection was lost after the request was sent, so that a responder may have
+    ///   handled it and its reply cannot arrive; `.remoteFailure` if the responder failed, or its reply is not a
+    ///   `Reply`; and the errors of ``publish(_:options:)-(E,_)``.
     public func request<E: RequestEvent>(
         _ request: E,
         timeout: Duration,
@@ -34,11 +38,12 @@ extension EventBus {
         }
     }
 
-    /// Answers requests of one type, as a member of `group`: each request goes to one member.
+    /// Answers requests of one type as a member of `group`. Each request goes to one member.
     ///
-    /// What the handler returns is the reply. What it throws reaches the requester as `.remoteFailure`, in words only
-    /// with ``SubscriptionOptions/repliesWithErrorText``. Neither is retried. The options cannot have `broadcast` or an
-    /// `inbox`. A request that waited for a minute longer than its requester is dropped unanswered.
+    /// The result of the handler is the reply. An error of the handler reaches the requester as `.remoteFailure`, with
+    /// its text only if ``SubscriptionOptions/repliesWithErrorText`` is set. Requests are never retried. `broadcast`
+    /// and `inbox` are not allowed in the options. A request that has waited a minute longer than its requester is
+    /// dropped without a reply.
     @discardableResult
     public func respond<E: RequestEvent>(
         to type: E.Type,
@@ -76,7 +81,7 @@ extension EventBus {
             do {
                 try await withoutCancellation { try await transport.reply(answer, to: address) }
             } catch {
-                // The requester asks again after its deadline; the handler is not to run twice for one request.
+                // The requester asks again after its deadline. The handler must not run twice for one request.
                 context.logger.info("a reply could not be sent", metadata: [LogKeys.error: "\("\(error)".printable)"])
             }
         }
@@ -88,12 +93,12 @@ extension EventBus {
 
 /// The headers of requests and replies.
 enum RequestHeaders {
-    /// When the requester stops waiting, in milliseconds since 1970.
+    /// The header with the time at which the requester stops waiting, in milliseconds since 1970.
     static let expires = "request-expires"
-    /// By how much the clocks of two hosts may differ, in milliseconds, before a request counts as expired.
+    /// The assumed clock difference between two hosts, in milliseconds, before a request counts as expired.
     static let clockSkew: Int64 = 60_000
-    /// That the responder failed; its error in words where the responder says it.
+    /// The header that reports a failure of the responder, with the error text if the responder reveals it.
     static let error = "reply-error"
-    /// What stands for an error whose words stay with the responder.
+    /// The replacement for an error text that the responder does not reveal.
     static let withoutText: HeaderValue = "the reason is in the responder's log"
 }

@@ -2,32 +2,33 @@ internal import Logging
 internal import ServiceLifecycle
 
 extension EventBus {
-    /// For how long, in real time, publishes wait for the other subscriptions once one is attached.
+    /// The real time for which publishes wait for the other subscriptions after one is attached.
     private static let startingPatience: Duration = .seconds(1)
-    /// For how long, in real time, publishes wait for the first subscription to be attached.
+    /// The real time for which publishes wait for the first subscription to be attached.
     private static let firstPatience: Duration = .seconds(4)
 
-    /// Connects, delivers, and returns when the bus has been shut down.
+    /// Connects the bus and delivers events. Returns when the bus has been shut down.
     ///
-    /// A graceful shutdown (of the surrounding `ServiceGroup`, or by ``shutdown()``) stops taking publishes from outside
-    /// handlers, stops deliveries, hands unstarted ones back to the broker, waits for running handlers, for unconfirmed
-    /// publishes and for the async listeners of ``local`` until ``EventBusConfiguration/shutdownTimeout``, and closes.
+    /// A graceful shutdown (of the surrounding `ServiceGroup`, or by ``shutdown()``) refuses publishes from outside
+    /// handlers, stops deliveries, and returns deliveries that were not started to the broker. It waits for running
+    /// handlers, for unconfirmed publishes and for the asynchronous listeners of ``local`` until
+    /// ``EventBusConfiguration/shutdownTimeout``, and closes the transport.
     ///
-    /// Cancelling the task does the same without that wait: running handlers are cancelled, their deliveries go back to
-    /// the broker, and handlers and listeners have ``EventBusConfiguration/cancellationGrace`` to end. An error that ends
-    /// the bus does so too before it is thrown. So no handler runs any more when this method ends, unless it ignored its
-    /// cancellation; such handlers are named in the log and in the error.
+    /// Cancelling the task does the same without that wait: running handlers are cancelled, their deliveries are
+    /// returned to the broker, and handlers and listeners have ``EventBusConfiguration/cancellationGrace`` to end. An
+    /// error that ends the bus has the same effect before it is thrown. When this method ends, no handler is running
+    /// unless it ignored its cancellation. Such handlers are named in the log and in the error.
     ///
     /// - Throws: ``EventBusError``: `.alreadyRunning` on a second call; `.shuttingDown` if the bus was shut down before
-    ///   the first one; the error of a subscription that was made before the start and can never work; what the
-    ///   transport cannot mend by trying again, such as `.authenticationFailed`; `.shutdownTimedOut` if handlers or
-    ///   local listeners did not end in time, after everything else was closed.
+    ///   the first call; the error of a subscription that was made before the start and can never work; errors of the
+    ///   transport that a retry cannot fix, such as `.authenticationFailed`; `.shutdownTimedOut` if handlers or local
+    ///   listeners did not end in time, after everything else was closed.
     public func run() async throws {
         try await run(try begin())
     }
 
     private func run(_ subscriptions: AsyncStream<SubscriptionRunner>) async throws {
-        // In a task of its own: cancellation is to lead to an orderly end, not to fall on every part at once.
+        // In a separate task, because a cancellation has to end the parts in order instead of all at once.
         let work = Task { try await self.work(on: subscriptions) }
         try await withTaskCancellationHandler {
             try await withGracefulShutdownHandler {
@@ -40,9 +41,9 @@ extension EventBus {
         }
     }
 
-    /// Asks the bus to shut down gracefully; ``run()`` returns when it has.
+    /// Requests a graceful shutdown. ``run()`` returns when it is complete.
     ///
-    /// Before ``run()`` it ends the bus, which then cannot be run any more. Later calls do nothing.
+    /// Before ``run()``, it ends the bus, which cannot be started afterwards. Later calls have no effect.
     public func shutdown() {
         switch lifecycle.withLock({ $0.beginShutdown() }) {
         case .none:
@@ -56,18 +57,18 @@ extension EventBus {
         }
     }
 
-    /// Runs the bus while `body` runs: for tests and scripts.
+    /// Runs the bus while `body` runs, for tests and scripts.
     ///
-    /// Starts the bus, waits until every subscription is attached, runs `body`, and shuts down gracefully. A bus that
-    /// fails to start does not run `body`.
+    /// Starts the bus, waits until every subscription is attached, runs `body`, and shuts down gracefully. If the bus
+    /// fails to start, `body` does not run.
     ///
-    /// - Returns: What `body` returns.
-    /// - Throws: What `body` or ``run()`` throws, whichever was first; `.shuttingDown` if the bus was shut down before
-    ///   every subscription was attached.
+    /// - Returns: The result of `body`.
+    /// - Throws: The first error of `body` or ``run()``; `.shuttingDown` if the bus was shut down before every
+    ///   subscription was attached.
     public func withRunning<Result: Sendable>(
         _ body: @escaping @Sendable () async throws -> Result
     ) async throws -> Result {
-        // Before anything else: a bus that another task runs must not be shut down here.
+        // Before anything else, because a bus that another task runs must not be shut down here.
         let subscriptions = try begin()
         return try await withThrowingTaskGroup(of: Result?.self) { group in
             group.addTask {
@@ -76,12 +77,12 @@ extension EventBus {
             }
             group.addTask {
                 try await self.started.wait()
-                // A bus that could not start says why by the error of its run.
+                // A bus that could not start reports the reason as the error of its run.
                 guard self.lifecycle.withLock({ $0.hasRun }) else { return nil }
                 return try await body()
             }
             do {
-                // A bus that ends before the body was shut down by it, or throws here what ended it.
+                // A bus that ends before the body was either shut down by it, or throws the error that ended it.
                 var result = try await group.next() ?? nil
                 if result == nil { result = try await group.next() ?? nil }
                 shutdown()
@@ -94,7 +95,7 @@ extension EventBus {
             } catch {
                 shutdown()
                 group.cancelAll()
-                // The first error is what the caller needs to know.
+                // The caller needs the first error.
                 while let outcome = await group.nextResult() { _ = outcome }
                 throw error
             }
@@ -120,14 +121,14 @@ extension EventBus {
         }
     }
 
-    /// Lets go of everyone who waits for the bus to start.
+    /// Releases everyone who waits for the bus to start.
     private func raiseStartSignals() {
         begun.raise()
         opened.raise()
         started.raise()
     }
 
-    /// Closes the bus: no one waits for it any more, and it lets go of its handlers, which often hold the bus.
+    /// Closes the bus. Nobody waits for it any more, and it releases its handlers, which often retain the bus.
     private func end(failure: (any Error)? = nil) {
         lifecycle.withLock { $0.close(failure: failure.map { "\($0)" }) }
         raiseStartSignals()
@@ -141,9 +142,9 @@ extension EventBus {
         for runner in registry.runners { runner.abort() }
     }
 
-    /// The whole of a running bus: the transport, the watchdog, the subscriptions, and their orderly end.
+    /// Runs the transport, the watchdog and the subscriptions of the bus, and ends them in order.
     ///
-    /// Whatever ends it, the transport runs until the handlers have ended or were given up.
+    /// Whatever ends the bus, the transport runs until the handlers have ended or were given up.
     private func work(on subscriptions: AsyncStream<SubscriptionRunner>) async throws {
         let ending = await withTaskGroup(of: Part.self) { group in
             group.addTask { [transport] in
@@ -193,7 +194,7 @@ extension EventBus {
         if let error = ending.failure ?? unfinished { throw error }
     }
 
-    /// Acts on the ends of the parts, until all have ended.
+    /// Handles the ends of the parts until all have ended.
     private func work(through parts: inout TaskGroup<Part>) async -> Ending {
         var ending = Ending()
         var deadline: AnyClock.Instant?
@@ -224,10 +225,10 @@ extension EventBus {
                 isClosing = true
                 parts.cancelAll()
             case .transport(let error?):
-                // At its end it may say that it was cancelled.
+                // At its end it may report that it was cancelled.
                 if !(isClosing && error is CancellationError) { fail(error) }
             case .transport(nil) where !stopping.isRaised:
-                // A transport that ends by itself would leave a dead bus running.
+                // A transport that returns unasked would leave an unusable bus running.
                 fail(EventBusError(.unavailable, "the transport \(transport.name) stopped by itself"))
             case .transport, .watchdog:
                 break
@@ -249,7 +250,7 @@ extension EventBus {
             }
         }
         try? await clock.sleep(until: clock.now.advanced(by: startingPatience))
-        // In a busy process time passes without those who attach getting to run: give each of them some turns.
+        // In a busy process, time passes without the attaching tasks running, so yield to them a few times.
         for _ in 0..<100 where !Task.isCancelled { await Task.yield() }
     }
 
@@ -258,12 +259,12 @@ extension EventBus {
             do {
                 try await runner.waitUntilAttached()
             } catch let error as EventBusError where error.code == .shuttingDown {
-                // Cancelled before it began: the others count.
+                // Cancelled before it began. The others count.
             }
         }
     }
 
-    /// Lets publishes go ahead although a subscription is still not attached.
+    /// Lets publishes proceed although a subscription is still not attached.
     private func goOnWithoutAll() {
         guard lifecycle.withLock({ $0.open() }) else { return }
         opened.raise()
@@ -274,7 +275,7 @@ extension EventBus {
         )
     }
 
-    /// The handlers and local listeners that were given up, as an error; `nil` if all ended.
+    /// Returns an error that names the handlers and local listeners that were given up, or `nil` if all ended.
     private func unfinishedWork(listeners unhandled: Int) -> EventBusError? {
         var parts: [String] = []
         let abandoned = registry.runners.filter { $0.abandoned > 0 }
@@ -290,25 +291,27 @@ extension EventBus {
         return parts.isEmpty ? nil : EventBusError(.shutdownTimedOut, parts.joined(separator: "; "))
     }
 
-    /// Waits until no publish is under way, or for the shutdown's deadline: what the handlers took is not given again.
+    /// Waits until no publish is in flight, or until the shutdown deadline. The time that handlers have used is not
+    /// granted again.
     private func flushPublishes(until deadline: AnyClock.Instant) async {
         guard lifecycle.withLock({ $0.beginFlush() }), !aborting.isRaised else { return }
         let publishesDone = publishesDone
         _ = await wait(until: deadline) { try? await publishesDone.wait() }
     }
 
-    /// Waits until the async local listeners have handled their events, or for the shutdown's deadline.
+    /// Waits until the asynchronous local listeners have handled their events, or until the shutdown deadline.
     ///
-    /// - Returns: How many events are left.
+    /// - Returns: The number of events that are left.
     private func awaitListeners(until deadline: AnyClock.Instant) async -> Int {
         guard local.pendingCount > 0 else { return 0 }
         let local = local
         return await wait(until: deadline) { await local.idle() } ? 0 : local.pendingCount
     }
 
-    /// Waits for `step`, which heeds cancellation, until `deadline`, or until the grace has passed after an abort.
+    /// Waits for `step`, which must respond to cancellation, until `deadline`, or until the grace period after an abort
+    /// has passed.
     ///
-    /// - Returns: Whether the step came to its end.
+    /// - Returns: `true` if the step has completed.
     private func wait(until deadline: AnyClock.Instant, for step: @escaping @Sendable () async -> Void) async -> Bool {
         let (clock, aborting, grace) = (clock, aborting, configuration.cancellationGrace)
         return await withTaskGroup(of: Bool.self) { group in
@@ -328,11 +331,11 @@ extension EventBus {
         }
     }
 
-    /// How a bus came to its end.
+    /// The way in which a bus ended.
     private struct Ending {
         /// The error that ended it.
         var failure: (any Error)?
-        /// The events that async local listeners had left.
+        /// The number of events that asynchronous local listeners had not handled.
         var unhandledByListeners = 0
     }
 

@@ -1,18 +1,26 @@
 extension EventBus {
-    /// Handles events of one type, for one group.
+    /// Subscribes a handler to events of one type, for one group.
     ///
-    /// Returning from the handler acknowledges the event. Throwing has it tried again as the retry policy says, and
-    /// puts it to the group's dead letters in the end. Each event goes to one member of each group, at least once.
+    /// ```swift
+    /// bus.subscribe(to: OrderCreated.self, group: "inventory") { order, context in
+    ///     context.logger.info("reserving stock")
+    /// }
+    /// ```
     ///
-    /// Subscribing works before and while the bus runs. What is wrong with a subscription (an illegal name, a second one
-    /// of the same name) is logged at once, thrown by ``Subscription/attached()``, and by ``run()`` if it was made before.
+    /// If the handler returns, the event is acknowledged. If it throws, the event is retried according to the retry
+    /// policy, and finally becomes a dead letter of the group. Each event goes to one member of each group, at least
+    /// once.
+    ///
+    /// Subscriptions can be added before and while the bus runs. An invalid subscription (such as an invalid name, or a
+    /// second subscription of the same name) is logged immediately and reported by ``Subscription/attached()``.
+    /// ``run()`` throws it as well if the subscription was made before.
     ///
     /// - Parameters:
-    ///   - type: The type of event.
-    ///   - group: The group whose members share the events; letters, digits, `_` and `-`.
-    ///   - name: The subscription's name within the group; made of the topic if left out.
-    ///   - options: How deliveries are taken and handled.
-    ///   - handler: What is done with an event. It runs on the cooperative pool, never on an I/O thread.
+    ///   - type: The type of the events.
+    ///   - group: The group whose members share the events. It consists of letters, digits, `_` and `-`.
+    ///   - name: The subscription's name within the group. Defaults to a name derived from the topic.
+    ///   - options: The options of the subscription.
+    ///   - handler: The closure that handles an event. It runs on the cooperative thread pool, never on an I/O thread.
     @discardableResult
     public func subscribe<E: Event>(
         to type: E.Type,
@@ -24,8 +32,8 @@ extension EventBus {
         subscribe(group: group, name: name, options: options) { $0.on(type, handler: handler) }
     }
 
-    /// Handles every event whose topic matches a pattern, for one group, as ``subscribe(to:group:name:options:handler:)-(E.Type,_,_,_,_)``
-    /// does for a type.
+    /// Subscribes a handler to every event whose topic matches a pattern, for one group. It works like
+    /// ``subscribe(to:group:name:options:handler:)-(E.Type,_,_,_,_)``.
     @discardableResult
     public func subscribe(
         to pattern: TopicPattern,
@@ -37,16 +45,17 @@ extension EventBus {
         subscribe(group: group, name: name, options: options) { $0.on(pattern, handler: handler) }
     }
 
-    /// Handles several types or patterns in one subscription: they share its queue, and keep their order.
+    /// Subscribes handlers for several types or patterns. They share one queue and keep the order of events.
     ///
-    /// A subscription to several topics requires a name. One made of the topics would change with their order, and the
-    /// next release would leave events behind in the queue of the former name.
+    /// A subscription to several topics requires a name. A name derived from the topics would change with their order,
+    /// and the next release would leave events behind in the queue of the former name.
     ///
     /// - Parameters:
-    ///   - group: The group whose members share the events; letters, digits, `_` and `-`.
-    ///   - name: The subscription's name within the group. Defaults to one made of the topic, if there is just one.
-    ///   - options: How deliveries are taken and handled.
-    ///   - build: Adds the handlers.
+    ///   - group: The group whose members share the events. It consists of letters, digits, `_` and `-`.
+    ///   - name: The subscription's name within the group. Defaults to a name derived from the topic, if there is a
+    ///     single one.
+    ///   - options: The options of the subscription.
+    ///   - build: A closure that adds the handlers.
     @discardableResult
     public func subscribe(
         group: String,
@@ -107,16 +116,16 @@ extension EventBus {
     }
 }
 
-/// What groups and subscriptions may be called.
+/// The rules for names of groups and subscriptions.
 enum SubscriptionName {
-    /// The name that every group's dead letters have.
+    /// The name that is reserved for every group's dead letters.
     static let reserved = "dead"
-    /// The longest name of a group or a subscription, in bytes.
+    /// The maximum length of the name of a group or subscription, in bytes.
     static let maximumLength = 100
 
-    /// The name of a subscription to `pattern`: its words joined by `-`, `*` as `any`, `#` as `all`.
+    /// Returns the name of a subscription to `pattern`: its words joined by `-`, with `*` as `any` and `#` as `all`.
     ///
-    /// No two patterns share one: a name that another pattern could have as well ends in a checksum of its own.
+    /// No two patterns share a name: if another pattern could have the same name, the name ends in a checksum.
     static func derived(from pattern: TopicPattern) -> String {
         var isAmbiguous = false
         let words = pattern.words.map { (word) -> String in
@@ -128,7 +137,7 @@ enum SubscriptionName {
                 if ["any", "all", reserved].contains(String(text)) || !text.allSatisfy({ isAllowed($0) && $0 != "-" }) {
                     isAmbiguous = true
                 }
-                // By Unicode scalars: how they form characters may change with a release of Swift.
+                // By Unicode scalars, because the formation of characters may change with a release of Swift.
                 return text.unicodeScalars.map { isAllowed(Character($0)) ? String($0) : "_" }.joined()
             }
         }
@@ -138,14 +147,14 @@ enum SubscriptionName {
         return String(name.prefix(maximumLength - suffix.utf8.count)) + suffix
     }
 
-    /// 64 bits in hexadecimal, the same in every process (FNV-1a: Fowler, Noll and Vo).
+    /// Returns a 64-bit checksum in hexadecimal that is the same in every process (FNV-1a: Fowler, Noll and Vo).
     private static func checksum(of text: String) -> String {
         let hash = text.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
         let digits = String(hash, radix: 16)
         return String(repeating: "0", count: 16 - digits.count) + digits
     }
 
-    /// What is wrong with the names, or `nil`.
+    /// Returns a description of the problem with the names, or `nil` if they are valid.
     static func problem(group: String, name: String) -> String? {
         if name == reserved { return "a subscription cannot be called \"dead\": \(group).dead holds the dead letters" }
         for (kind, text) in [("group", group), ("subscription", name)] {

@@ -1,18 +1,18 @@
-// The module and its main type share a name, so `EventBus.Event` would look inside the type: these let a user who has
-// an `Event`, `Topic` or `Subscription` of their own say which one they mean.
+// The module and its main type have the same name, so `EventBus.Event` would be looked up inside the type. With these
+// aliases, users who have their own `Event`, `Topic` or `Subscription` can say which one they mean.
 
-/// See ``Event``.
+/// An alias of ``Event``.
 public typealias EventBusEvent = Event
-/// See ``Topic``.
+/// An alias of ``Topic``.
 public typealias EventBusTopic = Topic
-/// See ``Subscription``.
+/// An alias of ``Subscription``.
 public typealias EventBusSubscription = Subscription
 
 extension EventBus {
-    /// The protocol ``EventBusEvent`` under the bus's name.
+    /// The protocol ``EventBusEvent`` in the namespace of the bus.
     public typealias Event = EventBusEvent
-    /// The type ``EventBusTopic`` under the bus's name.
+    /// The type ``EventBusTopic`` in the namespace of the bus.
     public typealias Topic = EventBusTopic
-    /// The type ``EventBusSubscription`` under the bus's name.
+    /// The type ``EventBusSubscription`` in the namespace of the bus.
     public typealias Subscription = EventBusSubscription
 }

@@ -2,7 +2,7 @@ internal import CoreMetrics
 public import Logging
 public import ServiceLifecycle
 
-/// Typed events between the parts of a system: published here, handled by every subscribed group at least once.
+/// A bus for typed events between the parts of a system. Each event is handled by every subscribed group at least once.
 ///
 /// ```swift
 /// let bus = EventBus(transport: .inMemory)
@@ -16,14 +16,15 @@ public import ServiceLifecycle
 /// }
 /// ```
 ///
-/// An event that `publish` returned for is handled by every subscribed group at least once, or lies in a dead-letter
-/// queue with the reason. A handler's outcome is the acknowledgement: returning acknowledges, throwing has the event
-/// tried again as the subscription's ``RetryPolicy`` says.
+/// An event that `publish` returned for is handled by every subscribed group at least once, or is in a dead-letter
+/// queue with the reason. The outcome of a handler is the acknowledgement: if it returns, the event is acknowledged. If
+/// it throws, the event is retried according to the ``RetryPolicy`` of the subscription.
 public final class EventBus: Service {
-    /// Events within this process; also gets every event that was published here, once the transport has accepted it.
+    /// The emitter for events within this process. It also receives every event that was published here, after the
+    /// transport has accepted it.
     public let local: LocalEmitter
 
-    /// The time by which the bus measures: its transport's.
+    /// The clock of the bus, which is that of its transport.
     public let clock: AnyClock
 
     let transport: any Transport
@@ -35,29 +36,29 @@ public final class EventBus: Service {
     let publishChain: PublishChain
 
     let lifecycle = Locked(BusLifecycle())
-    /// Raised when `run()` was called, or the bus never will run.
+    /// A signal that is raised when `run()` was called, or when the bus will never run.
     let begun = Signal()
-    /// Raised when publishes need not wait for subscriptions any more.
+    /// A signal that is raised when publishes no longer need to wait for subscriptions.
     let opened = Signal()
-    /// Raised when the bus runs with its subscriptions attached, or never will.
+    /// A signal that is raised when the bus runs with its subscriptions attached, or never will.
     let started = Signal()
-    /// Raised when a shutdown is asked for.
+    /// A signal that is raised when a shutdown is requested.
     let stopping = Signal()
-    /// Raised when the shutdown must not wait for handlers.
+    /// A signal that is raised when the shutdown must not wait for handlers.
     let aborting = Signal()
-    /// Raised once the handlers have ended and no publish is under way.
+    /// A signal that is raised when the handlers have ended and no publish is in flight.
     let publishesDone = Signal()
 
-    /// A bus on `transport`.
+    /// Creates a bus on `transport`.
     ///
-    /// Bootstrap metrics and tracing before: a bus that is made without them leaves their steps out.
+    /// Bootstrap metrics and tracing first: a bus that is created without them omits their middleware.
     ///
     /// - Parameters:
-    ///   - transport: What carries the events, such as `.inMemory`.
-    ///   - configuration: How the bus behaves.
-    ///   - logger: Where the bus and its handlers' contexts log. Defaults to swift-log's logger with the label
-    ///     `eventbus`, so that dead letters and failed subscriptions leave a trace. For a silent bus give
-    ///     `Logger(label: "eventbus", factory: { _ in SwiftLogNoOpLogHandler() })`.
+    ///   - transport: The transport that carries the events, such as `.inMemory`.
+    ///   - configuration: The settings of the bus. Each has a default.
+    ///   - logger: The logger of the bus and of its handlers' contexts. Defaults to swift-log's logger with the label
+    ///     `eventbus`, so that dead letters and failed subscriptions are visible. For a silent bus, pass `Logger(label:
+    ///     "eventbus", factory: { _ in SwiftLogNoOpLogHandler() })`.
     public init(
         transport: some Transport,
         configuration: EventBusConfiguration = .init(),
@@ -71,7 +72,7 @@ public final class EventBus: Service {
         self.clock = transport.clock
         self.watchdog = HandlerWatchdog(clock: transport.clock)
         self.publishChain = PublishChain(transport: transport, middleware: configuration.publishMiddleware)
-        // The default codec is the emitter's own, and costs it less if it need not be told.
+        // The default codec is built into the emitter, and is cheaper if it is not passed.
         let isDefault = (configuration.codec as? JSONEventCodec)?.isDefault == true
         let codec = isDefault ? nil : configuration.codec
         let failures = Counter(label: "eventbus.local.failed")
@@ -82,7 +83,7 @@ public final class EventBus: Service {
         activityMonitor?.add(self)
     }
 
-    /// What works and what does not: the bus, its transport, every subscription.
+    /// Returns the health of the bus, its transport and every subscription.
     public func health() -> HealthReport {
         let runners = registry.runners
         let (phase, failure) = lifecycle.withLock { ($0.phase, $0.failure) }
@@ -104,16 +105,16 @@ public final class EventBus: Service {
         return HealthReport(components: [bus] + transport.health() + runners.map(\.health))
     }
 
-    /// The longest delay that ``PublishOptions/delay`` may ask for; a longer one is refused with code `.unsupported`.
+    /// The maximum value of ``PublishOptions/delay``. A longer delay is refused with code `.unsupported`.
     public var maximumDelay: Duration { transport.maximumDelay }
 
-    /// The dead letters of `group`, to read, replay or discard.
+    /// Returns the dead letters of `group`, to read, replay or discard.
     public func deadLetters(of group: String) -> any DeadLetterQueue {
         transport.deadLetters(of: group)
     }
 
-    /// The delayed events that found no queue when their delay had passed, to read, replay or discard.
+    /// The delayed events that matched no queue when they were due, to read, replay or discard.
     ///
-    /// ``health()`` counts them as `unroutable_delays`. Over RabbitMQ they are those of the whole virtual host.
+    /// ``health()`` counts them as `unroutable_delays`. On RabbitMQ they are those of the whole virtual host.
     public var unroutableDelays: any DeadLetterQueue { transport.unroutableDelays }
 }

@@ -1,16 +1,16 @@
 public import Configuration
 
 extension EventBusConfiguration {
-    /// A configuration from a configuration reader.
+    /// Creates a configuration from a configuration reader.
     ///
     /// | key | type | meaning | default |
     /// |---|---|---|---|
-    /// | `source` | string | the service's name, carried by its events | none |
-    /// | `publishTimeout` | double, seconds | how long a publish may take | 10 |
-    /// | `shutdownTimeout` | double, seconds | how long a shutdown waits for handlers | 30 |
-    /// | `cancellationGrace` | double, seconds | how long a cancelled handler may take to notice | 1 |
+    /// | `source` | string | the service's name, which its events carry | none |
+    /// | `publishTimeout` | double, seconds | see ``publishTimeout`` | 10 |
+    /// | `shutdownTimeout` | double, seconds | see ``shutdownTimeout`` | 30 |
+    /// | `cancellationGrace` | double, seconds | see ``cancellationGrace`` | 1 |
     ///
-    /// Scope the reader to give the keys a prefix: `config.scoped(to: "eventBus")`.
+    /// Scope the reader to prefix the keys: `config.scoped(to: "eventBus")`.
     ///
     /// - Throws: ``EventBusError`` with code `.invalidConfiguration`, which names the key.
     public init(config: ConfigReader) throws {
@@ -23,7 +23,7 @@ extension EventBusConfiguration {
 }
 
 extension ConfigReader {
-    /// Reads a duration in seconds; leaves `value` alone where the key is absent.
+    /// Reads a duration in seconds. Leaves `value` unchanged if the key is missing.
     package func read(_ key: String, into value: inout Duration, allowingZero: Bool) throws(EventBusError) {
         let text: String
         guard let read = string(forKey: ConfigKey(key)) ?? double(forKey: ConfigKey(key)).map({ "\($0)" }) else {

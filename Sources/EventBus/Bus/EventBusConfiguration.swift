@@ -1,24 +1,32 @@
-/// How a bus behaves, where a single publish or subscription does not say otherwise.
+/// The settings of a bus, which apply unless a publish or a subscription overrides them.
+///
+/// ```swift
+/// var configuration = EventBusConfiguration()
+/// configuration.source = "orders"
+/// configuration.publishTimeout = .seconds(5)
+/// let bus = EventBus(transport: .inMemory, configuration: configuration)
+/// ```
 public struct EventBusConfiguration: Sendable {
-    /// The name of this service, which its events carry as their source; `nil` for none.
+    /// The name of this service, which its events carry as their source, or `nil` for none. Defaults to `nil`.
     public var source: String?
-    /// How long a publish may take before it throws; 10 s unless stated.
+    /// The maximum duration of a publish, after which it throws. Defaults to 10 s.
     public var publishTimeout: Duration
-    /// How long a shutdown waits for running handlers, unconfirmed publishes and async local listeners. Defaults to 30 s.
+    /// The time for which a shutdown waits for running handlers, unconfirmed publishes and asynchronous local
+    /// listeners. Defaults to 30 s.
     public var shutdownTimeout: Duration
-    /// How long a cancelled handler may take to notice before the shutdown goes on without it. Defaults to 1 s.
+    /// The time that a cancelled handler has to end before the shutdown proceeds without it. Defaults to 1 s.
     public var cancellationGrace: Duration
-    /// What encodes events, and decodes those with its content type; JSON unless stated.
+    /// The codec that encodes events, and decodes events with its content type. Defaults to JSON.
     public var codec: any EventCodec
-    /// Further codecs, for events of other content types.
+    /// Additional codecs that decode events of other content types. Defaults to none.
     public var additionalCodecs: [any EventCodec]
-    /// What every publish passes through, outermost first; tracing and metrics unless stated.
+    /// The middleware that every publish passes through, outermost first. Defaults to tracing and metrics.
     public var publishMiddleware: [any PublishMiddleware]
-    /// What every delivery passes through before its handler, outermost first; tracing, metrics and logging unless
-    /// stated.
+    /// The middleware that every delivery passes through before its handler, outermost first. Defaults to tracing,
+    /// metrics and logging.
     public var consumeMiddleware: [any ConsumeMiddleware]
 
-    /// A configuration with every value at its default.
+    /// Creates a configuration with all defaults.
     public init() {
         source = nil
         publishTimeout = .seconds(10)

@@ -1,8 +1,16 @@
-/// What went wrong in the bus, a transport, or one of the services beside them.
+/// An error of the bus, a transport, or one of the accompanying services.
 ///
-/// Compare ``code`` with the static members of ``Code``; new ones may be added in any release.
+/// Compare ``code`` with the static members of ``Code``. New codes may be added in any release.
+///
+/// ```swift
+/// do {
+///     try await bus.publish(order)
+/// } catch let error as EventBusError where error.code == .tooLarge {
+///     logger.error("\(error)")
+/// }
+/// ```
 public struct EventBusError: Error, Sendable {
-    /// What kind of failure it was.
+    /// The kind of an error.
     public struct Code: Hashable, Sendable, CustomStringConvertible {
         private enum Storage: String, Sendable {
             case invalidTopic, invalidName, invalidEnvelope, invalidConfiguration
@@ -22,87 +30,89 @@ public struct EventBusError: Error, Sendable {
         /// The code's name.
         public var description: String { storage.rawValue }
 
-        /// A text is not a topic or a topic pattern.
+        /// A text is not a valid topic or topic pattern.
         public static let invalidTopic = Code(.invalidTopic)
-        /// The name of a group or of a subscription has characters it may not have, or is missing where it is required.
+        /// The name of a group or subscription contains invalid characters, or a required name is missing.
         public static let invalidName = Code(.invalidName)
-        /// A field or header of an event cannot go over the wire: too long, reserved or nested too deeply.
+        /// A field or header of an event cannot be sent because it is too long, reserved or nested too deeply.
         public static let invalidEnvelope = Code(.invalidEnvelope)
-        /// A configured value makes no sense; the message names the key.
+        /// A configured value is invalid. The message names the key.
         public static let invalidConfiguration = Code(.invalidConfiguration)
         /// The codec could not encode the event. Nothing was sent.
         public static let encodingFailed = Code(.encodingFailed)
         /// The codec could not decode the payload.
         public static let decodingFailed = Code(.decodingFailed)
-        /// The event exceeds the transport's limit. Nothing was sent.
+        /// The event exceeds a limit of the transport. Nothing was sent.
         public static let tooLarge = Code(.tooLarge)
         /// The deadline passed before the event was sent. Nothing was sent.
         public static let timedOut = Code(.timedOut)
-        /// The event was sent, but no confirmation came before the deadline: the broker may hold it or not.
+        /// The event was sent, but no confirmation arrived before the deadline. The broker may or may not have the
+        /// event.
         public static let indeterminate = Code(.indeterminate)
-        /// The broker refused the event. Some queues may hold it all the same: where one of several matching queues
-        /// refuses, the others keep their copy. Publishing again with the same ``PublishOptions/id`` is safe.
+        /// The broker refused the event. Some queues may have it nevertheless: if one of several matching queues
+        /// refuses, the others keep their copies. Publishing again with the same ``PublishOptions/id`` is safe.
         public static let rejected = Code(.rejected)
-        /// The broker takes no events at present (a resource alarm, a full queue), and the deadline passed.
+        /// The broker currently accepts no events (a resource alarm, a full queue), and the deadline passed.
         public static let blocked = Code(.blocked)
-        /// No subscription matches, where one was required.
+        /// No subscription matches, although one is required.
         public static let unroutable = Code(.unroutable)
         /// The broker or store cannot be reached.
         public static let unavailable = Code(.unavailable)
         /// The bus is shutting down and accepts no more events from outside handlers.
         public static let shuttingDown = Code(.shuttingDown)
-        /// Handlers were still running at the shutdown deadline, and their deliveries went back to the broker; or async
-        /// local listeners had events left.
+        /// Handlers were still running at the shutdown deadline and their deliveries were returned to the broker, or
+        /// asynchronous local listeners had events left.
         public static let shutdownTimedOut = Code(.shutdownTimedOut)
-        /// `run()` was called a second time. (Called after ``EventBus/shutdown()``, it throws ``shuttingDown``.)
+        /// `run()` was called a second time. If it is called after ``EventBus/shutdown()``, it throws ``shuttingDown``
+        /// instead.
         public static let alreadyRunning = Code(.alreadyRunning)
-        /// Two subscriptions of one bus would share one queue.
+        /// Two subscriptions of one bus would share a queue.
         public static let duplicateSubscription = Code(.duplicateSubscription)
         /// The broker already has an object of this name with other arguments.
         public static let topologyClash = Code(.topologyClash)
         /// The user lacks a permission on the broker.
         public static let accessRefused = Code(.accessRefused)
-        /// User name, password or certificate was refused.
+        /// The user name, password or certificate was refused.
         public static let authenticationFailed = Code(.authenticationFailed)
         /// A named object does not exist.
         public static let notFound = Code(.notFound)
-        /// The event's version is newer than this instance knows.
+        /// The event's version is newer than this instance supports.
         public static let newerVersion = Code(.newerVersion)
-        /// An event came through a binding that the subscription no longer asks for.
+        /// An event arrived through a binding that the subscription no longer requests.
         public static let staleBinding = Code(.staleBinding)
-        /// The connection that brought a delivery is gone; the broker delivers it again.
+        /// The connection of a delivery is gone. The broker redelivers the event.
         public static let staleDelivery = Code(.staleDelivery)
         /// The responder answered a request with an error.
         public static let remoteFailure = Code(.remoteFailure)
-        /// The transport cannot do this.
+        /// The transport does not support this.
         public static let unsupported = Code(.unsupported)
-        /// A lock was not granted within the time given to wait.
+        /// A lock was not granted within the time to wait.
         public static let lockTimedOut = Code(.lockTimedOut)
-        /// A lease ended while its holder still worked: the lock may have another owner.
+        /// A lease ended while its holder was still working. The lock may have another owner.
         public static let lockLost = Code(.lockLost)
         /// A lease was released or extended by someone who does not own it.
         public static let lockNotOwned = Code(.lockNotOwned)
-        /// A lease was used after its time.
+        /// A lease was used after its end.
         public static let leaseExpired = Code(.leaseExpired)
-        /// An async local listener has as many events waiting as its mailbox may hold, and did not get this one.
+        /// The mailbox of an asynchronous local listener is full, so the listener did not receive the event.
         public static let mailboxFull = Code(.mailboxFull)
-        /// A task asked for a lock that it holds, or for a value that waits for its own computation: it would have waited
+        /// A task requested a lock that it holds, or a value that waits for its own computation. It would have waited
         /// for itself.
         public static let reentrant = Code(.reentrant)
     }
 
-    /// What kind of failure it was.
+    /// The kind of the error.
     public var code: Code
-    /// What was wrong, and what to do about it, for a person to read.
+    /// The description of the problem and its remedy, for people to read.
     public var message: String
-    /// The error that led to this one.
+    /// The error that caused this one.
     public var underlying: (any Error)?
-    /// The source file in which the error was made.
+    /// The source file in which the error was created.
     public var file: String
     /// The line in ``file``.
     public var line: Int
 
-    /// An error; `file` and `line` default to the caller's.
+    /// Creates an error. `file` and `line` default to those of the caller.
     public init(
         _ code: Code,
         _ message: String,
@@ -119,10 +129,10 @@ public struct EventBusError: Error, Sendable {
 }
 
 extension EventBusError: CustomStringConvertible {
-    /// The longest description, in UTF-8 bytes.
+    /// The maximum length of a description, in UTF-8 bytes.
     private static let maximumDescriptionLength = 4096
 
-    /// Code, message and cause in one line, without control characters, cut to 4 KiB.
+    /// The code, message and cause on one line, without control characters, truncated to 4 KiB.
     public var description: String {
         let cause = underlying.map { " (caused by: \($0))" } ?? ""
         return "\(code): \(message)\(cause)".prefixed(toUTF8Length: Self.maximumDescriptionLength).printable

@@ -1,4 +1,4 @@
-/// The publish middleware, folded once, with the transport at its end.
+/// The publish middleware, folded once, followed by the transport.
 struct PublishChain: Sendable {
     private let transport: any Transport
     private let middleware: [any PublishMiddleware]
@@ -53,11 +53,11 @@ struct PublishChain: Sendable {
         return reply
     }
 
-    /// Sends many events with one call to the transport, in order, with one result for each.
+    /// Sends many events with one call of the transport, in order, with one result for each.
     ///
-    /// The events pass through the middleware one after another, each up to the end of the chain, where it waits until
-    /// all have come; what a step refused is left out. What has not come by the deadline is not sent: middleware may be
-    /// waiting there for an event that itself waits at the end of the chain.
+    /// The events pass through the middleware in order. Each waits at the end of its chain until all have arrived.
+    /// Events that a step refused are left out. An event that has not arrived by the deadline is not sent, because
+    /// middleware may be waiting for an event that itself waits at the end of the chain.
     func publish(
         contentsOf envelopes: [Envelope],
         delay: Duration,
@@ -93,7 +93,7 @@ struct PublishChain: Sendable {
             for (arrival, result) in zip(arrived, results) { arrival.continuation.resume(with: result) }
             var ordered = events.map { _ in Result<PublishReceipt, any Error>.failure(BatchGate.tooLate) }
             var underWay = Set(arrived.map(\.index))
-            // A step that holds its event back past the deadline is told that nobody waits for it any more.
+            // A step that holds its event past the deadline is cancelled, because nobody waits for it any more.
             if underWay.isEmpty { group.cancelAll() }
             for await (index, result) in group {
                 ordered[index] = result
@@ -103,7 +103,8 @@ struct PublishChain: Sendable {
         }
     }
 
-    /// Sends events past the middleware. Those of one call share a deadline; middleware may have given some a delay.
+    /// Sends events after the middleware. The events of one call share a deadline, but middleware may have set
+    /// different delays.
     private func send(_ events: [OutgoingEvent]) async -> [Result<PublishReceipt, any Error>] {
         var results: [Result<PublishReceipt, any Error>] = []
         var rest = events[...]
@@ -135,7 +136,7 @@ struct PublishChain: Sendable {
         return envelopes.enumerated().map { index, envelope in
             if let problem = problems[index] { return .failure(problem) }
             if let outcome = outcomes.popLast() { return outcome.map { PublishReceipt(id: envelope.id, outcome: $0) } }
-            // It may have been sent.
+            // The event may have been sent.
             return .failure(
                 EventBusError(
                     .indeterminate,
@@ -152,7 +153,7 @@ extension OutgoingEvent {
     }
 }
 
-/// Where the events of a batch wait at the end of their chains until all of them have come or dropped out.
+/// The gate at which the events of a batch wait at the end of their chains, until all have arrived or dropped out.
 private final class BatchGate: Sendable {
     struct Arrival: Sendable {
         var index: Int
@@ -164,10 +165,10 @@ private final class BatchGate: Sendable {
         var arrivals: [Int: Arrival] = [:]
         var accounted: Set<Int> = []
         var isClosed = false
-        /// Who waits for an event to arrive or drop out.
+        /// The task that waits for an event to arrive or drop out.
         var waiter: (index: Int, continuation: CheckedContinuation<Bool, Never>)?
 
-        /// Takes out the waiter if what it waits for has come.
+        /// Removes and returns the waiter if its event has arrived or dropped out.
         mutating func takeWaiter() -> CheckedContinuation<Bool, Never>? {
             guard let waiter, isClosed || accounted.contains(waiter.index) else { return nil }
             self.waiter = nil
@@ -197,7 +198,7 @@ private final class BatchGate: Sendable {
         }
     }
 
-    /// Notes that the chain of an event has ended, whether or not it came to its end.
+    /// Records that the chain of an event has ended, whether or not the event arrived.
     func leave(_ index: Int) {
         let waiter = state.withLock { state in
             state.accounted.insert(index)
@@ -206,7 +207,7 @@ private final class BatchGate: Sendable {
         waiter?.resume(returning: true)
     }
 
-    /// Lets no more arrive: the deadline has passed.
+    /// Lets no more events arrive, because the deadline has passed.
     func close() {
         let waiter = state.withLock { state in
             state.isClosed = true
@@ -215,8 +216,8 @@ private final class BatchGate: Sendable {
         waiter?.resume(returning: false)
     }
 
-    /// Waits until the event has arrived or dropped out; returns `false` if the gate was closed first. Cancellation does
-    /// not cut it short, but reaches the middleware.
+    /// Waits until the event has arrived or dropped out. Returns `false` if the gate was closed first. A cancellation
+    /// does not interrupt the wait, but it reaches the middleware.
     func hasPassed(_ index: Int) async -> Bool {
         await withCheckedContinuation { continuation in
             let passed: Bool? = state.withLock { state in
@@ -229,7 +230,7 @@ private final class BatchGate: Sendable {
         }
     }
 
-    /// What has arrived, in the order of the batch; nothing can arrive from then on.
+    /// Returns the arrived events in the order of the batch. No event can arrive afterwards.
     func takeArrivals() -> [Arrival] {
         state.withLock { state in
             state.isClosed = true

@@ -1,26 +1,36 @@
-/// How one event is published.
+/// The options of a publish.
+///
+/// ```swift
+/// var options = PublishOptions()
+/// options.delay = .seconds(60)
+/// options.requiresSubscriber = true
+/// try await bus.publish(OrderCreated(orderID: "42"), options: options)
+/// ```
 public struct PublishOptions: Sendable {
-    /// How long publishing may take before it throws; `nil` for ``EventBusConfiguration/publishTimeout``.
+    /// The maximum duration of the publish, after which it throws, or `nil` for
+    /// ``EventBusConfiguration/publishTimeout``. Defaults to `nil`.
     public var deadline: Duration?
-    /// How long the broker holds the event before subscribers see it; zero for at once. Local listeners do not see an
-    /// event with a delay.
+    /// The time for which the broker holds the event before subscribers receive it. Local listeners do not receive an
+    /// event with a delay. Defaults to zero.
     public var delay: Duration
-    /// What travels beside the payload.
+    /// The headers that accompany the payload. Defaults to none.
     public var headers: EventHeaders
-    /// What orders the event among others; `nil` for the event's own ``Event/partitionKey``.
+    /// The key that orders the event among others, or `nil` for the event's own ``Event/partitionKey``. Defaults to
+    /// `nil`.
     public var partitionKey: String?
-    /// Whether it is an error (`.unroutable`) that no subscription matches. Otherwise the receipt says so.
+    /// A Boolean value indicating whether a publish without a matching subscription throws `.unroutable`. Otherwise the
+    /// receipt reports it. Defaults to `false`.
     public var requiresSubscriber: Bool
-    /// The event's identity; `nil` for a new one. Give one to publish the same event again after an unclear outcome,
-    /// so that an ``Inbox`` can tell.
+    /// The event's identity, or `nil` for a new one. Set it to publish the same event again after an unclear outcome,
+    /// so that an ``Inbox`` can suppress the duplicate. Defaults to `nil`.
     public var id: EventID?
-    /// The chain the event belongs to; `nil` for that of the handler it is published in, or a chain of its own. A blank
-    /// one is stored as `nil`.
+    /// The chain of causes that the event belongs to, or `nil` for that of the publishing handler or a new one. A blank
+    /// one is stored as `nil`. Defaults to `nil`.
     public var correlationID: CorrelationID? {
         didSet { if correlationID?.isBlank == true { correlationID = nil } }
     }
 
-    /// Options; what is left out is as an ordinary event wants it.
+    /// Creates options. Omitted values use the defaults.
     public init(
         deadline: Duration? = nil,
         delay: Duration = .zero,
@@ -40,14 +50,14 @@ public struct PublishOptions: Sendable {
     }
 }
 
-/// What became of one published event: the broker has it, or no one asked for it.
+/// The result of a publish: the event's identity and the outcome.
 public struct PublishReceipt: Hashable, Sendable {
     /// The event's identity.
     public var id: EventID
-    /// What the broker did with it.
+    /// The outcome: the broker has accepted the event, or the event has no subscriber.
     public var outcome: PublishOutcome
 
-    /// A receipt.
+    /// Creates a receipt.
     public init(id: EventID, outcome: PublishOutcome) {
         self.id = id
         self.outcome = outcome

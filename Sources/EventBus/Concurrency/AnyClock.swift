@@ -1,29 +1,29 @@
-/// A type-erased clock: the one source of time for a bus and its broker.
+/// A type-erased clock, which is the only source of time for a bus and its broker.
 ///
-/// Everything that waits in the library (retry delays, deadlines, timeouts, leases) waits on such a clock, so that a
-/// test can hand in a manual one and a 30-second backoff costs no real time. Instants are durations since the erased
-/// clock was wrapped.
+/// Everything that waits in the library (retry delays, deadlines, timeouts, leases) uses such a clock, so that a test
+/// can pass a manual one and a 30-second backoff takes no real time. Instants are durations since the clock was
+/// wrapped.
 public struct AnyClock: Clock, Sendable {
-    /// A point in time: the duration since the clock was wrapped.
+    /// An instant: the duration since the clock was wrapped.
     public struct Instant: InstantProtocol, Sendable {
-        /// Time since the clock was wrapped.
+        /// The duration since the clock was wrapped.
         public var offset: Duration
 
         package init(offset: Duration) {
             self.offset = offset
         }
 
-        /// The instant that lies `duration` after this one. More than 126 years count as 126 years.
+        /// Returns the instant `duration` after this one. More than 126 years count as 126 years.
         public func advanced(by duration: Duration) -> Instant {
             Instant(offset: offset + duration.clampedToLongest)
         }
 
-        /// The time from this instant to `other`.
+        /// Returns the duration from this instant to `other`.
         public func duration(to other: Instant) -> Duration {
             other.offset - offset
         }
 
-        /// Whether `lhs` is earlier than `rhs`.
+        /// Returns a Boolean value indicating whether `lhs` is earlier than `rhs`.
         public static func < (lhs: Instant, rhs: Instant) -> Bool {
             lhs.offset < rhs.offset
         }
@@ -35,10 +35,10 @@ public struct AnyClock: Clock, Sendable {
     private let readNextSleeper: (@Sendable () -> Duration?)?
     private let addAdvanceHook: (@Sendable (@escaping @Sendable () -> Bool) -> Void)?
 
-    /// The smallest step of time the clock can tell apart.
+    /// The smallest difference between instants that the clock can measure.
     public let minimumResolution: Duration
 
-    /// Wraps `clock`; its present instant becomes offset zero.
+    /// Wraps `clock`. Its current instant becomes offset zero.
     public init<C: Clock>(_ clock: C) where C.Duration == Duration {
         if let already = clock as? AnyClock {
             self = already
@@ -48,7 +48,7 @@ public struct AnyClock: Clock, Sendable {
         self.readNow = { start.duration(to: clock.now) }
         let isManual = clock is any AdvanceableClock
         self.sleepUntil = { offset, tolerance in
-            // The system's clocks trap on instants whose seconds do not fit an `Int64`.
+            // The system's clocks trap on instants whose seconds do not fit into an `Int64`.
             let offset = isManual ? offset : min(max(offset, .zero), .longest)
             try await clock.sleep(until: start.advanced(by: offset), tolerance: tolerance)
         }
@@ -65,26 +65,27 @@ public struct AnyClock: Clock, Sendable {
         }
     }
 
-    /// The system's continuous clock, which also runs while the machine sleeps.
+    /// The system's continuous clock, which advances while the machine sleeps.
     public static var continuous: AnyClock { AnyClock(ContinuousClock()) }
 
-    /// The present instant.
+    /// The current instant.
     public var now: Instant { Instant(offset: readNow()) }
 
-    /// Suspends until `deadline`; throws `CancellationError` when the task is cancelled first.
+    /// Suspends until `deadline`. Throws `CancellationError` if the task is cancelled first.
     public func sleep(until deadline: Instant, tolerance: Duration? = nil) async throws {
         try await sleepUntil(deadline.offset, tolerance)
     }
 
-    /// Whether time moves only when told to.
+    /// A Boolean value indicating whether the time advances only on request.
     package var isManual: Bool { advanceTo != nil }
 
-    /// Moves a manual clock forward to `instant`; does nothing on a real one.
+    /// Advances a manual clock to `instant`. Has no effect on a real clock.
     package func advance(to instant: Instant) async {
         await advanceTo?(instant.offset)
     }
 
-    /// The instant at which the first of those who sleep on a manual clock wakes; `nil` if none does, or on a real clock.
+    /// The instant at which the next task that sleeps on a manual clock wakes, or `nil` if there is none or the clock
+    /// is real.
     package var nextSleeper: Instant? { readNextSleeper?().map { Instant(offset: $0) } }
 
     /// Calls `body` after each advance of a manual clock, until it returns `false`. It does not count as a sleeper.
@@ -93,13 +94,13 @@ public struct AnyClock: Clock, Sendable {
     }
 }
 
-/// A clock whose time moves only when told to.
+/// A clock whose time advances only on request.
 package protocol AdvanceableClock: Sendable {
-    /// Time since the clock's own zero.
+    /// The time since the clock's own origin.
     var offsetNow: Duration { get }
-    /// Moves time forward and wakes every sleeper that is due.
+    /// Advances the time and wakes every sleeper that is due.
     func advance(toOffset offset: Duration) async
-    /// The deadline of the first of those who sleep, since the clock's own zero.
+    /// The earliest deadline of all sleepers, as an offset from the clock's own origin.
     var nextSleeperOffset: Duration? { get }
     /// Calls `body` after each advance, until it returns `false`.
     func onAdvance(_ body: @escaping @Sendable () -> Bool)

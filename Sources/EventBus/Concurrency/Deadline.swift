@@ -1,8 +1,9 @@
 /// Runs `operation` and cancels it when `deadline` passes.
 ///
-/// It costs a task group: for rare waits, not for every event. The operation has to heed cancellation.
+/// It creates a task group, so it is meant for rare waits, not for every event. The operation must respond to
+/// cancellation.
 ///
-/// - Returns: The operation's result, or `nil` when the deadline passed first.
+/// - Returns: The operation's result, or `nil` if the deadline passed first.
 package func withDeadline<Result: Sendable>(
     _ deadline: AnyClock.Instant,
     clock: AnyClock,
@@ -18,22 +19,22 @@ package func withDeadline<Result: Sendable>(
         let first = try await group.next() ?? nil
         guard first == nil else { return first }
         group.cancelAll()
-        // The operation may have finished in the very moment the deadline passed: then its result counts.
+        // The operation may have finished at the very moment the deadline passed. Then its result counts.
         return try? await group.next() ?? nil
     }
 }
 
-/// Runs `operation` so that the cancellation of the calling task does not reach it, whether the task is cancelled before
-/// or while the operation runs.
+/// Runs `operation` shielded from the cancellation of the calling task, whether the task is cancelled before or during
+/// the operation.
 package func withoutCancellation<Result: Sendable>(
     _ operation: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {
-    // A task of its own is the shield: cancellation does not reach into it.
+    // A separate task is the shield, because cancellation does not reach it.
     try await Task { try await operation() }.value
 }
 
-/// Runs `operation` so that the cancellation of the calling task does not reach it, whether the task is cancelled before
-/// or while the operation runs.
+/// Runs `operation` shielded from the cancellation of the calling task, whether the task is cancelled before or during
+/// the operation.
 package func withoutCancellation<Result: Sendable>(
     _ operation: @escaping @Sendable () async -> Result
 ) async -> Result {

@@ -1,9 +1,9 @@
 #if TSAN
 import Glibc
 
-/// State behind a lock that the thread sanitizer understands.
+/// A lock-protected state, using a lock that the thread sanitizer understands.
 ///
-/// `Synchronization.Mutex` is a bare futex on Linux, which the sanitizer does not see: it reports correct code.
+/// `Synchronization.Mutex` is a bare futex on Linux, which the sanitizer does not see, so it reports correct code.
 /// Sanitizer builds (`-Xswiftc -DTSAN`) therefore use a pthread mutex with the same interface.
 @usableFromInline
 package struct Locked<State>: ~Copyable, Sendable {
@@ -24,10 +24,10 @@ package struct Locked<State>: ~Copyable, Sendable {
     }
 
     @usableFromInline
-    // Safe: `state` is touched only between lock and unlock of `mutex`, which lives as long as this object.
+    // Safe because `state` is touched only between lock and unlock of `mutex`, which lives as long as this object.
     @safe final class Storage: @unchecked Sendable {
         let mutex: UnsafeMutablePointer<pthread_mutex_t>
-        // Safe: touched only while `mutex` is held.
+        // Safe because it is touched only while `mutex` is held.
         nonisolated(unsafe) var state: State
 
         init(_ state: consuming sending State) {
@@ -45,9 +45,9 @@ package struct Locked<State>: ~Copyable, Sendable {
 #else
 public import Synchronization
 
-/// State behind a lock: the one way this package guards mutable state outside actors.
+/// A lock-protected state. It is the only way in which this package guards mutable state outside actors.
 ///
-/// Never suspend, call user code or resume a continuation inside `withLock`: decide there, act after.
+/// Never suspend, call user code or resume a continuation inside `withLock`. Decide inside the lock, and act after it.
 @usableFromInline
 package struct Locked<State>: ~Copyable, Sendable {
     @usableFromInline

@@ -1,4 +1,4 @@
-/// Something that happens once and that many can wait for.
+/// An event that happens once and that many tasks can wait for.
 package final class Signal: Sendable {
     private struct State {
         var isRaised = false
@@ -10,10 +10,10 @@ package final class Signal: Sendable {
 
     package init() {}
 
-    /// Whether it has happened.
+    /// A Boolean value indicating whether the signal has been raised.
     package var isRaised: Bool { state.withLock { $0.isRaised } }
 
-    /// Lets it happen; every waiter goes on. Later calls do nothing.
+    /// Raises the signal and resumes every waiter. Later calls have no effect.
     package func raise() {
         let waiters = state.withLock { state in
             state.isRaised = true
@@ -24,9 +24,9 @@ package final class Signal: Sendable {
         for waiter in waiters.values { waiter.resume() }
     }
 
-    /// Waits until it happens.
+    /// Waits until the signal is raised.
     ///
-    /// - Throws: `CancellationError` when the task is cancelled first.
+    /// - Throws: `CancellationError` if the task is cancelled first.
     package func wait() async throws {
         let id = state.withLock { state in
             state.nextWaiter += 1
@@ -44,7 +44,7 @@ package final class Signal: Sendable {
         } onCancel: {
             state.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
         }
-        // Asked under the lock: who waited sees what was done before it was raised.
+        // Checked under the lock, so that a waiter sees everything that happened before the signal was raised.
         if !isRaised { throw CancellationError() }
     }
 }
