@@ -1,4 +1,4 @@
-/// A cache of values that cost something to compute.
+/// A cache of values that are expensive to compute.
 ///
 /// ```swift
 /// let price = try await cache.value(for: "price:42", as: Price.self, options: .init(ttl: .seconds(30))) {
@@ -6,34 +6,37 @@
 /// }
 /// ```
 ///
-/// What every implementation promises; `CacheConformance` in `EventBusTesting` checks it:
+/// Every implementation guarantees the following. `CacheConformance` in `EventBusTesting` checks it:
 ///
-/// - **Single flight.** Callers who ask for a key while it is being computed wait for that one computation. It does not
-///   belong to any of them: one who is cancelled leaves, and the computation is cancelled when all have left.
-/// - **Never worse than no cache.** When the store cannot be reached, reading computes. It throws what `compute` throws,
-///   `CancellationError`, `.timedOut` after ``CacheOptions/computeTimeout``, `.reentrant`, and nothing else.
-/// - **No standstill.** A computation that asks for its own key, directly or through other keys, gets `.reentrant` at once,
-///   with the chain of keys. It is recognized in the computation's task and in all that inherit its task-local values.
-/// - **A failure is shared.** An error reaches all who wait, and for ``CacheOptions/failureTTL`` those who ask after them;
-///   it is the computation's own. Then somebody computes again.
-/// - **No resurrection.** A removal, whether by key or by tag, and a ``set(_:for:options:)`` also void the computations
-///   that began before: those who wait for one still get its value, but it is not stored, and who asks afterwards does
-///   not wait for it. Without this, a value read before a change would be stored after it.
-/// - **Bounded.** An entry is gone at the latest when the time given by its options is over. It may go sooner.
+/// - **Single flight.** Callers that ask for a key while it is being computed wait for that computation. It does not
+///   belong to any of them: a cancelled caller leaves, and the computation is cancelled when all callers have left.
+/// - **Never worse than no cache.** If the store cannot be reached, a read computes the value. It throws only the
+///   errors of `compute`, `CancellationError`, `.timedOut` after ``CacheOptions/computeTimeout``, and `.reentrant`.
+/// - **No deadlock.** A computation that asks for its own key, directly or through other keys, gets `.reentrant`
+///   immediately, with the chain of keys. It is recognized in the computation's task and in all tasks that inherit its
+///   task-local values.
+/// - **Shared failures.** An error of a computation reaches all waiting callers, and for ``CacheOptions/failureTTL``
+///   the callers that ask afterwards. It is the computation's original error. Then the value is computed again.
+/// - **No resurrection.** A removal, whether by key or by tag, and a ``set(_:for:options:)`` also invalidate the
+///   computations that began before. Callers that wait for such a computation still get its value, but it is not
+///   stored, and later callers do not wait for it. Otherwise a value that was read before a change would be stored
+///   after it.
+/// - **Bounded.** An entry is removed at the latest when the time in its options is over. It may be removed earlier.
 ///
-/// A value is stored under its key whatever its type; asking for one of a different type computes again.
+/// A value is stored under its key whatever its type. If a value of another type is requested, it is computed again.
 public protocol Cache: Sendable {
-    /// The values for `keys`, from the cache or computed by one call for all that are missing.
+    /// Returns the values for `keys`, from the cache or computed by one call of `compute` for all missing keys.
     ///
     /// - Parameters:
-    ///   - keys: what to look for; one that occurs twice is looked for once.
-    ///   - type: the values' type.
-    ///   - options: how long and how strictly to keep what is computed.
-    ///   - compute: the values for the given keys, which are some of `keys`, each once. A key it leaves out has no value.
-    /// - Returns: a value for each key that has one.
-    /// - Throws: what `compute` throws; ``EventBusError`` with code `.timedOut`, with `.reentrant` when it is asked by a
-    ///   computation that it would wait for, or with `.invalidName` for two keys that a dictionary cannot tell apart
-    ///   because they differ in Unicode normalization only; `CancellationError`.
+    ///   - keys: The keys. A duplicate is looked up once.
+    ///   - type: The type of the values.
+    ///   - options: The options for reading and storing the values.
+    ///   - compute: A closure that returns the values for the given keys, a subset of `keys` without duplicates. A key
+    ///     that it leaves out has no value.
+    /// - Returns: A value for each key that has one.
+    /// - Throws: Errors of `compute`; ``EventBusError`` with code `.timedOut`, `.reentrant` if the caller is a
+    ///   computation that this call would wait for, or `.invalidName` for two keys that a dictionary cannot distinguish
+    ///   because they differ only in Unicode normalization; `CancellationError`.
     func values<Value: Codable & Sendable>(
         for keys: [String],
         as type: Value.Type,
@@ -41,53 +44,54 @@ public protocol Cache: Sendable {
         compute: @Sendable @escaping ([String]) async throws -> [String: Value]
     ) async throws -> [String: Value]
 
-    /// The value for `key`, if it is of the given type, fresh, and can be had without waiting; `nil` if it has to be asked
-    /// for.
+    /// Returns the value for `key` if it has the given type, is fresh, and is available without waiting. Otherwise
+    /// returns `nil`.
     ///
-    /// `value(for:as:options:compute:)` begins with it, so that a hit in memory costs little more than finding it. A
-    /// cache without memory of its own need not have it.
+    /// `value(for:as:options:compute:)` calls it first, so that a hit in memory costs little more than the lookup. A
+    /// cache that keeps no values in memory need not implement it.
     func valueAtHand(
         for key: String,
         as type: any (Codable & Sendable).Type,
         options: CacheOptions
     ) -> (any Sendable)?
 
-    /// Stores a value, and voids computations for its key that began before.
+    /// Stores a value, and invalidates computations for its key that began before.
     ///
     /// - Throws: ``EventBusError``: `.encodingFailed`, `.tooLarge`, `.unavailable` or `.indeterminate`.
     func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws
 
-    /// Removes entries, and voids computations for their keys that began before.
+    /// Removes entries, and invalidates computations for their keys that began before.
     ///
-    /// - Throws: ``EventBusError``: `.unavailable` or `.indeterminate` when the store did not answer; the entries may
-    ///   then be served until they are stale.
+    /// - Throws: ``EventBusError``: `.unavailable` or `.indeterminate` if the store did not answer. The entries may
+    ///   then be served until they expire.
     func remove(_ keys: [String]) async throws
 
-    /// Removes every entry that was stored with `tag`, and voids computations with this tag that began before.
+    /// Removes every entry that was stored with `tag`, and invalidates computations with this tag that began before.
     ///
-    /// - Throws: As ``remove(_:)``.
+    /// - Throws: The errors of ``remove(_:)``.
     func removeAll(tag: String) async throws
 }
 
 extension Cache {
-    /// Has nothing at hand.
+    /// Returns `nil`, because no value is available without waiting.
     public func valueAtHand(
         for key: String,
         as type: any (Codable & Sendable).Type,
         options: CacheOptions
     ) -> (any Sendable)? { nil }
 
-    /// The value for `key`, from the cache or computed; `nil` if `compute` says that there is none.
+    /// Returns the value for `key`, from the cache or computed, or `nil` if `compute` returns `nil`.
     ///
-    /// That there is none is remembered as well, if ``CacheOptions/negativeTTL`` is given.
+    /// The absence of a value is cached as well if ``CacheOptions/negativeTTL`` is set.
     ///
     /// - Parameters:
-    ///   - key: what to look for.
-    ///   - type: the value's type.
-    ///   - options: how long and how strictly to keep what is computed.
-    ///   - compute: the value. It runs in a task of its own, with the task-local values of the first to ask.
-    /// - Throws: what `compute` throws; ``EventBusError`` with code `.timedOut`; `CancellationError`.
-    @_disfavoredOverload  // A closure that only throws fits both; it is to mean the other one.
+    ///   - key: The key.
+    ///   - type: The type of the value.
+    ///   - options: The options for reading and storing the value.
+    ///   - compute: A closure that computes the value. It runs in a separate task, with the task-local values of the
+    ///     first caller.
+    /// - Throws: Errors of `compute`; ``EventBusError`` with code `.timedOut` or `.reentrant`; `CancellationError`.
+    @_disfavoredOverload  // A closure that only throws matches both overloads, and must select the other one.
     @inlinable
     public func value<Value: Codable & Sendable>(
         for key: String,
@@ -99,14 +103,15 @@ extension Cache {
         return try await findOptional(key, type, options, compute)
     }
 
-    /// The value for `key`, from the cache or computed.
+    /// Returns the value for `key`, from the cache or computed.
     ///
     /// - Parameters:
-    ///   - key: what to look for.
-    ///   - type: the value's type.
-    ///   - options: how long and how strictly to keep what is computed.
-    ///   - compute: the value. It runs in a task of its own, with the task-local values of the first to ask.
-    /// - Throws: what `compute` throws; ``EventBusError`` with code `.timedOut`; `CancellationError`.
+    ///   - key: The key.
+    ///   - type: The type of the value.
+    ///   - options: The options for reading and storing the value.
+    ///   - compute: A closure that computes the value. It runs in a separate task, with the task-local values of the
+    ///     first caller.
+    /// - Throws: Errors of `compute`; ``EventBusError`` with code `.timedOut` or `.reentrant`; `CancellationError`.
     @inlinable
     public func value<Value: Codable & Sendable>(
         for key: String,
@@ -118,7 +123,7 @@ extension Cache {
         return try await find(key, type, options, compute)
     }
 
-    /// The values for `keys`, with the usual options.
+    /// Returns the values for `keys`, with the default options.
     public func values<Value: Codable & Sendable>(
         for keys: [String],
         as type: Value.Type = Value.self,
@@ -127,17 +132,17 @@ extension Cache {
         try await values(for: keys, as: type, options: CacheOptions(), compute: compute)
     }
 
-    /// Stores a value with the usual options, and voids computations for its key that began before.
+    /// Stores a value with the default options, and invalidates computations for its key that began before.
     public func set<Value: Codable & Sendable>(_ value: Value, for key: String) async throws {
         try await set(value, for: key, options: CacheOptions())
     }
 
-    /// Removes an entry, and voids computations for its key that began before.
+    /// Removes an entry, and invalidates computations for its key that began before.
     public func remove(_ key: String) async throws {
         try await remove([key])
     }
 
-    // Apart from `value`, so that nothing of this is done for a hit in memory.
+    // Separate from `value`, so that none of this is done for a hit in memory.
     @usableFromInline
     func findOptional<Value: Codable & Sendable>(
         _ key: String,
@@ -162,9 +167,9 @@ extension Cache {
         options.negativeTTL = nil
         let found = try await values(for: [key], as: type, options: options) { _ in [key: try await compute()] }
         if let value = found[key] { return value }
-        // It joined the computation of someone for whom there may be none.
+        // The call joined the computation of a caller for whom the value may be absent.
         let value = try await compute()
-        // What cannot be stored is still a value.
+        // A failure to store must not fail the lookup.
         try? await set(value, for: key, options: options)
         return value
     }

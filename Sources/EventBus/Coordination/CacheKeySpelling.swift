@@ -1,9 +1,9 @@
-/// The check of how the keys of one call of a cache are spelled.
+/// A check of the spelling of the keys in one call of a cache.
 package enum CacheKeySpelling {
-    /// Checks that the values of a call can be told apart.
+    /// Checks that the values of a call can be distinguished.
     ///
-    /// Keys are compared byte by byte, but the values come in a Swift dictionary, which holds one of two keys that differ
-    /// in Unicode normalization only.
+    /// Keys are compared byte by byte, but the values are returned in a Swift dictionary, which keeps only one of two
+    /// keys that differ only in Unicode normalization.
     ///
     /// - Throws: ``EventBusError`` with code `.invalidName`, which names such a key.
     package static func checkDistinct(_ keys: [String]) throws(EventBusError) {

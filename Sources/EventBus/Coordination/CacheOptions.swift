@@ -1,44 +1,56 @@
 import Glibc
 
-/// How long a cached value is kept, and how strictly.
+/// The options for reading and storing cached values.
 ///
-/// The life of an entry: *fresh* for ``ttl``, less the jitter; then, for ``staleWhileRevalidate``, served while a new
-/// value is computed behind; until the end of ``staleOnError`` at hand in case that a computation fails; then gone. Both
-/// stale periods begin where freshness ends. The options given when an entry is stored decide how long it is fresh and
-/// kept, those given when it is read how much staleness the reader accepts.
+/// An entry is *fresh* for ``ttl``, minus the jitter. After that it is stale: for ``staleWhileRevalidate`` it is served
+/// while a new value is computed in the background, and until ``staleOnError`` has passed it is kept as a fallback for
+/// failed computations. Then it is removed. Both stale periods start when freshness ends. The options that are passed
+/// when an entry is stored determine how long it is fresh and kept. The options that are passed when it is read
+/// determine how much staleness the reader accepts.
+///
+/// ```swift
+/// var options = CacheOptions(ttl: .seconds(30))
+/// options.staleOnError = .seconds(600)
+/// options.tags = ["prices"]
+/// ```
 public struct CacheOptions: Hashable, Sendable {
-    /// How long a value is fresh; 60 s unless stated.
+    /// The time for which a value is fresh. Defaults to 60 s.
     public var ttl: Duration
-    /// By which part of ``ttl`` at most an entry's freshness is shortened, at random, so that entries that were stored
-    /// together are not computed together again; 0.1 unless stated, from 0 to 1.
+    /// The maximum fraction of ``ttl``, from 0 to 1, by which an entry's freshness is shortened at random, so that
+    /// entries that were stored together do not expire together. Defaults to 0.1.
     public var jitter: Double
-    /// For how long after that a stale value is served while a computation behind renews it; zero unless stated.
+    /// The time after freshness for which a stale value is served while a new value is computed in the background.
+    /// Defaults to zero.
     ///
-    /// A renewal that fails shows at the latest when this time is over: whoever asks then computes, and gets the error.
+    /// A failed refresh becomes visible when this time is over at the latest: the next caller computes the value and
+    /// gets the error.
     public var staleWhileRevalidate: Duration
-    /// For how long after that a stale value is served when the computation fails; zero unless stated.
+    /// The time after freshness for which a stale value is served if the computation fails. Defaults to zero.
     public var staleOnError: Duration
-    /// How eagerly a value that is still fresh is computed anew behind, so that nobody has to wait when its time is over;
-    /// zero, as unless stated, means never, and one is right for most.
+    /// The aggressiveness with which a fresh value is recomputed in the background before it expires, so that nobody
+    /// has to wait. Zero disables early refresh, and 1 suits most values. Defaults to zero.
     ///
-    /// Near the end of its freshness each reader draws whether to begin, the sooner the longer the value took to compute:
-    /// when `computing time · earlyRefresh · −ln(random number)` exceeds the time that is left (A. Vattani, F. Chierichetti
-    /// and K. Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", 2015). A value that was set took no time.
+    /// Each reader decides at random whether to start a refresh. The longer the value took to compute, the earlier that
+    /// happens: when `computing time · earlyRefresh · −ln(random number)` exceeds the remaining time (A. Vattani, F.
+    /// Chierichetti and K. Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", 2015). A value that was set
+    /// has a computing time of zero.
     public var earlyRefresh: Double
-    /// How long it is remembered that there is no value; `nil`, as unless stated, means that it is computed each time.
+    /// The time for which the absence of a value is cached, or `nil` to compute the value again on each request.
+    /// Defaults to `nil`.
     public var negativeTTL: Duration?
-    /// For how long the error of a failed computation is handed to those who ask for the key next, instead of computing
-    /// again; and for how long a renewal behind is not tried again. Defaults to 250 ms; zero for not at all.
+    /// The time for which the error of a failed computation is returned to the callers that ask for the key next,
+    /// instead of computing again, and for which a failed background refresh is not repeated. Zero disables both.
+    /// Defaults to 250 ms.
     ///
-    /// Changing or removing the key ends that time. Caches of other processes are told that computing has failed, and try
-    /// it once each, so that their callers get an error of their own.
+    /// Changing or removing the key ends that time. Caches of other processes are told that the computation has failed.
+    /// Each of them tries once, so that their callers get an error of their own process.
     public var failureTTL: Duration
-    /// Names by which entries can be removed together.
+    /// The names by which entries can be removed together. Defaults to none.
     public var tags: Set<String>
-    /// After how long a computation is given up, so that one that hangs does not hold up its key; 30 s unless stated.
+    /// The maximum duration of a computation, so that one that hangs does not block its key. Defaults to 30 s.
     public var computeTimeout: Duration
 
-    /// Options; each has a default.
+    /// Creates options. Omitted values use the defaults.
     public init(
         ttl: Duration = .seconds(60),
         jitter: Double = 0.1,
@@ -61,25 +73,27 @@ public struct CacheOptions: Hashable, Sendable {
         self.computeTimeout = computeTimeout
     }
 
-    /// How long an entry that is stored now is fresh, if it may be so for `ttl` at most; `draw` is from 0 to 1.
+    /// Returns the time for which an entry that is stored now is fresh, given its `ttl`. `draw` is a random number from
+    /// 0 to 1.
     package func freshness(of ttl: Duration, draw: Double = .random(in: 0...1)) -> Duration {
-        // In this order `max` turns what is no number into zero.
+        // With the arguments in this order, `max` turns NaN into zero.
         let part = min(max(0, jitter), 1)
         return ttl.clampedToLongest * (1 - part * draw)
     }
 
-    /// Whether who reads an entry that is fresh for `left` more, and took `computing`, begins to compute it anew; `draw` is
-    /// from 0 to 1, without 1.
+    /// Returns a Boolean value indicating whether the reader of an entry that is fresh for `left` and took `computing`
+    /// starts an early refresh. `draw` is a random number from 0 up to, but not including, 1.
     package func isDueEarly(left: Duration, computing: Duration, draw: Double = .random(in: 0..<1)) -> Bool {
         mayBeDueEarly(left: left, computing: computing) && left / computing < earlyRefresh * -log(1 - draw)
     }
 
-    /// Whether ``isDueEarly(left:computing:draw:)`` can be true for some draw; costs no draw.
+    /// Returns a Boolean value indicating whether ``isDueEarly(left:computing:draw:)`` can be true for any random
+    /// number. It draws none.
     package func mayBeDueEarly(left: Duration, computing: Duration) -> Bool {
-        // The smallest of `1 - draw` is 2 to the power of -53.
+        // The smallest value of `1 - draw` is 2 to the power of -53.
         earlyRefresh > 0 && computing > .zero && left / computing < earlyRefresh * 37
     }
 
-    /// For how long after its freshness an entry has to be kept.
+    /// The time for which an entry has to be kept after its freshness.
     package var staleness: Duration { max(.zero, staleWhileRevalidate, staleOnError) }
 }

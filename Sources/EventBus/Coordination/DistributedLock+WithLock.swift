@@ -1,21 +1,28 @@
 extension DistributedLock {
     /// Runs `body` while holding `resource`.
     ///
-    /// The lease is renewed by itself at a third of `ttl`. Should it be lost all the same (the store was away for too
-    /// long, the process was stopped), the task that runs `body` is cancelled. A return of this method therefore says
-    /// that the lease held from the first to the last line of `body`. The method waits for `body` to end, in any case.
+    /// ```swift
+    /// try await lock.withLock("sku-42") { lease in
+    ///     try await stock.reserve(1, of: "sku-42", fencingToken: lease.fencingToken)
+    /// }
+    /// ```
+    ///
+    /// The lease is renewed automatically at a third of `ttl`. If it is lost nevertheless, because the store was
+    /// unreachable for too long or the process was suspended, the task that runs `body` is cancelled. If this method
+    /// returns, the lease was therefore valid while `body` ran. In any case, the method waits for `body` to end.
     ///
     /// - Parameters:
-    ///   - resource: what is locked, such as `sku-42`.
-    ///   - ttl: after how long the resource is free again if this process dies; 10 s unless stated.
-    ///   - wait: for how long to stand in line; 10 s unless stated.
-    ///   - body: what needs the resource; it runs in a child task.
-    /// - Returns: what `body` returned.
-    /// - Throws: What `body` throws, unchanged; a failing release never hides it. ``EventBusError``: `.lockTimedOut`
-    ///   when the resource was not free in time; `.reentrant` at once when this task, or one that it is a child of, holds
-    ///   the resource by this very lock (a detached task is not recognized, and waits); `.lockLost` or `.leaseExpired` when the lease ended before `body`
-    ///   returned, or `body` gave up with `CancellationError` because of that; `.unavailable` or `.indeterminate` when
-    ///   the store did not answer; `CancellationError` when cancelled while waiting.
+    ///   - resource: The name of the resource, such as `sku-42`.
+    ///   - ttl: The time after which the resource is free again if this process dies. Defaults to 10 s.
+    ///   - wait: The maximum time to wait for the resource. Defaults to 10 s.
+    ///   - body: The work that needs the resource. It runs in a child task.
+    /// - Returns: The result of `body`.
+    /// - Throws: The errors of `body`, unchanged and never hidden by a failing release. ``EventBusError``:
+    ///   `.lockTimedOut` if the resource was not free in time; `.reentrant` immediately if this task or one of its
+    ///   ancestors holds the resource with this same lock (a detached task is not recognized, and waits); `.lockLost`
+    ///   or `.leaseExpired` if the lease ended before `body` returned, or `body` threw `CancellationError` because of
+    ///   that; `.unavailable` or `.indeterminate` if the store did not answer. `CancellationError` if the task was
+    ///   cancelled while waiting.
     public func withLock<T: Sendable>(
         _ resource: String,
         ttl: Duration = .seconds(10),
@@ -30,16 +37,16 @@ extension DistributedLock {
 
     /// Runs `body` while holding all of `resources`.
     ///
-    /// They are acquired in sorted order, so that two callers who want the same ones in a different order do not wait
-    /// for each other for ever. What was said of ``withLock(_:ttl:wait:_:)`` is true of each lease.
+    /// The resources are acquired in sorted order, so that two callers that request the same ones in a different order
+    /// do not deadlock. Each lease behaves as in ``withLock(_:ttl:wait:_:)``.
     ///
     /// - Parameters:
-    ///   - resources: what is locked; one that occurs twice is locked once.
-    ///   - ttl: after how long a resource is free again if this process dies; 10 s unless stated.
-    ///   - wait: for how long to stand in line for all of them together; 10 s unless stated.
-    ///   - body: what needs the resources; it runs in a child task.
-    /// - Returns: what `body` returned.
-    /// - Throws: As ``withLock(_:ttl:wait:_:)``; nothing stays locked.
+    ///   - resources: The names of the resources. A duplicate is locked once.
+    ///   - ttl: The time after which a resource is free again if this process dies. Defaults to 10 s.
+    ///   - wait: The maximum time to wait for all resources together. Defaults to 10 s.
+    ///   - body: The work that needs the resources. It runs in a child task.
+    /// - Returns: The result of `body`.
+    /// - Throws: The errors of ``withLock(_:ttl:wait:_:)``. No resource stays locked.
     public func withLocks<T: Sendable>(
         _ resources: [String],
         ttl: Duration = .seconds(10),
@@ -57,15 +64,21 @@ extension DistributedLock {
         )
     }
 
-    /// Takes `resource` if it is free.
+    /// Acquires `resource` if it is free.
     ///
-    /// Such a lease is not renewed by itself: call ``Lease/renew()`` in time, or prefer ``withLock(_:ttl:wait:_:)``.
+    /// ```swift
+    /// guard let lease = try await lock.tryLock("nightly-report") else { return }
+    /// try await createReport()
+    /// try await lease.release()
+    /// ```
+    ///
+    /// The lease is not renewed automatically. Call ``Lease/renew()`` in time, or prefer ``withLock(_:ttl:wait:_:)``.
     ///
     /// - Parameters:
-    ///   - resource: what is locked, such as `sku-42`.
-    ///   - ttl: for how long the lease is valid without being renewed; 10 s unless stated.
-    /// - Returns: the lease, or `nil` if another holds the resource or stands in line for it.
-    /// - Throws: ``EventBusError``: `.unavailable` or `.indeterminate` when the store did not answer;
+    ///   - resource: The name of the resource, such as `sku-42`.
+    ///   - ttl: The time for which the lease is valid without a renewal. Defaults to 10 s.
+    /// - Returns: The lease, or `nil` if another holder has the resource or waits for it.
+    /// - Throws: ``EventBusError``: `.unavailable` or `.indeterminate` if the store did not answer;
     ///   `CancellationError`.
     public func tryLock(_ resource: String, ttl: Duration = .seconds(10)) async throws -> Lease? {
         try validate(resource, ttl: ttl, wait: .zero)
@@ -89,7 +102,8 @@ extension DistributedLock {
         }
     }
 
-    /// Each lease is renewed while the next one is waited for, since that happens in its body.
+    /// Holds each resource while waiting for the next one. Each lease is renewed meanwhile, because the wait is part of
+    /// its body.
     private func hold<T: Sendable>(
         _ resources: ArraySlice<String>,
         besides held: [LeaseHolding],
@@ -114,7 +128,7 @@ extension DistributedLock {
         let holding = try await acquireInTime(resource, ttl: ttl, wait: wait)
         let result = await run(body, holding)
         holding.stopRenewing()
-        // Asked before the release, which ends the lease itself.
+        // Checked before the release, which ends the lease.
         let loss = Result { try holding.check() }
         let release = await Result { try await holding.release() }
         do {
@@ -128,10 +142,9 @@ extension DistributedLock {
         }
     }
 
-    /// Acquires a lease that is valid when this returns, and is renewed.
+    /// Acquires a lease that is valid when this method returns and that is being renewed.
     ///
-    /// A grant may have waited for a thread to run this task on for longer than its lease, while other bodies blocked all
-    /// of them.
+    /// A grant may expire before this task runs again if other bodies block all threads.
     private func acquireInTime(_ resource: String, ttl: Duration, wait: Duration) async throws -> LeaseHolding {
         let deadline = clock.now.advanced(by: wait)
         var left = wait
@@ -171,7 +184,7 @@ extension DistributedLock {
                 return nil
             }
             var result: Result<T, any Error>?
-            // The first to end ends the others: the body its guards, a guard the body.
+            // The first task to end cancels the others: the body its guards, and a guard the body.
             while result == nil, let ended = await group.next() {
                 result = ended
                 group.cancelAll()
@@ -192,8 +205,8 @@ extension Result where Failure == any Error {
 }
 
 extension Result where Success == Void, Failure == any Error {
-    /// A release that was not heard is no harm, the lease ends by itself; but one that came too late says that the
-    /// lease was not held to the end.
+    /// A failed release is harmless because the lease expires. A release that is rejected because the caller is not the
+    /// owner means that the lease was lost before the body ended.
     fileprivate func throwIfNotOwned(_ resource: String) throws {
         guard case .failure(let error as EventBusError) = self,
             error.code == .lockNotOwned || error.code == .leaseExpired

@@ -1,4 +1,4 @@
-/// A lock that several processes share: at most one holder for a resource, for as long as its lease lasts.
+/// A lock that several processes share. Each resource has at most one holder, for the duration of its lease.
 ///
 /// ```swift
 /// try await lock.withLock("sku-42") { lease in
@@ -6,53 +6,54 @@
 /// }
 /// ```
 ///
-/// A lease is time-limited, so that a holder that died does not keep the resource for ever. The price: a holder that was
-/// merely stopped for longer than its time to live may wake up, not knowing that the resource has another holder by
-/// now. Nothing on its side can close that gap. What can is the guarded store itself: give it
-/// ``Lease/fencingToken`` with every write and let it refuse a token lower than one it has seen (Martin Kleppmann, "How
-/// to do distributed locking", 2016).
+/// A lease has a time limit, so that a dead holder does not keep the resource forever. The price is that a holder that
+/// was suspended for longer than its time to live may resume without knowing that the resource has another holder. The
+/// lock cannot prevent that. The guarded store can: pass ``Lease/fencingToken`` with every write, and let the store
+/// reject a token lower than the greatest one it has received (Martin Kleppmann, "How to do distributed locking",
+/// 2016).
 ///
-/// Use ``withLock(_:ttl:wait:_:)``, ``withLocks(_:ttl:wait:_:)`` and ``tryLock(_:ttl:)``; the requirements below are for
-/// those who write an implementation. `LockConformance` in `EventBusTesting` checks what follows on any of them:
+/// Use ``withLock(_:ttl:wait:_:)``, ``withLocks(_:ttl:wait:_:)`` and ``tryLock(_:ttl:)``. The requirements below are
+/// for implementations. `LockConformance` in `EventBusTesting` checks the following guarantees:
 ///
-/// - **Exclusion.** While a grant is valid no other grant for the resource is made. A lock is not reentrant:
-///   `withLock` inside `withLock` throws `.reentrant` at once.
-/// - **Fencing.** The token of each grant for a resource is greater than that of every earlier one, whichever process
-///   got it, and also after leases expired.
-/// - **Order.** Those who wait get the resource in the order in which they began to wait, woken by the release.
-/// - **Nothing left behind.** A wait that was cancelled or that timed out neither holds the resource nor a place in line.
-/// - **One outcome.** Every call returns or throws within bounded time, also when the store does not answer.
+/// - **Mutual exclusion.** While a grant is valid, no other grant for the resource is made. A lock is not reentrant:
+///   `withLock` inside `withLock` throws `.reentrant` immediately.
+/// - **Fencing.** The token of each grant for a resource is greater than those of all earlier grants, in every process,
+///   even after leases have expired.
+/// - **Order.** Waiters get the resource in the order in which they began to wait. The release wakes them.
+/// - **No leftovers.** A wait that was cancelled or that timed out keeps neither the resource nor a place in the queue.
+/// - **One outcome.** Every call returns or throws within bounded time, even if the store does not answer.
 public protocol DistributedLock: Sendable {
-    /// The time by which leases and waits are measured.
+    /// The clock that measures leases and waits.
     var clock: AnyClock { get }
 
-    /// Asks for `resource` and waits for it for at most `wait`; zero asks once.
+    /// Requests `resource` and waits for it for at most `wait`. A wait of zero asks once.
     ///
     /// - Parameters:
-    ///   - resource: what is locked; not empty.
-    ///   - ttl: for how long the grant is valid without being renewed; positive.
-    ///   - wait: for how long to stand in line; not negative.
-    /// - Throws: ``EventBusError``: `.lockTimedOut` when another held the resource all the while, `.unavailable` or
-    ///   `.indeterminate` when the store did not answer; `CancellationError` when cancelled, and nothing is held then.
+    ///   - resource: The name of the resource. It must not be empty.
+    ///   - ttl: The time for which the grant is valid without a renewal. It must be positive.
+    ///   - wait: The maximum time to wait. It must not be negative.
+    /// - Throws: ``EventBusError``: `.lockTimedOut` if another holder had the resource for the whole time,
+    ///   `.unavailable` or `.indeterminate` if the store did not answer. `CancellationError` if the task was cancelled,
+    ///   in which case nothing is held.
     func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant
 
-    /// Makes a grant valid for its whole time to live again, and returns until when.
+    /// Renews a grant for its whole time to live, and returns its new end.
     ///
-    /// - Throws: ``EventBusError``: `.leaseExpired` when it had ended, `.lockNotOwned` when another holds the resource
-    ///   by now; both are final. Any other error says that the outcome is unknown, and that trying again may help.
+    /// - Throws: ``EventBusError``: `.leaseExpired` if the grant had ended, or `.lockNotOwned` if another holder has
+    ///   the resource. Both are final. After any other error the outcome is unknown, and another attempt may succeed.
     func renew(_ grant: LockGrant) async throws -> AnyClock.Instant
 
-    /// Gives the resource back and wakes the first in line.
+    /// Releases the resource and wakes the first waiter.
     ///
-    /// An implementation that sends the command again after an unknown outcome takes "not the owner" for an answer: the
-    /// first one had arrived.
+    /// If an implementation sends the command again after an unknown outcome, "not the owner" counts as success,
+    /// because the first command has arrived.
     ///
-    /// - Throws: ``EventBusError``: `.leaseExpired` when the grant had ended, `.lockNotOwned` when another holds the
-    ///   resource by now, `.unavailable` or `.indeterminate` when the store did not answer: then the grant ends by
-    ///   itself when its time is over.
+    /// - Throws: ``EventBusError``: `.leaseExpired` if the grant had ended, `.lockNotOwned` if another holder has the
+    ///   resource, `.unavailable` or `.indeterminate` if the store did not answer. In the latter case the grant expires
+    ///   by itself.
     func release(_ grant: LockGrant) async throws
 
-    /// Gives the resource back soon, without waiting: called when a ``Lease`` is dropped unreleased.
+    /// Releases the resource soon, without waiting. It is called when a ``Lease`` is dropped without a release.
     func abandon(_ grant: LockGrant)
 }
 

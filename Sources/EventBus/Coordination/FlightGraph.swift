@@ -1,7 +1,7 @@
-/// Which computations wait for which, over all caches of the process.
+/// The waits between computations, over all caches of the process.
 ///
-/// Only a computation that asks a cache for something is in it, while it waits. A wait that would close a circle would last
-/// until the computations time out: it is refused instead.
+/// It contains only computations that ask a cache for a value, for as long as they wait. A wait that would close a
+/// cycle would last until the computations time out, so it is refused.
 final class FlightGraph: Sendable {
     /// A computation.
     struct Node: Hashable, Sendable {
@@ -14,9 +14,9 @@ final class FlightGraph: Sendable {
 
     private let waits = Locked<[Node: [Node]]>([:])
 
-    /// Notes that `node` waits for `others`, unless one of those waits for `node`.
+    /// Records that `node` waits for `others`, unless one of those waits for `node`.
     ///
-    /// - Returns: Whether it was noted; then ``remove(_:waitingFor:)`` has to follow.
+    /// - Returns: `true` if it was recorded. Then call ``remove(_:waitingFor:)`` afterwards.
     func add(_ node: Node, waitingFor others: [Node]) -> Bool {
         waits.withLock { waits in
             var seen: Set<Node> = []
@@ -30,7 +30,7 @@ final class FlightGraph: Sendable {
         }
     }
 
-    /// Notes that `node` no longer waits for `others`.
+    /// Records that `node` no longer waits for `others`.
     func remove(_ node: Node, waitingFor others: [Node]) {
         waits.withLock { waits in
             for other in others {
@@ -41,15 +41,15 @@ final class FlightGraph: Sendable {
     }
 }
 
-/// The computation that the running task works for.
+/// The computation that the current task works for.
 struct FlightContext: Sendable {
     @TaskLocal static var current: FlightContext?
 
     var node: FlightGraph.Node
-    /// What is computed, the outermost computation first.
+    /// The keys being computed, outermost computation first.
     var path: [[String]]
 
-    /// The computations in words, with the keys that the innermost one asks for.
+    /// Returns a description of the computations, with the keys that the innermost one asks for.
     func description(askingFor keys: [String]) -> String {
         (path + [keys]).map { $0.map(\.quotedForError).joined(separator: ", ") }.joined(separator: " → ")
     }

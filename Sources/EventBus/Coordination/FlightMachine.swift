@@ -1,16 +1,18 @@
-/// Which keys are being computed, by which flight, for whom: no clock, no continuation.
+/// The keys that are being computed, their flights and their waiting callers. It reads no clock and resumes no
+/// continuation.
 ///
-/// A flight computes one or more keys with one call. A key has at most one flight that can be joined and may store what
-/// it computed, its *current* one; a flight that was voided for a key goes on for those who wait for it, no more.
+/// A flight computes one or more keys with one call. A key has at most one flight that can be joined and whose value
+/// may be stored, its *current* flight. A flight that was invalidated for a key only continues for the callers that
+/// wait for it.
 package struct FlightMachine {
     package typealias FlightID = UInt64
     package typealias WaiterID = UInt64
 
-    /// One caller's place on one flight.
+    /// One caller's membership in one flight.
     package struct Ticket: Hashable, Sendable {
         package let flight: FlightID
         package let waiter: WaiterID
-        /// What of the flight the caller asked for.
+        /// The keys of the flight that the caller asked for.
         package let keys: [String]
     }
 
@@ -28,7 +30,8 @@ package struct FlightMachine {
 
     package init() {}
 
-    /// Puts a caller on the flights for `keys`, each key once; those that have none are started as one flight.
+    /// Adds a caller to the flights for `keys`, which has no duplicates. Keys without a flight are started as one
+    /// flight.
     package mutating func board(
         _ keys: [String],
         type: ObjectIdentifier,
@@ -48,7 +51,7 @@ package struct FlightMachine {
         return (tickets, started)
     }
 
-    /// Starts a flight for those of `keys` that have none; `nil` if all have one.
+    /// Starts a flight for those of `keys` that have none. Returns `nil` if all have one.
     package mutating func start(
         _ keys: [String],
         type: ObjectIdentifier,
@@ -68,7 +71,8 @@ package struct FlightMachine {
         return (lastID, missing)
     }
 
-    /// Takes a caller off a flight; true if the flight is to be cancelled, since nobody wants it any more.
+    /// Removes a caller from a flight. Returns `true` if the flight has to be cancelled because nobody waits for it any
+    /// more.
     package mutating func leave(_ ticket: Ticket) -> Bool {
         guard var flight = flights[ticket.flight], flight.waiters.remove(ticket.waiter) != nil else { return false }
         flights[ticket.flight] = flight
@@ -77,25 +81,25 @@ package struct FlightMachine {
         return true
     }
 
-    /// Ends a flight and returns who waits for it; `nil` if it has ended before.
+    /// Ends a flight and returns the callers that wait for it, or `nil` if it ended before.
     package mutating func land(_ id: FlightID) -> Set<WaiterID>? {
         guard let flight = flights.removeValue(forKey: id) else { return nil }
         void(flight.keys, of: id)
         return flight.waiters
     }
 
-    /// Whether a flight has not ended.
+    /// Returns a Boolean value indicating whether a flight is still running.
     package func isAloft(_ id: FlightID) -> Bool { flights[id] != nil }
 
-    /// Whether what a flight computed for `key` may be stored.
+    /// Returns a Boolean value indicating whether the value that a flight computed for `key` may be stored.
     package func isCurrent(_ id: FlightID, for key: String) -> Bool { current[ExactText(key)] == id }
 
-    /// Voids what is being computed for `keys`.
+    /// Invalidates the computations for `keys`.
     package mutating func void(_ keys: [String]) {
         for key in keys { current[ExactText(key)] = nil }
     }
 
-    /// Voids what is being computed with `tag`.
+    /// Invalidates the computations with `tag`.
     package mutating func void(tag: String) {
         for (id, flight) in flights where flight.tags.contains(ExactText(tag)) { void(flight.keys, of: id) }
     }

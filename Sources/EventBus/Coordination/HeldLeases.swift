@@ -1,4 +1,4 @@
-/// The leases that the running task works under.
+/// The leases that the current task works under.
 ///
 /// A child task has those of its parent, and so has every task that inherits task-local values.
 enum HeldLeases {
@@ -6,7 +6,7 @@ enum HeldLeases {
 }
 
 extension DistributedLock {
-    /// Throws if the running task holds `resource` by this lock: it would wait for itself.
+    /// Throws if the current task holds `resource` with this lock, because it would wait for itself.
     ///
     /// - Throws: ``EventBusError`` with code `.reentrant`.
     func checkNotHeld(_ resource: String) throws(EventBusError) {
@@ -15,7 +15,7 @@ extension DistributedLock {
         let identity = self as AnyObject
         for holding in held
         where holding.lock as AnyObject === identity && ExactText(holding.grant.resource) == ExactText(resource) {
-            // One that was lost or released is nobody's to wait for.
+            // A lease that was lost or released keeps nobody waiting.
             guard (try? holding.check()) != nil else { continue }
             throw EventBusError(
                 .reentrant,

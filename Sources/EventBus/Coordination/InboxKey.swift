@@ -1,13 +1,13 @@
-/// An event and the subscription that handles it: the identity under which an ``Inbox`` keeps a record.
+/// The identity under which an ``Inbox`` records an event: the event and the subscription that handles it.
 ///
-/// A delivery's own key is ``EventContext/inboxKey``.
+/// The key of a delivery is ``EventContext/inboxKey``.
 public struct InboxKey: Hashable, Sendable {
-    /// The event's topic. An event is identified by topic and id, because ids of different topics may come from
+    /// The event's topic. An event is identified by topic and id, because equal ids of different topics may come from
     /// different publishers.
     public var topic: Topic
     /// The event's id.
     public var eventID: EventID
-    /// The subscription's queue, `GROUP.NAME`. Each subscription has records of its own.
+    /// The subscription's queue, `GROUP.NAME`. Each subscription has separate records.
     public var subscription: String
 
     /// Creates a key.
@@ -24,7 +24,7 @@ public struct InboxKey: Hashable, Sendable {
 }
 
 extension InboxKey: CustomStringConvertible {
-    /// The subscription, the topic and the event's id, for logs and errors.
+    /// The event's id, the topic and the subscription, for logs and errors.
     public var description: String { "event \(eventID) of topic \(topic) for \(subscription)" }
 }
 
@@ -36,7 +36,7 @@ extension EventContext {
 }
 
 extension EventBusError {
-    /// The error of a claim that another one has replaced, the same for every inbox.
+    /// Returns the error for a claim that another one has replaced, which is the same for every inbox.
     package static func replaced(_ claim: InboxClaim, isCompleted: Bool) -> EventBusError {
         EventBusError(
             .leaseExpired,
@@ -45,7 +45,7 @@ extension EventBusError {
         )
     }
 
-    /// The error of a renewal that came too late, the same for every inbox.
+    /// Returns the error for a renewal that came too late, which is the same for every inbox.
     package static func notInForce(_ claim: InboxClaim) -> EventBusError {
         EventBusError(.leaseExpired, "the claim on \(claim.key) is no longer in force and cannot be renewed")
     }

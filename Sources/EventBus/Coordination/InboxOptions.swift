@@ -1,21 +1,21 @@
-/// How a subscription uses its ``Inbox``.
+/// The settings with which a subscription uses its ``Inbox``.
 ///
 /// ```swift
 /// var options = SubscriptionOptions(inbox: inbox)
 /// options.inboxOptions.retention = .seconds(24 * 3600)
 /// ```
 public struct InboxOptions: Hashable, Sendable {
-    /// How long a claim on an event is in force unless it is renewed. Defaults to 30 seconds.
+    /// The time for which a claim on an event is active without a renewal. Defaults to 30 seconds.
     ///
-    /// A claim is renewed while its handler runs, however long that takes. When a process is killed inside a handler, the
+    /// A claim is renewed while its handler runs, however long that takes. If a process is killed inside a handler, the
     /// event waits for the rest of this time before another consumer handles it.
     public var lease: Duration
-    /// How long a handled event is remembered: longer than the broker may take to deliver a duplicate. Defaults to 7
-    /// days.
+    /// The time for which a handled event is remembered. It has to exceed the time within which the broker may deliver
+    /// a duplicate. Defaults to 7 days.
     public var retention: Duration
-    /// How long to wait before asking again about an event that another consumer is handling. Defaults to 1 second.
+    /// The time to wait before asking again about an event that another consumer is handling. Defaults to 1 second.
     ///
-    /// Waiting counts no attempt.
+    /// The wait does not count as an attempt.
     public var recheckInterval: Duration
 
     /// Creates options. Omitted values use the defaults.
@@ -29,7 +29,7 @@ public struct InboxOptions: Hashable, Sendable {
         self.recheckInterval = recheckInterval
     }
 
-    /// A description of the first value that cannot work; `nil` if all can.
+    /// A description of the first invalid value, or `nil` if all are valid.
     var validationError: String? {
         if lease <= .zero { return "inboxOptions.lease \(lease); a claim has to last for some time" }
         if retention < lease {
@@ -42,7 +42,7 @@ public struct InboxOptions: Hashable, Sendable {
         return nil
     }
 
-    /// These options with values that can work, for a middleware that has no place to report an error.
+    /// These options with all values clamped to valid ones, for a middleware that cannot report an error.
     var clamped: InboxOptions {
         let lease = max(lease, .milliseconds(1))
         return InboxOptions(

@@ -1,7 +1,7 @@
-/// The right to a locked resource, for a limited time.
+/// The right to use a locked resource, for a limited time.
 ///
-/// A lease cannot be copied, so it cannot be used by two owners, nor after its release. One that is dropped without a
-/// release is released soon after, without waiting for it; should that fail, it expires.
+/// A lease cannot be copied, so it cannot have two owners or be used after its release. A lease that is dropped without
+/// a release is released soon in the background. If that fails, it expires.
 public struct Lease: ~Copyable, Sendable {
     package let holding: LeaseHolding
     private let releasesWhenDropped: Bool
@@ -15,39 +15,40 @@ public struct Lease: ~Copyable, Sendable {
         if releasesWhenDropped { holding.abandon() }
     }
 
-    /// What is locked.
+    /// The name of the locked resource.
     public var resource: String { holding.grant.resource }
 
-    /// Greater than the token of every earlier lease of this resource.
+    /// A number that is greater than the token of every earlier lease of this resource.
     ///
-    /// Hand it to the store that the lock guards, and let the store refuse a token lower than one it has seen: that,
-    /// and not the lock alone, keeps out a holder who was stopped for longer than its lease.
+    /// Pass it to the store that the lock guards, and let the store reject a token lower than the greatest one it has
+    /// received. The lock alone cannot exclude a holder that was suspended for longer than its lease.
     public var fencingToken: UInt64 { holding.grant.fencingToken }
 
-    /// Throws if the lease has ended, as far as is known here; costs no round trip.
+    /// Throws if the lease has ended, as far as this process knows. It makes no round trip.
     ///
-    /// Call it before a step that cannot be undone. It speaks for the instant of the call only.
+    /// Call it before a step that cannot be undone. Its result is valid only for the instant of the call.
     ///
-    /// - Throws: ``EventBusError``: `.lockLost` when the store said so, `.leaseExpired` when the time is over and no
-    ///   renewal has come through.
+    /// - Throws: ``EventBusError``: `.lockLost` if the store reported the loss, or `.leaseExpired` if the time is over
+    ///   and no renewal has succeeded.
     public func check() throws {
         try holding.check()
     }
 
-    /// Makes the lease valid for its whole time to live again.
+    /// Renews the lease for its whole time to live.
     ///
-    /// Only a lease of ``DistributedLock/tryLock(_:ttl:)`` needs it; inside `withLock` it happens by itself.
+    /// Only a lease of ``DistributedLock/tryLock(_:ttl:)`` needs it. Inside `withLock` leases are renewed
+    /// automatically.
     ///
-    /// - Throws: ``EventBusError``: `.lockLost` or `.leaseExpired` when the lease has ended; any other error says that
-    ///   the outcome is unknown, and that trying again may help.
+    /// - Throws: ``EventBusError``: `.lockLost` or `.leaseExpired` if the lease has ended. After any other error the
+    ///   outcome is unknown, and another attempt may succeed.
     public func renew() async throws {
         try await holding.renew()
     }
 
-    /// Gives the resource back. Goes through also when the calling task is cancelled.
+    /// Releases the resource, even if the calling task is cancelled.
     ///
-    /// - Throws: ``EventBusError``: `.leaseExpired` or `.lockNotOwned` when the lease had ended before,
-    ///   `.unavailable` or `.indeterminate` when the store did not answer: then the lease ends when its time is over.
+    /// - Throws: ``EventBusError``: `.leaseExpired` or `.lockNotOwned` if the lease had already ended; `.unavailable`
+    ///   or `.indeterminate` if the store did not answer. In the latter case the lease expires.
     public consuming func release() async throws {
         try await holding.release()
     }

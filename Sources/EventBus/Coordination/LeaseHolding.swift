@@ -1,4 +1,4 @@
-/// What is known here about one grant: whether it still holds, and until when.
+/// The local state of one grant: whether it is still valid, and its end.
 package final class LeaseHolding: Sendable {
     private enum Status {
         case held
@@ -14,7 +14,7 @@ package final class LeaseHolding: Sendable {
     package let lock: any DistributedLock
     package let grant: LockGrant
     private let state: Locked<State>
-    /// Raised when the lease is lost.
+    /// A signal that is raised when the lease is lost.
     private let lost = Signal()
 
     init(_ grant: LockGrant, of lock: any DistributedLock) {
@@ -23,7 +23,7 @@ package final class LeaseHolding: Sendable {
         self.state = Locked(State(validUntil: grant.validUntil))
     }
 
-    /// Throws if the lease has ended, as far as is known here.
+    /// Throws if the lease has ended, as far as this process knows.
     func check() throws {
         let now = lock.clock.now
         let error: EventBusError? = state.withLock { state in
@@ -46,7 +46,7 @@ package final class LeaseHolding: Sendable {
         }
     }
 
-    /// Lets the lock renew the lease on a thread of its own, if it can; ``keepAlive()`` does it otherwise.
+    /// Lets the lock renew the lease on a separate thread if it can. Otherwise ``keepAlive()`` renews it.
     func startRenewing() {
         guard let lock = lock as? any LeaseRenewing else { return }
         lock.startRenewing(grant) { outcome in
@@ -64,7 +64,7 @@ package final class LeaseHolding: Sendable {
         (lock as? any LeaseRenewing)?.stopRenewing(grant)
     }
 
-    /// Renews at a third of the time to live, until the lease is lost or the task is cancelled.
+    /// Renews the lease at a third of the time to live, until it is lost or the task is cancelled.
     func keepAlive() async {
         guard !(lock is any LeaseRenewing) else {
             try? await lost.wait()
@@ -81,14 +81,14 @@ package final class LeaseHolding: Sendable {
             } catch let error as EventBusError where error.code == .lockLost || error.code == .leaseExpired {
                 return
             } catch {
-                // The store may answer again before the lease is over.
+                // The store may answer again before the lease ends.
                 next = clock.now.advanced(by: grant.ttl / 10)
             }
         }
     }
 
-    /// Returns when the lease ran out unrenewed, or the task is cancelled: a renewal that gets no answer must not keep
-    /// the body running.
+    /// Returns when the lease has expired or the task is cancelled. A renewal without an answer must not keep the body
+    /// running.
     func watchExpiry() async {
         while true {
             let end = state.withLock { $0.validUntil }
@@ -102,13 +102,13 @@ package final class LeaseHolding: Sendable {
         }
     }
 
-    /// Gives the resource back, also when the calling task is cancelled.
+    /// Releases the resource, even if the calling task is cancelled.
     func release() async throws {
         guard markReleased() else { return }
         try await withoutCancellation { [lock, grant] in try await lock.release(grant) }
     }
 
-    /// Gives the resource back without waiting, unless that was done.
+    /// Releases the resource without waiting, unless it was released before.
     func abandon() {
         guard markReleased() else { return }
         lock.abandon(grant)
@@ -137,7 +137,7 @@ package final class LeaseHolding: Sendable {
         }
     }
 
-    /// Notes why the lease is lost; the first reason stays.
+    /// Records the reason for the loss of the lease. The first reason is kept.
     @discardableResult
     private func lose(_ error: EventBusError) -> EventBusError {
         state.withLock { state in

@@ -6,15 +6,15 @@ public struct LeaseSet: ~Copyable, Sendable {
         self.holdings = holdings
     }
 
-    /// What is locked, each resource once, in the order of acquisition.
+    /// The names of the locked resources without duplicates, in the order of acquisition.
     public var resources: [String] { holdings.map(\.grant.resource) }
 
-    /// The fencing token for `resource`, or `nil` if it is not among those locked.
+    /// Returns the fencing token for `resource`, or `nil` if it is not among the locked resources.
     public func fencingToken(of resource: String) -> UInt64? {
         holdings.first { ExactText($0.grant.resource) == ExactText(resource) }?.grant.fencingToken
     }
 
-    /// Throws if any of the leases has ended, as far as is known here; see ``Lease/check()``.
+    /// Throws if any of the leases has ended, as far as this process knows. See ``Lease/check()``.
     public func check() throws {
         for holding in holdings { try holding.check() }
     }

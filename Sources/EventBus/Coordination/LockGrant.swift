@@ -1,20 +1,20 @@
-/// What a ``DistributedLock`` gave to one holder. Users meet it as a ``Lease``.
+/// A grant of a resource to one holder of a ``DistributedLock``. Users get it in the form of a ``Lease``.
 public struct LockGrant: Hashable, Sendable {
-    /// What is locked.
+    /// The name of the locked resource.
     public var resource: String
-    /// What the store knows this holder by; no other grant has the same.
+    /// The identity of the holder in the store, which is unique for each grant.
     public var owner: String
-    /// Greater than the token of every earlier grant for the resource.
+    /// A number that is greater than the token of every earlier grant for the resource.
     public var fencingToken: UInt64
-    /// For how long the grant is valid without being renewed.
+    /// The time for which the grant is valid without a renewal.
     public var ttl: Duration
-    /// Until when the grant is valid, by the lock's clock.
+    /// The end of the grant, by the lock's clock.
     ///
-    /// Never later than the store's own view: counted from the instant at which the request was sent, less what two
-    /// clocks may drift apart.
+    /// It is never later than the end in the store: it is counted from the instant at which the request was sent, minus
+    /// the possible drift between the two clocks.
     public var validUntil: AnyClock.Instant
 
-    /// A grant; made by implementations of ``DistributedLock`` only.
+    /// Creates a grant. It is called by implementations of ``DistributedLock`` only.
     public init(
         resource: String,
         owner: String,

@@ -1,7 +1,7 @@
-/// Which keys could not be computed a short while ago, and why: no clock.
+/// The keys whose computation failed recently, with the errors. It reads no clock: the caller passes the time.
 ///
-/// A caller that asks for one within that time gets the same error, so that a backend that is down is not asked by every
-/// caller.
+/// A caller that asks for such a key within that time gets the same error, so that not every caller asks a backend that
+/// is down.
 struct RecentFailures {
     private struct Failure {
         let error: any Error
@@ -10,14 +10,14 @@ struct RecentFailures {
         let until: AnyClock.Instant
     }
 
-    /// By the bytes of the key.
+    /// The failures by the bytes of the key.
     private var failures: [[UInt8]: Failure] = [:]
     private var capacity = RecentFailures.smallestCapacity
     private static let smallestCapacity = 1000
 
     var count: Int { failures.count }
 
-    /// Notes that computing `keys` has failed.
+    /// Records that computing `keys` has failed.
     mutating func note(
         _ keys: [String],
         _ error: any Error,
@@ -31,11 +31,11 @@ struct RecentFailures {
         for key in keys { failures[Array(key.utf8)] = failure }
         guard failures.count > capacity else { return }
         failures = failures.filter { now < $0.value.until }
-        // The next look is due when those in force have doubled.
+        // The next check is due when the number of active failures has doubled.
         capacity = max(Self.smallestCapacity, failures.count * 2)
     }
 
-    /// Why `key` could not be computed; `nil` if nothing in force is known of it.
+    /// Returns the error of the recent computation of `key`, or `nil` if no active failure is known.
     func error(for key: String, type: ObjectIdentifier, now: AnyClock.Instant) -> (any Error)? {
         guard !failures.isEmpty, let failure = failures[Array(key.utf8)], failure.type == type, now < failure.until
         else {
@@ -44,13 +44,13 @@ struct RecentFailures {
         return failure.error
     }
 
-    /// Forgets `keys`, of which something has changed.
+    /// Forgets the failures of `keys`, which have changed.
     mutating func forget(_ keys: [String]) {
         guard !failures.isEmpty else { return }
         for key in keys { failures[Array(key.utf8)] = nil }
     }
 
-    /// Forgets what was to be computed with `tag`.
+    /// Forgets the failures of computations with `tag`.
     mutating func forget(tag: String) {
         guard !failures.isEmpty else { return }
         failures = failures.filter { !$0.value.tags.contains(tag) }

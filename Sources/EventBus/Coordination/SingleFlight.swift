@@ -1,20 +1,21 @@
-/// Lets many callers who want the same keys wait for one computation.
+/// A coordinator that lets many callers of the same keys wait for one computation.
 ///
-/// A computation belongs to none of its callers, so it runs in a task of its own: one who is cancelled leaves it, and it
-/// is cancelled when the last has left. It inherits the task-local values of the one who started it.
+/// A computation belongs to none of its callers, so it runs in a separate task. A cancelled caller leaves it, and it is
+/// cancelled when the last caller has left. It inherits the task-local values of the caller that started it.
 package final class SingleFlight: Sendable {
     package typealias FlightID = FlightMachine.FlightID
     package typealias Values = [String: any Sendable]
 
-    /// What to compute, and how.
+    /// The keys to compute, and the way to compute them.
     package struct Plan: Sendable {
         package var keys: [String]
         package var type: ObjectIdentifier
         package var tags: Set<String>
         package var timeout: Duration
-        /// For how long a failure is handed to those who ask next, instead of computing again.
+        /// The time for which a failure is returned to later callers, instead of computing again.
         package var failureTTL: Duration
-        /// Looks up, computes and stores the given keys; stores only what ``SingleFlight/isCurrent(_:for:)`` says.
+        /// A closure that looks up, computes and stores the given keys. It stores only values that
+        /// ``SingleFlight/isCurrent(_:for:)`` permits.
         package var fill: @Sendable (FlightID, [String]) async throws -> Values
 
         package init(
@@ -34,7 +35,7 @@ package final class SingleFlight: Sendable {
         }
     }
 
-    /// What became of the keys a caller asked for; one in neither has no value.
+    /// The values and errors of the keys that a caller asked for. A key in neither of them has no value.
     package struct Outcome: Sendable {
         package var values: Values = [:]
         package var failures: [String: any Error] = [:]
@@ -44,7 +45,7 @@ package final class SingleFlight: Sendable {
 
     private enum Waiter {
         case parked(CheckedContinuation<Landing, Never>)
-        /// Landed before it was parked.
+        /// The flight ended before the caller was suspended.
         case landed(Landing)
     }
 
@@ -54,7 +55,7 @@ package final class SingleFlight: Sendable {
         var waiters: [FlightMachine.WaiterID: Waiter] = [:]
         var tasks: [FlightID: Task<Void, Never>] = [:]
 
-        /// The keys of a plan that have failed just now, and why; and the others.
+        /// Splits the keys of a plan into those with a recent failure, with its error, and the others.
         func failures(of plan: Plan, now: AnyClock.Instant) -> (failures: [String: any Error], keys: [String]) {
             guard failures.count > 0 else { return ([:], plan.keys) }
             var failed: [String: any Error] = [:]
@@ -71,7 +72,9 @@ package final class SingleFlight: Sendable {
     private let onFailure: @Sendable (_ keys: [String], any Error) -> Void
     private let state = Locked(State())
 
-    /// - Parameter onFailure: told of each computation that failed, cancelled ones excepted.
+    /// Creates a coordinator.
+    ///
+    /// - Parameter onFailure: A closure that is called for each failed computation, except for cancelled ones.
     package init(
         clock: AnyClock,
         onFailure: @escaping @Sendable (_ keys: [String], any Error) -> Void = { _, _ in }
@@ -80,9 +83,9 @@ package final class SingleFlight: Sendable {
         self.onFailure = onFailure
     }
 
-    /// Joins what is being computed, starts the rest, and waits for both.
+    /// Joins running computations, starts one for the rest, and waits for all of them.
     ///
-    /// - Throws: `CancellationError` when the caller is cancelled; ``EventBusError`` with code `.reentrant` when the caller
+    /// - Throws: `CancellationError` if the caller is cancelled; ``EventBusError`` with code `.reentrant` if the caller
     ///   is a computation that one of these waits for, directly or through others.
     package func outcome(of plan: Plan) async throws -> Outcome {
         try Task.checkCancellation()
@@ -95,7 +98,7 @@ package final class SingleFlight: Sendable {
         let context = FlightContext.current
         let nodes = tickets.map { FlightGraph.Node(cache: ObjectIdentifier(self), flight: $0.flight) }
         let isCircle = context.map { !FlightGraph.shared.add($0.node, waitingFor: nodes) } ?? false
-        // Also where this caller leaves at once: others may have joined.
+        // Even if this caller leaves immediately, because others may have joined.
         if let started { launch(started.id, started.keys, plan, path: context?.path ?? []) }
         if isCircle, let context {
             for ticket in tickets { leave(ticket) }
@@ -123,7 +126,7 @@ package final class SingleFlight: Sendable {
         return outcome
     }
 
-    /// Starts what is not being computed yet, nor has failed just now, and does not wait for it.
+    /// Starts computations that are not running and have not failed recently, without waiting for them.
     package func refresh(_ plan: Plan) {
         let now = clock.now
         let started = state.withLock { state in
@@ -131,16 +134,16 @@ package final class SingleFlight: Sendable {
             return state.machine.start(keys, type: plan.type, tags: plan.tags, isBackground: true)
         }
         guard let started else { return }
-        // Nobody waits for it: what it waits for cannot be waiting for it.
+        // Nobody waits for it, so nothing that it waits for can be waiting for it.
         HeldLeases.$current.withValue([]) { launch(started.id, started.keys, plan, path: []) }
     }
 
-    /// Whether what a flight computed for `key` may be stored.
+    /// Returns a Boolean value indicating whether the value that a flight computed for `key` may be stored.
     package func isCurrent(_ id: FlightID, for key: String) -> Bool {
         state.withLock { $0.machine.isCurrent(id, for: key) }
     }
 
-    /// Voids what is being computed for `keys`: it is not stored, and nobody joins it any more.
+    /// Invalidates the computations for `keys`: their values are not stored, and nobody joins them any more.
     package func void(_ keys: [String]) {
         state.withLock { state in
             state.machine.void(keys)
@@ -148,7 +151,7 @@ package final class SingleFlight: Sendable {
         }
     }
 
-    /// Voids what is being computed with `tag`.
+    /// Invalidates the computations with `tag`.
     package func void(tag: String) {
         state.withLock { state in
             state.machine.void(tag: tag)
@@ -180,7 +183,7 @@ package final class SingleFlight: Sendable {
             }
             group.addTask {
                 guard (try? await self.clock.sleep(for: plan.timeout)) != nil else { return }
-                // A computation that ignores its cancellation no longer holds up anyone.
+                // A computation that ignores its cancellation no longer blocks anybody.
                 let message = "computing '\(keys.joined(separator: "', '"))' took longer than \(plan.timeout)"
                 self.fail(id, keys, EventBusError(.timedOut, message), plan)
             }
@@ -189,7 +192,7 @@ package final class SingleFlight: Sendable {
         }
     }
 
-    /// Lands a flight that failed. That it did is remembered for the keys of which nothing has changed meanwhile.
+    /// Ends a failed flight. The failure is remembered for keys that have not changed meanwhile.
     private func fail(_ id: FlightID, _ keys: [String], _ error: any Error, _ plan: Plan) {
         if !(error is CancellationError) {
             let now = clock.now
@@ -250,8 +253,8 @@ package final class SingleFlight: Sendable {
 }
 
 extension Error {
-    /// A Boolean value that indicates whether the error of a computation says something of its caller only: another
-    /// caller would not meet it.
+    /// A Boolean value indicating whether the error of a computation concerns only its caller, so that another caller
+    /// would not get it.
     package var isAboutTheCaller: Bool {
         self is CancellationError || (self as? EventBusError)?.code == .reentrant
     }
