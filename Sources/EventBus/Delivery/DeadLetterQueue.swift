@@ -1,43 +1,52 @@
-/// Where the dead letters of a group rest until someone looks at them.
+/// The dead letters of a group, which are kept until someone handles them.
 ///
-/// Nothing leaves it by itself. Reading does not take: entries stay until they are replayed or discarded.
+/// ```swift
+/// let letters = bus.deadLetters(of: "inventory")
+/// for letter in try await letters.entries(limit: 10) { print(letter.queue, letter.failure.message) }
+/// try await letters.replayAll()
+/// ```
+///
+/// Entries are never removed automatically. Reading does not remove them: they stay until they are replayed or
+/// discarded.
 public protocol DeadLetterQueue: Sendable {
-    /// How many dead letters there are.
+    /// Returns the number of dead letters.
     func count() async throws -> Int
 
-    /// The oldest dead letters, at most `limit`.
+    /// Returns the oldest dead letters, at most `limit`.
     func entries(limit: Int) async throws -> [DeadLetter]
 
-    /// Sends the dead letters for which `isIncluded` holds back to the queue of the subscription they came from, as a
-    /// first attempt, and removes them once the broker holds the new copy. A crash in between duplicates.
+    /// Sends the dead letters for which `isIncluded` returns `true` back to the queue of their subscription as a first
+    /// attempt, and removes each when the broker has accepted the new copy. A crash in between causes a duplicate.
     ///
-    /// One that cannot be replayed, as when its queue is gone or was a broadcast's, stays and holds up no other.
+    /// A dead letter that cannot be replayed, for example because its queue no longer exists or was that of a
+    /// broadcast, is kept. It does not prevent the others from being replayed.
     ///
     /// - Parameters:
-    ///   - options: A dry run counts without sending; a rate bounds how many go out in a second.
-    ///   - isIncluded: Which to replay.
-    /// - Returns: How many were (or, in a dry run, would be) replayed.
-    /// - Throws: ``EventBusError``, once all others were replayed, if some had to stay: it says how many went and why
-    ///   those stay, with code `.notFound` or `.unroutable` where it is for want of a queue. What ends the round before
-    ///   its end, such as `.unavailable`.
+    ///   - options: The options. A dry run counts without sending, and a rate limits the number of events sent per
+    ///     second.
+    ///   - isIncluded: A closure that selects the dead letters to replay.
+    /// - Returns: The number of dead letters that were replayed, or would be in a dry run.
+    /// - Throws: ``EventBusError`` after all others were replayed, if some could not be: the message contains the
+    ///   number of replayed dead letters and the reasons for the others, with code `.notFound` or `.unroutable` if
+    ///   queues are missing. Errors that end the replay early, such as `.unavailable`.
     func replay(
         options: ReplayOptions,
         where isIncluded: @Sendable (DeadLetter) -> Bool
     ) async throws -> Int
 
-    /// Removes the dead letters for which `isIncluded` holds, for good.
+    /// Permanently removes the dead letters for which `isIncluded` returns `true`.
     ///
-    /// - Returns: How many were removed.
+    /// - Returns: The number of removed dead letters.
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int
 }
 
 extension DeadLetterQueue {
-    /// Replays every dead letter.
+    /// Replays all dead letters, and returns their number.
     public func replayAll(options: ReplayOptions = .init()) async throws -> Int {
         try await replay(options: options) { _ in true }
     }
 
-    /// Replays the dead letters of the event with this id.
+    /// Replays the dead letters of the event with this id, and returns their number.
     public func replay(_ id: EventID, options: ReplayOptions = .init()) async throws -> Int {
         try await replay(options: options) { $0.envelope.id == id }
     }
@@ -51,38 +60,38 @@ struct EmptyDeadLetters: DeadLetterQueue {
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int { 0 }
 }
 
-/// How dead letters are replayed.
+/// The options for replaying dead letters.
 public struct ReplayOptions: Hashable, Sendable {
-    /// Whether to count only.
+    /// A Boolean value indicating whether dead letters are only counted. Defaults to `false`.
     public var dryRun: Bool
-    /// At most how many to send each second; `nil` for no bound.
+    /// The maximum number of dead letters sent per second, or `nil` for no limit. Defaults to `nil`.
     public var maximumPerSecond: Int?
 
-    /// Replays at once and without a bound unless stated.
+    /// Creates options. Omitted values use the defaults.
     public init(dryRun: Bool = false, maximumPerSecond: Int? = nil) {
         self.dryRun = dryRun
         self.maximumPerSecond = maximumPerSecond
     }
 }
 
-/// A delivery that failed for good, with what is known of the failure.
+/// A delivery that failed permanently, with information about the failure.
 public struct DeadLetter: Sendable {
-    /// The event, its payload as it came, byte for byte.
+    /// The event, with its payload byte for byte as it arrived.
     public var envelope: Envelope
-    /// The group that could not handle it.
+    /// The group that could not handle the event.
     public var group: String
-    /// The queue it came from, `GROUP.NAME`.
+    /// The queue from which the event was dead-lettered, `GROUP.NAME`.
     public var queue: String
-    /// Why it is here.
+    /// The failure that made the event a dead letter.
     public var failure: Failure
-    /// How many attempts were made.
+    /// The number of attempts.
     public var attempts: Int
-    /// When the first attempt failed, if any was made.
+    /// The time at which the first attempt failed, or `nil` if there was none.
     public var firstFailure: EventTime?
-    /// When the last attempt failed or the delivery was given up.
+    /// The time at which the last attempt failed or the delivery was given up.
     public var lastFailure: EventTime
 
-    /// A dead letter; made by transports.
+    /// Creates a dead letter. It is called by transports only.
     public init(
         envelope: Envelope,
         group: String,

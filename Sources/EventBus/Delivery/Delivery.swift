@@ -1,39 +1,39 @@
 /// One arrival of an envelope at a group.
 ///
-/// A reference, since it passes through several hands for each event and is never changed.
+/// It is a class because it is passed on several times for each event and never changes.
 public final class Delivery: Sendable {
-    /// The transport's handle: which delivery of which connection.
+    /// The transport's identity of a delivery: the connection and the delivery within it.
     public struct Token: Hashable, Sendable {
-        /// Rises with every connection; a token of an earlier one is stale.
+        /// The number of the connection, which grows with every connection. Tokens of earlier connections are stale.
         public var generation: UInt64
         /// The transport's number for the delivery within the connection.
         public var number: UInt64
 
-        /// A token; made by transports only.
+        /// Creates a token. It is called by transports only.
         public init(generation: UInt64, number: UInt64) {
             self.generation = generation
             self.number = number
         }
     }
 
-    /// The event as it came.
+    /// The event as it arrived.
     public let envelope: Envelope
-    /// Which attempt at handling this is, from 1; only failed attempts count.
+    /// The number of this attempt to handle the event, from 1. Only failed attempts count.
     public let attempt: Int
-    /// How often the broker delivered the event again because a consumer vanished with it. Innocent events that were
-    /// prefetched by a crashed consumer count too.
+    /// The number of redeliveries because a consumer vanished with the event. Unrelated events that were prefetched by
+    /// a crashed consumer count too.
     public let redeliveries: Int
-    /// How long the event has been deferred since its last attempt, because only a newer release could handle it or a
-    /// store or broker was away: the sum of the delays.
+    /// The total time for which the event has been deferred since its last attempt, because only a newer release could
+    /// handle it or a store or broker was unreachable.
     public let deferredFor: Duration
-    /// Where the reply goes, if the event is a request.
+    /// The address for the reply if the event is a request, and `nil` otherwise.
     public let replyAddress: ReplyAddress?
-    /// The transport's handle.
+    /// The transport's identity of the delivery.
     public let token: Token
-    /// A failure that a broker under test wants the handler to have.
+    /// The failure that a broker under test injects into the handler.
     package let injectedFault: InjectedFault?
 
-    /// A delivery; made by transports only.
+    /// Creates a delivery. It is called by transports only.
     public convenience init(
         envelope: Envelope,
         attempt: Int,
@@ -72,12 +72,12 @@ public final class Delivery: Sendable {
     }
 }
 
-/// A failure that a broker under test makes a handler have.
+/// A failure that a broker under test injects into a handler.
 package enum InjectedFault: Error, Hashable, Sendable {
-    /// The handler fails before it did anything.
+    /// The handler fails before it has done any work.
     case crashBeforeHandler
-    /// The handler did its work and fails then, before an inbox has recorded it.
+    /// The handler fails after its work, before an inbox has recorded it.
     case crashAfterHandler
-    /// The handler did its work, an inbox has recorded it, and the delivery fails before it is acknowledged.
+    /// The delivery fails after the handler's work and its record in an inbox, before it is acknowledged.
     case crashAfterRecord
 }

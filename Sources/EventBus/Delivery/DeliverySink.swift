@@ -1,86 +1,90 @@
-/// Where a transport puts what arrived for a subscription.
+/// The receiver of a subscription's deliveries from a transport.
 ///
-/// All calls only store: they return at once and never run a handler, so a transport may make them on its I/O thread.
-/// What is stored is bounded by the queue's prefetch, and what arrives after the subscription has ended is dropped: the
-/// close of its consumer gives it back.
+/// All calls only store: they return immediately and never run a handler, so a transport may make them on its I/O
+/// thread. The queue's prefetch limits the number of stored deliveries. Deliveries that arrive after the subscription
+/// has ended are dropped: closing its consumer returns them to the queue.
 public protocol DeliverySink: Sendable {
     /// Hands over one delivery.
     func receive(_ delivery: Delivery)
 
-    /// Hands over several deliveries in their order: what came in one turn is stored at once.
+    /// Hands over several deliveries in order, so that deliveries that arrived together are stored together.
     func receive(contentsOf deliveries: [Delivery])
 
-    /// Takes back every delivery of `generation` or earlier, because its connection is gone and the broker delivers it
-    /// again. Those that no handler has begun are dropped; a handler that has begun one is cancelled.
+    /// Takes back every delivery of `generation` or earlier, because its connection is gone and the broker redelivers
+    /// it. Deliveries that no handler has started are dropped, and the handlers of the others are cancelled.
     ///
-    /// A transport calls it before it hands over anything of a later generation.
+    /// A transport calls it before it hands over deliveries of a later generation.
     func revoke(through generation: UInt64)
 }
 
 extension DeliverySink {
-    /// One after another.
+    /// Hands over one delivery after another.
     public func receive(contentsOf deliveries: [Delivery]) {
         for delivery in deliveries { receive(delivery) }
     }
 }
 
-/// A sink that can tell when nothing of what it was given is being handled or reported any more.
+/// A sink that can tell when none of its deliveries is being handled or reported any more.
 package protocol QuiescentSink: DeliverySink {
-    /// `nil` if nothing is, otherwise a signal that is raised when nothing is.
+    /// Returns a signal for when nothing is being handled, or `nil` if nothing is.
     func quiescence() -> Signal?
 }
 
-/// A subscription's hold on its queue.
+/// A subscription's consumer on its queue.
 ///
-/// A subscription ends its consumer in one of two ways. Without an order, it calls ``stop()``, hands back what no handler
-/// has begun, settles what its handlers end, and calls ``close()``. By key, it calls ``close()`` alone, once its handlers
-/// have ended and their deliveries are settled: until then the consumer keeps its place, so that no other consumer of the
-/// queue becomes active, and then everything unsettled goes back in one step and in its order.
+/// A subscription ends its consumer in one of two ways. Without an order, it calls ``stop()``, returns the deliveries
+/// that no handler has started, settles the ones that its handlers finish, and calls ``close()``. By key, it calls only
+/// ``close()``, after its handlers have ended and their deliveries are settled. Until then the consumer keeps its
+/// place, so that no other consumer of the queue becomes active. Then everything unsettled is returned in one step and
+/// in order.
 public protocol TransportConsumer: Sendable {
-    /// Tells the broker what is to become of a delivery.
+    /// Settles a delivery.
     ///
-    /// For a retry or a dead letter the broker holds the new copy before the old one is let go: a crash between the two
-    /// duplicates the event and never loses it. An acknowledgement may still be on its way when the call returns.
+    /// For a retry or a dead letter, the broker has accepted the new copy before the old one is released: a crash in
+    /// between duplicates the event but never loses it. An acknowledgement may still be in flight when the call
+    /// returns.
     ///
-    /// - Throws: ``EventBusError`` with code `.staleDelivery` when the connection that brought it is gone; the broker
-    ///   then delivers it again.
+    /// - Throws: ``EventBusError`` with code `.staleDelivery` if the connection of the delivery is gone. The broker
+    ///   then redelivers it.
     func settle(_ delivery: Delivery, as disposition: Disposition) async throws
 
-    /// Says that a delivery, though held, is waiting for a retry in its key's lane until `instant`, not being handled.
+    /// Tells the transport that an unsettled delivery is not being handled, but waits for its retry until `instant`.
     func holds(_ delivery: Delivery, until instant: AnyClock.Instant)
 
-    /// Tells the transport that the subscription is paused, and begins no delivery before `instant`; `nil` when it goes on.
+    /// Tells the transport that the subscription is paused and starts no delivery before `instant`, or that it
+    /// continues if `instant` is `nil`.
     func pauses(until instant: AnyClock.Instant?)
 
-    /// Stops new deliveries. Those handed over may still be settled.
+    /// Stops new deliveries. Deliveries that were handed over may still be settled.
     ///
-    /// Of a queue with a single active consumer, the next consumer becomes active at once and receives what is still in
-    /// the queue, although this one has earlier deliveries: who keeps an order calls ``close()`` alone.
+    /// If the queue has a single active consumer, the next consumer becomes active immediately and receives the
+    /// remaining events of the queue, although this one has earlier deliveries. A caller that has to keep the order
+    /// calls only ``close()``.
     ///
-    /// It may wait for the broker, as ``close()`` may: a shutdown goes on without it at its deadline.
+    /// Like ``close()``, it may wait for the broker. A shutdown proceeds without it at its deadline.
     func stop() async
 
-    /// Ends the consumer; whatever is not settled goes back to the queue in its order, before the queue's next consumer
-    /// becomes active.
+    /// Ends the consumer. Unsettled deliveries return to the queue in order, before the queue's next consumer becomes
+    /// active.
     ///
-    /// Settlements that were reported before the call take effect first. Those that come later throw `.staleDelivery`.
+    /// Settlements that were reported before the call take effect first. Later ones throw `.staleDelivery`.
     func close() async
 
-    /// Gives everything unsettled back to the queue, in its order, and consumes the queue again: by the same consumer,
-    /// or with a single active consumer by the next one.
+    /// Returns all unsettled deliveries to the queue in order, and consumes the queue again. With a single active
+    /// consumer, the next consumer of the queue may take over.
     ///
-    /// The sink sees a revocation, then deliveries of a later generation. A subscription that handles by key calls it
-    /// when a delivery has waited so long that the broker's consumer timeout draws near.
+    /// The sink receives a revocation, and then deliveries of a later generation. A subscription that handles by key
+    /// calls it when a delivery has waited so long that the broker's consumer timeout is near.
     func reopen() async
 }
 
 extension TransportConsumer {
-    /// Nothing to note.
+    /// Does nothing.
     public func holds(_ delivery: Delivery, until instant: AnyClock.Instant) {}
 
-    /// Nothing to note.
+    /// Does nothing.
     public func pauses(until instant: AnyClock.Instant?) {}
 
-    /// Nothing is given back: for transports whose broker lets a consumer keep its deliveries for any time.
+    /// Returns nothing to the queue, for transports whose broker has no consumer timeout.
     public func reopen() async {}
 }

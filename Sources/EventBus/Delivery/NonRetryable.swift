@@ -1,4 +1,4 @@
-/// An error that says itself that trying again is no use: the delivery goes to the dead letters at once.
+/// An error that a retry cannot fix. The delivery becomes a dead letter immediately.
 ///
 /// ```swift
 /// struct UnknownProduct: Error, NonRetryable {}

@@ -1,23 +1,24 @@
-/// What a transport has to know of a subscription to make its queue and consume it.
+/// The properties of a subscription that a transport needs to declare its queue and consume it.
 public struct QueueSpecification: Hashable, Sendable {
-    /// The group; its members share the deliveries.
+    /// The group, whose members share the deliveries.
     public var group: String
     /// The subscription's name within the group.
     public var name: String
     /// The patterns that are bound to the queue.
     public var patterns: [TopicPattern]
-    /// Patterns of earlier releases, to be unbound.
+    /// The patterns of earlier releases, which are unbound.
     public var formerPatterns: [TopicPattern]
-    /// How many unsettled deliveries the consumer may hold.
+    /// The maximum number of unsettled deliveries of the consumer.
     public var prefetch: Int
-    /// Whether only one consumer of the queue works at a time, the others standing by.
+    /// A Boolean value indicating whether only one consumer of the queue is active while the others stand by.
     public var singleActiveConsumer: Bool
-    /// Whether every instance gets every event on a queue of its own that ends with its connection.
+    /// A Boolean value indicating whether every instance gets every event, on a separate queue that ends with its
+    /// connection.
     public var broadcast: Bool
-    /// Whether the consumer handles the deliveries of one partition key one after another.
+    /// A Boolean value indicating whether the consumer handles the deliveries of one partition key one after another.
     package var ordersByKey = false
 
-    /// A specification; made by the bus, and by tests of a transport.
+    /// Creates a specification. It is called by the bus, and by tests of a transport.
     public init(
         group: String,
         name: String,
@@ -36,6 +37,6 @@ public struct QueueSpecification: Hashable, Sendable {
         self.broadcast = broadcast
     }
 
-    /// The name of the subscription's queue, `GROUP.NAME`; broadcast queues add a part of their own.
+    /// The name of the subscription's queue, `GROUP.NAME`. The queues of broadcasts have an additional part.
     public var queueName: String { "\(group).\(name)" }
 }

@@ -1,43 +1,43 @@
 internal import Glibc
 
-/// How often a failed delivery is tried again, and after how long.
+/// The number of attempts for a failing delivery, and the delays between them.
 ///
-/// The delay before attempt *n + 1* is drawn from zero to `initial × multiplier^(n − 1)`, at most `maximum`: exponential
-/// backoff with full jitter (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), which
-/// spreads the retries of many failing deliveries evenly.
+/// The delay before attempt *n + 1* is random between zero and `initial × multiplier^(n − 1)`, at most `maximum`:
+/// exponential backoff with full jitter (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015),
+/// which spreads the retries of many failing deliveries evenly.
 ///
-/// The default makes 12 attempts. The delays between the first and the last add up to 70 s on average and to 141 s at
-/// most, which outlasts the restart of a database.
+/// The default makes 12 attempts. The delays between the first and the last one add up to 70 s on average and to at
+/// most 141 s, which is longer than the restart of a database takes.
 ///
 /// ```swift
 /// let patient = RetryPolicy(maxAttempts: 20, initial: .milliseconds(500), maximum: .seconds(60))
 /// ```
 ///
-/// Only attempts whose handler ran and failed count; see <doc:DeliveryOfAnEvent>. Values that make no sense are clamped
-/// when they are set.
+/// Only attempts whose handler ran and failed count. See <doc:DeliveryOfAnEvent>. Invalid values are clamped when they
+/// are set.
 public struct RetryPolicy: Hashable, Sendable {
-    /// The number of attempts in all, the first included. Defaults to 12. 1 means no retry; smaller values count as 1.
+    /// The total number of attempts, including the first. 1 means no retry. Smaller values count as 1. Defaults to 12.
     public var maxAttempts: Int {
         didSet { maxAttempts = Self.clamped(maxAttempts) }
     }
-    /// The bound of the first delay. Defaults to 200 ms. A negative duration counts as zero.
+    /// The upper bound of the first delay. A negative duration counts as zero. Defaults to 200 ms.
     public var initial: Duration {
         didSet { initial = Self.clamped(initial) }
     }
-    /// The factor by which the bound grows with each attempt. Defaults to 2. Values below 1, and what is not a number,
-    /// count as 1.
+    /// The factor by which the upper bound grows with each attempt. Values below 1 and NaN count as 1. Defaults to 2.
     public var multiplier: Double {
         didSet { multiplier = Self.clamped(multiplier) }
     }
-    /// The bound that no delay exceeds. Defaults to 30 s. A negative duration counts as zero.
+    /// The maximum of the upper bound. A negative duration counts as zero. Defaults to 30 s.
     public var maximum: Duration {
         didSet { maximum = Self.clamped(maximum) }
     }
-    /// A Boolean value that indicates whether delays are drawn at random; if not, each is its bound. Defaults to `true`.
+    /// A Boolean value indicating whether delays are random. If it is `false`, each delay is its upper bound. Defaults
+    /// to `true`.
     public var jitter: Bool
 
-    /// Creates a policy of exponential backoff. Omitted values use the defaults, and values that make no sense are
-    /// clamped as the properties describe.
+    /// Creates a policy of exponential backoff. Omitted values use the defaults, and invalid values are clamped as the
+    /// properties describe.
     public init(
         maxAttempts: Int = 12,
         initial: Duration = .milliseconds(200),
@@ -58,25 +58,25 @@ public struct RetryPolicy: Hashable, Sendable {
 
     private static func clamped(_ multiplier: Double) -> Double { multiplier >= 1 ? multiplier : 1 }
 
-    /// Exponential backoff with full jitter: 12 attempts, with delays from 200 ms to 30 s, over 70 s on average and 141 s
-    /// at most.
+    /// Exponential backoff with full jitter: 12 attempts with delays of up to 200 ms to 30 s, 70 s in total on average
+    /// and 141 s at most.
     public static let `default` = RetryPolicy()
 
-    /// No second attempt: what fails goes to the dead letters at once.
+    /// A policy without retries: a failed event becomes a dead letter immediately.
     public static let never = RetryPolicy(maxAttempts: 1)
 
-    /// Retries after the same delay every time.
+    /// Returns a policy that retries after the same delay every time.
     public static func fixed(_ delay: Duration, maxAttempts: Int) -> RetryPolicy {
         RetryPolicy(maxAttempts: maxAttempts, initial: delay, multiplier: 1, maximum: delay, jitter: false)
     }
 
-    /// What is to happen after a failed attempt.
+    /// The action after a failed attempt.
     package enum Decision: Hashable, Sendable {
         case retry(after: Duration)
         case deadLetter(Failure.Reason)
     }
 
-    /// Decides on the attempt's number, from 1, and its error.
+    /// Returns the action after the attempt with this number, from 1, and this error.
     package func decide(
         attempt: Int,
         error: any Error,
@@ -87,17 +87,17 @@ public struct RetryPolicy: Hashable, Sendable {
         return .retry(after: delay(afterAttempt: attempt, using: &generator))
     }
 
-    /// The delay after the attempt with this number, from 1.
+    /// Returns the delay after the attempt with this number, from 1.
     package func delay(afterAttempt attempt: Int, using generator: inout some RandomNumberGenerator) -> Duration {
         let bound = bound(afterAttempt: attempt)
         guard jitter else { return bound }
         return bound * Double.random(in: 0...1, using: &generator)
     }
 
-    /// The longest delay after the attempt with this number, from 1.
+    /// Returns the longest delay after the attempt with this number, from 1.
     package func bound(afterAttempt attempt: Int) -> Duration {
         guard initial > .zero else { return .zero }
-        // In floating point a power does not trap: it becomes infinite at worst, and `maximum` bounds it.
+        // A floating-point power does not trap. At worst it becomes infinite, and `maximum` bounds it.
         let factor = attempt > 1 ? pow(multiplier, Double(attempt) - 1) : 1
         let seconds = initial.inSeconds * factor
         guard seconds < maximum.inSeconds else { return maximum }

@@ -1,89 +1,89 @@
-/// What carries envelopes between the instances of a system: an in-memory broker, or RabbitMQ.
+/// A connection that carries envelopes between the instances of a system, through an in-memory broker or RabbitMQ.
 ///
-/// Core owns policy, a transport owns mechanism: core decides that a delivery is retried in 400 ms, the transport knows
-/// how to wait durably. The contract below is executable: `TransportConformance` in `EventBusTesting` checks it on any
-/// transport.
+/// The core decides, and a transport executes: the core decides that a delivery is retried in 400 ms, and the transport
+/// waits durably. `TransportConformance` in `EventBusTesting` checks the following contract.
 ///
-/// What every transport promises:
+/// Every transport guarantees:
 ///
 /// - **Durability.** An envelope for which `publish` returned `.routed` or `.scheduled` reaches the queue of every
-///   matching subscription, or that group's dead letters, whatever happens to connections and consumers in between.
-/// - **At least once.** A delivery that was not settled when its consumer stopped, or its connection was lost, is
-///   delivered again. A delivery settled on a lost connection is reported with code `.staleDelivery` and comes again.
-/// - **One outcome.** Every call returns or throws by its deadline; none hangs on a dead peer.
-/// - **No user code on I/O threads.** A transport hands deliveries to a ``DeliverySink``, which only stores them; it
-///   awaits nothing of core or of the user on the thread that serves its connection.
+///   matching subscription, or the dead letters of its group, even if connections and consumers are lost in between.
+/// - **At least once.** A delivery that was not settled when its consumer stopped or its connection was lost is
+///   redelivered. Settling a delivery of a lost connection throws `.staleDelivery`, and the delivery is redelivered.
+/// - **One outcome.** Every call returns or throws by its deadline. None hangs on a dead peer.
+/// - **No user code on I/O threads.** A transport hands deliveries to a ``DeliverySink``, which only stores them. On
+///   the thread that serves its connection it awaits neither the core nor user code.
 public protocol Transport: Sendable {
-    /// A short name for logs and health, such as `rabbitmq`.
+    /// A short name for logs and health reports, such as `rabbitmq`.
     var name: String { get }
 
-    /// The time by which this transport measures delays and deadlines; the bus uses the same one.
+    /// The clock with which this transport measures delays and deadlines. The bus uses the same one.
     var clock: AnyClock { get }
 
-    /// The longest delay of a scheduled event that ``publish(_:options:)`` takes; a longer one is refused with code
+    /// The longest delay of a scheduled event that ``publish(_:options:)`` accepts. A longer one is refused with code
     /// `.unsupported`. Defaults to ``TransportLimits/maximumDelay``.
     var maximumDelay: Duration { get }
 
-    /// Connects, and keeps connected until the calling task is cancelled; then closes within a few seconds and returns.
+    /// Connects, and stays connected until the calling task is cancelled. Then it closes within a few seconds and
+    /// returns.
     ///
-    /// Every delivery that is not settled when it returns has gone back to its queue. A connection that is lost is
-    /// made again, with a jittered backoff.
+    /// All unsettled deliveries have been returned to their queues when it returns. A lost connection is
+    /// re-established, with a jittered backoff.
     ///
-    /// - Throws: only what trying again cannot mend, such as a refused password.
+    /// - Throws: Only errors that a retry cannot fix, such as a refused password.
     func run() async throws
 
-    /// Sends one envelope and waits until the broker has taken responsibility for it.
+    /// Sends one envelope and waits until the broker has accepted responsibility for it.
     ///
-    /// - Throws: ``EventBusError``: `.blocked`, `.tooLarge`, `.timedOut` (the broker holds nothing); `.rejected` (refused,
-    ///   but some of the matching queues may hold it), `.indeterminate` (it was sent, the outcome is unknown);
-    ///   `CancellationError` when cancelled before sending.
+    /// - Throws: ``EventBusError``: `.blocked`, `.tooLarge` or `.timedOut` if the broker does not have the event;
+    ///   `.rejected` if it was refused, but some of the matching queues may have it; `.indeterminate` if it was sent
+    ///   and the outcome is unknown. `CancellationError` if the task was cancelled before sending.
     func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome
 
-    /// Sends many envelopes in order, as many at a time as the transport's window allows, with one result for each.
+    /// Sends many envelopes in order, with one result for each. The transport's window limits the number in flight.
     func publish(
         contentsOf envelopes: [Envelope],
         options: TransportPublishOptions
     ) async -> [Result<PublishOutcome, any Error>]
 
-    /// Sends a request and waits for the reply to it, or for the deadline.
+    /// Sends a request and waits for its reply, or for the deadline.
     ///
-    /// - Throws: ``EventBusError``: `.unroutable` when no one responds to the topic, `.timedOut`, and what `publish`
-    ///   throws.
+    /// - Throws: ``EventBusError``: `.unroutable` if the topic has no responder, `.timedOut`, and the errors of
+    ///   `publish`.
     func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope
 
-    /// Sends the reply to a request. Replies are sent once and not confirmed: the requester has a deadline.
+    /// Sends the reply to a request. Replies are sent once and not confirmed, because the requester has a deadline.
     func reply(_ envelope: Envelope, to address: ReplyAddress) async throws
 
-    /// Declares a subscription's queue and its bindings and begins to deliver to `sink`.
+    /// Declares a subscription's queue and its bindings, and starts to deliver to `sink`.
     ///
-    /// Waits while there is no connection. Once it returned, the consumer is attached again after every reconnect by
-    /// the transport itself.
+    /// It waits while there is no connection. After it has returned, the transport attaches the consumer again after
+    /// every reconnect.
     ///
-    /// - Throws: what trying again cannot mend, such as `.topologyClash` or `.accessRefused`; `CancellationError`.
+    /// - Throws: Errors that a retry cannot fix, such as `.topologyClash` or `.accessRefused`; `CancellationError`.
     func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer
 
-    /// The dead letters of `group`.
+    /// Returns the dead letters of `group`.
     func deadLetters(of group: String) -> any DeadLetterQueue
 
-    /// The delayed events of all groups that found no queue when their delay had passed.
+    /// The delayed events of all groups that matched no queue when they were due.
     ///
-    /// A scheduled event that no subscription matches when it is due is kept here, and so is a retry whose queue is gone.
-    /// Health counts them as `unroutable_delays`. Replaying one routes it again; it stays while no subscription matches.
-    /// Defaults to a queue that holds nothing.
+    /// A scheduled event that matches no subscription when it is due is kept here, and so is a retry whose queue no
+    /// longer exists. Health reports count them as `unroutable_delays`. Replaying one routes it again. It is kept while
+    /// no subscription matches. Defaults to an empty queue.
     var unroutableDelays: any DeadLetterQueue { get }
 
-    /// What works and what does not, for each component, without I/O.
+    /// Returns the health of each component, without I/O.
     func health() -> [ComponentHealth]
 }
 
 extension Transport {
-    /// No event.
+    /// An empty queue.
     public var unroutableDelays: any DeadLetterQueue { EmptyDeadLetters() }
 
-    /// ``TransportLimits/maximumDelay``.
+    /// The limit ``TransportLimits/maximumDelay``.
     public var maximumDelay: Duration { TransportLimits.maximumDelay }
 
-    /// Sends one envelope after another. A transport with a window sends them pipelined instead.
+    /// Sends one envelope after another. A transport with a window pipelines them instead.
     public func publish(
         contentsOf envelopes: [Envelope],
         options: TransportPublishOptions
@@ -101,38 +101,38 @@ extension Transport {
     }
 }
 
-/// How a transport is to send an envelope.
+/// The options with which a transport sends an envelope.
 public struct TransportPublishOptions: Sendable {
-    /// By when the call has to have an outcome.
+    /// The time by which the call must have an outcome.
     public var deadline: AnyClock.Instant
-    /// How long the broker holds the event before it routes it; zero for at once.
+    /// The time for which the broker holds the event before it routes it. Zero routes it immediately.
     public var delay: Duration
 
-    /// Options with this deadline and delay.
+    /// Creates options with this deadline and delay.
     public init(deadline: AnyClock.Instant, delay: Duration = .zero) {
         self.deadline = deadline
         self.delay = delay
     }
 }
 
-/// What became of a published event.
+/// The outcome of a successful publish.
 public enum PublishOutcome: Hashable, Sendable {
-    /// The broker holds it in at least one subscription's queue.
+    /// At least one subscription's queue has the event.
     case routed
-    /// The broker took it, but no subscription matches its topic: it is gone.
+    /// The broker accepted the event, but no subscription matches its topic, so it was dropped.
     case unroutable
-    /// The broker holds it until its delay has passed, and routes it then.
+    /// The broker holds the event until its delay has passed, and then routes it.
     case scheduled
 }
 
-/// Where the reply to a request goes: opaque to all but the transport that made it.
+/// The address for the reply to a request. Only the transport that created it can interpret it.
 public struct ReplyAddress: Hashable, Sendable {
     /// The transport's name for the requester.
     public var address: String
-    /// What tells this request from the requester's others.
+    /// The identity of this request among those of the requester.
     public var requestID: String
 
-    /// An address; made by transports only.
+    /// Creates an address. It is called by transports only.
     public init(address: String, requestID: String) {
         self.address = address
         self.requestID = requestID

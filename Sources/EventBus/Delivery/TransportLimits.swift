@@ -1,28 +1,28 @@
-/// The limits of what an event may carry, the same on every transport.
+/// The limits of an event, which are the same on every transport.
 ///
-/// An event that exceeds one is refused by `publish` on every transport, in memory too: so a unit test finds out what
-/// RabbitMQ would refuse.
+/// `publish` refuses an event that exceeds a limit on every transport, including the in-memory one, so that a unit test
+/// reveals the events that RabbitMQ would refuse.
 public enum TransportLimits {
     /// The longest delay of a scheduled event: about 29 hours.
     ///
-    /// The delay levels on RabbitMQ are 20 binary digits of 100 ms. A longer delay is refused with code `.unsupported`.
+    /// RabbitMQ's delay levels are 20 binary digits of 100 ms. A longer delay is refused with code `.unsupported`.
     public static let maximumDelay = delayUnit * ((1 << delayLevels) - 1)
 
-    /// The largest payload in bytes unless a transport's configuration says otherwise: 16 MiB. A larger one is refused
-    /// with code `.tooLarge`.
+    /// The default limit for the size of a payload, in bytes: 16 MiB. A transport's configuration may change it. A
+    /// larger payload is refused with code `.tooLarge`.
     public static let maximumBodySize = 16 << 20
 
-    /// The space of an event's headers on the wire, in bytes. Headers that need more are refused with code `.tooLarge`.
+    /// The maximum size of an event's headers on the wire, in bytes. Larger headers are refused with code `.tooLarge`.
     ///
-    /// They have to fit into one frame of 128 KiB, beside what a dead letter adds.
+    /// The headers have to fit into one frame of 128 KiB, together with those that are added to a dead letter.
     public static let maximumHeaderSize = 120_000
 
-    /// The longest identifier, key, source or content type, in UTF-8 bytes: AMQP's limit for a short string. A longer one
-    /// is refused with code `.invalidEnvelope`.
+    /// The maximum length of an identifier, key, source or content type, in UTF-8 bytes, which is AMQP's limit for a
+    /// short string. A longer one is refused with code `.invalidEnvelope`.
     public static let maximumTextLength = 255
 
-    /// The time after which a broker closes the channel of a consumer that has not settled a delivery, unless it is
-    /// configured otherwise: 30 minutes. Everything that the consumer has not settled is delivered again.
+    /// The time after which a broker with default settings closes the channel of a consumer that has not settled a
+    /// delivery: 30 minutes. All its unsettled deliveries are redelivered.
     public static let consumerTimeout: Duration = .seconds(1800)
 
     /// The number of binary levels that make up a delay.
@@ -32,7 +32,7 @@ public enum TransportLimits {
 
     /// Checks the length of a delay.
     ///
-    /// - Throws: ``EventBusError`` with code `.unsupported` for one above ``maximumDelay``.
+    /// - Throws: ``EventBusError`` with code `.unsupported` if it exceeds ``maximumDelay``.
     package static func check(delay: Duration) throws(EventBusError) {
         guard delay > maximumDelay else { return }
         throw EventBusError(
@@ -44,7 +44,7 @@ public enum TransportLimits {
 
     /// Checks the size of a payload.
     ///
-    /// - Throws: ``EventBusError`` with code `.tooLarge` for one of more than `maximum` bytes.
+    /// - Throws: ``EventBusError`` with code `.tooLarge` if it exceeds `maximum` bytes.
     package static func check(bodySize: Int, maximum: Int) throws(EventBusError) {
         guard bodySize > maximum else { return }
         throw EventBusError(

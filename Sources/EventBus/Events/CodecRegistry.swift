@@ -1,8 +1,8 @@
-/// The codecs of a bus: one to encode with, all to decode with.
+/// The codecs of a bus: one that encodes, and all that decode.
 struct CodecRegistry: Sendable {
     let encoder: any EventCodec
     private let decoders: [String: any EventCodec]
-    /// Other content types that the encoding codec reads.
+    /// Additional content types that the encoding codec reads.
     private var accepted: Set<String> = []
 
     init(encoder: any EventCodec, others: [any EventCodec]) {
@@ -14,21 +14,21 @@ struct CodecRegistry: Sendable {
         self.decoders = decoders
     }
 
-    /// The same codecs, with payloads of these content types read by the encoding codec.
+    /// Returns the same codecs, with payloads of these content types read by the encoding codec.
     func accepting(_ contentTypes: Set<String>) -> CodecRegistry {
         var codecs = self
         codecs.accepted = Set(contentTypes.map(Self.normalized))
         return codecs
     }
 
-    /// The codec for `contentType`; parameters such as `; charset=utf-8` do not count, and an empty one means the
-    /// default codec, since foreign clients often set none.
+    /// Returns the codec for `contentType`. Parameters such as `; charset=utf-8` are ignored. An empty type selects the
+    /// default codec, because foreign clients often set none.
     func decoder(for contentType: String) throws(EventBusError) -> any EventCodec {
         if contentType.isEmpty || contentType == encoder.contentType { return encoder }
         let normalized = Self.normalized(contentType)
         if let codec = decoders[normalized] { return codec }
         if normalized.isEmpty || accepted.contains(normalized) || accepted.contains("*") { return encoder }
-        // RFC 6839: a type with the suffix +json can be read as JSON; text/json is an old name of it.
+        // RFC 6839: a type with the suffix +json can be read as JSON. text/json is an old name of it.
         if normalized.hasSuffix("+json") || normalized == "text/json", let codec = decoders["application/json"] {
             return codec
         }

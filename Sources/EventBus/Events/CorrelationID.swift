@@ -1,41 +1,42 @@
-/// What ties everything together that one cause set off: an HTTP request, a job, the first event of a chain.
+/// An identifier that connects all events with one cause, such as an HTTP request, a job, or the first event of a
+/// chain.
 ///
-/// Everything published inside a handler carries the handled event's correlation id. Where nothing is correlated yet,
-/// an event begins a chain of its own: its correlation id is its own ``EventID``.
+/// Every event that a handler publishes has the handled event's correlation id. An event without a cause starts a new
+/// chain: its correlation id is its own ``EventID``.
 ///
-/// An empty id, or one of nothing but white space, means none: ``PublishOptions`` and ``Envelope`` hold `nil` in its
-/// place, so that it never joins events that have nothing to do with each other.
+/// An empty or blank id means none: ``PublishOptions`` and ``Envelope`` store `nil` instead, so that it never connects
+/// unrelated events.
 public struct CorrelationID: Hashable, Sendable {
     private let id: EventID
 
-    /// Takes an identifier from elsewhere, such as a request's header, as it is.
+    /// Creates an identifier from text of another origin, such as a request's header, without changing it.
     public init(_ text: String) {
         self.id = EventID(text)
     }
 
-    /// The chain that the event with this identifier begins.
+    /// Creates the identifier of the chain that starts with the event with this identifier.
     public init(_ id: EventID) {
         self.id = id
     }
 
-    /// The identifier as it stands on the wire.
+    /// The identifier in its wire format.
     public var rawValue: String { id.rawValue }
 
     package var wireLength: Int { id.wireLength }
 
-    /// Whether it means that there is none.
+    /// A Boolean value indicating whether the identifier is empty or blank, which means none.
     var isBlank: Bool { id.isBlank }
 }
 
 extension CorrelationID: ExpressibleByStringLiteral {
-    /// Takes the identifier from a literal, as it is.
+    /// Creates an identifier from a literal, without changing it.
     public init(stringLiteral value: String) {
         self.init(value)
     }
 }
 
 extension CorrelationID: CustomStringConvertible {
-    /// The identifier for a person to read; the same as ``rawValue`` unless that is very long or holds control
+    /// The identifier for people to read. It equals ``rawValue`` except for a very long identifier or one with control
     /// characters.
     public var description: String { id.description }
 }

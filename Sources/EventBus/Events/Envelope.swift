@@ -1,23 +1,23 @@
-/// An event on the wire: its identity, its topic, its headers and its payload's bytes.
+/// An event in its wire format: its identity, topic, headers and encoded payload.
 public struct Envelope: Equatable, Sendable {
-    /// The event's identity; the same in every delivery of it.
+    /// The event's identity, which is the same in every delivery of it.
     public var id: EventID
-    /// What kind of event it is.
+    /// The topic, which identifies the kind of event.
     public var topic: Topic
-    /// The event itself, encoded as ``contentType`` says.
+    /// The encoded event, in the format of ``contentType``.
     public var payload: [UInt8]
-    /// The media type of the payload, which chooses the codec on receipt.
+    /// The media type of the payload, which selects the codec of the receiver.
     public var contentType: String
-    /// How the payload's bytes are encoded beyond ``contentType``, such as `gzip`; `nil` for not at all.
+    /// The additional encoding of the payload's bytes, such as `gzip`, or `nil` for none.
     ///
-    /// The bus neither compresses nor expands: an event of another system that has such an encoding can be handled by
-    /// a subscription by pattern, which reads the payload itself.
+    /// The bus neither compresses nor decompresses. An event of another system with such an encoding can be handled by
+    /// a subscription by pattern that reads the payload itself.
     public var contentEncoding: String?
-    /// The version of the payload's form; see ``Event/version``.
+    /// The version of the payload's format. See ``Event/version``.
     public var version: Int
-    /// When the event was published.
+    /// The time at which the event was published.
     public var time: EventTime
-    /// The service that published it, if it said so.
+    /// The name of the service that published the event, if it was configured.
     public var source: String?
     /// The chain of causes that the event belongs to. A blank one is stored as `nil`.
     public var correlationID: CorrelationID? {
@@ -27,17 +27,17 @@ public struct Envelope: Equatable, Sendable {
     public var causationID: EventID? {
         didSet { if causationID?.isBlank == true { causationID = nil } }
     }
-    /// The key that orders this event among others; see ``Event/partitionKey``.
+    /// The key that orders this event among others. See ``Event/partitionKey``.
     public var partitionKey: String? {
         get { exactPartitionKey?.text }
         set { exactPartitionKey = newValue.map { ExactText($0) } }
     }
-    /// The key as it is compared: byte by byte.
+    /// The key in the form in which it is compared: byte by byte.
     package private(set) var exactPartitionKey: ExactString?
-    /// What else travels beside the payload: trace context and the user's own headers.
+    /// The headers that accompany the payload: the trace context and the user's headers.
     public var headers: EventHeaders
 
-    /// An envelope; what is left out gets the value of a fresh event with a JSON payload.
+    /// Creates an envelope. The defaults are those of a new event with a JSON payload.
     public init(
         id: EventID = EventID(),
         topic: Topic,
@@ -66,12 +66,13 @@ public struct Envelope: Equatable, Sendable {
         self.headers = headers
     }
 
-    /// Checks what no transport accepts: texts that are too long, reserved names, values that cannot be sent.
+    /// Checks for content that no transport accepts: texts that are too long, reserved names, and values that cannot be
+    /// sent.
     ///
-    /// Every transport calls it for what it is to publish, so that all refuse the same.
+    /// Every transport calls it before publishing, so that all refuse the same events.
     ///
     /// - Throws: ``EventBusError`` with code `.invalidEnvelope`, which names the field, or `.tooLarge` for headers that
-    ///   take more than ``TransportLimits/maximumHeaderSize``.
+    ///   exceed ``TransportLimits/maximumHeaderSize``.
     package func validate() throws(EventBusError) {
         let limit = TransportLimits.maximumTextLength
         func tooLong(_ field: String, _ length: Int) -> EventBusError {

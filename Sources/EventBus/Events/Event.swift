@@ -1,4 +1,5 @@
-/// A typed, past-tense value that one part of a system tells the others: `OrderCreated`, `StockReserved`.
+/// A typed value that tells other parts of a system about something that happened, such as `OrderCreated` or
+/// `StockReserved`.
 ///
 /// ```swift
 /// struct OrderCreated: Event {
@@ -7,34 +8,35 @@
 /// }
 /// ```
 ///
-/// The type's JSON form is a contract between services. Add optional properties freely; raise ``version`` when an old
-/// reader can no longer make sense of a new event.
+/// The type's JSON format is a contract between services. Optional properties can be added at any time. Increase
+/// ``version`` when old readers cannot interpret a new event correctly.
 public protocol Event: Codable, Sendable {
-    /// The topic under which events of this type travel.
+    /// The topic of events of this type.
     static var topic: Topic { get }
 
-    /// The version of the type's wire form; 1 unless stated.
+    /// The version of the type's wire format. Defaults to 1.
     ///
-    /// An instance that meets a higher version than its own does not handle the event but leaves it to be retried, so
-    /// that during a rolling deployment a newer instance takes it.
+    /// An instance that receives a higher version than its own does not handle the event but defers it, so that a newer
+    /// instance handles it during a rolling deployment.
     static var version: Int { get }
 
-    /// What this event belongs to, such as an order's number; `nil` unless stated.
+    /// The key of the entity that the event belongs to, such as an order's number, or `nil` for none. Defaults to
+    /// `nil`.
     ///
-    /// In a subscription with ``SubscriptionOptions/Ordering/byPartitionKey`` events of one key are handled one after
-    /// another.
+    /// In a subscription with ``SubscriptionOptions/Ordering/byPartitionKey``, events with the same key are handled one
+    /// after another.
     var partitionKey: String? { get }
 }
 
 extension Event {
-    /// Version 1.
+    /// The default version, 1.
     public static var version: Int { 1 }
 
-    /// No key: the event has no order among others.
+    /// The default key, `nil`: the event has no order among others.
     public var partitionKey: String? { nil }
 }
 
-/// An event that asks for an answer: a question put to whichever service responds to its topic.
+/// An event that requests a reply from the service that responds to its topic.
 ///
 /// ```swift
 /// struct GetQuote: RequestEvent {
@@ -44,6 +46,6 @@ extension Event {
 /// }
 /// ```
 public protocol RequestEvent: Event {
-    /// What the responder answers with.
+    /// The type of the reply.
     associatedtype Reply: Codable & Sendable
 }

@@ -1,14 +1,14 @@
-/// Turns events into bytes and back.
+/// A codec that encodes events and decodes them.
 ///
-/// A bus encodes with its configured codec and decodes with whichever of its codecs has the ``contentType`` that an
-/// envelope names. Implementations are called from many tasks at once.
+/// A bus encodes with its configured codec, and decodes with the codec whose ``contentType`` matches that of the
+/// envelope. Implementations are called from many tasks at once.
 public protocol EventCodec: Sendable {
-    /// The media type of what this codec writes, such as `application/json`.
+    /// The media type of the codec's output, such as `application/json`.
     var contentType: String { get }
 
-    /// The bytes of `value`.
+    /// Returns the encoded bytes of `value`.
     func encode<Value: Encodable>(_ value: Value) throws -> [UInt8]
 
-    /// The value that `bytes` stand for.
+    /// Returns the value that is decoded from `bytes`.
     func decode<Value: Decodable>(_ type: Value.Type, from bytes: [UInt8]) throws -> Value
 }

@@ -1,41 +1,45 @@
-/// Names and values that travel beside an event's payload.
+/// The headers that accompany an event's payload, by name.
 ///
-/// Names are case-sensitive and at most ``maximumNameLength`` bytes long. Those that begin with `x-eventbus-` belong to
-/// the bus, and the names in ``EventHeaders/reservedNames`` are how the envelope's own fields travel: neither can be
-/// set on publishing.
+/// ```swift
+/// try await bus.publish(order, options: .init(headers: ["tenant": "acme", "priority": 3]))
+/// ```
+///
+/// Names are case-sensitive and at most ``maximumNameLength`` bytes long. Names that begin with `x-eventbus-` are
+/// reserved for the bus, and those in ``EventHeaders/reservedNames`` for fields of the envelope. Neither can be set
+/// when publishing.
 public struct EventHeaders: Hashable, Sendable {
-    /// The longest name of a header, in UTF-8 bytes. AMQP allows 255; brokers reserve some of it.
+    /// The maximum length of a header's name, in UTF-8 bytes. AMQP allows 255, and brokers reserve a part of it.
     public static let maximumNameLength = 128
 
-    /// The prefix of the bus's own bookkeeping.
+    /// The prefix of the bus's internal headers.
     package static let internalPrefix = "x-eventbus-"
 
-    /// The names under which fields of the envelope travel.
+    /// The names that are reserved for fields of the envelope and for the broker.
     public static let reservedNames: Set<String> = [
         "causation-id", "event-version", "event-time", "partition-key",
-        // The broker's own: it acts on these (extra copies) or writes them.
+        // The broker's own headers. It acts on them (extra copies) or writes them.
         "CC", "BCC", "x-death", "x-delivery-count", "x-first-death-exchange", "x-first-death-queue",
         "x-first-death-reason", "x-last-death-exchange", "x-last-death-queue", "x-last-death-reason",
     ]
 
-    /// The headers by name.
+    /// The header values by name.
     public var values: [String: HeaderValue]
 
-    /// Headers with these values.
+    /// Creates headers with these values.
     public init(_ values: [String: HeaderValue] = [:]) {
         self.values = values
     }
 
-    /// Whether there is no header.
+    /// A Boolean value indicating whether there are no headers.
     public var isEmpty: Bool { values.isEmpty }
 
-    /// The header called `name`; assigning `nil` removes it.
+    /// The header named `name`. Assigning `nil` removes it.
     public subscript(name: String) -> HeaderValue? {
         get { values[name] }
         set { values[name] = newValue }
     }
 
-    /// What makes these headers illegal, or `nil`.
+    /// A description of the reason why these headers are invalid, or `nil` if they are valid.
     var problem: String? {
         for (name, value) in values {
             if name.isEmpty { return "a header has an empty name" }
@@ -53,7 +57,7 @@ public struct EventHeaders: Hashable, Sendable {
 }
 
 extension EventHeaders: ExpressibleByDictionaryLiteral {
-    /// Headers with these values; of two with one name the later counts.
+    /// Creates headers with these values. If a name occurs twice, the later value counts.
     public init(dictionaryLiteral elements: (String, HeaderValue)...) {
         self.init(Dictionary(elements, uniquingKeysWith: { $1 }))
     }

@@ -1,15 +1,15 @@
-/// The identity of an event: a time-ordered UUID (version 7), or whatever a foreign client called its own.
+/// The identity of an event: a time-ordered UUID (version 7), or any text that a foreign client used.
 ///
-/// Identifiers of this process are strictly increasing (RFC 9562, section 6.2, method 2: a random part that is
-/// reseeded every millisecond and counted up within it). An identifier that came over the wire keeps its exact text, and
-/// is compared byte by byte.
+/// Identifiers of this process are strictly increasing (RFC 9562, section 6.2, method 2: a random part that is reseeded
+/// every millisecond and incremented within it). An identifier that was received keeps its exact text, and is compared
+/// byte by byte.
 public struct EventID: Hashable, Sendable {
     private enum Storage: Hashable, Sendable {
         case uuid(UInt64, UInt64)
         case text(ExactString)
     }
 
-    /// The longest identifier, in UTF-8 bytes: AMQP's limit for a short string.
+    /// The maximum length of an identifier, in UTF-8 bytes, which is AMQP's limit for a short string.
     public static let maximumLength = 255
 
     private let storage: Storage
@@ -18,18 +18,18 @@ public struct EventID: Hashable, Sendable {
         self.storage = storage
     }
 
-    /// Makes a new identifier, later than every one made before in this process.
+    /// Creates a new identifier, later than all identifiers created before in this process.
     public init() {
         self.init(at: .now())
     }
 
-    /// Makes a new identifier for an event of this time, which the caller has just read.
+    /// Creates a new identifier for an event of this time, which must be the current time.
     init(at time: EventTime) {
         let (high, low) = UUIDv7Generator.shared.next(at: time)
         self.init(.uuid(high, low))
     }
 
-    /// Takes an identifier from the wire, as it is.
+    /// Creates an identifier from received text, without changing it.
     public init(_ text: String) {
         if let (high, low) = UUIDText.parse(text) {
             self.init(.uuid(high, low))
@@ -38,7 +38,7 @@ public struct EventID: Hashable, Sendable {
         }
     }
 
-    /// The identifier as it stands on the wire; for a UUID the 36 lower-case characters.
+    /// The identifier in its wire format. For a UUID these are 36 lowercase characters.
     public var rawValue: String {
         switch storage {
         case .uuid(let high, let low): UUIDText.format(high, low)
@@ -46,12 +46,12 @@ public struct EventID: Hashable, Sendable {
         }
     }
 
-    /// The two halves of a UUID, most significant first; `nil` for a foreign identifier.
+    /// The two halves of a UUID, most significant first, or `nil` for a foreign identifier.
     package var uuid: (UInt64, UInt64)? {
         if case .uuid(let high, let low) = storage { (high, low) } else { nil }
     }
 
-    /// Whether there is no character in it, or nothing but white space and control characters.
+    /// A Boolean value indicating whether it is empty or contains only white space and control characters.
     var isBlank: Bool {
         if case .text(let exact) = storage { exact.text.utf8.allSatisfy { $0 <= 0x20 } } else { false }
     }
@@ -63,14 +63,14 @@ public struct EventID: Hashable, Sendable {
 }
 
 extension EventID: ExpressibleByStringLiteral {
-    /// Takes the identifier from a literal, as it is.
+    /// Creates an identifier from a literal, without changing it.
     public init(stringLiteral value: String) {
         self.init(value)
     }
 }
 
 extension EventID: CustomStringConvertible {
-    /// The identifier for a person to read; the same as ``rawValue`` unless that is very long or holds control
+    /// The identifier for people to read. It equals ``rawValue`` except for a very long identifier or one with control
     /// characters.
     public var description: String {
         switch storage {
@@ -93,7 +93,7 @@ extension EventID: Codable {
     }
 }
 
-/// The canonical text of a UUID: 36 lower-case characters.
+/// The canonical text of a UUID: 36 lowercase characters.
 enum UUIDText {
     static func format(_ high: UInt64, _ low: UInt64) -> String {
         unsafe String(unsafeUninitializedCapacity: 36) { buffer in
@@ -112,10 +112,10 @@ enum UUIDText {
         }
     }
 
-    /// Both halves, if `text` is exactly what ``format(_:_:)`` would write; other spellings stay text, so that an
-    /// identifier comes out as it went in.
+    /// Returns both halves if `text` is exactly the output of ``format(_:_:)``. Other spellings are kept as text, so
+    /// that an identifier is never changed.
     static func parse(_ text: String) -> (UInt64, UInt64)? {
-        // A span, since the view's own iterator took a sixth of the time in which a delivery is read.
+        // A span, because the view's iterator took a sixth of the time for reading a delivery.
         let bytes = text.utf8.span
         guard bytes.count == 36 else { return nil }
         var halves: (high: UInt64, low: UInt64) = (0, 0)

@@ -1,41 +1,42 @@
 import Glibc
 
-/// When something happened: milliseconds since 1970 in UTC, as events carry it on the wire.
+/// The time of an event: milliseconds since 1970 in UTC, as on the wire.
 public struct EventTime: Hashable, Comparable, Sendable {
-    /// Milliseconds since 1970-01-01T00:00:00Z.
+    /// The milliseconds since 1970-01-01T00:00:00Z.
     public var milliseconds: Int64
 
-    /// The time that lies `milliseconds` after 1970-01-01T00:00:00Z.
+    /// Creates the time `milliseconds` after 1970-01-01T00:00:00Z.
     public init(milliseconds: Int64) {
         self.milliseconds = milliseconds
     }
 
-    /// The present time by the system's wall clock.
+    /// Returns the current time of the system's wall clock.
     public static func now() -> EventTime {
         var time = timespec()
         unsafe clock_gettime(CLOCK_REALTIME, &time)
         return EventTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
     }
 
-    /// Whether `lhs` is earlier than `rhs`.
+    /// Returns a Boolean value indicating whether `lhs` is earlier than `rhs`.
     public static func < (lhs: EventTime, rhs: EventTime) -> Bool {
         lhs.milliseconds < rhs.milliseconds
     }
 
-    /// The time as RFC 3339 writes it, in UTC with milliseconds: `2026-01-31T12:00:00.250Z`.
+    /// The time in RFC 3339 format, in UTC with milliseconds: `2026-01-31T12:00:00.250Z`.
     public var rfc3339: String {
         let seconds = milliseconds.floorDivided(by: 1000)
         let days = seconds.floorDivided(by: 86400)
         let secondOfDay = seconds - days * 86400
         let date = CivilDate(daysSince1970: days)
-        // Wrapping: at the far end of time the product overflows, and the difference is right all the same.
+        // Wrapping arithmetic, because the product overflows at the ends of the range, and the difference is still
+        // correct.
         let milliseconds = milliseconds &- seconds &* 1000
         guard (0...9999).contains(date.year) else {
             return date.year.padded(4) + "-" + date.month.padded(2) + "-" + date.day.padded(2) + "T"
                 + (secondOfDay / 3600).padded(2) + ":" + (secondOfDay / 60 % 60).padded(2) + ":"
                 + (secondOfDay % 60).padded(2) + "." + milliseconds.padded(3) + "Z"
         }
-        // Every published event writes one: digit by digit it costs a tenth of joining strings.
+        // Every published event formats one. Digit by digit it takes a tenth of the time of joining strings.
         return unsafe String(unsafeUninitializedCapacity: 24) { buffer in
             var position = 0
             func put(_ byte: UInt8) {
@@ -61,9 +62,10 @@ public struct EventTime: Hashable, Comparable, Sendable {
         }
     }
 
-    /// Reads a time as RFC 3339 writes it, with or without a fraction, in any time zone; `nil` for anything else.
+    /// Parses a time in RFC 3339 format, with or without a fraction, in any time zone. Returns `nil` for any other
+    /// text.
     ///
-    /// What is finer than a millisecond is cut off; a leap second counts as the last second of its minute.
+    /// Digits beyond milliseconds are truncated. A leap second counts as the last second of its minute.
     public init?(rfc3339 text: String) {
         var reader = DigitReader(bytes: Array(text.utf8))
         guard
@@ -84,7 +86,7 @@ public struct EventTime: Hashable, Comparable, Sendable {
 }
 
 extension EventTime: CustomStringConvertible {
-    /// The time as RFC 3339 writes it.
+    /// The time in RFC 3339 format.
     public var description: String { rfc3339 }
 }
 
@@ -104,7 +106,7 @@ extension EventTime: Codable {
 
     /// Encodes the time as an RFC 3339 string.
     ///
-    /// - Throws: `EncodingError` outside of the years 0 to 9999, which RFC 3339 cannot write.
+    /// - Throws: `EncodingError` for a year outside 0 to 9999, which RFC 3339 cannot express.
     public func encode(to encoder: any Encoder) throws {
         guard (-62_167_219_200_000...253_402_300_799_999).contains(milliseconds) else {
             throw EncodingError.invalidValue(

@@ -1,10 +1,10 @@
 import Glibc
 
-/// Text that is compared byte by byte, as a broker and a store compare names.
+/// A text that is compared byte by byte, as a broker and a store compare names.
 ///
-/// A Swift string equals every other one that differs from it in Unicode normalization only: `é` may be one scalar, or an
-/// `e` with an accent. On the wire these are two names. Whatever serves as a name (a topic, a key, a locked resource) is
-/// therefore compared, hashed and sorted as this type.
+/// A Swift string equals every other string that differs from it only in Unicode normalization: `é` may be one scalar,
+/// or an `e` with an accent. On the wire these are two names. Every text that serves as a name (a topic, a key, a
+/// locked resource) is therefore compared, hashed and sorted as this type.
 package struct ExactText<Text: StringProtocol & Sendable>: Sendable {
     /// The text.
     package var text: Text
@@ -26,7 +26,7 @@ extension ExactText: Hashable {
             unsafe rhs.withBytes { right in
                 guard left.count == right.count else { return false }
                 guard let start = left.baseAddress, let other = right.baseAddress else { return true }
-                // Safe: both buffers hold `left.count` bytes while this runs.
+                // Safe because both buffers have `left.count` bytes during this call.
                 return unsafe start == other || memcmp(start, other, left.count) == 0
             }
         }
@@ -34,9 +34,9 @@ extension ExactText: Hashable {
 
     package func hash(into hasher: inout Hasher) {
         unsafe withBytes { bytes in
-            // Safe: the buffer is valid while this runs.
+            // Safe because the buffer is valid during this call.
             unsafe hasher.combine(bytes: UnsafeRawBufferPointer(bytes))
-            // Ends the text: what is hashed next is not its continuation.
+            // Terminates the text, so that the next hashed value is not its continuation.
             hasher.combine(0xFF as UInt8)
         }
     }
@@ -56,14 +56,14 @@ extension ExactText: CustomStringConvertible {
 package typealias ExactString = ExactText<String>
 
 extension String {
-    /// Whether the text's bytes begin with those of `prefix`.
+    /// Returns a Boolean value indicating whether the text's bytes begin with those of `prefix`.
     ///
-    /// `hasPrefix` compares characters, and a combining accent after the prefix changes its last one.
+    /// `hasPrefix` compares characters, and a combining accent after the prefix changes its last character.
     package func beginsWithBytes(of prefix: String) -> Bool {
         utf8.starts(with: prefix.utf8)
     }
 
-    /// The words between the dots, as the broker separates them: at each byte that is a dot.
+    /// The words between the dots, separated as by the broker: at each byte that is a dot.
     var topicWords: [Substring] {
         utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).map(Substring.init)
     }

@@ -1,5 +1,5 @@
 extension [String: HeaderValue] {
-    /// The size of the table on the wire, and the length of the longest name in it at whatever depth, in bytes.
+    /// The size of the table on the wire, and the length of the longest name in it at any depth, in bytes.
     package var extent: (size: Int, longestName: Int) {
         var (size, longest) = (4, 0)
         for (name, value) in self {
@@ -13,7 +13,7 @@ extension [String: HeaderValue] {
 }
 
 extension HeaderValue {
-    /// The size of the value on the wire with its kind, and the length of the longest name in it, in bytes.
+    /// The size of the value and its kind on the wire, and the length of the longest name in it, in bytes.
     package var extent: (size: Int, longestName: Int) {
         switch self {
         case .string(let text): return (5 + text.utf8.count, 0)
@@ -34,7 +34,7 @@ extension HeaderValue {
 }
 
 extension Envelope {
-    /// The bytes that the envelope's own fields take beside the user's headers, or a few more.
+    /// An upper bound of the bytes that the envelope's own fields take in addition to the user's headers.
     var ownHeaderSize: Int {
         let texts =
             id.wireLength + topic.rawValue.utf8.count + contentType.utf8.count + (contentEncoding?.utf8.count ?? 0)

@@ -1,48 +1,54 @@
-/// A value in an event's headers: the kinds that every AMQP 0-9-1 client understands.
+/// A value of an event's header. Its kinds are those that every AMQP 0-9-1 client supports.
+///
+/// Literals are header values:
+///
+/// ```swift
+/// let headers: EventHeaders = ["tenant": "acme", "retries": 3, "sampled": true]
+/// ```
 public enum HeaderValue: Hashable, Sendable {
-    /// Text in UTF-8.
+    /// A text in UTF-8.
     case string(String)
-    /// A signed whole number.
+    /// A signed integer.
     case int(Int64)
-    /// A floating point number.
+    /// A floating-point number.
     case double(Double)
-    /// True or false.
+    /// A Boolean value.
     case bool(Bool)
-    /// Bytes without further meaning.
+    /// Arbitrary bytes.
     case bytes([UInt8])
-    /// A point in time, in whole seconds since 1970: AMQP knows nothing finer.
+    /// A point in time, in whole seconds since 1970, which is AMQP's resolution.
     case timestamp(seconds: Int64)
     /// A list of values.
     case array([HeaderValue])
-    /// Values by name.
+    /// A table of values by name.
     case table([String: HeaderValue])
     /// No value.
     case null
 
-    /// The deepest nesting of arrays and tables that an event may carry: native readers recurse on the stack.
+    /// The maximum nesting depth of arrays and tables, because readers in C recurse on the stack.
     public static let maximumDepth = 32
 
-    /// The text, if the value is text.
+    /// The text, or `nil` if the value is not a text.
     public var string: String? {
         if case .string(let value) = self { value } else { nil }
     }
 
-    /// The number, if the value is a whole number.
+    /// The integer, or `nil` if the value is not an integer.
     public var int: Int64? {
         if case .int(let value) = self { value } else { nil }
     }
 
-    /// What keeps the value from travelling, or `nil`. It looks no deeper than ``maximumDepth``.
+    /// Returns the reason why the value cannot be sent, or `nil`. It checks no deeper than ``maximumDepth``.
     func problem(depth: Int = 0) -> String? {
         switch self {
         case .string, .int, .bool, .bytes, .timestamp, .null:
             return nil
         case .double(let number):
-            // JSON has no such number, and the broker closes the connection over it.
+            // JSON has no such number, and the broker closes the connection because of it.
             return number.isFinite ? nil : "holds the number \(number); only finite numbers can be sent"
         case .array(let values):
             guard depth < Self.maximumDepth else { return Self.tooDeep }
-            // No lazy chain: it evaluates each element several times, which multiplies with every level.
+            // Not a lazy chain, which would evaluate each element several times and multiply that with every level.
             for value in values {
                 if let problem = value.problem(depth: depth + 1) { return problem }
             }
@@ -66,20 +72,20 @@ public enum HeaderValue: Hashable, Sendable {
 extension HeaderValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
     ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
 {
-    /// A text value.
+    /// Creates a text value.
     public init(stringLiteral value: String) { self = .string(value) }
-    /// A whole number.
+    /// Creates an integer value.
     public init(integerLiteral value: Int64) { self = .int(value) }
-    /// A floating point number.
+    /// Creates a floating-point value.
     public init(floatLiteral value: Double) { self = .double(value) }
-    /// True or false.
+    /// Creates a Boolean value.
     public init(booleanLiteral value: Bool) { self = .bool(value) }
-    /// A list of values.
+    /// Creates a list of values.
     public init(arrayLiteral elements: HeaderValue...) { self = .array(elements) }
-    /// Values by name; of two with one name the later counts.
+    /// Creates a table of values by name. If a name occurs twice, the later value counts.
     public init(dictionaryLiteral elements: (String, HeaderValue)...) {
         self = .table(Dictionary(elements, uniquingKeysWith: { $1 }))
     }
-    /// No value.
+    /// Creates a null value.
     public init(nilLiteral: ()) { self = .null }
 }

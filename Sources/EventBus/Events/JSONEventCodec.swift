@@ -1,11 +1,11 @@
 internal import EventBusJSON
 public import FoundationEssentials
 
-/// Events as plain JSON, the default: any client in any language can read and write them.
+/// A codec for plain JSON, which is the default because clients in any language can read and write it.
 ///
-/// Members are written in the order of the type's properties, those of dictionaries sorted by key and the elements of sets
-/// in order: equal events have equal bytes, in every process. Dates are RFC 3339 strings in UTC with milliseconds, and data
-/// is Base64. Set the properties below for other forms; they are those of Foundation's coders.
+/// Members are written in the order of the type's properties, those of dictionaries are sorted by key, and the elements
+/// of sets are sorted. Equal events therefore have equal bytes in every process. Dates are RFC 3339 strings in UTC with
+/// milliseconds, and data is Base64. The properties below select other formats. They are those of Foundation's coders.
 ///
 /// ```swift
 /// var configuration = EventBusConfiguration()
@@ -15,11 +15,11 @@ public import FoundationEssentials
 /// configuration.codec = codec
 /// ```
 ///
-/// See <doc:EventsAsJSON> for the rules in full.
+/// See <doc:EventsAsJSON> for all rules.
 public struct JSONEventCodec: EventCodec {
     private var encoder: EventJSONEncoder
     private var decoder: EventJSONDecoder
-    /// A Boolean value that indicates whether every strategy is the default one.
+    /// A Boolean value indicating whether every strategy is the default one.
     private(set) var isDefault = true
 
     /// Creates a codec for plain JSON.
@@ -56,37 +56,37 @@ public struct JSONEventCodec: EventCodec {
         set { (decoder.keyDecodingStrategy, isDefault) = (newValue, false) }
     }
 
-    /// The form in which dates are written. Defaults to RFC 3339 strings in UTC with milliseconds.
+    /// The format in which dates are written. Defaults to RFC 3339 strings in UTC with milliseconds.
     public var dateEncodingStrategy: JSONEncoder.DateEncodingStrategy {
         get { encoder.dateEncodingStrategy }
         set { (encoder.dateEncodingStrategy, isDefault) = (newValue, false) }
     }
 
-    /// The form in which dates are read. Defaults to RFC 3339 strings.
+    /// The format in which dates are read. Defaults to RFC 3339 strings.
     public var dateDecodingStrategy: JSONDecoder.DateDecodingStrategy {
         get { decoder.dateDecodingStrategy }
         set { (decoder.dateDecodingStrategy, isDefault) = (newValue, false) }
     }
 
-    /// The form in which data is written. Defaults to `.base64`.
+    /// The format in which data is written. Defaults to `.base64`.
     public var dataEncodingStrategy: JSONEncoder.DataEncodingStrategy {
         get { encoder.dataEncodingStrategy }
         set { (encoder.dataEncodingStrategy, isDefault) = (newValue, false) }
     }
 
-    /// The form in which data is read. Defaults to `.base64`.
+    /// The format in which data is read. Defaults to `.base64`.
     public var dataDecodingStrategy: JSONDecoder.DataDecodingStrategy {
         get { decoder.dataDecodingStrategy }
         set { (decoder.dataDecodingStrategy, isDefault) = (newValue, false) }
     }
 
-    /// The form in which infinities and NaN are written, which JSON has no numbers for. Defaults to `.throw`.
+    /// The format in which infinities and NaN are written, which JSON has no numbers for. Defaults to `.throw`.
     public var nonConformingFloatEncodingStrategy: JSONEncoder.NonConformingFloatEncodingStrategy {
         get { encoder.nonConformingFloatEncodingStrategy }
         set { (encoder.nonConformingFloatEncodingStrategy, isDefault) = (newValue, false) }
     }
 
-    /// The form in which infinities and NaN are read. Defaults to `.throw`.
+    /// The format in which infinities and NaN are read. Defaults to `.throw`.
     public var nonConformingFloatDecodingStrategy: JSONDecoder.NonConformingFloatDecodingStrategy {
         get { decoder.nonConformingFloatDecodingStrategy }
         set { (decoder.nonConformingFloatDecodingStrategy, isDefault) = (newValue, false) }
@@ -97,14 +97,14 @@ public struct JSONEventCodec: EventCodec {
 
     /// Returns the JSON text of `value` in UTF-8.
     ///
-    /// - Throws: `EncodingError`, or what the type's own encoding throws.
+    /// - Throws: `EncodingError`, or any error that the type's own `encode(to:)` throws.
     public func encode<Value: Encodable>(_ value: Value) throws -> [UInt8] {
         try encoder.encode(value)
     }
 
-    /// Returns the value that the JSON text in `bytes` stands for.
+    /// Returns the value that is decoded from the JSON text in `bytes`.
     ///
-    /// - Throws: `DecodingError`, or what the type's own decoding throws.
+    /// - Throws: `DecodingError`, or any error that the type's own `init(from:)` throws.
     public func decode<Value: Decodable>(_ type: Value.Type, from bytes: [UInt8]) throws -> Value {
         try decoder.decode(type, from: bytes)
     }

@@ -1,22 +1,22 @@
 /// The name of a kind of event on the wire: words separated by dots, such as `order.created`.
 ///
-/// A topic is a contract between services. It is at most ``maximumLength`` UTF-8 bytes long, none of its words is
-/// empty, and it holds neither wildcards (`*`, `#`) nor white space or control characters.
+/// A topic is a contract between services. It has at most ``maximumLength`` UTF-8 bytes and no empty words. It contains
+/// neither wildcards (`*`, `#`) nor white space or control characters.
 ///
-/// Topics are compared byte by byte, as brokers do: two that differ in Unicode normalization only are two topics.
+/// Topics are compared byte by byte, as brokers do: two that differ only in Unicode normalization are two topics.
 ///
-/// A literal is checked when it is evaluated and traps when it is not a topic; for everything that is not a literal
-/// use ``init(validating:)``.
+/// A literal is checked when it is evaluated, and traps if it is invalid. For any other text use ``init(validating:)``.
 public struct Topic: Sendable {
-    /// The longest topic, in UTF-8 bytes. AMQP allows 255 for a routing key; the rest is needed by the delay levels.
+    /// The maximum length of a topic, in UTF-8 bytes. AMQP allows 255 for a routing key. The delay levels need the
+    /// rest.
     public static let maximumLength = 200
 
-    /// The topic as it stands on the wire.
+    /// The topic in its wire format.
     public let rawValue: String
 
-    /// Checks `rawValue` and makes it a topic.
+    /// Creates a topic from `rawValue` if it is valid.
     ///
-    /// - Throws: ``EventBusError`` with code `.invalidTopic`, which names what is wrong.
+    /// - Throws: ``EventBusError`` with code `.invalidTopic`, which describes the problem.
     public init(validating rawValue: String) throws(EventBusError) {
         if let problem = Self.problem(in: rawValue, wildcardsAllowed: false) {
             throw EventBusError(.invalidTopic, "\(rawValue.quotedForError) is not a topic: \(problem)")
@@ -59,7 +59,7 @@ public struct Topic: Sendable {
 }
 
 extension Topic: Hashable {
-    /// Whether both topics have the same bytes.
+    /// Returns a Boolean value indicating whether both topics have the same bytes.
     public static func == (lhs: Topic, rhs: Topic) -> Bool {
         ExactText(lhs.rawValue) == ExactText(rhs.rawValue)
     }
@@ -71,7 +71,7 @@ extension Topic: Hashable {
 }
 
 extension Topic: ExpressibleByStringLiteral {
-    /// Makes a topic of a literal; traps on one that is not a topic.
+    /// Creates a topic from a literal. Traps if it is invalid.
     public init(stringLiteral value: String) {
         if let problem = Self.problem(in: value, wildcardsAllowed: false) {
             preconditionFailure("\(value.quotedForError) is not a topic: \(problem)")
@@ -81,7 +81,7 @@ extension Topic: ExpressibleByStringLiteral {
 }
 
 extension Topic: CustomStringConvertible {
-    /// The topic for a person to read; the same as ``rawValue`` unless that holds invisible characters.
+    /// The topic for people to read. It equals ``rawValue`` except for a topic with invisible characters.
     public var description: String { rawValue.printable }
 }
 

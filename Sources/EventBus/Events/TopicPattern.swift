@@ -1,6 +1,6 @@
-/// A pattern over topics in AMQP's grammar, the same for the local emitter and every transport.
+/// A pattern that matches topics, in AMQP's grammar. It is the same for the local emitter and for every transport.
 ///
-/// `*` stands for exactly one word, `#` for zero or more words, every other word for itself:
+/// `*` matches exactly one word, `#` matches zero or more words, and every other word matches itself:
 ///
 /// | pattern | matches | does not match |
 /// |---|---|---|
@@ -16,13 +16,13 @@ public struct TopicPattern: Sendable {
         case many
     }
 
-    /// The pattern as it was written.
+    /// The pattern in its original spelling.
     public let rawValue: String
     package let words: [Word]
 
-    /// Checks `rawValue` and makes it a pattern.
+    /// Creates a pattern from `rawValue` if it is valid.
     ///
-    /// - Throws: ``EventBusError`` with code `.invalidTopic`, which names what is wrong.
+    /// - Throws: ``EventBusError`` with code `.invalidTopic`, which describes the problem.
     public init(validating rawValue: String) throws(EventBusError) {
         if let problem = Topic.problem(in: rawValue, wildcardsAllowed: true) {
             throw EventBusError(.invalidTopic, "\(rawValue.quotedForError) is not a topic pattern: \(problem)")
@@ -30,7 +30,7 @@ public struct TopicPattern: Sendable {
         self.init(unchecked: rawValue)
     }
 
-    /// The pattern that matches `topic` and nothing else.
+    /// Creates a pattern that matches only `topic`.
     public init(_ topic: Topic) {
         self.init(unchecked: topic.rawValue)
     }
@@ -46,17 +46,17 @@ public struct TopicPattern: Sendable {
         }
     }
 
-    /// Whether the pattern has no wildcard, and so matches one topic only.
+    /// A Boolean value indicating whether the pattern has no wildcard and therefore matches a single topic.
     public var isExact: Bool {
         words.allSatisfy { if case .literal = $0 { true } else { false } }
     }
 
-    /// Whether the pattern matches `topic`.
+    /// Returns a Boolean value indicating whether the pattern matches `topic`.
     public func matches(_ topic: Topic) -> Bool {
         Self.match(words[...], topic.words[...])
     }
 
-    /// Greedy matching with one point to fall back to, the latest `#`: linear in practice, never exponential.
+    /// Greedy matching that falls back to the latest `#` only. It is linear in practice and never exponential.
     private static func match(_ pattern: ArraySlice<Word>, _ topic: ArraySlice<Substring>) -> Bool {
         var p = pattern.startIndex
         var t = topic.startIndex
@@ -90,7 +90,7 @@ public struct TopicPattern: Sendable {
 }
 
 extension TopicPattern: Hashable {
-    /// Whether both patterns have the same bytes.
+    /// Returns a Boolean value indicating whether both patterns have the same bytes.
     public static func == (lhs: TopicPattern, rhs: TopicPattern) -> Bool {
         ExactText(lhs.rawValue) == ExactText(rhs.rawValue)
     }
@@ -102,7 +102,7 @@ extension TopicPattern: Hashable {
 }
 
 extension TopicPattern: ExpressibleByStringLiteral {
-    /// Makes a pattern of a literal; traps on one that is not a pattern.
+    /// Creates a pattern from a literal. Traps if it is invalid.
     public init(stringLiteral value: String) {
         if let problem = Topic.problem(in: value, wildcardsAllowed: true) {
             preconditionFailure("\(value.quotedForError) is not a topic pattern: \(problem)")
@@ -112,6 +112,6 @@ extension TopicPattern: ExpressibleByStringLiteral {
 }
 
 extension TopicPattern: CustomStringConvertible {
-    /// The pattern as it was written.
+    /// The pattern in its original spelling.
     public var description: String { rawValue }
 }

@@ -1,14 +1,14 @@
-/// Values filed under topic patterns, found by topic.
+/// A collection of values under topic patterns, which are looked up by topic.
 ///
-/// A trie over words: a look-up walks only the branches that can still match, so patterns that do not match cost
-/// nothing. Several values may stand under one pattern; removal gives back the nodes that became empty.
+/// It is a trie of words: a lookup visits only branches that can still match, so patterns that do not match cost
+/// nothing. A pattern may have several values. A removal frees nodes that became empty.
 package struct TopicTrie<Value> {
     fileprivate struct Node {
         var values: [Value] = []
         var literals: [ExactText<Substring>: Int] = [:]
         var one: Int?
         var many: Int?
-        /// Whether this node stands for a `#`, and so may take any further word and stay.
+        /// A Boolean value indicating whether this node represents a `#`, which can match any number of further words.
         let isMany: Bool
 
         var isEmpty: Bool { values.isEmpty && literals.isEmpty && one == nil && many == nil }
@@ -38,12 +38,12 @@ package struct TopicTrie<Value> {
     private var nodes = [Node(isMany: false)]
     private var freeNodes: [Int] = []
 
-    /// How many values are filed.
+    /// The number of values.
     package private(set) var count = 0
 
     package init() {}
 
-    /// Files `value` under `pattern`.
+    /// Adds `value` under `pattern`.
     package mutating func insert(_ value: Value, for pattern: TopicPattern) {
         var index = 0
         for word in pattern.words {
@@ -59,7 +59,7 @@ package struct TopicTrie<Value> {
         count += 1
     }
 
-    /// Takes out every value under `pattern` for which `shouldRemove` holds.
+    /// Removes every value under `pattern` for which `shouldRemove` returns `true`.
     package mutating func remove(for pattern: TopicPattern, where shouldRemove: (Value) -> Bool) {
         var path: [Int] = [0]
         for word in pattern.words {
@@ -76,11 +76,11 @@ package struct TopicTrie<Value> {
         }
     }
 
-    /// Every value whose pattern matches `topic`, each once, however many ways its pattern matches.
+    /// Returns every value whose pattern matches `topic`, each once, even if its pattern matches in several ways.
     package func values(matching topic: Topic) -> [Value] {
         var found: [Value] = []
-        // Only a `#` can lead to one place by two ways; what lies below one is remembered, which also keeps patterns
-        // of many `#` from exploding.
+        // Only a `#` can lead to one node in two ways. Visits below a `#` are remembered, which also keeps patterns
+        // with many `#` from taking exponential time.
         var seenBelowMany: Set<Visit> = []
         collect(0, topic.words, 0, belowMany: false, &seenBelowMany, &found)
         return found

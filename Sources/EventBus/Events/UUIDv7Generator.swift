@@ -1,8 +1,8 @@
-/// Makes version 7 UUIDs that strictly increase within the process.
+/// A generator of version 7 UUIDs that strictly increase within the process.
 ///
-/// 48 bits of milliseconds, then 74 random bits that are drawn anew each millisecond and stepped by a small random
-/// amount within it (RFC 9562, section 6.2, method 2). The system's random source costs half a microsecond for
-/// each 16 bytes; stepping costs a few nanoseconds.
+/// A UUID has 48 bits of milliseconds, followed by 74 random bits that are reseeded each millisecond and incremented by
+/// a small random amount within it (RFC 9562, section 6.2, method 2). The system's random source takes half a
+/// microsecond for 16 bytes. An increment takes a few nanoseconds.
 final class UUIDv7Generator: Sendable {
     static let shared = UUIDv7Generator()
 
@@ -48,7 +48,8 @@ final class UUIDv7Generator: Sendable {
     }
 }
 
-/// A small, fast, seedable generator (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+/// A small, fast, seedable random number generator (Steele, Lea and Flood, "Fast splittable pseudorandom number
+/// generators", 2014).
 package struct SplitMix64: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
