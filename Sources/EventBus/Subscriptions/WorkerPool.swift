@@ -1,0 +1,183 @@
+internal import Logging
+
+/// The workers of a subscription: each takes a delivery from the queue, makes an attempt, and settles or holds it.
+final class WorkerPool: Sendable {
+    private let subscription: SubscriptionInfo
+    private let isBroadcast: Bool
+    private let environment: SubscriptionEnvironment
+    private let processor: DeliveryProcessor
+    private let queue: DeliveryQueue
+    private let pause: SubscriptionPause
+    private let deferrals: DeferralStatus
+    private let settler: DeliverySettler
+
+    /// The workers by their places.
+    private let workers = Locked<[Int: Worker]>([:])
+
+    init(
+        subscription: SubscriptionInfo,
+        isBroadcast: Bool,
+        environment: SubscriptionEnvironment,
+        processor: DeliveryProcessor,
+        queue: DeliveryQueue,
+        pause: SubscriptionPause,
+        deferrals: DeferralStatus,
+        settler: DeliverySettler
+    ) {
+        self.subscription = subscription
+        self.isBroadcast = isBroadcast
+        self.environment = environment
+        self.processor = processor
+        self.queue = queue
+        self.pause = pause
+        self.deferrals = deferrals
+        self.settler = settler
+    }
+
+    /// The number of workers, and of those whose handler passed its limit and has not ended.
+    var counts: (all: Int, overdue: Int) {
+        workers.withLock { workers in (workers.count, workers.values.count(where: \.isExpired)) }
+    }
+
+    /// Starts `count` workers for the deliveries of `consumer`.
+    func start(_ count: Int, for consumer: any TransportConsumer) {
+        for place in 0..<count { spawnWorker(at: place, for: consumer) }
+    }
+
+    /// Cancels the handlers that run.
+    func cancelAll() {
+        for worker in workers.withLock({ Array($0.values) }) { worker.cancel() }
+    }
+
+    private func spawnWorker(at place: Int, for consumer: any TransportConsumer) {
+        let worker = Worker(watchdog: environment.watchdog, queue: queue)
+        environment.watchdog.add(worker)
+        queue.seat(worker, at: place)
+        workers.withLock { $0[place] = worker }
+        worker.adopt(Task { await self.work(worker, at: place, consumer) })
+    }
+
+    private func work(_ worker: Worker, at place: Int, _ consumer: any TransportConsumer) async {
+        var finished: Delivery?
+        while let tracked = await queue.next(for: place, finishing: finished) {
+            let isHeld = await handle(tracked, worker, at: place, consumer)
+            finished = isHeld ? nil : tracked.delivery
+            guard worker.isExpired || Task.isCancelled else { continue }
+            if let finished { queue.finish(finished, by: place) }
+            break
+        }
+        environment.watchdog.remove(worker)
+        if queue.isClosed {
+            queue.clear(place)
+            _ = workers.withLock { $0.removeValue(forKey: place) }
+        } else {
+            // Its task is cancelled for good: another takes its place.
+            spawnWorker(at: place, for: consumer)
+        }
+    }
+
+    /// Makes one attempt at a delivery, and settles it or holds it for the next one.
+    ///
+    /// - Returns: Whether it is held: then the worker is done with it.
+    private func handle(
+        _ tracked: TrackedDelivery,
+        _ worker: Worker,
+        at place: Int,
+        _ consumer: any TransportConsumer
+    ) async -> Bool {
+        let delivery = tracked.delivery
+        if queue.isToBeReturned(tracked) {
+            await giveBack(tracked, consumer)
+            if tracked.isProbe { pause.endProbe() }
+            return false
+        }
+        var current = tracked
+        if tracked.isProbe, let pause = pause.current {
+            // The pause may end with this attempt; its time does not count for the retries of the event.
+            let paused = pause.since.duration(to: environment.clock.now)
+            current.firstArrival = current.firstArrival.advanced(by: paused)
+        }
+        let outcome = await processor.attempt(current, worker: worker, consumer: consumer)
+        if let error = outcome.inboxError { return await pause(tracked, after: error, at: place, consumer) }
+        if tracked.isProbe { pause.endProbe() }
+        note(outcome.disposition)
+        guard let delay = outcome.holdFor, settler.keepsOrder || !outcome.isTooOld else {
+            let disposition = outcome.isTooOld ? tooOldDisposition(outcome) : tracked.dated(outcome.disposition)
+            await worker.shielded {
+                await settler.settle(delivery, as: disposition, attempt: outcome.attempt, consumer: consumer)
+            }
+            return false
+        }
+        var held = current
+        held.isProbe = false
+        held.attempt = outcome.attempt + 1
+        switch outcome.disposition {
+        case .retried:
+            held.firstFailure = held.firstFailure ?? .now()
+            held.deferredFor = .zero
+        case .deferred(let delay, _?): held.deferredFor += delay
+        default: break
+        }
+        settler.report(delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)
+        let due = environment.clock.now.advanced(by: delay)
+        consumer.holds(delivery, until: due)
+        guard queue.hold(held, until: due, by: place) else {
+            await settler.settle(delivery, as: .handedBack, attempt: outcome.attempt, consumer: consumer)
+            return false
+        }
+        if outcome.isTooOld { queue.requestReopening() }
+        return true
+    }
+
+    /// Pauses the subscription, because the inbox could not be asked about a delivery. The delivery is returned to the
+    /// queue as it was.
+    private func pause(
+        _ tracked: TrackedDelivery,
+        after error: any Error,
+        at place: Int,
+        _ consumer: any TransportConsumer
+    ) async -> Bool {
+        let (begins, nextProbe) = pause.fail(error, isProbe: tracked.isProbe)
+        if begins {
+            environment.logger.logger.warning(
+                "the subscription pauses because its inbox cannot be used; its deliveries wait, and count no attempt",
+                metadata: [
+                    LogKeys.group: "\(subscription.group)", LogKeys.subscription: "\(subscription.name)",
+                    LogKeys.error: "\("\(error)".printable)",
+                ]
+            )
+        }
+        // Before the delivery is back: a broker on a manual clock is not to take it for work under way.
+        consumer.pauses(until: nextProbe)
+        if queue.putBack(tracked, by: place) { return true }
+        await settler.settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
+        return false
+    }
+
+    /// Returns a delivery that waited too long to the broker.
+    private func giveBack(_ tracked: TrackedDelivery, _ consumer: any TransportConsumer) async {
+        // The broker counts what is handed back, and takes an event that was redelivered too often for one that kills the
+        // process. A copy begins to count at zero.
+        let isLastTime = tracked.delivery.redeliveries + 1 >= DeliveryLanes.aloneAfterRedeliveries
+        let disposition = isLastTime ? Disposition.deferred(after: .seconds(1), nil) : .handedBack
+        await settler.settle(tracked.delivery, as: disposition, attempt: tracked.attempt, consumer: consumer)
+    }
+
+    /// What becomes of a delivery that was deferred for longer than it may be held, where no order is kept.
+    private func tooOldDisposition(_ outcome: DeliveryProcessor.Outcome) -> Disposition {
+        // The broker would bring a broadcast to the same instance again, without an end.
+        if isBroadcast, case .deferred(_, let failure?) = outcome.disposition {
+            return .deadLettered(failure)
+        }
+        return .handedBack
+    }
+
+    /// Notes for health and log what became of a delivery.
+    private func note(_ disposition: Disposition) {
+        switch disposition {
+        case .acknowledged: deferrals.noteHandled()
+        case .deferred(_, let failure?): deferrals.note(failure)
+        default: break
+        }
+    }
+}
