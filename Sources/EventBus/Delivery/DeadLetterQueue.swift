@@ -3,7 +3,7 @@
 /// ```swift
 /// let letters = bus.deadLetters(of: "inventory")
 /// for letter in try await letters.entries(limit: 10) { print(letter.queue, letter.failure.message) }
-/// try await letters.replayAll()
+/// let replayed = try await letters.replayAll()
 /// ```
 ///
 /// Entries are never removed automatically. Reading does not remove them: they stay until they are replayed or

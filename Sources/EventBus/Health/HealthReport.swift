@@ -1,55 +1,62 @@
 /// The state of a bus and of everything it depends on.
 ///
-/// *Live* and *ready* answer the two questions of an orchestrator: is the process to be restarted, and is it to be given
-/// work.
+/// ``isLive`` and ``isReady`` answer the two questions of an orchestrator: whether to restart the process, and whether
+/// to send it work.
+///
+/// ```swift
+/// let report = bus.health()
+/// if !report.isReady { logger.warning("not ready: \(report.reason)") }
+/// ```
 public struct HealthReport: Hashable, Sendable {
     /// The state of each component.
     public var components: [ComponentHealth]
 
-    /// A report on these components.
+    /// Creates a report on these components.
     public init(components: [ComponentHealth]) {
         self.components = components
     }
 
-    /// Whether restarting the process would not help.
+    /// A Boolean value indicating whether the process should keep running because a restart would not help.
     ///
-    /// `false` if a component has failed for good and a new process may do better (``ComponentHealth/restartHelps``), such
-    /// as a bus whose `run()` threw, or a transport that has been without its broker for too long. A failed subscription
-    /// leaves the process live but not ready: its name, its options or its permissions on the broker are wrong, another
-    /// start would fail the same way, and a loop of restarts would take down the subscriptions that work.
+    /// `false` if a component has failed permanently and a new process may work (``ComponentHealth/restartHelps``),
+    /// such as a bus whose `run()` threw, or a transport that has been without its broker for too long. A failed
+    /// subscription leaves the process live but not ready: its name, options or permissions on the broker are wrong, so
+    /// another start would fail in the same way, and a restart loop would take down the subscriptions that work.
     public var isLive: Bool { components.allSatisfy { $0.status != .failed || !$0.restartHelps } }
 
-    /// Whether every component does its work.
+    /// A Boolean value indicating whether every component is ready.
     public var isReady: Bool { components.allSatisfy { $0.status == .ready } }
 
-    /// The components that are not ready, each with its reason, in one line; empty if all are.
+    /// The components that are not ready and their reasons, on one line. It is empty if all are ready.
     public var reason: String {
         components.filter { $0.status != .ready }.map { "\($0.name): \($0.reason ?? "\($0.status)")" }
             .joined(separator: "; ")
     }
 }
 
-/// The state of one component: the bus, its transport, a subscription.
+/// The state of one component: the bus, its transport, or a subscription.
 public struct ComponentHealth: Hashable, Sendable {
-    /// How a component is.
+    /// The status of a component.
     public enum Status: String, Hashable, Sendable {
-        /// It does its work.
+        /// The component is working.
         case ready
-        /// It will do its work, as soon as something has started, recovered or been unblocked.
+        /// The component is not working yet. It will work as soon as something has started, recovered or been
+        /// unblocked.
         case notReady
-        /// It will not recover by itself.
+        /// The component will not recover without intervention.
         case failed
     }
 
-    /// What the component is, such as `transport.rabbitmq.publish` or `subscription.inventory.order-created`.
+    /// The name of the component, such as `transport.rabbitmq.publish` or `subscription.inventory.order-created`.
     public var name: String
-    /// How it is.
+    /// The status of the component.
     public var status: Status
-    /// Why it is not ready.
+    /// The reason why the component is not ready, or `nil`. A ready component may have a remark.
     public var reason: String?
-    /// Figures worth showing, by name.
+    /// Additional figures by name.
     public var details: [String: Int]
-    /// Whether restarting the process may help a component that has failed. Has no meaning for other states.
+    /// A Boolean value indicating whether restarting the process may help a component that has failed. It has no
+    /// meaning for other statuses.
     public var restartHelps: Bool
 
     /// Creates the state of a component. `restartHelps` defaults to `true`.

@@ -1,15 +1,15 @@
 import Synchronization
 
-/// Counts what is under way, and lets others wait until nothing is.
+/// A counter of work in progress, which lets others wait until there is none.
 final class ActivityTracker: Sendable {
-    /// The events that mailboxes hold and listeners handle.
+    /// The number of events that mailboxes contain and listeners handle.
     let pendingEvents = Atomic<Int>(0)
 
     private struct State {
         var active = 0
         var nextWaiter = 0
         var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
-        /// Raised when nothing is under way; made when someone asks for it.
+        /// A signal that is raised when nothing is in progress. It is created on request.
         var idleSignal: Signal?
     }
 
@@ -33,7 +33,7 @@ final class ActivityTracker: Sendable {
         idleSignal?.raise()
     }
 
-    /// A signal for when nothing is under way; `nil` if nothing is.
+    /// Returns a signal for when nothing is in progress, or `nil` if nothing is.
     func idleSignal() -> Signal? {
         state.withLock { state in
             if state.active == 0 { return nil }
@@ -43,7 +43,7 @@ final class ActivityTracker: Sendable {
         }
     }
 
-    /// Returns when nothing is under way, or when the task is cancelled.
+    /// Returns when nothing is in progress, or when the task is cancelled.
     func idle() async {
         let ticket = state.withLock { state -> Int? in
             if state.active == 0 { return nil }
@@ -54,7 +54,8 @@ final class ActivityTracker: Sendable {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isDone = state.withLock { state -> Bool in
-                    // The handler below may have run already; it sees nothing to resume, so this has to look.
+                    // The handler below may already have run without finding anything to resume, so the state is
+                    // checked again here.
                     if state.active == 0 || Task.isCancelled { return true }
                     state.waiters[ticket] = continuation
                     return false

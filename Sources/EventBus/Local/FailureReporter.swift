@@ -6,7 +6,7 @@ import Musl
 import Glibc
 #endif
 
-/// Passes the failures of listeners to the emitter's owner.
+/// A reporter that passes the failures of listeners to the emitter's owner.
 @usableFromInline
 final class FailureReporter: Sendable {
     private let onError: @Sendable (LocalListenerFailure) -> Void
@@ -28,7 +28,7 @@ final class FailureReporter: Sendable {
     /// Writes the failure as a line to standard error.
     static func writeToStandardError(_ failure: LocalListenerFailure) {
         let line = Array("\(failure)\n".utf8)
-        // Safe: the buffer is valid for the call. A short write to standard error has no remedy.
+        // Safe because the buffer is valid for the call. A short write to standard error cannot be fixed.
         _ = unsafe line.withUnsafeBytes { bytes in unsafe write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
     }
 }

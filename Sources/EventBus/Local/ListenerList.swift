@@ -1,8 +1,8 @@
-/// A listener's registration and what it does with a `Value`: an event type's own events, or a ``LocalEvent``.
+/// A listener's registration and its closure for a `Value`, which is an event type or a ``LocalEvent``.
 @usableFromInline
 final class Listener<Value>: Sendable {
     let token: LocalListener
-    /// Whether ``body`` only files the value in a mailbox.
+    /// A Boolean value indicating whether ``body`` only adds the value to a mailbox.
     let isAsync: Bool
     @usableFromInline
     let body: @Sendable (Value) throws -> Void
@@ -14,11 +14,11 @@ final class Listener<Value>: Sendable {
     }
 }
 
-/// Listeners in the order in which they are called, lent without being retained.
+/// Listeners in the order in which they are called, borrowed without being retained.
 @usableFromInline
 @safe
 struct ListenerSequence<Value>: Sendable {
-    // Safe: points to what `owners` holds.
+    // Safe because it points to objects that `owners` retains.
     @usableFromInline
     let references: ContiguousArray<Unmanaged<Listener<Value>>>
     private let owners: [Listener<Value>]
@@ -31,12 +31,12 @@ struct ListenerSequence<Value>: Sendable {
     @inlinable
     var count: Int { unsafe references.count }
 
-    /// Calls every listener with `value`. One that throws is reported and the next is called.
+    /// Calls every listener with `value`. If one throws, its error is reported and the next one is called.
     @inlinable
     func call(_ value: Value, reporter: FailureReporter, topic: () -> Topic) {
         for index in 0..<count {
-            // Safe: `owners` keeps the listener while this is called. A closure held by an object that is only lent
-            // is not retained for the call either, which would cost more than the call.
+            // Safe because `owners` keeps the listener alive during the call. A closure in an object that is only
+            // borrowed is not retained for the call either, because that would take longer than the call.
             unsafe references[index]._withUnsafeGuaranteedRef { listener in
                 do {
                     try listener.body(value)
@@ -48,10 +48,10 @@ struct ListenerSequence<Value>: Sendable {
     }
 }
 
-/// Everyone who listens to events of type `E`, found once and kept until a registration changes.
+/// The listeners for events of type `E`, which are resolved once and kept until a registration changes.
 @usableFromInline
 final class ListenerList<E: Event>: Sendable {
-    /// The sync listeners.
+    /// The synchronous listeners.
     @usableFromInline
     let typed: ListenerSequence<E>
     @usableFromInline
@@ -83,8 +83,8 @@ final class ListenerList<E: Event>: Sendable {
 
     var count: Int { typed.count + patterns.count + asyncTyped.count + asyncPatterns.count }
 
-    /// Files the event in every mailbox, then calls every sync listener: one that emits is too late to get its event
-    /// into a mailbox before this one.
+    /// Adds the event to every mailbox, then calls every synchronous listener. An event that such a listener emits
+    /// therefore cannot get into a mailbox before this one.
     @inlinable
     func deliver(_ event: E) {
         if hasMailboxes { file(event) }
@@ -93,7 +93,7 @@ final class ListenerList<E: Event>: Sendable {
         patterns.call(LocalEvent(event, codec: codec), reporter: reporter) { E.topic }
     }
 
-    /// Files the event in every mailbox. Failures are reported afterwards, because what they are reported to may emit.
+    /// Adds the event to every mailbox. Failures are reported afterwards, because their handler may emit events.
     @usableFromInline
     @inline(never)
     func file(_ event: E) {

@@ -1,4 +1,4 @@
-/// Who listens to what. A pure structure: the emitter guards it and acts on what it returns.
+/// The registered listeners. It is a plain data structure: the emitter guards it and acts on its results.
 struct ListenerRegistry: Sendable {
     private enum Place {
         case type(ObjectIdentifier)
@@ -12,7 +12,7 @@ struct ListenerRegistry: Sendable {
 
     private struct ErasedListener {
         var id: UInt64
-        /// A `Listener` of the type under which it is filed.
+        /// The `Listener` of the type under which it is stored.
         var listener: any Sendable
     }
 
@@ -20,11 +20,11 @@ struct ListenerRegistry: Sendable {
     private var typed: [ObjectIdentifier: [ErasedListener]] = [:]
     private var patterns = TopicTrie<Listener<LocalEvent>>()
 
-    /// The `ListenerList` of each event type that was asked for since a registration last concerned it.
+    /// The `ListenerList` of each event type that was requested since a registration last affected it.
     private(set) var resolved: [ObjectIdentifier: any AnyObject & Sendable] = [:]
 
-    /// A bit for each type that has typed listeners, every bit when there are patterns: a clear bit proves that nobody
-    /// listens.
+    /// A bit mask with a bit for each type that has typed listeners, or all bits if there are patterns. A clear bit
+    /// proves that nobody listens.
     private(set) var interest: UInt64 = 0
 
     var count: Int { records.count }
@@ -45,14 +45,14 @@ struct ListenerRegistry: Sendable {
         interest = ~0
     }
 
-    /// What a removal took out, to be let go outside the lock: that may run the deinitialisers of users.
+    /// The removed objects, which have to be released outside the lock because that may run deinitializers of users.
     struct Removed: Sendable {
         var mailbox: (any ClosableMailbox)?
         fileprivate var listener: (any Sendable)?
         fileprivate var lists: [any AnyObject & Sendable] = []
     }
 
-    /// Takes the listener out, if it is there.
+    /// Removes the listener, if it exists.
     mutating func remove(_ id: UInt64) -> Removed {
         guard let record = records.removeValue(forKey: id) else { return Removed() }
         var removed = Removed(mailbox: record.mailbox)
@@ -80,7 +80,7 @@ struct ListenerRegistry: Sendable {
 
     var mailboxes: [any ClosableMailbox] { records.values.compactMap(\.mailbox) }
 
-    /// The listeners for `E`, whose topic is `topic`: from the cache, or found and put there.
+    /// Returns the listeners for `E`, whose topic is `topic`, from the cache or resolved and then cached.
     mutating func resolve<E: Event>(
         _ type: E.Type,
         topic: Topic,

@@ -1,14 +1,14 @@
-/// An immutable table from event type to its ``ListenerList``, made to be looked up without any reference counting.
+/// An immutable table from event types to their ``ListenerList``s, which can be read without reference counting.
 ///
-/// Open addressing with linear probing, at most half full.
-// Safe: what is unsafe in it is private to this file, but for `list(for:)`, which says so.
+/// It uses open addressing with linear probing and is at most half full.
+// Safe because everything unsafe in it is private to this file, except for `list(for:)`, which documents it.
 @usableFromInline
 @safe
 final class ListenerTable: Sendable {
     @usableFromInline
     @unsafe
     struct Entry {
-        /// The address of the type's metadata; 0 where the place is empty.
+        /// The address of the type's metadata, or 0 if the slot is empty.
         @usableFromInline
         var type: UInt
         @usableFromInline
@@ -16,7 +16,7 @@ final class ListenerTable: Sendable {
     }
 
     @usableFromInline
-    // Safe: written in `init` only, and freed in `deinit`. The lists pointed to are owned by `owners`.
+    // Safe because it is written only in `init` and freed in `deinit`. `owners` retains the lists.
     nonisolated(unsafe) let entries: UnsafeMutablePointer<Entry>
     @usableFromInline
     let shift: UInt
@@ -24,7 +24,7 @@ final class ListenerTable: Sendable {
     let mask: Int
     private let owners: [ObjectIdentifier: any AnyObject & Sendable]
 
-    /// A table of `lists`; what stands under the type `E` has to be a `ListenerList<E>`.
+    /// Creates a table of `lists`. The value for the type `E` must be a `ListenerList<E>`.
     init(_ lists: [ObjectIdentifier: any AnyObject & Sendable]) {
         owners = lists
         var bits: UInt = 2
@@ -37,7 +37,7 @@ final class ListenerTable: Sendable {
         for (type, list) in lists {
             let key = UInt(bitPattern: type)
             var index = Int(Self.hash(key) >> shift)
-            // Safe: `mask` keeps the index within the capacity.
+            // Safe because `mask` keeps the index within the capacity.
             while unsafe entries[index].type != 0 { index = (index + 1) & mask }
             unsafe entries[index] = Entry(type: key, list: Unmanaged.passUnretained(list).toOpaque())
         }
@@ -47,23 +47,23 @@ final class ListenerTable: Sendable {
         unsafe entries.deallocate()
     }
 
-    /// Fibonacci hashing (Knuth, volume 3, section 6.4): the high bits are good.
+    /// Fibonacci hashing (Knuth, volume 3, section 6.4). The high bits are well distributed.
     @inlinable
     static func hash(_ key: UInt) -> UInt {
         key &* UInt(truncatingIfNeeded: 0x9E37_79B9_7F4A_7C15 as UInt64)
     }
 
-    /// The listeners for events of type `E`, unretained, if they were resolved.
+    /// Returns the unretained listeners for events of type `E`, if they were resolved.
     @inlinable
     @unsafe
     func list<E: Event>(for type: E.Type) -> Unmanaged<ListenerList<E>>? {
         let key = UInt(bitPattern: ObjectIdentifier(type))
         var index = Int(Self.hash(key) >> shift)
         while true {
-            // Safe: `mask` keeps the index within the capacity, and a place that is empty ends the search.
+            // Safe because `mask` keeps the index within the capacity. An empty slot ends the search.
             let entry = unsafe entries[index]
             if unsafe entry.type == key, let list = unsafe entry.list {
-                // Safe: under the type `E` stands a `ListenerList<E>`.
+                // Safe because the value for the type `E` is a `ListenerList<E>`.
                 return unsafe Unmanaged.fromOpaque(list)
             }
             if unsafe entry.type == 0 { return nil }

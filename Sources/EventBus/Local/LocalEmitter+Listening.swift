@@ -1,15 +1,16 @@
 import Synchronization
 
-// Registering. A plain closure is a sync listener; one that awaits, or says `async`, has a mailbox.
+// Registration. A closure that does not await is a synchronous listener. One that awaits or is marked `async` has a
+// mailbox.
 extension LocalEmitter {
-    /// Calls `body` for every event emitted as an `E`, on the thread that emits, until the listener is removed.
+    /// Calls `body` for every event emitted as an `E`, on the emitting thread, until the listener is removed.
     ///
     /// - Parameters:
     ///   - type: The type of the events.
-    ///   - file: Where the listener is registered, for ``LocalListenerFailure``; the caller's unless given.
+    ///   - file: The file of the registration, for ``LocalListenerFailure``. Defaults to that of the caller.
     ///   - line: The line in `file`.
-    ///   - body: What to do with an event. An error it throws is reported to the emitter's `onError`.
-    /// - Returns: What to remove the listener by.
+    ///   - body: The closure to call with each event. Its errors are reported to the emitter's `onError`.
+    /// - Returns: A token to remove the listener with.
     @discardableResult
     public func on<E: Event>(
         _ type: E.Type,
@@ -20,15 +21,15 @@ extension LocalEmitter {
         register(type, file: file, line: line) { _ in (body, nil, false) }
     }
 
-    /// Calls `body` for every event whose topic matches `pattern`, on the thread that emits, until the listener is
+    /// Calls `body` for every event whose topic matches `pattern`, on the emitting thread, until the listener is
     /// removed.
     ///
     /// - Parameters:
-    ///   - pattern: Which topics to listen to; `*` is one word, `#` zero or more.
-    ///   - file: Where the listener is registered, for ``LocalListenerFailure``; the caller's unless given.
+    ///   - pattern: The topics to listen to. `*` matches one word, and `#` matches zero or more words.
+    ///   - file: The file of the registration, for ``LocalListenerFailure``. Defaults to that of the caller.
     ///   - line: The line in `file`.
-    ///   - body: What to do with an event. An error it throws is reported to the emitter's `onError`.
-    /// - Returns: What to remove the listener by.
+    ///   - body: The closure to call with each event. Its errors are reported to the emitter's `onError`.
+    /// - Returns: A token to remove the listener with.
     @discardableResult
     public func on(
         _ pattern: TopicPattern,
@@ -39,18 +40,19 @@ extension LocalEmitter {
         register(pattern, file: file, line: line) { _ in (body, nil, false) }
     }
 
-    /// Calls `body` for every event emitted as an `E`, in order and one at a time, in a task of the listener's own.
+    /// Calls `body` for every event emitted as an `E`, in order and one at a time, in a task of the listener.
     ///
-    /// The `ServiceContext` of whoever emitted the event is bound while `body` runs.
+    /// The `ServiceContext` of the emitting task is bound while `body` runs.
     ///
     /// - Parameters:
     ///   - type: The type of the events.
-    ///   - capacity: How many events may wait for the listener; less than 1 counts as 1. While that many wait, it does not get
-    ///     further ones, and each is reported to the emitter's `onError` with code `.mailboxFull`.
-    ///   - file: Where the listener is registered, for ``LocalListenerFailure``; the caller's unless given.
+    ///   - capacity: The maximum number of events that wait for the listener. Values below 1 count as 1. While the
+    ///     mailbox is full, the listener does not receive further events, and each of them is reported to the emitter's
+    ///     `onError` with code `.mailboxFull`.
+    ///   - file: The file of the registration, for ``LocalListenerFailure``. Defaults to that of the caller.
     ///   - line: The line in `file`.
-    ///   - body: What to do with an event. An error it throws is reported to the emitter's `onError`.
-    /// - Returns: What to remove the listener by.
+    ///   - body: The closure to call with each event. Its errors are reported to the emitter's `onError`.
+    /// - Returns: A token to remove the listener with.
     @discardableResult
     public func on<E: Event>(
         _ type: E.Type,
@@ -66,18 +68,19 @@ extension LocalEmitter {
     }
 
     /// Calls `body` for every event whose topic matches `pattern`, in order and one at a time, in a task of the
-    /// listener's own.
+    /// listener.
     ///
-    /// The `ServiceContext` of whoever emitted the event is bound while `body` runs.
+    /// The `ServiceContext` of the emitting task is bound while `body` runs.
     ///
     /// - Parameters:
-    ///   - pattern: Which topics to listen to; `*` is one word, `#` zero or more.
-    ///   - capacity: How many events may wait for the listener; less than 1 counts as 1. While that many wait, it does not get
-    ///     further ones, and each is reported to the emitter's `onError` with code `.mailboxFull`.
-    ///   - file: Where the listener is registered, for ``LocalListenerFailure``; the caller's unless given.
+    ///   - pattern: The topics to listen to. `*` matches one word, and `#` matches zero or more words.
+    ///   - capacity: The maximum number of events that wait for the listener. Values below 1 count as 1. While the
+    ///     mailbox is full, the listener does not receive further events, and each of them is reported to the emitter's
+    ///     `onError` with code `.mailboxFull`.
+    ///   - file: The file of the registration, for ``LocalListenerFailure``. Defaults to that of the caller.
     ///   - line: The line in `file`.
-    ///   - body: What to do with an event. An error it throws is reported to the emitter's `onError`.
-    /// - Returns: What to remove the listener by.
+    ///   - body: The closure to call with each event. Its errors are reported to the emitter's `onError`.
+    /// - Returns: A token to remove the listener with.
     @discardableResult
     public func on(
         _ pattern: TopicPattern,
@@ -93,16 +96,17 @@ extension LocalEmitter {
     }
 }
 
-// Registering for one event.
+// Registration for a single event.
 extension LocalEmitter {
-    /// Calls `body` for the next event emitted as an `E`, once, however many threads emit; then removes the listener.
+    /// Calls `body` for the next event emitted as an `E`, exactly once even if several threads emit, and removes the
+    /// listener.
     ///
     /// - Parameters:
     ///   - type: The type of the event.
-    ///   - file: Where the listener is registered, for ``LocalListenerFailure``; the caller's unless given.
+    ///   - file: The file of the registration, for ``LocalListenerFailure``. Defaults to that of the caller.
     ///   - line: The line in `file`.
-    ///   - body: What to do with the event. An error it throws is reported to the emitter's `onError`.
-    /// - Returns: What to remove the listener by.
+    ///   - body: The closure to call with the event. Its error is reported to the emitter's `onError`.
+    /// - Returns: A token to remove the listener with.
     @discardableResult
     public func once<E: Event>(
         _ type: E.Type,
@@ -113,15 +117,15 @@ extension LocalEmitter {
         register(type, file: file, line: line) { listener in (onlyOnce(listener, body), nil, false) }
     }
 
-    /// Calls `body` for the next event whose topic matches `pattern`, once, however many threads emit; then removes
-    /// the listener.
+    /// Calls `body` for the next event whose topic matches `pattern`, exactly once even if several threads emit, and
+    /// removes the listener.
     ///
     /// - Parameters:
-    ///   - pattern: Which topics to listen to; `*` is one word, `#` zero or more.
-    ///   - file: Where the listener is registered, for ``LocalListenerFailure``; the caller's unless given.
+    ///   - pattern: The topics to listen to. `*` matches one word, and `#` matches zero or more words.
+    ///   - file: The file of the registration, for ``LocalListenerFailure``. Defaults to that of the caller.
     ///   - line: The line in `file`.
-    ///   - body: What to do with the event. An error it throws is reported to the emitter's `onError`.
-    /// - Returns: What to remove the listener by.
+    ///   - body: The closure to call with the event. Its error is reported to the emitter's `onError`.
+    /// - Returns: A token to remove the listener with.
     @discardableResult
     public func once(
         _ pattern: TopicPattern,
@@ -132,15 +136,15 @@ extension LocalEmitter {
         register(pattern, file: file, line: line) { listener in (onlyOnce(listener, body), nil, false) }
     }
 
-    /// Calls `body` in a task of its own for the next event emitted as an `E`, once, however many threads emit; the
-    /// listener is removed when the event was emitted.
+    /// Calls `body` in a separate task for the next event emitted as an `E`, exactly once even if several threads emit.
+    /// The listener is removed when the event is emitted.
     ///
     /// - Parameters:
     ///   - type: The type of the event.
-    ///   - file: Where the listener is registered, for ``LocalListenerFailure``; the caller's unless given.
+    ///   - file: The file of the registration, for ``LocalListenerFailure``. Defaults to that of the caller.
     ///   - line: The line in `file`.
-    ///   - body: What to do with the event. An error it throws is reported to the emitter's `onError`.
-    /// - Returns: What to remove the listener by.
+    ///   - body: The closure to call with the event. Its error is reported to the emitter's `onError`.
+    /// - Returns: A token to remove the listener with.
     @discardableResult
     public func once<E: Event>(
         _ type: E.Type,
@@ -154,15 +158,15 @@ extension LocalEmitter {
         }
     }
 
-    /// Calls `body` in a task of its own for the next event whose topic matches `pattern`, once, however many threads
-    /// emit; the listener is removed when the event was emitted.
+    /// Calls `body` in a separate task for the next event whose topic matches `pattern`, exactly once even if several
+    /// threads emit. The listener is removed when the event is emitted.
     ///
     /// - Parameters:
-    ///   - pattern: Which topics to listen to; `*` is one word, `#` zero or more.
-    ///   - file: Where the listener is registered, for ``LocalListenerFailure``; the caller's unless given.
+    ///   - pattern: The topics to listen to. `*` matches one word, and `#` matches zero or more words.
+    ///   - file: The file of the registration, for ``LocalListenerFailure``. Defaults to that of the caller.
     ///   - line: The line in `file`.
-    ///   - body: What to do with the event. An error it throws is reported to the emitter's `onError`.
-    /// - Returns: What to remove the listener by.
+    ///   - body: The closure to call with the event. Its error is reported to the emitter's `onError`.
+    /// - Returns: A token to remove the listener with.
     @discardableResult
     public func once(
         _ pattern: TopicPattern,
@@ -176,7 +180,7 @@ extension LocalEmitter {
         }
     }
 
-    /// `body` behind a gate that lets one call through and takes the listener out before it.
+    /// Returns `body` behind a gate that admits one call and removes the listener before it.
     private func onlyOnce<Element>(
         _ listener: LocalListener,
         _ body: @escaping @Sendable (Element) throws -> Void
@@ -184,14 +188,14 @@ extension LocalEmitter {
         let gate = OnceGate()
         return { element in
             guard gate.pass() else { return }
-            // Not `remove`: what it dropped would be the one event.
+            // Not `remove`, which would drop the only event.
             listener.emitter?.unregister(listener.id)
             try body(element)
         }
     }
 }
 
-/// Lets the first of many callers pass.
+/// A gate that lets the first of many callers pass.
 private final class OnceGate: Sendable {
     private let isPassed = Atomic<Bool>(false)
 

@@ -1,6 +1,6 @@
 public import Synchronization
 
-/// Tells listeners in this process about events, now.
+/// An emitter that synchronously delivers events to listeners in this process.
 ///
 /// ```swift
 /// let emitter = LocalEmitter()
@@ -10,49 +10,51 @@ public import Synchronization
 /// emitter.emit(OrderCreated(orderID: "42"))
 /// ```
 ///
-/// An event never leaves the process through an emitter and is not stored: who registers later does not see it.
+/// An event never leaves the process through an emitter and is not stored: later listeners do not see it.
 ///
-/// **Who is called.** A typed listener gets the events that were emitted as its type, with no copy or box in between.
-/// A pattern listener gets every event whose topic matches. ``emit(_:)`` first files the event in the mailboxes of the
-/// async listeners, then calls the sync ones; among each, the typed listeners come first, then the pattern listeners,
-/// each kind in the order of registration. Which listeners an event type has is found once and kept until a registration
-/// changes.
+/// **Delivery.** A typed listener receives the events that were emitted as its type, without a copy or box in between.
+/// A pattern listener receives every event whose topic matches. ``emit(_:)`` first adds the event to the mailboxes of
+/// the asynchronous listeners, then calls the synchronous ones. In each group, the typed listeners come first, then the
+/// pattern listeners, in the order of registration. The listeners of an event type are resolved once and kept until a
+/// registration changes.
 ///
-/// **Sync and async.** A listener whose closure awaits nothing runs on the thread that emits, before ``emit(_:)``
-/// returns. One whose closure awaits has a mailbox of a given capacity: it gets its events in the order of emission,
-/// one at a time, in a task of its own which exists only while there are events. When the mailbox is full the listener
-/// does not get the event, which is reported as an ``EventBusError`` with code `.mailboxFull`.
+/// **Synchronous and asynchronous listeners.** A listener whose closure does not await runs on the emitting thread,
+/// before ``emit(_:)`` returns. One whose closure awaits has a mailbox with a given capacity: it receives its events in
+/// the order of emission, one at a time, in a task that exists only while there are events. If the mailbox is full, the
+/// listener does not receive the event, which is reported as an ``EventBusError`` with code `.mailboxFull`.
 ///
-/// **Order.** An async listener gets a cause before its effect: an event that a sync listener emits while it is called
-/// comes after the event it was called for. Of events emitted by one thread, or one after another in whichever way, each
-/// async listener gets the earlier first; of events emitted by several threads at the same time, each async listener has
-/// an order of its own. Sync listeners are called depth-first: when one emits, every sync listener of the inner event is
-/// called before the remaining ones of the outer event, which so see the effect before its cause.
+/// **Order.** An asynchronous listener receives a cause before its effect: an event that a synchronous listener emits
+/// while it is called comes after the event it was called for. If one thread emits several events, or they are emitted
+/// one after another in another way, each asynchronous listener receives the earlier one first. If several threads emit
+/// at the same time, each asynchronous listener may receive the events in a different order. Synchronous listeners are
+/// called depth-first: if one emits, every synchronous listener of the inner event is called before the remaining ones
+/// of the outer event, so these see the effect before its cause.
 ///
-/// **Errors.** A listener that throws is reported to the emitter's `onError`; it stops neither the others nor the
-/// emitter, and stays registered.
+/// **Errors.** An error of a listener is reported to the emitter's `onError`. It stops neither the other listeners nor
+/// the emitter, and the listener stays registered.
 ///
-/// **Threads.** Everything may be called from any thread at any time, and from within a listener: to emit, to register
-/// and to remove. A change concerns the events emitted after it; an ``emit(_:)`` that is under way finishes with the
-/// listeners it began with, so that one removed in the meantime may still be called once. ``emit(_:)`` takes no lock.
+/// **Threads.** Everything may be called from any thread at any time, including from within a listener: emitting,
+/// registering and removing. A change affects the events emitted after it. An ``emit(_:)`` in progress finishes with
+/// the listeners it began with, so a listener that is removed meanwhile may be called once more. ``emit(_:)`` takes no
+/// lock.
 public final class LocalEmitter: Sendable {
     private let registry = Locked(ListenerRegistry())
     private let lastID = Atomic<UInt64>(0)
     @usableFromInline
     let table = SnapshotCell<ListenerTable>()
-    /// A copy of the registry's interest, to be read without its lock.
+    /// A copy of the registry's interest that can be read without its lock.
     @usableFromInline
     let interest = Atomic<UInt64>(0)
     private let activity = ActivityTracker()
     private let reporter: FailureReporter
     private let codec: LocalEvent.Codec?
 
-    /// An emitter without listeners.
+    /// Creates an emitter without listeners.
     ///
     /// - Parameters:
-    ///   - codec: What ``LocalEvent/payload()`` encodes with; plain JSON if `nil`.
-    ///   - onError: Called for every listener that threw or whose mailbox was full, on the thread that emits or in the
-    ///     async listener's task. Without it a line is written to standard error.
+    ///   - codec: The codec of ``LocalEvent/payload()``, or `nil` for plain JSON. Defaults to `nil`.
+    ///   - onError: A closure that is called for every listener that threw or whose mailbox was full, on the emitting
+    ///     thread or in the asynchronous listener's task. Defaults to writing a line to standard error.
     public init(
         codec: (any EventCodec)? = nil,
         onError: (@Sendable (LocalListenerFailure) -> Void)? = nil
@@ -63,41 +65,43 @@ public final class LocalEmitter: Sendable {
 
     // MARK: Emitting
 
-    /// Files `event` for every async listener, then calls every sync one; returns when all that is done.
+    /// Adds `event` to the mailbox of every asynchronous listener, then calls every synchronous listener. Returns when
+    /// all of that is done.
     ///
-    /// A listener that emits the event it listens to calls itself, without end.
+    /// A listener that emits the event that it listens to calls itself endlessly.
     @inlinable
     public func emit<E: Event>(_ event: E) {
         if interest.load(ordering: .relaxed) & Self.interestBit(of: ObjectIdentifier(E.self)) == 0 { return }
         withList(for: E.self) { $0.deliver(event) }
     }
 
-    /// Whether anyone listens to events of type `type`: cheap enough to ask before making an event.
+    /// Returns a Boolean value indicating whether there are listeners for events of type `type`. The call is cheap
+    /// enough to make before creating an event.
     public func hasListeners<E: Event>(for type: E.Type) -> Bool {
         if interest.load(ordering: .relaxed) & Self.interestBit(of: ObjectIdentifier(type)) == 0 { return false }
         return withList(for: type) { $0.count } > 0
     }
 
-    /// How many listeners an event of type `type` reaches, pattern listeners included.
+    /// Returns the number of listeners that an event of type `type` reaches, including pattern listeners.
     public func listenerCount<E: Event>(for type: E.Type) -> Int {
         withList(for: type) { $0.count }
     }
 
-    /// How many listeners are registered.
+    /// The number of registered listeners.
     public var listenerCount: Int { registry.withLock { $0.count } }
 
-    /// Returns once every async listener has handled all events emitted so far, and those emitted meanwhile: no mailbox
-    /// holds an event and no async listener runs. Returns early when the task is cancelled.
+    /// Waits until every asynchronous listener has handled all events emitted so far and meanwhile: no mailbox contains
+    /// an event, and no asynchronous listener is running. Returns early if the task is cancelled.
     ///
-    /// An async listener must not await this: it would wait for itself.
+    /// An asynchronous listener must not call it, because it would wait for itself.
     public func idle() async {
         await activity.idle()
     }
 
-    /// How many events wait for async listeners or are being handled by them.
+    /// The number of events that wait for asynchronous listeners or are being handled by them.
     public var pendingCount: Int { activity.pendingEvents.load(ordering: .relaxed) }
 
-    /// The work of the async listeners, for those who wait until a system has nothing to do.
+    /// Returns the work of the asynchronous listeners, for those who wait until a system has nothing to do.
     func pendingActivity() -> Activity {
         guard let idle = activity.idleSignal() else { return .idle }
         return .busy(description: "\(pendingCount) events are with async local listeners", change: idle)
@@ -105,11 +109,11 @@ public final class LocalEmitter: Sendable {
 
     // MARK: Removing
 
-    /// Removes a listener; does nothing if it is gone already.
+    /// Removes a listener. Has no effect if it was already removed.
     ///
-    /// No event emitted from now on reaches it. Its closure is released at once, or as soon as the calls of
-    /// ``emit(_:)`` that are under way on other threads have ended; these may still call it once. What waits in an
-    /// async listener's mailbox is dropped; a call that is running ends as it likes.
+    /// Events that are emitted afterwards do not reach it. Its closure is released immediately, or when the calls of
+    /// ``emit(_:)`` in progress on other threads have ended. These may call it once more. Events in an asynchronous
+    /// listener's mailbox are dropped. A running call is not interrupted.
     public func remove(_ listener: LocalListener) {
         guard listener.emitter === self else { return }
         unregister(listener.id)?.close()
@@ -117,7 +121,7 @@ public final class LocalEmitter: Sendable {
 
     /// Removes all listeners, each as ``remove(_:)`` does.
     public func removeAll() {
-        // What is taken out is let go outside the lock, since that may run the deinitialisers of users.
+        // The removed objects are released outside the lock, because that may run deinitializers of users.
         let (former, unread) = registry.withLock { registry in
             let former = registry
             registry = ListenerRegistry()
@@ -127,7 +131,7 @@ public final class LocalEmitter: Sendable {
         for mailbox in former.mailboxes { mailbox.close() }
     }
 
-    /// Takes a listener out, and returns its mailbox with the events that wait in it.
+    /// Removes a listener, and returns its mailbox with the waiting events.
     @discardableResult
     func unregister(_ id: UInt64) -> (any ClosableMailbox)? {
         let (removed, unread) = registry.withLock { registry in
@@ -140,8 +144,8 @@ public final class LocalEmitter: Sendable {
 
     // MARK: Registering
 
-    /// What a listener does with a value, its mailbox if removing it is to drop what waits there, and whether `body`
-    /// only files the value.
+    /// A listener's closure for a value, its mailbox if removing it has to drop the waiting events, and whether `body`
+    /// only adds the value to a mailbox.
     typealias Registration<Value> = (
         body: @Sendable (Value) throws -> Void, mailbox: (any ClosableMailbox)?, isAsync: Bool
     )
@@ -201,17 +205,17 @@ public final class LocalEmitter: Sendable {
 
     // MARK: Resolving
 
-    /// The bit that stands for a type among ``interest``.
+    /// Returns the bit that represents a type in ``interest``.
     @inlinable
     static func interestBit(of type: ObjectIdentifier) -> UInt64 {
         1 << UInt64(truncatingIfNeeded: ListenerTable.hash(UInt(bitPattern: type)) >> (UInt(UInt.bitWidth) - 6))
     }
 
-    /// Lends `body` the listeners for `E`.
+    /// Calls `body` with the borrowed listeners for `E`.
     @inlinable
     func withList<E: Event, Result>(for type: E.Type, _ body: (ListenerList<E>) -> Result) -> Result {
         let slot = table.enter()
-        // Safe: the slot stays entered, and so the table and its lists stay alive, until `leave`.
+        // Safe because the slot stays entered until `leave`, so the table and its lists stay alive.
         if let table = unsafe table.object(in: slot),
             let list = unsafe table._withUnsafeGuaranteedRef({ unsafe $0.list(for: type) })
         {
@@ -223,11 +227,11 @@ public final class LocalEmitter: Sendable {
         return body(resolve(type))
     }
 
-    /// The listeners for `E`, found under the lock; the next ``emit(_:)`` finds them without.
+    /// Returns the listeners for `E`, resolved under the lock. The next ``emit(_:)`` finds them without it.
     @usableFromInline
     @inline(never)
     func resolve<E: Event>(_ type: E.Type) -> ListenerList<E> {
-        // Outside the lock: a topic is code of the user.
+        // Outside the lock, because a topic is user code.
         let topic = E.topic
         let (list, unread) = registry.withLock { registry in
             let list = registry.resolve(type, topic: topic, reporter: reporter, codec: codec)
@@ -237,9 +241,9 @@ public final class LocalEmitter: Sendable {
         return list
     }
 
-    /// Makes a changed registry visible to those who emit. Called with the lock held.
+    /// Makes a changed registry visible to emitting threads. Call it with the lock held.
     ///
-    /// - Returns: The former table if nobody reads it any more, to be let go outside the lock.
+    /// - Returns: The former table if nobody reads it any more. Release it outside the lock.
     private func publish(_ registry: borrowing ListenerRegistry, withTable: Bool) -> ListenerTable? {
         interest.store(registry.interest, ordering: .relaxed)
         return table.replace(with: withTable ? ListenerTable(registry.resolved) : nil)

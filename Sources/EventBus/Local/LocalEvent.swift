@@ -1,6 +1,6 @@
-/// An event as a listener for a pattern sees it, whatever its type.
+/// An event of any type, as passed to a listener for a pattern.
 public struct LocalEvent: Sendable {
-    /// A codec other than the default one, behind one word so that an event is cheap to pass on.
+    /// A codec other than the default one, boxed in one word so that an event is cheap to pass on.
     @usableFromInline
     final class Codec: Sendable {
         let base: any EventCodec
@@ -10,7 +10,7 @@ public struct LocalEvent: Sendable {
         }
     }
 
-    /// The event itself.
+    /// The event.
     public let event: any Event
     @usableFromInline
     let codec: Codec?
@@ -24,13 +24,13 @@ public struct LocalEvent: Sendable {
     /// The topic of the event's type.
     public var topic: Topic { Swift.type(of: event).topic }
 
-    /// The event as a value of `type`, or `nil` if it is of another type.
+    /// Returns the event as a value of `type`, or `nil` if it has another type.
     @inlinable
     public func `as`<E: Event>(_ type: E.Type) -> E? {
         event as? E
     }
 
-    /// The bytes of the event as they would travel, made by the emitter's codec. Every call encodes anew.
+    /// Returns the event's payload, encoded by the emitter's codec. Every call encodes it again.
     ///
     /// - Throws: ``EventBusError`` with code `.encodingFailed`.
     public func payload() throws(EventBusError) -> [UInt8] {

@@ -1,9 +1,9 @@
-/// Names one registration with a ``LocalEmitter``, to remove it by.
+/// A token that identifies one registration with a ``LocalEmitter``, to remove the listener with.
 ///
-/// The registration does not depend on this value: it stays until it is removed, whether or not anyone keeps the
-/// token. The token does not keep the emitter alive.
+/// The registration does not depend on this value: it exists until it is removed, even if nobody keeps the token. The
+/// token does not keep the emitter alive.
 public final class LocalListener: Sendable {
-    /// The source file in which the listener was registered.
+    /// The source file of the registration.
     public let file: String
     /// The line in ``file``.
     public let line: Int
@@ -25,6 +25,6 @@ public final class LocalListener: Sendable {
 }
 
 extension LocalListener: CustomStringConvertible {
-    /// Where the listener was registered.
+    /// The location of the registration.
     public var description: String { "listener at \(file):\(line)" }
 }

@@ -2,9 +2,9 @@ import DequeModule
 import Instrumentation
 import Synchronization
 
-/// A mailbox whatever its events.
+/// A mailbox for events of any type.
 protocol ClosableMailbox: Sendable {
-    /// Takes no more events and drops those that wait.
+    /// Accepts no more events and drops the waiting ones.
     func close()
 }
 
@@ -12,13 +12,14 @@ private enum Filing {
     case filed, filedFirst, refused
 }
 
-/// The events that wait for one async listener: bounded, handled in order and one at a time.
+/// The events that wait for one asynchronous listener, up to a maximum number. They are handled in order and one at a
+/// time.
 ///
-/// A task drains the mailbox from the moment it has an event until it is empty, so an idle listener holds no task.
+/// A task drains the mailbox from the moment it has an event until it is empty, so an idle listener has no task.
 final class Mailbox<Element: Sendable>: ClosableMailbox {
     private struct Item {
         var element: Element
-        /// The context of whoever emitted the event, so that what the listener publishes carries its correlation.
+        /// The context of the emitting task, so that events that the listener publishes have its correlation.
         var context: ServiceContext?
     }
 
@@ -46,9 +47,9 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
         self.onError = onError
     }
 
-    /// Files `element` for the listener.
+    /// Adds `element` for the listener.
     ///
-    /// - Throws: ``EventBusError`` with code `.mailboxFull` when `capacity` events are waiting.
+    /// - Throws: ``EventBusError`` with code `.mailboxFull` if `capacity` events are waiting.
     func offer(_ element: Element) throws(EventBusError) {
         let item = Item(element: element, context: ServiceContext.current)
         let filing = state.withLock { state -> Filing in
@@ -58,7 +59,7 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
             activity.pendingEvents.wrappingAdd(1, ordering: .relaxed)
             if state.isDraining { return .filed }
             state.isDraining = true
-            // Within the lock: whoever files the next event relies on this one having been counted.
+            // Inside the lock, because the caller that adds the next event relies on this one having been counted.
             activity.begin()
             return .filedFirst
         }
@@ -66,7 +67,7 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
         case .filed:
             break
         case .filedFirst:
-            // Detached: each event brings its own context, the first one's must not cover the rest.
+            // Detached, because each event has its own context, and that of the first one must not apply to the others.
             Task.detached { await self.drain() }
         case .refused:
             throw EventBusError(
@@ -77,7 +78,7 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
     }
 
     func close() {
-        // Dropped outside the lock, since that may run the deinitialisers of users.
+        // Released outside the lock, because that may run deinitializers of users.
         let dropped = state.withLock { state in
             state.isClosed = true
             let items = state.items

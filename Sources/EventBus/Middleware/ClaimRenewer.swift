@@ -1,15 +1,15 @@
 internal import Logging
 
-/// Renews the claims of running handlers: one task for all of them, which sleeps between the rounds.
+/// The renewer of the claims of running handlers. It has a single task, which sleeps between rounds.
 ///
 /// A handler that ends within a third of the lease costs an entry in a table and no renewal. The task starts with the
 /// first claim, and ends when a round finds no claim.
 final class ClaimRenewer: Sendable {
     private struct Entry {
         let claim: InboxClaim
-        /// The delivery, to name it in log lines.
+        /// The delivery, which log lines name.
         let context: EventContext
-        /// The end of the claim as far as this process knows: measured from before the last successful call.
+        /// The end of the claim as far as this process knows, measured from before the last successful call.
         var end: AnyClock.Instant
     }
 
@@ -33,7 +33,7 @@ final class ClaimRenewer: Sendable {
         state.withLock { $0.task }?.cancel()
     }
 
-    /// Renews a claim that was asked for at `start`, until it is removed by the number returned.
+    /// Renews a claim that was requested at `start`, until it is removed by the returned number.
     func add(_ claim: InboxClaim, since start: AnyClock.Instant, handling context: EventContext) -> UInt64 {
         let entry = Entry(claim: claim, context: context, end: start.advanced(by: lease))
         let (number, starts) = state.withLock { state in
@@ -48,7 +48,7 @@ final class ClaimRenewer: Sendable {
 
     /// Ends the renewal of a claim.
     ///
-    /// - Returns: The end of the claim as far as this process knows; `nil` if it was lost.
+    /// - Returns: The end of the claim as far as this process knows, or `nil` if it was lost.
     func remove(_ number: UInt64) -> AnyClock.Instant? {
         state.withLock { $0.entries.removeValue(forKey: number)?.end }
     }
@@ -67,9 +67,9 @@ final class ClaimRenewer: Sendable {
         state.withLock { $0.task = task }
     }
 
-    /// Renews every claim that is older than a sixth of its lease, so that none gets older than half of it.
+    /// Renews every claim that is older than a sixth of its lease, so that none becomes older than half of it.
     ///
-    /// - Returns: The time until the next round, which comes sooner after a failure; `nil` if none is needed.
+    /// - Returns: The time until the next round, which is shorter after a failure, or `nil` if none is needed.
     private func renewAll(_ clock: AnyClock) async -> Duration? {
         let now = clock.now
         let due: [(UInt64, Entry)]? = state.withLock { state in
@@ -88,7 +88,9 @@ final class ClaimRenewer: Sendable {
         }
     }
 
-    /// - Returns: Whether the claim is renewed or lost, so that there is nothing to try again soon.
+    /// Renews one claim.
+    ///
+    /// - Returns: `true` if the claim is renewed or lost, so that it need not be tried again soon.
     private func renew(_ number: UInt64, _ entry: Entry, _ clock: AnyClock) async -> Bool {
         let start = clock.now
         do {
@@ -103,7 +105,7 @@ final class ClaimRenewer: Sendable {
             )
             return true
         } catch {
-            // Tried again in the next round. The claim is in force until its end all the same.
+            // Tried again in the next round. The claim stays active until its end.
             let metadata: Logger.Metadata = [LogKeys.error: "\("\(error)".printable)"]
             entry.context.logger.debug("a claim could not be renewed", metadata: metadata)
             return false

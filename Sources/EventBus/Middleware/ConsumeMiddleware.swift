@@ -1,44 +1,45 @@
 /// A step that every delivery passes through on its way to the handler.
 public protocol ConsumeMiddleware: EventMiddleware {
-    /// The step as it serves one subscription: called once for each, the place to prepare what is the same for every
-    /// delivery.
+    /// Returns the step that serves one subscription. It is called once for each subscription, to prepare everything
+    /// that is the same for all deliveries.
     func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware
 
-    /// Handles one attempt at one delivery: call `next` to go on to the handler. Returning means handled, throwing
-    /// means failed, as for a handler.
+    /// Handles one attempt at a delivery. Call `next` to proceed to the handler. Returning means success and throwing
+    /// means failure, as for a handler.
     func consume(_ context: EventContext, next: ConsumeNext) async throws
 
-    /// Notes what became of a delivery; called once for each, also for one that never came to a handler, and before
-    /// that for each attempt after which the delivery is held for the next one (``SettledDelivery/isHeld``).
+    /// Observes the outcome of a delivery. It is called once for each delivery, even if no handler ran. Before that, it
+    /// is called for each attempt after which the delivery is held for the next one (``SettledDelivery/isHeld``).
     func didSettle(_ delivery: SettledDelivery)
 
-    /// Notes that a handler has passed its time limit and was cancelled; called once for each such attempt.
+    /// Observes that a handler has exceeded its time limit and was cancelled. It is called once for each such attempt.
     ///
-    /// The handler may still run, and occupies its place among the subscription's concurrent handlers until it ends.
-    /// Return soon: the task that watches the time limits of all handlers makes the call.
+    /// The handler may still be running, and counts as one of the subscription's concurrent handlers until it ends.
+    /// Return quickly, because the task that watches the time limits of all handlers makes the call.
     func didTimeOut(_ context: EventContext)
 }
 
 extension ConsumeMiddleware {
-    /// Itself.
+    /// Returns itself.
     public func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware { self }
 
-    /// Nothing to note.
+    /// Does nothing.
     public func didSettle(_ delivery: SettledDelivery) {}
 
-    /// Nothing to note.
+    /// Does nothing.
     public func didTimeOut(_ context: EventContext) {}
 }
 
-/// A step that only notes what was settled: it is left out of the way to the handler, where every step costs time.
+/// A step that only observes settled deliveries. It is left out of the chain to the handler, where every step takes
+/// time.
 package protocol SettlementObserver: ConsumeMiddleware {}
 
 extension SettlementObserver {
-    /// Goes on to the handler.
+    /// Calls the handler.
     public func consume(_ context: EventContext, next: ConsumeNext) async throws { try await next(context) }
 }
 
-/// The rest of a delivery's way to its handler: call it as a function. It may be passed on to child tasks.
+/// The remaining steps of a delivery, followed by its handler. Call it as a function. It may be passed to child tasks.
 public struct ConsumeNext: Sendable {
     private let body: @Sendable (EventContext) async throws -> Void
 
@@ -46,19 +47,19 @@ public struct ConsumeNext: Sendable {
         self.body = body
     }
 
-    /// Goes on to the handler; returns when it has handled the event, throws what it throws.
+    /// Proceeds to the handler. Returns when the handler has returned, and throws its error.
     public func callAsFunction(_ context: EventContext) async throws {
         try await body(context)
     }
 }
 
-/// What is the same for every delivery of a subscription.
+/// The properties that are the same for every delivery of a subscription.
 public struct SubscriptionInfo: Hashable, Sendable {
     /// The group.
     public let group: String
     /// The subscription's name within the group.
     public let name: String
-    /// The topics or patterns, for labels: bounded, whatever topics arrive.
+    /// The topics or patterns, for metric labels. Their number is bounded, whatever topics arrive.
     public let pattern: String
 
     /// The name of the subscription's queue, `GROUP.NAME`.
@@ -71,17 +72,17 @@ public struct SubscriptionInfo: Hashable, Sendable {
     }
 }
 
-/// A delivery and what became of it.
+/// A delivery and its outcome.
 public struct SettledDelivery: Sendable {
     let delivery: Delivery
-    /// The number of the last attempt made.
+    /// The number of the last attempt.
     public let attempt: Int
-    /// What became of it.
+    /// The outcome.
     public let disposition: Disposition
-    /// Whether it is held in this process for its next attempt, and so not settled yet: by-key and broadcast
-    /// subscriptions do that.
+    /// A Boolean value indicating whether the delivery is held in this process for its next attempt, and is therefore
+    /// not settled yet. By-key and broadcast subscriptions hold deliveries.
     public let isHeld: Bool
-    /// The subscription it came to.
+    /// The subscription of the delivery.
     public let subscription: SubscriptionInfo
     package let logger: BusLogger
 

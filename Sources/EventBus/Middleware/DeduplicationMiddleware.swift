@@ -1,20 +1,20 @@
 internal import Logging
 
-/// Suppresses events that the subscription has handled before, through an ``Inbox``.
+/// Middleware that suppresses events that the subscription has already handled, through an ``Inbox``.
 ///
-/// An event that is new is claimed, handled, and recorded. One that was completed before is acknowledged without
-/// running the handler, counted and logged. One that another consumer is handling just now is looked at again later.
+/// A new event is claimed, handled, and recorded. An event that was completed before is acknowledged without running
+/// the handler, counted and logged. An event that another consumer is handling is checked again later.
 ///
-/// While the inbox cannot be asked, the subscription pauses: its deliveries stay unacknowledged, one at a time asks the
-/// inbox again with backoff, and no attempt counts.
+/// While the inbox cannot be reached, the subscription pauses: its deliveries stay unacknowledged, one at a time asks
+/// the inbox again with backoff, and no attempt counts.
 ///
-/// Once the handler has returned, the effect has happened: the record is then tried again for as long as the claim lasts,
-/// and the event is acknowledged in any case. An effect that could not be recorded is counted and logged as a warning.
+/// After the handler has returned, the effect has happened. The record is therefore retried until the claim ends, and
+/// the event is acknowledged in any case. An effect that could not be recorded is counted and logged as a warning.
 ///
 /// Set ``SubscriptionOptions/inbox`` to add this step to a subscription. Add it to ``SubscriptionOptions/middleware``
-/// yourself only to be told of suppressed duplicates.
+/// yourself only to be notified of suppressed duplicates.
 public struct DeduplicationMiddleware: ConsumeMiddleware {
-    /// Delays between the attempts to record an effect: the first ones are short, because most outages are.
+    /// The delays between attempts to record an effect. The first ones are short, because most outages are.
     private static let recordRetry = RetryPolicy(initial: .milliseconds(50), maximum: .seconds(2))
 
     private let inbox: any Inbox
@@ -26,7 +26,7 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
     ///
     /// - Parameters:
     ///   - inbox: The store of handled events.
-    ///   - options: How the inbox is used. Values that make no sense are clamped.
+    ///   - options: The settings of the inbox. Invalid values are clamped.
     ///   - didSuppress: A closure that is called for every suppressed duplicate.
     public init(
         inbox: any Inbox,
@@ -76,18 +76,18 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
             } catch {
                 context.disarmDeadline()
                 _ = renewer.remove(number)
-                // The claim runs out by itself if this fails; the handler's error is what counts.
+                // If this fails the claim expires by itself. The handler's error is the one to throw.
                 try? await withoutCancellation { [inbox] in try await inbox.abandon(claim) }
                 throw error
             }
-            // The handler has returned: its time limit has nothing to say about the record.
+            // The handler has returned, so its time limit does not apply to the record.
             context.disarmDeadline()
             let end = renewer.remove(number) ?? start
             await withoutCancellation { await record(claim, until: end, context) }
         }
     }
 
-    /// Records the effect, however often it takes until the claim ends.
+    /// Records the effect, with as many attempts as necessary until the claim ends.
     private func record(_ claim: InboxClaim, until end: AnyClock.Instant, _ context: EventContext) async {
         var generator = SystemRandomNumberGenerator()
         var attempt = 1
@@ -112,15 +112,15 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
     }
 }
 
-/// An error after which a delivery has neither been handled nor failed.
+/// An error after which a delivery counts neither as handled nor as failed.
 protocol UncountedError: Error {}
 
-/// Thrown to pause the subscription, because its inbox could not be asked.
+/// An error that pauses the subscription because its inbox could not be reached.
 struct InboxUnavailable: UncountedError {
     var underlying: any Error
 }
 
-/// Thrown to have a delivery come again later, as the same attempt.
+/// An error that causes a later redelivery as the same attempt.
 package struct DeferredDelivery: UncountedError {
     package var after: Duration
 

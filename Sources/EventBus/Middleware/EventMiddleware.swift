@@ -1,10 +1,11 @@
-/// What middleware for publishing and for consuming have in common; one type may be both.
+/// The common requirements of middleware for publishing and for consuming. One type may be both.
 public protocol EventMiddleware: Sendable {
-    /// Whether the step does anything in this process; one that does not is left out of the chain.
+    /// A Boolean value indicating whether the step does anything in this process. An inactive step is left out of the
+    /// chain.
     var isActive: Bool { get }
 }
 
 extension EventMiddleware {
-    /// Active.
+    /// The default value, `true`.
     public var isActive: Bool { true }
 }

@@ -1,6 +1,6 @@
 package import Logging
 
-/// The metadata keys of every log line the library writes.
+/// The metadata keys of the library's log messages.
 package enum LogKeys {
     package static let eventID = "event-id"
     package static let correlationID = "correlation-id"
@@ -13,7 +13,7 @@ package enum LogKeys {
     package static let delay = "delay"
 }
 
-/// The user's logger, which makes loggers that name an event.
+/// The user's logger, from which loggers for single events are created.
 package struct BusLogger: Sendable {
     package let logger: Logger
 
@@ -21,7 +21,8 @@ package struct BusLogger: Sendable {
         self.logger = logger
     }
 
-    /// A logger whose every line names the event. Building it costs microseconds: make it only when a line is written.
+    /// Returns a logger that adds the event's metadata to every message. Creating it takes microseconds, so create it
+    /// only to write a message.
     package func describing(_ envelope: Envelope, attempt: Int, subscription: SubscriptionInfo) -> Logger {
         var logger = logger
         logger[metadataKey: LogKeys.eventID] = "\(envelope.id)"

@@ -1,17 +1,17 @@
 internal import Logging
 
-/// A log line for each delivery that was not simply handled: retries, dead letters and handlers that pass their time
-/// limit at `info`, the rest at `debug`.
+/// Middleware that logs the outcome of each delivery. Retries, dead letters and handlers that exceed their time limit are
+/// logged at `info`, and all other outcomes at `debug`.
 public struct LoggingMiddleware: SettlementObserver {
-    /// Logging to the bus's logger.
+    /// Creates a step that logs to the bus's logger.
     public init() {}
 
-    /// Writes that a handler was cancelled at its time limit.
+    /// Logs that a handler was cancelled at its time limit.
     public func didTimeOut(_ context: EventContext) {
         context.logger.info("handler passed its time limit and was cancelled; its place is taken until it ends")
     }
 
-    /// Writes the line.
+    /// Logs the outcome of a delivery.
     public func didSettle(_ delivery: SettledDelivery) {
         let level: Logger.Level
         switch delivery.disposition {

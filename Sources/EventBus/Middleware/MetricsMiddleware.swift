@@ -1,6 +1,6 @@
 package import CoreMetrics
 
-/// Counters, gauges and timers of publishing and handling, through swift-metrics.
+/// Middleware with counters, gauges and timers for publishing and handling, through swift-metrics.
 ///
 /// | metric | kind | labels |
 /// |---|---|---|
@@ -12,21 +12,21 @@ package import CoreMetrics
 /// | `eventbus.effects_unrecorded` | counter | `topic`, `group`: handled events that the inbox could not record |
 /// | `eventbus.retried` | counter | `topic`, `group` |
 /// | `eventbus.dead_lettered` | counter | `topic`, `group`, `outcome` (the reason) |
-/// | `eventbus.handler.timed_out` | counter | `topic`, `group`: handlers that passed their time limit |
+/// | `eventbus.handler.timed_out` | counter | `topic`, `group`: handlers that exceeded their time limit |
 /// | `eventbus.in_flight` | gauge | `topic`, `group` |
 /// | `eventbus.handler.duration` | timer | `topic`, `group` |
 /// | `eventbus.local.failed` | counter | (none; counted by the bus itself): local listeners that failed |
 ///
-/// For deliveries `topic` is the subscription's pattern, never a foreign topic, so that labels stay bounded; published
-/// topics past the first ``maximumTopics`` are counted under `other`.
+/// For deliveries, `topic` is the subscription's pattern and never a foreign topic, so that the number of labels is
+/// bounded. After the first ``maximumTopics`` published topics, further ones are counted under `other`.
 public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware {
-    /// How many published topics get labels of their own.
+    /// The maximum number of published topics with separate labels.
     public static let maximumTopics = 1000
 
     private let fixedFactory: (any MetricsFactory)?
     private let publishers = Locked<[Topic: PublishInstruments]>([:])
 
-    /// Metrics through the bootstrapped metrics system.
+    /// Creates a step that uses the bootstrapped metrics system.
     public init() {
         fixedFactory = nil
     }
@@ -37,7 +37,7 @@ public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware {
 
     private var factory: any MetricsFactory { fixedFactory ?? MetricsSystem.factory }
 
-    /// Whether the service has bootstrapped a metrics system.
+    /// A Boolean value indicating whether the service has bootstrapped a metrics system.
     public var isActive: Bool { !(factory is NOOPMetricsHandler) }
 
     /// Counts and times the publish.
@@ -58,12 +58,12 @@ public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware {
         }
     }
 
-    /// A middleware with the subscription's instruments made once.
+    /// Returns a step whose instruments for the subscription are created once.
     public func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware {
         ConsumeMetrics(subscription: subscription, factory: factory)
     }
 
-    /// Not reached: ``prepared(for:)`` gives every subscription a middleware of its own.
+    /// Never called, because ``prepared(for:)`` returns a separate middleware for every subscription.
     public func consume(
         _ context: EventContext,
         next: ConsumeNext
@@ -166,7 +166,7 @@ private final class ConsumeMetrics: ConsumeMiddleware {
             if context.isUnrecorded { unrecorded.increment() }
             if context.isSuppressedDuplicate { suppressed.increment() } else { succeeded.increment() }
         } catch let error as any UncountedError {
-            // Neither handled nor failed: it is looked at again later.
+            // Neither handled nor failed, because the event is checked again later.
             throw error
         } catch let error as EventBusError where error.code.isOutage {
             throw error
@@ -201,7 +201,7 @@ private final class ConsumeMetrics: ConsumeMiddleware {
 }
 
 extension ContinuousClock.Instant {
-    /// Nanoseconds from this instant to now.
+    /// The nanoseconds from this instant to now.
     fileprivate var nanosecondsToNow: Int64 {
         let (seconds, attoseconds) = duration(to: .now).components
         return seconds * 1_000_000_000 + attoseconds / 1_000_000_000

@@ -1,9 +1,8 @@
 /// A step that every published event passes through on its way to the transport.
 public protocol PublishMiddleware: EventMiddleware {
-    /// Handles one event: change it, measure it, refuse it by throwing, and call `next` to send it on.
+    /// Handles one event. A step can change or measure it, refuse it by throwing, and call `next` to send it.
     ///
-    /// Call `next` once. In a batch the events of one call pass through in order, each up to `next`, before the batch
-    /// is sent.
+    /// Call `next` once. The events of a batch pass through in order, each up to `next`, before the batch is sent.
     func publish(
         _ event: OutgoingEvent,
         next: PublishNext
@@ -12,11 +11,11 @@ public protocol PublishMiddleware: EventMiddleware {
 
 /// An event on its way to the transport.
 public struct OutgoingEvent: Sendable {
-    /// The event as it will go over the wire.
+    /// The event in its wire format.
     public var envelope: Envelope
-    /// How long the broker is to hold it.
+    /// The time for which the broker holds the event.
     public var delay: Duration
-    /// By when its publishing has to have an outcome.
+    /// The time by which the publish must have an outcome.
     public let deadline: AnyClock.Instant
 
     package init(envelope: Envelope, delay: Duration, deadline: AnyClock.Instant) {
@@ -26,10 +25,10 @@ public struct OutgoingEvent: Sendable {
     }
 }
 
-/// The rest of the way of a published event: call it as a function.
+/// The remaining steps of a published event, followed by the transport. Call it as a function.
 ///
-/// A type of its own and no closure, so that a conformance reads the same whatever a module says about the isolation of
-/// its asynchronous functions.
+/// It is a struct and not a closure, so that a conformance has the same signature whatever a module's default for the
+/// isolation of asynchronous functions is.
 public struct PublishNext: Sendable {
     private let body: @Sendable (OutgoingEvent) async throws -> PublishReceipt
 
@@ -37,7 +36,7 @@ public struct PublishNext: Sendable {
         self.body = body
     }
 
-    /// Sends the event on its way and returns what became of it.
+    /// Sends the event and returns the outcome.
     public func callAsFunction(_ event: OutgoingEvent) async throws -> PublishReceipt {
         try await body(event)
     }

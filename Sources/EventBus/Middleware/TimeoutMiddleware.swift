@@ -1,11 +1,11 @@
-/// A limit on how long a handler may take.
+/// A limit on the duration of a handler.
 ///
-/// When it passes, the handler's task is cancelled and the attempt counts as failed with code `.timedOut`, unless the
-/// handler returns normally all the same. A handler that does not heed cancellation keeps its delivery, and its place
-/// among the subscription's concurrent handlers, until it returns: no delivery is ever handled twice at once by one
-/// process.
+/// When it is exceeded, the handler's task is cancelled and the attempt counts as failed with code `.timedOut`, unless
+/// the handler returns normally nevertheless. A handler that ignores cancellation keeps its delivery and counts as one
+/// of the subscription's concurrent handlers until it returns, so that one process never handles a delivery twice at
+/// the same time.
 public struct TimeoutMiddleware: ConsumeMiddleware {
-    /// How long a handler may take.
+    /// The maximum duration of a handler.
     public let limit: Duration
 
     /// Creates a limit of `limit`.

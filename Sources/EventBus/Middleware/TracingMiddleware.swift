@@ -1,15 +1,15 @@
 internal import Instrumentation
 package import Tracing
 
-/// Spans around publishing and handling, and trace context in the headers.
+/// Middleware that creates spans for publishing and handling, and carries the trace context in the headers.
 ///
-/// Uses the tracer and the instruments that the service bootstrapped with `InstrumentationSystem`; without any it is
-/// left out. The publish span is of kind producer, the handling span of kind consumer; the latter continues the
-/// producer's trace and links to its span, as OpenTelemetry's conventions for messaging have it.
+/// It uses the tracer and the instruments that the service bootstrapped with `InstrumentationSystem`, and is left out
+/// if there are none. The publish span is of kind producer, and the handling span of kind consumer. The latter
+/// continues the producer's trace and links to its span, as in OpenTelemetry's conventions for messaging.
 public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
     private let fixedTracer: (any Tracer)?
 
-    /// Tracing through the bootstrapped instrumentation.
+    /// Creates a step that uses the bootstrapped instrumentation.
     public init() {
         fixedTracer = nil
     }
@@ -21,12 +21,12 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
     private var tracer: any Tracer { fixedTracer ?? InstrumentationSystem.tracer }
     private var instrument: any Instrument { fixedTracer ?? InstrumentationSystem.instrument }
 
-    /// Whether the service has a tracer or an instrument.
+    /// A Boolean value indicating whether the service has a tracer or an instrument.
     public var isActive: Bool {
         !(instrument is NoOpInstrument) || !(tracer is NoOpTracer)
     }
 
-    /// Wraps the publish in a producer span and puts its context into the headers.
+    /// Wraps the publish in a producer span and adds its context to the headers.
     public func publish(
         _ event: OutgoingEvent,
         next: PublishNext
@@ -54,13 +54,13 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
         }
     }
 
-    /// Puts the running task's trace into an envelope that is published later and elsewhere, where it then goes on.
+    /// Adds the current task's trace to an envelope that is published later elsewhere, where the trace continues.
     package func carryTrace(in envelope: inout Envelope) {
         guard isActive, let context = ServiceContext.current else { return }
         instrument.inject(context, into: &envelope.headers, using: HeaderInjector())
     }
 
-    /// The trace that an envelope made elsewhere belongs to.
+    /// Returns the trace context of an envelope that was created elsewhere.
     private func carried(by envelope: Envelope) -> ServiceContext {
         var context = ServiceContext.topLevel
         if !envelope.headers.isEmpty { instrument.extract(envelope.headers, into: &context, using: HeaderExtractor()) }

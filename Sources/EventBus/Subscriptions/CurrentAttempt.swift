@@ -1,7 +1,8 @@
-/// What a worker is handling, for those who ask from outside its task: the watchdog, and tasks that a handler started.
+/// The attempt that a worker is handling, for access from outside its task: by the watchdog, and by tasks that a
+/// handler started.
 final class CurrentAttempt: Sendable {
     private struct State {
-        /// Rises with every attempt of the worker.
+        /// A number that grows with every attempt of the worker.
         var number: UInt64 = 0
         var context: EventContext?
         var processor: DeliveryProcessor?
@@ -9,7 +10,7 @@ final class CurrentAttempt: Sendable {
 
     private let state = Locked(State())
 
-    /// Notes that an attempt begins; returns its number. ``end()`` has to follow.
+    /// Records the start of an attempt and returns its number. Call ``end()`` afterwards.
     func begin(_ context: EventContext, of processor: DeliveryProcessor) -> UInt64 {
         state.withLock { state in
             state.number += 1
@@ -19,9 +20,9 @@ final class CurrentAttempt: Sendable {
         }
     }
 
-    /// Notes that the handler has returned or thrown.
+    /// Records that the handler has returned or thrown.
     func end() {
-        // Let go outside the lock, since that may run the deinitialisers of users.
+        // Released outside the lock, because that may run deinitializers of users.
         let ended = state.withLock { state in
             defer { (state.context, state.processor) = (nil, nil) }
             return (state.context, state.processor)
@@ -29,12 +30,12 @@ final class CurrentAttempt: Sendable {
         _ = ended
     }
 
-    /// Whether the attempt with this number is under way.
+    /// Returns a Boolean value indicating whether the attempt with this number is running.
     func isUnderWay(_ number: UInt64) -> Bool {
         state.withLock { $0.number == number && $0.context != nil }
     }
 
-    /// Tells the middleware that the handler has passed its time limit.
+    /// Tells the middleware that the handler has exceeded its time limit.
     func reportTimeout() {
         let (context, processor) = state.withLock { ($0.context, $0.processor) }
         guard let context, let processor else { return }

@@ -1,8 +1,8 @@
 internal import Logging
 internal import Synchronization
 
-/// What health and log say of deliveries that are deferred without an attempt: because only a newer release can handle
-/// them, or because a store or broker that their handlers need is away.
+/// The status, for health and logs, of deliveries that are deferred without an attempt, because only a newer release
+/// can handle them, or because a store or broker that their handlers need is unreachable.
 final class DeferralStatus: Sendable {
     private struct State {
         var count = 0
@@ -10,7 +10,7 @@ final class DeferralStatus: Sendable {
         var newerVersion: (reason: String, at: AnyClock.Instant)?
     }
 
-    /// How long a waiting newer version is shown, and not logged again.
+    /// The time for which a waiting newer version is reported and not logged again.
     private static let memory = Duration.seconds(60)
 
     private let subscription: SubscriptionInfo
@@ -25,7 +25,7 @@ final class DeferralStatus: Sendable {
         self.logger = logger
     }
 
-    /// Notes a delivery that is deferred because of `failure`.
+    /// Records a delivery that is deferred because of `failure`.
     func note(_ failure: Failure) {
         let now = clock.now
         let isNew = state.withLock { state in
@@ -49,7 +49,7 @@ final class DeferralStatus: Sendable {
         )
     }
 
-    /// Notes that a handler has done its work.
+    /// Records that a handler has succeeded.
     func noteHandled() {
         guard outage.load(ordering: .acquiring) else { return }
         let ended = state.withLock { state in
@@ -67,7 +67,8 @@ final class DeferralStatus: Sendable {
         logger.logger.log(level: level, message, metadata: metadata)
     }
 
-    /// The deferrals so far, why handlers cannot work, and which newer version was met within the last minute.
+    /// The number of deferrals so far, the reason why handlers cannot work, and the newer version that was received
+    /// within the last minute.
     var summary: (count: Int, outage: String?, newerVersion: String?) {
         let now = clock.now
         return state.withLock { state in

@@ -1,42 +1,43 @@
 import DequeModule
 
-/// Which delivery may be handled next, as a pure state machine: no locks, no waiting.
+/// The deliveries of a subscription and the order in which they may be handled. It is a state machine without locks
+/// that never waits.
 ///
-/// Without keys, deliveries leave in the order they came. By key, those of one key leave one at a time, each once the
-/// one before is finished. A delivery that is held for a retry keeps its key, but neither counts as running nor runs
-/// alone.
+/// Without keys, deliveries are handled in the order of arrival. By key, those of one key are handled one at a time,
+/// each after the previous one is finished. A delivery that is held for a retry keeps its key, but does not count as
+/// running or as running alone.
 ///
-/// A delivery that the broker had to redeliver ``aloneAfterRedeliveries`` times may be the one that kills the process:
-/// it leaves alone, so that it takes nothing else with it. Which of several such leaves first is drawn again each time
-/// they are redelivered: otherwise one that kills the process would always come before the same others, and they would be
-/// given up with it.
+/// A delivery that the broker has redelivered ``aloneAfterRedeliveries`` times may be crashing the process, so it is
+/// handled alone and takes no others down with it. If there are several such suspects, the next one is picked at random
+/// on every redelivery. Otherwise a delivery that crashes the process could always precede the same innocent ones, and
+/// they would reach the delivery limit with it.
 struct DeliveryLanes {
-    /// What may begin.
+    /// The deliveries that may start.
     enum Gate {
-        /// Everything.
+        /// All deliveries may start.
         case open
-        /// The next delivery alone: it closes the gate.
+        /// Only the next delivery may start, and it closes the gate.
         case probe
-        /// Nothing.
+        /// No delivery may start.
         case closed
     }
 
-    /// After how many redeliveries a delivery is handled alone.
+    /// The number of redeliveries after which a delivery is handled alone.
     static let aloneAfterRedeliveries = 3
 
     private let byKey: Bool
     private var ready: Deque<TrackedDelivery> = []
-    /// For each key under way, what waits behind it.
+    /// The deliveries that wait behind another one of their key, for each key in progress.
     private var lanes: [ExactString: Deque<TrackedDelivery>] = [:]
-    /// What waits for a retry, each at the head of its key.
+    /// The deliveries that wait for a retry, each at the head of its key.
     private var held: [Delivery.Token: TrackedDelivery] = [:]
-    /// What was known of events when their channel was reopened, until they are redelivered.
+    /// The known state of events whose channel was reopened, until they are redelivered.
     private var known: [EventIdentity: TrackedDelivery] = [:]
     private(set) var running = 0
     private var runsAlone = false
-    /// Whether nothing may begin until the channel is reopened.
+    /// A Boolean value indicating whether nothing may start until the channel is reopened.
     private(set) var isPaused = false
-    /// What may begin, where the subscription is paused.
+    /// The deliveries that may start while the subscription is paused.
     var gate = Gate.open
     private(set) var isClosed = false
 
@@ -44,13 +45,13 @@ struct DeliveryLanes {
         self.byKey = byKey
     }
 
-    /// How many deliveries wait to be handled.
+    /// The number of deliveries that wait to be handled.
     var waiting: Int { ready.count + lanes.values.reduce(0) { $0 + $1.count } }
 
-    /// How many deliveries wait for a retry.
+    /// The number of deliveries that wait for a retry.
     var heldCount: Int { held.count }
 
-    /// Stores a delivery; one that comes after the close is left to the broker.
+    /// Stores a delivery. One that arrives after the close is left to the broker.
     mutating func receive(_ delivery: Delivery, at now: AnyClock.Instant) {
         guard !isClosed else { return }
         var tracked = TrackedDelivery(delivery, arrival: now)
@@ -67,15 +68,15 @@ struct DeliveryLanes {
         ready.append(tracked)
     }
 
-    /// How many deliveries may be taken now, by as many workers.
+    /// The number of deliveries that may be taken now, each by one worker.
     var takeable: Int {
         guard !runsAlone, !isPaused, gate != .closed, let next = ready.first else { return 0 }
         if isSuspect(next) { return running == 0 ? 1 : 0 }
         return gate == .probe ? 1 : ready.count
     }
 
-    /// The next delivery that may be handled now, if there is one; ``finish(_:)``, ``hold(_:)`` or ``putBack(_:)`` has
-    /// to follow.
+    /// Returns the next delivery that may be handled now, if there is one. Call ``finish(_:)``, ``hold(_:)`` or
+    /// ``putBack(_:)`` afterwards.
     mutating func take() -> TrackedDelivery? {
         guard takeable > 0, let first = ready.first else { return nil }
         if isSuspect(first), ready.count > 1 { bringForwardSuspect() }
@@ -93,7 +94,7 @@ struct DeliveryLanes {
         tracked.suspiciousRedeliveries >= Self.aloneAfterRedeliveries
     }
 
-    /// Puts one of those that leave alone first, drawn by their numbers and by how often they were redelivered.
+    /// Moves one suspect to the front, picked by the numbers of the suspects and their redelivery counts.
     private mutating func bringForwardSuspect() {
         func draw(_ delivery: Delivery) -> UInt64 {
             var generator = SplitMix64(seed: delivery.token.number ^ UInt64(delivery.redeliveries) << 40)
@@ -104,23 +105,23 @@ struct DeliveryLanes {
         ready.swapAt(ready.startIndex, chosen)
     }
 
-    /// Notes that a delivery was settled, or is no longer the subscription's; what waited behind it may follow.
+    /// Records that a delivery was settled or no longer belongs to the subscription. The delivery behind it may follow.
     mutating func finish(_ delivery: Delivery) {
         running -= 1
         runsAlone = false
         leave(delivery.envelope.exactPartitionKey)
     }
 
-    /// Keeps a delivery that was taken for its next attempt: its key waits with it, and nothing else does.
+    /// Keeps a delivery that was taken for its next attempt. Only its key waits with it.
     mutating func hold(_ tracked: TrackedDelivery) {
         running -= 1
         runsAlone = false
         held[tracked.delivery.token] = tracked
     }
 
-    /// Lets a held delivery be taken again.
+    /// Allows a held delivery to be taken again.
     ///
-    /// - Returns: Whether it was held.
+    /// - Returns: `true` if it was held.
     mutating func release(_ token: Delivery.Token) -> Bool {
         guard let tracked = held.removeValue(forKey: token) else { return false }
         ready.append(tracked)
@@ -138,7 +139,7 @@ struct DeliveryLanes {
         ready.prepend(tracked)
     }
 
-    /// The head of a key is gone: the next of the key may be taken.
+    /// Removes the head of a key, so that the next delivery of the key may be taken.
     private mutating func leave(_ key: ExactString?) {
         guard byKey, let key else { return }
         if let next = lanes[key]?.popFirst() {
@@ -148,9 +149,9 @@ struct DeliveryLanes {
         }
     }
 
-    /// Drops what is of `generation` or earlier and not being handled: the broker redelivers it.
+    /// Drops deliveries of `generation` or earlier that are not being handled, because the broker redelivers them.
     ///
-    /// - Returns: Those that were held.
+    /// - Returns: The dropped deliveries that were held.
     mutating func revoke(through generation: UInt64) -> [Delivery.Token] {
         func isRevoked(_ tracked: TrackedDelivery) -> Bool { tracked.delivery.token.generation <= generation }
         var heads = ready.filter(isRevoked).map(\.delivery)
@@ -167,7 +168,7 @@ struct DeliveryLanes {
 
     // MARK: Pausing
 
-    /// The arrival of what has been here longest; `nil` if nothing waits or is held.
+    /// The arrival time of the oldest delivery, or `nil` if none waits or is held.
     var oldestArrival: AnyClock.Instant? {
         var oldest = ready.lazy.map(\.arrival).min()
         for arrival in held.values.lazy.map(\.arrival) { oldest = min(oldest ?? arrival, arrival) }
@@ -177,7 +178,8 @@ struct DeliveryLanes {
         return oldest
     }
 
-    /// Opens the gate. The time of the pause does not count for the retries of what was tried before.
+    /// Opens the gate. The duration of the pause does not count towards the time for retries of deliveries that were
+    /// tried before.
     mutating func openGate(after pause: Duration) {
         gate = .open
         for index in ready.indices {
@@ -190,14 +192,14 @@ struct DeliveryLanes {
 
     // MARK: Reopening
 
-    /// Lets nothing begin until ``resume(at:)``.
+    /// Lets nothing start until ``resume(at:)``.
     mutating func pause() { isPaused = true }
 
-    /// Keeps what is known of every event that waits or is held, for when it is redelivered.
+    /// Stores the known state of every event that waits or is held, for its redelivery.
     mutating func rememberAll() {
         known = [:]
         let all = held.values + ready + lanes.values.joined()
-        // Of two copies of one event the one that was tried more often counts.
+        // If an event has two copies, the one with more attempts counts.
         for tracked in all {
             let identity = EventIdentity(tracked.delivery.envelope)
             if let other = known[identity], other.attempt >= tracked.attempt { continue }
@@ -205,7 +207,8 @@ struct DeliveryLanes {
         }
     }
 
-    /// Goes on. What is still here begins a new age: it has just arrived, or its transport cannot reopen a channel.
+    /// Continues. Remaining deliveries count as new arrivals: they have just arrived, or the transport cannot reopen a
+    /// channel.
     mutating func resume(at now: AnyClock.Instant) {
         isPaused = false
         for index in ready.indices { ready[index].arrival = now }
@@ -217,11 +220,11 @@ struct DeliveryLanes {
         for token in held.keys { held[token]?.arrival = now }
     }
 
-    /// Ends it: nothing more is stored, and what is not being handled is returned.
+    /// Closes it. Nothing more is stored. Returns the deliveries that are not being handled.
     mutating func close() -> [TrackedDelivery] {
         isClosed = true
-        // Appended, as an array made of an empty deque writes to the storage that all empty arrays share: the thread
-        // sanitizer calls it a race.
+        // Appended, because an array that is created from an empty deque writes to the storage shared by all empty
+        // arrays, which the thread sanitizer reports as a race.
         var left: [TrackedDelivery] = []
         left.append(contentsOf: held.values)
         left.append(contentsOf: ready)

@@ -1,21 +1,21 @@
 internal import Instrumentation
 
-/// Takes one delivery from decoding to what becomes of it.
+/// A processor that handles one delivery, from decoding to its outcome.
 final class DeliveryProcessor: Sendable {
     let subscription: SubscriptionInfo
     let handlers: HandlerTable
     let middleware: [any ConsumeMiddleware]
     let retry: RetryPolicy
     let handlerTimeout: Duration?
-    /// How long an event may be deferred without an attempt.
+    /// The maximum time for which an event may be deferred without an attempt.
     let maximumDeferral: Duration
-    /// What keeps deliveries back while the inbox cannot be used.
+    /// The pause that holds deliveries back while the inbox is unusable.
     let pause: SubscriptionPause
-    /// How old a delivery may become that is held and tried again here; `nil` where it goes back to the broker until it
-    /// is due.
+    /// The maximum age of a delivery that is held and retried in this process, or `nil` if retries are scheduled by the
+    /// broker.
     let maximumHold: Duration?
     let environment: SubscriptionEnvironment
-    /// Raised when running handlers are cancelled: failures are no longer theirs.
+    /// A signal that is raised when running handlers are cancelled. Their failures no longer count.
     let aborting: Signal
 
     private let chain: Invocation
@@ -42,10 +42,10 @@ final class DeliveryProcessor: Sendable {
         self.maximumHold = maximumHold
         self.environment = environment
         self.aborting = aborting
-        // Folded once, so that a delivery pays one call for each step and allocates nothing for it.
+        // Folded once, so that a delivery costs one call for each step and no allocation.
         var chain: Invocation = { context in
             try await context.invocation(context)
-            // Between the effect and its record: within the step of the inbox.
+            // Between the effect and its record, inside the step of the inbox.
             if context.fault == .crashAfterHandler { throw InjectedFault.crashAfterHandler }
         }
         for step in middleware.reversed() where !(step is any SettlementObserver) {
@@ -55,26 +55,27 @@ final class DeliveryProcessor: Sendable {
         self.chain = chain
     }
 
-    /// What became of a delivery, and the number of the last attempt.
+    /// The outcome of a delivery, and the number of the last attempt.
     struct Outcome: Sendable {
         var disposition: Disposition
         var attempt: Int
-        /// How long to hold the delivery before the next attempt in this process; `nil` to settle it now.
+        /// The time to hold the delivery before the next attempt in this process, or `nil` to settle it now.
         var holdFor: Duration?
-        /// Whether the delivery has waited too long for something other than its handler.
+        /// A Boolean value indicating whether the delivery has waited too long for something other than its handler.
         var isTooOld = false
-        /// Why the inbox could not be asked, if so: then the subscription pauses, and the disposition does not count.
+        /// The error of the inbox if it could not be reached. Then the subscription pauses, and the disposition is
+        /// ignored.
         var inboxError: (any Error)?
     }
 
-    /// Makes one attempt and decides what follows.
+    /// Makes one attempt and decides the next step.
     func attempt(
         _ tracked: TrackedDelivery,
         worker: Worker,
         consumer: any TransportConsumer
     ) async -> Outcome {
         let attempt = tracked.attempt
-        // Decided before the attempt, by the longest delay that may follow, so that the handler knows.
+        // Decided before the attempt, by the longest possible delay after it, so that the handler can be told.
         let exhaustsHold =
             maximumHold.map { limit in
                 let age = tracked.firstArrival.duration(to: environment.clock.now)
@@ -178,14 +179,14 @@ final class DeliveryProcessor: Sendable {
         } catch let error as EventBusError where error.code == .timedOut {
             return disposition(of: tracked, after: error)
         } catch {
-            // The broker has given the event to someone again: what became of it here counts for nothing.
+            // The broker has redelivered the event, so the outcome of this attempt is ignored.
             if worker.isRevoked(delivery) { return .handedBack }
             let cause = handlerTimeout.flatMap { worker.timeoutError(limit: $0, underlying: error) }
             return disposition(of: tracked, after: cause ?? error)
         }
     }
 
-    /// Defers a delivery without an attempt, unless that went on for too long.
+    /// Defers a delivery without an attempt, unless it has been deferred for too long.
     ///
     /// The delay grows with the time for which the delivery has been deferred.
     private func deferral(of tracked: TrackedDelivery, reason: Failure.Reason, _ error: EventBusError) -> Disposition {

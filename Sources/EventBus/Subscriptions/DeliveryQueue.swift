@@ -1,66 +1,66 @@
-/// Between a transport and a subscription's workers: stores what arrives, and gives it to a worker that is free.
+/// A queue between a transport and a subscription's workers. It stores deliveries and passes each to a free worker.
 ///
-/// A worker is only woken, and takes its delivery under the lock itself. So what one thread made reaches another through
-/// the lock alone, which the thread sanitizer sees (a continuation's own hand-over it does not), and a burst needs no
-/// lock for each delivery.
+/// A worker is only woken, and takes its delivery under the lock. Data of one thread therefore reaches another through
+/// the lock alone, which the thread sanitizer recognizes, unlike the hand-over of a continuation. It also means that a
+/// burst does not need the lock for each delivery.
 final class DeliveryQueue: QuiescentSink {
-    /// What is done with a delivery that waited too long for its first attempt.
+    /// The treatment of a delivery that has waited too long for its first attempt.
     enum TooOld {
-        /// It begins all the same.
+        /// The delivery starts nevertheless.
         case begins
-        /// It alone is returned to the broker.
+        /// Only this delivery is returned to the broker.
         case returns
-        /// Everything is returned in order: the channel is closed and opened again.
+        /// All deliveries are returned in order by closing and reopening the channel.
         case reopensChannel
     }
 
     struct Options {
         var byKey = false
-        /// How many workers there are at most.
+        /// The maximum number of workers.
         var workers = 1
-        /// Whether a handler whose delivery was revoked is cancelled.
+        /// A Boolean value indicating whether a handler whose delivery was revoked is cancelled.
         var cancelsRevoked = true
         var tooOld = TooOld.begins
-        /// How long a delivery may wait for its first attempt.
+        /// The maximum time for which a delivery may wait for its first attempt.
         var maximumWait = Duration.zero
-        /// Whether arrivals are noted.
+        /// A Boolean value indicating whether arrival times are recorded.
         var watchesAge = false
     }
 
     private struct State {
         var lanes: DeliveryLanes
-        /// Free workers; the latest is woken first, since its memory is still warm.
+        /// The free workers. The one that became free last is woken first, because its memory is still cached.
         var idleWorkers: [CheckedContinuation<Void, Never>] = []
-        /// Workers that were woken and have not looked yet.
+        /// The number of workers that were woken and have not checked for a delivery yet.
         var waking = 0
-        /// The latest generation that was revoked.
+        /// The latest revoked generation.
         var revokedThrough: UInt64?
-        /// The workers by their places.
+        /// The workers by index.
         var workers: [Worker?]
-        /// What each worker is handling.
+        /// The delivery that each worker is handling.
         var current: [Delivery.Token?]
-        /// Workers that were cancelled because their delivery was revoked: they take nothing more.
+        /// The workers that were cancelled because their delivery was revoked. They take no more deliveries.
         var retired: Set<Int> = []
-        /// The timers of the deliveries that are held.
+        /// The timers of held deliveries.
         var timers: [Delivery.Token: Task<Void, Never>] = [:]
-        /// Raised when the channel has to be reopened.
+        /// A signal that is raised when the channel has to be reopened.
         var reopening = Signal()
 
         func isRevoked(_ delivery: Delivery) -> Bool {
             revokedThrough.map { delivery.token.generation <= $0 } ?? false
         }
 
-        /// Raised when nothing is being handled; made when someone asks for it.
+        /// A signal that is raised when nothing is being handled. It is created on request.
         var quiet: Signal?
 
-        /// The signal to raise, if nothing is being handled and someone waits for that.
+        /// Returns the signal to raise if nothing is being handled and somebody waits for that.
         mutating func takeQuiet() -> Signal? {
             guard lanes.running == 0 else { return nil }
             defer { quiet = nil }
             return quiet
         }
 
-        /// A free worker to wake, if there is more to do than the woken ones will find.
+        /// Returns a free worker to wake, if there are more deliveries than woken workers.
         mutating func takeWake() -> CheckedContinuation<Void, Never>? {
             guard !idleWorkers.isEmpty, lanes.takeable > waking else { return nil }
             waking += 1
@@ -85,7 +85,7 @@ final class DeliveryQueue: QuiescentSink {
         )
     }
 
-    /// The time at which something arrives or begins, where ages are watched.
+    /// The time of an arrival or a start, if ages are watched.
     private var now: AnyClock.Instant { options.watchesAge ? clock.now : AnyClock.Instant(offset: .zero) }
 
     // MARK: What others see
@@ -99,14 +99,14 @@ final class DeliveryQueue: QuiescentSink {
         }
     }
 
-    /// Deliveries that wait, that are being handled, and that are held for a retry.
+    /// The numbers of deliveries that wait, that are being handled, and that are held for a retry.
     var counts: (waiting: Int, running: Int, held: Int) {
         state.withLock { ($0.lanes.waiting, $0.lanes.running, $0.lanes.heldCount) }
     }
 
     var isClosed: Bool { state.withLock { $0.lanes.isClosed } }
 
-    /// Whether the connection of a delivery is gone.
+    /// Returns a Boolean value indicating whether the connection of a delivery is gone.
     func isRevoked(_ delivery: Delivery) -> Bool {
         state.withLock { $0.isRevoked(delivery) }
     }
@@ -149,13 +149,13 @@ final class DeliveryQueue: QuiescentSink {
         for timer in timers { timer.cancel() }
         wakeWorkers()
         guard !workers.isEmpty else { return }
-        // Cancelling runs code of the user's, which has no place on the thread of a connection.
+        // Cancelling runs user code, which must not run on the thread of a connection.
         Task { for worker in workers { worker.cancel() } }
     }
 
     // MARK: For the workers
 
-    /// Gives a place to a worker; its task calls ``next(for:finishing:)``.
+    /// Assigns an index to a worker, whose task calls ``next(for:finishing:)``.
     func seat(_ worker: Worker, at place: Int) {
         state.withLock { state in
             state.workers[place] = worker
@@ -163,14 +163,14 @@ final class DeliveryQueue: QuiescentSink {
         }
     }
 
-    /// Lets go of the worker at a place, which holds the queue.
+    /// Releases the worker at an index, because a worker retains the queue.
     func clear(_ place: Int) {
         state.withLock { $0.workers[place] = nil }
     }
 
-    /// The next delivery for a worker, which is done with `finished`.
+    /// Returns the next delivery for a worker, which has finished `finished`.
     ///
-    /// - Returns: `nil` when there will be none for this worker: the queue is closed, or the worker was cancelled.
+    /// - Returns: `nil` if there will be none for this worker, because the queue is closed or the worker was cancelled.
     func next(for place: Int, finishing finished: Delivery? = nil) async -> TrackedDelivery? {
         if let finished {
             switch look(for: place, finishing: finished, isWoken: false) {
@@ -200,7 +200,7 @@ final class DeliveryQueue: QuiescentSink {
         }
     }
 
-    /// What a worker finds when it looks.
+    /// The result of a worker's check for a delivery.
     private enum Finding {
         case go(TrackedDelivery)
         case end
@@ -224,7 +224,7 @@ final class DeliveryQueue: QuiescentSink {
                     return (Finding.wait, false, nil, state.takeQuiet(), state.reopening)
                 }
                 state.current[place] = delivery.delivery.token
-                // A finished delivery may have set free more than one: those it kept out alone.
+                // A finished delivery that was handled alone may have blocked several others.
                 return (Finding.go(delivery), false, state.takeWake(), nil, nil)
             }
             let isEnd = state.lanes.isClosed
@@ -240,17 +240,18 @@ final class DeliveryQueue: QuiescentSink {
         return finding
     }
 
-    /// Whether a delivery waited too long for its first attempt.
+    /// Returns a Boolean value indicating whether a delivery has waited too long for its first attempt.
     private func isTooOld(_ tracked: TrackedDelivery, at now: AnyClock.Instant) -> Bool {
         options.watchesAge && tracked.isUntried && tracked.arrival.duration(to: now) > options.maximumWait
     }
 
-    /// Whether a delivery that was just taken is to be returned to the broker instead of being handled.
+    /// Returns a Boolean value indicating whether a delivery that was just taken has to be returned to the broker
+    /// instead of being handled.
     func isToBeReturned(_ tracked: TrackedDelivery) -> Bool {
         options.tooOld == .returns && isTooOld(tracked, at: now)
     }
 
-    /// Notes that a worker is done with its delivery and takes no other.
+    /// Records that a worker has finished its delivery and takes no other one.
     func finish(_ delivery: Delivery, by place: Int) {
         let (isDrained, quiet) = state.withLock { state in
             state.lanes.finish(delivery)
@@ -264,10 +265,10 @@ final class DeliveryQueue: QuiescentSink {
 
     // MARK: Retries
 
-    /// Keeps a delivery until its next attempt is due; its worker is free.
+    /// Keeps a delivery until its next attempt is due. Its worker is free.
     ///
-    /// - Returns: Whether it is held. If not, the subscription stops or the delivery was revoked, and the worker still
-    ///   has it.
+    /// - Returns: `true` if it is held. Otherwise the subscription is stopping or the delivery was revoked, and the
+    ///   worker still has it.
     func hold(_ tracked: TrackedDelivery, until due: AnyClock.Instant, by place: Int) -> Bool {
         let token = tracked.delivery.token
         let (isHeld, quiet) = state.withLock { state in
@@ -279,7 +280,7 @@ final class DeliveryQueue: QuiescentSink {
         guard isHeld else { return false }
         let timer = Task { [clock] in
             try? await clock.sleep(until: due)
-            // Cancelled: it is not held any more.
+            // If the task was cancelled, the delivery is no longer held.
             if !Task.isCancelled { self.release(token) }
         }
         let isOver = state.withLock { state in
@@ -288,7 +289,7 @@ final class DeliveryQueue: QuiescentSink {
         }
         if isOver { timer.cancel() }
         quiet?.raise()
-        // One that ran alone may have kept others out.
+        // A delivery that was handled alone may have blocked others.
         wakeWorkers()
         return true
     }
@@ -303,10 +304,10 @@ final class DeliveryQueue: QuiescentSink {
 
     // MARK: Pausing
 
-    /// Returns a delivery that was taken to the front.
+    /// Returns a taken delivery to the front.
     ///
-    /// - Returns: Whether it is back. If not, the subscription stops or the delivery was revoked, and the worker still has
-    ///   it.
+    /// - Returns: `true` if it was returned. Otherwise the subscription is stopping or the delivery was revoked, and
+    ///   the worker still has it.
     func putBack(_ tracked: TrackedDelivery, by place: Int) -> Bool {
         let (isBack, quiet) = state.withLock { state in
             guard !state.lanes.isClosed, !state.isRevoked(tracked.delivery) else { return (false, Signal?.none) }
@@ -320,15 +321,15 @@ final class DeliveryQueue: QuiescentSink {
         return true
     }
 
-    /// Lets nothing begin.
+    /// Lets nothing start.
     func closeGate() {
         state.withLock { $0.lanes.gate = .closed }
     }
 
-    /// Lets one delivery begin, once workers are woken. By key, everything is returned to the broker first if a delivery
-    /// has waited too long.
+    /// Lets one delivery start, after workers are woken. By key, everything is first returned to the broker if a
+    /// delivery has waited too long.
     ///
-    /// - Returns: The signal to raise, if the channel has to be reopened.
+    /// - Returns: The signal to raise if the channel has to be reopened.
     func openGateForProbe() -> Signal? {
         let now = now
         return state.withLock { state in
@@ -341,17 +342,17 @@ final class DeliveryQueue: QuiescentSink {
         }
     }
 
-    /// Lets everything begin again, once workers are woken.
+    /// Lets all deliveries start again, after workers are woken.
     func openGate(after pause: Duration) {
         state.withLock { $0.lanes.openGate(after: pause) }
     }
 
     // MARK: Reopening the channel
 
-    /// Raised when something waited too long, and the channel has to be reopened.
+    /// A signal that is raised when a delivery has waited too long and the channel has to be reopened.
     var reopening: Signal { state.withLock { $0.reopening } }
 
-    /// Lets nothing begin, and asks for the channel to be reopened.
+    /// Lets nothing start, and requests that the channel is reopened.
     func requestReopening() {
         let reopening = state.withLock { state in
             state.lanes.pause()
@@ -360,12 +361,12 @@ final class DeliveryQueue: QuiescentSink {
         reopening.raise()
     }
 
-    /// Keeps what is known of the deliveries that are about to be returned.
+    /// Stores the known state of the deliveries that are about to be returned.
     func prepareReopening() {
         state.withLock { $0.lanes.rememberAll() }
     }
 
-    /// Goes on after the channel was reopened.
+    /// Continues after the channel was reopened.
     func resume() {
         let now = now
         state.withLock { state in
@@ -377,7 +378,7 @@ final class DeliveryQueue: QuiescentSink {
 
     // MARK: The end
 
-    /// Ends the queue and returns what no worker is handling.
+    /// Closes the queue and returns the deliveries that no worker is handling.
     func close() -> [TrackedDelivery] {
         let (left, workers, timers, isDrained) = state.withLock { state in
             let left = state.lanes.close()
@@ -396,12 +397,12 @@ final class DeliveryQueue: QuiescentSink {
 
     /// Waits until the queue is closed and no delivery is being handled.
     ///
-    /// - Throws: `CancellationError` when the task is cancelled first.
+    /// - Throws: `CancellationError` if the task is cancelled first.
     func waitUntilDrained() async throws {
         try await drained.wait()
     }
 
-    /// Wakes as many free workers as there are deliveries that may begin.
+    /// Wakes as many free workers as there are deliveries that may start.
     func wakeWorkers() {
         while let worker = state.withLock({ $0.takeWake() }) { worker.resume() }
     }

@@ -1,15 +1,22 @@
 public import Logging
 internal import Synchronization
 
-/// What a handler gets to know about the delivery beside the event itself.
+/// Information about a delivery that is passed to a handler with the event.
+///
+/// ```swift
+/// bus.subscribe(to: OrderCreated.self, group: "inventory") { order, context in
+///     if context.isLastAttempt { context.logger.warning("last attempt") }
+///     try await reserve(order)
+/// }
+/// ```
 public final class EventContext: Sendable {
-    /// The subscription that the delivery came to.
+    /// The subscription of the delivery.
     public let subscription: SubscriptionInfo
-    /// Which attempt at handling this is, from 1.
+    /// The number of this attempt to handle the event, from 1.
     public let attempt: Int
-    /// Whether a failure of this attempt puts the event to the dead letters.
+    /// A Boolean value indicating whether the event becomes a dead letter if this attempt fails.
     public let isLastAttempt: Bool
-    /// The chain of causes the event belongs to; its own id where it came with none.
+    /// The chain of causes that the event belongs to. If the event had none, it is the event's own id.
     public let correlationID: CorrelationID
 
     let delivery: Delivery
@@ -47,39 +54,41 @@ public final class EventContext: Sendable {
         self.pause = pause
     }
 
-    /// The event as it came over the wire.
+    /// The event in its wire format.
     public var envelope: Envelope { delivery.envelope }
 
-    /// Where the reply goes, if the event is a request.
+    /// The address for the reply if the event is a request, and `nil` otherwise.
     var replyAddress: ReplyAddress? { delivery.replyAddress }
 
-    /// The event's identity; the same for every delivery of it.
+    /// The event's identity, which is the same in every delivery of it.
     public var id: EventID { delivery.envelope.id }
 
     /// The event's topic.
     public var topic: Topic { delivery.envelope.topic }
 
-    /// What travelled beside the payload.
+    /// The headers that accompany the payload.
     public var headers: EventHeaders { delivery.envelope.headers }
 
-    /// Whether the delivery was revoked: its connection was lost, and the broker gives the event to a consumer again.
+    /// A Boolean value indicating whether the delivery was revoked, because its connection was lost and the broker
+    /// redelivers the event.
     ///
-    /// That consumer may be another instance, which handles the event while this handler still runs. The handler's task
-    /// is cancelled at the same time, and whatever it returns or throws is ignored. A handler that does not heed
-    /// cancellation asks before each effect:
+    /// Another instance may then handle the event while this handler is still running. The handler's task is cancelled
+    /// at the same time, and its result is ignored. A handler that does not respond to cancellation should check this
+    /// value before each effect:
     ///
     /// ```swift
     /// guard !context.isRevoked else { throw CancellationError() }
     /// ```
     ///
-    /// It stays `false` while the loss of the connection is not noticed, which takes up to two heartbeats of a silent
-    /// network. What an effect needs beyond that is fencing: the resource refuses a ``Lease/fencingToken`` that is
-    /// lower than one it has seen. A broadcast's handler is not cancelled, because nobody takes over from it.
+    /// The value stays `false` until the loss of the connection is detected, which takes up to two heartbeats on a
+    /// silent network. Effects that need more than that need fencing: the resource refuses a ``Lease/fencingToken``
+    /// that is lower than the greatest one it has received. A broadcast's handler is not cancelled, because no other
+    /// consumer takes over from it.
     public var isRevoked: Bool { worker.isRevoked(delivery) }
 
-    /// The bus's logger, with the event's id, correlation id, topic, group and attempt in every line.
+    /// A logger that adds the event's id, correlation id, topic, group and attempt to every message.
     ///
-    /// Made anew each time it is read: keep it in a constant where a handler logs much.
+    /// It is created on each access, so store it in a constant if a handler logs a lot.
     public var logger: Logger {
         busLogger.describing(envelope, attempt: attempt, subscription: subscription)
     }
@@ -89,23 +98,23 @@ extension EventContext {
     /// The clock of the bus.
     var clock: AnyClock { worker.clock }
 
-    /// Whether an inbox knew the event, so that its handler did not run.
+    /// A Boolean value indicating whether an inbox knew the event, so that its handler did not run.
     var isSuppressedDuplicate: Bool {
         get { suppressed.load(ordering: .relaxed) }
         set { suppressed.store(newValue, ordering: .relaxed) }
     }
 
-    /// Whether the handler returned, but its inbox could not record that.
+    /// A Boolean value indicating whether the handler returned, but its inbox could not record that.
     var isUnrecorded: Bool {
         get { unrecorded.load(ordering: .relaxed) }
         set { unrecorded.store(newValue, ordering: .relaxed) }
     }
 
-    /// The failure that a broker under test injects into this attempt. It strikes the delivery's first attempt only: others
-    /// follow in this process.
+    /// The failure that a broker under test injects into this attempt. It affects the delivery's first attempt only,
+    /// because other attempts follow in this process.
     var fault: InjectedFault? { attempt == delivery.attempt ? delivery.injectedFault : nil }
 
-    /// Ends the subscription's pause, if there is one: its inbox has answered.
+    /// Ends the subscription's pause, if there is one, because its inbox has answered.
     func noteInboxAnswer() {
         guard pause.isActive, let ended = pause.end() else { return }
         consumer.pauses(until: nil)
@@ -118,12 +127,13 @@ extension EventContext {
         )
     }
 
-    /// Takes the handler's time limit away: the handler has returned or thrown.
+    /// Removes the handler's time limit, because the handler has returned or thrown.
     func disarmDeadline() { worker.disarm() }
 
-    /// Waits for the next attempt to record an effect. The transport knows that the delivery waits.
+    /// Waits for the next attempt to record an effect. The transport is told that the delivery waits.
     ///
-    /// - Returns: Whether there is time for another attempt: not when running handlers are being cancelled.
+    /// - Returns: `true` if there is time for another attempt, which is not the case if running handlers are being
+    ///   cancelled.
     func waitToRecord(until due: AnyClock.Instant) async -> Bool {
         consumer.holds(delivery, until: due)
         let aborting = aborting
@@ -132,5 +142,5 @@ extension EventContext {
     }
 }
 
-/// The handler with its decoded event, ready to run.
+/// A handler with its decoded event, ready to run.
 typealias Invocation = @Sendable (EventContext) async throws -> Void

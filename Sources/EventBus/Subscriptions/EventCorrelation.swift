@@ -1,14 +1,15 @@
 internal import Instrumentation
 
-/// What a handler's task carries, so that whatever is published inside it belongs to the handled event's chain.
+/// The correlation that a handler's task carries, so that all events published inside it belong to the handled event's
+/// chain.
 package struct EventCorrelation: Sendable {
     /// The chain of causes.
     package var correlationID: CorrelationID
     /// The event being handled.
     package var causationID: EventID
-    /// The handled event's trace headers, passed on as they are where the service has no tracer of its own.
+    /// The handled event's trace headers, which are passed on unchanged if the service has no tracer.
     package var traceHeaders: [String: HeaderValue]
-    /// The bus whose handler this is.
+    /// The bus of the handler.
     package var bus: ObjectIdentifier?
     /// The subscription's processor that runs the handler.
     var handler: ObjectIdentifier?
@@ -36,13 +37,14 @@ package struct EventCorrelation: Sendable {
         }
     }
 
-    /// The correlation of the running task.
+    /// The correlation of the current task.
     package static var current: EventCorrelation? { ServiceContext.current?[EventCorrelationKey.self] }
 
-    /// Whether the handler that the task belongs to still runs, and not only tasks that it has started.
+    /// A Boolean value indicating whether the task's handler itself is still running, and not only tasks that it has
+    /// started.
     var isHandlerRunning: Bool { attempt.map { $0.current.isUnderWay($0.number) } ?? false }
 
-    /// The running task's context with this correlation.
+    /// The current task's context with this correlation.
     var serviceContext: ServiceContext {
         var context = ServiceContext.current ?? .topLevel
         context[EventCorrelationKey.self] = self

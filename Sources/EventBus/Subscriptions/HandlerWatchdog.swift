@@ -1,25 +1,26 @@
 import Synchronization
 
-/// Cancels the workers whose deadline has passed: one task for the whole bus, asleep while nothing has a deadline.
+/// The watchdog that cancels workers whose deadline has passed. It has one task for the whole bus, which sleeps while
+/// there is no deadline.
 final class HandlerWatchdog: Sendable {
     private struct State {
         var workers: [ObjectIdentifier: Worker] = [:]
-        /// Raised to end the present sleep because an earlier deadline came up.
+        /// A signal that ends the current sleep because of an earlier deadline.
         var rearm = Signal()
-        /// The earliest deadline that came up since the last look.
+        /// The earliest deadline that was set since the last check.
         var expected = Int64.max
     }
 
     let clock: AnyClock
     private let state = Locked(State())
-    /// When the watchdog will look next, in nanoseconds of the clock.
+    /// The time of the watchdog's next check, in nanoseconds of the clock.
     private let nextLook = Atomic<Int64>(.max)
 
     init(clock: AnyClock) {
         self.clock = clock
     }
 
-    /// The present time in nanoseconds of the clock, never zero.
+    /// The current time in nanoseconds of the clock, which is never zero.
     var now: Int64 { clock.now.offset.inNanoseconds + 1 }
 
     func add(_ worker: Worker) {
@@ -30,7 +31,7 @@ final class HandlerWatchdog: Sendable {
         _ = state.withLock { $0.workers.removeValue(forKey: ObjectIdentifier(worker)) }
     }
 
-    /// Notes a new deadline; wakes the watchdog only if it would look too late.
+    /// Records a new deadline. Wakes the watchdog only if it would otherwise check too late.
     func expect(_ deadline: Int64) {
         guard deadline < nextLook.load(ordering: .sequentiallyConsistent) else { return }
         let rearm = state.withLock { state in
@@ -41,13 +42,13 @@ final class HandlerWatchdog: Sendable {
         rearm.raise()
     }
 
-    /// Looks after the workers until the task is cancelled.
+    /// Watches the workers until the task is cancelled.
     ///
-    /// It looks when the earliest deadline it knows of has passed, even if that handler has ended since: so a busy bus
-    /// wakes it once in a handler's time limit, not once for each event, and an idle one not at all.
+    /// It checks them when the earliest known deadline has passed, even if that handler has already ended. A busy bus
+    /// therefore wakes it once per time limit of a handler, not once per event, and an idle bus never wakes it.
     func run() async {
         while !Task.isCancelled {
-            // Whoever sets a deadline from here on is not overlooked: it is below `max`, so it is noted in `expected`.
+            // A deadline that is set from here on is not missed: it is below `max`, so it is recorded in `expected`.
             state.withLock { state in
                 state.expected = .max
                 nextLook.store(.max, ordering: .sequentiallyConsistent)
@@ -64,7 +65,7 @@ final class HandlerWatchdog: Sendable {
         }
     }
 
-    /// Sleeps until `deadline` in nanoseconds of the clock (`max` for ever), or until `signal`.
+    /// Sleeps until `deadline` in nanoseconds of the clock (`max` means indefinitely), or until `signal` is raised.
     private func sleep(until deadline: Int64, or signal: Signal) async {
         if deadline == .max {
             try? await signal.wait()
@@ -75,7 +76,7 @@ final class HandlerWatchdog: Sendable {
         }
     }
 
-    /// Cancels what is due and returns the earliest deadline that is not.
+    /// Cancels the workers that are due, and returns the earliest deadline that is not due.
     private func scan() -> Int64? {
         let now = now
         let workers = state.withLock { Array($0.workers.values) }

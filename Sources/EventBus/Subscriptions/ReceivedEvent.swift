@@ -1,6 +1,6 @@
-/// An event of a subscription by pattern: of any type that the pattern lets through.
+/// An event of any type that a subscription by pattern has received.
 public struct ReceivedEvent: Sendable {
-    /// The event as it came over the wire.
+    /// The event in its wire format.
     public let envelope: Envelope
     private let codecs: CodecRegistry
 
@@ -12,7 +12,7 @@ public struct ReceivedEvent: Sendable {
     /// The event's topic.
     public var topic: Topic { envelope.topic }
 
-    /// The event, decoded as `type` by the codec that its content type names.
+    /// Returns the event decoded as `type`, by the codec for its content type.
     ///
     /// - Throws: ``EventBusError`` with code `.decodingFailed`, which is not retried unless the handler catches it.
     public func decoded<Value: Decodable>(as type: Value.Type) throws -> Value {
@@ -21,7 +21,7 @@ public struct ReceivedEvent: Sendable {
 }
 
 extension CodecRegistry {
-    /// Decodes an envelope's payload with the codec its content type names.
+    /// Decodes an envelope's payload with the codec for its content type.
     func decode<Value: Decodable>(_ type: Value.Type, from envelope: Envelope) throws(EventBusError) -> Value {
         if let encoding = envelope.contentEncoding, !encoding.isEmpty, encoding.lowercased() != "identity" {
             throw EventBusError(

@@ -1,6 +1,11 @@
-/// One handler of one group, with a queue of its own.
+/// A subscription of one group, with its own queue.
 ///
-/// The subscription lives as long as its bus, or until it is cancelled; keeping this value is not necessary.
+/// ```swift
+/// let subscription = bus.subscribe(to: OrderCreated.self, group: "inventory") { order, _ in try await reserve(order) }
+/// try await subscription.attached()
+/// ```
+///
+/// The subscription exists as long as its bus, or until it is cancelled. It is not necessary to keep this value.
 public struct Subscription: Sendable {
     private let runner: SubscriptionRunner
     private let onEnd: @Sendable () -> Void
@@ -10,35 +15,37 @@ public struct Subscription: Sendable {
         self.onEnd = onEnd
     }
 
-    /// The group whose members share the deliveries.
+    /// The group, whose members share the deliveries.
     public var group: String { runner.info.group }
 
     /// The subscription's name within the group.
     public var name: String { runner.info.name }
 
-    /// How it is.
+    /// The health of the subscription.
     public var health: ComponentHealth { runner.health }
 
-    /// Waits until the queue is bound and deliveries come: what is published from then on arrives.
+    /// Waits until the queue is bound and deliveries arrive. Events that are published afterwards reach the
+    /// subscription.
     ///
-    /// - Throws: ``EventBusError``: `.invalidName`, `.duplicateSubscription`, `.topologyClash`, `.accessRefused` and the
-    ///   like if the subscription can never be attached; `.shuttingDown` if it was cancelled; `CancellationError`.
+    /// - Throws: ``EventBusError``: `.invalidName`, `.duplicateSubscription`, `.topologyClash`, `.accessRefused` and
+    ///   others if the subscription can never be attached; `.shuttingDown` if it was cancelled; `CancellationError`.
     public func attached() async throws {
         try await runner.waitUntilAttached()
     }
 
-    /// Ends the subscription: no new deliveries, unstarted ones go back to the broker, running handlers end in peace
-    /// until the bus's shutdown deadline. The queue stays, and collects events for whoever attaches next.
+    /// Ends the subscription. It receives no new deliveries, deliveries that were not started are returned to the
+    /// broker, and running handlers may finish until the bus's shutdown deadline. The queue continues to exist, and
+    /// collects events for the next consumer.
     ///
-    /// Returns when all of that is done. Inside one of the subscription's own handlers, and in a cancelled task, it
-    /// returns at once: the end comes when the handlers have ended.
+    /// The call returns when all of that is done. Inside one of the subscription's own handlers, and in a cancelled
+    /// task, it returns immediately, and the subscription ends when the handlers have ended.
     public func cancel() async {
         runner.stop()
         if runner.isRunningCaller { return }
         do {
             try await runner.waitUntilEnded()
         } catch {
-            // Cancelled: the bus forgets the subscription once it has ended.
+            // Cancelled, so the bus forgets the subscription when it has ended.
             return
         }
         onEnd()

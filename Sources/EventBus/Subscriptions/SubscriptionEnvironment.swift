@@ -1,4 +1,4 @@
-/// What a subscription needs of the bus it belongs to.
+/// The parts of the bus that a subscription needs.
 struct SubscriptionEnvironment: Sendable {
     let transport: any Transport
     let clock: AnyClock
@@ -6,6 +6,6 @@ struct SubscriptionEnvironment: Sendable {
     let logger: BusLogger
     let shutdownTimeout: Duration
     let cancellationGrace: Duration
-    /// Tells the handlers of this bus from those of others.
+    /// The identity of the bus, which distinguishes its handlers from those of others.
     let bus: ObjectIdentifier
 }

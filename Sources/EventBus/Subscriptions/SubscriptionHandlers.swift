@@ -1,6 +1,6 @@
 /// The handlers of one subscription, by event type or pattern.
 ///
-/// Several types in one subscription share its queue, and so keep their order among each other:
+/// Several types in one subscription share its queue and therefore keep the order of their events:
 ///
 /// ```swift
 /// bus.subscribe(group: "billing", name: "orders", options: .init(ordering: .byPartitionKey)) { handlers in
@@ -9,7 +9,7 @@
 /// }
 /// ```
 public struct SubscriptionHandlers {
-    /// Makes of an envelope the handler that is ready to run.
+    /// A function that decodes an envelope and returns the invocation to run.
     typealias Decode = @Sendable (Envelope) throws -> Invocation
 
     private(set) var patterns: [TopicPattern] = []
@@ -21,7 +21,7 @@ public struct SubscriptionHandlers {
         self.codecs = codecs
     }
 
-    /// Handles events of one type. Of two handlers for one topic the later counts.
+    /// Adds a handler for events of one type. If a topic has two handlers, the later one is used.
     public mutating func on<E: Event>(
         _ type: E.Type,
         handler: @escaping @Sendable (E, EventContext) async throws -> Void
@@ -40,7 +40,7 @@ public struct SubscriptionHandlers {
         }
     }
 
-    /// Handles events whose topic matches a pattern and for which there is no handler by type.
+    /// Adds a handler for events whose topic matches a pattern and that have no handler by type.
     public mutating func on(
         _ pattern: TopicPattern,
         handler: @escaping @Sendable (ReceivedEvent, EventContext) async throws -> Void
@@ -65,7 +65,7 @@ public struct SubscriptionHandlers {
     }
 }
 
-/// The finished set of handlers of a subscription.
+/// The final set of handlers of a subscription.
 struct HandlerTable: Sendable {
     private let only: (topic: Topic, decode: SubscriptionHandlers.Decode)?
     private let exact: [Topic: SubscriptionHandlers.Decode]
@@ -81,7 +81,8 @@ struct HandlerTable: Sendable {
         }
     }
 
-    /// The handler for `envelope` with its event decoded; `nil` if the subscription does not ask for such a topic.
+    /// Returns the handler for `envelope` with its decoded event, or `nil` if the subscription does not request its
+    /// topic.
     func invocation(for envelope: Envelope) throws -> Invocation? {
         if let only {
             return only.topic == envelope.topic ? try only.decode(envelope) : nil

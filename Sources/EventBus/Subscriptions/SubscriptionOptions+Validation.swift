@@ -1,11 +1,11 @@
 extension SubscriptionOptions {
-    /// Whether the subscription answers requests or handles events.
+    /// The purpose of a subscription: answering requests or handling events.
     enum Purpose {
         case events
         case requests
     }
 
-    /// The error of options that cannot work, alone or together; `nil` if they can.
+    /// Returns the error of options that are invalid, alone or in combination, or `nil` if they are valid.
     func validationError(of queueName: String, for purpose: Purpose) -> EventBusError? {
         guard let problem = problem(for: purpose) else { return nil }
         return EventBusError(.invalidConfiguration, "subscription \(queueName) has \(problem)")

@@ -1,16 +1,16 @@
 internal import Synchronization
 
-/// The pause of a subscription whose inbox cannot be used: nothing begins, but one delivery at a time asks the inbox,
-/// with backoff.
+/// The pause of a subscription whose inbox is unusable. Nothing starts, except that one delivery at a time asks the
+/// inbox, with backoff.
 ///
-/// The queue's gate changes under the lock of this object only, so that it is open whenever there is no pause.
+/// The queue's gate changes only under the lock of this object, so it is open whenever there is no pause.
 final class SubscriptionPause: Sendable {
-    /// A pause that is under way, or has just ended.
+    /// A pause that is in progress, or has just ended.
     struct Pause: Sendable {
         let since: AnyClock.Instant
         var reason: String
         var failedProbes = 0
-        /// When the next delivery may ask.
+        /// The time at which the next delivery may ask.
         var nextProbe: AnyClock.Instant
     }
 
@@ -31,16 +31,17 @@ final class SubscriptionPause: Sendable {
         self.clock = clock
     }
 
-    /// Whether the subscription is paused.
+    /// A Boolean value indicating whether the subscription is paused.
     var isActive: Bool { active.load(ordering: .acquiring) }
 
-    /// The pause that is under way.
+    /// The current pause.
     var current: Pause? { state.withLock { $0.pause } }
 
-    /// Begins a pause, or puts the next probe off, because the inbox could not be asked.
+    /// Begins a pause, or postpones the next probe, because the inbox could not be reached.
     ///
-    /// - Parameter isProbe: Whether the delivery that asked was the pause's probe. Others asked before the pause began.
-    /// - Returns: Whether the pause begins here, and when the next delivery may ask.
+    /// - Parameter isProbe: `true` if the delivery that asked was the pause's probe. Others asked before the pause
+    ///   began.
+    /// - Returns: Whether the pause begins with this call, and the time at which the next delivery may ask.
     func fail(_ error: any Error, isProbe: Bool) -> (begins: Bool, nextProbe: AnyClock.Instant) {
         let now = clock.now
         let (begins, schedules, nextProbe) = state.withLock { state in
@@ -85,7 +86,7 @@ final class SubscriptionPause: Sendable {
         queue.wakeWorkers()
     }
 
-    /// Lets another delivery ask, because the one that was to ask ended without having asked.
+    /// Lets another delivery ask, because the chosen one ended without having asked.
     func endProbe() {
         if isActive { beginProbe() }
     }
@@ -109,7 +110,7 @@ final class SubscriptionPause: Sendable {
         return pause
     }
 
-    /// Ends the wait for the next probe: the subscription stops.
+    /// Ends the wait for the next probe, because the subscription stops.
     func cancel() {
         state.withLock { $0.timer }?.cancel()
     }

@@ -2,17 +2,17 @@
 final class SubscriptionRegistry: Sendable {
     private struct State {
         var runners: [SubscriptionRunner] = []
-        /// Where new subscriptions go once the bus runs.
+        /// The stream for new subscriptions while the bus is running.
         var feed: AsyncStream<SubscriptionRunner>.Continuation?
         var isClosed = false
     }
 
     private let state = Locked(State())
 
-    /// Every subscription that has not been cancelled.
+    /// All subscriptions that have not been cancelled.
     var runners: [SubscriptionRunner] { state.withLock { $0.runners } }
 
-    /// Adds a subscription; two with one queue name are an error, and so is one after the shutdown.
+    /// Adds a subscription. A second one with the same queue name is an error, and so is one after the shutdown.
     func add(_ runner: SubscriptionRunner) {
         let error: EventBusError? = state.withLock { state in
             if state.isClosed {
@@ -31,7 +31,7 @@ final class SubscriptionRegistry: Sendable {
         }
         guard let error else { return }
         runner.fail(error)
-        // Only now, when nobody can take it for one that works: ``open()`` and health are to see it.
+        // Only now, when nobody can mistake it for one that works, is it added for ``open()`` and health reports.
         if error.code == .duplicateSubscription { state.withLock { $0.runners.append(runner) } }
     }
 
@@ -39,18 +39,18 @@ final class SubscriptionRegistry: Sendable {
         state.withLock { $0.runners.removeAll { $0 === runner } }
     }
 
-    /// Lets go of every subscription that has ended, but for those that failed.
+    /// Removes every subscription that has ended, except for those that failed.
     func removeEnded() {
         state.withLock { $0.runners.removeAll(where: \.isDone) }
     }
 
-    /// Begins to feed out subscriptions: those that are here, then new ones as they come.
+    /// Returns a stream of subscriptions: first the existing ones, then new ones as they are added.
     ///
     /// - Throws: The error of a subscription that can never work.
     func open() throws(EventBusError) -> AsyncStream<SubscriptionRunner> {
         let (stream, continuation) = AsyncStream<SubscriptionRunner>.makeStream()
         let error: EventBusError? = state.withLock { state in
-            // One that is being cancelled does not count.
+            // A subscription that is being cancelled does not count.
             if let error = state.runners.lazy.compactMap(\.error).first(where: { $0.code != .shuttingDown }) {
                 return error
             }
@@ -62,7 +62,7 @@ final class SubscriptionRegistry: Sendable {
         return stream
     }
 
-    /// Ends the feed, and tells every subscription to stop.
+    /// Ends the stream, and tells every subscription to stop.
     func close() {
         let (runners, feed) = state.withLock { state in
             state.isClosed = true

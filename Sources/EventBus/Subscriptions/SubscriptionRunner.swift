@@ -1,6 +1,6 @@
 internal import Logging
 
-/// A subscription at work: attaches to its queue, runs its workers, and drains when it is told to stop.
+/// A running subscription. It attaches to its queue, runs its workers, and drains when it is told to stop.
 final class SubscriptionRunner: Sendable {
     private enum Phase {
         case registered
@@ -13,9 +13,9 @@ final class SubscriptionRunner: Sendable {
     private struct State {
         var phase: Phase = .registered
         var error: EventBusError?
-        /// The workers by their places.
+        /// The workers by index.
         var workers: [Int: Worker] = [:]
-        /// Handlers that did not end in time at the shutdown.
+        /// The number of handlers that did not end in time at the shutdown.
         var abandoned = 0
     }
 
@@ -29,7 +29,7 @@ final class SubscriptionRunner: Sendable {
     private let deferrals: DeferralStatus
 
     private let state = Locked(State())
-    /// The attachment has succeeded or failed.
+    /// A signal that is raised when the attachment has succeeded or failed.
     private let attachment = Signal()
     private let stopping: Signal
     private let aborting: Signal
@@ -82,29 +82,29 @@ final class SubscriptionRunner: Sendable {
 
     // MARK: What others see
 
-    /// Why the subscription failed, if it did.
+    /// The error of a failed subscription.
     var error: EventBusError? { state.withLock { $0.error } }
 
-    /// How many handlers did not end in time when the subscription stopped.
+    /// The number of handlers that did not end in time when the subscription stopped.
     var abandoned: Int { state.withLock { $0.abandoned } }
 
     var isEnded: Bool { ended.isRaised }
 
-    /// Whether its queue is not attached yet, but may still be.
+    /// A Boolean value indicating whether its queue is not attached yet, but may still be.
     var isAttaching: Bool {
         state.withLock { ($0.phase == .registered || $0.phase == .attaching) && $0.error == nil }
     }
 
-    /// Whether it has ended as it was told to, and not because it failed.
+    /// A Boolean value indicating whether it has ended regularly, and not because it failed.
     var isDone: Bool { isEnded && (error.map { $0.code == .shuttingDown } ?? true) }
 
-    /// Whether the running task is one of its handlers.
+    /// A Boolean value indicating whether the current task is one of its handlers.
     var isRunningCaller: Bool {
         guard let current = EventCorrelation.current else { return false }
         return current.handler == ObjectIdentifier(processor) && current.isHandlerRunning
     }
 
-    /// How many workers there are, and how many of them have a handler that passed its limit and has not ended.
+    /// The number of workers, and the number of those whose handler exceeded its limit and has not ended.
     private var workerCounts: (all: Int, overdue: Int) {
         state.withLock { state in (state.workers.count, state.workers.values.count(where: \.isExpired)) }
     }
@@ -119,7 +119,7 @@ final class SubscriptionRunner: Sendable {
             "overdue": workers.overdue,
         ]
         if let error {
-            // Another start would fail the same way.
+            // Another start would fail in the same way.
             return ComponentHealth(
                 name: name,
                 status: .failed,
@@ -141,7 +141,7 @@ final class SubscriptionRunner: Sendable {
         }
     }
 
-    /// Why an attached subscription handles nothing at present, if that is so.
+    /// Returns the reason why an attached subscription currently handles nothing, or `nil`.
     private func impediment(
         _ workers: (all: Int, overdue: Int),
         _ deferrals: (count: Int, outage: String?, newerVersion: String?)
@@ -153,7 +153,7 @@ final class SubscriptionRunner: Sendable {
         return deferrals.outage.map { "handlers cannot work: \($0)" }
     }
 
-    /// Waits until deliveries come.
+    /// Waits until deliveries arrive.
     func waitUntilAttached() async throws {
         try await attachment.wait()
         if let error { throw error }
@@ -165,14 +165,14 @@ final class SubscriptionRunner: Sendable {
 
     // MARK: Life
 
-    /// Ends it before it began, for a reason the user has to know.
+    /// Ends it before it has started, with an error that the user has to know.
     func fail(_ error: EventBusError) {
         note(error)
         attachment.raise()
         ended.raise()
     }
 
-    /// Asks it to drain: no new deliveries, running handlers end in peace until the shutdown deadline.
+    /// Tells it to drain: it gets no new deliveries, and running handlers may finish until the shutdown deadline.
     func stop() {
         let endsAtOnce = state.withLock { state in
             guard state.phase == .registered else { return false }
@@ -190,13 +190,13 @@ final class SubscriptionRunner: Sendable {
         }
     }
 
-    /// Asks it to cancel its handlers and hand their deliveries back.
+    /// Tells it to cancel its handlers and return their deliveries.
     func abort() {
         aborting.raise()
         stop()
     }
 
-    /// Attaches, works until it is stopped, and drains.
+    /// Attaches, runs until it is stopped, and drains.
     func run() async {
         let begins = state.withLock { state in
             guard state.phase == .registered else { return false }
@@ -224,10 +224,10 @@ final class SubscriptionRunner: Sendable {
         for place in 0..<concurrency { spawnWorker(at: place, for: consumer) }
         attachment.raise()
         await keepConsuming(consumer)
-        // Cancelled without having been told to stop: nothing waits for the handlers' own end.
+        // If it is cancelled without having been told to stop, nobody waits for the handlers to finish.
         if !stopping.isRaised { abort() }
         state.withLock { $0.phase = .draining }
-        // In a task of its own: the caller's cancellation must not cut short the time that handlers have to end.
+        // In a separate task, because the caller's cancellation must not shorten the time that handlers have to end.
         await Task { await self.drain(consumer) }.value
         state.withLock { $0.phase = .ended }
     }
@@ -237,7 +237,8 @@ final class SubscriptionRunner: Sendable {
         attachment.raise()
     }
 
-    /// Stores why the subscription ended, and says so at once: nobody may be waiting for its attachment.
+    /// Stores the error that ended the subscription, and logs it immediately because nobody may be waiting for the
+    /// attachment.
     private func note(_ error: EventBusError) {
         state.withLock { state in
             state.error = error
@@ -252,7 +253,7 @@ final class SubscriptionRunner: Sendable {
         )
     }
 
-    /// Attaches, unless it is stopped first: then `nil`.
+    /// Attaches, and returns the consumer. Returns `nil` if the subscription is stopped first.
     private func attach() async throws -> (any TransportConsumer)? {
         let (transport, specification, queue, stopping) = (environment.transport, specification, queue, stopping)
         return try await withThrowingTaskGroup(of: (any TransportConsumer)?.self) { group in
@@ -264,7 +265,7 @@ final class SubscriptionRunner: Sendable {
             defer { group.cancelAll() }
             if let consumer = try await group.next() ?? nil { return consumer }
             group.cancelAll()
-            // It may have been attached in the very moment it was stopped.
+            // It may have been attached at the very moment it was stopped.
             if let late = try? await group.next() ?? nil {
                 await self.wait(until: self.graceEnd) { await late.close() }
             }
@@ -272,7 +273,7 @@ final class SubscriptionRunner: Sendable {
         }
     }
 
-    /// Reopens the channel whenever a delivery waited too long, until the subscription stops.
+    /// Reopens the channel whenever a delivery has waited too long, until the subscription stops.
     private func keepConsuming(_ consumer: any TransportConsumer) async {
         while !stopping.isRaised {
             let (reopening, stopping) = (queue.reopening, stopping)
@@ -283,7 +284,7 @@ final class SubscriptionRunner: Sendable {
                     try await reopening.wait()
                 }
                 guard !stopping.isRaised else { return }
-                // Nothing begins any more; what runs ends in peace and is settled.
+                // Nothing starts any more. Running handlers finish and are settled.
                 if let idle = queue.quiescence() {
                     try await Self.first {
                         try await stopping.wait()
@@ -305,7 +306,7 @@ final class SubscriptionRunner: Sendable {
         }
     }
 
-    /// Waits until one of two has happened.
+    /// Waits until one of two signals is raised.
     private static func first(
         _ one: @escaping @Sendable () async throws -> Void,
         or other: @escaping @Sendable () async throws -> Void
@@ -318,15 +319,15 @@ final class SubscriptionRunner: Sendable {
         }
     }
 
-    /// Whether the order of keys holds across instances.
+    /// A Boolean value indicating whether the order of keys is kept across instances.
     private var keepsOrder: Bool { specification.singleActiveConsumer }
 
     private func drain(_ consumer: any TransportConsumer) async {
         pause.cancel()
         let deadline = environment.clock.now.advanced(by: environment.shutdownTimeout)
         if keepsOrder {
-            // No `stop()`, and nothing is handed back alone: the next consumer would begin with later events. The
-            // close gives everything back in one step, once the handlers have ended.
+            // No `stop()`, and no delivery is returned alone, because the next consumer would then start with later
+            // events. The close returns everything in one step, after the handlers have ended.
             let left = queue.close()
             await awaitHandlers(until: deadline)
             await wait(until: max(deadline, graceEnd)) { await consumer.close() }
@@ -341,8 +342,8 @@ final class SubscriptionRunner: Sendable {
         }
     }
 
-    /// Waits until no handler runs and everything handled is settled; at the deadline, or when the subscription is
-    /// aborted, cancels the handlers and waits for as long as they have to end.
+    /// Waits until no handler is running and everything handled is settled. At the deadline, or when the subscription
+    /// is aborted, it cancels the handlers and waits for as long as they have to end.
     private func awaitHandlers(until deadline: AnyClock.Instant) async {
         let (queue, aborting, clock) = (queue, aborting, environment.clock)
         let isDrained = try? await withDeadline(deadline, clock: clock) {
@@ -371,15 +372,15 @@ final class SubscriptionRunner: Sendable {
         }
     }
 
-    /// By when what was cancelled has to end.
+    /// The time by which cancelled handlers have to end.
     private var graceEnd: AnyClock.Instant { environment.clock.now.advanced(by: environment.cancellationGrace) }
 
-    /// Runs a step of the transport, which may wait for the broker, and goes on without it at the deadline, or soon
-    /// after the subscription is aborted.
+    /// Runs a step of the transport, which may wait for the broker. Proceeds without it at the deadline, or soon after
+    /// the subscription is aborted.
     private func wait(until deadline: AnyClock.Instant, for step: @escaping @Sendable () async -> Void) async {
         let (clock, aborting, grace) = (environment.clock, aborting, environment.cancellationGrace)
         let done = Signal()
-        // No child, which would have to be waited for: it ends with the broker's answer, or with the transport.
+        // Not a child task, which would have to be awaited. It ends with the broker's answer, or with the transport.
         Task {
             await step()
             done.raise()
@@ -420,14 +421,14 @@ final class SubscriptionRunner: Sendable {
             queue.clear(place)
             _ = state.withLock { $0.workers.removeValue(forKey: place) }
         } else {
-            // Its task is cancelled for good: another takes its place.
+            // Its task is permanently cancelled, so another one takes its place.
             spawnWorker(at: place, for: consumer)
         }
     }
 
-    /// Makes one attempt at a delivery, and settles it or holds it for the next one.
+    /// Makes one attempt at a delivery, and settles it or holds it for the next attempt.
     ///
-    /// - Returns: Whether it is held: then the worker is done with it.
+    /// - Returns: `true` if it is held, so that the worker has finished with it.
     private func handle(
         _ tracked: TrackedDelivery,
         _ worker: Worker,
@@ -442,7 +443,8 @@ final class SubscriptionRunner: Sendable {
         }
         var current = tracked
         if tracked.isProbe, let pause = pause.current {
-            // The pause may end with this attempt; its time does not count for the retries of the event.
+            // The pause may end with this attempt. Its duration does not count towards the time for retries of the
+            // event.
             let paused = pause.since.duration(to: environment.clock.now)
             current.firstArrival = current.firstArrival.advanced(by: paused)
         }
@@ -478,8 +480,8 @@ final class SubscriptionRunner: Sendable {
         return true
     }
 
-    /// Pauses the subscription, because the inbox could not be asked about a delivery. The delivery is returned to the
-    /// queue as it was.
+    /// Pauses the subscription, because the inbox could not be reached for a delivery. The delivery is returned to the
+    /// queue unchanged.
     private func pause(
         _ tracked: TrackedDelivery,
         after error: any Error,
@@ -496,32 +498,32 @@ final class SubscriptionRunner: Sendable {
                 ]
             )
         }
-        // Before the delivery is back: a broker on a manual clock is not to take it for work under way.
+        // Before the delivery is returned, because a broker on a manual clock must not take it for work in progress.
         consumer.pauses(until: nextProbe)
         if queue.putBack(tracked, by: place) { return true }
         await settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
         return false
     }
 
-    /// Returns a delivery that waited too long to the broker.
+    /// Returns a delivery that has waited too long to the broker.
     private func giveBack(_ tracked: TrackedDelivery, _ consumer: any TransportConsumer) async {
-        // The broker counts what is handed back, and takes an event that was redelivered too often for one that kills the
-        // process. A copy begins to count at zero.
+        // The broker counts returned deliveries, and assumes that an event with too many redeliveries crashes the
+        // process. The count of a copy starts at zero.
         let isLastTime = tracked.delivery.redeliveries + 1 >= DeliveryLanes.aloneAfterRedeliveries
         let disposition = isLastTime ? Disposition.deferred(after: .seconds(1), nil) : .handedBack
         await settle(tracked.delivery, as: disposition, attempt: tracked.attempt, consumer: consumer)
     }
 
-    /// What becomes of a delivery that was deferred for longer than it may be held, where no order is kept.
+    /// Returns the disposition of a delivery that was deferred for longer than it may be held, if no order is kept.
     private func tooOldDisposition(_ outcome: DeliveryProcessor.Outcome) -> Disposition {
-        // The broker would bring a broadcast to the same instance again, without an end.
+        // The broker would redeliver a broadcast to the same instance endlessly.
         if specification.broadcast, case .deferred(_, let failure?) = outcome.disposition {
             return .deadLettered(failure)
         }
         return .handedBack
     }
 
-    /// Notes for health and log what became of a delivery.
+    /// Records the outcome of a delivery for health reports and logs.
     private func note(_ disposition: Disposition) {
         switch disposition {
         case .acknowledged: deferrals.noteHandled()
@@ -537,7 +539,8 @@ final class SubscriptionRunner: Sendable {
         consumer: any TransportConsumer
     ) async {
         if keepsOrder, case .handedBack = disposition {
-            // It stays unacknowledged until its channel is closed: handed back alone, it would come after those behind it.
+            // It stays unacknowledged until its channel is closed. If it were returned alone, it would be redelivered
+            // after the events behind it.
             return report(delivery, disposition, attempt: attempt, isHeld: false)
         }
         while true {
@@ -546,7 +549,7 @@ final class SubscriptionRunner: Sendable {
                 case .acknowledged where !Task.isCancelled, .handedBack where !Task.isCancelled:
                     try await consumer.settle(delivery, as: disposition)
                 default:
-                    // What takes a while is not to be cut short by the end of a handler's time.
+                    // A slow settlement must not be interrupted by the handler's time limit.
                     try await withoutCancellation { try await consumer.settle(delivery, as: disposition) }
                 }
                 return report(delivery, disposition, attempt: attempt, isHeld: false)
@@ -555,10 +558,11 @@ final class SubscriptionRunner: Sendable {
             } catch {
                 noteUnsettled(delivery, error)
                 if keepsOrder {
-                    // It keeps its place, and its key waits, until the broker can take what became of it.
+                    // It keeps its place, and its key waits, until the broker can accept its settlement.
                     guard await mayBeSettledLater(delivery) else { return }
                 } else {
-                    // Still ours: the broker is to redeliver it, instead of waiting for an answer that will not come.
+                    // Returned, so that the broker redelivers it instead of waiting for a settlement that will never
+                    // arrive.
                     try? await withoutCancellation { try await consumer.settle(delivery, as: .handedBack) }
                     return
                 }
@@ -566,13 +570,14 @@ final class SubscriptionRunner: Sendable {
         }
     }
 
-    /// Waits a moment before a delivery is settled again.
+    /// Waits for a moment before a delivery is settled again.
     ///
-    /// - Returns: Whether it may be; if not, the subscription stops, or the broker redelivers it anyway.
+    /// - Returns: `true` if it may be settled again. Otherwise the subscription is stopping, or the broker redelivers
+    ///   it anyway.
     private func mayBeSettledLater(_ delivery: Delivery) async -> Bool {
         let (clock, stopping) = (environment.clock, stopping)
         let due = clock.now.advanced(by: .seconds(1))
-        // In a task of its own, because the worker's may be cancelled, and would not wait.
+        // In a separate task, because the worker's task may be cancelled, and then would not wait.
         await Task { _ = try? await withDeadline(due, clock: clock) { try await stopping.wait() } }.value
         return !stopping.isRaised && !queue.isRevoked(delivery)
     }

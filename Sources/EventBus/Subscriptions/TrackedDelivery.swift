@@ -1,20 +1,20 @@
-/// A delivery in a subscription, with what this process knows of it.
+/// A delivery in a subscription, with the local state of its event.
 struct TrackedDelivery: Sendable {
     let delivery: Delivery
-    /// When it arrived, by the bus's clock; offset zero where the subscription does not watch ages.
+    /// The arrival time by the bus's clock, or offset zero if the subscription does not watch ages.
     var arrival: AnyClock.Instant
-    /// When the event arrived for the first time, if it was returned with its consumer's channel since; the time for
+    /// The time of the event's first arrival, if it was returned with its consumer's channel since. The time for
     /// retries counts from here.
     var firstArrival: AnyClock.Instant
     /// The number of the next attempt.
     var attempt: Int
-    /// The wall-clock time at which the first attempt of this process failed.
+    /// The wall-clock time at which the first attempt in this process failed.
     var firstFailure: EventTime?
-    /// How long the event has been deferred since its last attempt.
+    /// The total time for which the event has been deferred since its last attempt.
     var deferredFor: Duration
-    /// Whether it is the one delivery that asks the inbox while its subscription is paused.
+    /// A Boolean value indicating whether it is the delivery that asks the inbox while its subscription is paused.
     var isProbe = false
-    /// How many of the delivery's redeliveries are the doing of this subscription, and say nothing of the event.
+    /// The number of redeliveries that this subscription caused and that say nothing about the event.
     var innocentRedeliveries = 0
 
     init(_ delivery: Delivery, arrival: AnyClock.Instant) {
@@ -25,20 +25,20 @@ struct TrackedDelivery: Sendable {
         self.deferredFor = delivery.deferredFor
     }
 
-    /// Whether no attempt has failed in this process.
+    /// A Boolean value indicating whether no attempt has failed in this process.
     var isUntried: Bool { firstFailure == nil }
 
-    /// How often the event was redelivered for a reason that may be its own.
+    /// The number of redeliveries that the event itself may have caused.
     var suspiciousRedeliveries: Int { delivery.redeliveries - innocentRedeliveries }
 
-    /// A failure with the time of the first one, which only this process knows.
+    /// Adds the time of the first failure, which only this process knows, to a failure.
     func dated(_ disposition: Disposition) -> Disposition {
         guard case .deadLettered(var failure) = disposition, let firstFailure else { return disposition }
         failure.firstFailure = firstFailure
         return .deadLettered(failure)
     }
 
-    /// Takes over what was known of the event before its channel was reopened.
+    /// Takes over the state of the event before its channel was reopened.
     mutating func resume(_ earlier: TrackedDelivery) {
         attempt = max(attempt, earlier.attempt)
         deferredFor = earlier.deferredFor
@@ -51,7 +51,7 @@ struct TrackedDelivery: Sendable {
     }
 }
 
-/// What tells one event from another: ids are unique for each topic.
+/// The identity of an event. Ids are unique for each topic.
 struct EventIdentity: Hashable, Sendable {
     let id: EventID
     let topic: Topic

@@ -1,18 +1,18 @@
 import Synchronization
 
-/// One of a subscription's loops that handle deliveries, as the watchdog sees it.
+/// One of a subscription's loops that handle deliveries, as seen by the watchdog.
 ///
-/// Instead of a timer for each event, a worker keeps the deadline of what it handles in one atomic number, and one
-/// watchdog for the whole bus looks at those numbers when the earliest may have passed.
+/// Instead of a timer for each event, a worker stores the deadline of its current delivery in one atomic number. One
+/// watchdog for the whole bus checks these numbers when the earliest deadline may have passed.
 package final class Worker: Sendable {
-    /// Deadlines in nanoseconds of the bus's clock; these two values are none.
+    /// Deadlines in nanoseconds of the bus's clock. These two values are not deadlines.
     private static let idle: Int64 = 0
     private static let expired: Int64 = -1
 
     private struct Execution {
         var task: Task<Void, Never>?
         var isCancelled = false
-        /// Whether a cancellation waits until the present step has ended.
+        /// A Boolean value indicating whether a cancellation waits until the current step has ended.
         var isShielded = false
     }
 
@@ -30,13 +30,13 @@ package final class Worker: Sendable {
     /// The clock of the bus.
     var clock: AnyClock { watchdog.clock }
 
-    /// Whether the connection of a delivery that the worker took is gone.
+    /// Returns a Boolean value indicating whether the connection of the worker's delivery is gone.
     func isRevoked(_ delivery: Delivery) -> Bool { queue.isRevoked(delivery) }
 
-    /// Whether the watchdog has cancelled this worker.
+    /// A Boolean value indicating whether the watchdog has cancelled this worker.
     package var isExpired: Bool { deadline.load(ordering: .acquiring) == Self.expired }
 
-    /// Says which task runs the worker; it is cancelled at once if the worker was cancelled before.
+    /// Sets the task that runs the worker. It is cancelled immediately if the worker was cancelled before.
     func adopt(_ adopted: Task<Void, Never>) {
         let isCancelled = execution.withLock { execution in
             execution.task = adopted
@@ -45,7 +45,7 @@ package final class Worker: Sendable {
         if isCancelled { adopted.cancel() }
     }
 
-    /// Cancels whatever the worker is doing.
+    /// Cancels the worker's current step.
     func cancel() {
         let running = execution.withLock { execution in
             execution.isCancelled = true
@@ -54,9 +54,9 @@ package final class Worker: Sendable {
         running?.cancel()
     }
 
-    /// Runs a step that a cancellation which arrives meanwhile does not reach: it takes effect after the step.
+    /// Runs a step shielded from a cancellation that arrives meanwhile, which takes effect after the step.
     ///
-    /// It costs no task, unlike ``withoutCancellation(_:)``, but shields only from the worker's own cancellation.
+    /// Unlike ``withoutCancellation(_:)`` it needs no task, but it shields only from the worker's own cancellation.
     func shielded<Result>(_ step: () async throws -> Result) async rethrows -> Result {
         execution.withLock { $0.isShielded = true }
         defer {
@@ -69,14 +69,15 @@ package final class Worker: Sendable {
         return try await step()
     }
 
-    /// Sets a deadline `limit` from now, unless an earlier one is set; returns the one that was set.
+    /// Sets a deadline `limit` from now, unless an earlier one is set. Returns the previous deadline.
     package func arm(_ limit: Duration) -> Int64 {
         let previous = deadline.load(ordering: .relaxed)
         if previous == Self.expired { return previous }
         let wanted = watchdog.now + limit.inNanoseconds
         if previous == Self.idle || wanted < previous {
-            // The watchdog may expire the previous deadline at this very moment: then that stays. In one order with the
-            // watchdog's next look: either it sees this deadline, or `expect` sees that it has to be told.
+            // The watchdog may expire the previous deadline at this very moment. Then that one is kept. Sequential
+            // consistency with the watchdog's next check ensures that either it sees this deadline, or `expect` sees
+            // that it has to be woken.
             guard
                 deadline.compareExchange(expected: previous, desired: wanted, ordering: .sequentiallyConsistent)
                     .exchanged
@@ -86,28 +87,28 @@ package final class Worker: Sendable {
         return previous
     }
 
-    /// Takes the deadline back, unless it has passed.
+    /// Restores the previous deadline, unless the current one has passed.
     package func disarm(restoring previous: Int64) {
         let current = deadline.load(ordering: .relaxed)
         guard current != Self.expired, previous != Self.expired else { return }
         _ = deadline.compareExchange(expected: current, desired: previous, ordering: .acquiringAndReleasing)
     }
 
-    /// Takes the deadline away, unless it has passed: the handler has returned.
+    /// Removes the deadline, unless it has passed, because the handler has returned.
     func disarm() {
         disarm(restoring: Self.idle)
     }
 
-    /// The error of a handler that was cancelled at its limit; `nil` if this one was not.
+    /// Returns the error for a handler that was cancelled at its limit, or `nil` if this one was not.
     package func timeoutError(limit: Duration, underlying: any Error) -> EventBusError? {
-        // What says itself what is to become of the event keeps its say.
+        // Errors that already decide the event's fate take precedence over the timeout.
         if underlying is any NonRetryable { return nil }
         if let error = underlying as? EventBusError, error.code == .decodingFailed { return nil }
         guard isExpired else { return nil }
         return EventBusError(.timedOut, "the handler took longer than its limit of \(limit)", underlying: underlying)
     }
 
-    /// Cancels the worker if its deadline has passed; returns its deadline otherwise, `nil` for none.
+    /// Cancels the worker if its deadline has passed. Otherwise returns its deadline, or `nil` if it has none.
     func expire(at now: Int64) -> Int64? {
         let current = deadline.load(ordering: .sequentiallyConsistent)
         guard current > Self.idle else { return nil }
@@ -123,13 +124,15 @@ package final class Worker: Sendable {
 }
 
 extension Duration {
-    /// The longest time that is told from forever: 126 years, twice which in nanoseconds still fits an `Int64`.
+    /// The longest duration that is distinguished from infinity: 126 years. Twice that in nanoseconds still fits an
+    /// `Int64`.
     package static var longest: Duration { .seconds(4_000_000_000) }
 
-    /// The duration, at most ``longest`` either way: sums of such never overflow, and their parts fit an `Int64`.
+    /// The duration, clamped to ``longest`` in either direction. Sums of two such durations never overflow, and their
+    /// parts fit an `Int64`.
     package var clampedToLongest: Duration { min(max(self, .zero - .longest), .longest) }
 
-    /// The duration in whole nanoseconds, at most that of ``longest`` either way: the sum of two never overflows.
+    /// The duration in whole nanoseconds, clamped to ``longest`` in either direction. The sum of two never overflows.
     package var inNanoseconds: Int64 {
         let (seconds, attoseconds) = clampedToLongest.components
         return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
