@@ -40,3 +40,16 @@ package func withoutCancellation<Result: Sendable>(
 ) async -> Result {
     await Task { await operation() }.value
 }
+
+/// Waits until the first of two steps has ended, and cancels the other.
+func first(
+    _ one: @escaping @Sendable () async throws -> Void,
+    or other: @escaping @Sendable () async throws -> Void
+) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { try await one() }
+        group.addTask { try await other() }
+        defer { group.cancelAll() }
+        try await group.next()
+    }
+}

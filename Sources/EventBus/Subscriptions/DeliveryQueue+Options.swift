@@ -1,24 +1,24 @@
 extension DeliveryQueue {
-    /// What is done with a delivery that waited too long for its first attempt.
+    /// The treatment of a delivery that has waited too long for its first attempt.
     enum TooOld {
-        /// It begins all the same.
+        /// The delivery starts nevertheless.
         case begins
-        /// It alone is returned to the broker.
+        /// Only this delivery is returned to the broker.
         case returns
-        /// Everything is returned in order: the channel is closed and opened again.
+        /// All deliveries are returned in order by closing and reopening the channel.
         case reopensChannel
     }
 
     struct Options {
         var byKey = false
-        /// How many workers there are at most.
+        /// The maximum number of workers.
         var workers = 1
-        /// Whether a handler whose delivery was revoked is cancelled.
+        /// A Boolean value indicating whether a handler whose delivery was revoked is cancelled.
         var cancelsRevoked = true
         var tooOld = TooOld.begins
-        /// How long a delivery may wait for its first attempt.
+        /// The maximum time for which a delivery may wait for its first attempt.
         var maximumWait = Duration.zero
-        /// Whether arrivals are noted.
+        /// A Boolean value indicating whether arrival times are recorded.
         var watchesAge = false
     }
 }

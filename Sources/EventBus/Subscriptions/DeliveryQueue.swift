@@ -4,29 +4,6 @@
 /// the lock alone, which the thread sanitizer recognizes, unlike the hand-over of a continuation. It also means that a
 /// burst does not need the lock for each delivery.
 final class DeliveryQueue: QuiescentSink {
-    /// The treatment of a delivery that has waited too long for its first attempt.
-    enum TooOld {
-        /// The delivery starts nevertheless.
-        case begins
-        /// Only this delivery is returned to the broker.
-        case returns
-        /// All deliveries are returned in order by closing and reopening the channel.
-        case reopensChannel
-    }
-
-    struct Options {
-        var byKey = false
-        /// The maximum number of workers.
-        var workers = 1
-        /// A Boolean value indicating whether a handler whose delivery was revoked is cancelled.
-        var cancelsRevoked = true
-        var tooOld = TooOld.begins
-        /// The maximum time for which a delivery may wait for its first attempt.
-        var maximumWait = Duration.zero
-        /// A Boolean value indicating whether arrival times are recorded.
-        var watchesAge = false
-    }
-
     private struct State {
         var lanes: DeliveryLanes
         /// The free workers. The one that became free last is woken first, because its memory is still cached.

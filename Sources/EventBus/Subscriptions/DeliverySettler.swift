@@ -1,10 +1,10 @@
 internal import Logging
 
-/// The step that tells the transport what became of each delivery of a subscription, and then the middleware.
+/// A component that settles the deliveries of a subscription with the transport, and reports them to the middleware.
 struct DeliverySettler: Sendable {
     let subscription: SubscriptionInfo
     let middleware: [any ConsumeMiddleware]
-    /// Whether the order of keys holds across instances.
+    /// A Boolean value indicating whether the order of keys is kept across instances.
     let keepsOrder: Bool
     let queue: DeliveryQueue
     /// Raised when the subscription stops.
@@ -19,7 +19,8 @@ struct DeliverySettler: Sendable {
         consumer: any TransportConsumer
     ) async {
         if keepsOrder, case .handedBack = disposition {
-            // It stays unacknowledged until its channel is closed: handed back alone, it would come after those behind it.
+            // It stays unacknowledged until its channel is closed. If it were returned alone, it would be redelivered
+            // after the events behind it.
             return report(delivery, disposition, attempt: attempt, isHeld: false)
         }
         while true {
@@ -28,7 +29,7 @@ struct DeliverySettler: Sendable {
                 case .acknowledged where !Task.isCancelled, .handedBack where !Task.isCancelled:
                     try await consumer.settle(delivery, as: disposition)
                 default:
-                    // What takes a while is not to be cut short by the end of a handler's time.
+                    // A slow settlement must not be interrupted by the handler's time limit.
                     try await withoutCancellation { try await consumer.settle(delivery, as: disposition) }
                 }
                 return report(delivery, disposition, attempt: attempt, isHeld: false)
@@ -37,10 +38,11 @@ struct DeliverySettler: Sendable {
             } catch {
                 noteUnsettled(delivery, error)
                 if keepsOrder {
-                    // It keeps its place, and its key waits, until the broker can take what became of it.
+                    // It keeps its place, and its key waits, until the broker can accept its settlement.
                     guard await mayBeSettledLater(delivery) else { return }
                 } else {
-                    // Still ours: the broker is to redeliver it, instead of waiting for an answer that will not come.
+                    // Returned, so that the broker redelivers it instead of waiting for a settlement that will never
+                    // arrive.
                     try? await withoutCancellation { try await consumer.settle(delivery, as: .handedBack) }
                     return
                 }
@@ -48,13 +50,14 @@ struct DeliverySettler: Sendable {
         }
     }
 
-    /// Waits a moment before a delivery is settled again.
+    /// Waits for a moment before a delivery is settled again.
     ///
-    /// - Returns: Whether it may be; if not, the subscription stops, or the broker redelivers it anyway.
+    /// - Returns: `true` if it may be settled again. Otherwise the subscription is stopping, or the broker redelivers
+    ///   it anyway.
     private func mayBeSettledLater(_ delivery: Delivery) async -> Bool {
         let (clock, stopping) = (environment.clock, stopping)
         let due = clock.now.advanced(by: .seconds(1))
-        // In a task of its own, because the worker's may be cancelled, and would not wait.
+        // In a separate task, because the worker's task may be cancelled, and then would not wait.
         await Task { _ = try? await withDeadline(due, clock: clock) { try await stopping.wait() } }.value
         return !stopping.isRaised && !queue.isRevoked(delivery)
     }

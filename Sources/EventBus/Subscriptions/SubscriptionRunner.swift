@@ -13,8 +13,6 @@ final class SubscriptionRunner: Sendable {
     private struct State {
         var phase: Phase = .registered
         var error: EventBusError?
-        /// The workers by index.
-        var workers: [Int: Worker] = [:]
         /// The number of handlers that did not end in time at the shutdown.
         var abandoned = 0
     }
@@ -23,6 +21,8 @@ final class SubscriptionRunner: Sendable {
     private let specification: QueueSpecification
     private let environment: SubscriptionEnvironment
     private let processor: DeliveryProcessor
+    private let workers: WorkerPool
+    private let settler: DeliverySettler
     private let queue: DeliveryQueue
     private let concurrency: Int
     private let pause: SubscriptionPause
@@ -78,6 +78,24 @@ final class SubscriptionRunner: Sendable {
             environment: environment,
             aborting: aborting
         )
+        self.settler = DeliverySettler(
+            subscription: info,
+            middleware: processor.middleware,
+            keepsOrder: specification.singleActiveConsumer,
+            queue: queue,
+            stopping: stopping,
+            environment: environment
+        )
+        self.workers = WorkerPool(
+            subscription: info,
+            isBroadcast: options.broadcast,
+            environment: environment,
+            processor: processor,
+            queue: queue,
+            pause: pause,
+            deferrals: deferrals,
+            settler: settler
+        )
     }
 
     // MARK: What others see
@@ -104,16 +122,11 @@ final class SubscriptionRunner: Sendable {
         return current.handler == ObjectIdentifier(processor) && current.isHandlerRunning
     }
 
-    /// The number of workers, and the number of those whose handler exceeded its limit and has not ended.
-    private var workerCounts: (all: Int, overdue: Int) {
-        state.withLock { state in (state.workers.count, state.workers.values.count(where: \.isExpired)) }
-    }
-
     var health: ComponentHealth {
         let (phase, error) = state.withLock { ($0.phase, $0.error) }
         let counts = queue.counts
         let name = "subscription.\(info.queueName)"
-        let (workers, deferrals) = (workerCounts, deferrals.summary)
+        let (workers, deferrals) = (workers.counts, deferrals.summary)
         let details = [
             "waiting": counts.waiting, "running": counts.running, "held": counts.held, "deferred": deferrals.count,
             "overdue": workers.overdue,
@@ -221,7 +234,7 @@ final class SubscriptionRunner: Sendable {
             return
         }
         state.withLock { $0.phase = .attached }
-        for place in 0..<concurrency { spawnWorker(at: place, for: consumer) }
+        workers.start(concurrency, for: consumer)
         attachment.raise()
         await keepConsuming(consumer)
         // If it is cancelled without having been told to stop, nobody waits for the handlers to finish.
@@ -278,7 +291,7 @@ final class SubscriptionRunner: Sendable {
         while !stopping.isRaised {
             let (reopening, stopping) = (queue.reopening, stopping)
             do {
-                try await Self.first {
+                try await first {
                     try await stopping.wait()
                 } or: {
                     try await reopening.wait()
@@ -286,7 +299,7 @@ final class SubscriptionRunner: Sendable {
                 guard !stopping.isRaised else { return }
                 // Nothing starts any more. Running handlers finish and are settled.
                 if let idle = queue.quiescence() {
-                    try await Self.first {
+                    try await first {
                         try await stopping.wait()
                     } or: {
                         try await idle.wait()
@@ -306,36 +319,22 @@ final class SubscriptionRunner: Sendable {
         }
     }
 
-    /// Waits until one of two signals is raised.
-    private static func first(
-        _ one: @escaping @Sendable () async throws -> Void,
-        or other: @escaping @Sendable () async throws -> Void
-    ) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await one() }
-            group.addTask { try await other() }
-            defer { group.cancelAll() }
-            try await group.next()
-        }
-    }
-
-    /// A Boolean value indicating whether the order of keys is kept across instances.
-    private var keepsOrder: Bool { specification.singleActiveConsumer }
-
     private func drain(_ consumer: any TransportConsumer) async {
         pause.cancel()
         let deadline = environment.clock.now.advanced(by: environment.shutdownTimeout)
-        if keepsOrder {
+        if settler.keepsOrder {
             // No `stop()`, and no delivery is returned alone, because the next consumer would then start with later
             // events. The close returns everything in one step, after the handlers have ended.
             let left = queue.close()
             await awaitHandlers(until: deadline)
             await wait(until: max(deadline, graceEnd)) { await consumer.close() }
-            for tracked in left { report(tracked.delivery, .handedBack, attempt: tracked.attempt, isHeld: false) }
+            for tracked in left {
+                settler.report(tracked.delivery, .handedBack, attempt: tracked.attempt, isHeld: false)
+            }
         } else {
             await wait(until: deadline) { await consumer.stop() }
             for tracked in queue.close() {
-                await settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
+                await settler.settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
             }
             await awaitHandlers(until: deadline)
             await wait(until: max(deadline, graceEnd)) { await consumer.close() }
@@ -362,7 +361,7 @@ final class SubscriptionRunner: Sendable {
         }
         guard isDrained != true else { return }
         aborting.raise()
-        for worker in state.withLock({ Array($0.workers.values) }) { worker.cancel() }
+        workers.cancelAll()
         let isDrainedInGrace: Void? = try? await withDeadline(graceEnd, clock: clock) {
             try await queue.waitUntilDrained()
         }
@@ -395,210 +394,5 @@ final class SubscriptionRunner: Sendable {
             await group.next()
             group.cancelAll()
         }
-    }
-
-    // MARK: Work
-
-    private func spawnWorker(at place: Int, for consumer: any TransportConsumer) {
-        let worker = Worker(watchdog: environment.watchdog, queue: queue)
-        environment.watchdog.add(worker)
-        queue.seat(worker, at: place)
-        state.withLock { $0.workers[place] = worker }
-        worker.adopt(Task { await self.work(worker, at: place, consumer) })
-    }
-
-    private func work(_ worker: Worker, at place: Int, _ consumer: any TransportConsumer) async {
-        var finished: Delivery?
-        while let tracked = await queue.next(for: place, finishing: finished) {
-            let isHeld = await handle(tracked, worker, at: place, consumer)
-            finished = isHeld ? nil : tracked.delivery
-            guard worker.isExpired || Task.isCancelled else { continue }
-            if let finished { queue.finish(finished, by: place) }
-            break
-        }
-        environment.watchdog.remove(worker)
-        if queue.isClosed {
-            queue.clear(place)
-            _ = state.withLock { $0.workers.removeValue(forKey: place) }
-        } else {
-            // Its task is permanently cancelled, so another one takes its place.
-            spawnWorker(at: place, for: consumer)
-        }
-    }
-
-    /// Makes one attempt at a delivery, and settles it or holds it for the next attempt.
-    ///
-    /// - Returns: `true` if it is held, so that the worker has finished with it.
-    private func handle(
-        _ tracked: TrackedDelivery,
-        _ worker: Worker,
-        at place: Int,
-        _ consumer: any TransportConsumer
-    ) async -> Bool {
-        let delivery = tracked.delivery
-        if queue.isToBeReturned(tracked) {
-            await giveBack(tracked, consumer)
-            if tracked.isProbe { pause.endProbe() }
-            return false
-        }
-        var current = tracked
-        if tracked.isProbe, let pause = pause.current {
-            // The pause may end with this attempt. Its duration does not count towards the time for retries of the
-            // event.
-            let paused = pause.since.duration(to: environment.clock.now)
-            current.firstArrival = current.firstArrival.advanced(by: paused)
-        }
-        let outcome = await processor.attempt(current, worker: worker, consumer: consumer)
-        if let error = outcome.inboxError { return await pause(tracked, after: error, at: place, consumer) }
-        if tracked.isProbe { pause.endProbe() }
-        note(outcome.disposition)
-        guard let delay = outcome.holdFor, keepsOrder || !outcome.isTooOld else {
-            let disposition = outcome.isTooOld ? tooOldDisposition(outcome) : tracked.dated(outcome.disposition)
-            await worker.shielded {
-                await settle(delivery, as: disposition, attempt: outcome.attempt, consumer: consumer)
-            }
-            return false
-        }
-        var held = current
-        held.isProbe = false
-        held.attempt = outcome.attempt + 1
-        switch outcome.disposition {
-        case .retried:
-            held.firstFailure = held.firstFailure ?? .now()
-            held.deferredFor = .zero
-        case .deferred(let delay, _?): held.deferredFor += delay
-        default: break
-        }
-        report(delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)
-        let due = environment.clock.now.advanced(by: delay)
-        consumer.holds(delivery, until: due)
-        guard queue.hold(held, until: due, by: place) else {
-            await settle(delivery, as: .handedBack, attempt: outcome.attempt, consumer: consumer)
-            return false
-        }
-        if outcome.isTooOld { queue.requestReopening() }
-        return true
-    }
-
-    /// Pauses the subscription, because the inbox could not be reached for a delivery. The delivery is returned to the
-    /// queue unchanged.
-    private func pause(
-        _ tracked: TrackedDelivery,
-        after error: any Error,
-        at place: Int,
-        _ consumer: any TransportConsumer
-    ) async -> Bool {
-        let (begins, nextProbe) = pause.fail(error, isProbe: tracked.isProbe)
-        if begins {
-            environment.logger.logger.warning(
-                "the subscription pauses because its inbox cannot be used; its deliveries wait, and count no attempt",
-                metadata: [
-                    LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)",
-                    LogKeys.error: "\("\(error)".printable)",
-                ]
-            )
-        }
-        // Before the delivery is returned, because a broker on a manual clock must not take it for work in progress.
-        consumer.pauses(until: nextProbe)
-        if queue.putBack(tracked, by: place) { return true }
-        await settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
-        return false
-    }
-
-    /// Returns a delivery that has waited too long to the broker.
-    private func giveBack(_ tracked: TrackedDelivery, _ consumer: any TransportConsumer) async {
-        // The broker counts returned deliveries, and assumes that an event with too many redeliveries crashes the
-        // process. The count of a copy starts at zero.
-        let isLastTime = tracked.delivery.redeliveries + 1 >= DeliveryLanes.aloneAfterRedeliveries
-        let disposition = isLastTime ? Disposition.deferred(after: .seconds(1), nil) : .handedBack
-        await settle(tracked.delivery, as: disposition, attempt: tracked.attempt, consumer: consumer)
-    }
-
-    /// Returns the disposition of a delivery that was deferred for longer than it may be held, if no order is kept.
-    private func tooOldDisposition(_ outcome: DeliveryProcessor.Outcome) -> Disposition {
-        // The broker would redeliver a broadcast to the same instance endlessly.
-        if specification.broadcast, case .deferred(_, let failure?) = outcome.disposition {
-            return .deadLettered(failure)
-        }
-        return .handedBack
-    }
-
-    /// Records the outcome of a delivery for health reports and logs.
-    private func note(_ disposition: Disposition) {
-        switch disposition {
-        case .acknowledged: deferrals.noteHandled()
-        case .deferred(_, let failure?): deferrals.note(failure)
-        default: break
-        }
-    }
-
-    private func settle(
-        _ delivery: Delivery,
-        as disposition: Disposition,
-        attempt: Int,
-        consumer: any TransportConsumer
-    ) async {
-        if keepsOrder, case .handedBack = disposition {
-            // It stays unacknowledged until its channel is closed. If it were returned alone, it would be redelivered
-            // after the events behind it.
-            return report(delivery, disposition, attempt: attempt, isHeld: false)
-        }
-        while true {
-            do {
-                switch disposition {
-                case .acknowledged where !Task.isCancelled, .handedBack where !Task.isCancelled:
-                    try await consumer.settle(delivery, as: disposition)
-                default:
-                    // A slow settlement must not be interrupted by the handler's time limit.
-                    try await withoutCancellation { try await consumer.settle(delivery, as: disposition) }
-                }
-                return report(delivery, disposition, attempt: attempt, isHeld: false)
-            } catch let error as EventBusError where error.code == .staleDelivery {
-                return noteUnsettled(delivery, error)
-            } catch {
-                noteUnsettled(delivery, error)
-                if keepsOrder {
-                    // It keeps its place, and its key waits, until the broker can accept its settlement.
-                    guard await mayBeSettledLater(delivery) else { return }
-                } else {
-                    // Returned, so that the broker redelivers it instead of waiting for a settlement that will never
-                    // arrive.
-                    try? await withoutCancellation { try await consumer.settle(delivery, as: .handedBack) }
-                    return
-                }
-            }
-        }
-    }
-
-    /// Waits for a moment before a delivery is settled again.
-    ///
-    /// - Returns: `true` if it may be settled again. Otherwise the subscription is stopping, or the broker redelivers
-    ///   it anyway.
-    private func mayBeSettledLater(_ delivery: Delivery) async -> Bool {
-        let (clock, stopping) = (environment.clock, stopping)
-        let due = clock.now.advanced(by: .seconds(1))
-        // In a separate task, because the worker's task may be cancelled, and then would not wait.
-        await Task { _ = try? await withDeadline(due, clock: clock) { try await stopping.wait() } }.value
-        return !stopping.isRaised && !queue.isRevoked(delivery)
-    }
-
-    private func noteUnsettled(_ delivery: Delivery, _ error: any Error) {
-        environment.logger.logger.debug(
-            "a delivery could not be settled",
-            metadata: [LogKeys.eventID: "\(delivery.envelope.id)", LogKeys.error: "\(error)"]
-        )
-    }
-
-    private func report(_ delivery: Delivery, _ disposition: Disposition, attempt: Int, isHeld: Bool) {
-        guard !processor.middleware.isEmpty else { return }
-        let settled = SettledDelivery(
-            delivery: delivery,
-            attempt: attempt,
-            disposition: disposition,
-            isHeld: isHeld,
-            subscription: info,
-            logger: environment.logger
-        )
-        for step in processor.middleware { step.didSettle(settled) }
     }
 }

@@ -11,7 +11,7 @@ final class WorkerPool: Sendable {
     private let deferrals: DeferralStatus
     private let settler: DeliverySettler
 
-    /// The workers by their places.
+    /// The workers by index.
     private let workers = Locked<[Int: Worker]>([:])
 
     init(
@@ -71,14 +71,14 @@ final class WorkerPool: Sendable {
             queue.clear(place)
             _ = workers.withLock { $0.removeValue(forKey: place) }
         } else {
-            // Its task is cancelled for good: another takes its place.
+            // Its task is permanently cancelled, so another one takes its place.
             spawnWorker(at: place, for: consumer)
         }
     }
 
-    /// Makes one attempt at a delivery, and settles it or holds it for the next one.
+    /// Makes one attempt at a delivery, and settles it or holds it for the next attempt.
     ///
-    /// - Returns: Whether it is held: then the worker is done with it.
+    /// - Returns: `true` if it is held, so that the worker has finished with it.
     private func handle(
         _ tracked: TrackedDelivery,
         _ worker: Worker,
@@ -93,7 +93,8 @@ final class WorkerPool: Sendable {
         }
         var current = tracked
         if tracked.isProbe, let pause = pause.current {
-            // The pause may end with this attempt; its time does not count for the retries of the event.
+            // The pause may end with this attempt. Its duration does not count towards the time for retries of the
+            // event.
             let paused = pause.since.duration(to: environment.clock.now)
             current.firstArrival = current.firstArrival.advanced(by: paused)
         }
@@ -129,8 +130,8 @@ final class WorkerPool: Sendable {
         return true
     }
 
-    /// Pauses the subscription, because the inbox could not be asked about a delivery. The delivery is returned to the
-    /// queue as it was.
+    /// Pauses the subscription, because the inbox could not be reached for a delivery. The delivery is returned to the
+    /// queue unchanged.
     private func pause(
         _ tracked: TrackedDelivery,
         after error: any Error,
@@ -147,32 +148,32 @@ final class WorkerPool: Sendable {
                 ]
             )
         }
-        // Before the delivery is back: a broker on a manual clock is not to take it for work under way.
+        // Before the delivery is returned, because a broker on a manual clock must not take it for work in progress.
         consumer.pauses(until: nextProbe)
         if queue.putBack(tracked, by: place) { return true }
         await settler.settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
         return false
     }
 
-    /// Returns a delivery that waited too long to the broker.
+    /// Returns a delivery that has waited too long to the broker.
     private func giveBack(_ tracked: TrackedDelivery, _ consumer: any TransportConsumer) async {
-        // The broker counts what is handed back, and takes an event that was redelivered too often for one that kills the
-        // process. A copy begins to count at zero.
+        // The broker counts returned deliveries, and assumes that an event with too many redeliveries crashes the
+        // process. The count of a copy starts at zero.
         let isLastTime = tracked.delivery.redeliveries + 1 >= DeliveryLanes.aloneAfterRedeliveries
         let disposition = isLastTime ? Disposition.deferred(after: .seconds(1), nil) : .handedBack
         await settler.settle(tracked.delivery, as: disposition, attempt: tracked.attempt, consumer: consumer)
     }
 
-    /// What becomes of a delivery that was deferred for longer than it may be held, where no order is kept.
+    /// Returns the disposition of a delivery that was deferred for longer than it may be held, if no order is kept.
     private func tooOldDisposition(_ outcome: DeliveryProcessor.Outcome) -> Disposition {
-        // The broker would bring a broadcast to the same instance again, without an end.
+        // The broker would redeliver a broadcast to the same instance endlessly.
         if isBroadcast, case .deferred(_, let failure?) = outcome.disposition {
             return .deadLettered(failure)
         }
         return .handedBack
     }
 
-    /// Notes for health and log what became of a delivery.
+    /// Records the outcome of a delivery for health reports and logs.
     private func note(_ disposition: Disposition) {
         switch disposition {
         case .acknowledged: deferrals.noteHandled()
