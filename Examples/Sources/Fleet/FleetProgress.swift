@@ -1,15 +1,15 @@
 import ShopData
 
-/// How far a run of the fleet has come.
+/// The progress of a run of the fleet.
 struct FleetProgress: Sendable {
-    /// Orders there are to place.
+    /// The number of orders to place.
     var total: Int
     var counts: Books.Counts
     var figures: Till.Figures
     var events: [FleetEvent]
     var elapsed: Duration
 
-    /// The whole in one line; what matters most comes first and fits 80 columns.
+    /// The progress on one line. The most important figures come first and fit into 80 columns.
     var line: String {
         let rate = Int(Double(counts.notified) / max(elapsed.seconds, 0.001))
         var line =

@@ -3,23 +3,23 @@ import InventoryService
 import OrderService
 public import ShopData
 
-/// One run of the distributed shop: orders over HTTP, trouble meanwhile, and a look at the books.
+/// One run of the distributed shop: it places orders over HTTP, disturbs the fleet, and audits the books.
 public struct FleetRun: Sendable {
-    /// How a run went.
+    /// The outcome of a run.
     public struct Outcome: Sendable {
         /// The figures.
         public var report: FleetReport
         /// The books.
         public var audit: FleetAudit
-        /// Whether it was closed before all orders were placed.
+        /// A Boolean value indicating whether order placement was closed before all orders were placed.
         public var isInterrupted: Bool
-        /// What happened to each order.
+        /// The stories of the orders.
         public var stories: StoryBook
-        /// What was done to the fleet.
+        /// The events of the disturbance.
         public var events: [FleetEvent]
     }
 
-    /// How long it may take until there is progress again.
+    /// The maximum time without progress.
     private static let patience = Duration.seconds(120)
 
     private let fleet: Fleet
@@ -29,15 +29,16 @@ public struct FleetRun: Sendable {
     private let till: Till
     private let display: ProgressDisplay?
 
-    /// A run that can begin.
+    /// Creates a run.
     ///
     /// - Parameters:
-    ///   - fleet: A fleet that is ready, and empty.
-    ///   - input: The orders to place and the stock.
-    ///   - disturbance: What is done to the fleet meanwhile.
-    ///   - rate: Orders a second; if left out as many as can be, or so many that the disturbance fits in.
-    ///   - concurrency: Orders that are placed at the same time.
-    ///   - display: Where progress is shown.
+    ///   - fleet: A fleet that is ready and empty.
+    ///   - input: The orders to place, and the stock.
+    ///   - disturbance: The disturbance of the fleet during the run.
+    ///   - rate: The number of orders per second. Defaults to the maximum, or to a rate at which the disturbance fits
+    ///     into the run.
+    ///   - concurrency: The number of orders that are placed concurrently.
+    ///   - display: The display of the progress.
     public init(
         fleet: Fleet,
         input: ShopInput,
@@ -55,15 +56,14 @@ public struct FleetRun: Sendable {
         till = Till(orders: input.orders, client: fleet.client, concurrency: concurrency)
     }
 
-    /// Places no more orders; those that were are seen through.
+    /// Stops placing orders. Placed orders are completed.
     public func close() {
         till.close()
     }
 
-    /// Stocks up, places every order, waits until all there is to do is done, stops the services, and looks at the
-    /// books.
+    /// Stocks up, places every order, waits until all work is done, stops the services, and audits the books.
     ///
-    /// - Throws: ``FleetProblem`` when it does not go on for two minutes, or a service ends by itself.
+    /// - Throws: ``FleetProblem`` if there is no progress for two minutes, or if a service ends unexpectedly.
     public func run() async throws -> Outcome {
         try await stockUp()
         let books = try Books(fleet)
@@ -117,7 +117,7 @@ public struct FleetRun: Sendable {
         }
     }
 
-    /// Waits until every order that was taken has an outcome and a notification, and all events are out.
+    /// Waits until every accepted order has an outcome and a notification, and all events are published.
     private func settle(_ books: Books) async throws {
         var (last, since) = (try await books.counts(), ContinuousClock.now)
         while true {
@@ -141,7 +141,7 @@ public struct FleetRun: Sendable {
         }
     }
 
-    /// The queues, once nothing but dead letters is in them; after half a minute as they are.
+    /// Returns the queues when they contain only dead letters, or their state after half a minute.
     private func emptyQueues() async throws -> [Brokers.Queue] {
         let end = ContinuousClock.now + .seconds(30)
         while true {
@@ -152,7 +152,7 @@ public struct FleetRun: Sendable {
         }
     }
 
-    /// Shows progress, and ends the run when a service does not do its part.
+    /// Shows progress, and ends the run if a service stops working.
     private func watch(_ books: Books, _ disturber: Disturber, since start: ContinuousClock.Instant) async throws {
         let interval = display?.interval ?? .milliseconds(500)
         while !Task.isCancelled {
@@ -224,6 +224,6 @@ private struct Restock: Encodable {
 }
 
 extension CharacterSet {
-    /// What a part of a path between two slashes can hold as it is.
+    /// The characters that need no encoding between two slashes of a path.
     fileprivate static let urlPathComponentAllowed = CharacterSet.urlPathAllowed.subtracting(["/"])
 }

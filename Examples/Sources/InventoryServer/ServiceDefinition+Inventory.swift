@@ -40,7 +40,7 @@ extension ServiceDefinition {
         ).subscribe(options: SubscriptionOptions(retry: .untilStoresAreBack, handlerTimeout: .seconds(60)))
 
         var relaying = OutboxRelay.Configuration()
-        // Only one of the replicas publishes; it does not hear of the commits of the others, and soon takes over.
+        // Only one of the replicas publishes. It is not notified of the commits of the others, and takes over quickly.
         relaying.pollInterval = .milliseconds(100)
         relaying.leaseDuration = .seconds(5)
         let relay = OutboxRelay(
@@ -59,7 +59,8 @@ extension ServiceDefinition {
 }
 
 extension RetryPolicy {
-    /// Goes on for a working day: Redis or the database may be away for that long, and the event is not at fault.
+    /// Retries for a working day, because Redis or the database may be down for that long and the event is not at
+    /// fault.
     fileprivate static let untilStoresAreBack = RetryPolicy(
         maxAttempts: 10_000,
         initial: .milliseconds(200),

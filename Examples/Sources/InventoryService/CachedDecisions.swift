@@ -2,27 +2,27 @@ public import EventBus
 
 /// A stock store whose decisions are read through a cache.
 ///
-/// What was decided about an order stands for ever, so a cached decision is never wrong. That nothing was decided yet is
-/// not cached.
+/// The decision about an order never changes, so a cached decision is never wrong. The absence of a decision is not
+/// cached.
 public struct CachedDecisions<Store: StockStore>: StockStore {
     private let store: Store
     private let cache: any Cache
     private let life: Duration
 
-    /// The decisions of `store`, each kept in `cache` for `life`: ten minutes unless stated, after which an order hardly
-    /// comes again.
+    /// Creates a store that caches the decisions of `store` in `cache` for `life`. Defaults to ten minutes, after which
+    /// an order is hardly ever redelivered.
     public init(of store: Store, in cache: some Cache, life: Duration = .seconds(600)) {
         self.store = store
         self.cache = cache
         self.life = life
     }
 
-    /// How many pieces of each of these products there are.
+    /// Returns the number of items of each of these products.
     public func levels(of skus: some Collection<String> & Sendable) async throws -> [String: Int] {
         try await store.levels(of: skus)
     }
 
-    /// What was decided about an order.
+    /// Returns the decision about an order.
     public func decision(for orderID: String) async throws -> StockDecision? {
         let store = store
         return try await cache.value(for: key(orderID), options: CacheOptions(ttl: life)) {
@@ -30,7 +30,7 @@ public struct CachedDecisions<Store: StockStore>: StockStore {
         }
     }
 
-    /// Records a decision, and has the cache know it.
+    /// Records a decision and stores it in the cache.
     public func record(
         _ decision: StockDecision,
         for orderID: String,
@@ -43,17 +43,17 @@ public struct CachedDecisions<Store: StockStore>: StockStore {
             fencingTokens: fencingTokens,
             handling: context
         )
-        // Without it the decision is found in the store.
+        // If this fails, the decision is found in the store.
         try? await cache.set(stands, for: key(orderID), options: CacheOptions(ttl: life))
         return stands
     }
 
-    /// How many pieces of each product are left.
+    /// Returns the remaining number of items of each product.
     public func allLevels() async throws -> [String: Int] {
         try await store.allLevels()
     }
 
-    /// Every decision by order.
+    /// Returns every decision by order.
     public func allDecisions() async throws -> [String: StockDecision] {
         try await store.allDecisions()
     }

@@ -1,34 +1,34 @@
 public import EventBus
 import ShopEvents
 
-/// Stock in the memory of one process; what was decided is announced as it is recorded, and again if it is recorded
-/// again.
+/// Stock in the memory of one process. A decision is announced when it is recorded, and again if it is recorded again.
 ///
-/// It does not check a decision against its figures: that two are never made on the same ones is the work of lock and
-/// fencing token, and were it not done, the stock would fall below zero and show it.
+/// It does not check a decision against its stock. Lock and fencing token ensure that no two decisions use the same
+/// stock. Without them the stock would fall below zero and reveal the error.
 public actor InMemoryStockStore: StockStore {
     private let bus: EventBus
     private var levels: [String: Int]
     private var decisions: [String: StockDecision] = [:]
     private var lastTokens: [String: UInt64] = [:]
 
-    /// A store with these products; of two with the same sku the first counts. It announces on `bus`.
+    /// Creates a store with these products that announces decisions on `bus`. If a SKU occurs twice, the first product
+    /// counts.
     public init(_ items: some Sequence<StockItem>, bus: EventBus) {
         self.bus = bus
         levels = Dictionary(items.map { ($0.sku, $0.quantity) }) { first, _ in first }
     }
 
-    /// How many pieces of each of these products there are.
+    /// Returns the number of items of each of these products.
     public func levels(of skus: some Collection<String> & Sendable) -> [String: Int] {
         skus.reduce(into: [:]) { $0[$1] = levels[$1] }
     }
 
-    /// What was decided about an order.
+    /// Returns the decision about an order.
     public func decision(for orderID: String) -> StockDecision? {
         decisions[orderID]
     }
 
-    /// Records a decision, takes what it reserves out of the stock, and announces it.
+    /// Records a decision, removes the reserved items from the stock, and announces the decision.
     public func record(
         _ decision: StockDecision,
         for orderID: String,
@@ -56,9 +56,9 @@ public actor InMemoryStockStore: StockStore {
         return decision
     }
 
-    /// How many pieces of each product are left.
+    /// Returns the remaining number of items of each product.
     public func allLevels() -> [String: Int] { levels }
 
-    /// Every decision by order.
+    /// Returns every decision by order.
     public func allDecisions() -> [String: StockDecision] { decisions }
 }

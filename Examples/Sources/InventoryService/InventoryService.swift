@@ -1,26 +1,26 @@
 public import EventBus
 import ShopEvents
 
-/// Puts aside what an order needs: all of it, or nothing.
+/// A service that reserves all items of an order, or none.
 ///
-/// It decides about an order under the locks of all its products and records the decision under the order's id. An
-/// order that comes again gets the same answer, under the same event id.
+/// It decides about an order under the locks of all its products, and records the decision under the order's id. A
+/// repeated order gets the same answer, under the same event id.
 public struct InventoryService: Sendable {
-    /// The group under which the instances of this service share their work.
+    /// The group in which the instances of this service share their work.
     public static let group = "inventory"
 
     private let bus: EventBus
     private let store: any StockStore
     private let lock: any DistributedLock
 
-    /// A service on `bus` that keeps its stock in `store`, which `lock` guards.
+    /// Creates a service on `bus` that keeps its stock in `store`, which `lock` guards.
     public init(bus: EventBus, store: some StockStore, lock: some DistributedLock) {
         self.bus = bus
         self.store = store
         self.lock = lock
     }
 
-    /// Begins to listen for orders.
+    /// Subscribes to orders.
     @discardableResult
     public func subscribe(options: SubscriptionOptions = .init()) -> Subscription {
         bus.subscribe(to: OrderCreated.self, group: Self.group, options: options) { order, context in
@@ -30,7 +30,8 @@ public struct InventoryService: Sendable {
 
     private func decide(_ order: OrderCreated, handling context: EventContext) async throws {
         if let decided = try await store.decision(for: order.orderID) {
-            // The attempt that decided may have got no further: recorded again, it is announced again if need be.
+            // The attempt that decided may have stopped here. Recording the decision again announces it again if
+            // necessary.
             _ = try await store.record(decided, for: order.orderID, fencingTokens: [:], handling: context)
             return
         }

@@ -1,17 +1,17 @@
 public import ShopEvents
 
-/// What the inventory has decided about an order, once and for all.
+/// The final decision of the inventory about an order.
 public enum StockDecision: Codable, Hashable, Sendable {
-    /// So many pieces of each product are put aside.
+    /// These numbers of items are reserved.
     case reserved([String: Int])
-    /// Nothing is put aside, because of these products.
+    /// Nothing is reserved, because of these products.
     case rejected(RejectionReason, skus: [String])
 
-    /// Decides about an order: all of it or nothing.
+    /// Decides about an order as a whole.
     ///
     /// - Parameters:
-    ///   - wanted: How many pieces of each product are ordered.
-    ///   - levels: How many there are; what is not among them is no product of the shop.
+    ///   - wanted: The ordered number of items of each product.
+    ///   - levels: The number of items in stock. A product without a level is unknown.
     public init(wanted: [String: Int], levels: [String: Int]) {
         let unknown = wanted.keys.filter { levels[$0] == nil }
         let short = wanted.filter { sku, quantity in quantity > levels[sku, default: 0] }.keys
@@ -24,7 +24,7 @@ public enum StockDecision: Codable, Hashable, Sendable {
         }
     }
 
-    /// The event that tells what was decided about an order.
+    /// Returns the event that announces the decision about an order.
     public func event(for orderID: String) -> any OrderEvent {
         switch self {
         case .reserved(let quantities): StockReserved(orderID: orderID, quantities: quantities)

@@ -1,20 +1,20 @@
 public import ShopEvents
 
-/// A product and how many pieces of it there are.
+/// A product and its number of items in stock.
 public struct StockItem: Codable, Hashable, Sendable {
-    /// The quantities that can be in stock.
+    /// The valid quantities in stock.
     public static let quantities = 0...1_000_000_000
 
     /// The product.
     public let sku: String
-    /// What people call it.
+    /// The name for people.
     public let name: String
-    /// How many pieces there are.
+    /// The number of items in stock.
     public let quantity: Int
-    /// The price of one piece.
+    /// The price of one item.
     public let unitPrice: Money
 
-    /// A product; `nil` if the sku is empty or the quantity out of bounds.
+    /// Creates a product. Returns `nil` if the SKU is empty or the quantity is out of bounds.
     public init?(sku: String, name: String, quantity: Int, unitPrice: Money) {
         guard !sku.isEmpty, Self.quantities.contains(quantity) else { return nil }
         self.sku = sku

@@ -1,30 +1,31 @@
 public import EventBus
 
-/// Where the inventory service keeps its stock and what it decided.
+/// The storage of the inventory service's stock and decisions.
 ///
-/// A store announces what it records (``StockDecision/event(for:)``): one in memory publishes the event before the call
-/// returns, one in a database keeps it in the same transaction as the decision, for a relay to publish.
+/// A store announces the decisions that it records (``StockDecision/event(for:)``). An in-memory store publishes the
+/// event before the call returns. A store in a database adds it to the transaction of the decision, for a relay to
+/// publish.
 ///
-/// Reading and deciding are two steps: what keeps others out in between is the lock. Its fencing tokens keep out a
-/// holder who was stopped for so long that another has the lock by now.
+/// Reading and deciding are two steps. A lock excludes others in between. Its fencing tokens exclude a holder that was
+/// suspended for so long that another one has the lock.
 public protocol StockStore: Sendable {
-    /// How many pieces of each of these products there are; unknown ones are left out.
+    /// Returns the number of items of each of these products. Unknown products are left out.
     func levels(of skus: some Collection<String> & Sendable) async throws -> [String: Int]
 
-    /// What was decided about an order; `nil` if nothing was.
+    /// Returns the decision about an order, or `nil` if there is none.
     func decision(for orderID: String) async throws -> StockDecision?
 
-    /// Records a decision, takes what it reserves out of the stock, and announces it, in one transaction. An order about
-    /// which something was decided before keeps that decision.
+    /// Records a decision, removes the reserved items from the stock, and announces the decision, in one transaction.
+    /// An order that has a decision keeps it.
     ///
     /// - Parameters:
-    ///   - decision: What was decided.
+    ///   - decision: The decision.
     ///   - orderID: The order.
-    ///   - fencingTokens: For each product the token of the lease under which the decision was made.
-    ///   - context: The delivery that is being handled: a store with an inbox records it in the same transaction;
-    ///     `nil` where it is none.
-    /// - Returns: The decision that stands now.
-    /// - Throws: ``StaleFencingToken`` when a product was changed under a later lease.
+    ///   - fencingTokens: The token of the lease under which the decision was made, for each product.
+    ///   - context: The delivery that is being handled, which a store with an inbox records in the same transaction, or
+    ///     `nil`.
+    /// - Returns: The decision that is valid now.
+    /// - Throws: ``StaleFencingToken`` if a product was changed under a later lease.
     func record(
         _ decision: StockDecision,
         for orderID: String,
@@ -32,23 +33,23 @@ public protocol StockStore: Sendable {
         handling context: EventContext?
     ) async throws -> StockDecision
 
-    /// How many pieces of each product are left.
+    /// Returns the remaining number of items of each product.
     func allLevels() async throws -> [String: Int]
 
-    /// Every decision by order.
+    /// Returns every decision by order.
     func allDecisions() async throws -> [String: StockDecision]
 }
 
-/// The lease under which a decision was made had ended, and a later one has been used: read again, decide again.
+/// The error for a decision under a lease that has ended while a later one was used. Read the stock and decide again.
 public struct StaleFencingToken: Error, Hashable {
     /// The product.
     public var sku: String
-    /// The token that was given.
+    /// The token of the decision.
     public var token: UInt64
-    /// The token that was seen before.
+    /// The greater token that was used before.
     public var seen: UInt64
 
-    /// A token that came too late.
+    /// Creates the error for a token that is too old.
     public init(sku: String, token: UInt64, seen: UInt64) {
         self.sku = sku
         self.token = token

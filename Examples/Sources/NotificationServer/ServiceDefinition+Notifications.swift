@@ -61,7 +61,7 @@ extension ServiceDefinition {
         return try write(letterhead, environment)
     }
 
-    /// To a mail server.
+    /// Sends notifications to a mail server.
     private static func post(
         through smtp: SMTPConfiguration,
         _ letterhead: Letterhead,
@@ -69,7 +69,7 @@ extension ServiceDefinition {
     ) throws -> ServiceAssembly {
         let mailer = try SMTPMailer(smtp)
         let log = SQLiteNotificationLog(database: environment.database, mailer: mailer, letterhead: letterhead)
-        // One message at a time. Its claim is renewed while it is sent: no other replica sends it meanwhile.
+        // One message at a time. Its claim is renewed while it is sent, so no other replica sends it meanwhile.
         let options = SubscriptionOptions.notifications(
             concurrency: 1,
             longest: smtp.timeout,
@@ -83,7 +83,7 @@ extension ServiceDefinition {
         )
     }
 
-    /// To a mailbox file.
+    /// Writes notifications to a mailbox file.
     private static func write(_ letterhead: Letterhead, _ environment: ServiceEnvironment) throws -> ServiceAssembly {
         let path = environment.config.string(forKey: "mail.file", default: "notifications.mbox")
         let file = MailFile(path: path, logger: environment.logger)
@@ -107,7 +107,7 @@ extension ServiceDefinition {
 }
 
 extension Letterhead {
-    /// The letterhead under `mail`.
+    /// Creates the letterhead from the keys under `mail`.
     ///
     /// - Throws: `EventBusError` with code `.invalidConfiguration`, which names the key.
     init(config: ConfigReader) throws {

@@ -2,15 +2,15 @@ import EventBus
 import Metrics
 
 extension SubscriptionOptions {
-    /// How the service takes its events.
+    /// Returns the options of the service's subscriptions.
     ///
-    /// An inbox stands in front of the database. A process that is killed between its claim and its completion leaves the
-    /// event to the broker, which delivers it again; it is looked at every 200 ms until the claim is over, and handled
-    /// then: the database knows whether it had been recorded, the mail file whether it had been written. Without the
-    /// inbox nothing is sent, and events wait for as long as mail servers use to try.
+    /// An inbox precedes the database. If a process is killed between its claim and its completion, the broker
+    /// redelivers the event. It is checked every 200 ms until the claim ends, and is then handled: the database knows
+    /// whether it was recorded, and the mail file whether it was written. While the inbox is unreachable nothing is
+    /// sent, and events wait for as long as mail servers usually retry.
     ///
     /// - Parameters:
-    ///   - longest: How long a message may take, beyond the moment that everything else takes.
+    ///   - longest: The maximum duration of sending a message.
     static func notifications(
         concurrency: Int,
         longest: Duration,
@@ -24,7 +24,7 @@ extension SubscriptionOptions {
         )
         return SubscriptionOptions(
             concurrency: concurrency,
-            // Three days: what is not the message's fault is no reason to give it up.
+            // Three days, because a problem that is not the message's fault is no reason to give it up.
             retry: RetryPolicy(maxAttempts: 100_000, initial: .milliseconds(200), maximum: .seconds(5)),
             handlerTimeout: longest + .seconds(8),
             middleware: [deduplication]

@@ -1,14 +1,15 @@
 public import EventBus
 
-/// Notifications in the memory of one process, and wherever it is told to send them.
+/// Notifications in the memory of one process, which are also passed to a closure.
 public actor InMemoryNotificationLog: NotificationLog {
     private var sent: [Notice] = []
     private var orderIDs: Set<String> = []
     private let deliver: @Sendable (Notice) throws -> Void
 
-    /// A log in which nothing was sent.
+    /// Creates an empty log.
     ///
-    /// - Parameter deliver: Sends a notification; one that cannot be sent counts as not sent. Nowhere if left out.
+    /// - Parameter deliver: A closure that sends a notification. If it throws, the notification counts as not sent.
+    ///   Defaults to doing nothing.
     public init(deliver: @escaping @Sendable (Notice) throws -> Void = { _ in }) {
         self.deliver = deliver
     }
@@ -23,6 +24,6 @@ public actor InMemoryNotificationLog: NotificationLog {
         return true
     }
 
-    /// Everything that was sent, in order.
+    /// Returns all sent notifications in order.
     public func all() -> [Notice] { sent }
 }

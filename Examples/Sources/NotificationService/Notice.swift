@@ -1,23 +1,23 @@
-/// What a customer is told about an order.
+/// A message to a customer about an order.
 public struct Notice: Codable, Hashable, Sendable {
-    /// How the order ended.
+    /// The outcome of the order.
     public enum Outcome: String, Codable, Hashable, Sendable {
-        /// It will be delivered.
+        /// The order will be delivered.
         case confirmed
-        /// It will not be delivered.
+        /// The order will not be delivered.
         case cancelled
     }
 
-    /// The order; a customer hears of each only once.
+    /// The order. A customer gets one notice for each order.
     public var orderID: String
-    /// Whom to tell.
+    /// The customer to notify.
     public var customerID: String
-    /// How the order ended.
+    /// The outcome of the order.
     public var outcome: Outcome
-    /// What to tell.
+    /// The text of the message.
     public var text: String
 
-    /// Something to tell a customer.
+    /// Creates a notice.
     public init(orderID: String, customerID: String, outcome: Outcome, text: String) {
         self.orderID = orderID
         self.customerID = customerID

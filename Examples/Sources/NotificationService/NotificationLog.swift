@@ -1,17 +1,17 @@
 public import EventBus
 
-/// Where notifications go: a log, or the post.
+/// A destination for notifications.
 public protocol NotificationLog: Sendable {
     /// Sends a notification, unless there was one about its order before.
     ///
     /// - Parameters:
-    ///   - notification: Whom to tell what.
-    ///   - context: The delivery that is being handled: a log with an inbox records it with the notification; `nil`
-    ///     where it is none.
-    /// - Returns: Whether it was sent now.
+    ///   - notification: The notice.
+    ///   - context: The delivery that is being handled, which a log with an inbox records with the notification, or
+    ///     `nil`.
+    /// - Returns: `true` if it was sent now.
     @discardableResult
     func send(_ notification: Notice, handling context: EventContext?) async throws -> Bool
 
-    /// Everything that was sent, in order.
+    /// Returns all sent notifications in order.
     func all() async throws -> [Notice]
 }

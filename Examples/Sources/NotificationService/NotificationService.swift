@@ -1,21 +1,21 @@
 public import EventBus
 import ShopEvents
 
-/// Tells every customer once how an order ended.
+/// A service that notifies every customer once of the outcome of an order.
 public struct NotificationService: Sendable {
-    /// The group under which the instances of this service share their work.
+    /// The group in which the instances of this service share their work.
     public static let group = "notifications"
 
     private let bus: EventBus
     private let log: any NotificationLog
 
-    /// A service on `bus` that sends through `log`.
+    /// Creates a service on `bus` that sends through `log`.
     public init(bus: EventBus, log: some NotificationLog) {
         self.bus = bus
         self.log = log
     }
 
-    /// Begins to listen for the ends of orders.
+    /// Subscribes to the outcomes of orders.
     @discardableResult
     public func subscribe(options: SubscriptionOptions = .init()) -> Subscription {
         let log = log

@@ -6,7 +6,7 @@ import Glibc
 import OrderService
 import ServiceKit
 
-/// The order service: takes orders over HTTP, and confirms or cancels them as the inventory answers.
+/// The order service: it accepts orders over HTTP, and confirms or cancels them as the inventory answers.
 @main
 struct OrderServer {
     static func main() async {
@@ -66,7 +66,8 @@ extension ServiceDefinition {
         return ServiceAssembly(
             services: [relay],
             checks: [
-                // Neither keeps orders from being taken: events wait in the outbox, and what is not cached is read.
+                // Orders are accepted without either of them: events wait in the outbox, and uncached orders are read
+                // from the database.
                 HealthCheck(isRequired: false) { [relay.health()] },
                 HealthCheck(isRequired: false) { [redis = environment.redis] in [await redis.health()] },
             ],
@@ -85,7 +86,8 @@ extension ServiceDefinition {
 }
 
 extension SubscriptionOptions {
-    /// How the answers of the inventory are taken: an outage of the database, even of days, ends no delivery.
+    /// The options for the inventory's answers. No delivery is given up because of an outage of the database, even for
+    /// days.
     static let stockOutcomes = SubscriptionOptions(
         retry: RetryPolicy(maxAttempts: 100_000, initial: .milliseconds(200), maximum: .seconds(5))
     )

@@ -1,14 +1,14 @@
 public import EventBus
 import ShopEvents
 
-/// Orders in the memory of one process, announced as they are stored.
+/// Orders in the memory of one process, which are announced when they are stored.
 ///
-/// It announces again what it is given again: the attempt that stored it may have got no further.
+/// An order that is stored again is announced again, because the first attempt may have stopped in between.
 public actor InMemoryOrderStore: OrderStore {
     private let bus: EventBus
     private var orders: [String: (order: Order, status: OrderStatus)] = [:]
 
-    /// A store without orders that announces on `bus`.
+    /// Creates an empty store that announces on `bus`.
     public init(bus: EventBus) {
         self.bus = bus
     }
@@ -21,12 +21,12 @@ public actor InMemoryOrderStore: OrderStore {
         return order
     }
 
-    /// The order with this id.
+    /// Returns the order with this id.
     public func order(_ id: String) -> (order: Order, status: OrderStatus)? {
         orders[id]
     }
 
-    /// Ends an order that is placed, and announces its end.
+    /// Ends a placed order, and announces its end.
     public func end(_ id: String, as status: OrderStatus, handling context: EventContext?) async throws -> OrderStatus?
     {
         guard let entry = orders[id] else { return nil }
@@ -36,7 +36,7 @@ public actor InMemoryOrderStore: OrderStore {
         return stands
     }
 
-    /// Every order.
+    /// Returns every order.
     public func all() -> [(order: Order, status: OrderStatus)] {
         Array(orders.values)
     }

@@ -1,24 +1,24 @@
 public import ShopEvents
 
-/// What a customer wants.
+/// An order of a customer.
 public struct Order: Codable, Hashable, Sendable {
-    /// The longest identifier, in UTF-8 bytes.
+    /// The maximum length of an identifier, in UTF-8 bytes.
     public static let maximumIDLength = 100
-    /// The most lines that an order can have.
+    /// The maximum number of lines of an order.
     public static let maximumLines = 1_000
 
-    /// The order's number; no two orders share one.
+    /// The order's number, which is unique.
     public let id: String
-    /// Who placed it.
+    /// The customer who placed it.
     public let customerID: String
     /// The day on which it was placed, `YYYY-MM-DD`.
     public let placedAt: String
-    /// Where it goes.
+    /// The country of delivery.
     public let shipCountry: String
-    /// What is ordered.
+    /// The ordered products.
     public let items: [OrderLine]
 
-    /// An order; `nil` if it has no id or no items, or too much of either.
+    /// Creates an order. Returns `nil` if it has no id or no items, or too much of either.
     public init?(id: String, customerID: String, placedAt: String, shipCountry: String, items: [OrderLine]) {
         guard Self.problem(id: id, items: items) == nil else { return nil }
         self.id = id
@@ -28,7 +28,7 @@ public struct Order: Codable, Hashable, Sendable {
         self.items = items
     }
 
-    /// The order that a draft becomes; `id` has to be of an order's length.
+    /// Creates the order of a draft. `id` must be a valid order number.
     init(_ draft: OrderDraft, id: String, placedAt: String) {
         self.id = id
         self.customerID = draft.customerID
@@ -37,7 +37,7 @@ public struct Order: Codable, Hashable, Sendable {
         self.items = draft.items
     }
 
-    // Written out, since the synthesized ones are not visible in the signature of `problem`.
+    // Explicit, because synthesized keys are not visible in the signature of `problem`.
     private enum CodingKeys: String, CodingKey {
         case id, customerID, placedAt, shipCountry, items
     }
@@ -55,7 +55,7 @@ public struct Order: Codable, Hashable, Sendable {
         }
     }
 
-    /// The event that tells of it.
+    /// The event that announces the order.
     public var created: OrderCreated {
         OrderCreated(orderID: id, customerID: customerID, items: items)
     }
@@ -73,16 +73,16 @@ public struct Order: Codable, Hashable, Sendable {
     }
 }
 
-/// How far an order has come.
+/// The status of an order.
 public enum OrderStatus: Codable, Hashable, Sendable {
-    /// It is stored, and the inventory has not answered yet.
+    /// The order is stored, and the inventory has not answered yet.
     case placed
-    /// It will be delivered.
+    /// The order will be delivered.
     case confirmed
-    /// It will not be delivered, because of these products.
+    /// The order will not be delivered, because of these products.
     case cancelled(RejectionReason, skus: [String])
 
-    /// The status without what goes with it: its name.
+    /// The status without its associated values.
     public enum Kind: String, CaseIterable, Codable, Hashable, Sendable {
         /// ``OrderStatus/placed``
         case placed
@@ -92,7 +92,7 @@ public enum OrderStatus: Codable, Hashable, Sendable {
         case cancelled
     }
 
-    /// Which status it is.
+    /// The kind of the status.
     public var kind: Kind {
         switch self {
         case .placed: .placed
@@ -101,7 +101,7 @@ public enum OrderStatus: Codable, Hashable, Sendable {
         }
     }
 
-    /// The event that tells that `order` has come to this; `nil` for one that is merely placed.
+    /// Returns the event that announces that `order` has reached this status, or `nil` for a placed order.
     public func event(for order: Order) -> (any OrderEvent)? {
         switch self {
         case .placed:

@@ -1,31 +1,31 @@
 public import EventBus
 import ShopEvents
 
-/// Takes orders, and confirms or cancels them as the inventory answers.
+/// A service that accepts orders, and confirms or cancels them as the inventory answers.
 ///
-/// Every step may happen twice and has its effect once: an order is stored under its id, its end is what the first
-/// answer said, and each event goes out under the same id each time.
+/// Every step may run twice and has its effect once: an order is stored under its id, its end is determined by the
+/// first answer, and each event is always published under the same id.
 public struct OrderService: Sendable {
-    /// The group under which the instances of this service share their work.
+    /// The group in which the instances of this service share their work.
     public static let group = "orders"
 
     private let bus: EventBus
     private let store: any OrderStore
 
-    /// A service on `bus` that keeps its orders in `store`.
+    /// Creates a service on `bus` that keeps its orders in `store`.
     public init(bus: EventBus, store: some OrderStore) {
         self.bus = bus
         self.store = store
     }
 
-    /// Stores an order and tells the others. After an error, place the same order again: it goes on where it stopped.
+    /// Stores and announces an order. After an error, place the same order again to continue.
     ///
-    /// - Throws: ``OrderServiceError/duplicateID(_:)``; what the store throws.
+    /// - Throws: ``OrderServiceError/duplicateID(_:)``; errors of the store.
     public func place(_ order: Order) async throws {
         guard try await store.insert(order) == order else { throw OrderServiceError.duplicateID(order.id) }
     }
 
-    /// Begins to listen to the inventory.
+    /// Subscribes to the inventory's answers.
     @discardableResult
     public func subscribe(options: SubscriptionOptions = .init()) -> Subscription {
         bus.subscribe(group: Self.group, name: "stock-outcomes", options: options) { handlers in

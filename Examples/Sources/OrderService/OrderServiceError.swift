@@ -1,17 +1,17 @@
 public import EventBus
 
-/// What the order service refuses. Trying again does not help.
+/// The errors of the order service that a retry cannot fix.
 public enum OrderServiceError: Error, NonRetryable, Hashable {
     /// Another order has this id.
     case duplicateID(String)
-    /// The inventory speaks of an order that was never placed here.
+    /// The inventory has answered for an order that was never placed here.
     case unknownOrder(String)
-    /// The inventory gave two different answers.
+    /// The inventory has given two different answers.
     case contradiction(String, stands: OrderStatus, asked: OrderStatus)
 }
 
 extension OrderServiceError: CustomStringConvertible {
-    /// What was wrong, in words.
+    /// A description of the error.
     public var description: String {
         switch self {
         case .duplicateID(let id): "there is another order \(id); give each its own id"

@@ -1,31 +1,31 @@
 public import EventBus
 
-/// Where the order service keeps its orders.
+/// The storage of the order service's orders.
 ///
-/// A store announces what it stores: with the call that changes an order goes the event that tells of it
-/// (``Order/created``, ``OrderStatus/event(for:)``). A store in memory publishes it before the call returns; one in a
-/// database keeps it in the same transaction as the order, for a relay to publish.
+/// A store announces the orders that it stores: the call that changes an order also publishes its event
+/// (``Order/created``, ``OrderStatus/event(for:)``). An in-memory store publishes it before the call returns. A store
+/// in a database adds it to the transaction of the order, for a relay to publish.
 public protocol OrderStore: Sendable {
     /// Stores an order as placed, unless there is one with its id, and announces it.
     ///
-    /// - Returns: What is stored under the id now.
-    /// - Throws: When the order is not stored, or may not be announced. Then insert it again.
+    /// - Returns: The order that is now stored under the id.
+    /// - Throws: An error if the order was not stored or may not be announced. Insert it again in this case.
     func insert(_ order: Order) async throws -> Order
 
-    /// The order with this id and how far it has come; `nil` if there is none.
+    /// Returns the order with this id and its status, or `nil` if there is none.
     func order(_ id: String) async throws -> (order: Order, status: OrderStatus)?
 
-    /// Ends an order that is placed, and announces its end. One that has ended keeps the status it has.
+    /// Ends a placed order, and announces its end. An order that has ended keeps its status.
     ///
     /// - Parameters:
     ///   - id: The order.
-    ///   - status: How it ends.
-    ///   - context: The delivery that is being handled: a store with an inbox records it in the same transaction;
-    ///     `nil` where it is none.
-    /// - Returns: The status that stands now; `nil` if there is no such order.
-    /// - Throws: When the end is not stored, or may not be announced. Then end it again.
+    ///   - status: The final status.
+    ///   - context: The delivery that is being handled, which a store with an inbox records in the same transaction, or
+    ///     `nil`.
+    /// - Returns: The current status, or `nil` if there is no such order.
+    /// - Throws: An error if the end was not stored or may not be announced. End it again in this case.
     func end(_ id: String, as status: OrderStatus, handling context: EventContext?) async throws -> OrderStatus?
 
-    /// Every order, in no order.
+    /// Returns every order, in no particular order.
     func all() async throws -> [(order: Order, status: OrderStatus)]
 }

@@ -3,20 +3,20 @@ import NotificationService
 import OrderService
 public import ShopData
 
-/// The books of the three services at the end of a run, and what else has to hold of a fleet.
+/// The books of the three services at the end of a run, and further facts about a fleet that the audit checks.
 public struct FleetAudit: Sendable {
-    /// What holds of every shop. Orders have the numbers that they had in the input.
+    /// The audit that applies to every shop. Orders have the numbers that they had in the input.
     public var shop: ShopAudit
-    /// Messages in the mail file.
+    /// The number of messages in the mail file.
     public var mails: Int
-    /// Events that were handled, and those that were more than once.
+    /// The handled events, including those that were handled more than once.
     public var handlings: Handlings
-    /// Queues, as RabbitMQ had them at the end.
+    /// The queues in RabbitMQ at the end of the run.
     public var queues: [Brokers.Queue]
-    /// What is wrong, a line each; empty if nothing is.
+    /// The violations, one on each line. It is empty if the books agree.
     public private(set) var violations: [String]
 
-    /// What a run knows besides the books.
+    /// The facts that a run knows in addition to the books.
     struct Evidence: Sendable {
         var input: ShopInput
         var figures: Till.Figures
@@ -25,7 +25,7 @@ public struct FleetAudit: Sendable {
         var events: [FleetEvent]
         var handlings: Handlings
         var queues: [Brokers.Queue]
-        /// What went wrong with processes, a line each.
+        /// The problems with processes, one on each line.
         var problems: [String]
     }
 
@@ -117,7 +117,7 @@ public struct FleetAudit: Sendable {
 }
 
 extension Order {
-    /// The same order under another number.
+    /// Returns the same order under another number.
     fileprivate func renamed(_ id: String) -> Order {
         Order(id: id, customerID: customerID, placedAt: placedAt, shipCountry: shipCountry, items: items) ?? self
     }

@@ -1,6 +1,6 @@
 public import ShopData
 
-/// The figures of a run, as `--report` writes them: those of the shop, and with them those of the fleet.
+/// The figures of a run in the format of `--report`: those of the shop and those of the fleet.
 public struct FleetReport: Encodable, Sendable {
     /// The figures that every run of the shop has.
     public var shop: ShopReport
@@ -9,43 +9,43 @@ public struct FleetReport: Encodable, Sendable {
 
     /// The figures of a fleet.
     public struct Figures: Encodable, Sendable {
-        /// What was done to the fleet: `none`, `chaos`, `rolling` or `rabbitmq-stop`.
+        /// The disturbance of the run: `none`, `chaos`, `rolling` or `rabbitmq-stop`.
         public var disturbance: String
-        /// What the chaos was drawn from.
+        /// The seed of the chaos.
         public var seed: UInt64?
-        /// Processes that were ended with SIGKILL.
+        /// The number of processes that were ended with SIGKILL.
         public var kills: Int
-        /// Processes that were stopped in order, but for the end of the run.
+        /// The number of processes that were stopped gracefully, except at the end of the run.
         public var stops: Int
-        /// Requests to place an order that were answered.
+        /// The number of requests to place an order that were answered.
         public var posts: Int
-        /// Requests that had to be sent again.
+        /// The number of requests that were sent again.
         public var postRetries: Int
-        /// Milliseconds that half of the answers took at most.
+        /// The median response time in milliseconds.
         public var postP50Milliseconds: Double
-        /// Milliseconds that 99 of 100 answers took at most.
+        /// The 99th percentile of the response time in milliseconds.
         public var postP99Milliseconds: Double
-        /// Milliseconds that the slowest answer took.
+        /// The longest response time in milliseconds.
         public var postMaximumMilliseconds: Double
-        /// Requests that were answered while RabbitMQ was stopped.
+        /// The number of requests that were answered while RabbitMQ was stopped.
         public var postsInOutage: Int
-        /// Milliseconds that 99 of 100 of these took at most.
+        /// The 99th percentile of their response time in milliseconds.
         public var postInOutageP99Milliseconds: Double
-        /// Milliseconds that the slowest of these took.
+        /// The longest of their response times in milliseconds.
         public var postInOutageMaximumMilliseconds: Double
-        /// Events that had their effect, by event and group.
+        /// The number of events that had their effect, by event and group.
         public var handled: Int
-        /// Those that had it more than once.
+        /// The number of events that had their effect more than once.
         public var handledTwice: Int
-        /// Messages in the mail file.
+        /// The number of messages in the mail file.
         public var mails: Int
-        /// Orders whose spans tell of all three services.
+        /// The number of orders with spans of all three services.
         public var stories: Int
-        /// What is wrong, a line each.
+        /// The violations, one on each line.
         public var violations: [String]
     }
 
-    /// Writes both as one object.
+    /// Encodes both sets of figures as one object.
     public func encode(to encoder: any Encoder) throws {
         try shop.encode(to: encoder)
         try fleet.encode(to: encoder)

@@ -1,7 +1,7 @@
 public import ShopData
 
 extension SummaryTable {
-    /// The end of a run of a fleet.
+    /// Creates the table that ends a run of a fleet.
     public init(_ outcome: FleetRun.Outcome, problems: Int) {
         let (report, fleet) = (outcome.report.shop, outcome.report.fleet)
         self.init(report, outcome.audit.shop)

@@ -3,17 +3,17 @@ internal import GRDB
 import NotificationService
 import OrderService
 
-/// The databases of the three services, read while they run and after.
+/// The databases of the three services, which are read during and after a run.
 struct Books: Sendable {
-    /// How far the orders have come.
+    /// The progress of the orders.
     struct Counts: Hashable, Sendable {
         var placed = 0
         var confirmed = 0
         var cancelled = 0
         var notified = 0
-        /// Events that wait in the outboxes.
+        /// The number of events that wait in the outboxes.
         var waiting = 0
-        /// Events that the outboxes gave up.
+        /// The number of events that the outboxes have parked.
         var parked = 0
     }
 
@@ -37,7 +37,7 @@ struct Books: Sendable {
         mailFile = fleet.mailFile
     }
 
-    /// How far the orders have come.
+    /// Returns the progress of the orders.
     func counts() async throws -> Counts {
         var counts = Counts()
         let statuses = try await orders.read { db in
@@ -71,7 +71,7 @@ struct Books: Sendable {
         return counts
     }
 
-    /// The orders that have no outcome or no notification, in words.
+    /// Returns a description of the orders without an outcome or a notification.
     func unfinished() async throws -> String {
         let orders = try await orderBook().orders
         let told = Set(try await notificationBook().notices.map(\.orderID))
@@ -80,17 +80,17 @@ struct Books: Sendable {
         return "Without outcome: \(open.prefix(5)). With one, but without notification: \(untold.prefix(5))."
     }
 
-    /// All that the order service knows.
+    /// Returns the records of the order service.
     func orderBook() async throws -> OrderBook {
         try await orders.read(OrderBook.init)
     }
 
-    /// All that the inventory knows.
+    /// Returns the records of the inventory service.
     func stockBook() async throws -> StockBook {
         try await inventory.read(StockBook.init)
     }
 
-    /// All that customers were told.
+    /// Returns the records of the notification service.
     func notificationBook() async throws -> NotificationBook {
         let mailbox = try Mailbox(file: mailFile)
         return try await notifications.read { db in try NotificationBook(db, mailbox: mailbox) }

@@ -1,8 +1,8 @@
-/// What the logs of the services tell about events that were handled.
+/// The handled events according to the logs of the services.
 public struct Handlings: Sendable {
-    /// How often each event had its effect, by service and event.
+    /// The number of times that each event had its effect, by service and event.
     private var handled: [Key: Int] = [:]
-    /// Deliveries that were found to have been handled before.
+    /// The number of deliveries that had already been handled.
     public private(set) var duplicatesSuppressed = 0
 
     private struct Key: Hashable {
@@ -23,10 +23,10 @@ public struct Handlings: Sendable {
         }
     }
 
-    /// How many events had their effect.
+    /// The number of events that had their effect.
     public var count: Int { handled.count }
 
-    /// The events that had it more than once, a line each.
+    /// The events that had their effect more than once, one on each line.
     public var twice: [String] {
         handled.filter { $0.value > 1 }
             .map { "\($0.key.event) was handled \($0.value) times by the group \($0.key.kind.rawValue)" }

@@ -1,20 +1,20 @@
 import Foundation
 
-/// Messages in a file of the mbox format (RFC 4155).
+/// The messages in a file of the mbox format (RFC 4155).
 struct Mailbox: Sendable {
     /// One message.
     struct Message: Sendable {
-        /// The header fields, by lower-case name.
+        /// The header fields by lowercase name.
         var headers: [String: String]
 
-        /// What no two messages share.
+        /// The unique id of the message.
         var id: String { headers["message-id"] ?? "" }
     }
 
     /// The messages, in order.
     private(set) var messages: [Message] = []
 
-    /// Reads a file; one that does not exist holds nothing.
+    /// Reads a file. A missing file counts as empty.
     init(file: String) throws {
         let exists = FileManager.default.fileExists(atPath: file)
         self.init(text: exists ? String(decoding: try Data(contentsOf: URL(filePath: file)), as: UTF8.self) : "")

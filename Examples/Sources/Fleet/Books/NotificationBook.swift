@@ -1,13 +1,13 @@
 internal import GRDB
 import NotificationService
 
-/// What customers were told, as the notification service has it: in its database and in its mail file.
+/// The records of the notification service in its database and its mail file.
 struct NotificationBook: Sendable {
-    /// What is recorded in the database.
+    /// The notices in the database.
     var notices: [Notice]
-    /// The events that the records tell of.
+    /// The ids of the events that the records refer to.
     var eventIDs: [String]
-    /// What is in the mail file.
+    /// The content of the mail file.
     var mailbox: Mailbox
 
     init(_ db: Database, mailbox: Mailbox) throws {

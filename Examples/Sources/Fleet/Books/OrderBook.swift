@@ -3,13 +3,13 @@ internal import GRDB
 import OrderService
 import ShopEvents
 
-/// The orders as their service has them.
+/// The records of the order service.
 struct OrderBook: Sendable {
-    /// The orders and what became of them.
+    /// The orders and their statuses.
     var orders: [(order: Order, status: OrderStatus)]
-    /// For each idempotency key the order that was placed under it.
+    /// The orders by the idempotency keys with which they were placed.
     var keys: [String: String]
-    /// When an order came to its end, in milliseconds since 1970.
+    /// The times at which orders ended, in milliseconds since 1970.
     var endedAt: [String: Int64]
 
     init(_ db: Database) throws {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What a service has logged: one JSON object of strings a line.
+/// The log of a service, with one JSON object of strings on each line.
 public struct ServiceLog: Sendable {
     /// One line.
     public struct Entry: Sendable {
@@ -11,7 +11,7 @@ public struct ServiceLog: Sendable {
             self.fields = fields
         }
 
-        /// What happened.
+        /// The message.
         public var message: String { fields["message"] ?? "" }
 
         /// A field, such as `event-id`.
@@ -21,15 +21,16 @@ public struct ServiceLog: Sendable {
     /// The path.
     public let file: String
 
-    /// The log in a file.
+    /// Creates the log of a file.
     public init(file: String) {
         self.file = file
     }
 
-    /// How many bytes it has.
+    /// The size in bytes.
     var size: Int { contents(from: 0).count }
 
-    /// The whole lines from a place on. What is no JSON, such as a line that its writer was killed in, is left out.
+    /// Returns the complete lines after an offset. Lines that are not JSON are skipped, such as one whose writer was
+    /// killed.
     public func entries(from offset: Int = 0) -> [Entry] {
         let text = contents(from: offset)
         guard let end = text.lastIndex(of: UInt8(ascii: "\n")) else { return [] }

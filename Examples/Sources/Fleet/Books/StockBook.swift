@@ -2,11 +2,11 @@ internal import GRDB
 import InventoryService
 import ShopEvents
 
-/// The stock and the decisions as the inventory service has them.
+/// The records of the inventory service.
 struct StockBook: Sendable {
-    /// How many pieces of each product there are.
+    /// The number of items of each product.
     var levels: [String: Int]
-    /// What was decided, by order.
+    /// The decisions by order.
     var decisions: [String: StockDecision]
 
     init(_ db: Database) throws {

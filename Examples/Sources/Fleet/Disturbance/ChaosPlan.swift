@@ -1,40 +1,40 @@
 import ShopData
 
-/// Who is killed when, and for how long it stays down: the same for the same seed.
+/// A plan of kills and restarts, which is the same for the same seed.
 ///
-/// Every member is struck equally often, spread over the time that there is. A part of the strikes falls into the time
-/// in which another member is down.
+/// Every member is killed equally often, at times spread over the whole window. Some of the strikes happen while
+/// another member is down.
 public struct ChaosPlan: Hashable, Sendable {
-    /// A kill and a start.
+    /// A kill and the following restart.
     public struct Strike: Hashable, Sendable {
-        /// Who is killed.
+        /// The name of the member that is killed.
         public var member: String
-        /// When, from the beginning of the run.
+        /// The time of the kill, from the beginning of the run.
         public var at: Duration
-        /// How long it stays down before it is started again.
+        /// The time before the member is started again.
         public var downFor: Duration
     }
 
-    /// The part of the window after which nobody is killed.
+    /// The fraction of the window after which no member is killed.
     private static let last = 0.93
 
-    /// The seed that gives this plan.
+    /// The seed of this plan.
     public let seed: UInt64
-    /// The strikes, in order of time.
+    /// The strikes in order of time.
     public let strikes: [Strike]
 
-    /// A plan.
+    /// Creates a plan.
     ///
     /// - Parameters:
-    ///   - seed: What everything is drawn from.
-    ///   - members: Who can be killed.
-    ///   - count: How often each is killed.
-    ///   - window: The time within which all strikes fall; the last of them well before its end.
+    ///   - seed: The seed of all random decisions.
+    ///   - members: The members that can be killed.
+    ///   - count: The number of kills for each member.
+    ///   - window: The time within which all strikes happen. The last one is well before its end.
     public init(seed: UInt64, members: [String], count: Int, within window: Duration) {
         var generator = SeededGenerator(seed: seed)
         var strikes: [Strike] = []
         for round in 0..<max(0, count) {
-            // A tenth at the end is left for what was started last to come up while there is work to do.
+            // The last tenth is reserved for starting the members that were killed last while there is still work.
             let (begin, end) = (0.03 + 0.9 * Double(round) / Double(count), 0.9 * Double(round + 1) / Double(count))
             var drawn = members.map { member in
                 Strike(

@@ -1,15 +1,15 @@
-/// What is done to the fleet while it works.
+/// A disturbance of the fleet while it works.
 public enum Disturbance: Hashable, Sendable {
-    /// Nothing.
+    /// No disturbance.
     case none
-    /// Every member, the brokers included, is killed so many times and started again, at moments drawn from the seed.
+    /// Every member, including the brokers, is killed several times and started again, at times derived from the seed.
     case chaos(seed: UInt64, strikes: Int)
     /// Every service is stopped with SIGTERM and started again, one process after another.
     case rolling
     /// RabbitMQ is stopped for this time.
     case rabbitMQStop(Duration)
 
-    /// How long the orders are stretched unless a rate is given, so that all of it falls into the run.
+    /// The time over which orders are spread if no rate is given, so that the whole disturbance is part of the run.
     var defaultWindow: Duration? {
         switch self {
         case .none: nil

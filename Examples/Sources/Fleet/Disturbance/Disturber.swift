@@ -3,9 +3,9 @@ import Glibc
 import ShopData
 import Synchronization
 
-/// Does to the fleet what a ``Disturbance`` says, and keeps a record.
+/// Applies a ``Disturbance`` to the fleet and records it.
 ///
-/// When the till is closed early it does no more harm, and starts again what is down.
+/// When order placement is closed early, it stops disturbing and starts members that are down.
 final class Disturber: Sendable {
     private let fleet: Fleet
     private let till: Till
@@ -21,13 +21,13 @@ final class Disturber: Sendable {
         self.display = display
     }
 
-    /// What was done so far.
+    /// The events so far.
     var events: [FleetEvent] { record.withLock { $0 } }
 
-    /// The services that did not end with 0 when they were asked to.
+    /// The services that did not exit with 0 when they were asked to.
     var badExits: [String] { exits.withLock { $0 } }
 
-    /// Does it; returns when everything is up again.
+    /// Applies a disturbance. Returns when everything is running again.
     ///
     /// - Parameter window: The time that placing the orders takes.
     func run(_ disturbance: Disturbance, within window: Duration) async throws {
@@ -85,7 +85,7 @@ final class Disturber: Sendable {
 
     private var now: Duration { start.duration(to: .now) }
 
-    /// Waits for a moment of the run, or until the till is closed.
+    /// Waits until a time of the run, or until order placement is closed.
     private func pause(until moment: Duration) async throws {
         while now < moment && !till.isClosed {
             try await Task.sleep(for: min(.milliseconds(20), max(.zero, moment - now)))

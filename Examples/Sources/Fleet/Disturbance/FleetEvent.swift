@@ -1,21 +1,21 @@
-/// Something that was done to a member of the fleet.
+/// An event that a disturbance caused for a member of the fleet.
 public struct FleetEvent: Hashable, Sendable {
-    /// What was done.
+    /// The kind of event.
     public enum Kind: String, Codable, Hashable, Sendable {
-        /// Ended with SIGKILL.
+        /// The member was ended with SIGKILL.
         case killed
-        /// Asked to end, and gone.
+        /// The member was asked to end and has ended.
         case stopped
-        /// Started again.
+        /// The member was started again.
         case started
     }
 
-    /// Who it was.
+    /// The name of the member.
     public var member: String
-    /// What was done.
+    /// The kind of event.
     public var kind: Kind
-    /// Since the first order was placed.
+    /// The time since the first order was placed.
     public var at: Duration
-    /// In microseconds since 1970, to be set beside the services' spans.
+    /// The time in microseconds since 1970, for comparison with the services' spans.
     public var time: Int64
 }

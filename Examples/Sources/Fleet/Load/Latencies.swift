@@ -1,20 +1,20 @@
-/// How long many things of one kind took.
+/// A collection of durations of one kind of operation.
 public struct Latencies: Sendable {
     private var milliseconds: [Double] = []
 
-    /// No measurements yet.
+    /// Creates an empty collection.
     public init() {}
 
-    /// How many were measured.
+    /// The number of measurements.
     public var count: Int { milliseconds.count }
 
-    /// Notes that one took so long.
+    /// Adds a measurement.
     public mutating func record(_ duration: Duration) {
         let (seconds, attoseconds) = duration.components
         milliseconds.append(Double(seconds) * 1_000 + Double(attoseconds) / 1e15)
     }
 
-    /// The milliseconds that this part of them, from 0 to 1, did not exceed; 0 where none were measured.
+    /// Returns the quantile `part`, from 0 to 1, in milliseconds, or 0 without measurements.
     public func quantile(_ part: Double) -> Double {
         guard !milliseconds.isEmpty else { return 0 }
         let sorted = milliseconds.sorted()
@@ -22,6 +22,6 @@ public struct Latencies: Sendable {
         return (sorted[min(max(index, 0), sorted.count - 1)] * 1_000).rounded() / 1_000
     }
 
-    /// The most milliseconds that one took.
+    /// The longest duration in milliseconds.
     public var maximum: Double { quantile(1) }
 }

@@ -1,10 +1,10 @@
-/// When the orders are due.
+/// The schedule of the orders.
 struct Pace: Sendable {
-    /// Orders a second; `nil` for as many as can be.
+    /// The number of orders per second, or `nil` for the maximum.
     var rate: Double?
     let start: ContinuousClock.Instant
 
-    /// When the order with this number, from 0, is due.
+    /// Returns the time at which the order with this number, from 0, is due.
     func due(_ index: Int) -> ContinuousClock.Instant {
         guard let rate else { return start }
         return start + .seconds(Double(index) / rate)

@@ -2,24 +2,24 @@ public import Foundation
 import FoundationNetworking
 import ShopData
 
-/// What a service answered.
+/// The response of a service.
 public struct Answer: Sendable {
     /// The HTTP status.
     public var status: Int
     /// The body.
     public var body: Data
-    /// The header fields, by lower-case name.
+    /// The header fields by lowercase name.
     public var headers: [String: String]
 
     /// The body as text.
     public var text: String { String(decoding: body, as: UTF8.self) }
 }
 
-/// Speaks HTTP with the services on this machine.
+/// An HTTP client for the services on this machine.
 public struct ServiceClient: Sendable {
     private let session: URLSession
 
-    /// A client that has at most so many connections to a service.
+    /// Creates a client with a maximum number of connections to a service.
     public init(connections: Int, timeout: Duration = .seconds(30)) {
         let configuration = URLSessionConfiguration.ephemeral
         configuration.httpMaximumConnectionsPerHost = max(1, connections)
@@ -31,12 +31,12 @@ public struct ServiceClient: Sendable {
     /// Sends a request.
     ///
     /// - Parameters:
-    ///   - method: Such as `GET`.
-    ///   - port: Where the service listens.
+    ///   - method: The method, such as `GET`.
+    ///   - port: The port of the service.
     ///   - path: The path and the query, percent-encoded.
     ///   - headers: The header fields.
     ///   - json: The body.
-    /// - Throws: `URLError` when there is no answer.
+    /// - Throws: `URLError` if there is no response.
     public func send(
         _ method: String = "GET",
         port: Int,

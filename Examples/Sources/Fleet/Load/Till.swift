@@ -4,23 +4,22 @@ import OrderService
 import ShopEvents
 import Synchronization
 
-/// Where the customers stand: places the orders over HTTP, each until it is taken, until there are no more or it is
-/// closed.
+/// Places orders over HTTP until all are accepted or it is closed. Each order is sent until it is accepted.
 ///
-/// An order goes out under the same idempotency key every time, so that a service which took it and was killed before
-/// it said so takes it only once.
+/// An order is always sent with the same idempotency key, so that a service that accepted it and was killed before it
+/// responded accepts it only once.
 public final class Till: Sendable {
-    /// What happened so far.
+    /// The figures so far.
     public struct Figures: Sendable {
-        /// For each order that was taken, by its own number, the number that the service gave it.
+        /// The services' numbers of the accepted orders, by the original number.
         public var placed: [String: String] = [:]
-        /// How long each request took that was answered.
+        /// The response times of the answered requests.
         public var latencies = Latencies()
-        /// The same, of the requests during an outage.
+        /// The response times of requests during an outage.
         public var latenciesInOutage = Latencies()
-        /// Requests that were sent again, after no answer or one that said to come back later.
+        /// The number of requests that were sent again, after no response or one that asked to come back later.
         public var retries = 0
-        /// Answers that said that something is broken: statuses of 500 and above, but for 503.
+        /// The responses with a status of 500 and above, except for 503.
         public var serverErrors: [String] = []
     }
 
@@ -31,7 +30,7 @@ public final class Till: Sendable {
         var figures = Figures()
     }
 
-    /// How long is tried to place one order.
+    /// The maximum time for placing one order.
     private static let patience = Duration.seconds(120)
 
     private let orders: [Order]
@@ -45,31 +44,31 @@ public final class Till: Sendable {
         self.concurrency = max(1, concurrency)
     }
 
-    /// What happened so far.
+    /// The figures so far.
     public var figures: Figures { state.withLock { $0.figures } }
 
-    /// Whether it was closed before every order was placed.
+    /// A Boolean value indicating whether it was closed before every order was placed.
     var isInterrupted: Bool { state.withLock { $0.isClosed && $0.next < orders.count } }
 
-    /// Whether no more orders are taken from the queue.
+    /// A Boolean value indicating whether no more orders are taken from the queue.
     var isClosed: Bool { state.withLock { $0.isClosed } }
 
-    /// Takes no more orders.
+    /// Stops taking orders.
     func close() {
         state.withLock { $0.isClosed = true }
     }
 
-    /// Notes whether what the order service relies on is down.
+    /// Records whether a dependency of the order service is down.
     func setOutage(_ isOutage: Bool) {
         state.withLock { $0.isOutage = isOutage }
     }
 
-    /// Places the orders; returns when all of them are taken, or those that were begun when it was closed.
+    /// Places the orders. Returns when all are accepted, or after a close when the started ones are.
     ///
     /// - Parameters:
-    ///   - port: Where the order service listens.
-    ///   - pace: When the orders are due.
-    /// - Throws: ``FleetProblem`` when an order is refused, or not taken in two minutes.
+    ///   - port: The port of the order service.
+    ///   - pace: The schedule of the orders.
+    /// - Throws: ``FleetProblem`` if an order is refused, or not accepted within two minutes.
     func placeAll(at port: Int, pace: Pace) async throws {
         try await withThrowingTaskGroup { group in
             for _ in 0..<concurrency {
@@ -133,7 +132,7 @@ public final class Till: Sendable {
         }
     }
 
-    /// What all that follows from an order carries.
+    /// Returns the correlation id of everything that follows from an order.
     static func correlationID(of order: String) -> String { "order-\(order.asHeaderValue)" }
 }
 
@@ -150,13 +149,13 @@ private struct PlaceOrder: Encodable {
     }
 }
 
-/// What is of use in the answer to it.
+/// The relevant part of the response.
 private struct PlacedOrder: Decodable {
     var id: String
 }
 
 extension String {
-    /// The text in printable ASCII, everything else percent-encoded.
+    /// The text in printable ASCII, with everything else percent-encoded.
     fileprivate var asHeaderValue: String {
         addingPercentEncoding(withAllowedCharacters: .urlPathAllowed) ?? self
     }

@@ -1,28 +1,28 @@
 import Foundation
 import Glibc
 
-/// A RabbitMQ and a Redis of our own, on free ports, which end when we do.
+/// A private RabbitMQ and Redis on free ports, which end with this process.
 public struct Brokers: Sendable {
-    /// A queue and what is in it.
+    /// A queue and the number of its messages.
     public struct Queue: Hashable, Sendable {
         /// Its name, such as `inventory.order-created`.
         public var name: String
-        /// Messages that wait in it or are with a consumer.
+        /// The number of messages that wait or are with a consumer.
         public var messages: Int
     }
 
-    /// Where RabbitMQ is, with the virtual host `/`.
+    /// The address of RabbitMQ, with the virtual host `/`.
     public let rabbitMQ: String
-    /// Where Redis is.
+    /// The address of Redis.
     public let redis: String
     private let script: Script
     private let directory: String
 
-    /// Starts them.
+    /// Starts the brokers.
     ///
     /// - Parameters:
     ///   - script: The path of `Scripts/brokers`.
-    ///   - directory: Where they keep their files; it must not exist yet, and is removed when they are stopped.
+    ///   - directory: The directory of their files. It must not exist, and is removed when they are stopped.
     public init(script: String, directory: String) async throws {
         self.script = Script(path: script)
         self.directory = directory
@@ -44,16 +44,16 @@ public struct Brokers: Sendable {
         redis = try value("EVENTBUS_TEST_REDIS_URL")
     }
 
-    /// Makes a virtual host, so that several fleets can share one RabbitMQ.
+    /// Creates a virtual host, so that several fleets can share one RabbitMQ.
     ///
-    /// - Returns: Where it is.
+    /// - Returns: The address of the virtual host.
     public func addVirtualHost(_ name: String) async throws -> String {
         try await script.run("ctl", directory, "-q", "add_vhost", name)
         try await script.run("ctl", directory, "-q", "set_permissions", "-p", name, "guest", ".*", ".*", ".*")
         return rabbitMQ.replacing("/%2F", with: "/\(name)")
     }
 
-    /// The queues of a virtual host.
+    /// Returns the queues of a virtual host.
     public func queues(virtualHost: String = "/") async throws -> [Queue] {
         let text = try await script.run(
             "ctl",
@@ -78,7 +78,7 @@ public struct Brokers: Sendable {
         BrokerMember(name: "rabbitmq", script: script, directory: directory)
     }
 
-    /// Redis as a member of the fleet. It keeps its data in memory only: killed, it comes back empty.
+    /// Redis as a member of the fleet. It keeps its data in memory only, so it is empty after a kill.
     public var redisMember: some FleetMember {
         BrokerMember(name: "redis", script: script, directory: directory)
     }
@@ -93,18 +93,18 @@ public struct Brokers: Sendable {
         try await script.run("restart-rabbitmq", directory)
     }
 
-    /// Stops both and removes their files, also in a task that is cancelled.
+    /// Stops both brokers and removes their files, even in a cancelled task.
     public func stop() async throws {
         try await Self.stop(script, directory)
     }
 
     private static func stop(_ script: Script, _ directory: String) async throws {
-        // A task of its own, since in a cancelled one the script would be killed.
+        // In a separate task, because the script would be killed in a cancelled one.
         try await Task { _ = try await script.run("stop", directory) }.value
     }
 }
 
-/// One of the brokers, known by the file that holds its process id.
+/// One of the brokers, identified by the file with its process id.
 private struct BrokerMember: FleetMember {
     let name: String
     let script: Script
@@ -124,7 +124,8 @@ private struct BrokerMember: FleetMember {
         try await script.run("restart-\(name)", directory)
     }
 
-    /// Whether a process that is no child of ours runs. A zombie does not.
+    /// Returns a Boolean value indicating whether a process that is not a child of this one is running. Zombies are
+    /// not.
     private func isRunning(_ pid: pid_t) -> Bool {
         guard let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
             let state = stat.split(separator: ")").last?.split(separator: " ").first

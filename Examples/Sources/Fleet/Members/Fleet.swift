@@ -1,20 +1,20 @@
 import Foundation
 import ShopData
 
-/// The services of the shop as processes, with the brokers between them.
+/// The services of the shop as processes, connected by brokers.
 public struct Fleet: Sendable {
-    /// What a fleet is made of.
+    /// The configuration of a fleet.
     public struct Configuration: Sendable {
-        /// Where the programs are.
+        /// The locations of the programs.
         public var places: FleetPlaces
-        /// Where databases, mail, logs and spans go; it has to exist.
+        /// The existing directory for databases, mail, logs and spans.
         public var directory: String
-        /// How many inventory services share one database.
+        /// The number of inventory services that share one database.
         public var replicas: Int
-        /// Requests to a service at the same time.
+        /// The maximum number of concurrent requests to a service.
         public var connections: Int
 
-        /// A configuration.
+        /// Creates a configuration.
         public init(places: FleetPlaces, directory: String, replicas: Int = 1, connections: Int = 16) {
             self.places = places
             self.directory = directory
@@ -29,18 +29,18 @@ public struct Fleet: Sendable {
     public let virtualHost: String
     /// The services: orders, the inventory's replicas, notifications.
     public let services: [ServiceProcess]
-    /// Speaks with them.
+    /// The HTTP client.
     public let client: ServiceClient
-    /// Where databases, mail, logs and spans are.
+    /// The directory of databases, mail, logs and spans.
     public let directory: String
 
-    /// Starts a fleet, waits until it is ready, and has `body` use it. However that ends, no process is left.
+    /// Starts a fleet, waits until it is ready, and runs `body` with it. No process is left behind, however that ends.
     ///
     /// - Parameters:
-    ///   - configuration: What it is made of.
-    ///   - brokers: Brokers that run already, which are left as they are, with a virtual host and the number of a Redis
-    ///     database of the fleet's own; `nil` to start some.
-    ///   - body: What to do with it.
+    ///   - configuration: The configuration of the fleet.
+    ///   - brokers: Running brokers, which are not stopped, with a virtual host and the number of a Redis database for
+    ///     this fleet, or `nil` to start brokers.
+    ///   - body: The closure that uses the fleet.
     public static func withFleet<Result: Sendable>(
         _ configuration: Configuration,
         on brokers: (Brokers, virtualHost: String, database: Int)? = nil,
@@ -113,19 +113,19 @@ public struct Fleet: Sendable {
 
     private static let mailFile = "mail.mbox"
 
-    /// The file that takes what customers are told.
+    /// The file of the messages to customers.
     public var mailFile: String { "\(directory)/\(Self.mailFile)" }
 
-    /// The database file of a service.
+    /// Returns the path of a service's database file.
     public func database(of kind: ServiceKind) -> String { "\(directory)/\(kind.databaseFile)" }
 
-    /// The first service of a kind.
+    /// Returns the first service of a kind.
     public subscript(_ kind: ServiceKind) -> ServiceProcess {
-        // There is one of every kind.
+        // There is one service of each kind.
         services.first { $0.kind == kind } ?? services[0]
     }
 
-    /// All that can be killed.
+    /// All members that can be killed.
     public var members: [any FleetMember] {
         services + [brokers.rabbitMQMember, brokers.redisMember]
     }
@@ -156,7 +156,7 @@ public struct Fleet: Sendable {
 
     /// Stops every service with SIGTERM.
     ///
-    /// - Returns: What is wrong with how they ended, a line each.
+    /// - Returns: The problems with their ends, one on each line.
     public func stopServices() async throws -> [String] {
         var problems: [String] = []
         for service in services {
@@ -166,7 +166,7 @@ public struct Fleet: Sendable {
         return problems
     }
 
-    /// The services that ended without being told to, a line each.
+    /// Returns the services that ended unexpectedly, one on each line.
     public func unexpectedEnds() async -> [String] {
         var problems: [String] = []
         for service in services {

@@ -1,11 +1,11 @@
 /// A part of the fleet that can be killed and started again.
 public protocol FleetMember: Sendable {
-    /// What people call it, such as `inventory-service-2`.
+    /// The name for people, such as `inventory-service-2`.
     var name: String { get }
 
-    /// Ends it with SIGKILL; returns when it is gone.
+    /// Ends the member with SIGKILL, and waits until it is gone.
     func kill() async throws
 
-    /// Starts it again where it was.
+    /// Starts the member again at the same address.
     func restart() async throws
 }

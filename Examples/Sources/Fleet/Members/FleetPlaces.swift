@@ -1,21 +1,22 @@
 import Foundation
 
-/// Where the programs are that a fleet is made of.
+/// The locations of a fleet's programs.
 public struct FleetPlaces: Sendable {
     /// The directory of the services' programs.
     public var executables: String
     /// The path of `Scripts/brokers`.
     public var brokersScript: String
 
-    /// Places that are known.
+    /// Creates known locations.
     public init(executables: String, brokersScript: String) {
         self.executables = executables
         self.brokersScript = brokersScript
     }
 
-    /// Looks around the program that runs: services lie beside it, the script in a folder above.
+    /// Finds the locations relative to the running program: the services are in the same directory, and the script is
+    /// in a parent directory.
     ///
-    /// - Throws: ``FleetProblem`` that says what was looked for.
+    /// - Throws: ``FleetProblem``, which names the missing file.
     public init() throws {
         let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         executables = String(program[..<(program.lastIndex(of: "/") ?? program.endIndex)])

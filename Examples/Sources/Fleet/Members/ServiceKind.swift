@@ -1,10 +1,10 @@
-/// The services of the shop, and what each is started with.
+/// The services of the shop and their start parameters.
 public enum ServiceKind: String, CaseIterable, Sendable {
-    /// Takes orders.
+    /// The service that accepts orders.
     case orders
-    /// Puts aside what is ordered.
+    /// The service that reserves stock.
     case inventory
-    /// Tells customers.
+    /// The service that notifies customers.
     case notifications
 
     /// The name of its program.

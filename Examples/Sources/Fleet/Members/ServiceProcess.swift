@@ -1,15 +1,15 @@
 import Foundation
 import Glibc
 
-/// A service as a process of its own, which can be killed, stopped and started again on the same port and files.
+/// A service in a separate process, which can be killed, stopped and started again on the same port and files.
 public actor ServiceProcess: FleetMember {
-    /// What it is.
+    /// The kind of service.
     public nonisolated let kind: ServiceKind
-    /// What people call it: its program, with a number where there are several.
+    /// The name for people: that of the program, with a number if there are several.
     public nonisolated let name: String
-    /// What it printed: JSON, a line each.
+    /// The output of the process, which consists of JSON lines.
     public nonisolated let log: ServiceLog
-    /// Where it writes its spans.
+    /// The file of the service's spans.
     public nonisolated let traceFile: String
     private let executable: String
     private let arguments: [String]
@@ -40,15 +40,15 @@ public actor ServiceProcess: FleetMember {
             + settings.sorted { $0.key < $1.key }.flatMap { ["--\($0.key)", $0.value] }
     }
 
-    /// Where it listens; 0 before it was started. It stays the same when it is started again.
+    /// The port, or 0 before the start. It stays the same after a restart.
     public var port: Int { knownPort }
 
-    /// How it ended, if it did so without being told to.
+    /// The exit status, if it ended unexpectedly.
     public var unexpectedEnd: ExitStatus? { isMeantToRun ? process?.status : nil }
 
-    /// Starts it; returns when it listens, which is before it is ready.
+    /// Starts the service. Returns when it listens, which is before it is ready.
     ///
-    /// - Throws: ``FleetProblem`` with the end of its log when it does not come up.
+    /// - Throws: ``FleetProblem`` with the end of its log if it does not start.
     public func start() async throws {
         guard process.map({ $0.status != nil }) ?? true else { throw FleetProblem("\(name) runs already") }
         let offset = log.size
@@ -72,12 +72,12 @@ public actor ServiceProcess: FleetMember {
         }
     }
 
-    /// Starts it again where it was.
+    /// Starts the service again at the same address.
     public func restart() async throws {
         try await start()
     }
 
-    /// Waits until it says that it is ready.
+    /// Waits until the service reports that it is ready.
     public func ready(within limit: Duration = .seconds(60)) async throws {
         try await wait(atMost: limit, every: .milliseconds(50), for: "readiness of \(name), see \(log.file)") {
             if let status = unexpectedEnd {
@@ -87,7 +87,7 @@ public actor ServiceProcess: FleetMember {
         }
     }
 
-    /// Asks it something; `nil` when nobody answers.
+    /// Sends a GET request. Returns `nil` if there is no response.
     public func get(_ path: String) async throws -> Answer? {
         do {
             return try await client.send(port: knownPort, path)
@@ -96,25 +96,25 @@ public actor ServiceProcess: FleetMember {
         }
     }
 
-    /// Sends it a signal and lets it be.
+    /// Sends a signal without waiting for its effect.
     public func send(_ signal: Int32) {
         isMeantToRun = false
         process?.send(signal)
     }
 
-    /// Waits until it has ended after a signal.
+    /// Waits until the service has ended after a signal.
     public func exit(within limit: Duration = .seconds(60)) async throws -> ExitStatus {
         guard let process else { throw FleetProblem("\(name) does not run") }
         return try await process.exit(within: limit)
     }
 
-    /// Asks it to end with SIGTERM, and waits until it has.
+    /// Asks the service to end with SIGTERM, and waits until it has ended.
     public func terminate(within limit: Duration = .seconds(60)) async throws -> ExitStatus {
         send(SIGTERM)
         return try await exit(within: limit)
     }
 
-    /// Ends it with SIGKILL; returns when it is gone, also in a task that is cancelled.
+    /// Ends the service with SIGKILL, and waits until it is gone, even in a cancelled task.
     public func kill() async {
         isMeantToRun = false
         await process?.kill()

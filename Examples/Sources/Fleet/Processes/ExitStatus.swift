@@ -1,10 +1,10 @@
 internal import Subprocess
 
-/// How a process ended.
+/// The way in which a process ended.
 public enum ExitStatus: Hashable, Sendable {
-    /// By itself, with this code.
+    /// The process exited with this code.
     case exited(Int32)
-    /// By this signal.
+    /// The process was ended by this signal.
     case killed(Int32)
 
     init(_ status: TerminationStatus) {
@@ -17,7 +17,7 @@ public enum ExitStatus: Hashable, Sendable {
 }
 
 extension ExitStatus: CustomStringConvertible {
-    /// Such as `exit code 1`.
+    /// A description such as `exit code 1`.
     public var description: String {
         switch self {
         case .exited(let code): "exit code \(code)"

@@ -1,9 +1,9 @@
-/// Something in the fleet did not do what it should, in words that a person can act on.
+/// A problem in the fleet, described so that a person can act on it.
 public struct FleetProblem: Error, CustomStringConvertible {
-    /// What happened, and what to do.
+    /// The problem and its remedy.
     public var description: String
 
-    /// A problem.
+    /// Creates a problem.
     public init(_ description: String) {
         self.description = description
     }

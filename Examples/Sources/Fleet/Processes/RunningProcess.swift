@@ -5,9 +5,9 @@ internal import SystemPackage
 
 /// A child process, from its start to its end.
 ///
-/// It cannot outlive us, however we end: `setpriv --pdeathsig` has the kernel kill it when the thread that started it
-/// is gone, and `Subprocess` starts all processes on one thread that lives as long as we do. It is in a process group of
-/// its own, so that a Ctrl-C meant for us leaves it to us.
+/// It cannot outlive this process, however this process ends: with `setpriv --pdeathsig` the kernel kills it when the
+/// thread that started it is gone, and `Subprocess` starts all processes on one thread that lives as long as this
+/// process. It is in a separate process group, so that Ctrl-C does not reach it.
 final class RunningProcess: Sendable {
     let pid: pid_t
     private let task: Task<Void, any Error>
@@ -17,8 +17,8 @@ final class RunningProcess: Sendable {
     ///
     /// - Parameters:
     ///   - executable: The path of the program.
-    ///   - log: The file that takes what it prints, after what is there already.
-    /// - Throws: ``FleetProblem`` when it cannot be started.
+    ///   - log: The file to which its output is appended.
+    /// - Throws: ``FleetProblem`` if it cannot be started.
     init(
         _ executable: String,
         arguments: [String],
@@ -68,27 +68,27 @@ final class RunningProcess: Sendable {
         self.end = end
     }
 
-    /// How it ended; `nil` while it runs.
+    /// The exit status, or `nil` while it is running.
     var status: ExitStatus? { end.status.withLock { $0 } }
 
-    /// Sends it a signal, if it still runs.
+    /// Sends a signal, if the process is still running.
     func send(_ signal: Int32) {
         if status == nil { _ = Glibc.kill(pid, signal) }
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     func exit(within limit: Duration) async throws -> ExitStatus {
         try await wait(atMost: limit, every: .milliseconds(5), for: "the end of process \(pid)") { status }
     }
 
-    /// Kills it and waits until it is gone, also in a task that is cancelled.
+    /// Kills the process and waits until it is gone, even in a cancelled task.
     func kill() async {
         send(SIGKILL)
         _ = await task.result
     }
 }
 
-/// Where the end of a process is noted.
+/// A record of the end of a process.
 private final class EndOfProcess: Sendable {
     let status = Mutex<ExitStatus?>(nil)
 }

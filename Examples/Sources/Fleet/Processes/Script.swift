@@ -2,16 +2,16 @@ import Foundation
 internal import Subprocess
 internal import SystemPackage
 
-/// A program that is run to its end for what it prints.
+/// A program that is run for its output.
 struct Script: Sendable {
     let path: String
-    /// Where it runs; where we do if left out.
+    /// The working directory. Defaults to that of this process.
     var directory: String?
 
-    /// Runs it.
+    /// Runs the program.
     ///
-    /// - Returns: What it printed.
-    /// - Throws: ``FleetProblem`` with what it said when it failed.
+    /// - Returns: Its output.
+    /// - Throws: ``FleetProblem`` with its error output if it fails.
     @discardableResult
     func run(_ arguments: String...) async throws -> String {
         var options = PlatformOptions()

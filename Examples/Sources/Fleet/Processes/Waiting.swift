@@ -1,10 +1,10 @@
-/// Waits until `condition` has a result, looking at it again and again.
+/// Waits until `condition` has a result. It is evaluated repeatedly.
 ///
 /// - Parameters:
-///   - limit: How long at most.
-///   - interval: How often it is looked at.
-///   - goal: What is waited for, as in "… did not come about within 30 s".
-/// - Throws: ``FleetProblem`` after `limit`; what `condition` throws; `CancellationError`.
+///   - limit: The maximum wait.
+///   - interval: The interval of the evaluations.
+///   - goal: The subject for the error message, as in "… did not come about within 30 s".
+/// - Throws: ``FleetProblem`` after `limit`; errors of `condition`; `CancellationError`.
 public func wait<Result>(
     atMost limit: Duration,
     every interval: Duration = .milliseconds(20),
@@ -19,7 +19,7 @@ public func wait<Result>(
     }
 }
 
-/// Waits until `condition` holds; see ``wait(atMost:every:for:_:)-(_,_,_,()->Result?)``.
+/// Waits until `condition` is true. See ``wait(atMost:every:for:_:)-(_,_,_,()->Result?)``.
 public func wait(
     atMost limit: Duration,
     every interval: Duration = .milliseconds(20),

@@ -1,40 +1,40 @@
 import Foundation
 
-/// A piece of work of a service, as it wrote it to its trace file.
+/// A unit of work of a service, as recorded in its trace file.
 public struct Span: Sendable {
-    /// What did it, such as `inventory-2`.
+    /// The process that did the work, such as `inventory-2`.
     public var process: String
     /// The service it belongs to.
     public var kind: ServiceKind
-    /// Such as `process order.created`.
+    /// The name, such as `process order.created`.
     public var name: String
-    /// The work that belongs together.
+    /// The trace that the work belongs to.
     public var traceID: String
-    /// When it began, in microseconds since 1970.
+    /// The start in microseconds since 1970.
     public var start: Int64
-    /// How many microseconds it took.
+    /// The duration in microseconds.
     public var duration: Int64
-    /// What went wrong; `nil` if nothing did.
+    /// The error, or `nil` if there was none.
     public var failure: String?
-    /// What is known about it.
+    /// The attributes of the span.
     public var attributes: [String: String]
 
-    /// The correlation of the work.
+    /// The correlation id of the work.
     public var correlationID: String? { attributes["messaging.message.conversation_id"] }
-    /// The event that is published or processed.
+    /// The id of the event that is published or processed.
     public var messageID: String? { attributes["messaging.message.id"] }
     /// The event's topic.
     public var topic: String? { attributes["messaging.destination.name"] }
-    /// Which attempt at an event it is, from 1.
+    /// The number of the attempt to handle an event, from 1.
     public var attempt: Int? { attributes["eventbus.attempt"].flatMap { Int($0) } }
-    /// Whether it handles an event.
+    /// A Boolean value indicating whether it handles an event.
     public var isProcessing: Bool { attributes["messaging.operation.type"] == "process" }
-    /// Whether it publishes an event.
+    /// A Boolean value indicating whether it publishes an event.
     public var isPublishing: Bool { attributes["messaging.operation.type"] == "send" }
-    /// Whether it answers the request that places an order.
+    /// A Boolean value indicating whether it answers a request that places an order.
     public var isPlacing: Bool { attributes["http.request.method"] == "POST" }
 
-    /// Reads all that services have written. A line that its writer was killed in is left out.
+    /// Reads all spans that services have written. A line whose writer was killed is skipped.
     public static func all(of services: [ServiceProcess]) throws -> [Span] {
         let decoder = JSONDecoder()
         return try services.flatMap { service in
@@ -61,7 +61,7 @@ public struct Span: Sendable {
         attributes = line.attributes.mapValues(\.text)
     }
 
-    /// A span of a test.
+    /// Creates a span for a test.
     init(
         _ name: String,
         kind: ServiceKind,
@@ -81,7 +81,7 @@ public struct Span: Sendable {
         self.attributes = attributes
     }
 
-    /// Microseconds since 1970 of a time in UTC such as `2026-01-31T12:00:00.250123Z`.
+    /// Returns the microseconds since 1970 of a time in UTC such as `2026-01-31T12:00:00.250123Z`.
     static func microseconds(_ text: String) -> Int64? {
         guard text.hasSuffix("Z"), let point = text.firstIndex(of: ".") else { return nil }
         let fraction = text[text.index(after: point)...].dropLast()
@@ -102,7 +102,7 @@ private struct SpanLine: Decodable {
     var error: String?
     var attributes: [String: Value]
 
-    /// A text, a number or a truth value.
+    /// A text, a number or a Boolean value.
     struct Value: Decodable {
         var text: String
 

@@ -1,27 +1,27 @@
-/// What happened to one order, from the request to the customer's notification, across all services.
+/// The history of one order across all services, from the request to the customer's notification.
 public struct Story: Sendable {
-    /// The order, by its own number.
+    /// The original number of the order.
     public var order: String
-    /// What all that belongs to it carries.
+    /// The correlation id of everything that belongs to it.
     public var correlationID: String
-    /// The work that was done, in order of time.
+    /// The spans in order of time.
     public var spans: [Span]
-    /// What was done to the fleet meanwhile, in order of time.
+    /// The disturbances of the fleet meanwhile, in order of time.
     public var events: [FleetEvent] = []
 
-    /// Attempts that failed or that followed one that did, and requests that were sent again.
+    /// The number of failed attempts and their retries, and of repeated requests.
     public var retries: Int {
         let requests = spans.count(where: \.isPlacing)
         return spans.count { $0.failure != nil || ($0.attempt ?? 1) > 1 } + max(0, requests - 1)
     }
 
-    /// Whether it ended with a rejection.
+    /// A Boolean value indicating whether it ended with a rejection.
     public var isRejection: Bool { spans.contains { $0.topic == "order.cancelled" } }
 
-    /// Whether all three services have a part in it.
+    /// A Boolean value indicating whether all three services contributed to it.
     public var isComplete: Bool { Set(spans.map(\.kind)) == Set(ServiceKind.allCases) }
 
-    /// How many microseconds it took.
+    /// The duration in microseconds.
     public var duration: Int64 {
         (spans.map { $0.start + $0.duration }.max() ?? 0) - (spans.first?.start ?? 0)
     }
@@ -29,23 +29,23 @@ public struct Story: Sendable {
 
 /// The stories of all orders of a run.
 public struct StoryBook: Sendable {
-    /// The most steps of a story that is told unasked.
+    /// The maximum number of steps in a story that is chosen automatically.
     private static let readableLength = 24
 
     private var stories: [String: Story] = [:]
 
-    /// Puts together what belongs together.
+    /// Groups spans into stories.
     ///
     /// - Parameters:
     ///   - spans: All spans of all services.
-    ///   - events: What was done to the fleet.
-    ///   - orders: The orders' own numbers.
+    ///   - events: The disturbances of the fleet.
+    ///   - orders: The original numbers of the orders.
     public init(_ spans: [Span], events: [FleetEvent], orders: some Sequence<String>) {
         var correlations: [String: String] = [:]
         for span in spans {
             if let correlation = span.correlationID { correlations[span.traceID] = correlation }
         }
-        // A span that does not say belongs to the correlation of its trace.
+        // A span without a correlation id belongs to the correlation of its trace.
         let grouped = Dictionary(grouping: spans) { $0.correlationID ?? correlations[$0.traceID] ?? "" }
         for order in orders {
             let correlation = Till.correlationID(of: order)
@@ -61,13 +61,13 @@ public struct StoryBook: Sendable {
         }
     }
 
-    /// The story of an order; `nil` if nothing is known of it.
+    /// Returns the story of an order, or `nil` if there is none.
     public subscript(order: String) -> Story? { stories[order] }
 
-    /// How many stories have a part in each of the three services.
+    /// The number of stories to which all three services contributed.
     public var completeCount: Int { stories.values.count(where: \.isComplete) }
 
-    /// The story that is best worth telling: one with a retry, else one with a rejection, that is not too long.
+    /// The most interesting story that is not too long: one with a retry, or otherwise one with a rejection.
     public var mostInteresting: Story? {
         let complete = stories.values.filter(\.isComplete)
         let short = complete.filter { $0.spans.count + $0.events.count <= Self.readableLength }

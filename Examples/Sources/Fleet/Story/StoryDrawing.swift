@@ -1,13 +1,13 @@
-/// A story as a timeline for the terminal, a line for each step, at most 100 columns wide.
+/// A story as a timeline for the terminal, with one line for each step and at most 100 columns.
 ///
-/// A dot is where something was done, a cross where it failed; an arrow leads to the service that takes the event.
+/// A dot is a successful step, a cross is a failed one, and an arrow leads to the service that receives the event.
 public struct StoryDrawing: CustomStringConvertible {
     private static let width = 100
     private static let laneDistance = 5
 
     private let story: Story
 
-    /// The drawing of a story.
+    /// Creates the drawing of a story.
     public init(_ story: Story) {
         self.story = story
     }
@@ -130,7 +130,7 @@ public struct StoryDrawing: CustomStringConvertible {
             : fixed(microseconds, unit: 1_000_000, digits: 2) + " s"
     }
 
-    /// A number of microseconds in a larger unit, cut after some digits.
+    /// Returns a number of microseconds in a larger unit, truncated to some digits.
     private static func fixed(_ microseconds: Int64, unit: Int64, digits: Int) -> String {
         let fraction = String(unit + microseconds % unit).dropFirst().prefix(digits)
         return "\(microseconds / unit).\(fraction)"

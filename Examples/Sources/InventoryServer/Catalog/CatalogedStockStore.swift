@@ -1,24 +1,25 @@
 import EventBus
 import InventoryService
 
-/// A store after whose changes the catalog is shown anew.
+/// A store that invalidates the catalog after each change.
 struct CatalogedStockStore: StockStore {
     let store: SQLiteStockStore
     let catalog: StockCatalog
 
-    /// How many pieces of each of these products there are.
+    /// Returns the number of items of each of these products.
     func levels(of skus: some Collection<String> & Sendable) async throws -> [String: Int] {
         try await store.levels(of: skus)
     }
 
-    /// What was decided about an order.
+    /// Returns the decision about an order.
     func decision(for orderID: String) async throws -> StockDecision? {
         try await store.decision(for: orderID)
     }
 
-    /// Records a decision, and takes the products it changed out of the cache.
+    /// Records a decision, and removes the changed products from the cache.
     ///
-    /// Also when it was recorded before: the process that did it may have been killed before it came to the cache.
+    /// It also does so if the decision was recorded before, because the process that recorded it may have been killed
+    /// before it reached the cache.
     func record(
         _ decision: StockDecision,
         for orderID: String,
@@ -35,12 +36,12 @@ struct CatalogedStockStore: StockStore {
         return stands
     }
 
-    /// How many pieces of each product are left.
+    /// Returns the remaining number of items of each product.
     func allLevels() async throws -> [String: Int] {
         try await store.allLevels()
     }
 
-    /// Every decision by order.
+    /// Returns every decision by order.
     func allDecisions() async throws -> [String: StockDecision] {
         try await store.allDecisions()
     }

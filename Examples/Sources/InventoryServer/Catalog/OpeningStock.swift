@@ -2,11 +2,11 @@ import InventoryService
 import Logging
 import ShopData
 
-/// What there is in stock on the first day: a file with one product a line.
+/// The stock on the first day, from a file with one product on each line.
 struct OpeningStock {
-    /// The products of the good lines.
+    /// The products of the valid lines.
     let items: [StockItem]
-    /// The bad lines, each as `FILE:LINE: reason`.
+    /// The invalid lines, each as `FILE:LINE: reason`.
     let problems: [String]
 
     /// Reads a file.
@@ -18,17 +18,17 @@ struct OpeningStock {
         problems = lines.problems.map(\.description)
     }
 
-    /// Loads a file into a store that has no products yet; leaves one that has some alone.
+    /// Loads a file into a store that has no products. Does nothing if the store has products.
     static func load(_ file: String, into store: SQLiteStockStore, logger: Logger) async throws {
         guard try await store.items(after: nil, limit: 1).isEmpty else { return }
         let stock = try OpeningStock(file: file)
         for problem in stock.problems { logger.warning("a line of the opening stock is left out: \(problem)") }
-        // Another replica may have come first.
+        // Another replica may have loaded it first.
         guard try await store.open(with: stock.items) else { return }
         logger.info("the opening stock is loaded", metadata: ["file": "\(file)", "products": "\(stock.items.count)"])
     }
 
-    /// A product that clients can ask for.
+    /// A product that clients can request.
     private struct Line: Decodable {
         let item: StockItem
 

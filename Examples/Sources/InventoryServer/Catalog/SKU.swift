@@ -1,14 +1,14 @@
-/// The name of a product as it can stand in a path.
+/// The name of a product that can be used in a path.
 struct SKU: Hashable, Sendable {
-    /// What makes a sku, in words.
+    /// The rule for a SKU, as text.
     static let rule = "it has to be 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
-    /// What makes a sku, as a regular expression.
+    /// The rule for a SKU, as a regular expression.
     static let pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
     /// The name.
     let rawValue: String
 
-    /// The name that `text` is; `nil` if it is none.
+    /// Creates a name from `text`, or returns `nil` if it is invalid.
     init?(_ text: String) {
         let bytes = text.utf8
         guard (1...64).contains(bytes.count), bytes.first.map(Self.isAlphanumeric) == true,

@@ -2,11 +2,11 @@ import EventBus
 import InventoryService
 import Logging
 
-/// The products as clients see them: read through a cache, changed under the lock that reservations use.
+/// The products as clients see them, read through a cache and changed under the lock that reservations use.
 struct StockCatalog: Sendable {
-    /// For how long a product may be shown as it was, if the word of its change does not get through.
+    /// The time for which an outdated product may be shown if the invalidation does not arrive.
     static let cacheLife = Duration.seconds(5)
-    /// How long a client's change waits for reservations of the same product.
+    /// The time for which a client's change waits for reservations of the same product.
     static let lockWait = Duration.seconds(3)
 
     private let store: SQLiteStockStore
@@ -14,7 +14,7 @@ struct StockCatalog: Sendable {
     private let cache: any Cache
     private let logger: Logger
 
-    /// The products in `store`, which `lock` guards and `cache` spares.
+    /// Creates a catalog of the products in `store`, which `lock` guards and `cache` relieves.
     init(store: SQLiteStockStore, lock: some DistributedLock, cache: some Cache, logger: Logger) {
         self.store = store
         self.lock = lock
@@ -22,7 +22,7 @@ struct StockCatalog: Sendable {
         self.logger = logger
     }
 
-    /// A product; `nil` if there is none with this sku.
+    /// Returns a product, or `nil` if there is none with this SKU.
     func item(_ sku: String) async throws -> StockItem? {
         let store = store
         return try await cache.value(for: key(sku), as: StockItem.self, options: CacheOptions(ttl: Self.cacheLife)) {
@@ -30,15 +30,15 @@ struct StockCatalog: Sendable {
         }
     }
 
-    /// Products in the order of their skus, from the one that follows `previous`; never from the cache.
+    /// Returns products in the order of their SKUs, after `previous`. They are never read from the cache.
     func items(after previous: String?, limit: Int) async throws -> [StockItem] {
         try await store.items(after: previous, limit: limit)
     }
 
-    /// Sets how many pieces of a product there are; makes the product if it is unknown. Done twice it does no harm.
+    /// Sets the number of items of a product, and creates the product if it is unknown. Repeating the call is harmless.
     ///
-    /// - Returns: The product as it is then, and whether it is a new one.
-    /// - Throws: What the lock throws; `StaleFencingToken`; a `DatabaseError` of GRDB.
+    /// - Returns: The product after the change, and whether it is new.
+    /// - Throws: Errors of the lock; `StaleFencingToken`; a `DatabaseError` of GRDB.
     func put(_ sku: String, _ change: StockChange) async throws -> (item: StockItem, isNew: Bool) {
         let store = store
         let result = try await lock.withLock("stock.\(sku)", wait: Self.lockWait) { lease in
@@ -49,7 +49,7 @@ struct StockCatalog: Sendable {
         return result
     }
 
-    /// Takes products out of the cache: call it after each change.
+    /// Removes products from the cache. Call it after each change.
     func forget(_ skus: [String]) async {
         do {
             try await cache.remove(skus.map(key))

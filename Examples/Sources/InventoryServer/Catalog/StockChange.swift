@@ -1,16 +1,16 @@
 import InventoryService
 import ShopEvents
 
-/// What is to be set of a product. What is `nil` stays as it is.
+/// A change of a product. Values that are `nil` stay unchanged.
 struct StockChange: Hashable, Sendable {
-    /// How many pieces there are from now on.
+    /// The new number of items.
     var quantity: Int
-    /// What people call it; a new product that is given no name is called by its sku.
+    /// The name. A new product without a name is named by its SKU.
     var name: String?
-    /// The price of one piece; a new product that is given none costs nothing.
+    /// The price of one item. A new product without a price costs nothing.
     var unitPrice: Money?
 
-    /// The product as it is after the change; `nil` if there cannot be such a product.
+    /// Returns the product after the change, or `nil` if such a product is invalid.
     func applied(to existing: StockItem?, sku: String) -> StockItem? {
         StockItem(
             sku: sku,

@@ -1,9 +1,9 @@
 import InventoryService
 
-/// Some products of the list, in the order of their skus.
+/// A page of the list of products, in the order of their SKUs.
 struct StockPage: Codable, Hashable, Sendable {
     /// The products.
     var items: [StockItem]
-    /// What to give as `after` for those that follow; missing where these are the last.
+    /// The value of `after` for the next page, or `nil` on the last page.
     var next: String?
 }

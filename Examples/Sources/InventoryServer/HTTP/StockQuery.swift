@@ -1,20 +1,20 @@
 import ServiceKit
 
-/// What the list of products is asked for with: `?limit=50&after=SKU`.
+/// The query of the list of products: `?limit=50&after=SKU`.
 struct StockQuery: Hashable, Sendable {
-    /// How many products a page can have.
+    /// The allowed page sizes.
     static let limits = 1...1_000
-    /// How many it has unless asked for another number.
+    /// The default page size.
     static let defaultLimit = 100
 
-    /// How many at most.
+    /// The maximum number of products.
     private(set) var limit = defaultLimit
-    /// The last product that the client knows; `nil` to begin with the first.
+    /// The last product that the client knows, or `nil` to start with the first.
     private(set) var previous: SKU?
 
-    /// Reads the parameters of a request.
+    /// Parses the parameters of a request.
     ///
-    /// - Throws: `HTTPProblem` 400, which names each parameter that is wrong and what it can be.
+    /// - Throws: `HTTPProblem` 400, which names each invalid parameter and its rule.
     init(_ parameters: some Sequence<(key: Substring, value: Substring)>) throws(HTTPProblem) {
         try QueryParameters.read(
             parameters,
@@ -24,7 +24,7 @@ struct StockQuery: Hashable, Sendable {
         }
     }
 
-    /// Takes a parameter; returns what is wrong with it.
+    /// Parses a parameter. Returns a description of the problem with it.
     private mutating func read(_ value: Substring, of name: Substring) -> String? {
         switch name {
         case "limit":

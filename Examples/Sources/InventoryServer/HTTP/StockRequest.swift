@@ -3,11 +3,11 @@ import InventoryService
 import ServiceKit
 import ShopEvents
 
-/// The body of `PUT /stock/{sku}`, as it comes.
+/// The body of `PUT /stock/{sku}` as it was received.
 struct StockRequest: Decodable, Sendable {
-    /// The longest name, in Unicode scalars.
+    /// The maximum length of a name, in Unicode scalars.
     static let maximumNameLength = 200
-    /// The most digits of a price before its point.
+    /// The maximum number of digits of a price before its point.
     static let maximumPriceDigits = 6
 
     var quantity: Int
@@ -16,13 +16,13 @@ struct StockRequest: Decodable, Sendable {
 
     private enum CodingKeys: String, CodingKey { case quantity, name, unitPrice }
 
-    /// Takes the fields; what they hold is checked by ``change()``.
+    /// Decodes the fields. Their values are checked by ``change()``.
     init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         do {
             quantity = try container.decode(Int.self, forKey: .quantity)
         } catch let error where !(error is DecodingError) {
-            // A fraction, or too great for an integer, of which the decoder says only that the document is not valid.
+            // A fraction, or a number too large for an integer. The decoder only reports that the document is invalid.
             throw DecodingError.dataCorruptedError(
                 forKey: .quantity,
                 in: container,
@@ -33,9 +33,9 @@ struct StockRequest: Decodable, Sendable {
         unitPrice = try container.decodeIfPresent(String.self, forKey: .unitPrice)
     }
 
-    /// What is to be set.
+    /// Returns the requested change.
     ///
-    /// - Throws: `HTTPProblem` with all the fields that are wrong.
+    /// - Throws: `HTTPProblem` with all invalid fields.
     func change() throws -> StockChange {
         var problems: [HTTPProblem.FieldError] = []
         if !StockItem.quantities.contains(quantity) {

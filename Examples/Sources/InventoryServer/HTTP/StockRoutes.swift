@@ -5,11 +5,11 @@ import InventoryService
 import Logging
 import ServiceKit
 
-/// The HTTP interface of the inventory; `InventoryAPI` describes it to clients.
+/// The HTTP interface of the inventory. `InventoryAPI` describes it for clients.
 struct StockRoutes: Sendable {
     private let catalog: StockCatalog
 
-    /// Routes to `catalog`.
+    /// Creates routes for `catalog`.
     init(catalog: StockCatalog) {
         self.catalog = catalog
     }
@@ -24,7 +24,7 @@ struct StockRoutes: Sendable {
 
     private func list(_ request: Request) async throws -> JSONResponse<StockPage> {
         let query = try StockQuery(request.uri.queryParameters)
-        // One more than is shown tells whether any follow.
+        // One more than is returned, which tells whether more products follow.
         var items = try await catalog.items(after: query.previous?.rawValue, limit: query.limit + 1)
         let hasMore = items.count > query.limit
         if hasMore { items.removeLast() }
@@ -68,7 +68,7 @@ struct StockRoutes: Sendable {
 }
 
 extension HTTPProblem {
-    /// The answer to a change that could not be made under its lock just now; `nil` for any other error.
+    /// Creates the response for a change that currently cannot get its lock. Returns `nil` for any other error.
     init?(lockFailure error: any Error) {
         let codes: Set<EventBusError.Code> = [
             .unavailable, .indeterminate, .lockTimedOut, .lockLost, .lockNotOwned, .leaseExpired,

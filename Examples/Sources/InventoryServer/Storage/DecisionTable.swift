@@ -3,9 +3,9 @@ import GRDB
 import InventoryService
 import ShopEvents
 
-/// What the inventory says to the database about its decisions. Each function runs in the caller's transaction.
+/// The statements for decisions. Each function runs in the caller's transaction.
 enum DecisionTable {
-    /// What was decided about an order; `nil` if nothing was.
+    /// Returns the decision about an order, or `nil` if there is none.
     static func decision(for orderID: String, in db: Database) throws -> StockDecision? {
         let row = try Row.fetchOne(
             try db.cachedStatement(sql: "SELECT outcome, reason FROM decisions WHERE order_id = ?"),
@@ -19,7 +19,7 @@ enum DecisionTable {
         return try decision(row, lines: lines.map { ($0["sku"], $0["quantity"]) })
     }
 
-    /// Every decision by order.
+    /// Returns every decision by order.
     static func all(in db: Database) throws -> [String: StockDecision] {
         var lines: [String: [(String, Int)]] = [:]
         let lineRows = try Row.fetchCursor(db, sql: "SELECT order_id, sku, quantity FROM decision_lines ORDER BY sku")
@@ -32,7 +32,7 @@ enum DecisionTable {
         }
     }
 
-    /// Records what was decided about an order about which nothing was.
+    /// Records the decision about an order without a decision.
     static func insert(_ decision: StockDecision, for orderID: String, at time: EventTime, in db: Database) throws {
         let (outcome, reason, quantities): (String, RejectionReason?, [String: Int]) =
             switch decision {

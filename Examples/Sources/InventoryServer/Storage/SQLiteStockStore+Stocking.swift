@@ -3,24 +3,24 @@ import GRDB
 import InventoryService
 
 extension SQLiteStockStore {
-    /// A product; `nil` if there is none with this sku.
+    /// Returns a product, or `nil` if there is none with this SKU.
     func item(_ sku: String) async throws -> StockItem? {
         try await database.read { db in try StockTable.item(sku, in: db) }
     }
 
-    /// Products in the order of their skus, from the one that follows `previous`.
+    /// Returns products in the order of their SKUs, after `previous`.
     func items(after previous: String?, limit: Int) async throws -> [StockItem] {
         try await database.read { db in try StockTable.items(after: previous, limit: limit, in: db) }
     }
 
-    /// Sets how many pieces of a product there are; makes the product if it is unknown.
+    /// Sets the number of items of a product, and creates the product if it is unknown.
     ///
     /// - Parameters:
     ///   - sku: The product.
-    ///   - change: What to set.
-    ///   - fencingToken: That of the lease under which it is set.
-    /// - Returns: The product as it is then, and whether it is a new one.
-    /// - Throws: `StaleFencingToken` when the product was changed under a later lease.
+    ///   - change: The change.
+    ///   - fencingToken: The token of the lease under which it is made.
+    /// - Returns: The product after the change, and whether it is new.
+    /// - Throws: `StaleFencingToken` if the product was changed under a later lease.
     func put(
         _ sku: String,
         _ change: StockChange,
@@ -39,7 +39,7 @@ extension SQLiteStockStore {
 
     /// Stores products if there are none yet.
     ///
-    /// - Returns: Whether there were none.
+    /// - Returns: `true` if there were none.
     func open(with items: [StockItem]) async throws -> Bool {
         try await database.write { db in
             guard try StockTable.isEmpty(in: db) else { return false }
@@ -49,7 +49,7 @@ extension SQLiteStockStore {
     }
 }
 
-/// What was to be stored is no product.
+/// The error for an invalid product.
 struct ImpossibleStock: Error, Hashable, CustomStringConvertible {
     var sku: String
     var quantity: Int

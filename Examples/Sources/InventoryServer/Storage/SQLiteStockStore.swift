@@ -8,15 +8,16 @@ import ShopEvents
 
 /// Stock in an SQLite database, which several processes on one machine may share.
 ///
-/// What a decision changes is one transaction: the record that its event was handled, the fences of its products, the
-/// pieces it takes, the decision, and the event that tells of it. Any of them alone would be a lie after a crash.
+/// All changes of a decision are in one transaction: the record of the handled event, the fences of the products, the
+/// reserved items, the decision, and the event that announces it. Any of them alone would be inconsistent after a
+/// crash.
 struct SQLiteStockStore: StockStore {
     let database: any DatabaseWriter
     private let inbox: SQLiteInbox
     private let outbox: Outbox
     private let duplicatesSuppressed: Counter
 
-    /// A store in `database`, whose events `bus` encodes and an outbox keeps.
+    /// Creates a store in `database`. `bus` encodes its events, and an outbox stores them.
     init(database: any DatabaseWriter, bus: EventBus) {
         self.database = database
         self.inbox = SQLiteInbox(database: database)
@@ -24,19 +25,19 @@ struct SQLiteStockStore: StockStore {
         self.duplicatesSuppressed = Counter(label: "shop.duplicates_suppressed")
     }
 
-    /// How many pieces of each of these products there are.
+    /// Returns the number of items of each of these products.
     func levels(of skus: some Collection<String> & Sendable) async throws -> [String: Int] {
         try await database.read { db in
             try skus.reduce(into: [:]) { $0[$1] = try StockTable.quantity(of: $1, in: db) }
         }
     }
 
-    /// What was decided about an order.
+    /// Returns the decision about an order.
     func decision(for orderID: String) async throws -> StockDecision? {
         try await database.read { db in try DecisionTable.decision(for: orderID, in: db) }
     }
 
-    /// Records a decision, takes what it reserves out of the stock, and announces it, in one transaction.
+    /// Records a decision, removes the reserved items from the stock, and announces the decision, in one transaction.
     func record(
         _ decision: StockDecision,
         for orderID: String,
@@ -58,12 +59,12 @@ struct SQLiteStockStore: StockStore {
         return recorded.decision
     }
 
-    /// How many pieces of each product are left.
+    /// Returns the remaining number of items of each product.
     func allLevels() async throws -> [String: Int] {
         try await database.read { db in try StockTable.quantities(in: db) }
     }
 
-    /// Every decision by order.
+    /// Returns every decision by order.
     func allDecisions() async throws -> [String: StockDecision] {
         try await database.read { db in try DecisionTable.all(in: db) }
     }
@@ -79,7 +80,7 @@ struct SQLiteStockStore: StockStore {
         _ fencingTokens: [String: UInt64],
         in db: Database
     ) throws -> Recorded {
-        // The transaction that recorded it has announced it as well.
+        // The transaction that recorded it has also announced it.
         if let stands = try DecisionTable.decision(for: orderID, in: db) {
             return Recorded(decision: stands, isNew: false)
         }
@@ -107,8 +108,8 @@ struct SQLiteStockStore: StockStore {
     }
 }
 
-/// An event was handled before, and yet nothing was decided about its order: whoever published it gave two orders'
-/// events one id.
+/// An event was handled before, but its order has no decision. Its publisher has used one id for the events of two
+/// orders.
 struct ReusedEventID: Error, NonRetryable, Hashable, CustomStringConvertible {
     var eventID: EventID
     var orderID: String

@@ -1,17 +1,17 @@
 import EventBusOutbox
 import GRDB
 
-/// The tables of the inventory service. A migration that has been released is never changed: its figures stand for
-/// themselves, whatever becomes of the constants elsewhere.
+/// The tables of the inventory service. A released migration is never changed. Its numbers are literals, independent of
+/// constants elsewhere.
 enum StockSchema {
-    /// Adds the service's tables, the outbox's and the inbox's.
+    /// Registers the tables of the service, the outbox and the inbox.
     static func registerMigrations(in migrator: inout DatabaseMigrator) {
         migrator.registerMigration("inventory.v1") { db in try db.execute(sql: v1) }
         Outbox.registerMigration(in: &migrator)
         SQLiteInbox.registerMigration(in: &migrator)
     }
 
-    // Lock and fencing token keep a quantity from falling below zero; were both to fail, its constraint would.
+    // Lock and fencing token keep a quantity from falling below zero. If both failed, the constraint would.
     private static let v1 = """
         CREATE TABLE stock (
             sku TEXT NOT NULL PRIMARY KEY CHECK (length(sku) > 0),

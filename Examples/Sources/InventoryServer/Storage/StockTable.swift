@@ -2,11 +2,11 @@ import GRDB
 import InventoryService
 import ShopEvents
 
-/// What the inventory says to the database about its products. Each function runs in the caller's transaction.
+/// The statements for products. Each function runs in the caller's transaction.
 enum StockTable {
     // MARK: Reading
 
-    /// A product; `nil` if there is none with this sku.
+    /// Returns a product, or `nil` if there is none with this SKU.
     static func item(_ sku: String, in db: Database) throws -> StockItem? {
         try Row.fetchOne(
             try db.cachedStatement(sql: "SELECT \(columns) FROM stock WHERE sku = ?"),
@@ -14,7 +14,7 @@ enum StockTable {
         ).map(item)
     }
 
-    /// Products in the order of their skus, from the one that follows `previous`.
+    /// Returns products in the order of their SKUs, after `previous`.
     static func items(after previous: String?, limit: Int, in db: Database) throws -> [StockItem] {
         try Row.fetchAll(
             try db.cachedStatement(sql: "SELECT \(columns) FROM stock WHERE sku > ? ORDER BY sku LIMIT ?"),
@@ -22,7 +22,7 @@ enum StockTable {
         ).map(item)
     }
 
-    /// How many pieces of a product there are; `nil` if it is unknown.
+    /// Returns the number of items of a product, or `nil` if it is unknown.
     static func quantity(of sku: String, in db: Database) throws -> Int? {
         try Int.fetchOne(
             try db.cachedStatement(sql: "SELECT quantity FROM stock WHERE sku = ?"),
@@ -30,25 +30,25 @@ enum StockTable {
         )
     }
 
-    /// How many pieces of each product there are.
+    /// Returns the number of items of each product.
     static func quantities(in db: Database) throws -> [String: Int] {
         let rows = try Row.fetchAll(db, sql: "SELECT sku, quantity FROM stock")
         return Dictionary(uniqueKeysWithValues: rows.map { ($0["sku"], $0["quantity"]) })
     }
 
-    /// Whether there is no product at all.
+    /// Returns a Boolean value indicating whether there are no products.
     static func isEmpty(in db: Database) throws -> Bool {
         try Int.fetchOne(db, sql: "SELECT 1 FROM stock LIMIT 1") == nil
     }
 
     // MARK: Changing
 
-    /// Lets the holder of a lease change a product, and from then on keeps out those with earlier ones.
+    /// Lets the holder of a lease change a product, and excludes holders of earlier leases from then on.
     ///
-    /// A product that is unknown has no fence, and lets everyone: there is nothing to protect, and orders could name any
-    /// number of them.
+    /// An unknown product has no fence and admits everyone: there is nothing to protect, and orders could name any
+    /// number of unknown products.
     ///
-    /// - Throws: `StaleFencingToken` when the product was changed under a later lease.
+    /// - Throws: `StaleFencingToken` if the product was changed under a later lease.
     static func pass(_ token: UInt64, for sku: String, in db: Database) throws {
         let fence = try Int64.fetchOne(
             try db.cachedStatement(sql: "SELECT fence FROM stock WHERE sku = ?"),
@@ -62,20 +62,20 @@ enum StockTable {
             .execute(arguments: [Int64(bitPattern: token), sku])
     }
 
-    /// Takes pieces out of the stock.
+    /// Removes items from the stock.
     ///
-    /// - Throws: ``UnknownProduct``; a `DatabaseError` of GRDB if there are not so many.
+    /// - Throws: ``UnknownProduct``; a `DatabaseError` of GRDB if there are not enough.
     static func take(_ quantity: Int, of sku: String, in db: Database) throws {
         try db.cachedStatement(sql: "UPDATE stock SET quantity = quantity - ? WHERE sku = ?")
             .execute(arguments: [quantity, sku])
         guard db.changesCount == 1 else { throw UnknownProduct(sku: sku) }
     }
 
-    /// Stores a product, in place of the one with its sku if there is one.
+    /// Stores a product, replacing the one with the same SKU.
     ///
     /// - Parameters:
     ///   - item: The product.
-    ///   - fence: The token of the lease under which it is stored; zero without one.
+    ///   - fence: The token of the lease under which it is stored, or zero without a lease.
     static func put(_ item: StockItem, fence: UInt64, in db: Database) throws {
         try db.cachedStatement(
             sql: """
@@ -103,14 +103,14 @@ enum StockTable {
     }
 }
 
-/// Something was to be taken of a product that is not there.
+/// The error for removing items of an unknown product.
 struct UnknownProduct: Error, Hashable, CustomStringConvertible {
     var sku: String
 
     var description: String { "there is no product \(sku) to take anything of" }
 }
 
-/// The database holds what this version of the service cannot read.
+/// The error for database content that this version of the service cannot read.
 struct UnreadableStock: Error, Hashable, CustomStringConvertible {
     var problem: String
 

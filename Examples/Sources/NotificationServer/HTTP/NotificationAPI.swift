@@ -1,6 +1,6 @@
-/// The document that describes the HTTP interface to clients and to tools.
+/// The description of the HTTP interface for clients and tools.
 enum NotificationAPI {
-    /// The document in JSON, of OpenAPI 3.1.
+    /// The document as OpenAPI 3.1 in JSON.
     static let document = #"""
         {
           "openapi": "3.1.0",

@@ -1,7 +1,7 @@
 import EventBus
 import NotificationService
 
-/// Some notifications, the newest first.
+/// A page of notifications, newest first.
 struct NotificationPage: Codable, Hashable, Sendable {
     /// A notification as clients see it.
     struct Entry: Codable, Hashable, Sendable {
@@ -12,7 +12,7 @@ struct NotificationPage: Codable, Hashable, Sendable {
         var text: String
         var sentAt: String
 
-        /// What is shown of a record.
+        /// Creates the public part of a record.
         init(_ record: NotificationRecord) {
             eventID = record.eventID.rawValue
             orderID = record.notice.orderID

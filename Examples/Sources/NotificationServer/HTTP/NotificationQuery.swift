@@ -1,20 +1,20 @@
 import ServiceKit
 
-/// What notifications are asked for with: `?order=ID` or `?limit=50`.
+/// The query of the list of notifications: `?order=ID` or `?limit=50`.
 struct NotificationQuery: Hashable, Sendable {
-    /// How many notifications a page can have.
+    /// The allowed page sizes.
     static let limits = 1...1_000
-    /// How many it has unless asked for another number.
+    /// The default page size.
     static let defaultLimit = 100
 
-    /// The order they are about; `nil` for any.
+    /// The order of the notifications, or `nil` for all orders.
     private(set) var orderID: String?
-    /// How many at most.
+    /// The maximum number of notifications.
     private(set) var limit = defaultLimit
 
-    /// Reads the parameters of a request.
+    /// Parses the parameters of a request.
     ///
-    /// - Throws: `HTTPProblem` 400, which names each parameter that is wrong and what it can be.
+    /// - Throws: `HTTPProblem` 400, which names each invalid parameter and its rule.
     init(_ parameters: some Sequence<(key: Substring, value: Substring)>) throws(HTTPProblem) {
         try QueryParameters.read(
             parameters,
@@ -24,7 +24,7 @@ struct NotificationQuery: Hashable, Sendable {
         }
     }
 
-    /// Takes a parameter; returns what is wrong with it.
+    /// Parses a parameter. Returns a description of the problem with it.
     private mutating func read(_ value: Substring, of name: Substring) -> String? {
         switch name {
         case "order":

@@ -1,11 +1,11 @@
 import Hummingbird
 import ServiceKit
 
-/// The HTTP interface of the notification service, for looking; `NotificationAPI` describes it to clients.
+/// The read-only HTTP interface of the notification service. `NotificationAPI` describes it for clients.
 struct NotificationRoutes: Sendable {
     private let log: SQLiteNotificationLog
 
-    /// Routes to `log`.
+    /// Creates routes for `log`.
     init(log: SQLiteNotificationLog) {
         self.log = log
     }

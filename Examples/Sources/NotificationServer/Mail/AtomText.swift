@@ -1,9 +1,9 @@
-/// Text as it can stand before the `@` of an address or of a message id (RFC 5322, section 3.2.3: dot-atom).
+/// Text that is allowed before the `@` of an address or message id (RFC 5322, section 3.2.3: dot-atom).
 enum AtomText {
-    /// Spells any text with characters that need no quotes; different texts are spelled differently.
+    /// Encodes any text with characters that need no quotes. Different texts have different encodings.
     ///
-    /// Letters, digits, `_` and `-` stand for themselves, and so does a dot between two of them. Any other byte is
-    /// written as `=` and two hexadecimal digits. So nothing in a name can end a header or begin another one.
+    /// Letters, digits, `_`, `-` and a dot between two of them are unchanged. Any other byte becomes `=` and two
+    /// hexadecimal digits. Nothing in a name can therefore end a header or start another one.
     static func escaped(_ text: String) -> String {
         let bytes = Array(text.utf8)
         var escaped = ""
@@ -20,7 +20,7 @@ enum AtomText {
         return escaped
     }
 
-    /// Whether `text` is a name as it stands in an address, such as `orders` or `first.last`.
+    /// Returns a Boolean value indicating whether `text` is valid in an address, such as `orders` or `first.last`.
     static func isDotAtom(_ text: String) -> Bool {
         let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         return parts.allSatisfy { part in
@@ -34,13 +34,13 @@ enum AtomText {
 }
 
 extension UInt8 {
-    /// The byte as two upper-case hexadecimal digits.
+    /// The byte as two uppercase hexadecimal digits.
     var hexadecimal: String {
         let digits = String(self, radix: 16, uppercase: true)
         return self < 16 ? "0" + digits : digits
     }
 
-    /// Whether it is a letter or digit of ASCII.
+    /// A Boolean value indicating whether it is an ASCII letter or digit.
     var isASCIIAlphanumeric: Bool {
         switch self {
         case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),

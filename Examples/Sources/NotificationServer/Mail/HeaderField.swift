@@ -1,16 +1,16 @@
 import FoundationEssentials
 
-/// A header of a message, as lines without their ends. Whatever its text is, it stays within its field.
+/// A header of a message, as lines without their ends. No text can escape from its field.
 struct HeaderField: Hashable, Sendable {
-    /// Its lines; those after the first begin with a space.
+    /// The lines. All but the first begin with a space.
     let lines: [String]
 
-    /// A field whose value has been made to fit, such as an address.
+    /// Creates a field with a value that is already valid, such as an address.
     init(_ name: String, structured value: String) {
         lines = ["\(name): \(value)"]
     }
 
-    /// A field for people to read. What is not plain ASCII is written as encoded words (RFC 2047).
+    /// Creates a field for people to read. Text outside plain ASCII is written as encoded words (RFC 2047).
     init(_ name: String, text: String) {
         let scalars = text.unicodeScalars.map { Self.isControl($0) ? " " : $0 }
         let isPlain =
@@ -24,16 +24,16 @@ struct HeaderField: Hashable, Sendable {
         }
     }
 
-    /// As long as a line should be, without its end.
+    /// The recommended maximum length of a line, without its end.
     private static let maximumLength = 78
-    /// How much text makes a word that fits on such a line behind a name of ten characters, or a space.
+    /// The number of bytes of text in a word that fits on such a line after a name of ten characters, or a space.
     private static let bytesOfWord = 39
 
     private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
         scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
     }
 
-    /// The text in pieces, none of which ends within a character.
+    /// Splits the text into pieces that split no character.
     private static func chunks(_ scalars: [Unicode.Scalar]) -> [String] {
         var chunks = [""]
         var length = 0

@@ -2,15 +2,15 @@ import EventBus
 
 /// An e-mail address, such as `orders@shop.example`.
 struct MailAddress: Hashable, Sendable, CustomStringConvertible {
-    /// What stands before the `@`.
+    /// The part before the `@`.
     let name: String
-    /// What stands behind it.
+    /// The part after the `@`.
     let domain: MailDomain
 
-    /// The address as it is written.
+    /// The address in its written form.
     var description: String { "\(name)@\(domain)" }
 
-    /// The address that `text` is; `nil` if it is none, or one that needs quotes.
+    /// Creates an address from `text`. Returns `nil` if it is invalid or would need quotes.
     init?(_ text: String) {
         let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         guard parts.count == 2, parts[0].utf8.count <= 64, AtomText.isDotAtom(parts[0]),
@@ -20,9 +20,10 @@ struct MailAddress: Hashable, Sendable, CustomStringConvertible {
         self.domain = domain
     }
 
-    /// The address of a customer at the shop's own domain: in a real shop it would come from the customer's account.
+    /// Creates the address of a customer at the shop's own domain. In a real shop, it would come from the customer's
+    /// account.
     ///
-    /// - Throws: ``UnaddressableCustomer`` if the id is empty, or so long that it does not fit on a line.
+    /// - Throws: ``UnaddressableCustomer`` if the id is empty, or too long for a line.
     init(customerID: String, domain: MailDomain) throws(UnaddressableCustomer) {
         name = AtomText.escaped(customerID)
         self.domain = domain
@@ -30,7 +31,7 @@ struct MailAddress: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// A customer has an id of which no address can be made: trying again does not help.
+/// The error for a customer id that cannot become an address. A retry does not help.
 struct UnaddressableCustomer: Error, NonRetryable, Hashable, CustomStringConvertible {
     var customerID: String
 

@@ -1,25 +1,25 @@
-/// The text of a message, encoded so that it arrives as it is: in a mailbox file and over SMTP alike.
+/// The text of a message, encoded so that it arrives unchanged, both in a mailbox file and over SMTP.
 ///
-/// Plain text goes as it is. Anything else is written as quoted-printable (RFC 2045, section 6.7): characters beyond
-/// ASCII, control characters, lines that are too long, and lines that begin with `From `, possibly behind `>`s, which a
-/// reader of mailbox files would take for the beginning of a message, or for a quoted one. So nothing ever has to be
-/// quoted in the file, where readers do not agree on how to undo it.
+/// Plain text is sent unchanged. Other text is written as quoted-printable (RFC 2045, section 6.7). That applies to
+/// non-ASCII characters, control characters, lines that are too long, and lines that begin with `From `, possibly after
+/// `>`s, which a reader of mailbox files would take for the start of a message or for a quoted one. So nothing has to
+/// be quoted in the file, where readers disagree on how to undo it.
 struct MailBody: Hashable, Sendable {
-    /// How the lines are encoded.
+    /// The encoding of the lines.
     enum Encoding: String, Hashable, Sendable {
         case sevenBit = "7bit"
         case quotedPrintable = "quoted-printable"
     }
 
-    /// The longest line, without its end.
+    /// The maximum length of a line, without its end.
     static let maximumLength = 76
 
-    /// How the lines are encoded.
+    /// The encoding of the lines.
     let encoding: Encoding
-    /// The encoded lines, without their ends; each is ASCII.
+    /// The encoded lines without their ends. All are ASCII.
     let lines: [String]
 
-    /// The body for a text, whose lines end with CR, LF or both.
+    /// Creates the body for a text whose lines end with CR, LF or both.
     init(_ text: String) {
         let lines = Self.lines(of: text)
         if lines.allSatisfy(Self.isPlain) {
@@ -42,7 +42,7 @@ struct MailBody: Hashable, Sendable {
             }
             endsWithCR = byte == UInt8(ascii: "\r")
         }
-        // What follows the last end is a line only if there is something.
+        // The text after the last line end is a line only if it is not empty.
         if lines.last?.isEmpty == true { lines.removeLast() }
         return lines
     }
@@ -56,19 +56,19 @@ struct MailBody: Hashable, Sendable {
         line.drop { $0 == UInt8(ascii: ">") }.starts(with: "From ".utf8)
     }
 
-    /// The lines that one line becomes; all but the last end with a `=`, which takes their end away.
+    /// Returns the lines that represent one line. All but the last end with `=`, which removes the line end.
     private static func quoted(_ line: [UInt8]) -> [String] {
         var lines: [String] = []
         var current = ""
         for (index, byte) in line.enumerated() {
             let isLast = index == line.count - 1
             var spelled = isLiteral(byte, isLast: isLast) ? String(Unicode.Scalar(byte)) : "=" + byte.hexadecimal
-            // The last piece needs no sign behind it, the others do.
+            // All pieces but the last need room for the sign.
             if current.utf8.count + spelled.utf8.count > (isLast ? maximumLength : maximumLength - 1) {
                 lines.append(current + "=")
                 current = ""
             }
-            // Also where a line was broken: a piece may look like something that the whole does not.
+            // Also after a line was broken, because a piece may look like such a line although the whole does not.
             if current.isEmpty, looksLikeMessage(Array(line[index...])) { spelled = "=" + byte.hexadecimal }
             current += spelled
         }

@@ -1,20 +1,20 @@
 import EventBus
 
-/// A time as mail writes it, in UTC.
+/// A time in the format of mail, in UTC.
 struct MailDate: Hashable, Sendable {
     private static let days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
     private static let months = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ]
 
-    /// As a header has it: `Thu, 05 Feb 2026 12:00:00 +0000`.
+    /// The time in the format of a header: `Thu, 05 Feb 2026 12:00:00 +0000`.
     let header: String
-    /// As the line has it that begins a message in a mailbox file: `Thu Feb  5 12:00:00 2026`.
+    /// The time in the format of the line that starts a message in a mailbox file: `Thu Feb  5 12:00:00 2026`.
     let separator: String
 
-    /// A time, to the second.
+    /// Creates a time with a resolution of one second.
     init(_ time: EventTime) {
-        // From 1970 to 9999, as a header can have it.
+        // From 1970 to 9999, which a header can express.
         let seconds = min(max(time.milliseconds / 1000, 0), 253_402_300_799)
         // `2026-02-05T12:00:00.000Z`
         let text = EventTime(milliseconds: seconds * 1000).rfc3339

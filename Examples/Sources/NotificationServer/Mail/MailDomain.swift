@@ -1,12 +1,12 @@
-/// What stands behind the `@` of an address.
+/// The part of an address after the `@`.
 struct MailDomain: Hashable, Sendable, CustomStringConvertible {
-    /// The most bytes that a domain can have here: an address has to fit on a line.
+    /// The maximum length of a domain in bytes, so that an address fits on a line.
     static let maximumLength = 200
 
-    /// The domain as it is written.
+    /// The domain in its written form.
     let description: String
 
-    /// The domain that `text` is, such as `shop.example`; `nil` if it is none.
+    /// Creates a domain from `text`, such as `shop.example`. Returns `nil` if it is invalid.
     init?(_ text: String) {
         let labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         let isDomain = labels.allSatisfy { label in

@@ -1,30 +1,30 @@
 import EventBus
 import NotificationService
 
-/// A message as RFC 5322 has it. One that tells of the same event is the same to the last byte, whenever it is made.
+/// A message in the format of RFC 5322. Messages about the same event are equal to the last byte.
 struct MailMessage: Hashable, Sendable {
-    /// How lines end.
+    /// The line ending of a message.
     enum LineEnd: String, Sendable {
-        /// In a mailbox file, as everywhere on Unix.
+        /// The line ending in a mailbox file, as usual on Unix.
         case lf = "\n"
-        /// Over SMTP.
+        /// The line ending over SMTP.
         case crlf = "\r\n"
     }
 
-    /// Its identity, made of the event's.
+    /// The identity, which is derived from that of the event.
     let id: MessageID
-    /// When the event took place.
+    /// The time of the event.
     let date: MailDate
-    /// Who sends it.
+    /// The sender.
     let sender: MailAddress
-    /// Who gets it.
+    /// The recipient.
     let recipient: MailAddress
-    /// Its headers.
+    /// The headers.
     let headers: [HeaderField]
-    /// Its text.
+    /// The text.
     let body: MailBody
 
-    /// A message.
+    /// Creates a message.
     init(
         id: MessageID,
         date: MailDate,
@@ -52,11 +52,11 @@ struct MailMessage: Hashable, Sendable {
         ]
     }
 
-    /// The whole message.
+    /// Returns the whole message.
     ///
     /// - Parameters:
-    ///   - lineEnd: How its lines end.
-    ///   - further: Headers to put behind its own.
+    ///   - lineEnd: The line ending.
+    ///   - further: Headers to add after those of the message.
     func text(_ lineEnd: LineEnd, further: [HeaderField] = []) -> String {
         let lines = (headers + further).flatMap(\.lines) + [""] + body.lines
         return lines.map { $0 + lineEnd.rawValue }.joined()
@@ -64,7 +64,7 @@ struct MailMessage: Hashable, Sendable {
 }
 
 extension MailMessage {
-    /// The message that tells a customer how an order ended.
+    /// Creates the message that tells a customer the outcome of an order.
     ///
     /// - Throws: ``UnaddressableCustomer``.
     init(_ notice: Notice, eventID: EventID, time: EventTime, letterhead: Letterhead) throws(UnaddressableCustomer) {
@@ -84,10 +84,10 @@ extension MailMessage {
     }
 }
 
-/// What is the same on every message.
+/// The parts that all messages share.
 struct Letterhead: Hashable, Sendable {
-    /// Who sends it.
+    /// The sender.
     var sender: MailAddress
-    /// Where the customers have their addresses.
+    /// The domain of the customers' addresses.
     var customerDomain: MailDomain
 }

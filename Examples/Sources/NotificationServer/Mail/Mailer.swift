@@ -1,10 +1,10 @@
-/// What brings messages to people.
+/// A destination for messages.
 protocol Mailer: Sendable {
-    /// Sends a message; returns when it is safe with whoever takes it on from here.
+    /// Sends a message. Returns when the destination has accepted responsibility for it.
     ///
-    /// - Returns: Whether it was sent now; false where it is known to have been sent before.
-    /// - Throws: An error that is `NonRetryable` if this message can never be sent; any other says that it may be sent
-    ///   later. Then it may or may not have been sent: one with the same id is the same message.
+    /// - Returns: `true` if it was sent now, and `false` if it is known to have been sent before.
+    /// - Throws: An error that is `NonRetryable` if this message can never be sent. After any other error it may be
+    ///   sent later, and may or may not have been sent. A message with the same id is the same message.
     @discardableResult
     func send(_ message: MailMessage) async throws -> Bool
 }

@@ -1,17 +1,17 @@
 import EventBus
 
-/// What tells a message from every other one, and knows it again if it is sent twice.
+/// The identity of a message, by which a duplicate is recognized.
 struct MessageID: Hashable, Sendable, CustomStringConvertible {
-    /// The id as it stands in the header, with its angle brackets.
+    /// The id in the format of the header, with angle brackets.
     let description: String
 
-    /// The id of the message that tells of an event: `<order.confirmed=3A10248@shop.example>`. Different events have
-    /// different ids, and one event has always the same.
+    /// Creates the id of the message about an event: `<order.confirmed=3A10248@shop.example>`. Different events have
+    /// different ids, and one event always has the same one.
     init(_ eventID: EventID, domain: MailDomain) {
         description = "<\(AtomText.escaped(eventID.rawValue))@\(domain)>"
     }
 
-    /// The id as it was read from a header.
+    /// Creates the id from the text of a header.
     init(header text: String) {
         description = text
     }

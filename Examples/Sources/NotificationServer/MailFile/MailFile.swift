@@ -3,11 +3,11 @@ import Glibc
 import Logging
 import Synchronization
 
-/// A mailbox file (RFC 4155, lines end with LF) to which messages are appended, each once.
+/// A mailbox file (RFC 4155, lines end with LF) to which each message is appended once.
 ///
-/// One process writes it at a time: ``open()`` has to succeed first. A message is on the disk before ``send(_:)``
-/// returns, and those that come at the same time share the wait for it. What a process left behind that was killed while
-/// it wrote is cut off when the file is opened.
+/// One process writes it at a time: ``open()`` has to succeed first. A message is on disk before ``send(_:)`` returns,
+/// and concurrent messages share the wait for the disk. The incomplete end that a killed process has left is removed
+/// when the file is opened.
 actor MailFile: Mailer {
     private enum State {
         case closed
@@ -15,7 +15,7 @@ actor MailFile: Mailer {
         case open
     }
 
-    /// Where the file is.
+    /// The path of the file.
     nonisolated let path: String
     private let executor = BlockingExecutor(name: "mail-file")
     private let logger: Logger
@@ -23,22 +23,22 @@ actor MailFile: Mailer {
 
     private let openStorage: @Sendable (String) throws(MailFileError) -> (any MailStorage)?
     private var storage: (any MailStorage)?
-    /// The messages on the disk.
+    /// The messages on disk.
     private var kept: Set<MessageID> = []
-    /// How much of the file they are.
+    /// The length of these messages in the file.
     private var keptLength = 0
-    /// The messages that are written behind them, and are not known to be on the disk.
+    /// The messages that were written after them and may not be on disk yet.
     private var written: [MessageID] = []
     private var writtenLength = 0
-    /// Whether there may be more in the file than is known of: a write failed.
+    /// A Boolean value indicating whether the file may contain more than is known, because a write failed.
     private var isTorn = false
 
-    /// The file at `path`, which is not touched yet.
+    /// Creates a mail file for `path` without accessing it.
     ///
     /// - Parameters:
-    ///   - path: Where the file is, or will be.
-    ///   - logger: Where it logs.
-    ///   - openStorage: What opens it; `nil` where another process writes it.
+    ///   - path: The path of the file.
+    ///   - logger: The logger.
+    ///   - openStorage: A closure that opens the file, or returns `nil` if another process writes it.
     init(
         path: String,
         logger: Logger,
@@ -53,7 +53,7 @@ actor MailFile: Mailer {
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    /// Whether messages can be written, and if not who keeps the file.
+    /// The health: whether messages can be written, and otherwise the process that writes the file.
     nonisolated var health: ComponentHealth {
         let reason: String? =
             switch state.withLock({ $0 }) {
@@ -64,9 +64,9 @@ actor MailFile: Mailer {
         return ComponentHealth(name: "mail.file", status: reason == nil ? .ready : .notReady, reason: reason)
     }
 
-    /// Locks the file, cuts off what was not finished, and learns which messages it holds.
+    /// Locks the file, removes an incomplete end, and reads the ids of its messages.
     ///
-    /// - Returns: Whether the file is open; false while another process writes it.
+    /// - Returns: `true` if the file is open, and `false` while another process writes it.
     /// - Throws: ``MailFileError``.
     func open() throws(MailFileError) -> Bool {
         if storage != nil { return true }
@@ -101,7 +101,7 @@ actor MailFile: Mailer {
             try storage.cut(to: scanner.wholeLength)
         }
         try storage.append(Array(repeating: UInt8(ascii: "\n"), count: scanner.missingLineEnds))
-        // What another process wrote last may not have come to the disk before it was killed.
+        // The last writes of another process may not have reached the disk before it was killed.
         try storage.synchronize()
         try storage.synchronizeFolder()
         kept = scanner.messageIDs
@@ -112,7 +112,7 @@ actor MailFile: Mailer {
         return true
     }
 
-    /// Appends a message, unless the file holds it already; returns when it is on the disk.
+    /// Appends a message, unless the file contains it already. Returns when it is on disk.
     ///
     /// - Throws: ``MailFileError``.
     @discardableResult
@@ -121,7 +121,7 @@ actor MailFile: Mailer {
         if kept.contains(message.id) { return false }
         let isNew = !written.contains(message.id)
         if isNew { try append(message, to: storage) }
-        // Those who come meanwhile write as well, and whoever is first then goes to the disk for all.
+        // Concurrent messages are written too, and the first one to continue synchronizes the file for all of them.
         await Task.yield()
         if !kept.contains(message.id) { try keep(in: storage) }
         guard kept.contains(message.id) else {
@@ -146,8 +146,8 @@ actor MailFile: Mailer {
         writtenLength += bytes.count
     }
 
-    /// Brings everything that is written to the disk. Where that fails, nothing of it counts: the system may have
-    /// forgotten it, and would not say so a second time.
+    /// Synchronizes the written messages to disk. If that fails, none of them counts, because the system may have
+    /// dropped them and would not report it a second time.
     private func keep(in storage: any MailStorage) throws(MailFileError) {
         do throws(MailFileError) {
             try storage.synchronize()
@@ -164,8 +164,8 @@ actor MailFile: Mailer {
 }
 
 extension MailMessage {
-    /// The message as it stands in a mailbox file, with the lines before and behind it. Its `Content-Length` tells a
-    /// whole message from one that was cut off.
+    /// The message in the format of a mailbox file, with the lines before and after it. Its `Content-Length`
+    /// distinguishes a complete message from a truncated one.
     var mailboxText: String {
         let length = body.lines.reduce(0) { $0 + $1.utf8.count + 1 }
         let separator = "From \(sender) \(date.separator)\n"

@@ -1,15 +1,15 @@
 import Glibc
 
-/// A mail file that cannot be used, in words that a person can act on.
+/// An error of an unusable mail file, described so that a person can act on it.
 enum MailFileError: Error, Hashable, CustomStringConvertible {
-    /// Something else is at the path, and it is not to be written over.
+    /// The path is something else, which must not be overwritten.
     case notMailFile(path: String, offset: Int)
-    /// The system refused; `call` is what was tried.
+    /// A system call failed. `call` is its name.
     case system(path: String, call: String, code: Int32)
-    /// It is not open, since another process writes it.
+    /// The file is not open, because another process writes it.
     case notOpen(path: String)
 
-    /// What was wrong, and what to do about it.
+    /// The problem and its remedy.
     var description: String {
         switch self {
         case .notMailFile(let path, let offset):

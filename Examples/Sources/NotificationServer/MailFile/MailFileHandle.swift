@@ -1,6 +1,6 @@
 import Glibc
 
-/// A mailbox file that this process alone writes: locked from when it is opened until this is gone.
+/// A mailbox file that only this process writes. It is locked from opening until this object is released.
 final class MailFileHandle: MailStorage {
     let path: String
     private let descriptor: Int32
@@ -11,11 +11,11 @@ final class MailFileHandle: MailStorage {
     }
 
     deinit {
-        // With the descriptor goes the lock.
+        // Closing the descriptor releases the lock.
         close(descriptor)
     }
 
-    /// Opens the file, which is made if there is none; `nil` if another process has locked it.
+    /// Opens the file, which is created if it does not exist. Returns `nil` if another process has locked it.
     static func open(_ path: String) throws(MailFileError) -> MailFileHandle? {
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .system(path: path, call: "cannot be opened", code: errno) }
@@ -29,7 +29,7 @@ final class MailFileHandle: MailStorage {
         return handle
     }
 
-    /// Reads the whole file piece by piece.
+    /// Reads the whole file in pieces.
     func read(_ body: (ArraySlice<UInt8>) throws(MailFileError) -> Void) throws(MailFileError) {
         var buffer = [UInt8](repeating: 0, count: 1 << 18)
         var position: off_t = 0
@@ -43,7 +43,7 @@ final class MailFileHandle: MailStorage {
         }
     }
 
-    /// Writes behind what is there.
+    /// Appends bytes to the file.
     func append(_ bytes: [UInt8]) throws(MailFileError) {
         var rest = bytes[...]
         while !rest.isEmpty {
@@ -54,17 +54,17 @@ final class MailFileHandle: MailStorage {
         }
     }
 
-    /// Cuts off what is behind `length`.
+    /// Truncates the file to `length`.
     func cut(to length: Int) throws(MailFileError) {
         guard ftruncate(descriptor, off_t(length)) == 0 else { throw failure("cannot be cut") }
     }
 
-    /// Returns when what was written is on the disk.
+    /// Waits until the written bytes are on disk.
     func synchronize() throws(MailFileError) {
         guard fsync(descriptor) == 0 else { throw failure("cannot be brought to the disk") }
     }
 
-    /// Returns when it is on the disk that there is such a file.
+    /// Waits until the directory entry of the file is on disk.
     func synchronizeFolder() throws(MailFileError) {
         let end = path.lastIndex(of: "/")
         let folder = end.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."

@@ -1,16 +1,17 @@
 import FoundationEssentials
 import Glibc
 
-/// Who writes a mailbox file, for those who wait for it: noted in a file beside it, since a lock does not tell.
+/// The process that writes a mailbox file, for the information of waiting ones. It is noted in a separate file, because
+/// a lock does not name its owner.
 struct MailFileOwner {
     private let path: String
 
-    /// The note beside the mailbox file at `path`.
+    /// Creates the note for the mailbox file at `path`.
     init(ofFileAt path: String) {
         self.path = path + ".owner"
     }
 
-    /// What the note says, such as `process 4711 on mail-1`; `nil` if there is none.
+    /// The content of the note, such as `process 4711 on mail-1`, or `nil` if there is none.
     var noted: String? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
@@ -21,7 +22,7 @@ struct MailFileOwner {
         return text.isEmpty ? nil : String(decoding: text, as: UTF8.self)
     }
 
-    /// Notes this process. That it cannot be noted is no reason not to write mail.
+    /// Notes this process. A failure is ignored, because mail can be written without the note.
     func noteSelf() {
         let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { return }

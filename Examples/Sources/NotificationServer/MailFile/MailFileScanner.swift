@@ -1,25 +1,25 @@
-/// Reads a mailbox file (RFC 4155) piece by piece: which messages it holds, and up to where it is whole.
+/// A scanner that reads a mailbox file (RFC 4155) in pieces, and finds its messages and the end of the complete ones.
 ///
-/// A message begins with a line `From …` and ends with an empty line behind its body. How long the body is, its
-/// `Content-Length` says; without one, as other programs write it, it reaches up to the next such line. So a message that
-/// was cut off, wherever that was, is told from a whole one.
+/// A message begins with a line `From …` and ends with an empty line after its body. `Content-Length` states the length
+/// of the body. Without it, as written by other programs, the body ends before the next such line. A truncated message
+/// is therefore distinguished from a complete one, wherever it was truncated.
 struct MailFileScanner {
     private enum Place {
-        /// Where a message may begin.
+        /// A place where a message may begin.
         case boundary
         case headers(contentLength: Int?)
         case body(remaining: Int)
-        /// In the empty line behind a body of known length.
+        /// The empty line after a body of known length.
         case end
-        /// In a body of unknown length.
+        /// A body of unknown length.
         case openBody(afterEmptyLine: Bool)
     }
 
-    /// The ids of the messages that are whole.
+    /// The ids of the complete messages.
     private(set) var messageIDs: Set<MessageID> = []
-    /// Up to where whole messages reach.
+    /// The length of the complete messages.
     private(set) var wholeLength = 0
-    /// How many line ends are to be written before the next message, where the last one lacks its empty line.
+    /// The number of line ends to write before the next message, if the last one lacks its empty line.
     private(set) var missingLineEnds = 0
 
     private let path: String
@@ -28,12 +28,12 @@ struct MailFileScanner {
     private var line: [UInt8] = []
     private var messageID: MessageID?
 
-    /// A scanner at the beginning of the file at `path`.
+    /// Creates a scanner at the beginning of the file at `path`.
     init(path: String) {
         self.path = path
     }
 
-    /// Reads on.
+    /// Scans further bytes.
     ///
     /// - Throws: ``MailFileError/notMailFile(path:offset:)``.
     mutating func read(_ bytes: ArraySlice<UInt8>) throws(MailFileError) {
@@ -58,7 +58,7 @@ struct MailFileScanner {
         }
     }
 
-    /// Ends the file here: what is behind ``wholeLength`` is a message that was cut off.
+    /// Ends the file here. Everything after ``wholeLength`` is a truncated message.
     mutating func finish() {
         guard case .openBody(let afterEmptyLine) = place else { return }
         missingLineEnds = line.isEmpty ? (afterEmptyLine ? 0 : 1) : 2
@@ -68,7 +68,7 @@ struct MailFileScanner {
 
     private static let mark = Array("From ".utf8)
 
-    /// Throws unless a message can begin with this line, which may not be all there.
+    /// Throws unless a message can begin with this line, which may be incomplete.
     private func requireMark(_ line: [UInt8]) throws(MailFileError) {
         guard line.starts(with: Self.mark) || Self.mark.starts(with: line) else {
             throw .notMailFile(path: path, offset: offset)
@@ -108,14 +108,14 @@ struct MailFileScanner {
         }
     }
 
-    /// A message is whole up to here.
+    /// Ends a complete message.
     private mutating func close() {
         if let messageID { messageIDs.insert(messageID) }
         messageID = nil
         wholeLength = offset
     }
 
-    /// Notes what a header says; returns the body's length if it says that.
+    /// Records a header. Returns the length of the body if the header states it.
     private mutating func note(_ line: [UInt8]) -> Int? {
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { return nil }
         let value = String(decoding: line[(colon + 1)...], as: UTF8.self).filter { !$0.isWhitespace }

@@ -1,15 +1,15 @@
 import ServiceLifecycle
 
-/// Waits until this process may write the mail file, and begins to take events then: those of a process that waits would
-/// lie with it while the other one has nothing to do.
+/// A service that waits until this process may write the mail file, and only then starts to receive events. Otherwise a
+/// waiting process would hold events while the other one has nothing to do.
 ///
-/// The file stays open and locked until the process ends: handlers that still run after this use it.
+/// The file stays open and locked until the process ends, because handlers that are still running afterwards use it.
 struct MailFileService: Service {
-    /// How often to look whether the file has been let go of.
+    /// The interval of checks for the release of the file.
     static let interval = Duration.milliseconds(250)
 
     let file: MailFile
-    /// Called once the file is open.
+    /// A closure that is called when the file is open.
     let didOpen: @Sendable () -> Void
 
     /// Runs until a graceful shutdown.

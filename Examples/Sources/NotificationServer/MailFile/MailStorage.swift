@@ -1,17 +1,17 @@
-/// What a mailbox is kept in: a file, in tests one that fails at times. Nobody else writes it meanwhile.
+/// The storage of a mailbox: a file, or in tests a storage that fails at times. Nobody else writes to it meanwhile.
 protocol MailStorage: AnyObject {
-    /// Reads the whole of it piece by piece.
+    /// Reads the whole content in pieces.
     func read(_ body: (ArraySlice<UInt8>) throws(MailFileError) -> Void) throws(MailFileError)
 
-    /// Writes behind what is there. Where that fails, some of it may have been written.
+    /// Appends bytes. If that fails, some of them may have been written.
     func append(_ bytes: [UInt8]) throws(MailFileError)
 
-    /// Cuts off what is behind `length`.
+    /// Truncates the content to `length`.
     func cut(to length: Int) throws(MailFileError)
 
-    /// Returns when what was written is on the disk. Where that fails, nobody knows what of it is.
+    /// Waits until the written bytes are on disk. If that fails, it is unknown which of them are.
     func synchronize() throws(MailFileError)
 
-    /// Returns when it is on the disk that there is such a file.
+    /// Waits until the directory entry of the file is on disk.
     func synchronizeFolder() throws(MailFileError)
 }

@@ -1,25 +1,25 @@
 import CCurl
 import EventBus
 
-/// A connection of libcurl to a mail server, kept open from one message to the next. Its calls block.
+/// A libcurl connection to a mail server, which is kept open between messages. Its calls block.
 final class CurlHandle {
-    /// How an attempt to hand a message over ended.
+    /// The outcome of an attempt to send a message.
     struct Outcome {
-        /// What libcurl made of it.
+        /// The result of libcurl.
         var result: CURLcode
-        /// What the server said, and how far it came.
+        /// The server's replies and the progress of the transfer.
         var transfer: SMTPTransfer
 
-        /// libcurl's word for the result.
+        /// libcurl's description of the result.
         var problem: String { String(cString: curl_easy_strerror(result)) }
     }
 
     private let handle: UnsafeMutableRawPointer
 
-    // Once in a process, and before anything else.
+    // Once per process, before anything else.
     private static let isReady = ccurl_global_init() == CURLE_OK
 
-    /// A handle that is not connected yet.
+    /// Creates a handle that is not connected yet.
     ///
     /// - Throws: `EventBusError` with code `.unavailable` if there is no memory for it.
     init() throws {
@@ -33,9 +33,9 @@ final class CurlHandle {
         curl_easy_cleanup(handle)
     }
 
-    /// Hands a message over.
+    /// Sends a message.
     func send(_ message: MailMessage, _ configuration: SMTPConfiguration) -> Outcome {
-        // Its options, not its connection.
+        // This resets the options, not the connection.
         curl_easy_reset(handle)
         var transfer = SMTPTransfer(message: message.text(.crlf))
         let recipients = curl_slist_append(nil, "<\(message.recipient)>")
@@ -60,9 +60,9 @@ final class CurlHandle {
         var result = ccurl_allow_smtp_only(handle)
         func step(_ code: CURLcode) { if result == CURLE_OK { result = code } }
         step(ccurl_set_text(handle, CURLOPT_URL, configuration.url))
-        // No signals: timeouts are kept without them, and they would come to threads that are not ours.
+        // No signals, because timeouts work without them, and they would reach unrelated threads.
         step(ccurl_set_long(handle, CURLOPT_NOSIGNAL, 1))
-        // Straight to the server that is named, whatever proxy the environment has for the web.
+        // Connects directly to the server, whatever proxy the environment defines for the web.
         step(ccurl_set_text(handle, CURLOPT_PROXY, ""))
         step(ccurl_set_long(handle, CURLOPT_CONNECTTIMEOUT_MS, configuration.connectTimeout.milliseconds))
         step(ccurl_set_long(handle, CURLOPT_TIMEOUT_MS, configuration.timeout.milliseconds))
@@ -77,7 +77,7 @@ final class CurlHandle {
     }
 }
 
-// The context of each callback is the transfer that `send` has on its stack until `curl_easy_perform` returns.
+// The context of each callback is the transfer on the stack of `send`, which lives until `curl_easy_perform` returns.
 
 private let readMessage: ccurl_transfer = { buffer, size, count, context in
     guard let buffer, let transfer = context?.assumingMemoryBound(to: SMTPTransfer.self) else { return 0 }

@@ -2,32 +2,34 @@ import Configuration
 import EventBus
 import FoundationEssentials
 
-/// Which mail server takes the messages, and how it is spoken to.
+/// The mail server and the settings of the connection to it.
 struct SMTPConfiguration: Hashable, Sendable {
-    /// Whether the connection is encrypted.
+    /// The encryption of the connection.
     enum Encryption: Hashable, Sendable {
-        /// Always: from the start with `smtps`, after STARTTLS with `smtp`. A server that cannot is not used.
+        /// Always: from the start with `smtps`, and after STARTTLS with `smtp`. A server without encryption is not
+        /// used.
         case required
-        /// If the server offers it.
+        /// Only if the server offers it.
         case ifOffered
     }
 
-    /// The server, `smtp://HOST:PORT` or `smtps://HOST:PORT`; a path is the name by which this client introduces itself.
+    /// The server, `smtp://HOST:PORT` or `smtps://HOST:PORT`. A path is the name with which this client introduces
+    /// itself.
     var url: String
-    /// The user, if the server wants to know.
+    /// The user, if the server requires a login.
     var username: String?
     /// The user's password.
     var password: String?
-    /// Whether the connection is encrypted.
+    /// The encryption of the connection.
     var encryption = Encryption.required
-    /// A file with the certificates of the authorities to trust, instead of the system's.
+    /// A file with the certificates of trusted authorities, instead of those of the system.
     var certificateFile: String?
-    /// How long it may take to connect; 5 s unless stated.
+    /// The maximum time to connect. Defaults to 5 s.
     var connectTimeout = Duration.seconds(5)
-    /// How long a message may take in all; 15 s unless stated.
+    /// The maximum time for a whole message. Defaults to 15 s.
     var timeout = Duration.seconds(15)
 
-    /// The configuration for a server.
+    /// Creates the configuration for a server.
     ///
     /// - Throws: `EventBusError` with code `.invalidConfiguration`.
     init(url: String) throws {
@@ -51,7 +53,8 @@ struct SMTPConfiguration: Hashable, Sendable {
 }
 
 extension SMTPConfiguration {
-    /// The configuration under `smtp`; `nil` if there is no `smtp.url`. `ServiceDefinition.notifications` lists the keys.
+    /// Creates the configuration from the keys under `smtp`. Returns `nil` if there is no `smtp.url`.
+    /// `ServiceDefinition.notifications` lists the keys.
     ///
     /// - Throws: `EventBusError` with code `.invalidConfiguration`, which names the key.
     init?(config: ConfigReader) throws {
@@ -76,7 +79,7 @@ extension SMTPConfiguration {
 }
 
 extension ConfigReader {
-    /// A time in seconds; `nil` if it is not set.
+    /// Returns a duration in seconds, or `nil` if it is not set.
     fileprivate func seconds(_ key: ConfigKey) throws -> Duration? {
         guard let seconds = double(forKey: key) else { return nil }
         guard seconds > 0, seconds <= 3600 else {

@@ -1,27 +1,27 @@
 import EventBus
 
-/// A message could not be handed over just now; it may be later.
+/// The error for a message that could not be sent now and may be sent later.
 struct SMTPUnavailable: Error, Hashable, CustomStringConvertible {
     /// The server, without its user.
     var server: String
-    /// What went wrong.
+    /// The problem.
     var problem: String
-    /// What the server said last; `nil` if it said nothing.
+    /// The last reply of the server, or `nil` if there was none.
     var reply: String?
 
-    /// What was wrong, in words.
+    /// A description of the problem.
     var description: String { "\(server) takes no mail at present: \(problem)\(reply.map { " (\($0))" } ?? "")" }
 }
 
-/// The server will never take this message: trying again does not help.
+/// The error for a message that the server will never accept. A retry does not help.
 struct MailRefused: Error, NonRetryable, Hashable, CustomStringConvertible {
     /// The server, without its user.
     var server: String
-    /// Whose message it was.
+    /// The recipient of the message.
     var recipient: MailAddress
-    /// What the server said.
+    /// The reply of the server.
     var reply: String
 
-    /// What was wrong, in words.
+    /// A description of the problem.
     var description: String { "\(server) refused the message to \(recipient) for good: \(reply)" }
 }

@@ -2,18 +2,18 @@ import CCurl
 import EventBus
 import Synchronization
 
-/// Hands messages to a mail server, one after another, over a connection that it keeps.
+/// A mailer that sends messages to a mail server one after another, over a connection that it keeps open.
 ///
-/// A message is with the server when ``send(_:)`` returns. One whose outcome is unknown is sent again with the same
-/// `Message-ID`, by which mailboxes and people can tell.
+/// The server has accepted a message when ``send(_:)`` returns. A message with an unknown outcome is sent again with
+/// the same `Message-ID`, by which mailboxes and people recognize a duplicate.
 actor SMTPMailer: Mailer {
     private let configuration: SMTPConfiguration
     private let executor = BlockingExecutor(name: "smtp")
     private let handle: CurlHandle
-    /// Why the last message could not be handed over, if that was not the message's fault.
+    /// The reason why the last message could not be sent, unless the message was at fault.
     private let outage = Mutex<String?>(nil)
 
-    /// A mailer that does not connect before the first message.
+    /// Creates a mailer that connects for its first message.
     ///
     /// - Throws: `EventBusError` with code `.unavailable` if libcurl cannot be set up.
     init(_ configuration: SMTPConfiguration) throws {
@@ -23,7 +23,7 @@ actor SMTPMailer: Mailer {
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    /// Whether the last message could be handed over.
+    /// The health: whether the last message could be sent.
     nonisolated var health: ComponentHealth {
         let reason = outage.withLock { $0 }
         return ComponentHealth(name: "smtp", status: reason == nil ? .ready : .notReady, reason: reason)
@@ -31,7 +31,7 @@ actor SMTPMailer: Mailer {
 
     /// Sends a message.
     ///
-    /// - Throws: ``MailRefused`` if the server refuses it for good; ``SMTPUnavailable`` otherwise.
+    /// - Throws: ``MailRefused`` if the server permanently refuses it, and ``SMTPUnavailable`` otherwise.
     @discardableResult
     func send(_ message: MailMessage) async throws -> Bool {
         let outcome = handle.send(message, configuration)
@@ -54,16 +54,16 @@ actor SMTPMailer: Mailer {
 }
 
 extension CurlHandle.Outcome {
-    /// What the server said, if it refused this message for good; `nil` if it may take it later, or what it refused was
-    /// not the message but this client: its greeting, its lack of encryption, its login.
+    /// The server's reply, if it permanently refused this message. `nil` if it may accept the message later, or if it
+    /// refused not the message but this client, because of its greeting, its lack of encryption, or its login.
     fileprivate var refusal: String? {
         guard let code = transfer.replyCode, (500...599).contains(code), let reply = transfer.reply else { return nil }
         switch result {
         case CURLE_SEND_ERROR:
-            // Sender, recipient or the wish to send: but 530 asks for encryption or a login first.
+            // Sender, recipient or the mail command. But 530 requests encryption or a login first.
             return code == 530 ? nil : reply
         case CURLE_WEIRD_SERVER_REPLY:
-            // The message itself; before it was asked for, it was the greeting.
+            // The message itself. Before it was requested, the reply was to the greeting.
             return transfer.isWanted ? reply : nil
         default:
             return nil

@@ -4,17 +4,17 @@ import NotificationService
 
 /// A notification that was sent.
 struct NotificationRecord: Hashable, Sendable {
-    /// What was told to whom.
+    /// The notice.
     var notice: Notice
-    /// The event that it tells of.
+    /// The event that it announces.
     var eventID: EventID
-    /// When it was sent.
+    /// The time at which it was sent.
     var sentAt: EventTime
 }
 
-/// What the notification log says to the database. Each function runs in the caller's transaction.
+/// The statements of the notification log. Each function runs in the caller's transaction.
 enum NotificationTable {
-    /// Whether there is a notification about an order.
+    /// Returns a Boolean value indicating whether there is a notification about an order.
     static func contains(_ orderID: String, in db: Database) throws -> Bool {
         try Int.fetchOne(
             try db.cachedStatement(sql: "SELECT 1 FROM notifications WHERE order_id = ?"),
@@ -24,7 +24,7 @@ enum NotificationTable {
 
     /// Records a notification, unless there is one about its order or its event.
     ///
-    /// - Returns: Whether there was none.
+    /// - Returns: `true` if there was none.
     static func insert(_ record: NotificationRecord, in db: Database) throws -> Bool {
         let notice = record.notice
         try db.cachedStatement(
@@ -41,7 +41,7 @@ enum NotificationTable {
         return db.changesCount == 1
     }
 
-    /// The notification about an order; the latest ones about any order, newest first, if `orderID` is `nil`.
+    /// Returns the notification about an order, or the latest ones, newest first, if `orderID` is `nil`.
     static func latest(about orderID: String?, limit: Int, in db: Database) throws -> [NotificationRecord] {
         let condition = orderID == nil ? "" : "WHERE order_id = ?"
         var arguments: StatementArguments = orderID.map { [$0] } ?? []
@@ -52,7 +52,7 @@ enum NotificationTable {
         ).map(record)
     }
 
-    /// Every notification, in the order in which they were sent.
+    /// Returns every notification in the order of sending.
     static func all(in db: Database) throws -> [NotificationRecord] {
         try Row.fetchAll(db, sql: "SELECT * FROM notifications ORDER BY number").map(record)
     }
@@ -73,7 +73,7 @@ enum NotificationTable {
     }
 }
 
-/// The database holds what this version of the service cannot read.
+/// The error for database content that this version of the service cannot read.
 struct UnreadableNotification: Error, Hashable, CustomStringConvertible {
     var outcome: String
 

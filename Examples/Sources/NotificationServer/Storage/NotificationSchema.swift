@@ -1,10 +1,10 @@
 import EventBusOutbox
 import GRDB
 
-/// The tables of the notification service. A migration that has been released is never changed: its figures stand for
-/// themselves, whatever becomes of the constants elsewhere.
+/// The tables of the notification service. A released migration is never changed. Its numbers are literals, independent
+/// of constants elsewhere.
 enum NotificationSchema {
-    /// Adds the service's table and the inbox's.
+    /// Registers the tables of the service and the inbox.
     static func registerMigrations(in migrator: inout DatabaseMigrator) {
         migrator.registerMigration("notifications.v1") { db in try db.execute(sql: v1) }
         SQLiteInbox.registerMigration(in: &migrator)

@@ -5,10 +5,10 @@ import Logging
 import Metrics
 import NotificationService
 
-/// Sends notifications by mail and keeps in an SQLite database which were sent.
+/// A log that sends notifications by mail and records them in an SQLite database.
 ///
-/// To send and to record are two steps. A process that is killed between them sends the same message again, with the same
-/// id: a mail file knows it and does not write it twice, a mail server gets it twice.
+/// Sending and recording are two steps. A process that is killed in between sends the same message again, with the same
+/// id. A mail file recognizes it and does not write it twice. A mail server receives it twice.
 struct SQLiteNotificationLog: NotificationLog {
     private let database: any DatabaseWriter
     private let inbox: SQLiteInbox
@@ -16,7 +16,7 @@ struct SQLiteNotificationLog: NotificationLog {
     private let letterhead: Letterhead
     private let duplicatesSuppressed: Counter
 
-    /// A log in `database` whose notifications `mailer` brings to people.
+    /// Creates a log in `database` whose notifications are sent by `mailer`.
     init(database: any DatabaseWriter, mailer: any Mailer, letterhead: Letterhead) {
         self.database = database
         self.inbox = SQLiteInbox(database: database)
@@ -30,7 +30,7 @@ struct SQLiteNotificationLog: NotificationLog {
     func send(_ notification: Notice, handling context: EventContext?) async throws -> Bool {
         let wasSent = try await database.read { db in try NotificationTable.contains(notification.orderID, in: db) }
         if wasSent { return note(isFirst: false, notification, handling: context) }
-        // Without a delivery it is the event that would have come with one.
+        // Without a delivery, the id is that of the event that would have caused one.
         let eventID = context?.id ?? EventID("order.\(notification.outcome.rawValue):\(notification.orderID)")
         try await mailer.send(
             MailMessage(
@@ -50,12 +50,12 @@ struct SQLiteNotificationLog: NotificationLog {
         return note(isFirst: isFirst, notification, handling: context)
     }
 
-    /// Everything that was sent, in order.
+    /// Returns all sent notifications in order.
     func all() async throws -> [Notice] {
         try await database.read { db in try NotificationTable.all(in: db) }.map(\.notice)
     }
 
-    /// The notification about an order; the latest ones about any order, newest first, if `orderID` is `nil`.
+    /// Returns the notification about an order, or the latest ones, newest first, if `orderID` is `nil`.
     func latest(about orderID: String?, limit: Int) async throws -> [NotificationRecord] {
         try await database.read { db in try NotificationTable.latest(about: orderID, limit: limit, in: db) }
     }

@@ -1,17 +1,17 @@
 import ServiceKit
 
-/// Reads the fields of one JSON object, and notes what is wrong with each instead of stopping at the first.
+/// A reader for the fields of one JSON object, which records all problems instead of stopping at the first.
 struct FieldReader {
     private let container: KeyedDecodingContainer<FieldName>?
     private let path: FieldPath
-    /// What was wrong so far.
+    /// The problems so far.
     private(set) var problems: [HTTPProblem.FieldError] = []
 
-    /// Reads from `decoder`.
+    /// Creates a reader for `decoder`.
     ///
     /// - Parameters:
-    ///   - name: What the object is, such as `an order`.
-    ///   - fields: The fields that it can have.
+    ///   - name: The name of the object, such as `an order`.
+    ///   - fields: The allowed fields.
     init(_ decoder: any Decoder, of name: String, fields: [String]) {
         path = FieldPath(decoder.codingPath)
         container = try? decoder.container(keyedBy: FieldName.self)
@@ -25,17 +25,17 @@ struct FieldReader {
         }
     }
 
-    /// Whether there is a field of this name.
+    /// Returns a Boolean value indicating whether there is a field with this name.
     func has(_ name: String) -> Bool {
         container?.contains(FieldName(stringValue: name)) ?? false
     }
 
-    /// The value of a field; `nil`, with a note, if it is missing or not what it has to be.
+    /// Returns the value of a field. Returns `nil` and records a problem if it is missing or invalid.
     ///
     /// - Parameters:
     ///   - name: The field.
-    ///   - expectation: What it has to be, such as `a whole number from 1 to 10`.
-    ///   - parse: What the JSON value means; `nil` if it has no meaning.
+    ///   - expectation: The rule for the field, such as `a whole number from 1 to 10`.
+    ///   - parse: A closure that converts the JSON value, or returns `nil` if it is invalid.
     mutating func read<JSONValue: Decodable, Value>(
         _ name: String,
         _ expectation: String,
@@ -56,12 +56,13 @@ struct FieldReader {
         return nil
     }
 
-    /// The elements of a field that is an array; `nil`, with a note, if it is none or has too few or too many.
+    /// Returns the elements of an array. Returns `nil` and records a problem if it is no array or has an invalid number
+    /// of elements.
     ///
     /// - Parameters:
     ///   - name: The field.
-    ///   - counts: How many elements it can have.
-    ///   - expectation: What it has to be.
+    ///   - counts: The allowed numbers of elements.
+    ///   - expectation: The rule for the field.
     mutating func readArray<Element: Decodable>(
         _ name: String,
         of type: Element.Type,
@@ -95,7 +96,7 @@ struct FieldReader {
         return elements
     }
 
-    /// Adds what was wrong within a field.
+    /// Adds the problems of a nested field.
     mutating func note(_ others: some Sequence<HTTPProblem.FieldError>) {
         problems += others
     }
@@ -113,7 +114,7 @@ private struct FieldName: CodingKey {
     init?(intValue: Int) { nil }
 }
 
-/// Where a field is in a document: `items[0].quantity`.
+/// The path of a field in a document: `items[0].quantity`.
 private struct FieldPath {
     private var text = ""
 

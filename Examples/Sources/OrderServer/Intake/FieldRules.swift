@@ -1,21 +1,21 @@
 import ShopEvents
 
-/// What the fields of an order can be. The patterns are the same rules for those who read the API's description.
+/// The rules for the fields of an order. The patterns express the same rules in the API's description.
 enum FieldRules {
-    /// How many characters a sku can have.
+    /// The allowed lengths of a SKU, in characters.
     static let skuLengths = 1...64
-    /// See ``sku(_:)``.
+    /// The pattern of ``sku(_:)``.
     static let skuPattern = "^[A-Za-z0-9._-]{1,64}$"
-    /// See ``text(_:)``.
+    /// The pattern of ``text(_:)``.
     static let textPattern = #"^[^\u0000-\u001F\u007F-\u009F]+$"#
-    /// See ``price(_:)``.
+    /// The pattern of ``price(_:)``.
     static let pricePattern = #"^(0?[0-9]{1,6}(\.[0-9]{1,2})?|1000000(\.0{1,2})?)$"#
-    /// The form of an order's number; see ``OrderID``.
+    /// The pattern of an order's number. See ``OrderID``.
     static let idPattern = "^[!-~]{1,100}$"
-    /// See ``discount(_:)``.
+    /// The pattern of ``discount(_:)``.
     static let discountPattern = #"^(0(\.[0-9]{1,4})?|1(\.0{1,4})?)$"#
 
-    /// A text that a person reads; without control characters, which would end or garble it elsewhere.
+    /// Returns a text for people without control characters, which would end or garble it elsewhere.
     static func text(_ text: String) -> String? {
         let scalars = text.unicodeScalars
         guard OrderForm.textLengths.contains(scalars.count),
@@ -24,7 +24,7 @@ enum FieldRules {
         return text
     }
 
-    /// A product's number, which can stand in a path, a lock's name and a key as it is.
+    /// Returns a product's number, which can be used in a path, a lock's name and a key without encoding.
     static func sku(_ text: String) -> String? {
         guard skuLengths.contains(text.utf8.count),
             text.utf8.allSatisfy({ byte in
@@ -39,7 +39,7 @@ enum FieldRules {
         return text
     }
 
-    /// The price of one piece: up to seven digits, and two after the point.
+    /// Returns the price of one item, with up to seven digits before the point and two after it.
     static func price(_ text: String) -> Money? {
         guard wholeDigits(of: text) <= 7, let price = Money(text), OrderLine.unitPrices.contains(price) else {
             return nil
@@ -47,12 +47,12 @@ enum FieldRules {
         return price
     }
 
-    /// The part of the price that is not paid: one digit, and four after the point.
+    /// Returns the discounted fraction of a price, with one digit before the point and four after it.
     static func discount(_ text: String) -> Discount? {
         wholeDigits(of: text) == 1 ? Discount(text) : nil
     }
 
-    /// How many characters stand before the point; more than anything allows if the first is a sign.
+    /// Returns the number of characters before the point, or more than any rule allows if the first one is a sign.
     private static func wholeDigits(of text: String) -> Int {
         text.utf8.first == UInt8(ascii: "-") ? .max : text.utf8.prefix { $0 != UInt8(ascii: ".") }.count
     }

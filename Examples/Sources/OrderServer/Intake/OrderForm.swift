@@ -3,18 +3,18 @@ import OrderService
 import ServiceKit
 import ShopEvents
 
-/// The body of a request that places an order: the draft in it, or all that is wrong with it.
+/// The body of a request that places an order: a draft, or all problems with it.
 ///
-/// Decoding it never fails, whatever the JSON holds.
+/// Decoding never fails, whatever the JSON contains.
 struct OrderForm: Decodable, Sendable {
-    /// How long a customer's id and a country can be, in characters.
+    /// The allowed lengths of a customer's id and a country, in characters.
     static let textLengths = 1...100
-    /// How many lines an order can have.
+    /// The allowed numbers of lines in an order.
     static let lineCounts = 1...Order.maximumLines
 
-    /// The draft; `nil` if something is wrong.
+    /// The draft, or `nil` if there are problems.
     let draft: OrderDraft?
-    /// What is wrong, field by field.
+    /// The problems of the fields.
     let problems: [HTTPProblem.FieldError]
 
     init(from decoder: any Decoder) {
@@ -37,9 +37,9 @@ struct OrderForm: Decodable, Sendable {
         }
     }
 
-    /// The draft.
+    /// Returns the draft.
     ///
-    /// - Throws: `HTTPProblem` 400, which names every field that is wrong, up to a number that a client can take in.
+    /// - Throws: `HTTPProblem` 400, which names all invalid fields, up to a reasonable number.
     func checked() throws(HTTPProblem) -> OrderDraft {
         if let draft { return draft }
         let shown = problems.prefix(50)
@@ -55,7 +55,7 @@ struct OrderForm: Decodable, Sendable {
     }
 }
 
-/// A line of an order as a client sends it.
+/// A line of an order as sent by a client.
 private struct LineForm: Decodable {
     let line: OrderLine?
     let problems: [HTTPProblem.FieldError]

@@ -1,4 +1,4 @@
-/// A JSON value, written as a Swift literal.
+/// A JSON value that can be written as a Swift literal.
 enum JSON: Hashable, Sendable {
     case null
     case bool(Bool)
@@ -7,7 +7,7 @@ enum JSON: Hashable, Sendable {
     case array([JSON])
     case object([String: JSON])
 
-    /// An object with the members of both; where both have one, that of `other`.
+    /// Returns an object with the members of both. If both have a member, that of `other` is used.
     func adding(_ other: [String: JSON]) -> JSON {
         guard case .object(let members) = self else { return .object(other) }
         return .object(members.merging(other) { $1 })

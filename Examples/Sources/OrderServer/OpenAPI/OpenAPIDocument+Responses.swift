@@ -1,5 +1,5 @@
 extension OpenAPIDocument {
-    /// The responses that tell of a problem.
+    /// The responses that report problems.
     static let problems: JSON = [
         "BadRequest": problem("The request is not valid; the fields that are wrong are named."),
         "NotFound": problem("There is no such thing."),
@@ -10,7 +10,7 @@ extension OpenAPIDocument {
         "Unavailable": problem("Something that the service depends on cannot be used at present; try again."),
     ]
 
-    /// The parameters that more than one operation has.
+    /// The parameters that several operations share.
     static let parameters: JSON = [
         "IdempotencyKey": [
             "name": "Idempotency-Key",
@@ -20,7 +20,7 @@ extension OpenAPIDocument {
                 "type": "string",
                 "minLength": .number(IdempotencyKey.lengths.lowerBound),
                 "maxLength": .number(IdempotencyKey.lengths.upperBound),
-                // Blanks at either end belong to the header line and not to its value.
+                // White space at either end belongs to the header line, not to its value.
                 "pattern": "^[!-~]([ -~]*[!-~])?$",
             ],
         ],
@@ -32,7 +32,7 @@ extension OpenAPIDocument {
         ],
     ]
 
-    /// The headers that more than one response has.
+    /// The headers that several responses share.
     static let headers: JSON = [
         "CorrelationID": [
             "description": "The correlation id of the request.",

@@ -1,4 +1,4 @@
-/// The description of the service's HTTP API: OpenAPI 3.1, with the limits that the code itself checks.
+/// The description of the service's HTTP API in OpenAPI 3.1, with the limits that the code checks.
 enum OpenAPIDocument {
     /// The description.
     static let orders: JSON = [
@@ -24,12 +24,12 @@ enum OpenAPIDocument {
         "components": ["schemas": schemas, "responses": problems, "parameters": parameters, "headers": headers],
     ]
 
-    /// A reference to a component.
+    /// Returns a reference to a component.
     static func reference(_ kind: String, _ name: String) -> JSON {
         ["$ref": .string("#/components/\(kind)/\(name)")]
     }
 
-    /// A response with a JSON body.
+    /// Returns a response with a JSON body.
     static func response(_ description: String, _ schema: String, headers others: [String: JSON] = [:]) -> JSON {
         [
             "description": .string(description),

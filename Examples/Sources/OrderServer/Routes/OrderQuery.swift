@@ -1,23 +1,23 @@
 import OrderService
 import ServiceKit
 
-/// What a list of orders is asked for with: `?status=placed&limit=50&after=ID`.
+/// The query of a list of orders: `?status=placed&limit=50&after=ID`.
 struct OrderQuery: Hashable, Sendable {
-    /// How many orders a page can have.
+    /// The allowed page sizes.
     static let limits = 1...500
-    /// How many it has unless asked otherwise.
+    /// The default page size.
     static let defaultLimit = 100
 
-    /// Which orders; `nil` for all.
+    /// The status of the orders, or `nil` for all.
     var status: OrderStatus.Kind?
-    /// How many at most.
+    /// The maximum number of orders.
     var limit = defaultLimit
-    /// The last order that the client knows; `nil` to begin with the first.
+    /// The last order that the client knows, or `nil` to start with the first.
     var previous: String?
 
-    /// Reads the parameters of a request.
+    /// Parses the parameters of a request.
     ///
-    /// - Throws: `HTTPProblem` 400, which names each parameter that is wrong and what it can be.
+    /// - Throws: `HTTPProblem` 400, which names each invalid parameter and its rule.
     init(_ parameters: some Sequence<(key: Substring, value: Substring)>) throws(HTTPProblem) {
         try QueryParameters.read(
             parameters,
@@ -27,7 +27,7 @@ struct OrderQuery: Hashable, Sendable {
         }
     }
 
-    /// Takes a parameter; returns what is wrong with it.
+    /// Parses a parameter. Returns a description of the problem with it.
     private mutating func read(_ value: Substring, of name: Substring) -> String? {
         switch name {
         case "status":
@@ -48,9 +48,9 @@ struct OrderQuery: Hashable, Sendable {
     }
 }
 
-/// The form of an order's number.
+/// The format of an order's number.
 enum OrderID {
-    /// `text` if an order can have it as its number; `nil` otherwise.
+    /// Returns `text` if it is a valid order number, and `nil` otherwise.
     static func checked(_ text: String) -> String? {
         guard (1...Order.maximumIDLength).contains(text.utf8.count),
             text.utf8.allSatisfy({ (0x21...0x7E).contains($0) })

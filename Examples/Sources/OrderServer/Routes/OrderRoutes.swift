@@ -5,12 +5,12 @@ import Metrics
 import OrderService
 import ServiceKit
 
-/// What clients can ask of the order service over HTTP.
+/// The HTTP interface of the order service.
 struct OrderRoutes: Sendable {
     private let orders: CachedOrderStore
     private let placed = Counter(label: "shop.orders_placed")
 
-    /// Routes to `orders`.
+    /// Creates routes for `orders`.
     init(_ orders: CachedOrderStore) {
         self.orders = orders
     }
@@ -23,7 +23,7 @@ struct OrderRoutes: Sendable {
         router.get("/openapi.json") { _, _ in JSONResponse(OpenAPIDocument.orders) }
     }
 
-    /// Places an order, and answers as soon as it and its event are stored, whether or not there is a broker.
+    /// Places an order. Responds as soon as the order and its event are stored, whether or not the broker is reachable.
     private func place(_ request: Request, _ context: ServiceRequestContext) async throws -> JSONResponse<OrderView> {
         let key = try idempotencyKey(of: request)
         let draft = try await request.decodeJSON(OrderForm.self).checked()
@@ -47,7 +47,7 @@ struct OrderRoutes: Sendable {
 
     private func show(_ context: ServiceRequestContext) async throws -> JSONResponse<OrderView> {
         let id = try context.parameters.require("id")
-        // What cannot be a number is not looked up, nor does it become a key of the cache.
+        // An invalid number is not looked up and does not become a key of the cache.
         if OrderID.checked(id) != nil, let order = try await orders.view(of: id) {
             return JSONResponse(order)
         }
@@ -81,9 +81,9 @@ struct OrderRoutes: Sendable {
 }
 
 extension HTTPField.Name {
-    /// The client's name for a request that has its effect once; see ``IdempotencyKey``.
+    /// The header with the client's name for a request that has its effect once. See ``IdempotencyKey``.
     static let idempotencyKey = named("Idempotency-Key")
-    /// Tells, with `true`, that an earlier request with the same key placed the order.
+    /// The header that reports, with `true`, that an earlier request with the same key placed the order.
     static let idempotencyReplayed = named("Idempotency-Replayed")
 
     private static func named(_ name: String) -> HTTPField.Name {

@@ -2,9 +2,9 @@ import EventBus
 import OrderService
 import ShopEvents
 
-/// An order as a client sees it.
+/// An order as clients see it.
 struct OrderView: Codable, Hashable, Sendable {
-    /// A status that the order came to, and when.
+    /// A status that the order reached, and the time.
     struct Step: Codable, Hashable, Sendable {
         var status: OrderStatus.Kind
         var at: EventTime
@@ -12,9 +12,9 @@ struct OrderView: Codable, Hashable, Sendable {
 
     var id: String
     var status: OrderStatus.Kind
-    /// Why it was cancelled.
+    /// The reason for the cancellation.
     var reason: RejectionReason?
-    /// The products that are the cause of that.
+    /// The products that caused the cancellation.
     var skus: [String]?
     var customerID: String
     var shipCountry: String
@@ -24,7 +24,7 @@ struct OrderView: Codable, Hashable, Sendable {
     var history: [Step]
     var correlationID: String
 
-    /// What a client sees of `record`.
+    /// Creates the public part of `record`.
     init(_ record: OrderRecord) {
         id = record.order.id
         status = record.status.kind

@@ -2,22 +2,22 @@ import EventBus
 import Logging
 import OrderService
 
-/// Orders that are looked at are kept in a cache for a few seconds, until their status changes.
+/// A store that caches requested orders for a few seconds, until their status changes.
 ///
-/// A cache that cannot be reached costs nothing but speed: then every look goes to the database. A status change whose
-/// removal does not reach the cache shows when the entry's time is over.
+/// If the cache is unreachable, every request reads the database and is only slower. If the invalidation of a status
+/// change does not reach the cache, the change becomes visible when the entry expires.
 struct CachedOrderStore: OrderStore {
-    /// The orders themselves.
+    /// The store of the orders.
     let store: SQLiteOrderStore
     private let cache: any Cache
     private let options: CacheOptions
     private let logger: Logger
 
-    /// Looks at `store` through `cache`.
+    /// Creates a store that reads `store` through `cache`.
     ///
     /// - Parameters:
-    ///   - ttl: How long an order is kept there at most.
-    ///   - logger: Where it is noted that the cache could not be told of a change.
+    ///   - ttl: The maximum time for which an order is cached.
+    ///   - logger: The logger for failed invalidations.
     init(_ store: SQLiteOrderStore, cache: some Cache, ttl: Duration, logger: Logger) {
         self.store = store
         self.cache = cache
@@ -25,7 +25,7 @@ struct CachedOrderStore: OrderStore {
         self.logger = logger
     }
 
-    /// The order as clients see it; `nil` if there is none with this id, which is not remembered.
+    /// Returns the order as clients see it, or `nil` if there is none with this id. The absence is not cached.
     func view(of id: String) async throws -> OrderView? {
         try await cache.value(for: id, as: OrderView.self, options: options) { [store] in
             try await store.record(of: id).map(OrderView.init)
@@ -37,16 +37,16 @@ struct CachedOrderStore: OrderStore {
         try await store.insert(order)
     }
 
-    /// The order with this id and how far it has come.
+    /// Returns the order with this id and its status.
     func order(_ id: String) async throws -> (order: Order, status: OrderStatus)? {
         try await store.order(id)
     }
 
-    /// Ends an order that is placed, and removes it from the cache.
+    /// Ends a placed order, and removes it from the cache.
     func end(_ id: String, as status: OrderStatus, handling context: EventContext?) async throws -> OrderStatus? {
         let stands = try await store.end(id, as: status, handling: context)
         do {
-            // Also for a duplicate: the process that handled it first may have been killed before it came to this.
+            // Also for a duplicate, because the process that handled it first may have been killed before this step.
             try await cache.remove(id)
         } catch {
             logger.info(
@@ -57,7 +57,7 @@ struct CachedOrderStore: OrderStore {
         return stands
     }
 
-    /// Every order.
+    /// Returns every order.
     func all() async throws -> [(order: Order, status: OrderStatus)] {
         try await store.all()
     }

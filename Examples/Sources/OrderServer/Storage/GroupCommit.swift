@@ -2,30 +2,32 @@ import GRDB
 import Synchronization
 import Tracing
 
-/// Commits together what is written at the same time: many small transactions for one `fsync`.
+/// A group commit, which commits concurrent writes together: many small transactions share one `fsync`.
 ///
-/// What a commit costs is the wait for the disk, whatever its size. While one waits, the writes that come gather, and
-/// are the next one. Each of them runs in a savepoint of its own, so that one that fails leaves no trace and disturbs no
-/// other. It returns once the common transaction is on disk, so a caller cannot tell it from a transaction of its own.
+/// The cost of a commit is the wait for the disk, whatever its size. While one commit waits, further writes gather and
+/// form the next one. Each write runs in its own savepoint, so that a failing write leaves no trace and affects no
+/// other one. It returns when the common transaction is on disk, so callers cannot distinguish it from a transaction of
+/// their own.
 final class GroupCommit: Sendable {
-    /// What a write did, before it is known whether that is kept.
+    /// The result of a write before it is known whether it is kept.
     private struct Attempt {
-        /// Why it failed; its traces are gone then.
+        /// The error of the write, whose changes are already rolled back.
         var failure: (any Error)?
-        /// Tells the caller, once the transaction has committed (`nil`) or failed.
+        /// A closure that tells the caller that the transaction has committed (`nil`) or failed.
         var report: ((any Error)?) -> Void
     }
 
     private struct Job: Sendable {
-        /// Runs the write in the transaction of the connection.
+        /// A closure that runs the write in the transaction of the connection.
         var attempt: @Sendable (Database) -> Attempt
-        /// Tells the caller that it could not be run.
+        /// A closure that tells the caller that the write could not be run.
         var refuse: @Sendable (any Error) -> Void
     }
 
     private struct State {
         var waiting: [Job] = []
-        /// Whether a commit is under way or about to begin, which looks for more when it ends.
+        /// A Boolean value indicating whether a commit is running or about to start. It checks for more writes when it
+        /// ends.
         var isBusy = false
     }
 
@@ -33,19 +35,19 @@ final class GroupCommit: Sendable {
     private let limit: Int
     private let state = Mutex(State())
 
-    /// Commits to `database`, at most `limit` writes at a time; with 1 each has a transaction of its own.
+    /// Creates a group commit for `database` with at most `limit` writes. With 1, each write has its own transaction.
     init(_ database: some DatabaseWriter, limit: Int = 128) {
         self.database = database
         self.limit = max(1, limit)
     }
 
-    /// How many writes wait to be committed.
+    /// The number of writes that wait to be committed.
     var waitingCount: Int { state.withLock { $0.waiting.count } }
 
-    /// Writes to the database, in all or not at all. Cancelling the task does not cancel it.
+    /// Writes to the database, all or nothing. A cancellation of the task has no effect.
     ///
-    /// - Parameter body: What to write. It runs with the trace and the correlation of the caller.
-    /// - Throws: What `body` throws; a `DatabaseError` of GRDB if nothing could be committed.
+    /// - Parameter body: The write. It runs with the trace and the correlation of the caller.
+    /// - Throws: Errors of `body`; a `DatabaseError` of GRDB if nothing could be committed.
     func write<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
         let context = ServiceContext.current
         return try await withCheckedThrowingContinuation { continuation in
@@ -79,7 +81,7 @@ final class GroupCommit: Sendable {
         return value
     }
 
-    /// Queues behind the database's other writers, such as a relay, so that nobody is kept from writing.
+    /// Queues behind the database's other writers, such as a relay, so that no writer starves.
     private func commitSoon() {
         database.asyncWriteWithoutTransaction { db in self.commit(db) }
     }
@@ -97,7 +99,7 @@ final class GroupCommit: Sendable {
                 for job in jobs {
                     let attempt = job.attempt(db)
                     attempts.append(attempt)
-                    // SQLite itself rolls everything back where the disk is full or broken.
+                    // SQLite itself rolls everything back if the disk is full or broken.
                     if !db.isInsideTransaction {
                         throw attempt.failure ?? DatabaseError(resultCode: .SQLITE_ABORT_ROLLBACK)
                     }

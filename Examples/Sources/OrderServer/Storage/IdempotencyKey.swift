@@ -1,15 +1,15 @@
 import EventBus
 import GRDB
 
-/// A client's name for one request: sent again under the same key, it has its effect once.
+/// A client's name for one request. Requests with the same key have their effect once.
 struct IdempotencyKey: Hashable, Sendable {
-    /// How many characters a key can have.
+    /// The allowed lengths of a key, in characters.
     static let lengths = 1...255
 
     /// The key as it was sent.
     let rawValue: String
 
-    /// A key; `nil` if `text` is not 1 to 255 printable ASCII characters.
+    /// Creates a key. Returns `nil` if `text` is not 1 to 255 printable ASCII characters.
     init?(_ text: String) {
         guard Self.lengths.contains(text.utf8.count), text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
             return nil
@@ -18,16 +18,16 @@ struct IdempotencyKey: Hashable, Sendable {
     }
 }
 
-/// A key was used for another order before.
+/// The error for a key that was used for another order before.
 struct IdempotencyConflict: Error, Hashable {
     /// The order that was placed under the key.
     var orderID: String
 }
 
-/// The keys that the database remembers, each with the order that was placed under it. What the order holds is what the
-/// request was: a request with the same key is compared with that.
+/// The stored keys, each with the order that was placed with it. The order contains the content of the request, with
+/// which a repeated request is compared.
 enum IdempotencyKeyTable {
-    /// The order that was placed under a key since `time`.
+    /// Returns the order that was placed with a key since `time`.
     static func order(placedWith key: IdempotencyKey, since time: EventTime, in db: Database) throws -> String? {
         try String.fetchOne(
             try db.cachedStatement(sql: "SELECT order_id FROM idempotency_keys WHERE key = ? AND stored_at >= ?"),
@@ -35,14 +35,14 @@ enum IdempotencyKeyTable {
         )
     }
 
-    /// Remembers a key. That two requests have one key is refused by the table itself.
+    /// Stores a key. The table itself refuses a second request with the same key.
     static func insert(_ key: IdempotencyKey, of orderID: String, at time: EventTime, in db: Database) throws {
         try db.cachedStatement(sql: "INSERT INTO idempotency_keys (key, order_id, stored_at) VALUES (?, ?, ?)")
             .execute(arguments: [key.rawValue, orderID, time.milliseconds])
     }
 
-    /// Forgets `key` and a few others that were stored before `time`: more than one call adds, so that they cannot pile
-    /// up.
+    /// Deletes `key` and a few others that were stored before `time`. It deletes more than one call adds, so that they
+    /// cannot accumulate.
     static func forget(_ key: IdempotencyKey, storedBefore time: EventTime, in db: Database) throws {
         try db.cachedStatement(
             sql: """

@@ -2,9 +2,9 @@ import EventBus
 import OrderService
 import ShopEvents
 
-/// All that is known about an order.
+/// All data of an order.
 struct OrderRecord: Hashable, Sendable {
-    /// A status that the order came to, and when.
+    /// A status that the order reached, and the time.
     struct Step: Hashable, Sendable {
         var status: OrderStatus.Kind
         var at: EventTime
@@ -12,18 +12,18 @@ struct OrderRecord: Hashable, Sendable {
 
     var order: Order
     var status: OrderStatus
-    /// The statuses it came to, in order; the first is `placed`.
+    /// The statuses in order. The first is `placed`.
     var history: [Step]
-    /// The request that placed it, and all that followed from it.
+    /// The correlation id of the request that placed the order and everything that followed.
     var correlationID: CorrelationID
 
-    /// The order as it was when it had just been placed.
+    /// The order in the state in which it was placed.
     var asPlaced: OrderRecord {
         OrderRecord(order: order, status: .placed, history: Array(history.prefix(1)), correlationID: correlationID)
     }
 }
 
-/// What a list shows of an order.
+/// The entry for an order in a list.
 struct OrderSummary: Codable, Hashable, Sendable {
     var id: String
     var status: OrderStatus.Kind
@@ -33,17 +33,17 @@ struct OrderSummary: Codable, Hashable, Sendable {
     var total: Money
 }
 
-/// Some orders of a list, in the order in which they were placed.
+/// A page of a list of orders, in the order in which they were placed.
 struct OrderPage: Codable, Hashable, Sendable {
     var orders: [OrderSummary]
-    /// What to give as `after` for those that follow; `nil` where these are the last.
+    /// The value of `after` for the next page, or `nil` on the last page.
     var next: String?
 }
 
-/// What became of a draft.
+/// The outcome of placing a draft.
 struct Placement: Hashable, Sendable {
-    /// The order, as it was when it had just been placed.
+    /// The order in the state in which it was placed.
     var record: OrderRecord
-    /// Whether an earlier request with the same key placed it.
+    /// A Boolean value indicating whether an earlier request with the same key placed it.
     var isReplay: Bool
 }

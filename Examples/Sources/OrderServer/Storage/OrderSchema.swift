@@ -1,17 +1,17 @@
 import EventBusOutbox
 import GRDB
 
-/// The tables of the order service. A migration that has been released is never changed: its figures stand for
-/// themselves, whatever becomes of the constants elsewhere.
+/// The tables of the order service. A released migration is never changed. Its numbers are literals, independent of
+/// constants elsewhere.
 enum OrderSchema {
-    /// Adds the service's tables, the outbox's and the inbox's.
+    /// Registers the tables of the service, the outbox and the inbox.
     static func registerMigrations(in migrator: inout DatabaseMigrator) {
         migrator.registerMigration("orders.v1") { db in try db.execute(sql: v1) }
         Outbox.registerMigration(in: &migrator)
         SQLiteInbox.registerMigration(in: &migrator)
     }
 
-    // An order's number grows with time, so the order of the key is the order in which they were placed.
+    // An order's number grows with time, so the order of the key is the order of placement.
     private static let v1 = """
         CREATE TABLE orders (
             id TEXT NOT NULL PRIMARY KEY CHECK (length(CAST(id AS BLOB)) BETWEEN 1 AND 100),

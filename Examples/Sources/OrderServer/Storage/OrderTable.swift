@@ -4,7 +4,7 @@ import GRDB
 import OrderService
 import ShopEvents
 
-/// What the order store says to the database. Each function runs in the caller's transaction.
+/// The statements of the order store. Each function runs in the caller's transaction.
 enum OrderTable {
     // MARK: Writing
 
@@ -37,9 +37,9 @@ enum OrderTable {
         try note(.placed, of: order.id, at: time, in: db)
     }
 
-    /// Changes the status of an order that is placed.
+    /// Changes the status of a placed order.
     ///
-    /// - Returns: Whether it was placed; otherwise nothing is changed.
+    /// - Returns: `true` if it was placed. Otherwise nothing is changed.
     static func end(_ id: String, as status: OrderStatus, at time: EventTime, in db: Database) throws -> Bool {
         let columns = StatusColumns(status)
         try db.cachedStatement(
@@ -57,7 +57,7 @@ enum OrderTable {
 
     // MARK: Reading
 
-    /// How far an order has come; `nil` if there is none with this id.
+    /// Returns the status of an order, or `nil` if there is none with this id.
     static func status(of id: String, in db: Database) throws -> OrderStatus? {
         try Row.fetchOne(
             try db.cachedStatement(sql: "SELECT status, reason, skus FROM orders WHERE id = ?"),
@@ -65,7 +65,7 @@ enum OrderTable {
         ).map { try StatusColumns($0).value }
     }
 
-    /// All that is known about an order; `nil` if there is none with this id.
+    /// Returns all data of an order, or `nil` if there is none with this id.
     static func record(of id: String, in db: Database) throws -> OrderRecord? {
         let row = try Row.fetchOne(
             try db.cachedStatement(sql: "SELECT \(orderColumns) FROM orders WHERE id = ?"),
@@ -92,7 +92,7 @@ enum OrderTable {
         )
     }
 
-    /// Every order with its status, in the order in which they were placed.
+    /// Returns every order with its status, in the order of placement.
     static func all(in db: Database) throws -> [(order: Order, status: OrderStatus)] {
         var lines: [String: [OrderLine]] = [:]
         let lineRows = try Row.fetchCursor(db, sql: "SELECT * FROM order_lines ORDER BY order_id, position")
@@ -102,7 +102,7 @@ enum OrderTable {
         }
     }
 
-    /// Orders in the order in which they were placed, from the one that follows `previous`.
+    /// Returns orders in the order of placement, after `previous`.
     static func summaries(
         withStatus status: OrderStatus.Kind?,
         after previous: String?,
@@ -165,14 +165,14 @@ enum OrderTable {
     }
 }
 
-/// The database holds what this version of the service cannot read.
+/// The error for database content that this version of the service cannot read.
 struct UnreadableOrder: Error, CustomStringConvertible {
     var problem: String
 
     var description: String { "an order in the database cannot be read: \(problem)" }
 }
 
-/// A status as it stands in the table.
+/// A status as stored in the table.
 private struct StatusColumns {
     let value: OrderStatus
 

@@ -6,10 +6,10 @@ import Metrics
 import OrderService
 import ShopEvents
 
-/// Orders in a SQLite database.
+/// Orders in an SQLite database.
 ///
-/// An order, its history and the event that tells of them are stored in one transaction, with the record of the delivery
-/// that caused them where there is one: all of it or nothing. An outbox's relay publishes the event.
+/// An order, its history and its event are stored in one transaction, together with the record of the delivery that
+/// caused them. The relay of an outbox publishes the event.
 struct SQLiteOrderStore: OrderStore {
     private let database: any DatabaseReader
     private let writer: GroupCommit
@@ -19,14 +19,14 @@ struct SQLiteOrderStore: OrderStore {
     private let now: @Sendable () -> EventTime
     private let duplicatesSuppressed = Counter(label: "shop.duplicates_suppressed")
 
-    /// A store in `database`.
+    /// Creates a store in `database`.
     ///
     /// - Parameters:
-    ///   - database: It has the tables of ``OrderSchema``.
-    ///   - bus: Names the source of the events.
-    ///   - groupLimit: How many writes are committed together at most.
-    ///   - keyRetention: How long an idempotency key is remembered.
-    ///   - now: The time of day.
+    ///   - database: A database with the tables of ``OrderSchema``.
+    ///   - bus: The bus that provides the source of the events.
+    ///   - groupLimit: The maximum number of writes that are committed together.
+    ///   - keyRetention: The time for which an idempotency key is remembered.
+    ///   - now: A closure that returns the time of day.
     init(
         _ database: some DatabaseWriter,
         bus: EventBus,
@@ -44,12 +44,12 @@ struct SQLiteOrderStore: OrderStore {
 
     // MARK: Placing
 
-    /// Places an order under a new number, or finds the one that was placed with this key before.
+    /// Places an order under a new number, or returns the one that was placed with this key before.
     ///
     /// - Parameters:
-    ///   - draft: What is ordered.
-    ///   - correlationID: What the order's events are tied together by.
-    ///   - key: The client's name for the request; `nil` where it has none.
+    ///   - draft: The content of the order.
+    ///   - correlationID: The correlation id of the order's events.
+    ///   - key: The client's name for the request, or `nil`.
     /// - Throws: ``IdempotencyConflict`` if another draft was placed with the key; a `DatabaseError` of GRDB.
     func place(
         _ draft: OrderDraft,
@@ -64,7 +64,7 @@ struct SQLiteOrderStore: OrderStore {
                 }
                 return Placement(record: earlier.asPlaced, isReplay: true)
             }
-            // Numbered here and not before, so that orders appear in the order of their numbers.
+            // Numbered here and not earlier, so that orders appear in the order of their numbers.
             let order = draft.placed(at: time)
             try insert(order, correlationID: correlationID, at: time, in: db)
             if let key { try IdempotencyKeyTable.insert(key, of: order.id, at: time, in: db) }
@@ -110,20 +110,21 @@ struct SQLiteOrderStore: OrderStore {
     // MARK: Ending
 
     private enum Ending: Sendable {
-        /// The order ended just now.
+        /// The order has just ended.
         case changed(OrderStatus)
-        /// Nothing was changed: this is the status already, or contradicts it; `nil` without such an order.
+        /// Nothing was changed: the order already has this status or one that contradicts it, or `nil` without such an
+        /// order.
         case stands(OrderStatus?)
         /// The delivery was handled before.
         case duplicate(OrderStatus?)
     }
 
-    /// The delivery has no effect, and is not to be recorded as handled.
+    /// The error for a delivery that has no effect and must not be recorded as handled.
     private struct Refusal: Error {
         var stands: OrderStatus?
     }
 
-    /// Ends an order that is placed.
+    /// Ends a placed order.
     func end(_ id: String, as status: OrderStatus, handling context: EventContext?) async throws -> OrderStatus? {
         let ending = try await writer.write { [self] db -> Ending in
             guard let context else { return try end(id, as: status, in: db) }
@@ -162,27 +163,27 @@ struct SQLiteOrderStore: OrderStore {
 
     // MARK: Reading
 
-    /// The order with this id and how far it has come.
+    /// Returns the order with this id and its status.
     func order(_ id: String) async throws -> (order: Order, status: OrderStatus)? {
         try await record(of: id).map { ($0.order, $0.status) }
     }
 
-    /// All that is known about an order; `nil` if there is none with this id.
+    /// Returns all data of an order, or `nil` if there is none with this id.
     func record(of id: String) async throws -> OrderRecord? {
         try await database.read { db in try OrderTable.record(of: id, in: db) }
     }
 
-    /// Every order.
+    /// Returns every order.
     func all() async throws -> [(order: Order, status: OrderStatus)] {
         try await database.read { db in try OrderTable.all(in: db) }
     }
 
-    /// Some orders in the order in which they were placed.
+    /// Returns a page of orders in the order of placement.
     ///
     /// - Parameters:
-    ///   - status: Which ones; `nil` for all.
-    ///   - previous: The last one that is known already; `nil` to begin with the first.
-    ///   - limit: How many at most.
+    ///   - status: The status of the orders, or `nil` for all.
+    ///   - previous: The last known order, or `nil` to start with the first.
+    ///   - limit: The maximum number of orders.
     func page(withStatus status: OrderStatus.Kind?, after previous: String?, limit: Int) async throws -> OrderPage {
         try await database.read { db in
             let found = try OrderTable.summaries(withStatus: status, after: previous, limit: limit + 1, in: db)
