@@ -3,14 +3,14 @@ import EventBusInMemory
 import EventBusRabbit
 import Logging
 
-/// What carries the shop's events.
+/// The broker that carries the shop's events.
 enum Carrier: Sendable {
     /// A broker in this process.
     case inMemory(InMemoryBroker)
-    /// A RabbitMQ, with a virtual host that the shop has for itself.
+    /// A RabbitMQ server with a virtual host that only the shop uses.
     case rabbitMQ(RabbitConfiguration)
 
-    /// The time by which the carrier measures.
+    /// The clock of the broker.
     var clock: AnyClock {
         switch self {
         case .inMemory(let broker): broker.clock
@@ -18,7 +18,7 @@ enum Carrier: Sendable {
         }
     }
 
-    /// A bus with a connection of its own.
+    /// Returns a bus with its own connection.
     func bus(_ configuration: EventBusConfiguration, logger: Logger) -> EventBus {
         switch self {
         case .inMemory(let broker):
@@ -29,10 +29,10 @@ enum Carrier: Sendable {
         }
     }
 
-    /// Waits until all there is to do is done.
+    /// Waits until all work is done.
     ///
-    /// The broker in memory knows. Of another broker only the books tell: then it is waited for `isDone`, as long as
-    /// `progress` changes at least once a minute.
+    /// The in-memory broker knows when that is. For another broker only the books tell, so the call waits for `isDone`
+    /// as long as `progress` changes at least once per minute.
     func settled(progress: @Sendable () async -> Int, isDone: @Sendable () async -> Bool) async throws {
         switch self {
         case .inMemory(let broker):

@@ -3,13 +3,13 @@ import EventBusInMemory
 import EventBusRedis
 import Logging
 
-/// Where the shop's lock, cache and inboxes are kept.
+/// The shop's lock, cache and inboxes.
 struct Coordination: Sendable {
     let lock: any DistributedLock
     let cache: any Cache
     let inbox: any Inbox
 
-    /// In this process.
+    /// Returns coordination in this process.
     static func inMemory(clock: AnyClock) -> Coordination {
         Coordination(
             lock: InMemoryLock(clock: clock),
@@ -18,7 +18,8 @@ struct Coordination: Sendable {
         )
     }
 
-    /// On a Redis, under keys of this run's own: a second run is not to find what the first has handled.
+    /// Returns coordination on Redis, with keys of this run only, so that another run does not find the handled events
+    /// of this one.
     static func redis(_ configuration: RedisConfiguration, logger: Logger) throws -> Coordination {
         let client = try RedisClient(configuration, logger: logger)
         let prefix = "shop-\(EventID())"

@@ -3,12 +3,12 @@ import Glibc
 import NotificationService
 import ShopData
 
-/// A file of what customers were told, a line each, as it is sent.
+/// A file with the messages to customers, one on each line, as they are sent.
 final class NoticeFile: Sendable {
     private let path: String
     private let descriptor: Int32
 
-    /// Makes the file anew.
+    /// Creates an empty file.
     ///
     /// - Throws: ``FileProblem``.
     init(path: String) throws {
@@ -23,7 +23,7 @@ final class NoticeFile: Sendable {
 
     /// Appends a notice.
     ///
-    /// - Throws: ``FileProblem``, for example where the disk is full.
+    /// - Throws: ``FileProblem``, for example if the disk is full.
     func append(_ notice: Notice) throws {
         var bytes = Array("\(notice.customerID): \(notice.text)\n".utf8)[...]
         while !bytes.isEmpty {

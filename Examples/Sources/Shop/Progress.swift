@@ -1,19 +1,19 @@
 import ShopData
 
-/// How far a run has come.
+/// The progress of a run.
 struct Progress: Sendable {
-    /// Orders there are to place.
+    /// The number of orders to place.
     var total: Int
     var counts: Tally.Counts
-    /// Customers who were told that their order is on its way.
+    /// The number of customers that were notified of a confirmation.
     var confirmed: Int
-    /// Customers who were told that it is not.
+    /// The number of customers that were notified of a cancellation.
     var cancelled: Int
-    /// Orders that were placed and whose customers have not been told yet.
+    /// The number of placed orders whose customers have not been notified yet.
     var inFlight: Int
     var elapsed: Duration
 
-    /// The whole in one line; what matters most comes first and fits 80 columns.
+    /// The progress on one line. The most important figures come first and fit into 80 columns.
     var line: String {
         let told = confirmed + cancelled
         let rate = Int(Double(told) / max(elapsed.seconds, 0.001))

@@ -55,7 +55,7 @@ struct ShopCommand: AsyncParsableCommand {
     )
     var redis: String?
 
-    /// What carries the events.
+    /// The transport of the events.
     enum TransportKind: String, CaseIterable, ExpressibleByArgument {
         case inMemory = "inmemory"
         case rabbitMQ = "rabbitmq"

@@ -10,17 +10,17 @@ import ShopEvents
 import Synchronization
 import UnixSignals
 
-/// The whole shop in one process: three services, each with a bus of its own as if it were alone, on one broker.
+/// The whole shop in one process: three services on one broker, each with its own bus as if it were alone.
 struct ShopRun: Sendable {
-    /// How a run went.
+    /// The outcome of a run.
     struct Outcome: Sendable {
         var report: ShopReport
         var audit: ShopAudit
-        /// Whether someone asked it to stop before all orders were placed.
+        /// A Boolean value indicating whether it was asked to stop before all orders were placed.
         var isInterrupted: Bool
-        /// The deliveries that were given up.
+        /// The dead letters.
         var deadLetters: [DeadLetter]
-        /// What the broker did to make it hard; `nil` if it was not asked to.
+        /// The faults that the broker injected, or `nil` if it was not asked to.
         var faults: FaultLog?
     }
 
@@ -30,7 +30,8 @@ struct ShopRun: Sendable {
     let tally = Tally()
     let logger: Logger
 
-    /// Whether the subscriptions have inboxes; without them the stores alone make the handlers idempotent.
+    /// A Boolean value indicating whether the subscriptions have inboxes. Without them, the stores alone make the
+    /// handlers idempotent.
     let usesInbox: Bool
 
     private let buses: [EventBus]
@@ -41,14 +42,14 @@ struct ShopRun: Sendable {
     private let inventory: InventoryService
     private let notifications: NotificationService
 
-    /// A shop that is ready to run.
+    /// Creates a shop.
     ///
     /// - Parameters:
-    ///   - input: The orders to place and the stock.
-    ///   - carrier: What carries the events between the services.
-    ///   - coordination: Where the lock, the cache and the inboxes are kept; in this process if left out.
-    ///   - usesInbox: Whether the subscriptions remember what they have handled.
-    ///   - notices: Where to send what customers are told; nowhere but the books if left out.
+    ///   - input: The orders to place, and the stock.
+    ///   - carrier: The broker that carries the events between the services.
+    ///   - coordination: The lock, the cache and the inboxes. Defaults to in-memory ones.
+    ///   - usesInbox: `true` if the subscriptions remember handled events.
+    ///   - notices: The destination of the messages to customers. Defaults to the books only.
     init(
         input: ShopInput,
         carrier: Carrier = .inMemory(InMemoryBroker()),
@@ -87,9 +88,10 @@ struct ShopRun: Sendable {
         self.notifications = NotificationService(bus: buses[2], log: notificationLog)
     }
 
-    /// Places every order, waits until all there is to do is done, and looks at the books.
+    /// Places every order, waits until all work is done, and audits the books.
     ///
-    /// - Parameter signals: What ends the run early: no more orders are placed, and those that were are seen through.
+    /// - Parameter signals: The signals that end the run early. No more orders are placed then, and placed orders are
+    ///   completed.
     func run(
         gracefulShutdownSignals signals: [UnixSignal] = [],
         reporting display: ProgressDisplay? = nil
@@ -115,7 +117,7 @@ struct ShopRun: Sendable {
                 )
                 group.cancelAll()
             }
-            // While there is a connection to read them by.
+            // While there is a connection to read them with.
             let letters = try await readDeadLetters()
             deadLetters.withLock { $0 = letters }
         } onGracefulShutdown: {
@@ -139,7 +141,7 @@ struct ShopRun: Sendable {
         let tally = tally
         let deduplication = DeduplicationMiddleware(
             inbox: coordination.inbox,
-            // What a run handled is of no use to the next one.
+            // The handled events of a run are of no use to the next one.
             options: InboxOptions(retention: .seconds(3600), recheckInterval: .milliseconds(100)),
             didSuppress: { _ in tally.update { $0.duplicatesSuppressed += 1 } }
         )
@@ -205,7 +207,7 @@ struct ShopRun: Sendable {
     }
 }
 
-/// The part of the service group that does the work of this run and ends it.
+/// The member of the service group that does the work of this run and ends it.
 private struct Driver: Service {
     let work: @Sendable () async throws -> Void
     let onGracefulShutdown: @Sendable () -> Void

@@ -2,7 +2,7 @@ import EventBusInMemory
 import ShopData
 
 extension SummaryTable {
-    /// The end of a run in one process.
+    /// Creates the table that ends a run in one process.
     init(_ outcome: ShopRun.Outcome, problems: Int) {
         self.init(outcome.report, outcome.audit)
         if problems > 0 { add("lines left out", problems) }

@@ -1,9 +1,9 @@
 import EventBus
 import Synchronization
 
-/// Counts what happens to deliveries, as a middleware of every bus of the shop.
+/// Middleware that counts the outcomes of deliveries on all buses of the shop.
 final class Tally: ConsumeMiddleware {
-    /// The figures at one moment.
+    /// The counts at one moment.
     struct Counts: Hashable, Sendable {
         var placed = 0
         var retries = 0
@@ -13,7 +13,7 @@ final class Tally: ConsumeMiddleware {
 
     private let state = Mutex(Counts())
 
-    /// The figures at this moment.
+    /// The current counts.
     var counts: Counts { state.withLock { $0 } }
 
     func update(_ change: (inout Counts) -> Void) {
@@ -24,7 +24,7 @@ final class Tally: ConsumeMiddleware {
         try await next(context)
     }
 
-    /// Counts what was settled. What a lost connection left unsettled comes again and is counted then.
+    /// Counts a settled delivery. Unsettled deliveries of a lost connection are redelivered and counted then.
     func didSettle(_ delivery: SettledDelivery) {
         switch delivery.disposition {
         case .retried: update { $0.retries += 1 }

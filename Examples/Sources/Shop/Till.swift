@@ -3,7 +3,7 @@ import Logging
 import OrderService
 import Synchronization
 
-/// Where the customers stand: places orders, some at a time, until there are no more or it is closed.
+/// Places orders, several at a time, until all are placed or it is closed.
 final class Till: Sendable {
     private static let concurrency = 32
     private static let attempts = 3
@@ -26,15 +26,15 @@ final class Till: Sendable {
         self.logger = logger
     }
 
-    /// Whether it was closed before every order was placed.
+    /// A Boolean value indicating whether it was closed before every order was placed.
     var isClosed: Bool { state.withLock { $0.isClosed && $0.next < orders.count } }
 
-    /// Takes no more orders.
+    /// Stops placing orders.
     func close() {
         state.withLock { $0.isClosed = true }
     }
 
-    /// Places the orders; returns when all of them are with the broker, or those that were begun when it was closed.
+    /// Places the orders. Returns when the broker has all of them, or after a close when it has the started ones.
     func placeAll() async throws {
         try await withThrowingTaskGroup { group in
             for _ in 0..<Self.concurrency {
@@ -61,7 +61,7 @@ final class Till: Sendable {
                 tally.update { $0.placed += 1 }
                 return
             } catch let error as EventBusError where attempt < Self.attempts {
-                // It goes out under the same event id, so it does no harm if the first one has arrived.
+                // It has the same event id, so it is harmless if the first one has arrived.
                 logger.info("order \(order.id) is placed again", metadata: ["error": "\(error)"])
             }
         }

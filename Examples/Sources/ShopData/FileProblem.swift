@@ -1,23 +1,23 @@
 import FoundationEssentials
 import Glibc
 
-/// A file that cannot be read or written, in words that a person can act on.
+/// The error for a file that cannot be read or written, described so that a person can act on it.
 public struct FileProblem: Error, CustomStringConvertible {
     /// The path.
     public var file: String
-    /// What could not be done: `read` or `written`.
+    /// The action that failed: `read` or `written`.
     public var action: String
-    /// Why.
+    /// The cause.
     public var cause: any Error
 
-    /// A problem with a file.
+    /// Creates a problem with a file.
     public init(file: String, action: String, cause: any Error) {
         self.file = file
         self.action = action
         self.cause = cause
     }
 
-    /// File, action and reason in one line.
+    /// The file, action and reason on one line.
     public var description: String { "\(file) cannot be \(action): \(reason)" }
 
     private var reason: String {

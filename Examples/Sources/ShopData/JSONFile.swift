@@ -2,7 +2,7 @@ import FoundationEssentials
 
 /// A file with one JSON value.
 public enum JSONFile {
-    /// Writes a value for people to read, in place of what was there.
+    /// Writes a value in a readable format, replacing the file's content.
     ///
     /// - Throws: ``FileProblem`` if the file cannot be written.
     public static func write(_ value: some Encodable, to file: String) throws {

@@ -1,30 +1,30 @@
 import FoundationEssentials
 
-/// A file with one JSON value a line.
+/// A file with one JSON value on each line.
 public struct JSONLines<Value: Decodable> {
-    /// A line that is of no use.
+    /// An invalid line.
     public struct Problem: Hashable, CustomStringConvertible {
         /// The path.
         public var file: String
-        /// Its number, from 1.
+        /// The number of the line, from 1.
         public var line: Int
-        /// What is wrong with it.
+        /// The problem with it.
         public var reason: String
 
-        /// `FILE:LINE: reason`
+        /// The problem in the format `FILE:LINE: reason`.
         public var description: String { "\(file):\(line): \(reason)" }
     }
 
-    /// The values of the good lines, in order.
+    /// The values of the valid lines, in order.
     public private(set) var values: [Value] = []
-    /// The bad lines, in order.
+    /// The invalid lines, in order.
     public private(set) var problems: [Problem] = []
 
-    /// Reads a file. A bad line is noted and left out.
+    /// Reads a file. Invalid lines are recorded and skipped.
     ///
     /// - Parameters:
     ///   - file: The path.
-    ///   - key: What no two lines may share; of two that do, the first counts.
+    ///   - key: The value that must be unique. If two lines share it, the first one counts.
     /// - Throws: ``FileProblem`` if the file cannot be read.
     public init(file: String, uniqueBy key: (name: String, of: (Value) -> String)) throws {
         let data: Data
@@ -36,12 +36,12 @@ public struct JSONLines<Value: Decodable> {
         self.init(text: [UInt8](data), file: file, uniqueBy: key)
     }
 
-    /// Reads the text of a file.
+    /// Parses the text of a file.
     ///
     /// - Parameters:
-    ///   - text: The whole of it.
-    ///   - file: What problems call it.
-    ///   - key: What no two lines may share; of two that do, the first counts.
+    ///   - text: The whole text.
+    ///   - file: The file name in problems.
+    ///   - key: The value that must be unique. If two lines share it, the first one counts.
     public init(text: [UInt8], file: String, uniqueBy key: (name: String, of: (Value) -> String)) {
         let decoder = JSONDecoder()
         var firstLines: [String: Int] = [:]

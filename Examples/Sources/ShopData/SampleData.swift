@@ -2,7 +2,7 @@ public import InventoryService
 public import OrderService
 import ShopEvents
 
-/// A thousand plausible orders and a stock that does not quite suffice for them, the same ones every time.
+/// A thousand plausible orders and a stock that is slightly too small for them. They are always the same.
 public struct SampleData {
     /// The orders, in the order in which they are placed.
     public private(set) var orders: [Order] = []
@@ -14,7 +14,7 @@ public struct SampleData {
     private static let countries = ["Austria", "Brazil", "Denmark", "France", "Germany", "Japan", "Norway", "Spain"]
     private static let discounts = [0, 0, 0, 500, 1_000, 1_500]
 
-    /// Samples with so many orders.
+    /// Creates samples with this number of orders.
     public init(orderCount: Int = 1_000) {
         var generator = SeededGenerator(seed: 2_026)
         for (index, (make, good)) in Self.makes.flatMap({ make in Self.goods.map { (make, $0) } }).enumerated() {

@@ -3,22 +3,22 @@ public import NotificationService
 public import OrderService
 public import ShopEvents
 
-/// The books of the three services side by side: each is kept by another service, and they have to agree.
+/// An audit of the books of the three services, which have to agree.
 public struct ShopAudit: Sendable {
-    /// The orders and what became of them, as the order service knows.
+    /// The orders and their statuses in the order service.
     public var orders: [(order: Order, status: OrderStatus)]
-    /// What the inventory decided, by order.
+    /// The decisions of the inventory, by order.
     public var decisions: [String: StockDecision]
-    /// What was in stock before, by product.
+    /// The stock before the run, by product.
     public var openingStock: [String: Int]
-    /// What is in stock now, by product.
+    /// The current stock, by product.
     public var remainingStock: [String: Int]
-    /// What customers were told.
+    /// The notices to customers.
     public var notifications: [Notice]
-    /// Deliveries that were given up.
+    /// The number of dead letters.
     public var deadLetters: Int
 
-    /// The books as they stand.
+    /// Creates an audit of these books.
     public init(
         orders: [(order: Order, status: OrderStatus)],
         decisions: [String: StockDecision],
@@ -35,24 +35,24 @@ public struct ShopAudit: Sendable {
         self.deadLetters = deadLetters
     }
 
-    /// How many pieces of each product the confirmed orders ask for.
+    /// The number of items of each product in confirmed orders.
     public var sold: [String: Int] {
         orders.filter { $0.status == .confirmed }.reduce(into: [:]) { sold, entry in
             sold.merge(entry.order.items.quantities, uniquingKeysWith: +)
         }
     }
 
-    /// Pieces that were promised and were never there.
+    /// The number of items that were promised and never existed.
     public var oversold: Int {
         sold.reduce(0) { $0 + max(0, $1.value - openingStock[$1.key, default: 0]) }
     }
 
-    /// What the confirmed orders come to.
+    /// The total of the confirmed orders.
     public var revenue: Money {
         orders.filter { $0.status == .confirmed }.reduce(.zero) { $0 + $1.order.items.total }
     }
 
-    /// What is wrong, a line each; empty if nothing is.
+    /// The violations, one on each line. It is empty if the books agree.
     public var violations: [String] {
         var violations: [String] = []
         func check(_ holds: Bool, _ otherwise: @autoclosure () -> String) {

@@ -1,18 +1,18 @@
 public import InventoryService
 public import OrderService
 
-/// What a run of the shop begins with.
+/// The input of a run of the shop.
 public struct ShopInput: Sendable {
     /// The orders, in the order in which they are placed.
     public var orders: [Order]
     /// The opening stock.
     public var stock: [StockItem]
-    /// The lines of the files that are of no use, in words.
+    /// The descriptions of the invalid lines in the files.
     public var problems: [String] = []
 
-    /// Reads the files that are given, and takes samples in place of those that are not.
+    /// Reads the given files, and uses samples in place of missing ones.
     ///
-    /// - Throws: ``FileProblem`` if one cannot be read.
+    /// - Throws: ``FileProblem`` if a file cannot be read.
     public init(ordersFile: String?, stockFile: String?) throws {
         let sample = SampleData()
         orders = sample.orders
@@ -29,7 +29,7 @@ public struct ShopInput: Sendable {
         }
     }
 
-    /// An input that is known already.
+    /// Creates an input from existing values.
     public init(orders: [Order], stock: [StockItem]) {
         self.orders = orders
         self.stock = stock

@@ -1,37 +1,37 @@
 import InventoryService
 
-/// The figures of a run, as `--report` writes them.
+/// The figures of a run in the format of `--report`.
 public struct ShopReport: Codable, Hashable, Sendable {
-    /// Orders that were placed.
+    /// The number of placed orders.
     public var orders: Int
-    /// Orders for which everything was put aside.
+    /// The number of orders whose items were all reserved.
     public var reserved: Int
-    /// Orders that could not be filled.
+    /// The number of orders that could not be filled.
     public var rejected: Int
-    /// Customers that were told.
+    /// The number of notified customers.
     public var notified: Int
-    /// Deliveries that were tried again.
+    /// The number of retried deliveries.
     public var retries: Int
-    /// Deliveries that were not handled since they had been before.
+    /// The number of deliveries that were suppressed because their events had already been handled.
     public var duplicatesSuppressed: Int
-    /// Deliveries that were given up.
+    /// The number of dead letters.
     public var deadLetters: Int
-    /// What was in stock before, by product.
+    /// The stock before the run, by product.
     public var openingStock: [String: Int]
-    /// What is in stock now, by product.
+    /// The current stock, by product.
     public var remainingStock: [String: Int]
-    /// Pieces that were promised and are not there.
+    /// The number of items that were promised and do not exist.
     public var oversold: Int
-    /// How long it took.
+    /// The duration of the run in seconds.
     public var seconds: Double
 
-    /// The figures of a run.
+    /// Creates the figures of a run.
     ///
     /// - Parameters:
-    ///   - audit: The books at the end of it; all but the following is counted there.
-    ///   - retries: Deliveries that were tried again.
-    ///   - duplicatesSuppressed: Deliveries that were not handled since they had been before.
-    ///   - elapsed: How long it took.
+    ///   - audit: The books at the end of the run, from which all other figures are derived.
+    ///   - retries: The number of retried deliveries.
+    ///   - duplicatesSuppressed: The number of suppressed duplicates.
+    ///   - elapsed: The duration of the run.
     public init(_ audit: ShopAudit, retries: Int, duplicatesSuppressed: Int, elapsed: Duration) {
         orders = audit.orders.count
         let reserved = audit.decisions.values.count { if case .reserved = $0 { true } else { false } }

@@ -1,8 +1,8 @@
-/// The end of a run, for people to read: a label and a value a line.
+/// A summary of a run for people to read, with a label and a value in each row.
 public struct SummaryTable: CustomStringConvertible {
     private var rows: [(label: String, value: String)] = []
 
-    /// The rows that every run of the shop has.
+    /// Creates the rows that every run of the shop has.
     public init(_ report: ShopReport, _ audit: ShopAudit) {
         add("orders placed", report.orders)
         add("  reserved, confirmed", report.reserved)
@@ -23,7 +23,7 @@ public struct SummaryTable: CustomStringConvertible {
         rows.append((label, value.description))
     }
 
-    /// Adds how long it took, and what that is for each order.
+    /// Adds the duration of the run, and the duration for each order.
     public mutating func addPace(of report: ShopReport) {
         add("seconds", report.seconds)
         add("orders a second", Int(Double(report.orders) / max(report.seconds, 0.001)))

@@ -1,19 +1,19 @@
-/// The part of a price that the customer does not pay, in ten-thousandths. On the wire it is a decimal string such as
-/// `"0.15"`.
+/// The fraction of a price that the customer does not pay, in ten-thousandths. On the wire it is a decimal string such
+/// as `"0.15"`.
 public struct Discount: Hashable, Sendable {
-    /// The part in ten-thousandths, from 0 to 10,000.
+    /// The fraction in ten-thousandths, from 0 to 10,000.
     public let basisPoints: Int64
 
-    /// The full price is paid.
+    /// No discount.
     public static let none = Discount(uncheckedBasisPoints: 0)
 
-    /// A part in ten-thousandths; `nil` if it is not from 0 to 10,000.
+    /// Creates a discount in ten-thousandths. Returns `nil` if it is not from 0 to 10,000.
     public init?(basisPoints: Int64) {
         guard (0...10_000).contains(basisPoints) else { return nil }
         self.basisPoints = basisPoints
     }
 
-    /// The part that `text` stands for, from 0 to 1; `nil` if it stands for none.
+    /// Creates a discount from a text such as `0.15`. Returns `nil` if it is not a number from 0 to 1.
     public init?(_ text: String) {
         guard let basisPoints = FixedPoint.parse(text, fractionDigits: 4) else { return nil }
         self.init(basisPoints: basisPoints)
@@ -25,7 +25,7 @@ public struct Discount: Hashable, Sendable {
 }
 
 extension Discount: CustomStringConvertible {
-    /// The part as it stands on the wire.
+    /// The discount in its wire format.
     public var description: String {
         basisPoints.isMultiple(of: 100)
             ? FixedPoint.text(basisPoints / 100, fractionDigits: 2) : FixedPoint.text(basisPoints, fractionDigits: 4)

@@ -1,7 +1,7 @@
-/// Decimal text to a whole number of its last digit and back.
+/// The conversion between decimal text and an integer in units of the last digit.
 enum FixedPoint {
-    /// The value of `text` in units of 10^-`fractionDigits`; `nil` if it is no plain decimal number, has more digits
-    /// after the point, or is too large.
+    /// Returns the value of `text` in units of 10^-`fractionDigits`. Returns `nil` if it is no plain decimal number,
+    /// has more digits after the point, or is too large.
     static func parse(_ text: String, fractionDigits: Int) -> Int64? {
         var digits = text.utf8[...]
         let isNegative = digits.first == UInt8(ascii: "-")
@@ -22,7 +22,7 @@ enum FixedPoint {
         return isNegative ? -value : value
     }
 
-    /// `value` units of 10^-`fractionDigits` as a decimal number.
+    /// Returns `value` units of 10^-`fractionDigits` as a decimal number.
     static func text(_ value: Int64, fractionDigits: Int) -> String {
         let digits = String(value.magnitude)
         let padded = String(repeating: "0", count: max(0, fractionDigits + 1 - digits.count)) + digits

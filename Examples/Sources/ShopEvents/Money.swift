@@ -1,27 +1,27 @@
-/// An amount of money in whole cents. On the wire it is a decimal string such as `"14.00"`: no binary fraction ever
-/// touches it.
+/// An amount of money in whole cents. On the wire it is a decimal string such as `"14.00"`, so it is never converted to
+/// a binary fraction.
 public struct Money: Hashable, Comparable, Sendable {
     /// The amount in cents.
     public var cents: Int64
 
-    /// Nothing.
+    /// An amount of zero.
     public static let zero = Money(cents: 0)
 
-    /// An amount in cents.
+    /// Creates an amount in cents.
     public init(cents: Int64) {
         self.cents = cents
     }
 
-    /// The amount that `text` stands for, with at most two digits after the point; `nil` if it stands for none.
+    /// Creates an amount from a text with at most two digits after the point. Returns `nil` if it is invalid.
     public init?(_ text: String) {
         guard let cents = FixedPoint.parse(text, fractionDigits: 2) else { return nil }
         self.cents = cents
     }
 
-    /// Whether `lhs` is the smaller amount.
+    /// Returns a Boolean value indicating whether `lhs` is the smaller amount.
     public static func < (lhs: Money, rhs: Money) -> Bool { lhs.cents < rhs.cents }
 
-    /// The sum of two amounts; the largest there is where it would be larger still.
+    /// Returns the sum of two amounts, or the largest amount if the sum would be larger.
     public static func + (lhs: Money, rhs: Money) -> Money {
         let (sum, overflows) = lhs.cents.addingReportingOverflow(rhs.cents)
         return Money(cents: overflows ? (rhs.cents < 0 ? .min : .max) : sum)
@@ -29,7 +29,7 @@ public struct Money: Hashable, Comparable, Sendable {
 }
 
 extension Money: CustomStringConvertible {
-    /// The amount as it stands on the wire.
+    /// The amount in its wire format.
     public var description: String { FixedPoint.text(cents, fractionDigits: 2) }
 }
 

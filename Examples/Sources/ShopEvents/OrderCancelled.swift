@@ -1,20 +1,20 @@
 public import EventBus
 
-/// An order will not be delivered.
+/// The event that an order will not be delivered.
 public struct OrderCancelled: OrderEvent, Hashable {
-    /// `order.cancelled`
+    /// The topic `order.cancelled`.
     public static let topic: Topic = "order.cancelled"
 
     /// The order.
     public var orderID: String
-    /// Who placed it.
+    /// The customer who placed it.
     public var customerID: String
-    /// Why it is cancelled.
+    /// The reason for the cancellation.
     public var reason: RejectionReason
-    /// The products that are the cause, sorted.
+    /// The products that caused it, sorted.
     public var skus: [String]
 
-    /// An order was cancelled.
+    /// Creates the event.
     public init(orderID: String, customerID: String, reason: RejectionReason, skus: [String]) {
         self.orderID = orderID
         self.customerID = customerID

@@ -1,18 +1,18 @@
 public import EventBus
 
-/// An order will be delivered.
+/// The event that an order will be delivered.
 public struct OrderConfirmed: OrderEvent, Hashable {
-    /// `order.confirmed`
+    /// The topic `order.confirmed`.
     public static let topic: Topic = "order.confirmed"
 
     /// The order.
     public var orderID: String
-    /// Who placed it.
+    /// The customer who placed it.
     public var customerID: String
-    /// What it costs.
+    /// The total of the order.
     public var total: Money
 
-    /// An order was confirmed.
+    /// Creates the event.
     public init(orderID: String, customerID: String, total: Money) {
         self.orderID = orderID
         self.customerID = customerID

@@ -1,18 +1,18 @@
 public import EventBus
 
-/// A customer has placed an order, and the order service has stored it.
+/// The event that a customer has placed an order and the order service has stored it.
 public struct OrderCreated: OrderEvent, Hashable {
-    /// `order.created`
+    /// The topic `order.created`.
     public static let topic: Topic = "order.created"
 
     /// The order.
     public var orderID: String
-    /// Who placed it.
+    /// The customer who placed it.
     public var customerID: String
-    /// What is ordered; the same product may occur in several lines.
+    /// The ordered products. The same product may occur in several lines.
     public var items: [OrderLine]
 
-    /// An order was placed.
+    /// Creates the event.
     public init(orderID: String, customerID: String, items: [OrderLine]) {
         self.orderID = orderID
         self.customerID = customerID

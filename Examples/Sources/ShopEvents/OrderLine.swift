@@ -1,22 +1,22 @@
-/// So many pieces of one product, at a price.
+/// A number of items of one product, at a price.
 ///
-/// Decoding refuses what no shop can mean, such as a negative quantity: no service ever sees it.
+/// Decoding refuses invalid values such as a negative quantity, so no service ever receives them.
 public struct OrderLine: Codable, Hashable, Sendable {
-    /// The quantities that a line can have.
+    /// The valid quantities of a line.
     public static let quantities = 1...1_000_000
-    /// The prices of one piece that a line can have; with these bounds no total overflows.
+    /// The valid prices of one item. With these bounds no total overflows.
     public static let unitPrices = Money.zero...Money(cents: 100_000_000)
 
     /// The product.
     public let sku: String
-    /// How many pieces.
+    /// The number of items.
     public let quantity: Int
-    /// The price of one piece.
+    /// The price of one item.
     public let unitPrice: Money
-    /// What is taken off the price.
+    /// The discount on the price.
     public let discount: Discount
 
-    /// A line; `nil` if quantity or price is out of bounds, or the product has no name.
+    /// Creates a line. Returns `nil` if quantity or price is out of bounds, or the product has no name.
     public init?(sku: String, quantity: Int, unitPrice: Money, discount: Discount = .none) {
         guard !sku.isEmpty, Self.quantities.contains(quantity), Self.unitPrices.contains(unitPrice) else { return nil }
         self.sku = sku
@@ -44,7 +44,7 @@ public struct OrderLine: Codable, Hashable, Sendable {
         }
     }
 
-    /// What the line costs, rounded half up to the cent.
+    /// The total of the line, rounded half up to the cent.
     public var total: Money {
         let exact = unitPrice.cents * Int64(quantity) * (10_000 - discount.basisPoints)
         return Money(cents: (exact + 5_000) / 10_000)
@@ -52,9 +52,9 @@ public struct OrderLine: Codable, Hashable, Sendable {
 }
 
 extension Collection<OrderLine> {
-    /// What all lines cost together.
+    /// The total of all lines.
     public var total: Money { reduce(.zero) { $0 + $1.total } }
 
-    /// How many pieces of each product there are in all lines together.
+    /// The number of items of each product in all lines.
     public var quantities: [String: Int] { reduce(into: [:]) { $0[$1.sku, default: 0] += $1.quantity } }
 }

@@ -1,18 +1,18 @@
 public import EventBus
 
-/// The inventory cannot fill an order and has put nothing aside.
+/// The event that the inventory cannot fill an order and has reserved nothing.
 public struct StockRejected: OrderEvent, Hashable {
-    /// `stock.rejected`
+    /// The topic `stock.rejected`.
     public static let topic: Topic = "stock.rejected"
 
     /// The order.
     public var orderID: String
-    /// Why.
+    /// The reason.
     public var reason: RejectionReason
-    /// The products that are the cause, sorted.
+    /// The products that caused it, sorted.
     public var skus: [String]
 
-    /// An order cannot be filled.
+    /// Creates the event.
     public init(orderID: String, reason: RejectionReason, skus: [String]) {
         self.orderID = orderID
         self.reason = reason
@@ -20,9 +20,9 @@ public struct StockRejected: OrderEvent, Hashable {
     }
 }
 
-/// Why an order cannot be filled.
+/// The reason why an order cannot be filled.
 public enum RejectionReason: String, Codable, Hashable, Sendable {
-    /// There are not enough pieces of a product.
+    /// There are not enough items of a product.
     case outOfStock
     /// The shop has no such product.
     case unknownProduct

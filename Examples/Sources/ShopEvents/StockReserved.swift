@@ -1,16 +1,16 @@
 public import EventBus
 
-/// The inventory has put everything aside that an order needs.
+/// The event that the inventory has reserved all items of an order.
 public struct StockReserved: OrderEvent, Hashable {
-    /// `stock.reserved`
+    /// The topic `stock.reserved`.
     public static let topic: Topic = "stock.reserved"
 
     /// The order.
     public var orderID: String
-    /// How many pieces of each product are put aside.
+    /// The reserved number of items of each product.
     public var quantities: [String: Int]
 
-    /// Stock was reserved.
+    /// Creates the event.
     public init(orderID: String, quantities: [String: Int]) {
         self.orderID = orderID
         self.quantities = quantities

@@ -2,18 +2,18 @@ import ArgumentParser
 import Synchronization
 import UnixSignals
 
-/// What SIGINT and SIGTERM do: the first has the work come to a good end, the second cancels it.
+/// The handling of SIGINT and SIGTERM: the first signal ends the work gracefully, and the second cancels it.
 final class Interruption: Sendable {
     private let gentle = Mutex<(@Sendable () -> Void)?>(nil)
 
     private init() {}
 
-    /// What the first signal does; until this is said it cancels the work at once.
+    /// Sets the action of the first signal. Until it is set, the first signal cancels the work.
     func onFirst(_ action: @escaping @Sendable () -> Void) {
         gentle.withLock { $0 = action }
     }
 
-    /// Does the work, and ends with 130 if it was cancelled.
+    /// Runs the work, and exits with 130 if it was cancelled.
     static func run<Result: Sendable>(
         _ work: @escaping @Sendable (Interruption) async throws -> Result
     ) async throws -> Result {

@@ -2,13 +2,13 @@ import Foundation
 
 /// The directory in which a run keeps its files.
 enum Workplace {
-    /// Makes the directory and has `body` use it. One that has no name is removed afterwards, unless there is something
-    /// to look into.
+    /// Creates the directory and calls `body` with it. A temporary directory is removed afterwards, unless its content
+    /// should be inspected.
     ///
     /// - Parameters:
-    ///   - directory: The directory; a temporary one if left out.
-    ///   - body: What to do there.
-    ///   - isGood: Whether what came out needs no looking into.
+    ///   - directory: The directory. Defaults to a temporary one.
+    ///   - body: The closure that uses the directory.
+    ///   - isGood: A closure that returns `true` if the result needs no inspection.
     static func with<Result>(
         directory: String?,
         _ body: (String) async throws -> Result,
@@ -36,7 +36,7 @@ enum Workplace {
     }
 }
 
-/// A directory with something in it, which would be mixed up with the files of the run.
+/// The error for a directory that is not empty, whose files would be mixed up with those of the run.
 struct DirectoryInUse: Error, CustomStringConvertible {
     var directory: String
 

@@ -1,18 +1,18 @@
 /// The flags of a command line, checked against the settings.
 ///
-/// They are kept as the environment variables that mean the same, and read like those: the library's own reader of flags
-/// takes a comma for the end of a value, and a list of brokers, or a password, may hold one.
+/// They are stored as the equivalent environment variables and read in the same way. The configuration library's own
+/// reader of flags treats a comma as the end of a value, and a list of brokers or a password may contain one.
 struct CommandLineFlags: Hashable, Sendable {
-    /// Whether help is asked for.
+    /// A Boolean value indicating whether help is requested.
     var wantsHelp = false
-    /// Whether the version is asked for.
+    /// A Boolean value indicating whether the version is requested.
     var wantsVersion = false
-    /// The values, by the names of the environment variables that mean the same.
+    /// The values by the names of the equivalent environment variables.
     var values: [String: String] = [:]
 
-    /// Reads `arguments`, the first of which is the program.
+    /// Parses `arguments`, the first of which is the program.
     ///
-    /// - Throws: ``UsageError`` for a flag that there is not, or one without its value.
+    /// - Throws: ``UsageError`` for an unknown flag, or one without its value.
     init(_ arguments: [String], settings: [Setting]) throws(UsageError) {
         let byFlag = Dictionary(settings.map { ($0.flag, $0) }) { first, _ in first }
         var rest = arguments.dropFirst()[...]
@@ -56,7 +56,7 @@ struct CommandLineFlags: Hashable, Sendable {
     }
 
     private static func unknown(_ argument: String, flags: [String]) -> UsageError {
-        // What follows an equals sign may be a secret.
+        // The part after an equals sign may be a secret.
         let name = String(argument.prefix { $0 != "=" })
         guard name.hasPrefix("-") else {
             return UsageError("\(name) is not a flag; flags begin with -- and --help prints them")
@@ -67,7 +67,7 @@ struct CommandLineFlags: Hashable, Sendable {
     }
 }
 
-/// A command line or a configuration that cannot be used: the person who wrote it is told, and the program ends with 64.
+/// The error for an invalid command line or configuration. It is printed, and the program exits with 64.
 struct UsageError: Error, Hashable, CustomStringConvertible {
     var description: String
 

@@ -4,7 +4,7 @@ import EventBusRabbit
 import EventBusRedis
 import Logging
 
-/// The common part of a configuration, checked.
+/// The validated common part of a configuration.
 struct CommonOptions: Sendable {
     var host: String
     var port: Int
@@ -17,7 +17,7 @@ struct CommonOptions: Sendable {
 
     /// Reads the common keys.
     ///
-    /// - Throws: ``UsageError`` for a value that makes no sense.
+    /// - Throws: ``UsageError`` for an invalid value.
     init(_ config: ConfigReader) throws(UsageError) {
         host = config.string(forKey: "http.host", default: "")
         guard !host.isEmpty else { throw UsageError("http.host is empty; give an address such as 127.0.0.1") }

@@ -1,5 +1,5 @@
 extension ServiceDefinition {
-    /// Every key of the configuration: the common ones, and the service's own.
+    /// All keys of the configuration: the common ones, and those of the service.
     var allSettings: [Setting] { commonSettings + rabbitSettings + redisSettings + settings }
 
     private var commonSettings: [Setting] {
@@ -74,7 +74,7 @@ extension ServiceDefinition {
 }
 
 extension Setting {
-    /// A key whose default is the business of those who read it: giving it to them would outweigh what a URI says.
+    /// Returns a setting whose default is only documented, because passing it to the reader would override the URI.
     fileprivate static func told(
         _ key: String,
         _ kind: Kind,

@@ -2,11 +2,11 @@ import Configuration
 import FoundationEssentials
 import SystemPackage
 
-/// The JSON file with further configuration.
+/// The JSON file with additional configuration.
 enum ConfigurationFile {
     /// Reads the file.
     ///
-    /// - Throws: ``UsageError`` if it is missing, or not an object of JSON.
+    /// - Throws: ``UsageError`` if it is missing, or not a JSON object.
     static func provider(path: String, secretKeys: Set<String>) async throws(UsageError) -> any ConfigProvider {
         do {
             return try await FileProvider<JSONSnapshot>(
@@ -21,7 +21,7 @@ enum ConfigurationFile {
         }
     }
 
-    /// The keys in the file that no setting has: most likely misspelt.
+    /// Returns the keys in the file that match no setting and are probably misspelled.
     static func unknownKeys(path: String, known: Set<String>) -> [String] {
         guard let data = try? Data(contentsOf: URL(filePath: path)),
             let root = try? JSONDecoder().decode(KeyTree.self, from: data)

@@ -1,24 +1,24 @@
 import Configuration
 import Logging
 
-/// The configuration of a process: what was read, from where, and what of it is secret.
+/// The configuration of a process: its values, their origins, and the secrets among them.
 struct ServiceConfiguration: Sendable {
-    /// Flags, then the environment, then the file, then defaults.
+    /// The reader of flags, then the environment, then the file, then defaults.
     let reader: ConfigReader
-    /// The secret values that were given, which nothing may show.
+    /// The secret values, which must never be shown.
     let secrets: [String]
-    /// Keys in the file that no setting has.
+    /// The keys in the file that match no setting.
     let unknownKeys: [String]
 
     private struct Source {
         let provider: any ConfigProvider
-        /// How a person finds the value there.
+        /// A function that names the place where a person finds a value.
         let name: @Sendable (Setting) -> String
     }
 
-    /// Reads and checks everything.
+    /// Reads and validates everything.
     ///
-    /// - Throws: ``UsageError`` for a file that cannot be used, and for a value of the wrong type.
+    /// - Throws: ``UsageError`` for an invalid file, and for a value of the wrong type.
     init(flags: CommandLineFlags, environment: [String: String], settings: [Setting]) async throws(UsageError) {
         let secretNames = Set(settings.filter(\.isSecret).map(\.environmentVariable))
         func variables(_ values: [String: String]) -> EnvironmentVariablesProvider {
@@ -79,7 +79,7 @@ extension Setting.Kind {
         }
     }
 
-    /// What a value has to be, in words.
+    /// A description of the valid values.
     fileprivate var description: String {
         switch self {
         case .string: "text"

@@ -1,41 +1,41 @@
-/// One key of a service's configuration: what `--help` prints, and what flags are checked against.
+/// A key of a service's configuration, which `--help` prints and against which flags are checked.
 ///
-/// A key such as `http.port` is set by the flag `--http-port`, by the environment variable `HTTP_PORT`, or by
-/// `{"http": {"port": 8080}}` in the file that `config.file` names, in this order.
+/// A key such as `http.port` is set by the flag `--http-port`, by the environment variable `HTTP_PORT`, or by `{"http":
+/// {"port": 8080}}` in the file that `config.file` names, in this order.
 public struct Setting: Hashable, Sendable {
-    /// What the value has to be.
+    /// The type of a value.
     public enum Kind: String, Hashable, Sendable {
         /// Any text.
         case string
-        /// A whole number.
+        /// An integer.
         case int
         /// A number.
         case double
-        /// `true` or `false`; as a flag also without a value, which is `true`.
+        /// `true` or `false`. A flag without a value means `true`.
         case bool
     }
 
     /// The key, its parts separated by dots, such as `database.path`.
     public var key: String
-    /// What the value has to be.
+    /// The type of the value.
     public var kind: Kind
-    /// What counts if it is not set; `nil` if that is described by ``meaning``.
+    /// The default value, or `nil` if ``meaning`` describes it.
     public var defaultValue: String?
-    /// Whether the value is never to be shown.
+    /// A Boolean value indicating whether the value must never be shown.
     public var isSecret: Bool
-    /// What it is for, in one line.
+    /// The purpose on one line.
     public var meaning: String
-    /// Whether ``defaultValue`` is only told, and not given to those who read the configuration.
+    /// A Boolean value indicating whether ``defaultValue`` is only documented, and not returned by the configuration.
     var isDefaultOnlyTold = false
 
-    /// A key of the configuration.
+    /// Creates a key.
     ///
     /// - Parameters:
-    ///   - key: The key, its parts separated by dots and in camel case, such as `http.port`.
-    ///   - kind: What the value has to be.
-    ///   - default: What those who read the configuration get if it is not set; `nil` for nothing.
-    ///   - isSecret: Whether the value is never to be shown in a log, an error or a description.
-    ///   - meaning: What it is for, in one line.
+    ///   - key: The key, with its parts separated by dots and in camel case, such as `http.port`.
+    ///   - kind: The type of the value.
+    ///   - default: The value that the configuration returns if the key is not set, or `nil` for none.
+    ///   - isSecret: `true` if the value must never be shown in a log, an error or a description.
+    ///   - meaning: The purpose on one line.
     public init(_ key: String, _ kind: Kind, default: String?, isSecret: Bool = false, _ meaning: String) {
         self.key = key
         self.kind = kind
@@ -44,7 +44,7 @@ public struct Setting: Hashable, Sendable {
         self.meaning = meaning
     }
 
-    /// The environment variable that sets it: upper case, with an underscore between words and parts.
+    /// The environment variable that sets it, in upper case with an underscore between words and parts.
     public var environmentVariable: String {
         var name = ""
         var previous: Character = "."

@@ -1,5 +1,5 @@
 extension ServiceDefinition {
-    /// What `--help` prints: every key with its type, its default, what it is for, and how it is set.
+    /// The output of `--help`: every key with its type, its default, its purpose, and the ways to set it.
     var help: String {
         var lines = [
             "\(executable): \(summary)",

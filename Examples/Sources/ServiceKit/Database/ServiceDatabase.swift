@@ -4,14 +4,15 @@ import Glibc
 
 /// The SQLite database of a service.
 enum ServiceDatabase {
-    /// How long a connection waits for another one, in this process or the next, before it gives up.
+    /// The time in seconds that a connection waits for another one, in this process or another.
     static let busyTimeout = 5.0
 
-    /// Opens the database, makes it if there is none, and brings its tables up to date.
+    /// Opens the database, creates it if it does not exist, and migrates its tables.
     ///
-    /// It is in WAL mode, so that readers and the writer do not wait for each other, and every commit is on the disk
-    /// before it returns (`synchronous=FULL`): an answered request and an acknowledged event survive a power cut. Several
-    /// processes may start on one database at once: one after the other looks at which migrations are missing.
+    /// It uses WAL mode, so that readers and the writer do not wait for each other. Every commit is on disk before it
+    /// returns (`synchronous=FULL`), so a request that was answered and an event that was acknowledged survive a power
+    /// failure. Several processes may start on one database at the same time. They check for missing migrations one
+    /// after another.
     ///
     /// - Throws: ``ServiceFailure``, which names the path.
     static func open(
@@ -27,7 +28,7 @@ enum ServiceDatabase {
             defer { lock.release() }
             makePrivateFile(path)
             let pool = try DatabasePool(path: path, configuration: configuration)
-            // Here and not while it is opened: a pool sets NORMAL last of all.
+            // Here and not while it is opened, because a pool finally sets NORMAL.
             try await pool.writeWithoutTransaction { db in try db.execute(sql: "PRAGMA synchronous = FULL") }
             try migrator.migrate(pool)
             return pool
@@ -40,15 +41,16 @@ enum ServiceDatabase {
         }
     }
 
-    /// Creates a missing database that only its owner can read; SQLite gives its log the permissions of the database.
+    /// Creates a missing database that only its owner can read. SQLite gives its log the permissions of the database.
     ///
-    /// The permissions of a database that exists are its operator's choice. A failure shows when SQLite opens the file.
+    /// The permissions of an existing database are the operator's choice. A failure becomes visible when SQLite opens
+    /// the file.
     private static func makePrivateFile(_ path: String) {
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         if descriptor >= 0 { close(descriptor) }
     }
 
-    /// Whether the database answers: what a small question to it comes to.
+    /// Returns the health of the database, which is checked with a small query.
     static func health(of database: DatabasePool) async -> ComponentHealth {
         do {
             _ = try await database.read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master") }
@@ -59,7 +61,7 @@ enum ServiceDatabase {
     }
 }
 
-/// Keeps other processes from migrating the same database.
+/// A lock that keeps other processes from migrating the same database.
 struct MigrationLock {
     private let descriptor: CInt
 
@@ -86,7 +88,7 @@ struct MigrationLock {
     }
 
     func release() {
-        // Closing it lets go of the lock. The file stays: another process may be waiting for it.
+        // Closing it releases the lock. The file stays, because another process may be waiting for it.
         close(descriptor)
     }
 }

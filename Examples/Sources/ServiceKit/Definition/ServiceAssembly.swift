@@ -1,23 +1,23 @@
 public import Hummingbird
 public import ServiceLifecycle
 
-/// The parts of a service, put together.
+/// The assembled parts of a service.
 public struct ServiceAssembly: Sendable {
-    /// What runs besides the bus and the HTTP server: started after the bus and stopped before it.
+    /// The services in addition to the bus and the HTTP server. They are started after the bus and stopped before it.
     public var services: [any Service]
-    /// What readiness depends on, beyond the bus and the database.
+    /// The health checks in addition to those of the bus and the database.
     public var checks: [HealthCheck]
-    /// Adds the service's routes.
+    /// A closure that adds the service's routes.
     public var routes: @Sendable (Router<ServiceRequestContext>) -> Void
 
-    /// The parts of a service.
+    /// Creates the parts of a service.
     ///
     /// - Parameters:
-    ///   - services: What runs besides the bus and the HTTP server, such as an outbox's relay: started after the bus and
-    ///     stopped before it.
-    ///   - checks: What readiness depends on, beyond the bus and the database.
-    ///   - routes: Adds the service's routes. They have correlation ids, spans, metrics and problem documents already;
-    ///     `/health/live`, `/health/ready` and `/metrics` are taken.
+    ///   - services: The services in addition to the bus and the HTTP server, such as the relay of an outbox. They are
+    ///     started after the bus and stopped before it.
+    ///   - checks: The health checks in addition to those of the bus and the database.
+    ///   - routes: A closure that adds the service's routes. They have correlation ids, spans, metrics and problem
+    ///     documents automatically. `/health/live`, `/health/ready` and `/metrics` are reserved.
     public init(
         services: [any Service] = [],
         checks: [HealthCheck] = [],

@@ -2,7 +2,7 @@ public import Configuration
 public import GRDB
 public import Logging
 
-/// A service as an operator runs it: a process with a configuration, a database, a bus, HTTP routes and an orderly end.
+/// A deployable service: a process with a configuration, a database, a bus, HTTP routes and a graceful shutdown.
 ///
 /// ```swift
 /// @main
@@ -13,41 +13,42 @@ public import Logging
 /// }
 /// ```
 public struct ServiceDefinition: Sendable {
-    /// What it is called in logs, metrics and spans, and as the source of its events.
+    /// The name in logs, metrics and spans, and the source of the service's events.
     public var name: String
     /// The name of its program.
     public var executable: String
-    /// What it does, in one line.
+    /// The purpose on one line.
     public var summary: String
-    /// The port that it listens on unless told otherwise.
+    /// The default port.
     public var defaultPort: Int
-    /// The keys of its configuration, beyond the common ones.
+    /// The keys of the configuration in addition to the common ones.
     public var settings: [Setting]
-    /// Whether it is of no use while the broker cannot be reached.
+    /// A Boolean value indicating whether the service is not ready while the broker is unreachable.
     public var needsBroker: Bool
-    /// Adds the tables that it needs.
+    /// A closure that registers the service's tables.
     public var migrations: @Sendable (inout DatabaseMigrator) -> Void
-    /// Puts its parts together.
+    /// A closure that assembles the parts.
     public var assemble: @Sendable (ServiceEnvironment) async throws -> ServiceAssembly
-    /// What is told with `--version`.
+    /// The version that `--version` prints.
     public var version: String
-    /// Where spans go; `nil` for the file that `trace.file` names.
+    /// A closure that creates the exporter of spans, or `nil` to write them to the file that `trace.file` names.
     public var spanExporter: (@Sendable (ConfigReader, Logger) throws -> any SpanExporter)?
 
-    /// A service.
+    /// Creates a service.
     ///
     /// - Parameters:
-    ///   - name: What it is called, such as `orders`: the source of its events, the label of its logs, metrics and spans.
+    ///   - name: The name, such as `orders`: the source of its events, and the label of its logs, metrics and spans.
     ///   - executable: The name of its program, such as `order-service`.
-    ///   - summary: What it does, in one line, for `--help`.
-    ///   - defaultPort: The port that it listens on unless `http.port` says otherwise.
-    ///   - settings: The keys of its configuration, beyond the common ones.
-    ///   - needsBroker: Whether readiness depends on the bus. False for a service whose events wait in an outbox.
-    ///   - version: What `--version` prints after the program's name.
-    ///   - spanExporter: What makes a tracing backend of the user's own from the configuration; where it is left out,
-    ///     spans go to the file that `trace.file` names, or nowhere.
-    ///   - migrations: Adds the tables that it needs.
-    ///   - assemble: Puts its parts together. Everything it is given is made, and nothing runs yet.
+    ///   - summary: The purpose on one line, for `--help`.
+    ///   - defaultPort: The default of `http.port`.
+    ///   - settings: The keys of its configuration in addition to the common ones.
+    ///   - needsBroker: `true` if readiness depends on the bus. Pass `false` for a service whose events wait in an
+    ///     outbox.
+    ///   - version: The version that `--version` prints after the program's name.
+    ///   - spanExporter: A closure that creates the exporter of a tracing backend from the configuration. Defaults to
+    ///     writing spans to the file that `trace.file` names, or to discarding them.
+    ///   - migrations: A closure that registers its tables.
+    ///   - assemble: A closure that assembles its parts. Everything that it receives is created but not running yet.
     public init(
         name: String,
         executable: String,

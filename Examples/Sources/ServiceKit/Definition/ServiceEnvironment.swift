@@ -4,20 +4,20 @@ public import EventBusRedis
 public import GRDB
 public import Logging
 
-/// What a service is put together from. Everything is made, and nothing runs yet.
+/// The dependencies from which a service is assembled. They are created but not running yet.
 public struct ServiceEnvironment: Sendable {
     /// The configuration: flags, then the environment, then the file, then the defaults of the settings.
     public let config: ConfigReader
-    /// Writes JSON lines to standard output.
+    /// A logger that writes JSON lines to standard output.
     public let logger: Logger
-    /// The bus, on RabbitMQ; the source of its events is the service's name.
+    /// The bus on RabbitMQ. The source of its events is the service's name.
     public let bus: EventBus
     /// The connection to Redis, which connects when it is first used.
     public let redis: RedisClient
-    /// The service's SQLite database, migrated. What is committed in it survives a power cut.
+    /// The service's SQLite database, with migrated tables. Committed data survives a power failure.
     public let database: DatabasePool
 
-    /// An environment, such as one for a test.
+    /// Creates an environment, for example for a test.
     public init(
         config: ConfigReader,
         logger: Logger,

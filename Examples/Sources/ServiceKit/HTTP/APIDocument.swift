@@ -1,16 +1,16 @@
 public import Hummingbird
 
-/// A document that describes an HTTP interface to clients and to tools.
+/// A document that describes an HTTP interface to clients and tools.
 public struct APIDocument: ResponseGenerator, Sendable {
-    /// The document in JSON, of OpenAPI 3.1.
+    /// The document as OpenAPI 3.1 in JSON.
     public var json: String
 
-    /// A document that is written already.
+    /// Creates a document from existing JSON.
     public init(json: String) {
         self.json = json
     }
 
-    /// The document.
+    /// Returns the document as a response.
     public func response(from request: Request, context: some RequestContext) throws -> Response {
         Response(
             status: .ok,

@@ -3,9 +3,10 @@ import HTTPTypes
 import Hummingbird
 import Logging
 
-/// Gives each request the correlation id that its client sent, or a new one, and returns it in the response.
+/// Middleware that assigns each request the correlation id that its client sent, or a new one, and returns it in the
+/// response.
 struct CorrelationMiddleware: RouterMiddleware {
-    /// The least level that a request's logger writes.
+    /// The minimum level of a request's logger.
     let level: Logger.Level
 
     func handle(
@@ -22,7 +23,7 @@ struct CorrelationMiddleware: RouterMiddleware {
         return response
     }
 
-    /// What the client sent, if it is one text of 1 to 255 printable ASCII characters.
+    /// Returns the client's correlation id if it is a single text of 1 to 255 printable ASCII characters.
     static func correlationID(of request: Request) -> CorrelationID? {
         let values = request.headers[values: .correlationID]
         guard values.count == 1, let text = values.first, (1...255).contains(text.utf8.count),

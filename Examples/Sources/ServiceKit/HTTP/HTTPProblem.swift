@@ -1,20 +1,20 @@
 import FoundationEssentials
 public import Hummingbird
 
-/// What is wrong with a request, or with the service, as the client is told: a problem document of RFC 9457.
+/// A problem with a request or the service, which is sent to the client as a problem document (RFC 9457).
 ///
 /// ```swift
 /// throw HTTPProblem(.notFound, "No such order", detail: "There is no order \(id).")
 /// ```
 public struct HTTPProblem: Error, Hashable, HTTPResponseError {
-    /// What is wrong with one field of a request's body.
+    /// A problem with one field of a request's body.
     public struct FieldError: Codable, Hashable, Sendable {
         /// The path to the field, such as `items.0.quantity`.
         public var field: String
-        /// What is wrong with it, and what it should be.
+        /// The problem, and the rule for the field.
         public var problem: String
 
-        /// A field and what is wrong with it.
+        /// Creates a problem with a field.
         public init(field: String, problem: String) {
             self.field = field
             self.problem = problem
@@ -23,23 +23,23 @@ public struct HTTPProblem: Error, Hashable, HTTPResponseError {
 
     /// The status of the response.
     public var status: HTTPResponse.Status
-    /// What kind of problem it is, the same in every case.
+    /// The kind of problem, which is the same in every case.
     public var title: String
-    /// What was wrong in this case, and what to do about it.
+    /// The problem in this case, and its remedy.
     public var detail: String?
-    /// The fields that are wrong.
+    /// The invalid fields.
     public var fields: [FieldError]
-    /// Further headers of the response, such as `Allow`.
+    /// Additional headers of the response, such as `Allow`.
     public var headers: HTTPFields
 
-    /// A problem.
+    /// Creates a problem.
     ///
     /// - Parameters:
     ///   - status: The status of the response.
-    ///   - title: What kind of problem it is, the same in every case.
-    ///   - detail: What was wrong in this case, and what to do about it.
-    ///   - fields: The fields of the request's body that are wrong.
-    ///   - headers: Further headers of the response.
+    ///   - title: The kind of problem, which is the same in every case.
+    ///   - detail: The problem in this case, and its remedy.
+    ///   - fields: The invalid fields of the request's body.
+    ///   - headers: Additional headers of the response.
     public init(
         _ status: HTTPResponse.Status,
         _ title: String,
@@ -54,7 +54,7 @@ public struct HTTPProblem: Error, Hashable, HTTPResponseError {
         self.headers = headers
     }
 
-    /// The response that tells the client.
+    /// Returns the problem document as a response.
     public func response(from request: Request, context: some RequestContext) throws -> Response {
         let document = ProblemDocument(
             title: title,
@@ -68,7 +68,7 @@ public struct HTTPProblem: Error, Hashable, HTTPResponseError {
     }
 }
 
-/// The members of a problem document. Its type is `about:blank`, which is what leaving it out means.
+/// The members of a problem document. Without a type, it is `about:blank`.
 private struct ProblemDocument: Encodable {
     var title: String
     var status: Int

@@ -3,19 +3,19 @@ public import Hummingbird
 
 /// A response whose body is a value as JSON.
 public struct JSONResponse<Body: Encodable & Sendable>: ResponseGenerator, Sendable {
-    /// What to tell.
+    /// The value of the body.
     public var body: Body
     /// The status of the response.
     public var status: HTTPResponse.Status
-    /// Further headers of the response.
+    /// Additional headers of the response.
     public var headers: HTTPFields
 
-    /// A response that tells `body`.
+    /// Creates a response with `body`.
     ///
     /// - Parameters:
-    ///   - body: What to tell. Dates are written as RFC 3339, keys in the order of their names.
+    ///   - body: The value of the body. Dates are written in RFC 3339 format, and keys are sorted.
     ///   - status: The status of the response.
-    ///   - headers: Further headers, such as `Location`.
+    ///   - headers: Additional headers, such as `Location`.
     public init(_ body: Body, status: HTTPResponse.Status = .ok, headers: HTTPFields = [:]) {
         self.body = body
         self.status = status
@@ -30,7 +30,7 @@ public struct JSONResponse<Body: Encodable & Sendable>: ResponseGenerator, Senda
     }
 }
 
-/// How the services write JSON.
+/// The JSON settings of the services.
 enum JSONBody {
     static func encode(_ value: some Encodable) throws -> ByteBuffer {
         let encoder = JSONEncoder()

@@ -1,10 +1,10 @@
 import EventBus
 import Hummingbird
 
-/// The routes for those who operate the service: health and metrics.
+/// The routes for operators: health and metrics.
 struct OperationsRoutes: Sendable {
     let readiness: Readiness
-    /// Whether restarting the process would help.
+    /// A closure that returns the health report that decides whether the process is live.
     let isLive: @Sendable () -> HealthReport
     let metrics: @Sendable () -> String
 

@@ -4,7 +4,8 @@ import Hummingbird
 import Logging
 import NIOHTTP1
 
-/// Answers every error with a problem document. What the service did not foresee is logged and tells the client nothing.
+/// Middleware that answers every error with a problem document. Unexpected errors are logged, and reveal nothing to the
+/// client.
 struct ProblemMiddleware: RouterMiddleware {
     let routes: RouteTable
 
@@ -16,7 +17,7 @@ struct ProblemMiddleware: RouterMiddleware {
         do {
             return try await next(request, context)
         } catch let error as HTTPParserError {
-            // Hummingbird answers it, and closes the connection.
+            // Hummingbird answers it and closes the connection.
             throw error
         } catch {
             return try problem(for: error, request, context).response(from: request, context: context)
@@ -54,7 +55,7 @@ struct ProblemMiddleware: RouterMiddleware {
         )
     }
 
-    /// Whether the same request may succeed later, because what failed is not the service itself.
+    /// Returns a Boolean value indicating whether the same request may succeed later, because a dependency failed.
     private static func isTemporary(_ error: any Error) -> Bool {
         switch error {
         case is CancellationError: true

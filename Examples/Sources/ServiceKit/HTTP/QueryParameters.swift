@@ -1,14 +1,14 @@
 import Hummingbird
 
-/// How the parameters of a list's query are read.
+/// A parser of the parameters of a list's query.
 public enum QueryParameters {
-    /// Reads them one by one; none may be given twice.
+    /// Parses the parameters individually. None may occur twice.
     ///
     /// - Parameters:
     ///   - parameters: The parameters of a request.
-    ///   - rule: What the list can be asked for with, as a client is told it.
-    ///   - read: Takes a value and the name of its parameter; returns what is wrong with it.
-    /// - Throws: ``HTTPProblem`` 400, which names each parameter that is wrong and what it can be.
+    ///   - rule: The allowed parameters, as text for the client.
+    ///   - read: A closure that parses the value of a parameter, and returns a description of the problem with it.
+    /// - Throws: ``HTTPProblem`` 400, which names each invalid parameter and its rule.
     public static func read(
         _ parameters: some Sequence<(key: Substring, value: Substring)>,
         rule: String,
@@ -30,9 +30,9 @@ public enum QueryParameters {
         }
     }
 
-    /// Reads how many entries a page has at most into `limit`; returns what is wrong with it.
+    /// Parses the maximum number of entries on a page into `limit`. Returns a description of the problem with it.
     public static func read(_ value: Substring, into limit: inout Int, within limits: ClosedRange<Int>) -> String? {
-        // Only digits: Swift reads "+5" as well.
+        // Only digits, because Swift accepts "+5" as well.
         let number = value.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int(value) : nil
         guard let number, limits.contains(number) else {
             return "has to be a whole number from \(limits.lowerBound) to \(limits.upperBound)"

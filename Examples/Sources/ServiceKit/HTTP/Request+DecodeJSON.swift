@@ -7,10 +7,10 @@ extension Request {
     /// Decodes a JSON body.
     ///
     /// - Parameters:
-    ///   - type: What the body has to be.
-    ///   - limit: The most bytes it may have; 1 MiB unless stated.
-    /// - Throws: ``HTTPProblem``: 415 if the body is not said to be JSON, 413 if it is too large, 400 if it is not JSON or
-    ///   not what it should be, with the path of the field that is wrong.
+    ///   - type: The type of the body.
+    ///   - limit: The maximum number of bytes. Defaults to 1 MiB.
+    /// - Throws: ``HTTPProblem``: 415 if the content type is not JSON, 413 if the body is too large, or 400 if it is
+    ///   not valid JSON for the type, with the path of the invalid field.
     public func decodeJSON<T: Decodable>(_ type: T.Type, limit: Int = 1 << 20) async throws -> T {
         try requireJSON()
         let body = try await collectBody(limit: limit)
@@ -60,7 +60,7 @@ extension Request {
         } catch is NIOTooManyBytesError {
             throw tooLarge
         } catch let error as HTTPParserError {
-            // Hummingbird answers it, and closes the connection.
+            // Hummingbird answers it and closes the connection.
             throw error
         } catch let error as CancellationError {
             throw error
@@ -71,7 +71,7 @@ extension Request {
 }
 
 extension HTTPProblem {
-    /// What a body that could not be decoded is answered with: the path of the field, and what is wrong with it.
+    /// Creates the problem for a body that could not be decoded, with the path of the field.
     init(decoding error: DecodingError) {
         let path: [any CodingKey]
         let problem: String
@@ -102,7 +102,7 @@ extension HTTPProblem {
     }
 }
 
-/// What a Swift type is called in JSON.
+/// The JSON name of a Swift type.
 private enum JSONTypeName {
     static func of(_ type: any Any.Type) -> String {
         switch type {

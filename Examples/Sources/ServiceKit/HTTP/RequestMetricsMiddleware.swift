@@ -4,7 +4,8 @@ import Logging
 import Metrics
 import Synchronization
 
-/// Counts and times requests by method, route and status. All three are of few words, so that the series are few too.
+/// Middleware that counts and times requests by method, route and status. All three have few values, so there are few
+/// series.
 final class RequestMetricsMiddleware: RouterMiddleware {
     typealias Context = ServiceRequestContext
 
@@ -22,7 +23,7 @@ final class RequestMetricsMiddleware: RouterMiddleware {
     private let fixedFactory: (any MetricsFactory)?
     private let known = Mutex<[Labels: Instruments]>([:])
 
-    /// Metrics of the system that the process has, unless a factory is given.
+    /// Creates middleware that uses `factory`. Defaults to the metrics system of the process.
     init(factory: (any MetricsFactory)? = nil) {
         fixedFactory = factory
     }

@@ -2,9 +2,9 @@ import HTTPTypes
 import Hummingbird
 import Synchronization
 
-/// The routes of a service: what tells a path that there is not from a method that a path does not have.
+/// The routes of a service, which distinguish an unknown path from a method that a path does not support.
 final class RouteTable: Sendable {
-    /// What Hummingbird calls the route of a request that matched none.
+    /// Hummingbird's name for the route of a request that matched none.
     static let unmatched = "NotFound"
 
     private struct Route: Sendable {
@@ -14,13 +14,14 @@ final class RouteTable: Sendable {
 
     private let routes = Mutex<[Route]>([])
 
-    /// Takes over the routes that the router has now.
+    /// Reads the routes that the router has now.
     func read(_ router: Router<ServiceRequestContext>) {
         let all = router.routes.map { Route(path: $0.path, method: $0.method) }
         routes.withLock { $0 = all }
     }
 
-    /// What a request that no route matched is answered with: 405 where its path has other methods, else 404.
+    /// Returns the problem for a request that no route matched: 405 if its path supports other methods, and 404
+    /// otherwise.
     func problem(for request: Request, _ context: ServiceRequestContext) -> HTTPProblem {
         let matching = routes.withLock { $0 }.filter { $0.path.matches(request.uri.path) }
         guard let first = matching.first else {
@@ -40,7 +41,7 @@ final class RouteTable: Sendable {
 }
 
 extension RouterPath {
-    /// Whether a request's path is one of this route's.
+    /// Returns a Boolean value indicating whether a request's path matches this route.
     fileprivate func matches(_ path: String) -> Bool {
         let parts = path.split(separator: "/")
         for (index, element) in components.enumerated() {

@@ -3,11 +3,11 @@ import HTTPTypes
 import Hummingbird
 import Tracing
 
-/// A span for each request, within the trace that its headers name, named by its method and its route.
+/// Middleware that creates a span for each request, in the trace of its headers, named by its method and its route.
 struct ServerSpanMiddleware: RouterMiddleware {
     private let fixedTracer: (any Tracer)?
 
-    /// Spans of the tracer that the process has.
+    /// Creates middleware that uses the tracer of the process.
     init() {
         fixedTracer = nil
     }
@@ -53,7 +53,7 @@ private struct HeaderExtractor: Extractor {
     }
 }
 
-/// What requests are called in spans and metrics: few words, whatever clients send.
+/// The labels of requests in spans and metrics, which have few values whatever clients send.
 enum HTTPLabels {
     private static let methods: Set<String> = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT",

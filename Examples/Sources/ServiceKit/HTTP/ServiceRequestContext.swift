@@ -1,15 +1,15 @@
 public import EventBus
 public import Hummingbird
 
-/// What goes with a request: its correlation id, and a logger whose lines carry it.
+/// The context of a request: its correlation id, and a logger whose messages include it.
 public struct ServiceRequestContext: RequestContext {
-    /// What Hummingbird needs.
+    /// The context that Hummingbird requires.
     public var coreContext: CoreRequestContextStorage
-    /// What ties together everything that this request sets off: the header `X-Correlation-ID`, or else a new one. It is
+    /// The correlation id of everything that this request causes: the header `X-Correlation-ID`, or a new one. It is
     /// returned in the response.
     public var correlationID: CorrelationID
 
-    /// The context of a request that has just come in.
+    /// Creates the context of a new request.
     public init(source: ApplicationRequestContextSource) {
         self.coreContext = CoreRequestContextStorage(source: source)
         self.correlationID = CorrelationID(EventID())

@@ -4,25 +4,26 @@ public import Logging
 import Tracing
 
 extension ServiceAssembly {
-    /// The service's routes as they are served, with correlation ids, spans, metrics and problem documents: for tests.
+    /// Returns the router of the service's routes with correlation ids, spans, metrics and problem documents, for
+    /// tests.
     ///
     /// ```swift
     /// try await Application(router: assembly.router()).test(.router) { client in … }
     /// ```
     ///
-    /// - Parameter logger: Whose level requests log at; `info` unless stated.
+    /// - Parameter logger: The logger whose level requests use. Defaults to level `info`.
     public func router(logger: Logger = Logger(label: "service")) -> Router<ServiceRequestContext> {
         ServiceRouter(level: logger.logLevel).make(for: self) { _ in }
     }
 }
 
-/// Makes the router of a service.
+/// A factory for the router of a service.
 struct ServiceRouter {
     var level = Logger.Level.info
     var tracer: (any Tracer)?
     var metrics: (any MetricsFactory)?
 
-    /// The router with the assembly's routes, and with `unobserved` ones that are neither traced nor counted.
+    /// Returns the router with the assembly's routes, and with `unobserved` routes that are neither traced nor counted.
     func make(
         for assembly: ServiceAssembly,
         unobserved: (Router<ServiceRequestContext>) -> Void

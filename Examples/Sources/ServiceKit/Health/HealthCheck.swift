@@ -1,18 +1,19 @@
 public import EventBus
 
-/// Something that a service's readiness depends on, or is worth showing beside it.
+/// A check of a dependency of the service, which affects its readiness or is only reported.
 public struct HealthCheck: Sendable {
-    /// Whether the service is not ready while a component of this check is not.
+    /// A Boolean value indicating whether the service is not ready while a component of this check is not ready.
     public var isRequired: Bool
-    /// Looks at the components.
+    /// A closure that returns the health of the components.
     public var check: @Sendable () async -> [ComponentHealth]
 
-    /// A check.
+    /// Creates a check.
     ///
     /// - Parameters:
-    ///   - isRequired: Whether the service is not ready while one of these components is not. Otherwise they are listed
-    ///     and decide nothing.
-    ///   - check: Looks at the components. After two seconds it is cancelled, and counts as not ready.
+    ///   - isRequired: `true` if the service is not ready while one of these components is not. Otherwise they are only
+    ///     reported.
+    ///   - check: A closure that returns the health of the components. After two seconds it is cancelled and counts as
+    ///     not ready.
     public init(isRequired: Bool, _ check: @escaping @Sendable () async -> [ComponentHealth]) {
         self.isRequired = isRequired
         self.check = check

@@ -1,6 +1,6 @@
 import EventBus
 
-/// What `/health/ready` tells.
+/// The response of `/health/ready`.
 struct HealthDocument: Codable, Hashable, Sendable {
     /// One component.
     struct Component: Codable, Hashable, Sendable {
@@ -29,6 +29,6 @@ struct HealthDocument: Codable, Hashable, Sendable {
         self.components = components
     }
 
-    /// Whether the service should be given work.
+    /// A Boolean value indicating whether the service should receive work.
     var isReady: Bool { status == "ready" }
 }

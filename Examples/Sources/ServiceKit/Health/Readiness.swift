@@ -1,9 +1,9 @@
 import EventBus
 import Synchronization
 
-/// How far a service has come in its life, and what it depends on.
+/// The phase of a service and its dependencies.
 final class Readiness: Sendable {
-    /// How far a service has come.
+    /// The phase of a service.
     enum Phase: Sendable {
         case starting
         case running
@@ -14,25 +14,27 @@ final class Readiness: Sendable {
     private let checks: [HealthCheck]
     private let timeout: Duration
 
+    /// Creates the readiness of a starting service.
+    ///
     /// - Parameters:
-    ///   - checks: What the service depends on.
-    ///   - timeout: How long a check may take.
+    ///   - checks: The dependencies of the service.
+    ///   - timeout: The maximum duration of a check.
     init(checks: [HealthCheck], timeout: Duration = .seconds(2)) {
         self.checks = checks
         self.timeout = timeout
     }
 
-    /// Notes that everything has been started.
+    /// Records that everything has been started.
     func begin() {
         phase.withLock { if $0 == .starting { $0 = .running } }
     }
 
-    /// Notes that the service is about to end.
+    /// Records that the service is about to end.
     func drain() {
         phase.withLock { $0 = .draining }
     }
 
-    /// Whether the service should be given work, and why not.
+    /// Returns whether the service should receive work, and otherwise the reason.
     func document() async -> HealthDocument {
         let results = await withTaskGroup(of: (Int, [HealthDocument.Component]).self) { group in
             for (index, check) in checks.enumerated() {

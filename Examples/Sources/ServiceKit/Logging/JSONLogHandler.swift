@@ -1,32 +1,32 @@
 import EventBus
 public import Logging
 
-/// Writes each log line as one JSON object to standard output.
+/// A log handler that writes each message as one JSON object to standard output.
 ///
 /// ```json
 /// {"time":"2026-01-31T12:00:00.250Z","level":"info","service":"orders","message":"handled","event-id":"…"}
 /// ```
 ///
-/// The identifiers of events and correlations come right after the message, further metadata in the order of its keys,
-/// everything as text. No line shows a credential.
+/// The identifiers of events and correlations follow the message, and other metadata is sorted by key. All values are
+/// texts. Credentials are never written.
 public struct JSONLogHandler: LogHandler {
-    /// The least level that is written.
+    /// The minimum level that is written.
     public var logLevel: Logger.Level
-    /// What every line of this logger carries.
+    /// The metadata of every message of this logger.
     public var metadata: Logger.Metadata = [:]
-    /// Gives each line what goes with the running task.
+    /// The provider of metadata from the current task.
     public var metadataProvider: Logger.MetadataProvider?
 
     private let service: String
     private let writer: LineWriter
     private let redaction: Redaction
 
-    /// A handler for standard output.
+    /// Creates a handler for standard output.
     ///
     /// - Parameters:
-    ///   - service: What every line says it comes from.
-    ///   - level: The least level that is written.
-    ///   - secrets: Texts that no line shows, such as passwords.
+    ///   - service: The service name in every message.
+    ///   - level: The minimum level that is written.
+    ///   - secrets: The texts that are never written, such as passwords.
     public init(service: String, level: Logger.Level = .info, secrets: [String] = []) {
         self.init(
             service: service,
@@ -43,13 +43,13 @@ public struct JSONLogHandler: LogHandler {
         self.redaction = redaction
     }
 
-    /// A value that every line of this logger carries.
+    /// A metadata value of every message of this logger.
     public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
         set { metadata[key] = newValue }
     }
 
-    /// Writes a line.
+    /// Writes a message.
     public func log(event: LogEvent) {
         var values = metadata
         if let provided = metadataProvider?.get() { values.merge(provided) { _, new in new } }
@@ -73,9 +73,9 @@ public struct JSONLogHandler: LogHandler {
     private static let leadingKeys = ["event-id", "correlation-id"]
     private static let reserved: Set<String> = ["time", "level", "service", "message"]
 
-    /// Keys whose values are credentials, whatever they are.
+    /// The keys whose values are always credentials.
     private static let secretKeys = ["password", "secret", "authorization", "cookie", "credential"]
-    /// Longer values are cut: a line is to be read, and passes through pipes and log stores that have limits.
+    /// The maximum length of a value. Longer values are truncated, because pipes and log stores have limits.
     private static let maximumLength = 16_384
 
     private func text(of value: Logger.Metadata.Value, for key: String) -> String {

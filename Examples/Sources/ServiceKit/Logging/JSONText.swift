@@ -1,16 +1,16 @@
-/// Writes one JSON object into bytes, its members in the order in which they are given.
+/// A writer of one JSON object as bytes, with its members in the given order.
 struct JSONText {
     private(set) var bytes: [UInt8]
     private var needsComma = false
 
-    /// An object without members.
+    /// Creates an object without members.
     init(reserving capacity: Int = 512) {
         bytes = []
         bytes.reserveCapacity(capacity)
         bytes.append(UInt8(ascii: "{"))
     }
 
-    /// The object, ended, and a line's end.
+    /// Returns the completed object with a line end.
     consuming func line() -> [UInt8] {
         bytes.append(UInt8(ascii: "}"))
         bytes.append(UInt8(ascii: "\n"))
@@ -29,7 +29,7 @@ struct JSONText {
 
     mutating func member(_ key: String, _ value: Double) {
         begin(key)
-        // JSON knows neither infinity nor what is no number.
+        // JSON has no infinity and no NaN.
         if value.isFinite { bytes.append(contentsOf: "\(value)".utf8) } else { string("\(value)") }
     }
 
@@ -43,13 +43,13 @@ struct JSONText {
         bytes.append(contentsOf: "null".utf8)
     }
 
-    /// A member that is an object.
+    /// Adds a member that is an object.
     mutating func object(_ key: String, _ members: (inout JSONText) -> Void) {
         begin(key)
         nested(members)
     }
 
-    /// A member that is an array of objects.
+    /// Adds a member that is an array of objects.
     mutating func array<Element>(
         _ key: String,
         of elements: some Collection<Element>,
@@ -83,7 +83,7 @@ struct JSONText {
         var text = text
         bytes.append(UInt8(ascii: "\""))
         text.withUTF8 { utf8 in
-            // What needs no escape, most of every text, is copied in one go.
+            // The parts without escapes, which are most of any text, are copied in one step.
             var copied = 0
             for (index, byte) in utf8.enumerated() where Self.needsEscape(byte) {
                 bytes.append(contentsOf: UnsafeBufferPointer(rebasing: utf8[copied..<index]))

@@ -1,21 +1,22 @@
 import Glibc
 import Synchronization
 
-/// Writes whole lines to a file descriptor, each with one write(2), so that those of several tasks never mix.
+/// A writer of whole lines to a file descriptor. It makes one write(2) call per line, so lines of several tasks never
+/// mix.
 final class LineWriter: Sendable {
     /// The process's standard output.
     static let standardOutput = LineWriter(descriptor: STDOUT_FILENO)
     /// The process's standard error.
     static let standardError = LineWriter(descriptor: STDERR_FILENO)
 
-    // Held while a line is written: a pipe may take a long one in parts.
+    // Locked while a line is written, because a pipe may accept a long line in parts.
     private let descriptor: Mutex<CInt>
 
     init(descriptor: CInt) {
         self.descriptor = Mutex(descriptor)
     }
 
-    /// Writes a line; one that the other end does not take is lost.
+    /// Writes a line. A line that the other end does not accept is lost.
     func write(_ line: [UInt8]) {
         descriptor.withLock { descriptor in
             var written = 0

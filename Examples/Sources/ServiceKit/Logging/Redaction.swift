@@ -1,16 +1,16 @@
 import Glibc
 
-/// Takes credentials out of what is logged: the secret values of the configuration, and the passwords of URIs.
+/// Redaction of credentials in logs: the secret values of the configuration, and the passwords in URIs.
 struct Redaction: Sendable {
-    /// What stands in place of a credential.
+    /// The replacement of a credential.
     static let mask = "***"
 
-    /// Shorter ones would blank out ordinary words, and protect nothing.
+    /// The minimum length of a secret. Shorter ones would hide ordinary words and protect nothing.
     private static let shortestSecret = 4
 
     private let secrets: [String]
 
-    /// Takes out these texts, and the passwords within those that are URIs.
+    /// Creates a redaction of these texts, and of the passwords in those that are URIs.
     init(secrets: [String] = []) {
         var all: Set<String> = []
         for secret in secrets {
@@ -20,11 +20,11 @@ struct Redaction: Sendable {
                 if let decoded = Self.percentDecoded(password) { all.insert(decoded) }
             }
         }
-        // The longest first: a shorter one may be a part of it.
+        // The longest first, because a shorter one may be a part of it.
         self.secrets = all.filter { $0.utf8.count >= Self.shortestSecret }.sorted { $0.utf8.count > $1.utf8.count }
     }
 
-    /// The text without credentials.
+    /// Returns the text without credentials.
     func redact(_ text: String) -> String {
         var text = text
         for secret in secrets where Self.holds(secret, in: &text) {
@@ -33,7 +33,8 @@ struct Redaction: Sendable {
         return Self.holds("://", in: &text) ? Self.withoutPasswordsOfURIs(text) : text
     }
 
-    /// Whether `text` has `part`, byte by byte: every line is asked this for every secret.
+    /// Returns a Boolean value indicating whether `text` contains `part`, byte by byte. Every line is checked for every
+    /// secret.
     static func holds(_ part: String, in text: inout String) -> Bool {
         var part = part
         return text.withUTF8 { text in

@@ -1,7 +1,7 @@
 import CoreMetrics
 import Synchronization
 
-/// A number that only grows.
+/// A counter, whose value only grows.
 final class CounterSeries: CounterHandler, FloatingPointCounterHandler, MetricSeries {
     static let kind = MetricKind.counter
 
@@ -11,7 +11,7 @@ final class CounterSeries: CounterHandler, FloatingPointCounterHandler, MetricSe
     init() {}
 
     func increment(by amount: Int64) {
-        // A counter that shrank would look to Prometheus like a process that began anew.
+        // Prometheus takes a decreasing counter for a restarted process.
         if amount > 0 { whole.wrappingAdd(amount, ordering: .relaxed) }
     }
 

@@ -1,7 +1,7 @@
 import CoreMetrics
 import Synchronization
 
-/// A number that goes up and down.
+/// A gauge, whose value grows and shrinks.
 final class GaugeSeries: MeterHandler, RecorderHandler, MetricSeries {
     static let kind = MetricKind.gauge
 

@@ -1,7 +1,7 @@
 import CoreMetrics
 import Synchronization
 
-/// How many durations there were of which length.
+/// A histogram of durations.
 final class HistogramSeries: TimerHandler, MetricSeries {
     static let kind = MetricKind.histogram
 
@@ -9,7 +9,7 @@ final class HistogramSeries: TimerHandler, MetricSeries {
     static let bounds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
     private struct State {
-        // One for each bound, and one for what is above them all.
+        // One for each bound, and one for all values above.
         var counts = [Int](repeating: 0, count: bounds.count + 1)
         var sum = 0.0
     }
@@ -27,7 +27,7 @@ final class HistogramSeries: TimerHandler, MetricSeries {
         }
     }
 
-    /// Nothing: Prometheus has durations in seconds.
+    /// Does nothing, because Prometheus expects durations in seconds.
     func preferDisplayUnit(_ unit: TimeUnit) {}
 
     func write(to text: inout PrometheusText, name: String, labels: MetricLabels) {

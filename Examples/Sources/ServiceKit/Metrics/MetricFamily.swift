@@ -1,11 +1,11 @@
-/// What Prometheus takes a metric for.
+/// The type of a metric in Prometheus.
 enum MetricKind: String, Hashable, Sendable {
     case counter
     case gauge
     case histogram
     case summary
 
-    /// The names that the samples of a family have.
+    /// Returns the names of the samples of a family.
     func sampleNames(_ name: String) -> Set<String> {
         switch self {
         case .counter, .gauge: [name]
@@ -35,7 +35,7 @@ struct MetricFamily {
         self.kind = kind
     }
 
-    /// The series with these labels, or the one for all others if there are `maximum` already.
+    /// Returns the series with these labels, or the shared series if there are already `maximum` series.
     mutating func series<Series: MetricSeries>(_ labels: MetricLabels, maximum: Int) -> Series {
         if let known = series[labels] as? Series { return known }
         let labels = series.count < maximum ? labels : labels.others

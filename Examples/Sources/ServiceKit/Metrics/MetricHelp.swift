@@ -1,6 +1,6 @@
-/// What metrics are about. swift-metrics has no place for it, so those that the libraries make stand here.
+/// The help texts of metrics. They are listed here because swift-metrics has no place for them.
 enum MetricHelp {
-    /// The help of a metric; for one that is not known, what it was made as.
+    /// Returns the help of a metric, or its type if it is unknown.
     static func text(for label: String, _ kind: MetricKind) -> String {
         known[label] ?? "The \(kind.rawValue) \(label)."
     }

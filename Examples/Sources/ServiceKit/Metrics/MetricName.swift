@@ -1,6 +1,6 @@
-/// Names as Prometheus takes them.
+/// The conversion of names to Prometheus's rules.
 enum MetricName {
-    /// The name of a metric: `eventbus.publish.duration`, a timer, becomes `eventbus_publish_duration_seconds`.
+    /// Returns the name of a metric: the timer `eventbus.publish.duration` becomes `eventbus_publish_duration_seconds`.
     static func exported(_ label: String, as kind: MetricKind) -> String {
         let name = sanitized(label, allowingColon: true)
         return switch kind {
@@ -10,7 +10,8 @@ enum MetricName {
         }
     }
 
-    /// The name of a label. Two underscores at its beginning, `le` and `quantile` belong to Prometheus.
+    /// Returns the name of a label. Names with two leading underscores, `le` and `quantile` are reserved for
+    /// Prometheus.
     static func label(_ text: String) -> String {
         let name = sanitized(text, allowingColon: false)
         return name.hasPrefix("__") || name == "le" || name == "quantile" ? "label_" + name : name
@@ -32,7 +33,7 @@ enum MetricName {
     }
 }
 
-/// The labels of a series, in the order of their names.
+/// The labels of a series, sorted by name.
 struct MetricLabels: Hashable, Comparable, Sendable {
     struct Label: Hashable, Comparable, Sendable {
         var name: String
@@ -45,7 +46,7 @@ struct MetricLabels: Hashable, Comparable, Sendable {
 
     private(set) var labels: [Label]
 
-    /// Labels from the dimensions of swift-metrics; of two with one name the first counts.
+    /// Creates labels from the dimensions of swift-metrics. If a name occurs twice, the first value counts.
     init(_ dimensions: [(String, String)] = []) {
         var labels: [Label] = []
         for (dimension, value) in dimensions {
@@ -55,7 +56,7 @@ struct MetricLabels: Hashable, Comparable, Sendable {
         self.labels = labels.sorted()
     }
 
-    /// The labels of the series that stands for all that are too many.
+    /// The labels of the series that represents all series beyond the limit.
     var others: MetricLabels {
         var others = self
         for index in labels.indices { others.labels[index].value = "other" }

@@ -1,7 +1,7 @@
 import CoreMetrics
 import Synchronization
 
-/// The metrics of a process, and what `/metrics` tells of them: Prometheus' text format, version 0.0.4.
+/// The metrics of a process, which `/metrics` exports in Prometheus's text format, version 0.0.4.
 ///
 /// | swift-metrics | Prometheus | name |
 /// |---|---|---|
@@ -10,10 +10,10 @@ import Synchronization
 /// | `Recorder` | summary: count and sum | |
 /// | `Timer` | histogram of seconds | `eventbus.handler.duration` becomes `eventbus_handler_duration_seconds` |
 ///
-/// A name has ``maximumSeries`` series at most. What comes beyond is counted in one whose every label is `other`, so
-/// that a label with too many values costs neither the process its memory nor Prometheus its index.
+/// A name has at most ``maximumSeries`` series. Further ones are counted in a series whose labels are all `other`, so
+/// that a label with too many values exhausts neither the memory of the process nor the index of Prometheus.
 final class MetricsRegistry: MetricsFactory {
-    /// How many series a name has.
+    /// The maximum number of series of a name.
     let maximumSeries: Int
 
     private let state = Mutex(State())
@@ -29,17 +29,17 @@ final class MetricsRegistry: MetricsFactory {
         let kind: MetricKind
     }
 
-    /// A registry without metrics.
+    /// Creates a registry without metrics.
     init(maximumSeries: Int = 1000) {
         self.maximumSeries = maximumSeries
     }
 
-    /// Labels every series with the service's name.
+    /// Adds the service's name as a label to every series.
     func setService(_ name: String) {
         state.withLock { $0.service = name }
     }
 
-    /// Everything, as Prometheus reads it.
+    /// Returns all metrics in Prometheus's text format.
     func text() -> String {
         let (families, service) = state.withLock { (Array($0.families.values), $0.service) }
         var text = PrometheusText(service: service)
@@ -62,7 +62,7 @@ final class MetricsRegistry: MetricsFactory {
         }
     }
 
-    /// A family under a name of its own, none of whose samples another family has.
+    /// Returns a family with a unique name. None of its samples belongs to another family.
     private static func family(_ key: FamilyKey, _ taken: inout Set<String>) -> MetricFamily {
         let base = MetricName.exported(key.label, as: key.kind)
         var name = base

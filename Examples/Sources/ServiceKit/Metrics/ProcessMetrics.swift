@@ -1,6 +1,7 @@
 import Glibc
 
-/// What the system knows of the process, under the names that Prometheus' own clients use. Only Linux tells it.
+/// The system's metrics of the process, with the names that Prometheus's own clients use. They are available on Linux
+/// only.
 enum ProcessMetrics {
     static func write(to text: inout PrometheusText) {
         func gauge(_ name: String, _ value: Double?, _ help: String) {
@@ -44,10 +45,10 @@ enum ProcessMetrics {
     }
 
     private static func statistics() -> Statistics? {
-        // The name of the program comes in parentheses, and may hold spaces and parentheses itself.
+        // The name of the program is in parentheses, and may itself contain spaces and parentheses.
         guard let text = read("/proc/self/stat"), let end = text.lastIndex(of: ")") else { return nil }
         let fields = text[text.index(after: end)...].split(separator: " ")
-        // Numbered as proc(5) has them; the first one here is the third there.
+        // Numbered as in proc(5). The first field here is the third one there.
         func field(_ number: Int) -> Double? { fields.indices.contains(number - 3) ? Double(fields[number - 3]) : nil }
         guard let user = field(14), let system = field(15), let start = field(22), let virtual = field(23),
             let resident = field(24)
@@ -70,7 +71,7 @@ enum ProcessMetrics {
         defer { closedir(directory) }
         var count = 0
         while readdir(directory) != nil { count += 1 }
-        // Neither the two dots nor the directory's own descriptor.
+        // Without the two dots and the directory's own descriptor.
         return Double(max(0, count - 3))
     }
 

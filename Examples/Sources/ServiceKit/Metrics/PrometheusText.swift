@@ -1,21 +1,23 @@
-/// Writes Prometheus' text format, version 0.0.4.
+/// A writer of Prometheus's text format, version 0.0.4.
 struct PrometheusText {
     private(set) var text = ""
     private let service: String?
 
-    /// - Parameter service: What every sample is labelled with, unless it has such a label itself.
+    /// Creates an empty text.
+    ///
+    /// - Parameter service: The service label of every sample that has no such label itself.
     init(service: String? = nil) {
         self.service = service
     }
 
-    /// Begins a metric; its samples have to follow.
+    /// Begins a metric. Its samples have to follow.
     mutating func begin(_ name: String, _ kind: MetricKind, help: String) {
         text += "# HELP \(name) \(Self.escaped(help, quotes: false))\n# TYPE \(name) \(kind.rawValue)\n"
     }
 
     /// Writes a sample.
     ///
-    /// - Parameter le: The upper bound of the bucket that is counted.
+    /// - Parameter le: The upper bound of the bucket.
     mutating func sample(_ name: String, _ labels: MetricLabels, _ value: String, le: Double? = nil) {
         var pairs = labels.labels.map { ($0.name, $0.value) }
         if let service, !labels.labels.contains(where: { $0.name == "service" }) { pairs.append(("service", service)) }
@@ -29,7 +31,7 @@ struct PrometheusText {
         text += " \(value)\n"
     }
 
-    /// A number as Prometheus reads it.
+    /// Returns a number in Prometheus's format.
     static func number(_ value: Double) -> String {
         if value.isNaN { return "NaN" }
         if value.isInfinite { return value > 0 ? "+Inf" : "-Inf" }

@@ -1,7 +1,7 @@
 import CoreMetrics
 import Synchronization
 
-/// How many values there were, and their sum. It has no quantiles: those of several processes cannot be put together.
+/// The number of values and their sum. It has no quantiles, because those of several processes cannot be combined.
 final class SummarySeries: RecorderHandler, MetricSeries {
     static let kind = MetricKind.summary
 

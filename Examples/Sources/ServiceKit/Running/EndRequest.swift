@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The wish that a run ends: it may come before there is anything to end.
+/// A request to end a run, which may be made before there is anything to end.
 final class EndRequest: Sendable {
     private struct State {
         var isRequested = false
@@ -9,10 +9,10 @@ final class EndRequest: Sendable {
 
     private let state = Mutex(State())
 
-    /// Whether the end has been asked for.
+    /// A Boolean value indicating whether the end was requested.
     var isRequested: Bool { state.withLock { $0.isRequested } }
 
-    /// Asks for the end.
+    /// Requests the end.
     func request() {
         let action = state.withLock { state in
             state.isRequested = true
@@ -21,7 +21,7 @@ final class EndRequest: Sendable {
         action?()
     }
 
-    /// What ends the run; done at once if the end was asked for already.
+    /// Sets the action that ends the run. It is performed immediately if the end was already requested.
     func onRequest(_ action: @escaping @Sendable () -> Void) {
         let isRequested = state.withLock { state in
             state.action = action

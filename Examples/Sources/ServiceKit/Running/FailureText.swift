@@ -1,7 +1,7 @@
 import EventBus
 import ServiceLifecycle
 
-/// What ended a service, in one line for the person who runs it.
+/// The description of an error that ended a service, on one line.
 enum FailureText {
     static func line(_ error: any Error) -> String {
         let text =

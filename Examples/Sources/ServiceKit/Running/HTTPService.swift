@@ -6,14 +6,14 @@ import Synchronization
 
 /// The HTTP server of a service.
 struct HTTPService: Service {
-    /// How long a connection may be silent before it is closed.
+    /// The time after which a silent connection is closed.
     static let idleTimeout = TimeAmount.seconds(75)
 
     let responder: RouterResponder<ServiceRequestContext>
     let options: CommonOptions
     let logger: Logger
 
-    /// Listens, and serves until it is asked to stop; then answers what it has begun to answer.
+    /// Listens and serves requests until it is asked to stop, then completes the started responses.
     ///
     /// - Throws: ``ServiceFailure`` if it cannot listen.
     func run() async throws {
@@ -25,7 +25,7 @@ struct HTTPService: Service {
             configuration: ApplicationConfiguration(address: .hostname(host, port: port), backlog: 1024),
             onServerRunning: { [logger] channel in
                 isListening.store(true, ordering: .relaxed)
-                // Whoever started the process with port 0 learns the port from here.
+                // A caller that started the process with port 0 learns the port from this message.
                 logger.info(
                     "listening",
                     metadata: ["host": "\(host)", "port": "\(channel.localAddress?.port ?? port)"]

@@ -2,9 +2,9 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Ends a process that was asked to end and does not, because something in it neither returns nor heeds cancellation.
+/// A timer that ends a process that was asked to end, if a part of it neither returns nor responds to cancellation.
 final class LastDeadline: Sendable {
-    /// How long what was cancelled may take to notice.
+    /// The time that cancelled work has to end.
     static let grace = Duration.seconds(5)
 
     private enum State {
@@ -13,7 +13,7 @@ final class LastDeadline: Sendable {
         case over
     }
 
-    // Proof of Sendable: a work item may be cancelled from any thread, and is reached through the lock only.
+    // Sendable because a work item may be cancelled from any thread, and is accessed only through the lock.
     private struct Guarded: @unchecked Sendable {
         var state = State.idle
     }
@@ -22,13 +22,15 @@ final class LastDeadline: Sendable {
     private let executable: String
     private let timeout: Duration
 
-    /// - Parameter timeout: What an orderly shutdown may take.
+    /// Creates a timer.
+    ///
+    /// - Parameter timeout: The maximum duration of a graceful shutdown.
     init(executable: String, timeout: Duration) {
         self.executable = executable
         self.timeout = timeout
     }
 
-    /// Gives the process the time of an orderly shutdown, and the grace after it.
+    /// Starts the time of the graceful shutdown and the grace period after it.
     func begin() {
         let executable = executable
         let item = DispatchWorkItem {
@@ -45,7 +47,7 @@ final class LastDeadline: Sendable {
         DispatchQueue(label: "last-deadline").asyncAfter(deadline: .now() + seconds, execute: item)
     }
 
-    /// The process has ended by itself.
+    /// Stops the timer, because the process has ended regularly.
     func cancel() {
         guarded.withLock { guarded in
             if case .begun(let item) = guarded.state { item.cancel() }

@@ -2,7 +2,7 @@ import CoreMetrics
 import Synchronization
 import Tracing
 
-/// The metrics and the tracer of the process: each library finds them by itself, so there is one of each.
+/// The metrics and the tracer of the process. There is one of each, because every library finds them globally.
 final class ProcessTelemetry: Sendable {
     static let shared = ProcessTelemetry()
 
@@ -13,7 +13,7 @@ final class ProcessTelemetry: Sendable {
 
     private init() {}
 
-    /// Has every library of the process count into ``registry``.
+    /// Makes all libraries of the process report metrics to ``registry``.
     func bootstrapMetrics(service: String) {
         registry.setService(service)
         hasMetrics.withLock { hasMetrics in
@@ -23,7 +23,7 @@ final class ProcessTelemetry: Sendable {
         }
     }
 
-    /// Has every library of the process trace, and the spans go to `exporter`, instead of where they went before.
+    /// Makes all libraries of the process trace to `exporter`, which replaces the previous one.
     func bootstrapTracing(service: String, exporter: any SpanExporter) {
         sink.set(exporter)
         hasTracing.withLock { hasTracing in
@@ -34,7 +34,7 @@ final class ProcessTelemetry: Sendable {
     }
 }
 
-/// Passes spans on to the exporter of the present run.
+/// An exporter that forwards spans to that of the current run.
 private final class SpanSink: SpanExporter {
     private let exporter = Mutex<(any SpanExporter)?>(nil)
 

@@ -5,20 +5,20 @@ import Glibc
 extension ServiceDefinition {
     /// Runs the service until SIGTERM or SIGINT.
     ///
-    /// The first signal begins an orderly shutdown, which has `shutdown.timeout` to end; a second one ends the process at
-    /// once, with 143 or 130. Nothing is lost by that: events that were not acknowledged come again.
+    /// The first signal starts a graceful shutdown, which may take `shutdown.timeout`. A second signal ends the process
+    /// immediately with 143 or 130. That loses nothing, because unacknowledged events are redelivered.
     ///
-    /// - Parameter arguments: The command line, the program first.
-    /// - Returns: The exit code: 0 after an orderly shutdown, `--help` and `--version`; 64 for a command line or a
-    ///   configuration that is not valid; 1 if the service could not start, or failed. The reason is written to standard
-    ///   error, in one line.
+    /// - Parameter arguments: The command line, starting with the program.
+    /// - Returns: The exit code: 0 after a graceful shutdown, `--help` and `--version`; 64 for an invalid command line
+    ///   or configuration; 1 if the service could not start, or failed. The reason is written to standard error on one
+    ///   line.
     public func main(arguments: [String] = CommandLine.arguments) async -> Int32 {
         await main(arguments: arguments, output: .standardOutput, errors: .standardError)
     }
 
-    /// Runs the service, and writes to what is given.
+    /// Runs the service, with its output written to the given writers.
     func main(arguments: [String], output: LineWriter, errors: LineWriter) async -> Int32 {
-        // A client that goes away while it is answered is no reason to end.
+        // A client that disconnects during a response must not end the process.
         signal(SIGPIPE, SIG_IGN)
         do {
             let flags = try CommandLineFlags(arguments, settings: allSettings)

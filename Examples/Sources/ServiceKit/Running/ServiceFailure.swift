@@ -1,17 +1,17 @@
 import Glibc
 
-/// Why a service cannot start, or had to end: one line for the person who runs it.
+/// The reason why a service cannot start or had to end, on one line.
 public struct ServiceFailure: Error, Hashable, CustomStringConvertible, Sendable {
-    /// What was wrong, and what to do about it.
+    /// The problem and its remedy.
     public var description: String
 
-    /// A failure that is described so.
+    /// Creates a failure with this description.
     public init(_ description: String) {
         self.description = description
     }
 }
 
-/// What the system calls its errors.
+/// The system's names of its errors.
 enum SystemError {
     static func text(_ code: CInt) -> String {
         var buffer = [CChar](repeating: 0, count: 256)

@@ -5,7 +5,7 @@ import GRDB
 import Hummingbird
 import Logging
 
-/// A service put together: everything is made, and nothing runs.
+/// The assembled parts of a service, which are created but not running.
 struct ServiceParts: Sendable {
     let environment: ServiceEnvironment
     let assembly: ServiceAssembly
@@ -13,23 +13,23 @@ struct ServiceParts: Sendable {
     let operations: OperationsRoutes
     let level: Logger.Level
 
-    /// Answers requests: by the routes of the service, and those for its operators.
+    /// The responder for the routes of the service and those for operators.
     var responder: RouterResponder<ServiceRequestContext> {
         ServiceRouter(level: level).make(for: assembly) { operations.add(to: $0) }.buildResponder()
     }
 
-    /// Lets go of what has connections of its own.
+    /// Closes the parts with their own connections.
     func close() async {
         await environment.redis.close()
-        // Its last connection writes the log back into the database; if it cannot, the next process does.
+        // Its last connection merges the log into the database. If it cannot, the next process does.
         try? environment.database.close()
     }
 }
 
 extension ServiceRun {
-    /// Makes the parts.
+    /// Creates the parts.
     ///
-    /// - Throws: What makes it impossible to start: ``ServiceFailure``, or what the service's assembly throws.
+    /// - Throws: ``ServiceFailure`` if the service cannot start, or errors of its assembly.
     func makeParts() async throws -> ServiceParts {
         let database = try await ServiceDatabase.open(path: options.databasePath, migrations: definition.migrations)
         let environment = ServiceEnvironment(
@@ -65,7 +65,7 @@ extension ServiceRun {
     private func makeBus() -> EventBus {
         var bus = EventBusConfiguration()
         bus.source = definition.name
-        // What is left of the time is for what stops after the bus.
+        // The rest of the time is for parts that stop after the bus.
         bus.shutdownTimeout = options.shutdownTimeout * 0.7
         return EventBus(transport: .rabbit(options.rabbit, logger: logger), configuration: bus, logger: logger)
     }
@@ -80,7 +80,7 @@ extension ServiceRun {
 }
 
 extension Logger {
-    /// For what tells of its own coming and going at `info`, where that would only repeat ours.
+    /// A logger for parts whose messages at `info` would only repeat those of the service.
     var ofLibrary: Logger {
         var logger = self
         if logger.logLevel == .info { logger.logLevel = .notice }

@@ -30,7 +30,7 @@ struct ServiceRun: Sendable {
         }
     }
 
-    /// Runs until a signal has ended it; returns the exit code.
+    /// Runs until a signal has ended the service. Returns the exit code.
     func untilSignal() async -> Int32 {
         let end = EndRequest()
         let deadline = LastDeadline(executable: definition.executable, timeout: options.shutdownTimeout)
@@ -53,7 +53,7 @@ struct ServiceRun: Sendable {
         }
     }
 
-    /// Makes every part, runs them all, and stops them when `end` is requested.
+    /// Creates all parts, runs them, and stops them when `end` is requested.
     func run(until end: EndRequest) async throws {
         for key in configuration.unknownKeys {
             logger.warning("the configuration file has a key that is not known", metadata: ["key": "\(key)"])
@@ -68,7 +68,7 @@ struct ServiceRun: Sendable {
         } catch {
             failure = error
         }
-        // What the last of the parts did is in a span too.
+        // The last work of the other parts is in a span too.
         exporting.cancel()
         await exporting.value
         await exporter?.flush()
@@ -84,7 +84,7 @@ struct ServiceRun: Sendable {
 
     private func runParts(until end: EndRequest) async throws {
         let making = Task { try await makeParts() }
-        // Until there is something to shut down, the end is that nothing more is made.
+        // Until there is something to shut down, the end only stops the creation of parts.
         end.onRequest { making.cancel() }
         let parts: ServiceParts
         do {
@@ -99,7 +99,7 @@ struct ServiceRun: Sendable {
         do {
             try await serve(parts, until: end)
         } catch is CancellationError where end.isRequested {
-            // Events whose handlers were cancelled come again.
+            // Events whose handlers were cancelled are redelivered.
             logger.warning("the shutdown took longer than shutdown.timeout; what still ran was cancelled")
         } catch {
             await parts.close()
@@ -111,7 +111,7 @@ struct ServiceRun: Sendable {
     private func serve(_ parts: ServiceParts, until end: EndRequest) async throws {
         let notice = LifeNotice(readiness: parts.readiness)
         let server = HTTPService(responder: parts.responder, options: options, logger: logger)
-        // The server first: it is stopped last, and tells those who ask that the service is draining.
+        // The server first, so that it is stopped last and reports that the service is draining.
         let services: [any Service] = [server, parts.environment.bus] + parts.assembly.services + [notice]
         var group = ServiceGroupConfiguration(
             services: services.map { .init(service: $0, failureTerminationBehavior: .gracefullyShutdownGroup) },
@@ -124,7 +124,8 @@ struct ServiceRun: Sendable {
     }
 }
 
-/// Notes when everything has been started, and when the end begins: it is started last, and stopped first.
+/// A service that records when everything has been started and when the end begins. It is started last and stopped
+/// first.
 private struct LifeNotice: Service {
     let readiness: Readiness
 

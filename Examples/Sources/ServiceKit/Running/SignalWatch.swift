@@ -2,11 +2,12 @@ import Dispatch
 import Glibc
 import Synchronization
 
-/// Watches for the signals that end a service: the first asks for an orderly end, the second ends the process at once.
+/// A watch for signals that end a service. The first one requests a graceful shutdown, and the second one ends the
+/// process immediately.
 ///
-/// The second is answered on a queue of its own, so that a service whose every thread is busy ends too.
+/// The second one is handled on a separate queue, so that a service whose threads are all busy ends as well.
 final class SignalWatch: Sendable {
-    // Proof of Sendable: written once, here; Dispatch's sources may be used from any thread.
+    // Sendable because it is written only here, and Dispatch sources may be used from any thread.
     private struct Source: @unchecked Sendable {
         let signal: any DispatchSourceSignal
     }
@@ -14,12 +15,12 @@ final class SignalWatch: Sendable {
     private let sources: [Source]
     private let count = SignalCount()
 
-    /// Begins to watch: a signal that comes after this has returned is seen.
+    /// Starts to watch. Signals that arrive after the call has returned are handled.
     ///
     /// - Parameters:
     ///   - signals: The signals to watch for.
-    ///   - onFirst: Called with the number of the first signal.
-    ///   - onSecond: Called with the number of every further one; ends the process unless stated.
+    ///   - onFirst: A closure that is called with the number of the first signal.
+    ///   - onSecond: A closure that is called with the number of every further one. Defaults to ending the process.
     init(
         for signals: [CInt] = [SIGTERM, SIGINT],
         onFirst: @escaping @Sendable (CInt) -> Void,

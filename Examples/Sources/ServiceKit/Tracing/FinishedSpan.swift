@@ -1,43 +1,43 @@
 public import Tracing
 
-/// A span that has ended, as an exporter gets it.
+/// A span that has ended, as passed to an exporter.
 public struct FinishedSpan: Sendable {
-    /// A span that this one has to do with, without being its child.
+    /// A related span that is not the parent of this one.
     public struct Link: Sendable {
-        /// The trace of the other span: 32 hexadecimal digits.
+        /// The trace of the other span, as 32 hexadecimal digits.
         public var traceID: String
-        /// The other span: 16 hexadecimal digits.
+        /// The id of the other span, as 16 hexadecimal digits.
         public var spanID: String
-        /// What is known of the relation.
+        /// The attributes of the relation.
         public var attributes: SpanAttributes
     }
 
     /// The service that did the work.
     public var service: String
-    /// What was done, such as `process order.created`.
+    /// The name, such as `process order.created`.
     public var name: String
-    /// Which side of a relation it is.
+    /// The side of a relation that the span represents.
     public var kind: SpanKind
-    /// The trace it belongs to: 32 hexadecimal digits.
+    /// The trace, as 32 hexadecimal digits.
     public var traceID: String
-    /// The span itself: 16 hexadecimal digits.
+    /// The id of the span, as 16 hexadecimal digits.
     public var spanID: String
-    /// The span that it is a part of; `nil` for the first of its trace.
+    /// The id of the parent span, or `nil` for the first span of its trace.
     public var parentID: String?
-    /// What the trace carries for other vendors, as W3C's `tracestate` has it; empty if nothing.
+    /// The data of other vendors in W3C's `tracestate` format. It is empty if there is none.
     public var traceState: String
-    /// When it began, in nanoseconds since 1970.
+    /// The start in nanoseconds since 1970.
     public var start: UInt64
-    /// When it ended, in nanoseconds since 1970.
+    /// The end in nanoseconds since 1970.
     public var end: UInt64
-    /// Whether it failed; `nil` if nobody said.
+    /// The status, or `nil` if it was not set.
     public var status: SpanStatus?
-    /// The last error that was recorded, as text.
+    /// The last recorded error as text.
     public var error: String?
-    /// What is known of it.
+    /// The attributes.
     public var attributes: SpanAttributes
-    /// What happened within it.
+    /// The events within the span.
     public var events: [SpanEvent]
-    /// The spans it has to do with.
+    /// The related spans.
     public var links: [Link]
 }

@@ -3,12 +3,13 @@ import Glibc
 public import Logging
 import Synchronization
 
-/// Appends spans to a file, one JSON object a line, at least once a second.
+/// An exporter that appends spans to a file as JSON lines, at least once per second.
 ///
-/// Several processes may share the file: lines are written whole. A process that is killed loses what it gathered within
-/// its last second. Where the file takes no more (a full disk), spans are dropped and counted, and the service goes on.
+/// Several processes may share the file, because lines are written as a whole. A process that is killed loses the spans
+/// of its last second. If the file cannot be written (a full disk), spans are dropped and counted, and the service
+/// continues.
 public final class JSONLinesSpanExporter: SpanExporter {
-    /// What the exporter holds at most before it drops spans, in bytes.
+    /// The maximum size in bytes of the pending spans. Further ones are dropped.
     static let maximumPending = 16 << 20
 
     private let path: String
@@ -16,7 +17,7 @@ public final class JSONLinesSpanExporter: SpanExporter {
     private let redaction: Redaction
     private let logger: Logger
     private let state = Mutex(State())
-    // Held while the file is written, so that lines stay in order.
+    // Locked while the file is written, so that lines stay in order.
     private let writing = Mutex(())
 
     private struct State {
@@ -24,12 +25,12 @@ public final class JSONLinesSpanExporter: SpanExporter {
         var dropped = 0
     }
 
-    /// Opens the file, and makes it if there is none.
+    /// Opens the file, and creates it if it does not exist.
     ///
     /// - Parameters:
-    ///   - path: Where the file is; its directory has to exist.
-    ///   - secrets: Texts that no line shows, such as passwords.
-    ///   - logger: Where to say that spans were dropped.
+    ///   - path: The path of the file. Its directory must exist.
+    ///   - secrets: The texts that are never written, such as passwords.
+    ///   - logger: The logger for dropped spans.
     /// - Throws: ``ServiceFailure`` if the file cannot be opened.
     public convenience init(path: String, secrets: [String] = [], logger: Logger) throws {
         try self.init(path: path, redaction: Redaction(secrets: secrets), logger: logger)
@@ -52,7 +53,7 @@ public final class JSONLinesSpanExporter: SpanExporter {
         close(descriptor)
     }
 
-    /// Takes a span, to be written within a second.
+    /// Adds a span, which is written within a second.
     public func export(_ span: FinishedSpan) {
         let line = SpanLine.encode(span, redaction: redaction)
         state.withLock { state in
@@ -64,13 +65,13 @@ public final class JSONLinesSpanExporter: SpanExporter {
         }
     }
 
-    /// Writes once a second what was gathered, until the task is cancelled.
+    /// Writes the pending spans once per second, until the task is cancelled.
     public func run() async {
         while (try? await Task.sleep(for: .seconds(1))) != nil { writePending() }
         writePending()
     }
 
-    /// Writes what was gathered.
+    /// Writes the pending spans.
     public func flush() async {
         writePending()
     }
@@ -107,7 +108,7 @@ public final class JSONLinesSpanExporter: SpanExporter {
         logger.warning("spans were dropped", metadata: ["spans": "\(dropped)", "file": "\(path)"])
     }
 
-    /// A process that was killed while it wrote left half a line; the next one begins on a line of its own.
+    /// Ends the partial line that a killed process may have left, so that the next one starts on a new line.
     private static func endTornLine(_ descriptor: CInt) {
         let size = lseek(descriptor, 0, SEEK_END)
         var last: UInt8 = 0

@@ -3,9 +3,9 @@ public import Tracing
 
 /// A span of ``ServiceTracer``.
 public final class ServiceSpan: Span {
-    /// What work done for this span runs under.
+    /// The context for work on behalf of this span.
     public let context: ServiceContext
-    /// Whether anyone will see it.
+    /// A Boolean value indicating whether the span will be exported.
     public var isRecording: Bool { identity.isSampled && !state.withLock { $0.isEnded } }
 
     let identity: SpanIdentity
@@ -45,29 +45,29 @@ public final class ServiceSpan: Span {
         self.state = Mutex(State(name: name))
     }
 
-    /// What is done.
+    /// The name of the operation.
     public var operationName: String {
         get { state.withLock { $0.name } }
         set { update { $0.name = newValue } }
     }
 
-    /// What is known of it.
+    /// The attributes of the span.
     public var attributes: SpanAttributes {
         get { state.withLock { $0.attributes } }
         set { update { $0.attributes = newValue } }
     }
 
-    /// Says whether it failed.
+    /// Sets the status.
     public func setStatus(_ status: SpanStatus) {
         update { $0.status = status }
     }
 
-    /// Notes something that happened.
+    /// Adds an event.
     public func addEvent(_ event: SpanEvent) {
         update { $0.events.append(event) }
     }
 
-    /// Notes an error. Whether the span failed by it is for ``setStatus(_:)`` to say.
+    /// Adds an error. Whether the span failed is set with ``setStatus(_:)``.
     public func recordError<Instant: TracerInstant>(
         _ error: any Error,
         attributes: SpanAttributes,
@@ -85,12 +85,12 @@ public final class ServiceSpan: Span {
         }
     }
 
-    /// Notes a span that this one has to do with.
+    /// Adds a link to a related span.
     public func addLink(_ link: SpanLink) {
         update { $0.links.append(link) }
     }
 
-    /// Ends it, and hands it on; what is done to it afterwards has no effect.
+    /// Ends the span and exports it. Later changes have no effect.
     public func end<Instant: TracerInstant>(at instant: @autoclosure () -> Instant) {
         let last = state.withLock { state -> State? in
             if state.isEnded { return nil }
@@ -108,7 +108,7 @@ public final class ServiceSpan: Span {
                 parentID: parentID?.hexadecimal,
                 traceState: identity.traceState,
                 start: start,
-                // A wall clock that was set back does not make a span end before it began.
+                // Even if the wall clock was set back, a span does not end before it began.
                 end: max(start, instant().nanosecondsSinceEpoch),
                 status: last.status,
                 error: last.error,

@@ -1,20 +1,20 @@
 public import Tracing
 
-/// Makes spans, and carries traces between processes in the headers of W3C's Trace Context.
+/// A tracer that creates spans and carries traces between processes in W3C Trace Context headers.
 ///
-/// Every trace that begins here is recorded; one that came from elsewhere is recorded if its first span was. Requests,
-/// events and what the service does for them are then one trace, whichever process did it.
+/// Every trace that begins here is recorded. A trace from elsewhere is recorded if its first span was. Requests, events
+/// and the work of the service for them therefore form one trace across processes.
 public struct ServiceTracer: Tracer {
     private let service: String
     private let exporter: any SpanExporter
 
-    /// A tracer whose spans go to `exporter`, named as of `service`.
+    /// Creates a tracer that exports the spans of `service` to `exporter`.
     public init(service: String, exporter: some SpanExporter) {
         self.service = service
         self.exporter = exporter
     }
 
-    /// Begins a span: within the one that `context` names, or the first of a new trace.
+    /// Starts a span as a child of the span in `context`, or as the first one of a new trace.
     public func startSpan<Instant: TracerInstant>(
         _ operationName: String,
         context: @autoclosure () -> ServiceContext,
@@ -36,10 +36,10 @@ public struct ServiceTracer: Tracer {
         }
     }
 
-    /// Nothing: what was exported is written at least once a second, and when the service ends.
+    /// Does nothing, because exported spans are written at least once per second and when the service ends.
     public func forceFlush() {}
 
-    /// Takes over the trace that another process began; headers that are not valid are ignored.
+    /// Continues the trace of another process. Invalid headers are ignored.
     public func extract<Carrier, Extract: Extractor>(
         _ carrier: Carrier,
         into context: inout ServiceContext,
@@ -54,7 +54,7 @@ public struct ServiceTracer: Tracer {
         context.spanIdentity = identity
     }
 
-    /// Gives the trace on to another process.
+    /// Passes the trace on to another process.
     public func inject<Carrier, Inject: Injector>(
         _ context: ServiceContext,
         into carrier: inout Carrier,

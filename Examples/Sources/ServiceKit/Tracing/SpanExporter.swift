@@ -1,22 +1,22 @@
-/// Where finished spans go.
+/// A destination for finished spans.
 ///
-/// To use a tracing backend, conform to this and give the exporter to ``ServiceDefinition``. It gets every span of the
-/// service that is sampled, from the task that ended it.
+/// To use a tracing backend, conform to this protocol and pass the exporter to ``ServiceDefinition``. It receives every
+/// sampled span of the service, on the task that ended the span.
 public protocol SpanExporter: Sendable {
-    /// Takes a span that has ended. It is called on the task that ended the span, so it must not wait for anything.
+    /// Exports a finished span. It is called on the task that ended the span, so it must not wait.
     func export(_ span: FinishedSpan)
 
-    /// Does the exporter's work beside the service, such as sending batches, until the task is cancelled.
+    /// Runs the exporter's background work, such as sending batches, until the task is cancelled.
     func run() async
 
-    /// Passes on everything that was exported so far. It is called once more when the service has ended.
+    /// Sends all exported spans. It is called once more when the service has ended.
     func flush() async
 }
 
 extension SpanExporter {
-    /// Nothing: an exporter that passes spans on at once has nothing to do.
+    /// Does nothing, because an exporter that sends spans immediately needs no background work.
     public func run() async {}
 
-    /// Nothing: an exporter that passes spans on at once holds none.
+    /// Does nothing, because an exporter that sends spans immediately keeps none.
     public func flush() async {}
 }

@@ -1,21 +1,21 @@
 import Tracing
 
-/// Which span of which trace, as it travels between processes.
+/// The identity of a span and its trace, as passed between processes.
 struct SpanIdentity: Hashable, Sendable {
     var traceHigh: UInt64
     var traceLow: UInt64
     var span: UInt64
-    /// Whether the trace is recorded: what the first span of a trace decided holds for all of it.
+    /// A Boolean value indicating whether the trace is recorded. The first span of a trace decides for all of them.
     var isSampled: Bool
-    /// What the trace carries for other vendors.
+    /// The data of other vendors.
     var traceState = ""
 
-    /// The first span of a trace.
+    /// Returns the identity of the first span of a new trace.
     static func root() -> SpanIdentity {
         SpanIdentity(traceHigh: .randomID, traceLow: .randomID, span: .randomID, isSampled: true)
     }
 
-    /// A span within this one.
+    /// Returns the identity of a child span.
     func child() -> SpanIdentity {
         var child = self
         child.span = .randomID
@@ -27,7 +27,7 @@ struct SpanIdentity: Hashable, Sendable {
 }
 
 extension ServiceContext {
-    /// The span that the running task works for.
+    /// The span of the current task.
     var spanIdentity: SpanIdentity? {
         get { self[SpanIdentityKey.self] }
         set { self[SpanIdentityKey.self] = newValue }
@@ -39,7 +39,7 @@ extension ServiceContext {
 }
 
 extension UInt64 {
-    /// An identifier; zero is none.
+    /// A random identifier. Zero means none.
     fileprivate static var randomID: UInt64 { .random(in: 1 ... .max) }
 
     /// The number as 16 hexadecimal digits.

@@ -23,7 +23,7 @@ enum SpanLine {
         return json.line()
     }
 
-    /// The time in UTC with microseconds.
+    /// Returns the time in UTC with microseconds.
     static func rfc3339(_ nanoseconds: UInt64) -> String {
         let microseconds = Int64(clamping: nanoseconds / 1000)
         let rest = String(1000 + microseconds % 1000).dropFirst()

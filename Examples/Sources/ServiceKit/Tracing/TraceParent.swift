@@ -1,22 +1,23 @@
-/// The headers of W3C's Trace Context: how a trace goes on in another process.
+/// The headers of W3C Trace Context, which continue a trace in another process.
 enum TraceParent {
     static let header = "traceparent"
     static let stateHeader = "tracestate"
 
-    /// The longest `tracestate` that is passed on; the standard asks for at least 512 characters.
+    /// The maximum length of a `tracestate` that is passed on. The standard requires at least 512 characters.
     static let maximumStateLength = 512
 
-    /// Writes a header of version 00.
+    /// Returns a header of version 00.
     static func format(_ identity: SpanIdentity) -> String {
         "00-\(identity.traceID)-\(identity.spanID)-\(identity.isSampled ? "01" : "00")"
     }
 
-    /// Reads a header of any version, as the standard has it; `nil` for what is not valid, which is then ignored.
+    /// Parses a header of any version according to the standard. Returns `nil` if it is invalid, in which case it is
+    /// ignored.
     static func parse(_ text: String, state: String?) -> SpanIdentity? {
         let bytes = Array(text.utf8)
         guard bytes.count >= 55, bytes[2] == dash, bytes[35] == dash, bytes[52] == dash,
             let version = number(bytes[0..<2]), version != 0xFF,
-            // A later version may append something, after another dash.
+            // A later version may append data after another dash.
             bytes.count == 55 || (version > 0 && bytes[55] == dash),
             let high = number(bytes[3..<19]), let low = number(bytes[19..<35]), high != 0 || low != 0,
             let span = number(bytes[36..<52]), span != 0,
@@ -33,7 +34,7 @@ enum TraceParent {
 
     private static let dash = UInt8(ascii: "-")
 
-    /// The number that these lower-case hexadecimal digits stand for.
+    /// Returns the number that these lowercase hexadecimal digits represent.
     private static func number(_ digits: ArraySlice<UInt8>) -> UInt64? {
         var value: UInt64 = 0
         for digit in digits {
@@ -46,7 +47,7 @@ enum TraceParent {
         return value
     }
 
-    /// The state, if it looks like one: key and value in each of at most 32 members, all printable.
+    /// Returns the state if it seems valid: at most 32 printable members, each with a key and a value.
     private static func validState(_ state: String) -> String? {
         let members = state.split(separator: ",").map { $0.trimmingSuffix(while: \.isWhitespace) }
         guard state.utf8.count <= maximumStateLength, members.count <= 32,
