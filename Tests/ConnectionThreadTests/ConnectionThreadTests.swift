@@ -65,7 +65,7 @@ struct ConnectionThreadTests {
         #expect(await iterator.next() == 8)
         await probe.endReading()
         pipe.write(9)
-        // A turn of the loop that would have seen it has passed once a timer fired.
+        // After a timer has fired, a turn of the loop that would have seen it has passed.
         await probe.wait(.milliseconds(5))
         #expect(await probe.bytesRead == 2)
     }
@@ -136,7 +136,7 @@ struct ConnectionThreadTests {
     }
 }
 
-/// An actor on a thread of its own that uses everything the thread offers.
+/// An actor on a separate thread that uses all features of the thread.
 private actor Probe {
     private let thread: ConnectionThread
     private var watch: ConnectionThread.WatchID?
@@ -227,7 +227,7 @@ private actor Probe {
     }
 }
 
-/// An actor that says on which thread it ended.
+/// An actor that reports the thread on which it ended.
 private actor Owner {
     private let thread: ConnectionThread
     private let record: Record

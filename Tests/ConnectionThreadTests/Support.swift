@@ -3,7 +3,7 @@ import EventBus
 import Glibc
 import Testing
 
-/// Waits until `condition` holds; fails after 20 s.
+/// Waits until `condition` is true. Fails after 20 s.
 func eventually(
     _ condition: () -> Bool,
     sourceLocation: SourceLocation = #_sourceLocation
@@ -61,7 +61,7 @@ final class TestPipe: Sendable {
     }
 }
 
-/// A job whose place in the queue is known: an immediate task runs up to its first hop, which enqueues it.
+/// A job with a known position in the queue: an immediate task runs up to its first hop, which enqueues it.
 struct OrderedJob {
     let body: @Sendable () -> Void
 

@@ -3,7 +3,7 @@ import EventBus
 @testable import EventBusInMemory
 
 extension Envelope {
-    /// An envelope whose payload is `text`.
+    /// Returns an envelope with the payload `text`.
     static func sample(_ text: String = "x", topic: Topic = "order.created", key: String? = nil) -> Envelope {
         Envelope(id: EventID("id-\(text)"), topic: topic, payload: Array(text.utf8), partitionKey: key)
     }
@@ -34,7 +34,7 @@ extension Failure {
 }
 
 extension InMemoryTransport {
-    /// Publishes with a deadline far away.
+    /// Publishes with a distant deadline.
     @discardableResult
     func publish(_ envelope: Envelope, delay: Duration = .zero) async throws -> PublishOutcome {
         try await publish(

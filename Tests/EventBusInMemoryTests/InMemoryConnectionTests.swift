@@ -25,7 +25,7 @@ struct InMemoryConnectionTests {
         }
     }
 
-    @Test("When run() is cancelled it returns, everything unsettled is back in its queue, and settling it is stale")
+    @Test("When run() is cancelled it returns, unsettled deliveries are back in their queues, and settling them throws")
     func runEnds() async throws {
         let transport = InMemoryTransport.inMemory
         let sink = RecordingSink()
@@ -67,7 +67,7 @@ struct InMemoryConnectionTests {
         }
     }
 
-    @Test("A lost connection revokes, attaches again by itself and raises the generation")
+    @Test("A lost connection revokes deliveries, attaches again automatically and increases the generation")
     func loss() async throws {
         let transport = InMemoryTransport.inMemory
         let sink = RecordingSink()
@@ -89,7 +89,7 @@ struct InMemoryConnectionTests {
         }
     }
 
-    @Test("Instances on one broker share the work, and one takes over what the other leaves")
+    @Test("Instances on one broker share the work, and one takes over from another")
     func fleet() async throws {
         let broker = InMemoryBroker()
         let (one, two) = (InMemoryTransport.inMemory(broker), InMemoryTransport.inMemory(broker))
@@ -107,7 +107,7 @@ struct InMemoryConnectionTests {
         }
     }
 
-    @Test("Nothing reaches a sink after stop() or close() returned")
+    @Test("Nothing reaches a sink after stop() or close() has returned")
     func nothingAfterStop() async throws {
         for round in 0..<200 {
             let transport = InMemoryTransport.inMemory
@@ -126,7 +126,7 @@ struct InMemoryConnectionTests {
         }
     }
 
-    @Test("The place of a transport that is gone is used again, and its tokens stay stale")
+    @Test("The slot of a released transport is reused, and its tokens stay stale")
     func released() {
         let broker = InMemoryBroker()
         do { _ = InMemoryTransport(broker: broker) }

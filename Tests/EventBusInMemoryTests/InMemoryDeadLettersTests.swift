@@ -6,7 +6,7 @@ import Testing
 
 @Suite("In-memory dead letters", .timeLimit(.minutes(1)))
 struct InMemoryDeadLettersTests {
-    /// Buries one event for each of `texts` in the queue `stock.orders`, and goes on with its consumer.
+    /// Dead-letters one event for each of `texts` in the queue `stock.orders`, and continues with its consumer.
     private func withDeadLetters(
         _ texts: [String],
         clock: ManualClock = ManualClock(),
@@ -24,7 +24,7 @@ struct InMemoryDeadLettersTests {
         }
     }
 
-    @Test("They are kept in order, for each group, until someone takes them")
+    @Test("They are kept in order for each group until they are handled")
     func entries() async throws {
         try await withDeadLetters(["a", "b", "c"]) { transport, _, _ async throws in
             let dead = transport.deadLetters(of: "stock")
@@ -35,7 +35,7 @@ struct InMemoryDeadLettersTests {
         }
     }
 
-    @Test("Replaying sends them to their queue as a first attempt; a dry run only counts")
+    @Test("Replaying sends them to their queue as a first attempt, and a dry run only counts")
     func replay() async throws {
         try await withDeadLetters(["a", "b", "c"]) { transport, sink, consumer in
             let dead = transport.deadLetters(of: "stock")
@@ -51,7 +51,7 @@ struct InMemoryDeadLettersTests {
         }
     }
 
-    @Test("A rate spreads a replay over time")
+    @Test("A rate limits the speed of a replay")
     func rate() async throws {
         let clock = ManualClock()
         try await withDeadLetters(["a", "b", "c"], clock: clock) { transport, sink, _ in
@@ -69,7 +69,7 @@ struct InMemoryDeadLettersTests {
         }
     }
 
-    @Test("Discarding removes them for good")
+    @Test("Discarding removes them permanently")
     func discard() async throws {
         try await withDeadLetters(["a", "b", "c"]) { transport, sink, _ in
             let dead = transport.deadLetters(of: "stock")
@@ -80,7 +80,7 @@ struct InMemoryDeadLettersTests {
         }
     }
 
-    @Test("A dead letter whose queue is gone stays, and the error names the queue")
+    @Test("A dead letter whose queue is gone is kept, and the error names the queue")
     func orphan() async throws {
         let transport = InMemoryTransport.inMemory
         let sink = RecordingSink()

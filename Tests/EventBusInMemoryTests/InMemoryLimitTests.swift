@@ -4,9 +4,9 @@ import Testing
 
 @testable import EventBusInMemory
 
-@Suite("In-memory broker: what RabbitMQ would do", .timeLimit(.minutes(1)))
+@Suite("In-memory broker: the behavior of RabbitMQ", .timeLimit(.minutes(1)))
 struct InMemoryLimitTests {
-    @Test("A delayed event without a subscription is replayed once there is one, and stays until then")
+    @Test("A delayed event without a subscription is kept until it is replayed to a new one")
     func unroutableDelay() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
@@ -33,7 +33,7 @@ struct InMemoryLimitTests {
         }
     }
 
-    @Test("A full queue that refuses publishes leaves the event in those with room")
+    @Test("If a full queue refuses a publish, the queues with room receive the event")
     func rejectPublish() async throws {
         let broker = InMemoryBroker(
             configuration: .init(maximumQueueLength: 1, overflow: .rejectPublish),
@@ -58,7 +58,7 @@ struct InMemoryLimitTests {
         }
     }
 
-    @Test("A delivery that stays unsettled for the consumer timeout is delivered again, and all beside it")
+    @Test("A delivery that stays unsettled for the consumer timeout is redelivered with all others of its consumer")
     func consumerTimeout() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
@@ -77,7 +77,7 @@ struct InMemoryLimitTests {
             clock.advance(by: .seconds(1199))
             #expect(broker.queues.map(\.unsettled) == [2, 1])
             clock.advance(by: .seconds(1))
-            // Both again, in order: the channel is closed, whatever the age of the second.
+            // Both again and in order, because the channel is closed whatever the age of the second one.
             let again = [await sink.delivery(2), await sink.delivery(3)]
             #expect(again.map(\.text) == ["a", "b"])
             #expect(again.map(\.redeliveries) == [1, 1])
@@ -94,7 +94,7 @@ struct InMemoryLimitTests {
         }
     }
 
-    @Test("A broker on a real clock takes deliveries back as well, and without a timeout never")
+    @Test("A broker on a real clock takes overdue deliveries back, and without a timeout never does")
     func consumerTimeoutInRealTime() async throws {
         let broker = InMemoryBroker(configuration: .init(consumerTimeout: .milliseconds(30)))
         let transport = InMemoryTransport(broker: broker)
@@ -121,7 +121,7 @@ struct InMemoryLimitTests {
         }
     }
 
-    @Test("Inbox, lock and cache made by a broker share its clock")
+    @Test("An inbox, lock and cache made by a broker share its clock")
     func oneClock() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)

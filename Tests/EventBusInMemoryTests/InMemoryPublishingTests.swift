@@ -6,7 +6,7 @@ import Testing
 
 @Suite("In-memory transport: publishing", .timeLimit(.minutes(1)))
 struct InMemoryPublishingTests {
-    @Test("A publish into a full queue waits for room")
+    @Test("A publish to a full queue waits for room")
     func waitsForRoom() async throws {
         let transport = InMemoryTransport(broker: InMemoryBroker(configuration: .init(maximumQueueLength: 1)))
         let sink = RecordingSink()
@@ -23,7 +23,7 @@ struct InMemoryPublishingTests {
         }
     }
 
-    @Test("At its deadline a publish into a full queue throws, and is not sent later")
+    @Test("A publish to a full queue throws at its deadline and is not sent later")
     func blocked() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(configuration: .init(maximumQueueLength: 1), clock: clock)
@@ -67,7 +67,7 @@ struct InMemoryPublishingTests {
         }
     }
 
-    @Test("A scheduled event is held until it is due, also while an earlier one is being waited for")
+    @Test("A scheduled event is held until it is due, even while an earlier one is waited for")
     func scheduled() async throws {
         let clock = ManualClock()
         let transport = InMemoryTransport(broker: InMemoryBroker(clock: clock))
@@ -77,7 +77,7 @@ struct InMemoryPublishingTests {
             #expect(try await transport.publish(.sample("late"), delay: .seconds(10)) == .scheduled)
             try await clock.sleepers(atLeast: 1)
             #expect(try await transport.publish(.sample("soon"), delay: .seconds(5)) == .scheduled)
-            // Whoever waited for the later one has to wait anew; only then is it safe to move time.
+            // The waiting task for the later one has to wait again. Only then is it safe to advance the time.
             try await clock.sleeper(dueBy: ManualClock.Instant(offset: .seconds(5)))
             clock.advance(by: .seconds(5))
             #expect(await sink.delivery(0).text == "soon")
@@ -88,7 +88,7 @@ struct InMemoryPublishingTests {
         }
     }
 
-    @Test("A request gets its reply, and only the first")
+    @Test("A request gets its first reply only")
     func request() async throws {
         let transport = InMemoryTransport.inMemory
         let sink = RecordingSink()
@@ -105,7 +105,7 @@ struct InMemoryPublishingTests {
         }
     }
 
-    @Test("A request that no one answers times out on the broker's clock, and a late reply is dropped")
+    @Test("A request without a reply times out on the broker's clock, and a late reply is dropped")
     func requestTimesOut() async throws {
         let clock = ManualClock()
         let transport = InMemoryTransport(broker: InMemoryBroker(clock: clock))
@@ -124,7 +124,7 @@ struct InMemoryPublishingTests {
         }
     }
 
-    @Test("A request without a responder is unroutable at once")
+    @Test("A request without a responder is unroutable immediately")
     func requestUnroutable() async throws {
         let transport = InMemoryTransport.inMemory
         let error = await #expect(throws: EventBusError.self) {

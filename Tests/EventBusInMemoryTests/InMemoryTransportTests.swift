@@ -6,7 +6,7 @@ import Testing
 
 @Suite("In-memory transport", .timeLimit(.minutes(1)))
 struct InMemoryTransportTests {
-    @Test("An event reaches the queue of every matching subscription and is gone once acknowledged")
+    @Test("An event reaches the queue of every matching subscription and is removed when acknowledged")
     func publishAndAcknowledge() async throws {
         let transport = InMemoryTransport.inMemory
         let exact = RecordingSink()
@@ -28,7 +28,7 @@ struct InMemoryTransportTests {
         }
     }
 
-    @Test("A retried delivery comes again after its delay, as the next attempt, to its own queue only")
+    @Test("A retried delivery is redelivered after its delay, as the next attempt, to its own queue only")
     func retry() async throws {
         let clock = ManualClock()
         let transport = InMemoryTransport(broker: InMemoryBroker(clock: clock))

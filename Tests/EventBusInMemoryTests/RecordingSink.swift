@@ -1,6 +1,6 @@
 import EventBus
 
-/// A sink that keeps what it is told, and lets a test wait for it.
+/// A sink that records deliveries and lets a test wait for them.
 final class RecordingSink: DeliverySink {
     private struct State {
         var deliveries: [Delivery] = []
@@ -35,7 +35,7 @@ final class RecordingSink: DeliverySink {
         state.withLock { $0.revocations.append(generation) }
     }
 
-    /// Waits for the delivery with this index and returns it; the suite's time limit ends a wait in vain.
+    /// Waits for the delivery with this index and returns it. The suite's time limit ends a failed wait.
     func delivery(_ index: Int) async -> Delivery {
         await withCheckedContinuation { continuation in
             let isThere = state.withLock { state in

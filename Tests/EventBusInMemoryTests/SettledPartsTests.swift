@@ -9,7 +9,7 @@ private struct Placed: Event {
     var number = 0
 }
 
-/// A part of a system that reports what the test tells it to.
+/// A part of a system that reports the activity that the test sets.
 private final class ScriptedPart: ActivityReporting {
     let state: Locked<Activity>
 
@@ -20,7 +20,7 @@ private final class ScriptedPart: ActivityReporting {
 
 @Suite("Settled: handlers, listeners and relays", .timeLimit(.minutes(1)))
 struct SettledPartsTests {
-    @Test("It waits for the mailboxes of async local listeners")
+    @Test("It waits for the mailboxes of asynchronous local listeners")
     func localListeners() async throws {
         let broker = InMemoryBroker(clock: ManualClock())
         let bus = EventBus(transport: .inMemory(broker))
@@ -36,7 +36,7 @@ struct SettledPartsTests {
         }
     }
 
-    @Test("It waits for a busy part, and advances to the instant that an idle one waits for")
+    @Test("It waits for a busy part, and advances to the instant that an idle part waits for")
     func parts() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
@@ -61,14 +61,14 @@ struct SettledPartsTests {
         #expect(broker.activityMonitor.reporters.isEmpty)
     }
 
-    @Test("A part that is gone is forgotten")
+    @Test("A deallocated part is forgotten")
     func goneParts() {
         let monitor = ActivityMonitor()
         monitor.add(ScriptedPart(.idle))
         #expect(monitor.reporters.isEmpty)
     }
 
-    @Test("A handler that hangs until its timeout costs no real time worth the name, whatever its attempts")
+    @Test("A handler that hangs until its timeout takes almost no real time, for any number of attempts")
     func hangingHandler() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
@@ -86,7 +86,7 @@ struct SettledPartsTests {
         }
     }
 
-    @Test("A handler that sleeps on the manual clock goes on when its sleep is over, not at its timeout")
+    @Test("A handler that sleeps on the manual clock continues when its sleep ends, not at its timeout")
     func sleepingHandler() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
@@ -104,7 +104,7 @@ struct SettledPartsTests {
         #expect(clock.now.offset == .seconds(5))
     }
 
-    @Test("A handler that works in real time is waited for, and time stands still meanwhile")
+    @Test("A handler that works in real time is waited for, and the clock does not advance meanwhile")
     func workingHandler() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
@@ -122,7 +122,7 @@ struct SettledPartsTests {
         #expect(clock.now.offset == .zero)
     }
 
-    @Test("When it gives up it names the queue, the handler's event and for how long it has run")
+    @Test("When it gives up it names the queue, the handler's event and its duration")
     func description() async throws {
         let broker = InMemoryBroker(clock: ManualClock())
         let bus = EventBus(transport: .inMemory(broker))

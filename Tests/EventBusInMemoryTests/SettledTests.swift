@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Settled", .timeLimit(.minutes(1)))
 struct SettledTests {
-    @Test("What an attempt led to is reported before time moves on to the next")
+    @Test("The result of an attempt is reported before the time advances to the next one")
     func reportsBeforeTime() async throws {
         for _ in 0..<20 {
             let broker = InMemoryBroker(clock: ManualClock())
@@ -27,12 +27,12 @@ struct SettledTests {
         }
     }
 
-    @Test("A broker without events is settled at once")
+    @Test("A broker without events is settled immediately")
     func empty() async throws {
         try await InMemoryBroker().settled()
     }
 
-    @Test("On a manual clock it advances through retries, scheduled events and what they lead to")
+    @Test("On a manual clock it advances through retries, scheduled events and their consequences")
     func advances() async throws {
         let clock = ManualClock()
         let transport = InMemoryTransport(broker: InMemoryBroker(clock: clock))
@@ -48,7 +48,7 @@ struct SettledTests {
         }
     }
 
-    @Test("Time does not move while a delivery is being handled")
+    @Test("The time does not advance while a delivery is being handled")
     func waitsForHandlers() async throws {
         let clock = ManualClock()
         let transport = InMemoryTransport(broker: InMemoryBroker(clock: clock))
@@ -68,7 +68,7 @@ struct SettledTests {
         }
     }
 
-    @Test("A delivery that waits in its lane counts as a delay until its instant, and as work after it")
+    @Test("A delivery that waits for its retry counts as a delay until it is due, and then as work")
     func held() async throws {
         let clock = ManualClock()
         let transport = InMemoryTransport(broker: InMemoryBroker(clock: clock))
@@ -90,7 +90,7 @@ struct SettledTests {
         }
     }
 
-    @Test("After the limit it throws an error that says what is not settled")
+    @Test("After the limit it throws an error that names the pending work")
     func limit() async throws {
         let transport = InMemoryTransport.inMemory
         try await running(transport) {
@@ -154,7 +154,7 @@ extension InMemoryBroker {
 
 private struct Refusal: Error {}
 
-/// When, by the broker's clock, each attempt was reported.
+/// The time of each report of an attempt, by the broker's clock.
 private final class Reports: ConsumeMiddleware {
     private let clock: AnyClock
     private let reports = Locked<[(attempt: Int, time: Duration)]>([])
@@ -173,7 +173,7 @@ private final class Reports: ConsumeMiddleware {
     }
 }
 
-/// A transport whose answers to a settlement come a while after the broker has acted on it.
+/// A transport whose replies to settlements arrive some time after the broker has acted on them.
 private struct LateAnswers: Transport {
     let transport: InMemoryTransport
 

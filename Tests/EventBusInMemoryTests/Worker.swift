@@ -2,9 +2,9 @@ import EventBus
 
 @testable import EventBusInMemory
 
-/// A consumer that settles every delivery at once, as `decide` says.
+/// A consumer that settles every delivery immediately according to `decide`.
 final class Worker: Sendable {
-    /// Payload and attempt of what was handled, in order.
+    /// The payloads and attempts of the handled deliveries, in order.
     let handled = Locked<[String]>([])
     private let decide: @Sendable (Delivery) -> Disposition
 
@@ -12,7 +12,7 @@ final class Worker: Sendable {
         self.decide = decide
     }
 
-    /// Runs `transport` and works on the queue of `specification` while `body` does its work.
+    /// Runs `transport` and consumes the queue of `specification` while `body` runs.
     func run(
         on transport: InMemoryTransport,
         _ specification: QueueSpecification,
@@ -43,7 +43,7 @@ final class Worker: Sendable {
                 try await consumer.settle(delivery, as: decide(delivery))
             }
         } catch let error as EventBusError where error.code == .staleDelivery {
-            // It comes again.
+            // It is redelivered.
         }
     }
 

@@ -2,8 +2,8 @@ import EventBusJSON
 import FoundationEssentials
 import Testing
 
-/// The ways in which types use encoders and decoders.
-@Suite("What types may do with a coder")
+/// Custom uses of encoders and decoders by types.
+@Suite("Custom coding")
 struct CodableTests {
     private func roundTrip<Value: Codable & Equatable>(_ value: Value, _ expected: String) throws {
         #expect(try text(value) == expected)
@@ -31,7 +31,7 @@ struct CodableTests {
         )
     }
 
-    @Test("Members are written in the order of the type, those of dictionaries and sets in order")
+    @Test("Members are written in the order of the type, and those of dictionaries and sets are sorted")
     func order() throws {
         struct Mixed: Codable, Equatable {
             var zebra = 1
@@ -51,7 +51,7 @@ struct CodableTests {
         )
     }
 
-    @Test("Nested containers, written to in any order")
+    @Test("Nested containers that are written to in any order")
     func nested() throws {
         struct Nested: Codable, Equatable {
             var id = 1, street = "s", city = "c", list = [1, 2], grid = [[1], []], last = true
@@ -147,7 +147,7 @@ struct CodableTests {
         }
     }
 
-    @Test("Classes, with a container of their own for the superclass or a shared one")
+    @Test("Classes with their own container for the superclass or a shared one")
     func classes() throws {
         let dog = #"{"super":{"name":"n"},"other":{"name":"n"},"age":3}"#
         #expect(try text(Dog()) == dog)
@@ -157,7 +157,7 @@ struct CodableTests {
         #expect(try value(Flat.self, #"{"age":4,"name":"x"}"#).name == "x")
     }
 
-    @Test("The superclass of an object that has no member for it decodes from null")
+    @Test("The superclass of an object without a member for it decodes from null")
     func absentSuper() {
         struct Absent: Decodable {
             init(from decoder: any Decoder) throws {
@@ -214,7 +214,7 @@ struct CodableTests {
         try roundTrip(Wrapper(Int?.none), "null")
     }
 
-    @Test("Dictionaries whose keys are no strings")
+    @Test("Dictionaries whose keys are not strings")
     func dictionaries() throws {
         enum Key: String, Codable, CodingKeyRepresentable { case one, two }
         struct Pair: Codable, Hashable { var a: Int }
@@ -275,7 +275,7 @@ struct CodableTests {
         #expect(try text(Twice(count: 20_000)).utf8.count < 400_000)
     }
 
-    @Test("A member whose encoding fails and is given up leaves nothing behind")
+    @Test("A member whose encoding fails and is given up leaves the text unchanged")
     func givenUp() throws {
         struct Failing: Encodable {
             func encode(to encoder: any Encoder) throws {
@@ -300,7 +300,7 @@ struct CodableTests {
         #expect(try text(Careful()) == #"{"c":1,"e":[2]}"#)
     }
 
-    @Test("An encoding that encodes nothing is an empty object, or an error at the top")
+    @Test("An encoding that encodes nothing is an empty object, or an error at the top level")
     func nothing() throws {
         struct Nothing: Encodable { func encode(to encoder: any Encoder) throws {} }
         #expect(try text([Nothing()]) == "[{}]")
@@ -325,7 +325,7 @@ struct CodableTests {
         #expect(try text(Extended()) == #"{"a":3,"b":[2,4],"y":2,"z":1}"#)
     }
 
-    @Test("Misuse of an encoder is an error and no crash")
+    @Test("Misuse of an encoder is an error and not a crash")
     func misuse() throws {
         struct Two: Encodable {
             func encode(to encoder: any Encoder) throws {

@@ -2,10 +2,10 @@ import EventBusJSON
 import FoundationEssentials
 import Testing
 
-/// Compares this coder with Foundation's on random values and on damaged texts.
+/// Comparison of this coder with Foundation's on random values and damaged texts.
 ///
-/// `EVENTBUS_JSON_INPUTS` sets the number of inputs, and `EVENTBUS_JSON_SEED` where they begin.
-@Suite("As Foundation codes")
+/// `EVENTBUS_JSON_INPUTS` sets the number of inputs, and `EVENTBUS_JSON_SEED` the seed.
+@Suite("JSON compared with Foundation")
 struct FoundationComparisonTests {
     private static func setting(_ name: String) -> Int? {
         ProcessInfo.processInfo.environment[name].flatMap(Int.init)
@@ -63,7 +63,7 @@ struct FoundationComparisonTests {
                 }
                 let leftAny = Outcome { try decoder.decode(JSONValue.self, from: damaged) }
                 let rightAny = Outcome { try foundationDecoder.decode(JSONValue.self, from: Data(damaged)) }
-                // Foundation decodes members in an order of its own, so it may find another error first.
+                // Foundation decodes members in another order, so it may find another error first.
                 guard leftAny.value == rightAny.value || Self.isLossyInteger(damaged, rightAny, leftAny) else {
                     Issue.record(
                         """
@@ -77,7 +77,7 @@ struct FoundationComparisonTests {
         }
     }
 
-    /// Foundation reads an integer with a fraction by way of `Double` and loses what that cannot hold.
+    /// Foundation reads an integer with a fraction as a `Double` and loses the digits that it cannot hold.
     private static func isLossyInteger<Value>(
         _ text: [UInt8],
         _ foundation: Outcome<Value>,
@@ -87,7 +87,7 @@ struct FoundationComparisonTests {
             && text.contains { $0 == UInt8(ascii: ".") || $0 | 32 == UInt8(ascii: "e") }
     }
 
-    /// Two errors, one of them within a dictionary, whose members Foundation decodes in an order of its own.
+    /// Two errors of which one is inside a dictionary, whose members Foundation decodes in another order.
     private static func areInDictionary(_ left: Outcome<Sample>, _ right: Outcome<Sample>) -> Bool {
         guard let left = left.error, let right = right.error else { return false }
         return ["tags", "counts", "carriers"].contains { left.contains(" at \($0)") || right.contains(" at \($0)") }

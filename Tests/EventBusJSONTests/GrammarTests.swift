@@ -2,7 +2,7 @@ import EventBusJSON
 import FoundationEssentials
 import Testing
 
-/// The grammar of RFC 8259, and what is accepted or refused beside it.
+/// The grammar of RFC 8259, with the extensions that are accepted or refused.
 @Suite("The grammar of JSON")
 struct GrammarTests {
     @Test(
@@ -80,13 +80,13 @@ struct GrammarTests {
         #expect(throws: DecodingError.self) { try EventJSONDecoder().decode(JSONValue.self, from: bytes) }
     }
 
-    @Test("A comma behind the last element or member is accepted", arguments: ["[1,]", "[1 , ]"])
+    @Test("A comma after the last element or member is accepted", arguments: ["[1,]", "[1 , ]"])
     func trailingComma(text: String) throws {
         #expect(try value([Int].self, text) == [1])
         #expect(try value([String: Int].self, #"{"a":1,}"#) == ["a": 1])
     }
 
-    @Test("Of members with equal names the first counts")
+    @Test("If names of members are equal, the first member counts")
     func equalNames() throws {
         struct Pair: Decodable { var a: Int, b: Int }
         #expect(try value([String: Int].self, #"{"a":1,"b":2,"a":3}"#) == ["a": 1, "b": 2])
@@ -100,7 +100,7 @@ struct GrammarTests {
         }
     }
 
-    @Test("UTF-16, UTF-32 and byte order marks are understood")
+    @Test("UTF-16, UTF-32 and byte order marks are supported")
     func encodings() throws {
         let text = #"{"日":"😀"}"#
         let expected = JSONValue.object(["日": .string("😀")])
@@ -148,13 +148,13 @@ struct GrammarTests {
         #expect(throws: DecodingError.self) { try EventJSONDecoder().decode(JSONValue.self, from: bytes) }
     }
 
-    @Test("A value that nobody reads does no harm, even if it is malformed inside")
+    @Test("A value that nobody reads does no harm, even if its content is malformed")
     func unread() throws {
         struct One: Decodable { var a: Int }
         #expect(try value(One.self, #"{"x":"\x","y":01,"a":1}"#).a == 1)
     }
 
-    @Test("An object with many members is read in time linear in its size, in any order")
+    @Test("An object with many members is read in linear time, in any order")
     func manyMembers() throws {
         let count = 50_000
         let members = (0..<count).map { "\"key\($0)\":\($0)" }

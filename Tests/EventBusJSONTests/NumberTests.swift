@@ -44,7 +44,7 @@ struct NumberTests {
         try edges(UInt128.self)
     }
 
-    @Test("Just beyond its bounds an integer is refused")
+    @Test("An integer just beyond its bounds is refused")
     func beyond() {
         for (text, type) in [
             ("128", Int8.self), ("-129", Int8.self), ("256", UInt8.self), ("-1", UInt8.self),
@@ -58,7 +58,7 @@ struct NumberTests {
         }
     }
 
-    @Test("An integer type takes a number with an integer value, and nothing near one")
+    @Test("An integer type accepts numbers with an integer value only")
     func integerValues() throws {
         #expect(try value(Int.self, "1e3") == 1000)
         #expect(try value(Int.self, "1200e-2") == 12)
@@ -107,7 +107,7 @@ struct NumberTests {
         #expect(try text([1.5, 16_777_216, 0.1, -0.0] as [Float]) == "[1.5,16777216,0.1,-0]")
     }
 
-    @Test("Infinities and NaN are errors unless a strategy gives them a form")
+    @Test("Infinities and NaN are errors unless a strategy gives them a representation")
     func nonConforming() throws {
         struct Box: Codable, Equatable { var value: Double, values: [Float] }
         let box = Box(value: .infinity, values: [-.infinity, 1])

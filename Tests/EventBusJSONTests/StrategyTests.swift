@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Strategies and errors")
 struct StrategyTests {
-    @Test("Names in snake case become keys and back, except those of dictionaries")
+    @Test("Names in snake case are converted to keys and back, except those of dictionaries")
     func snakeCase() throws {
         struct Names: Codable, Equatable {
             var id = 1, orderLines = 2, myURLProperty = 3, x1Y = 4
@@ -44,7 +44,7 @@ struct StrategyTests {
         #expect(summary(error!) == "no Int at 0.orderLines")
     }
 
-    @Test("Custom conversions of names get the coding path")
+    @Test("Custom conversions of names receive the coding path")
     func customNames() throws {
         var encoder = EventJSONEncoder()
         encoder.keyEncodingStrategy = .custom { path in
@@ -60,7 +60,7 @@ struct StrategyTests {
         #expect(try value(Outer.self, #"{"a":{"a/b":1}}"#, decoder) == Outer())
     }
 
-    @Test("Dates and data in each form")
+    @Test("Dates and data in each format")
     func dates() throws {
         let date = Date(timeIntervalSince1970: 1_700_000_000)
         for (encoding, decoding, expected) in [
@@ -136,7 +136,7 @@ struct StrategyTests {
         }
     }
 
-    @Test("An invalid text is described with its place")
+    @Test("An invalid text is described with its position")
     func place() {
         let error = #expect(throws: DecodingError.self) { try value(JSONValue.self, "{\n  \"a\": x}") }
         guard case .dataCorrupted(let context) = error else { return }
@@ -170,7 +170,7 @@ struct StrategyTests {
         _ = try value(Holder.self, #"{"a":[{},{"7":{}}]}"#)
     }
 
-    /// An element of any kind that tries one type after the other through nested containers.
+    /// An element of any kind that tries several types through nested containers.
     private struct Probing: Decodable {
         var count = 0
 
@@ -184,7 +184,7 @@ struct StrategyTests {
         }
     }
 
-    @Test("A type that fails for every element of a long array takes time linear in its length")
+    @Test("A type that fails for every element of a long array takes linear time")
     func manyFailures() throws {
         let count = 100_000
         let numbers = "[" + String(repeating: "1,", count: count) + "]"
@@ -201,7 +201,7 @@ struct StrategyTests {
         _ = try value(Objects.self, "[" + String(repeating: "{\"a\":1},", count: count) + "]")
     }
 
-    @Test("Keys are equal if their characters are, however they are spelled in Unicode")
+    @Test("Keys are equal if their characters are, in any Unicode normalization")
     func canonicalEquivalence() throws {
         #expect(try value([String: Int].self, "{\"e\u{301}\":1}")["é"] == 1)
         struct Accent: Decodable { var é: Int }

@@ -105,7 +105,7 @@ func summary(_ error: any Error) -> String {
     }
 }
 
-/// A generator of the same numbers for the same seed (SplitMix64).
+/// A generator that returns the same numbers for the same seed (SplitMix64).
 struct SeededGenerator: RandomNumberGenerator {
     private var state: UInt64
 

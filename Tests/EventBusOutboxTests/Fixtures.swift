@@ -35,14 +35,14 @@ struct Broken: Error, CustomStringConvertible {
     var description: String { "broken" }
 }
 
-/// What a test collects from several tasks.
+/// A collection that several tasks of a test append to.
 final class Collected<Element: Sendable>: Sendable {
     private let state = Locked<[Element]>([])
 
     var all: [Element] { state.withLock { $0 } }
     var count: Int { state.withLock { $0.count } }
 
-    /// Adds an element; returns how many there are then.
+    /// Adds an element, and returns the new number of elements.
     @discardableResult
     func add(_ element: Element) -> Int {
         state.withLock { state in
@@ -52,7 +52,7 @@ final class Collected<Element: Sendable>: Sendable {
     }
 }
 
-/// Publish middleware made of a closure that may refuse the event.
+/// Publish middleware with a closure that may refuse the event.
 struct Refusing: PublishMiddleware {
     var refusal: @Sendable (Envelope) async -> (any Error)?
 
@@ -63,22 +63,22 @@ struct Refusing: PublishMiddleware {
 }
 
 extension Logger {
-    /// A logger that writes nowhere.
+    /// A logger that discards its messages.
     static var quiet: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 }
 
-/// The broker's answer to some events, in place of its own.
+/// A scripted reply that replaces the broker's reply to some events.
 enum Answer: Sendable {
     case error(any Error)
-    /// None before the deadline.
+    /// No reply before the deadline.
     case silence
 }
 
-/// A transport in memory that answers some events as a closure says.
+/// An in-memory transport that answers some events with scripted replies.
 final class ScriptedTransport: Transport {
     private let base: InMemoryTransport
     private let answer: @Sendable (Envelope) -> Answer?
-    /// Every event that was sent, in order.
+    /// All sent events in order.
     let sent = Collected<Envelope>()
 
     init(_ broker: InMemoryBroker, answer: @escaping @Sendable (Envelope) -> Answer?) {
@@ -138,7 +138,7 @@ final class ScriptedTransport: Transport {
     func health() -> [ComponentHealth] { base.health() }
 }
 
-/// A database with the tables of outbox and inbox, in memory.
+/// Returns an in-memory database with the tables of outbox and inbox.
 func makeDatabase() throws -> DatabaseQueue {
     let database = try DatabaseQueue()
     try migrate(database)
@@ -152,7 +152,7 @@ func migrate(_ database: any DatabaseWriter) throws {
     try migrator.migrate(database)
 }
 
-/// A database file of its own, gone when this is.
+/// A separate database file, which is deleted with this object.
 final class DatabaseFile: Sendable {
     private let folder: URL
 
@@ -174,7 +174,7 @@ final class DatabaseFile: Sendable {
     /// The path of the database.
     var path: String { folder.appending(path: "data.sqlite").path }
 
-    /// The files as they are at this moment.
+    /// Returns a copy of the current files.
     func copy() throws -> DatabaseFile {
         let copy = Self.newFolder()
         try FileManager.default.copyItem(at: folder, to: copy)
@@ -185,7 +185,7 @@ final class DatabaseFile: Sendable {
         try? FileManager.default.removeItem(at: folder)
     }
 
-    /// A connection pool of its own on the file, as another process would have.
+    /// Opens a separate connection pool on the file, as another process would.
     func open() throws -> DatabasePool {
         var configuration = GRDB.Configuration()
         configuration.busyMode = .timeout(10)
@@ -194,7 +194,7 @@ final class DatabaseFile: Sendable {
 }
 
 extension OutboxRelay.Configuration {
-    /// A configuration changed by `change`.
+    /// Returns a configuration changed by `change`.
     static func with(_ change: (inout OutboxRelay.Configuration) -> Void) -> OutboxRelay.Configuration {
         var configuration = OutboxRelay.Configuration()
         change(&configuration)
@@ -211,14 +211,14 @@ extension EventBusConfiguration {
 }
 
 extension OutboxRelay {
-    /// Waits until the relay has done all that it can at this instant of a manual clock.
+    /// Waits until the relay has done all possible work at this instant of a manual clock.
     func rest() async {
         while case .busy = activity() { await Task.yield() }
     }
 }
 
 extension DatabaseReader {
-    /// Waits until `isMet` holds for what `fetch` reads.
+    /// Waits until `isMet` returns `true` for the result of `fetch`.
     func wait<Value: Sendable>(
         for fetch: @escaping @Sendable (Database) throws -> Value,
         until isMet: (Value) -> Bool
@@ -232,7 +232,7 @@ extension DatabaseReader {
         try await wait(for: { try Int.fetchOne($0, sql: "SELECT count(*) FROM eventbus_outbox") }) { $0 == count }
     }
 
-    /// Moves time on until the outbox is empty, but for events that wait for a subscription or for their time.
+    /// Advances the time until the outbox contains only events that wait for a subscription or for their time.
     func drain(by clock: ManualClock, _ relay: OutboxRelay? = nil) async throws {
         while try await !waiting().isEmpty {
             clock.advance(by: .seconds(1))
@@ -241,13 +241,13 @@ extension DatabaseReader {
         }
     }
 
-    /// The payloads of the events that can go out, in order.
+    /// Returns the payloads of the events that can be published, in order.
     func waiting() async throws -> [String] {
         try await read { try String.fetchAll($0, sql: "SELECT payload FROM eventbus_outbox ORDER BY sequence") }
     }
 }
 
-/// Runs services in this order while `body` does its work, then shuts them down gracefully, the last one first.
+/// Runs services in this order while `body` runs, then shuts them down gracefully, the last one first.
 func running(_ services: any Service..., body: @escaping @Sendable () async throws -> Void) async throws {
     let group = ServiceGroup(services: services, logger: .quiet)
     try await withThrowingTaskGroup(of: Void.self) { tasks in

@@ -8,7 +8,7 @@ import Testing
 
 @Suite("The outbox", .timeLimit(.minutes(1)))
 struct OutboxTests {
-    @Test("Every field of an envelope comes out of the database as it went in")
+    @Test("Every field of an envelope is read from the database unchanged")
     func roundTrip() throws {
         let database = try makeDatabase()
         let outbox = Outbox(bus: EventBus(transport: .inMemory))
@@ -38,7 +38,7 @@ struct OutboxTests {
         #expect(taken.runs.flatMap { $0 }.map(\.requiresSubscriber) == [false, true])
     }
 
-    @Test("What is not legal on the wire fails the transaction, not the relay")
+    @Test("An event that is invalid on the wire makes the transaction fail, not the relay")
     func refusesIllegalEvents() throws {
         let database = try makeDatabase()
         let outbox = Outbox(bus: EventBus(transport: .inMemory))
@@ -62,7 +62,7 @@ struct OutboxTests {
         #expect(try database.read { try outbox.backlog(in: $0) }.count == 0)
     }
 
-    @Test("A rolled back transaction publishes nothing, and a committed one exactly what it stored")
+    @Test("A rolled back transaction publishes nothing, and a committed one exactly the stored events")
     func transactions() async throws {
         let database = try makeDatabase()
         let bus = EventBus(transport: .inMemory)
@@ -110,7 +110,7 @@ struct OutboxTests {
         }
     }
 
-    @Test("A delay counts from when the event was stored")
+    @Test("A delay starts when the event is stored")
     func delays() async throws {
         let database = try makeDatabase()
         let clock = ManualClock()

@@ -1,5 +1,5 @@
 import Testing
 
-/// Tests that move a manual clock on while a relay works: one at a time, since each keeps a processor busy.
-@Suite("A relay in trouble", .serialized)
+/// Tests that advance a manual clock while a relay works. They are serialized, because each keeps a core busy.
+@Suite("Relay errors and retries", .serialized)
 enum RelayInTroubleSuite {}

@@ -4,9 +4,9 @@ import Testing
 @testable import EventBusRedis
 
 extension RedisTests {
-    @Suite("The contracts, on Redis", .timeLimit(.minutes(5)))
+    @Suite("The contracts on Redis", .timeLimit(.minutes(5)))
     struct ConformanceTests {
-        /// Two objects with connections of their own, as two processes would have.
+        /// Two objects with separate connections, as two processes would have.
         static let locks = RoundRobin { try await RedisLock(SharedRedis.client()) }
 
         static let inboxes = RoundRobin { try await RedisInbox(SharedRedis.client()) }
@@ -14,19 +14,19 @@ extension RedisTests {
         static let caches = RoundRobin { try await RedisCache(SharedRedis.client()) }
 
         @Test(
-            "The lock keeps its contract",
+            "The lock follows its contract",
             arguments: LockConformance(ttl: .milliseconds(600)) { try await locks.next() }.checks
         )
         func lock(check: ConformanceCheck) async throws {
             try await check.run()
         }
 
-        @Test("The inbox keeps its contract", arguments: InboxConformance { try await inboxes.next() }.checks)
+        @Test("The inbox follows its contract", arguments: InboxConformance { try await inboxes.next() }.checks)
         func inbox(check: ConformanceCheck) async throws {
             try await check.run()
         }
 
-        @Test("The cache keeps its contract", arguments: CacheConformance { try await caches.next() }.checks)
+        @Test("The cache follows its contract", arguments: CacheConformance { try await caches.next() }.checks)
         func cache(check: ConformanceCheck) async throws {
             try await check.run()
         }

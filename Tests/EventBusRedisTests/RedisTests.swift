@@ -1,5 +1,5 @@
 import Testing
 
-/// What needs a server. One after another: several of them saturate the machine, and leases do not wait.
+/// Tests that require a server. They are serialized, because several of them saturate the machine, and leases expire.
 @Suite(.serialized)
 struct RedisTests {}

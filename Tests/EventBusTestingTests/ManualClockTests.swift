@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Manual clock", .timeLimit(.minutes(1)))
 struct ManualClockTests {
-    @Test("Time stands still until it is moved, and never goes back")
+    @Test("The time stands still until it is advanced, and never goes back")
     func time() {
         let clock = ManualClock()
         #expect(clock.now.offset == .zero)
@@ -14,7 +14,7 @@ struct ManualClockTests {
         #expect(clock.now.offset == .seconds(2))
     }
 
-    @Test("A sleeper wakes when its deadline is reached, and not before")
+    @Test("A sleeper wakes when its deadline is reached, and not earlier")
     func wakesWhenDue() async throws {
         let clock = ManualClock()
         async let slept: Void = clock.sleep(for: .seconds(10))
@@ -26,7 +26,7 @@ struct ManualClockTests {
         try await slept
     }
 
-    @Test("Who sleeps until an instant already reached does not sleep")
+    @Test("Sleeping until an instant already reached does not suspend")
     func pastDeadline() async throws {
         let clock = ManualClock()
         clock.advance(by: .seconds(5))
@@ -34,7 +34,7 @@ struct ManualClockTests {
         #expect(clock.sleeperCount == 0)
     }
 
-    @Test("Sleepers are resumed in the order of their deadlines, whoever slept first")
+    @Test("Sleepers are resumed in the order of their deadlines, in whatever order they fell asleep")
     func order() async throws {
         let clock = ManualClock()
         let (woken, wakes) = AsyncStream.makeStream(of: Int.self)
@@ -54,7 +54,7 @@ struct ManualClockTests {
         #expect(await woken.reduce(into: []) { $0.append($1) } == [1, 2, 3])
     }
 
-    @Test("A cancelled sleeper throws at once and is forgotten")
+    @Test("A cancelled sleeper throws immediately and is forgotten")
     func cancelledSleeper() async throws {
         let clock = ManualClock()
         let task = Task { try await clock.sleep(for: .seconds(1)) }
@@ -72,7 +72,7 @@ struct ManualClockTests {
         await #expect(throws: CancellationError.self) { try await task.value }
     }
 
-    @Test("An erased manual clock is manual and moves the clock it wraps")
+    @Test("An erased manual clock is manual and advances the clock it wraps")
     func erased() async {
         let clock = ManualClock()
         clock.advance(by: .seconds(5))
@@ -84,7 +84,7 @@ struct ManualClockTests {
     }
 }
 
-/// Runs what it is given in that order, so that the order of resumption can be seen.
+/// An executor that runs jobs in order, which makes the order of resumption visible.
 ///
 /// The shared executor has several threads and sorts by priority.
 private final class FirstInFirstOut: TaskExecutor {

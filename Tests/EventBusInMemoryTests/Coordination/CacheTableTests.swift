@@ -19,7 +19,7 @@ extension CoordinationTests {
             )
         }
 
-        @Test("It never holds more than its capacity")
+        @Test("It never stores more than its capacity")
         func capacity() {
             var table = CacheTable(capacity: 10)
             for number in 0..<1_000 { table.insert(entry("\(number)"), now: at(0)) }
@@ -27,7 +27,7 @@ extension CoordinationTests {
             #expect(table.entry(for: "999", now: at(0))?.key == "999")
         }
 
-        @Test("What was read lately is spared when room is needed")
+        @Test("Recently read entries are spared when room is needed")
         func spared() {
             var table = CacheTable(capacity: 4)
             for key in ["a", "b", "c", "d"] { table.insert(entry(key), now: at(0)) }
@@ -38,7 +38,7 @@ extension CoordinationTests {
             #expect(table.entry(for: "a", now: at(0)) == nil)
         }
 
-        @Test("What is over makes room first, though it was read")
+        @Test("Expired entries make room first, even if they were read")
         func expired() {
             var table = CacheTable(capacity: 2)
             table.insert(entry("a", until: 5), now: at(0))
@@ -61,7 +61,7 @@ extension CoordinationTests {
             #expect(table.entry(for: "d", now: at(0)) != nil)
         }
 
-        @Test("An entry is gone when its time is over")
+        @Test("An entry is removed when its time is over")
         func gone() {
             var table = CacheTable(capacity: 3)
             table.insert(entry("a", until: 5), now: at(0))
@@ -70,7 +70,7 @@ extension CoordinationTests {
             #expect(table.count == 0)
         }
 
-        @Test("A tag finds the entries that have it now, also after others took their places")
+        @Test("A tag finds the entries that have it now, even after others took their slots")
         func tags() {
             var table = CacheTable(capacity: 3)
             table.insert(entry("a", tags: ["x", "y"]), now: at(0))

@@ -3,23 +3,23 @@ import EventBusTesting
 import Testing
 
 extension CoordinationTests {
-    @Suite("The contracts, in memory")
+    @Suite("The contracts in memory")
     struct ConformanceTests {
         static let sharedLock = InMemoryLock()
         static let sharedCache = InMemoryCache()
         static let sharedInbox = InMemoryInbox()
 
-        @Test("The lock keeps its contract", arguments: LockConformance { sharedLock }.checks)
+        @Test("The lock follows its contract", arguments: LockConformance { sharedLock }.checks)
         func lock(check: ConformanceCheck) async throws {
             try await check.run()
         }
 
-        @Test("The cache keeps its contract", arguments: CacheConformance { sharedCache }.checks)
+        @Test("The cache follows its contract", arguments: CacheConformance { sharedCache }.checks)
         func cache(check: ConformanceCheck) async throws {
             try await check.run()
         }
 
-        @Test("The inbox keeps its contract", arguments: InboxConformance { sharedInbox }.checks)
+        @Test("The inbox follows its contract", arguments: InboxConformance { sharedInbox }.checks)
         func inbox(check: ConformanceCheck) async throws {
             try await check.run()
         }

@@ -4,7 +4,7 @@ import EventBusTesting
 import Testing
 
 extension CoordinationTests {
-    @Suite("The cache in memory, on a manual clock")
+    @Suite("The in-memory cache on a manual clock")
     struct InMemoryCacheTests {
         struct ComputeFailed: Error {}
 
@@ -20,7 +20,7 @@ extension CoordinationTests {
             try await cache.value(for: "key", as: Int.self, options: options) { value }
         }
 
-        @Test("A thousand callers at once get the value of one computation")
+        @Test("A thousand concurrent callers get the value of one computation")
         func singleFlight() async throws {
             let calls = Journal<Int>()
             let gate = Gate()
@@ -41,7 +41,7 @@ extension CoordinationTests {
             #expect(calls.count == 1)
         }
 
-        @Test("A thousand callers whose batches overlap compute each key once")
+        @Test("A thousand callers with overlapping batches compute each key once")
         func overlappingBatches() async throws {
             let computed = Journal<[String]>()
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -70,7 +70,7 @@ extension CoordinationTests {
             #expect(try await value(options, 3) == 3)
         }
 
-        @Test("A stale value is served at once, and renewed by one computation behind")
+        @Test("A stale value is served immediately and refreshed by one background computation")
         func staleWhileRevalidate() async throws {
             var options = options
             options.staleWhileRevalidate = .seconds(5)
@@ -91,7 +91,7 @@ extension CoordinationTests {
             #expect(calls.count == 1)
         }
 
-        @Test("A value too stale to be served is computed in front of the caller")
+        @Test("A value too stale to be served is computed while the caller waits")
         func tooStale() async throws {
             var options = options
             options.staleWhileRevalidate = .seconds(5)
@@ -101,7 +101,7 @@ extension CoordinationTests {
             #expect(try await value(options, 2) == 2)
         }
 
-        @Test("An error is covered by a stale value within the grace, and thrown after it")
+        @Test("During the grace period a stale value replaces an error, which is thrown afterwards")
         func staleOnError() async throws {
             var options = options
             options.staleOnError = .seconds(50)
@@ -115,7 +115,7 @@ extension CoordinationTests {
             }
         }
 
-        @Test("A batch with an error serves what is stale, but throws if a key has nothing to serve")
+        @Test("A batch with an error serves stale values, but throws if a key has none")
         func batchError() async throws {
             var options = options
             options.staleOnError = .seconds(50)
@@ -129,7 +129,7 @@ extension CoordinationTests {
             }
         }
 
-        @Test("That there is no value is remembered for its own time")
+        @Test("The absence of a value is cached for its own time")
         func negative() async throws {
             var options = options
             options.negativeTTL = .seconds(2)
@@ -147,7 +147,7 @@ extension CoordinationTests {
             #expect(calls.count == 2)
         }
 
-        @Test("A value that is no more replaces the stale one")
+        @Test("The absence of a value replaces the stale value")
         func noMore() async throws {
             var options = options
             options.staleOnError = .seconds(50)
@@ -158,7 +158,7 @@ extension CoordinationTests {
             #expect(cache.count == 0)
         }
 
-        @Test("Removing a tag while its entry is renewed drops the old value and the renewal")
+        @Test("Removing a tag during the refresh of its entry drops the old value and the refresh")
         func tagDuringRenewal() async throws {
             var options = options
             options.staleWhileRevalidate = .seconds(50)
@@ -181,7 +181,7 @@ extension CoordinationTests {
             #expect(try await value(options, 4) == 3)
         }
 
-        @Test("A computation that exceeds its time is given up, and a stale value covers for it")
+        @Test("A computation that exceeds its time is given up, and a stale value is served")
         func timeout() async throws {
             var options = options
             options.staleOnError = .seconds(600)
@@ -201,7 +201,7 @@ extension CoordinationTests {
             #expect(try await asking.value == 1)
         }
 
-        @Test("Jitter shortens freshness, by no more than its part")
+        @Test("Jitter shortens freshness by at most its fraction")
         func jitter() async throws {
             var options = options
             options.jitter = 0.5
@@ -219,7 +219,7 @@ extension CoordinationTests {
             #expect(try await fresh() == 0)
         }
 
-        @Test("Who needs a value joins a computation that finds none, and then computes")
+        @Test("A caller that needs a value joins a computation that finds none, and then computes")
         func joinsNone() async throws {
             let gate = Gate()
             let started = Gate()
@@ -240,7 +240,7 @@ extension CoordinationTests {
             #expect(try await needed.value == 1)
         }
 
-        @Test("A caller that was cancelled before it asks computes nothing")
+        @Test("A caller that was already cancelled computes nothing")
         func cancelledBefore() async throws {
             let calls = Journal<Int>()
             let task = Task {

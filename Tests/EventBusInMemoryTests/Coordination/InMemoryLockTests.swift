@@ -4,7 +4,7 @@ import EventBusTesting
 import Testing
 
 extension CoordinationTests {
-    @Suite("The lock in memory, on a manual clock")
+    @Suite("The in-memory lock on a manual clock")
     struct InMemoryLockTests {
         let clock = ManualClock()
         let lock: InMemoryLock
@@ -13,12 +13,12 @@ extension CoordinationTests {
             lock = InMemoryLock(clock: clock)
         }
 
-        @Test("A lease that runs out passes the resource to the next in line, again and again")
+        @Test("An expired lease passes the resource to the next waiter, repeatedly")
         func expiry() async throws {
             let grant = try await lock.acquire("sku", ttl: .seconds(10), wait: .zero)
             let order = Journal<Int>()
             try await withThrowingTaskGroup(of: Void.self) { group in
-                // Each leaves its grant to run out; each has a shorter time to live than the one before.
+                // Each grant expires, and each has a shorter time to live than the one before.
                 for number in 0..<5 {
                     group.addTask {
                         _ = try await lock.acquire("sku", ttl: .seconds(9 - number), wait: .seconds(1_000))
@@ -78,7 +78,7 @@ extension CoordinationTests {
             #expect(clock.sleeperCount == 0)
         }
 
-        @Test("Cancelling a waiter leaves no lock behind, wherever it is just then")
+        @Test("Cancelling a waiter leaves no lock behind at any point")
         func cancelAnywhere() async throws {
             let granted = Journal<Bool>()
             // Each round gives the waiter, the release and the cancellation a different head start.
@@ -114,14 +114,14 @@ extension CoordinationTests {
             #expect(lock.count == 0)
         }
 
-        @Test("Fencing tokens do not begin anew with the process, but with the time of day")
+        @Test("Fencing tokens start at the time of day, not at zero, in each process")
         func tokensSurvive() async throws {
             let before = UInt64(EventTime.now().milliseconds) * 1000
             let lock = InMemoryLock(clock: clock)
             #expect(try await lock.acquire("sku", ttl: .seconds(10), wait: .zero).fencingToken > before)
         }
 
-        @Test("A body holds the lock while a thousand others stand in line behind it")
+        @Test("A body holds the lock while a thousand others wait")
         func thousandBodies() async throws {
             let inside = Journal<Int>()
             let outside = Journal<Int>()

@@ -22,13 +22,13 @@ extension CoordinationTests {
 
         struct NotNew: Error {}
 
-        @Test("A second begin is told how long the first claim is still in force")
+        @Test("A second begin returns the remaining time of the first claim")
         mutating func inProgress() throws {
             _ = try claim(lease: 10, at: 0)
             #expect(begin(at: 3) == .inProgress(retryAfter: .seconds(7)))
         }
 
-        @Test("A claim is in force until its lease is over, and can be taken over then")
+        @Test("A claim is active until its lease ends, and can then be taken over")
         mutating func takeOver() throws {
             let first = try claim(lease: 10, at: 0)
             #expect(begin(at: 9) == .inProgress(retryAfter: .seconds(1)))
@@ -36,7 +36,7 @@ extension CoordinationTests {
             #expect(second.fence > first.fence)
         }
 
-        @Test("A late completion is refused once another claim is in force, and when that one has completed")
+        @Test("A late completion is refused once another claim is active, and after that one has completed")
         mutating func lateCompletion() throws {
             let late = try claim(lease: 10, at: 0)
             let claim = try claim(at: 10)
@@ -50,7 +50,7 @@ extension CoordinationTests {
             #expect(begin(at: 12) == .completed)
         }
 
-        @Test("A late completion counts if no other claim is in force")
+        @Test("A late completion counts if no other claim is active")
         mutating func lateButAlone() throws {
             let claim = try claim(lease: 10, at: 0)
             try machine.complete(claim, retention: .seconds(100), now: at(50))
@@ -58,7 +58,7 @@ extension CoordinationTests {
             _ = try self.claim(at: 150)
         }
 
-        @Test("Abandoning ends the claim in force, and no other")
+        @Test("Abandoning ends the active claim, and no other")
         mutating func abandon() throws {
             let late = try claim(lease: 10, at: 0)
             let claim = try claim(at: 10)
@@ -68,7 +68,7 @@ extension CoordinationTests {
             _ = try self.claim(at: 12)
         }
 
-        @Test("A renewed claim ends one lease after the renewal; one that ran out cannot be renewed")
+        @Test("A renewed claim ends one lease after the renewal, and an expired one cannot be renewed")
         mutating func renewal() throws {
             let claim = try claim(lease: 10, at: 0)
             try machine.renew(claim, lease: .seconds(10), now: at(9))
@@ -81,7 +81,7 @@ extension CoordinationTests {
             _ = try self.claim(at: 19)
         }
 
-        @Test("What ran out is forgotten: neither claims nor completions pile up")
+        @Test("Expired claims and completions are removed and do not accumulate")
         mutating func bounded() throws {
             for number in 0..<10_000 {
                 let claim = try claim(EventID("e\(number)"), lease: 10, at: number)

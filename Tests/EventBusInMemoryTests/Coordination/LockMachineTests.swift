@@ -34,7 +34,7 @@ extension CoordinationTests {
 
         struct Refused: Error {}
 
-        @Test("A release wakes the first in line, whose time begins when it takes the resource")
+        @Test("A release wakes the first waiter, whose lease starts when it takes the resource")
         mutating func release() throws {
             let grant = try acquire()
             let first = try enqueue(ttl: 10)
@@ -46,7 +46,7 @@ extension CoordinationTests {
             #expect(next.fencingToken > grant.fencingToken)
         }
 
-        @Test("The first in line looks again when the present grant ends, the others at their deadlines")
+        @Test("The first waiter checks again when the current grant ends, and the others at their deadlines")
         mutating func watch() throws {
             _ = try acquire(ttl: 10)
             let first = try enqueue(wait: 100)
@@ -55,7 +55,7 @@ extension CoordinationTests {
             #expect(try nextLook(second, at: 1) == at(50))
         }
 
-        @Test("Who becomes the first in line is woken, to watch a grant that may end earlier than the last")
+        @Test("The new first waiter is woken, because it has to watch a grant that may end earlier")
         mutating func watchPassesOn() throws {
             let grant = try acquire(ttl: 90)
             let first = try enqueue(ttl: 5)
@@ -66,7 +66,7 @@ extension CoordinationTests {
             #expect(try claim(second, at: 6).fencingToken > grant.fencingToken)
         }
 
-        @Test("A waiter that leaves the head of the line wakes the next", arguments: [true, false])
+        @Test("A waiter that leaves the front of the queue wakes the next one", arguments: [true, false])
         mutating func leaveHead(isCancelled: Bool) throws {
             _ = try acquire()
             let first = try enqueue(wait: 5)
@@ -80,7 +80,7 @@ extension CoordinationTests {
             }
         }
 
-        @Test("A waiter that is cancelled after it was handed the resource hands it on")
+        @Test("A waiter that is cancelled after it was handed the resource passes it on")
         mutating func cancelHandedOver() throws {
             let grant = try acquire()
             let first = try enqueue()
@@ -90,7 +90,7 @@ extension CoordinationTests {
             _ = try claim(second, at: 1)
         }
 
-        @Test("The last waiter that is cancelled leaves nothing behind")
+        @Test("Cancelling the last waiter leaves nothing behind")
         mutating func cancelLast() throws {
             let grant = try acquire()
             let waiter = try enqueue()
@@ -100,7 +100,7 @@ extension CoordinationTests {
             _ = try acquire(at: 1)
         }
 
-        @Test("A newcomer does not overtake those in line when the grant has ended")
+        @Test("A new caller does not overtake the waiters when the grant has ended")
         mutating func newcomer() throws {
             _ = try acquire(ttl: 10)
             let waiter = try enqueue()
@@ -108,7 +108,7 @@ extension CoordinationTests {
             _ = try claim(waiter, at: 11)
         }
 
-        @Test("A grant that has ended can be neither renewed nor released, whether or not there is another")
+        @Test("A grant that has ended can be neither renewed nor released, whether or not there is another one")
         mutating func ended() throws {
             let grant = try acquire(ttl: 10)
             #expect(try machine.renew(grant, now: at(9)) == at(19))
@@ -121,7 +121,7 @@ extension CoordinationTests {
             #expect(machine.count == 0)
         }
 
-        @Test("Grants that ended and that nobody asks for do not pile up")
+        @Test("Expired grants that nobody asks for do not accumulate")
         mutating func sweep() throws {
             for number in 0..<10_000 { _ = try acquire("sku-\(number)", ttl: 1, at: number) }
             #expect(machine.count <= 64)

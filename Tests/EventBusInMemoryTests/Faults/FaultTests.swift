@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Injected faults", .timeLimit(.minutes(1)))
 struct FaultTests {
-    /// Publishes `count` events to one consumer, settles everything, and returns what was handled.
+    /// Publishes `count` events to one consumer, waits until everything is settled, and returns the handled events.
     private func run(
         _ plan: FaultPlan,
         count: Int = 300,
@@ -14,7 +14,7 @@ struct FaultTests {
     ) async throws -> (log: FaultLog, handled: [String]) {
         let broker = InMemoryBroker(clock: ManualClock(), faults: plan)
         let worker = Worker()
-        // Declares the queue and leaves: what is published then waits in it, so that there is something to overtake.
+        // Declares the queue and leaves, so that published events wait in it and there is something to overtake.
         try await worker.run(on: InMemoryTransport(broker: broker), specification) {}
         let transport = InMemoryTransport(broker: broker)
         for index in 0..<count { try await transport.publish(.sample("\(index).", key: "k\(index % 3)")) }
@@ -25,7 +25,7 @@ struct FaultTests {
         return (try #require(broker.faultLog), worker.handled.withLock { $0 })
     }
 
-    @Test("The default plan makes every kind of fault happen, loses nothing and comes to an end", arguments: [1, 2, 3])
+    @Test("The default plan makes every kind of fault happen, loses nothing and ends", arguments: [1, 2, 3])
     func everyKind(seed: UInt64) async throws {
         let (log, handled) = try await run(FaultPlan(seed: seed))
         for kind in FaultPlan.Kind.allCases where log.plan.rate(of: kind) > 0 {
@@ -36,7 +36,7 @@ struct FaultTests {
         #expect(log.description.contains("seed: \(seed)"))
     }
 
-    @Test("Even when every fault strikes as often as it may, a run ends and injected faults exhaust no attempts")
+    @Test("Even if every fault strikes as often as it may, a run ends and injected faults exhaust no attempts")
     func worstCase() async throws {
         let plan = FaultPlan(
             seed: 1,
@@ -85,7 +85,7 @@ struct FaultTests {
         #expect(try log(seed: 8)?.faults != first.faults)
     }
 
-    @Test("The fate of an event does not depend on what else happens")
+    @Test("The faults of an event do not depend on other events")
     func independentOfOthers() {
         func fate(_ texts: [String]) -> [String: [Bool]] {
             var injector = FaultInjector(plan: .only(.handlerCrash, rate: 0.5, seed: 3))
@@ -101,7 +101,7 @@ struct FaultTests {
         #expect(Set(fate(texts).values.joined()) == [true, false])
     }
 
-    @Test("Where the queue keeps order, faults never change the order of a key")
+    @Test("If the queue keeps order, faults never change the order of a key")
     func orderOfKeys() async throws {
         let plan = FaultPlan(
             seed: 5,
@@ -116,13 +116,13 @@ struct FaultTests {
         let events = handled.compactMap { $0.split(separator: ".").first }.compactMap { Int($0) }
         for key in 0..<3 {
             var seen: [Int] = []
-            // A delivery that was settled on a lost connection was handled and comes again: that is no reordering.
+            // A delivery that was settled on a lost connection was handled and is redelivered, which is no reordering.
             for event in events where event % 3 == key && !seen.contains(event) { seen.append(event) }
             #expect(seen == seen.sorted())
         }
     }
 
-    @Test("A lost confirm puts the event into the queues twice, and publish returns as if nothing was")
+    @Test("After a lost confirm the queues contain the event twice, and publish returns normally")
     func lostConfirm() throws {
         let machine = BrokerMachine(faults: .only(.lostConfirm, rate: 1, seed: 1))
         let first = try machine.attach(.sample("a"))
@@ -133,7 +133,7 @@ struct FaultTests {
         #expect(machine.deliveries(first)[0].envelope == machine.deliveries(first)[1].envelope)
     }
 
-    @Test("A lost connection gives back what its transport held, and makes the event come all the same")
+    @Test("A lost connection returns the unsettled deliveries of its transport, and the event still arrives")
     func connectionLoss() throws {
         let machine = BrokerMachine(faults: .only(.connectionLoss, rate: 1, seed: 1))
         let consumer = try machine.attach(.sample())
@@ -147,7 +147,7 @@ struct FaultTests {
         #expect(machine.deliveries(consumer).suffix(2).map(\.redeliveries) == [2, 0])
     }
 
-    @Test("A slow delivery shows up after its delay")
+    @Test("A slow delivery arrives after its delay")
     func slowDelivery() throws {
         let machine = BrokerMachine(faults: .only(.slowDelivery, rate: 1, seed: 1))
         let consumer = try machine.attach(.sample())
@@ -157,7 +157,7 @@ struct FaultTests {
         #expect(machine.texts(consumer) == ["1"])
     }
 
-    @Test("An event that is reordered overtakes a few")
+    @Test("A reordered event overtakes a few others")
     func reordering() throws {
         let machine = BrokerMachine(faults: .only(.reordering, rate: 1, seed: 1))
         let consumer = try machine.attach(.sample(prefetch: 1))

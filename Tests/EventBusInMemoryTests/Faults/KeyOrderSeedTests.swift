@@ -4,10 +4,10 @@ import EventBusTesting
 import FoundationEssentials
 import Testing
 
-/// `EVENTBUS_TEST_SEEDS=10000 swift test --filter KeyOrderSeedTests` runs as many seeds as are asked for.
+/// `EVENTBUS_TEST_SEEDS=10000 swift test --filter KeyOrderSeedTests` runs with the given number of seeds.
 @Suite("Order by key under injected faults", .timeLimit(.minutes(60)))
 struct KeyOrderSeedTests {
-    @Test("Events of 8 keys settle, each key in order and none dead, whatever the seed")
+    @Test("Events of 8 keys settle in order and without dead letters, with any seed")
     func seeds() async throws {
         let count = ProcessInfo.processInfo.environment["EVENTBUS_TEST_SEEDS"].flatMap { UInt64($0) } ?? 20
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -43,7 +43,7 @@ struct KeyOrderSeedTests {
         }
         var order: [Int: [Int]] = [:]
         var known: Set<Int> = []
-        // A second copy may come later; the first ones are in order.
+        // A second copy may arrive later. The first ones are in order.
         for number in seen.withLock({ $0 }) where known.insert(number).inserted {
             order[number % 8, default: []].append(number)
         }

@@ -43,7 +43,7 @@ struct PublishFaultTests {
         #expect(log.faults.allSatisfy { $0.kind == kind && $0.queue.isEmpty })
     }
 
-    @Test("Code that publishes again with the same id loses nothing, whatever the faults")
+    @Test("Code that publishes again with the same id loses nothing, with any faults")
     func retrying() async throws {
         let plan = FaultPlan(
             seed: 7,
@@ -69,7 +69,7 @@ struct PublishFaultTests {
         }
     }
 
-    @Test("The other faults of a seed stay the same when those of publishing are turned on")
+    @Test("The other faults of a seed stay the same when faults of publishing are enabled")
     func sameFate() async throws {
         func faults(_ plan: FaultPlan) async throws -> [FaultLog.Fault] {
             let broker = InMemoryBroker(clock: ManualClock(), faults: plan)

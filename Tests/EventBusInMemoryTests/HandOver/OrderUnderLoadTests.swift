@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Hand-over under load", .timeLimit(.minutes(2)))
 struct OrderUnderLoadTests {
-    @Test("Deliveries reach a sink one at a time and in the order of the queue, whichever threads carry them")
+    @Test("Deliveries reach a sink one at a time and in the order of the queue, on any thread")
     func order() async throws {
         let count = 20_000
         let transport = InMemoryTransport.inMemory
@@ -50,7 +50,7 @@ struct OrderUnderLoadTests {
         #expect(overlaps.withLock { $0 } == 0)
     }
 
-    @Test("A hundred thousand events go through, and nothing stays behind")
+    @Test("A hundred thousand events are handled and leave nothing behind")
     func smoke() async throws {
         let count = 100_000
         let transport = InMemoryTransport.inMemory

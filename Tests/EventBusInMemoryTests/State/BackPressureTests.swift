@@ -11,7 +11,7 @@ struct BackPressureTests {
         }
     }
 
-    @Test("A full queue takes nothing, and neither do the others for that event")
+    @Test("A full queue accepts nothing, and neither do the other queues for that event")
     func full() throws {
         let machine = BrokerMachine(maximumQueueLength: 1)
         _ = try machine.attach(.sample(prefetch: 1))
@@ -22,7 +22,7 @@ struct BackPressureTests {
         #expect(machine.texts(other) == ["a", "b"])
     }
 
-    @Test("Those who wait get in as room is made, in their order, and before later ones")
+    @Test("Waiting publishes proceed in order as room is made, before later ones")
     func admission() throws {
         let machine = BrokerMachine(maximumQueueLength: 1)
         let consumer = try machine.attach(.sample(prefetch: 1))
@@ -39,7 +39,7 @@ struct BackPressureTests {
         #expect(machine.answers.count == 2)
     }
 
-    @Test("Who gave up waiting is not sent")
+    @Test("A publish that gave up waiting is not sent")
     func givenUp() throws {
         let machine = BrokerMachine(maximumQueueLength: 1)
         let consumer = try machine.attach(.sample(prefetch: 1))
@@ -52,7 +52,7 @@ struct BackPressureTests {
         #expect(machine.state.readyCount == 0)
     }
 
-    @Test("Who waits past the deadline gives up, and one look at a time serves all of them")
+    @Test("A publish that waits past its deadline gives up, and one check at a time serves all of them")
     func overdue() throws {
         let machine = BrokerMachine(maximumQueueLength: 1)
         _ = try machine.attach(.sample(prefetch: 1))
@@ -80,7 +80,7 @@ struct BackPressureTests {
         #expect(expect(40), "nobody looks any more")
     }
 
-    @Test("Who waits for one queue and then for another is sent to both at once")
+    @Test("A publish that waits for one queue and then for another is sent to both at once")
     func twoQueues() throws {
         let machine = BrokerMachine(maximumQueueLength: 1)
         let first = try machine.attach(.sample(prefetch: 1))
@@ -98,7 +98,7 @@ struct BackPressureTests {
         #expect(machine.texts(second) == ["a", "b", "c"])
     }
 
-    @Test("Retries and returns go into a full queue")
+    @Test("Retries and returned deliveries are added to a full queue")
     func bypass() throws {
         let machine = BrokerMachine(maximumQueueLength: 1)
         let consumer = try machine.attach(.sample(prefetch: 2))
@@ -110,7 +110,7 @@ struct BackPressureTests {
         #expect(machine.publish("d").outcome == nil)
     }
 
-    @Test("Who waits for a broadcast queue goes on when that is gone")
+    @Test("A publish that waits for a broadcast queue proceeds when the queue is gone")
     func queueEnds() throws {
         let machine = BrokerMachine(maximumQueueLength: 1)
         let consumer = try machine.attach(.sample(prefetch: 1, broadcast: true))

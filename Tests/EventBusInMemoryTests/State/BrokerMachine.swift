@@ -2,11 +2,11 @@ import EventBus
 
 @testable import EventBusInMemory
 
-/// The broker's state machine with what it asked for, and no lock, thread or clock around it.
+/// The broker's state machine and its effects, without a lock, thread or clock.
 final class BrokerMachine {
     var state: BrokerState
     let connection: Int
-    /// What each consumer was handed, by its slot, in order.
+    /// The deliveries of each consumer in order, by its slot.
     private(set) var handed: [Int: [Delivery]] = [:]
     private(set) var answers: [Effects.Answer] = []
 
@@ -52,7 +52,7 @@ final class BrokerMachine {
         return added
     }
 
-    /// Publishes an event whose payload is `text`.
+    /// Publishes an event with the payload `text`.
     @discardableResult
     func publish(_ text: String, topic: Topic = "order.created", key: String? = nil) -> PublishStep {
         step { state, effects in

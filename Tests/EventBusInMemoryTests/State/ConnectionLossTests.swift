@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Broker state: lost connections", .timeLimit(.minutes(1)))
 struct ConnectionLossTests {
-    @Test("What a vanished consumer held comes again in order, before the rest, with one more redelivery")
+    @Test("Deliveries of a vanished consumer precede the rest in order, with one more redelivery")
     func redelivery() throws {
         let machine = BrokerMachine()
         let consumer = try machine.attach(.sample(prefetch: 2))
@@ -21,7 +21,7 @@ struct ConnectionLossTests {
         #expect(machine.state.unsettledCount == 2)
     }
 
-    @Test("The connections of other transports are not touched")
+    @Test("The connections of other transports are not affected")
     func otherConnections() throws {
         let machine = BrokerMachine()
         let other = machine.addConnection()
@@ -37,7 +37,7 @@ struct ConnectionLossTests {
         #expect(isSettled)
     }
 
-    @Test("A delivery that consumers vanish with too often is a dead letter")
+    @Test("A delivery whose consumers vanish too often becomes a dead letter")
     func deliveryLimit() throws {
         let machine = BrokerMachine(deliveryLimit: 3)
         let consumer = try machine.attach(.sample())
@@ -64,7 +64,7 @@ struct ConnectionLossTests {
         #expect(machine.deliveries(consumer).map(\.attempt) == [1, 2, 2])
     }
 
-    @Test("A transport that ends gives back everything, and its consumers are gone")
+    @Test("A transport that ends returns everything, and its consumers are gone")
     func disconnect() throws {
         let machine = BrokerMachine()
         let consumer = try machine.attach(.sample(prefetch: 2))

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Broker state: delays and dead letters", .timeLimit(.minutes(1)))
 struct DelayTests {
-    @Test("A retry comes when it is due, counted as the next attempt, behind what is ready")
+    @Test("A retry arrives when it is due, counts as the next attempt, and follows ready events")
     func retry() throws {
         let machine = BrokerMachine()
         let consumer = try machine.attach(.sample(prefetch: 1))
@@ -28,7 +28,7 @@ struct DelayTests {
         #expect(machine.deliveries(consumer)[3].attempt == 2)
     }
 
-    @Test("A scheduled event is routed when it is due, by the bindings of then")
+    @Test("A scheduled event is routed when it is due, by the bindings of that time")
     func scheduled() throws {
         let machine = BrokerMachine()
         machine.step { state, effects in
@@ -41,7 +41,7 @@ struct DelayTests {
         #expect(machine.texts(consumer) == ["a"])
     }
 
-    @Test("What is due together goes in the order in which it was noted")
+    @Test("Work that is due at the same time is done in the order of insertion")
     func orderOfTimers() throws {
         let machine = BrokerMachine()
         let consumer = try machine.attach(.sample(prefetch: 100))
@@ -54,7 +54,7 @@ struct DelayTests {
         #expect(machine.texts(consumer) == ["a", "b", "c", "d"])
     }
 
-    @Test("A dead letter carries the failure, the attempts, and when the first and the last of them failed")
+    @Test("A dead letter has the failure, the attempts, and the times of the first and the last failure")
     func deadLetter() throws {
         let machine = BrokerMachine()
         let consumer = try machine.attach(.sample())
@@ -84,7 +84,7 @@ struct DelayTests {
         #expect(machine.state.unsettledCount == 0)
     }
 
-    @Test("A timer that is due before all others wakes the timer loops, a later one does not")
+    @Test("A timer that is due before all others wakes the timer loops, and a later one does not")
     func rearming() {
         let machine = BrokerMachine()
         machine.state.timerLoops[1] = OneShot()

@@ -29,7 +29,7 @@ struct DeliveringTests {
         #expect(machine.texts(first) == ["a", "c", "f"])
     }
 
-    @Test("A queue keeps collecting when its consumers are gone")
+    @Test("A queue keeps collecting events without consumers")
     func durableQueue() throws {
         let machine = BrokerMachine()
         let first = try machine.attach(.sample())
@@ -39,12 +39,12 @@ struct DeliveringTests {
         #expect(machine.texts(second) == ["a"])
     }
 
-    @Test("What a closed consumer held goes before the rest, in its original order, as the same attempt")
+    @Test("Unsettled deliveries of a closed consumer precede the rest, in order and as the same attempt")
     func closeReturns() throws {
         let machine = BrokerMachine()
         let first = try machine.attach(.sample(prefetch: 4))
         for text in ["a", "b", "c", "d", "e", "f"] { machine.publish(text) }
-        // Settled out of order, so that slots are reused in another order than events came.
+        // Settled out of order, so that slots are reused in another order than that of arrival.
         machine.settle(machine.deliveries(first)[1], of: first)
         machine.settle(machine.deliveries(first)[0], of: first)
         #expect(machine.texts(first) == ["a", "b", "c", "d", "e", "f"])
@@ -55,7 +55,7 @@ struct DeliveringTests {
         #expect(machine.deliveries(second).allSatisfy { $0.redeliveries == 0 && $0.attempt == 1 })
     }
 
-    @Test("What two consumers give back one after the other stands in the order of the queue")
+    @Test("Deliveries that two consumers return one after the other keep the order of the queue")
     func interleavedReturns() throws {
         let machine = BrokerMachine()
         let first = try machine.attach(.sample(prefetch: 2))
@@ -69,7 +69,7 @@ struct DeliveringTests {
         #expect(machine.texts(third).suffix(5) == ["a", "b", "c", "d", "e"])
     }
 
-    @Test("A delivery handed back comes again as the same attempt")
+    @Test("A returned delivery is redelivered as the same attempt")
     func handedBack() throws {
         let machine = BrokerMachine()
         let consumer = try machine.attach(.sample(prefetch: 1))
@@ -81,7 +81,7 @@ struct DeliveringTests {
         #expect(machine.deliveries(consumer)[1].redeliveries == 0)
     }
 
-    @Test("A stopped consumer gets nothing more, and may settle what it holds")
+    @Test("A stopped consumer gets no more deliveries and may settle the ones it has")
     func stopped() throws {
         let machine = BrokerMachine()
         let consumer = try machine.attach(.sample(prefetch: 1))
@@ -107,7 +107,7 @@ struct DeliveringTests {
         #expect(machine.state.unsettledCount == 1)
     }
 
-    @Test("A handle of a closed consumer does not reach the one that has its place")
+    @Test("A handle of a closed consumer does not affect the consumer in the same slot")
     func reusedPlace() throws {
         let machine = BrokerMachine()
         let first = try machine.attach(.sample())
@@ -121,7 +121,7 @@ struct DeliveringTests {
         #expect(machine.settle(delivery, of: second))
     }
 
-    @Test("Nothing of an event is left once it is settled")
+    @Test("Nothing of an event is left after it is settled")
     func noResidue() throws {
         let machine = BrokerMachine()
         let consumer = try machine.attach(.sample(prefetch: 3))

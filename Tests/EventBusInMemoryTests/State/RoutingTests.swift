@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Broker state: routing", .timeLimit(.minutes(1)))
 struct RoutingTests {
-    @Test("An event reaches every queue bound to its topic, each once")
+    @Test("An event reaches every queue bound to its topic once")
     func patterns() throws {
         let machine = BrokerMachine()
         let several = try machine.attach(.sample("a", patterns: ["order.created", "order.*", "#"]))
@@ -24,7 +24,7 @@ struct RoutingTests {
         #expect(machine.publish("1", topic: "user.created").outcome == .unroutable)
     }
 
-    @Test("A binding made after an event was routed counts for the next one")
+    @Test("A binding made after an event was routed applies to the next one")
     func cacheIsInvalidated() throws {
         let machine = BrokerMachine()
         #expect(machine.publish("1").outcome == .unroutable)
@@ -36,7 +36,7 @@ struct RoutingTests {
         #expect(machine.texts(second) == ["3"])
     }
 
-    @Test("Attaching to a queue that exists adds its patterns, and takes away former ones")
+    @Test("Attaching to an existing queue adds its patterns and removes former ones")
     func rebinding() throws {
         let machine = BrokerMachine()
         let first = try machine.attach(.sample(patterns: ["order.created"]))
@@ -63,7 +63,7 @@ struct RoutingTests {
         #expect(error?.message.contains("stock.orders") == true)
     }
 
-    @Test("Every broadcast consumer gets every event, until it is gone")
+    @Test("Every broadcast consumer gets every event until it is gone")
     func broadcast() throws {
         let machine = BrokerMachine()
         let first = try machine.attach(.sample(broadcast: true))
@@ -80,7 +80,7 @@ struct RoutingTests {
         #expect(machine.state.unsettledCount == 0)
     }
 
-    @Test("A broadcast queue ends with its connection and begins anew")
+    @Test("A broadcast queue ends with its connection and is created again")
     func broadcastLoss() throws {
         let machine = BrokerMachine()
         let consumer = try machine.attach(.sample(prefetch: 1, broadcast: true))
@@ -92,7 +92,7 @@ struct RoutingTests {
         #expect(machine.state.snapshots().count == 1)
     }
 
-    @Test("The topics that are remembered are bounded")
+    @Test("The number of cached topics is bounded")
     func boundedCache() {
         var routes = RouteTable()
         routes.bind("#", to: 7)

@@ -7,7 +7,7 @@ import Testing
 struct SingleActiveConsumerTests {
     private let ordered = QueueSpecification.sample(prefetch: 2, singleActiveConsumer: true)
 
-    @Test("One consumer works, the others stand by")
+    @Test("One consumer is active, and the others stand by")
     func oneWorks() throws {
         let machine = BrokerMachine()
         let first = try machine.attach(ordered)
@@ -17,7 +17,7 @@ struct SingleActiveConsumerTests {
         #expect(machine.texts(second).isEmpty)
     }
 
-    @Test("When the active one stops, the next takes over at once, as on RabbitMQ, and what comes back goes to it")
+    @Test("When the active consumer stops, the next one takes over immediately and gets the returned deliveries")
     func takeOver() throws {
         let machine = BrokerMachine()
         let first = try machine.attach(ordered)
@@ -33,7 +33,7 @@ struct SingleActiveConsumerTests {
         #expect(machine.texts(first) == ["a", "b"])
     }
 
-    @Test("What a stopped consumer still has goes to the next one when its connection is lost")
+    @Test("Deliveries of a stopped consumer go to the next one when its connection is lost")
     func lossAfterStop() throws {
         let machine = BrokerMachine()
         let other = machine.addConnection()
@@ -45,7 +45,7 @@ struct SingleActiveConsumerTests {
         #expect(machine.texts(second) == ["a"])
     }
 
-    @Test("A consumer that is reopened gives everything back in order, to the next in line or to itself")
+    @Test("A reopened consumer returns everything in order, to the next consumer or to itself")
     func reopening() throws {
         let machine = BrokerMachine()
         let only = try machine.attach(ordered)
@@ -61,7 +61,7 @@ struct SingleActiveConsumerTests {
         #expect(machine.texts(standby) == ["a", "b"])
     }
 
-    @Test("A consumer that is reopened leaves what others of its connection have to them")
+    @Test("A reopened consumer does not affect other consumers of its connection")
     func reopeningBesideOthers() throws {
         let machine = BrokerMachine()
         let only = try machine.attach(ordered)
@@ -71,7 +71,7 @@ struct SingleActiveConsumerTests {
         #expect(machine.settle(machine.deliveries(other)[0], of: other))
     }
 
-    @Test("When the active one closes, the next begins with what it held")
+    @Test("When the active consumer closes, the next one starts with its unsettled deliveries")
     func takeOverOnClose() throws {
         let machine = BrokerMachine()
         let first = try machine.attach(ordered)
@@ -81,7 +81,7 @@ struct SingleActiveConsumerTests {
         #expect(machine.texts(second) == ["a", "b"])
     }
 
-    @Test("When the active one vanishes, the next in line takes over, and it stands by behind")
+    @Test("When the active consumer vanishes, the next one takes over, and it stands by as the last one")
     func takeOverOnLoss() throws {
         let machine = BrokerMachine()
         let other = machine.addConnection()
@@ -95,7 +95,7 @@ struct SingleActiveConsumerTests {
         #expect(machine.deliveries(first)[1].redeliveries == 1)
     }
 
-    @Test("A standby consumer that stops is passed over")
+    @Test("A stopping standby consumer is skipped")
     func standbyStops() throws {
         let machine = BrokerMachine()
         let first = try machine.attach(ordered)

@@ -13,7 +13,7 @@ struct InMemoryTransportConformanceTests {
         )
     }
 
-    @Test("The in-memory transport keeps the contract", arguments: suite.checks)
+    @Test("The in-memory transport follows the contract", arguments: suite.checks)
     func conforms(check: ConformanceCheck) async throws {
         try await check.run()
     }

@@ -7,7 +7,7 @@ import Testing
 
 @testable import EventBusOutbox
 
-@Suite("The inbox on SQLite", .timeLimit(.minutes(2)))
+@Suite("The SQLite inbox", .timeLimit(.minutes(2)))
 struct SQLiteInboxTests {
     private static let shared = Result { try DatabaseFile() }
 
@@ -34,7 +34,7 @@ struct SQLiteInboxTests {
         try await database.read { try String.fetchAll($0, sql: "SELECT event_id FROM effect ORDER BY event_id") }
     }
 
-    @Test("An effect and its record are there together, or not at all")
+    @Test("An effect and its record are committed together or not at all")
     func atomic() async throws {
         let database = try Self.ledger()
         let inbox = SQLiteInbox(database: database)
@@ -47,7 +47,7 @@ struct SQLiteInboxTests {
             } ?? false
         }
 
-        // The handler fails after its write, and its caller goes on with the transaction.
+        // The handler fails after its write, and its caller continues with the transaction.
         let outcome = try await database.write { db in Result { try handle(db, failing: true) } }
         #expect(throws: Broken.self) { try outcome.get() }
         #expect(try await Self.effects(in: database).isEmpty)
@@ -66,16 +66,16 @@ struct SQLiteInboxTests {
         #expect(try await Self.effects(in: database) == [id.rawValue])
     }
 
-    @Test("A process killed before its commit leaves neither effect nor record, one killed after it leaves both")
+    @Test("A process killed before its commit leaves neither effect nor record, and one killed after it leaves both")
     func killed() async throws {
         let file = try DatabaseFile()
         let id = EventID()
         let database = try file.open()
         let inbox = SQLiteInbox(database: database)
         try await database.write { try $0.execute(sql: "CREATE TABLE effect (event_id TEXT NOT NULL)") }
-        // What a killed process leaves is what the files hold at that moment.
+        // A killed process leaves the content of the files at that moment.
         let (before, after) = try await database.writeWithoutTransaction { db in
-            // With hardly a cache, pages go to the file long before the commit.
+            // With a tiny cache, pages are written to the file long before the commit.
             try db.execute(sql: "PRAGMA cache_size = 1")
             try db.beginTransaction()
             try inbox.performOnce(Self.key(id), in: db) { db in
@@ -102,7 +102,7 @@ struct SQLiteInboxTests {
         }
     }
 
-    @Test("Under lost connections, duplicates and failing handlers every event has exactly one effect")
+    @Test("With lost connections, duplicates and failing handlers every event has exactly one effect")
     func exactlyOneEffect() async throws {
         let database = try Self.ledger()
         let inbox = SQLiteInbox(database: database)
@@ -119,7 +119,7 @@ struct SQLiteInboxTests {
                 if isFirst && note.number.isMultiple(of: 3) { throw Broken() }
             }
             runs.add(id)
-            // After the commit: the delivery comes again, and must have no second effect.
+            // After the commit, the delivery is redelivered and must have no second effect.
             if isFirst && note.number.isMultiple(of: 5) { throw Broken() }
         }
         try await running(bus, OutboxRelay(database: database, bus: bus)) {
@@ -135,7 +135,7 @@ struct SQLiteInboxTests {
         #expect(runs.count > 200)
     }
 
-    @Test("A claim of the bus and a record within the handler's transaction get along")
+    @Test("A claim of the bus and a record in the handler's transaction are compatible")
     func claimedAndPerformed() async throws {
         let database = try makeDatabase()
         let inbox = SQLiteInbox(database: database)
@@ -181,7 +181,7 @@ struct SQLiteInboxTests {
         #expect(left == 6)
     }
 
-    @Test("A record or claim of the first release counts for every topic after the migration")
+    @Test("A record or claim of the first release matches every topic after the migration")
     func migration() async throws {
         let database = try DatabaseQueue()
         try await database.write { db in
@@ -242,7 +242,7 @@ struct SQLiteInboxTests {
         }
     }
 
-    @Test("The time is read within the transaction, however long the transaction waited for another")
+    @Test("The time is read inside the transaction, however long the transaction waited")
     func timeWithinTransaction() async throws {
         let database = try makeDatabase()
         let clock = ManualClock()
@@ -260,7 +260,7 @@ struct SQLiteInboxTests {
                 isAsked.raise()
                 return try await inbox.begin(Self.key("e"), lease: .seconds(30))
             }
-            // The claim's transaction is waiting, or about to; either way it begins after the clock moved.
+            // The claim's transaction is waiting or about to wait. Either way it begins after the clock was changed.
             try await isAsked.wait()
             clock.advance(by: .seconds(60))
             mayGo.raise()
@@ -274,7 +274,7 @@ struct SQLiteInboxTests {
         try await inbox.renew(claim, lease: .seconds(30))
     }
 
-    @Test("A database that cannot be used is an error with a code")
+    @Test("An unusable database is an error with a code")
     func unavailable() async throws {
         let inbox = SQLiteInbox(database: try DatabaseQueue())
         let error = await #expect(throws: EventBusError.self) {

@@ -7,7 +7,7 @@ import Testing
 @testable import EventBusOutbox
 
 extension RelayInTroubleSuite {
-    @Suite("The relay and a broker that refuses", .timeLimit(.minutes(3)))
+    @Suite("The relay and a refusing broker", .timeLimit(.minutes(3)))
     struct BrokerErrorsTests {
         static let errors: [any Error] =
             [
@@ -60,7 +60,7 @@ extension RelayInTroubleSuite {
                 #expect(try await database.read { try outbox.backlog(in: $0) }.parked == 0)
                 #expect(relay.health().status == .ready)
             }
-            // In the order of sending: that of handling is not defined without lanes.
+            // In the order of sending, because the order of handling is undefined without lanes.
             var last: [String: Int] = [:]
             for envelope in transport.sent.all where envelope.topic == OrderPlaced.topic {
                 let order = try JSONEventCodec().decode(OrderPlaced.self, from: envelope.payload)
@@ -71,7 +71,7 @@ extension RelayInTroubleSuite {
             #expect(last == ["k": 6, "l": 6, "m": 6])
         }
 
-        @Test("One key that the broker refuses holds up no other, and goes on in its order afterwards")
+        @Test("A key that the broker refuses delays no other, and continues in order afterwards")
         func refusedKey() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -92,7 +92,7 @@ extension RelayInTroubleSuite {
                         try outbox.publish(OrderPlaced(orderID: "good", number: number), in: db)
                     }
                 }
-                // The good ones need no time at all.
+                // The good ones need no time.
                 _ = try await recorder.waitForHandled(OrderPlaced.self, count: 5)
                 while relay.health().reason?.contains("the queue is full") != true { await Task.yield() }
                 isFull.withLock { $0 = false }
@@ -106,9 +106,9 @@ extension RelayInTroubleSuite {
             #expect(Set(full) == [1, 2, 3, 4, 5])
         }
 
-        @Test("Events that get no answer do not hold up those that come after them")
+        @Test("Events without an answer do not delay later ones")
         func silentEvents() async throws {
-            // The silent ones are under way when the relay stops.
+            // The unanswered ones are in flight when the relay stops.
             let ticking = Locked(Task<Void, Never>?.none)
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -142,7 +142,7 @@ extension RelayInTroubleSuite {
             ticking.withLock { $0?.cancel() }
         }
 
-        @Test("A relay whose bus has been shut down loses nothing, uses no attempt, and ends when it is told to")
+        @Test("A relay whose bus was shut down loses nothing, uses up no attempt, and ends on request")
         func busIsShutDown() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -162,7 +162,7 @@ extension RelayInTroubleSuite {
             try await run.value
             let attempts = try await database.read { try Int.fetchAll($0, sql: "SELECT attempts FROM eventbus_outbox") }
             #expect(attempts == [0, 0, 0])
-            // At once, by the next relay.
+            // Immediately, by the next relay.
             let due = try await database.read {
                 try Int.fetchAll($0, sql: "SELECT sequence FROM eventbus_outbox WHERE due_at = 0")
             }

@@ -9,7 +9,7 @@ import Testing
 extension RelayInTroubleSuite {
     @Suite("Delays of the outbox", .timeLimit(.minutes(3)))
     struct DelayedEventsTests {
-        @Test("A delay that is too long for the broker is waited for in the database, and ends exactly when it should")
+        @Test("A delay that is too long for the broker waits in the database and ends exactly on time")
         func longDelay() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -24,7 +24,7 @@ extension RelayInTroubleSuite {
                     try outbox.publish(OrderPlaced(orderID: "k", number: 1), options: .init(delay: hour * 72), in: db)
                     try outbox.publish(OrderPlaced(orderID: "k", number: 2), in: db)
                 }
-                // It holds up nothing of its key.
+                // It delays nothing of its key.
                 #expect(try await recorder.waitForHandled(OrderPlaced.self).map(\.number) == [2])
                 for _ in 1...42 {
                     clock.advance(by: hour)
@@ -44,7 +44,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        @Test("A delay that the broker refuses is tried again when half of it has passed")
+        @Test("A delay that the broker refuses is tried again after half of it has passed")
         func refusedDelay() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()

@@ -8,7 +8,7 @@ import Testing
 
 @Suite("The relay", .timeLimit(.minutes(2)))
 struct OutboxRelayTests {
-    @Test("A commit wakes it: no time passes")
+    @Test("A commit wakes the relay without waiting")
     func wokenByCommit() async throws {
         let database = try makeDatabase()
         let clock = ManualClock()
@@ -25,7 +25,7 @@ struct OutboxRelayTests {
         #expect(clock.now.offset == .zero)
     }
 
-    @Test("What another connection has stored is found by looking")
+    @Test("Events that another connection has stored are found by polling")
     func findsByPolling() async throws {
         let file = try DatabaseFile()
         let (mine, foreign) = (try file.open(), try file.open())
@@ -59,7 +59,7 @@ struct OutboxRelayTests {
         }
         let relay = OutboxRelay(database: database, bus: bus, configuration: .with { $0.batchSize = batchSize })
         try await running(bus, relay) {
-            // A key with more events than are read at a time, and several with few.
+            // A key with more events than are read together, and several keys with few.
             for part in 0..<10 {
                 try await database.write { db in
                     for number in 0..<60 {
@@ -78,7 +78,7 @@ struct OutboxRelayTests {
         #expect(arrived.count == 1200)
     }
 
-    @Test("A key that fails holds up its own events and no others")
+    @Test("A failing key delays only its own events")
     func failingKey() async throws {
         let database = try makeDatabase()
         let clock = ManualClock()
@@ -123,7 +123,7 @@ struct OutboxRelayTests {
         #expect(arrived.all.suffix(4).map(\.number) == [0, 1, 2, 3])
     }
 
-    @Test("Told to, it lets go of what nobody has subscribed to, except where the event itself requires it")
+    @Test("On request it drops events without a subscriber, except if the event itself requires one")
     func subscriberNotRequired() async throws {
         let database = try makeDatabase()
         let bus = EventBus(transport: .inMemory)
@@ -142,7 +142,7 @@ struct OutboxRelayTests {
         #expect(payloads == [#"{"number":2}"#])
     }
 
-    @Test("An event that cannot be published is parked after its attempts with the reason, and those behind it go on")
+    @Test("An event that cannot be published is parked with the reason after its attempts, and later ones proceed")
     func poison() async throws {
         let database = try makeDatabase()
         let clock = ManualClock()
@@ -194,7 +194,7 @@ struct OutboxRelayTests {
         }
     }
 
-    @Test("A row that holds no event is parked, can be discarded, and holds nothing up")
+    @Test("A row without an event is parked, can be discarded, and delays nothing")
     func unreadableRow() async throws {
         let database = try makeDatabase()
         let bus = EventBus(transport: .inMemory)
@@ -220,7 +220,7 @@ struct OutboxRelayTests {
         }
     }
 
-    @Test("While the broker takes nothing, events wait without using up attempts, and health says so")
+    @Test("While the broker accepts nothing, events wait without using up attempts, and health reports it")
     func outage() async throws {
         let database = try makeDatabase()
         let clock = ManualClock()
@@ -249,7 +249,7 @@ struct OutboxRelayTests {
                     try outbox.publish(OrderPlaced(orderID: "\(number % 5)", number: number), in: db)
                 }
             }
-            // The batch of five first events, then single ones, more often than there are attempts.
+            // The batch of five first events, then single ones, more often than the number of attempts.
             while tries.count < 15 || relay.health().reason?.contains("no broker") != true {
                 clock.advance(by: .seconds(1))
                 await Task.yield()
@@ -270,7 +270,7 @@ struct OutboxRelayTests {
         #expect(relay.health().reason == "shut down")
     }
 
-    @Test("Whatever faults the broker has, nothing is lost", arguments: [1, 2, 3] as [UInt64])
+    @Test("With any faults of the broker, nothing is lost", arguments: [1, 2, 3] as [UInt64])
     func faultyBroker(seed: UInt64) async throws {
         let database = try makeDatabase()
         let bus = EventBus(transport: .inMemory(InMemoryBroker(faults: FaultPlan(seed: seed))))
@@ -300,7 +300,7 @@ struct OutboxRelayTests {
         #expect(Set(handled.all.map(\.number)) == Set(0..<500))
     }
 
-    @Test("A graceful shutdown finishes the batches under way and leaves the rest")
+    @Test("A graceful shutdown finishes the batches in flight and leaves the rest")
     func shutdownMidBatch() async throws {
         let database = try makeDatabase()
         let (isUnderWay, mayGoOn) = (Signal(), Signal())

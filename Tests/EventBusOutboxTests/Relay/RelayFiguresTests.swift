@@ -7,9 +7,9 @@ import Testing
 
 @testable import EventBusOutbox
 
-@Suite("The relay's figures", .timeLimit(.minutes(3)))
+@Suite("The relay's metrics", .timeLimit(.minutes(3)))
 struct RelayFiguresTests {
-    @Test("Backlog, age and what was parked show in metrics and health")
+    @Test("Metrics and health report backlog, age and parked events")
     func figures() async throws {
         let database = try makeDatabase()
         let clock = ManualClock()
@@ -40,7 +40,7 @@ struct RelayFiguresTests {
         #expect(try metrics.expectCounter("eventbus.outbox.published").totalValue == 1)
     }
 
-    @Test("It drains 10,000 events, none twice", arguments: [true, false])
+    @Test("It publishes 10,000 events, none of them twice", arguments: [true, false])
     func drains(isOnDisk: Bool) async throws {
         let count = 10_000
         let file = try DatabaseFile()

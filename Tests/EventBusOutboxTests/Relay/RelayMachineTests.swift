@@ -7,7 +7,7 @@ import Testing
 struct RelayMachineTests {
     private static let start = EventTime(milliseconds: 1_000_000)
 
-    /// A machine that has read `runs` and holds the lease.
+    /// Returns a machine that has read `runs` and holds the lease.
     private static func machine(
         _ runs: [[StoredEvent]] = [],
         settings: OutboxRelay.Configuration = .init(),
@@ -56,7 +56,7 @@ struct RelayMachineTests {
         )
     }
 
-    @Test("A batch holds one event of each key, and the next goes out once the one before is confirmed")
+    @Test("A batch has one event of each key, and the next is sent after the previous one is confirmed")
     func onePerKey() throws {
         var machine = Self.machine([
             [Self.event(1, key: "a"), Self.event(2, key: "a")], [Self.event(3)], [Self.event(4)],
@@ -68,7 +68,7 @@ struct RelayMachineTests {
         #expect(batch(&machine)?.events.map(\.sequence) == [2])
     }
 
-    @Test("What was confirmed is written down once nothing is under way, and its lane can be read again")
+    @Test("Confirmed outcomes are written once nothing is in flight, and their lanes can be read again")
     func writesDown() throws {
         var machine = Self.machine([[Self.event(1, key: "a")], [Self.event(2, key: "b")]])
         let first = try #require(batch(&machine))
@@ -82,7 +82,7 @@ struct RelayMachineTests {
         #expect(machine.isIdle)
     }
 
-    @Test("What could not be written down is kept, and its lane not read meanwhile")
+    @Test("Outcomes that could not be written are kept, and their lanes are not read meanwhile")
     func keepsWhatIsUnwritten() throws {
         var machine = Self.machine([[Self.event(1, key: "a")]])
         finish(&machine, try #require(batch(&machine)))
@@ -94,7 +94,7 @@ struct RelayMachineTests {
         #expect(machine.beginExchange().settlement.published == [1])
     }
 
-    @Test("Without enough of the lease left nothing is published, and the lease is renewed")
+    @Test("Without enough time left in the lease nothing is published, and the lease is renewed")
     func keepsWithinLease() throws {
         var machine = Self.machine([[Self.event(1)]])
         #expect(batch(&machine, after: .milliseconds(5_001)) == nil)
@@ -105,7 +105,7 @@ struct RelayMachineTests {
         #expect(batch(&machine, after: .milliseconds(5_001))?.events.count == 1)
     }
 
-    @Test("A relay that lost its lease forgets what it has read, but writes down what the broker took")
+    @Test("A relay that lost its lease forgets the events it has read, but writes confirmed outcomes")
     func standsBy() throws {
         var machine = Self.machine([[Self.event(1, key: "a"), Self.event(2, key: "a")], [Self.event(3)]])
         let first = try #require(batch(&machine))
@@ -118,7 +118,7 @@ struct RelayMachineTests {
         #expect(busy.isEmpty)
     }
 
-    @Test("In an outage a few events find out whether it is over, then twice as many go out each time")
+    @Test("In an outage a few events probe whether it is over, and then the batches double")
     func probes() throws {
         var machine = Self.machine((1...200).map { [Self.event($0)] })
         finish(&machine, try #require(batch(&machine))) { _ in .held(EventBusError(.timedOut, "down")) }
@@ -134,7 +134,7 @@ struct RelayMachineTests {
         #expect(sizes.reduce(0, +) == 200)
     }
 
-    @Test("In an outage an event that has not been tried goes before those that have")
+    @Test("In an outage an event that has not been tried precedes those that have")
     func freshFirst() throws {
         var machine = Self.machine((1...20).map { [Self.event($0)] })
         finish(&machine, try #require(batch(&machine))) { _ in .held(EventBusError(.timedOut, "down")) }
@@ -145,7 +145,7 @@ struct RelayMachineTests {
         #expect(next.events.first?.sequence == 21)
     }
 
-    @Test("A batch that waits long for an answer does not hold up the next one")
+    @Test("A batch that waits long for an answer does not delay the next one")
     func slowBatch() throws {
         var machine = Self.machine([[Self.event(1)]])
         _ = try #require(batch(&machine))
@@ -159,7 +159,7 @@ struct RelayMachineTests {
         #expect(batch(&machine, after: .milliseconds(200))?.events.map(\.sequence) == [2])
     }
 
-    @Test("An event that breaks the connection whenever it is sent holds up the others only for a while")
+    @Test("An event that breaks the connection whenever it is sent delays the others only temporarily")
     func findsTheCulprit() throws {
         var settings = OutboxRelay.Configuration()
         settings.retry = .fixed(.milliseconds(10), maxAttempts: 1)
@@ -171,7 +171,7 @@ struct RelayMachineTests {
             rounds += 1
             offset += .milliseconds(10)
             if let next = batch(&machine, after: offset) {
-                // All of a batch with the culprit is in doubt.
+                // All events of a batch with the culprit are suspects.
                 let isBroken = next.events.contains { $0.sequence == 37 }
                 for event in next.events { stored[event.sequence] = event }
                 let givenUp = finish(&machine, next, after: offset) { _ in
@@ -179,7 +179,7 @@ struct RelayMachineTests {
                 }
                 #expect(givenUp.isEmpty)
             }
-            // What was put off is read again.
+            // Postponed events are read again.
             let settlement = machine.beginExchange().settlement
             published.formUnion(settlement.published)
             let runs = settlement.delayed.compactMap { delay in
@@ -210,7 +210,7 @@ struct RelayMachineTests {
         #expect(givenUp.first?.1.reason == .nonRetryable)
     }
 
-    @Test("More is read while batches are under way only if it is known that there is more")
+    @Test("While batches are in flight, more is read only if more is known to exist")
     func readsAhead() throws {
         for isCut in [true, false] {
             var machine = Self.machine([[Self.event(1)]], isCut: isCut)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import EventBusOutbox
 
-/// A relay's machine against a database and a broker that are made of values, in simulated time.
+/// A simulation of a relay's machine, a database and a broker as values, in simulated time.
 private struct Simulation {
     struct Row {
         var event: StoredEvent
@@ -17,7 +17,7 @@ private struct Simulation {
     var now = Duration.zero
     var rows: [Int64: Row] = [:]
     var underWay: [(batch: RelayMachine.Batch, end: Duration)] = []
-    /// How long each event waited until it was sent first, and how often it was sent.
+    /// The wait of each event until it was first sent, and the number of times it was sent.
     var waits: [Int64: Duration] = [:]
     var sends: [Int64: Int] = [:]
     let settings: OutboxRelay.Configuration
@@ -38,7 +38,7 @@ private struct Simulation {
         machine.look()
     }
 
-    /// Lets the relay do all that it can at this moment.
+    /// Lets the relay do all possible work at this moment.
     mutating func work() {
         while true {
             if let index = underWay.firstIndex(where: { $0.end <= now }) {
@@ -90,7 +90,7 @@ private struct Simulation {
 extension RelayInTroubleSuite {
     @Suite("A relay in simulated time", .timeLimit(.minutes(2)))
     struct RelaySimulationTests {
-        @Test("Beside a destination that never confirms, a good event waits one publish timeout at most")
+        @Test("Next to a destination that never confirms, a good event waits at most one publish timeout")
         func silentDestination() {
             var simulation = Simulation { $0.envelope.topic == "silent" }
             var sequence: Int64 = 0
@@ -109,13 +109,13 @@ extension RelayInTroubleSuite {
             }
             #expect(good.allSatisfy { simulation.waits[$0] != nil })
             #expect(good.allSatisfy { simulation.waits[$0] ?? .zero <= simulation.settings.publishTimeout })
-            // The silent ones are tried again at intervals that grow to minutes.
+            // The unanswered ones are retried at intervals that grow to minutes.
             let silent = simulation.sends.filter { simulation.rows[$0.key]?.event.envelope.topic == "silent" }
             #expect(silent.count == 50)
             #expect(silent.values.allSatisfy { $0 < 60 })
         }
 
-        @Test("Also when the silent events come first, or keep coming, a good one waits one publish timeout at most")
+        @Test("Even if unanswered events come first or keep coming, a good one waits at most one publish timeout")
         func silentEventsKeepComing() {
             var simulation = Simulation { $0.envelope.topic == "silent" }
             var good: [Int64] = []
@@ -127,13 +127,13 @@ extension RelayInTroubleSuite {
                 if step % 4 != 0 { good.append(1000 + step) }
                 simulation.work()
             }
-            // Those of the last seconds may still wait.
+            // Events of the last seconds may still wait.
             let old = good.filter { $0 < 1000 + 2_940 }
             #expect(old.allSatisfy { simulation.waits[$0] != nil })
             #expect(good.allSatisfy { simulation.waits[$0] ?? .zero <= simulation.settings.publishTimeout })
         }
 
-        @Test("A broker that answers nothing is asked a few events at a time, whatever waits")
+        @Test("An unresponsive broker gets a few events at a time, however many wait")
         func totalSilence() {
             var simulation = Simulation { _ in true }
             for number in 1...3_000 as ClosedRange<Int64> { simulation.store(number, topic: "silent") }
@@ -142,7 +142,7 @@ extension RelayInTroubleSuite {
                 simulation.work()
             }
             let total = simulation.sends.values.reduce(0, +)
-            // Three batches before the outage is known, then 16 events in a pause at most.
+            // Three batches before the outage is detected, then at most 16 events per pause.
             #expect(total < 1_500 + 600 / 5 * 16 * 2)
             #expect(simulation.machine.outage != nil)
         }

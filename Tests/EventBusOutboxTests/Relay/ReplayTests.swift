@@ -9,7 +9,7 @@ import Testing
 extension RelayInTroubleSuite {
     @Suite("Replaying parked events", .timeLimit(.minutes(2)))
     struct ReplayTests {
-        @Test("All together they come before the events of their key that still wait")
+        @Test("When all are replayed, they precede the waiting events of their keys")
         func all() throws {
             let database = try makeDatabase()
             let outbox = Outbox(bus: EventBus(transport: .inMemory))
@@ -25,7 +25,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        @Test("One by one, in any order, each goes to its place", arguments: [[3, 1, 2], [1, 2, 3], [2, 3, 1]])
+        @Test("Events return to their places in any order of replay", arguments: [[3, 1, 2], [1, 2, 3], [2, 3, 1]])
         func single(order: [Int64]) throws {
             let database = try makeDatabase()
             let outbox = Outbox(bus: EventBus(transport: .inMemory))
@@ -42,7 +42,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        /// The numbers in the order in which a relay takes the events of one key.
+        /// Returns the numbers in the order in which a relay takes the events of one key.
         private func numbers(_ db: Database) throws -> [Int] {
             let taking = try OutboxStore.take(limit: 10, depth: 10, excluding: [], terms: .init(now: .now()), in: db)
             #expect(taking.runs.count == 1)
@@ -51,7 +51,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        @Test("They come before the events that the relay has read already and could not publish")
+        @Test("They precede events that the relay has read already and could not publish")
         func whileTheRelayWaits() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -77,7 +77,7 @@ extension RelayInTroubleSuite {
                     clock.advance(by: .seconds(1))
                     await Task.yield()
                 }
-                // The first has gone, and the second waits in the relay.
+                // The first was published, and the second waits in the relay.
                 while relay.health().reason?.contains("unavailable") != true {
                     clock.advance(by: .seconds(1))
                     await Task.yield()
@@ -85,7 +85,7 @@ extension RelayInTroubleSuite {
                 mode.withLock { $0 = .unavailable }
                 let before = transport.sent.count
                 #expect(try await database.write { try outbox.replayAll(in: $0) } == 1)
-                // Once the first is tried again, the relay knows of it.
+                // When the first is retried, the relay knows about it.
                 while !transport.sent.all.dropFirst(before).contains(where: { $0.payload.contains(UInt8(ascii: "1")) })
                 {
                     clock.advance(by: .seconds(1))

@@ -7,13 +7,13 @@ import Testing
 @testable import EventBusOutbox
 
 extension RelayInTroubleSuite {
-    @Suite("What a relay reports to a test that waits", .timeLimit(.minutes(1)))
+    @Suite("The activity that a relay reports to a waiting test", .timeLimit(.minutes(1)))
     struct SettledTests {
         private func isIdle(_ relay: OutboxRelay) -> Bool {
             if case .idle = relay.activity() { true } else { false }
         }
 
-        @Test("From the commit until the broker holds the event the relay is not idle, and afterwards it is")
+        @Test("From the commit until the broker has the event the relay is not idle, and afterwards it is")
         func busyUntilPublished() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()

@@ -6,9 +6,9 @@ import Testing
 
 @testable import EventBusOutbox
 
-@Suite("Several relays, and what crashes leave", .timeLimit(.minutes(2)))
+@Suite("Several relays and crashes", .timeLimit(.minutes(2)))
 struct SeveralRelaysTests {
-    @Test("Of two relays on one file one publishes, each event once and in order, and the other takes over from it")
+    @Test("Of two relays on one file one publishes each event once and in order, and the other takes over")
     func takeOver() async throws {
         let file = try DatabaseFile()
         let broker = InMemoryBroker()
@@ -63,7 +63,7 @@ struct SeveralRelaysTests {
         }
         #expect(arrived.count == 500)
         #expect(Set(arrived.all.map(\.number)).count == 500)
-        // Only within what one connection stored is the order of storing known.
+        // The order of storing is known only within one connection.
         for part in [0..<150, 150..<300, 300..<500] {
             let ofPart = arrived.all.filter { part.contains($0.number) }
             for orders in Dictionary(grouping: ofPart, by: \.orderID).values {
@@ -72,7 +72,7 @@ struct SeveralRelaysTests {
         }
     }
 
-    @Test("A relay stands by while another's lease is in force, and publishes when that is over")
+    @Test("A relay stands by while another's lease is valid, and publishes when it has ended")
     func leaseOfACrashedRelay() async throws {
         let database = try makeDatabase()
         let clock = ManualClock()
@@ -101,7 +101,7 @@ struct SeveralRelaysTests {
         }
     }
 
-    @Test("A lease from before the clock was set back does not hold")
+    @Test("A lease from before the clock was set back is not valid")
     func clockSetBack() throws {
         let database = try makeDatabase()
         let now = EventTime(milliseconds: 1_000_000_000)
@@ -114,7 +114,7 @@ struct SeveralRelaysTests {
         }
     }
 
-    @Test("A crash between publishing and deleting publishes again, and the inbox suppresses it")
+    @Test("After a crash between publishing and deleting, the event is published again and the inbox suppresses it")
     func crashBeforeDelete() async throws {
         let database = try makeDatabase()
         let inbox = SQLiteInbox(database: database)
@@ -158,7 +158,7 @@ struct SeveralRelaysTests {
         #expect(handled.all.sorted() == Array(0..<50))
     }
 
-    @Test("While the database fails, what was published is not published again, and is deleted later")
+    @Test("While the database fails, published events are not published again, and are deleted later")
     func databaseFails() async throws {
         let database = try makeDatabase()
         let clock = ManualClock()

@@ -9,7 +9,7 @@ import Testing
 @testable import EventBusOutbox
 
 extension RelayInTroubleSuite {
-    @Suite("Events that nobody subscribes to", .timeLimit(.minutes(3)))
+    @Suite("Events without a subscriber", .timeLimit(.minutes(3)))
     struct UnroutedEventsTests {
         @Test(
             "They are named in health and once in the log, tried again for as long as it takes, and let their key go on"
@@ -52,7 +52,7 @@ extension RelayInTroubleSuite {
                 let options = SubscriptionOptions(ordering: .byPartitionKey, middleware: [placed])
                 try await bus.subscribe(to: OrderPlaced.self, group: "g", options: options) { _, _ in }.attached()
                 let all = Task { try await placed.waitForHandled(OrderPlaced.self, count: 4) }
-                // A later one stands behind those that wait.
+                // A later one waits behind the waiting ones.
                 try await database.write { db in _ = try outbox.publish(OrderPlaced(orderID: "k", number: 4), in: db) }
                 while try await database.read({ try outbox.backlog(in: $0) }).count > 0 {
                     clock.advance(by: .seconds(1))
@@ -63,7 +63,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        @Test("However many there are, one event of the topic finds out whether somebody subscribes by now")
+        @Test("Of any number of events, one probes whether the topic has a subscriber")
         func oneProbe() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -107,7 +107,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        @Test("After a restart of the relay they are still there and go out once somebody subscribes")
+        @Test("After a restart of the relay they are still there, and are published once there is a subscriber")
         func restart() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()

@@ -10,7 +10,7 @@ import Testing
 extension RelayInTroubleSuite {
     @Suite("The outbox and the time of day", .timeLimit(.minutes(2)))
     struct WallClockTests {
-        @Test("When the wall clock is set back an hour, what is to be tried again does not wait for it")
+        @Test("When the wall clock is set back by an hour, retries do not wait for it")
         func setBack() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -46,7 +46,7 @@ extension RelayInTroubleSuite {
                 correction.withLock { $0 = .seconds(-3600) }
                 isRefused.withLock { $0 = false }
                 let handled = Task { try await recorder.waitForHandled(OrderPlaced.self, count: 4) }
-                // Long before the hour is over.
+                // Long before the hour ends.
                 var waited = 0
                 while try await !database.waiting().isEmpty, waited < 600 {
                     clock.advance(by: .seconds(1))
@@ -58,7 +58,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        @Test("A stored time that is further ahead than it could be, or is no time, counts as due")
+        @Test("A stored time that is further ahead than possible, or is not a time, counts as due")
         func impossibleTimes() throws {
             let database = try makeDatabase()
             let now = EventTime(milliseconds: 1_000_000_000)
@@ -77,7 +77,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        @Test("A delay that was stored before the clock was set back goes on with what it had left")
+        @Test("A delay that was stored before the clock was set back continues with the remaining time")
         func delayFromTheFuture() throws {
             let database = try makeDatabase()
             let (now, hour) = (EventTime(milliseconds: 1_000_000_000_000), Duration.seconds(3600))
@@ -95,7 +95,7 @@ extension RelayInTroubleSuite {
                 let taken = try OutboxStore.take(limit: 10, depth: 1, excluding: [], terms: terms, in: db).runs.joined()
                 #expect(taken.map { $0.delay(at: now + hour * 43) } == [hour * 29])
             }
-            // Also where it went straight to the broker: never longer than it was.
+            // Even if it was sent directly to the broker, the delay is never longer than it was.
             let event = StoredEvent(
                 sequence: 1,
                 envelope: Envelope(topic: "t", payload: []),
@@ -105,7 +105,7 @@ extension RelayInTroubleSuite {
             #expect(event.delay(at: now) == .seconds(60))
         }
 
-        @Test("A lease of another length than one's own is in force as long as it says")
+        @Test("A lease of another length than one's own is valid as long as it states")
         func longerLease() throws {
             let database = try makeDatabase()
             let now = EventTime(milliseconds: 1_000_000_000)
@@ -117,7 +117,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        @Test("A relay that had to wait for its transaction does not take the lease that another has renewed meanwhile")
+        @Test("A relay that waited for its transaction does not take a lease that was renewed meanwhile")
         func waitsForTransaction() async throws {
             let file = try DatabaseFile()
             let first = try file.open()

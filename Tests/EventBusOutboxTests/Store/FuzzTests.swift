@@ -7,7 +7,7 @@ import Testing
 @testable import EventBusOutbox
 
 extension RelayInTroubleSuite {
-    @Suite("Rows that hold anything", .timeLimit(.minutes(3)))
+    @Suite("Rows with arbitrary content", .timeLimit(.minutes(3)))
     struct FuzzTests {
         static let values = [
             "NULL", "-1", "0", "9223372036854775807", "-9223372036854775808", "1.5", "1e300", "-1e300", "''", "'x'",
@@ -21,7 +21,7 @@ extension RelayInTroubleSuite {
             "last_error", "due_at",
         ]
 
-        @Test("Whatever a column holds, the relay goes on, and no event is lost", arguments: columns)
+        @Test("Whatever a column contains, the relay continues and no event is lost", arguments: columns)
         func column(_ column: String) async throws {
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -36,7 +36,7 @@ extension RelayInTroubleSuite {
                     try outbox.publish(OrderPlaced(orderID: "\(index)"), in: db)
                     let sequence = db.lastInsertedRowID
                     try outbox.publish(OrderPaid(orderID: "\(index)"), in: db)
-                    // What the schema itself refuses cannot be there.
+                    // Rows that the schema refuses cannot exist.
                     try? db.execute(
                         sql: "UPDATE eventbus_outbox SET \(column) = \(value) WHERE sequence = ?",
                         arguments: [sequence]
@@ -56,13 +56,13 @@ extension RelayInTroubleSuite {
                 try await database.drain(by: clock, relay)
                 #expect(relay.health().status == .ready)
                 _ = try await database.read { db in (try outbox.backlog(in: db), try outbox.parked(in: db)) }
-                // Nor does replaying what was parked.
+                // Neither does replaying parked events.
                 try await database.write { db in _ = try outbox.replayAll(in: db) }
                 try await database.drain(by: clock, relay)
             }
         }
 
-        @Test("Whatever the relay's own rows hold, it goes on", arguments: values)
+        @Test("Whatever the relay's own rows contain, it continues", arguments: values)
         func ownRows(_ value: String) async throws {
             let database = try makeDatabase()
             let clock = ManualClock()

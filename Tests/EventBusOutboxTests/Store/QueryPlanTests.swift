@@ -8,9 +8,9 @@ import Testing
 @testable import EventBusOutbox
 
 extension RelayInTroubleSuite {
-    @Suite("The plans of the statements", .timeLimit(.minutes(2)))
+    @Suite("The query plans", .timeLimit(.minutes(2)))
     struct QueryPlanTests {
-        @Test("No statement of outbox, relay or inbox reads a table through no index")
+        @Test("Every statement of outbox, relay and inbox uses an index")
         func noScans() async throws {
             let statements = Collected<String>()
             let database = try tracedDatabase(into: statements)
@@ -26,7 +26,7 @@ extension RelayInTroubleSuite {
             bus.subscribe(to: OrderPaid.self, group: "g", options: .init(middleware: [recorder])) { _, _ in }
             let relay = OutboxRelay(database: database, bus: bus, logger: .quiet)
             try await running(bus, relay) {
-                // Every way an event can go.
+                // All possible paths of an event.
                 for code in [nil, .tooLarge, .rejected, .unavailable] as [EventBusError.Code?] {
                     mode.withLock { $0 = code }
                     try await database.write { db in
@@ -64,11 +64,11 @@ extension RelayInTroubleSuite {
 
             let all = Set(statements.all)
             #expect(all.count > 30)
-            // A migration copies a whole table once, under a name that is gone afterwards.
+            // A migration copies a whole table once, under a name that does not exist afterwards.
             for sql in all.sorted() where sql.contains("eventbus_") && !sql.contains("eventbus_inbox_v2") {
                 let plan = try await database.read { db in
                     let statement = try db.makeStatement(sql: "EXPLAIN QUERY PLAN \(sql)")
-                    // All NULL: the plan does not depend on them.
+                    // All NULL, because the plan does not depend on them.
                     statement.setUncheckedArguments([])
                     return try Row.fetchAll(statement).map { $0["detail"] as String }
                 }
@@ -111,7 +111,7 @@ extension RelayInTroubleSuite {
             return database
         }
 
-        @Test("A database of the first version is brought up to date, and its events go out in their order")
+        @Test("A database of the first version is migrated, and its events are published in order")
         func migration() async throws {
             for hasMigrator in [true, false] {
                 let database = try DatabaseQueue()
@@ -161,7 +161,7 @@ extension RelayInTroubleSuite {
                 for number in 0..<30 {
                     try outbox.publish(OrderPlaced(orderID: "\(number % 10)", number: number), in: db)
                 }
-                // By hand, past the outbox.
+                // Directly, bypassing the outbox.
                 try db.execute(sql: "DELETE FROM eventbus_outbox WHERE due_at = 0")
                 #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM eventbus_outbox WHERE due_at = 0") == 0)
                 var (key, steps) = (DatabaseValue?.some(Data().databaseValue), 0)

@@ -36,7 +36,7 @@ struct DeflateTests {
         for position in compressed.indices {
             var changed = compressed
             changed[position] ^= 0xFF
-            // Some header bytes may change without harm to what follows; none may give other bytes.
+            // Some header bytes may change without consequences, but the data must never change.
             let result = Deflate.inflated(changed, to: text.count, limit: .max)
             #expect(result == nil || result == text, "\(position)")
         }
@@ -48,7 +48,7 @@ struct DeflateTests {
         #expect(bomb.count < 8192)
         #expect(Deflate.inflated(bomb, to: zeros.count, limit: 1 << 20) == zeros)
         #expect(Deflate.inflated(bomb, to: zeros.count, limit: zeros.count - 1) == nil)
-        // The ratio is beyond what the format can do, so there is no need to try.
+        // The ratio exceeds what the format allows, so there is no need to try.
         #expect(Deflate.inflated([UInt8](bomb.prefix(20)), to: 1 << 40, limit: .max) == nil)
         #expect(Deflate.inflated([1, 2, 3], to: 1 << 50, limit: .max) == nil)
     }

@@ -5,9 +5,9 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1)))
 struct RedisCommandTests {
-    /// What hiredis makes of a command's name and arguments.
+    /// Returns hiredis's format of a command.
     private func reference(_ parts: [[UInt8]]) -> [UInt8] {
-        // One behind the other, since hiredis takes pointers.
+        // Contiguous, because hiredis expects pointers.
         let bytes = parts.flatMap { $0 }.map { CChar(bitPattern: $0) } + [0]
         let lengths = parts.map(\.count)
         return bytes.withUnsafeBufferPointer { bytes in

@@ -5,7 +5,7 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1)))
 struct ReplyReaderTests {
-    /// Replies of every shape in one stream, and what they mean.
+    /// Replies of every kind in one stream, and their values.
     private let stream = Array(
         "+OK\r\n:-42\r\n$5\r\na\r\nb\0\r\n$-1\r\n*-1\r\n*0\r\n-ERR no\r\n$0\r\n\r\n*3\r\n*2\r\n:1\r\n*0\r\n$1\r\nx\r\n-NO\r\n"
             .utf8

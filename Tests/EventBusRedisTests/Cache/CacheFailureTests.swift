@@ -34,7 +34,7 @@ extension RedisTests {
             first.raise()
             for call in calls { await #expect(throws: BackendDown.self) { try await call.value } }
             #expect(computations.value <= 10)
-            // It is shared with those who come soon after, too.
+            // The failure is also shared with callers that ask soon afterwards.
             for cache in caches {
                 await #expect(throws: BackendDown.self) {
                     try await cache.value(for: "key", as: Int.self, options: options) {
@@ -74,7 +74,7 @@ extension RedisTests {
             #expect(try await cache.value(for: "first", as: Int.self) { 1 } == 1)
             let start = ContinuousClock.now
             for number in 0..<100 { _ = try await cache.value(for: "key-\(number)", as: Int.self) { number } }
-            // A hundred that wait for the server would take a hundred times half a second.
+            // A hundred sequential waits for the server would take a hundred times half a second.
             #expect(start.duration(to: .now) < .seconds(25))
             proxy.replies.open()
             try await eventually("the server should be asked again") {

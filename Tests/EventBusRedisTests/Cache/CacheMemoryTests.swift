@@ -5,7 +5,7 @@ import Testing
 @testable import EventBusRedis
 
 extension RedisTests {
-    /// A server that is full, and evicts nothing.
+    /// A server without free memory that evicts nothing.
     @Suite(.timeLimit(.minutes(2)))
     struct CacheMemoryTests {
         private struct Failed: Error {}
@@ -33,7 +33,7 @@ extension RedisTests {
                     _ = try await admin.send(RedisCommand("SET", [.text("filler-\(number)"), bytes]))
                     number += 1
                 } catch let error as EventBusError where error.isOutOfMemory {
-                    // What frees itself in between does not count.
+                    // Small frees in between do not count.
                     if size <= 64 { return }
                     size /= 4
                 }

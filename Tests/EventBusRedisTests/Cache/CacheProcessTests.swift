@@ -5,7 +5,7 @@ import Testing
 @testable import EventBusRedis
 
 extension RedisTests {
-    /// What several processes make of one cache.
+    /// The use of one cache by several processes.
     @Suite(.timeLimit(.minutes(2)))
     struct CacheProcessTests {
         private static let callers = 250
@@ -27,10 +27,10 @@ extension RedisTests {
             #expect(try await client.send(RedisCommand("GET", ["served"])).text == "\(4 * Self.callers)")
         }
 
-        /// Asks when all four processes are there; the computation ends when all their callers have asked.
+        /// Asks when all four processes are ready. The computation ends when all callers have asked.
         private static func askTogether(port: Int) async throws {
             let client = try client(port)
-            // A look that is late computes by design, and this machine is busy.
+            // A late lookup computes by design, and this machine is busy.
             let cache = RedisCache(client, options: RedisCacheOptions(lease: .seconds(10), readTimeout: .seconds(20)))
             _ = try await client.send(RedisCommand("INCR", ["ready"]))
             try await eventually("all processes should be there") {
@@ -81,14 +81,14 @@ extension RedisTests {
                 pid = try await client.send(RedisCommand("GET", ["pid"])).text.flatMap { Int32($0) } ?? 0
                 return pid > 0
             }
-            // Zero would be this process and all its group.
+            // Zero would mean this process and its whole group.
             try #require(pid > 0)
             let taken = Shared<ContinuousClock.Instant?>(nil)
             async let value = cache.value(for: "leader", as: Int.self) {
                 taken.change { $0 = .now }
                 return 2
             }
-            // Its lease is renewed for as long as it lives: nothing else makes the time that is left grow.
+            // Its lease is renewed while it lives, which is the only reason for a growing time to live.
             let lease = RedisCommand.left(of: cache.keys.lease("leader"))
             for _ in 0..<3 {
                 var least = Int64.max
@@ -103,7 +103,7 @@ extension RedisTests {
             kill(pid, SIGKILL)
             #expect(try await value == 2)
             let took = killed.duration(to: try #require(taken.value))
-            // The server's clock and this one, a look and a step to another task.
+            // Allows for the difference between the clocks, one lookup, and a hop to another task.
             #expect(took < options.lease + .milliseconds(50), "it took \(took)")
             print("cache: taken over \(took) after the leader was killed, of a lease of \(options.lease)")
             _ = await exit

@@ -4,13 +4,13 @@ import Testing
 @testable import EventBusRedis
 
 extension RedisTests {
-    /// What an entry looks like on the server, and what becomes of one that looks otherwise.
+    /// The format of an entry on the server, and the treatment of entries in another format.
     @Suite(.timeLimit(.minutes(1)))
     struct CacheStorageTests {
         private let text = String(repeating: "all work and no play ", count: 1000)
         private let long = CacheOptions(ttl: .seconds(60))
 
-        /// A cache that asks the server each time.
+        /// Returns a cache that asks the server each time.
         private func cache(
             _ server: RedisServer,
             compressionThreshold: Int? = 4096,
@@ -45,7 +45,7 @@ extension RedisTests {
                     #expect(try await cache.value(for: key, as: String.self, options: long) { "anew" } == text)
                 }
             }
-            // A smaller one in its place does not inherit the mark.
+            // A smaller value that replaces it does not inherit the mark.
             try await compressing.set("short", for: "set", options: long)
             #expect(try await plain.value(for: "set", as: String.self, options: long) { "anew" } == "short")
         }
@@ -68,7 +68,7 @@ extension RedisTests {
         @Test func `a value that nobody could read again is served, and not stored`() async throws {
             let server = try await RedisServer()
             let cache = try cache(server) { $0.maximumReplySize = 16 * 1024 }
-            // Compressed or not, it would have to be held when it is read.
+            // Compressed or not, it would have to fit into memory when it is read.
             let huge = try await cache.value(for: "huge", as: String.self, options: long) { [text] in text }
             #expect(huge == text)
             #expect(try await cache.client.send(RedisCommand("EXISTS", [.text(cache.keys.entry("huge"))])).integer == 0)
@@ -78,7 +78,7 @@ extension RedisTests {
             } catch let error as EventBusError {
                 #expect(error.code == .tooLarge)
             }
-            // The largest that fits is stored and read, on the same connection.
+            // The largest value that fits is stored and read on the same connection.
             let most = String(repeating: "x", count: 15 * 1024 - 2)
             let plain = try self.cache(server, compressionThreshold: nil) { $0.maximumReplySize = 16 * 1024 }
             try await plain.set(most, for: "most", options: long)

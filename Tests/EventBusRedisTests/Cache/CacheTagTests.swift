@@ -4,7 +4,7 @@ import Testing
 @testable import EventBusRedis
 
 extension RedisTests {
-    /// A tag has to know every entry that has it, for as long as the entry is there.
+    /// A tag knows every entry that has it, for the lifetime of the entry.
     @Suite(.timeLimit(.minutes(1)))
     struct CacheTagTests {
         @Test func `a tag knows its entries until they end, whatever the jitter draws`() async throws {
@@ -16,7 +16,7 @@ extension RedisTests {
             for key in keys { _ = try await cache.value(for: key, as: Int.self, options: options) { 1 } }
             try await expectKnown(keys, to: "drawn", cache.keys, client)
 
-            // That there is no value may be remembered for longer than a value.
+            // The absence of a value may be cached for longer than a value.
             options.ttl = .seconds(1)
             options.negativeTTL = .seconds(600)
             options.tags = ["absent"]
@@ -53,7 +53,7 @@ extension RedisTests {
                     options: CacheOptions(ttl: .seconds(600), tags: [tags[number % 20]])
                 )
             }
-            // The entries are used, the tags are not; then memory runs short.
+            // The entries are used and the tags are not. Then memory runs out.
             for round in 0..<6 {
                 for number in 0..<200 {
                     _ = try await admin.send(RedisCommand("HGET", [.text(cache.keys.entry("entry-\(number)")), "v"]))
@@ -91,7 +91,7 @@ extension RedisTests {
         {
             let server = try await RedisServer()
             let client = try server.client()
-            // On a busy machine a batch takes its time.
+            // On a busy machine a batch takes longer.
             let patient = RedisCacheOptions(readTimeout: .seconds(30))
             let (cache, other) = (
                 RedisCache(client, options: patient), RedisCache(try server.client(), options: patient)
@@ -104,7 +104,7 @@ extension RedisTests {
                     Dictionary(uniqueKeysWithValues: missing.map { ($0, 1) })
                 }
             }
-            // One is in the memory of another process.
+            // One value is in the memory of another process.
             try await eventually("the other process should keep a value in memory") {
                 _ = try await other.value(for: "big-0", as: Int.self, options: tagged) { 0 }
                 return other.valueAtHand(for: "big-0", as: Int.self, options: tagged) != nil
@@ -121,7 +121,7 @@ extension RedisTests {
             }
         }
 
-        /// How many commands the server has run, those of scripts included.
+        /// Returns the number of commands that the server has executed, including those of scripts.
         private func commands(_ client: RedisClient) async throws -> Int {
             let info = try await client.send(RedisCommand("INFO", ["commandstats"])).text ?? ""
             return info.split(whereSeparator: \.isNewline).compactMap { line in
@@ -149,7 +149,7 @@ extension RedisTests {
             #expect(try await admin.send(RedisCommand("EXISTS", [.text(cache.keys.entry("book"))])).integer == 0)
             try await RedisCache(admin).removeAll(tag: "shelf")
             #expect(try await cache.value(for: "book", as: Int.self, options: tagged) { 2 } == 2)
-            // Without a tag nothing is amiss.
+            // Without a tag there is no problem.
             _ = try await cache.value(for: "book", as: Int.self) { 3 }
             #expect(try await cache.value(for: "book", as: Int.self) { 4 } == 3)
         }

@@ -4,7 +4,7 @@ import Testing
 @testable import EventBusRedis
 
 extension RedisTests {
-    /// How far behind the server the first level may be.
+    /// The maximum delay of the first level behind the server.
     @Suite(.timeLimit(.minutes(2)))
     struct FirstLevelCoherenceTests {
         private let long = CacheOptions(ttl: .seconds(60))
@@ -25,7 +25,7 @@ extension RedisTests {
             let cache = RedisCache(try server.client())
             let other = RedisCache(try server.client())
             let rounds = 100
-            // When the value that is the index had been written.
+            // The time at which the value with this index was written.
             let written = Shared<[ContinuousClock.Instant]>([])
             let furthest = Shared(Duration.zero)
             try await other.set(0, for: "watched", options: long)
@@ -36,7 +36,7 @@ extension RedisTests {
                     for round in 1...rounds {
                         try await other.set(round, for: "watched", options: long)
                         written.change { $0.append(.now) }
-                        // Else there would be nothing in memory to be out of date. Asks by itself, since the other task
+                        // Otherwise there would be nothing stale in memory. It asks by itself, because the other task
                         // ends with the last value, which an invalidation may keep out of memory once.
                         try await warm(cache, "watched", round)
                     }
@@ -67,8 +67,8 @@ extension RedisTests {
             for round in 0..<20 {
                 try await cache.set(round, for: "killed", options: long)
                 try await warm(cache, "killed", round)
-                // Over the connection of the cache itself, on its thread: when the second reply is there, the end of
-                // the other socket has been seen.
+                // On the connection of the cache, on its thread. When the second reply arrives, the end of the other
+                // socket has been detected.
                 _ = try await client.send(RedisCommand("CLIENT", ["KILL", "TYPE", "pubsub"]))
                 _ = try await client.send(RedisCommand("DEL", [.text(cache.keys.entry("killed"))]))
                 let value = try await ask(cache, "killed", else: 1000 + round)
@@ -97,7 +97,7 @@ extension RedisTests {
             let written = ContinuousClock.now
             var stale = 0
             var furthest = Duration.zero
-            // Silence is looked for four times in each heartbeat.
+            // Silence is checked four times per heartbeat.
             let bound = heartbeat * 2.5 + .milliseconds(100)
             while true {
                 let start = ContinuousClock.now
@@ -123,7 +123,7 @@ extension RedisTests {
 }
 
 extension RedisCache {
-    /// Whether a value for `key` could be served from memory now.
+    /// Returns whether a value for `key` could be served from memory now.
     fileprivate func holds(_ key: String) -> Bool {
         level.withTable { $0.entry(for: key, now: FirstLevelTable.now) != nil }
     }

@@ -3,8 +3,7 @@ import Glibc
 
 @testable import EventBusRedis
 
-/// Stands between clients and a server, and can swallow what goes over the connections that carry messages: they stay
-/// open, and nothing arrives.
+/// A relay between clients and a server that can swallow the data of the message connections, which stay open.
 final class MessageRelay: Sendable {
     let port: Int
     private let listener: RawListener
@@ -31,7 +30,7 @@ final class MessageRelay: Sendable {
 
     deinit { listener.close() }
 
-    /// Whether nothing of the connections for messages arrives any more, in either direction.
+    /// Sets whether the data of message connections is swallowed in both directions.
     func swallow(_ isOn: Bool) {
         swallows.change { $0 = isOn }
     }

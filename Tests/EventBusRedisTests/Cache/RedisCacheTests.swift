@@ -10,7 +10,7 @@ extension RedisTests {
 
         private struct ComputeFailed: Error {}
 
-        /// Reads until the value is served from memory, since each reading that goes to the server tells.
+        /// Reads until the value is served from memory, because every read from the server counts.
         private func warm(_ cache: RedisCache, _ key: String, _ expected: Int) async throws {
             try await eventually("the value should come into memory") {
                 let value = try await cache.value(for: key, as: Int.self, options: long) { -1 }
@@ -94,7 +94,7 @@ extension RedisTests {
                 try await other.set(round, for: "shared", options: long)
                 try await warm(cache, "shared", round)
             }
-            // By hand, past every cache.
+            // By hand, bypassing all caches.
             _ = try await client.send(RedisCommand("DEL", [.text(cache.keys.entry("shared"))]))
             try await eventually("a deletion by hand should be seen") {
                 try await cache.value(for: "shared", as: Int.self, options: long) { 99 } == 99

@@ -14,7 +14,7 @@ struct AddressLineTests {
 
     private func time(_ milliseconds: Int) -> MonotonicTime { start.advanced(by: .milliseconds(milliseconds)) }
 
-    /// What is tried if each address uses up its time.
+    /// Returns the tried addresses if each uses up its time.
     private func attempt(_ line: inout AddressLine, _ addresses: [SocketAddress]) -> [String] {
         line.begin(addresses, until: time(900))
         var (tried, now) = ([String](), start)
@@ -29,7 +29,7 @@ struct AddressLineTests {
     @Test func `each address gets its share of what is left of the time`() {
         var line = AddressLine()
         line.begin(addresses(3), until: time(900))
-        // The first is refused at once, the second after its time.
+        // The first is refused immediately, and the second after its time.
         let deadlines = [0, 100, 500, 600].map { line.next(at: time($0))?.until }
         #expect(deadlines == [time(300), time(500), time(900), nil])
     }
@@ -55,7 +55,7 @@ struct AddressLineTests {
         line.begin(addresses(3), until: time(900))
         _ = line.next(at: start)
         #expect(attempt(&line, addresses(3)) == ["/1", "/2", "/0"])
-        // An address that is gone is no place to begin at.
+        // A removed address is not used as a start.
         #expect(attempt(&line, Array(addresses(5)[3...])) == ["/3", "/4"])
     }
 }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1)))
 struct CommandBatchTests {
-    /// What becomes of three commands whose connection does `body` with them.
+    /// Returns the results of three commands whose connection treats them as `body` does.
     private func replies(_ body: ([PendingCommand]) -> Void) async throws -> [RedisValue]? {
         let batch = CommandBatch((0..<3).map { RedisCommand("ECHO", [.integer($0)]) }, timeout: 1)
         return try await withUnsafeThrowingContinuation { continuation in

@@ -27,7 +27,7 @@ struct CommandTrafficTests {
         #expect(send(&traffic, atMost: 3) == 0)
         _ = traffic.land()
         #expect(send(&traffic, atMost: 3) == 1)
-        // The last of them may exceed the bytes.
+        // The last one may exceed the byte limit.
         #expect(send(&traffic, bytes: 5 * size - 1) == 2)
         #expect(send(&traffic, bytes: 5 * size - 1) == 0)
         #expect(send(&traffic) == 4)

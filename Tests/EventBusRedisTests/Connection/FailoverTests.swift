@@ -6,7 +6,7 @@ import Testing
 extension RedisTests {
     @Suite(.timeLimit(.minutes(2)))
     struct FailoverTests {
-        /// A host name whose addresses a test changes.
+        /// A host name whose addresses the test changes.
         private final class Name: Sendable {
             let ports: Shared<[Int]>
 
@@ -17,7 +17,9 @@ extension RedisTests {
                 ports.change { $0 = new }
             }
 
-            /// - Parameter rotates: whether each look-up begins with another address.
+            /// Creates a client.
+            ///
+            /// - Parameter rotates: `true` if each lookup starts with another address.
             func client(rotates: Bool = false, heartbeat: Duration = .milliseconds(200)) throws -> RedisClient {
                 var configuration = RedisConfiguration(endpoint: .tcp(host: "name", port: 1))
                 configuration.maximumReconnectDelay = .milliseconds(50)
@@ -123,7 +125,7 @@ extension RedisTests {
                 _ = try await cache.value(for: "key", as: String.self) { "computed" }
                 return cache.valueAtHand(for: "key", as: String.self, options: CacheOptions()) != nil
             }
-            // The old server goes on as if it were the primary; only the connection for messages is cut.
+            // The old server continues as if it were the primary. Only the connection for messages is cut.
             try await writer.set("new", for: "key")
             name.move(to: new)
             _ = try await old.client().send(RedisCommand("CLIENT", ["KILL", "TYPE", "pubsub"]))

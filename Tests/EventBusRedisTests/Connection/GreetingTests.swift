@@ -6,7 +6,7 @@ import Testing
 extension RedisTests {
     @Suite(.timeLimit(.minutes(2)))
     struct GreetingTests {
-        /// A command of the greeting, and what the server says to it.
+        /// A command of the greeting, and the server's reply to it.
         struct Answer: Sendable, CustomTestStringConvertible {
             let command: String
             let reply: String

@@ -7,7 +7,7 @@ import Testing
 extension RedisTests {
     @Suite(.timeLimit(.minutes(2)))
     struct PermissionTests {
-        /// As the guide gives them.
+        /// The rules from the guide.
         private let rules = """
             on >secret ~eventbus:* resetchannels &eventbus:* &__redis__:invalidate +ping +client +select +role +info \
             +eval +evalsha +subscribe +publish +time +get +set +del +pttl +pexpire +zadd +zrem +zrange +zcard +zscore \
@@ -36,7 +36,7 @@ extension RedisTests {
                     Issue.record("\(check.name): \(error)")
                 }
             }
-            // What was refused shows here, also where it was taken for an outage.
+            // Refused commands are listed here, even if they were taken for an outage.
             let log = try await admin.send(RedisCommand("ACL", ["LOG"])).array ?? []
             #expect(log.isEmpty, "\(log)")
         }

@@ -168,7 +168,7 @@ extension RedisTests {
             connection.open()
             try await began.wait()
             let admin = try server.client()
-            // Out of step with anything that began with the connection.
+            // Not aligned with anything that began with the connection.
             try await ContinuousClock().sleep(for: .milliseconds(60))
             _ = try await admin.send(RedisCommand("PUBLISH", ["news", "x"]))
             try await heard.wait()
@@ -192,7 +192,7 @@ extension RedisTests {
             }
         }
 
-        /// A way to a server, and a signal that `text` has passed on it.
+        /// Returns a proxy for a server, and a signal that `text` has passed it.
         private func proxy(to server: RedisServer, announcing text: String) throws -> (RedisProxy, arrived: Signal) {
             let arrived = Signal()
             let proxy = try RedisProxy(to: server.port) { direction, bytes in
@@ -237,7 +237,7 @@ extension RedisTests {
             let server = try await RedisServer()
             let client = try server.client()
             try await client.ping()
-            // It counts, since newer servers stop their clock while a script runs.
+            // It counts, because newer servers stop their clock while a script runs.
             let nap = "local sum = 0; for number = 1, 5000000 do sum = sum + number end; return ARGV[1]"
             let slow = RedisCommand("EVAL", [.text(nap), 0, "slow"])
             #expect(try await client.send(slow).text == "slow")
@@ -248,7 +248,7 @@ extension RedisTests {
         @Test func `a cancelled call ends soon, sent or not`() async throws {
             let server = try await RedisServer()
             let proxy = try RedisProxy(to: server.port)
-            /// The best of some tries, since a busy machine takes its time.
+            /// The best of several attempts, because the machine may be busy.
             func quickest(_ call: @escaping @Sendable () async throws -> Void) async throws -> Duration {
                 var quickest = Duration.seconds(60)
                 for _ in 0..<10 {
@@ -270,7 +270,7 @@ extension RedisTests {
                 try await quickest { _ = try await client.run(script, keys: [], [], isIdempotent: true) }
                     < .milliseconds(15)
             )
-            // The greeting gets no answer, so that everything waits.
+            // The greeting gets no reply, so that everything waits.
             let late = try proxy.client { $0.connectTimeout = .seconds(60) }
             #expect(try await quickest { _ = try await late.send("ECHO", "x") } < .milliseconds(100))
         }
@@ -315,14 +315,14 @@ extension RedisTests {
             try await eventually("threads of dropped clients should end") { redisThreads() == before }
         }
 
-        /// How many clients the server has, the one that asks included.
+        /// Returns the number of clients of the server, including the asking one.
         private func count(_ server: RedisServer) async throws -> Int {
             let raw = try RawConnection(waitingFor: server.port)
             raw.write("CLIENT LIST\r\n")
             return try raw.read().split(separator: "\n").filter { $0.contains("id=") }.count
         }
 
-        /// How many threads of this process serve a Redis client.
+        /// Returns the number of threads of this process that serve Redis clients.
         private func redisThreads() -> Int {
             threads(of: getpid()).filter { $0.name == "redis" }.count
         }

@@ -8,7 +8,7 @@ import Testing
 extension RedisTests {
     @Suite(.timeLimit(.minutes(2)))
     struct RedisConnectingTests {
-        /// Takes connections and says nothing.
+        /// A server that accepts connections and sends nothing.
         private final class SilentServer: Sendable {
             let port: Int
             let accepted = Shared(0)
@@ -31,7 +31,7 @@ extension RedisTests {
             deinit { listener.close() }
         }
 
-        /// A client of a host with one address for each port.
+        /// Returns a client of a host with one address for each port.
         private func client(
             ports: [Int],
             _ change: (inout RedisConfiguration) -> Void = { _ in }
@@ -60,7 +60,7 @@ extension RedisTests {
             #expect(took < .seconds(1), "it took \(took)")
             #expect(silent.accepted.value == 1)
 
-            // The next time it begins with the address that worked.
+            // The next attempt starts with the address that worked.
             let admin = try server.client()
             _ = try await admin.send(RedisCommand("CLIENT", ["KILL", "TYPE", "normal", "SKIPME", "yes"]))
             try await eventually("the client should connect again") { (try? await client.ping()) != nil }
@@ -99,14 +99,14 @@ extension RedisTests {
             var configuration = RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: port))
             configuration.heartbeat = .milliseconds(200)
             let client = try RedisClient(configuration, logger: .silent)
-            // More than the kernel takes for a peer that does not read.
+            // More than the kernel buffers for a peer that does not read.
             let size = 32 << 20
             let call = Task {
                 try await client.send(RedisCommand("SET", ["key", .bytes([UInt8](repeating: 1, count: size))]))
             }
             try await eventually("the client should connect") { !accepted.value.isEmpty }
             let connection = accepted.value[0]
-            // The greeting, of which nothing else is read.
+            // The greeting, after which nothing is read.
             for reply in ["+OK\r\n", "-ERR unknown command\r\n", "-ERR unknown command\r\n", "+PONG\r\n"] {
                 _ = try connection.read()
                 connection.write(reply)
@@ -116,8 +116,8 @@ extension RedisTests {
             } throws: {
                 ($0 as? EventBusError)?.code == .indeterminate
             }
-            // Now the peer reads: what the kernel has taken over of a connection that is merely closed arrives all the
-            // same, and then its end.
+            // Now the peer reads. The data that the kernel has buffered for a regularly closed connection still
+            // arrives, followed by its end.
             var total = 0
             var isReset = false
             reading: while true {
@@ -152,7 +152,7 @@ extension RedisTests {
             for (number, call) in calls.enumerated() { #expect(try await call.value == "\(number)") }
             #expect(try segmentsSent(over: socket.descriptor) - before == 1)
 
-            // An idle connection does not wait for more.
+            // An idle connection does not wait for more commands.
             _ = try await connection.send(RedisCommand("ECHO", ["x"]))
             #expect(try segmentsSent(over: socket.descriptor) - before == 2)
             await connection.close()

@@ -39,7 +39,7 @@ extension RedisTests {
             server.pause()
             await expect(.indeterminate) { _ = try await client.send(RedisCommand("SET", ["key", "value"])) }
             server.resume()
-            // With the reply of SET still to come, GET must not take it for its own.
+            // While the reply of SET is pending, GET must not take it for its own.
             var replies: [RedisValue] = []
             try await eventually("the server should answer again") {
                 replies =
@@ -215,7 +215,8 @@ extension RedisTests {
 
         // MARK: limits
 
-        /// A server that answers what has arrived at once, and notes the most that was owed to a client at a time.
+        /// Returns a server that answers all received commands together, and records the maximum number of pending
+        /// replies.
         private func measuringServer(_ most: Shared<(count: Int, bytes: Int)>) throws -> ScriptedServer {
             try ScriptedServer(batches: { commands, connection in
                 let echoes = commands.filter { $0.first == "ECHO" }
@@ -247,7 +248,7 @@ extension RedisTests {
             let texts = (0..<100).map { String(repeating: "x", count: 1000) + "\($0)" }
             let commands = texts.map { RedisCommand("ECHO", [.text($0)]) }
             #expect(try await client.send(contentsOf: commands).map(\.text) == texts)
-            // The one that reaches the limit is the last.
+            // The one that reaches the limit is the last one.
             #expect((1000...4100).contains(most.value.bytes), "\(most.value.bytes) bytes were in flight")
         }
 

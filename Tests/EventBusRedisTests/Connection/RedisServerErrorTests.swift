@@ -5,10 +5,10 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1)))
 struct RedisServerErrorTests {
-    /// As servers of several versions write them.
+    /// In the formats of servers of several versions.
     static let messages: [(message: String, kind: String, code: EventBusError.Code)] = [
         ("NOPERM this user has no permissions to run the 'get' command", "NOPERM", .accessRefused),
-        // 6.2 and 7.0, within a script.
+        // 6.2 and 7.0, inside a script.
         (
             "ERR The user executing the script can't run this command or subcommand script: 0a9f, on @user_script:1.",
             "NOPERM", .accessRefused
@@ -43,7 +43,7 @@ struct RedisServerErrorTests {
             "ERR Script attempted to access keys that do not hash to the same slot script: 0a9f, on @user_script:1.",
             "CROSSSLOT", .unsupported
         ),
-        // That another script is missing is no reason to send this one in full.
+        // The absence of another script is no reason to send this one in full.
         (
             "ERR Error running script (call to f_0a9f): @user_script:1: NOSCRIPT No matching script. Please use EVAL.",
             "ERR", .rejected

@@ -34,13 +34,13 @@ extension RedisTests {
             let before = try await connectionsReceived(admin)
             #expect(await client.health().status == .ready)
 
-            // Nothing is served from memory, since changes would not be heard of.
+            // Nothing is served from memory, because changes would not be reported.
             for number in 0..<100 {
                 try await cache.set("\(number)", for: "key")
                 #expect(try await cache.value(for: "key", as: String.self) { "computed" } == "\(number)")
                 #expect(cache.valueAtHand(for: "key", as: String.self, options: options) == nil)
             }
-            // Waiters of the lock are served, by asking.
+            // Waiters of the lock are served by polling.
             let order = Shared(0)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for _ in 0..<3 {
@@ -51,7 +51,7 @@ extension RedisTests {
                 try await group.waitForAll()
             }
             #expect(order.value == 3)
-            // The lock's connection for messages is the only one that was added.
+            // The lock's connection for messages is the only additional one.
             #expect(try await connectionsReceived(admin) - before <= 1)
             let refusals = log.lines.filter { $0.contains("refuses a feature") }
             #expect((1...4).contains(refusals.count), "\(refusals)")

@@ -75,7 +75,7 @@ extension RedisTests {
             #expect(start.duration(to: .now) < .seconds(5))
         }
 
-        /// Drives the scripts by hand: what arrives late, or twice.
+        /// A driver that runs the scripts directly, for late and repeated requests.
         private struct Hands {
             let client: RedisClient
             let key = "inbox-hands-\(EventID())"
@@ -125,7 +125,7 @@ extension RedisTests {
             let server = try await RedisServer()
             let port = server.port
             let client = try server.client()
-            // Each is killed at some moment, and another takes its place: it is delivered what was not acknowledged.
+            // Each is killed at some moment and replaced, and the replacement gets the unacknowledged events.
             var lost: [String: Set<String>] = [:]
             for round in 0..<11 {
                 let isLast = round == 10
@@ -135,7 +135,7 @@ extension RedisTests {
                     repeat { try await Self.consume(port, death) } while death != .none
                 }
                 guard !isLast else { break }
-                // What the dead has done of which there is no record: effects of claims that are still in progress.
+                // Unrecorded effects of the dead process, which are effects of claims that are still in progress.
                 for (id, fence) in try await unrecorded(client) { lost[id, default: []].insert(fence) }
             }
             let effects = try await effects(client)
@@ -148,7 +148,7 @@ extension RedisTests {
             #expect(seconds == lost.mapValues(\.count))
         }
 
-        /// Each effect that happened, in order: of which event, and by which claim.
+        /// Returns the effects in order, each with its event and its claim.
         private func effects(_ client: RedisClient) async throws -> [(id: String, fence: String)] {
             let entries = try await client.send(RedisCommand("LRANGE", ["effects", 0, -1])).array ?? []
             return entries.compactMap { entry in
@@ -157,7 +157,7 @@ extension RedisTests {
             }
         }
 
-        /// The events whose last effect was made under a claim that is not completed.
+        /// Returns the events whose last effect was made under a claim that is not completed.
         private func unrecorded(_ client: RedisClient) async throws -> [(id: String, fence: String)] {
             let last = Dictionary(try await effects(client).map { ($0.id, $0.fence) }) { $1 }
             var claims: [(String, String)] = []
@@ -169,7 +169,7 @@ extension RedisTests {
             return claims
         }
 
-        /// When a consumer dies.
+        /// The moment of a consumer's death.
         private enum Death: String, Codable {
             case none
             /// Between an effect and its record.

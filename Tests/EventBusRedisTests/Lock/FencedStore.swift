@@ -2,11 +2,11 @@ import EventBus
 
 @testable import EventBusRedis
 
-/// The store that a lock guards in tests: it refuses a fencing token lower than one it has seen, as a store should, and
-/// notes what it saw.
+/// The store that a lock guards in tests. It refuses a fencing token lower than the greatest one it has received, and
+/// records the tokens.
 ///
-/// An effect takes two steps with a round trip between them, so that two at a time would lose a change: `counter` falls
-/// behind `accepted` then.
+/// An effect takes two steps with a round trip in between, so that two concurrent effects would lose a change.
+/// `counter` is then lower than `accepted`.
 enum FencedStore {
     private static let enter = RedisScript(
         """
@@ -35,8 +35,8 @@ enum FencedStore {
         """
     )
 
-    /// Makes one effect. A refusal that is met by a lease which still holds says that two were granted at a time, or that
-    /// a token went back.
+    /// Makes one effect. A refusal for a valid lease means that two leases were granted at the same time, or that a
+    /// token was reused.
     static func effect(_ client: RedisClient, _ lease: borrowing Lease) async throws {
         let fence = RedisArgument.text("\(lease.fencingToken)")
         let entered = try await client.run(enter, keys: ["last-fence"], [fence], isIdempotent: false).array ?? []

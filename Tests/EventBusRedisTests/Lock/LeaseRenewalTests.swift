@@ -20,7 +20,7 @@ extension RedisTests {
             let mine = try lock()
             let ttl = Duration.milliseconds(900)
             let names = (0..<2 * sysconf(Int32(_SC_NPROCESSORS_ONLN))).map { "blocked-\($0)" }
-            // A process of its own cannot be had here: another lock object asks from a thread that no body blocks.
+            // Another process is not available here, so another lock object asks from a thread that no body blocks.
             let raw = try redis.map { try RawConnection(waitingFor: $0.port) }
             let kind = servers == 1 ? "lock" : "quorum"
             func isHeld(_ name: String) throws -> Bool {
@@ -34,7 +34,7 @@ extension RedisTests {
                 for name in names {
                     group.addTask {
                         try await mine.withLock(name, ttl: ttl) { lease in
-                            // It blocks its thread for three times its time to live, and is valid all the while.
+                            // It blocks its thread for three times its time to live, and stays valid.
                             var lapses = 0
                             let end = ContinuousClock.now.advanced(by: ttl * 3)
                             while ContinuousClock.now < end {

@@ -6,7 +6,7 @@ import Testing
 extension RedisTests {
     @Suite(.timeLimit(.minutes(5)))
     struct LockCancellationTests {
-        /// Holds up the piece with a certain number on its way between a client and its server.
+        /// A checkpoint that delays the piece with a certain number between a client and its server.
         private final class Checkpoint: Sendable {
             let reached = Signal()
             let valve = Valve(isOpen: false)
@@ -42,7 +42,7 @@ extension RedisTests {
             let direct = try servers.map { try $0.client() }
             var points = 0
             var slowest = Duration.zero
-            // Until nothing is left to hold up: then the call has gone through.
+            // Until there is nothing left to delay, which means that the call has completed.
             for number in 1...200 {
                 let checkpoint = Checkpoint(number)
                 let proxies = try servers.map { try RedisProxy(to: $0.port) { _, _ in checkpoint.pass() } }
@@ -78,7 +78,7 @@ extension RedisTests {
                 points += 1
                 let start = ContinuousClock.now
                 call.cancel()
-                // It ends though the piece is still held up.
+                // It ends although the piece is still delayed.
                 _ = await call.result
                 slowest = max(slowest, start.duration(to: .now))
                 checkpoint.valve.open()
@@ -86,7 +86,7 @@ extension RedisTests {
             }
             print("\(scenario.rawValue): cancelled at \(points) points, the slowest ended after \(slowest)")
             #expect(points > (scenario == .free ? 6 : 12) && points < 200)
-            // The release is shielded: it may take the time of one command and be repeated for the grace.
+            // The release is shielded: it may take the time of one command and be repeated during the grace period.
             #expect(slowest < .seconds(1))
         }
 

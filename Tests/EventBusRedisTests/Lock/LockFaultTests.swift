@@ -4,7 +4,7 @@ import Testing
 @testable import EventBusRedis
 
 extension RedisTests {
-    /// What a lock does when its server says nothing, or too late.
+    /// The behavior of a lock whose server answers too late or not at all.
     @Suite(.timeLimit(.minutes(3)))
     struct LockFaultTests {
         private let long = Duration.seconds(60)
@@ -17,7 +17,7 @@ extension RedisTests {
             let lock = RedisLock(try server.client())
             let line = LockKeys(prefix: "eventbus", resource: "held").base + ":w"
             let probe = try server.client()
-            // One that stands in line already, and is cancelled there.
+            // A waiter that is already in the queue and is cancelled there.
             let waiting = Task { try await lock.acquire("held", ttl: .seconds(60), wait: .seconds(60)) }
             try await eventually("it should stand in line") {
                 try await probe.send(RedisCommand("ZCARD", [.text(line)])).integer == 1
@@ -53,7 +53,7 @@ extension RedisTests {
             #expect(took < .milliseconds(2600), "tryLock took \(took) of one command's 2 s")
 
             server.resume()
-            // All that was asked meanwhile is carried out, and taken back.
+            // All requests made meanwhile are executed and undone.
             let check = RedisLock(try server.client())
             try await eventually("nothing should be left behind") {
                 guard let lease = try? await check.tryLock("free", ttl: .seconds(60)) else { return false }
@@ -95,7 +95,7 @@ extension RedisTests {
             let server = try await RedisServer()
             let answers = Valve()
             let asked = Shared((token: "nobody's", count: 0))
-            // Messages pass, and answers to commands are held back when the valve is closed.
+            // Messages pass, and replies to commands are held while the valve is closed.
             let proxy = try RedisProxy(to: server.port) { direction, bytes in
                 let text = String(decoding: bytes, as: UTF8.self)
                 if direction == .request {
@@ -123,11 +123,11 @@ extension RedisTests {
             try await eventually("the first should stand in line") { try await tokens().count == 1 }
             let second = Task { try await lock.acquire("lost", ttl: .seconds(60), wait: .seconds(40)) }
             try await eventually("the second should stand in line") { try await tokens().count == 2 }
-            // On the server the second comes first.
+            // On the server the second one is first.
             let token = try await tokens()[1]
             _ = try await probe.send(RedisCommand("ZADD", [.text(keys.base + ":w"), 1, .text(token)]))
 
-            // It is woken, takes the lock, and never gets the answer.
+            // It is woken, takes the lock, and never gets the reply.
             answers.close()
             asked.change { $0.token = token }
             try await holder.release(grant)
@@ -174,7 +174,7 @@ extension RedisTests {
                 ($0 as? EventBusError).map { [.leaseExpired, .lockLost].contains($0.code) } == true
             }
             proxy.open()
-            // What it had sent arrives now, and leaves the present holder alone.
+            // Its earlier requests arrive now, and do not affect the current holder.
             try await eventually("the holder's client should be back") { (try? await lock.client.ping()) != nil }
             _ = try await other.renew(grant)
             try await other.release(grant)
@@ -182,7 +182,7 @@ extension RedisTests {
 
         // MARK: who is handed the lock and does not take it
 
-        /// Drives the scripts by hand, in the name of processes that do not exist.
+        /// A driver that runs the scripts directly, in the name of processes that do not exist.
         private struct Hands {
             let server: RedisServer
             let client: RedisClient
@@ -216,7 +216,7 @@ extension RedisTests {
             }
         }
 
-        /// Waiters of two processes in line, the first of them handed the lock without taking it in time.
+        /// Returns waiters of two processes in the queue. The first was handed the lock and has not taken it in time.
         private func late() async throws -> Hands {
             let hands = try await Hands()
             for token in ["h.1", "p.1", "p.2", "q.1"] { _ = try await hands.acquire(token) }
@@ -231,7 +231,7 @@ extension RedisTests {
         ) async throws {
             let hands = try await late()
             try await hands.run(leaves ? LockScripts.leave : LockScripts.decline, "p.1")
-            // The lock goes to the next in line at once, and that is of the same process.
+            // The lock immediately goes to the next waiter, which belongs to the same process.
             #expect(try await hands.holder == "p.2")
             #expect(try await hands.acquire("q.1").array?.first == .integer(0))
         }

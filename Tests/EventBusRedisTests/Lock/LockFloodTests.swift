@@ -5,9 +5,9 @@ import Testing
 @testable import EventBusRedis
 
 extension RedisTests {
-    /// Many processes on one lock, some of which are killed or stopped while they hold it or wait for it.
+    /// Many processes on one lock, some of which are killed or suspended while they hold it or wait for it.
     ///
-    /// `EVENTBUS_TEST_FULL=1` makes it as large as the requirement: 8 processes with 1,000 tries each.
+    /// `EVENTBUS_TEST_FULL=1` runs the full size of the requirement: 8 processes with 1,000 tries each.
     @Suite(.timeLimit(.minutes(10)))
     struct LockFloodTests {
         private enum Role: String, CaseIterable {
@@ -53,8 +53,8 @@ extension RedisTests {
             try await report(client, strikes.map { "\($0.0) \($0.1)" }, slots, tries, start.duration(to: .now))
         }
 
-        /// A process that runs ``work(_:slot:tries:)``: this program once more, told so by its environment. Not as an exit
-        /// test, since each of those that run side by side takes a thread away from the tests.
+        /// Starts a process that runs ``work(_:slot:tries:)``: this program again, with its role in the environment. It
+        /// is not an exit test, because each concurrent exit test takes a thread from the tests.
         private func worker(_ port: Int, _ slot: Int, _ tries: Int) throws -> ChildProcess {
             let program = try #require(realpath("/proc/self/exe", nil))
             defer { free(program) }
@@ -116,7 +116,8 @@ extension RedisTests {
             #expect(try await number("violations") == 0, "two valid leases at a time, or a fence that went back")
             #expect(try await number("counter") == accepted, "effects overlapped")
             #expect(try #require(done).count == slots && #require(done).allSatisfy { $0 >= tries })
-            // Each try had its effect, or its lease was lost, or its process was killed: with two tries under way each.
+            // Each try had its effect, or its lease was lost, or its process was killed, with two tries in progress per
+            // process.
             let killed = strikes.filter { $0.hasPrefix("kill") }.count
             #expect(total - accepted - lost <= killed * 2, "\(total) tries, \(accepted) effects, \(lost) losses")
             #expect(handOvers.count > total / 2)
@@ -124,11 +125,11 @@ extension RedisTests {
 
         // MARK: a worker
 
-        /// Tries until it has done so `tries` times and nobody is to be struck any more.
+        /// Tries until it has made `tries` tries and no more processes are to be struck.
         private static func work(_ client: RedisClient, _ slot: RedisArgument, tries: Int) async throws {
             let lock = RedisLock(client)
             _ = try await client.send(RedisCommand("HSET", ["workers", slot, .text(lock.process)]))
-            // Two of each process, so that processes have a line of their own too.
+            // Two of each process, so that processes have a local queue too.
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for _ in 0..<2 {
                     group.addTask {
@@ -151,14 +152,14 @@ extension RedisTests {
                     try await FencedStore.effect(client, lease)
                 }
             } catch let error as EventBusError where error.code != .lockTimedOut {
-                // It was stopped past its lease, or for so long that its connection was given up.
+                // It was suspended past its lease, or for so long that its connection was given up.
                 _ = try await client.send(RedisCommand("INCR", ["lost"]))
             }
         }
 
         // MARK: what befalls them
 
-        /// Kills or stops a worker at a moment at which the server says that it holds the lock, or waits.
+        /// Kills or suspends a worker at a moment at which the server says that it holds the lock or waits.
         private func strike(
             _ strike: Strike,
             _ role: Role,
@@ -171,7 +172,7 @@ extension RedisTests {
                 try await client.send(RedisCommand("GET", ["accepted"])).text.flatMap { Int($0) } ?? 0
             }
             try await eventually("a worker should be a \(role.rawValue), to \(strike.rawValue) it") {
-                // At any moment: it goes on for a while in between.
+                // At any moment, because it continues for a while in between.
                 try await Task.sleep(for: .microseconds(Int.random(in: 0...3000)))
                 let process = try await client.send(RedisCommand("HGET", ["workers", slot])).text
                 guard let process else { return false }
@@ -185,7 +186,7 @@ extension RedisTests {
                 worker.signal(SIGKILL)
                 _ = try await client.send(RedisCommand("HDEL", ["workers", slot]))
             case .stop:
-                // Past its time to live, while the others go on.
+                // Past its time to live, while the others continue.
                 let before = try await accepted()
                 let end = ContinuousClock.now.advanced(by: Self.ttl * 1.25)
                 try await eventually("the others should go on past a stopped \(role.rawValue)") {
@@ -195,11 +196,11 @@ extension RedisTests {
             }
         }
 
-        /// What the server says of a process.
+        /// Returns whether a process has a role according to the server.
         private static func has(_ role: Role, _ process: String, _ client: RedisClient) async throws -> Bool {
             switch role {
             case .holder:
-                // Who was merely handed it does not hold it yet.
+                // A waiter that was merely handed the lock does not hold it yet.
                 let tokens =
                     try await client.send(
                         RedisCommand("MGET", [.text(keys.holder), .text(keys.base + ":h")])

@@ -39,7 +39,7 @@ struct LockLedgerTests {
         for number in 0..<5000 { lost += ledger.note("\(number)", until: at(number), at: at(number)) }
         #expect(ledger.count <= 1025)
         #expect(lost + ledger.count == 5000)
-        // Those in force are kept, however many.
+        // Valid grants are kept, however many there are.
         ledger = LockLedger()
         for number in 0..<5000 { #expect(ledger.note("\(number)", until: at(10), at: at(0)) == 0) }
         #expect(ledger.count == 5000)

@@ -58,7 +58,7 @@ extension RedisTests {
             func forget() async throws {
                 _ = try await client.send(RedisCommand("FLUSHALL"))
             }
-            // Noticed by a renewal, a script and the release.
+            // Detected by a renewal, a script and the release.
             let grant = try await lock.acquire("a", ttl: .seconds(60), wait: .zero)
             try await forget()
             for _ in 0..<2 { await #expect(throws: EventBusError.self) { _ = try await lock.renew(grant) } }
@@ -66,7 +66,7 @@ extension RedisTests {
             await #expect(throws: EventBusError.self) { try await lock.release(grant) }
             #expect(try lost == 1)
 
-            // Noticed by the release alone, here and as another's.
+            // Detected by the release alone, here and as another holder's.
             let second = try await lock.acquire("a", ttl: .seconds(60), wait: .zero)
             try await forget()
             await #expect(throws: EventBusError.self) { try await lock.release(second) }
@@ -107,7 +107,7 @@ extension RedisTests {
             await #expect(throws: EventBusError.self) { try await lock.release(unheard) }
             server.resume()
             #expect(try lost == 0)
-            // Told again until it was heard.
+            // Repeated until it was answered.
             let other = self.lock(try server.client())
             try await eventually("the lock should be free") {
                 guard let lease = try? await other.tryLock("c", ttl: .seconds(60)) else { return false }

@@ -5,7 +5,7 @@ import Testing
 @testable import EventBusRedis
 
 extension RedisTests {
-    /// What a lock does while its server is away, full, or refuses.
+    /// The behavior of a lock while its server is unreachable, out of memory, or refuses requests.
     @Suite(.timeLimit(.minutes(3)))
     struct LockOutageTests {
         private let long = Duration.seconds(60)
@@ -100,7 +100,7 @@ extension RedisTests {
 
         // MARK: memory
 
-        /// Lets the server be as full as it is.
+        /// Sets the memory limit of the server to its current usage.
         private func setFull(_ isFull: Bool, _ admin: RedisClient) async throws {
             _ = try await admin.send(RedisCommand("CONFIG", ["SET", "maxmemory", isFull ? "1" : "0"]))
         }
@@ -122,7 +122,7 @@ extension RedisTests {
                 let error = await expect(.unavailable) { _ = try await lock.acquire("free", ttl: long, wait: wait) }
                 #expect(error?.isOutOfMemory == true)
             }
-            // What is held can be renewed and given back.
+            // A held lock can be renewed and released.
             _ = try await lock.renew(grant)
             try await lock.release(grant)
             #expect(try await admin.send(RedisCommand("ZCARD", [.text(line)])).integer == 0)
@@ -133,7 +133,7 @@ extension RedisTests {
         @Test func `a release hands the lock to the next in line on a server that is full`() async throws {
             let server = try await RedisServer("--maxmemory-policy", "noeviction")
             let admin = try server.client()
-            // The waiter asks seldom, so that it is in line when the server is full.
+            // The waiter polls rarely, so that it is in the queue when the server is full.
             let lock = RedisLock(try server.client(), handOverTime: .seconds(60))
             let line = LockKeys(prefix: "eventbus", resource: "sku").base + ":w"
             let grant = try await lock.acquire("sku", ttl: long, wait: .zero)
@@ -168,7 +168,7 @@ extension RedisTests {
             let gate = Valve(isOpen: false)
             let stuck = Signal()
             let proxy = try RedisProxy(to: server.port) { direction, bytes in
-                // More at once than small commands make.
+                // More data at once than small commands produce.
                 guard direction == .request, bytes.count > 32_000 else { return }
                 stuck.raise()
                 gate.pass()

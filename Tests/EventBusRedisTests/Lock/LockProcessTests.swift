@@ -5,7 +5,7 @@ import Testing
 @testable import EventBusRedis
 
 extension RedisTests {
-    /// What happens to a lock when a process stops. Processes that die stand in `LockFloodTests`.
+    /// The behavior of a lock when a process is suspended. `LockFloodTests` covers processes that die.
     @Suite(.timeLimit(.minutes(3)))
     struct LockProcessTests {
         @Test func `a waiter that is stopped holds the line up for the hand-over time, no more`() async throws {
@@ -50,7 +50,7 @@ extension RedisTests {
             }
         }
 
-        /// What the other process has written down as its own.
+        /// Returns the process id that the other process has stored.
         private func pid(of client: RedisClient) async throws -> Int32 {
             var pid: Int32 = 0
             try await eventually("the other process should say who it is") {
@@ -90,7 +90,7 @@ extension RedisTests {
             #expect(grant.fencingToken > stopped)
             signal(SIGCONT, to: pid)
             _ = await exit
-            // What it did on waking up has not touched the lock of the present holder.
+            // Its actions after resuming have not affected the lock of the current holder.
             _ = try await lock.renew(grant)
             try await lock.release(grant)
         }

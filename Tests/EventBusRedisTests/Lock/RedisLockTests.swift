@@ -7,7 +7,7 @@ extension RedisTests {
     @Suite(.timeLimit(.minutes(2)))
     struct RedisLockTests {
         private let long = Duration.seconds(60)
-        /// The hand-over time and 100 ms: within that the next live waiter enters, whoever stood before it.
+        /// The hand-over time plus 100 ms, within which the next live waiter enters, whichever waiter preceded it.
         private let handOverBound = Duration.milliseconds(600)
 
         @Test func `a thousand waiters on one lock take two connections, and all get it`() async throws {
@@ -31,7 +31,7 @@ extension RedisTests {
                 let clients = try await probe.send(RedisCommand("CLIENT", ["LIST"])).text ?? ""
                 #expect(clients.split(separator: "\n").count == 3, "two of the lock, one of the test")
                 let sockets = try await probe.send(RedisCommand("INFO", ["stats"])).text ?? ""
-                // None came and went either: two of the lock, the test's, and the server's start.
+                // No connections were opened and closed: two of the lock, the test's, and that of the server's start.
                 #expect(sockets.contains("total_connections_received:4\r\n"), "\(sockets.prefix(60))")
                 try await lock.release(grant)
                 try await group.waitForAll()
@@ -90,7 +90,7 @@ extension RedisTests {
             let took = start.duration(to: .now)
             #expect(took < handOverBound, "it took \(took)")
             #expect(second.fencingToken > grant.fencingToken)
-            // Several grants within one microsecond leave a fence that is ahead of the clock; it must not stay for ever.
+            // Several grants within one microsecond leave a fence ahead of the clock, which must not be kept forever.
             let kept = try await client.send(RedisCommand("PTTL", [.text(keys + ":f")])).integer ?? 0
             #expect((1...604_801_000).contains(kept), "the fence is kept for \(kept) ms")
             try await lock.release(second)
@@ -99,7 +99,7 @@ extension RedisTests {
         @Test func `what is handed to a waiter that is gone is given back at once`() async throws {
             let server = try await RedisServer()
             let client = try server.client()
-            // A hand-over time that would show.
+            // A hand-over time long enough to be noticed.
             let lock = RedisLock(try server.client(), handOverTime: .seconds(20))
             let keys = LockKeys(prefix: "eventbus", resource: "ghost").base
             let grant = try await lock.acquire("ghost", ttl: long, wait: .seconds(1))
@@ -172,14 +172,14 @@ extension RedisTests {
                 #expect(took < handOverBound, "it took \(took)")
                 #expect(grant.fencingToken == ahead + UInt64(step))
             }
-            // Not forgotten before the clock has passed it: that is in 200 years.
+            // Kept until the clock has passed it, which takes 200 years.
             let kept = try await client.send(RedisCommand("PTTL", [.text(base + ":f")])).integer ?? 0
             #expect(kept > 6_000_000_000_000, "the fence is kept for \(kept) ms")
         }
 
         @Test func `a release wakes the next by a message, not by being asked`() async throws {
             let server = try await RedisServer()
-            // Asking would take 10 s at least.
+            // Polling would take at least 10 s.
             let locks = [
                 RedisLock(try server.client(), handOverTime: .seconds(20)),
                 RedisLock(try server.client(), handOverTime: .seconds(20)),
@@ -207,7 +207,7 @@ extension RedisTests {
                 for worker in 0..<12 {
                     group.addTask {
                         for _ in 0..<25 {
-                            // A call whose connection is killed says so; then it is made again.
+                            // A call whose connection is killed reports that. Then it is repeated.
                             while true {
                                 do {
                                     try await locks[worker % 3].withLock("killed", ttl: .seconds(2), wait: .seconds(30))

@@ -1,17 +1,17 @@
 import EventBus
 import Glibc
 
-/// A child that dies with this process: a shell between them ends it when its standard input is closed.
+/// A child process that dies with this process, because a shell in between ends it when its standard input is closed.
 final class ChildProcess: Sendable {
     let pid: pid_t
     private let shell: pid_t
     private let lifeline: Locked<Int32?>
 
-    /// Starts a program, with the standard output of this process.
+    /// Starts a program with the standard output of this process.
     init(_ arguments: [String], environment: [String: String] = [:]) throws {
         var input: [Int32] = [0, 0]
         var output: [Int32] = [0, 0]
-        // One at a time: a child must not inherit the lifeline of another.
+        // One at a time, because a child must not inherit the lifeline of another one.
         pthread_mutex_lock(Self.spawning)
         defer { pthread_mutex_unlock(Self.spawning) }
         guard pipe(&input) == 0, pipe(&output) == 0 else {
@@ -28,7 +28,7 @@ final class ChildProcess: Sendable {
         posix_spawn_file_actions_adddup2(&actions, input[0], 0)
         posix_spawn_file_actions_adddup2(&actions, output[1], 3)
 
-        // Threads of the runtime block signals; a shell that inherits that waits for its child for ever.
+        // Threads of the runtime block signals. A shell that inherits that would wait for its child forever.
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
@@ -70,7 +70,7 @@ final class ChildProcess: Sendable {
         guard pid > 0 else { throw EventBusError(.unavailable, "\(arguments[0]) did not start") }
     }
 
-    // Safe: written once, then only locked and unlocked.
+    // Safe because it is written once, and then only locked and unlocked.
     private nonisolated(unsafe) static let spawning: UnsafeMutablePointer<pthread_mutex_t> = {
         let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)

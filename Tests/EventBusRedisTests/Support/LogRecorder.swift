@@ -1,7 +1,7 @@
 import EventBus
 import Logging
 
-/// Keeps the lines of a logger, with their metadata.
+/// A recorder of a logger's messages with their metadata.
 final class LogRecorder: Sendable {
     private let recorded = Locked<[String]>([])
 

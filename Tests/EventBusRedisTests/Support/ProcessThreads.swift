@@ -1,7 +1,7 @@
 import Glibc
 import Testing
 
-/// The threads of a process: what each is called, and its state as one letter.
+/// Returns the threads of a process, each with its name and its state as one letter.
 func threads(of pid: Int32) -> [(name: String, state: Character)] {
     guard let directory = opendir("/proc/\(pid)/task") else { return [] }
     defer { closedir(directory) }
@@ -24,7 +24,7 @@ func threads(of pid: Int32) -> [(name: String, state: Character)] {
     return threads
 }
 
-/// Sends a signal to one process of the test's own; never to a group, as `kill` would for an id of zero.
+/// Sends a signal to one process of the test. It never signals a group, as `kill` would for the id zero.
 func signal(_ number: Int32, to pid: Int32, sourceLocation: SourceLocation = #_sourceLocation) {
     guard pid > 1 else {
         Issue.record("\(pid) is no process of the test's", sourceLocation: sourceLocation)
@@ -33,7 +33,7 @@ func signal(_ number: Int32, to pid: Int32, sourceLocation: SourceLocation = #_s
     kill(pid, number)
 }
 
-/// Stops a process, and waits until each of its threads has stopped.
+/// Suspends a process, and waits until each of its threads is suspended.
 func stop(_ pid: Int32, sourceLocation: SourceLocation = #_sourceLocation) async throws {
     signal(SIGSTOP, to: pid, sourceLocation: sourceLocation)
     try await eventually("the process should stop", sourceLocation: sourceLocation) {

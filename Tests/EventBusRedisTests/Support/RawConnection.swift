@@ -1,7 +1,7 @@
 import EventBus
 import Glibc
 
-/// A blocking socket to a server on loopback, for what a test says word for word.
+/// A blocking socket to a server on loopback, for tests that control every byte.
 final class RawConnection: Sendable {
     let descriptor: Int32
 
@@ -9,7 +9,7 @@ final class RawConnection: Sendable {
         self.descriptor = descriptor
     }
 
-    /// Connects as soon as something listens on `port`.
+    /// Connects as soon as `port` is open.
     init(waitingFor port: Int) throws {
         let deadline = ContinuousClock.now.advanced(by: .seconds(20))
         while true {
@@ -41,7 +41,7 @@ final class RawConnection: Sendable {
         }
     }
 
-    /// What has arrived, as soon as something has; empty when the peer has closed.
+    /// Returns the received bytes as soon as there are any. It is empty when the peer has closed.
     func readBytes() throws -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: 64 * 1024)
         let count = recv(descriptor, &buffer, buffer.count, 0)
@@ -58,11 +58,11 @@ final class RawConnection: Sendable {
     }
 }
 
-/// Listens on a port of loopback.
+/// A listener on a loopback port.
 final class RawListener: Sendable {
     let descriptor: Int32
 
-    /// `nil` if the port is taken.
+    /// Creates a listener, or returns `nil` if the port is in use.
     init?(port: Int) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         var on: Int32 = 1

@@ -2,7 +2,7 @@ import EventBus
 import EventBusRedis
 import Glibc
 
-/// Stands between clients and a server, and holds back what passes, as it is told.
+/// A proxy between clients and a server that holds data back on request.
 final class RedisProxy: Sendable {
     enum Direction {
         case request
@@ -10,13 +10,14 @@ final class RedisProxy: Sendable {
     }
 
     let port: Int
-    /// What clients send, and what the server answers.
+    /// The valves for the data of clients and of the server.
     let requests = Valve()
     let replies = Valve()
     private let listener: RawListener
     private let connections = Shared<[RawConnection]>([])
 
-    /// A way to the server on `port`. `hook` is called with each piece before it goes on, on a thread that it may hold up.
+    /// Creates a proxy for the server on `port`. `hook` is called with each piece before it is forwarded, on a thread
+    /// that it may block.
     init(to port: Int, hook: @escaping @Sendable (Direction, [UInt8]) -> Void = { _, _ in }) throws {
         self.port = try freePort()
         guard let listener = try RawListener(port: self.port) else { throw EventBusError(.unavailable, "no port") }
@@ -38,7 +39,7 @@ final class RedisProxy: Sendable {
         replies.open()
     }
 
-    /// Ends every connection.
+    /// Closes every connection.
     func hangUp() {
         var taken: [RawConnection] = []
         connections.change { connections in
@@ -48,7 +49,7 @@ final class RedisProxy: Sendable {
         for connection in taken { connection.hangUp() }
     }
 
-    /// Swallows everything, both ways, and keeps the connections: a black hole.
+    /// Drops all data in both directions and keeps the connections open.
     func close() {
         requests.close()
         replies.close()

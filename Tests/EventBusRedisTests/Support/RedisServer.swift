@@ -3,7 +3,8 @@ import EventBusRedis
 import Glibc
 import Logging
 
-/// A throw-away Redis server on a free loopback port, stopped when the last reference is gone or the process ends.
+/// A disposable Redis server on a free loopback port. It is stopped when the last reference is released or the process
+/// ends.
 final class RedisServer: Sendable {
     let port: Int
     let socketPath: String
@@ -51,12 +52,12 @@ final class RedisServer: Sendable {
         let child = try ChildProcess(arguments)
         process.withLock { $0 = child }
         let probe = try RawConnection(waitingFor: port)
-        // Any answer will do, a refused login included.
+        // Any reply suffices, including a refused login.
         probe.write("PING\r\n")
         _ = try probe.read()
     }
 
-    /// kill -9.
+    /// Sends SIGKILL.
     func kill() { signal(SIGKILL) }
     func pause() { signal(SIGSTOP) }
     func resume() { signal(SIGCONT) }
@@ -75,11 +76,11 @@ extension Logger {
     static var silent: Logger { Logger(label: "test") { _ in SwiftLogNoOpLogHandler() } }
 }
 
-/// Starts what several tests share, once.
+/// Resources that several tests share, which are created once.
 enum SharedRedis {
     private static let server = Task { try await RedisServer() }
 
-    /// The server that the environment names, or one of our own.
+    /// Returns the configuration of the server from the environment, or of a private one.
     static func configuration() async throws -> RedisConfiguration {
         if let uri = getenv("EVENTBUS_TEST_REDIS_URL") { return try RedisConfiguration(uri: String(cString: uri)) }
         return try await server.value.configuration

@@ -1,4 +1,4 @@
-/// Two objects, made once and handed out by turns.
+/// Two objects that are created once and returned alternately.
 actor RoundRobin<Element: Sendable> {
     private let make: @Sendable () async throws -> Element
     private var elements: [Task<Element, any Error>] = []

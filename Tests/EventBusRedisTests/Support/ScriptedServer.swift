@@ -3,12 +3,12 @@ import Glibc
 
 @testable import EventBusRedis
 
-/// A peer that answers as it is told, on a thread for each connection.
+/// A peer with scripted replies, on a separate thread for each connection.
 final class ScriptedServer: Sendable {
     let port: Int
     private let listener: RawListener
 
-    /// Calls `answer` for each command that arrives; it returns the reply's bytes, or `nil` to hang up.
+    /// Calls `answer` for each received command. It returns the bytes of the reply, or `nil` to close the connection.
     convenience init(
         _ answer: @escaping @Sendable (_ command: [String], _ connection: RawConnection) -> [UInt8]?
     ) throws {
@@ -21,7 +21,7 @@ final class ScriptedServer: Sendable {
         })
     }
 
-    /// Calls `answer` with all commands that have arrived by the time the server looks; it returns false to hang up.
+    /// Calls `answer` with all received commands. It returns `false` to close the connection.
     init(batches answer: @escaping @Sendable (_ commands: [[String]], _ connection: RawConnection) -> Bool) throws {
         port = try freePort()
         guard let listener = try RawListener(port: port) else { throw EventBusError(.unavailable, "no port") }
@@ -65,7 +65,7 @@ final class ScriptedServer: Sendable {
     }
 }
 
-/// Runs `body` on a thread of its own, since it blocks.
+/// Runs `body` on a separate thread, because it blocks.
 func onThread(_ body: @escaping @Sendable () -> Void) {
     final class Box: Sendable {
         let body: @Sendable () -> Void
@@ -85,7 +85,7 @@ func onThread(_ body: @escaping @Sendable () -> Void) {
     pthread_detach(thread)
 }
 
-/// The answers of a server to the greeting; `nil` for other commands.
+/// Returns a server's reply to a command of the greeting, or `nil` for other commands.
 func greetingReply(_ command: [String]) -> [UInt8]? {
     switch command.first {
     case "CLIENT", "SELECT", "AUTH": Array("+OK\r\n".utf8)

@@ -1,7 +1,7 @@
 import Glibc
 
-/// Holds threads back while it is closed.
-// Safe: the state behind the pointers is touched under the mutex only, and freed when nobody refers to it.
+/// A valve that holds threads back while it is closed.
+// Safe because the state behind the pointers is touched under the mutex only, and freed when nobody refers to it.
 final class Valve: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)

@@ -1,6 +1,6 @@
 import Testing
 
-/// Waits until `condition` holds; records a failure after `limit`.
+/// Waits until `condition` is true. Records a failure after `limit`.
 func eventually(
     _ what: Comment,
     within limit: Duration = .seconds(20),

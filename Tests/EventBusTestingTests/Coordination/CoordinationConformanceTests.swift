@@ -2,8 +2,8 @@ import EventBus
 import EventBusTesting
 import Testing
 
-/// A conformance suite is worth something only if it fails on what breaks the contract.
-@Suite("Coordination: the conformance suites find what breaks the contract", .timeLimit(.minutes(1)))
+/// A conformance suite is useful only if it fails for violations of the contract.
+@Suite("Coordination: the conformance suites find contract violations", .timeLimit(.minutes(1)))
 struct CoordinationConformanceTests {
     @Test(
         "A lock that is never held by anyone",
@@ -51,7 +51,7 @@ struct CoordinationConformanceTests {
         try await expectFailure(of: name, in: InboxConformance { NoInbox() }.checks)
     }
 
-    @Test("Every check has a name of its own, which describes it")
+    @Test("Every check has a unique name, which describes it")
     func names() {
         let checks =
             LockConformance { OpenLock() }.checks + CacheConformance { NoCache() }.checks

@@ -19,7 +19,7 @@ struct EventRecorderTests {
         return (EventBus(transport: .inMemory(broker), configuration: configuration), broker)
     }
 
-    @Test("Once the broker is settled, everything is recorded")
+    @Test("When the broker is settled, everything is recorded")
     func complete() async throws {
         let recorder = EventRecorder()
         let (bus, broker) = makeBus(recorder)
@@ -34,7 +34,7 @@ struct EventRecorderTests {
         }
     }
 
-    @Test("Retries within a lane are recorded as such, and the dead letter knows when the first attempt failed")
+    @Test("Retries in the process are recorded, and the dead letter has the time of the first failure")
     func heldRetries() async throws {
         let recorder = EventRecorder()
         let (bus, broker) = makeBus(recorder)
@@ -55,7 +55,7 @@ struct EventRecorderTests {
         }
     }
 
-    @Test("What does not come is reported with what came instead")
+    @Test("If events do not arrive, the error lists those that did")
     func missing() async throws {
         let recorder = EventRecorder()
         let (bus, broker) = makeBus(recorder)

@@ -3,8 +3,8 @@ import EventBusInMemory
 import EventBusTesting
 import Testing
 
-/// A conformance suite is worth something only if it fails on what breaks the contract.
-@Suite("Transport: the conformance suite finds what breaks the contract", .timeLimit(.minutes(2)))
+/// A conformance suite is useful only if it fails for violations of the contract.
+@Suite("Transport: the conformance suite finds contract violations", .timeLimit(.minutes(2)))
 struct TransportConformanceTests {
     @Test(
         "A fault that was planted is found",
@@ -43,7 +43,7 @@ struct TransportConformanceTests {
         await #expect(throws: (any Error).self) { try await check.run() }
     }
 
-    @Test("Every check has a name of its own, and none is left out but for a feature")
+    @Test("Every check has a unique name, and only checks of missing features are left out")
     func names() {
         let all = TransportConformance { _ in TransportNamespace(makeTransport: { InMemoryTransport.inMemory }) }.checks
         #expect(Set(all.map(\.name)).count == all.count)
@@ -54,7 +54,7 @@ struct TransportConformanceTests {
     }
 }
 
-/// The mistakes that a transport is most likely to make.
+/// The most likely mistakes of a transport.
 enum PlantedFault: Sendable {
     case acknowledgesBeforeHandler
     case dropsOnReconnect
@@ -63,7 +63,7 @@ enum PlantedFault: Sendable {
     case cancelsBeforeClosing
 }
 
-/// A transport in memory with one mistake.
+/// An in-memory transport with one mistake.
 private struct FaultyTransport: Transport {
     let transport: InMemoryTransport
     let fault: PlantedFault
@@ -147,7 +147,7 @@ private struct FaultyConsumer: TransportConsumer {
     let fault: PlantedFault
 
     func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
-        // What was acknowledged before the handler ran cannot be given any other end afterwards.
+        // A delivery that was acknowledged before the handler ran cannot be settled in another way afterwards.
         let isDone = fault == .acknowledgesBeforeHandler
         try await consumer.settle(delivery, as: isDone ? .acknowledged : disposition)
     }
@@ -157,7 +157,7 @@ private struct FaultyConsumer: TransportConsumer {
     func close() async {
         if fault == .cancelsBeforeClosing {
             await consumer.stop()
-            // As long as the broker's answer may take.
+            // As long as the broker's reply may take.
             try? await Task.sleep(for: .milliseconds(50))
         }
         await consumer.close()

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Bus lifecycle", .timeLimit(.minutes(1)))
 struct BusLifecycleTests {
-    @Test("A publish waits before the start, goes while running, and is refused after")
+    @Test("A publish waits before the start, proceeds while running, and is refused afterwards")
     func admission() {
         var lifecycle = BusLifecycle()
         #expect(lifecycle.admitPublish(fromHandler: false) == .waitForRun)
@@ -22,7 +22,7 @@ struct BusLifecycleTests {
         #expect(lifecycle.admitPublish(fromHandler: true) == .refuse)
     }
 
-    @Test("While the bus starts, handlers publish at once, and others once the bus is open or they have waited enough")
+    @Test("While the bus starts, handlers publish immediately, and others when it is open or they have waited enough")
     func starting() {
         var lifecycle = BusLifecycle()
         let opensBeforeStart = lifecycle.open()
@@ -37,7 +37,7 @@ struct BusLifecycleTests {
         #expect(!lifecycle.hasRun)
     }
 
-    @Test("A bus starts once, and not after a shutdown; each refusal has a reason of its own")
+    @Test("A bus starts once and not after a shutdown, and each refusal has its own reason")
     func startingTwice() {
         var lifecycle = BusLifecycle()
         #expect(lifecycle.beginShutdown() == .closed)
@@ -56,7 +56,7 @@ struct BusLifecycleTests {
         #expect(!second.hasRun)
     }
 
-    @Test("The end of a publish while handlers still work is not the end of them all")
+    @Test("The end of a publish while handlers still run is not the end of them all")
     func flushing() {
         var lifecycle = BusLifecycle()
         #expect(lifecycle.start() == .started)

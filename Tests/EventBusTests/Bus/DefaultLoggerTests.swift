@@ -4,9 +4,9 @@ import Testing
 
 @testable import EventBus
 
-@Suite("The logger of a bus without one", .timeLimit(.minutes(1)))
+@Suite("The default logger of a bus", .timeLimit(.minutes(1)))
 struct DefaultLoggerTests {
-    @Test("It is swift-log's own, and silence is opt-in")
+    @Test("It is swift-log's default, and silence is opt-in")
     func logger() {
         let logger = EventBus(transport: .inMemory).logger.logger
         #expect(logger.label == "eventbus")

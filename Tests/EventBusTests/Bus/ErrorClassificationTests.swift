@@ -1,7 +1,7 @@
 import EventBus
 import Testing
 
-@Suite("What a code says of the event", .timeLimit(.minutes(1)))
+@Suite("Classification of error codes", .timeLimit(.minutes(1)))
 struct ErrorClassificationTests {
     typealias Code = EventBusError.Code
 
@@ -17,7 +17,7 @@ struct ErrorClassificationTests {
         .staleBinding, .staleDelivery, .remoteFailure, .lockLost, .lockNotOwned, .leaseExpired,
     ]
 
-    @Test("An error about the event is never retriable, and an error about the broker is not about the event")
+    @Test("An error about the event is never retriable, and an error of the broker is not about the event")
     func classes() {
         for code in Self.ofTheEvent { #expect(code.isAboutTheEvent && !code.isRetriable && !code.isRefusal, "\(code)") }
         for code in Self.retriable { #expect(!code.isAboutTheEvent && code.isRetriable, "\(code)") }

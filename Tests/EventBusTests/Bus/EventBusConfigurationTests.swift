@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Configuration", .timeLimit(.minutes(1)))
 struct EventBusConfigurationTests {
-    @Test("Values come from a reader, and what is absent keeps its default")
+    @Test("Values come from a reader, and missing ones keep their defaults")
     func reading() throws {
         let provider = InMemoryProvider(values: [
             "bus.source": "orders", "bus.publishTimeout": 2.5, "bus.shutdownTimeout": 0,
@@ -17,7 +17,7 @@ struct EventBusConfigurationTests {
         #expect(try EventBusConfiguration(config: ConfigReader(provider: text)).publishTimeout == .seconds(3))
     }
 
-    @Test("A value that makes no sense is refused by its key", arguments: ["0", "-1", "nan", "soon", "1e99"])
+    @Test("An invalid value is refused with its key", arguments: ["0", "-1", "nan", "soon", "1e99"])
     func nonsense(_ value: String) {
         let provider = InMemoryProvider(values: ["publishTimeout": .init(.string(value), isSecret: false)])
         let error = #expect(throws: EventBusError.self) {

@@ -3,8 +3,8 @@ import EventBusInMemory
 import EventBusTesting
 import Testing
 
-/// No number that an option can hold traps, spins or hangs: each works, is clamped, or is refused with a reason.
-@Suite("Numbers that make no sense", .timeLimit(.minutes(1)))
+/// No number in an option traps, spins or hangs: it works, is clamped, or is refused with a reason.
+@Suite("Invalid numbers", .timeLimit(.minutes(1)))
 struct NumberTests {
     static let durations: [Duration] = [
         .zero, .seconds(-1), .nanoseconds(-1), .nanoseconds(1), .seconds(Int64.max), .seconds(Int64.min),
@@ -12,7 +12,7 @@ struct NumberTests {
     ]
     static let integers = [0, -1, 1, Int.max, Int.min]
 
-    /// Publishes, requests and handles one event on a bus, whatever comes of it.
+    /// Publishes, requests and handles one event on a bus, and ignores the outcome.
     private func use(
         _ configuration: EventBusConfiguration = .init(),
         _ options: SubscriptionOptions = .init(),
@@ -98,7 +98,7 @@ struct NumberTests {
         }
     }
 
-    @Test("The time to live of a cached value, and the figures beside it", arguments: durations)
+    @Test("The time to live of a cached value, and the related numbers", arguments: durations)
     func cache(value: Duration) async throws {
         let cache = InMemoryCache()
         for path: WritableKeyPath<CacheOptions, Duration> in [

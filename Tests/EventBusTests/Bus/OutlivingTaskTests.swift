@@ -3,7 +3,7 @@ import EventBusInMemory
 import EventBusTesting
 import Testing
 
-/// A task that a handler starts, and that goes on after it.
+/// A task that a handler starts and that outlives it.
 @Suite("Tasks that outlive their handler", .timeLimit(.minutes(1)))
 struct OutlivingTaskTests {
     @Test("They publish under the handler's chain while the bus runs, and are refused while it drains")
@@ -45,7 +45,7 @@ struct OutlivingTaskTests {
         }
     }
 
-    @Test("One that cancels the subscription waits for its end, unlike the handler itself")
+    @Test("A task that cancels the subscription waits for its end, unlike the handler itself")
     func cancels() async throws {
         let bus = EventBus(transport: .inMemory)
         let handle = Notes<EventBus.Subscription>()

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Publishing", .timeLimit(.minutes(1)))
 struct PublishTests {
-    @Test("Local listeners hear an event at once, and one with a delay not at all")
+    @Test("Local listeners receive an event immediately, and one with a delay not at all")
     func localAndDelay() async throws {
         let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: ManualClock())))
         let heard = Locked<[String]>([])
@@ -32,7 +32,7 @@ struct PublishTests {
         #expect(try await receipt.outcome == .routed)
     }
 
-    @Test("A publish before the start throws at its deadline, and when it is cancelled")
+    @Test("A publish before the start throws at its deadline and on cancellation")
     func deadlineBeforeStart() async throws {
         let clock = ManualClock()
         let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: clock)))
@@ -47,7 +47,7 @@ struct PublishTests {
         await #expect(throws: CancellationError.self) { try await cancelled.value }
     }
 
-    @Test("What cannot be encoded is refused before anything is sent")
+    @Test("A value that cannot be encoded is refused before anything is sent")
     func encodingFails() async throws {
         struct Endless: Event {
             static let topic: Topic = "endless"
@@ -64,7 +64,7 @@ struct PublishTests {
         }
     }
 
-    @Test("A batch of envelopes goes out as it is, in order, and says for each whether someone subscribes")
+    @Test("A batch of envelopes is sent unchanged and in order, and tells for each whether it has a subscriber")
     func envelopes() async throws {
         let recorder = EventRecorder()
         let bus = EventBus(transport: .inMemory)
@@ -124,7 +124,7 @@ struct PublishTests {
         }
     }
 
-    @Test("Local listeners get an event once the transport has accepted it, and not before")
+    @Test("Local listeners receive an event after the transport has accepted it, and not earlier")
     func localListeners() async throws {
         let bus = EventBus(transport: .inMemory)
         let heard = Locked<[String]>([])
@@ -138,7 +138,7 @@ struct PublishTests {
         }
     }
 
-    @Test("Another codec is chosen by its content type, and an unknown one is undecodable")
+    @Test("Another codec is selected by its content type, and an unknown type cannot be decoded")
     func codecs() async throws {
         struct Shouting: EventCodec {
             let json = JSONEventCodec()

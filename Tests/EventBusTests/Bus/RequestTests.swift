@@ -24,7 +24,7 @@ struct RequestTests {
         }
     }
 
-    @Test("A responder's error is neither retried nor a dead letter")
+    @Test("A responder's error causes neither a retry nor a dead letter")
     func failure() async throws {
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker))

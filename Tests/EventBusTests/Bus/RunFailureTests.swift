@@ -5,10 +5,10 @@ import InMemoryLogging
 import Logging
 import Testing
 
-/// No handler runs any more when `run()` has thrown.
+/// No handler is running after `run()` has thrown.
 @Suite("Errors that end a running bus", .timeLimit(.minutes(1)))
 struct RunFailureTests {
-    /// How `run()` comes to its end while a handler works.
+    /// The cause that ends `run()` while a handler is working.
     enum Cause: String, CaseIterable, Sendable {
         case transportFails, transportStops, subscriptionFails, cancellation
     }
@@ -16,7 +16,7 @@ struct RunFailureTests {
     private struct Scene {
         var bus: EventBus
         var broker = InMemoryBroker()
-        /// Makes the bus fail.
+        /// A signal that makes the bus fail.
         let strike = Signal()
         let began = Signal()
         let log = InMemoryLogHandler()
@@ -51,7 +51,7 @@ struct RunFailureTests {
             if cause == .subscriptionFails { bus.subscribe(to: OrderConfirmed.self, group: "bad") { _, _ in } }
         }
 
-        /// Runs the bus, strikes while a handler works, and returns the error.
+        /// Runs the bus, makes it fail while a handler is working, and returns the error.
         func run(_ cause: Cause) async throws -> EventBusError? {
             let running = Task { try await bus.run() }
             try await eventually("attached") { broker.queues.contains { $0.consumers > 0 } }
@@ -79,7 +79,7 @@ struct RunFailureTests {
             do {
                 try await Signal().wait()
             } catch {
-                // It takes a while to clean up.
+                // The clean-up takes a while.
                 for _ in 0..<100 { await Task.yield() }
                 throw error
             }

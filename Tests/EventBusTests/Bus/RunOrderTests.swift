@@ -3,10 +3,10 @@ import EventBusInMemory
 import EventBusTesting
 import Testing
 
-/// Each order of `run()`, `shutdown()`, cancellation and `withRunning` has one outcome.
-@Suite("Orders of starting and ending", .timeLimit(.minutes(1)))
+/// Every order of `run()`, `shutdown()`, cancellation and `withRunning` has one outcome.
+@Suite("Order of starting and stopping", .timeLimit(.minutes(1)))
 struct RunOrderTests {
-    /// What is called, one after another; each has to end before the next.
+    /// The calls, in order. Each has to end before the next one.
     enum Step: String, Sendable {
         case run, cancelledRun, shutdown, withRunning, publish
     }
@@ -16,7 +16,7 @@ struct RunOrderTests {
             switch step {
             case .run:
                 async let running: Void = bus.run()
-                // A bus that runs is shut down once it is ready.
+                // A running bus is shut down when it is ready.
                 try await eventually("over or ready") {
                     bus.health().isReady || bus.health().reason.contains("shut down")
                 }
@@ -69,7 +69,7 @@ struct RunOrderTests {
         #expect(outcomes == expected, "\(steps)")
     }
 
-    @Test("withRunning on a bus that runs throws, runs no body, and leaves the bus as it is")
+    @Test("withRunning on a running bus throws, runs no body, and does not affect the bus")
     func withRunningTwice() async throws {
         let bus = EventBus(transport: .inMemory)
         bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
@@ -86,7 +86,7 @@ struct RunOrderTests {
         }
     }
 
-    @Test("A bus that is shut down while it starts runs no body, and says so")
+    @Test("A bus that is shut down while it starts runs no body and throws")
     func shutdownWhileStarting() async throws {
         let attaching = Signal()
         let transport = ScriptedTransport { _ in
@@ -102,7 +102,7 @@ struct RunOrderTests {
         #expect(error?.code == .shuttingDown)
     }
 
-    @Test("The error of run() after a shutdown says that the bus was shut down")
+    @Test("The error of run() after a shutdown reports the shutdown")
     func message() async throws {
         let bus = EventBus(transport: .inMemory)
         bus.shutdown()

@@ -1,12 +1,12 @@
 import EventBus
 import EventBusInMemory
 
-/// An in-memory transport whose attachments and whose run can be held up or made to fail.
+/// An in-memory transport whose attachments and run can be delayed or made to fail.
 struct ScriptedTransport: Transport {
     var base: InMemoryTransport = .inMemory
-    /// Called before a queue is attached.
+    /// A closure that is called before a queue is attached.
     var beforeAttach: @Sendable (QueueSpecification) async throws -> Void = { _ in }
-    /// Its error ends ``run()``.
+    /// A closure whose error ends ``run()``.
     var whileRunning: @Sendable () async throws -> Void = { try await Signal().wait() }
 
     var name: String { "scripted" }

@@ -32,7 +32,7 @@ struct ShutdownDeadlineTests {
     }
 }
 
-/// Works in memory, but answers nothing when it is asked to stop.
+/// A transport that works in memory, but does not answer when it is asked to stop.
 private struct SilentTransport: Transport {
     private struct Consumer: TransportConsumer {
         let consumer: any TransportConsumer
@@ -47,7 +47,7 @@ private struct SilentTransport: Transport {
         func stop() async { await wait() }
         func close() async { await wait() }
 
-        /// Not even cancellation helps.
+        /// Waits even if the task is cancelled.
         private func wait() async {
             let release = release
             await Task { try? await release.wait() }.value

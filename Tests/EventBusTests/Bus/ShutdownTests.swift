@@ -9,7 +9,7 @@ import Testing
 
 @Suite("Running and shutting down", .timeLimit(.minutes(1)))
 struct ShutdownTests {
-    @Test("A handler may still publish while the bus drains, others may not")
+    @Test("Handlers may still publish while the bus drains, and others may not")
     func publishingWhileDraining() async throws {
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker))
@@ -30,12 +30,12 @@ struct ShutdownTests {
             mayGoOn.raise()
         }
         #expect(broker.queues.first { $0.name == "orders.order-created" }?.ready == 0)
-        // It was handled, or waits for the next start: the mail's own subscription drains at the same time.
+        // It was handled, or waits for the next start, because the mail's own subscription drains at the same time.
         let waiting = broker.queues.first { $0.name == "mail.order-confirmed" }?.ready
         #expect(waiting == 1 - mailed.withLock { $0 })
     }
 
-    @Test("A handler that does not end is cancelled at the deadline, and its event comes again")
+    @Test("A handler that does not end is cancelled at the deadline, and its event is redelivered")
     func deadline() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
@@ -56,7 +56,7 @@ struct ShutdownTests {
         #expect(queue.ready == 1 && queue.unsettled == 0)
     }
 
-    @Test("A handler that heeds no cancellation does not hold up the shutdown, which says so")
+    @Test("A handler that ignores cancellation does not delay the shutdown, which reports it")
     func stubborn() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
@@ -64,7 +64,7 @@ struct ShutdownTests {
         let (began, mayEnd, ended) = (Signal(), Signal(), Signal())
         bus.subscribe(to: OrderCreated.self, group: "stubborn", options: .init(handlerTimeout: nil)) { _, _ in
             began.raise()
-            // Waits in a task of its own, which nothing cancels.
+            // Waits in a separate task, which nothing cancels.
             try await Task { try await mayEnd.wait() }.value
             ended.raise()
         }
@@ -84,7 +84,7 @@ struct ShutdownTests {
         try await ended.wait()
     }
 
-    @Test("Handlers and publishes have one deadline between them")
+    @Test("Handlers and publishes share one deadline")
     func oneDeadline() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(configuration: .init(maximumQueueLength: 1), clock: clock)
@@ -109,12 +109,12 @@ struct ShutdownTests {
         clock.advance(by: .seconds(30))
         try await running.value
         #expect(clock.now.offset == .seconds(30))
-        // Its own deadline is later; it was not sent.
+        // Its own deadline is later, and it was not sent.
         blocked.cancel()
         await #expect(throws: CancellationError.self) { try await blocked.value }
     }
 
-    @Test("Cancelling a subscription waits for its running handler, and hands the rest to another instance")
+    @Test("Cancelling a subscription waits for its running handler and returns the rest to another instance")
     func cancelWithDrain() async throws {
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker))
@@ -136,7 +136,8 @@ struct ShutdownTests {
             try await began.wait()
             let cancelling = Task { await subscription.cancel() }
             try await eventually("it drains") { subscription.health.reason == "draining" }
-            // By key nothing goes back before the handler has ended: another instance would begin beside it.
+            // By key nothing is returned before the handler has ended, because another instance would start
+            // concurrently.
             #expect(broker.queues.first.map { ($0.ready, $0.unsettled) } ?? (0, 0) == (0, 4))
             mayEnd.raise()
             await cancelling.value
@@ -217,7 +218,7 @@ struct ShutdownTests {
         try await eventually("handled") { labels.withLock { $0 } == ["a.#,order.*", "a.#,order.*"] }
     }
 
-    @Test("A subscription that fails while the bus runs is logged at once, and leaves the bus live but not ready")
+    @Test("A subscription that fails while the bus runs is logged immediately, and the bus is live but not ready")
     func failsWhileRunning() async throws {
         let log = InMemoryLogHandler()
         let transport = ScriptedTransport { queue in
@@ -245,7 +246,7 @@ struct ShutdownTests {
         }
     }
 
-    @Test("A name that was cancelled may be used again")
+    @Test("The name of a cancelled subscription may be used again")
     func nameAgain() async throws {
         let bus = EventBus(transport: .inMemory)
         let first = bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
@@ -257,7 +258,7 @@ struct ShutdownTests {
         }
     }
 
-    @Test("Health tells what is ready, and why not")
+    @Test("Health tells which components are ready, and the reasons of the others")
     func health() async throws {
         let bus = EventBus(transport: .inMemory)
         bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
@@ -268,7 +269,7 @@ struct ShutdownTests {
         #expect(bus.health().reason.contains("shut down"))
     }
 
-    @Test("A service group runs the bus and ends it gracefully")
+    @Test("A service group runs the bus and shuts it down gracefully")
     func serviceGroup() async throws {
         let broker = InMemoryBroker()
         let recorder = EventRecorder()

@@ -5,7 +5,7 @@ import InMemoryLogging
 import Logging
 import Testing
 
-/// A bus of which one subscription cannot be attached.
+/// A bus with one subscription that cannot be attached.
 @Suite("Starting with a subscription that cannot be attached", .timeLimit(.minutes(1)))
 struct StartingTests {
     private let broker = InMemoryBroker()
@@ -44,7 +44,7 @@ struct StartingTests {
         try await running.value
     }
 
-    @Test("Publishes, batches, envelopes and requests from outside go out although a subscription is missing")
+    @Test("Publishes, batches, envelopes and requests from outside proceed although a subscription is missing")
     func othersPublish() async throws {
         let bus = makeBus()
         let handled = Locked<[String]>([])
@@ -70,7 +70,7 @@ struct StartingTests {
         try await running.value
     }
 
-    @Test("Health and log name the subscription that is missing, and nothing asks to call run()")
+    @Test("Health and log name the missing subscription, and nothing asks to call run()")
     func health() async throws {
         let bus = makeBus()
         bus.subscribe(to: OrderCreated.self, group: "good") { _, _ in }
@@ -106,7 +106,7 @@ struct StartingTests {
         #expect(hasRun.withLock { $0 })
     }
 
-    @Test("A publish before run() says that run() was not called")
+    @Test("A publish before run() reports that run() was not called")
     func beforeRun() async throws {
         let bus = makeBus()
         let error = await #expect(throws: EventBusError.self) {

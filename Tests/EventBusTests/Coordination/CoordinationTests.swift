@@ -1,5 +1,5 @@
 import Testing
 
-/// The suites of lock and cache policy; nested, so that `--filter Coordination` finds them.
+/// The suites of lock and cache policy. They are nested, so that `--filter Coordination` finds them.
 @Suite("Coordination", .timeLimit(.minutes(2)))
 enum CoordinationTests {}

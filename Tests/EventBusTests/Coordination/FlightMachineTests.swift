@@ -3,7 +3,7 @@ import Testing
 @testable import EventBus
 
 extension CoordinationTests {
-    @Suite("Who waits for which computation")
+    @Suite("Waits between computations")
     struct FlightMachineTests {
         var machine = FlightMachine()
 
@@ -13,7 +13,7 @@ extension CoordinationTests {
             machine.board(keys, type: ObjectIdentifier(type), tags: tags)
         }
 
-        @Test("The second to ask joins, and what nobody computes yet is started as one flight")
+        @Test("The second caller joins, and keys that nobody computes yet are started as one flight")
         mutating func join() throws {
             let first = board(["a", "b"])
             #expect(first.started?.keys == ["a", "b"])
@@ -23,7 +23,7 @@ extension CoordinationTests {
             #expect(board(["a", "d"]).started == nil)
         }
 
-        @Test("A flight ends once, and names all who wait for it")
+        @Test("A flight ends once and returns all waiting callers")
         mutating func land() throws {
             let first = board(["a"])
             let second = board(["a"])
@@ -35,7 +35,7 @@ extension CoordinationTests {
             #expect(board(["a"]).started != nil)
         }
 
-        @Test("A flight is cancelled when the last has left it, a background one never")
+        @Test("A flight is cancelled when its last caller has left, and a background flight never is")
         mutating func leave() throws {
             let first = board(["a"])
             let second = board(["a"])
@@ -51,7 +51,7 @@ extension CoordinationTests {
             #expect(machine.isAloft(try #require(started?.id)))
         }
 
-        @Test("A voided flight goes on, but nobody joins it and it may not store")
+        @Test("An invalidated flight continues, but nobody joins it and it may not store")
         mutating func void() throws {
             let first = board(["a", "b"], tags: ["x"])
             let id = try #require(first.started?.id)
@@ -68,7 +68,7 @@ extension CoordinationTests {
             #expect(machine.isCurrent(try #require(second.started?.id), for: "a"))
         }
 
-        @Test("A computation of another type is not joined; the later one may store")
+        @Test("A computation of another type is not joined, and the later one may store")
         mutating func types() throws {
             let first = board(["a"])
             let second = board(["a"], type: String.self)

@@ -7,7 +7,7 @@ extension CoordinationTests {
     struct LeaseTests {
         let clock = ManualClock()
 
-        @Test("A lease that is dropped gives the resource back, once")
+        @Test("A dropped lease releases the resource once")
         func drop() async throws {
             let lock = ScriptedLock(clock: clock)
             func drop() async throws {
@@ -17,21 +17,21 @@ extension CoordinationTests {
             #expect(lock.calls.entries == [.acquire("sku"), .abandon])
         }
 
-        @Test("A lease that is released is not given back a second time")
+        @Test("A released lease is not released a second time")
         func release() async throws {
             let lock = ScriptedLock(clock: clock)
             try await lock.tryLock("sku")?.release()
             #expect(lock.calls.entries == [.acquire("sku"), .release(isCancelled: false)])
         }
 
-        @Test("A release that fails says so")
+        @Test("A failing release is reported")
         func failingRelease() async throws {
             let lock = ScriptedLock(clock: clock, onRelease: { _ in throw EventBusError(.unavailable, "away") })
             await expectCode(.unavailable) { try await lock.tryLock("sku")?.release() }
             #expect(lock.calls.entries == [.acquire("sku"), .release(isCancelled: false)])
         }
 
-        @Test("A lease is good until its time is over, and for longer when it is renewed")
+        @Test("A lease is valid until its end, and longer if it is renewed")
         func expiry() async throws {
             let clock = clock
             let lock = ScriptedLock(clock: clock, onRenew: { $0.validUntil.advanced(by: .seconds(5)) })

@@ -1,7 +1,7 @@
 import EventBus
 import EventBusInMemory
 
-/// An inbox in memory whose calls fail, or wait, as a test says.
+/// An in-memory inbox whose calls fail or wait as scripted.
 final class ScriptedInbox: Inbox {
     struct Counts: Sendable {
         var begins = 0
@@ -23,7 +23,9 @@ final class ScriptedInbox: Inbox {
     private let state = Locked(State())
     private let completing: @Sendable () async -> Void
 
-    /// - Parameter completing: Runs within each call of `complete`.
+    /// Creates an inbox.
+    ///
+    /// - Parameter completing: A closure that runs inside each call of `complete`.
     init(clock: some Clock<Duration>, completing: @escaping @Sendable () async -> Void = {}) {
         self.inbox = InMemoryInbox(clock: clock)
         self.completing = completing
@@ -45,7 +47,7 @@ final class ScriptedInbox: Inbox {
             defer { state.failingBegins = max(0, state.failingBegins - 1) }
             return state.failingBegins > 0
         }
-        // A driver's own error, as inboxes of others throw it.
+        // An error of a driver, as third-party inboxes throw it.
         if fails { throw StoreError() }
         return try await inbox.begin(key, lease: lease)
     }

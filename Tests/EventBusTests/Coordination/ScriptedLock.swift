@@ -1,7 +1,7 @@
 import EventBus
 import EventBusTesting
 
-/// A lock that is always free, and whose renewals and releases end as a test says.
+/// A lock that is always free, with scripted results of renewals and releases.
 final class ScriptedLock: DistributedLock {
     enum Call: Hashable {
         case acquire(String)

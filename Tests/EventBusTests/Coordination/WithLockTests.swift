@@ -36,7 +36,7 @@ extension CoordinationTests {
             #expect(clock.sleeperCount == 0)
         }
 
-        @Test("A lease that was lost cancels the body, and says so")
+        @Test("A lost lease cancels the body and is reported")
         func lossCancelsBody() async throws {
             let lock = ScriptedLock(clock: clock, onRenew: { _ in throw EventBusError(.lockNotOwned, "taken") })
             let entered = Gate()
@@ -58,7 +58,7 @@ extension CoordinationTests {
             #expect(lock.count(of: .release(isCancelled: false)) == 1)
         }
 
-        @Test("While renewals fail the body goes on, until the lease is over")
+        @Test("While renewals fail, the body continues until the lease ends")
         func failingRenewals() async throws {
             let lock = ScriptedLock(clock: clock, onRenew: { _ in throw EventBusError(.unavailable, "away") })
             let entered = Gate()
@@ -82,7 +82,7 @@ extension CoordinationTests {
             await expectCode(.leaseExpired) { try await holding.value }
         }
 
-        @Test("A renewal that gets no answer does not keep the body running past the lease")
+        @Test("A renewal without an answer does not keep the body running past the lease")
         func hangingRenewal() async throws {
             let lock = ScriptedLock(
                 clock: clock,
@@ -106,7 +106,7 @@ extension CoordinationTests {
             await expectCode(.leaseExpired) { try await holding.value }
         }
 
-        @Test("A body that returns after its lease was over does not pass for one that held it")
+        @Test("A body that returns after its lease has ended is reported as a failure")
         func returnAfterExpiry() async throws {
             let lock = ScriptedLock(clock: clock)
             await expectCode(.leaseExpired) {
@@ -117,13 +117,13 @@ extension CoordinationTests {
             }
         }
 
-        @Test("A body that returns, but whose release comes too late, does not pass for one that held the lease")
+        @Test("A body that returns, but whose release comes too late, is reported as a failure")
         func releaseTooLate() async throws {
             let lock = ScriptedLock(clock: clock, onRelease: { _ in throw EventBusError(.lockNotOwned, "taken") })
             await expectCode(.lockLost) { try await lock.withLock("sku") { _ in } }
         }
 
-        @Test("A release that is not heard hides neither the body's value nor its error")
+        @Test("A release without an answer hides neither the body's result nor its error")
         func releaseUnheard() async throws {
             let lock = ScriptedLock(clock: clock, onRelease: { _ in throw EventBusError(.unavailable, "away") })
             #expect(try await lock.withLock("sku") { _ in 42 } == 42)
@@ -141,7 +141,7 @@ extension CoordinationTests {
             }
         }
 
-        @Test("The release goes through when the caller is cancelled")
+        @Test("The release completes even if the caller is cancelled")
         func shieldedRelease() async throws {
             let lock = ScriptedLock(clock: clock)
             let entered = Gate()
@@ -168,7 +168,7 @@ extension CoordinationTests {
                 }
             }
             for _ in 0..<10 {
-                // Renewal and watch of the first, and the wait for the second.
+                // Renewal and watch of the first lease, and the wait for the second one.
                 try await clock.sleepers(atLeast: 3)
                 clock.advance(by: .seconds(3))
             }
@@ -196,7 +196,7 @@ extension CoordinationTests {
             #expect(lock.count == 1)
         }
 
-        @Test("No resources are held by whoever asks for none")
+        @Test("Holding no resources is possible")
         func noResources() async throws {
             let lock = ScriptedLock(clock: clock)
             let resources = try await lock.withLocks([]) { leases in leases.resources }
@@ -204,7 +204,7 @@ extension CoordinationTests {
             #expect(lock.calls.count == 0)
         }
 
-        @Test("A lock without a name, a time to live or a possible wait is refused")
+        @Test("A lock without a name, a time to live or a valid wait is refused")
         func invalidArguments() async throws {
             let lock = ScriptedLock(clock: clock)
             await expectCode(.invalidName) { try await lock.withLock("") { _ in } }

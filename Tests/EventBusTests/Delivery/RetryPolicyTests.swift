@@ -14,7 +14,7 @@ struct RetryPolicyTests {
         #expect(policy.bound(afterAttempt: 1_000_000) == .seconds(30))
     }
 
-    @Test("Full jitter draws evenly from zero to the bound")
+    @Test("Full jitter is uniform from zero to the bound")
     func jitter() {
         var generator = SplitMix64(seed: 1)
         let policy = RetryPolicy(initial: .seconds(1))
@@ -26,7 +26,7 @@ struct RetryPolicyTests {
         #expect((800...1200).contains(belowATenth))
     }
 
-    @Test("The attempt after the last goes to the dead letters, and so does what says so itself")
+    @Test("A failure of the last attempt dead-letters the event, and so does a non-retryable error")
     func decisions() {
         struct Broken: Error {}
         struct Hopeless: Error, NonRetryable {}
@@ -42,7 +42,7 @@ struct RetryPolicyTests {
         )
     }
 
-    @Test("The default makes 12 attempts, whose delays add up to 141 seconds at most and 70 on average")
+    @Test("The default makes 12 attempts, whose delays add up to at most 141 seconds and 70 on average")
     func defaultTotal() {
         let policy = RetryPolicy.default
         #expect(policy.maxAttempts == 12)
@@ -64,7 +64,7 @@ struct RetryPolicyTests {
         Duration(secondsComponent: .max, attosecondsComponent: 999_999_999_999_999_999),
     ]
 
-    @Test("No value traps or makes a delay longer than the maximum, set at once or later", arguments: oddMultipliers)
+    @Test("No value traps or exceeds the maximum delay, whether set initially or later", arguments: oddMultipliers)
     func oddValues(multiplier: Double) {
         struct Broken: Error {}
         var generator = SplitMix64(seed: 1)

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Blank correlation ids", .timeLimit(.minutes(1)))
 struct BlankCorrelationTests {
-    @Test("A blank id means none, in the options and in an envelope", arguments: ["", " ", "\t \n"])
+    @Test("A blank id means none, in options and envelopes", arguments: ["", " ", "\t \n"])
     func none(text: String) throws {
         let bus = EventBus(transport: .inMemory)
         var options = PublishOptions(correlationID: CorrelationID(text))
@@ -30,7 +30,7 @@ struct BlankCorrelationTests {
         #expect(envelope.correlationID == " c ")
     }
 
-    @Test("Events with a blank id begin chains of their own, in handlers too")
+    @Test("Events with a blank id start their own chains, in handlers too")
     func chains() async throws {
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker))

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Envelopes and codecs", .timeLimit(.minutes(1)))
 struct EnvelopeTests {
-    @Test("What would break on the wire is refused, by name of the field")
+    @Test("A value that is invalid on the wire is refused by the name of its field")
     func validation() throws {
         let long = String(repeating: "x", count: 256)
         let limit = String(repeating: "x", count: 255)
@@ -52,7 +52,7 @@ struct EnvelopeTests {
         #expect(error?.message.contains("finite") == true)
     }
 
-    @Test("Headers nested thousands deep are refused without looking at all of them")
+    @Test("Headers nested thousands deep are refused without checking all of them")
     func deepHeaders() {
         var deep: HeaderValue = 1
         for _ in 0..<2000 { deep = .table(["t": deep]) }
@@ -70,7 +70,7 @@ struct EnvelopeTests {
         #expect(error?.code == .tooLarge)
     }
 
-    @Test("JSON keeps dates to the millisecond, as RFC 3339")
+    @Test("JSON keeps dates with millisecond precision in RFC 3339 format")
     func dates() throws {
         struct Dated: Codable, Equatable { var at: Date }
         let codec = JSONEventCodec()
@@ -84,7 +84,7 @@ struct EnvelopeTests {
         }
     }
 
-    @Test("A message is cut at a character, not within one")
+    @Test("A message is truncated between characters")
     func messages() {
         let failure = Failure(reason: .handlerFailed, errorType: "E", message: String(repeating: "ü", count: 1000))
         #expect(failure.message.utf8.count == 1024)

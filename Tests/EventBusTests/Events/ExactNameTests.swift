@@ -2,13 +2,13 @@ import Testing
 
 @testable import EventBus
 
-/// One name as it may be typed on two systems: the same to a reader, different bytes to a broker.
+/// One name as typed on two systems: equal to a reader, but different bytes to a broker.
 private let composed = "caf\u{E9}"
 private let decomposed = "cafe\u{301}"
 
-@Suite("Names are compared byte by byte", .timeLimit(.minutes(1)))
+@Suite("Comparison of names by bytes", .timeLimit(.minutes(1)))
 struct ExactNameTests {
-    @Test("Topics, patterns and identifiers that differ in normalization only are different")
+    @Test("Topics, patterns and identifiers that differ only in normalization are different")
     func identities() throws {
         #expect(composed == decomposed)
         #expect(try Topic(validating: composed) != Topic(validating: decomposed))
@@ -18,12 +18,12 @@ struct ExactNameTests {
         #expect(EventID(composed) == EventID(composed))
         #expect(Set([EventID(composed), EventID(decomposed), EventID(composed)]).count == 2)
         #expect(Set([try Topic(validating: composed), try Topic(validating: decomposed)]).count == 2)
-        // Marks in another order have the same length, and are the same to a reader.
+        // Marks in another order have the same length and look the same to a reader.
         #expect("a\u{323}\u{307}" == "a\u{307}\u{323}")
         #expect(try Topic(validating: "a\u{323}\u{307}") != Topic(validating: "a\u{307}\u{323}"))
     }
 
-    @Test("Envelopes whose keys differ in normalization only are different")
+    @Test("Envelopes whose keys differ only in normalization are different")
     func envelopes() {
         let first = Envelope(topic: "a", payload: [], partitionKey: composed)
         var second = first
@@ -45,7 +45,7 @@ struct ExactNameTests {
         #expect(trie.values(matching: try Topic(validating: "\(decomposed).a")) == [2])
     }
 
-    @Test("A dot separates words whatever accent follows it")
+    @Test("A dot separates words even if an accent follows it")
     func accentAfterDot() throws {
         let topic = try Topic(validating: "a.\u{301}b")
         #expect(topic.words.count == 2)
@@ -54,7 +54,7 @@ struct ExactNameTests {
         #expect(try TopicPattern(validating: "a.\u{301}b").matches(topic))
     }
 
-    @Test("A local listener hears the topic whose bytes it asked for")
+    @Test("A local listener receives exactly the topic with the requested bytes")
     func localListener() throws {
         struct Opened: Event {
             static let topic: Topic = "caf\u{E9}.opened"
@@ -67,14 +67,14 @@ struct ExactNameTests {
         #expect(heard.withLock { $0 } == ["composed"])
     }
 
-    @Test("A header name that begins with the reserved bytes is refused, whatever accent follows")
+    @Test("A header name that begins with the reserved bytes is refused, even if an accent follows")
     func reservedHeader() {
         let envelope = Envelope(topic: "a", payload: [], headers: ["x-eventbus-\u{301}": 1])
         let error = #expect(throws: EventBusError.self) { try envelope.validate() }
         #expect(error?.code == .invalidEnvelope)
     }
 
-    @Test("Keys of one cache call that a dictionary cannot tell apart are refused")
+    @Test("Keys of one cache call that a dictionary cannot distinguish are refused")
     func cacheKeys() throws {
         try CacheKeySpelling.checkDistinct([composed, composed, "a"])
         let error = #expect(throws: EventBusError.self) {

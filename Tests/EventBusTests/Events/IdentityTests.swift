@@ -3,7 +3,7 @@ import Testing
 
 @Suite("Identifiers and times", .timeLimit(.minutes(1)))
 struct IdentityTests {
-    @Test("Identifiers are UUIDs of version 7 and strictly increase, from many tasks too")
+    @Test("Identifiers are UUIDs of version 7 and strictly increase, even from many tasks")
     func increasing() async {
         let texts = (0..<10_000).map { _ in EventID().rawValue }
         #expect(texts == texts.sorted())

@@ -11,7 +11,7 @@ struct JSONEventCodecTests {
         var items = ["z": 1, "y": 2, "x": 3, "w": 4]
     }
 
-    @Test("Members are in the order of the type and dictionaries sorted, so that equal events have equal bytes")
+    @Test("Members are in the order of the type and dictionaries are sorted, so equal events have equal bytes")
     func order() throws {
         let bytes = try JSONEventCodec().encode(Parcel())
         #expect(
@@ -26,7 +26,7 @@ struct JSONEventCodecTests {
         var label = Data([1, 2])
     }
 
-    @Test("Strategies as Foundation knows them give names, dates and data another form")
+    @Test("Foundation's strategies change the format of names, dates and data")
     func strategies() throws {
         var codec = JSONEventCodec()
         codec.keyEncodingStrategy = .convertToSnakeCase
@@ -52,7 +52,7 @@ struct JSONEventCodecTests {
         #expect(try codec.decode(Delivery.self, from: bytes) == Delivery(parcelWeight: .infinity))
     }
 
-    @Test("Local listeners see the payload as the bus's codec writes it")
+    @Test("Local listeners get the payload as the bus's codec encodes it")
     func localPayload() async throws {
         struct Renamed: Event {
             static let topic: Topic = "parcel.renamed"

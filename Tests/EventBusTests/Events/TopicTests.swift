@@ -3,7 +3,7 @@ import Testing
 
 @Suite("Topics and patterns", .timeLimit(.minutes(1)))
 struct TopicTests {
-    @Test("A topic is words between dots", arguments: ["a", "order.created", "a.b-c_d.e1", "größe.änderung"])
+    @Test("A topic is words separated by dots", arguments: ["a", "order.created", "a.b-c_d.e1", "größe.änderung"])
     func legal(_ text: String) throws {
         #expect(try Topic(validating: text).rawValue == text)
         #expect(try TopicPattern(validating: text).isExact)
@@ -23,12 +23,12 @@ struct TopicTests {
         #expect(error?.message.contains(reason) == true, "\(error?.message ?? "")")
     }
 
-    @Test("A wildcard has to be a word of its own", arguments: ["a*", "*a", "a.#b", "**", "#*"])
+    @Test("A wildcard must be a whole word", arguments: ["a*", "*a", "a.#b", "**", "#*"])
     func illegalPatterns(_ text: String) {
         #expect(throws: EventBusError.self) { try TopicPattern(validating: text) }
     }
 
-    @Test("The longest topic is 200 bytes, not characters")
+    @Test("The maximum length of a topic is 200 bytes, not characters")
     func longest() throws {
         #expect(throws: Never.self) { try Topic(validating: String(repeating: "x", count: 200)) }
         #expect(throws: EventBusError.self) { try Topic(validating: String(repeating: "ö", count: 101)) }
@@ -48,7 +48,7 @@ struct TopicTests {
         #expect(try TopicPattern(validating: pattern).matches(Topic(validating: topic)) == expected)
     }
 
-    @Test("The trie finds just what matches, whatever is filed and removed")
+    @Test("The trie finds exactly the matching values after any additions and removals")
     func trie() throws {
         var generator = SplitMix64(seed: 7)
         let words = ["a", "b", "c", "*", "#"]
@@ -74,7 +74,7 @@ struct TopicTests {
         #expect(trie.count == filed.count)
     }
 
-    @Test("A pattern of many # does not explode")
+    @Test("A pattern with many # does not take exponential time")
     func manyWildcards() throws {
         let pattern = try TopicPattern(validating: Array(repeating: "#", count: 60).joined(separator: ".") + ".z")
         let topic = try Topic(validating: Array(repeating: "a", count: 60).joined(separator: "."))

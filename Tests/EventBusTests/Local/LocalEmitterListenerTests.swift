@@ -65,7 +65,7 @@ struct LocalEmitterListenerTests {
         }
         emitter.on(OrderPlaced.self) { _ in seen.add("second") }
         emitter.emit(OrderPlaced(number: 1))
-        // The second was there when this emit began, and is called by it for the last time.
+        // The second listener was registered when this emit began, and is called for the last time.
         #expect(seen.values == ["first", "second"])
         emitter.emit(OrderPlaced(number: 2))
         #expect(seen.values == ["first", "second"])
@@ -82,7 +82,7 @@ struct LocalEmitterListenerTests {
                 strong.sing()
                 seen.add(event.number)
                 if event.number == 200 { return }
-                // A change between each two levels: each level holds a table of its own.
+                // A change between two levels, so that each level has its own table.
                 let token = emitter.on(OrderShipped.self) { _ in }
                 emitter.emit(OrderPlaced(number: event.number + 1))
                 token.remove()

@@ -154,7 +154,7 @@ struct LocalEmitterMailboxTests {
         await emitter.idle()
         #expect(canary != nil)
         token.remove()
-        // The task that drained the mailbox lets go of it after it has said that it is idle.
+        // The task that drained the mailbox releases it after it has reported that it is idle.
         while canary != nil { await Task.yield() }
     }
 

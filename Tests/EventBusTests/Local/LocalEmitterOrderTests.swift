@@ -3,7 +3,7 @@ import Testing
 
 @Suite("LocalEmitter: order of nested emits", .timeLimit(.minutes(1)))
 struct LocalEmitterOrderTests {
-    @Test("An async listener gets the cause before the effect, whenever it was registered")
+    @Test("An asynchronous listener receives the cause before the effect, whenever it was registered")
     func causeFirst() async {
         let emitter = LocalEmitter()
         let (early, late, once) = (Notes<Topic>(), Notes<Topic>(), Notes<Topic>())
@@ -20,7 +20,7 @@ struct LocalEmitterOrderTests {
         #expect(once.values == ["order.placed"])
     }
 
-    @Test("Sync listeners are called depth-first")
+    @Test("Synchronous listeners are called depth-first")
     func depthFirst() {
         let emitter = LocalEmitter()
         let seen = Notes<String>()
@@ -36,7 +36,7 @@ struct LocalEmitterOrderTests {
         )
     }
 
-    @Test("What the report of a full mailbox emits comes after the event in every mailbox")
+    @Test("Events that the handler of a full mailbox emits follow the event in every mailbox")
     func reporting() async {
         let holder = Locked<LocalEmitter?>(nil)
         let emitter = LocalEmitter { failure in
@@ -61,7 +61,7 @@ struct LocalEmitterOrderTests {
         holder.withLock { $0 = nil }
     }
 
-    @Test("Of the events of one thread every async listener gets the earlier first, nested ones included")
+    @Test("Every asynchronous listener receives the events of one thread in order, including nested ones")
     func threads() async {
         let emitter = LocalEmitter()
         let (first, second) = (Notes<Int>(), Notes<Int>())

@@ -193,7 +193,7 @@ struct LocalEmitterRemovalTests {
         let emitting = onOwnThread { emitter.emit(OrderPlaced(number: 1)) }
         entered.wait()
         token.remove()
-        // The emit began before the removal and has yet to call this listener, so the closure has to be there.
+        // The emit began before the removal and has yet to call this listener, so the closure must be alive.
         #expect(canary != nil)
         #expect(emitter.listenerCount == 1)
         leave.open()

@@ -120,7 +120,7 @@ struct LocalEmitterTests {
         @Sendable func named(_ event: OrderPlaced) { seen.add("function") }
         emitter.on(OrderPlaced.self, named)
         emitter.emit(OrderPlaced(number: 1))
-        // No `idle()`: whatever ran by now ran within `emit`.
+        // No `idle()`, because everything so far ran inside `emit`.
         #expect(seen.values == ["typed", "once", "function", "pattern", "once order.placed"])
     }
 

@@ -21,7 +21,7 @@ struct Refusal: Error, Equatable {
     var reason: String
 }
 
-/// Values noted down from any thread.
+/// Values that any thread may append.
 final class Notes<Value: Sendable>: Sendable {
     private let storage = Locked<[Value]>([])
 
@@ -29,7 +29,7 @@ final class Notes<Value: Sendable>: Sendable {
     var values: [Value] { storage.withLock { $0 } }
 }
 
-/// A number that any thread may raise.
+/// A counter that any thread may increment.
 final class Counter: Sendable {
     private let storage = Atomic<Int>(0)
 
@@ -38,7 +38,7 @@ final class Counter: Sendable {
     var value: Int { storage.load(ordering: .sequentiallyConsistent) }
 }
 
-/// A yes or no that any thread may set.
+/// A Boolean value that any thread may set.
 final class Flag: Sendable {
     private let storage = Atomic<Bool>(false)
 
@@ -46,7 +46,7 @@ final class Flag: Sendable {
     var isSet: Bool { storage.load(ordering: .sequentiallyConsistent) }
 }
 
-/// A door that listeners wait at until the test opens it.
+/// A gate that holds listeners until the test opens it.
 final class Door: Sendable {
     private let state = Locked<(isOpen: Bool, waiters: [CheckedContinuation<Void, Never>])>((false, []))
 

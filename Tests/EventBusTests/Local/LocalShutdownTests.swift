@@ -5,10 +5,10 @@ import InMemoryLogging
 import Logging
 import Testing
 
-/// What was emitted for async local listeners before a shutdown is handled before `run()` returns.
+/// Events that were emitted for asynchronous local listeners before a shutdown are handled before `run()` returns.
 @Suite("Local listeners at the end of a bus", .timeLimit(.minutes(1)))
 struct LocalShutdownTests {
-    @Test("run() waits for every event that an async listener was given", arguments: [false, true])
+    @Test("run() waits for all events of asynchronous listeners", arguments: [false, true])
     func awaited(viaShutdown: Bool) async throws {
         let bus = EventBus(transport: .inMemory)
         let (heard, heardOnce) = (Counter(), Counter())
@@ -29,7 +29,7 @@ struct LocalShutdownTests {
         #expect(bus.local.pendingCount == 0)
     }
 
-    @Test("A cancelled run() gives async listeners the grace to end")
+    @Test("A cancelled run() gives asynchronous listeners the grace period to end")
     func cancelled() async throws {
         var configuration = EventBusConfiguration()
         configuration.cancellationGrace = .seconds(30)
@@ -48,7 +48,7 @@ struct LocalShutdownTests {
         #expect(heard.value == 10)
     }
 
-    @Test("What is left at the deadline is counted in the error and in the log", arguments: [false, true])
+    @Test("Work that is left at the deadline is counted in the error and in the log", arguments: [false, true])
     func left(isCancelled: Bool) async throws {
         let clock = ManualClock()
         let log = InMemoryLogHandler()
@@ -70,7 +70,7 @@ struct LocalShutdownTests {
             _ = try? await running.value
             ended.add()
         }
-        // Until then: the deadline may begin to be waited for after any one step of the clock.
+        // Repeatedly, because the wait for the deadline may start after any step of the clock.
         while ended.value == 0 {
             clock.advance(by: .seconds(1))
             await Task.yield()

@@ -6,7 +6,7 @@ import Testing
 struct SnapshotCellTests {
     final class Snapshot: Sendable {}
 
-    /// The cell behind a reference, since `#expect` takes no noncopyable values.
+    /// The cell as a class, because `#expect` does not accept noncopyable values.
     final class Cell: Sendable {
         private let cell = SnapshotCell<Snapshot>()
 

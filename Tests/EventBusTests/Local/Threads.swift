@@ -10,7 +10,7 @@ final class DispatchGate: Sendable {
     func wait() { group.wait() }
 }
 
-/// Runs `body` on a thread of its own; the gate opens when it has ended.
+/// Runs `body` on a separate thread. The gate opens when it has ended.
 func onOwnThread(_ body: @escaping @Sendable () -> Void) -> DispatchGate {
     let done = DispatchGate()
     Thread {

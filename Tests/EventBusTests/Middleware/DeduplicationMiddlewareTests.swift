@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Deduplication", .timeLimit(.minutes(1)))
 struct DeduplicationMiddlewareTests {
-    @Test("A duplicate of what another consumer is handling is looked at again soon, not when the claim runs out")
+    @Test("A duplicate of an event that another consumer handles is checked soon, not when the claim expires")
     func recheck() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Logging", .timeLimit(.minutes(1)))
 struct LoggingMiddlewareTests {
-    @Test("A handler's lines and the bus's own name the event, its chain, its group and its attempt")
+    @Test("Log messages of a handler and its bus have the event, its chain, its group and its attempt")
     func lines() async throws {
         let handler = InMemoryLogHandler()
         var logger = Logger(label: "test") { _ in handler }
@@ -40,7 +40,7 @@ struct LoggingMiddlewareTests {
         #expect(handler.entries.allSatisfy { $0.level <= .info })
     }
 
-    @Test("A failing local listener is logged, and disturbs no one")
+    @Test("A failing local listener is logged and does not affect others")
     func localListener() async throws {
         let handler = InMemoryLogHandler()
         let bus = EventBus(transport: .inMemory, logger: Logger(label: "test") { _ in handler })

@@ -50,7 +50,7 @@ struct MetricsMiddlewareTests {
         #expect(try metrics.expectTimer("eventbus.publish.duration", [("topic", "order.created")]).values.count == 2)
     }
 
-    @Test("A local listener that fails is counted, and the others hear the event")
+    @Test("A failing local listener is counted, and the others receive the event")
     func localFailures() throws {
         let metrics = TestMetrics()
         let bus = withMetricsFactory(metrics) { EventBus(transport: .inMemory) }

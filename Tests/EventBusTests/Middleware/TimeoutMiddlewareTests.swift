@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Timeout", .timeLimit(.minutes(1)))
 struct TimeoutMiddlewareTests {
-    @Test("A limit within a subscription's own is the one that strikes, and the event is tried again")
+    @Test("A time limit shorter than that of the subscription applies, and the event is retried")
     func strikes() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)

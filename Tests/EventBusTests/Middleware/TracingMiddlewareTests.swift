@@ -6,7 +6,7 @@ import Tracing
 
 @Suite("Tracing", .timeLimit(.minutes(1)))
 struct TracingMiddlewareTests {
-    @Test("A trace goes on from the publisher through the broker into the handler and what it publishes")
+    @Test("A trace continues from the publisher through the broker into the handler and its publishes")
     func propagation() async throws {
         let tracer = InMemoryTracer()
         let broker = InMemoryBroker()
@@ -29,7 +29,7 @@ struct TracingMiddlewareTests {
         #expect(chain[1].links.map(\.context.inMemorySpanContext?.spanID) == [chain[0].spanID])
     }
 
-    @Test("A request and its answer are of one trace, and a request that fails is a failed span")
+    @Test("A request and its reply are in one trace, and a failing request is a failed span")
     func requests() async throws {
         let tracer = InMemoryTracer()
         let bus = EventBus(transport: .inMemory, configuration: .traced(by: tracer))
@@ -48,7 +48,7 @@ struct TracingMiddlewareTests {
         #expect(answered.parentSpanID == asked.first?.spanID)
     }
 
-    @Test("An envelope that carries its trace goes on with it, though it is published later and elsewhere")
+    @Test("An envelope with a trace continues it, although it is published later and elsewhere")
     func carriedTrace() async throws {
         let tracer = InMemoryTracer()
         let middleware = TracingMiddleware(tracer: tracer)
@@ -65,7 +65,7 @@ struct TracingMiddlewareTests {
         #expect(publish.traceID == request.traceID)
     }
 
-    @Test("The spans of publishing and of handling an event carry the correlation id of its chain")
+    @Test("The spans of publishing and handling an event have the correlation id of its chain")
     func conversation() async throws {
         let tracer = InMemoryTracer()
         let broker = InMemoryBroker()
@@ -90,7 +90,7 @@ struct TracingMiddlewareTests {
         )
     }
 
-    @Test("A failed attempt is a failed span, and each attempt has its own")
+    @Test("A failed attempt is a failed span, and each attempt has its own span")
     func failures() async throws {
         let tracer = InMemoryTracer()
         let broker = InMemoryBroker()

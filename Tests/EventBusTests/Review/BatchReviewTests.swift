@@ -3,7 +3,7 @@ import EventBusInMemory
 import EventBusTesting
 import Testing
 
-@Suite("Batches and what middleware does to them", .timeLimit(.minutes(1)))
+@Suite("Batches and middleware", .timeLimit(.minutes(1)))
 struct BatchReviewTests {
     private struct Step: PublishMiddleware {
         let body: @Sendable (OutgoingEvent, PublishNext) async throws -> PublishReceipt
@@ -22,7 +22,7 @@ struct BatchReviewTests {
         return EventBus(transport: .inMemory(InMemoryBroker(clock: clock)), configuration: configuration)
     }
 
-    @Test("A delay that middleware gives one event of a batch holds for that event alone")
+    @Test("A delay that middleware sets for one event of a batch applies to that event alone")
     func delayInBatch() async throws {
         let bus = makeBus(
             Step { event, next in
@@ -39,7 +39,7 @@ struct BatchReviewTests {
         }
     }
 
-    @Test("A step that holds an event back is cancelled at the deadline, and the batch has its outcomes")
+    @Test("A step that holds an event back is cancelled at the deadline, and the batch gets its outcomes")
     func heldBack() async throws {
         let clock = ManualClock()
         let isHolding = Signal()
@@ -73,7 +73,7 @@ struct BatchReviewTests {
         let bus = makeBus(
             Step { event, next in
                 let key = event.envelope.partitionKey ?? ""
-                // The first take their time.
+                // The first ones take longer.
                 if key.count == 1 { for _ in 0..<100 { await Task.yield() } }
                 seen.withLock { $0.append(key) }
                 return try await next(event)
@@ -86,7 +86,7 @@ struct BatchReviewTests {
         }
     }
 
-    @Test("Middleware that lets one event through at a time fails a batch at its deadline, and does not hang it")
+    @Test("Middleware that lets one event through at a time makes a batch fail at its deadline, and not hang")
     func narrowMiddleware() async throws {
         let clock = ManualClock()
         let entered = Signal()
@@ -124,7 +124,7 @@ struct BatchReviewTests {
     }
 }
 
-/// Lets one in at a time.
+/// A gate that admits one at a time.
 private final class NarrowGate: Sendable {
     private let holder = Locked<Signal?>(nil)
     private let entered: Signal

@@ -4,9 +4,9 @@ import Testing
 
 @testable import EventBusInMemory
 
-@Suite("Review of the in-memory broker", .timeLimit(.minutes(1)))
+@Suite("In-memory broker in detail", .timeLimit(.minutes(1)))
 struct BrokerReviewTests {
-    @Test("A full queue forgets the publishes that gave up waiting for room")
+    @Test("A full queue forgets publishes that gave up waiting for room")
     func givenUp() async throws {
         let broker = InMemoryBroker(configuration: .init(maximumQueueLength: 1), clock: ManualClock())
         let bus = EventBus(transport: .inMemory(broker))

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Retries in the process", .timeLimit(.minutes(1)))
 struct LaneReviewTests {
-    @Test("An injected crash strikes one attempt, also where the retries are made in the process")
+    @Test("An injected crash strikes one attempt, even if retries are made in the process")
     func injectedCrash() async throws {
         let broker = InMemoryBroker(clock: ManualClock(), faults: .only(.handlerCrash, rate: 1, seed: 1))
         let bus = EventBus(transport: .inMemory(broker))
@@ -44,7 +44,7 @@ struct LaneReviewTests {
         }
     }
 
-    @Test("A lost connection ends the wait of what it had brought for its retry")
+    @Test("A lost connection ends the wait of its deliveries for their retries")
     func revokedWhileHeld() async throws {
         let clock = ManualClock()
         let transport = InMemoryTransport(broker: InMemoryBroker(clock: clock))

@@ -3,7 +3,7 @@ import EventBusInMemory
 import EventBusTesting
 import Testing
 
-@Suite("Limits of time that make no sense", .timeLimit(.minutes(1)))
+@Suite("Invalid durations", .timeLimit(.minutes(1)))
 struct LimitReviewTests {
     @Test(
         "A handler's limit that leaves no time is refused",
@@ -27,7 +27,7 @@ struct LimitReviewTests {
         configuration.cancellationGrace = limit
         let bus = EventBus(transport: .inMemory, configuration: configuration)
         bus.respond(to: GetQuote.self, group: "g", options: .init(handlerTimeout: limit)) { _, _ in
-            // Long enough for a wait that ends at once to be noticed.
+            // Long enough to detect a wait that ends immediately.
             for _ in 0..<1000 { await Task.yield() }
             try Task.checkCancellation()
             return .init(price: 1)

@@ -3,9 +3,9 @@ import EventBusInMemory
 import EventBusTesting
 import Testing
 
-@Suite("Starting and ending against the odds", .timeLimit(.minutes(1)))
+@Suite("Starting and stopping in difficult conditions", .timeLimit(.minutes(1)))
 struct StartAndEndReviewTests {
-    /// Whether `operation` ends within `limit`, in whichever way.
+    /// Returns whether `operation` ends within `limit`, with any result.
     private func ends(
         within limit: Duration = .seconds(3),
         _ operation: @escaping @Sendable () async throws -> Void
@@ -18,7 +18,7 @@ struct StartAndEndReviewTests {
         } ?? false
     }
 
-    @Test("A shutdown before the start ends the subscriptions, so that no one waits for them for ever")
+    @Test("A shutdown before the start ends the subscriptions, so that nobody waits for them")
     func shutdownBeforeStart() async throws {
         let bus = EventBus(transport: .inMemory)
         let subscription = bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
@@ -30,7 +30,7 @@ struct StartAndEndReviewTests {
         #expect(error?.code == .shuttingDown)
     }
 
-    @Test("A bus that cannot start because of one subscription ends the others, and refuses publishes")
+    @Test("A bus that cannot start because of one subscription ends the others and refuses publishes")
     func failedStart() async throws {
         let bus = EventBus(transport: .inMemory)
         let good = bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
@@ -43,14 +43,14 @@ struct StartAndEndReviewTests {
         #expect(refused?.code == .shuttingDown)
     }
 
-    @Test("A bus that cannot start does not run the body, and throws why", .timeLimit(.minutes(1)))
+    @Test("A bus that cannot start does not run the body and throws the reason", .timeLimit(.minutes(1)))
     func bodyOfFailedStart() async throws {
         for round in 0..<200 {
             let broker = InMemoryBroker()
             let holder = EventBus(transport: .inMemory(broker))
             holder.subscribe(to: OrderCreated.self, group: "g", options: .init(ordering: .byPartitionKey)) { _, _ in }
             let bus = EventBus(transport: .inMemory(broker))
-            // Wrong from the start in one round, wrong only for the broker in the next.
+            // Invalid from the start in one round, and invalid only for the broker in the next.
             bus.subscribe(to: OrderCreated.self, group: "g", name: round % 2 == 0 ? "dead" : nil) { _, _ in }
             let hasRun = Locked(false)
             try await holder.withRunning {
@@ -66,7 +66,7 @@ struct StartAndEndReviewTests {
         }
     }
 
-    @Test("A second run() leaves the first one's bus as it is")
+    @Test("A second run() does not affect the first one's bus")
     func secondRun() async throws {
         for _ in 0..<20 {
             let bus = EventBus(transport: .inMemory)
@@ -86,12 +86,12 @@ struct StartAndEndReviewTests {
                 }
                 return await group.reduce(into: []) { $0.append($1) }
             }
-            // The one that ran, and the one that used it.
+            // The running one, and the one that used it.
             #expect(outcomes.count { $0 } == 2)
         }
     }
 
-    @Test("A subscription that is cancelled by its own handler ends once the handler does")
+    @Test("A subscription that its own handler cancels ends when the handler does")
     func cancelledByItself() async throws {
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker))
@@ -117,7 +117,7 @@ struct StartAndEndReviewTests {
         #expect(broker.queues.first?.ready == 0)
     }
 
-    @Test("A bus that has ended lets go of its handlers, and with them of itself")
+    @Test("A bus that has ended releases its handlers and thereby itself")
     func letsGo() async throws {
         weak var weakBus: EventBus?
         do {

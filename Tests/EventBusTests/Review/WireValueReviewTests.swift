@@ -3,9 +3,9 @@ import EventBusInMemory
 import EventBusTesting
 import Testing
 
-@Suite("Values that do not fit the wire", .timeLimit(.minutes(1)))
+@Suite("Values that cannot be sent", .timeLimit(.minutes(1)))
 struct WireValueReviewTests {
-    @Test("A name within a header's table is held to the limit of names as well")
+    @Test("A name in a header's table has the same length limit")
     func nestedNames() async throws {
         let long = String(repeating: "x", count: 300)
         for value: HeaderValue in [[long: 1], ["a": [long: 1]], [[[long: 1]]]] {
@@ -19,7 +19,7 @@ struct WireValueReviewTests {
         }
     }
 
-    @Test("The first and the last time there is can be written")
+    @Test("The first and the last possible time can be written")
     func extremeTimes() {
         #expect(EventTime(milliseconds: .min).rfc3339.hasPrefix("-"))
         #expect(!EventTime(milliseconds: .max).rfc3339.isEmpty)

@@ -5,7 +5,7 @@ import InMemoryLogging
 import Logging
 import Testing
 
-@Suite("Deferrals, which count no attempt", .timeLimit(.minutes(1)))
+@Suite("Deferrals, which use up no attempt", .timeLimit(.minutes(1)))
 struct DeferralTests {
     private let clock = ManualClock()
     private let broker: InMemoryBroker
@@ -29,7 +29,7 @@ struct DeferralTests {
         static let all = [Way(), Way(ordering: .byPartitionKey), Way(broadcast: true)]
     }
 
-    @Test("An event that met instances of an older version comes to a newer one as attempt 1")
+    @Test("An event that met instances of an older version reaches a newer one as attempt 1")
     func rollingDeployment() async throws {
         let old = EventBus(transport: .inMemory(broker))
         old.subscribe(to: OrderCreated.self, group: "g", name: "orders") { _, _ in
@@ -39,7 +39,7 @@ struct DeferralTests {
             try await old.publish(NextOrderCreated(orderID: "1"))
             let end = clock.now.advanced(by: .seconds(20))
             while clock.now < end {
-                // The next look of the old instance.
+                // The next check by the old instance.
                 try await eventually("the event waits") { broker.queues.first?.delayed == 1 }
                 clock.advance(by: .seconds(1))
                 try await eventually("the event was looked at") {
@@ -64,7 +64,7 @@ struct DeferralTests {
         }
     }
 
-    @Test("A handler whose store is away uses up no attempt, and health and log say so", arguments: Way.all)
+    @Test("A handler whose store is unreachable uses up no attempt, and health and log report it", arguments: Way.all)
     func outage(way: Way) async throws {
         let handler = InMemoryLogHandler()
         let bus = EventBus(transport: .inMemory(broker), logger: Logger(label: "test") { _ in handler })
@@ -95,7 +95,7 @@ struct DeferralTests {
         #expect(handler.entries.count { $0.message == "handlers work again" } == 1)
     }
 
-    @Test("A store that stays away puts an event to the dead letters with a reason of its own", arguments: Way.all)
+    @Test("An unreachable store dead-letters an event with its own reason", arguments: Way.all)
     func bounded(way: Way) async throws {
         let bus = EventBus(transport: .inMemory(broker))
         let options = SubscriptionOptions(
@@ -116,7 +116,7 @@ struct DeferralTests {
         }
     }
 
-    @Test("The deferrals of an event begin again after an attempt that failed")
+    @Test("The deferrals of an event start again after a failed attempt")
     func beginsAgain() async throws {
         let bus = EventBus(transport: .inMemory(broker))
         let calls = Locked(0)

@@ -15,7 +15,7 @@ struct DeliveryLanesTests {
         )
     }
 
-    @Test("Without keys, deliveries leave in the order they came")
+    @Test("Without keys, deliveries are handled in the order of arrival")
     func order() {
         let lanes = Lanes(byKey: false)
         for number in 1...3 { lanes.receive(delivery(UInt64(number), key: "same")) }
@@ -25,7 +25,7 @@ struct DeliveryLanesTests {
         #expect(lanes.running == 3)
     }
 
-    @Test("By key, one key leaves one at a time, others pass it by")
+    @Test("By key, events of one key are handled one at a time, and other keys overtake")
     func lanes() throws {
         let lanes = Lanes(byKey: true)
         for (number, key) in [(1, "a"), (2, "a"), (3, "b"), (4, nil), (5, "a")] {
@@ -44,7 +44,7 @@ struct DeliveryLanesTests {
         #expect(lanes.take()?.token.number == 5)
     }
 
-    @Test("What the broker brought again too often runs alone")
+    @Test("A delivery with too many redeliveries runs alone")
     func alone() throws {
         let lanes = Lanes(byKey: false)
         lanes.receive(delivery(1))
@@ -65,7 +65,7 @@ struct DeliveryLanesTests {
         arguments: [2, 10, 16, 64, 256]
     )
     func innocents(count: Int) throws {
-        // The first kills the process whenever it begins; the broker brings what was not handled in the same order.
+        // The first one crashes the process whenever it starts. The broker redelivers unhandled ones in the same order.
         var left = Array(1...count)
         for redeliveries in DeliveryLanes.aloneAfterRedeliveries...20 where left.count > 1 {
             let lanes = Lanes(byKey: false)
@@ -82,7 +82,7 @@ struct DeliveryLanesTests {
         #expect(left == [1])
     }
 
-    @Test("What a lost connection brought is dropped if it was not begun, and its lane goes on")
+    @Test("Unstarted deliveries of a lost connection are dropped, and their keys continue")
     func revocation() throws {
         let lanes = Lanes(byKey: true)
         lanes.receive(delivery(1, key: "a"))
@@ -99,7 +99,7 @@ struct DeliveryLanesTests {
         #expect(lanes.take()?.token == .init(generation: 2, number: 1))
     }
 
-    @Test("A delivery held for a retry keeps its key, but neither counts as running nor keeps others out")
+    @Test("A delivery held for a retry keeps its key, but neither counts as running nor blocks others")
     func held() throws {
         let lanes = Lanes(byKey: true)
         let suspicious = DeliveryLanes.aloneAfterRedeliveries
@@ -107,7 +107,7 @@ struct DeliveryLanesTests {
         lanes.receive(delivery(2, key: "a"))
         lanes.receive(delivery(3, key: "b", redeliveries: suspicious))
         lanes.receive(delivery(4, key: "c"))
-        // Which of the two that run alone comes first is drawn.
+        // The order of the two that run alone is random.
         for _ in 0..<2 { lanes.hold(try #require(lanes.takeTracked())) }
         #expect(lanes.running == 0)
         let other = try #require(lanes.take())
@@ -122,7 +122,7 @@ struct DeliveryLanesTests {
         #expect(lanes.close().map(\.token.number) == [3])
     }
 
-    @Test("A held delivery of a lost connection is dropped, and its key goes on")
+    @Test("A held delivery of a lost connection is dropped, and its key continues")
     func revokedWhileHeld() throws {
         let lanes = Lanes(byKey: true)
         lanes.receive(delivery(1, key: "a"))
@@ -134,7 +134,7 @@ struct DeliveryLanesTests {
         #expect(!lanes.release(.init(generation: 1, number: 1)))
     }
 
-    @Test("An event that comes again over a reopened channel has its attempts, and is not suspected for it")
+    @Test("An event that is redelivered over a reopened channel keeps its attempts and is not a suspect")
     func reopening() throws {
         let lanes = Lanes(byKey: true)
         let events = [delivery(1, key: "a"), delivery(2, key: "a")]
@@ -168,7 +168,7 @@ struct DeliveryLanesTests {
         #expect(lost.sorted() == [1, 2])
     }
 
-    @Test("A close returns what was not begun, once, and stores nothing more")
+    @Test("A close returns unstarted deliveries once, and stores nothing more")
     func closing() throws {
         let lanes = Lanes(byKey: true)
         for number in 1...4 { lanes.receive(delivery(UInt64(number), key: "a")) }
@@ -184,7 +184,7 @@ struct DeliveryLanesTests {
     }
 }
 
-/// The machine by reference, since an expectation cannot change what it captures.
+/// The machine as a class, because an expectation cannot change captured values.
 private final class Lanes {
     private var lanes: DeliveryLanes
 

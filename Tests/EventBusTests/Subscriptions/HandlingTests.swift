@@ -72,7 +72,7 @@ struct HandlingTests {
         }
     }
 
-    @Test("A handler that returns in spite of its limit has handled the event")
+    @Test("A handler that returns in spite of its time limit has handled the event")
     func lateSuccess() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
@@ -99,7 +99,7 @@ struct HandlingTests {
         }
     }
 
-    @Test("Events of several types in one subscription keep their order, and each comes to its handler")
+    @Test("Events of several types in one subscription keep their order, and each reaches its handler")
     func severalTypes() async throws {
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker))
@@ -118,7 +118,7 @@ struct HandlingTests {
         }
     }
 
-    @Test("An event of a newer version is left for a newer instance, and never handled by an old one")
+    @Test("An event of a newer version is left for a newer instance and never handled by an old one")
     func newerVersion() async throws {
         let broker = InMemoryBroker(clock: ManualClock())
         let bus = EventBus(transport: .inMemory(broker))
@@ -164,7 +164,7 @@ struct HandlingTests {
         }
     }
 
-    @Test("An inbox suppresses a duplicate, and a failure gives the event up for the next attempt")
+    @Test("An inbox suppresses a duplicate, and a failure releases the event for the next attempt")
     func inbox() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
@@ -184,7 +184,7 @@ struct HandlingTests {
         }
     }
 
-    @Test("Handlers run beside the tasks that publish, with the event's correlation, and pass it on")
+    @Test("Handlers run concurrently with publishing tasks, with the event's correlation, and pass it on")
     func correlation() async throws {
         let broker = InMemoryBroker()
         let recorder = EventRecorder()
@@ -209,7 +209,7 @@ struct HandlingTests {
             #expect(confirmed.causationID == receipt.id)
             #expect(confirmed.source == "orders")
             #expect(confirmed.headers["traceparent"] == traceparent)
-            // Outside a handler an event begins a chain of its own.
+            // Outside a handler an event starts its own chain.
             let own = try await bus.publish(OrderCreated(orderID: "2"))
             try await broker.settled()
             let second = try #require(recorder.published.first { $0.envelope.id == own.id }?.envelope)
@@ -218,7 +218,7 @@ struct HandlingTests {
         }
     }
 
-    @Test("An event that belongs to no chain begins one of its own")
+    @Test("An event without a chain starts its own")
     func foreign() async throws {
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker))

@@ -5,7 +5,7 @@ import InMemoryLogging
 import Logging
 import Testing
 
-@Suite("Pause of a subscription whose inbox cannot be used", .timeLimit(.minutes(1)))
+@Suite("Pause of a subscription whose inbox is unreachable", .timeLimit(.minutes(1)))
 struct InboxPauseTests {
     private let clock = ManualClock()
     private let broker: InMemoryBroker
@@ -51,7 +51,7 @@ struct InboxPauseTests {
             #expect(handled.attempts == [1])
             #expect(try await bus.deadLetters(of: "g").count() == 0)
             #expect(bus.health().isReady)
-            // Those that asked at once when the outage began, the probes, and each event once.
+            // Those that asked when the outage began, the probes, and each event once.
             #expect(inbox.counts.begins == 130)
         }
         let messages = handler.entries.filter { $0.metadata["event-id"] == nil }.map { "\($0.level): \($0.message)" }
@@ -60,7 +60,7 @@ struct InboxPauseTests {
         #expect(clock.now.offset >= .seconds(10))
     }
 
-    @Test("During a pause health names the cause, one delivery at a time asks, and none is handed back")
+    @Test("During a pause health names the cause, one delivery at a time asks, and none is returned")
     func probing() async throws {
         let inbox = ScriptedInbox(clock: clock)
         inbox.fail(begins: .max)
@@ -72,7 +72,7 @@ struct InboxPauseTests {
             #expect(bus.health().reason.contains("subscription.g.orders: paused"))
             #expect(bus.health().reason.contains("StoreError"))
             #expect(bus.health().isLive)
-            // Those that had begun have asked when the first probe is due.
+            // Those that had started have asked when the first probe is due.
             try await eventually("everything is back") {
                 bus.health().components.contains { $0.details["running"] == 0 && $0.details["waiting"] == 4 }
             }
@@ -135,7 +135,7 @@ struct InboxPauseTests {
         }
     }
 
-    @Test("The handler's time limit does not run while its subscription is paused")
+    @Test("The handler's time limit is suspended while its subscription is paused")
     func noTimeout() async throws {
         let inbox = ScriptedInbox(clock: clock)
         inbox.fail(begins: 50)

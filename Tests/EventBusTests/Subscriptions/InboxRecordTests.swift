@@ -14,7 +14,7 @@ private final class CallCount: Sendable {
     func increment() { state.withLock { $0 += 1 } }
 }
 
-@Suite("What becomes of an effect and its record in the inbox", .timeLimit(.minutes(1)))
+@Suite("Effects and their records in the inbox", .timeLimit(.minutes(1)))
 struct InboxRecordTests {
     private let clock = ManualClock()
     private let broker: InMemoryBroker
@@ -48,7 +48,7 @@ struct InboxRecordTests {
         try await bus.publish(OrderCreated(orderID: "1"), options: .init(id: "e"))
     }
 
-    @Test("A record that fails is tried again without running the handler again")
+    @Test("A record that fails is retried without running the handler again")
     func completeFails() async throws {
         let inbox = ScriptedInbox(clock: clock)
         inbox.fail(completions: 3)
@@ -64,7 +64,7 @@ struct InboxRecordTests {
         }
     }
 
-    @Test("An effect that cannot be recorded while the claim lasts is acknowledged, counted and logged")
+    @Test("An effect that cannot be recorded during the claim is acknowledged, counted and logged")
     func neverRecorded() async throws {
         let inbox = ScriptedInbox(clock: clock)
         inbox.fail(completions: .max)
@@ -86,7 +86,7 @@ struct InboxRecordTests {
         #expect(warning.metadata["event-id"] == "e")
     }
 
-    @Test("The handler's time limit does not reach the record that is being written")
+    @Test("The handler's time limit does not affect the record that is being written")
     func timeoutWhileRecording() async throws {
         let (isRecording, mayRecord) = (Signal(), Signal())
         let wasCancelled = Locked(false)
@@ -99,7 +99,7 @@ struct InboxRecordTests {
         try await bus.withRunning {
             try await publish(on: bus)
             try await isRecording.wait()
-            // The watchdog sleeps until the limit, and has looked when it sleeps or is gone again.
+            // The watchdog sleeps until the limit. When it sleeps again or is gone, it has checked.
             clock.advance(by: .seconds(10))
             for _ in 0..<1000 { await Task.yield() }
             mayRecord.raise()
@@ -111,7 +111,7 @@ struct InboxRecordTests {
         }
     }
 
-    @Test("Cancelling the bus does not reach the record that is being written")
+    @Test("Cancelling the bus does not affect the record that is being written")
     func abortWhileRecording() async throws {
         let (isRecording, mayRecord) = (Signal(), Signal())
         let wasCancelled = Locked(false)
@@ -133,7 +133,7 @@ struct InboxRecordTests {
         #expect(try await inbox.begin(key, lease: .seconds(30)) == .completed)
     }
 
-    @Test("An event whose consumer was killed in its handler waits for the lease of 30 seconds, and counts no attempt")
+    @Test("An event whose consumer was killed in its handler waits for the lease of 30 seconds and uses up no attempt")
     func killedConsumer() async throws {
         let inbox = InMemoryInbox(clock: clock)
         let attempts = Locked<[Int]>([])
@@ -141,7 +141,7 @@ struct InboxRecordTests {
         bus.subscribe(to: OrderCreated.self, group: "g", options: .init(retry: .never, inbox: inbox)) { _, context in
             attempts.withLock { $0.append(context.attempt) }
         }
-        // The claim of a process that is gone.
+        // The claim of a process that has died.
         _ = try await inbox.begin(key, lease: InboxOptions().lease)
         try await bus.withRunning {
             try await publish(on: bus)
@@ -152,7 +152,7 @@ struct InboxRecordTests {
         }
     }
 
-    @Test("A claim is renewed while its handler runs, also when a renewal fails, so that a duplicate waits")
+    @Test("A claim is renewed while its handler runs, even if a renewal fails, so that a duplicate waits")
     func renewal() async throws {
         let inbox = ScriptedInbox(clock: clock)
         inbox.fail(renewals: 2)
@@ -180,7 +180,7 @@ struct InboxRecordTests {
         }
     }
 
-    @Test("Two events with one id and different topics are both handled; a suppressed duplicate is counted and logged")
+    @Test("Two events with one id and different topics are both handled, and a duplicate is counted and logged")
     func identity() async throws {
         let (metrics, handler) = (TestMetrics(), InMemoryLogHandler())
         var configuration = EventBusConfiguration()
@@ -209,7 +209,7 @@ struct InboxRecordTests {
         #expect(line.metadata["subscription"] == "orders")
     }
 
-    @Test("An injected crash strikes between effect and record too: the handler runs twice in spite of an inbox")
+    @Test("An injected crash may strike between effect and record, so the handler runs twice in spite of an inbox")
     func injectedCrash() async throws {
         let broker = InMemoryBroker(clock: clock, faults: .only(.handlerCrash, rate: 0.5, seed: 7))
         let bus = EventBus(transport: .inMemory(broker))

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Order by key", .timeLimit(.minutes(1)))
 struct KeyOrderTests {
-    @Test("Other keys go on while a hundred events wait behind a failing one", arguments: [5, 100])
+    @Test("Other keys proceed while a hundred events wait behind a failing one", arguments: [5, 100])
     func failingKey(count: Int) async throws {
         let clock = ManualClock()
         let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: clock)))
@@ -31,7 +31,7 @@ struct KeyOrderTests {
         }
     }
 
-    @Test("More failing keys than workers hold up no other key")
+    @Test("Failing keys delay no others, even if they outnumber the workers")
     func manyFailingKeys() async throws {
         let clock = ManualClock()
         let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: clock)))
@@ -52,7 +52,7 @@ struct KeyOrderTests {
         }
     }
 
-    @Test("The last attempt that a lane's time allows is known before it is made, and its reason is its own")
+    @Test("The last attempt within the hold limit is known before it is made, and has its own reason")
     func holdLimit() async throws {
         let broker = InMemoryBroker(clock: ManualClock())
         let bus = EventBus(transport: .inMemory(broker))
@@ -77,7 +77,7 @@ struct KeyOrderTests {
         }
     }
 
-    @Test("A policy that fits into a lane's time ends with its own reason")
+    @Test("A policy that fits into the hold limit ends with its own reason")
     func fittingPolicy() async throws {
         let broker = InMemoryBroker(clock: ManualClock())
         let bus = EventBus(transport: .inMemory(broker))
@@ -99,7 +99,7 @@ struct KeyOrderTests {
         }
     }
 
-    @Test("Events that wait behind a failing one have all their attempts, and none is in hand for long")
+    @Test("Events that wait behind a failing one keep all their attempts, and none is held for long")
     func agesBehindAnother() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
@@ -137,7 +137,7 @@ struct KeyOrderTests {
         }
     }
 
-    @Test("What waits for a free handler for too long is given back, and handled later")
+    @Test("A delivery that waits too long for a free handler is returned and handled later")
     func agesWithoutKey() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
@@ -168,7 +168,7 @@ struct KeyOrderTests {
         }
     }
 
-    @Test("A prefetch or a hold that cannot work is refused with a message that says what to give")
+    @Test("An invalid prefetch or hold is refused with a message that states the remedy")
     func validation() async throws {
         func error(_ options: SubscriptionOptions) async -> EventBusError? {
             let bus = EventBus(transport: .inMemory)
@@ -193,7 +193,7 @@ struct KeyOrderTests {
         }
     }
 
-    @Test("By key the broker hands over more than is handled at once, otherwise as much")
+    @Test("By key the broker prefetches more than is handled concurrently, and otherwise the same number")
     func prefetch() async throws {
         for (options, expected) in [
             (SubscriptionOptions(), 16), (SubscriptionOptions(concurrency: 1), 1),
@@ -210,7 +210,7 @@ struct KeyOrderTests {
         }
     }
 
-    @Test("A handler that heeds no cancellation can ask whether its delivery was revoked")
+    @Test("A handler that ignores cancellation can check whether its delivery was revoked")
     func revoked() async throws {
         let transport = InMemoryTransport.inMemory
         let bus = EventBus(transport: transport)
@@ -232,7 +232,7 @@ struct KeyOrderTests {
         }
     }
 
-    @Test("The handler of a broadcast goes on when its connection is lost, because nobody takes over from it")
+    @Test("The handler of a broadcast continues when its connection is lost, because nobody takes over")
     func broadcastRevoked() async throws {
         let transport = InMemoryTransport.inMemory
         let bus = EventBus(transport: transport)
@@ -252,7 +252,7 @@ struct KeyOrderTests {
     }
 }
 
-/// How long deliveries were in the hands of a subscription.
+/// The durations for which a subscription had deliveries.
 private final class Ages: Sendable {
     private let clock: AnyClock
     private let state = Locked<(arrivals: [Delivery.Token: AnyClock.Instant], largest: Duration)>(([:], .zero))
@@ -279,7 +279,7 @@ private final class Ages: Sendable {
     }
 }
 
-/// Notes when deliveries come and go.
+/// A transport that records the arrival and settlement of deliveries.
 private struct WatchedTransport: Transport {
     let transport: InMemoryTransport
     let ages: Ages
@@ -339,7 +339,7 @@ private struct WatchedTransport: Transport {
     }
 }
 
-/// Notes what a subscription asks its transport for.
+/// A transport that records the queue specifications of a subscription.
 private final class SpecificationProbe: Transport {
     let transport = InMemoryTransport.inMemory
     let prefetch = Locked(0)

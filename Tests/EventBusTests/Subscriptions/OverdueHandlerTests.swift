@@ -6,7 +6,7 @@ import Logging
 import MetricsTestKit
 import Testing
 
-/// Handlers that pass their time limit and ignore their cancellation.
+/// Handlers that exceed their time limit and ignore their cancellation.
 @Suite("Overdue handlers", .timeLimit(.minutes(1)))
 struct OverdueHandlerTests {
     @Test("Each is logged and counted once, and the subscription is not ready while all its workers are overdue")
@@ -24,7 +24,7 @@ struct OverdueHandlerTests {
         let options = SubscriptionOptions(concurrency: 2, retry: .never, handlerTimeout: .seconds(10))
         bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in
             began.add()
-            // Waits in a task of its own, which nothing cancels.
+            // Waits in a separate task, which nothing cancels.
             try await Task { try await mayEnd.wait() }.value
         }
         @Sendable func timeouts() -> [InMemoryLogHandler.Entry] {

@@ -12,7 +12,7 @@ struct SubscriptionNameTests {
         #expect(SubscriptionName.derived(from: try TopicPattern(validating: pattern)) == name)
     }
 
-    @Test("No two patterns share a name, and every name is legal")
+    @Test("No two patterns share a name, and every name is valid")
     func distinct() throws {
         let long = String(repeating: "x", count: 110)
         let patterns = [
@@ -25,7 +25,7 @@ struct SubscriptionNameTests {
         for name in names { #expect(SubscriptionName.problem(group: "g", name: name) == nil, "\(name)") }
     }
 
-    @Test("A name does not depend on how this version of Unicode joins scalars to characters")
+    @Test("A name does not depend on how this version of Unicode combines scalars into characters")
     func scalars() throws {
         let flag = "\u{1F1E9}\u{1F1EA}"
         #expect(SubscriptionName.derived(from: try TopicPattern(validating: "a.\(flag)")).hasPrefix("a-__-"))

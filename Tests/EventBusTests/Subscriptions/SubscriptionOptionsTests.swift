@@ -2,11 +2,11 @@ import EventBus
 import EventBusInMemory
 import Testing
 
-@Suite("Options of a subscription that cannot work", .timeLimit(.minutes(1)))
+@Suite("Invalid subscription options", .timeLimit(.minutes(1)))
 struct SubscriptionOptionsTests {
     struct Case: Sendable, CustomTestStringConvertible {
         var options: SubscriptionOptions
-        /// A part of the error that says what was wrong, and one that says what to do.
+        /// A part of the error with the problem, and a part with the remedy.
         var parts: [String]
         var testDescription: String { parts[0] }
 
@@ -56,7 +56,7 @@ struct SubscriptionOptionsTests {
         },
     ]
 
-    @Test("A subscription with such options fails with an error that says what to do", arguments: cases)
+    @Test("A subscription with such options fails with an error that states the remedy", arguments: cases)
     func rejected(_ option: Case) async throws {
         let bus = EventBus(transport: .inMemory)
         let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: option.options) { _, _ in }

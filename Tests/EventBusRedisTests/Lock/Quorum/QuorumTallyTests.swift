@@ -6,7 +6,7 @@ import Testing
 struct QuorumTallyTests {
     private typealias Ballot = QuorumTally.Ballot
 
-    /// The decision, and after how many ballots it was made.
+    /// Returns the decision, and the number of ballots after which it was made.
     private func decide(_ members: Int, _ ballots: Ballot...) -> (QuorumTally.Decision?, after: Int) {
         var tally = QuorumTally(members: members)
         for (index, ballot) in ballots.enumerated() {

@@ -10,7 +10,7 @@ extension RedisTests {
     struct RedisQuorumLockTests {
         private let long = Duration.seconds(60)
 
-        /// Three servers, each behind a proxy that can black-hole it.
+        /// Three servers, each behind a proxy that can drop all data.
         private struct Fleet {
             let servers: [RedisServer]
             let proxies: [RedisProxy]
@@ -30,8 +30,8 @@ extension RedisTests {
                 try await direct[server].send(RedisCommand("GET", [.text(key)])).text
             }
 
-            /// Has `lock` granted by all servers, each of which knows the fence then: on a busy machine one may answer too
-            /// late, and is no part of the grant.
+            /// Acquires `lock` on all servers, so that each knows the fence. On a busy machine one may answer too late
+            /// and would not be part of the grant.
             func grantEverywhere(by lock: RedisQuorumLock, ttl: Duration) async throws -> LockGrant {
                 let keys = QuorumKeys(prefix: "eventbus", resource: "r")
                 for _ in 0..<10 {
@@ -51,8 +51,8 @@ extension RedisTests {
                 throw EventBusError(.unavailable, "of ten grants none was by all servers")
             }
 
-            /// Releases a grant. Where too few servers answered in time, as on a busy machine, it asks again, and finds it
-            /// released or not.
+            /// Releases a grant. If too few servers answered in time, as on a busy machine, it asks again, and finds
+            /// the grant released or not.
             func release(_ grant: LockGrant, by lock: RedisQuorumLock) async throws {
                 var isUnknown = false
                 for _ in 0..<10 {
@@ -67,7 +67,7 @@ extension RedisTests {
                 throw EventBusError(.unavailable, "ten times too few servers answered to a release")
             }
 
-            /// Waits until no server holds anything but fences, and who was last seen alive.
+            /// Waits until the servers hold only fences and the processes last seen alive.
             func expectNothingHeld(sourceLocation: SourceLocation = #_sourceLocation) async throws {
                 for (index, client) in direct.enumerated() {
                     try await eventually("server \(index) should hold nothing", sourceLocation: sourceLocation) {
@@ -87,7 +87,7 @@ extension RedisTests {
         }
 
         @Test(
-            "The lock keeps its contract",
+            "The lock follows its contract",
             arguments: LockConformance(ttl: .milliseconds(600)) { try await locks.next() }.checks
         )
         func conformance(check: ConformanceCheck) async throws {
@@ -154,7 +154,7 @@ extension RedisTests {
             try await lock.withLock("r") { _ in }
             fleet.proxies[2].replies.close()
             var (asking, releasing) = (Duration.seconds(60), Duration.seconds(60))
-            // The best of some tries, since a busy machine takes its time.
+            // The best of several attempts, because the machine may be busy.
             for _ in 0..<10 {
                 var start = ContinuousClock.now
                 guard let grant = try? await lock.acquire("r", ttl: .milliseconds(40), wait: .zero) else { continue }
@@ -181,10 +181,11 @@ extension RedisTests {
                     ($0 as? EventBusError)?.code == .unavailable
                 }
                 let took = start.duration(to: .now)
-                // Without a wait: one command's second, and 350 ms for each that was asked to keep the line.
+                // Without a wait: the second of one command, plus 350 ms for each server that was asked to keep the
+                // queue.
                 #expect(took < (wait == .zero ? .milliseconds(2000) : wait + .milliseconds(1000)), "\(wait): \(took)")
             }
-            // What the third has been asked for meanwhile was taken back.
+            // The requests to the third server were undone meanwhile.
             try await eventually("the third should hold nothing") {
                 let keys = try await fleet.direct[2].send(RedisCommand("KEYS", ["*"])).array?.compactMap(\.text) ?? []
                 return keys.allSatisfy { $0.hasSuffix(":f") }
@@ -233,19 +234,19 @@ extension RedisTests {
 
         // MARK: the fence
 
-        /// A fence that the clock is behind, so that only memory can keep the next from going back.
+        /// A fence ahead of the clock, so that only memory can keep the next one from going back.
         private let ahead: UInt64 = 8_000_000_000_000_000
 
         @Test func `the fence never goes back though the majority changes`() async throws {
             let fleet = try await Fleet()
             let keys = QuorumKeys(prefix: "eventbus", resource: "r")
-            // Only the first knows it; with the third away it has to be asked.
+            // Only the first server knows it. With the third one unreachable it has to be asked.
             _ = try await fleet.direct[0].send(RedisCommand("SET", [.text(keys.fence), .text("\(ahead)")]))
             fleet.proxies[2].close()
             let first = try fleet.lock { $0.commandTimeout = .milliseconds(500) }
             let grant = try await first.acquire("r", ttl: long, wait: .seconds(5))
             #expect(grant.fencingToken == ahead + 1)
-            // Written back before it was granted: the second has not met it otherwise.
+            // Written back before the grant, because the second server has not received it otherwise.
             #expect(try await fleet.get(keys.fence, 1) == "\(ahead + 1)")
             try await first.release(grant)
 
@@ -271,7 +272,7 @@ extension RedisTests {
             fleet.servers[wiped].kill()
             fleet.proxies[wiped].hangUp()
             try await fleet.servers[wiped].start()
-            // The one that is wiped and one of the others.
+            // The wiped server and one of the others.
             let away = (wiped + 1) % 3
             fleet.proxies[away].close()
             let other = try fleet.lock { $0.commandTimeout = .milliseconds(500) }
@@ -285,7 +286,7 @@ extension RedisTests {
         @Test func `a grant whose answers come later than its time to live is not given`() async throws {
             let fleet = try await Fleet()
             let slow = try fleet.servers.map { server in
-                // Each of the two questions arrives in time; together they take longer than the time to live.
+                // Each of the two questions arrives in time, but together they take longer than the time to live.
                 try RedisProxy(to: server.port) { direction, bytes in
                     let text = String(decoding: bytes, as: UTF8.self)
                     guard direction == .request, text.contains("quorum") else { return }
@@ -293,7 +294,7 @@ extension RedisTests {
                 }
             }
             let lock = RedisQuorumLock(try slow.map { try $0.client() })
-            // Their connections are made.
+            // Their connections are established.
             try await lock.withLock("r", ttl: .seconds(10)) { _ in }
             let start = ContinuousClock.now
             await #expect {
@@ -303,7 +304,7 @@ extension RedisTests {
             }
             #expect(start.duration(to: .now) < .milliseconds(1500))
             try await fleet.expectNothingHeld()
-            // The same servers grant what lasts longer.
+            // The same servers grant a longer lease.
             let grant = try await lock.acquire("r", ttl: .seconds(10), wait: .seconds(5))
             #expect(lock.clock.now.duration(to: grant.validUntil) < .milliseconds(9790), "the time it took counts")
             try await lock.release(grant)
@@ -327,7 +328,7 @@ extension RedisTests {
             let fleet = try await Fleet()
             let lock = try fleet.lock { $0.commandTimeout = .milliseconds(300) }
             try await lock.withLock("r") { _ in }
-            // Two that execute and never answer, so that there is no majority.
+            // Two servers that execute and never answer, so that there is no majority.
             fleet.proxies[1].replies.close()
             fleet.proxies[2].replies.close()
             await #expect {
