@@ -13,7 +13,8 @@ import Testing
 
 @Suite("The order service on a bus", .timeLimit(.minutes(2)))
 struct OrderStoryTests {
-    /// Runs the service's bus with its subscription, and with others that events need; ends it after `body`.
+    /// Runs the service's bus with its subscription and the subscriptions that other events require, until `body` has
+    /// ended.
     private func run(
         _ scene: Scene,
         store: some OrderStore,
@@ -32,7 +33,7 @@ struct OrderStoryTests {
 
     private func reserved(_ id: String) -> StockReserved { StockReserved(orderID: id, quantities: ["NW-011": 2]) }
 
-    @Test("An order is announced by the relay, confirmed once the stock is reserved, and announced as confirmed")
+    @Test("An order is announced by the relay, confirmed when the stock is reserved, and announced as confirmed")
     func story() async throws {
         let scene = try Scene()
         let seen = Events()
@@ -62,7 +63,7 @@ struct OrderStoryTests {
         }
     }
 
-    @Test("A delivery that comes again changes nothing and announces nothing")
+    @Test("A redelivery changes nothing and announces nothing")
     func duplicates() async throws {
         let scene = try Scene()
         let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id
@@ -75,7 +76,7 @@ struct OrderStoryTests {
         #expect(try await scene.database.count(of: "eventbus_inbox") == 1)
     }
 
-    @Test("An attempt that fails leaves neither status nor event nor record, and the next one does it all")
+    @Test("A failed attempt leaves neither status nor event nor record, and the next one completes")
     func failedAttempt() async throws {
         let scene = try Scene()
         let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id
@@ -96,7 +97,7 @@ struct OrderStoryTests {
         #expect(try await scene.database.outbox().map(\.topic) == ["order.created", "order.confirmed"])
     }
 
-    @Test("A contradiction is a dead letter, the first answer stands, and neither is recorded as handled")
+    @Test("A contradiction is a dead letter, the first answer is kept, and neither is recorded as handled")
     func contradiction() async throws {
         let scene = try Scene()
         let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id
@@ -115,7 +116,7 @@ struct OrderStoryTests {
         #expect(try await scene.database.outbox().map(\.topic) == ["order.created", "order.confirmed"])
     }
 
-    @Test("A cache that cannot be reached keeps no order from ending, nor from being looked at")
+    @Test("An unreachable cache prevents neither ending nor reading an order")
     func unreachableCache() async throws {
         let scene = try Scene()
         let orders = CachedOrderStore(scene.store, cache: UnreachableCache(), ttl: .seconds(5), logger: .quiet)
@@ -131,14 +132,14 @@ struct OrderStoryTests {
     }
 }
 
-/// What came, in order.
+/// The received events in order.
 private actor Events {
     private(set) var all: [Envelope] = []
 
     func append(_ envelope: Envelope) { all.append(envelope) }
 }
 
-/// Has something done when ending an order fails.
+/// A store that runs a closure when ending an order fails.
 private struct RepairingStore: OrderStore {
     let base: CachedOrderStore
     let repair: @Sendable () async throws -> Void
@@ -159,7 +160,7 @@ private struct RepairingStore: OrderStore {
     func all() async throws -> [(order: Order, status: OrderStatus)] { try await base.all() }
 }
 
-/// A cache whose store does not answer: it computes, and cannot remove.
+/// A cache whose store does not answer: it computes values and cannot remove them.
 private struct UnreachableCache: Cache {
     private let error = EventBusError(.unavailable, "the cache cannot be reached")
 

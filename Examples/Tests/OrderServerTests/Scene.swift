@@ -9,7 +9,7 @@ import Testing
 
 @testable import OrderServer
 
-/// An order service without its process: a database in memory, a bus on a broker in memory, a cache.
+/// An order service without its process: an in-memory database, a bus on an in-memory broker, and a cache.
 struct Scene: Sendable {
     let database: any DatabaseWriter
     let broker: InMemoryBroker
@@ -39,7 +39,7 @@ struct Scene: Sendable {
 }
 
 extension OrderDraft {
-    /// A draft of so many pieces of one product.
+    /// Returns a draft with a number of items of one product.
     static func sample(_ quantity: Int = 2, of sku: String = "NW-011") throws -> OrderDraft {
         let line = try #require(OrderLine(sku: sku, quantity: quantity, unitPrice: Money(cents: 1400)))
         return try #require(OrderDraft(customerID: "VINET", shipCountry: "France", items: [line]))

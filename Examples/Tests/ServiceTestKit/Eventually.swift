@@ -1,6 +1,6 @@
 public import Testing
 
-/// Waits until a condition holds, for 30 seconds at most.
+/// Waits for at most 30 seconds until a condition is true.
 public func eventually(
     _ what: Comment = "the condition comes true",
     sourceLocation: SourceLocation = #_sourceLocation,

@@ -1,6 +1,6 @@
 public import Logging
 
 extension Logger {
-    /// Writes nothing.
+    /// A logger that discards its messages.
     public static let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 }

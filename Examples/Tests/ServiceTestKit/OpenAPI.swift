@@ -1,6 +1,6 @@
 public import Hummingbird
 
-/// The references in a document of OpenAPI that lead nowhere in it.
+/// Returns the invalid references in an OpenAPI document.
 public func danglingReferences(in document: [String: Any]) -> [String] {
     var dangling: [String] = []
     func check(_ value: Any) {
@@ -18,7 +18,7 @@ public func danglingReferences(in document: [String: Any]) -> [String] {
 }
 
 extension Router {
-    /// The routes as a document of OpenAPI names them, such as `GET /orders/{id}`.
+    /// The routes in the format of an OpenAPI document, such as `GET /orders/{id}`.
     public var operations: [String] {
         routes.map { route in
             let parts = route.path.description.split(separator: "/").map { part in

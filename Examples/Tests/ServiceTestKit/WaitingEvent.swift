@@ -1,19 +1,19 @@
 public import GRDB
 
-/// What a test looks at of an event in the outbox.
+/// The relevant properties of an event in the outbox.
 public struct WaitingEvent: Hashable, Sendable {
     /// The event's id.
     public var id: String
-    /// Where it is published.
+    /// The topic.
     public var topic: String
-    /// What it belongs to.
+    /// The chain that it belongs to.
     public var correlationID: String?
-    /// The event that led to it.
+    /// The event that caused it.
     public var causationID: String?
-    /// Whether it may only be published where somebody takes it.
+    /// A Boolean value indicating whether it requires a subscriber.
     public var requiresSubscriber: Bool
 
-    /// An event that is expected to wait.
+    /// Creates an expected event.
     public init(
         id: String,
         topic: String,
@@ -30,7 +30,7 @@ public struct WaitingEvent: Hashable, Sendable {
 }
 
 extension DatabaseReader {
-    /// The events that wait in the outbox, oldest first.
+    /// Returns the events that wait in the outbox, oldest first.
     public func outbox() async throws -> [WaitingEvent] {
         try await read { db in
             try Row.fetchAll(db, sql: "SELECT * FROM eventbus_outbox ORDER BY sequence").map { row in

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("A mail file", .timeLimit(.minutes(1)))
 struct MailboxTests {
-    @Test("Messages are told apart, and their headers are read")
+    @Test("Messages are separated, and their headers are read")
     func messages() {
         let mailbox = Mailbox(
             text: """
@@ -29,7 +29,7 @@ struct MailboxTests {
         #expect(mailbox.messages[0].headers["subject"] == "Your order 1 is on its way")
     }
 
-    @Test("A file that does not exist holds no messages")
+    @Test("A missing file contains no messages")
     func missing() throws {
         #expect(try Mailbox(file: "/nowhere/mail.mbox").messages.isEmpty)
     }

@@ -6,14 +6,14 @@ import Testing
 struct ChaosPlanTests {
     private let members = ["order-service", "inventory-service-1", "inventory-service-2", "rabbitmq", "redis"]
 
-    @Test("A seed gives the same plan every time, another seed another one")
+    @Test("A seed always gives the same plan, and another seed another one")
     func seeds() {
         let plans = [7, 7, 8].map { ChaosPlan(seed: $0, members: members, count: 2, within: .seconds(60)) }
         #expect(plans[0] == plans[1])
         #expect(plans[0].strikes != plans[2].strikes)
     }
 
-    @Test("Every member is struck equally often, within the window", arguments: 1...50 as ClosedRange<UInt64>)
+    @Test("Every member is killed equally often, within the window", arguments: 1...50 as ClosedRange<UInt64>)
     func everyMember(seed: UInt64) {
         let plan = ChaosPlan(seed: seed, members: members, count: 2, within: .seconds(60))
         for member in members { #expect(plan.strikes.count { $0.member == member } == 2) }
@@ -21,7 +21,7 @@ struct ChaosPlanTests {
         #expect(plan.strikes.map(\.at) == plan.strikes.map(\.at).sorted())
     }
 
-    @Test("Some are struck while others are down", arguments: 1...50 as ClosedRange<UInt64>)
+    @Test("Some are killed while others are down", arguments: 1...50 as ClosedRange<UInt64>)
     func overlaps(seed: UInt64) {
         let strikes = ChaosPlan(seed: seed, members: members, count: 2, within: .seconds(60)).strikes
         let overlapping = strikes.filter { strike in
@@ -32,7 +32,7 @@ struct ChaosPlanTests {
         #expect(overlapping.count >= 4)
     }
 
-    @Test("Nobody is struck where nobody is, or not at all")
+    @Test("Without members or strikes, the plan is empty")
     func nothing() {
         #expect(ChaosPlan(seed: 1, members: [], count: 2, within: .seconds(60)).strikes.isEmpty)
         #expect(ChaosPlan(seed: 1, members: members, count: 0, within: .seconds(60)).strikes.isEmpty)

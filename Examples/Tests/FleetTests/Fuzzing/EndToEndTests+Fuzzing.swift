@@ -24,7 +24,7 @@ extension EndToEndTests {
         }
     }
 
-    @Test("Schemathesis finds nothing in the services' descriptions of themselves")
+    @Test("Schemathesis finds no violation of the services' descriptions")
     func schemathesis() async throws {
         guard let program = await Schemathesis.program else {
             print("schemathesis cannot be installed: left out")
@@ -40,14 +40,14 @@ extension EndToEndTests {
     }
 }
 
-/// What came of many requests.
+/// The result of many requests.
 private struct Flood: Sendable {
     var statuses: [Int: Int] = [:]
-    /// Answers that said that something is broken, with what was sent.
+    /// The responses that reported an error of the service, with their requests.
     var errors: [String] = []
 }
 
-/// Sends requests one after another, on a thread of its own since sockets block.
+/// Sends requests one after another on a separate thread, because sockets block.
 private func flood(_ port: Int, _ requests: MalformedRequests, _ count: Int) async throws -> Flood {
     try await withCheckedThrowingContinuation { continuation in
         let thread = Thread {

@@ -1,15 +1,15 @@
 import ShopData
 
-/// Requests that are wrong in many ways, the same ones for the same seed.
+/// Requests with many kinds of defects, which are the same for the same seed.
 struct MalformedRequests {
     /// A request.
     struct Request {
         var bytes: [UInt8]
-        /// Whether it may be no HTTP at all, so that the connection is of no use afterwards.
+        /// A Boolean value indicating whether it may be no HTTP at all, so that the connection is unusable afterwards.
         var breaksConnection: Bool
     }
 
-    /// What a service understands.
+    /// A valid request of a service.
     struct Target {
         var method: String
         var path: String
@@ -51,19 +51,19 @@ struct MalformedRequests {
     private let targets: [Target]
     private var generator: SeededGenerator
 
-    /// Requests to a service.
+    /// Creates requests to services.
     init(seed: UInt64, targets: [Target]) {
         self.targets = targets
         generator = SeededGenerator(seed: seed)
     }
 
-    /// The next one.
+    /// Returns the next request.
     mutating func next() -> Request {
         guard var target = targets.randomElement(using: &generator) else {
             return Request(bytes: [], breaksConnection: true)
         }
         var headers: [String] = []
-        // Most get past the parser of HTTP, to what is ours.
+        // Most of them pass the HTTP parser and reach the service's own code.
         switch Int.random(in: 0..<100, using: &generator) {
         case 0..<35: target.body = mutatedJSON(target.body)
         case 35..<50: target.body = mutatedBytes(target.body)

@@ -7,12 +7,12 @@ final class RawConnection {
     private var received: [UInt8] = []
     private var isOpen = true
 
-    /// Connects.
+    /// Connects to a port.
     ///
-    /// - Parameter timeout: How long a call may wait.
+    /// - Parameter timeout: The maximum wait of a call.
     init(port: Int, timeout: Duration) throws {
         socket = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        // As plain numbers: to which module the structures of C belong depends on what else a package imports.
+        // As plain numbers, because the module of the C structures depends on the other imports of a package.
         let limit = [Int(timeout.components.seconds), 0]
         let size = socklen_t(MemoryLayout<Int>.stride * limit.count)
         setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, limit, size)
@@ -47,7 +47,7 @@ final class RawConnection {
 
     /// Sends bytes.
     ///
-    /// - Throws: ``FleetProblem`` when the other side has closed the connection.
+    /// - Throws: ``FleetProblem`` if the other side has closed the connection.
     func send(_ bytes: [UInt8]) throws {
         var rest = bytes[...]
         while !rest.isEmpty {
@@ -59,14 +59,14 @@ final class RawConnection {
         }
     }
 
-    /// Says that nothing more is sent.
+    /// Signals that nothing more is sent.
     func finish() {
         shutdown(socket, Int32(SHUT_WR))
     }
 
-    /// Reads an answer with its body.
+    /// Reads a response with its body.
     ///
-    /// - Returns: Its status; `nil` when the other side closes the connection or keeps silent.
+    /// - Returns: The status, or `nil` if the other side closes the connection or stays silent.
     func status() -> Int? {
         while true {
             guard let head = end(of: "\r\n\r\n") else {

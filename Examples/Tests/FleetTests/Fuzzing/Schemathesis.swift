@@ -2,12 +2,12 @@ import Foundation
 
 @testable import Fleet
 
-/// Schemathesis, a fuzzer that makes requests from a description of an API, in a Python environment of its own.
+/// Schemathesis, a fuzzer that creates requests from the description of an API, in a separate Python environment.
 enum Schemathesis {
     /// The version whose options are used here.
     private static let version = "4.32.5"
     private static let environment = Task { () async throws -> String in
-        // Beside the programs, where it is found again by the next test run.
+        // Beside the programs, where the next test run finds it.
         let folder = URL(filePath: try FleetPlaces().executables).appending(path: "schemathesis")
         let program = folder.appending(path: "bin/schemathesis").path(percentEncoded: false)
         if FileManager.default.isExecutableFile(atPath: program) { return program }
@@ -17,19 +17,19 @@ enum Schemathesis {
         return program
     }
 
-    /// Its path; `nil` where it cannot be installed.
+    /// The path of the program, or `nil` if it cannot be installed.
     static var program: String? {
         get async { try? await environment.value }
     }
 
-    /// Checks that an API never says that it is broken, and answers as its description has it.
+    /// Checks that an API reports no error of its own, and responds according to its description.
     ///
-    /// - Throws: ``FleetProblem`` with what it found.
+    /// - Throws: ``FleetProblem`` with its findings.
     static func check(_ description: String, with program: String) async throws {
         let checks = [
             "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
         ]
-        // It leaves files where it runs.
+        // It leaves files in its working directory.
         try await Script(path: program, directory: NSTemporaryDirectory()).run(
             "run",
             description,

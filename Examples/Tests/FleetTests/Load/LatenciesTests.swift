@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Latencies", .timeLimit(.minutes(1)))
 struct LatenciesTests {
-    @Test("A quantile is the least that so many did not exceed")
+    @Test("A quantile is the smallest value that so many did not exceed")
     func quantiles() {
         var latencies = Latencies()
         for milliseconds in (1...100).shuffled() { latencies.record(.milliseconds(milliseconds)) }

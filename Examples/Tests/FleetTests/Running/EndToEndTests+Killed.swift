@@ -20,7 +20,7 @@ extension EndToEndTests {
             if let status = fleet.status { throw FleetProblem("the fleet ended with \(status), see \(path)/output") }
             return try String(contentsOfFile: "\(path)/output", encoding: .utf8).contains(" orders | ")
         }
-        // The fleet, four services, RabbitMQ, Redis, and Erlang's name server at least.
+        // At least the fleet, four services, RabbitMQ, Redis, and Erlang's name server.
         #expect(processes(ofFolder: path).count >= 8)
         await fleet.kill()
         try await wait(atMost: .seconds(30), every: .milliseconds(100), for: "the end of all processes of \(path)") {
@@ -29,12 +29,12 @@ extension EndToEndTests {
         try FileManager.default.removeItem(at: folder)
     }
 
-    /// The processes that have a folder as their temporary one.
+    /// Returns the processes whose temporary directory is this folder.
     private func processes(ofFolder path: String) -> [pid_t] {
         let mark = Data("TMPDIR=\(path)\0".utf8)
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
         return names.compactMap { pid_t($0) }.filter { pid in
-            // What has ended in the meantime, or is a zombie, has none.
+            // A process that has ended meanwhile, or is a zombie, has none.
             let environment = FileManager.default.contents(atPath: "/proc/\(pid)/environ") ?? Data()
             return environment.range(of: mark) != nil
         }

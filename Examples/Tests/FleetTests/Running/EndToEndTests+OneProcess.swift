@@ -5,7 +5,7 @@ import Testing
 @testable import Fleet
 
 extension EndToEndTests {
-    @Test("The shop in one process over RabbitMQ, with lock, cache and inboxes on Redis: the books agree")
+    @Test("The shop in one process on RabbitMQ, with lock, cache and inboxes on Redis: the books agree")
     func oneProcess() async throws {
         let (rabbitMQ, redis) = try await TestFleet.places()
         let report = URL(filePath: NSTemporaryDirectory()).appending(path: "shop-\(UUID().uuidString).json")

@@ -5,12 +5,12 @@ import Testing
 
 @testable import Fleet
 
-/// The whole shop as it is deployed: every service a process, RabbitMQ and Redis between them.
+/// The whole shop as it is deployed: every service is a process, connected by RabbitMQ and Redis.
 ///
-/// One after another, since some stop the brokers that all share.
+/// The tests are serialized, because some stop the brokers that all share.
 @Suite("The shop as processes", .serialized, .timeLimit(.minutes(5)))
 struct EndToEndTests {
-    @Test("A quiet run: the books agree, nothing is handled twice, and every order has a story over all services")
+    @Test("A quiet run: the books agree, nothing is handled twice, and every order has a story across all services")
     func quiet() async throws {
         let outcome = try await TestFleet.with(replicas: 2) { fleet in
             try await FleetRun(fleet: fleet, input: TestFleet.input(60)).run()
@@ -24,7 +24,7 @@ struct EndToEndTests {
         #expect(shop.deadLetters == 0)
         #expect(fleet.mails == 60)
         #expect(fleet.posts == 60)
-        // An order, the answer to it and its end: each is handled by one group.
+        // An order, the answer to it and its end, each of which one group handles.
         #expect(fleet.handled == 180)
         #expect(fleet.handledTwice == 0)
         #expect(fleet.stories == 60)
@@ -42,7 +42,7 @@ struct EndToEndTests {
         #expect((report["postP99Milliseconds"] as? Double ?? 0) > 0)
     }
 
-    @Test("A rolling restart: the books agree, every process ends with 0, and nothing is handled twice")
+    @Test("A rolling restart: the books agree, every process exits with 0, and nothing is handled twice")
     func rolling() async throws {
         let outcome = try await TestFleet.with(replicas: 2) { fleet in
             try await FleetRun(fleet: fleet, input: TestFleet.input(60), disturbance: .rolling, rate: 8).run()
@@ -53,7 +53,7 @@ struct EndToEndTests {
         #expect(outcome.report.fleet.handledTwice == 0)
     }
 
-    @Test("SIGTERM drains and ends with 0; a second signal ends at once what a request holds up")
+    @Test("SIGTERM drains and exits with 0, and a second signal immediately ends a request")
     func signals() async throws {
         try await TestFleet.with { fleet in
             for service in fleet.services {
@@ -71,14 +71,14 @@ struct EndToEndTests {
                 let start = ContinuousClock.now
                 await service.send(SIGINT)
                 _ = try await service.exit(within: .seconds(30))
-                // Far less than the 20 s that draining may take, much on a busy machine.
+                // Far less than the 20 s that draining may take, but long on a busy machine.
                 #expect(start.duration(to: .now) < .seconds(10), "\(service.name)")
                 request.close()
             }
         }
     }
 
-    @Test("Without RabbitMQ orders are taken at once, and the order service says that it is ready")
+    @Test("Without RabbitMQ orders are accepted immediately, and the order service is ready")
     func rabbitMQStopped() async throws {
         try await TestFleet.with { fleet in
             let input = TestFleet.input(100)
@@ -97,7 +97,7 @@ struct EndToEndTests {
             #expect(till.figures.retries == 0)
             let p99 = till.figures.latencies.quantile(0.99)
             print("POST /orders without RabbitMQ: p99 \(p99) ms, slowest \(till.figures.latencies.maximum) ms")
-            // Generous: the machine may have other things to do.
+            // Generous, because the machine may be busy.
             #expect(p99 < 2_000)
 
             let books = try Books(fleet)
@@ -108,7 +108,7 @@ struct EndToEndTests {
         }
     }
 
-    @Test("A chaos run: everything is killed once, the brokers included, and the books agree")
+    @Test("A chaos run: everything, including the brokers, is killed once, and the books agree")
     func chaos() async throws {
         let outcome = try await TestFleet.with(replicas: 2) { fleet in
             try await FleetRun(

@@ -5,9 +5,10 @@ import Testing
 
 @testable import Fleet
 
-/// What the tests of whole fleets share: RabbitMQ and Redis, which take longer to start than a fleet to do its work.
+/// The brokers that the tests of whole fleets share, because they take longer to start than a fleet takes to do its
+/// work.
 ///
-/// Each fleet has a virtual host and a database number of its own. The brokers end with the process.
+/// Each fleet has its own virtual host and database number. The brokers end with the process.
 enum TestFleet {
     private static let brokers = Task { () async throws -> Brokers in
         let folder = URL(filePath: NSTemporaryDirectory()).appending(path: "fleet-tests-brokers-\(UUID().uuidString)")
@@ -25,7 +26,7 @@ enum TestFleet {
         }
     }
 
-    /// Starts a fleet and has `body` use it.
+    /// Starts a fleet and calls `body` with it.
     static func with<Result: Sendable>(
         replicas: Int = 1,
         _ body: (Fleet) async throws -> Result
@@ -38,7 +39,7 @@ enum TestFleet {
             directory: folder.path(percentEncoded: false),
             replicas: replicas
         )
-        // What a test leaves behind after an error tells what was wrong.
+        // The files that a test leaves behind after an error help to find its cause.
         let result = try await Fleet.withFleet(
             configuration,
             on: (try await brokers.value, "fleet-\(number)", number),
@@ -48,18 +49,18 @@ enum TestFleet {
         return result
     }
 
-    /// A virtual host of RabbitMQ and a database of Redis that no fleet has.
+    /// Returns a virtual host of RabbitMQ and a database of Redis that no fleet uses.
     static func places() async throws -> (rabbitMQ: String, redis: String) {
         let number = nextNumber()
         let brokers = try await brokers.value
         return (try await brokers.addVirtualHost("fleet-\(number)"), "\(brokers.redis)/\(number)")
     }
 
-    /// So many of the sample's orders, with a stock that does not suffice for all of them.
+    /// Returns a number of the sample's orders, with a stock that is too small for all of them.
     static func input(_ count: Int) -> ShopInput {
         let sample = SampleData(orderCount: count)
         var stock = sample.stock
-        // A product that is nowhere in stock has the orders for it rejected.
+        // Orders for a product that is not in stock are rejected.
         stock.removeFirst(2)
         return ShopInput(orders: sample.orders, stock: stock)
     }

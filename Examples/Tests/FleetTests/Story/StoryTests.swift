@@ -56,7 +56,7 @@ struct StoryTests {
         ]
     }
 
-    @Test("It is put together by correlation and trace, in order of time, over all services")
+    @Test("It is assembled by correlation and trace, in order of time, across all services")
     func assembly() throws {
         let book = StoryBook(story("1") + story("2"), events: [], orders: ["1", "2", "3"])
         let first = try #require(book["1"])
@@ -67,14 +67,14 @@ struct StoryTests {
         #expect(book.completeCount == 2)
     }
 
-    @Test("The most interesting one has a retry")
+    @Test("The most interesting story has a retry")
     func interest() {
         let spans = story("1") + story("2", failure: "the lock is not available") + story("3")
         let book = StoryBook(spans, events: [], orders: ["1", "2", "3"])
         #expect(book.mostInteresting?.order == "2")
     }
 
-    @Test("It is drawn a line a step, with lanes, and fits 100 columns")
+    @Test("It is drawn with one line for each step, with lanes, in 100 columns")
     func drawing() throws {
         let failure = "the lock is not available: " + String(repeating: "long ", count: 40)
         let killed = FleetEvent(member: "redis", kind: .killed, at: .seconds(1), time: begin + 500_000)
@@ -92,7 +92,7 @@ struct StoryTests {
         #expect(lines[9].hasPrefix("+1.040 s     ●────┼───▶│  order          publish   order.confirmed"))
     }
 
-    @Test("Times are read to the microsecond")
+    @Test("Times are read with microseconds")
     func times() {
         #expect(Span.microseconds("2026-01-31T12:00:00.250123Z") == 1_769_860_800_250_123)
         #expect(Span.microseconds("2026-01-31T12:00:00Z") == nil)

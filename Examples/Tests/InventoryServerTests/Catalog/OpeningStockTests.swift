@@ -24,7 +24,7 @@ struct OpeningStockTests {
         try Data(text.utf8).write(to: URL(filePath: path))
     }
 
-    @Test("The good lines are loaded, the bad ones reported by file and line")
+    @Test("The valid lines are loaded, and the invalid ones reported by file and line")
     func problems() async throws {
         try write(
             """
@@ -48,7 +48,7 @@ struct OpeningStockTests {
         #expect(try await store.allLevels() == ["A": 3, "E": 2])
     }
 
-    @Test("A store that has products is left alone, and the file is not even looked for")
+    @Test("A store with products is left unchanged, and the file is not even read")
     func notEmpty() async throws {
         _ = try await store.open(with: [.sample("A", 5)])
         try await OpeningStock.load(file.path(of: "missing"), into: store, logger: .quiet)
@@ -56,7 +56,7 @@ struct OpeningStockTests {
         #expect(try await store.allLevels() == ["A": 5])
     }
 
-    @Test("A file that is missing is an error that names it")
+    @Test("A missing file is an error that names it")
     func missing() async throws {
         let path = file.path(of: "missing")
         let error = try await #require(throws: FileProblem.self) {

@@ -22,14 +22,14 @@ struct StockCatalogTests {
     @Test("A product is read from the cache until it is changed")
     func cached() async throws {
         #expect(try await replica.catalog.item("A")?.quantity == 5)
-        // Behind its back, as only a test does.
+        // Directly in the database, as only a test does.
         try await replica.database.execute("UPDATE stock SET quantity = 4 WHERE sku = 'A'")
         #expect(try await replica.catalog.item("A")?.quantity == 5)
         _ = try await replica.catalog.put("A", StockChange(quantity: 3))
         #expect(try await replica.catalog.item("A")?.quantity == 3)
     }
 
-    @Test("A reservation shows at once in what it took, and leaves the rest in the cache")
+    @Test("A reservation immediately shows in its products, and leaves the others in the cache")
     func reservation() async throws {
         for sku in ["A", "B"] { _ = try await replica.catalog.item(sku) }
         try await replica.database.execute("UPDATE stock SET name = 'changed'")
@@ -39,7 +39,7 @@ struct StockCatalogTests {
         #expect(try await replica.catalog.item("B")?.name == "B name")
     }
 
-    @Test("A reservation that was recorded before is shown as well: whoever did it may have been killed since")
+    @Test("A reservation that was recorded before shows too, because its process may have been killed")
     func repeated() async throws {
         _ = try await replica.store.record(.reserved(["A": 2]), for: "1", fencingTokens: ["A": 1], handling: nil)
         let cache = InMemoryCache(clock: ManualClock())
@@ -56,14 +56,14 @@ struct StockCatalogTests {
         #expect(try await catalog.item("A")?.quantity == 3)
     }
 
-    @Test("A product that was unknown a moment ago is there as soon as it is made")
+    @Test("A formerly unknown product exists as soon as it is created")
     func unknown() async throws {
         #expect(try await replica.catalog.item("N") == nil)
         _ = try await replica.catalog.put("N", StockChange(quantity: 3))
         #expect(try await replica.catalog.item("N")?.quantity == 3)
     }
 
-    @Test("A change waits for a reservation of the same product, and is not lost to it")
+    @Test("A change waits for a reservation of the same product and does not overwrite it")
     func lock() async throws {
         let lock = InMemoryLock(clock: ManualClock())
         let catalog = StockCatalog(
@@ -95,7 +95,7 @@ struct StockCatalogTests {
         #expect(try await store.allLevels()["A"] == 8)
     }
 
-    @Test("Without the cache's store a change takes place all the same")
+    @Test("Without the cache's store a change still takes effect")
     func cacheOutage() async throws {
         let catalog = StockCatalog(
             store: replica.store,
@@ -108,7 +108,7 @@ struct StockCatalogTests {
     }
 }
 
-/// A cache whose store cannot be reached.
+/// A cache whose store is unreachable.
 private struct CacheOutage: Cache {
     func values<Value: Codable & Sendable>(
         for keys: [String],

@@ -23,7 +23,7 @@ struct InventoryAPITests {
         return router
     }
 
-    @Test("It names every route that has one, and no other")
+    @Test("It names every route with a description, and no other")
     func paths() throws {
         let paths = try #require(try document()["paths"] as? [String: [String: Any]])
         let described = paths.flatMap { path, methods in
@@ -32,12 +32,12 @@ struct InventoryAPITests {
         #expect(Set(described) == Set(try routes().operations).subtracting(["GET /openapi.json"]))
     }
 
-    @Test("Every reference leads somewhere")
+    @Test("Every reference is valid")
     func references() throws {
         #expect(danglingReferences(in: try document()) == [])
     }
 
-    @Test("Its bounds are those of the code")
+    @Test("Its limits are those of the code")
     func bounds() throws {
         let components = try #require(try document()["components"] as? [String: Any])
         let schemas = try #require(components["schemas"] as? [String: [String: Any]])

@@ -46,7 +46,7 @@ struct StockRoutesTests {
         )
     }
 
-    @Test("A product is made, shown and changed")
+    @Test("A product is created, shown and changed")
     func put() async throws {
         try await test { client in
             let made = try await put(
@@ -90,7 +90,7 @@ struct StockRoutesTests {
         }
     }
 
-    @Test("A path that is no sku is refused; one that is written with escapes is understood")
+    @Test("A path that is not a SKU is refused, and an escaped one is decoded")
     func paths() async throws {
         try await test(stock: [.sample("A.1", 2)]) { client in
             for path in ["%20", "a%2Fb", "%00", "-a", "%ff", String(repeating: "a", count: 65)] {
@@ -127,7 +127,7 @@ struct StockRoutesTests {
         }
     }
 
-    @Test("A body that is no JSON, too large or said to be something else is refused")
+    @Test("A body that is not JSON, is too large or has another content type is refused")
     func bodies() async throws {
         try await test { client in
             let large = #"{"quantity": 1, "name": ""# + String(repeating: "a", count: 20_000) + #""}"#
@@ -142,7 +142,7 @@ struct StockRoutesTests {
         }
     }
 
-    @Test("The list comes page by page")
+    @Test("The list is paged")
     func list() async throws {
         try await test(stock: ["C", "A", "B"].map { try .sample($0, 1) }) { client in
             let first = try await client.get("/stock?limit=2").decode(StockPage.self)
@@ -170,7 +170,7 @@ struct StockRoutesTests {
         }
     }
 
-    @Test("Without the lock's store nothing is changed, and the client is told when to come again")
+    @Test("Without the lock's store nothing is changed, and the client is told when to retry")
     func lockOutage() async throws {
         try await test(lock: LockOutage(), stock: [.sample("A", 1)]) { client in
             let response = try await put(client, "/stock/A", #"{"quantity": 5}"#)
@@ -181,7 +181,7 @@ struct StockRoutesTests {
         }
     }
 
-    @Test("A lease that another one has followed changes nothing, and the client may come again")
+    @Test("A lease that another one has followed changes nothing, and the client may try again")
     func staleLease() async throws {
         try await test(lock: OpenDoor(token: 7)) { client in
             let response = try await put(client, "/stock/A", #"{"quantity": 5}"#)

@@ -8,7 +8,7 @@ import Testing
 
 @testable import InventoryServer
 
-@Suite("Reservations of a database's stock", .timeLimit(.minutes(2)))
+@Suite("Reservations in a database", .timeLimit(.minutes(2)))
 struct ReservationTests {
     private let file: StockFile
     private let broker = InMemoryBroker(clock: ManualClock())
@@ -17,7 +17,7 @@ struct ReservationTests {
         file = try StockFile()
     }
 
-    /// Publishes orders, as the order service does, until all are handled.
+    /// Publishes orders as the order service does, until all are handled.
     private func publish(
         _ orders: [OrderCreated],
         to replicas: [Replica],
@@ -48,7 +48,7 @@ struct ReservationTests {
         #expect(events.first?.causationID == "order.created:1")
     }
 
-    @Test("An order that comes twice is handled once")
+    @Test("A repeated order is handled once")
     func duplicate() async throws {
         let replica = try Replica(file, broker: broker)
         _ = try await replica.store.open(with: [.sample("A", 5)])
@@ -60,7 +60,7 @@ struct ReservationTests {
         #expect(try await replica.database.count(of: "eventbus_inbox") == 1)
     }
 
-    @Test("What fails at the last step leaves no trace, and the next attempt has the whole effect")
+    @Test("A failure in the last step leaves no trace, and the next attempt has the whole effect")
     func atomicity() async throws {
         let replica = try Replica(file, broker: broker)
         _ = try await replica.store.open(with: [.sample("A", 5)])
@@ -81,7 +81,7 @@ struct ReservationTests {
         #expect(try await next.database.outbox().map(\.id) == ["stock.reserved:1"])
     }
 
-    @Test("An event's id that was used for another order is told, not taken for a duplicate")
+    @Test("An event id that was used for another order is reported, not taken for a duplicate")
     func reusedID() async throws {
         let replica = try Replica(file, broker: broker)
         _ = try await replica.store.open(with: [.sample("A", 5)])
@@ -103,7 +103,7 @@ struct ReservationTests {
         #expect(try await replica.store.allLevels() == ["A": 4])
     }
 
-    @Test("Two replicas on one file sell what there is, and not a piece more")
+    @Test("Two replicas on one file sell exactly the stock")
     func contested() async throws {
         let lock = InMemoryLock(clock: ManualClock())
         let replicas = try [Replica(file, broker: broker), Replica(file, broker: broker)]
@@ -121,7 +121,7 @@ struct ReservationTests {
         #expect(try await replicas[0].database.outbox().count == 60)
     }
 
-    @Test("Without a lock the database keeps the last piece from being sold twice")
+    @Test("Without a lock the database keeps the last item from being sold twice")
     func noLock() async throws {
         let replicas = try [Replica(file, broker: broker), Replica(file, broker: broker)]
         _ = try await replicas[0].store.open(with: [.sample("A", 1)])

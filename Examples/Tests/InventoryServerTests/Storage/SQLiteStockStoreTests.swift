@@ -20,7 +20,7 @@ struct SQLiteStockStoreTests {
         _ = try await replica.store.open(with: [.sample("A", 5), .sample("B", 1)])
     }
 
-    @Test("A decision takes what it reserves, and its event waits in the outbox under its own id")
+    @Test("A decision removes the reserved items, and its event waits in the outbox under its own id")
     func reserved() async throws {
         let decision = StockDecision.reserved(["A": 2, "B": 1])
         let stands = try await store.record(decision, for: "1", fencingTokens: ["A": 1, "B": 1], handling: nil)
@@ -33,7 +33,7 @@ struct SQLiteStockStoreTests {
         #expect(events.first?.requiresSubscriber == true)
     }
 
-    @Test("A rejection takes nothing, and keeps its reason and products")
+    @Test("A rejection removes nothing, and keeps its reason and products")
     func rejected() async throws {
         let decision = StockDecision.rejected(.unknownProduct, skus: ["Y", "Z"])
         _ = try await store.record(decision, for: "1", fencingTokens: ["Y": 1, "Z": 1], handling: nil)
@@ -42,7 +42,7 @@ struct SQLiteStockStoreTests {
         #expect(try await replica.database.outbox().map(\.id) == ["stock.rejected:1"])
     }
 
-    @Test("The first decision about an order stands, and is announced once")
+    @Test("The first decision about an order is kept and announced once")
     func firstStands() async throws {
         let first = StockDecision.reserved(["A": 2])
         _ = try await store.record(first, for: "1", fencingTokens: ["A": 1], handling: nil)
@@ -57,7 +57,7 @@ struct SQLiteStockStoreTests {
         #expect(try await replica.database.outbox().count == 1)
     }
 
-    @Test("A token lower than one seen before is refused, whichever store saw it, and nothing is changed")
+    @Test("A token lower than an earlier one is refused by every store, and nothing is changed")
     func staleToken() async throws {
         let other = try Replica(file)
         _ = try await other.store.record(.reserved(["A": 1]), for: "1", fencingTokens: ["A": 7], handling: nil)
@@ -72,11 +72,11 @@ struct SQLiteStockStoreTests {
         #expect(try await store.allLevels() == ["A": 4, "B": 1])
         #expect(try await store.decision(for: "2") == nil)
         #expect(try await replica.database.outbox().map(\.id) == ["stock.reserved:1"])
-        // Nor is the other product's fence.
+        // Neither is the other product's fence.
         _ = try await store.record(.reserved(["B": 1]), for: "3", fencingTokens: ["B": 1], handling: nil)
     }
 
-    @Test("Tokens keep their order up to the greatest")
+    @Test("Tokens keep their order up to the maximum")
     func greatTokens() async throws {
         _ = try await store.record(.reserved(["A": 1]), for: "1", fencingTokens: ["A": .max], handling: nil)
         await #expect(throws: StaleFencingToken(sku: "A", token: .max - 1, seen: .max)) {
@@ -84,7 +84,7 @@ struct SQLiteStockStoreTests {
         }
     }
 
-    @Test("More than there is cannot be taken, whatever lock and token say")
+    @Test("More items than exist cannot be removed, whatever lock and token allow")
     func constraint() async throws {
         let error = try await #require(throws: DatabaseError.self) {
             try await store.record(.reserved(["A": 1, "B": 2]), for: "1", fencingTokens: [:], handling: nil)
@@ -95,7 +95,7 @@ struct SQLiteStockStoreTests {
         #expect(try await replica.database.outbox().isEmpty)
     }
 
-    @Test("Nothing can be taken of a product that is not there")
+    @Test("Nothing can be removed from a missing product")
     func unknown() async throws {
         await #expect(throws: UnknownProduct(sku: "Z")) {
             try await store.record(.reserved(["A": 1, "Z": 1]), for: "1", fencingTokens: [:], handling: nil)
@@ -118,7 +118,7 @@ struct SQLiteStockStoreTests {
         #expect(try await store.allLevels()["A"] == 3)
     }
 
-    @Test("What the tables do not allow is refused by them")
+    @Test("The tables refuse invalid data")
     func tables() async throws {
         for sql in [
             "UPDATE stock SET quantity = -1 WHERE sku = 'A'",

@@ -14,7 +14,7 @@ struct StockingTests {
         store = try Replica(file).store
     }
 
-    @Test("A product is made, and changed, and what is left out stays")
+    @Test("A product is created and changed, and omitted values are kept")
     func put() async throws {
         let change = StockChange(quantity: 7, name: "Queso Cabrales", unitPrice: Money(cents: 2100))
         let made = try await store.put("NW-011", change, fencingToken: 1)
@@ -29,13 +29,13 @@ struct StockingTests {
         #expect(try await store.item("NW-011") == changed.item)
     }
 
-    @Test("A new product without a name is called by its sku, and costs nothing")
+    @Test("A new product without a name is named by its SKU and costs nothing")
     func defaults() async throws {
         let made = try await store.put("NW-011", StockChange(quantity: 1), fencingToken: 1)
         #expect(made.item == StockItem(sku: "NW-011", name: "NW-011", quantity: 1, unitPrice: .zero))
     }
 
-    @Test("A change under a lease that was followed by another is refused, also for the one that made the product")
+    @Test("A change under a lease that another one has followed is refused, even for the creator of the product")
     func staleToken() async throws {
         _ = try await store.put("A", StockChange(quantity: 1), fencingToken: 5)
         await #expect(throws: StaleFencingToken(sku: "A", token: 4, seen: 5)) {
@@ -49,14 +49,14 @@ struct StockingTests {
         }
     }
 
-    @Test("A quantity that cannot be is refused")
+    @Test("An invalid quantity is refused")
     func impossible() async throws {
         await #expect(throws: ImpossibleStock(sku: "A", quantity: -1)) {
             try await store.put("A", StockChange(quantity: -1), fencingToken: 1)
         }
     }
 
-    @Test("Products are listed page by page in the order of their skus")
+    @Test("Products are listed by page in the order of their SKUs")
     func pages() async throws {
         _ = try await store.open(with: ["C", "A", "D", "B"].map { try .sample($0, 1) })
         #expect(try await store.items(after: nil, limit: 3).map(\.sku) == ["A", "B", "C"])

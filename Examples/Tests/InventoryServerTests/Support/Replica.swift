@@ -8,16 +8,16 @@ import ShopEvents
 
 @testable import InventoryServer
 
-/// The inventory service without its process, on a broker in memory.
+/// The inventory service without its process, on an in-memory broker.
 struct Replica: Sendable {
     let database: DatabasePool
     let bus: EventBus
     let store: SQLiteStockStore
     let catalog: StockCatalog
 
-    /// A replica on a database file that others may share.
+    /// Creates a replica on a database file that others may share.
     ///
-    /// Leases and cached products end when a test has time pass, and not because the machine is busy.
+    /// Leases and cached products expire only when a test advances the time, and not because the machine is busy.
     init(
         _ file: StockFile,
         broker: InMemoryBroker = InMemoryBroker(clock: ManualClock()),
@@ -32,7 +32,7 @@ struct Replica: Sendable {
         catalog = StockCatalog(store: store, lock: lock, cache: cache, logger: .quiet)
     }
 
-    /// Has the service listen for orders.
+    /// Subscribes the service to orders.
     func subscribe(
         lock: some DistributedLock = InMemoryLock(clock: ManualClock()),
         retry: RetryPolicy = .fixed(.milliseconds(1), maxAttempts: 50)
@@ -42,7 +42,7 @@ struct Replica: Sendable {
     }
 }
 
-/// A lock that gives everyone everything at once, each under the token that it is made with.
+/// A lock that grants everything to everyone immediately, each with the token that it was created with.
 struct OpenDoor: DistributedLock {
     let clock = AnyClock(ManualClock())
     var token: UInt64 = 1
@@ -62,7 +62,7 @@ struct OpenDoor: DistributedLock {
     func release(_ grant: LockGrant) async throws {}
 }
 
-/// A lock whose store cannot be reached.
+/// A lock whose store is unreachable.
 struct LockOutage: DistributedLock {
     let clock = AnyClock.continuous
 

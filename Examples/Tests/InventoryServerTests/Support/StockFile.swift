@@ -6,7 +6,7 @@ import Testing
 
 @testable import InventoryServer
 
-/// A database file of its own, gone when this is.
+/// A separate database file, which is deleted with this object.
 final class StockFile: Sendable {
     private let folder: URL
 
@@ -19,7 +19,7 @@ final class StockFile: Sendable {
         try? FileManager.default.removeItem(at: folder)
     }
 
-    /// A connection pool on the file, as a process has one.
+    /// Opens a connection pool on the file, as a process does.
     func open() throws -> DatabasePool {
         var configuration = Configuration()
         configuration.busyMode = .timeout(10)
@@ -30,21 +30,21 @@ final class StockFile: Sendable {
         return pool
     }
 
-    /// The path of a file beside the database.
+    /// Returns the path of a file in the folder of the database.
     func path(of name: String) -> String {
         folder.appending(path: name).path
     }
 }
 
 extension StockItem {
-    /// So many pieces of a product.
+    /// Returns a number of items of a product.
     static func sample(_ sku: String, _ quantity: Int) throws -> StockItem {
         try #require(StockItem(sku: sku, name: "\(sku) name", quantity: quantity, unitPrice: Money(cents: 1400)))
     }
 }
 
 extension OrderCreated {
-    /// An order for so many pieces of each product.
+    /// Returns an order with a number of items of each product.
     static func sample(_ id: String, _ quantities: [String: Int]) throws -> OrderCreated {
         let lines = try quantities.sorted { $0.key < $1.key }.map { sku, quantity in
             try #require(OrderLine(sku: sku, quantity: quantity, unitPrice: Money(cents: 1400)))

@@ -41,7 +41,7 @@ struct NotificationRoutesTests {
         return try response.decode(NotificationPage.self).notifications
     }
 
-    @Test("The newest come first, as many as are asked for")
+    @Test("The newest ones come first, up to the requested number")
     func latest() async throws {
         #expect(try await page("/notifications").map(\.orderID) == ["a b", "2", "1"])
         #expect(try await page("/notifications?limit=2").map(\.orderID) == ["a b", "2"])
@@ -68,7 +68,7 @@ struct NotificationRoutesTests {
         #expect(response.headers[.contentType] == "application/problem+json")
     }
 
-    @Test("The description of the API names every route, and every reference in it leads somewhere")
+    @Test("The description of the API names every route, and its references are valid")
     func description() async throws {
         let response = try await get("/openapi.json")
         let json = try JSONSerialization.jsonObject(with: Data(response.body.readableBytesView))

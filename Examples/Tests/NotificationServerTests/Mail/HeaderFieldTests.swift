@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Headers", .timeLimit(.minutes(1)))
 struct HeaderFieldTests {
-    @Test("Plain text goes as it is")
+    @Test("Plain text is sent unchanged")
     func plain() {
         #expect(HeaderField("Subject", text: "Your order 1").lines == ["Subject: Your order 1"])
     }
@@ -27,7 +27,7 @@ struct HeaderFieldTests {
         }
     }
 
-    @Test("A line end within a text becomes a space: it can begin no header")
+    @Test("A line end in a text becomes a space, so it cannot start a header")
     func controls() {
         #expect(HeaderField("Subject", text: "a\nBcc: b").lines == ["Subject: a Bcc: b"])
         #expect(HeaderField("Subject", text: "a\u{0}b\u{85}c").lines == ["Subject: a b c"])

@@ -30,7 +30,7 @@ struct MailAddressTests {
         #expect(AtomText.escaped("a\u{0}\u{1F}\u{7F}") == "a=00=1F=7F")
     }
 
-    @Test("A customer of whose id no address can be made is told of at once")
+    @Test("A customer id that cannot become an address is reported immediately")
     func unaddressable() {
         for customer in ["", String(repeating: "ü", count: 200)] {
             #expect(throws: UnaddressableCustomer(customerID: customer)) {
@@ -39,7 +39,7 @@ struct MailAddressTests {
         }
     }
 
-    @Test("A sender's address is plain, or none")
+    @Test("A sender's address is plain or invalid")
     func sender() {
         #expect(MailAddress("orders@shop.example")?.description == "orders@shop.example")
         #expect(MailAddress("first.last+tag@localhost") != nil)
@@ -54,7 +54,7 @@ struct MailAddressTests {
         #expect(MailDomain(Array(repeating: String(repeating: "a", count: 63), count: 4).joined(separator: ".")) == nil)
     }
 
-    @Test("A message's id is made of its event's, and differs from that of every other event")
+    @Test("A message's id is derived from its event's, and differs for every event")
     func messageIDs() {
         func id(_ text: String) -> String { MessageID(EventID(text), domain: domain).description }
         #expect(id("order.confirmed:10248") == "<order.confirmed=3A10248@customers.example>")

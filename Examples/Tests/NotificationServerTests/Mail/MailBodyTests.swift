@@ -4,14 +4,14 @@ import Testing
 
 @Suite("The text of a message", .timeLimit(.minutes(1)))
 struct MailBodyTests {
-    @Test("Plain text goes as it is")
+    @Test("Plain text is sent unchanged")
     func plain() {
         let body = MailBody("Your order 1 over 14.00 is on its way.\n\nThe shop\n")
         #expect(body.encoding == .sevenBit)
         #expect(body.lines == ["Your order 1 over 14.00 is on its way.", "", "The shop"])
     }
 
-    @Test("Lines end where their text says so, with CR, LF or both")
+    @Test("Lines end according to their text: with CR, LF or both")
     func lineEnds() {
         #expect(MailBody("a\r\nb\rc\nd").lines == ["a", "b", "c", "d"])
         #expect(MailBody("a\n\r\nb\r\r").lines == ["a", "", "b", ""])
@@ -45,7 +45,7 @@ struct MailBodyTests {
         #expect(MailBody(text).lines == [text])
     }
 
-    @Test("Long lines are broken, never in the midst of an encoded byte, and no piece looks like a message")
+    @Test("Long lines are broken, never inside an encoded byte, and no piece looks like a message")
     func longLines() {
         for length in 60...90 {
             let text =
@@ -62,7 +62,7 @@ struct MailBodyTests {
         }
     }
 
-    @Test("A line of just the greatest length is not broken")
+    @Test("A line of exactly the maximum length is not broken")
     func greatestLength() {
         let text = String(repeating: "x", count: MailBody.maximumLength)
         #expect(MailBody(text).encoding == .sevenBit)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import NotificationServer
 
-@Suite("A mail file whose disk fails", .timeLimit(.minutes(1)))
+@Suite("A mail file with a failing disk", .timeLimit(.minutes(1)))
 struct MailFileFaultTests {
     private let storage = FaultyStorage()
     private let file: MailFile
@@ -18,7 +18,7 @@ struct MailFileFaultTests {
         get throws { try ["1", "2"].map { try .sample($0) } }
     }
 
-    @Test("What was written in part is cut off before the next message", arguments: [0, 1, 100])
+    @Test("A partially written message is removed before the next one", arguments: [0, 1, 100])
     func partialWrite(length: Int) async throws {
         let messages = try whole
         storage.failNextAppend(after: length)
@@ -29,7 +29,7 @@ struct MailFileFaultTests {
         #expect(storage.bytes == Array((messages[1].mailboxText + messages[0].mailboxText).utf8))
     }
 
-    @Test("What may not be on the disk was not sent, and is written again")
+    @Test("Messages that may not be on disk were not sent, and are written again")
     func lostWrite() async throws {
         let messages = try whole
         #expect(try await file.send(messages[0]))
@@ -40,7 +40,7 @@ struct MailFileFaultTests {
         #expect(try await file.send(messages[0]) == false)
     }
 
-    @Test("If the disk fails for several messages that came together, none of them was sent")
+    @Test("If the disk fails for several concurrent messages, none of them was sent")
     func lostTogether() async throws {
         let messages = try (0..<20).map { try MailMessage.sample("\($0)") }
         storage.failNextSynchronization()
@@ -59,7 +59,7 @@ struct MailFileFaultTests {
         #expect(storage.bytes.count == messages.reduce(0) { $0 + $1.mailboxText.utf8.count })
     }
 
-    @Test("A file that cannot be cut is not written behind what is torn")
+    @Test("A file that cannot be truncated is not written after a torn message")
     func uncuttable() async throws {
         let messages = try whole
         storage.failNextAppend(after: 10)

@@ -7,7 +7,7 @@ import Testing
 
 @testable import NotificationServer
 
-@Suite("One process writes the mail file", .timeLimit(.minutes(2)))
+@Suite("A single writer of the mail file", .timeLimit(.minutes(2)))
 struct MailFileOwnershipTests {
     private let scratch: Scratch
 
@@ -19,7 +19,7 @@ struct MailFileOwnershipTests {
         MailFile(path: scratch.path("mail.mbox"), logger: .quiet)
     }
 
-    @Test("A second one waits, is not ready, and says for whom it waits")
+    @Test("A second process waits, is not ready, and names the process it waits for")
     func second() async throws {
         let second = file()
         do {
@@ -42,7 +42,7 @@ struct MailFileOwnershipTests {
         #expect(try await second.send(.sample()) == false)
     }
 
-    @Test("When another process that has the file is killed, this one takes over")
+    @Test("If another process that has the file is killed, this one takes over")
     func otherProcess() async throws {
         let path = scratch.path("mail.mbox")
         let program = """
@@ -67,7 +67,7 @@ struct MailFileOwnershipTests {
         #expect(scratch.contents("mail.mbox") == Array(try MailMessage.sample().mailboxText.utf8))
     }
 
-    @Test("The service begins to take events when the file is its own, and ends when it is asked to")
+    @Test("The service starts to receive events when it has the file, and ends on request")
     func service() async throws {
         let opens = Mutex(0)
         let waiting = file()
@@ -87,11 +87,11 @@ struct MailFileOwnershipTests {
             try await tasks.waitForAll()
         }
         #expect(opens.withLock { $0 } == 1)
-        // Handlers that still run may write.
+        // Handlers that are still running may write.
         #expect(try await waiting.send(.sample("2")))
     }
 
-    @Test("A service that waits for the file ends when it is asked to, without taking events")
+    @Test("A service that waits for the file ends on request without receiving events")
     func shutdownWhileWaiting() async throws {
         let opens = Mutex(0)
         let first = try await opened(file())
@@ -108,7 +108,7 @@ struct MailFileOwnershipTests {
         try await first.send(.sample())
     }
 
-    @Test("A file that can never be written ends the service with its reason")
+    @Test("A file that can never be written ends the service with the reason")
     func failure() async throws {
         try scratch.write("not mail\n".utf8, to: "mail.mbox")
         let service = MailFileService(file: file()) {}

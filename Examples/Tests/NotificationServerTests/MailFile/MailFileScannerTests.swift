@@ -15,7 +15,7 @@ struct MailFileScannerTests {
         return scanner
     }
 
-    @Test("However the file is cut into pieces, the same messages are found")
+    @Test("The same messages are found in any division of the file into pieces")
     func pieces() throws {
         let messages = try ["1", "2", "3"].map { try MailMessage.sample($0, text: "Ümlaut\n\nFrom here\n") }
         let text = messages.map(\.mailboxText).joined()
@@ -27,7 +27,7 @@ struct MailFileScannerTests {
         }
     }
 
-    @Test("Wherever the last message is cut off, the others are whole and it is not")
+    @Test("If the last message is truncated anywhere, the others are complete and it is not")
     func tornTail() throws {
         let messages = try ["1", "2", "3"].map { try MailMessage.sample($0, text: "Ümlaut\n\nFrom here\n") }
         let whole = messages.dropLast().map(\.mailboxText).joined()
@@ -48,7 +48,7 @@ struct MailFileScannerTests {
         #expect(throws: MailFileError.notMailFile(path: "mail", offset: offset)) { try scan(text) }
     }
 
-    @Test("What stands behind a whole message and begins none is not cut off, but refused")
+    @Test("Data after a complete message that starts none is refused, not truncated")
     func garbage() throws {
         let message = try MailMessage.sample()
         let length = message.mailboxText.utf8.count
@@ -58,7 +58,7 @@ struct MailFileScannerTests {
         #expect(throws: MailFileError.self) { try scan(message.mailboxText.dropLast() + "garbage\n") }
     }
 
-    @Test("Messages of other programs, which do not say how long they are, are read up to the next one")
+    @Test("Messages of other programs without a length end before the next message")
     func otherPrograms() throws {
         let own = try MailMessage.sample()
         let foreign = "From a@b Thu Feb  5 12:00:00 2026\nmessage-id: <x@y>\n\nFrom the heart\n\n>From me\n\n"
@@ -68,7 +68,7 @@ struct MailFileScannerTests {
         #expect(scanner.missingLineEnds == 0)
     }
 
-    @Test("The line ends that another program left out are known", arguments: [("text", 2), ("text\n", 1), ("", 1)])
+    @Test("Line ends that another program omitted are recognized", arguments: [("text", 2), ("text\n", 1), ("", 1)])
     func missingLineEnds(body: String, missing: Int) throws {
         let text = "From a@b Thu Feb  5 12:00:00 2026\nMessage-ID: <x@y>\n\n" + body
         let scanner = try scan(text)

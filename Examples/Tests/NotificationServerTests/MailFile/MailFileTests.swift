@@ -17,7 +17,7 @@ struct MailFileTests {
         MailFile(path: scratch.path(name), logger: .quiet)
     }
 
-    @Test("A message is in the file once it was sent, and only once, also after a restart")
+    @Test("A sent message is in the file exactly once, even after a restart")
     func once() async throws {
         let message = try MailMessage.sample()
         do {
@@ -33,7 +33,7 @@ struct MailFileTests {
         #expect(scratch.contents("mail.mbox") == Array((message.mailboxText + other.mailboxText).utf8))
     }
 
-    @Test("Wherever a process was killed in the midst of a message, the next one writes it whole")
+    @Test("If a process was killed inside a message, the next one writes it completely")
     func tornTail() async throws {
         let messages = try ["1", "2", "3"].map { try MailMessage.sample($0, text: "Ümlaut\n\nFrom here\n") }
         let whole = Array(messages.map(\.mailboxText).joined().utf8)
@@ -48,7 +48,7 @@ struct MailFileTests {
         }
     }
 
-    @Test("What comes at the same time is all there, each once, and shares the way to the disk")
+    @Test("Concurrent messages are all written once, and share the wait for the disk")
     func concurrency() async throws {
         let storage = FaultyStorage()
         let file = MailFile(path: "mail", logger: .quiet, openStorage: storage.opener)
@@ -68,7 +68,7 @@ struct MailFileTests {
         #expect(storage.counts.synchronized - before < 200)
     }
 
-    @Test("A file that is no mailbox is left as it is")
+    @Test("A file that is not a mailbox is left unchanged")
     func otherFile() async throws {
         try scratch.write("not mail\n".utf8, to: "mail.mbox")
         let file = file()
@@ -77,7 +77,7 @@ struct MailFileTests {
         #expect(scratch.contents("mail.mbox") == Array("not mail\n".utf8))
     }
 
-    @Test("A file that cannot be made is named, with the reason")
+    @Test("A file that cannot be created is named with the reason")
     func unwritable() async throws {
         let file = file("nowhere/mail.mbox")
         let error = try await #require(throws: MailFileError.self) { try await file.open() }
@@ -89,7 +89,7 @@ struct MailFileTests {
         }
     }
 
-    @Test("Behind a message of another program that lacks its last line end a new one is begun")
+    @Test("After another program's message without its last line end, a new one is started")
     func otherProgram() async throws {
         let foreign = "From a@b Thu Feb  5 12:00:00 2026\nTo: <c@d>\nDate: Thu, 05 Feb 2026 12:00:00 +0000\n\ntext"
         try scratch.write(foreign.utf8, to: "mail.mbox")

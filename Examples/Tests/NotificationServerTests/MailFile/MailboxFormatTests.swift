@@ -6,7 +6,7 @@ import Testing
 
 @testable import NotificationServer
 
-@Suite("The mail file as Python reads it", .timeLimit(.minutes(2)))
+@Suite("The mail file as read by Python", .timeLimit(.minutes(2)))
 struct MailboxFormatTests {
     private let scratch: Scratch
 
@@ -14,14 +14,14 @@ struct MailboxFormatTests {
         scratch = try Scratch()
     }
 
-    /// Writes messages and has Python read them.
+    /// Writes messages, and lets Python read them.
     private func read(_ messages: [MailMessage]) async throws -> [ReadMessage] {
         let file = try await opened(MailFile(path: scratch.path("mail.mbox"), logger: .quiet))
         for message in messages { try await file.send(message) }
         return try await ReadMessage.all(in: scratch.path("mail.mbox"))
     }
 
-    @Test("A message has the headers that it should, and each once")
+    @Test("A message has the expected headers, each once")
     func headers() async throws {
         let message = try #require(try await read([.sample("10248")]).first)
         #expect(message.defects == [])
@@ -40,7 +40,7 @@ struct MailboxFormatTests {
         #expect(message.text == "Your order is on its way.\n")
     }
 
-    @Test("Every text arrives as it was, and stays one message")
+    @Test("Every text arrives unchanged and stays one message")
     func texts() async throws {
         let texts = [
             "From me\nFrom you\n\nFrom all\n", ">From me\n>>From you\n", "Grüße 👍🏽\n", ".\n..\n", "a\u{0}b\u{1B}\n",
@@ -58,7 +58,7 @@ struct MailboxFormatTests {
         }
     }
 
-    @Test("Nothing in the id of a customer or an order makes a header of its own, or another recipient")
+    @Test("No id of a customer or an order creates a header or another recipient")
     func injection() async throws {
         let attacks = [
             "a\r\nBcc: all@evil.example", "a\nSubject: evil", "a\r\n\r\nFrom evil@evil.example", "a, b@evil.example",

@@ -10,7 +10,7 @@ struct SMTPConfigurationTests {
         try SMTPConfiguration(config: ConfigReader(provider: InMemoryProvider(values: values)))
     }
 
-    @Test("Without a URL there is none")
+    @Test("Without a URL there is no configuration")
     func none() throws {
         #expect(try configuration(["smtp.username": "shop"]) == nil)
     }
@@ -58,7 +58,7 @@ struct SMTPConfigurationTests {
         #expect(!error.description.contains("secret"))
     }
 
-    @Test("The letterhead is read, and what is no address is refused")
+    @Test("The letterhead is read, and an invalid address is refused")
     func letterhead() throws {
         func letterhead(_ values: [AbsoluteConfigKey: ConfigValue]) throws -> Letterhead {
             try Letterhead(config: ConfigReader(provider: InMemoryProvider(values: values)))

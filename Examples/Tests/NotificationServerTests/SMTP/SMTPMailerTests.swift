@@ -8,7 +8,7 @@ import Testing
 
 @Suite("Mail over SMTP", .timeLimit(.minutes(3)))
 struct SMTPMailerTests {
-    /// A mailer for a server.
+    /// Returns a mailer for a server.
     private func mailer(
         _ scheme: String = "smtp",
         _ server: MailServer,
@@ -25,7 +25,7 @@ struct SMTPMailerTests {
         try mailer("smtp", server) { $0.encryption = .ifOffered }
     }
 
-    @Test("A message arrives as it is, over one connection for all")
+    @Test("Messages arrive unchanged, over one connection")
     func accepted() async throws {
         let server = try await MailServer()
         let mailer = try plainMailer(server)
@@ -44,7 +44,7 @@ struct SMTPMailerTests {
         #expect(mailer.health == ComponentHealth(name: "smtp", status: .ready))
     }
 
-    @Test("What a customer is called reaches the server as an address, whatever it is")
+    @Test("Any name of a customer reaches the server as an address")
     func strangeCustomers() async throws {
         let server = try await MailServer()
         let mailer = try plainMailer(server)
@@ -79,7 +79,7 @@ struct SMTPMailerTests {
         #expect(try await mailer.send(.sample()))
     }
 
-    @Test("What the server cannot take just now may be tried again", arguments: ["busy", "later"])
+    @Test("A message that the server temporarily refuses may be retried", arguments: ["busy", "later"])
     func temporary(customer: String) async throws {
         let server = try await MailServer()
         let mailer = try plainMailer(server)
@@ -94,7 +94,7 @@ struct SMTPMailerTests {
         #expect(try server.entries.count == 1)
     }
 
-    @Test("While there is no server, messages can be tried again, and go when there is one")
+    @Test("Without a server, messages can be retried, and are sent when there is one")
     func noServer() async throws {
         let server = try await MailServer()
         let mailer = try plainMailer(server)
@@ -106,7 +106,7 @@ struct SMTPMailerTests {
         #expect(try next.entries.count == 1)
     }
 
-    @Test("After the server was started again, the connection is made anew")
+    @Test("After a restart of the server, a new connection is made")
     func restart() async throws {
         let server = try await MailServer()
         let mailer = try plainMailer(server)
@@ -131,7 +131,7 @@ struct SMTPMailerTests {
         #expect(mailer.health.status == .notReady)
     }
 
-    @Test("With smtp:// the connection is encrypted before anything is said")
+    @Test("With smtp:// the connection is encrypted before anything is sent")
     func startTLS() async throws {
         let server = try await MailServer(.startTLS)
         let mailer = try mailer("smtp", server) { $0.certificateFile = server.certificate }
@@ -147,7 +147,7 @@ struct SMTPMailerTests {
         #expect(try server.entries.map(\.isEncrypted) == [true])
     }
 
-    @Test("A server that offers no encryption gets nothing, unless that is allowed")
+    @Test("A server without encryption gets nothing, unless that is allowed")
     func noEncryption() async throws {
         let server = try await MailServer()
         await #expect(throws: SMTPUnavailable.self) { try await mailer("smtp", server).send(.sample()) }
@@ -156,7 +156,7 @@ struct SMTPMailerTests {
         #expect(try await plainMailer(server).send(.sample()))
     }
 
-    @Test("A server that cannot prove who it is gets nothing", arguments: [MailServer.Kind.startTLS, .smtps])
+    @Test("A server that cannot prove its identity gets nothing", arguments: [MailServer.Kind.startTLS, .smtps])
     func unknownCertificate(kind: MailServer.Kind) async throws {
         let server = try await MailServer(kind)
         let mailer = try mailer(kind == .smtps ? "smtps" : "smtp", server)
@@ -176,7 +176,7 @@ struct SMTPMailerTests {
             }
         }
         await #expect(throws: SMTPUnavailable.self) { try await mailer("wrong").send(.sample()) }
-        // 530: it wants a login first.
+        // 530 means that a login is required first.
         await #expect(throws: SMTPUnavailable.self) { try await mailer(nil).send(.sample()) }
         #expect(try await mailer("secret").send(.sample()))
         #expect(try server.entries.map(\.user) == ["shop"])

@@ -2,9 +2,9 @@ import Testing
 
 @testable import NotificationServer
 
-@Suite("What goes to a mail server and comes from it", .timeLimit(.minutes(1)))
+@Suite("The data exchanged with a mail server", .timeLimit(.minutes(1)))
 struct SMTPTransferTests {
-    @Test("A message is read piece by piece")
+    @Test("A message is read in pieces")
     func pieces() {
         for size in 1...7 {
             var transfer = SMTPTransfer(message: "message")
@@ -21,7 +21,7 @@ struct SMTPTransferTests {
         }
     }
 
-    @Test("The last reply is kept, all its lines in one")
+    @Test("The last reply is kept, with all its lines on one")
     func reply() {
         var transfer = SMTPTransfer(message: "")
         #expect(transfer.reply == nil)
@@ -35,7 +35,7 @@ struct SMTPTransferTests {
         #expect(transfer.replyCode == 550)
     }
 
-    @Test("A server that talks without end is not kept without end")
+    @Test("An endless reply of a server is not stored endlessly")
     func longReply() {
         var transfer = SMTPTransfer(message: "")
         let line = Array(("550-" + String(repeating: "x", count: 2_000) + "\r\n").utf8)

@@ -37,7 +37,7 @@ struct SQLiteNotificationLogTests {
         OrderConfirmed(orderID: id, customerID: customer, total: Money(cents: 1400))
     }
 
-    /// Publishes events to the service, as the order service does, and waits until they are handled.
+    /// Publishes events to the service as the order service does, and waits until they are handled.
     private func publish(
         _ events: [any OrderEvent],
         to log: some NotificationLog,
@@ -58,7 +58,7 @@ struct SQLiteNotificationLogTests {
         }
     }
 
-    @Test("Each outcome is told once, and recorded with its event")
+    @Test("Each outcome is announced once and recorded with its event")
     func outcomes() async throws {
         let log = try log(await file())
         let cancelled = OrderCancelled(orderID: "2", customerID: "TOMSP", reason: .outOfStock, skus: ["A", "B"])
@@ -74,7 +74,7 @@ struct SQLiteNotificationLogTests {
         #expect(try await database.count(of: "eventbus_inbox") == 2)
     }
 
-    @Test("Events that come again after the memory of the inbox is gone are known by the database")
+    @Test("After the inbox has lost its memory, the database recognizes redelivered events")
     func forgetfulInbox() async throws {
         let log = try log(await file())
         for _ in 1...3 { _ = try await publish([confirmed("1")], to: log) }
@@ -82,11 +82,11 @@ struct SQLiteNotificationLogTests {
         #expect(try await ReadMessage.all(in: scratch.path("mail.mbox")).count == 1)
     }
 
-    @Test("A process that was killed between the mail and its record leaves one mail, and the next one the record")
+    @Test("If a process is killed between the mail and its record, there is one mail, and the next process records it")
     func killedBeforeRecord() async throws {
         let event = confirmed("1")
         let counting = CountingMailer(try await file())
-        // What the killed process had done.
+        // The work of the killed process.
         _ = try await publish([event], to: try log(counting))
         try await database.execute("DELETE FROM notifications; DELETE FROM eventbus_inbox")
         let log = try log(counting)
@@ -96,7 +96,7 @@ struct SQLiteNotificationLogTests {
         #expect(try await ReadMessage.all(in: scratch.path("mail.mbox")).count == 1)
     }
 
-    @Test("If the record cannot be written, the event comes again and the mail does not")
+    @Test("If the record cannot be written, the event is redelivered and the mail is not repeated")
     func recordFails() async throws {
         try await database.execute(
             "CREATE TRIGGER full BEFORE INSERT ON notifications BEGIN SELECT RAISE(ABORT, 'full'); END"
@@ -112,7 +112,7 @@ struct SQLiteNotificationLogTests {
         #expect(try await ReadMessage.all(in: scratch.path("mail.mbox")).count == 1)
     }
 
-    @Test("A claim that a killed process left is waited for, and the event is handled then")
+    @Test("The claim of a killed process is waited for, and the event is handled then")
     func abandonedClaim() async throws {
         let inbox = InMemoryInbox(clock: clock)
         let key = InboxKey(
@@ -128,7 +128,7 @@ struct SQLiteNotificationLogTests {
         #expect(try await log.all().count == 1)
     }
 
-    @Test("While the inbox cannot be reached nothing is sent and nothing is lost, however often it is tried")
+    @Test("While the inbox is unreachable nothing is sent and nothing is lost, for any number of attempts")
     func inboxOutage() async throws {
         let log = try log(await file())
         let inbox = UnsteadyInbox(clock, beginsThatFail: 1_000, completionsThatFail: 0)
@@ -137,7 +137,7 @@ struct SQLiteNotificationLogTests {
         #expect(try await log.all().count == 2)
     }
 
-    @Test("An inbox that is lost after the mail leads to no second one")
+    @Test("An inbox that is lost after the mail causes no second one")
     func completionOutage() async throws {
         let mailer = CountingMailer(try await file())
         let log = try log(mailer)
@@ -148,7 +148,7 @@ struct SQLiteNotificationLogTests {
         #expect(mailer.count == 1)
     }
 
-    @Test("A message that can never be sent goes to the dead letters with the reason, and holds up no other")
+    @Test("A message that can never be sent is dead-lettered with the reason and delays no other")
     func refused() async throws {
         let log = try log(await file())
         let letters = try await publish([confirmed("1", ""), confirmed("2")], to: log)
@@ -157,7 +157,7 @@ struct SQLiteNotificationLogTests {
         #expect(try await log.all().map(\.orderID) == ["2"])
     }
 
-    @Test("Over SMTP: accepted at last, refused for good")
+    @Test("Over SMTP: finally accepted, permanently refused")
     func smtp() async throws {
         let server = try await MailServer()
         var configuration = try SMTPConfiguration(url: "smtp://127.0.0.1:\(server.port)")
@@ -175,7 +175,7 @@ struct SQLiteNotificationLogTests {
         #expect(Set(try await log.all().map(\.orderID)) == ["1", "2"])
     }
 
-    @Test("What was sent without a delivery is known by its order")
+    @Test("Notifications without a delivery are identified by their orders")
     func withoutDelivery() async throws {
         let log = try log(await file())
         let notice = Notice(orderID: "1", customerID: "VINET", outcome: .confirmed, text: "On its way.")

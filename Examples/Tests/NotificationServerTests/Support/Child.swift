@@ -2,7 +2,7 @@ import Foundation
 import ServiceTestKit
 import Testing
 
-/// A process beside the test, which ends with it: its standard input is closed then.
+/// A separate process that ends with the test, because its standard input is closed then.
 final class Child: Sendable {
     private let process = Process()
     private let input = Pipe()
@@ -21,7 +21,7 @@ final class Child: Sendable {
         if process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) }
     }
 
-    /// The first line that it prints, without its end; what it printed of it if it ended before.
+    /// Returns the first printed line without its end, or a part of it if the process ended before.
     func firstLine() async -> String {
         await withCheckedContinuation { continuation in
             DispatchQueue.global().async { [output] in
@@ -36,7 +36,7 @@ final class Child: Sendable {
         }
     }
 
-    /// kill -9, and waits for its end.
+    /// Sends SIGKILL, and waits for the end of the process.
     func kill() async throws {
         if process.isRunning { Foundation.kill(process.processIdentifier, SIGKILL) }
         try await eventually { !self.process.isRunning }

@@ -6,13 +6,15 @@ import Synchronization
 
 @testable import NotificationServer
 
-/// A mailer that counts what goes through it.
+/// A mailer that counts the messages.
 final class CountingMailer: Mailer {
     private let mailer: any Mailer
     private let didSend: @Sendable (Int) async throws -> Void
     private let state = Mutex(0)
 
-    /// - Parameter didSend: Called after each message, with how many there were.
+    /// Creates a counting mailer.
+    ///
+    /// - Parameter didSend: A closure that is called after each message with the number of messages.
     init(_ mailer: any Mailer, didSend: @escaping @Sendable (Int) async throws -> Void = { _ in }) {
         self.mailer = mailer
         self.didSend = didSend
@@ -31,7 +33,7 @@ final class CountingMailer: Mailer {
     }
 }
 
-/// An inbox that cannot be reached at times.
+/// An inbox that is unreachable at times.
 final class UnsteadyInbox: Inbox {
     private let inbox: InMemoryInbox
     private let failures: Mutex<(begins: Int, completions: Int)>

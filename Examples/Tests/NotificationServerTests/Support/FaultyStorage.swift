@@ -3,9 +3,9 @@ import Synchronization
 
 @testable import NotificationServer
 
-/// A mailbox in memory that fails when it is told to.
+/// An in-memory mailbox that fails on request.
 final class FaultyStorage: MailStorage, Sendable {
-    /// What was asked of it.
+    /// The counts of its calls.
     struct Counts {
         var synchronized = 0
     }
@@ -20,11 +20,11 @@ final class FaultyStorage: MailStorage, Sendable {
 
     private let state = Mutex(State())
 
-    /// What is in it.
+    /// The stored bytes.
     var bytes: [UInt8] { state.withLock { $0.bytes } }
     var counts: Counts { state.withLock { $0.counts } }
 
-    /// Opens it as a mail file does.
+    /// A closure that opens it, as for a mail file.
     var opener: @Sendable (String) throws(MailFileError) -> (any MailStorage)? {
         { _ throws(MailFileError) in self }
     }

@@ -2,21 +2,21 @@ import Foundation
 
 @testable import NotificationServer
 
-/// A real mail server: aiosmtpd, a Python package from PyPI, in a virtual environment of its own.
+/// A real mail server: aiosmtpd, a Python package from PyPI, in a separate virtual environment.
 ///
-/// `EVENTBUS_TEST_SMTP_PYTHON` names a Python that has it already.
+/// `EVENTBUS_TEST_SMTP_PYTHON` may name a Python that has the package.
 final class MailServer: Sendable {
-    /// What a server is to be like.
+    /// The kind of a server.
     enum Kind: Hashable, Sendable {
-        /// Takes mail from everyone.
+        /// The server accepts mail from everyone.
         case plain
-        /// Offers STARTTLS and takes nothing before it.
+        /// The server offers STARTTLS and accepts nothing before it.
         case startTLS
-        /// Is encrypted from the start.
+        /// The connection is encrypted from the start.
         case smtps
-        /// As `startTLS`, and takes mail from `shop` with the password `secret` only.
+        /// Like `startTLS`, but mail is accepted only from `shop` with the password `secret`.
         case login
-        /// Says this, and then nothing.
+        /// The server sends this greeting and nothing else.
         case greeting(String)
     }
 
@@ -31,7 +31,7 @@ final class MailServer: Sendable {
     }
 
     let port: Int
-    /// A certificate by which it can be known.
+    /// The server's certificate.
     let certificate: String
     private let scratch: Scratch
     private let child: Child
@@ -60,7 +60,7 @@ final class MailServer: Sendable {
         self.child = child
     }
 
-    /// What it accepted.
+    /// The accepted messages.
     var entries: [Entry] {
         get throws {
             let decoder = JSONDecoder()
@@ -70,7 +70,7 @@ final class MailServer: Sendable {
         }
     }
 
-    /// Ends it.
+    /// Stops the server.
     func stop() async throws {
         try await child.kill()
     }

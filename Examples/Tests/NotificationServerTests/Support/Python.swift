@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// Python, which reads what the service writes, and plays the mail server.
+/// Python, which reads the service's files and provides the mail server.
 enum Python {
     /// The root of the checkout.
     static var checkout: URL {
@@ -10,12 +10,12 @@ enum Python {
         return folder
     }
 
-    /// The scripts stand beside this file.
+    /// Returns the path of a script in the folder of this file.
     static func script(_ name: String) -> String {
         URL(filePath: #filePath).deletingLastPathComponent().appending(path: name).path
     }
 
-    /// Runs a program to its end; returns what it printed.
+    /// Runs a program to its end, and returns its output.
     static func run(_ program: String, _ arguments: [String]) async throws -> Data {
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/env")
@@ -24,7 +24,7 @@ enum Python {
         let output = folder.appending(path: "python-\(UUID().uuidString)")
         try Data().write(to: output)
         defer { try? FileManager.default.removeItem(at: output) }
-        // A file, not a pipe: nobody has to read while it runs.
+        // A file instead of a pipe, so that nobody has to read while it runs.
         process.standardOutput = try FileHandle(forWritingTo: output)
         process.standardError = process.standardOutput
         process.standardInput = FileHandle.nullDevice
@@ -45,7 +45,7 @@ enum Python {
     }
 }
 
-/// A script failed.
+/// The error of a failed script.
 struct PythonFailure: Error, CustomStringConvertible {
     var arguments: [String]
     var output: String
@@ -53,7 +53,7 @@ struct PythonFailure: Error, CustomStringConvertible {
     var description: String { "\(arguments.joined(separator: " ")): \(output)" }
 }
 
-/// What Python makes of one message of a mailbox file.
+/// One message of a mailbox file as read by Python.
 struct ReadMessage: Decodable {
     var separator: String
     var headers: [[String]]
@@ -64,13 +64,13 @@ struct ReadMessage: Decodable {
     var isASCII: Bool
     var defects: [String]
 
-    /// The value of a header that is there once.
+    /// Returns the value of a header that occurs once.
     func header(_ name: String) -> String? {
         let values = headers.filter { $0.first?.lowercased() == name.lowercased() }
         return values.count == 1 ? values[0].last : nil
     }
 
-    /// The messages of a mailbox file.
+    /// Returns the messages of a mailbox file.
     static func all(in path: String) async throws -> [ReadMessage] {
         let json = try await Python.run("python3", [Python.script("read_mailbox.py"), path])
         return try JSONDecoder().decode([ReadMessage].self, from: json)

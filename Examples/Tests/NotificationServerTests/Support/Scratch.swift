@@ -7,7 +7,7 @@ import Testing
 
 @testable import NotificationServer
 
-/// A folder of its own, gone when this is.
+/// A separate folder, which is deleted with this object.
 final class Scratch: Sendable {
     private let folder: URL
 
@@ -25,7 +25,7 @@ final class Scratch: Sendable {
         folder.appending(path: name).path
     }
 
-    /// What is in a file; nothing if there is none.
+    /// Returns the content of a file, which is empty if it is missing.
     func contents(_ name: String) -> [UInt8] {
         FileManager.default.contents(atPath: path(name)).map { [UInt8]($0) } ?? []
     }
@@ -35,7 +35,7 @@ final class Scratch: Sendable {
         try Data(bytes).write(to: URL(filePath: path(name)))
     }
 
-    /// A database with the service's tables.
+    /// Returns a database with the service's tables.
     func database() throws -> DatabasePool {
         let pool = try DatabasePool(path: path("notifications.sqlite"))
         var migrator = DatabaseMigrator()
@@ -58,7 +58,7 @@ extension Letterhead {
 }
 
 extension MailMessage {
-    /// A message about an order.
+    /// Returns a message about an order.
     static func sample(
         _ orderID: String = "1",
         customerID: String = "VINET",
@@ -73,7 +73,7 @@ extension MailMessage {
     }
 }
 
-/// Opens a mail file, once whoever had it before has let go of it.
+/// Opens a mail file, after its previous owner has released it.
 func opened(_ file: MailFile) async throws -> MailFile {
     try await eventually { try await file.open() }
     return file

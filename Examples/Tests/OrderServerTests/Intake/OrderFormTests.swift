@@ -9,7 +9,7 @@ import Testing
 
 @Suite("The body of an order", .timeLimit(.minutes(1)))
 struct OrderFormTests {
-    /// A body, and the fields that are wrong with what has to stand there.
+    /// A body, and its invalid fields with their rules.
     struct Case: Sendable, CustomTestStringConvertible {
         var body: String
         var problems: [String: String]
@@ -59,7 +59,7 @@ struct OrderFormTests {
         #expect(try form(Self.body(lines: all)).checked().items.total.description == "1000000000000000.00")
     }
 
-    @Test("What is wrong is named, with what has to stand there", arguments: wrongBodies)
+    @Test("Problems name the field and its rule", arguments: wrongBodies)
     func wrong(_ example: Case) throws {
         let problem = #expect(throws: HTTPProblem.self) { try form(example.body).checked() }
         let fields = try #require(problem).fields
@@ -137,7 +137,7 @@ struct OrderFormTests {
             Case(body: body(lines: line("\"\($0)\"", "1", #""1""#)), problems: ["items[0].sku": sku])
         }
 
-    @Test("Of very many problems the first are listed, and all are counted")
+    @Test("Of very many problems the first ones are listed, and all are counted")
     func many() throws {
         let lines = repeatElement("{}", count: 1000).joined(separator: ",")
         let problem = try #require(throws: HTTPProblem.self) { try form(Self.body(lines: lines)).checked() }
@@ -145,7 +145,7 @@ struct OrderFormTests {
         #expect(problem.detail?.hasPrefix("3000 fields are wrong, of which the first 50 are listed") == true)
     }
 
-    @Test("The patterns in the API's description say what the rules say")
+    @Test("The patterns in the API's description match the rules")
     func patterns() throws {
         func agree<Value>(_ pattern: String, _ rule: (String) -> Value?, _ samples: [String]) throws {
             let pattern = try NSRegularExpression(pattern: pattern.replacing("$", with: "\\z"))

@@ -8,7 +8,7 @@ import Testing
 
 @Suite("The description of the API", .timeLimit(.minutes(1)))
 struct OpenAPIDocumentTests {
-    /// The description as a client reads it.
+    /// Returns the description as a client reads it.
     private func document() throws -> [String: Any] {
         let data = try JSONEncoder().encode(OpenAPIDocument.orders)
         return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
@@ -31,12 +31,12 @@ struct OpenAPIDocumentTests {
         #expect(Set(try operations().keys) == Set(router.operations + common))
     }
 
-    @Test("Every reference leads somewhere")
+    @Test("Every reference is valid")
     func references() throws {
         #expect(danglingReferences(in: try document()) == [])
     }
 
-    @Test("Every operation has an id of its own, and says what it answers")
+    @Test("Every operation has a unique id and describes its responses")
     func operationIDs() throws {
         let operations = try operations()
         let ids = operations.values.compactMap { $0["operationId"] as? String }

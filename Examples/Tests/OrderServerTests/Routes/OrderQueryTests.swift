@@ -7,7 +7,7 @@ import Testing
 
 @Suite("The query of a list of orders", .timeLimit(.minutes(1)))
 struct OrderQueryTests {
-    /// Reads `status=placed&limit=1`.
+    /// Parses a query such as `status=placed&limit=1`.
     private func query(_ text: String) throws -> OrderQuery {
         try OrderQuery(
             text.split(separator: "&").map { parameter in
@@ -17,7 +17,7 @@ struct OrderQueryTests {
         )
     }
 
-    @Test("Every parameter may be left out")
+    @Test("Every parameter may be omitted")
     func defaults() throws {
         let query = try query("")
         #expect(query.status == nil)

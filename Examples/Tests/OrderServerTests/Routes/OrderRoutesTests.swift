@@ -18,7 +18,7 @@ struct OrderRoutesTests {
          "items": [{"sku": "NW-011", "quantity": 12, "unitPrice": "14.00", "discount": "0.15"}]}
         """
 
-    /// Runs a test against the routes, on a bus that does not run: none of them needs a broker.
+    /// Runs a test against the routes, on a bus that does not run because none of them needs a broker.
     private func test(
         _ scene: Scene,
         _ body: @Sendable (any TestClientProtocol) async throws -> Void
@@ -43,7 +43,7 @@ struct OrderRoutesTests {
         )
     }
 
-    @Test("An order is accepted without a broker, and can be looked at where the answer says")
+    @Test("An order is accepted without a broker, and can be read at the returned location")
     func placing() async throws {
         let scene = try Scene()
         try await test(scene) { client in
@@ -65,7 +65,7 @@ struct OrderRoutesTests {
         }
     }
 
-    @Test("An order that cannot be accepted is answered with the fields that are wrong, and not stored")
+    @Test("The response to an invalid order names the invalid fields, and the order is not stored")
     func invalid() async throws {
         let scene = try Scene()
         try await test(scene) { client in
@@ -91,7 +91,7 @@ struct OrderRoutesTests {
         #expect(try await scene.database.count(of: "orders") == 0)
     }
 
-    @Test("A hundred equal requests with one key get the same answer")
+    @Test("A hundred equal requests with one key get the same response")
     func idempotency() async throws {
         let scene = try Scene()
         try await test(scene) { client in
@@ -102,7 +102,7 @@ struct OrderRoutesTests {
             #expect(responses.allSatisfy { $0.status == .accepted })
             #expect(Set(try responses.map { try $0.decode(OrderView.self) }).count == 1)
             #expect(responses.count { $0.headers[.idempotencyReplayed] == "true" } == 99)
-            // The same order written otherwise is the same order.
+            // The same order in another spelling is the same order.
             let same = Self.body.replacing("\"14.00\"", with: "\"14\"").replacing("\n", with: "")
             #expect(try await post(client, same, key: "key 1").status == .accepted)
             let other = try await post(client, Self.body.replacing("France", with: "Spain"), key: "key 1")
@@ -112,7 +112,7 @@ struct OrderRoutesTests {
         #expect(try await scene.database.count(of: "orders") == 1)
     }
 
-    @Test("A key that is none is refused, and so are two of them")
+    @Test("An invalid key is refused, and so are two keys")
     func invalidKey() async throws {
         let scene = try Scene()
         try await test(scene) { client in
@@ -129,7 +129,7 @@ struct OrderRoutesTests {
         }
     }
 
-    @Test("An order that is not there is not found, and that is not remembered")
+    @Test("A missing order is not found, and that is not cached")
     func notFound() async throws {
         let scene = try Scene()
         let order = try OrderDraft.sample().placed(at: .now())
@@ -144,7 +144,7 @@ struct OrderRoutesTests {
         }
     }
 
-    @Test("What is shown comes from the cache, until the order's status changes")
+    @Test("Responses come from the cache until the order's status changes")
     func caching() async throws {
         let scene = try Scene()
         try await test(scene) { client in
@@ -162,7 +162,7 @@ struct OrderRoutesTests {
         }
     }
 
-    @Test("Lists are paged by what the page before says, and a wrong query is refused")
+    @Test("Lists are paged by the previous page, and an invalid query is refused")
     func listing() async throws {
         let scene = try Scene()
         try await test(scene) { client in
@@ -184,7 +184,7 @@ struct OrderRoutesTests {
         }
     }
 
-    @Test("A database that another process holds is a 503, and the order can be placed once it is free")
+    @Test("If another process locks the database, the response is 503, and the order can be placed later")
     func busyDatabase() async throws {
         let file = try DatabaseFile()
         let scene = try Scene(database: file.open(timeout: 0.05))
@@ -197,7 +197,7 @@ struct OrderRoutesTests {
         }
     }
 
-    @Test("A mistake of the service's own is a 500 that tells nothing of it")
+    @Test("An unexpected error is a 500 that reveals nothing")
     func brokenDatabase() async throws {
         let scene = try Scene()
         try await scene.database.execute("DROP TABLE order_lines")
@@ -209,7 +209,7 @@ struct OrderRoutesTests {
         }
     }
 
-    @Test("The correlation id of the request is that of the order and of its event, and is returned")
+    @Test("The correlation id of the request is that of the order and its event, and is returned")
     func correlation() async throws {
         let scene = try Scene()
         try await test(scene) { client in
@@ -228,7 +228,7 @@ struct OrderRoutesTests {
     }
 }
 
-/// Does something while another connection has begun to write.
+/// Runs a closure while another connection has a write lock.
 private func whileLocked<Value: Sendable>(
     _ database: DatabasePool,
     _ body: @Sendable () async throws -> Value

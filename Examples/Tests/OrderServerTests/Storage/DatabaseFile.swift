@@ -1,7 +1,7 @@
 import Foundation
 import GRDB
 
-/// A database file of its own, gone when this is.
+/// A separate database file, which is deleted with this object.
 final class DatabaseFile: Sendable {
     private let folder: URL
 
@@ -14,9 +14,9 @@ final class DatabaseFile: Sendable {
         try? FileManager.default.removeItem(at: folder)
     }
 
-    /// A connection of its own, as another process would have.
+    /// Opens a separate connection, as another process would.
     ///
-    /// - Parameter timeout: How long it waits for another one that writes, in seconds.
+    /// - Parameter timeout: The time in seconds to wait for another writer.
     func open(timeout: Double = 30) throws -> DatabasePool {
         var configuration = Configuration()
         configuration.busyMode = .timeout(timeout)

@@ -31,7 +31,7 @@ struct GroupCommitTests {
         try await database.read { db in try Int.fetchAll(db, sql: "SELECT number FROM note ORDER BY number") }
     }
 
-    /// Lets `count` writes gather while the database is busy; returns their results by number.
+    /// Lets `count` writes gather while the database is busy, and returns their results by number.
     private func writeTogether(
         _ count: Int,
         limit: Int = 128,
@@ -56,7 +56,7 @@ struct GroupCommitTests {
         }
     }
 
-    @Test("Writes that come together are one transaction, in groups of the limit", arguments: [(128, 1), (10, 4)])
+    @Test("Concurrent writes are one transaction, in groups up to the limit", arguments: [(128, 1), (10, 4)])
     func together(limit: Int, commits: Int) async throws {
         let counter = CommitCounter()
         database.add(transactionObserver: counter, extent: .observerLifetime)
@@ -66,7 +66,7 @@ struct GroupCommitTests {
         #expect(counter.count == commits)
     }
 
-    @Test("One that fails leaves no trace and disturbs no other")
+    @Test("A failing write leaves no trace and does not affect others")
     func oneFails() async throws {
         let insert = insert
         let results = try await writeTogether(10) { number in
@@ -81,13 +81,13 @@ struct GroupCommitTests {
         #expect(try await numbers() == [0, 1, 2, 3, 5, 6, 7, 8, 9])
     }
 
-    @Test("Where the database gives up the transaction, all are told")
+    @Test("If the database rolls the transaction back, all callers are told")
     func allFail() async throws {
         let insert = insert
         let results = try await writeTogether(10) { number in
             { db in
                 if number == 4 {
-                    // What SQLite does by itself where the disk is full.
+                    // The reaction of SQLite to a full disk.
                     try db.execute(sql: "ROLLBACK")
                     throw DatabaseError(resultCode: .SQLITE_FULL)
                 }

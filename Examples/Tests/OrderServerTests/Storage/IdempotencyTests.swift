@@ -14,7 +14,7 @@ struct IdempotencyTests {
         key = try #require(IdempotencyKey("7d8a6a54-order of today"))
     }
 
-    @Test("A hundred equal requests at once place one order, and all are told its id")
+    @Test("A hundred concurrent equal requests place one order, and all get its id")
     func concurrently() async throws {
         let scene = try Scene()
         let (draft, key) = (try OrderDraft.sample(), key)
@@ -47,7 +47,7 @@ struct IdempotencyTests {
         #expect(try await scenes[0].database.count(of: "orders") == 1)
     }
 
-    @Test("Another order under the same key is refused, and the first one stands")
+    @Test("Another order with the same key is refused, and the first one is kept")
     func conflict() async throws {
         let scene = try Scene()
         let first = try await scene.store.place(try .sample(2), correlationID: "c", key: key)
@@ -57,7 +57,7 @@ struct IdempotencyTests {
         #expect(try await scene.database.count(of: "orders") == 1)
     }
 
-    @Test("A request that comes again gets the first answer, although the order has moved on")
+    @Test("A repeated request gets the first response, although the order has progressed")
     func replayAfterTheEnd() async throws {
         let scene = try Scene()
         let first = try await scene.store.place(try .sample(), correlationID: "first", key: key)
@@ -67,7 +67,7 @@ struct IdempotencyTests {
         #expect(again.record == first.record)
     }
 
-    @Test("Equal orders without a key, or under different ones, are different orders")
+    @Test("Equal orders without a key, or with different ones, are different orders")
     func withoutKey() async throws {
         let scene = try Scene()
         for key in [nil, nil, IdempotencyKey("a"), IdempotencyKey("b")] {
@@ -76,7 +76,7 @@ struct IdempotencyTests {
         #expect(try await scene.database.count(of: "orders") == 4)
     }
 
-    @Test("A key is forgotten when its time is over, and so are those of others")
+    @Test("A key is forgotten when its time is over, and so are expired others")
     func retention() async throws {
         let time = TestTime()
         let scene = try Scene(now: time.now)
@@ -106,7 +106,7 @@ struct IdempotencyTests {
     }
 }
 
-/// A time of day that a test moves.
+/// A time of day that a test advances.
 private final class TestTime: Sendable {
     private let milliseconds = Mutex<Int64>(1_767_225_600_000)
 

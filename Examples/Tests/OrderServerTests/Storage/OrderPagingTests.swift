@@ -52,7 +52,7 @@ struct OrderPagingTests {
         #expect(try await pages(of: scene, status: .cancelled, limit: 2) == [[ids[5]]])
     }
 
-    @Test("An order that is placed while someone pages comes on a later page")
+    @Test("An order that is placed during paging appears on a later page")
     func whilePaging() async throws {
         let scene = try Scene()
         let ids = try await place(3, in: scene)
@@ -63,13 +63,13 @@ struct OrderPagingTests {
         #expect(rest.next == nil)
     }
 
-    @Test("Where there are no orders there is one empty page")
+    @Test("Without orders there is one empty page")
     func empty() async throws {
         let scene = try Scene()
         #expect(try await pages(of: scene, limit: 10) == [[]])
     }
 
-    @Test("Orders that are placed at the same time are numbered in the order in which they appear")
+    @Test("Concurrently placed orders are numbered in the order in which they appear")
     func numbering() async throws {
         let scene = try Scene()
         try await withThrowingTaskGroup { group in

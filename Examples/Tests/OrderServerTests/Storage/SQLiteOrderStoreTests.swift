@@ -70,7 +70,7 @@ struct SQLiteOrderStoreTests {
         #expect(try await !scene.store.place(try .sample(), correlationID: "c", key: key).isReplay)
     }
 
-    @Test("An order that comes again under its id is stored and announced once, and another one is not stored")
+    @Test("A repeated order is stored and announced once, and another one with its id is not stored")
     func insertingAgain() async throws {
         let scene = try Scene()
         let order = try OrderDraft.sample().placed(at: .now())
@@ -107,7 +107,7 @@ struct SQLiteOrderStoreTests {
         #expect(events.allSatisfy { $0.correlationID == "request-1" && $0.requiresSubscriber })
     }
 
-    @Test("There is nothing to end where there is no order")
+    @Test("There is nothing to end without an order")
     func unknownOrder() async throws {
         let scene = try Scene()
         #expect(try await scene.store.end("1", as: .confirmed, handling: nil) == nil)
@@ -115,7 +115,7 @@ struct SQLiteOrderStoreTests {
         #expect(try await scene.database.outbox() == [])
     }
 
-    @Test("The schema refuses what no order can be", arguments: refusals)
+    @Test("The schema refuses invalid orders", arguments: refusals)
     func schema(sql: String) async throws {
         let scene = try Scene()
         let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id

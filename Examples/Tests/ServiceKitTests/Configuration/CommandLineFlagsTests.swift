@@ -14,7 +14,7 @@ struct CommandLineFlagsTests {
         try CommandLineFlags(["program"] + arguments, settings: settings)
     }
 
-    @Test("A value follows its flag, or an equals sign")
+    @Test("A value follows its flag or an equals sign")
     func values() throws {
         #expect(try read("--http-port", "1").values == ["HTTP_PORT": "1"])
         #expect(try read("--http-port=1").values == ["HTTP_PORT": "1"])
@@ -29,14 +29,14 @@ struct CommandLineFlagsTests {
         #expect(try read("--rabbitmq-uri=\(uri)").values == ["RABBITMQ_URI": uri])
     }
 
-    @Test("A flag that is true or false needs no value")
+    @Test("A Boolean flag needs no value")
     func switches() throws {
         #expect(try read("--mail-dry-run").values == ["MAIL_DRY_RUN": "true"])
         #expect(try read("--mail-dry-run", "false", "--http-port", "1").values["MAIL_DRY_RUN"] == "false")
         #expect(try read("--mail-dry-run", "--http-port", "1").values["MAIL_DRY_RUN"] == "true")
     }
 
-    @Test("Help and version are asked for among other flags")
+    @Test("Help and version may be combined with other flags")
     func help() throws {
         let flags = try read("--http-port", "1", "--help")
         #expect(flags.wantsHelp && !flags.wantsVersion)
@@ -59,7 +59,7 @@ struct CommandLineFlagsTests {
         #expect(throws: UsageError(message)) { try CommandLineFlags(["program"] + arguments, settings: settings) }
     }
 
-    @Test("What is said of an unknown flag does not show its value")
+    @Test("The error for an unknown flag does not show its value")
     func secrecy() {
         #expect(throws: UsageError("there is no flag --rabbit-password")) { try read("--rabbit-password=hunter22") }
     }

@@ -32,7 +32,7 @@ struct ServiceConfigurationTests {
         )
     }
 
-    @Test("A flag outweighs the environment, the environment the file, and the file the default")
+    @Test("Flags override the environment, the environment overrides the file, and the file the defaults")
     func order() async throws {
         let file = try directory.write(#"{"http": {"port": 3, "host": "::1"}, "mail": {"dryRun": true}}"#, to: "c.json")
         let environment = ["CONFIG_FILE": file, "HTTP_PORT": "2", "MAIL_DRY_RUN": "false"]
@@ -60,7 +60,7 @@ struct ServiceConfigurationTests {
         #expect(options.redis.clientName == "order-service")
     }
 
-    @Test("What a URI says is not outweighed by a default")
+    @Test("A default does not override the URI")
     func uriCounts() async throws {
         let config = try await read(["--rabbitmq-uri", "amqp://u:p4ss@one,two/v?heartbeat=3"])
         let rabbit = try CommonOptions(config.reader).rabbit
@@ -105,7 +105,7 @@ struct ServiceConfigurationTests {
         #expect(message.hasPrefix("the configuration file \(file) cannot be used: \(reason)"), "\(message)")
     }
 
-    @Test("A key of the file that no setting has is found")
+    @Test("A key in the file that matches no setting is found")
     func unknownKeys() async throws {
         let file = try directory.write(#"{"http": {"prot": 1, "port": 2}, "mial": true}"#, to: "c.json")
         #expect(try await read(["--config-file", file]).unknownKeys == ["http.prot", "mial"])
@@ -136,7 +136,7 @@ struct ServiceConfigurationTests {
         #expect(throws: UsageError(message)) { try CommonOptions(config) }
     }
 
-    @Test("Secrets are known wherever they come from, and never shown when they are refused")
+    @Test("Secrets are known from every source, and never shown when they are refused")
     func secrets() async throws {
         let file = try directory.write(#"{"mail": {"password": "from-file"}}"#, to: "c.json")
         let configuration = try await read(
@@ -164,7 +164,7 @@ struct ServiceConfigurationTests {
         #expect(help.split(separator: "\n").allSatisfy { $0.count <= 120 })
     }
 
-    @Test("Every key that the libraries read is in the help")
+    @Test("Every key that the libraries read is part of the help")
     func completeness() {
         let keys = Set(definition.allSettings.map(\.key))
         #expect(keys.count == definition.allSettings.count)

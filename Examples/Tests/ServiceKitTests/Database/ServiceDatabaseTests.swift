@@ -24,7 +24,7 @@ struct ServiceDatabaseTests {
         try await ServiceDatabase.open(path: directory.file(name), migrations: Self.migrations)
     }
 
-    @Test("It is in WAL mode, waits for others, and every commit is on the disk")
+    @Test("It uses WAL mode, waits for other connections, and every commit is on disk")
     func pragmas() async throws {
         let database = try await open()
         let (journal, synchronous, timeout) = try await database.writeWithoutTransaction { db in
@@ -34,7 +34,7 @@ struct ServiceDatabaseTests {
                 try Int.fetchOne(db, sql: "PRAGMA busy_timeout")
             )
         }
-        // 2 is FULL.
+        // 2 means FULL.
         #expect(journal == "wal" && synchronous == 2 && timeout == 5000)
         #expect(await ServiceDatabase.health(of: database) == ComponentHealth(name: "database", status: .ready))
     }
@@ -48,7 +48,7 @@ struct ServiceDatabaseTests {
         }
     }
 
-    @Test("Several that start on one new database at once migrate it once")
+    @Test("Several processes that start on one new database migrate it once")
     func startingAtOnce() async throws {
         let databases = try await withThrowingTaskGroup(of: DatabasePool.self) { group in
             for _ in 0..<8 { group.addTask { try await open() } }
@@ -84,7 +84,7 @@ struct ServiceDatabaseTests {
         #expect(await ServiceDatabase.health(of: database).status == .notReady)
     }
 
-    @Test("One that waits for another's migrations can be told to give up")
+    @Test("A process that waits for another's migrations can be cancelled")
     func givingUp() async throws {
         let lock = try await MigrationLock(database: directory.file("db"))
         let waiting = Task { try await open() }

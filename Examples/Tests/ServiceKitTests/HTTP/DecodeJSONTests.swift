@@ -97,7 +97,7 @@ struct DecodeJSONTests {
         }
     }
 
-    @Test("A body that is too large is refused, whether it says its length or not", arguments: [true, false])
+    @Test("A body that is too large is refused, with or without a declared length", arguments: [true, false])
     func tooLarge(saysLength: Bool) async throws {
         let body = #"{"customerID": "\#(String(repeating: "c", count: 1000))", "items": []}"#
         let application = Application(

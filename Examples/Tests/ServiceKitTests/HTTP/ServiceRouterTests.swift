@@ -67,7 +67,7 @@ struct ServiceRouterTests {
         }
     }
 
-    @Test("The longest correlation id is taken, and two of them are not")
+    @Test("The longest correlation id is accepted, and two of them are not")
     func correlationBounds() async throws {
         try await withClient { client in
             let longest = String(repeating: "x", count: 255)
@@ -118,7 +118,7 @@ struct ServiceRouterTests {
         }
     }
 
-    @Test("An error that was not foreseen is logged with its reason, and tells the client nothing of it")
+    @Test("An unexpected error is logged with its reason and reveals nothing to the client")
     func unforeseen() async throws {
         try await withClient { client in
             try await client.execute(uri: "/broken", method: .get, headers: [Self.correlation: "c-1"]) { response in
@@ -150,7 +150,7 @@ struct ServiceRouterTests {
         }
     }
 
-    @Test("HEAD is answered as GET, without the body")
+    @Test("HEAD is answered like GET, without the body")
     func head() async throws {
         try await withClient { client in
             try await client.execute(uri: "/orders", method: .head) { response in
@@ -159,7 +159,7 @@ struct ServiceRouterTests {
         }
     }
 
-    @Test("Each request is a span: named by method and route, within the caller's trace")
+    @Test("Each request is a span, named by method and route, in the caller's trace")
     func spans() async throws {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736"
         let header = try #require(HTTPField.Name("traceparent"))
@@ -190,7 +190,7 @@ struct ServiceRouterTests {
         #expect(spans.map { $0.status?.code == .error } == [false, false, true, false, false])
     }
 
-    @Test("Requests are counted and timed by method, route and status, of which there are few")
+    @Test("Requests are counted and timed by method, route and status, which have few values")
     func metrics() async throws {
         try await withClient { client in
             for number in 1...50 {
@@ -210,7 +210,7 @@ struct ServiceRouterTests {
         #expect(document.types["http_server_request_duration_seconds"] == "histogram")
     }
 
-    @Test("The router of an assembly can be had for tests")
+    @Test("The router of an assembly is available to tests")
     func publicRouter() async throws {
         try await Application(router: TestShop.assembly.router(), logger: log.logger()).test(.router) { client in
             try await client.execute(uri: "/orders/0", method: .get) { #expect($0.status == .notFound) }

@@ -28,7 +28,7 @@ struct ReadinessTests {
         #expect(await !readiness.document().isReady)
     }
 
-    @Test("Required checks decide, others are only listed", arguments: [ComponentHealth.Status.notReady, .failed])
+    @Test("Required checks decide, and others are only listed", arguments: [ComponentHealth.Status.notReady, .failed])
     func required(status: ComponentHealth.Status) async {
         let relaxed = Readiness(checks: [Self.check("redis", isRequired: false, status)])
         let strict = Readiness(checks: [Self.check("redis", isRequired: true, status)])
@@ -40,7 +40,7 @@ struct ReadinessTests {
         #expect(!decisive.isReady && decisive.reason == "redis: away")
     }
 
-    @Test("A check that does not answer makes the service not ready")
+    @Test("A check without an answer makes the service not ready")
     func late() async {
         let readiness = Readiness(
             checks: [
@@ -56,7 +56,7 @@ struct ReadinessTests {
         #expect(document.reason == "check: did not answer within 0.005 seconds")
     }
 
-    @Test("Health is told over HTTP: 503 with the reason, then 200, and metrics as text")
+    @Test("Health over HTTP is 503 with the reason, then 200, and metrics are text")
     func routes() async throws {
         let readiness = Readiness(checks: [Self.check("database", isRequired: true, .ready)])
         let registry = MetricsRegistry()
@@ -95,11 +95,11 @@ struct ReadinessTests {
             }
             try await client.execute(uri: "/metrics", method: .post) { #expect($0.status == .methodNotAllowed) }
         }
-        // Those who ask every second are neither traced nor counted.
+        // Frequent requests for health and metrics are neither traced nor counted.
         #expect(exporter.spans.map(\.name) == ["POST /metrics"])
     }
 
-    @Test("A service whose bus is beyond recovery is not live")
+    @Test("A service whose bus cannot recover is not live")
     func notLive() async throws {
         let broken = ComponentHealth(name: "transport", status: .failed, reason: "password refused")
         let operations = OperationsRoutes(

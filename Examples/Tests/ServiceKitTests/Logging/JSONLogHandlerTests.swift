@@ -32,7 +32,7 @@ struct JSONLogHandlerTests {
         #expect(positions == positions.sorted())
     }
 
-    @Test("What is below the level is not written, and metadata of the call outweighs the logger's")
+    @Test("Lines below the level are not written, and metadata of the call overrides the logger's")
     func levels() throws {
         var logger = file.logger(level: .notice)
         logger[metadataKey: "who"] = "logger"
@@ -42,7 +42,7 @@ struct JSONLogHandlerTests {
         #expect(try JSONObject(file.lines[0])["who"] == "call")
     }
 
-    @Test("Metadata cannot pose as one of the line's own members")
+    @Test("Metadata cannot replace the line's own members")
     func reservedKeys() throws {
         file.logger().info("true", metadata: ["message": "forged", "level": "error"])
         let json = try JSONObject(file.lines[0])
@@ -68,7 +68,7 @@ struct JSONLogHandlerTests {
         #expect(numbers.count == 800)
     }
 
-    @Test("No line shows a credential, in the message or in the metadata")
+    @Test("No line contains a credential, neither in the message nor in the metadata")
     func credentials() throws {
         let logger = file.logger(secrets: ["amqp://orders:s3cret%21@rabbit/shop", "redis-pass"])
         logger.info(
@@ -86,7 +86,7 @@ struct JSONLogHandlerTests {
         #expect(json["fencing-token"] == "7")
     }
 
-    @Test("An error goes with the line, and a value that is too long is cut")
+    @Test("An error is part of the line, and a value that is too long is truncated")
     func errorsAndLength() throws {
         struct Broken: Error {}
         file.logger().error("failed", error: Broken(), metadata: ["long": "\(String(repeating: "x", count: 50_000))"])

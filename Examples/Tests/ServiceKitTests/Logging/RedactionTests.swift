@@ -20,7 +20,7 @@ struct RedactionTests {
         #expect(Redaction().redact(text) == expected)
     }
 
-    @Test("A secret is taken out wherever it stands, also at the beginning and at the end")
+    @Test("A secret is removed anywhere, including at the beginning and the end")
     func secrets() {
         let redaction = Redaction(secrets: ["aab", "aaab-long", "xyz9"])
         #expect(redaction.redact("aaab-long") == "***")

@@ -10,7 +10,7 @@ struct MetricsRegistryTests {
 
     private func read() throws -> PrometheusDocument { try PrometheusDocument(registry.text()) }
 
-    @Test("Counters add up under one name, whole and fractional")
+    @Test("Counters add up under one name, both whole and fractional ones")
     func counters() throws {
         for _ in 0..<3 {
             Counter(label: "eventbus.published", dimensions: [("topic", "a")], factory: registry).increment(by: 2)
@@ -53,7 +53,7 @@ struct MetricsRegistryTests {
         #expect(document.value("batch_size_count") == 2)
     }
 
-    @Test("A timer is a histogram of seconds whose buckets count everything below them")
+    @Test("A timer is a histogram of seconds whose buckets count all smaller values")
     func histograms() throws {
         let timer = Timer(label: "handler.duration", dimensions: [("group", "g")], factory: registry)
         timer.recordNanoseconds(500_000)
@@ -73,7 +73,7 @@ struct MetricsRegistryTests {
         #expect(bounds == bounds.sorted() && bounds.count == HistogramSeries.bounds.count + 1)
     }
 
-    @Test("Whatever stands in a label's value comes back as it was")
+    @Test("Any value of a label is read as it was written")
     func escaping() throws {
         let values = ["", "\"", "\\", "\n", "\\n", "a\\\"b\nc", "ä😀", "{}=,", "\r", "\\\\"]
         for (index, value) in values.enumerated() {
@@ -97,14 +97,14 @@ struct MetricsRegistryTests {
         #expect(try read().value(expected) == 1)
     }
 
-    @Test("Labels that belong to Prometheus, and those that come twice, get out of the way")
+    @Test("Labels that are reserved for Prometheus, and duplicates, are renamed")
     func labels() throws {
         Counter(label: "c", dimensions: [("le", "1"), ("__x", "2"), ("a.b", "3"), ("a-b", "4")], factory: registry)
             .increment()
         #expect(try read().value("c_total", ["label_le": "1", "label___x": "2", "a_b": "3"]) == 1)
     }
 
-    @Test("Metrics of one label and several kinds never share a name")
+    @Test("Metrics with one label and several kinds never share a name")
     func clashes() throws {
         Meter(label: "size", factory: registry).set(1)
         Recorder(label: "size", factory: registry).record(2)
@@ -117,7 +117,7 @@ struct MetricsRegistryTests {
         #expect(Set(document.types.keys).isSuperset(of: ["size", "size_summary", "size_count", "size_seconds"]))
     }
 
-    @Test("A name has a bounded number of series: what is too much is counted together")
+    @Test("A name has a bounded number of series, and further ones are counted together")
     func bounds() throws {
         for number in 0..<1000 {
             Counter(label: "c", dimensions: [("id", "\(number)"), ("k", "v")], factory: registry).increment()
@@ -128,7 +128,7 @@ struct MetricsRegistryTests {
         #expect(samples.contains { $0.labels == ["id": "other", "k": "other"] && $0.value == 990 })
     }
 
-    @Test("A metric that is destroyed is gone")
+    @Test("A destroyed metric is removed")
     func destroying() throws {
         let counter = Counter(label: "c", factory: registry)
         counter.increment()
@@ -136,7 +136,7 @@ struct MetricsRegistryTests {
         #expect(try read().value("c_total") == nil)
     }
 
-    @Test("Increments of many tasks are all counted, and counters do not shrink")
+    @Test("Increments of many tasks are all counted, and counters do not decrease")
     func concurrency() async throws {
         let registry = registry
         await withTaskGroup(of: Void.self) { group in
@@ -157,7 +157,7 @@ struct MetricsRegistryTests {
         #expect(document.value("t_seconds_count") == 8000)
     }
 
-    @Test("Every sample is labelled with the service, unless it has such a label itself")
+    @Test("Every sample has the service label, unless it has such a label itself")
     func service() throws {
         registry.setService("orders")
         Counter(label: "a", factory: registry).increment()
@@ -167,7 +167,7 @@ struct MetricsRegistryTests {
         #expect(document.value("b_total", ["service": "mine"]) == 1)
     }
 
-    @Test("Numbers are written as Prometheus reads them")
+    @Test("Numbers are written in Prometheus's format")
     func numbers() throws {
         for value in [Double.infinity, -.infinity, 1e300, .leastNonzeroMagnitude, -1.5, 0.1] {
             Meter(label: "m", factory: registry).set(value)
@@ -177,7 +177,7 @@ struct MetricsRegistryTests {
         #expect(try read().value("m")?.isNaN == true)
     }
 
-    @Test("The process tells its start, its memory, its descriptors and its time")
+    @Test("The process reports its start, its memory, its descriptors and its CPU time")
     func process() throws {
         let document = try read()
         let start = try #require(document.value("process_start_time_seconds"))

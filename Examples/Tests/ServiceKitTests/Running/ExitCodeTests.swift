@@ -21,7 +21,7 @@ struct ExitCodeTests {
         )
     }
 
-    @Test("Help and version end with 0")
+    @Test("Help and version exit with 0")
     func help() async {
         #expect(await main("--version") == 0)
         #expect(output.lines == ["order-service 1.0.0"])
@@ -30,7 +30,7 @@ struct ExitCodeTests {
         #expect(errors.lines.isEmpty)
     }
 
-    @Test("A command line or configuration that is not valid ends with 64")
+    @Test("An invalid command line or configuration exits with 64")
     func usage() async {
         #expect(await main("--nonsense") == 64)
         #expect(await main("--http-port", "many") == 64)
@@ -48,7 +48,7 @@ struct ExitCodeTests {
         )
     }
 
-    @Test("A service that cannot start ends with 1")
+    @Test("A service that cannot start exits with 1")
     func failures() async throws {
         let directory = try TemporaryDirectory()
         #expect(await main("--database-path", "/nowhere/db") == 1)
@@ -64,7 +64,7 @@ struct ExitCodeTests {
         )
     }
 
-    @Test("Errors are told in one line")
+    @Test("Errors are described on one line")
     func oneLine() {
         struct Verbose: Error, CustomStringConvertible { var description: String { "one\ntwo\n" } }
         #expect(FailureText.line(Verbose()) == "one two")

@@ -13,7 +13,7 @@ import Testing
 @testable import ServiceKit
 
 extension WholeProcess {
-    /// Services that run in this process, without a broker: nothing listens on port 1.
+    /// Services in this process without a broker, because nothing listens on port 1.
     @Suite("Running", .timeLimit(.minutes(1)), .serialized)
     struct ServiceRunTests {
         private let directory: TemporaryDirectory
@@ -61,7 +61,7 @@ extension WholeProcess {
             }
         }
 
-        @Test("A service that needs no broker is ready without one, and an orderly end closes everything")
+        @Test("A service that needs no broker is ready without one, and a graceful shutdown closes everything")
         func wholeLife() async throws {
             let order = Mutex<[String]>([])
             let definition = ServiceDefinition.plain { environment in
@@ -105,7 +105,7 @@ extension WholeProcess {
             #expect(names.contains("GET /orders"))
         }
 
-        @Test("While it drains it answers 503 with the reason, and serves what it is still asked")
+        @Test("While it drains it returns 503 with the reason, and serves current requests")
         func draining() async throws {
             let mayEnd = Signal()
             let definition = ServiceDefinition.plain { _ in
@@ -133,7 +133,7 @@ extension WholeProcess {
             try await running.value
         }
 
-        @Test("A service that needs the broker is not ready without it, and says why")
+        @Test("A service that needs the broker is not ready without it, and gives the reason")
         func needsBroker() async throws {
             let run = try await makeRun(.plain(needsBroker: true), arguments())
             let end = EndRequest()
@@ -148,7 +148,7 @@ extension WholeProcess {
             try await running.value
         }
 
-        @Test("An end that is asked for while the parts are made is an orderly one")
+        @Test("A request to end while parts are created is graceful")
         func endWhileStarting() async throws {
             let isMaking = Signal()
             let definition = ServiceDefinition.plain { _ in
@@ -164,7 +164,7 @@ extension WholeProcess {
             try await running.value
         }
 
-        @Test("What does not end in time is cancelled, and the service ends")
+        @Test("Work that does not end in time is cancelled, and the service ends")
         func shutdownTimeout() async throws {
             let definition = ServiceDefinition.plain { _ in
                 ServiceAssembly(services: [ClosureService { try await Task.sleep(for: .seconds(600)) }])
@@ -178,7 +178,7 @@ extension WholeProcess {
             #expect(log.lines.contains { $0.contains("the shutdown took longer than shutdown.timeout") })
         }
 
-        @Test("A part that fails ends the others in order, and its error is the service's")
+        @Test("A failing part ends the others in order, and its error is the service's")
         func failingPart() async throws {
             struct Broken: Error, Equatable {}
             let ended = Signal()
@@ -198,7 +198,7 @@ extension WholeProcess {
             await ended.wait()
         }
 
-        @Test("A port that is taken is named")
+        @Test("A port in use is named")
         func portInUse() async throws {
             let first = try await makeRun(.plain(), arguments())
             let end = EndRequest()
@@ -212,7 +212,7 @@ extension WholeProcess {
             try await running.value
         }
 
-        @Test("Keys of the file that are not known are warned of")
+        @Test("Unknown keys of the file cause a warning")
         func unknownKeys() async throws {
             let file = try directory.write(#"{"http": {"prot": 1}}"#, to: "c.json")
             let run = try await makeRun(.plain(), arguments("--config-file", file))

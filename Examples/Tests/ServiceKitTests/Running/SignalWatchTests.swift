@@ -7,7 +7,7 @@ import Testing
 
 @Suite("Signals", .timeLimit(.minutes(1)), .serialized)
 struct SignalWatchTests {
-    @Test("The first signal asks for an orderly end, each further one for an end at once")
+    @Test("The first signal requests a graceful end, and each further one an immediate end")
     func twoSignals() async throws {
         let seen = Mutex<[String]>([])
         let watch = SignalWatch(for: [SIGUSR1, SIGUSR2]) { number in
@@ -23,7 +23,7 @@ struct SignalWatchTests {
         #expect(seen.withLock { $0 } == ["first \(SIGUSR1)", "second \(SIGUSR2)"])
     }
 
-    @Test("An end is remembered until there is something to end")
+    @Test("A request to end is remembered until there is something to end")
     func endRequest() {
         let end = EndRequest()
         let count = Atomic(0)

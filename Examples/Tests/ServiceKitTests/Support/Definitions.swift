@@ -3,7 +3,7 @@ import GRDB
 @testable import ServiceKit
 
 extension ServiceDefinition {
-    /// A service that does nothing yet.
+    /// Returns a service without functions.
     static func plain(
         settings: [Setting] = [],
         needsBroker: Bool = false,

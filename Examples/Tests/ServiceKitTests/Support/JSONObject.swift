@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// A JSON object, read by Foundation.
+/// A JSON object read by Foundation.
 struct JSONObject {
     let members: [String: Any]
 

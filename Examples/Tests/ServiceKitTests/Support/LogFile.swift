@@ -3,7 +3,7 @@ import Logging
 
 @testable import ServiceKit
 
-/// A file that log lines are written to, and read from.
+/// A file that log lines are written to and read from.
 final class LogFile: Sendable {
     let writer: LineWriter
     private let directory: TemporaryDirectory
@@ -19,7 +19,7 @@ final class LogFile: Sendable {
 
     var lines: [String] { directory.lines(of: "log") }
 
-    /// A logger that writes here.
+    /// Returns a logger that writes to the file.
     func logger(level: Logger.Level = .info, secrets: [String] = []) -> Logger {
         Logger(label: "orders") { label in
             JSONLogHandler(service: label, level: level, writer: self.writer, redaction: Redaction(secrets: secrets))

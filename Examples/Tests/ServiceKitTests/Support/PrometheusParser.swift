@@ -1,6 +1,6 @@
 import Testing
 
-/// Reads Prometheus' text format as its specification says, and nothing more: independent of what writes it.
+/// A parser of Prometheus's text format according to its specification, independent of the code that writes it.
 struct PrometheusDocument {
     struct Sample: Hashable {
         var name: String
@@ -51,7 +51,7 @@ struct PrometheusDocument {
         }
     }
 
-    /// The value of the sample with this name and exactly these labels.
+    /// Returns the value of the sample with this name and exactly these labels.
     func value(_ name: String, _ labels: [String: String] = [:]) -> Double? {
         samples.first { $0.name == name && $0.labels == labels }?.value
     }

@@ -2,7 +2,7 @@ import ServiceKit
 import Synchronization
 import Tracing
 
-/// Keeps the spans it is given.
+/// An exporter that records spans.
 final class RecordingExporter: SpanExporter {
     private let recorded = Mutex<[FinishedSpan]>([])
 
@@ -14,6 +14,6 @@ final class RecordingExporter: SpanExporter {
 }
 
 extension FinishedSpan {
-    /// What is known of it under this name.
+    /// Returns the attribute with this name.
     func attribute(_ name: String) -> SpanAttribute? { attributes.get(name) }
 }

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Something that is waited for until it has happened.
+/// An event that tests wait for.
 final class Signal: Sendable {
     private struct State {
         var isRaised = false

@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Glibc
 
-/// A directory of a test's own, which goes with it.
+/// A separate directory, which is deleted with this object.
 final class TemporaryDirectory: Sendable {
     let path: String
 
@@ -22,13 +22,13 @@ final class TemporaryDirectory: Sendable {
         return file(name)
     }
 
-    /// The permissions of a file, as `chmod` writes them; `nil` if there is no such file.
+    /// Returns the permissions of a file in the format of `chmod`, or `nil` if it is missing.
     func permissions(of name: String) -> Int? {
         var status = stat()
         return stat(file(name), &status) == 0 ? Int(status.st_mode & 0o777) : nil
     }
 
-    /// The lines of a file; none if there is no such file.
+    /// Returns the lines of a file, or none if it is missing.
     func lines(of name: String) -> [String] {
         guard let data = try? Data(contentsOf: URL(filePath: file(name))) else { return [] }
         return String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init)

@@ -1,5 +1,5 @@
 import Testing
 
-/// Tests of what a process has one of, its metrics and its tracer: one after the other.
+/// Tests of the metrics and the tracer, of which a process has one each. They are serialized.
 @Suite("The whole process", .serialized)
 enum WholeProcess {}

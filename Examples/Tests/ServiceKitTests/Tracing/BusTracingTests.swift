@@ -10,7 +10,7 @@ extension WholeProcess {
     struct BusTracingTests {
         private let exporter = RecordingExporter()
 
-        @Test("An event's trace goes on through the bus, into its handler and what that publishes")
+        @Test("An event's trace continues through the bus into its handler and the handler's publishes")
         func throughTheBus() async throws {
             ProcessTelemetry.shared.bootstrapTracing(service: "orders", exporter: exporter)
             let broker = InMemoryBroker()
@@ -27,7 +27,7 @@ extension WholeProcess {
                 try await broker.settled()
             }
             let request = try #require(exporter.spans.first { $0.name == "request" })
-            // Other tests trace too, each in a trace of its own.
+            // Other tests trace too, each in its own trace.
             let spans = exporter.spans.filter { $0.traceID == request.traceID && $0.spanID != request.spanID }
             #expect(spans.count == 4)
             #expect(spans.allSatisfy { $0.attribute("messaging.message.conversation_id") == .string("c-1") })

@@ -23,7 +23,7 @@ struct JSONLinesSpanExporterTests {
         #expect(directory.permissions(of: "trace") == 0o600)
     }
 
-    @Test("A span is one line, with all that is known of it")
+    @Test("A span is one line with all its data")
     func line() async throws {
         struct Broken: Error, CustomStringConvertible { var description: String { "no \"way\"" } }
         let exporter = try exporter(secrets: ["hunter22"])
@@ -65,7 +65,7 @@ struct JSONLinesSpanExporterTests {
         #expect(SpanLine.rfc3339(1_769_860_800_999_999_999) == "2026-01-31T12:00:00.999999Z")
     }
 
-    @Test("Spans are written within a second while it runs, and what is left when it ends")
+    @Test("Spans are written within a second while it runs, and the rest when it ends")
     func running() async throws {
         let exporter = try exporter()
         let tracer = ServiceTracer(service: "orders", exporter: exporter)
@@ -78,7 +78,7 @@ struct JSONLinesSpanExporterTests {
         #expect(directory.lines(of: "trace").count == 2)
     }
 
-    @Test("Two exporters share a file, and a torn line does not spoil the next")
+    @Test("Two exporters share a file, and a torn line does not damage the next one")
     func sharing() async throws {
         _ = try directory.write("{\"torn", to: "trace")
         let (one, two) = (try exporter(), try exporter())
@@ -98,7 +98,7 @@ struct JSONLinesSpanExporterTests {
         for line in lines.dropFirst() { _ = try JSONObject(line) }
     }
 
-    @Test("Spans that a full file does not take are dropped, counted and told of")
+    @Test("Spans that do not fit into a full file are dropped, counted and reported")
     func fullDisk() async throws {
         let log = try LogFile()
         let exporter = try JSONLinesSpanExporter(path: "/dev/full", logger: log.logger())

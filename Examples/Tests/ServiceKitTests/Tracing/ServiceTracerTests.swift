@@ -8,7 +8,7 @@ struct ServiceTracerTests {
     private let exporter = RecordingExporter()
     private var tracer: ServiceTracer { ServiceTracer(service: "orders", exporter: exporter) }
 
-    @Test("A span within another belongs to its trace, and names it as its parent")
+    @Test("A child span belongs to the trace of its parent and names it")
     func nesting() throws {
         tracer.withSpan("outer", ofKind: .server) { _ in
             tracer.withSpan("inner") { span in span.attributes["n"] = 1 }
@@ -22,7 +22,7 @@ struct ServiceTracerTests {
         #expect(spans.allSatisfy { $0.start <= $0.end && $0.start > 1_700_000_000_000_000_000 })
     }
 
-    @Test("A span that failed has its status and its error, and what is done after its end has no effect")
+    @Test("A failed span has its status and its error, and changes after its end have no effect")
     func failures() throws {
         struct Broken: Error {}
         #expect(throws: Broken.self) { try tracer.withSpan("fails") { _ in throw Broken() } }
@@ -39,7 +39,7 @@ struct ServiceTracerTests {
         #expect(!span.isRecording)
     }
 
-    @Test("A trace that its first span did not sample is carried on, and not recorded")
+    @Test("A trace that its first span did not sample is passed on and not recorded")
     func notSampled() {
         var context = ServiceContext.topLevel
         let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
@@ -54,7 +54,7 @@ struct ServiceTracerTests {
         #expect(carrier["traceparent"]?.hasSuffix("-00") == true)
     }
 
-    @Test("Links name the spans they lead to")
+    @Test("Links contain the linked spans")
     func links() {
         let other = tracer.startSpan("other")
         let span = tracer.startSpan("span")

@@ -6,7 +6,7 @@ import Testing
 struct TraceParentTests {
     private static let valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
-    @Test("A header of version 00 comes out as it went in")
+    @Test("A header of version 00 is written as it was read")
     func roundTrip() throws {
         let identity = try #require(TraceParent.parse(Self.valid, state: "vendor=1,other=2"))
         #expect(identity.traceID == "4bf92f3577b34da6a3ce929d0e0e4736")
@@ -16,7 +16,7 @@ struct TraceParentTests {
         #expect(TraceParent.format(identity) == Self.valid)
     }
 
-    @Test("Of the flags the first one counts")
+    @Test("If a flag occurs twice, the first one counts")
     func flags() {
         #expect(TraceParent.parse(Self.valid.dropLast(2) + "00", state: nil)?.isSampled == false)
         #expect(TraceParent.parse(Self.valid.dropLast(2) + "03", state: nil)?.isSampled == true)
@@ -48,7 +48,7 @@ struct TraceParentTests {
         #expect(TraceParent.parse(header, state: nil) == nil)
     }
 
-    @Test("A state that is not valid is dropped, and the trace goes on")
+    @Test("An invalid state is dropped, and the trace continues")
     func state() {
         for state in [
             "no equals sign", String(repeating: "a=b,", count: 40), "a=\n", String(repeating: "x", count: 600),

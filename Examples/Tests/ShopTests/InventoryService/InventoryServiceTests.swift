@@ -7,7 +7,7 @@ import Testing
 
 @Suite("The inventory service", .timeLimit(.minutes(1)))
 struct InventoryServiceTests {
-    /// Offers the last piece to two orders at once; returns how many are left.
+    /// Offers the last item to two orders at the same time, and returns the remaining number.
     private func sellLastPieceTwice(
         under lock: some DistributedLock,
         through door: (InMemoryStockStore) -> any StockStore = { $0 }
@@ -28,18 +28,18 @@ struct InventoryServiceTests {
         return try await store.allLevels()["A"]
     }
 
-    @Test("The last piece is sold once")
+    @Test("The last item is sold once")
     func lock() async throws {
         #expect(try await sellLastPieceTwice(under: InMemoryLock()) == 0)
     }
 
-    @Test("A lock that keeps no one out sells the last piece twice, and the stock shows it")
+    @Test("With a lock that excludes nobody the last item is sold twice, and the stock reveals it")
     func noLock() async throws {
         #expect(try await sellLastPieceTwice(under: OpenDoor()) { Turnstile($0, readers: 2) } == -1)
     }
 }
 
-/// A lock that gives everyone everything at once.
+/// A lock that grants everything to everyone immediately.
 private struct OpenDoor: DistributedLock {
     let clock = AnyClock.continuous
 

@@ -19,7 +19,7 @@ struct StockTests {
         )
     }
 
-    /// Runs `body` with five pieces of A, and someone who hears what is decided.
+    /// Calls `body` with five items of A, and a subscriber to the decisions.
     private func withStore(_ body: @escaping @Sendable (InMemoryStockStore) async throws -> Void) async throws {
         let bus = EventBus(transport: .inMemory)
         bus.subscribe(to: "stock.*", group: "test") { _, _ in }
@@ -30,7 +30,7 @@ struct StockTests {
         try await bus.withRunning { try await body(store) }
     }
 
-    @Test("A decision is recorded once, and the first one stands")
+    @Test("A decision is recorded once, and the first one is kept")
     func firstDecisionStands() async throws {
         try await withStore { store in
             let first = try await store.record(
@@ -51,7 +51,7 @@ struct StockTests {
         }
     }
 
-    @Test("A token lower than one seen before is refused, and nothing is changed")
+    @Test("A token lower than an earlier one is refused, and nothing is changed")
     func staleToken() async throws {
         try await withStore { store in
             _ = try await store.record(.reserved(["A": 2]), for: "1", fencingTokens: ["A": 7], handling: nil)

@@ -13,7 +13,7 @@ struct OrderServiceTests {
         return try #require(Order(id: id, customerID: "C", placedAt: "", shipCountry: "", items: [line]))
     }
 
-    @Test("Placing the same order again publishes the same event, and another one under its id is refused")
+    @Test("Placing the same order again publishes the same event, and another one with its id is refused")
     func placingAgain() async throws {
         let bus = EventBus(transport: .inMemory(broker))
         let store = InMemoryOrderStore(bus: bus)
@@ -30,7 +30,7 @@ struct OrderServiceTests {
         #expect(await ids.all == ["order.created:1", "order.created:1"])
     }
 
-    @Test("An order without an inventory to hear of it is an error, and can be placed again")
+    @Test("An order without a subscribed inventory is an error, and can be placed again")
     func noInventory() async throws {
         let bus = EventBus(transport: .inMemory(broker))
         let store = InMemoryOrderStore(bus: bus)
@@ -46,7 +46,7 @@ struct OrderServiceTests {
         #expect(await store.order("1")?.status == .placed)
     }
 
-    @Test("A second, different answer of the inventory is a dead letter, and the first one stands")
+    @Test("A second, different answer of the inventory is a dead letter, and the first one is kept")
     func contradiction() async throws {
         let bus = EventBus(transport: .inMemory(broker))
         let store = InMemoryOrderStore(bus: bus)

@@ -16,7 +16,7 @@ struct JSONLinesTests {
         JSONLines(text: Array(lines.joined(separator: "\n").utf8), file: "o.jsonl", uniqueBy: ("order", { $0.id }))
     }
 
-    @Test("A bad line is reported with file and number, and the rest is read")
+    @Test("An invalid line is reported with file and number, and the rest is read")
     func badLines() {
         let read = read(line("1"), "{oops", "", line("2", quantity: "-3"), line("1"), line("3"), "  \r")
         #expect(read.values.map(\.id) == ["1", "3"])

@@ -5,9 +5,9 @@ import ShopData
 import ShopEvents
 import Testing
 
-@Suite("The audit finds what is wrong", .timeLimit(.minutes(1)))
+@Suite("The audit finds violations", .timeLimit(.minutes(1)))
 struct ShopAuditTests {
-    /// Books that agree: one order for three pieces that was confirmed, one for four that was not.
+    /// Returns books that agree: one confirmed order for three items, and one rejected order for four.
     private func books() throws -> ShopAudit {
         ShopAudit(
             orders: [
@@ -59,7 +59,7 @@ struct ShopAuditTests {
         #expect(books.violations == ["customers were not told once what became of: 1, 2"])
     }
 
-    @Test("Pieces that were sold and never there are found")
+    @Test("Items that were sold and never existed are found")
     func oversold() throws {
         var books = try books()
         books.orders.append((try order("3", quantity: 3), .confirmed))
@@ -70,14 +70,14 @@ struct ShopAuditTests {
         #expect(books.violations == ["1 pieces were oversold"])
     }
 
-    @Test("Pieces that vanished are found")
+    @Test("Missing items are found")
     func vanished() throws {
         var books = try books()
         books.remainingStock["A"] = 1
         #expect(books.violations == ["A: 5 before is not 1 remaining and 3 reserved"])
     }
 
-    @Test("An order that the inventory decided otherwise is found")
+    @Test("An order that the inventory decided differently is found")
     func disagreement() throws {
         var books = try books()
         books.decisions["2"] = nil

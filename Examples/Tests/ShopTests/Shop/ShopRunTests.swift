@@ -24,7 +24,7 @@ struct ShopRunTests {
         try #require(StockItem(sku: sku, name: sku, quantity: quantity, unitPrice: Money(cents: 100)))
     }
 
-    @Test("The samples are the same every time")
+    @Test("The samples are always the same")
     func samples() {
         let (first, second) = (SampleData(), SampleData())
         #expect(first.orders.count == 1_000)
@@ -45,7 +45,7 @@ struct ShopRunTests {
         #expect(outcome.report.duplicatesSuppressed == 0)
     }
 
-    @Test("The books agree whatever the broker does", arguments: [1, 2, 3, 17, 42] as [UInt64])
+    @Test("The books agree with any faults of the broker", arguments: [1, 2, 3, 17, 42] as [UInt64])
     func faults(seed: UInt64) async throws {
         let outcome = try await ShopRun(input: sample(400), carrier: faulty(seed)).run()
         #expect(outcome.audit.violations == [], "seed \(seed)")
@@ -63,7 +63,7 @@ struct ShopRunTests {
         #expect(outcome.report.duplicatesSuppressed == 0)
     }
 
-    @Test("Of a hundred orders for ten pieces, ten are confirmed")
+    @Test("Of a hundred orders for ten items, ten are confirmed")
     func contested() async throws {
         let input = ShopInput(orders: try (1...100).map { try order($0, of: "A") }, stock: [try stock("A", 10)])
         let outcome = try await ShopRun(input: input, carrier: faulty(5)).run()
@@ -72,7 +72,7 @@ struct ShopRunTests {
         #expect(outcome.report.remainingStock == ["A": 0])
     }
 
-    @Test("An order for a product that the shop does not have is rejected")
+    @Test("An order for an unknown product is rejected")
     func unknownProduct() async throws {
         let input = ShopInput(orders: [try order(1, of: "Z")], stock: [try stock("A", 10)])
         let outcome = try await ShopRun(input: input).run()
@@ -80,7 +80,7 @@ struct ShopRunTests {
         #expect(outcome.audit.orders.map(\.status) == [.cancelled(.unknownProduct, skus: ["Z"])])
     }
 
-    @Test("No orders are no problem")
+    @Test("A file without orders is valid")
     func nothing() async throws {
         let outcome = try await ShopRun(input: ShopInput(orders: [], stock: [])).run()
         #expect(outcome.audit.violations == [])
@@ -88,7 +88,7 @@ struct ShopRunTests {
     }
 }
 
-/// A broker in memory with the faults of a seed.
+/// Returns an in-memory broker with the faults of a seed.
 private func faulty(_ seed: UInt64) -> Carrier {
     .inMemory(InMemoryBroker(faults: FaultPlan(seed: seed)))
 }

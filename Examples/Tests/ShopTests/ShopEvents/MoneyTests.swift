@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Money is exact", .timeLimit(.minutes(1)))
 struct MoneyTests {
-    @Test("A sum that is too large is the largest there is")
+    @Test("A sum that is too large becomes the largest amount")
     func overflow() {
         #expect(Money(cents: .max) + Money(cents: 1) == Money(cents: .max))
         #expect(Money(cents: .min) + Money(cents: -1) == Money(cents: .min))
@@ -29,7 +29,7 @@ struct MoneyTests {
         #expect(Money(text) == nil)
     }
 
-    @Test("An amount goes over the wire as a decimal string", arguments: ["0.00", "0.07", "14.00", "-3.10", "1234.56"])
+    @Test("An amount is a decimal string on the wire", arguments: ["0.00", "0.07", "14.00", "-3.10", "1234.56"])
     func roundTrip(text: String) throws {
         let json = try JSONEncoder().encode([#require(Money(text))])
         #expect(String(decoding: json, as: UTF8.self) == "[\"\(text)\"]")
