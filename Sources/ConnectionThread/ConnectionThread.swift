@@ -49,7 +49,7 @@ package final class ConnectionThread: SerialExecutor {
         if loop.jobs.stop() { loop.wakeUp.signal() }
     }
 
-    // MARK: executor
+    // MARK: Executor
 
     package func enqueue(_ job: consuming ExecutorJob) {
         if loop.jobs.add(.job(UnownedJob(job)), on: self) { loop.wakeUp.signal() }
@@ -75,7 +75,7 @@ package final class ConnectionThread: SerialExecutor {
     /// A Boolean value indicating whether the caller runs on this thread.
     package var isCurrent: Bool { threadID.isCurrent }
 
-    // MARK: on the thread only
+    // MARK: Calls on the thread
 
     /// Calls `onReady` whenever `descriptor` is ready, until it is unwatched. The descriptor must stay open until then.
     package func watch(

@@ -29,7 +29,7 @@ final class PollLoop: @unchecked Sendable {
         self.descriptors = [pollfd(fd: wakeUp.readEnd, events: Int16(POLLIN), revents: 0)]
     }
 
-    // MARK: the loop
+    // MARK: Loop
 
     func run() {
         while true {
@@ -88,7 +88,7 @@ final class PollLoop: @unchecked Sendable {
         }
     }
 
-    // MARK: for handlers and jobs, on the thread
+    // MARK: Calls on the thread
 
     func watch(
         _ descriptor: Int32,

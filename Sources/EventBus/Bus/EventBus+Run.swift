@@ -199,7 +199,7 @@ extension EventBus {
         var ending = Ending()
         var deadline: AnyClock.Instant?
         var isClosing = false
-        /// The handlers are cancelled and awaited before the error is thrown.
+        /// Records an error of the run. Handlers are cancelled and awaited before it is thrown.
         func fail(_ error: any Error) {
             ending.failure = ending.failure ?? error
             abort()

@@ -16,7 +16,7 @@ public import ServiceLifecycle
 /// }
 /// ```
 ///
-/// An event that `publish` returned for is handled by every subscribed group at least once, or is in a dead-letter
+/// An event for which `publish` returned is handled by every subscribed group at least once, or is in a dead-letter
 /// queue with the reason. The outcome of a handler is the acknowledgement: if it returns, the event is acknowledged. If
 /// it throws, the event is retried according to the ``RetryPolicy`` of the subscription.
 public final class EventBus: Service {

@@ -205,8 +205,8 @@ extension Result where Failure == any Error {
 }
 
 extension Result where Success == Void, Failure == any Error {
-    /// A failed release is harmless because the lease expires. A release that is rejected because the caller is not the
-    /// owner means that the lease was lost before the body ended.
+    /// Rethrows the error of a release that was rejected because the caller is not the owner. Then the lease was lost
+    /// before the body ended. Any other failed release is harmless, because the lease expires.
     fileprivate func throwIfNotOwned(_ resource: String) throws {
         guard case .failure(let error as EventBusError) = self,
             error.code == .lockNotOwned || error.code == .leaseExpired

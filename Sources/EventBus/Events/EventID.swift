@@ -51,7 +51,7 @@ public struct EventID: Hashable, Sendable {
         if case .uuid(let high, let low) = storage { (high, low) } else { nil }
     }
 
-    /// A Boolean value indicating whether it is empty or contains only white space and control characters.
+    /// A Boolean value indicating whether the identifier is empty or contains only white space and control characters.
     var isBlank: Bool {
         if case .text(let exact) = storage { exact.text.utf8.allSatisfy { $0 <= 0x20 } } else { false }
     }

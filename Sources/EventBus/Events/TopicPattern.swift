@@ -56,7 +56,7 @@ public struct TopicPattern: Sendable {
         Self.match(words[...], topic.words[...])
     }
 
-    /// Greedy matching that falls back to the latest `#` only. It is linear in practice and never exponential.
+    /// Matches greedily, and falls back to the latest `#` only. It is linear in practice and never exponential.
     private static func match(_ pattern: ArraySlice<Word>, _ topic: ArraySlice<Substring>) -> Bool {
         var p = pattern.startIndex
         var t = topic.startIndex

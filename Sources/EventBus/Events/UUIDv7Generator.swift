@@ -32,7 +32,7 @@ final class UUIDv7Generator: Sendable {
             return (high, low)
         }
 
-        /// The top bit of the counter starts at zero, so that there is room to count up.
+        /// Draws a new random counter. Its top bit starts at zero, so that there is room to count up.
         private mutating func reseed() {
             var source = SystemRandomNumberGenerator()
             counterHigh = source.next() & 0x7FF

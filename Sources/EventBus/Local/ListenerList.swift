@@ -14,7 +14,7 @@ final class Listener<Value>: Sendable {
     }
 }
 
-/// Listeners in the order in which they are called, borrowed without being retained.
+/// A sequence of listeners in the order in which they are called, borrowed without being retained.
 @usableFromInline
 @safe
 struct ListenerSequence<Value>: Sendable {

@@ -47,7 +47,7 @@ final class ListenerTable: Sendable {
         unsafe entries.deallocate()
     }
 
-    /// Fibonacci hashing (Knuth, volume 3, section 6.4). The high bits are well distributed.
+    /// Returns a Fibonacci hash (Knuth, volume 3, section 6.4). Its high bits are well distributed.
     @inlinable
     static func hash(_ key: UInt) -> UInt {
         key &* UInt(truncatingIfNeeded: 0x9E37_79B9_7F4A_7C15 as UInt64)

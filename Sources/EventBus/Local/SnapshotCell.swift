@@ -21,7 +21,7 @@ struct SnapshotCell<Snapshot: AnyObject & Sendable>: ~Copyable, @unchecked Senda
     struct Slot: ~Copyable {
         @usableFromInline
         var object: Unmanaged<Snapshot>?
-        /// Minus the number of readers that have left. After retirement, the number of readers that are still inside.
+        /// The negated number of readers that have left. After retirement, the number of readers that are still inside.
         @usableFromInline
         let balance = Atomic<Int>(0)
 

@@ -63,7 +63,7 @@ public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware {
         ConsumeMetrics(subscription: subscription, factory: factory)
     }
 
-    /// Never called, because ``prepared(for:)`` returns a separate middleware for every subscription.
+    /// Is never called, because ``prepared(for:)`` returns a separate middleware for every subscription.
     public func consume(
         _ context: EventContext,
         next: ConsumeNext

@@ -207,8 +207,8 @@ struct DeliveryLanes {
         }
     }
 
-    /// Continues. Remaining deliveries count as new arrivals: they have just arrived, or the transport cannot reopen a
-    /// channel.
+    /// Continues after a pause. Remaining deliveries count as new arrivals: they have just arrived, or the transport
+    /// cannot reopen a channel.
     mutating func resume(at now: AnyClock.Instant) {
         isPaused = false
         for index in ready.indices { ready[index].arrival = now }
@@ -220,7 +220,7 @@ struct DeliveryLanes {
         for token in held.keys { held[token]?.arrival = now }
     }
 
-    /// Closes it. Nothing more is stored. Returns the deliveries that are not being handled.
+    /// Closes the lanes. Nothing more is stored. Returns the deliveries that are not being handled.
     mutating func close() -> [TrackedDelivery] {
         isClosed = true
         // Appended, because an array that is created from an empty deque writes to the storage shared by all empty

@@ -65,7 +65,7 @@ final class DeliveryQueue: QuiescentSink {
     /// The time of an arrival or a start, if ages are watched.
     private var now: AnyClock.Instant { options.watchesAge ? clock.now : AnyClock.Instant(offset: .zero) }
 
-    // MARK: What others see
+    // MARK: State
 
     func quiescence() -> Signal? {
         state.withLock { state in
@@ -88,7 +88,7 @@ final class DeliveryQueue: QuiescentSink {
         state.withLock { $0.isRevoked(delivery) }
     }
 
-    // MARK: For the transport
+    // MARK: Calls of the transport
 
     func receive(_ delivery: Delivery) {
         let now = now
@@ -130,7 +130,7 @@ final class DeliveryQueue: QuiescentSink {
         Task { for worker in workers { worker.cancel() } }
     }
 
-    // MARK: For the workers
+    // MARK: Calls of the workers
 
     /// Assigns an index to a worker, whose task calls ``next(for:finishing:)``.
     func seat(_ worker: Worker, at place: Int) {
@@ -353,7 +353,7 @@ final class DeliveryQueue: QuiescentSink {
         wakeWorkers()
     }
 
-    // MARK: The end
+    // MARK: Closing
 
     /// Closes the queue and returns the deliveries that no worker is handling.
     func close() -> [TrackedDelivery] {

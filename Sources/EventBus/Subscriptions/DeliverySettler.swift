@@ -7,7 +7,7 @@ struct DeliverySettler: Sendable {
     /// A Boolean value indicating whether the order of keys is kept across instances.
     let keepsOrder: Bool
     let queue: DeliveryQueue
-    /// Raised when the subscription stops.
+    /// A signal that is raised when the subscription stops.
     let stopping: Signal
     let environment: SubscriptionEnvironment
 
@@ -69,7 +69,7 @@ struct DeliverySettler: Sendable {
         )
     }
 
-    /// Tells the middleware what became of a delivery.
+    /// Reports the outcome of a delivery to the middleware.
     func report(_ delivery: Delivery, _ disposition: Disposition, attempt: Int, isHeld: Bool) {
         guard !middleware.isEmpty else { return }
         let settled = SettledDelivery(

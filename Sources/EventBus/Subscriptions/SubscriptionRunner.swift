@@ -98,7 +98,7 @@ final class SubscriptionRunner: Sendable {
         )
     }
 
-    // MARK: What others see
+    // MARK: State
 
     /// The error of a failed subscription.
     var error: EventBusError? { state.withLock { $0.error } }
@@ -108,15 +108,15 @@ final class SubscriptionRunner: Sendable {
 
     var isEnded: Bool { ended.isRaised }
 
-    /// A Boolean value indicating whether its queue is not attached yet, but may still be.
+    /// A Boolean value indicating whether the queue is not attached yet, but may still be.
     var isAttaching: Bool {
         state.withLock { ($0.phase == .registered || $0.phase == .attaching) && $0.error == nil }
     }
 
-    /// A Boolean value indicating whether it has ended regularly, and not because it failed.
+    /// A Boolean value indicating whether the subscription has ended regularly, and not because it failed.
     var isDone: Bool { isEnded && (error.map { $0.code == .shuttingDown } ?? true) }
 
-    /// A Boolean value indicating whether the current task is one of its handlers.
+    /// A Boolean value indicating whether the current task is one of the subscription's handlers.
     var isRunningCaller: Bool {
         guard let current = EventCorrelation.current else { return false }
         return current.handler == ObjectIdentifier(processor) && current.isHandlerRunning
@@ -176,16 +176,17 @@ final class SubscriptionRunner: Sendable {
         try await ended.wait()
     }
 
-    // MARK: Life
+    // MARK: Life cycle
 
-    /// Ends it before it has started, with an error that the user has to know.
+    /// Ends the subscription before it has started, with an error that the user has to know.
     func fail(_ error: EventBusError) {
         note(error)
         attachment.raise()
         ended.raise()
     }
 
-    /// Tells it to drain: it gets no new deliveries, and running handlers may finish until the shutdown deadline.
+    /// Tells the subscription to drain: it gets no new deliveries, and running handlers may finish until the shutdown
+    /// deadline.
     func stop() {
         let endsAtOnce = state.withLock { state in
             guard state.phase == .registered else { return false }
@@ -203,13 +204,13 @@ final class SubscriptionRunner: Sendable {
         }
     }
 
-    /// Tells it to cancel its handlers and return their deliveries.
+    /// Tells the subscription to cancel its handlers and return their deliveries.
     func abort() {
         aborting.raise()
         stop()
     }
 
-    /// Attaches, runs until it is stopped, and drains.
+    /// Attaches the subscription, runs it until it is stopped, and drains it.
     func run() async {
         let begins = state.withLock { state in
             guard state.phase == .registered else { return false }
@@ -266,7 +267,7 @@ final class SubscriptionRunner: Sendable {
         )
     }
 
-    /// Attaches, and returns the consumer. Returns `nil` if the subscription is stopped first.
+    /// Attaches to the queue, and returns the consumer. Returns `nil` if the subscription is stopped first.
     private func attach() async throws -> (any TransportConsumer)? {
         let (transport, specification, queue, stopping) = (environment.transport, specification, queue, stopping)
         return try await withThrowingTaskGroup(of: (any TransportConsumer)?.self) { group in

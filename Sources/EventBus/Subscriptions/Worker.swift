@@ -5,7 +5,8 @@ import Synchronization
 /// Instead of a timer for each event, a worker stores the deadline of its current delivery in one atomic number. One
 /// watchdog for the whole bus checks these numbers when the earliest deadline may have passed.
 package final class Worker: Sendable {
-    /// Deadlines in nanoseconds of the bus's clock. These two values are not deadlines.
+    /// The value for a worker without a deadline. Other values are deadlines in nanoseconds of the bus's clock, except
+    /// for the following one.
     private static let idle: Int64 = 0
     private static let expired: Int64 = -1
 

@@ -110,7 +110,7 @@ final class ConsumerPort: Sendable {
         await waiter?.wait(onCancel: {})
     }
 
-    /// Consecutive deliveries are handed over in one call.
+    /// Calls the sink, with one call for consecutive deliveries.
     private func hand(_ items: Deque<Item>) {
         var deliveries: [Delivery] = []
         for item in items {

@@ -1,6 +1,6 @@
 package import FoundationEssentials
 
-/// Decodes values from JSON texts.
+/// A decoder that reads values from JSON texts.
 ///
 /// Where RFC 8259 leaves a choice, the decoder follows these rules:
 /// - A text is UTF-8, or UTF-16 or UTF-32 in either byte order. A byte order mark is skipped.

@@ -1,4 +1,4 @@
-/// Reads a JSON text once and builds the flat index of its values.
+/// A scanner that reads a JSON text once and builds the flat index of its values.
 ///
 /// It checks the structure only. The contents of strings and numbers are checked when they are decoded, so a malformed
 /// value that nobody reads does no harm. A comma after the last element or member is accepted.

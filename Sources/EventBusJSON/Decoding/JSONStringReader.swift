@@ -1,4 +1,4 @@
-/// Creates strings from the contents of JSON strings.
+/// A namespace for functions that create strings from the contents of JSON strings.
 enum JSONStringReader {
     /// Returns the string with the given `content`, without quotation marks, which starts at `offset` in the text.
     @inline(__always)

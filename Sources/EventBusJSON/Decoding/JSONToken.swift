@@ -6,7 +6,7 @@ struct JSONToken {
         case null, `false`, `true`, number, string, array, object
     }
 
-    /// Facts about a token, some of them found only when the token is first used.
+    /// The known properties of a token. Some are found only when the token is first used.
     struct Flags: OptionSet {
         var rawValue: UInt8
         /// A string without escapes and without raw control characters.

@@ -1,6 +1,6 @@
 package import FoundationEssentials
 
-/// Encodes values as JSON texts.
+/// An encoder that writes values as JSON texts.
 ///
 /// - The text is UTF-8 without white space. Members are written in the order in which `encode(to:)` encodes them. The
 ///   members of dictionaries are sorted by the bytes of their names. The elements of sets, and of dictionaries whose

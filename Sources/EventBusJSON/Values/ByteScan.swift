@@ -1,4 +1,4 @@
-/// Eight bytes of text that are examined at once.
+/// A group of eight bytes of text that are examined together.
 ///
 /// The results are valid for all bytes up to and including the first match, which is all that callers use.
 struct EightBytes {

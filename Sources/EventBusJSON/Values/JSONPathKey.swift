@@ -12,7 +12,7 @@ struct JSONPathKey: CodingKey {
         self.intValue = intValue
     }
 
-    /// The key of the element at `index` of an array.
+    /// Creates the key of the element at `index` of an array.
     init(index: Int) {
         stringValue = "Index \(index)"
         intValue = index

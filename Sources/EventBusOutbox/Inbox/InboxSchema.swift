@@ -2,7 +2,8 @@ internal import GRDB
 
 /// The tables of the inbox.
 enum InboxSchema {
-    /// Fences are drawn from a separate row, because those of deleted records must not be reused.
+    /// The tables of the first version. Fences are drawn from a separate row, because those of deleted records must not
+    /// be reused.
     private static let v1 = """
         CREATE TABLE IF NOT EXISTS eventbus_inbox (
             subscription TEXT NOT NULL,
@@ -19,7 +20,7 @@ enum InboxSchema {
         );
         """
 
-    /// Adds the topic to the identity of a record, and the lease to a claim.
+    /// The changes of the second version, which add the topic to the identity of a record, and the lease to a claim.
     ///
     /// The topic of an older record is unknown and stored as an empty text, which matches every topic. The defaults
     /// allow instances of an earlier release to write to the table during a rolling deployment.

@@ -30,7 +30,7 @@ struct LaneTable: Sendable {
     var readyCount: Int { ready.count }
     var hasSuspects: Bool { !suspects.isEmpty }
 
-    // MARK: Taking out
+    // MARK: Taking events
 
     /// Takes the first event of at most `limit` lanes: ready ones first, then suspects.
     mutating func take(_ limit: Int, includingSuspects: Bool = false) -> [StoredEvent] {
@@ -64,7 +64,7 @@ struct LaneTable: Sendable {
         events.append(event)
     }
 
-    // MARK: Putting in
+    // MARK: Adding events
 
     /// Adds the events that were read for a lane, unless the lane has events already.
     mutating func add(_ run: [StoredEvent]) {
@@ -118,7 +118,7 @@ struct LaneTable: Sendable {
         }
     }
 
-    // MARK: Writing down
+    // MARK: Recording outcomes
 
     /// Records that an outcome is being written, so that the lane can be read again.
     mutating func noteWritten(_ lane: Lane) {

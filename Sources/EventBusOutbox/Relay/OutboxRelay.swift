@@ -198,7 +198,7 @@ public final class OutboxRelay: Service {
         wakeUp.call()
     }
 
-    // MARK: Working
+    // MARK: Main loop
 
     private func work() async {
         let observer = InsertObserver { [weak self] in
@@ -310,7 +310,7 @@ public final class OutboxRelay: Service {
         }
     }
 
-    // MARK: The database
+    // MARK: Database
 
     /// Writes the outcomes of events, renews the lease, and reads more events, all in one transaction.
     private func exchange() async {

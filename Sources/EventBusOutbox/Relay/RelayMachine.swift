@@ -335,7 +335,7 @@ struct RelayMachine: Sendable {
         return max(.milliseconds(1), policy.delay(afterAttempt: min(attempt, 10_000), using: &generator))
     }
 
-    // MARK: The database
+    // MARK: Database
 
     /// Begins an exchange with the database.
     ///

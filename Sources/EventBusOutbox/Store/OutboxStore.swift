@@ -166,7 +166,7 @@ enum OutboxStore {
         return isThere
     }
 
-    // MARK: Looking
+    // MARK: Reading
 
     static func backlog(now: EventTime, in db: Database) throws -> OutboxBacklog {
         func count(_ table: OutboxSchema.Table) throws -> Int {

@@ -47,7 +47,7 @@ enum CacheScripts {
 
         """
 
-    /// Looks up an entry, and may take the lease for computing it.
+    /// The script that looks up an entry, and may take the lease for computing it.
     ///
     /// Keys: entry, lease, tags. Arguments: the milliseconds past its freshness for which an entry is accepted, `1` if
     /// a recorded absence is accepted, the token of the caller that would compute the value (empty: none), the lease's
@@ -84,7 +84,7 @@ enum CacheScripts {
             """
     )
 
-    /// Renews a lease. Keys: lease. Arguments: token, milliseconds.
+    /// The script that renews a lease. Keys: lease. Arguments: token, milliseconds.
     static let renew = RedisScript(
         """
         if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
@@ -92,8 +92,8 @@ enum CacheScripts {
         """
     )
 
-    /// Gives up a lease and publishes that. Keys: lease. Arguments: token, channel, message, the milliseconds for which
-    /// other processes are told that computing has failed (`0`: not at all).
+    /// The script that gives up a lease and publishes that. Keys: lease. Arguments: token, channel, message, the
+    /// milliseconds for which other processes are told that computing has failed (`0`: not at all).
     static let giveUp = RedisScript(
         """
         if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then return 0 end
@@ -110,10 +110,11 @@ enum CacheScripts {
         """
     )
 
-    /// Stores a value that was computed under a lease, or sets a value. Keys: entry, lease, and the tags of a value
-    /// that is set. Arguments: the lease's token (empty: set the value in any case, and notify the processes that
-    /// compute it), milliseconds to keep, `s`, `v` or `n` (or `-` to store nothing), the bytes, channel, message, `c`
-    /// and `z` (or empty), and a text that makes new generations unique. Returns whether the value was stored.
+    /// The script that stores a value that was computed under a lease, or sets a value. Keys: entry, lease, and the
+    /// tags of a value that is set. Arguments: the lease's token (empty: set the value in any case, and notify the
+    /// processes that compute it), milliseconds to keep, `s`, `v` or `n` (or `-` to store nothing), the bytes, channel,
+    /// message, `c` and `z` (or empty), and a text that makes new generations unique. Returns whether the value was
+    /// stored.
     static let store = RedisScript(
         common + """
             local tags = false
@@ -144,7 +145,7 @@ enum CacheScripts {
             """
     )
 
-    /// Removes an entry. Keys: entry, lease. Arguments: channel, message.
+    /// The script that removes an entry. Keys: entry, lease. Arguments: channel, message.
     static let remove = RedisScript(
         """
         local done = redis.call('DEL', KEYS[1], KEYS[2])
@@ -153,8 +154,8 @@ enum CacheScripts {
         """
     )
 
-    /// Removes every entry with a tag, in a time that does not depend on their number. Keys: the tag. Arguments:
-    /// channel, message.
+    /// The script that removes every entry with a tag, in a time that does not depend on their number. Keys: the tag.
+    /// Arguments: channel, message.
     static let removeTag = RedisScript(
         """
         local done = redis.call('DEL', KEYS[1])

@@ -83,7 +83,7 @@ extension RedisCache {
 
     func voiding(_ key: String) -> RedisArgument { .text("\(process) void \(key)") }
 
-    // MARK: values as bytes
+    // MARK: Encoding values
 
     func encoded<Value: Codable & Sendable>(_ value: Value, for key: String) throws(EventBusError) -> StoredValue {
         let bytes: [UInt8]

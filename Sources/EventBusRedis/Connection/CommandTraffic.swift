@@ -120,7 +120,7 @@ struct CommandTraffic {
 
     var isEmpty: Bool { waiting.isEmpty && inFlight.isEmpty }
 
-    // MARK: the output
+    // MARK: Output
 
     var hasOutput: Bool { outputStart < output.count }
 

@@ -113,7 +113,7 @@ struct Handshake {
         }
     }
 
-    // MARK: answers
+    // MARK: Answers
 
     /// Returns the error for a refused greeting, with the server's message if it cannot reveal the login.
     func refusal(_ message: String) -> EventBusError {
@@ -167,7 +167,7 @@ struct Handshake {
         return line.map { String($0.dropFirst(name.count)) }.flatMap { $0.isEmpty ? nil : $0 }
     }
 
-    // MARK: commands
+    // MARK: Commands
 
     private func command(for step: Step) -> RedisCommand {
         switch step {

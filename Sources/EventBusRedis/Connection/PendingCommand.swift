@@ -103,7 +103,7 @@ final class PendingCommand: @unchecked Sendable {
     }
 }
 
-/// Commands that are sent together, for a task that waits for all of their replies.
+/// A batch of commands that are sent together, for a task that waits for all of their replies.
 // Safe for the same reasons as the commands.
 final class CommandBatch: @unchecked Sendable {
     private(set) var commands: [PendingCommand] = []

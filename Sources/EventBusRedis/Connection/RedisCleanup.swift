@@ -1,8 +1,8 @@
 import DequeModule
 import EventBus
 
-/// Cleanup steps that no caller waits for. Each is repeated until the server has answered it, or until its subject
-/// would have expired anyway.
+/// A runner of cleanup steps that no caller waits for. Each is repeated until the server has answered it, or until its
+/// subject would have expired anyway.
 ///
 /// An unresponsive server must not delay a caller, and state that the caller leaves behind there must not be forgotten
 /// either. Steps are sent on the connection of the commands that they undo, after these.

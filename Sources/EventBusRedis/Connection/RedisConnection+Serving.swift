@@ -79,7 +79,7 @@ extension RedisConnection {
         }
     }
 
-    // MARK: deadlines
+    // MARK: Deadlines
 
     /// Ends overdue commands, and schedules the next call for when the next command is due.
     private func sweep(_ now: MonotonicTime) {
@@ -110,7 +110,7 @@ extension RedisConnection {
         }
     }
 
-    // MARK: cancellation
+    // MARK: Cancellation
 
     /// The time that a task waits before it responds to cancellation. It exceeds the reply time of a healthy server.
     static var patience: Duration { .milliseconds(20) }
@@ -139,7 +139,7 @@ extension RedisConnection {
         if !traffic.isEmpty { schedulePatienceCheck(at: now) }
     }
 
-    // MARK: heartbeat
+    // MARK: Heartbeat
 
     func scheduleHeartbeat() {
         let generation = generation

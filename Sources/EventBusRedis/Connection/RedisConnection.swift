@@ -122,7 +122,7 @@ actor RedisConnection {
         for command in submitted { command.fail(reason) }
     }
 
-    // MARK: for callers, on any thread
+    // MARK: Calls from any thread
 
     /// Sends a command and waits for its reply, which may be an error from the server.
     ///
@@ -258,7 +258,7 @@ actor RedisConnection {
         timeout.map(MonotonicTime.nanoseconds) ?? commandTimeout
     }
 
-    // MARK: sending
+    // MARK: Sending
 
     /// Takes the commands that callers have submitted.
     private func drain() {

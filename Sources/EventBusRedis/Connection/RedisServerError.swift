@@ -73,7 +73,8 @@ extension RedisServerError {
             .first { kindsWithinScript.contains($0) }
     }
 
-    /// Without `NOSCRIPT`, because a script that calls an unknown script is no reason to send this one again.
+    /// The kinds that are recognized inside a script. `NOSCRIPT` is missing, because a script that calls an unknown
+    /// script is no reason to send this one again.
     private static let kindsWithinScript: Set<String> = [
         "NOPERM", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
         "CROSSSLOT", "LOADING", "BUSY", "WRONGTYPE",

@@ -18,23 +18,23 @@ struct ReplyWaiter<Value: Sendable> {
 
     private var state: State
 
-    /// A waiter that nobody waits on.
+    /// The waiter of a command whose result nobody needs.
     static var nobody: ReplyWaiter { ReplyWaiter(state: .gone) }
 
     /// A task that first installs a handler and then waits.
     static var away: ReplyWaiter { ReplyWaiter(state: .away) }
 
-    /// A task that only gets the result, and is never asked to install a handler.
+    /// Returns a task that only gets the result, and is never asked to install a handler.
     static func patient(_ continuation: UnsafeContinuation<Value, any Error>) -> ReplyWaiter {
         ReplyWaiter(state: .patient(continuation))
     }
 
-    /// A closure that gets the result. It must be brief.
+    /// Returns a waiter that passes the result to `body`, which must be brief.
     static func observer(_ body: @escaping @Sendable (Result<Value, any Error>) -> Void) -> ReplyWaiter {
         ReplyWaiter(state: .observer(body))
     }
 
-    /// A task that is resumed with `nil` if it has to install a handler, and then waits again.
+    /// Returns a task that is resumed with `nil` if it has to install a handler, and then waits again.
     static func beginner(_ continuation: UnsafeContinuation<Value?, any Error>) -> ReplyWaiter {
         ReplyWaiter(state: .beginner(continuation))
     }

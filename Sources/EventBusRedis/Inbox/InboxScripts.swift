@@ -21,8 +21,8 @@ enum InboxScripts {
 
         """
 
-    /// Claims an event. Arguments: lease, request. Returns `{'new', fence}`, `{'completed'}` or `{'inProgress',
-    /// milliseconds}`.
+    /// The script that claims an event. Arguments: lease, request. Returns `{'new', fence}`, `{'completed'}` or
+    /// `{'inProgress', milliseconds}`.
     static let begin = RedisScript(
         common + """
             if state == 'c' then return {'completed'} end
@@ -45,7 +45,8 @@ enum InboxScripts {
             """
     )
 
-    /// Extends a claim. Arguments: fence, lease. Returns `renewed`, or `lost` if the claim is not active.
+    /// The script that extends a claim. Arguments: fence, lease. Returns `renewed`, or `lost` if the claim is not
+    /// active.
     static let renew = RedisScript(
         common + """
             if fence ~= ARGV[1] then return 'lost' end
@@ -56,8 +57,8 @@ enum InboxScripts {
             """
     )
 
-    /// Records a handled event. Arguments: fence, retention. Returns `recorded`, or the state of the claim that
-    /// replaced this one.
+    /// The script that records a handled event. Arguments: fence, retention. Returns `recorded`, or the state of the
+    /// claim that replaced this one.
     static let complete = RedisScript(
         common + """
             if fence ~= ARGV[1] and (inForce or state == 'c') then return state end
@@ -66,7 +67,7 @@ enum InboxScripts {
             """
     )
 
-    /// Ends a claim without recording the event. Argument: fence.
+    /// The script that ends a claim without recording the event. Argument: fence.
     static let abandon = RedisScript(
         common + """
             if state == 'p' and fence == ARGV[1] then
@@ -76,8 +77,8 @@ enum InboxScripts {
             """
     )
 
-    /// Withdraws a request whose outcome its claimant does not know, even if the request has not arrived yet. Argument:
-    /// request.
+    /// The script that withdraws a request whose outcome its claimant does not know, even if the request has not
+    /// arrived yet. Argument: request.
     static let withdraw = RedisScript(
         common + """
             if not state or state == 'a' or state == 'p' and request == ARGV[1] then

@@ -63,9 +63,9 @@ enum LockScripts {
 
         """
 
-    /// Requests the lock. Arguments: token, ttl, `1` to wait in the queue, hand-over time, channel prefix, the time for
-    /// which a process counts as alive, and `+` if this process listens. Returns `{1, fence}` or `{0, milliseconds
-    /// left, token the lock was handed to}`.
+    /// The script that requests the lock. Arguments: token, ttl, `1` to wait in the queue, hand-over time, channel
+    /// prefix, the time for which a process counts as alive, and `+` if this process listens. Returns `{1, fence}` or
+    /// `{0, milliseconds left, token the lock was handed to}`.
     static let acquire = RedisScript(
         common + """
             local token, ttl, px = ARGV[1], ARGV[2], tonumber(ARGV[4])
@@ -112,7 +112,8 @@ enum LockScripts {
             """
     )
 
-    /// Releases the lock. Arguments: token, hand-over time, channel prefix. Returns `released`, `foreign` or `expired`.
+    /// The script that releases the lock. Arguments: token, hand-over time, channel prefix. Returns `released`,
+    /// `foreign` or `expired`.
     static let release = RedisScript(
         common + """
             local holder = redis.call('GET', L)
@@ -124,7 +125,8 @@ enum LockScripts {
             """
     )
 
-    /// Removes a waiter from the queue and releases what it holds or was handed. Arguments are those of ``release``.
+    /// The script that removes a waiter from the queue and releases what it holds or was handed. Arguments are those of
+    /// ``release``.
     static let leave = RedisScript(
         common + """
             redis.call('ZREM', W, ARGV[1])
@@ -135,8 +137,8 @@ enum LockScripts {
             """
     )
 
-    /// Returns a lock that was handed to a waiter that is gone, unless it was taken after all. Arguments are those of
-    /// ``release``.
+    /// The script that returns a lock that was handed to a waiter that is gone, unless it was taken after all.
+    /// Arguments are those of ``release``.
     static let decline = RedisScript(
         common + """
             if redis.call('GET', H) == ARGV[1] then decline(ARGV[1], tonumber(ARGV[2]), ARGV[3]) end
@@ -144,7 +146,7 @@ enum LockScripts {
             """
     )
 
-    /// Renews the lease. Arguments: token, ttl. Returns `renewed`, `foreign` or `expired`.
+    /// The script that renews the lease. Arguments: token, ttl. Returns `renewed`, `foreign` or `expired`.
     static let renew = RedisScript(
         """
         local holder = redis.call('GET', KEYS[1])

@@ -84,7 +84,7 @@ final class LockWaiters: Sendable {
         }
     }
 
-    // MARK: messages
+    // MARK: Messages
 
     /// A Boolean value indicating whether messages currently reach this process.
     var isListening: Bool { state.withLock { $0.isListening } }

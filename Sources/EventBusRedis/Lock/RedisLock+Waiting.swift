@@ -114,8 +114,8 @@ extension RedisLock {
         min(askTime, max(clock.now.duration(to: deadline), Self.grace))
     }
 
-    /// Short enough that a hand-over is noticed in time even if its message is lost. It is random, so that processes do
-    /// not poll in step.
+    /// The interval between two polls. It is short enough that a hand-over is noticed in time even if its message is
+    /// lost, and random, so that processes do not poll in step.
     private var pollInterval: Duration { handOverTime * Double.random(in: 0.5...0.9) }
 
     private func ask(_ attempt: inout Attempt, waits: Bool, limit: Duration) async throws -> Answer {

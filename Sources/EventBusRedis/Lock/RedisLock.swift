@@ -238,7 +238,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         }
     }
 
-    // MARK: what the server says
+    // MARK: Replies
 
     var channelPrefix: String { "\(prefix):lock-wake:" }
 

@@ -2,8 +2,8 @@
 ///
 /// The keys of a resource: `:l` the holder's token, `:f` the greatest fencing token that this server knows.
 enum QuorumScripts {
-    /// Takes the resource. Arguments: token, ttl. Returns `{1, last fence, server time in µs}` or `{0, milliseconds
-    /// left}`.
+    /// The script that takes the resource. Arguments: token, ttl. Returns `{1, last fence, server time in µs}` or `{0,
+    /// milliseconds left}`.
     static let take = RedisScript(
         """
         local time = redis.call('TIME')
@@ -14,8 +14,8 @@ enum QuorumScripts {
         """
     )
 
-    /// Writes the fence back, whoever holds the resource here. Arguments: token, fence. Returns 1 if this holder holds
-    /// it.
+    /// The script that writes the fence back, whoever holds the resource here. Arguments: token, fence. Returns 1 if
+    /// this holder holds it.
     static let confirm = RedisScript(
         """
         local time = redis.call('TIME')
@@ -33,7 +33,7 @@ enum QuorumScripts {
         """
     )
 
-    /// Releases the resource. Argument: token. Returns `released`, `foreign` or `expired`.
+    /// The script that releases the resource. Argument: token. Returns `released`, `foreign` or `expired`.
     static let release = RedisScript(
         """
         local holder = redis.call('GET', KEYS[1])

@@ -45,7 +45,7 @@ extension RedisQuorumLock {
         }
     }
 
-    // MARK: the line
+    // MARK: Queueing
 
     /// Waits in the queue of the first server that answers.
     private func takeTurn(
@@ -79,7 +79,7 @@ extension RedisQuorumLock {
         }
     }
 
-    /// The servers in the order in which they are asked for a turn.
+    /// Returns the servers in the order in which they are asked for a turn.
     private func ushers() -> [Int] {
         let now = clock.now
         return suspicions.withLock { suspicions in
@@ -88,7 +88,7 @@ extension RedisQuorumLock {
         }
     }
 
-    // MARK: one round
+    // MARK: Rounds
 
     /// Asks all servers for the resource, and writes the fencing token back.
     private func tryRound(
