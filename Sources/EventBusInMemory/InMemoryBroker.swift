@@ -69,6 +69,10 @@ public final class InMemoryBroker: Sendable {
     }
 
     /// The state of a queue at one moment.
+    ///
+    /// ```swift
+    /// for queue in broker.queues { print(queue.name, queue.ready, queue.unsettled) }
+    /// ```
     public struct QueueSnapshot: Hashable, Sendable {
         /// The queue's name, `GROUP.NAME`.
         public var name: String

@@ -1,4 +1,8 @@
 /// The number of events in an outbox, by their state.
+///
+/// ```swift
+/// let backlog = try await database.read { db in try outbox.backlog(in: db) }
+/// ```
 public struct OutboxBacklog: Hashable, Sendable {
     /// The number of events that wait to be published, including those in ``delayed`` and ``withoutSubscriber``.
     public var count: Int

@@ -2,6 +2,11 @@ public import EventBus
 
 /// An event that the relay has given up publishing, with the reason.
 ///
+/// ```swift
+/// let parked = try await database.read { db in try outbox.parked(in: db) }
+/// for event in parked { print(event.id, event.failure.message) }
+/// ```
+///
 /// It is kept in a separate table until it is replayed or discarded through the ``Outbox``.
 public struct ParkedEvent: Identifiable, Sendable {
     /// The position of the event among all events stored in this outbox.

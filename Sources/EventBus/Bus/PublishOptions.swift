@@ -51,6 +51,11 @@ public struct PublishOptions: Sendable {
 }
 
 /// The result of a publish: the event's identity and the outcome.
+///
+/// ```swift
+/// let receipt = try await bus.publish(OrderCreated(orderID: "42"))
+/// if receipt.outcome == .unroutable { logger.warning("nobody subscribes to this event") }
+/// ```
 public struct PublishReceipt: Hashable, Sendable {
     /// The event's identity.
     public var id: EventID

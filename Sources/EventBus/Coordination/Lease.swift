@@ -1,5 +1,11 @@
 /// The right to use a locked resource, for a limited time.
 ///
+/// ```swift
+/// guard let lease = try await lock.tryLock("nightly-report") else { return }
+/// try await createReport(fencingToken: lease.fencingToken)
+/// try await lease.release()
+/// ```
+///
 /// A lease cannot be copied, so it cannot have two owners or be used after its release. A lease that is dropped without
 /// a release is released soon in the background. If that fails, it expires.
 public struct Lease: ~Copyable, Sendable {

@@ -1,4 +1,11 @@
 /// The leases of several resources that are held together.
+///
+/// ```swift
+/// try await lock.withLocks(["sku-1", "sku-2"]) { leases in
+///     try await stock.move(1, from: "sku-1", to: "sku-2")
+///     try leases.check()
+/// }
+/// ```
 public struct LeaseSet: ~Copyable, Sendable {
     private let holdings: [LeaseHolding]
 

@@ -61,6 +61,10 @@ struct EmptyDeadLetters: DeadLetterQueue {
 }
 
 /// The options for replaying dead letters.
+///
+/// ```swift
+/// let count = try await bus.deadLetters(of: "inventory").replayAll(options: ReplayOptions(dryRun: true))
+/// ```
 public struct ReplayOptions: Hashable, Sendable {
     /// A Boolean value indicating whether dead letters are only counted. Defaults to `false`.
     public var dryRun: Bool

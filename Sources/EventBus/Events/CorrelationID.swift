@@ -1,6 +1,11 @@
 /// An identifier that connects all events with one cause, such as an HTTP request, a job, or the first event of a
 /// chain.
 ///
+/// ```swift
+/// let options = PublishOptions(correlationID: CorrelationID(requestID))
+/// try await bus.publish(OrderCreated(orderID: "42"), options: options)
+/// ```
+///
 /// Every event that a handler publishes has the handled event's correlation id. An event without a cause starts a new
 /// chain: its correlation id is its own ``EventID``.
 ///

@@ -1,4 +1,9 @@
 /// An event in its wire format: its identity, topic, headers and encoded payload.
+///
+/// ```swift
+/// let envelope = try bus.envelope(for: OrderCreated(orderID: "42"))
+/// try await bus.publish(envelope)
+/// ```
 public struct Envelope: Equatable, Sendable {
     /// The event's identity, which is the same in every delivery of it.
     public var id: EventID

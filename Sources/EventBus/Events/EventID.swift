@@ -1,5 +1,10 @@
 /// The identity of an event: a time-ordered UUID (version 7), or any text that a foreign client used.
 ///
+/// ```swift
+/// let options = PublishOptions(id: EventID())
+/// try await bus.publish(OrderCreated(orderID: "42"), options: options)  // May be repeated with the same options.
+/// ```
+///
 /// Identifiers of this process are strictly increasing (RFC 9562, section 6.2, method 2: a random part that is reseeded
 /// every millisecond and incremented within it). An identifier that was received keeps its exact text, and is compared
 /// byte by byte.

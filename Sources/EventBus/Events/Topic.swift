@@ -1,5 +1,10 @@
 /// The name of a kind of event on the wire: words separated by dots, such as `order.created`.
 ///
+/// ```swift
+/// let topic: Topic = "order.created"
+/// let other = try Topic(validating: text)
+/// ```
+///
 /// A topic is a contract between services. It has at most ``maximumLength`` UTF-8 bytes and no empty words. It contains
 /// neither wildcards (`*`, `#`) nor white space or control characters.
 ///

@@ -1,4 +1,10 @@
 /// An event of any type, as passed to a listener for a pattern.
+///
+/// ```swift
+/// emitter.on("order.#") { event in
+///     if let order = event.as(OrderCreated.self) { print(order.orderID) }
+/// }
+/// ```
 public struct LocalEvent: Sendable {
     /// A codec other than the default one, boxed in one word so that an event is cheap to pass on.
     @usableFromInline

@@ -1,5 +1,10 @@
 /// A token that identifies one registration with a ``LocalEmitter``, to remove the listener with.
 ///
+/// ```swift
+/// let listener = emitter.on(OrderCreated.self) { order in print(order.orderID) }
+/// listener.remove()
+/// ```
+///
 /// The registration does not depend on this value: it exists until it is removed, even if nobody keeps the token. The
 /// token does not keep the emitter alive.
 public final class LocalListener: Sendable {

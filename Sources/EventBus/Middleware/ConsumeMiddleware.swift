@@ -1,4 +1,13 @@
 /// A step that every delivery passes through on its way to the handler.
+///
+/// ```swift
+/// struct TenantFilter: ConsumeMiddleware {
+///     func consume(_ context: EventContext, next: ConsumeNext) async throws {
+///         guard context.headers["tenant"] == "acme" else { return }  // Acknowledged without being handled.
+///         try await next(context)
+///     }
+/// }
+/// ```
 public protocol ConsumeMiddleware: EventMiddleware {
     /// Returns the step that serves one subscription. It is called once for each subscription, to prepare everything
     /// that is the same for all deliveries.

@@ -2,6 +2,11 @@ internal import Logging
 
 /// Middleware that suppresses events that the subscription has already handled, through an ``Inbox``.
 ///
+/// ```swift
+/// var options = SubscriptionOptions()
+/// options.middleware = [DeduplicationMiddleware(inbox: inbox, didSuppress: { key in print("suppressed \(key)") })]
+/// ```
+///
 /// A new event is claimed, handled, and recorded. An event that was completed before is acknowledged without running
 /// the handler, counted and logged. An event that another consumer is handling is checked again later.
 ///

@@ -1,4 +1,10 @@
 /// An event of any type that a subscription by pattern has received.
+///
+/// ```swift
+/// bus.subscribe(to: "order.#", group: "audit") { event, context in
+///     context.logger.info("received \(event.envelope.payload.count) bytes")
+/// }
+/// ```
 public struct ReceivedEvent: Sendable {
     /// The event in its wire format.
     public let envelope: Envelope

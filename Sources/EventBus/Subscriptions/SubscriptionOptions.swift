@@ -7,6 +7,10 @@
 /// ```
 public struct SubscriptionOptions: Sendable {
     /// The order in which deliveries are handled.
+    ///
+    /// ```swift
+    /// let options = SubscriptionOptions(concurrency: 8, ordering: .byPartitionKey)
+    /// ```
     public enum Ordering: Hashable, Sendable {
         /// Deliveries are handled in the order of arrival, several at once, and retries later.
         case none

@@ -2,6 +2,10 @@ public import EventBus
 
 /// An ``/EventBus/Inbox`` in the memory of one process.
 ///
+/// ```swift
+/// let options = SubscriptionOptions(inbox: InMemoryInbox())
+/// ```
+///
 /// It is meant for tests and embedded services. Its records end with the process: events that are redelivered after a
 /// restart are handled again. It stores completions for their retention, and active claims.
 public final class InMemoryInbox: Inbox {

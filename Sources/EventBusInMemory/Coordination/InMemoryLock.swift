@@ -3,6 +3,11 @@ public import EventBus
 /// A ``/EventBus/DistributedLock`` for the tasks of one process, with leases, fencing tokens and order as over a
 /// network.
 ///
+/// ```swift
+/// let lock = InMemoryLock()
+/// try await lock.withLock("sku-42") { lease in try await reserve("sku-42") }
+/// ```
+///
 /// It is meant for tests and embedded services. Fencing tokens start at the current time in microseconds, so that they
 /// exceed those that a guarded store has received from an earlier process.
 public final class InMemoryLock: DistributedLock {

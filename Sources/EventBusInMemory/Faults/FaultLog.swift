@@ -1,6 +1,10 @@
 public import EventBus
 
 /// The faults that a broker injected, in order.
+///
+/// ```swift
+/// if let log = broker.faultLog { print(log) }
+/// ```
 public struct FaultLog: Hashable, Sendable {
     /// One injected fault.
     public struct Fault: Hashable, Sendable {

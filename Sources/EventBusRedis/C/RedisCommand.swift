@@ -53,7 +53,7 @@ extension [UInt8] {
 /// Literals of strings and integers are arguments:
 ///
 /// ```swift
-/// try await redis.send("SET", "greeting", "hello", "EX", 60)
+/// _ = try await redis.send("SET", "greeting", "hello", "EX", 60)
 /// ```
 public enum RedisArgument: Sendable {
     /// Raw bytes, sent unchanged.

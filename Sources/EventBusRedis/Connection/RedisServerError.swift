@@ -1,6 +1,14 @@
 import EventBus
 
 /// The error of a Redis server that refused a command. It is the `underlying` error of an ``/EventBus/EventBusError``.
+///
+/// ```swift
+/// do {
+///     _ = try await redis.send("INCR", "name")
+/// } catch let error as EventBusError where (error.underlying as? RedisServerError)?.kind == "WRONGTYPE" {
+///     print("not a number")
+/// }
+/// ```
 public struct RedisServerError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The kind of error: `NOAUTH`, `WRONGPASS`, `NOPERM`, `READONLY`, `LOADING`, `OOM`, `NOSCRIPT`, `WRONGTYPE`, `ERR`
     /// and others. It is the first word of the server's message, or the error inside a script if the server wraps that

@@ -2,6 +2,13 @@ public import EventBus
 
 /// A conformance suite for implementations of ``/EventBus/DistributedLock``.
 ///
+/// ```swift
+/// @Test(arguments: LockConformance { RedisLock(redis) }.checks)
+/// func conforms(check: ConformanceCheck) async throws {
+///     try await check.run()
+/// }
+/// ```
+///
 /// It uses real time with bounded waits, so that the store may be behind a network. Each check uses a separate
 /// resource, so checks may run concurrently.
 public struct LockConformance: Sendable {
