@@ -7,7 +7,8 @@
 /// let bus = EventBus(transport: .inMemory, configuration: configuration)
 /// ```
 public struct EventBusConfiguration: Sendable {
-    /// The name of this service, which its events carry as their source, or `nil` for none. Defaults to `nil`.
+    /// The name of this service, such as `orders`, which its events carry as their source, or `nil` for none. Defaults to
+    /// `nil`.
     public var source: String?
     /// The maximum duration of a publish, after which it throws. Defaults to 10 s.
     public var publishTimeout: Duration

@@ -13,10 +13,10 @@ public struct PublishOptions: Sendable {
     /// The time for which the broker holds the event before subscribers receive it. Local listeners do not receive an
     /// event with a delay. Defaults to zero.
     public var delay: Duration
-    /// The headers that accompany the payload. Defaults to none.
+    /// The headers that accompany the payload, such as `["tenant": "acme"]`. Defaults to none.
     public var headers: EventHeaders
-    /// The key that orders the event among others, or `nil` for the event's own ``Event/partitionKey``. Defaults to
-    /// `nil`.
+    /// The key that orders the event among others, such as an order's number, or `nil` for the event's own
+    /// ``Event/partitionKey``. Defaults to `nil`.
     public var partitionKey: String?
     /// A Boolean value indicating whether a publish without a matching subscription throws `.unroutable`. Otherwise the
     /// receipt reports it. Defaults to `false`.

@@ -45,7 +45,7 @@ public struct CacheOptions: Hashable, Sendable {
     /// Changing or removing the key ends that time. Caches of other processes are told that the computation has failed.
     /// Each of them tries once, so that their callers get an error of their own process.
     public var failureTTL: Duration
-    /// The names by which entries can be removed together. Defaults to none.
+    /// The names by which entries can be removed together, such as `["prices"]`. Defaults to none.
     public var tags: Set<String>
     /// The maximum duration of a computation, so that one that hangs does not block its key. Defaults to 30 s.
     public var computeTimeout: Duration

@@ -50,6 +50,8 @@ public struct SubscriptionOptions: Sendable {
     public var retry: RetryPolicy
     /// The maximum duration of a handler, after which it is cancelled as described in ``TimeoutMiddleware``, or `nil`
     /// for no limit. Defaults to 5 minutes.
+    ///
+    /// The limit takes effect soon after it has passed, not at that very instant.
     public var handlerTimeout: Duration?
     /// The order in which deliveries are handled. Defaults to ``Ordering/none``.
     public var ordering: Ordering
@@ -74,7 +76,8 @@ public struct SubscriptionOptions: Sendable {
     /// because a store or broker is unreachable (``EventBusError/Code/isOutage``, ``Failure/Reason/unavailable``). The
     /// time starts with the first deferral, and again after each attempt.
     public var maximumDeferral: Duration
-    /// The patterns of an earlier release of this subscription, which are unbound from its queue. Defaults to none.
+    /// The patterns of an earlier release of this subscription, such as `["order.*"]`, which are unbound from its queue.
+    /// Defaults to none.
     public var formerPatterns: [TopicPattern]
     /// Additional content types that the bus's codec reads, such as `text/plain` if another system publishes JSON under
     /// it, or `*` for every type. A JSON codec always reads `application/json`, `text/json` and types that end in
