@@ -18,7 +18,8 @@ public struct QueueSpecification: Hashable, Sendable {
     /// A Boolean value indicating whether the consumer handles the deliveries of one partition key one after another.
     package var ordersByKey = false
 
-    /// Creates a specification. It is called by the bus, and by tests of a transport.
+    /// Creates a specification. The bus creates those of its subscriptions. Others are useful for tests of a transport,
+    /// and for declaring the topology of a broker in advance.
     public init(
         group: String,
         name: String,
