@@ -11,6 +11,22 @@ enum InboxStore {
         /// The end of the claim, or of the record's retention.
         var end: EventTime
         var lease: Duration
+
+        init(fence: UInt64, isCompleted: Bool, end: EventTime, lease: Duration) {
+            (self.fence, self.isCompleted, self.end, self.lease) = (fence, isCompleted, end, lease)
+        }
+
+        /// The state in a row.
+        ///
+        /// - Throws: Where the row does not tell whether the event was handled, or until when. It then counts for nothing:
+        ///   otherwise its subscription would wait for a row that stays as it is.
+        init(row: Row) throws {
+            isCompleted = try row.value("is_completed")
+            end = EventTime(milliseconds: try row.value("ends_at"))
+            // Nobody holds a claim of this number.
+            fence = UInt64(bitPattern: (try? row.value("fence")) ?? 0)
+            lease = .milliseconds((try? row.value("lease") as Int64) ?? 0)
+        }
     }
 
     /// Claims the event, or returns the reason why it cannot be claimed.
@@ -20,7 +36,7 @@ enum InboxStore {
             if state.isCompleted { return .completed }
             return .inProgress(retryAfter: try timeLeft(state, key, lease, now, in: db))
         }
-        let fence = try nextFence(in: db)
+        let fence = try nextFence(now: now, in: db)
         try write(key, State(fence: fence, isCompleted: false, end: now + lease, lease: lease), in: db)
         return .new(InboxClaim(key: key, fence: fence))
     }
@@ -92,7 +108,7 @@ enum InboxStore {
         try forget(now: now, in: db)
         let state = try state(of: key, now: now, in: db)
         if state?.isCompleted == true { return false }
-        let fence = try state?.fence ?? nextFence(in: db)
+        let fence = try state?.fence ?? nextFence(now: now, in: db)
         try write(key, State(fence: fence, isCompleted: true, end: end, lease: .zero), in: db)
         return true
     }
@@ -100,24 +116,20 @@ enum InboxStore {
     /// Returns the record that is still valid. A record without a topic was made by an earlier release and matches
     /// every topic.
     private static func state(of key: InboxKey, now: EventTime, in db: Database) throws -> State? {
-        let row = try Row.fetchOne(
+        let rows = try Row.fetchCursor(
             try db.cachedStatement(
                 sql: """
                     SELECT fence, is_completed, ends_at, lease FROM eventbus_inbox
                     WHERE subscription = ? AND event_id = ? AND topic IN (?, '') AND ends_at > ?
-                    ORDER BY is_completed DESC, fence DESC LIMIT 1
+                    ORDER BY is_completed DESC, fence DESC
                     """
             ),
             arguments: [key.subscription, key.eventID.rawValue, key.topic.rawValue, now.milliseconds]
         )
-        return try row.map { row in
-            State(
-                fence: UInt64(bitPattern: try row.value("fence")),
-                isCompleted: try row.value("is_completed"),
-                end: EventTime(milliseconds: try row.value("ends_at")),
-                lease: .milliseconds(try row.value("lease") as Int64)
-            )
+        while let row = try rows.next() {
+            if let state = try? State(row: row) { return state }
         }
+        return nil
     }
 
     private static func write(_ key: InboxKey, _ state: State, in db: Database) throws {
@@ -135,20 +147,17 @@ enum InboxStore {
         )
     }
 
-    private static func nextFence(in db: Database) throws -> UInt64 {
+    /// A number that no claim has had. A row that holds no whole number goes on from the time, far beyond every count.
+    private static func nextFence(now: EventTime, in db: Database) throws -> UInt64 {
         try db.cachedStatement(
             sql: """
                 INSERT INTO eventbus_inbox_fence (id, last) VALUES (1, 1)
-                ON CONFLICT (id) DO UPDATE SET last = last + 1
+                ON CONFLICT (id) DO UPDATE SET last =
+                    CASE WHEN typeof(last) = 'integer' AND last < 9223372036854775807 THEN last + 1 ELSE ? END
                 """
-        ).execute()
-        let stored = try DatabaseValue.fetchOne(
-            try db.cachedStatement(sql: "SELECT last FROM eventbus_inbox_fence WHERE id = 1")
-        )
-        guard let last = stored.flatMap({ Int64.fromDatabaseValue($0) }) else {
-            throw EventBusError(.unavailable, "the inbox's table eventbus_inbox_fence holds no whole number")
-        }
-        return UInt64(bitPattern: last)
+        ).execute(arguments: [max(1, now.milliseconds) &* 1000])
+        let last = try Int64.fetchOne(try db.cachedStatement(sql: "SELECT last FROM eventbus_inbox_fence WHERE id = 1"))
+        return UInt64(bitPattern: last ?? 0)
     }
 
     /// Deletes some expired records. It deletes more than one call adds, so that they cannot accumulate.

@@ -274,6 +274,53 @@ struct SQLiteInboxTests {
         try await inbox.renew(claim, lease: .seconds(30))
     }
 
+    @Test(
+        "Whatever a row of the inbox holds, its event is new, handled or claimed",
+        arguments: ["event_id", "topic", "fence", "is_completed", "ends_at", "lease"]
+    )
+    func rowsThatHoldAnything(column: String) async throws {
+        let database = try makeDatabase()
+        let clock = ManualClock()
+        let inbox = SQLiteInbox(database: database, clock: clock)
+        for value in RelayInTroubleSuite.FuzzTests.values {
+            for isCompleted in [true, false] {
+                let key = Self.key(EventID())
+                guard case .new(let claim) = try await inbox.begin(key, lease: .seconds(30)) else {
+                    Issue.record("an event that was never seen is not new")
+                    return
+                }
+                if isCompleted { try await inbox.complete(claim, retention: .seconds(3600)) }
+                try await database.write { db in
+                    try? db.execute(
+                        sql: "UPDATE eventbus_inbox SET \(column) = \(value) WHERE event_id = ?",
+                        arguments: [key.eventID.rawValue]
+                    )
+                }
+                if case .new(let claim) = try await inbox.begin(key, lease: .seconds(30)) {
+                    try await inbox.renew(claim, lease: .seconds(30))
+                    try await inbox.complete(claim, retention: .seconds(3600))
+                    #expect(try await inbox.begin(key, lease: .seconds(30)) == .completed)
+                }
+            }
+        }
+    }
+
+    @Test("Whatever the row of the fences holds, claims differ", arguments: RelayInTroubleSuite.FuzzTests.values)
+    func fencesThatAreNone(value: String) async throws {
+        let database = try makeDatabase()
+        let inbox = SQLiteInbox(database: database)
+        func claim() async throws -> UInt64? {
+            guard case .new(let claim) = try await inbox.begin(Self.key(EventID()), lease: .seconds(30)) else {
+                return nil
+            }
+            return claim.fence
+        }
+        _ = try await claim()
+        try await database.write { db in try? db.execute(sql: "UPDATE eventbus_inbox_fence SET last = \(value)") }
+        let claims = [try await claim(), try await claim(), try await claim()]
+        #expect(Set(claims.compactMap(\.self)).count == 3)
+    }
+
     @Test("An unusable database is an error with a code")
     func unavailable() async throws {
         let inbox = SQLiteInbox(database: try DatabaseQueue())
