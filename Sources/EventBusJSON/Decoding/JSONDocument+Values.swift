@@ -116,9 +116,21 @@ extension JSONDocument {
     func decode<Value: Decodable>(_ type: Value.Type, at token: Int, path: () -> [any CodingKey]) throws -> Value {
         let known = knownTypes[type]
         guard known != .other else {
+            if tokens[token].kind == .array, let arrayType = type as? any JSONArray.Type {
+                return try decodeArray(arrayType, as: type, at: token)
+            }
             return try type.init(from: JSONValueDecoding(document: self, token: token))
         }
         return try decodeKnown(known, type, at: token, path: path)
+    }
+
+    /// Decodes the array at `token`, of a type that is `Value`.
+    private func decodeArray<Elements: JSONArray, Value>(
+        _ arrayType: Elements.Type,
+        as type: Value.Type,
+        at token: Int
+    ) throws -> Value {
+        unsafeBitCast(try Elements.elements(of: token, in: self), to: Value.self)
     }
 
     @inline(never)

@@ -223,6 +223,13 @@ struct JSONScanner {
     private func endOfComplexString(from start: Int) throws(JSONSyntaxError) -> Int {
         var at = start
         while at < end {
+            while at &+ 8 <= end {
+                // Control characters stop it too, and are skipped below.
+                let specials = EightBytes(at: text + at).specials
+                at &+= specials.trailingZeroBitCount >> 3
+                if specials != 0 { break }
+            }
+            guard at < end else { break }
             let byte = text[at]
             at += 1
             if byte == UInt8(ascii: "\"") { return at - 1 }

@@ -7,13 +7,28 @@ enum JSONStringReader {
         flags: JSONToken.Flags,
         at offset: Int
     ) throws(JSONSyntaxError) -> String {
-        if flags.contains(.simple) {
-            guard let string = String(validating: content, as: UTF8.self) else {
-                throw JSONSyntaxError(.invalidUTF8, at: offset)
-            }
-            return string
-        }
+        if flags == .simple { return String(decoding: content, as: UTF8.self) }
+        if flags.contains(.simple) { return try validated(content, at: offset) }
         return try complexString(content, at: offset)
+    }
+
+    /// The string of `bytes`.
+    ///
+    /// `String(validating:as:)` is generic and looks up metadata at run time. Decoding is not, and changes the bytes that
+    /// are not UTF-8.
+    private static func validated(
+        _ bytes: UnsafeBufferPointer<UInt8>,
+        at offset: Int
+    ) throws(JSONSyntaxError) -> String {
+        var string = String(decoding: bytes, as: UTF8.self)
+        let isUnchanged = string.withUTF8 { decoded in
+            guard decoded.count == bytes.count, let left = decoded.baseAddress, let right = bytes.baseAddress else {
+                return decoded.count == bytes.count
+            }
+            return haveEqualBytes(left, right, bytes.count)
+        }
+        guard isUnchanged else { throw JSONSyntaxError(.invalidUTF8, at: offset) }
+        return string
     }
 
     @inline(never)
@@ -23,13 +38,13 @@ enum JSONStringReader {
     ) throws(JSONSyntaxError) -> String {
         // Unescaping never makes a string longer: the longest escape, \uXXXX, has six bytes and represents at most
         // three.
-        let bytes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: content.count)
-        defer { bytes.deallocate() }
-        let count = try unescape(content, at: offset, into: bytes)
-        guard let string = String(validating: UnsafeBufferPointer(rebasing: bytes[..<count]), as: UTF8.self) else {
-            throw JSONSyntaxError(.invalidUTF8, at: offset)
+        let result = withUnsafeTemporaryAllocation(of: UInt8.self, capacity: content.count) { bytes in
+            Result { () throws(JSONSyntaxError) in
+                let count = try unescape(content, at: offset, into: bytes)
+                return try validated(UnsafeBufferPointer(rebasing: bytes[..<count]), at: offset)
+            }
         }
-        return string
+        return try result.get()
     }
 
     /// Writes `content` without its escapes to `output`, which has the size of `content`, and returns the written
