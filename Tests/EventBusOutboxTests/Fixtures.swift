@@ -72,6 +72,8 @@ enum Answer: Sendable {
     case error(any Error)
     /// No reply before the deadline.
     case silence
+    /// None, whatever the deadline.
+    case nothing
 }
 
 /// An in-memory transport that answers some events with scripted replies.
@@ -98,6 +100,9 @@ final class ScriptedTransport: Transport {
         case .error(let error): throw error
         case .silence:
             try await clock.sleep(until: options.deadline)
+            throw EventBusError(.indeterminate, "no answer")
+        case .nothing:
+            try await Signal().wait()
             throw EventBusError(.indeterminate, "no answer")
         }
     }

@@ -16,14 +16,14 @@ enum InboxStore {
             (self.fence, self.isCompleted, self.end, self.lease) = (fence, isCompleted, end, lease)
         }
 
-        /// The state in a row.
+        /// Creates the state that a row holds.
         ///
-        /// - Throws: Where the row does not tell whether the event was handled, or until when. It then counts for nothing:
-        ///   otherwise its subscription would wait for a row that stays as it is.
+        /// - Throws: An error if the row does not say whether the event was handled, or until when. Such a row is ignored,
+        ///   because otherwise the subscription would wait until somebody corrects it.
         init(row: Row) throws {
             isCompleted = try row.value("is_completed")
             end = EventTime(milliseconds: try row.value("ends_at"))
-            // Nobody holds a claim of this number.
+            // No claim has the number zero.
             fence = UInt64(bitPattern: (try? row.value("fence")) ?? 0)
             lease = .milliseconds((try? row.value("lease") as Int64) ?? 0)
         }
@@ -147,7 +147,8 @@ enum InboxStore {
         )
     }
 
-    /// A number that no claim has had. A row that holds no whole number goes on from the time, far beyond every count.
+    /// Returns a number that no claim has. If the row holds no integer, the numbers continue from the time in
+    /// microseconds, which is far beyond every count.
     private static func nextFence(now: EventTime, in db: Database) throws -> UInt64 {
         try db.cachedStatement(
             sql: """

@@ -22,6 +22,8 @@ struct LaneTable: Sendable {
 
     /// The number of events that wait to be published.
     private(set) var waitingCount = 0
+    /// The sizes of the events that wait to go out.
+    private(set) var waitingBytes = 0
 
     var isEmpty: Bool { lanes.isEmpty }
     /// The lanes that must not be read, because they have events here or outcomes that have not been written.
@@ -61,6 +63,7 @@ struct LaneTable: Sendable {
         guard let event = lanes[lane]?.waiting.popFirst() else { return }
         lanes[lane]?.isInFlight = true
         waitingCount -= 1
+        waitingBytes -= event.size
         events.append(event)
     }
 
@@ -71,6 +74,7 @@ struct LaneTable: Sendable {
         guard let lane = run.first?.lane, lanes[lane] == nil else { return }
         lanes[lane] = LaneState(waiting: Deque(run))
         waitingCount += run.count
+        waitingBytes += run.reduce(0) { $0 + $1.size }
         line(up: lane)
     }
 
@@ -85,8 +89,7 @@ struct LaneTable: Sendable {
     mutating func breakOff(_ lane: Lane) {
         lanes[lane]?.isInFlight = false
         lanes[lane]?.unwritten += 1
-        waitingCount -= lanes[lane]?.waiting.count ?? 0
-        lanes[lane]?.waiting = []
+        removeWaiting(of: lane)
     }
 
     /// Returns the event in flight to the front of its lane, from which it is published again.
@@ -94,15 +97,22 @@ struct LaneTable: Sendable {
         lanes[event.lane]?.isInFlight = false
         lanes[event.lane]?.waiting.prepend(event)
         waitingCount += 1
+        waitingBytes += event.size
         line(up: event.lane)
     }
 
     /// Drops the event in flight and the events after it. Nothing is written to the database.
     mutating func drop(_ lane: Lane) {
         lanes[lane]?.isInFlight = false
-        waitingCount -= lanes[lane]?.waiting.count ?? 0
-        lanes[lane]?.waiting = []
+        removeWaiting(of: lane)
         forget(lane)
+    }
+
+    private mutating func removeWaiting(of lane: Lane) {
+        guard let waiting = lanes[lane]?.waiting else { return }
+        waitingCount -= waiting.count
+        waitingBytes -= waiting.reduce(0) { $0 + $1.size }
+        lanes[lane]?.waiting = []
     }
 
     private mutating func line(up lane: Lane) {
@@ -136,6 +146,7 @@ struct LaneTable: Sendable {
         ready = []
         suspects = []
         waitingCount = 0
+        waitingBytes = 0
         for lane in Array(lanes.keys) {
             lanes[lane]?.waiting = []
             forget(lane)

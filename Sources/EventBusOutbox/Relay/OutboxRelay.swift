@@ -50,6 +50,8 @@ public final class OutboxRelay: Service {
         var unrouted: UnroutedTopics?
         /// The last key whose order was repaired, or `nil` when all keys are done.
         var repairKey: DatabaseValue?
+        /// A Boolean value indicating whether events wait although nothing is due, because others have changed rows.
+        var isStranded = false
         /// The mark of the last replay that was processed.
         var replayMark: DatabaseValue?
         /// A Boolean value indicating whether the relay has nothing to do until something happens or some time passes.
@@ -147,47 +149,6 @@ public final class OutboxRelay: Service {
         } onCancel: {
             stop()
         }
-    }
-
-    /// Returns whether events are published and the reason if not, with the last measured backlog.
-    ///
-    /// The relay is not ready while the database or the broker is unusable, while the broker holds up single events, or
-    /// while events wait for a subscription. The reason names the cause.
-    public func health() -> ComponentHealth {
-        let (phase, machine, backlog, unrouted) = state.withLock { ($0.phase, $0.machine, $0.backlog, $0.unrouted) }
-        var details: [String: Int] = [:]
-        if let backlog {
-            details["backlog"] = backlog.count
-            details["oldest_age_seconds"] = Int(backlog.oldestAge?.inSeconds ?? 0)
-            details["parked"] = backlog.parked
-            details["delayed"] = backlog.delayed
-            details["without_subscriber"] = backlog.withoutSubscriber
-        }
-        details["publishes"] = machine.leaseEnd == nil ? 0 : 1
-        let reason: String? =
-            switch phase {
-            case .idle: "not running yet"
-            case .stopping: "shutting down"
-            case .stopped: "shut down"
-            case .running: Self.trouble(of: machine, unrouted: unrouted)
-            }
-        return ComponentHealth(
-            name: "outbox.relay",
-            status: reason == nil ? .ready : .notReady,
-            reason: reason,
-            details: details
-        )
-    }
-
-    private static func trouble(of machine: RelayMachine, unrouted: UnroutedTopics?) -> String? {
-        if let failure = machine.databaseFailure { return "the database cannot be used: \(failure)" }
-        if let outage = machine.outage { return "the broker takes no events, which wait: \(outage.error)" }
-        var reasons: [String] = []
-        if let error = machine.held.values.first {
-            reasons.append("the broker takes others, but holds up \(machine.held.count) of the events: \(error)")
-        }
-        if let unrouted { reasons.append("nobody subscribes to \(unrouted); the events wait") }
-        return reasons.isEmpty ? nil : reasons.joined(separator: "; ")
     }
 
     private func stop() {
@@ -289,7 +250,14 @@ public final class OutboxRelay: Service {
     private func send(_ events: [StoredEvent], delay: Duration) async -> [RelayMachine.Outcome] {
         let options = PublishOptions(deadline: settings.publishTimeout, delay: delay)
         do {
-            let results = try await bus.publish(contentsOf: events.map(\.envelope), options: options)
+            // A transport keeps the deadline. One that does not must not hold up other events either.
+            let limit = clock.now.advanced(by: settings.publishTimeout * 5 / 4)
+            let results = try await withDeadline(limit, clock: clock) { [bus] in
+                try await bus.publish(contentsOf: events.map(\.envelope), options: options)
+            }
+            guard let results else {
+                throw EventBusError(.indeterminate, "the transport gave no outcome by the deadline")
+            }
             return zip(events, results).map { event, result in outcome(of: event, result, delay: delay) }
         } catch {
             return events.map { _ in RelayMachine.Outcome(error, delay: delay) }
@@ -322,6 +290,7 @@ public final class OutboxRelay: Service {
                 busy: busy,
                 room: room,
                 repairKey: state.repairKey,
+                isStranded: state.isStranded,
                 replayMark: state.replayMark
             )
         }
@@ -334,6 +303,7 @@ public final class OutboxRelay: Service {
                 if answer.taking.count > 0 || answer.taking.unrouted != state.unrouted { state.isChanged = true }
                 state.unrouted = answer.taking.unrouted
                 state.repairKey = answer.repairKey
+                state.isStranded = false
                 state.replayMark = answer.replayMark
             }
             note(answer)
@@ -344,7 +314,9 @@ public final class OutboxRelay: Service {
                 defer { state.machine.exchangeFailed(error, settlement: request.settlement, now: now) }
                 return state.machine.databaseFailure == nil
             }
-            if isFirst { logger.warning("the outbox's database cannot be used", metadata: [LogKeys.error: "\(error)"]) }
+            if isFirst && !Task.isCancelled {
+                logger.warning("the outbox's database cannot be used", metadata: [LogKeys.error: "\(error)"])
+            }
         }
     }
 
@@ -377,20 +349,36 @@ public final class OutboxRelay: Service {
             return true
         }
         guard isTime, let backlog = try? await database.backlog() else { return }
-        state.withLock { $0.backlog = backlog }
+        let isStranded = state.withLock { state in
+            state.backlog = backlog
+            let others = backlog.delayed + (state.unrouted == nil ? 0 : backlog.withoutSubscriber)
+            state.isStranded = state.machine.restsUntilCalled && backlog.count > others
+            return state.isStranded
+        }
         metrics.record(backlog)
+        if isStranded { look() }
     }
 
     /// Writes the outcomes of the last batches, and lets another relay take over.
     private func finish() async {
         let settlement = state.withLock { $0.machine.beginExchange().settlement }
-        do {
-            try await database.finish(settlement)
-        } catch {
-            logger.warning(
-                "the last outcomes of the outbox could not be written down; their events will be published again",
-                metadata: [LogKeys.error: "\(error)"]
-            )
+        for attempt in 1... {
+            do {
+                return try await database.finish(settlement)
+            } catch {
+                // Another process may be writing, which takes real time even if the bus has a manual clock.
+                if attempt < Self.finishingAttempts, (try? await Task.sleep(for: Self.finishingInterval)) != nil {
+                    continue
+                }
+                logger.warning(
+                    "the last outcomes of the outbox could not be written down; their events will be published again",
+                    metadata: [LogKeys.error: "\(error)"]
+                )
+                return
+            }
         }
     }
+
+    private static let finishingAttempts = 20
+    private static let finishingInterval = Duration.milliseconds(50)
 }

@@ -8,9 +8,11 @@ struct RelayDatabase: Sendable {
     struct Request: Sendable {
         var settlement: Settlement
         var busy: Set<Lane>
-        var room: Int
+        var room: Room
         /// The last key whose order was repaired, or `nil` if there is nothing to repair.
         var repairKey: DatabaseValue?
+        /// A Boolean value indicating whether events wait although nothing is due.
+        var isStranded = false
         /// The mark of the last replay that was processed.
         var replayMark: DatabaseValue?
     }
@@ -49,19 +51,24 @@ struct RelayDatabase: Sendable {
             if lease.isNew {
                 // Another relay may have held events that this one could publish.
                 try OutboxStore.releaseHeld(in: db)
-                repairKey = Data().databaseValue
+                repairKey = Self.firstKey
+            }
+            if request.isStranded {
+                try OutboxStore.repairStranded(in: db)
+                repairKey = Self.firstKey
             }
             if let key = repairKey { repairKey = try OutboxStore.repair(after: key, in: db) }
-            try OutboxStore.repairTimes(now: now, maximumInterval: settings.longestInterval, in: db)
+            try OutboxStore.repairValues(now: now, maximumInterval: settings.longestInterval, in: db)
             let replayMark = try OutboxStore.replayMark(in: db)
             var taking = try OutboxStore.take(
-                limit: request.room,
+                limit: request.room.events,
                 depth: Self.depthOfLane,
                 excluding: request.busy,
                 terms: OutboxStore.Terms(
                     now: now,
                     maximumDelay: maximumDelay,
-                    requiresSubscriber: settings.requiresSubscriber
+                    requiresSubscriber: settings.requiresSubscriber,
+                    maximumBytes: request.room.bytes
                 ),
                 in: db
             )
@@ -105,6 +112,8 @@ struct RelayDatabase: Sendable {
         )
     }
 
+    /// The key that comes before all others.
+    private static let firstKey = Data().databaseValue
     /// The number of events of one key that are read together.
     private static let depthOfLane = 100
 }

@@ -55,10 +55,39 @@ extension RelayMachine {
         }
     }
 
+    /// A Boolean value indicating whether there is nothing to do until new events arrive.
+    var restsUntilCalled: Bool { isIdle && nextDue == nil && !mustLook }
+
     /// The current problem with the broker.
     var trouble: Trouble {
         if let outage { return .outage(outage.error) }
         return held.values.first.map(Trouble.holds) ?? .none
+    }
+}
+
+// MARK: Deciding on an error
+
+extension RelayMachine {
+    /// Returns the failure of an event that is itself at fault, or `nil` if it is tried again.
+    func verdict(on error: any Error, attempt: Int) -> Failure? {
+        // Only an unsupported operation may succeed later, because the transport may then support it.
+        if error is any NonRetryable || (error as? EventBusError)?.code != .unsupported {
+            return Failure(reason: .nonRetryable, error: error, attempt: attempt)
+        }
+        if attempt < settings.retry.maxAttempts { return nil }
+        return Failure(reason: .attemptsExhausted, error: error, attempt: attempt)
+    }
+
+    /// Returns the time between two probes. It stays short in a long outage, so that a new event is tried soon.
+    func pause(afterFailure failures: Int) -> Duration {
+        min(delay(by: settings.retry, afterAttempt: failures), settings.publishTimeout)
+    }
+
+    /// Returns the time before the next attempt.
+    func delay(by policy: RetryPolicy, afterAttempt attempt: Int) -> Duration {
+        var generator = SystemRandomNumberGenerator()
+        // Not zero, which the jitter may produce, because a delay has to let other events go first.
+        return max(.milliseconds(1), policy.delay(afterAttempt: min(attempt, 10_000), using: &generator))
     }
 }
 
@@ -75,6 +104,14 @@ extension RelayMachine {
     static let concurrentSuspectBatches = 8
     /// The number of events that probe together whether an outage is over.
     static let probeSize = 16
+    /// The number of bytes of events that wait in memory. The last event that was read may exceed it.
+    static let maximumWaitingBytes = 64 << 20
     /// The maximum number of held events that are remembered for the health report.
     static let notedHolds = 1000
+}
+
+/// The maximum number and size of the events that a relay reads next.
+struct Room: Sendable {
+    var events: Int
+    var bytes = Int.max
 }

@@ -43,7 +43,7 @@ struct RelayMachine: Sendable {
         fileprivate(set) var nextProbe: Instant
     }
 
-    private let settings: OutboxRelay.Configuration
+    let settings: OutboxRelay.Configuration
 
     private(set) var lanes = LaneTable()
     private(set) var flights: [Int: Flight] = [:]
@@ -152,7 +152,9 @@ struct RelayMachine: Sendable {
         let isQuiet = freshFlights(at: now) == 0
         if isQuiet && lanes.readyCount == 0 && !pending.isEmpty { return true }
         if pending.count >= settings.batchSize { return true }
-        guard leaseEnd != nil, lanes.waitingCount < settings.batchSize else { return false }
+        guard leaseEnd != nil, lanes.waitingCount < settings.batchSize,
+            lanes.waitingBytes < Self.maximumWaitingBytes / 2
+        else { return false }
         // Events that arrive while a batch is in flight are read together after it.
         return hasMore
             || (isQuiet && (mustLook || [nextDue, nextTopic].contains { $0.map { $0 <= wallTime } ?? false }))
@@ -262,7 +264,10 @@ struct RelayMachine: Sendable {
         let nextProbe = outage?.nextProbe ?? now.advanced(by: pause(afterFailure: failures))
         outage = Outage(error: error, failures: failures, nextProbe: nextProbe)
         // Make room for others, which the broker may accept.
-        let isCrowded = hasMore && lanes.waitingCount + events.count > Self.concurrentBatches * settings.batchSize / 2
+        let isCrowded =
+            hasMore
+            && (lanes.waitingCount + events.count > Self.concurrentBatches * settings.batchSize / 2
+                || lanes.waitingBytes > Self.maximumWaitingBytes / 4)
         for (event, error) in events {
             if isCrowded {
                 hold(event, error: error, wallTime: wallTime)
@@ -287,6 +292,7 @@ struct RelayMachine: Sendable {
     /// Handles a remaining delay that the broker refused. Tries again when half of it has passed.
     private mutating func wait(_ event: StoredEvent, error: any Error, wallTime: EventTime) {
         let left = event.delay(at: wallTime)
+        settled(event)
         pending.wait(event, until: wallTime + (left < .seconds(1) ? left : left / 2))
         lanes.breakOff(event.lane)
     }
@@ -315,37 +321,20 @@ struct RelayMachine: Sendable {
         if !held.isEmpty { held[event.sequence] = nil }
     }
 
-    private func verdict(on error: any Error, attempt: Int) -> Failure? {
-        // Only an unsupported operation may succeed later, because the transport may then support it.
-        if error is any NonRetryable || (error as? EventBusError)?.code != .unsupported {
-            return Failure(reason: .nonRetryable, error: error, attempt: attempt)
-        }
-        if attempt < settings.retry.maxAttempts { return nil }
-        return Failure(reason: .attemptsExhausted, error: error, attempt: attempt)
-    }
-
-    /// Returns the time between two probes. It stays short in a long outage, so that a new event is tried soon.
-    private func pause(afterFailure failures: Int) -> Duration {
-        min(delay(by: settings.retry, afterAttempt: failures), settings.publishTimeout)
-    }
-
-    private func delay(by policy: RetryPolicy, afterAttempt attempt: Int) -> Duration {
-        var generator = SystemRandomNumberGenerator()
-        // Not zero, which the jitter may produce, because a delay has to let other events go first.
-        return max(.milliseconds(1), policy.delay(afterAttempt: min(attempt, 10_000), using: &generator))
-    }
-
     // MARK: Database
 
     /// Begins an exchange with the database.
     ///
-    /// - Returns: The outcomes to write, the lanes that must not be read, and the number of events to read.
-    mutating func beginExchange() -> (settlement: Settlement, busy: Set<Lane>, room: Int) {
+    /// - Returns: The outcomes to write, the lanes that must not be read, and the room for further events.
+    mutating func beginExchange() -> (settlement: Settlement, busy: Set<Lane>, room: Room) {
         let settlement = pending
         pending = Settlement()
         mustLook = false
         for lane in settlement.lanes { lanes.noteWritten(lane) }
-        let room = max(0, Self.concurrentBatches * settings.batchSize - lanes.waitingCount)
+        let room = Room(
+            events: max(0, Self.concurrentBatches * settings.batchSize - lanes.waitingCount),
+            bytes: max(0, Self.maximumWaitingBytes - lanes.waitingBytes)
+        )
         return (settlement, lanes.busy, room)
     }
 
@@ -365,6 +354,8 @@ struct RelayMachine: Sendable {
             return
         }
         for run in taking.runs { lanes.add(run) }
+        // Others may have deleted the held events.
+        if restsUntilCalled { held = [:] }
     }
 
     /// Stands by because another relay publishes. Drops the events that were read and are not in flight.

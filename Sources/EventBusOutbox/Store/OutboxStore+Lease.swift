@@ -56,9 +56,11 @@ extension OutboxStore {
     /// - Returns: The last key that was checked, or `nil` after the last key in the table.
     static func repair(after key: DatabaseValue, limit: Int = repairedKeys, in db: Database) throws -> DatabaseValue? {
         var key = key
+        // Blobs sort after every text. As a text, one would lead back to an earlier key.
         let next = try db.cachedStatement(
             sql: """
-                SELECT CAST(min(partition_key) AS BLOB) FROM eventbus_outbox WHERE partition_key > CAST(? AS TEXT)
+                SELECT CAST(min(partition_key) AS BLOB) FROM eventbus_outbox
+                WHERE partition_key > CAST(? AS TEXT) AND partition_key < x''
                 """
         )
         let advance = try db.cachedStatement(
@@ -69,20 +71,40 @@ extension OutboxStore {
                 )
                 """
         )
+        // The first key may be the empty one, which no comparison finds.
+        try advance.execute(arguments: [key])
         for _ in 0..<limit {
-            // A key that is not a text would be found again and again.
-            guard let following = try DatabaseValue.fetchOne(next, arguments: [key]), !following.isNull,
-                following != key
-            else { return nil }
+            guard let following = try DatabaseValue.fetchOne(next, arguments: [key]), !following.isNull else {
+                return nil
+            }
             key = following
             try advance.execute(arguments: [key])
         }
         return key
     }
 
+    /// Makes events due that nothing else would: those without a time that wait behind no other event, and those that
+    /// were set aside although their topic has no row.
+    ///
+    /// Only for an outbox in which nothing is due, because it reads every event that waits behind another one.
+    static func repairStranded(in db: Database) throws {
+        try db.cachedStatement(
+            sql: """
+                UPDATE eventbus_outbox SET due_at = 0
+                WHERE due_at IS NULL AND (partition_key IS NULL OR partition_key >= x'')
+                """
+        ).execute()
+        try db.cachedStatement(
+            sql: """
+                INSERT OR IGNORE INTO eventbus_outbox_topic (topic, tries, next_at)
+                SELECT DISTINCT topic, 1, 1 FROM eventbus_outbox_unrouted
+                """
+        ).execute()
+    }
+
     /// Corrects times that are further ahead than possible, because the clock was set back after they were stored, and
     /// values that are not times.
-    static func repairTimes(now: EventTime, maximumInterval: Duration, in db: Database) throws {
+    static func repairValues(now: EventTime, maximumInterval: Duration, in db: Database) throws {
         let latest = (now + maximumInterval).milliseconds
         // Text and blobs sort after every number.
         try db.cachedStatement(sql: "UPDATE eventbus_outbox SET due_at = 1 WHERE due_at > ?")
@@ -90,6 +112,8 @@ extension OutboxStore {
         try db.cachedStatement(sql: "UPDATE eventbus_outbox SET due_at = 0 WHERE due_at < 0").execute()
         try db.cachedStatement(sql: "UPDATE eventbus_outbox_topic SET next_at = 1 WHERE next_at > ?")
             .execute(arguments: [latest])
+        try db.cachedStatement(sql: "UPDATE eventbus_outbox_delayed SET ready_at = 0 WHERE ready_at > ?")
+            .execute(arguments: [Int64.max])
         // A delay continues from now with the time that was left when it was stored.
         try db.cachedStatement(
             sql: """

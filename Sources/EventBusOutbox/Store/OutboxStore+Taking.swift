@@ -10,6 +10,8 @@ extension OutboxStore {
         var maximumDelay = Duration.seconds(Int64.max)
         /// A Boolean value indicating whether every event waits for a subscription, not only those that require one.
         var requiresSubscriber = true
+        /// The number of bytes of events after which no further event is read.
+        var maximumBytes = Int.max
     }
 
     /// Reads events that are due, together with the following events of the same key.
@@ -137,7 +139,7 @@ private struct RunReader {
             let key: String? = try? row.optional(.partitionKey)
             let lane = key.map { Lane.key(ExactText($0)) } ?? .single(sequence)
             if busy.contains(lane) { continue }
-            guard taking.count < limit else {
+            guard hasRoom(for: limit) else {
                 taking.isCut = true
                 return
             }
@@ -153,11 +155,13 @@ private struct RunReader {
                     ),
                     arguments: [row[EventColumn.partitionKey.rawValue] as DatabaseValue, sequence, depth - 1]
                 )
-                while taking.count < limit, let row = try followers.next(), try append(row, to: &run, in: db) {}
+                while hasRoom(for: limit), let row = try followers.next(), try append(row, to: &run, in: db) {}
             }
             if !run.isEmpty { taking.runs.append(run) }
         }
     }
+
+    private func hasRoom(for limit: Int) -> Bool { taking.count < limit && taking.bytes < terms.maximumBytes }
 
     /// Appends a row to a run, or records that it has to be moved out of the way.
     ///
@@ -166,6 +170,7 @@ private struct RunReader {
         switch try reading(row, in: db) {
         case .event(let event):
             taking.count += 1
+            taking.bytes += event.size
             run.append(event)
             return true
         case .aside(let cause):
@@ -254,6 +259,8 @@ struct Taking: Sendable {
     var runs: [[StoredEvent]] = []
     /// The number of rows that were read.
     var count = 0
+    /// The size of the events that were read.
+    var bytes = 0
     /// The rows without a valid envelope, which are already parked.
     var unreadable: [Settlement.Parking] = []
     /// A Boolean value indicating whether there are more rows.

@@ -192,5 +192,38 @@ extension RelayInTroubleSuite {
             run.cancel()
             try await run.value
         }
+
+        @Test("A transport that does not keep the deadline holds up what it was given and nothing else")
+        func noAnswerAtAll() async throws {
+            let database = try makeDatabase()
+            let clock = ManualClock()
+            let transport = ScriptedTransport(InMemoryBroker(clock: clock)) {
+                $0.topic == NoteTaken.topic ? .nothing : nil
+            }
+            let bus = EventBus(transport: transport)
+            let outbox = Outbox(bus: bus)
+            let recorder = EventRecorder()
+            bus.subscribe(to: OrderPlaced.self, group: "g", options: .init(middleware: [recorder])) { _, _ in }
+            let relay = OutboxRelay(database: database, bus: bus, logger: .quiet)
+            let ticking = Task {
+                while !Task.isCancelled {
+                    clock.advance(by: .milliseconds(100))
+                    await Task.yield()
+                }
+            }
+            defer { ticking.cancel() }
+            try await running(bus, relay) {
+                for number in 1...60 {
+                    // Each in a batch of its own, more of them than may be under way at once.
+                    try await database.write { db in
+                        try outbox.publish(NoteTaken(number: number), in: db)
+                        try outbox.publish(OrderPlaced(orderID: "\(number)"), in: db)
+                    }
+                    _ = try await recorder.waitForHandled(OrderPlaced.self, count: number)
+                }
+            }
+            #expect(relay.health().reason == "shut down")
+            #expect(try await database.waiting().count == 60)
+        }
     }
 }

@@ -304,8 +304,10 @@ struct OutboxRelayTests {
     func shutdownMidBatch() async throws {
         let database = try makeDatabase()
         let (isUnderWay, mayGoOn) = (Signal(), Signal())
+        // On a manual clock, because batches that are under way for long let more of them begin.
+        let transport = ScriptedTransport(InMemoryBroker(clock: ManualClock())) { _ in nil }
         let bus = EventBus(
-            transport: .inMemory,
+            transport: transport,
             configuration: .refusing { _ in
                 isUnderWay.raise()
                 try? await mayGoOn.wait()
@@ -313,8 +315,7 @@ struct OutboxRelayTests {
             }
         )
         let outbox = Outbox(bus: bus)
-        let recorder = EventRecorder()
-        bus.subscribe(to: NoteTaken.self, group: "g", options: .init(middleware: [recorder])) { _, _ in }
+        bus.subscribe(to: NoteTaken.self, group: "g") { _, _ in }
         let relay = OutboxRelay(database: database, bus: bus, configuration: .with { $0.batchSize = 10 })
         try await database.write { db in
             for number in 0..<100 { try outbox.publish(NoteTaken(number: number), in: db) }
@@ -329,7 +330,9 @@ struct OutboxRelayTests {
         }
         await opening.value
         #expect(relay.health().reason == "shut down")
-        let published = try recorder.handled(NoteTaken.self).map(\.number)
+        let published = try transport.sent.all.map {
+            try JSONEventCodec().decode(NoteTaken.self, from: $0.payload).number
+        }
         let waiting = try await database.read {
             try Int.fetchAll($0, sql: "SELECT json_extract(payload, '$.number') FROM eventbus_outbox")
         }
@@ -338,6 +341,43 @@ struct OutboxRelayTests {
         #expect(
             try await database.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM eventbus_outbox_relay") } == 0
         )
+    }
+
+    @Test("A graceful shutdown writes its last outcomes down although another process was writing")
+    func shutdownWhileDatabaseIsBusy() async throws {
+        let file = try DatabaseFile()
+        let foreign = try file.open()
+        let (isUnderWay, mayGoOn, isRefused) = (Signal(), Signal(), Signal())
+        var settings = GRDB.Configuration()
+        settings.busyMode = .callback { _ in
+            isRefused.raise()
+            return false
+        }
+        let database = try DatabasePool(path: file.path, configuration: settings)
+        let bus = EventBus(
+            transport: .inMemory(InMemoryBroker(clock: ManualClock())),
+            configuration: .refusing { _ in
+                isUnderWay.raise()
+                try? await mayGoOn.wait()
+                return nil
+            }
+        )
+        let outbox = Outbox(bus: bus)
+        bus.subscribe(to: NoteTaken.self, group: "g") { _, _ in }
+        let relay = OutboxRelay(database: database, bus: bus, logger: .quiet)
+        try await database.write { db in _ = try outbox.publish(NoteTaken(number: 1), in: db) }
+        let locking = Task {
+            while relay.health().reason != "shutting down" { await Task.yield() }
+            try await foreign.write { _ in
+                mayGoOn.raise()
+                while !isRefused.isRaised {}
+            }
+        }
+        try await running(bus, relay) {
+            try await isUnderWay.wait()
+        }
+        try await locking.value
+        #expect(try await database.waiting().isEmpty)
     }
 
     @Test("A relay runs once")

@@ -1,4 +1,6 @@
 import EventBus
+import EventBusInMemory
+import GRDB
 import Testing
 
 @testable import EventBusOutbox
@@ -66,6 +68,38 @@ struct RelayMachineTests {
         #expect(batch(&machine) == nil)
         finish(&machine, first)
         #expect(batch(&machine)?.events.map(\.sequence) == [2])
+    }
+
+    @Test("A backlog of large events is read in parts of limited size")
+    func largeEvents() throws {
+        let database = try makeDatabase()
+        let outbox = Outbox(bus: EventBus(transport: .inMemory))
+        let megabyte = 1 << 20
+        try database.write { db in
+            for number in 1...100 {
+                let key = number.isMultiple(of: 2) ? "k" : nil
+                let payload = [UInt8](repeating: 0x30, count: megabyte)
+                try outbox.publish(Envelope(topic: "t", payload: payload, partitionKey: key), in: db)
+            }
+        }
+        var machine = Self.machine()
+        var published = 0
+        for _ in 1...200 where published < 100 {
+            let (settlement, busy, room) = machine.beginExchange()
+            let taking = try database.write { db in
+                try OutboxStore.settle(settlement, now: Self.start, in: db)
+                let terms = OutboxStore.Terms(now: Self.start, maximumBytes: room.bytes)
+                return try OutboxStore.take(limit: room.events, depth: 100, excluding: busy, terms: terms, in: db)
+            }
+            machine.load(taking, leaseEnd: Self.start + .seconds(10), now: Self.at(.zero))
+            #expect(machine.lanes.waitingBytes <= RelayMachine.maximumWaitingBytes + 2 * megabyte)
+            while let next = batch(&machine) {
+                published += next.events.count
+                finish(&machine, next)
+            }
+        }
+        #expect(published == 100)
+        #expect(machine.lanes.waitingBytes == 0)
     }
 
     @Test("Confirmed outcomes are written once nothing is in flight, and their lanes can be read again")

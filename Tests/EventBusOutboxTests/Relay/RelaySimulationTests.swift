@@ -78,9 +78,9 @@ private struct Simulation {
         let free = rows.values.filter { !busy.contains($0.event.lane) }
         let due = free.filter { $0.dueAt <= now }.map(\.event).sorted { $0.sequence < $1.sequence }
         let taking = Taking(
-            runs: due.prefix(room).map { [$0] },
-            count: min(room, due.count),
-            isCut: due.count > room,
+            runs: due.prefix(room.events).map { [$0] },
+            count: min(room.events, due.count),
+            isCut: due.count > room.events,
             nextDue: free.map(\.dueAt).filter { $0 > now }.min().map { Self.start + $0 }
         )
         machine.load(taking, leaseEnd: wallTime + settings.leaseDuration, now: instant)

@@ -71,7 +71,7 @@ extension RelayInTroubleSuite {
                 for (index, value) in values.enumerated() {
                     try db.execute(sql: "UPDATE eventbus_outbox SET due_at = \(value) WHERE sequence = \(index + 1)")
                 }
-                try OutboxStore.repairTimes(now: now, maximumInterval: .seconds(120), in: db)
+                try OutboxStore.repairValues(now: now, maximumInterval: .seconds(120), in: db)
                 let taking = try OutboxStore.take(limit: 100, depth: 1, excluding: [], terms: .init(now: now), in: db)
                 #expect(taking.runs.count == 6)
             }
@@ -90,7 +90,7 @@ extension RelayInTroubleSuite {
                     requiresSubscriber: false,
                     in: db
                 )
-                try OutboxStore.repairTimes(now: now, maximumInterval: .seconds(120), in: db)
+                try OutboxStore.repairValues(now: now, maximumInterval: .seconds(120), in: db)
                 let terms = OutboxStore.Terms(now: now + hour * 43, maximumDelay: hour * 29)
                 let taken = try OutboxStore.take(limit: 10, depth: 1, excluding: [], terms: terms, in: db).runs.joined()
                 #expect(taken.map { $0.delay(at: now + hour * 43) } == [hour * 29])
@@ -149,7 +149,7 @@ extension RelayInTroubleSuite {
                 }
             }
             try await isHeld.wait()
-            let request = RelayDatabase.Request(settlement: Settlement(), busy: [], room: 10)
+            let request = RelayDatabase.Request(settlement: Settlement(), busy: [], room: Room(events: 10))
             #expect(try await standby.exchange(request) == nil)
             #expect(try await holding.value)
         }

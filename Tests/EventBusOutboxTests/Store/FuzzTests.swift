@@ -36,10 +36,11 @@ extension RelayInTroubleSuite {
                     try outbox.publish(OrderPlaced(orderID: "\(index)"), in: db)
                     let sequence = db.lastInsertedRowID
                     try outbox.publish(OrderPaid(orderID: "\(index)"), in: db)
+                    try outbox.publish(NoteTaken(number: index), in: db)
                     // Rows that the schema refuses cannot exist.
                     try? db.execute(
-                        sql: "UPDATE eventbus_outbox SET \(column) = \(value) WHERE sequence = ?",
-                        arguments: [sequence]
+                        sql: "UPDATE eventbus_outbox SET \(column) = \(value) WHERE sequence IN (?, ?)",
+                        arguments: [sequence, sequence + 2]
                     )
                 }
             }
