@@ -4,14 +4,15 @@ import EventBus
 /// Sends requests and gives their replies to those who wait.
 ///
 /// The replies come on the channel that sent the requests, by the broker's direct reply-to: a pseudo-queue that costs
-/// nothing and ends with the channel. So requests that were not answered when it ended go out again on the next.
+/// nothing and ends with the channel. A request is sent once: its responder may have begun, so that one that was not
+/// answered when the channel ended has no known outcome.
 actor RequestLane {
     private struct Request {
         var publish: AMQPPublish
         var continuation: CheckedContinuation<AMQPMessage, any Error>
         var wasSent = false
-        /// How often a channel was closed that it had gone out on.
-        var suspicions = 0
+        /// Whether it may not go out again, even where the broker certainly did not take it.
+        var wasRepeated = false
         var timer: TimerID?
     }
 
@@ -25,6 +26,7 @@ actor RequestLane {
     private var channel: UInt16 = 0
     private var isBlocked = false
     private var ended: EventBusError?
+    private var lastFailure: AMQPFailure?
     private var detachWaiters: [CheckedContinuation<Void, Never>] = []
 
     init(thread: ConnectionThread) {
@@ -73,32 +75,53 @@ actor RequestLane {
     var isAttached: Bool { connection != nil }
 
     private func detach(_ failure: AMQPFailure) {
+        lastFailure = failure
         guard connection != nil else { return }
         connection = nil
         if !failure.isChannelOnly { isBlocked = false }
         if let refusal = PublishRefusal(failure) { refuse(refusal) }
-        for id in requests.keys { requests[id]?.wasSent = false }
-        waiting = requests.keys.sorted()
+        for (id, request) in requests where request.wasSent { resolve(id, .failure(indeterminate(failure))) }
+        waiting.removeAll { requests[$0] == nil }
         let waiters = detachWaiters
         detachWaiters = []
         for waiter in waiters { waiter.resume() }
     }
 
+    private func indeterminate(_ failure: AMQPFailure) -> EventBusError {
+        EventBusError(
+            .indeterminate,
+            "the connection ended after the request was sent: whether it was handled is unknown; ask again if handling "
+                + "it twice does no harm",
+            underlying: failure
+        )
+    }
+
     /// Gives up what the broker closed the channel for, so that it does not close the next one too.
     private func refuse(_ refusal: PublishRefusal) {
-        for (id, request) in requests {
-            if let limit = refusal.sizeLimit {
-                if request.publish.body.count > limit { resolve(id, .failure(refusal.tooLarge)) }
-            } else if refusal.isOfRoute ? refusal.concerns(request.publish) : request.wasSent {
-                // What is missing is declared before the next channel; and where the broker does not say which it
-                // meant, a second time is no chance.
-                let mayTryAgain = refusal.mayBeMended || !refusal.isOfRoute
-                if mayTryAgain, request.suspicions == 0 {
-                    requests[id]?.suspicions += 1
-                } else {
-                    resolve(id, .failure(refusal.busError))
-                }
+        if let limit = refusal.sizeLimit {
+            for (id, request) in requests where request.publish.body.count > limit {
+                resolve(id, .failure(refusal.tooLarge))
             }
+            return
+        }
+        func isConcerned(_ request: Request) -> Bool {
+            refusal.isOfRoute ? refusal.concerns(request.publish) : request.wasSent
+        }
+        // The broker does not say which it meant. Where only one can be, it did not take that one.
+        let sent = requests.filter { $0.value.wasSent && isConcerned($0.value) }
+        if let (id, request) = sent.first, sent.count == 1 {
+            if refusal.mayBeMended, !request.wasRepeated {
+                // What is missing is declared before the next channel.
+                requests[id]?.wasSent = false
+                requests[id]?.wasRepeated = true
+                waiting.insert(id, at: 0)
+            } else {
+                resolve(id, .failure(refusal.busError))
+            }
+        }
+        guard refusal.isOfRoute, !refusal.mayBeMended else { return }
+        for (id, request) in requests where !request.wasSent && isConcerned(request) {
+            resolve(id, .failure(refusal.busError))
         }
     }
 
@@ -115,6 +138,11 @@ actor RequestLane {
 
     func becameWritable() {
         sendWaiting()
+    }
+
+    /// Notes why there is no connection.
+    func note(_ failure: AMQPFailure) {
+        if connection == nil { lastFailure = failure }
     }
 
     func end(_ error: EventBusError) {
@@ -171,7 +199,12 @@ actor RequestLane {
             } else if isBlocked {
                 EventBusError(.blocked, "the broker takes no events at present: it is low on memory or disk")
             } else {
-                EventBusError(.timedOut, "the deadline passed before the request was sent: there was no connection")
+                EventBusError(
+                    .timedOut,
+                    "the deadline passed before the request was sent: there was no connection"
+                        + (lastFailure.map { " (\($0))" } ?? ""),
+                    underlying: lastFailure
+                )
             }
         resolve(id, .failure(error))
     }
