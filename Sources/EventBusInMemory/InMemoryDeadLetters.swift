@@ -9,8 +9,10 @@ struct InMemoryDeadLetters: DeadLetterQueue {
         broker.look { state in state[place].entries.count }
     }
 
-    func entries(limit: Int) async throws -> [DeadLetter] {
-        broker.look { state in state[place].entries.prefix(max(0, limit)).map(\.deadLetter) }
+    func entries(limit: Int, offset: Int) async throws -> [DeadLetter] {
+        broker.look { state in
+            state[place].entries.dropFirst(max(0, offset)).prefix(max(0, limit)).map(\.deadLetter)
+        }
     }
 
     func replay(

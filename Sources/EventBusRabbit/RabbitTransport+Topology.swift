@@ -34,9 +34,13 @@ extension RabbitTransport {
 
     /// Deletes the queue of a subscription that no longer exists, if it is empty and nobody consumes it.
     ///
+    /// It is unbound first, so that no event comes between the question whether it is empty and the end. One that still
+    /// holds events stays, unbound: let an instance of the old release handle them, or read them out, and call again.
+    ///
     /// - Parameters:
     ///   - group: The subscription's group.
     ///   - name: The subscription's name.
+    ///   - patterns: The topics and patterns that the subscription asked for: the broker does not tell them.
     ///   - configuration: Where the broker is.
     ///   - logger: Where to report a connection that anyone may pose on as the broker. Defaults to swift-log's logger
     ///     with the label `eventbus.rabbitmq`.
@@ -46,14 +50,16 @@ extension RabbitTransport {
     public static func retireQueue(
         group: String,
         name: String,
+        patterns: [TopicPattern] = [],
         _ configuration: RabbitConfiguration,
         logger: Logger = Logger(label: "eventbus.rabbitmq")
     ) async throws -> Bool {
         let queue = "\(group).\(name)"
+        let plan = TopologyPlan(configuration)
         return try await withConnection(configuration, "retiring \(queue)", logger) {
             connection,
             channel throws(AMQPFailure) in
-            // Quorum queues do not know "if empty": asking first leaves a moment, in which nobody is bound any more.
+            // Quorum queues do not know "if empty".
             let reply: AMQPReply
             do throws(AMQPFailure) {
                 reply = try await connection.call(
@@ -66,10 +72,17 @@ extension RabbitTransport {
                 }
                 throw error
             }
-            if case .queue(_, let messages, let consumers) = reply, messages > 0 || consumers > 0 {
+            if case .queue(_, _, let consumers) = reply, consumers > 0 {
+                return .failure(EventBusError(.rejected, "\(queue) has \(consumers) consumers; it stays as it is"))
+            }
+            try await connection.call(plan.unbindings(queue, patterns: patterns), on: channel)
+            // The broker's count of a queue whose leader is away is zero: only taking the first one tells.
+            switch try await connection.call(.basicGet(queue: queue), on: channel) {
+            case .message(_, let remaining):
                 return .failure(
-                    EventBusError(.rejected, "\(queue) has \(messages) events and \(consumers) consumers; it stays")
+                    EventBusError(.rejected, "\(queue) has \(remaining + 1) events; it stays, and gets no new ones")
                 )
+            default: break
             }
             try await connection.call(.queueDelete(name: queue), on: channel)
             return .success(true)
@@ -77,10 +90,11 @@ extension RabbitTransport {
     }
 
     /// Runs `body` on a connection that is made for it.
-    private static func withConnection<Value: Sendable>(
+    static func withConnection<Value: Sendable>(
         _ configuration: RabbitConfiguration,
         _ activity: String,
-        _ logger: Logger,
+        _ logger: Logger = Logger(label: "eventbus.rabbitmq"),
+        role: String = "topology",
         _ body: @escaping @Sendable (RabbitConnection, UInt16) async throws(AMQPFailure) -> Value
     ) async throws -> Value {
         try configuration.validate()
@@ -91,10 +105,10 @@ extension RabbitTransport {
         var failure = AMQPFailure(.connectFailed, "no host")
         for _ in configuration.hosts {
             guard case .connect(let host) = machine.next(using: &generator) else { break }
-            configuration.warnIfUnverified(host, logger)
+            configuration.warnIfUnverified(host, BackgroundLogger(logger))
             do throws(AMQPFailure) {
                 let connection = try RabbitConnection(
-                    handle: try await LoginThread.logIn(LoginParameters(configuration, host, role: "topology")),
+                    handle: try await LoginThread.logIn(configuration, host, role: role),
                     number: 1,
                     thread: thread,
                     watch: watch,

@@ -30,11 +30,14 @@ public final class RabbitTransport: Transport {
         let lane: PublishLane
         /// Has a channel of its own: what a requester makes us send does not disturb what we publish.
         let replies: PublishLane
+        /// Retries and dead letters have a window of their own: a queue that confirms nothing does not fill that of others.
+        let republishes: PublishLane
         let requests: RequestLane
         let hub: ConsumerHub
+        let tools: DeadLetterTools
         let board: HealthBoard
         let watch: SendWatch
-        let logger: Logger
+        let logger: BackgroundLogger
     }
 
     private let hasRun = Atomic(false)
@@ -44,8 +47,9 @@ public final class RabbitTransport: Transport {
     ///
     /// - Parameters:
     ///   - configuration: Where the broker is and how to use it.
-    ///   - logger: Where to report connections lost and made. Defaults to swift-log's logger with the label
-    ///     `eventbus.rabbitmq`; for silence give one with a `SwiftLogNoOpLogHandler`.
+    ///   - logger: Where to report connections lost and made, and what is missing or refused on the broker. Defaults to
+    ///     swift-log's logger with the label `eventbus.rabbitmq`; for silence give one with a `SwiftLogNoOpLogHandler`. It
+    ///     is called from a task of its own, never on an I/O thread.
     public init(_ configuration: RabbitConfiguration, logger: Logger = Logger(label: "eventbus.rabbitmq")) {
         self.clock = .continuous
         self.configuration = configuration
@@ -53,9 +57,10 @@ public final class RabbitTransport: Transport {
         var core: Core?
         do throws(EventBusError) {
             try configuration.validate()
+            let logger = BackgroundLogger(logger)
             let publishThread = try ConnectionThread(name: "eventbus-pub")
             let consumeThread = try ConnectionThread(name: "eventbus-con")
-            let board = HealthBoard()
+            let board = HealthBoard(livenessTimeout: configuration.livenessTimeout)
             func makeLane() -> PublishLane {
                 PublishLane(
                     thread: publishThread,
@@ -66,19 +71,28 @@ public final class RabbitTransport: Transport {
                     }
                 )
             }
-            let lane = makeLane()
+            let republishes = makeLane()
             let watch = SendWatch()
+            let hub = ConsumerHub(
+                thread: consumeThread,
+                configuration: configuration,
+                lane: republishes,
+                board: board,
+                watch: watch,
+                logger: logger
+            )
             core = Core(
                 publishThread: publishThread,
                 consumeThread: consumeThread,
-                lane: lane,
+                lane: makeLane(),
                 replies: makeLane(),
+                republishes: republishes,
                 requests: RequestLane(thread: publishThread),
-                hub: ConsumerHub(
-                    thread: consumeThread,
+                hub: hub,
+                tools: DeadLetterTools(
                     configuration: configuration,
-                    lane: lane,
-                    board: board,
+                    hub: hub,
+                    lane: republishes,
                     watch: watch,
                     logger: logger
                 ),
@@ -106,10 +120,11 @@ public final class RabbitTransport: Transport {
     ///   `.invalidConfiguration` where the first connection shows that trying again is no use; `.alreadyRunning`.
     public func run() async throws {
         let core = try requireCore()
-        LinkedLibrary.log(to: core.logger)
         guard hasRun.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
             throw EventBusError(.alreadyRunning, "the transport runs already, or has run; make a new one")
         }
+        LinkedLibrary.log(to: core.logger)
+        core.board.started()
         var failure: EventBusError?
         do {
             try await core.watch.watching {
@@ -128,19 +143,27 @@ public final class RabbitTransport: Transport {
         let ending = failure ?? EventBusError(.shuttingDown, "the transport was shut down")
         await core.lane.end(ending)
         await core.replies.end(ending)
+        await core.republishes.end(ending)
         await core.requests.end(ending)
         await core.hub.end(ending)
+        await core.tools.end()
         if let failure { throw failure }
     }
 
-    private func loop(_ role: HealthBoard.Role, on thread: ConnectionThread, _ core: Core) -> ConnectionLoop {
+    private func loop(
+        _ role: HealthBoard.Role,
+        on thread: ConnectionThread,
+        _ core: Core,
+        onFailure: @escaping @Sendable (AMQPFailure) async -> Void = { _ in }
+    ) -> ConnectionLoop {
         ConnectionLoop(
             role: role,
             configuration: configuration,
             thread: thread,
             watch: core.watch,
             board: core.board,
-            logger: core.logger
+            logger: core.logger,
+            onFailure: onFailure
         )
     }
 
@@ -148,18 +171,21 @@ public final class RabbitTransport: Transport {
         let side = PublishSide(
             lane: core.lane,
             replies: core.replies,
+            republishes: core.republishes,
             requests: core.requests,
+            hub: core.hub,
             board: core.board,
             configuration: configuration,
             logger: core.logger
         )
-        try await loop(.publish, on: core.publishThread, core).run(
+        try await loop(.publish, on: core.publishThread, core, onFailure: { await side.note($0) }).run(
             onEvent: { side.handle($0) },
             serve: { connection throws(EventBusError) in try await side.serve(connection) },
             shutDown: { connection in
                 let deadline = MonotonicTime.now.advanced(by: .seconds(2))
                 await core.lane.drain(until: deadline)
                 await core.replies.drain(until: deadline)
+                await core.republishes.drain(until: deadline)
                 await connection.close()
             }
         )
@@ -189,11 +215,34 @@ public final class RabbitTransport: Transport {
     public func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
         let core = try requireCore()
         let publish = try makePublish(envelope, delay: options.delay)
-        return try await core.lane.publish(
-            publish,
-            outcome: options.delay > .zero ? .scheduled : .routed,
-            deadline: monotonic(options.deadline)
-        )
+        return try await send(publish, options, core)
+    }
+
+    /// Sends an event; where that shows that something of ours is missing on the broker, declares it and sends again.
+    private func send(
+        _ publish: AMQPPublish,
+        _ options: TransportPublishOptions,
+        _ core: Core
+    ) async throws -> PublishOutcome {
+        let deadline = monotonic(options.deadline)
+        let outcome = options.delay > .zero ? PublishOutcome.scheduled : .routed
+        var result = try await core.lane.publish(publish, outcome: outcome, deadline: deadline)
+        var repetitions = 0
+        while result == .unroutable, repetitions < 6, isEvidence(publish, options, core), MonotonicTime.now < deadline,
+            await core.hub.declareAgain("an event to \(publish.exchange) found no queue")
+        {
+            // A queue that was deleted is declared by its consumer, which hears of it at the same time.
+            if repetitions > 0 { try await Task.sleep(for: .milliseconds(10) * (1 << repetitions)) }
+            repetitions += 1
+            result = try await core.lane.publish(publish, outcome: outcome, deadline: deadline)
+        }
+        return result
+    }
+
+    /// Whether an event that no queue took shows that a queue or a binding is missing: a delay level takes every event,
+    /// and what a subscription of ours asks for has a queue.
+    private func isEvidence(_ publish: AMQPPublish, _ options: TransportPublishOptions, _ core: Core) -> Bool {
+        options.delay > .zero || core.hub.expects(publish.routingKey)
     }
 
     /// Sends many events in order and keeps the window full.
@@ -213,12 +262,21 @@ public final class RabbitTransport: Transport {
                 batch.resolve(index, .failure(error))
             }
         }
-        return await core.lane.publish(
+        var results = await core.lane.publish(
             publishes,
             of: batch,
             outcome: options.delay > .zero ? .scheduled : .routed,
             deadline: monotonic(options.deadline)
         )
+        for (index, publish) in publishes {
+            guard case .success(.unroutable) = results[index], isEvidence(publish, options, core) else { continue }
+            do {
+                results[index] = .success(try await send(publish, options, core))
+            } catch {
+                results[index] = .failure(error)
+            }
+        }
+        return results
     }
 
     private func makePublish(
@@ -229,7 +287,11 @@ public final class RabbitTransport: Transport {
         try envelope.validate()
         let (exchange, routingKey): (String, String)
         if delay > .zero {
-            let route = try DelayRoute(delay: delay, to: .topic(envelope.topic))
+            let route = try DelayRoute(
+                delay: delay,
+                to: configuration.scheduling == .shared
+                    ? .sharedTopic(envelope.topic) : .topic(envelope.topic, exchange: configuration.exchange)
+            )
             (exchange, routingKey) = (route.exchange, route.routingKey)
         } else {
             (exchange, routingKey) = (configuration.exchange, envelope.topic.rawValue)
@@ -327,12 +389,7 @@ public final class RabbitTransport: Transport {
     /// The dead letters of `group`.
     public func deadLetters(of group: String) -> any DeadLetterQueue {
         guard let core else { return UnavailableDeadLetters(problem: problem) }
-        return RabbitDeadLetterQueue(
-            group: group,
-            hub: core.hub,
-            lane: core.lane,
-            decoder: MessageDecoder(events: configuration.exchange)
-        )
+        return RabbitDeadLetterQueue(group: group, tools: core.tools)
     }
 
     /// The delayed events of the virtual host, of all groups, whose queue was gone at the end of their delay: health
@@ -340,11 +397,7 @@ public final class RabbitTransport: Transport {
     /// that no one subscribed to have no queue and can be read and discarded only.
     public var unroutableDelays: any DeadLetterQueue {
         guard let core else { return UnavailableDeadLetters(problem: problem) }
-        return RabbitDeadLetterQueue(
-            unroutableDelaysWith: core.hub,
-            lane: core.lane,
-            decoder: MessageDecoder(events: configuration.exchange)
-        )
+        return RabbitDeadLetterQueue(unroutableDelaysWith: core.tools)
     }
 
     // MARK: health
@@ -359,6 +412,8 @@ public final class RabbitTransport: Transport {
             publishDetails: [
                 "unconfirmed": core.lane.unconfirmed.load(ordering: .relaxed),
                 "waiting": core.lane.waiting.load(ordering: .relaxed),
+                "republishing": core.republishes.unconfirmed.load(ordering: .relaxed)
+                    + core.republishes.waiting.load(ordering: .relaxed),
             ]
         )
     }

@@ -12,8 +12,8 @@ public protocol DeadLetterQueue: Sendable {
     /// Returns the number of dead letters.
     func count() async throws -> Int
 
-    /// Returns the oldest dead letters, at most `limit`.
-    func entries(limit: Int) async throws -> [DeadLetter]
+    /// Returns a page of the dead letters from the oldest on: at most `limit`, after the first `offset`.
+    func entries(limit: Int, offset: Int) async throws -> [DeadLetter]
 
     /// Sends the dead letters for which `isIncluded` returns `true` back to the queue of their subscription as a first
     /// attempt, and removes each when the broker has accepted the new copy. A crash in between causes a duplicate.
@@ -41,6 +41,11 @@ public protocol DeadLetterQueue: Sendable {
 }
 
 extension DeadLetterQueue {
+    /// Returns the oldest dead letters, at most `limit`.
+    public func entries(limit: Int) async throws -> [DeadLetter] {
+        try await entries(limit: limit, offset: 0)
+    }
+
     /// Replays all dead letters, and returns their number.
     public func replayAll(options: ReplayOptions = .init()) async throws -> Int {
         try await replay(options: options) { _ in true }
@@ -55,7 +60,7 @@ extension DeadLetterQueue {
 /// The dead letters of a transport that keeps none.
 struct EmptyDeadLetters: DeadLetterQueue {
     func count() async throws -> Int { 0 }
-    func entries(limit: Int) async throws -> [DeadLetter] { [] }
+    func entries(limit: Int, offset: Int) async throws -> [DeadLetter] { [] }
     func replay(options: ReplayOptions, where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int { 0 }
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int { 0 }
 }

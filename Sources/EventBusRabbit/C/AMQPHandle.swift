@@ -29,6 +29,13 @@ final class AMQPHandle: @unchecked Sendable {
     /// Whether frames wait in the library's memory, of which `poll` knows nothing.
     var hasBufferedInput: Bool { amqp_frames_enqueued(state) != 0 || amqp_data_in_buffer(state) != 0 }
 
+    /// The broker's release, such as `3.10.8`; empty if it did not say.
+    var brokerVersion: String {
+        guard let table = amqp_get_server_properties(state) else { return "" }
+        var decoder = HeaderDecoder()
+        return decoder.values(of: table.pointee)["version"]?.string ?? ""
+    }
+
     static func failure(_ status: Int32) -> AMQPFailure {
         let text = String(cString: amqp_error_string2(status))
         return AMQPFailure(.connectionLost, text)

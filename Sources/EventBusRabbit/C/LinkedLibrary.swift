@@ -1,5 +1,4 @@
 import CRabbitMQ
-import Logging
 
 /// The librabbitmq that this process is linked with.
 enum LinkedLibrary {
@@ -13,7 +12,7 @@ enum LinkedLibrary {
     static func isVulnerable(_ number: UInt32 = amqp_version_number()) -> Bool { number < minimum }
 
     /// Logs the release, as a warning if it is too old.
-    static func log(to logger: Logger) {
+    static func log(to logger: BackgroundLogger) {
         if isVulnerable() {
             logger.warning(
                 "librabbitmq has known vulnerabilities; use 0.10 or later",

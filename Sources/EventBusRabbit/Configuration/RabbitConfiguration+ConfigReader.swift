@@ -13,6 +13,9 @@ extension RabbitConfiguration {
     /// | `exchange` | string | the topic exchange events go to | `events` |
     /// | `queueType` | `quorum` or `classic` | the kind of subscriptions' queues | `quorum` |
     /// | `declaration` | `active` or `passive` | who declares exchanges and queues | `active` |
+    /// | `scheduling` | `shared`, `own` or `isolated` | to which subscriptions scheduled events come | `own` |
+    /// | `allowedReplyQueues` | string array | where replies may go beside direct reply-to | none |
+    /// | `livenessTimeout` | double, seconds | without a connection until health is not live; 0 for never | 600 |
     /// | `connectionName` | string | what the broker's tools call our connections | `eventbus` |
     /// | `heartbeat` | double, seconds | silence after which both sides ask; 0 for none | 10 |
     /// | `connectTimeout` | double, seconds | for connecting, and again for logging in | 5 |
@@ -52,6 +55,11 @@ extension RabbitConfiguration {
         connectionName = config.string(forKey: "connectionName", default: connectionName)
         try config.read("queueType", into: &queueType)
         try config.read("declaration", into: &declaration)
+        try config.read("scheduling", into: &scheduling)
+        allowedReplyQueues = config.stringArray(forKey: "allowedReplyQueues", default: allowedReplyQueues)
+        var liveness = livenessTimeout ?? .zero
+        try config.read("livenessTimeout", into: &liveness, allowingZero: true)
+        livenessTimeout = liveness > .zero ? liveness : nil
         try config.read("heartbeat", into: &heartbeat, allowingZero: true)
         try config.read("connectTimeout", into: &connectTimeout, allowingZero: false)
         try config.read("callTimeout", into: &callTimeout, allowingZero: false)

@@ -42,6 +42,9 @@ extension RabbitConfiguration {
         try check(connectTimeout > .zero, "connectTimeout is \(connectTimeout); connecting takes time")
         try check(callTimeout > .zero, "callTimeout is \(callTimeout); an answer takes time")
         try check(reconnect.initial >= .zero && reconnect.maximum >= .zero, "a wait of reconnect is negative")
+        if let livenessTimeout {
+            try check(livenessTimeout > .zero, "livenessTimeout is \(livenessTimeout); give nil for no limit")
+        }
         try check(newQueueSettling >= .zero, "newQueueSettling is negative")
         try check(consumerCheckInterval > .zero, "consumerCheckInterval is \(consumerCheckInterval)")
         if let tls {

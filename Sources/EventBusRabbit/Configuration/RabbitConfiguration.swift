@@ -111,6 +111,22 @@ public struct RabbitConfiguration: Sendable {
         }
     }
 
+    /// To which subscriptions a scheduled event comes when its delay has passed.
+    ///
+    /// All services of a virtual host share the delay levels. The first releases delivered a scheduled event to the
+    /// matching subscriptions of every events exchange of the virtual host. To move a virtual host: upgrade the services
+    /// that subscribe, leaving them at ``own``; then those that publish, which are left at ``shared`` until all
+    /// subscribers are new; and once no event scheduled by an old release waits any more, 29 hours at most, turn to
+    /// ``isolated``.
+    public enum Scheduling: String, CaseIterable, Hashable, Sendable {
+        /// Publishes as the first releases did, for subscribers that are not upgraded yet.
+        case shared
+        /// Publishes for the subscriptions of the same exchange; receives what the first releases scheduled, too.
+        case own
+        /// Publishes for the subscriptions of the same exchange, and receives nothing else.
+        case isolated
+    }
+
     /// Who declares exchanges and queues.
     public enum Declaration: String, CaseIterable, Hashable, Sendable {
         /// This service does, when it needs them.
@@ -126,6 +142,15 @@ public struct RabbitConfiguration: Sendable {
     public var virtualHost: String
     /// Who we are.
     public var credentials: Credentials
+    /// Asked for the credentials at every login, in place of ``credentials``, where they change: rotated passwords, or
+    /// tokens of OAuth 2, which are passed as the password. `nil` by default.
+    ///
+    /// It runs on the cooperative pool. What it throws counts as a failed attempt to connect, and is tried again.
+    public var credentialsProvider: (@Sendable () async throws -> Credentials)?
+    /// How long the service may be without a connection before its health says that it does not live, so that it is
+    /// restarted. `nil` for never. Defaults to 10 minutes: a broker that is away is no reason to restart, a service whose
+    /// password no longer counts is.
+    public var livenessTimeout: Duration?
     /// How the connection is encrypted; `nil`, which is the default, for not at all.
     public var tls: TLS?
     /// After how long of silence both sides ask; twice that ends a connection. Whole seconds, 10 s unless stated; zero
@@ -160,6 +185,8 @@ public struct RabbitConfiguration: Sendable {
     public var reconnect: Reconnect
     /// Who declares exchanges and queues; this service unless stated.
     public var declaration: Declaration
+    /// To which subscriptions scheduled events come. Defaults to ``Scheduling/own``.
+    public var scheduling: Scheduling
     /// How long after its declaration a new quorum queue counts as attached; 2 s unless stated. A broker that is killed
     /// within the first second of a quorum queue's life loses what it confirmed there.
     public var newQueueSettling: Duration
@@ -172,6 +199,7 @@ public struct RabbitConfiguration: Sendable {
         self.credentials = credentials
         self.virtualHost = virtualHost
         self.tls = tls
+        self.livenessTimeout = .seconds(600)
         self.heartbeat = .seconds(10)
         self.connectionName = "eventbus"
         self.exchange = "events"
@@ -184,6 +212,7 @@ public struct RabbitConfiguration: Sendable {
         self.callTimeout = .seconds(15)
         self.reconnect = Reconnect()
         self.declaration = .active
+        self.scheduling = .own
         self.newQueueSettling = .seconds(2)
         self.consumerCheckInterval = .seconds(1)
     }

@@ -62,6 +62,13 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
     static let notAllowed: UInt16 = 530
     static let internalError: UInt16 = 541
 
+    /// Whether the broker ended the connection with an error that an event of ours may have caused, not because it was
+    /// told to (320) or because of who we are (403, 530).
+    var isErrorOfPeer: Bool {
+        guard case .connectionClosed(let code) = kind else { return false }
+        return (500..<600).contains(code) && code != Self.notAllowed
+    }
+
     /// Whether the broker ended the connection because of a failure of its own.
     var isInternalError: Bool { kind == .connectionClosed(Self.internalError) }
 

@@ -15,12 +15,17 @@ struct LoginParameters: Sendable {
     var timeout: Duration
     var connectionName: String
 
-    init(_ configuration: RabbitConfiguration, _ host: RabbitConfiguration.Host, role: String) {
+    init(
+        _ configuration: RabbitConfiguration,
+        _ host: RabbitConfiguration.Host,
+        _ credentials: RabbitConfiguration.Credentials,
+        role: String
+    ) {
         self.host = host.name
         self.port = host.port
         self.virtualHost = configuration.virtualHost
-        self.user = configuration.credentials.user
-        self.password = configuration.credentials.password
+        self.user = credentials.user
+        self.password = credentials.password
         self.tls = configuration.tls
         self.heartbeat = Int(configuration.heartbeat.components.seconds)
         self.timeout = configuration.connectTimeout

@@ -65,13 +65,14 @@ actor RabbitConnection {
     let onEvent: @Sendable (ConnectionEvent) -> Void
     /// The largest frame that both sides agreed on.
     nonisolated let frameMaximum: Int
+    /// The broker's major release; 0 if it did not say.
+    nonisolated let brokerMajorVersion: Int
 
     var handle: AMQPHandle?
     var socketWatch: ConnectionThread.WatchID?
     var pump: TimerID?
     var continuation: TimerID?
     var channels: [UInt16: Channel] = [:]
-    var lastChannel: UInt16 = 0
     var outbox = Deque<Outgoing>()
     var partial: PartialBody?
     var credit = 0
@@ -108,6 +109,7 @@ actor RabbitConnection {
         self.callTimeout = callTimeout
         self.onEvent = onEvent
         self.frameMaximum = handle.frameMaximum
+        self.brokerMajorVersion = Int(handle.brokerVersion.prefix { $0 != "." }) ?? 0
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
@@ -190,11 +192,9 @@ actor RabbitConnection {
         guard channels.count < Int(maximum) else {
             throw AMQPFailure(.channelClosed(0), "all \(maximum) channels that the broker grants are in use")
         }
-        var number = lastChannel
-        repeat {
-            number = number >= maximum ? 1 : number + 1
-        } while channels[number] != nil
-        lastChannel = number
+        // The lowest that is free: the library keeps memory for every number ever used, and walks it for each frame.
+        var number: UInt16 = 1
+        while channels[number] != nil { number += 1 }
         channels[number] = Channel(
             assembler: ChannelAssembler(maximumBodySize: maximumBodySize),
             onEvent: onEvent

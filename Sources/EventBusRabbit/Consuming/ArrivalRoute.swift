@@ -1,3 +1,5 @@
+import EventBus
+
 /// The exchange through which a message reached its queue: it decides whether the bus's own headers are believed, and
 /// where the topic stands.
 ///
@@ -17,13 +19,13 @@ enum ArrivalRoute: Equatable {
 
     /// The route of a message that came through `exchange` with `routingKey`.
     init(exchange: String, routingKey: String, events: String) {
-        if exchange == events {
+        if exchange.utf8.elementsEqual(events.utf8) {
             self = .events
         } else if exchange.isEmpty {
             self = .defaultExchange
-        } else if exchange.hasPrefix(TopologyNames.delayPrefix) {
+        } else if exchange.beginsWithBytes(of: TopologyNames.delayPrefix) {
             self = .delay(scheduledTopic: DelayRoute.scheduledTopic(in: routingKey))
-        } else if exchange == TopologyNames.deadLetterExchange {
+        } else if exchange.utf8.elementsEqual(TopologyNames.deadLetterExchange.utf8) {
             self = .deadLetter
         } else {
             self = .foreign

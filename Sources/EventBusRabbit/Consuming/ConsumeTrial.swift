@@ -16,7 +16,7 @@ struct ConsumeTrial {
     func run(_ queue: String) async throws(AMQPFailure) {
         guard let host = configuration.hosts.randomElement() else { throw AMQPFailure(.connectFailed, "no host") }
         let connection = try RabbitConnection(
-            handle: try await LoginThread.logIn(LoginParameters(configuration, host, role: "trial")),
+            handle: try await LoginThread.logIn(configuration, host, role: "trial"),
             number: 0,
             thread: thread,
             watch: watch,

@@ -1,6 +1,5 @@
 import ConnectionThread
 import EventBus
-import Logging
 
 /// What the broker says of consumers, and what it is told of their deliveries.
 extension ConsumerHub {
@@ -47,6 +46,7 @@ extension ConsumerHub {
         do throws(NoTopic) {
             let decoded = try consumer.decoder.decode(delivery.message, isRedelivered: delivery.isRedelivered)
             if let queue = decoded.refusedReplyQueue { logRefusedReplyQueue(queue, decoded.envelope, session) }
+            if decoded.isEarly { logEarly(decoded.envelope, session) }
             consumer.hold(
                 RabbitConsumer.Held(
                     envelopeID: decoded.envelope.id,
@@ -121,6 +121,14 @@ extension ConsumerHub {
         session.consumer.deadLetter(
             token,
             Failure(reason: .noTopic, errorType: "EventBusError", message: "\(error)", attempt: 1)
+        )
+    }
+
+    /// A delayed event came before its time: something shortens the delays of the levels.
+    func logEarly(_ envelope: Envelope, _ session: ConsumerSession) {
+        logger.warning(
+            "a retry came early; a policy of the broker gives the delay levels a time to live or a length",
+            metadata: ["queue": session.queueName, "event": "\(envelope.id)"]
         )
     }
 

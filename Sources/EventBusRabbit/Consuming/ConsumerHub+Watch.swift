@@ -1,15 +1,16 @@
 import ConnectionThread
 import EventBus
-import Logging
 
 /// The watch over consumers: those that stay connected and receive nothing are found here.
 extension ConsumerHub {
-    /// Asks the broker, one queue at a time, whether our queues have consumers, and our channels whether they live.
+    /// Asks the broker, one queue at a time, whether our queues have consumers, and our channels whether they live; and
+    /// now and then, whether the exchanges and queues that no consumer watches are there.
     func watchConsumers(on connection: RabbitConnection) async {
         var channel: UInt16 = 0
         var lastChecked: UInt64 = 0
         var checks = 0
         var nextAgeCheck = MonotonicTime.now
+        var nextBinding = MonotonicTime.now.advanced(by: bindingInterval(connection))
         while await connection.isOpen {
             await pauseWatch()
             guard await connection.isOpen else { return }
@@ -18,9 +19,21 @@ extension ConsumerHub {
                 for session in sessions.values { warnOfOldDeliveries(session) }
             }
             checks += 1
-            // Also without a subscription: whoever schedules events needs to know of those that nobody gets.
-            if checks % 10 == 1 {
-                do throws(AMQPFailure) { try await countUnroutableDelays(connection) } catch { return }
+            do throws(AMQPFailure) {
+                if channel == 0 { channel = try await connection.openChannel { _ in } }
+                if checks % Self.checksBetweenObjects == 1 {
+                    try await checkObjects(connection, channel)
+                    if MonotonicTime.now >= nextBinding {
+                        nextBinding = .now.advanced(by: bindingInterval(connection))
+                        try await bindAgain(on: connection)
+                    }
+                }
+            } catch {
+                channel = 0
+                guard error.isChannelOnly else { return }
+                guard error.code == AMQPFailure.notFound else { continue }
+                _ = await declareAgain(error.text)
+                continue
             }
             let ids = sessions.filter { $0.value.phase == .attached }.keys.sorted()
             guard let id = ids.first(where: { $0 > lastChecked }) ?? ids.first, let session = sessions[id] else {
@@ -29,8 +42,6 @@ extension ConsumerHub {
             lastChecked = id
             let generation = session.generation
             do throws(AMQPFailure) {
-                try await bindAgain(session, on: connection)
-                if channel == 0 { channel = try await connection.openChannel { _ in } }
                 let reply = try await connection.call(
                     .queueDeclare(QueueDeclaration(name: session.queueName, isPassive: true)),
                     on: channel
@@ -38,8 +49,14 @@ extension ConsumerHub {
                 guard case .queue(_, let messages, let consumers) = reply, session.generation == generation else {
                     continue
                 }
-                board.setBacklog(id, messages: messages, consumers: consumers)
-                session.sightingsWithoutConsumer = consumers == 0 ? session.sightingsWithoutConsumer + 1 : 0
+                if messages > 0 || consumers > 0 {
+                    board.setBacklog(id, messages: messages, consumers: consumers)
+                    session.sightingsWithoutConsumer = consumers == 0 ? session.sightingsWithoutConsumer + 1 : 0
+                } else {
+                    // Also what the broker says of a queue whose leader does not answer in time. A consumer that it has
+                    // forgotten shows as soon as something waits for it.
+                    session.sightingsWithoutConsumer = 0
+                }
                 if session.sightingsWithoutConsumer >= 2 {
                     // It may have forgotten the consumer; or it does not reach the queue, which looks the same.
                     session.isSuspect = true
@@ -60,46 +77,43 @@ extension ConsumerHub {
         }
     }
 
-    /// Delayed events whose queue was gone at the end of their delay.
-    ///
-    /// On a channel of its own: that the queue is missing says nothing of the one that is asked for next.
-    func countUnroutableDelays(_ connection: RabbitConnection) async throws(AMQPFailure) {
-        let channel = try await connection.openChannel { _ in }
-        let queue = QueueDeclaration(name: TopologyNames.delayUnroutable, isPassive: true)
-        do throws(AMQPFailure) {
-            if case .queue(_, let messages, _) = try await connection.call(.queueDeclare(queue), on: channel) {
-                board.setUnroutableDelays(messages)
-            }
-        } catch {
-            guard error.isChannelOnly else { throw error }
-            return logger.info(
-                "the delayed events that found no queue cannot be counted",
-                metadata: ["reason": "\(error)"]
-            )
+    /// The objects are looked at in every fifth check.
+    private static let checksBetweenObjects = 5
+
+    /// Asks for the shared exchanges, the dead letters of our groups and the delay levels, without writing anything.
+    private func checkObjects(_ connection: RabbitConnection, _ channel: UInt16) async throws(AMQPFailure) {
+        var calls = plan.sharedCheck
+        for group in Set(sessions.values.map(\.consumer.specification.group)).sorted() {
+            calls += plan.deadLettersCheck(of: group)
         }
-        await connection.closeChannel(channel)
+        let replies = try await connection.call(calls, on: channel)
+        board.setMissing("topology", nil)
+        for case .queue(TopologyNames.delayUnroutable, let messages, _) in replies {
+            board.setUnroutableDelays(messages)
+        }
     }
 
-    /// Binds a queue again now and then: an exchange that was deleted took the bindings along, and the broker tells nobody.
+    /// How long until the bindings are made again without evidence: an exchange that another service deleted and declared
+    /// has lost them, and the broker tells nobody.
     ///
-    /// On a channel of its own: that the exchange is missing says nothing of the queue.
-    func bindAgain(_ session: ConsumerSession, on connection: RabbitConnection) async throws(AMQPFailure) {
-        let isDue = MonotonicTime.now >= session.boundAt.advanced(by: configuration.consumerCheckInterval * 10)
-        guard configuration.declaration == .active, isDue else { return }
-        session.boundAt = .now
-        let channel = try await connection.openChannel { _ in }
-        do throws(AMQPFailure) {
-            try await connection.call(
-                plan.bindings(session.consumer.specification, name: session.queueName),
-                on: channel
-            )
-        } catch {
-            guard error.isChannelOnly else { throw error }
-            return logger.info(
-                "a queue could not be bound again",
-                metadata: ["queue": "\(session.queueName)", "reason": "\(error)"]
-            )
+    /// Brokers of 4.0 and later write every binding through a log of the whole cluster, so that it is rare there.
+    private func bindingInterval(_ connection: RabbitConnection) -> Duration {
+        let base = connection.brokerMajorVersion >= 4 ? Duration.seconds(180) : configuration.consumerCheckInterval * 10
+        // A sweep that takes long is made less often.
+        let bound = max(base, .milliseconds(20) * sessions.count)
+        return bound * Double.random(in: 0.75...1.25)
+    }
+
+    /// Binds all queues again, on a channel of its own.
+    private func bindAgain(on connection: RabbitConnection) async throws(AMQPFailure) {
+        guard configuration.declaration == .active else { return }
+        var calls: [AMQPCall] = []
+        for session in sessions.values where session.phase == .attached {
+            calls += plan.bindings(session.consumer.specification, name: session.queueName)
         }
+        guard !calls.isEmpty else { return }
+        let channel = try await connection.openChannel { _ in }
+        try await connection.call(calls, on: channel)
         await connection.closeChannel(channel)
     }
 

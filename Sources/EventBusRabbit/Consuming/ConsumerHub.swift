@@ -1,6 +1,5 @@
 import ConnectionThread
 import EventBus
-import Logging
 
 /// Keeps every consumer attached, on whatever connection there is.
 ///
@@ -13,7 +12,7 @@ actor ConsumerHub {
     let lane: PublishLane
     let board: HealthBoard
     let watch: SendWatch
-    let logger: Logger
+    let logger: BackgroundLogger
 
     var sessions: [UInt64: ConsumerSession] = [:]
     var lastID: UInt64 = 0
@@ -22,6 +21,12 @@ actor ConsumerHub {
     var connectionWaiters: [CheckedContinuation<Void, Never>] = []
     var arrivals: AsyncStream<UInt64>.Continuation?
     var watchWaiter: CheckedContinuation<Void, Never>?
+    /// The declaring under way.
+    var restoration: Task<Bool, Never>?
+    /// When the last one ended, and whether everything was there.
+    var lastRestoration: (time: MonotonicTime, isThere: Bool)?
+    /// The patterns of the subscriptions that have been attached, by their consumers.
+    nonisolated let expected = Locked<[UInt64: [TopicPattern]]>([:])
     var ended: EventBusError?
 
     init(
@@ -30,7 +35,7 @@ actor ConsumerHub {
         lane: PublishLane,
         board: HealthBoard,
         watch: SendWatch,
-        logger: Logger
+        logger: BackgroundLogger
     ) {
         self.thread = thread
         self.configuration = configuration
@@ -98,6 +103,7 @@ actor ConsumerHub {
         guard let session = sessions[id], session.isWanted else { return }
         let wasAttached = session.phase == .attached
         session.phase = .stopped
+        expected.withLock { $0[id] = nil }
         session.wake()
         if wasAttached, let connection {
             _ = try? await connection.call(.basicCancel(tag: Self.tag(session)), on: session.channel)
@@ -125,6 +131,7 @@ actor ConsumerHub {
         session.wake()
         session.resolveAttach(.failure(EventBusError(.shuttingDown, "the consumer was closed")))
         sessions[id] = nil
+        expected.withLock { $0[id] = nil }
         board.removeConsumer(id)
         session.consumer.end(generation: session.generation)
         guard channel != 0, let connection else { return }
@@ -250,7 +257,6 @@ actor ConsumerHub {
             specification.broadcast
             ? "\(specification.queueName).\(EventID())" : specification.queueName
         let isNew = try await declare(specification, name: queueName, on: connection)
-        session.boundAt = .now
         guard session.phase == .attaching else { return }
         if session.isSuspect, !specification.broadcast {
             try await tryConsuming(session, name: queueName)
@@ -284,6 +290,7 @@ actor ConsumerHub {
         }
         session.phase = .attached
         session.lastFailure = nil
+        expected.withLock { $0[id] = specification.patterns }
         report(session)
         if isNew, session.attachWaiter != nil, configuration.newQueueSettling > .zero {
             await sleep(session, until: .now.advanced(by: configuration.newQueueSettling))
@@ -312,6 +319,28 @@ actor ConsumerHub {
         if !specification.broadcast, configuration.queueType == .quorum, configuration.newQueueSettling > .zero {
             isNew = try await !exists(name, on: connection)
         }
+        do throws(AMQPFailure) {
+            try await declareOwn(specification, name: name, on: connection)
+        } catch {
+            // On a fresh broker, or where an exchange was deleted: the publishing side has not declared it yet, and may
+            // not reach the broker before us.
+            guard error.kind == .channelClosed(AMQPFailure.notFound), configuration.declaration == .active else {
+                throw error
+            }
+            let channel = try await connection.openChannel { _ in }
+            try await connection.call(plan.shared, on: channel)
+            await connection.closeChannel(channel)
+            try await declareOwn(specification, name: name, on: connection)
+        }
+        return isNew
+    }
+
+    /// Declares dead letters, queue and bindings.
+    private func declareOwn(
+        _ specification: QueueSpecification,
+        name: String,
+        on connection: RabbitConnection
+    ) async throws(AMQPFailure) {
         let channel = try await connection.openChannel { _ in }
         // What cannot be handled has to have a place to go to before anything is handled.
         var calls: [AMQPCall] =
@@ -327,7 +356,6 @@ actor ConsumerHub {
         }
         try await connection.call(calls, on: channel)
         await connection.closeChannel(channel)
-        return isNew
     }
 
     func exists(_ queue: String, on connection: RabbitConnection) async throws(AMQPFailure) -> Bool {

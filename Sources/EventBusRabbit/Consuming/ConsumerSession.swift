@@ -12,14 +12,10 @@ final class ConsumerSession {
     var queueName = ""
     var lastFailure: AMQPFailure?
     var sightingsWithoutConsumer = 0
-    /// When the queue was bound last.
-    var boundAt = MonotonicTime.now
     /// Whether consuming the queue may end the connection: it is tried on another one first.
     var isSuspect = false
     /// What has come and was not handed to the subscription yet.
     var arrived: [Delivery] = []
-    /// When the oldest delivery that is still out may have come.
-    var idleSince = MonotonicTime.now
     /// Whoever waits for the first time that the consumer is attached.
     var attachWaiter: CheckedContinuation<Result<Void, EventBusError>, Never>?
     /// The task that keeps the consumer attached waits here, until something happens or a time has passed.

@@ -12,6 +12,9 @@ struct MessageDecoder: Sendable {
     /// Where replies may go.
     var replyQueues = ReplyQueues()
 
+    /// By how much a delayed copy may come early, in milliseconds: the clocks of two hosts differ.
+    private static let tolerance: Int64 = 2000
+
     /// Reads a message.
     ///
     /// - Parameter isRedelivered: The broker's word that the message was delivered before.
@@ -54,6 +57,10 @@ struct MessageDecoder: Sendable {
             failedAttempts: failedAttempts(headers, route),
             redeliveries: redeliveries(headers, isRedelivered)
         )
+        if case .delay = route, let due = headers[WireHeaders.due]?.int {
+            let (early, overflow) = due.subtractingReportingOverflow(EventTime.now().milliseconds)
+            decoded.isEarly = !overflow && early > Self.tolerance
+        }
         if let replyTo = properties.replyTo, !replyTo.isEmpty {
             if replyQueues.contains(replyTo) {
                 decoded.replyAddress = ReplyAddress(
@@ -114,6 +121,8 @@ struct DecodedMessage {
     var redeliveries: Int
     /// Where the reply goes, if the event is a request.
     var replyAddress: ReplyAddress?
+    /// Whether a delayed copy came before it was due.
+    var isEarly = false
     /// Where a reply was asked for that may not go there.
     var refusedReplyQueue: String?
 }

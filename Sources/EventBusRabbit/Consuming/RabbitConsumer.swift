@@ -1,6 +1,5 @@
 import ConnectionThread
 import EventBus
-import Logging
 
 /// A subscription's hold on its queue, for as long as the subscription lives, over as many channels as it takes.
 final class RabbitConsumer: TransportConsumer {
@@ -164,23 +163,26 @@ final class RabbitConsumer: TransportConsumer {
         _ make: () throws(EventBusError) -> AMQPPublish
     ) async throws {
         guard held.message.properties.isLossless else {
-            return try giveToBroker(token, held, "its headers or properties cannot go out again as they came")
+            return try await giveToBroker(token, held, "its headers or properties cannot go out again as they came")
         }
         do {
             let publish = try make()
-            // A cancelled handler's delivery is settled nevertheless.
-            let lane = lane
-            let outcome = try await withoutCancellation {
-                try await lane.publish(
-                    publish,
-                    outcome: .scheduled,
-                    deadline: .now.advanced(by: Self.republishTimeout)
-                )
+            let deadline = MonotonicTime.now.advanced(by: Self.republishTimeout)
+            var failures = 0
+            while let obstacle = try await send(publish, until: deadline) {
+                // That a queue is missing or full is not the event's fault: nothing is counted, and it stays ours.
+                _ = try self.held(token)
+                failures += 1
+                let wait = min(Duration.milliseconds(50) * (1 << min(failures, 6)), .seconds(3))
+                guard MonotonicTime.now.advanced(by: wait) < deadline else {
+                    throw EventBusError(.unavailable, "the broker took no copy within \(Self.republishTimeout)")
+                }
+                var isMended = false
+                if case .missing(let text) = obstacle { isMended = await hub.declareAgain(text) }
+                if failures > 1 || !isMended { await withoutCancellation { try? await Task.sleep(for: wait) } }
             }
-            if outcome == .unroutable { return try giveToBroker(token, held, "there is no queue for the copy") }
-        } catch let error as EventBusError where error.code.isAboutTheEvent || error.code.isRefusal {
-            // The broker does not have the copy, and a second try would come to the same.
-            return try giveToBroker(token, held, "\(error)")
+        } catch let error as EventBusError where Self.isFinal(error) {
+            return try await giveToBroker(token, held, "\(error)")
         } catch let error as EventBusError where error.code == .staleDelivery {
             throw error
         } catch {
@@ -192,14 +194,45 @@ final class RabbitConsumer: TransportConsumer {
         try settle(token, .acknowledge)
     }
 
+    /// What keeps the broker from taking a copy, and may pass.
+    private enum Obstacle {
+        /// A queue or an exchange is not there.
+        case missing(String)
+        /// A queue takes nothing, as one that is full does.
+        case refused
+    }
+
+    /// Sends a copy once. Returns what keeps the broker from taking it; `nil` if it holds it.
+    private func send(_ publish: AMQPPublish, until deadline: MonotonicTime) async throws -> Obstacle? {
+        // A cancelled handler's delivery is settled nevertheless.
+        let lane = lane
+        do {
+            let outcome = try await withoutCancellation {
+                try await lane.publish(publish, outcome: .scheduled, deadline: deadline)
+            }
+            guard outcome == .unroutable else { return nil }
+            return .missing("a copy to \(publish.exchange) for \(publish.routingKey) found no queue")
+        } catch let error as EventBusError where error.code == .notFound {
+            return .missing(error.message)
+        } catch let error as EventBusError where error.code == .rejected && error.underlying == nil {
+            // The broker closes no channel for that.
+            return .refused
+        }
+    }
+
+    /// Whether the broker does not have the copy, and a second try would come to the same.
+    private static func isFinal(_ error: EventBusError) -> Bool {
+        error.code.isAboutTheEvent || error.code.isRefusal
+    }
+
     /// Sends what cannot go out again down the queue's own dead-letter path, as it came and with the broker's reason.
-    private func giveToBroker(_ token: Delivery.Token, _ held: Held, _ reason: String) throws(EventBusError) {
+    private func giveToBroker(_ token: Delivery.Token, _ held: Held, _ reason: String) async throws {
         hub.logger.info(
             "an event cannot be sent again; it takes the queue's own way to the dead letters",
-            metadata: [
-                "queue": "\(specification.queueName)", "event": "\(held.envelopeID)", "reason": "\(reason)",
-            ]
+            metadata: ["queue": "\(specification.queueName)", "event": "\(held.envelopeID)", "reason": "\(reason)"]
         )
+        // A classic queue drops what it cannot put there.
+        await hub.ensureDeadLetters(of: specification.group)
         try settle(token, .reject)
     }
 

@@ -13,9 +13,10 @@ struct ReplyQueues: Sendable {
 
     /// Whether a reply may go to the queue called `name`.
     func contains(_ name: String) -> Bool {
-        if name.hasPrefix(Self.direct) { return true }
+        if name.beginsWithBytes(of: Self.direct) { return true }
         return allowed.contains { entry in
-            entry.hasSuffix("*") ? name.hasPrefix(entry.dropLast()) : name == entry
+            entry.hasSuffix("*")
+                ? name.beginsWithBytes(of: String(entry.dropLast())) : name.utf8.elementsEqual(entry.utf8)
         }
     }
 }

@@ -62,7 +62,11 @@ enum Republishing {
         _ body: [UInt8]
     ) throws(EventBusError) -> AMQPPublish {
         let (exchange, routingKey): (String, String)
+        var properties = properties
         if delay > .zero {
+            let wait = delay.components
+            let due = EventTime.now().milliseconds + wait.seconds * 1000 + wait.attoseconds / 1_000_000_000_000_000
+            properties.headers[WireHeaders.due] = .int(due)
             let route = try DelayRoute(delay: delay, to: .queue(queue))
             (exchange, routingKey) = (route.exchange, route.routingKey)
         } else {

@@ -117,7 +117,7 @@ private struct BrokerDeath {
         guard case .array(let entries)? = headers[WireHeaders.death] else { return nil }
         for case .table(let values) in entries {
             guard let queue = values["queue"]?.string, let reason = values["reason"]?.string,
-                !queue.hasPrefix(TopologyNames.delayPrefix)
+                !queue.beginsWithBytes(of: TopologyNames.delayPrefix)
             else { continue }
             self.queue = queue
             self.reason = reason

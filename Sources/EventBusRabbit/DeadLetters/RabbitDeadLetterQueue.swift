@@ -1,61 +1,56 @@
 import ConnectionThread
 import EventBus
 
-/// A group's dead letters on RabbitMQ: the queue `GROUP.dead`; or the delayed events that found no queue.
+/// The dead letters of a group, in its queue `GROUP.dead`; or the delayed events that found no queue.
 ///
-/// Reading takes entries out one by one, unacknowledged, on a channel of its own, whose end puts back what was not let
-/// go. While one reader holds them another sees fewer.
+/// Reading takes entries out unacknowledged, on a connection of its own, whose channel puts back at its end what was not
+/// let go of. While one reader holds them another sees fewer.
 struct RabbitDeadLetterQueue: DeadLetterQueue {
     let group: String
-    let hub: ConsumerHub
-    let lane: PublishLane
-
-    private static let timeout = Duration.seconds(10)
-    private static let publishTimeout = Duration.seconds(30)
-
+    private let tools: DeadLetterTools
     /// Where the entries rest.
     private let queueName: String
     /// Reads an entry.
     private let read: @Sendable (AMQPMessage) -> DeadLetterDecoder.Reading
 
+    private static let publishTimeout = Duration.seconds(30)
+    /// How many letters are sent at once.
+    private static let batchSize = 100
+
     /// The dead letters of a group.
-    init(group: String, hub: ConsumerHub, lane: PublishLane, decoder: MessageDecoder) {
-        let decoder = DeadLetterDecoder(group: group, messages: decoder)
+    init(group: String, tools: DeadLetterTools) {
+        let decoder = DeadLetterDecoder(group: group, messages: MessageDecoder(events: tools.configuration.exchange))
         self.group = group
-        self.hub = hub
-        self.lane = lane
+        self.tools = tools
         self.queueName = TopologyNames.deadLetterQueue(of: group)
         self.read = { decoder.read($0) }
     }
 
     /// The delayed events whose queue was gone at the end of their delay.
-    init(unroutableDelaysWith hub: ConsumerHub, lane: PublishLane, decoder: MessageDecoder) {
-        let decoder = DeadLetterDecoder(group: "", messages: decoder)
+    init(unroutableDelaysWith tools: DeadLetterTools) {
+        let decoder = DeadLetterDecoder(group: "", messages: MessageDecoder(events: tools.configuration.exchange))
         self.group = ""
-        self.hub = hub
-        self.lane = lane
+        self.tools = tools
         self.queueName = TopologyNames.delayUnroutable
         self.read = { decoder.read(unroutable: $0) }
     }
 
     func count() async throws -> Int {
-        try await withChannel { connection, channel, _ in
-            let reply = try await call(
-                .queueDeclare(QueueDeclaration(name: queueName, isPassive: true)),
-                connection,
-                channel
-            )
-            guard case .queue(_, let messages, _) = reply else { return 0 }
-            return messages
-        } ?? 0
+        try await connected { connection in try await LetterReader.count(queueName, connection) } ?? 0
     }
 
-    func entries(limit: Int) async throws -> [DeadLetter] {
-        try await withChannel { connection, channel, untouched in
+    func entries(limit: Int, offset: Int) async throws -> [DeadLetter] {
+        guard limit > 0, offset >= 0 else { return [] }
+        return try await passing { reader in
             var letters: [DeadLetter] = []
-            while letters.count < limit, let entry = try await next(connection, channel) {
-                letters.append(read(entry.message).letter)
-                untouched += 1
+            var skipped = 0
+            while letters.count < limit, let entry = try await reader.next() {
+                reader.keep()
+                if skipped < offset {
+                    skipped += 1
+                } else {
+                    letters.append(read(entry.message).letter)
+                }
             }
             return letters
         } ?? []
@@ -68,70 +63,132 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         if let rate = options.maximumPerSecond, rate < 1 {
             throw EventBusError(.invalidConfiguration, "maximumPerSecond is \(rate); give at least 1, or nil")
         }
-        let round =
-            try await withChannel { connection, channel, untouched in
-                var round = ReplayRound()
-                // Those that are replayed may come back while this runs: one round through what there is.
-                var remaining = try await count(connection, channel)
+        var round = ReplayRound()
+        // Held for a second at most where a rate bounds how fast they go.
+        let batchSize = options.maximumPerSecond.map { min(Self.batchSize, max(1, $0 / 10)) } ?? Self.batchSize
+        do {
+            try await passing(prefetch: options.dryRun ? 500 : 5 * batchSize) { reader in
                 let clock = ContinuousClock()
                 var nextSlot = clock.now
-                while remaining > 0, let entry = try await next(connection, channel) {
-                    remaining -= 1
-                    let reading = read(entry.message)
-                    let letter = reading.letter
-                    untouched += 1
-                    guard isIncluded(letter) else { continue }
-                    if options.dryRun {
-                        round.replayed += 1
-                        continue
-                    }
+                while let batch = try await nextBatch(&reader, batchSize, options, &round, isIncluded) {
                     if let rate = options.maximumPerSecond {
                         try await clock.sleep(until: nextSlot)
-                        nextSlot = max(nextSlot, clock.now - .seconds(1)).advanced(by: .seconds(1) / rate)
+                        nextSlot = max(nextSlot, clock.now - .seconds(1))
+                            .advanced(by: .seconds(1) * batch.count / rate)
                     }
-                    do {
-                        try await send(reading)
-                    } catch let error as EventBusError where ReplayRound.isOfEntry(error.code) {
-                        round.note(error, of: letter)
-                        continue
+                    for (entry, result) in zip(batch, await send(batch.map(\.reading))) {
+                        switch result {
+                        case .success:
+                            await reader.acknowledge(entry.delivery)
+                            round.replayed += 1
+                        case .failure(let error as EventBusError) where ReplayRound.isOfEntry(error.code):
+                            reader.keep()
+                            round.note(error, of: entry.reading.letter)
+                        case .failure(let error):
+                            throw error
+                        }
                     }
-                    await connection.acknowledge(entry.deliveryTag, multiple: false, on: channel)
-                    untouched -= 1
-                    round.replayed += 1
                 }
-                return round
-            } ?? ReplayRound()
+            }
+        } catch {
+            throw stopped(error, "\(round.replayed) dead letters of \(queueName) were replayed before it stopped")
+        }
         try round.report(queueName)
         return round.replayed
     }
 
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
-        try await withChannel { connection, channel, untouched in
-            var discarded = 0
-            var remaining = try await count(connection, channel)
-            while remaining > 0, let entry = try await next(connection, channel) {
-                remaining -= 1
-                guard isIncluded(read(entry.message).letter) else {
-                    untouched += 1
-                    continue
+        var discarded = 0
+        do {
+            try await passing { reader in
+                while let entry = try await reader.next() {
+                    if isIncluded(read(entry.message).letter) {
+                        await reader.acknowledge(entry)
+                        discarded += 1
+                    } else {
+                        reader.keep()
+                    }
                 }
-                await connection.acknowledge(entry.deliveryTag, multiple: false, on: channel)
-                discarded += 1
             }
-            return discarded
-        } ?? 0
+        } catch {
+            throw stopped(error, "\(discarded) dead letters of \(queueName) were discarded before it stopped")
+        }
+        return discarded
     }
 
     // MARK: steps
 
-    /// Sends a dead letter back to its queue, as a first attempt.
-    private func send(_ reading: DeadLetterDecoder.Reading) async throws {
+    private struct Entry {
+        var delivery: AMQPDelivery
+        var reading: DeadLetterDecoder.Reading
+    }
+
+    /// The next letters that are to be replayed; `nil` at the end. In a dry run they are only counted.
+    private func nextBatch(
+        _ reader: inout LetterReader,
+        _ size: Int,
+        _ options: ReplayOptions,
+        _ round: inout ReplayRound,
+        _ isIncluded: (DeadLetter) -> Bool
+    ) async throws -> [Entry]? {
+        var batch: [Entry] = []
+        while batch.count < size {
+            // What is not there yet is not waited for while others could go.
+            guard let delivery = batch.isEmpty ? try await reader.next() : reader.nextAtHand() else { break }
+            let reading = read(delivery.message)
+            guard isIncluded(reading.letter) else {
+                reader.keep()
+                continue
+            }
+            if options.dryRun {
+                reader.keep()
+                round.replayed += 1
+                continue
+            }
+            batch.append(Entry(delivery: delivery, reading: reading))
+        }
+        return batch.isEmpty ? nil : batch
+    }
+
+    /// Sends dead letters back to their queues, as first attempts.
+    private func send(_ readings: [DeadLetterDecoder.Reading]) async -> [Result<Void, any Error>] {
+        let batch = PublishBatch(count: readings.count)
+        var publishes: [(index: Int, publish: AMQPPublish)] = []
+        for (index, reading) in readings.enumerated() {
+            do {
+                publishes.append((index, try publish(reading)))
+            } catch {
+                batch.resolve(index, .failure(error))
+            }
+        }
+        let results = await tools.lane.publish(
+            publishes,
+            of: batch,
+            outcome: .routed,
+            deadline: .now.advanced(by: Self.publishTimeout)
+        )
+        return zip(readings, results).map { reading, result in
+            result.flatMap { outcome in
+                guard outcome == .unroutable else { return .success(()) }
+                return .failure(
+                    EventBusError(
+                        .unroutable,
+                        "the queue \(reading.letter.queue.quotedForError) is gone, or belongs to a broadcast; attach its "
+                            + "subscription first, or publish the event again"
+                    )
+                )
+            }
+        }
+    }
+
+    /// What goes out for a dead letter.
+    private func publish(_ reading: DeadLetterDecoder.Reading) throws(EventBusError) -> AMQPPublish {
         let (letter, message) = (reading.letter, reading.original)
         guard !letter.queue.isEmpty else {
             throw EventBusError(.notFound, "the dead letter \(letter.envelope.id) does not say which queue it is from")
         }
         // A letter can be forged where others may write to the dead letters: it must not lead into another service.
-        guard group.isEmpty || (letter.queue.hasPrefix(group + ".") && letter.queue != queueName) else {
+        guard group.isEmpty || (letter.queue.beginsWithBytes(of: group + ".") && letter.queue != queueName) else {
             throw EventBusError(
                 .unsupported,
                 "the dead letter \(letter.envelope.id) is from \(letter.queue.quotedForError), which is no queue of the "
@@ -152,81 +209,48 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             isTrusted: reading.isTrusted
         )
         properties.headers[WireHeaders.firstFailure] = nil
-        let outcome = try await lane.publish(
-            AMQPPublish(exchange: "", routingKey: letter.queue, properties: properties, body: message.body),
-            outcome: .routed,
-            deadline: .now.advanced(by: Self.publishTimeout)
-        )
-        if outcome == .unroutable {
-            throw EventBusError(
-                .unroutable,
-                "the queue \(letter.queue.quotedForError) is gone, or belongs to a broadcast; attach its subscription "
-                    + "first, or publish the event anew"
-            )
-        }
+        return AMQPPublish(exchange: "", routingKey: letter.queue, properties: properties, body: message.body)
     }
 
-    private func count(_ connection: RabbitConnection, _ channel: UInt16) async throws -> Int {
-        let reply = try await call(
-            .queueDeclare(QueueDeclaration(name: queueName, isPassive: true)),
-            connection,
-            channel
-        )
-        guard case .queue(_, let messages, _) = reply else { return 0 }
-        return messages
+    /// The error of a pass that ended early, with how far it had come.
+    private func stopped(_ error: any Error, _ progress: String) -> any Error {
+        guard let error = error as? EventBusError else { return error }
+        return EventBusError(error.code, "\(progress): \(error.message)", underlying: error)
     }
 
-    private func next(_ connection: RabbitConnection, _ channel: UInt16) async throws -> AMQPDelivery? {
-        try Task.checkCancellation()
-        guard case .message(let delivery, _) = try await call(.basicGet(queue: queueName), connection, channel) else {
-            return nil
-        }
-        return delivery
-    }
-
-    private func call(
-        _ call: AMQPCall,
-        _ connection: RabbitConnection,
-        _ channel: UInt16
-    ) async throws(AMQPFailure) -> AMQPReply {
-        try await connection.call(call, on: channel)
-    }
-
-    /// Runs `body` with a channel; `nil` when there is no such queue.
-    ///
-    /// `body` counts the entries that it took and left untouched: the end of the channel puts them back, and they are
-    /// waited for, so that whoever looks next sees them.
-    private func withChannel<Result>(
-        _ body: (RabbitConnection, UInt16, inout Int) async throws -> Result
-    ) async throws -> Result? {
-        let connection = try await hub.waitForConnection(until: .now.advanced(by: Self.timeout))
-        do {
-            let channel = try await connection.openChannel { _ in }
-            var untouched = 0
+    /// Runs a pass through the entries; `nil` when there is no such queue.
+    @discardableResult
+    private func passing<Value: Sendable>(
+        prefetch: Int = 500,
+        _ body: (inout LetterReader) async throws -> Value
+    ) async throws -> Value? {
+        try await connected { connection in
+            var reader = try await LetterReader(connection, queue: queueName, prefetch: prefetch)
             do {
-                let result = try await body(connection, channel, &untouched)
-                await connection.closeChannel(channel)
-                try await waitForReturn(of: untouched, connection)
-                return result
+                let value = try await body(&reader)
+                await reader.close()
+                return value
             } catch {
-                await connection.closeChannel(channel)
+                await reader.close()
                 throw error
             }
-        } catch let failure as AMQPFailure {
-            if failure.kind == .channelClosed(AMQPFailure.notFound) { return nil }
-            throw failure.busError(while: "reading \(queueName)")
         }
     }
 
-    /// The broker puts entries back after it has closed their channel. Someone else may have taken them, so the wait is
-    /// short.
-    private func waitForReturn(of entries: Int, _ connection: RabbitConnection) async throws {
-        guard entries > 0 else { return }
-        let channel = try await connection.openChannel { _ in }
-        for _ in 0..<50 where try await count(connection, channel) < entries {
-            try await Task.sleep(for: .milliseconds(10))
+    /// Runs `body` with the tools' connection; `nil` when there is no such queue.
+    private func connected<Value: Sendable>(
+        _ body: (RabbitConnection) async throws -> Value
+    ) async throws -> Value? {
+        do {
+            return try await tools.withConnection(body)
+        } catch let failure as AMQPFailure {
+            guard failure.kind == .channelClosed(AMQPFailure.notFound) else {
+                throw failure.busError(while: "reading \(queueName)")
+            }
+            // Of a group of ours it was deleted; of another there never was one.
+            if await tools.hub.serves(group) { _ = await tools.hub.declareAgain(failure.text) }
+            return nil
         }
-        await connection.closeChannel(channel)
     }
 }
 
@@ -237,7 +261,7 @@ struct UnavailableDeadLetters: DeadLetterQueue {
     private var error: EventBusError { problem ?? EventBusError(.unavailable, "there is no transport") }
 
     func count() async throws -> Int { throw error }
-    func entries(limit: Int) async throws -> [DeadLetter] { throw error }
+    func entries(limit: Int, offset: Int) async throws -> [DeadLetter] { throw error }
     func replay(options: ReplayOptions, where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
         throw error
     }

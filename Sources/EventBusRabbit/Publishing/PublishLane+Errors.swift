@@ -7,7 +7,11 @@ extension PublishLane {
         case .cancelled:
             ending ?? CancellationError()
         case .rejected:
-            EventBusError(.rejected, "the broker refused the event; see its log for the reason")
+            EventBusError(
+                .rejected,
+                "a queue refused the event, as one that is full does; other queues may hold it: publish it again with "
+                    + "the same id, which is safe"
+            )
         case .refused(let refusal):
             refusal.busError
         case .unsendable(let problem):

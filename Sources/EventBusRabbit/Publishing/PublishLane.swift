@@ -179,6 +179,11 @@ actor PublishLane {
         advance()
     }
 
+    /// Notes why there is no connection.
+    func note(_ failure: AMQPFailure) {
+        if main == nil { lastFailure = failure }
+    }
+
     /// Takes a connection into use.
     func attach(to connection: RabbitConnection) async throws(AMQPFailure) {
         main = try await open(.main, on: connection)

@@ -23,6 +23,8 @@ struct PublishMachine<Token> {
         var wasSent = false
         /// Whether it may be what the broker closed a channel for, so that it has to go out alone.
         var isSuspect = false
+        /// How often in a row the broker closed the whole connection with an error while it was in flight.
+        var closedConnections = 0
     }
 
     /// What became of an event.
@@ -147,17 +149,21 @@ struct PublishMachine<Token> {
 
     /// The channel is gone. What it had not confirmed waits again, in its old order and ahead of the rest.
     ///
-    /// - Parameter isSuspect: Which of those are taken out instead.
+    /// - Parameters:
+    ///   - closedByBroker: Whether the broker closed the connection with an error, perhaps for one of them.
+    ///   - isSuspect: Which of those are taken out instead.
     /// - Returns: what was taken out.
     @discardableResult
     mutating func disconnected(
+        closedByBroker: Bool = false,
         takingOut isSuspect: (Item) -> Bool = { _ in false },
         _ resolved: inout [Resolved]
     ) -> [Item] {
         isConnected = false
         var suspects: [Item] = []
         var lost: [Item] = []
-        for case let item? in slots.lazy.map(\.item) {
+        for case var item? in slots.lazy.map(\.item) {
+            if closedByBroker { item.closedConnections += 1 }
             if isSuspect(item) {
                 suspects.append(item)
             } else if item.isResent {

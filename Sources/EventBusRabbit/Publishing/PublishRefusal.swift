@@ -24,6 +24,14 @@ struct PublishRefusal: Hashable, Sendable {
         topic = failure.text.part(after: "topic '", before: "' in exchange")
     }
 
+    /// The refusal of an event that was alone in flight at repeated ends of the connection.
+    init(closingConnection failure: AMQPFailure) {
+        code = failure.code ?? 0
+        text = failure.text
+        exchange = nil
+        topic = nil
+    }
+
     /// Whether everything that goes where the event was to go is refused, not this one event.
     var isOfRoute: Bool { exchange != nil && (code == AMQPFailure.accessRefused || code == AMQPFailure.notFound) }
 
@@ -58,7 +66,11 @@ struct PublishRefusal: Hashable, Sendable {
         case AMQPFailure.notFound:
             EventBusError(.notFound, "the broker has nowhere to put the event: \(text)")
         default:
-            EventBusError(.rejected, "the broker refused the event with \(code): \(text)")
+            EventBusError(
+                .rejected,
+                "the broker refused the event with \(code): \(text)",
+                underlying: AMQPFailure(.channelClosed(code), text)
+            )
         }
     }
 }

@@ -1,15 +1,16 @@
 import ConnectionThread
 import EventBus
-import Logging
 
 /// Uses the publish connection: declares what all share, and keeps every lane on a channel.
 struct PublishSide: Sendable {
     let lane: PublishLane
     let replies: PublishLane
+    let republishes: PublishLane
     let requests: RequestLane
+    let hub: ConsumerHub
     let board: HealthBoard
     let configuration: RabbitConfiguration
-    let logger: Logger
+    let logger: BackgroundLogger
 
     /// What happens to the connection, on its thread.
     func handle(_ event: ConnectionEvent) {
@@ -23,6 +24,8 @@ struct PublishSide: Sendable {
             setBlocked(false)
             logger.info("RabbitMQ takes events again")
         case .writable:
+            // Retries and dead letters first: a delivery waits for each, and its handler behind it.
+            republishes.assumeIsolated { $0.becameWritable() }
             lane.assumeIsolated { $0.becameWritable() }
             replies.assumeIsolated { $0.becameWritable() }
             requests.assumeIsolated { $0.becameWritable() }
@@ -32,7 +35,14 @@ struct PublishSide: Sendable {
     private func setBlocked(_ isBlocked: Bool) {
         lane.assumeIsolated { $0.setBlocked(isBlocked) }
         replies.assumeIsolated { $0.setBlocked(isBlocked) }
+        republishes.assumeIsolated { $0.setBlocked(isBlocked) }
         requests.assumeIsolated { $0.setBlocked(isBlocked) }
+    }
+
+    /// Says why there is no connection to those who wait for one.
+    func note(_ failure: AMQPFailure) async {
+        for lane in [lane, replies, republishes] { await lane.note(failure) }
+        await requests.note(failure)
     }
 
     /// Publishes over a connection until it ends, and says why it did.
@@ -40,6 +50,7 @@ struct PublishSide: Sendable {
         do throws(AMQPFailure) {
             try await declareShared(on: connection)
             try await lane.attach(to: connection)
+            try await republishes.attach(to: connection)
             try await replies.attach(to: connection)
             try await requests.attach(to: connection)
         } catch {
@@ -54,7 +65,7 @@ struct PublishSide: Sendable {
         let failure = await withTaskGroup(of: AMQPFailure?.self) { group in
             group.addTask {
                 let failure = await connection.waitUntilClosed()
-                for lane in [lane, replies] { await lane.wakeProbeWaiters() }
+                for lane in [lane, replies, republishes] { await lane.wakeProbeWaiters() }
                 return failure
             }
             group.addTask {
@@ -80,6 +91,14 @@ struct PublishSide: Sendable {
                 }
             }
             group.addTask {
+                await keep("republish", on: connection) {
+                    await republishes.waitUntilDetached()
+                } open: { () async throws(AMQPFailure) in
+                    await declareSharedAgain(on: connection)
+                    try await republishes.attach(to: connection)
+                }
+            }
+            group.addTask {
                 await keep("reply", on: connection) {
                     await replies.waitUntilDetached()
                 } open: { () async throws(AMQPFailure) in
@@ -94,7 +113,7 @@ struct PublishSide: Sendable {
                     try await requests.attach(to: connection)
                 }
             }
-            for lane in [lane, replies] {
+            for lane in [lane, replies, republishes] {
                 group.addTask {
                     await keep("second", on: connection) {
                         await lane.waitUntilProbeNeeded(on: connection)
@@ -144,6 +163,8 @@ struct PublishSide: Sendable {
     private func declareSharedAgain(on connection: RabbitConnection) async {
         do throws(AMQPFailure) {
             try await declareShared(on: connection)
+            // An exchange that was deleted took the bindings along, and a queue may be gone beside it.
+            _ = await hub.declareAgain("a channel was closed by the broker")
         } catch {
             logger.info("what all services share is not all there", metadata: ["reason": "\(error)"])
         }

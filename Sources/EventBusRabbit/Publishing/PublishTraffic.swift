@@ -120,7 +120,7 @@ struct PublishTraffic<Token> {
         _ resolved: inout [Machine.Resolved]
     ) -> PublishRefusal? {
         guard let refusal = PublishRefusal(failure) else {
-            _ = onLine(line) { $0.disconnected(&resolved) }
+            connectionEnded(line, failure, &resolved)
             return nil
         }
         if let limit = refusal.sizeLimit {
@@ -138,6 +138,42 @@ struct PublishTraffic<Token> {
         if refusals.count == Self.maximumRefusals { refusals.removeFirst() }
         refusals.append(refusal)
         return refusal
+    }
+
+    /// How often the broker may close the connection with an error while an event is in flight, before that goes alone.
+    static var maximumClosedConnections: Int { 2 }
+
+    /// The connection is gone. An event that ends it with an error would end the next one too: those that were in flight
+    /// repeatedly go on by the second channel, where the one that does it is found.
+    private mutating func connectionEnded(
+        _ line: Line,
+        _ failure: AMQPFailure,
+        _ resolved: inout [Machine.Resolved]
+    ) {
+        guard failure.isErrorOfPeer else {
+            _ = onLine(line) { $0.disconnected(&resolved) }
+            return
+        }
+        switch line {
+        case .main:
+            let suspects = main.disconnected(
+                closedByBroker: true,
+                takingOut: { $0.isResent && $0.closedConnections >= Self.maximumClosedConnections },
+                &resolved
+            )
+            for var item in suspects {
+                item.isSuspect = true
+                probe.add(item)
+            }
+        case .probe:
+            let refusal = PublishRefusal(closingConnection: failure)
+            let guilty = probe.disconnected(
+                closedByBroker: true,
+                takingOut: { $0.closedConnections > 2 * Self.maximumClosedConnections },
+                &resolved
+            )
+            for item in guilty { resolved.append((item.token, .refused(refusal))) }
+        }
     }
 
     /// One of the events that the main channel had not confirmed was refused.

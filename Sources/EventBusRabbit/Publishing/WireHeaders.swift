@@ -15,6 +15,8 @@ enum WireHeaders {
     static let attempts = "x-eventbus-attempts"
     /// How many milliseconds the event has been deferred since its last attempt.
     static let deferred = "x-eventbus-deferred"
+    /// When a delayed copy is due, in milliseconds since 1970.
+    static let due = "x-eventbus-due"
     static let firstFailure = "x-eventbus-first-failure"
     static let lastFailure = "x-eventbus-last-failure"
     static let reason = "x-eventbus-reason"

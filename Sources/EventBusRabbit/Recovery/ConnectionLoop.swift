@@ -1,6 +1,5 @@
 import ConnectionThread
 import EventBus
-import Logging
 import Synchronization
 
 /// Keeps one connection up: connects, lets it be served until it ends, and begins again, until cancelled.
@@ -10,7 +9,9 @@ struct ConnectionLoop: Sendable {
     let thread: ConnectionThread
     let watch: SendWatch
     let board: HealthBoard
-    let logger: Logger
+    let logger: BackgroundLogger
+    /// Told why there is no connection, at each attempt.
+    var onFailure: @Sendable (AMQPFailure) async -> Void = { _ in }
 
     /// Runs until cancelled.
     ///
@@ -39,6 +40,7 @@ struct ConnectionLoop: Sendable {
                 } catch {
                     guard !Task.isCancelled else { return }
                     note(error)
+                    await onFailure(error)
                     guard machine.failed(error) else { throw giveUp(error, host) }
                     continue
                 }
@@ -76,7 +78,7 @@ struct ConnectionLoop: Sendable {
         _ onEvent: @escaping @Sendable (ConnectionEvent) -> Void
     ) async throws(AMQPFailure) -> RabbitConnection {
         configuration.warnIfUnverified(host, logger)
-        let handle = try await LoginThread.logIn(LoginParameters(configuration, host, role: role.rawValue))
+        let handle = try await LoginThread.logIn(configuration, host, role: role.rawValue)
         let connection = try RabbitConnection(
             handle: handle,
             number: number,
@@ -159,7 +161,7 @@ struct ConnectionLoop: Sendable {
 
 extension RabbitConfiguration {
     /// Says that a connection about to be made does not recognize the broker.
-    func warnIfUnverified(_ host: Host, _ logger: Logger) {
+    func warnIfUnverified(_ host: Host, _ logger: BackgroundLogger) {
         guard tls?.insecureSkipsVerification == true else { return }
         logger.info("TLS without verification: anyone may pose as the broker", metadata: ["host": "\(host.name)"])
     }

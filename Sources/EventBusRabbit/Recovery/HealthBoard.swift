@@ -1,3 +1,4 @@
+import ConnectionThread
 import EventBus
 
 /// The state of connections and consumers, written by those who know and read without asking anyone.
@@ -13,6 +14,8 @@ final class HealthBoard: Sendable {
         var blockedReason: String?
         var lastError: String?
         var connections = 0
+        /// Since when there is no connection.
+        var lostAt: MonotonicTime?
     }
 
     private struct Consumer {
@@ -28,15 +31,35 @@ final class HealthBoard: Sendable {
         var links: [Role: Link] = [:]
         var consumers: [UInt64: Consumer] = [:]
         var unroutableDelays = 0
+        /// What is missing on the broker and cannot be declared, by what misses it.
+        var missing: [String: String] = [:]
         var failure: EventBusError?
     }
 
     private let state = Locked(State())
+    private let livenessTimeout: Duration?
+
+    init(livenessTimeout: Duration?) {
+        self.livenessTimeout = livenessTimeout
+    }
+
+    /// The transport begins to connect.
+    func started() {
+        state.withLock { state in
+            for role in Role.allCases { state.links[role, default: Link()].lostAt = .now }
+        }
+    }
+
+    /// Notes what is missing on the broker, or with `nil` that nothing is any more.
+    func setMissing(_ subject: String, _ reason: String?) {
+        state.withLock { $0.missing[subject] = reason }
+    }
 
     func connected(_ role: Role) {
         state.withLock { state in
             state.links[role, default: Link()].isConnected = true
             state.links[role, default: Link()].connections += 1
+            state.links[role, default: Link()].lostAt = nil
             state.links[role, default: Link()].blockedReason = nil
         }
     }
@@ -44,6 +67,7 @@ final class HealthBoard: Sendable {
     func disconnected(_ role: Role, _ failure: AMQPFailure) {
         state.withLock { state in
             state.links[role, default: Link()].isConnected = false
+            if state.links[role]?.lostAt == nil { state.links[role, default: Link()].lostAt = .now }
             state.links[role, default: Link()].blockedReason = nil
             state.links[role, default: Link()].lastError = failure.description
         }
@@ -86,14 +110,10 @@ final class HealthBoard: Sendable {
         state.withLock { $0.failure = error }
     }
 
-    /// Whether a connection is up.
-    func isConnected(_ role: Role) -> Bool {
-        state.withLock { $0.links[role]?.isConnected ?? false }
-    }
-
-    /// How many connections there have been.
-    func connections(_ role: Role) -> Int {
-        state.withLock { $0.links[role]?.connections ?? 0 }
+    /// Whether a connection is away for longer than a live service may be without.
+    private func isLost(_ link: Link) -> Bool {
+        guard let livenessTimeout, let lostAt = link.lostAt else { return false }
+        return lostAt.duration(to: .now) > livenessTimeout
     }
 
     /// The report. A prefix names the transport.
@@ -109,9 +129,11 @@ final class HealthBoard: Sendable {
                     if let failure = state.failure {
                         (.failed, failure.description)
                     } else if !link.isConnected {
-                        (.notReady, link.lastError ?? "not connected yet")
-                    } else if let blocked = link.blockedReason {
-                        (.notReady, "blocked by the broker: \(blocked)")
+                        (isLost(link) ? .failed : .notReady, (link.lastError ?? "not connected yet").printable)
+                    } else if let blocked = link.blockedReason, role == .publish {
+                        (.notReady, "blocked by the broker: \(blocked.printable)")
+                    } else if let missing = state.missing.values.min() {
+                        (.notReady, "missing on the broker: \(missing.printable)")
                     } else {
                         (.ready, nil)
                     }

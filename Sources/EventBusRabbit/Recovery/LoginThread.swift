@@ -38,7 +38,27 @@ enum LoginThread {
     /// The library decodes what the broker says of itself with a stack frame for each level, in frames of 64 KiB.
     private static let stackSize = 8 << 20
 
-    static func logIn(_ parameters: LoginParameters) async throws(AMQPFailure) -> AMQPHandle {
+    /// Connects to a host and logs in, with the credentials of this moment.
+    static func logIn(
+        _ configuration: RabbitConfiguration,
+        _ host: RabbitConfiguration.Host,
+        role: String
+    ) async throws(AMQPFailure) -> AMQPHandle {
+        var credentials = configuration.credentials
+        if let provider = configuration.credentialsProvider {
+            do {
+                credentials = try await provider()
+            } catch {
+                throw AMQPFailure(.connectFailed, "the credentials could not be obtained: \(error)")
+            }
+        }
+        guard !credentials.user.utf8.contains(0), !credentials.password.utf8.contains(0) else {
+            throw AMQPFailure(.connectFailed, "the credentials hold a zero byte")
+        }
+        return try await logIn(LoginParameters(configuration, host, credentials, role: role))
+    }
+
+    private static func logIn(_ parameters: LoginParameters) async throws(AMQPFailure) -> AMQPHandle {
         let handover = Handover()
         let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -60,9 +80,27 @@ enum LoginThread {
 
     private static func attempt(_ parameters: LoginParameters) -> Outcome {
         Result { () throws(AMQPFailure) in
-            let handle = try AMQPHandle()
-            try handle.logIn(parameters)
-            return handle
+            // The library checks the certificate against the name that it connects to.
+            if parameters.tls != nil { return try attempt(at: parameters.host, parameters) }
+            var failure = AMQPFailure(.connectFailed, "\(parameters.host) has no address")
+            for address in try HostAddress.resolve(parameters.host) {
+                do throws(AMQPFailure) {
+                    return try attempt(at: address, parameters)
+                } catch {
+                    failure = error
+                    // The broker has answered: its other addresses lead to the same.
+                    guard case .connectFailed = error.kind else { throw error }
+                }
+            }
+            throw failure
         }
+    }
+
+    private static func attempt(at address: String, _ parameters: LoginParameters) throws(AMQPFailure) -> AMQPHandle {
+        var parameters = parameters
+        parameters.host = address
+        let handle = try AMQPHandle()
+        try handle.logIn(parameters)
+        return handle
     }
 }

@@ -35,21 +35,20 @@ extension AMQPFailure {
 struct TopologyClash: Hashable, Sendable, CustomStringConvertible {
     var argument: String
     var object: String
-    var wanted: String
-    var found: String
+    /// What was declared; `nil` where the broker's text ended before it.
+    var wanted: String?
+    /// What there is; `nil` where the broker's text ended before it.
+    var found: String?
 
+    /// Reads the broker's text, which ends after 255 bytes: with long names only its beginning is there.
     init?(_ text: String) {
-        guard
-            let argument = text.part(after: "inequivalent arg '", before: "'"),
-            let object = text.part(after: "' for ", before: " in vhost"),
-            let outcome = text.part(after: "': ", before: nil),
-            let wanted = outcome.part(after: "received ", before: " but current is "),
-            let found = outcome.part(after: " but current is ", before: nil)
-        else { return nil }
-        self.argument = argument
-        self.object = object
-        self.wanted = Self.value(wanted)
-        self.found = Self.value(found)
+        guard let rest = text.part(after: "inequivalent arg '", before: nil) else { return nil }
+        argument = rest.part(after: "", before: "'") ?? rest
+        let subject = rest.part(after: "' for ", before: nil) ?? "an object of the topology"
+        object = subject.part(after: "", before: " in vhost") ?? subject
+        let outcome = rest.part(after: "': ", before: nil) ?? ""
+        wanted = outcome.part(after: "received ", before: " but current is ").map(Self.value)
+        found = outcome.part(after: " but current is ", before: nil).map(Self.value)
     }
 
     /// `'quorum'` of `the value 'quorum' of type 'longstr'`, as the broker has it for arguments.
@@ -58,15 +57,20 @@ struct TopologyClash: Hashable, Sendable, CustomStringConvertible {
     }
 
     var description: String {
-        "\(object) exists with \(argument) = \(found), but \(wanted) is wanted; delete it once it is empty, or give the "
-            + "configuration that it was declared with"
+        let difference =
+            if let found, let wanted {
+                "\(object) exists with \(argument) = \(found), but \(wanted) is wanted"
+            } else {
+                "\(object) exists with another \(argument) than is wanted"
+            }
+        return difference + "; delete it once it is empty, or give the configuration that it was declared with"
     }
 }
 
 extension String {
     /// What stands after `start` and before `end`, or the rest.
     func part(after start: String, before end: String?) -> String? {
-        guard let from = firstRange(of: start)?.upperBound else { return nil }
+        guard let from = start.isEmpty ? startIndex : firstRange(of: start)?.upperBound else { return nil }
         guard let end else { return String(self[from...]) }
         guard let to = String(self[from...]).firstRange(of: end)?.lowerBound else { return nil }
         let rest = String(self[from...])

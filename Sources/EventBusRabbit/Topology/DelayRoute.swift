@@ -20,15 +20,27 @@ struct DelayRoute: Hashable, Sendable {
     enum Destination {
         /// The queue of one subscription.
         case queue(String)
-        /// Every subscription that matches the topic.
-        case topic(Topic)
+        /// Every subscription of the events exchange that matches the topic.
+        case topic(Topic, exchange: String)
+        /// Every subscription of the virtual host that matches the topic, as the first releases had it.
+        case sharedTopic(Topic)
 
         var key: String {
             switch self {
             case .queue(let name): "q.\(name)"
-            case .topic(let topic): "t.\(topic.rawValue)"
+            case .topic(let topic, let exchange): "e.\(DelayRoute.token(of: exchange)).\(topic.rawValue)"
+            case .sharedTopic(let topic): "t.\(topic.rawValue)"
             }
         }
+    }
+
+    /// What stands for an exchange in a routing key, which has no room for its name: eight hexadecimal digits of its
+    /// 32-bit FNV-1a hash.
+    static func token(of exchange: String) -> String {
+        var hash: UInt32 = 0x811C_9DC5
+        for byte in exchange.utf8 { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
+        let digits = String(hash, radix: 16)
+        return String(repeating: "0", count: 8 - digits.count) + digits
     }
 
     /// The route for a delay above zero.
@@ -51,16 +63,32 @@ struct DelayRoute: Hashable, Sendable {
 
     /// The topic in the routing key of a scheduled event, as it is at the end of the levels.
     static func scheduledTopic(in routingKey: String) -> String? {
-        let words = routingKey.split(separator: ".", maxSplits: levels + 1, omittingEmptySubsequences: false)
-        guard words.count == levels + 2, words[levels] == "t" else { return nil }
-        return String(words[levels + 1])
+        guard let (kind, rest) = destination(in: routingKey) else { return nil }
+        switch kind {
+        case "t": return String(rest)
+        case "e":
+            guard let dot = rest.utf8.firstIndex(of: UInt8(ascii: ".")) else { return nil }
+            return String(rest[rest.utf8.index(after: dot)...])
+        default: return nil
+        }
     }
 
     /// The queue in the routing key of a retry, as it is at the end of the levels.
     static func queue(in routingKey: String) -> String? {
-        let words = routingKey.split(separator: ".", maxSplits: levels + 1, omittingEmptySubsequences: false)
-        guard words.count == levels + 2, words[levels] == "q" else { return nil }
-        return String(words[levels + 1])
+        guard let (kind, rest) = destination(in: routingKey), kind == "q" else { return nil }
+        return String(rest)
+    }
+
+    /// What stands behind the levels' words: one word for the kind of destination, and the destination.
+    private static func destination(in routingKey: String) -> (kind: Substring, rest: Substring)? {
+        // By bytes, as the broker separates words: a dot may be part of a character.
+        let words = routingKey.utf8.split(
+            separator: UInt8(ascii: "."),
+            maxSplits: levels + 1,
+            omittingEmptySubsequences: false
+        )
+        guard words.count == levels + 2 else { return nil }
+        return (Substring(words[levels]), Substring(words[levels + 1]))
     }
 
     /// The pattern that finds a level's bit in the routing key.

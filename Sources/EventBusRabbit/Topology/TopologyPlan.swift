@@ -7,10 +7,13 @@ import EventBus
 struct TopologyPlan: Sendable {
     let exchange: String
     let queueType: RabbitConfiguration.QueueType
+    /// Whether queues take scheduled events of the whole virtual host too.
+    let takesSharedSchedules: Bool
 
     init(_ configuration: RabbitConfiguration) {
         self.exchange = configuration.exchange
         self.queueType = configuration.queueType
+        self.takesSharedSchedules = configuration.scheduling != .isolated
     }
 
     /// The arguments of a queue whose events rest until someone acts.
@@ -129,13 +132,12 @@ struct TopologyPlan: Sendable {
         for pattern in specification.patterns {
             calls.append(.queueBind(queue: name, exchange: exchange, routingKey: pattern.rawValue))
             // Scheduled events reach broadcasts too.
-            calls.append(
-                .queueBind(
-                    queue: name,
-                    exchange: TopologyNames.delayExit,
-                    routingKey: DelayRoute.exitPattern("t.\(pattern.rawValue)")
-                )
-            )
+            for key in scheduleKeys(pattern) {
+                calls.append(.queueBind(queue: name, exchange: TopologyNames.delayExit, routingKey: key.binding))
+            }
+            for key in retiredScheduleKeys(pattern) {
+                calls.append(.queueUnbind(queue: name, exchange: TopologyNames.delayExit, routingKey: key.binding))
+            }
         }
         if !specification.broadcast {
             calls.append(
@@ -148,14 +150,44 @@ struct TopologyPlan: Sendable {
         }
         for pattern in specification.formerPatterns where !specification.patterns.contains(pattern) {
             calls.append(.queueUnbind(queue: name, exchange: exchange, routingKey: pattern.rawValue))
-            calls.append(
-                .queueUnbind(
-                    queue: name,
-                    exchange: TopologyNames.delayExit,
-                    routingKey: DelayRoute.exitPattern("t.\(pattern.rawValue)")
-                )
-            )
+            for key in scheduleKeys(pattern) + retiredScheduleKeys(pattern) {
+                calls.append(.queueUnbind(queue: name, exchange: TopologyNames.delayExit, routingKey: key.binding))
+            }
         }
         return calls
+    }
+
+    /// What takes everything away that leads new events into a queue; what it holds stays.
+    func unbindings(_ name: String, patterns: [TopicPattern]) -> [AMQPCall] {
+        var calls: [AMQPCall] = [
+            .queueUnbind(
+                queue: name,
+                exchange: TopologyNames.delayExit,
+                routingKey: DelayRoute.exitPattern("q.\(name)")
+            )
+        ]
+        for pattern in patterns {
+            calls.append(.queueUnbind(queue: name, exchange: exchange, routingKey: pattern.rawValue))
+            for key in scheduleKeys(pattern) + retiredScheduleKeys(pattern) {
+                calls.append(.queueUnbind(queue: name, exchange: TopologyNames.delayExit, routingKey: key.binding))
+            }
+        }
+        return calls
+    }
+
+    /// The ends of the routing keys of scheduled events that a pattern matches.
+    private struct ScheduleKey {
+        var end: String
+        var binding: String { DelayRoute.exitPattern(end) }
+    }
+
+    private func scheduleKeys(_ pattern: TopicPattern) -> [ScheduleKey] {
+        var keys = [ScheduleKey(end: "e.\(DelayRoute.token(of: exchange)).\(pattern.rawValue)")]
+        if takesSharedSchedules { keys.append(ScheduleKey(end: "t.\(pattern.rawValue)")) }
+        return keys
+    }
+
+    private func retiredScheduleKeys(_ pattern: TopicPattern) -> [ScheduleKey] {
+        takesSharedSchedules ? [] : [ScheduleKey(end: "t.\(pattern.rawValue)")]
     }
 }

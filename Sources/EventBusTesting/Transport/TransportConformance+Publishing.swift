@@ -13,6 +13,7 @@ extension TransportConformance {
                     topic: try scene.topic("order.created"),
                     payload: Array(#"{"orderID":"42"}"#.utf8),
                     contentType: "application/json",
+                    contentEncoding: "br",
                     version: 3,
                     time: EventTime(milliseconds: 1_700_000_000_123),
                     source: "orders",

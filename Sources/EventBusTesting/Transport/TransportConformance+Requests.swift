@@ -47,12 +47,23 @@ extension TransportConformance {
                 running.cancel()
                 try await running.value
             },
-            check("an error of the responder reaches the requester") { scene in
-                let bus = try await scene.makeBus()
-                bus.respond(to: DoubleProbe.self, group: scene.group()) { _, _ in throw ExpectedError() }
-                try await scene.running(bus) {
-                    try await expectError(.remoteFailure, from: "a failing responder") {
-                        _ = try await bus.request(DoubleProbe(number: 1), timeout: .seconds(10))
+            check("an error of the responder reaches the requester, its words only where they are to") { scene in
+                for repliesWithText in [false, true] {
+                    let bus = try await scene.makeBus()
+                    bus.respond(
+                        to: DoubleProbe.self,
+                        group: scene.group("words-\(repliesWithText)"),
+                        options: .init(repliesWithErrorText: repliesWithText)
+                    ) { _, _ in throw ExpectedError() }
+                    try await scene.running(bus) {
+                        do {
+                            _ = try await bus.request(DoubleProbe(number: 1), timeout: .seconds(10))
+                            throw ConformanceFailure("a failing responder gave an answer")
+                        } catch let error as EventBusError {
+                            try expect(error.code == .remoteFailure, "a failing responder: \(error)")
+                            let hasWords = error.message.contains("\(ExpectedError())")
+                            try expect(hasWords == repliesWithText, "the requester read: \(error.message)")
+                        }
                     }
                 }
             },

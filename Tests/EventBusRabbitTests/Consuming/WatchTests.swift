@@ -77,17 +77,19 @@ struct WatchTests {
             let lost = ContinuousClock.now
             try await replaceQueue()
             var replaced = 1
+            // An empty queue without a consumer looks like one whose leader is away: something has to wait in it.
+            #expect(try await scene.publish(1, bus) == .routed)
             try await eventually("attached again", within: .seconds(40)) {
                 // On a busy machine it may be missed twice before it is back, which is another story.
                 if scene.reasons.count(where: { $0 == "the queue is gone" }) == replaced {
                     replaced += 1
                     try await replaceQueue()
+                    #expect(try await scene.publish(1, bus) == .routed)
                 }
                 return scene.reasons.contains("the broker knows no consumer of the queue")
             }
             try await eventually("one consumer in health again") { scene.details(bus)["consumers"] == 1 }
             let took = lost.duration(to: .now)
-            #expect(try await scene.publish(1, bus) == .routed)
             try await eventually("handled") { seen.all == [1] }
             #expect(scene.proxy.swallowedMethods == replaced)
             #expect(bus.health().components.compactMap { $0.details["connections"] } == [1, 1])

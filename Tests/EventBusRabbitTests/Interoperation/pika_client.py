@@ -37,6 +37,10 @@ def main():
             )
     elif command == "count":
         print(channel.queue_declare(sys.argv[3], passive=True).method.message_count)
+    elif command == "delete-queue":
+        channel.queue_delete(sys.argv[3])
+    elif command == "delete-exchange":
+        channel.exchange_delete(sys.argv[3])
     elif command == "queue":
         channel.queue_declare(sys.argv[3], durable=True)
     elif command == "publish-odd":

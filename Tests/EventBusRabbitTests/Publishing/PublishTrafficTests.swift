@@ -227,4 +227,52 @@ struct PublishTrafficTests {
             if case .refused = resolution { #expect(mayBeRefused.contains(token)) }
         }
     }
+
+    private static let crash = AMQPFailure(.connectionClosed(541), "INTERNAL_ERROR")
+    private static let forced = AMQPFailure(.connectionClosed(320), "CONNECTION_FORCED")
+
+    private mutating func connectionEnds(_ failure: AMQPFailure) {
+        for line in Traffic.Line.allCases { _ = traffic.disconnected(line, failure, &resolved) }
+        for line in Traffic.Line.allCases { traffic.connected(line, isBlocked: false) }
+    }
+
+    @Test mutating func `events in flight at repeated ends of the connection go on one at a time`() {
+        start([item(1), item(2), item(3)])
+        connectionEnds(Self.crash)
+        #expect(takeAll(.main) == 3)
+        connectionEnds(Self.crash)
+        #expect(takeAll(.main) == 0)
+        for token in 1...3 {
+            #expect(takeAll(.probe) == 1)
+            traffic.confirmed(.probe, tag: UInt64(token), multiple: false, isAcknowledged: true, &resolved)
+            #expect(became(token) == .confirmed(.routed))
+        }
+    }
+
+    @Test mutating func `a connection that the broker ends in good order says nothing of its events`() {
+        start([item(1)])
+        for _ in 0..<10 {
+            connectionEnds(Self.forced)
+            #expect(takeAll(.main) == 1)
+        }
+        #expect(resolved.isEmpty)
+    }
+
+    @Test mutating func `an event alone in flight at repeated ends of the connection is refused with the text`() {
+        start([item(1)])
+        var rounds = 0
+        while resolved.isEmpty, rounds < 20 {
+            rounds += 1
+            connectionEnds(Self.crash)
+            _ = takeAll(.main)
+            _ = takeAll(.probe)
+        }
+        #expect(rounds < 20)
+        guard case .refused(let refusal)? = became(1) else {
+            Issue.record("it became \(String(describing: became(1)))")
+            return
+        }
+        #expect(refusal.busError.code == .rejected)
+        #expect(refusal.busError.message.contains("INTERNAL_ERROR"))
+    }
 }

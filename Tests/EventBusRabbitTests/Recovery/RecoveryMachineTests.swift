@@ -65,16 +65,38 @@ struct RecoveryMachineTests {
         }
     }
 
-    @Test func `a refused user ends it at first, and not once it was connected`() {
-        let refused = AMQPFailure(.connectionClosed(AMQPFailure.accessRefused), "no")
-        var machine = RecoveryMachine(hosts: hosts, reconnect: reconnect)
+    private static let refused = AMQPFailure(.connectionClosed(AMQPFailure.accessRefused), "no")
+
+    /// Lets every host answer, in the order in which they are tried; says whether it is worth going on.
+    private func round(_ machine: inout RecoveryMachine, _ failures: [AMQPFailure]) -> Bool {
         var generator = SplitMix64(seed: 1)
-        _ = machine.next(using: &generator)
-        #expect(machine.failed(refused) == false)
+        var goesOn = true
+        for failure in failures {
+            while case .wait = machine.next(using: &generator) {}
+            goesOn = machine.failed(failure)
+        }
+        return goesOn
+    }
+
+    @Test func `a user whom every host refuses ends it after three rounds, and not once it was connected`() {
+        var machine = RecoveryMachine(hosts: hosts, reconnect: reconnect)
+        let all = hosts.map { _ in Self.refused }
+        #expect(round(&machine, all))
+        #expect(round(&machine, all))
+        #expect(!round(&machine, all))
         machine.connected()
         machine.lost(after: .seconds(60))
-        _ = machine.next(using: &generator)
-        #expect(machine.failed(refused) == true)
+        for _ in 0..<5 { #expect(round(&machine, all)) }
+    }
+
+    @Test(arguments: [
+        AMQPFailure(.connectFailed, "timeout"),
+        AMQPFailure(.connectionClosed(530), "NOT_ALLOWED - access to vhost '/' refused: connection limit (1)"),
+        AMQPFailure(.connectionClosed(541), "INTERNAL_ERROR"),
+    ])
+    func `a host that fails otherwise keeps it going`(failure: AMQPFailure) {
+        var machine = RecoveryMachine(hosts: hosts, reconnect: reconnect)
+        for _ in 0..<10 { #expect(round(&machine, [Self.refused, failure, Self.refused])) }
     }
 
     @Test func `a connection that held sets the bound back, one that broke at once does not`() {

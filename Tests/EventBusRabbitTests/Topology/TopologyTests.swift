@@ -58,17 +58,25 @@ struct TopologyTests {
             prefetch: 1
         )
         @Sendable func retire() async throws -> Bool {
-            try await RabbitTransport.retireQueue(group: scene.group, name: "probe", scene.configuration)
+            try await RabbitTransport.retireQueue(
+                group: scene.group,
+                name: "probe",
+                patterns: [try scene.pattern("x")],
+                scene.configuration
+            )
         }
         #expect(try await retire() == false)
         try await RabbitTransport.declareTopology(for: [queue], scene.configuration)
         let publisher = EventBus(transport: .rabbit(scene.configuration))
         try await publisher.withRunning {
             _ = try await publisher.publish(Envelope(topic: scene.topic("x"), payload: [1]))
+            let full = await #expect(throws: EventBusError.self) { try await retire() }
+            #expect(full?.code == .rejected)
+            #expect(full?.message.contains("1 events") ?? false)
+            // It is unbound already: nothing comes between the question and the end.
+            let receipt = try await publisher.publish(Envelope(topic: scene.topic("x"), payload: [2]))
+            #expect(receipt.outcome == .unroutable)
         }
-        let full = await #expect(throws: EventBusError.self) { try await retire() }
-        #expect(full?.code == .rejected)
-        #expect(full?.message.contains("1 events") ?? false)
 
         let bus = EventBus(transport: .rabbit(scene.configuration))
         let received = Received()

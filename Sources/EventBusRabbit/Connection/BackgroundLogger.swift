@@ -1,0 +1,65 @@
+import EventBus
+import Logging
+
+/// Writes log lines from a task of its own, in order: a log handler is code of the user, may block, and must not hold up
+/// an I/O thread.
+final class BackgroundLogger: Sendable {
+    private struct Line: Sendable {
+        var level: Logger.Level
+        var message: String
+        var metadata: [String: String]
+    }
+
+    private struct State {
+        var lines: [Line] = []
+        var dropped = 0
+        var isWriting = false
+    }
+
+    /// How many lines wait at most; a handler that blocks for good must not take all memory.
+    private static let maximumLines = 4096
+
+    private let logger: Logger
+    private let state = Locked(State())
+
+    init(_ logger: Logger) {
+        self.logger = logger
+    }
+
+    func debug(_ message: String, metadata: [String: String] = [:]) { add(.debug, message, metadata) }
+    func info(_ message: String, metadata: [String: String] = [:]) { add(.info, message, metadata) }
+    func warning(_ message: String, metadata: [String: String] = [:]) { add(.warning, message, metadata) }
+
+    private func add(_ level: Logger.Level, _ message: String, _ metadata: [String: String]) {
+        let isFirst = state.withLock { state in
+            guard state.lines.count < Self.maximumLines else {
+                state.dropped += 1
+                return false
+            }
+            state.lines.append(Line(level: level, message: message, metadata: metadata))
+            defer { state.isWriting = true }
+            return !state.isWriting
+        }
+        if isFirst { Task.detached { [self] in write() } }
+    }
+
+    /// Writes until nothing waits.
+    private func write() {
+        while true {
+            let (lines, dropped) = state.withLock { state in
+                if state.lines.isEmpty { state.isWriting = false }
+                defer { (state.lines, state.dropped) = ([], 0) }
+                return (state.lines, state.dropped)
+            }
+            if lines.isEmpty { return }
+            for line in lines {
+                logger.log(
+                    level: line.level,
+                    "\(line.message)",
+                    metadata: line.metadata.mapValues { .string($0.printable) }
+                )
+            }
+            if dropped > 0 { logger.warning("log lines were dropped", metadata: ["count": "\(dropped)"]) }
+        }
+    }
+}

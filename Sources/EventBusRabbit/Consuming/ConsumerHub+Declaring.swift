@@ -1,0 +1,93 @@
+import ConnectionThread
+import EventBus
+
+/// Declares again what an operator deleted, on evidence: an event that no queue took, a closed channel, a passive
+/// declaration that failed.
+extension ConsumerHub {
+    /// How long one declaring serves all evidence: many deliveries see at once that something is missing.
+    private static let restorationPause = Duration.milliseconds(200)
+    /// The same for one that failed: what may not be declared stays missing until someone acts.
+    private static let failurePause = Duration.seconds(1)
+
+    /// Whether a subscription of this service is attached that asks for a topic.
+    nonisolated func expects(_ topic: String) -> Bool {
+        guard let topic = try? Topic(validating: topic) else { return false }
+        return expected.withLock { $0.values.contains { $0.contains { $0.matches(topic) } } }
+    }
+
+    /// Whether this service has a subscription of a group.
+    func serves(_ group: String) -> Bool {
+        sessions.values.contains { $0.consumer.specification.group == group }
+    }
+
+    /// Declares everything that this service needs. Those who ask at once share one declaring.
+    ///
+    /// - Returns: Whether everything is there now.
+    func declareAgain(_ reason: String) async -> Bool {
+        if let restoration { return await restoration.value }
+        if let last = lastRestoration {
+            let pause = last.isThere ? Self.restorationPause : Self.failurePause
+            if last.time.duration(to: .now) < pause { return last.isThere }
+        }
+        guard let connection, ended == nil else { return false }
+        logger.warning("something is missing on the broker; declaring it again", metadata: ["reason": reason])
+        let task = Task { await self.restore(on: connection) }
+        restoration = task
+        let isThere = await task.value
+        restoration = nil
+        lastRestoration = (.now, isThere)
+        return isThere
+    }
+
+    /// Sees to it that the dead letters of a group have their queue.
+    func ensureDeadLetters(of group: String) async {
+        guard let connection, configuration.declaration == .active else { return }
+        do throws(AMQPFailure) {
+            let channel = try await connection.openChannel { _ in }
+            try await connection.call(
+                [.exchangeDeclare(name: TopologyNames.deadLetterExchange, type: "direct")]
+                    + plan.deadLetters(of: group),
+                on: channel
+            )
+            await connection.closeChannel(channel)
+        } catch {
+            logger.warning("the dead letters have no queue", metadata: ["group": group, "reason": "\(error)"])
+        }
+    }
+
+    private func restore(on connection: RabbitConnection) async -> Bool {
+        var failure: AMQPFailure?
+        for calls in restoringCalls {
+            do throws(AMQPFailure) {
+                let channel = try await connection.openChannel { _ in }
+                try await connection.call(calls, on: channel)
+                await connection.closeChannel(channel)
+                board.setMissing("topology", nil)
+                return true
+            } catch {
+                guard error.isChannelOnly else { return false }
+                // What may not be declared may be there.
+                failure = error
+                if error.code != AMQPFailure.accessRefused { break }
+            }
+        }
+        if let failure {
+            board.setMissing("topology", failure.text)
+            logger.warning("it could not be declared", metadata: ["reason": "\(failure)"])
+        }
+        return false
+    }
+
+    /// What declares everything, and what does with fewer rights.
+    private var restoringCalls: [[AMQPCall]] {
+        let groups = Set(sessions.values.map(\.consumer.specification.group)).sorted()
+        let check = plan.sharedCheck + groups.flatMap { plan.deadLettersCheck(of: $0) }
+        guard configuration.declaration == .active else { return [check] }
+        var own = groups.flatMap { plan.deadLetters(of: $0) }
+        // A queue that is gone cancels its consumer, which declares it: here it would only clash with a broadcast's.
+        for session in sessions.values where session.phase == .attached {
+            own += plan.bindings(session.consumer.specification, name: session.queueName)
+        }
+        return [plan.shared + own, plan.sharedCheck + own, check]
+    }
+}

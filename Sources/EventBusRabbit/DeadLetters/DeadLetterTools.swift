@@ -1,0 +1,118 @@
+import ConnectionThread
+import EventBus
+
+/// What the dead-letter tools work with: a connection of their own, which many calls share and which ends when nobody has
+/// used it for a while. What goes wrong there disturbs no consumer.
+actor DeadLetterTools {
+    /// How long a connection stays that nobody uses.
+    private static let idleTime = Duration.seconds(3)
+
+    nonisolated let configuration: RabbitConfiguration
+    nonisolated let hub: ConsumerHub
+    nonisolated let lane: PublishLane
+    nonisolated let logger: BackgroundLogger
+    private let watch: SendWatch
+    private var connection: RabbitConnection?
+    private var opening: Task<Result<RabbitConnection, AMQPFailure>, Never>?
+    private var users = 0
+    /// Rises with every use, so that an idle timer knows whether it is about the present rest.
+    private var uses = 0
+
+    init(
+        configuration: RabbitConfiguration,
+        hub: ConsumerHub,
+        lane: PublishLane,
+        watch: SendWatch,
+        logger: BackgroundLogger
+    ) {
+        self.configuration = configuration
+        self.hub = hub
+        self.lane = lane
+        self.watch = watch
+        self.logger = logger
+    }
+
+    /// Runs `body` with the connection.
+    nonisolated func withConnection<Value: Sendable>(
+        _ body: (RabbitConnection) async throws -> Value
+    ) async throws -> Value {
+        // Says why not where the transport does not run, or has no connection.
+        _ = try await hub.waitForConnection(until: .now.advanced(by: .seconds(10)))
+        let connection = try await take()
+        do {
+            let value = try await body(connection)
+            await release()
+            return value
+        } catch {
+            await release()
+            throw error
+        }
+    }
+
+    private func take() async throws(AMQPFailure) -> RabbitConnection {
+        users += 1
+        uses += 1
+        do throws(AMQPFailure) {
+            if let connection, await connection.isOpen { return connection }
+            let task = opening ?? Task { await Self.open(configuration, watch) }
+            opening = task
+            let result = await task.value
+            opening = nil
+            let fresh = try result.get()
+            connection = fresh
+            return fresh
+        } catch {
+            users -= 1
+            throw error
+        }
+    }
+
+    private func release() {
+        users -= 1
+        guard users == 0 else { return }
+        let use = uses
+        Task { [weak self] in
+            try? await Task.sleep(for: Self.idleTime)
+            await self?.close(ifIdleSince: use)
+        }
+    }
+
+    private func close(ifIdleSince use: Int) async {
+        guard users == 0, uses == use, let connection else { return }
+        self.connection = nil
+        await connection.close()
+    }
+
+    /// Ends the connection; the transport has ended.
+    func end() async {
+        guard let connection else { return }
+        self.connection = nil
+        await connection.close()
+    }
+
+    private static func open(
+        _ configuration: RabbitConfiguration,
+        _ watch: SendWatch
+    ) async -> Result<RabbitConnection, AMQPFailure> {
+        var failure = AMQPFailure(.connectFailed, "no host")
+        for host in configuration.hosts.shuffled() {
+            do {
+                let connection = try RabbitConnection(
+                    handle: try await LoginThread.logIn(configuration, host, role: "dead-letters"),
+                    number: 0,
+                    thread: try ConnectionThread(name: "eventbus-dead"),
+                    watch: watch,
+                    isTLS: configuration.tls != nil,
+                    maximumBodySize: configuration.maximumBodySize,
+                    callTimeout: configuration.callTimeout,
+                    onEvent: { _ in }
+                )
+                await connection.start()
+                return .success(connection)
+            } catch {
+                failure = error as? AMQPFailure ?? AMQPFailure(.connectFailed, "\(error)")
+            }
+        }
+        return .failure(failure)
+    }
+}

@@ -1,0 +1,74 @@
+import ConnectionThread
+import DequeModule
+import EventBus
+
+/// The deliveries of one channel, kept until they are asked for.
+final class LetterFeed: Sendable {
+    private struct State {
+        var deliveries = Deque<AMQPDelivery>()
+        var failure: AMQPFailure?
+        var waiter: CheckedContinuation<Void, Never>?
+
+        mutating func takeWaiter() -> CheckedContinuation<Void, Never>? {
+            defer { waiter = nil }
+            return waiter
+        }
+    }
+
+    private let state = Locked(State())
+
+    /// Takes what happens on the channel, on the connection's thread.
+    func handle(_ event: ChannelEvent) {
+        let waiter: CheckedContinuation<Void, Never>? = state.withLock { state in
+            switch event {
+            case .delivered(let delivery): state.deliveries.append(delivery)
+            case .closed(let failure): state.failure = failure
+            case .consumerCancelled:
+                state.failure = AMQPFailure(.channelClosed(AMQPFailure.notFound), "the queue was deleted")
+            case .returned, .confirmed: return nil
+            }
+            return state.takeWaiter()
+        }
+        waiter?.resume()
+    }
+
+    /// The next delivery, if it is there.
+    func nextAtHand() -> AMQPDelivery? {
+        state.withLock { $0.deliveries.popFirst() }
+    }
+
+    /// The next delivery; `nil` if none comes before the deadline.
+    func next(until deadline: MonotonicTime, thread: ConnectionThread) async throws -> AMQPDelivery? {
+        while true {
+            try Task.checkCancellation()
+            let (delivery, failure) = state.withLock { ($0.deliveries.popFirst(), $0.failure) }
+            if let delivery { return delivery }
+            if let failure { throw failure }
+            if MonotonicTime.now >= deadline { return nil }
+            await wait(until: deadline, thread)
+        }
+    }
+
+    private func wait(until deadline: MonotonicTime, _ thread: ConnectionThread) async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isDone = state.withLock { state in
+                    if !state.deliveries.isEmpty || state.failure != nil { return true }
+                    state.waiter = continuation
+                    return false
+                }
+                if isDone { return continuation.resume() }
+                thread.execute { [weak self, weak thread] in
+                    _ = thread?.schedule(at: deadline) { self?.wake() }
+                }
+                if Task.isCancelled { wake() }
+            }
+        } onCancel: {
+            wake()
+        }
+    }
+
+    private func wake() {
+        state.withLock { $0.takeWaiter() }?.resume()
+    }
+}

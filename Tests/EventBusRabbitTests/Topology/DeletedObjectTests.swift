@@ -1,0 +1,80 @@
+import EventBus
+import EventBusRabbit
+import EventBusTesting
+import Testing
+
+/// An operator deletes what the library declared, one object after the other, while it is used.
+@Suite(.serialized, .timeLimit(.minutes(5)))
+struct DeletedObjectTests {
+    @Test(arguments: RabbitConfiguration.QueueType.allCases)
+    func `whatever is deleted is declared again, and what was in hand goes on`(
+        type: RabbitConfiguration.QueueType
+    ) async throws {
+        let shared = try await TestBroker.shared()
+        try #require(shared.directory != nil, "needs a broker of our own")
+        let name = freshName()
+        try await shared.control("add_vhost", name)
+        try await shared.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
+        let configuration = try shared.configuration {
+            $0.virtualHost = name
+            $0.queueType = type
+        }
+        let host = configuration.hosts[0]
+        let broker = TestBroker(
+            url: "amqp://guest:guest@\(host.name):\(host.port)/\(name)",
+            directory: shared.directory
+        )
+        let bus = EventBus(transport: .rabbit(configuration))
+        let attempts = SeenNumbers()
+        let handled = SeenNumbers()
+        let topic = try Topic(validating: "\(name).probe")
+        bus.subscribe(
+            to: TopicPattern(topic),
+            group: "group",
+            name: "probe",
+            options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 2))
+        ) { event, context in
+            attempts.note(event.envelope)
+            let number = Int(String(decoding: event.envelope.payload, as: UTF8.self)) ?? 0
+            // Even numbers are handled at the second attempt, odd ones never.
+            if number % 2 == 1 || context.attempt == 1 { throw CancellationError() }
+            handled.note(event.envelope)
+        }
+        let objects = [
+            "queue group.dead", "exchange eventbus.dead.v1", "exchange events", "queue group.probe",
+            "exchange eventbus.delay.v1.exit", "queue eventbus.delay.v1.0", "exchange eventbus.delay.v1.0",
+            "queue eventbus.delay.v1.1", "queue eventbus.delay.v1.unroutable", "exchange eventbus.delay.v1.unroutable",
+        ]
+        try await bus.withRunning {
+            let letters = bus.deadLetters(of: "group")
+            for (index, object) in objects.enumerated() {
+                let before = try await letters.count()
+                let parts = object.split(separator: " ")
+                try await Pika.run("delete-\(parts[0])", String(parts[1]), broker: broker)
+                let deleted = ContinuousClock.now
+                let (good, bad, scheduled) = (index * 10, index * 10 + 1, index * 10 + 2)
+                for number in [good, bad] {
+                    // Until the queue is back nobody subscribes.
+                    try await eventually("\(object): routed", within: .seconds(30)) {
+                        let event = Envelope(topic: topic, payload: Array("\(number)".utf8))
+                        return try await bus.publish(event).outcome == .routed
+                    }
+                }
+                let event = Envelope(topic: topic, payload: Array("\(scheduled)".utf8))
+                let receipt = try await bus.publish(event, options: .init(delay: .milliseconds(300)))
+                #expect(receipt.outcome == .scheduled, "\(object)")
+                try await eventually("\(object): retried and scheduled", within: .seconds(60)) {
+                    handled.all.isSuperset(of: [good, scheduled])
+                }
+                let expected = object == "queue group.dead" ? 1 : before + 1
+                try await eventually("\(object): dead-lettered", within: .seconds(60)) {
+                    try await letters.count() == expected
+                }
+                print("\(type), \(object): works again after \(deleted.duration(to: .now))")
+            }
+            let letter = try await letters.entries(limit: 1)[0]
+            #expect(letter.failure.reason == .attemptsExhausted)
+        }
+        try await shared.control("delete_vhost", name)
+    }
+}
