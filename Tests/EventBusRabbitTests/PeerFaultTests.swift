@@ -86,7 +86,7 @@ struct PeerFaultTests {
         let peer = try FakePeer(.init(channelMaximum: 1))
         let configuration = try configuration(peer)
         let connection = try RabbitConnection(
-            handle: try await LoginThread.logIn(LoginParameters(configuration, configuration.hosts[0], role: "test")),
+            handle: try await LoginThread.logIn(configuration, configuration.hosts[0], role: "test"),
             number: 1,
             thread: try ConnectionThread(name: "test"),
             watch: SendWatch(),

@@ -28,10 +28,10 @@ struct RequestOnceTests {
         }
         try await responder.withRunning {
             try await requester.withRunning {
-                async let answer = requester.request(Slow(number: 1), timeout: .seconds(30))
+                let answer = Task { try await requester.request(Slow(number: 1), timeout: .seconds(30)) }
                 try await eventually("the responder works") { calls.withLock { $0 } == 1 }
                 proxy.cutAll()
-                let error = await #expect(throws: EventBusError.self) { try await answer }
+                let error = await #expect(throws: EventBusError.self) { try await answer.value }
                 #expect(error?.code == .indeterminate)
                 isReleased.set(true)
                 // The next one goes over the new connection; had the first been sent again, it would come before.

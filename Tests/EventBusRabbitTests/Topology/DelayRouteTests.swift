@@ -28,9 +28,10 @@ struct DelayRouteTests {
 
     @Test func `the longest topic and queue fit into a routing key`() throws {
         let topic = try Topic(validating: String(repeating: "t", count: 200))
-        let route = try DelayRoute(delay: .seconds(1), to: .topic(topic))
+        let route = try DelayRoute(delay: .seconds(1), to: .topic(topic, exchange: "events"))
         #expect(route.routingKey.utf8.count <= 255)
-        #expect(DelayRoute.exitPattern("t.\(topic)").utf8.count <= 255)
+        let token = DelayRoute.token(of: "events")
+        #expect(DelayRoute.exitPattern("e.\(token).\(topic)").utf8.count <= 255)
     }
 
     @Test func `patterns of a level ask for its own bit`() {
