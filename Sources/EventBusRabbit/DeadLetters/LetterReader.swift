@@ -39,15 +39,41 @@ struct LetterReader {
     /// - Throws: ``AMQPFailure``, with the broker's code 404 if there is no such queue.
     static func count(_ queue: String, _ connection: RabbitConnection) async throws -> Int {
         let channel = try await connection.openChannel { _ in }
-        var count = 0
-        let declaration = AMQPCall.queueDeclare(QueueDeclaration(name: queue, isPassive: true))
-        if case .queue(_, let messages, _) = try await connection.call(declaration, on: channel) { count = messages }
+        var count = try await ready(queue, connection, channel)
         // Zero is also what the broker says of a queue whose leader does not answer in time.
-        if count == 0, case .message(_, let left) = try await connection.call(.basicGet(queue: queue), on: channel) {
+        if count == 0,
+            case .message(let entry, let left) = try await connection.call(
+                .basicGet(queue: queue),
+                on: channel
+            )
+        {
             count = left + 1
+            await connection.requeue(entry.deliveryTag, on: channel)
+            try await waitForReturn(to: queue, count: count, connection, channel)
         }
         await connection.closeChannel(channel)
         return count
+    }
+
+    /// What the broker says that a queue holds and nobody has out.
+    private static func ready(_ queue: String, _ connection: RabbitConnection, _ channel: UInt16) async throws -> Int {
+        let declaration = AMQPCall.queueDeclare(QueueDeclaration(name: queue, isPassive: true))
+        guard case .queue(_, let messages, _) = try await connection.call(declaration, on: channel) else { return 0 }
+        return messages
+    }
+
+    /// Waits until entries that were put back are in the queue, so that whoever looks next sees them. Someone else may take
+    /// them, so the wait is short.
+    private static func waitForReturn(
+        to queue: String,
+        count: Int,
+        _ connection: RabbitConnection,
+        _ channel: UInt16
+    ) async throws {
+        for _ in 0..<50 {
+            if try await ready(queue, connection, channel) >= count { return }
+            try? await Task.sleep(for: .milliseconds(10))
+        }
     }
 
     private mutating func open() async throws {
@@ -94,8 +120,10 @@ struct LetterReader {
         for _ in 0..<5 {
             let deadline = MonotonicTime.now.advanced(by: Self.silence)
             if let delivery = try await feed.next(until: deadline, thread: connection.thread) { return delivery }
-            // Another reader may hold the rest.
-            if try await Self.count(queue, connection) == 0 { return feed.nextAtHand() }
+            guard try await Self.count(queue, connection) == 0 else { continue }
+            // Another reader may hold the rest, or it is on its way: what the broker has sent comes before its answer.
+            try await connection.call(.basicQos(prefetch: prefetch), on: channel)
+            return feed.nextAtHand()
         }
         throw EventBusError(.unavailable, "the queue \(queue) has entries and delivers none")
     }
@@ -127,15 +155,12 @@ struct LetterReader {
         await connection.acknowledge(delivery.deliveryTag, multiple: false, on: channel)
     }
 
-    /// Ends the pass, and waits until what was left is back, so that whoever looks next sees it. Someone else may have
-    /// taken it, so the wait is short.
+    /// Ends the pass, and waits until what was left is back.
     func close() async {
         guard channel != 0 else { return }
         await connection.closeChannel(channel)
-        guard kept > 0 else { return }
-        for _ in 0..<50 {
-            guard let count = try? await Self.count(queue, connection), count < kept else { return }
-            try? await Task.sleep(for: .milliseconds(10))
-        }
+        guard kept > 0, let channel = try? await connection.openChannel({ _ in }) else { return }
+        try? await Self.waitForReturn(to: queue, count: kept, connection, channel)
+        await connection.closeChannel(channel)
     }
 }
