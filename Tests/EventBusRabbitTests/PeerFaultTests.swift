@@ -1,6 +1,7 @@
 import ConnectionThread
 import EventBus
 import EventBusTesting
+import Glibc
 import InMemoryLogging
 import Logging
 import Testing
@@ -150,6 +151,69 @@ struct PeerFaultTests {
             #expect(second?.code == .blocked)
             #expect(peer.seen.routingKeys == ["a.b"], "it was sent although the broker takes nothing")
         }
+    }
+
+    @Test func `a broker that answers one call after another is not silent, however many wait`() async throws {
+        let declaring = FakePeer.Method(40, 10)
+        let peer = try FakePeer(
+            .init(answer: { method, _, _ in
+                if method == declaring { usleep(200_000) }
+                return nil
+            })
+        )
+        var configuration = try configuration(peer)
+        configuration.callTimeout = .seconds(2)
+        let plan = TopologyPlan(configuration).sharedCheck
+        let exchanges = plan.count { if case .exchangeDeclare = $0 { true } else { false } }
+        // All of them are asked for at once, and all answers together take longer than one may.
+        #expect(Double(exchanges) * 0.2 > 4)
+        let transport = RabbitTransport(configuration)
+        try await running(transport) {
+            let outcome = try await publish(transport, within: .seconds(30))
+            #expect(outcome == .routed)
+            try await eventually("one connection of each kind, and no second one") {
+                transport.health().compactMap { $0.details["connections"] } == [1, 1]
+            }
+        }
+    }
+
+    @Test func `dead letters that nobody confirms leave room for publishes`() async throws {
+        let window = 2
+        let peer = try FakePeer(
+            .init(answer: { method, channel, count in
+                switch method {
+                case .confirmSelect where count == 2:
+                    // The channel of retries and dead letters is the second, and hears of no event.
+                    return [AMQPFrame(channel: channel, payload: AMQPBytes.method(85, 11) { _ in })]
+                case .consume:
+                    let ok = AMQPFrame(channel: channel, payload: AMQPBytes.method(60, 21) { $0.shortString("tag") })
+                    // The request channel consumes, too, and lets go of what answers no request.
+                    return [ok] + (1...4).flatMap { AMQPFrame.delivery(channel, tag: $0, routingKey: "a.b") }
+                default: return nil
+                }
+            })
+        )
+        var configuration = try configuration(peer)
+        configuration.maximumUnconfirmedEvents = window
+        var busConfiguration = EventBusConfiguration()
+        // The dead letters are never confirmed, so that their deliveries are not settled either.
+        busConfiguration.shutdownTimeout = .seconds(1)
+        busConfiguration.cancellationGrace = .milliseconds(500)
+        let bus = EventBus(transport: .rabbit(configuration), configuration: busConfiguration)
+        bus.subscribe(to: "a.b", group: "g", name: "n", options: .init(concurrency: 4, retry: .never)) { _, _ in
+            throw HandlerFailed()
+        }
+        let running = Task { try? await bus.run() }
+        defer { running.cancel() }
+        try await eventually("the window of dead letters is full") {
+            peer.seen.routingKeys.count { $0 == "g" } == window
+        }
+        for _ in 0..<2 * window {
+            let event = Envelope(topic: "c.d", payload: [])
+            #expect(try await bus.publish(event, options: .init(deadline: .seconds(10))).outcome == .routed)
+        }
+        bus.shutdown()
+        await running.value
     }
 
     @Test func `a shutdown ends by its deadline, also when the broker answers nothing`() async throws {

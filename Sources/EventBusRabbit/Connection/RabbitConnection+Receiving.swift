@@ -113,7 +113,10 @@ extension RabbitConnection {
     }
 
     func complete(_ reply: AMQPReply, on number: UInt16) {
-        guard let call = channels[number]?.calls.popFirst() else { return }
+        guard let channel = channels[number], let call = channel.calls.popFirst() else { return }
+        // The next one had to wait for this: a broker that is slow, as when a whole fleet declares its topology at once,
+        // is not one that is silent.
+        if !channel.calls.isEmpty { channel.calls[0].deadline = .now.advanced(by: callTimeout) }
         call.complete(.success(reply))
     }
 
