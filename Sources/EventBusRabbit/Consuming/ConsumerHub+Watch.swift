@@ -51,19 +51,22 @@ extension ConsumerHub {
                 }
                 if messages > 0 || consumers > 0 {
                     board.setBacklog(id, messages: messages, consumers: consumers)
+                    session.sightingsWithoutAnswer = 0
                     session.sightingsWithoutConsumer = consumers == 0 ? session.sightingsWithoutConsumer + 1 : 0
                 } else {
-                    // Also what the broker says of a queue whose leader does not answer in time. A consumer that it has
-                    // forgotten shows as soon as something waits for it.
-                    session.sightingsWithoutConsumer = 0
+                    // That is no answer: the broker says so of a queue whose leader does not answer in time, too.
+                    session.sightingsWithoutAnswer += 1
                 }
                 if session.sightingsWithoutConsumer >= 2 {
                     // It may have forgotten the consumer; or it does not reach the queue, which looks the same.
                     session.isSuspect = true
                     reattach(session, "the broker knows no consumer of the queue")
+                } else if session.sightingsWithoutAnswer >= 2, !session.consumer.specification.broadcast {
+                    session.sightingsWithoutAnswer = 0
+                    await findOut(session)
                 }
-                // The channel's own sign of life: a dead one fails the call, or the connection at its timeout.
                 guard session.phase == .attached, session.generation == generation else { continue }
+                // The channel's own sign of life: a dead one fails the call, or the connection at its timeout.
                 let prefetch = UInt16(clamping: max(1, session.consumer.specification.prefetch))
                 _ = try? await connection.call(.basicQos(prefetch: prefetch), on: session.channel)
             } catch {
@@ -74,6 +77,20 @@ extension ConsumerHub {
                     if session.sightingsWithoutConsumer >= 2 { reattach(session, "the queue is gone") }
                 }
             }
+        }
+    }
+
+    /// Asks a queue that does not answer on a connection of its own: one without a leader cannot be consumed there. One
+    /// whose leader was slow keeps its consumer; if that is forgotten, it shows as soon as something waits for it.
+    private func findOut(_ session: ConsumerSession) async {
+        let generation = session.generation
+        let trial = ConsumeTrial(configuration: configuration, thread: thread, watch: watch)
+        do throws(AMQPFailure) {
+            try await trial.run(session.queueName)
+        } catch {
+            guard session.generation == generation, session.phase == .attached, error.isQueueDown else { return }
+            session.isSuspect = true
+            reattach(session, "the queue does not answer")
         }
     }
 

@@ -273,6 +273,7 @@ actor ConsumerHub {
         session.queueName = queueName
         session.ledger = AckLedger()
         session.sightingsWithoutConsumer = 0
+        session.sightingsWithoutAnswer = 0
         session.consumer.begin(generation: generation)
         try await connection.call(
             [
