@@ -35,7 +35,8 @@ extension RabbitTransport {
     /// Deletes the queue of a subscription that no longer exists, if it is empty and nobody consumes it.
     ///
     /// It is unbound first, so that no event comes between the question whether it is empty and the end. One that still
-    /// holds events stays, unbound: let an instance of the old release handle them, or read them out, and call again.
+    /// holds events stays, unbound: let an instance of the old release handle them, or read them out, and call again. The
+    /// queue in which its delayed events wait stays too, because no client is told whether it holds any.
     ///
     /// - Parameters:
     ///   - group: The subscription's group.
@@ -157,7 +158,9 @@ extension RabbitTransport {
         _ configuration: RabbitConfiguration
     ) async throws {
         let logger = Logger(label: "eventbus.rabbitmq", factory: { _ in SwiftLogNoOpLogHandler() })
-        let calls = queues.map { AMQPCall.queueDelete(name: $0) } + [.exchangeDelete(name: exchange)]
+        let calls =
+            queues.flatMap { [AMQPCall.queueDelete(name: $0), .queueDelete(name: TopologyNames.dueQueue(of: $0))] }
+            + [.exchangeDelete(name: exchange)]
         try await withConnection(configuration, "deleting queues", logger) { connection, channel throws(AMQPFailure) in
             _ = try await connection.call(calls, on: channel)
         }

@@ -19,12 +19,12 @@ public final class RabbitTransport: Transport {
     /// The system's continuous clock.
     public let clock: AnyClock
 
-    private let configuration: RabbitConfiguration
-    private let problem: EventBusError?
-    private let core: Core?
+    let configuration: RabbitConfiguration
+    let problem: EventBusError?
+    let core: Core?
 
     /// Everything that needs threads.
-    private struct Core: Sendable {
+    struct Core: Sendable {
         let publishThread: ConnectionThread
         let consumeThread: ConnectionThread
         let lane: PublishLane
@@ -41,7 +41,7 @@ public final class RabbitTransport: Transport {
     }
 
     private let hasRun = Atomic(false)
-    private let lastRequest = Atomic<UInt64>(0)
+    let lastRequest = Atomic<UInt64>(0)
 
     /// A transport that connects when it runs. What is wrong with the configuration is thrown then, too.
     ///
@@ -107,7 +107,7 @@ public final class RabbitTransport: Transport {
         self.core = core
     }
 
-    private func requireCore() throws(EventBusError) -> Core {
+    func requireCore() throws(EventBusError) -> Core {
         guard let core else { throw problem ?? EventBusError(.unavailable, "no threads") }
         return core
     }
@@ -207,176 +207,6 @@ public final class RabbitTransport: Transport {
                 await connection.close()
             }
         )
-    }
-
-    // MARK: publishing
-
-    /// Sends one event and waits until the broker has confirmed it.
-    public func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
-        let core = try requireCore()
-        let publish = try makePublish(envelope, delay: options.delay)
-        return try await send(publish, options, core)
-    }
-
-    /// Sends an event; where that shows that something of ours is missing on the broker, declares it and sends again.
-    private func send(
-        _ publish: AMQPPublish,
-        _ options: TransportPublishOptions,
-        _ core: Core
-    ) async throws -> PublishOutcome {
-        let deadline = monotonic(options.deadline)
-        let outcome = options.delay > .zero ? PublishOutcome.scheduled : .routed
-        var result = try await core.lane.publish(publish, outcome: outcome, deadline: deadline)
-        var repetitions = 0
-        while result == .unroutable, repetitions < 6, isEvidence(publish, options, core), MonotonicTime.now < deadline,
-            await core.hub.declareAgain("an event to \(publish.exchange) found no queue")
-        {
-            // A queue that was deleted is declared by its consumer, which hears of it at the same time.
-            if repetitions > 0 { try await Task.sleep(for: .milliseconds(10) * (1 << repetitions)) }
-            repetitions += 1
-            result = try await core.lane.publish(publish, outcome: outcome, deadline: deadline)
-        }
-        return result
-    }
-
-    /// Whether an event that no queue took shows that a queue or a binding is missing: a delay level takes every event,
-    /// and what a subscription of ours asks for has a queue.
-    private func isEvidence(_ publish: AMQPPublish, _ options: TransportPublishOptions, _ core: Core) -> Bool {
-        options.delay > .zero || core.hub.expects(publish.routingKey)
-    }
-
-    /// Sends many events in order and keeps the window full.
-    public func publish(
-        contentsOf envelopes: [Envelope],
-        options: TransportPublishOptions
-    ) async -> [Result<PublishOutcome, any Error>] {
-        guard !envelopes.isEmpty else { return [] }
-        guard let core else { return envelopes.map { _ in .failure(problem ?? CancellationError()) } }
-        let batch = PublishBatch(count: envelopes.count)
-        var publishes: [(index: Int, publish: AMQPPublish)] = []
-        publishes.reserveCapacity(envelopes.count)
-        for (index, envelope) in envelopes.enumerated() {
-            do throws(EventBusError) {
-                publishes.append((index, try makePublish(envelope, delay: options.delay)))
-            } catch {
-                batch.resolve(index, .failure(error))
-            }
-        }
-        var results = await core.lane.publish(
-            publishes,
-            of: batch,
-            outcome: options.delay > .zero ? .scheduled : .routed,
-            deadline: monotonic(options.deadline)
-        )
-        for (index, publish) in publishes {
-            guard case .success(.unroutable) = results[index], isEvidence(publish, options, core) else { continue }
-            do {
-                results[index] = .success(try await send(publish, options, core))
-            } catch {
-                results[index] = .failure(error)
-            }
-        }
-        return results
-    }
-
-    private func makePublish(
-        _ envelope: Envelope,
-        delay: Duration,
-        _ properties: AMQPProperties? = nil
-    ) throws(EventBusError) -> AMQPPublish {
-        try envelope.validate()
-        let (exchange, routingKey): (String, String)
-        if delay > .zero {
-            let route = try DelayRoute(
-                delay: delay,
-                to: configuration.scheduling == .shared
-                    ? .sharedTopic(envelope.topic) : .topic(envelope.topic, exchange: configuration.exchange)
-            )
-            (exchange, routingKey) = (route.exchange, route.routingKey)
-        } else {
-            (exchange, routingKey) = (configuration.exchange, envelope.topic.rawValue)
-        }
-        let publish = AMQPPublish(
-            exchange: exchange,
-            routingKey: routingKey,
-            properties: properties ?? AMQPProperties(envelope),
-            body: envelope.payload
-        )
-        try checkSize(publish)
-        return publish
-    }
-
-    /// The limits of the configuration; those of the connection are checked when there is one.
-    private func checkSize(_ publish: AMQPPublish) throws(EventBusError) {
-        try TransportLimits.check(bodySize: publish.body.count, maximum: configuration.maximumBodySize)
-        guard !publish.properties.headers.isEmpty else { return }
-        let size = publish.properties.encodedSize
-        if size > TransportLimits.maximumHeaderSize {
-            throw EventBusError(
-                .tooLarge,
-                "the headers have \(size) bytes, \(TransportLimits.maximumHeaderSize) are allowed"
-            )
-        }
-    }
-
-    private func monotonic(_ deadline: AnyClock.Instant) -> MonotonicTime {
-        .now.advanced(by: clock.now.duration(to: deadline))
-    }
-
-    // MARK: requests
-
-    /// Sends a request and waits for its reply.
-    public func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
-        let core = try requireCore()
-        var properties = AMQPProperties(envelope)
-        // The correlation id is what foreign responders send back, so it tells requests apart here, and the chain of
-        // causes travels beside it.
-        let id = "\(envelope.id.rawValue)/\(lastRequest.wrappingAdd(1, ordering: .relaxed).newValue)"
-        if let chain = properties.correlationID { properties.headers[WireHeaders.correlationID] = .string(chain) }
-        let ownID = String(id.suffix(AMQPProperties.maximumTextLength))
-        properties.correlationID = ownID
-        properties.replyTo = RequestLane.replyQueue
-        let message = try await core.requests.request(
-            try makePublish(envelope, delay: .zero, properties),
-            id: ownID,
-            deadline: monotonic(deadline)
-        )
-        // It came as the answer to this request, whatever else it says of itself.
-        let decoder = MessageDecoder(events: configuration.exchange, patterns: [TopicPattern(envelope.topic)])
-        do throws(NoTopic) {
-            var reply = try decoder.decode(message).envelope
-            reply.topic = envelope.topic
-            if message.properties.headers[WireHeaders.correlationID] == nil {
-                reply.correlationID = envelope.correlationID
-            }
-            return reply
-        } catch {
-            throw EventBusError(.decodingFailed, "the reply is no event: \(error)", underlying: error)
-        }
-    }
-
-    /// Sends the reply to a request, once.
-    public func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
-        let core = try requireCore()
-        try envelope.validate()
-        var properties = AMQPProperties(envelope)
-        properties.correlationID = address.requestID
-        if let chain = envelope.correlationID {
-            properties.headers[WireHeaders.correlationID] = .string(chain.rawValue)
-        }
-        let publish = AMQPPublish(
-            exchange: "",
-            routingKey: address.address,
-            // A mandatory reply is always returned: the address is no queue.
-            isMandatory: false,
-            properties: properties,
-            body: envelope.payload
-        )
-        try checkSize(publish)
-        guard address.address.utf8.count <= AMQPProperties.maximumTextLength,
-            address.requestID.utf8.count <= AMQPProperties.maximumTextLength
-        else { throw EventBusError(.invalidEnvelope, "the reply's address is longer than 255 bytes") }
-        core.replies.send(publish, deadline: .now.advanced(by: .seconds(30)))
     }
 
     // MARK: consuming

@@ -66,13 +66,20 @@ extension ConsumerHub {
                     await findOut(session)
                 }
                 guard session.phase == .attached, session.generation == generation else { continue }
+                if !session.consumer.specification.broadcast {
+                    let due = QueueDeclaration(name: TopologyNames.dueQueue(of: session.queueName), isPassive: true)
+                    _ = try await connection.call(.queueDeclare(due), on: channel)
+                }
                 // The channel's own sign of life: a dead one fails the call, or the connection at its timeout.
                 let prefetch = UInt16(clamping: max(1, session.consumer.specification.prefetch))
                 _ = try? await connection.call(.basicQos(prefetch: prefetch), on: session.channel)
             } catch {
                 channel = 0
                 guard error.isChannelOnly else { return }
-                if session.generation == generation, error.code == AMQPFailure.notFound {
+                guard session.generation == generation, error.code == AMQPFailure.notFound else { continue }
+                if error.text.contains(TopologyNames.dueQueue(of: session.queueName)) {
+                    _ = await declareAgain(error.text)
+                } else {
                     session.sightingsWithoutConsumer += 1
                     if session.sightingsWithoutConsumer >= 2 { reattach(session, "the queue is gone") }
                 }

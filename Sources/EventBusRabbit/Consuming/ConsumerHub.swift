@@ -310,15 +310,17 @@ actor ConsumerHub {
         }
     }
 
-    /// Declares dead letters, queue and bindings; returns whether the queue is a new quorum queue.
+    /// Declares dead letters, queue and bindings; returns whether a quorum queue is new.
     func declare(
         _ specification: QueueSpecification,
         name: String,
         on connection: RabbitConnection
     ) async throws(AMQPFailure) -> Bool {
         var isNew = false
-        if !specification.broadcast, configuration.queueType == .quorum, configuration.newQueueSettling > .zero {
-            isNew = try await !exists(name, on: connection)
+        if !specification.broadcast, configuration.newQueueSettling > .zero {
+            var quorumQueues = [TopologyNames.dueQueue(of: name)]
+            if configuration.queueType == .quorum { quorumQueues.append(name) }
+            for queue in quorumQueues where !isNew { isNew = try await !exists(queue, on: connection) }
         }
         do throws(AMQPFailure) {
             try await declareOwn(specification, name: name, on: connection)
@@ -350,7 +352,9 @@ actor ConsumerHub {
             case .passive: plan.deadLettersCheck(of: specification.group)
             }
         if configuration.declaration == .passive && !specification.broadcast {
-            calls.append(.queueDeclare(QueueDeclaration(name: name, isPassive: true)))
+            for queue in [name, TopologyNames.dueQueue(of: name)] {
+                calls.append(.queueDeclare(QueueDeclaration(name: queue, isPassive: true)))
+            }
         } else {
             calls.append(.queueDeclare(plan.queue(specification, name: name)))
             calls += plan.bindings(specification, name: name)

@@ -64,10 +64,12 @@ struct DeadLetterDecoder: Sendable {
         return Reading(letter: letter, original: original, topic: decoded?.envelope.topic, isTrusted: route.isTrusted)
     }
 
-    /// Reads a delayed event that found no queue: its routing key still says where it was to go.
+    /// Reads a delayed event that found no queue: its routing key still says where it was to go, as a key of the levels or
+    /// behind a due queue as the queue's name.
     func read(unroutable message: AMQPMessage) -> Reading {
         var reading = read(message)
-        if let queue = DelayRoute.queue(in: message.routingKey) {
+        if DelayRoute.scheduledTopic(in: message.routingKey) == nil {
+            let queue = DelayRoute.queue(in: message.routingKey) ?? message.routingKey
             reading.letter.queue = queue
             reading.letter.group = queue.prefix(while: { $0 != "." }).description
         } else {

@@ -18,7 +18,7 @@ struct DelayRoute: Hashable, Sendable {
 
     /// Where the event goes when its delay has passed.
     enum Destination {
-        /// The queue of one subscription.
+        /// The queue of one subscription; `q.QUEUE` led there from the levels themselves.
         case queue(String)
         /// Every subscription of the events exchange that matches the topic.
         case topic(Topic, exchange: String)
@@ -27,7 +27,7 @@ struct DelayRoute: Hashable, Sendable {
 
         var key: String {
             switch self {
-            case .queue(let name): "q.\(name)"
+            case .queue(let name): "r.\(name)"
             case .topic(let topic, let exchange): "e.\(DelayRoute.token(of: exchange)).\(topic.rawValue)"
             case .sharedTopic(let topic): "t.\(topic.rawValue)"
             }
@@ -75,7 +75,7 @@ struct DelayRoute: Hashable, Sendable {
 
     /// The queue in the routing key of a retry, as it is at the end of the levels.
     static func queue(in routingKey: String) -> String? {
-        guard let (kind, rest) = destination(in: routingKey), kind == "q" else { return nil }
+        guard let (kind, rest) = destination(in: routingKey), kind == "r" || kind == "q" else { return nil }
         return String(rest)
     }
 

@@ -42,6 +42,11 @@ struct TopologyPlan: Sendable {
                 // this, 32 retries to a deleted queue would stop all delays for good.
                 arguments: ["alternate-exchange": .string(TopologyNames.delayUnroutable)]
             ),
+            .exchangeDeclare(
+                name: TopologyNames.delayDue,
+                type: "direct",
+                arguments: ["alternate-exchange": .string(TopologyNames.delayUnroutable)]
+            ),
         ]
         for level in 0..<DelayRoute.levels {
             let name = TopologyNames.delayLevel(level)
@@ -126,68 +131,82 @@ struct TopologyPlan: Sendable {
         return QueueDeclaration(name: name, arguments: arguments)
     }
 
-    /// The bindings of a subscription's queue, and the unbinding of its former patterns.
+    /// The queue in which a subscription's delayed events wait until its own takes them.
+    ///
+    /// The worker behind each delay level has room for 32 events that are not taken: a full queue would hold up the delays
+    /// of all services. So they leave the levels for this queue, whose events expire at once, and its own worker waits.
+    func dueQueue(of name: String) -> QueueDeclaration {
+        QueueDeclaration(
+            name: TopologyNames.dueQueue(of: name),
+            arguments: [
+                "x-queue-type": "quorum",
+                "x-message-ttl": 0,
+                "x-dead-letter-exchange": .string(TopologyNames.delayDue),
+                "x-dead-letter-routing-key": .string(name),
+                "x-dead-letter-strategy": "at-least-once",
+                "x-overflow": "reject-publish",
+            ]
+        )
+    }
+
+    /// What leads events into a subscription's queue, and the unbinding of its former patterns.
     func bindings(_ specification: QueueSpecification, name: String) -> [AMQPCall] {
         var calls: [AMQPCall] = []
-        for pattern in specification.patterns {
-            calls.append(.queueBind(queue: name, exchange: exchange, routingKey: pattern.rawValue))
-            // Scheduled events reach broadcasts too.
-            for key in scheduleKeys(pattern) {
-                calls.append(.queueBind(queue: name, exchange: TopologyNames.delayExit, routingKey: key.binding))
-            }
-            for key in retiredScheduleKeys(pattern) {
-                calls.append(.queueUnbind(queue: name, exchange: TopologyNames.delayExit, routingKey: key.binding))
-            }
-        }
+        // A broadcast's queue ends with its connection, and what leads into it with it.
+        let due = specification.broadcast ? name : TopologyNames.dueQueue(of: name)
         if !specification.broadcast {
-            calls.append(
-                .queueBind(
-                    queue: name,
-                    exchange: TopologyNames.delayExit,
-                    routingKey: DelayRoute.exitPattern("q.\(name)")
-                )
-            )
+            calls += [
+                .queueDeclare(dueQueue(of: name)),
+                .queueBind(queue: name, exchange: TopologyNames.delayDue, routingKey: name),
+                exit(DelayRoute.Destination.queue(name).key, to: due),
+                // Retries that the first releases sent.
+                exit("q.\(name)", to: name),
+            ]
+        }
+        for pattern in specification.patterns {
+            calls += [
+                .queueBind(queue: name, exchange: exchange, routingKey: pattern.rawValue),
+                exit(scheduleKey(pattern), to: due),
+                exit(sharedScheduleKey(pattern), to: name, isBound: takesSharedSchedules),
+            ]
         }
         for pattern in specification.formerPatterns where !specification.patterns.contains(pattern) {
-            calls.append(.queueUnbind(queue: name, exchange: exchange, routingKey: pattern.rawValue))
-            for key in scheduleKeys(pattern) + retiredScheduleKeys(pattern) {
-                calls.append(.queueUnbind(queue: name, exchange: TopologyNames.delayExit, routingKey: key.binding))
-            }
+            calls += unbindings(pattern, name: name, due: due)
         }
         return calls
     }
 
     /// What takes everything away that leads new events into a queue; what it holds stays.
     func unbindings(_ name: String, patterns: [TopicPattern]) -> [AMQPCall] {
-        var calls: [AMQPCall] = [
-            .queueUnbind(
-                queue: name,
-                exchange: TopologyNames.delayExit,
-                routingKey: DelayRoute.exitPattern("q.\(name)")
-            )
+        let due = TopologyNames.dueQueue(of: name)
+        let retries = [
+            exit(DelayRoute.Destination.queue(name).key, to: due, isBound: false),
+            exit("q.\(name)", to: name, isBound: false),
         ]
-        for pattern in patterns {
-            calls.append(.queueUnbind(queue: name, exchange: exchange, routingKey: pattern.rawValue))
-            for key in scheduleKeys(pattern) + retiredScheduleKeys(pattern) {
-                calls.append(.queueUnbind(queue: name, exchange: TopologyNames.delayExit, routingKey: key.binding))
-            }
-        }
-        return calls
+        return retries + patterns.flatMap { unbindings($0, name: name, due: due) }
     }
 
-    /// The ends of the routing keys of scheduled events that a pattern matches.
-    private struct ScheduleKey {
-        var end: String
-        var binding: String { DelayRoute.exitPattern(end) }
+    private func unbindings(_ pattern: TopicPattern, name: String, due: String) -> [AMQPCall] {
+        [
+            .queueUnbind(queue: name, exchange: exchange, routingKey: pattern.rawValue),
+            exit(scheduleKey(pattern), to: due, isBound: false),
+            exit(sharedScheduleKey(pattern), to: name, isBound: false),
+        ]
     }
 
-    private func scheduleKeys(_ pattern: TopicPattern) -> [ScheduleKey] {
-        var keys = [ScheduleKey(end: "e.\(DelayRoute.token(of: exchange)).\(pattern.rawValue)")]
-        if takesSharedSchedules { keys.append(ScheduleKey(end: "t.\(pattern.rawValue)")) }
-        return keys
+    /// Binds a queue to the end of the delay levels, or unbinds it.
+    private func exit(_ key: String, to queue: String, isBound: Bool = true) -> AMQPCall {
+        let (exchange, routingKey) = (TopologyNames.delayExit, DelayRoute.exitPattern(key))
+        return isBound
+            ? .queueBind(queue: queue, exchange: exchange, routingKey: routingKey)
+            : .queueUnbind(queue: queue, exchange: exchange, routingKey: routingKey)
     }
 
-    private func retiredScheduleKeys(_ pattern: TopicPattern) -> [ScheduleKey] {
-        takesSharedSchedules ? [] : [ScheduleKey(end: "t.\(pattern.rawValue)")]
+    /// The end of the routing keys of the exchange's scheduled events that a pattern matches.
+    private func scheduleKey(_ pattern: TopicPattern) -> String {
+        "e.\(DelayRoute.token(of: exchange)).\(pattern.rawValue)"
     }
+
+    /// The same of those that the first releases scheduled.
+    private func sharedScheduleKey(_ pattern: TopicPattern) -> String { "t.\(pattern.rawValue)" }
 }

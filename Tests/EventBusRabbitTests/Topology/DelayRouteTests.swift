@@ -14,7 +14,7 @@ struct DelayRouteTests {
         let route = try DelayRoute(delay: .milliseconds(milliseconds), to: .queue("group.name"))
         #expect(route.exchange == "eventbus.delay.v1.\(level)")
         let words = route.routingKey.split(separator: ".")
-        #expect(words.suffix(3) == ["q", "group", "name"])
+        #expect(words.suffix(3) == ["r", "group", "name"])
         #expect(Int(words.prefix(20).joined(), radix: 2) == units)
         #expect(words.count == 23)
     }

@@ -73,6 +73,32 @@ struct SchedulingTests {
         #expect(isolated.all.count == 1)
     }
 
+    @Test func `a retry that an earlier release sent finds its queue`() async throws {
+        let broker = try await TestBroker.shared()
+        let name = freshName()
+        let topic = try Topic(validating: "\(name).due")
+        let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
+        let bus = EventBus(transport: .rabbit(configuration))
+        let seen = Received()
+        let attempts = Locked<[Int]>([])
+        bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "probe") { event, context in
+            attempts.withLock { $0.append(context.attempt) }
+            seen.add(event.envelope)
+        }
+        try await bus.withRunning {
+            let route = try DelayRoute(delay: .milliseconds(100), to: .queue("group-\(name).probe"))
+            let key = route.routingKey.split(separator: ".").map { $0 == "r" ? "q" : $0 }.joined(separator: ".")
+            let headers = #"{"x-eventbus-topic":"\#(topic)","x-eventbus-attempts":1}"#
+            try await Pika.run(
+                "send",
+                #"[{"exchange":"\#(route.exchange)","routing_key":"\#(key)","properties":{"headers":\#(headers)}}]"#,
+                broker: broker
+            )
+            try await eventually("handled") { seen.all.map(\.topic) == [topic] }
+            #expect(attempts.withLock { $0 } == [2])
+        }
+    }
+
     @Test func `a topic of 200 bytes fits behind the levels and the exchange`() throws {
         let topic = try Topic(validating: String(repeating: "t", count: 200))
         let exchange = String(repeating: "e", count: 127)
