@@ -64,7 +64,7 @@ extension FaultTests.BrokerFaultTests {
             to: TopicPattern(doomedTopic),
             group: "doomed-\(name)",
             name: "probe",
-            options: .init(concurrency: 40, retry: .fixed(.seconds(3), maxAttempts: 5))
+            options: .init(concurrency: 40, retry: .fixed(.seconds(10), maxAttempts: 5))
         ) { event, _ in
             failed.note(event.envelope)
             throw CancellationError()
@@ -85,7 +85,7 @@ extension FaultTests.BrokerFaultTests {
                 try await eventually("40 failures") { failed.count >= 40 }
             }
             // All 40 wait in the delay levels when their queue goes.
-            try await broker.control("delete_queue", "doomed-\(name).probe")
+            try await Pika.run("delete-queue", "doomed-\(name).probe", broker: broker)
             // Healthy events fail and are retried all the while.
             let traffic = Task {
                 while !Task.isCancelled {
@@ -97,7 +97,7 @@ extension FaultTests.BrokerFaultTests {
             }
             let start = ContinuousClock.now
             var before = 0
-            try await eventually("40 retries without a queue", within: .seconds(30)) {
+            try await eventually("40 retries without a queue", within: .seconds(60)) {
                 let count = try await transport.unroutableDelays.entries(limit: 1000)
                     .count { $0.queue == "doomed-\(name).probe" && $0.group == "doomed-\(name)" }
                 if count == 0 { before = times.ended }
