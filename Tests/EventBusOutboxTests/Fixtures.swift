@@ -72,7 +72,7 @@ enum Answer: Sendable {
     case error(any Error)
     /// No reply before the deadline.
     case silence
-    /// None, whatever the deadline.
+    /// There is no outcome, whatever the deadline.
     case nothing
 }
 

@@ -1,13 +1,13 @@
 /// An array of decodable elements, which the document decodes without a container.
 protocol JSONArray {
-    /// The elements of the array at `array`.
+    /// Returns the elements of the array at `array`.
     static func elements(of array: Int, in document: JSONDocument) throws -> Self
 }
 
 extension Array: JSONArray where Element: Decodable {
     static func elements(of array: Int, in document: JSONDocument) throws -> [Element] {
         var result: [Element] = []
-        // Not more at once, because the text may hold something shorter than elements.
+        // No more in advance, because the text may contain data that is shorter than elements.
         result.reserveCapacity(Swift.min(Int(document.tokens[array].length), 256))
         let end = Int(document.tokens[array].link)
         var token = array &+ 1

@@ -124,7 +124,7 @@ extension JSONDocument {
         return try decodeKnown(known, type, at: token, path: path)
     }
 
-    /// Decodes the array at `token`, of a type that is `Value`.
+    /// Decodes the array at `token` as `Elements`, which is the same type as `Value`.
     private func decodeArray<Elements: JSONArray, Value>(
         _ arrayType: Elements.Type,
         as type: Value.Type,

@@ -12,10 +12,10 @@ enum JSONStringReader {
         return try complexString(content, at: offset)
     }
 
-    /// The string of `bytes`.
+    /// Returns the string of `bytes`.
     ///
-    /// `String(validating:as:)` is generic and looks up metadata at run time. Decoding is not, and changes the bytes that
-    /// are not UTF-8.
+    /// It does not use `String(validating:as:)`, which is generic and looks up metadata at run time. `String(decoding:as:)`
+    /// is not, and replaces bytes that are not UTF-8.
     private static func validated(
         _ bytes: UnsafeBufferPointer<UInt8>,
         at offset: Int

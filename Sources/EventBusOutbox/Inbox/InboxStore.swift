@@ -16,7 +16,7 @@ enum InboxStore {
             (self.fence, self.isCompleted, self.end, self.lease) = (fence, isCompleted, end, lease)
         }
 
-        /// Creates the state that a row holds.
+        /// Creates the state that a row contains.
         ///
         /// - Throws: An error if the row does not say whether the event was handled, or until when. Such a row is ignored,
         ///   because otherwise the subscription would wait until somebody corrects it.
@@ -147,7 +147,7 @@ enum InboxStore {
         )
     }
 
-    /// Returns a number that no claim has. If the row holds no integer, the numbers continue from the time in
+    /// Returns a number that no claim has. If the row contains no integer, the numbers continue from the time in
     /// microseconds, which is far beyond every count.
     private static func nextFence(now: EventTime, in db: Database) throws -> UInt64 {
         try db.cachedStatement(

@@ -22,7 +22,7 @@ struct LaneTable: Sendable {
 
     /// The number of events that wait to be published.
     private(set) var waitingCount = 0
-    /// The sizes of the events that wait to go out.
+    /// The total size of the events that wait to be published.
     private(set) var waitingBytes = 0
 
     var isEmpty: Bool { lanes.isEmpty }

@@ -250,7 +250,7 @@ public final class OutboxRelay: Service {
     private func send(_ events: [StoredEvent], delay: Duration) async -> [RelayMachine.Outcome] {
         let options = PublishOptions(deadline: settings.publishTimeout, delay: delay)
         do {
-            // A transport keeps the deadline. One that does not must not hold up other events either.
+            // A transport that does not keep the deadline must not delay other events.
             let limit = clock.now.advanced(by: settings.publishTimeout * 5 / 4)
             let results = try await withDeadline(limit, clock: clock) { [bus] in
                 try await bus.publish(contentsOf: events.map(\.envelope), options: options)

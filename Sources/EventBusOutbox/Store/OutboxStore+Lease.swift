@@ -83,10 +83,10 @@ extension OutboxStore {
         return key
     }
 
-    /// Makes events due that nothing else would: those without a time that wait behind no other event, and those that
+    /// Makes events due that nothing else makes due: those without a time that wait behind no other event, and those that
     /// were set aside although their topic has no row.
     ///
-    /// Only for an outbox in which nothing is due, because it reads every event that waits behind another one.
+    /// Call it only for an outbox in which nothing is due, because it reads every event that waits behind another one.
     static func repairStranded(in db: Database) throws {
         try db.cachedStatement(
             sql: """

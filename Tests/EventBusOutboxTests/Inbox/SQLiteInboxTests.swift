@@ -275,7 +275,7 @@ struct SQLiteInboxTests {
     }
 
     @Test(
-        "Whatever a row of the inbox holds, its event is new, handled or claimed",
+        "Whatever a row of the inbox contains, its event is new, handled or claimed",
         arguments: ["event_id", "topic", "fence", "is_completed", "ends_at", "lease"]
     )
     func rowsThatHoldAnything(column: String) async throws {
@@ -305,7 +305,7 @@ struct SQLiteInboxTests {
         }
     }
 
-    @Test("Whatever the row of the fences holds, claims differ", arguments: RelayInTroubleSuite.FuzzTests.values)
+    @Test("Whatever the row of the fences contains, claims differ", arguments: RelayInTroubleSuite.FuzzTests.values)
     func fencesThatAreNone(value: String) async throws {
         let database = try makeDatabase()
         let inbox = SQLiteInbox(database: database)

@@ -193,7 +193,7 @@ extension RelayInTroubleSuite {
             try await run.value
         }
 
-        @Test("A transport that does not keep the deadline holds up what it was given and nothing else")
+        @Test("A transport that does not keep the deadline delays only the events that it was given")
         func noAnswerAtAll() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -214,7 +214,7 @@ extension RelayInTroubleSuite {
             defer { ticking.cancel() }
             try await running(bus, relay) {
                 for number in 1...60 {
-                    // Each in a batch of its own, more of them than may be under way at once.
+                    // Each in a separate batch, and more of them than may be in flight together.
                     try await database.write { db in
                         try outbox.publish(NoteTaken(number: number), in: db)
                         try outbox.publish(OrderPlaced(orderID: "\(number)"), in: db)

@@ -304,7 +304,7 @@ struct OutboxRelayTests {
     func shutdownMidBatch() async throws {
         let database = try makeDatabase()
         let (isUnderWay, mayGoOn) = (Signal(), Signal())
-        // On a manual clock, because batches that are under way for long let more of them begin.
+        // On a manual clock, because further batches start when others have been in flight for long.
         let transport = ScriptedTransport(InMemoryBroker(clock: ManualClock())) { _ in nil }
         let bus = EventBus(
             transport: transport,
@@ -343,7 +343,7 @@ struct OutboxRelayTests {
         )
     }
 
-    @Test("A graceful shutdown writes its last outcomes down although another process was writing")
+    @Test("A graceful shutdown writes its last outcomes although another process was writing")
     func shutdownWhileDatabaseIsBusy() async throws {
         let file = try DatabaseFile()
         let foreign = try file.open()

@@ -8,9 +8,9 @@ import Testing
 @testable import EventBusOutbox
 
 extension RelayInTroubleSuite {
-    @Suite("Rows that others have changed beside the relay", .timeLimit(.minutes(2)))
+    @Suite("Rows that others change while the relay runs", .timeLimit(.minutes(2)))
     struct StrandedEventsTests {
-        @Test("When the first event of a key is deleted while the relay runs, those behind it go out")
+        @Test("When the first event of a key is deleted while the relay runs, the events behind it are published")
         func deletedHead() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -45,7 +45,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        @Test("A row that somebody has put in without a time goes out, with a key or without")
+        @Test("A row that somebody inserted without a time is published, with or without a key")
         func withoutTime() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -70,7 +70,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        @Test("Keys that are no texts do not lead the repair in circles, and their rows are parked")
+        @Test("Keys that are not text do not make the repair loop, and their rows are parked")
         func keysThatAreBlobs() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -99,7 +99,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        @Test("An event that was set aside goes out although the row of its topic is gone")
+        @Test("An event that was set aside is published although the row of its topic is gone")
         func topicGone() async throws {
             let database = try makeDatabase()
             let clock = ManualClock()
@@ -128,7 +128,7 @@ extension RelayInTroubleSuite {
             }
         }
 
-        @Test("A delayed event whose time is no time goes out", arguments: ["'x'", "x'00'", "''", "-5", "1e300"])
+        @Test("A delayed event with an invalid time is published", arguments: ["'x'", "x'00'", "''", "-5", "1e300"])
         func delayedWithoutTime(_ value: String) throws {
             let database = try makeDatabase()
             let now = EventTime(milliseconds: 1_000_000_000)
