@@ -1,8 +1,8 @@
 // The work of RabbitThroughput on bare librabbitmq: what a careful C program reaches on the same broker.
 //
-//   RabbitPeer [--events N] [--queue-type quorum|classic] [--name NAME] [--bare]
+//   RabbitPeer [--events N] [--queue-type quorum|classic] [--name NAME] [--size BYTES] [--bare]
 //
-// Publishes N persistent events of 256 bytes to a topic exchange that leads to one durable queue, mandatory and with
+// Publishes N persistent events of 256 bytes (or --size) to a topic exchange that leads to one durable queue, mandatory and with
 // publisher confirms, 1,000 in flight; then consumes them with a prefetch of 256 and one basic.ack each. The events
 // carry the properties and headers that the bus gives its own; with --bare only the delivery mode. The broker is
 // that of EVENTBUS_TEST_RABBITMQ_URL. Prints one line for each half.
@@ -20,12 +20,13 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { CHANNEL = 1, BODY_SIZE = 256, WINDOW = 1000, RING = 1 << 16, PREFETCH = 256 };
+enum { CHANNEL = 1, LARGEST_BODY = 65536, WINDOW = 1000, RING = 1 << 16, PREFETCH = 256 };
 
 static amqp_connection_state_t connection;
 static const char *name = "peer";
 static const char *queue_type = "quorum";
 static uint64_t events = 100000;
+static uint64_t body_size = 256;
 static bool is_bare = false;
 
 _Noreturn static void fail(const char *what, const char *why) {
@@ -142,7 +143,7 @@ static void confirmed(const amqp_basic_ack_t *ack) {
 }
 
 static void publish_one(uint64_t number) {
-  static unsigned char body[BODY_SIZE];
+  static unsigned char body[LARGEST_BODY];
   char id[37], time_text[32];
   amqp_basic_properties_t properties = {._flags = AMQP_BASIC_DELIVERY_MODE_FLAG, .delivery_mode = 2};
   amqp_table_entry_t headers[2];
@@ -168,7 +169,7 @@ static void publish_one(uint64_t number) {
     properties.headers = (amqp_table_t){.num_entries = 2, .entries = headers};
   }
   check(amqp_basic_publish(connection, CHANNEL, amqp_cstring_bytes(name), amqp_cstring_bytes("bench.filler"), 1, 0,
-                           &properties, (amqp_bytes_t){.len = BODY_SIZE, .bytes = body}),
+                           &properties, (amqp_bytes_t){.len = body_size, .bytes = body}),
         "publishing");
   window.is_settled[window.next % RING] = false;
   window.next++;
@@ -224,7 +225,7 @@ static void consume_all(const char *queue) {
     if (handled == 0) start = seconds_now();
     uint64_t delivery = ((amqp_basic_deliver_t *)frame.payload.method.decoded)->delivery_tag;
     uint64_t missing = next_frame().payload.properties.body_size;
-    if (missing != BODY_SIZE) fail("consuming", "an event has another size");
+    if (missing != body_size) fail("consuming", "an event has another size");
     while (missing > 0) missing -= next_frame().payload.body_fragment.len;
     amqp_maybe_release_buffers(connection);
     check(amqp_basic_ack(connection, CHANNEL, delivery, 0), "basic.ack");
@@ -244,6 +245,8 @@ int main(int count, char **arguments) {
       fail(option, "unknown, or without its value");
     } else if (strcmp(option, "--events") == 0) {
       events = strtoull(arguments[++index], NULL, 10);
+    } else if (strcmp(option, "--size") == 0) {
+      body_size = strtoull(arguments[++index], NULL, 10);
     } else if (strcmp(option, "--queue-type") == 0) {
       queue_type = arguments[++index];
     } else if (strcmp(option, "--name") == 0) {
@@ -253,6 +256,7 @@ int main(int count, char **arguments) {
     }
   }
   if (events == 0) fail("--events", "give a number above zero");
+  if (body_size < sizeof events || body_size > LARGEST_BODY) fail("--size", "give a number from 8 to 65536");
   char queue[256];
   snprintf(queue, sizeof queue, "%s.bench-filler", name);
   connect_to_broker();

@@ -5,10 +5,11 @@ import Synchronization
 
 /// The work of RabbitPeer through the bus, on the broker of EVENTBUS_TEST_RABBITMQ_URL:
 ///
-///     RabbitThroughput [--events N] [--queue-type quorum|classic] [--name NAME] [--latency SECONDS]
+///     RabbitThroughput [--events N] [--queue-type quorum|classic] [--name NAME] [--latency SECONDS] [--typed]
 ///
-/// Publishes N events, then handles and acknowledges them; prints one line for each half. With `--latency` it publishes
-/// 1,000 events a second instead, and prints how long they took.
+/// Publishes N events, then handles and acknowledges them; prints one line for each half. With `--typed` the events are
+/// orders that the default codec encodes, instead of bytes. With `--latency` it publishes 1,000 events a second instead,
+/// and prints how long they took.
 @main
 struct RabbitThroughput {
     /// Events in one call of `publish(contentsOf:)`, and how many such calls run at once: together they are twice the
@@ -22,6 +23,7 @@ struct RabbitThroughput {
     private var queueType = RabbitConfiguration.QueueType.quorum
     private var name = "bus"
     private var latencySeconds: Int?
+    private var isTyped = false
 
     static func main() async throws {
         let program = try RabbitThroughput(arguments: Array(CommandLine.arguments.dropFirst()))
@@ -31,6 +33,10 @@ struct RabbitThroughput {
     private init(arguments: [String]) throws {
         var rest = arguments[...]
         while let option = rest.popFirst() {
+            if option == "--typed" {
+                isTyped = true
+                continue
+            }
             guard let value = rest.popFirst() else {
                 throw EventBusError(.invalidConfiguration, "\(option) is unknown, or without its value")
             }
@@ -62,7 +68,7 @@ struct RabbitThroughput {
         try await RabbitTransport.declareTopology(for: [queue], rabbit)
 
         var configuration = EventBusConfiguration()
-        configuration.codec = FillerCodec()
+        if !isTyped { configuration.codec = FillerCodec() }
         configuration.publishTimeout = .seconds(120)
         let bus = EventBus(transport: .rabbit(rabbit), configuration: configuration)
         try await bus.withRunning {
@@ -70,9 +76,12 @@ struct RabbitThroughput {
             try await bus.publish(Envelope(topic: "bench.connected", payload: []))
             if let latencySeconds {
                 try await measureLatency(on: bus, seconds: latencySeconds)
+            } else if isTyped {
+                try await publish(on: bus) { PlacedOrder(number: $0) }
+                try await consume(PlacedOrder.self, from: bus)
             } else {
-                try await publish(on: bus)
-                try await consume(from: bus)
+                try await publish(on: bus) { Filler(carrying: UInt64($0)) }
+                try await consume(Filler.self, from: bus)
             }
         }
         try await RabbitTransport.retireQueue(group: queue.group, name: queue.name, rabbit)
@@ -80,7 +89,7 @@ struct RabbitThroughput {
 
     // MARK: throughput
 
-    private func publish(on bus: EventBus) async throws {
+    private func publish<E: Event>(on bus: EventBus, _ makeEvent: @escaping @Sendable (Int) -> E) async throws {
         let next = Counter()
         let usage = Usage()
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -89,8 +98,8 @@ struct RabbitThroughput {
                     while true {
                         let start = next.add(Self.slice)
                         guard start < events else { return }
-                        let fillers = (start..<min(start + Self.slice, events)).map { Filler(carrying: UInt64($0)) }
-                        for result in try await bus.publish(contentsOf: fillers) {
+                        let slice = (start..<min(start + Self.slice, events)).map(makeEvent)
+                        for result in try await bus.publish(contentsOf: slice) {
                             guard try result.get().outcome == .routed else {
                                 throw EventBusError(.unroutable, "the queue is not bound")
                             }
@@ -103,13 +112,13 @@ struct RabbitThroughput {
         print(usage.report("publish", events: events))
     }
 
-    private func consume(from bus: EventBus) async throws {
+    private func consume<E: Event>(_ type: E.Type, from bus: EventBus) async throws {
         let handled = Counter()
         let first = Mutex<ContinuousClock.Instant?>(nil)
         let (allHandled, continuation) = AsyncStream<Void>.makeStream()
         let usage = Usage()
         let subscription = bus.subscribe(
-            to: Filler.self,
+            to: type,
             group: name,
             options: SubscriptionOptions(concurrency: Self.concurrency)
         ) { _, _ in
