@@ -4,6 +4,10 @@
 /// claim, the end of that claim by the server's clock and its lease, both in milliseconds, and a number by which a
 /// claimant recognizes its own request. A record outlives its claim by an hour. Fences therefore grow even if the clock
 /// is set back, and a withdrawn request is recognized if it arrives late.
+///
+/// When Redis is out of memory, it refuses a script's first write if the command may allocate. `begin` adds a record and
+/// is refused then. The other steps put a record of the same size in the place of another, so they begin with `PEXPIRE`,
+/// which allocates nothing, and work on a server that is full.
 enum InboxScripts {
     private static let common = """
         local time = redis.call('TIME')
@@ -52,6 +56,7 @@ enum InboxScripts {
             if fence ~= ARGV[1] then return 'lost' end
             if state == 'c' then return 'renewed' end
             if not inForce then return 'lost' end
+            redis.call('PEXPIRE', KEYS[1], 3600000)
             claim(tonumber(ARGV[2]))
             return 'renewed'
             """
@@ -62,6 +67,7 @@ enum InboxScripts {
     static let complete = RedisScript(
         common + """
             if fence ~= ARGV[1] and (inForce or state == 'c') then return state end
+            redis.call('PEXPIRE', KEYS[1], 3600000)
             redis.call('SET', KEYS[1], 'c:' .. ARGV[1] .. ':0:0:', 'PX', ARGV[2])
             return 'recorded'
             """
@@ -71,6 +77,7 @@ enum InboxScripts {
     static let abandon = RedisScript(
         common + """
             if state == 'p' and fence == ARGV[1] then
+              redis.call('PEXPIRE', KEYS[1], 3600000)
               redis.call('SET', KEYS[1], 'a:' .. fence .. ':0:0:' .. request, 'PX', 3600000)
             end
             return 'abandoned'
@@ -83,6 +90,7 @@ enum InboxScripts {
         common + """
             if not state or state == 'a' or state == 'p' and request == ARGV[1] then
               local text = fence or string.format('%.0f', us)
+              redis.call('PEXPIRE', KEYS[1], 3600000)
               redis.call('SET', KEYS[1], 'a:' .. text .. ':0:0:' .. ARGV[1], 'PX', 3600000)
             end
             return 'withdrawn'

@@ -48,6 +48,38 @@ extension RedisTests {
             _ = try await client.send(RedisCommand("DEL", [.text(key)]))
         }
 
+        @Test func `on a server that is full no event is claimed, and claims are renewed, completed and abandoned`()
+            async throws
+        {
+            let server = try await RedisServer("--maxmemory-policy", "noeviction")
+            let admin = try server.client()
+            let inbox = RedisInbox(try server.client())
+            let keys = (0..<3).map { _ in Self.key(EventID()) }
+            var claims: [InboxClaim] = []
+            for key in keys {
+                guard case .new(let claim) = try await inbox.begin(key, lease: .seconds(300)) else {
+                    Issue.record("\(key) is claimed already")
+                    return
+                }
+                claims.append(claim)
+            }
+            _ = try await admin.send(RedisCommand("CONFIG", ["SET", "maxmemory", "1"]))
+            let refused = await #expect(throws: EventBusError.self) {
+                _ = try await inbox.begin(Self.key(EventID()), lease: .seconds(300))
+            }
+            #expect(refused?.code == .unavailable && refused?.isOutOfMemory == true)
+            try await inbox.renew(claims[0], lease: .seconds(300))
+            try await inbox.complete(claims[0], retention: .seconds(300))
+            try await inbox.complete(claims[1], retention: .seconds(300))
+            try await inbox.abandon(claims[2])
+            _ = try await admin.send(RedisCommand("CONFIG", ["SET", "maxmemory", "0"]))
+            for key in keys[..<2] { #expect(try await inbox.begin(key, lease: .seconds(300)) == .completed) }
+            guard case .new = try await inbox.begin(keys[2], lease: .seconds(300)) else {
+                Issue.record("the abandoned claim is still in force")
+                return
+            }
+        }
+
         @Test func `a claim whose answer never came is withdrawn, so that the event can be claimed elsewhere`()
             async throws
         {
