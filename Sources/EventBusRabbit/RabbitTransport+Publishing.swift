@@ -22,7 +22,7 @@ extension RabbitTransport {
         var result = try await core.lane.publish(publish, outcome: outcome, deadline: deadline)
         var repetitions = 0
         while result == .unroutable, repetitions < 6, isEvidence(publish, options, core), MonotonicTime.now < deadline,
-            await core.hub.declareAgain("an event to \(publish.exchange) found no queue")
+            await core.hubs.declareAgain("an event to \(publish.exchange) found no queue")
         {
             // A queue that was deleted is declared by its consumer, which hears of it at the same time.
             if repetitions > 0 { try await Task.sleep(for: .milliseconds(10) * (1 << repetitions)) }
@@ -35,7 +35,7 @@ extension RabbitTransport {
     /// Whether an event that no queue took shows that a queue or a binding is missing: a delay level takes every event,
     /// and what a subscription of ours asks for has a queue.
     private func isEvidence(_ publish: AMQPPublish, _ options: TransportPublishOptions, _ core: Core) -> Bool {
-        options.delay > .zero || core.hub.expects(publish.routingKey)
+        options.delay > .zero || core.hubs.expects(publish.routingKey)
     }
 
     /// Sends many events in order and keeps the window full.

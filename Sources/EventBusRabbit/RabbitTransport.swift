@@ -26,14 +26,13 @@ public final class RabbitTransport: Transport {
     /// Everything that needs threads.
     struct Core: Sendable {
         let publishThread: ConnectionThread
-        let consumeThread: ConnectionThread
         let lane: PublishLane
         /// Has a channel of its own: what a requester makes us send does not disturb what we publish.
         let replies: PublishLane
         /// Retries and dead letters have a window of their own: a queue that confirms nothing does not fill that of others.
         let republishes: PublishLane
         let requests: RequestLane
-        let hub: ConsumerHub
+        let hubs: ConsumerHubs
         let tools: DeadLetterTools
         let board: HealthBoard
         let watch: SendWatch
@@ -59,7 +58,6 @@ public final class RabbitTransport: Transport {
             try configuration.validate()
             let logger = BackgroundLogger(logger)
             let publishThread = try ConnectionThread(name: "eventbus-pub")
-            let consumeThread = try ConnectionThread(name: "eventbus-con")
             let board = HealthBoard(livenessTimeout: configuration.livenessTimeout)
             func makeLane() -> PublishLane {
                 PublishLane(
@@ -73,25 +71,28 @@ public final class RabbitTransport: Transport {
             }
             let republishes = makeLane()
             let watch = SendWatch()
-            let hub = ConsumerHub(
-                thread: consumeThread,
-                configuration: configuration,
-                lane: republishes,
-                board: board,
-                watch: watch,
-                logger: logger
-            )
+            let hubs = try ConsumerHubs(capacity: configuration.maximumConsumersPerConnection) {
+                number throws(EventBusError) in
+                ConsumerHub(
+                    number: number,
+                    thread: try ConnectionThread(name: "eventbus-con"),
+                    configuration: configuration,
+                    lane: republishes,
+                    board: board,
+                    watch: watch,
+                    logger: logger
+                )
+            }
             core = Core(
                 publishThread: publishThread,
-                consumeThread: consumeThread,
                 lane: makeLane(),
                 replies: makeLane(),
                 republishes: republishes,
                 requests: RequestLane(thread: publishThread),
-                hub: hub,
+                hubs: hubs,
                 tools: DeadLetterTools(
                     configuration: configuration,
-                    hub: hub,
+                    hubs: hubs,
                     lane: republishes,
                     watch: watch,
                     logger: logger
@@ -124,7 +125,6 @@ public final class RabbitTransport: Transport {
             throw EventBusError(.alreadyRunning, "the transport runs already, or has run; make a new one")
         }
         LinkedLibrary.log(to: core.logger)
-        core.board.started()
         var failure: EventBusError?
         do {
             try await core.watch.watching {
@@ -145,7 +145,7 @@ public final class RabbitTransport: Transport {
         await core.replies.end(ending)
         await core.republishes.end(ending)
         await core.requests.end(ending)
-        await core.hub.end(ending)
+        await core.hubs.end(ending)
         await core.tools.end()
         if let failure { throw failure }
     }
@@ -156,7 +156,8 @@ public final class RabbitTransport: Transport {
         _ core: Core,
         onFailure: @escaping @Sendable (AMQPFailure) async -> Void = { _ in }
     ) -> ConnectionLoop {
-        ConnectionLoop(
+        core.board.started(role)
+        return ConnectionLoop(
             role: role,
             configuration: configuration,
             thread: thread,
@@ -173,7 +174,7 @@ public final class RabbitTransport: Transport {
             replies: core.replies,
             republishes: core.republishes,
             requests: core.requests,
-            hub: core.hub,
+            hubs: core.hubs,
             board: core.board,
             configuration: configuration,
             logger: core.logger
@@ -192,18 +193,36 @@ public final class RabbitTransport: Transport {
     }
 
     private func keepConsuming(_ core: Core) async throws {
-        let board = core.board
-        try await loop(.consume, on: core.consumeThread, core).run(
+        let failure = Locked<(any Error)?>(nil)
+        await withDiscardingTaskGroup { group in
+            for await hub in core.hubs.arrivals {
+                group.addTask {
+                    do {
+                        try await self.keepConsuming(hub, core)
+                    } catch {
+                        failure.withLock { $0 = $0 ?? error }
+                        core.hubs.finish()
+                    }
+                }
+            }
+            group.cancelAll()
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
+    }
+
+    private func keepConsuming(_ hub: ConsumerHub, _ core: Core) async throws {
+        let (board, role) = (core.board, HealthBoard.Role.consuming(hub.number))
+        try await loop(role, on: hub.thread, core).run(
             onEvent: { event in
-                if case .blocked(let reason) = event { board.setBlocked(.consume, reason: reason) }
-                if case .unblocked = event { board.setBlocked(.consume, reason: nil) }
+                if case .blocked(let reason) = event { board.setBlocked(role, reason: reason) }
+                if case .unblocked = event { board.setBlocked(role, reason: nil) }
             },
             serve: { connection throws(EventBusError) in
-                board.connected(.consume)
-                return await core.hub.serve(connection)
+                board.connected(role)
+                return await hub.serve(connection)
             },
             shutDown: { connection in
-                await core.hub.flushAll()
+                await hub.flushAll()
                 await connection.close()
             }
         )
@@ -213,7 +232,7 @@ public final class RabbitTransport: Transport {
 
     /// Declares a subscription's queue and its bindings and begins to deliver.
     public func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
-        try await requireCore().hub.attach(queue, to: sink)
+        try await requireCore().hubs.attach(queue, to: sink)
     }
 
     /// The dead letters of `group`.

@@ -190,6 +190,9 @@ public struct RabbitConfiguration: Sendable {
     /// How long after its declaration a new quorum queue counts as attached; 2 s unless stated. A broker that is killed
     /// within the first second of a quorum queue's life loses what it confirmed there.
     public var newQueueSettling: Duration
+    /// The number of consumers that share a connection. A broker grants 2,047 channels to each, and consumers that are
+    /// attached again have two for a moment.
+    var maximumConsumersPerConnection = 1000
     /// How long each step of ``RabbitTransport``'s watch over its consumers waits; 1 s unless stated.
     public var consumerCheckInterval: Duration
 

@@ -1,8 +1,8 @@
 import ConnectionThread
 import EventBus
 
-/// Declares again what an operator deleted, on evidence: an event that no queue took, a closed channel, a passive
-/// declaration that failed.
+/// Declares what consumers need, and again what an operator deleted, on evidence: an event that no queue took, a closed
+/// channel, a passive declaration that failed.
 extension ConsumerHub {
     /// How long one declaring serves all evidence: many deliveries see at once that something is missing.
     private static let restorationPause = Duration.milliseconds(200)
@@ -89,5 +89,72 @@ extension ConsumerHub {
             own += plan.bindings(session.consumer.specification, name: session.queueName)
         }
         return [plan.shared + own, plan.sharedCheck + own, check]
+    }
+
+    // MARK: one queue
+
+    /// Declares dead letters, queue and bindings; returns whether a quorum queue is new.
+    func declare(
+        _ specification: QueueSpecification,
+        name: String,
+        on connection: RabbitConnection
+    ) async throws(AMQPFailure) -> Bool {
+        var isNew = false
+        if !specification.broadcast, configuration.newQueueSettling > .zero {
+            var quorumQueues = [TopologyNames.dueQueue(of: name)]
+            if configuration.queueType == .quorum { quorumQueues.append(name) }
+            for queue in quorumQueues where !isNew { isNew = try await !exists(queue, on: connection) }
+        }
+        do throws(AMQPFailure) {
+            try await declareOwn(specification, name: name, on: connection)
+        } catch {
+            // On a fresh broker, or where an exchange was deleted: the publishing side has not declared it yet, and may
+            // not reach the broker before us.
+            guard error.kind == .channelClosed(AMQPFailure.notFound), configuration.declaration == .active else {
+                throw error
+            }
+            let channel = try await connection.openChannel { _ in }
+            try await connection.call(plan.shared, on: channel)
+            await connection.closeChannel(channel)
+            try await declareOwn(specification, name: name, on: connection)
+        }
+        return isNew
+    }
+
+    /// Declares dead letters, queue and bindings.
+    private func declareOwn(
+        _ specification: QueueSpecification,
+        name: String,
+        on connection: RabbitConnection
+    ) async throws(AMQPFailure) {
+        let channel = try await connection.openChannel { _ in }
+        // What cannot be handled has to have a place to go to before anything is handled.
+        var calls: [AMQPCall] =
+            switch configuration.declaration {
+            case .active: plan.deadLetters(of: specification.group)
+            case .passive: plan.deadLettersCheck(of: specification.group)
+            }
+        if configuration.declaration == .passive && !specification.broadcast {
+            for queue in [name, TopologyNames.dueQueue(of: name)] {
+                calls.append(.queueDeclare(QueueDeclaration(name: queue, isPassive: true)))
+            }
+        } else {
+            calls.append(.queueDeclare(plan.queue(specification, name: name)))
+            calls += plan.bindings(specification, name: name)
+        }
+        try await connection.call(calls, on: channel)
+        await connection.closeChannel(channel)
+    }
+
+    func exists(_ queue: String, on connection: RabbitConnection) async throws(AMQPFailure) -> Bool {
+        let channel = try await connection.openChannel { _ in }
+        do throws(AMQPFailure) {
+            try await connection.call(.queueDeclare(QueueDeclaration(name: queue, isPassive: true)), on: channel)
+        } catch {
+            if error.kind == .channelClosed(AMQPFailure.notFound) { return false }
+            throw error
+        }
+        await connection.closeChannel(channel)
+        return true
     }
 }

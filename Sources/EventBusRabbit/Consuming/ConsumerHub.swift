@@ -1,11 +1,14 @@
 import ConnectionThread
 import EventBus
+import Synchronization
 
 /// Keeps every consumer attached, on whatever connection there is.
 ///
 /// For each consumer one task declares its queue, consumes it on a channel of its own, waits until the channel is gone
 /// and begins again. Deliveries pass through on the connection's thread and are only stored.
 actor ConsumerHub {
+    /// The number of the hub's connection among those of the transport, from 0.
+    nonisolated let number: Int
     let thread: ConnectionThread
     let configuration: RabbitConfiguration
     let plan: TopologyPlan
@@ -15,7 +18,9 @@ actor ConsumerHub {
     let logger: BackgroundLogger
 
     var sessions: [UInt64: ConsumerSession] = [:]
-    var lastID: UInt64 = 0
+    var lastID: UInt64
+    /// The places that are taken: consumers that are or will be among the sessions.
+    private nonisolated let reserved = Atomic<Int>(0)
     var lastGeneration: UInt64 = 0
     var connection: RabbitConnection?
     var connectionWaiters: [CheckedContinuation<Void, Never>] = []
@@ -30,6 +35,7 @@ actor ConsumerHub {
     var ended: EventBusError?
 
     init(
+        number: Int,
         thread: ConnectionThread,
         configuration: RabbitConfiguration,
         lane: PublishLane,
@@ -37,6 +43,9 @@ actor ConsumerHub {
         watch: SendWatch,
         logger: BackgroundLogger
     ) {
+        self.number = number
+        // Consumers are told apart in all of the transport.
+        self.lastID = UInt64(number) << 32
         self.thread = thread
         self.configuration = configuration
         self.plan = TopologyPlan(configuration)
@@ -50,10 +59,26 @@ actor ConsumerHub {
 
     // MARK: for the transport
 
-    /// Adds a consumer and waits until it is attached for the first time.
+    /// Takes a place for a consumer, if fewer than `capacity` are taken.
+    nonisolated func reserve(below capacity: Int) -> Bool {
+        if reserved.add(1, ordering: .relaxed).oldValue < capacity { return true }
+        release()
+        return false
+    }
+
+    private nonisolated func release() {
+        reserved.subtract(1, ordering: .relaxed)
+    }
+
+    /// Adds a consumer, whose place is reserved, and waits until it is attached for the first time.
     func attach(_ specification: QueueSpecification, to sink: any DeliverySink) async throws -> RabbitConsumer {
-        if let ended { throw ended }
-        try Task.checkCancellation()
+        do {
+            if let ended { throw ended }
+            try Task.checkCancellation()
+        } catch {
+            release()
+            throw error
+        }
         lastID += 1
         let id = lastID
         let consumer = RabbitConsumer(
@@ -131,6 +156,7 @@ actor ConsumerHub {
         session.wake()
         session.resolveAttach(.failure(EventBusError(.shuttingDown, "the consumer was closed")))
         sessions[id] = nil
+        release()
         expected.withLock { $0[id] = nil }
         board.removeConsumer(id)
         session.consumer.end(generation: session.generation)
@@ -308,71 +334,6 @@ actor ConsumerHub {
         } catch {
             throw AMQPFailure(error.isQueueDown ? .queueDown : .channelClosed(0), error.description)
         }
-    }
-
-    /// Declares dead letters, queue and bindings; returns whether a quorum queue is new.
-    func declare(
-        _ specification: QueueSpecification,
-        name: String,
-        on connection: RabbitConnection
-    ) async throws(AMQPFailure) -> Bool {
-        var isNew = false
-        if !specification.broadcast, configuration.newQueueSettling > .zero {
-            var quorumQueues = [TopologyNames.dueQueue(of: name)]
-            if configuration.queueType == .quorum { quorumQueues.append(name) }
-            for queue in quorumQueues where !isNew { isNew = try await !exists(queue, on: connection) }
-        }
-        do throws(AMQPFailure) {
-            try await declareOwn(specification, name: name, on: connection)
-        } catch {
-            // On a fresh broker, or where an exchange was deleted: the publishing side has not declared it yet, and may
-            // not reach the broker before us.
-            guard error.kind == .channelClosed(AMQPFailure.notFound), configuration.declaration == .active else {
-                throw error
-            }
-            let channel = try await connection.openChannel { _ in }
-            try await connection.call(plan.shared, on: channel)
-            await connection.closeChannel(channel)
-            try await declareOwn(specification, name: name, on: connection)
-        }
-        return isNew
-    }
-
-    /// Declares dead letters, queue and bindings.
-    private func declareOwn(
-        _ specification: QueueSpecification,
-        name: String,
-        on connection: RabbitConnection
-    ) async throws(AMQPFailure) {
-        let channel = try await connection.openChannel { _ in }
-        // What cannot be handled has to have a place to go to before anything is handled.
-        var calls: [AMQPCall] =
-            switch configuration.declaration {
-            case .active: plan.deadLetters(of: specification.group)
-            case .passive: plan.deadLettersCheck(of: specification.group)
-            }
-        if configuration.declaration == .passive && !specification.broadcast {
-            for queue in [name, TopologyNames.dueQueue(of: name)] {
-                calls.append(.queueDeclare(QueueDeclaration(name: queue, isPassive: true)))
-            }
-        } else {
-            calls.append(.queueDeclare(plan.queue(specification, name: name)))
-            calls += plan.bindings(specification, name: name)
-        }
-        try await connection.call(calls, on: channel)
-        await connection.closeChannel(channel)
-    }
-
-    func exists(_ queue: String, on connection: RabbitConnection) async throws(AMQPFailure) -> Bool {
-        let channel = try await connection.openChannel { _ in }
-        do throws(AMQPFailure) {
-            try await connection.call(.queueDeclare(QueueDeclaration(name: queue, isPassive: true)), on: channel)
-        } catch {
-            if error.kind == .channelClosed(AMQPFailure.notFound) { return false }
-            throw error
-        }
-        await connection.closeChannel(channel)
-        return true
     }
 
     static func tag(_ session: ConsumerSession) -> String {

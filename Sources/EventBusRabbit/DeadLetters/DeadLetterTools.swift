@@ -8,7 +8,7 @@ actor DeadLetterTools {
     private static let idleTime = Duration.seconds(3)
 
     nonisolated let configuration: RabbitConfiguration
-    nonisolated let hub: ConsumerHub
+    nonisolated let hubs: ConsumerHubs
     nonisolated let lane: PublishLane
     nonisolated let logger: BackgroundLogger
     private let watch: SendWatch
@@ -20,13 +20,13 @@ actor DeadLetterTools {
 
     init(
         configuration: RabbitConfiguration,
-        hub: ConsumerHub,
+        hubs: ConsumerHubs,
         lane: PublishLane,
         watch: SendWatch,
         logger: BackgroundLogger
     ) {
         self.configuration = configuration
-        self.hub = hub
+        self.hubs = hubs
         self.lane = lane
         self.watch = watch
         self.logger = logger
@@ -37,7 +37,7 @@ actor DeadLetterTools {
         _ body: (RabbitConnection) async throws -> Value
     ) async throws -> Value {
         // Says why not where the transport does not run, or has no connection.
-        _ = try await hub.waitForConnection(until: .now.advanced(by: .seconds(10)))
+        try await hubs.waitForConnection(until: .now.advanced(by: .seconds(10)))
         let connection = try await take()
         do {
             let value = try await body(connection)

@@ -248,7 +248,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                 throw failure.busError(while: "reading \(queueName)")
             }
             // Of a group of ours it was deleted; of another there never was one.
-            if await tools.hub.serves(group) { _ = await tools.hub.declareAgain(failure.text) }
+            if await tools.hubs.serves(group) { _ = await tools.hubs.declareAgain(failure.text) }
             return nil
         }
     }

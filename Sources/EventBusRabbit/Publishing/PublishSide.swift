@@ -7,7 +7,7 @@ struct PublishSide: Sendable {
     let replies: PublishLane
     let republishes: PublishLane
     let requests: RequestLane
-    let hub: ConsumerHub
+    let hubs: ConsumerHubs
     let board: HealthBoard
     let configuration: RabbitConfiguration
     let logger: BackgroundLogger
@@ -164,7 +164,7 @@ struct PublishSide: Sendable {
         do throws(AMQPFailure) {
             try await declareShared(on: connection)
             // An exchange that was deleted took the bindings along, and a queue may be gone beside it.
-            _ = await hub.declareAgain("a channel was closed by the broker")
+            _ = await hubs.declareAgain("a channel was closed by the broker")
         } catch {
             logger.info("what all services share is not all there", metadata: ["reason": "\(error)"])
         }

@@ -47,7 +47,7 @@ struct ConnectionLoop: Sendable {
                 let start = ContinuousClock.now
                 logger.debug(
                     "connected to RabbitMQ",
-                    metadata: ["host": "\(host.name):\(host.port)", "role": "\(role.rawValue)"]
+                    metadata: ["host": "\(host.name):\(host.port)", "role": "\(role.name)"]
                 )
                 do throws(EventBusError) {
                     let failure = try await use(connection, serve, shutDown)
@@ -57,7 +57,7 @@ struct ConnectionLoop: Sendable {
                     if !Task.isCancelled {
                         logger.info(
                             "the connection to RabbitMQ ended",
-                            metadata: ["role": "\(role.rawValue)", "reason": "\(failure)"]
+                            metadata: ["role": "\(role.name)", "reason": "\(failure)"]
                         )
                     }
                 } catch {
@@ -78,7 +78,7 @@ struct ConnectionLoop: Sendable {
         _ onEvent: @escaping @Sendable (ConnectionEvent) -> Void
     ) async throws(AMQPFailure) -> RabbitConnection {
         configuration.warnIfUnverified(host, logger)
-        let handle = try await LoginThread.logIn(configuration, host, role: role.rawValue)
+        let handle = try await LoginThread.logIn(configuration, host, role: role.name)
         let connection = try RabbitConnection(
             handle: handle,
             number: number,
@@ -125,7 +125,7 @@ struct ConnectionLoop: Sendable {
         board.disconnected(role, failure)
         logger.info(
             "cannot connect to RabbitMQ",
-            metadata: ["role": "\(role.rawValue)", "reason": "\(failure)"]
+            metadata: ["role": "\(role.name)", "reason": "\(failure)"]
         )
     }
 

@@ -3,10 +3,22 @@ import EventBus
 
 /// The state of connections and consumers, written by those who know and read without asking anyone.
 final class HealthBoard: Sendable {
-    /// The two connections of a transport.
-    enum Role: String, CaseIterable, Sendable {
+    /// A connection of a transport.
+    enum Role: Hashable, Comparable, Sendable {
         case publish
-        case consume
+        /// The connection for consuming with this number, from 0.
+        case consuming(Int)
+
+        /// The connection that is there also without a subscription.
+        static let consume = Role.consuming(0)
+
+        var name: String {
+            switch self {
+            case .publish: "publish"
+            case .consuming(0): "consume"
+            case .consuming(let number): "consume-\(number + 1)"
+            }
+        }
     }
 
     private struct Link {
@@ -28,7 +40,7 @@ final class HealthBoard: Sendable {
     }
 
     private struct State {
-        var links: [Role: Link] = [:]
+        var links: [Role: Link] = [.publish: Link(), .consume: Link()]
         var consumers: [UInt64: Consumer] = [:]
         var unroutableDelays = 0
         /// What is missing on the broker and cannot be declared, by what misses it.
@@ -43,11 +55,9 @@ final class HealthBoard: Sendable {
         self.livenessTimeout = livenessTimeout
     }
 
-    /// The transport begins to connect.
-    func started() {
-        state.withLock { state in
-            for role in Role.allCases { state.links[role, default: Link()].lostAt = .now }
-        }
+    /// A connection is attempted for the first time.
+    func started(_ role: Role) {
+        state.withLock { $0.links[role, default: Link()].lostAt = .now }
     }
 
     /// Notes what is missing on the broker, or with `nil` that nothing is any more.
@@ -120,8 +130,7 @@ final class HealthBoard: Sendable {
     func report(prefix: String, publishDetails: [String: Int]) -> [ComponentHealth] {
         state.withLock { state in
             var components: [ComponentHealth] = []
-            for role in Role.allCases {
-                let link = state.links[role] ?? Link()
+            for (role, link) in state.links.sorted(by: { $0.key < $1.key }) {
                 var details = role == .publish ? publishDetails : [:]
                 details["connections"] = link.connections
                 if role == .publish { details["unroutable_delays"] = state.unroutableDelays }
@@ -139,7 +148,7 @@ final class HealthBoard: Sendable {
                     }
                 components.append(
                     ComponentHealth(
-                        name: "\(prefix).\(role.rawValue)",
+                        name: "\(prefix).\(role.name)",
                         status: status,
                         reason: reason,
                         details: details
