@@ -72,7 +72,8 @@ public final class RabbitTransport: Transport {
             let republishes = makeLane()
             let watch = SendWatch()
             let hubs = try ConsumerHubs(capacity: configuration.maximumConsumersPerConnection) {
-                number throws(EventBusError) in
+                number,
+                onRestored throws(EventBusError) in
                 ConsumerHub(
                     number: number,
                     thread: try ConnectionThread(name: "eventbus-con"),
@@ -80,7 +81,8 @@ public final class RabbitTransport: Transport {
                     lane: republishes,
                     board: board,
                     watch: watch,
-                    logger: logger
+                    logger: logger,
+                    onRestored: onRestored
                 )
             }
             core = Core(
@@ -131,6 +133,7 @@ public final class RabbitTransport: Transport {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await self.keepPublishing(core) }
                     group.addTask { try await self.keepConsuming(core) }
+                    group.addTask { await DelayRestorer(tools: core.tools).run(core.hubs.restorations) }
                     defer { group.cancelAll() }
                     // The first error ends the others.
                     while try await group.next() != nil {}
@@ -193,21 +196,19 @@ public final class RabbitTransport: Transport {
     }
 
     private func keepConsuming(_ core: Core) async throws {
-        let failure = Locked<(any Error)?>(nil)
         await withDiscardingTaskGroup { group in
             for await hub in core.hubs.arrivals {
                 group.addTask {
                     do {
                         try await self.keepConsuming(hub, core)
                     } catch {
-                        failure.withLock { $0 = $0 ?? error }
-                        core.hubs.finish()
+                        core.hubs.finish(error)
                     }
                 }
             }
             group.cancelAll()
         }
-        if let error = failure.withLock({ $0 }) { throw error }
+        if let error = core.hubs.failure { throw error }
     }
 
     private func keepConsuming(_ hub: ConsumerHub, _ core: Core) async throws {

@@ -12,7 +12,12 @@ extension ConsumerHub {
     /// Whether a subscription of this service is attached that asks for a topic.
     nonisolated func expects(_ topic: String) -> Bool {
         guard let topic = try? Topic(validating: topic) else { return false }
-        return expected.withLock { $0.values.contains { $0.contains { $0.matches(topic) } } }
+        return expected.withLock { $0.values.contains { $0.patterns.contains { $0.matches(topic) } } }
+    }
+
+    /// Whether a queue is that of a subscription of this service that is attached.
+    nonisolated func owns(_ queue: String) -> Bool {
+        expected.withLock { $0.values.contains { !$0.broadcast && $0.queueName == queue } }
     }
 
     /// Whether this service has a subscription of a group.
@@ -36,6 +41,7 @@ extension ConsumerHub {
         let isThere = await task.value
         restoration = nil
         lastRestoration = (.now, isThere)
+        if isThere { onRestored() }
         return isThere
     }
 

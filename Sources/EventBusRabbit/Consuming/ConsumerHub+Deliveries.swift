@@ -16,6 +16,7 @@ extension ConsumerHub {
                 metadata: ["queue": "\(session.queueName)"]
             )
             guard session.phase == .attached || session.phase == .attaching else { return }
+            session.hasLostQueue = true
             // What it holds is still settled on its channel; a new one takes over.
             let channel = session.channel
             detached(session, AMQPFailure(.channelClosed(0), "the broker ended the consumer"))

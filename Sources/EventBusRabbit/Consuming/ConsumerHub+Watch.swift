@@ -81,7 +81,9 @@ extension ConsumerHub {
                     _ = await declareAgain(error.text)
                 } else {
                     session.sightingsWithoutConsumer += 1
-                    if session.sightingsWithoutConsumer >= 2 { reattach(session, "the queue is gone") }
+                    guard session.sightingsWithoutConsumer >= 2 else { continue }
+                    session.hasLostQueue = true
+                    reattach(session, "the queue is gone")
                 }
             }
         }

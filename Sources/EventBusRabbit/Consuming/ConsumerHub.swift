@@ -30,8 +30,10 @@ actor ConsumerHub {
     var restoration: Task<Bool, Never>?
     /// When the last one ended, and whether everything was there.
     var lastRestoration: (time: MonotonicTime, isThere: Bool)?
-    /// The patterns of the subscriptions that have been attached, by their consumers.
-    nonisolated let expected = Locked<[UInt64: [TopicPattern]]>([:])
+    /// The subscriptions that have been attached, by their consumers.
+    nonisolated let expected = Locked<[UInt64: QueueSpecification]>([:])
+    /// Called when something that was missing on the broker is there again.
+    let onRestored: @Sendable () -> Void
     var ended: EventBusError?
 
     init(
@@ -41,7 +43,8 @@ actor ConsumerHub {
         lane: PublishLane,
         board: HealthBoard,
         watch: SendWatch,
-        logger: BackgroundLogger
+        logger: BackgroundLogger,
+        onRestored: @escaping @Sendable () -> Void
     ) {
         self.number = number
         // Consumers are told apart in all of the transport.
@@ -53,6 +56,7 @@ actor ConsumerHub {
         self.board = board
         self.watch = watch
         self.logger = logger
+        self.onRestored = onRestored
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
@@ -168,7 +172,7 @@ actor ConsumerHub {
         }
     }
 
-    /// Waits for a connection; throws when the transport has ended or the deadline passed.
+    /// Waits for a connection; throws when the transport has ended, the deadline passed or the task was cancelled.
     func waitForConnection(until deadline: MonotonicTime) async throws -> RabbitConnection {
         while true {
             if let ended { throw ended }
@@ -177,7 +181,12 @@ actor ConsumerHub {
                 throw EventBusError(.unavailable, "there is no connection to the broker")
             }
             thread.schedule(at: deadline) { [weak self] in self?.assumeIsolated { $0.wakeConnectionWaiters() } }
-            await withCheckedContinuation { connectionWaiters.append($0) }
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { connectionWaiters.append($0) }
+            } onCancel: {
+                thread.execute { [weak self] in self?.assumeIsolated { $0.wakeConnectionWaiters() } }
+            }
+            try Task.checkCancellation()
         }
     }
 
@@ -317,7 +326,11 @@ actor ConsumerHub {
         }
         session.phase = .attached
         session.lastFailure = nil
-        expected.withLock { $0[id] = specification.patterns }
+        if session.hasLostQueue {
+            session.hasLostQueue = false
+            onRestored()
+        }
+        expected.withLock { $0[id] = specification }
         report(session)
         if isNew, session.attachWaiter != nil, configuration.newQueueSettling > .zero {
             await sleep(session, until: .now.advanced(by: configuration.newQueueSettling))

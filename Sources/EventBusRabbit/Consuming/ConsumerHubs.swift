@@ -7,10 +7,13 @@ final class ConsumerHubs: Sendable {
     private struct State {
         var hubs: [ConsumerHub]
         var ended: EventBusError?
+        var failure: (any Error)?
     }
 
     /// Every hub, once.
     let arrivals: AsyncStream<ConsumerHub>
+    /// That something which was missing on the broker is there again.
+    let restorations: AsyncStream<Void>
     private let continuation: AsyncStream<ConsumerHub>.Continuation
     private let state: Locked<State>
     private let capacity: Int
@@ -20,14 +23,19 @@ final class ConsumerHubs: Sendable {
     ///
     /// - Parameters:
     ///   - capacity: The number of consumers that share a connection.
-    ///   - make: Makes the hub with a number.
+    ///   - make: Makes the hub with a number, which says when it has restored something.
     init(
         capacity: Int,
-        make: @escaping @Sendable (Int) throws(EventBusError) -> ConsumerHub
+        make: @escaping @Sendable (Int, @escaping @Sendable () -> Void) throws(EventBusError) -> ConsumerHub
     ) throws(EventBusError) {
-        let first = try make(0)
+        let (restorations, restored) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        self.restorations = restorations
         self.capacity = capacity
-        self.make = make
+        let makeNumbered: @Sendable (Int) throws(EventBusError) -> ConsumerHub = { number throws(EventBusError) in
+            try make(number, { restored.yield() })
+        }
+        self.make = makeNumbered
+        let first = try makeNumbered(0)
         state = Locked(State(hubs: [first]))
         (arrivals, continuation) = AsyncStream.makeStream()
         continuation.yield(first)
@@ -53,14 +61,18 @@ final class ConsumerHubs: Sendable {
         }
     }
 
-    /// Lets no further hub come.
-    func finish() {
+    /// Why no further hub comes.
+    var failure: (any Error)? { state.withLock { $0.failure } }
+
+    /// Lets no further hub come, since the connection of one cannot be made.
+    func finish(_ failure: any Error) {
+        state.withLock { $0.failure = $0.failure ?? failure }
         continuation.finish()
     }
 
     /// Refuses everything from now on.
     func end(_ error: EventBusError) async {
-        finish()
+        continuation.finish()
         let hubs = state.withLock { state in
             state.ended = error
             return state.hubs
@@ -76,6 +88,11 @@ final class ConsumerHubs: Sendable {
     /// Whether a subscription of this service is attached that asks for a topic.
     func expects(_ topic: String) -> Bool {
         all.contains { $0.expects(topic) }
+    }
+
+    /// Whether a queue is that of a subscription of this service that is attached.
+    func owns(_ queue: String) -> Bool {
+        all.contains { $0.owns(queue) }
     }
 
     /// Whether this service has a subscription of a group.

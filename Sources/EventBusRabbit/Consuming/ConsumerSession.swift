@@ -14,6 +14,8 @@ final class ConsumerSession {
     var sightingsWithoutConsumer = 0
     /// How often in a row the broker gave an answer that may be none.
     var sightingsWithoutAnswer = 0
+    /// Whether the queue was deleted, and is not consumed again yet.
+    var hasLostQueue = false
     /// Whether consuming the queue may end the connection: it is tried on another one first.
     var isSuspect = false
     /// What has come and was not handed to the subscription yet.

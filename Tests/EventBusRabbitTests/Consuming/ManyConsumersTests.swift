@@ -15,7 +15,7 @@ struct ManyConsumersTests {
         }
         let bus = EventBus(transport: .rabbit(configuration))
         let handled = Received()
-        func topic(_ number: Int) throws -> Topic { try Topic(validating: "\(name).t\(number)") }
+        @Sendable func topic(_ number: Int) throws -> Topic { try Topic(validating: "\(name).t\(number)") }
         var subscriptions: [Subscription] = []
         for number in 0..<5 {
             subscriptions.append(

@@ -1,0 +1,89 @@
+import ConnectionThread
+import EventBus
+
+/// Sends delayed events on that found no queue while something was missing on the broker which is there again: retries to
+/// the queues of this service, and scheduled events that its subscriptions ask for.
+struct DelayRestorer: Sendable {
+    let tools: DeadLetterTools
+
+    /// How long after a restoration the passes begin. Another instance that restores the same reads the same queue, and
+    /// gives back what is not its own.
+    private static let pauses = [Duration.seconds(1), .seconds(4)]
+    private static let publishTimeout = Duration.seconds(30)
+    /// Bookkeeping of a retry, which goes on where it was.
+    private static let kept = [
+        WireHeaders.attempts, WireHeaders.deferred, WireHeaders.lastFailure, WireHeaders.errorType,
+        WireHeaders.errorMessage,
+    ]
+
+    /// Makes passes after each restoration, until cancelled.
+    func run(_ restorations: AsyncStream<Void>) async {
+        for await _ in restorations {
+            for pause in Self.pauses {
+                try? await Task.sleep(for: pause)
+                guard !Task.isCancelled else { return }
+                do {
+                    let count = try await pass()
+                    guard count > 0 else { continue }
+                    tools.logger.info("delayed events without a queue were sent on", metadata: ["events": "\(count)"])
+                } catch {
+                    tools.logger.info("delayed events without a queue stay", metadata: ["reason": "\(error)"])
+                }
+            }
+        }
+    }
+
+    /// Reads the events without a queue once, and returns how many were sent on.
+    private func pass() async throws -> Int {
+        try await tools.withConnection { connection in
+            var reader = try await LetterReader(connection, queue: TopologyNames.delayUnroutable)
+            var count = 0
+            do {
+                while let entry = try await reader.next() {
+                    if let copy = copy(of: entry.message), await send(copy) {
+                        await reader.acknowledge(entry)
+                        count += 1
+                    } else {
+                        reader.keep()
+                    }
+                }
+            } catch {
+                await reader.close()
+                throw error
+            }
+            await reader.close()
+            return count
+        }
+    }
+
+    private func send(_ publish: AMQPPublish) async -> Bool {
+        let deadline = MonotonicTime.now.advanced(by: Self.publishTimeout)
+        let outcome = try? await tools.lane.publish(publish, outcome: .scheduled, deadline: deadline)
+        return outcome == .scheduled
+    }
+
+    /// What goes out for an event; `nil` if it is not for this service, or cannot go out as it came.
+    private func copy(of message: AMQPMessage) -> AMQPPublish? {
+        guard message.refusedSize == nil, message.properties.isLossless else { return nil }
+        let key = message.routingKey
+        let (exchange, routingKey): (String, String)
+        if let topic = DelayRoute.scheduledTopic(in: key) {
+            guard tools.hubs.expects(topic) else { return nil }
+            (exchange, routingKey) = (TopologyNames.delayExit, key)
+        } else {
+            (exchange, routingKey) = ("", DelayRoute.queue(in: key) ?? key)
+            guard tools.hubs.owns(routingKey) else { return nil }
+        }
+        let headers = message.properties.headers
+        let id = message.properties.messageID.flatMap { $0.isEmpty ? nil : EventID($0) } ?? EventID()
+        let topic = headers[WireHeaders.topic]?.string ?? DelayRoute.scheduledTopic(in: key)
+        var properties = message.properties.forRepublish(
+            id: id,
+            topic: topic.flatMap { try? Topic(validating: $0) },
+            from: message,
+            isTrusted: true
+        )
+        for name in Self.kept { properties.headers[name] = headers[name] }
+        return AMQPPublish(exchange: exchange, routingKey: routingKey, properties: properties, body: message.body)
+    }
+}
