@@ -35,7 +35,7 @@ extension RabbitTransport {
     /// Whether an event that no queue took shows that a queue or a binding is missing: a delay level takes every event,
     /// and what a subscription of ours asks for has a queue.
     private func isEvidence(_ publish: AMQPPublish, _ options: TransportPublishOptions, _ core: Core) -> Bool {
-        options.delay > .zero || core.hubs.expects(publish.routingKey)
+        options.delay > .zero || (publish.exchange == configuration.exchange && core.hubs.expects(publish.routingKey))
     }
 
     /// Sends many events in order and keeps the window full.
@@ -78,20 +78,28 @@ extension RabbitTransport {
         _ properties: AMQPProperties? = nil
     ) throws(EventBusError) -> AMQPPublish {
         try envelope.validate()
+        var properties = properties ?? AMQPProperties(envelope)
+        let own = configuration.route?(envelope)
         let (exchange, routingKey): (String, String)
-        if delay > .zero {
+        if let own {
+            guard delay <= .zero else {
+                throw EventBusError(.unsupported, "an event with a route of its own cannot be scheduled")
+            }
+            (exchange, routingKey) = (own.exchange, own.routingKey)
+            properties.priority = own.priority
+            properties.expiration = own.expiration.map { "\(Self.milliseconds($0))" }
+        } else if delay > .zero {
             let route = try DelayRoute(
                 delay: delay,
                 to: configuration.scheduling == .shared
                     ? .sharedTopic(envelope.topic) : .topic(envelope.topic, exchange: configuration.exchange)
             )
             (exchange, routingKey) = (route.exchange, route.routingKey)
+            // Behind a due queue the routing key is the queue's name.
+            properties.headers[WireHeaders.topic] = .string(envelope.topic.rawValue)
         } else {
             (exchange, routingKey) = (configuration.exchange, envelope.topic.rawValue)
         }
-        var properties = properties ?? AMQPProperties(envelope)
-        // Behind a due queue the routing key is the queue's name.
-        if delay > .zero { properties.headers[WireHeaders.topic] = .string(envelope.topic.rawValue) }
         let publish = AMQPPublish(
             exchange: exchange,
             routingKey: routingKey,
@@ -100,6 +108,11 @@ extension RabbitTransport {
         )
         try checkSize(publish)
         return publish
+    }
+
+    /// A time to live in the broker's unit and range, which ends at 49 days.
+    private static func milliseconds(_ duration: Duration) -> Int64 {
+        min(max(.zero, duration), .seconds(49 * 86_400)).inNanoseconds / 1_000_000
     }
 
     /// The limits of the configuration; those of the connection are checked when there is one.

@@ -23,8 +23,7 @@ extension RabbitTransport {
         var calls = plan.shared
         for group in Set(queues.map(\.group)).sorted() { calls += plan.deadLetters(of: group) }
         for queue in queues where !queue.broadcast {
-            calls.append(.queueDeclare(plan.queue(queue, name: queue.queueName)))
-            calls += plan.bindings(queue, name: queue.queueName)
+            calls += plan.subscription(queue, name: configuration.queueName(of: queue))
         }
         try await withConnection(configuration, "declaring the topology", logger) {
             [calls] connection, channel throws(AMQPFailure) in

@@ -115,11 +115,12 @@ final class AMQPHandle: @unchecked Sendable {
             var method = amqp_basic_qos_t()
             method.prefetch_count = prefetch
             try send(AMQP_BASIC_QOS_METHOD, method, on: channel)
-        case .basicConsume(let queue, let tag, let isAutoAcknowledged):
+        case .basicConsume(let queue, let tag, let isAutoAcknowledged, let arguments):
             var method = amqp_basic_consume_t()
             method.queue = scratch.bytes(queue)
             method.consumer_tag = scratch.bytes(tag)
             method.no_ack = isAutoAcknowledged ? 1 : 0
+            method.arguments = scratch.table(arguments)
             try send(AMQP_BASIC_CONSUME_METHOD, method, on: channel)
         case .basicCancel(let tag):
             var method = amqp_basic_cancel_t()

@@ -49,6 +49,7 @@ extension AMQPProperties {
         properties.message_id = text(AMQP_BASIC_MESSAGE_ID_FLAG, messageID)
         properties.type = text(AMQP_BASIC_TYPE_FLAG, type)
         properties.app_id = text(AMQP_BASIC_APP_ID_FLAG, appID)
+        properties.expiration = text(AMQP_BASIC_EXPIRATION_FLAG, expiration)
         set(AMQP_BASIC_DELIVERY_MODE_FLAG)
         properties.delivery_mode = isPersistent ? 2 : 1
         if let priority {

@@ -45,6 +45,15 @@ extension RabbitConfiguration {
         if let livenessTimeout {
             try check(livenessTimeout > .zero, "livenessTimeout is \(livenessTimeout); give nil for no limit")
         }
+        for (subscription, queue) in queues {
+            guard let name = queue.name else { continue }
+            try check(
+                (1...Self.maximumQueueName).contains(name.utf8.count),
+                "the queue of \(subscription) has a name of \(name.utf8.count) bytes; give 1 to \(Self.maximumQueueName)"
+            )
+        }
+        let names = queues.values.compactMap(\.name)
+        try check(Set(names).count == names.count, "two subscriptions have one queue")
         try check(newQueueSettling >= .zero, "newQueueSettling is negative")
         try check(consumerCheckInterval > .zero, "consumerCheckInterval is \(consumerCheckInterval)")
         if let tls {

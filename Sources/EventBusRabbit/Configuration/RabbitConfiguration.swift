@@ -1,4 +1,4 @@
-import EventBus
+public import EventBus
 
 /// How to reach a RabbitMQ, and how to use it.
 ///
@@ -190,6 +190,24 @@ public struct RabbitConfiguration: Sendable {
     /// How long after its declaration a new quorum queue counts as attached; 2 s unless stated. A broker that is killed
     /// within the first second of a quorum queue's life loses what it confirmed there.
     public var newQueueSettling: Duration
+    /// The queues of subscriptions that differ from those that the bus declares by itself, by the names that the bus would
+    /// give them: `GROUP.NAME`. Defaults to none. Broadcast subscriptions cannot have one.
+    ///
+    /// ```swift
+    /// configuration.queues["billing.orders"] = .init(name: "legacy-orders", isDeclared: false)
+    /// ```
+    public var queues: [String: Queue]
+    /// Returns the route of an event that does not go to ``exchange`` with its topic as the routing key, or `nil` for one
+    /// that does. Defaults to `nil`.
+    ///
+    /// The exchange has to exist. It is called on the task that publishes.
+    ///
+    /// ```swift
+    /// configuration.route = { event in
+    ///     event.topic == "order.created" ? .init(exchange: "legacy", routingKey: "orders.new", priority: 5) : nil
+    /// }
+    /// ```
+    public var route: (@Sendable (Envelope) -> Route?)?
     /// The number of consumers that share a connection. A broker grants 2,047 channels to each, and consumers that are
     /// attached again have two for a moment.
     var maximumConsumersPerConnection = 1000
@@ -217,6 +235,7 @@ public struct RabbitConfiguration: Sendable {
         self.declaration = .active
         self.scheduling = .own
         self.newQueueSettling = .seconds(2)
+        self.queues = [:]
         self.consumerCheckInterval = .seconds(1)
     }
 }

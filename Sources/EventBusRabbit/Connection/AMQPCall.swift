@@ -14,7 +14,12 @@ enum AMQPCall: Sendable {
     case queueUnbind(queue: String, exchange: String, routingKey: String)
     case queuePurge(name: String)
     case basicQos(prefetch: UInt16)
-    case basicConsume(queue: String, tag: String, isAutoAcknowledged: Bool = false)
+    case basicConsume(
+        queue: String,
+        tag: String,
+        isAutoAcknowledged: Bool = false,
+        arguments: [String: HeaderValue] = [:]
+    )
     case basicCancel(tag: String)
     case basicGet(queue: String)
 }

@@ -2,8 +2,8 @@ import EventBus
 
 /// The properties of AMQP's basic class that the bus reads or writes.
 ///
-/// `expiration`, `user-id` and `cluster-id` are missing on purpose: on a second journey they would drop the event, or
-/// close the channel.
+/// `user-id` and `cluster-id` are missing on purpose, and `expiration` is never read: on a second journey they would drop
+/// the event, or close the channel.
 struct AMQPProperties: Sendable {
     var contentType: String?
     var contentEncoding: String?
@@ -14,6 +14,8 @@ struct AMQPProperties: Sendable {
     var appID: String?
     var timestamp: Int64?
     var priority: UInt8?
+    /// The time to live in milliseconds, as text; written only.
+    var expiration: String?
     var isPersistent = true
     var headers: [String: HeaderValue] = [:]
     /// Whether this holds everything that came over the wire, so that it could go out again as it came.
@@ -29,6 +31,6 @@ struct AMQPProperties: Sendable {
     var encodedSizeWithoutHeaders: Int {
         func size(_ text: String?) -> Int { 1 + (text?.utf8.count ?? 0) }
         return 32 + size(contentType) + size(contentEncoding) + size(correlationID) + size(replyTo) + size(messageID)
-            + size(type) + size(appID)
+            + size(type) + size(appID) + size(expiration)
     }
 }

@@ -15,9 +15,9 @@ extension ConsumerHub {
         return expected.withLock { $0.values.contains { $0.patterns.contains { $0.matches(topic) } } }
     }
 
-    /// Whether a queue is that of a subscription of this service that is attached.
+    /// Returns whether a queue belongs to an attached subscription of this service.
     nonisolated func owns(_ queue: String) -> Bool {
-        expected.withLock { $0.values.contains { !$0.broadcast && $0.queueName == queue } }
+        expected.withLock { $0.values.contains { !$0.broadcast && configuration.queueName(of: $0) == queue } }
     }
 
     /// Whether this service has a subscription of a group.
@@ -145,8 +145,7 @@ extension ConsumerHub {
                 calls.append(.queueDeclare(QueueDeclaration(name: queue, isPassive: true)))
             }
         } else {
-            calls.append(.queueDeclare(plan.queue(specification, name: name)))
-            calls += plan.bindings(specification, name: name)
+            calls += plan.subscription(specification, name: name)
         }
         try await connection.call(calls, on: channel)
         await connection.closeChannel(channel)

@@ -79,6 +79,12 @@ actor ConsumerHub {
         do {
             if let ended { throw ended }
             try Task.checkCancellation()
+            guard !specification.broadcast || configuration.queues[specification.queueName] == nil else {
+                throw EventBusError(
+                    .invalidConfiguration,
+                    "\(specification.queueName) is a broadcast, whose queues belong to its connections"
+                )
+            }
         } catch {
             release()
             throw error
@@ -88,6 +94,7 @@ actor ConsumerHub {
         let consumer = RabbitConsumer(
             id: id,
             specification: specification,
+            queueName: configuration.queueName(of: specification),
             sink: sink,
             decoder: MessageDecoder(
                 events: configuration.exchange,
@@ -290,7 +297,7 @@ actor ConsumerHub {
         let generation = lastGeneration
         let queueName =
             specification.broadcast
-            ? "\(specification.queueName).\(EventID())" : specification.queueName
+            ? "\(specification.queueName).\(EventID())" : session.consumer.queueName
         let isNew = try await declare(specification, name: queueName, on: connection)
         guard session.phase == .attaching else { return }
         if session.isSuspect, !specification.broadcast {
@@ -313,7 +320,11 @@ actor ConsumerHub {
         try await connection.call(
             [
                 .basicQos(prefetch: UInt16(clamping: max(1, specification.prefetch))),
-                .basicConsume(queue: queueName, tag: Self.tag(session)),
+                .basicConsume(
+                    queue: queueName,
+                    tag: Self.tag(session),
+                    arguments: configuration.queues[specification.queueName]?.consumerArguments ?? [:]
+                ),
             ],
             on: channel
         )

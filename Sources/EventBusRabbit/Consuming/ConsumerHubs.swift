@@ -10,9 +10,9 @@ final class ConsumerHubs: Sendable {
         var failure: (any Error)?
     }
 
-    /// Every hub, once.
+    /// The hubs, each of which is yielded once.
     let arrivals: AsyncStream<ConsumerHub>
-    /// That something which was missing on the broker is there again.
+    /// Yields when objects that were missing on the broker exist again.
     let restorations: AsyncStream<Void>
     private let continuation: AsyncStream<ConsumerHub>.Continuation
     private let state: Locked<State>
@@ -23,7 +23,8 @@ final class ConsumerHubs: Sendable {
     ///
     /// - Parameters:
     ///   - capacity: The number of consumers that share a connection.
-    ///   - make: Makes the hub with a number, which says when it has restored something.
+    ///   - make: A closure that creates the hub with a number. The hub calls the second argument when it has restored
+    ///     something.
     init(
         capacity: Int,
         make: @escaping @Sendable (Int, @escaping @Sendable () -> Void) throws(EventBusError) -> ConsumerHub
@@ -43,7 +44,7 @@ final class ConsumerHubs: Sendable {
 
     private var all: [ConsumerHub] { state.withLock { $0.hubs } }
 
-    /// Adds a consumer where there is room and waits until it is attached for the first time.
+    /// Adds a consumer to a hub with room and waits until it is attached for the first time.
     func attach(_ specification: QueueSpecification, to sink: any DeliverySink) async throws -> RabbitConsumer {
         try await reserve().attach(specification, to: sink)
     }
@@ -61,16 +62,16 @@ final class ConsumerHubs: Sendable {
         }
     }
 
-    /// Why no further hub comes.
+    /// The failure because of which no further hub is added.
     var failure: (any Error)? { state.withLock { $0.failure } }
 
-    /// Lets no further hub come, since the connection of one cannot be made.
+    /// Adds no further hub, because the connection of one cannot be established.
     func finish(_ failure: any Error) {
         state.withLock { $0.failure = $0.failure ?? failure }
         continuation.finish()
     }
 
-    /// Refuses everything from now on.
+    /// Ends all hubs. Later consumers are refused.
     func end(_ error: EventBusError) async {
         continuation.finish()
         let hubs = state.withLock { state in
@@ -80,28 +81,28 @@ final class ConsumerHubs: Sendable {
         for hub in hubs { await hub.end(error) }
     }
 
-    /// Waits for a connection; throws when the transport has ended or the deadline passed.
+    /// Waits for a connection. Throws if the transport has ended or the deadline passes.
     func waitForConnection(until deadline: MonotonicTime) async throws {
         _ = try await all[0].waitForConnection(until: deadline)
     }
 
-    /// Whether a subscription of this service is attached that asks for a topic.
+    /// Returns whether an attached subscription of this service matches a topic.
     func expects(_ topic: String) -> Bool {
         all.contains { $0.expects(topic) }
     }
 
-    /// Whether a queue is that of a subscription of this service that is attached.
+    /// Returns whether a queue belongs to an attached subscription of this service.
     func owns(_ queue: String) -> Bool {
         all.contains { $0.owns(queue) }
     }
 
-    /// Whether this service has a subscription of a group.
+    /// Returns whether this service has a subscription of a group.
     func serves(_ group: String) async -> Bool {
         for hub in all where await hub.serves(group) { return true }
         return false
     }
 
-    /// Declares everything that this service needs, and returns whether everything is there now.
+    /// Declares everything that this service needs, and returns whether everything exists now.
     func declareAgain(_ reason: String) async -> Bool {
         var isThere = true
         for hub in all { isThere = await hub.declareAgain(reason) && isThere }

@@ -47,6 +47,8 @@ final class RabbitConsumer: TransportConsumer {
 
     let id: UInt64
     let specification: QueueSpecification
+    /// The name of its queue; a broadcast's has a further part.
+    let queueName: String
     let sink: any DeliverySink
     /// Reads what the queue delivers.
     let decoder: MessageDecoder
@@ -57,6 +59,7 @@ final class RabbitConsumer: TransportConsumer {
     init(
         id: UInt64,
         specification: QueueSpecification,
+        queueName: String,
         sink: any DeliverySink,
         decoder: MessageDecoder,
         hub: ConsumerHub,
@@ -65,6 +68,7 @@ final class RabbitConsumer: TransportConsumer {
         self.id = id
         self.decoder = decoder
         self.specification = specification
+        self.queueName = queueName
         self.sink = sink
         self.hub = hub
         self.lane = lane
@@ -86,17 +90,17 @@ final class RabbitConsumer: TransportConsumer {
         case .retried(let delay, let failure):
             let held = try held(delivery.token)
             try await republish(delivery.token, held) { () throws(EventBusError) in
-                try Republishing.retry(held, queue: specification.queueName, delay: delay, failure: failure)
+                try Republishing.retry(held, queue: queueName, delay: delay, failure: failure)
             }
         case .deferred(let delay, let failure):
             let held = try held(delivery.token)
             try await republish(delivery.token, held) { () throws(EventBusError) in
-                try Republishing.deferral(held, queue: specification.queueName, delay: delay, failure: failure)
+                try Republishing.deferral(held, queue: queueName, delay: delay, failure: failure)
             }
         case .deadLettered(let failure):
             let held = try held(delivery.token)
             try await republish(delivery.token, held) { () throws(EventBusError) in
-                Republishing.deadLetter(held, specification: specification, failure: failure)
+                Republishing.deadLetter(held, group: specification.group, queue: queueName, failure: failure)
             }
         }
     }
@@ -229,7 +233,7 @@ final class RabbitConsumer: TransportConsumer {
     private func giveToBroker(_ token: Delivery.Token, _ held: Held, _ reason: String) async throws {
         hub.logger.info(
             "an event cannot be sent again; it takes the queue's own way to the dead letters",
-            metadata: ["queue": "\(specification.queueName)", "event": "\(held.envelopeID)", "reason": "\(reason)"]
+            metadata: ["queue": "\(queueName)", "event": "\(held.envelopeID)", "reason": "\(reason)"]
         )
         // A classic queue drops what it cannot put there.
         await hub.ensureDeadLetters(of: specification.group)
@@ -242,7 +246,7 @@ final class RabbitConsumer: TransportConsumer {
             do {
                 let held = try held(token)
                 try await republish(token, held) { () throws(EventBusError) in
-                    Republishing.deadLetter(held, specification: specification, failure: failure)
+                    Republishing.deadLetter(held, group: specification.group, queue: queueName, failure: failure)
                 }
             } catch {
                 // Its connection is gone: the broker delivers it again.

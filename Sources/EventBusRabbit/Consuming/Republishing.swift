@@ -82,7 +82,7 @@ enum Republishing {
     }
 
     /// The dead letter.
-    static func deadLetter(_ held: Held, specification: QueueSpecification, failure: Failure) -> AMQPPublish {
+    static func deadLetter(_ held: Held, group: String, queue: String, failure: Failure) -> AMQPPublish {
         var properties = properties(of: held)
         let now = HeaderValue.string(EventTime.now().rfc3339)
         properties.headers[WireHeaders.attempts] = .int(Int64(failure.attempt))
@@ -93,11 +93,11 @@ enum Republishing {
         properties.headers[WireHeaders.reason] = .string(failure.reason.rawValue)
         properties.headers[WireHeaders.errorType] = .string(failure.errorType)
         properties.headers[WireHeaders.errorMessage] = .string(failure.message)
-        properties.headers[WireHeaders.group] = .string(specification.group)
-        properties.headers[WireHeaders.queue] = .string(specification.queueName)
+        properties.headers[WireHeaders.group] = .string(group)
+        properties.headers[WireHeaders.queue] = .string(queue)
         return AMQPPublish(
             exchange: TopologyNames.deadLetterExchange,
-            routingKey: specification.group,
+            routingKey: group,
             properties: properties,
             body: held.message.body
         )

@@ -1,22 +1,22 @@
 import ConnectionThread
 import EventBus
 
-/// Sends delayed events on that found no queue while something was missing on the broker which is there again: retries to
-/// the queues of this service, and scheduled events that its subscriptions ask for.
+/// Republishes delayed events that were due while their queue was missing, after it has been declared again: retries to
+/// the queues of this service, and scheduled events that match its subscriptions.
 struct DelayRestorer: Sendable {
     let tools: DeadLetterTools
 
-    /// How long after a restoration the passes begin. Another instance that restores the same reads the same queue, and
-    /// gives back what is not its own.
+    /// The pauses before the passes after a restoration. There are two, because another instance that restores at the same
+    /// time may hold events of this service during the first one.
     private static let pauses = [Duration.seconds(1), .seconds(4)]
     private static let publishTimeout = Duration.seconds(30)
-    /// Bookkeeping of a retry, which goes on where it was.
+    /// The headers that keep the count and the failure of a retry.
     private static let kept = [
         WireHeaders.attempts, WireHeaders.deferred, WireHeaders.lastFailure, WireHeaders.errorType,
         WireHeaders.errorMessage,
     ]
 
-    /// Makes passes after each restoration, until cancelled.
+    /// Makes passes after each restoration until the task is cancelled.
     func run(_ restorations: AsyncStream<Void>) async {
         for await _ in restorations {
             for pause in Self.pauses {
@@ -33,7 +33,7 @@ struct DelayRestorer: Sendable {
         }
     }
 
-    /// Reads the events without a queue once, and returns how many were sent on.
+    /// Reads the unroutable events once, and returns the number of those that were republished.
     private func pass() async throws -> Int {
         try await tools.withConnection { connection in
             var reader = try await LetterReader(connection, queue: TopologyNames.delayUnroutable)
@@ -62,7 +62,8 @@ struct DelayRestorer: Sendable {
         return outcome == .scheduled
     }
 
-    /// What goes out for an event; `nil` if it is not for this service, or cannot go out as it came.
+    /// Returns the copy of an event to publish, or `nil` if the event is not for this service or cannot be copied
+    /// losslessly.
     private func copy(of message: AMQPMessage) -> AMQPPublish? {
         guard message.refusedSize == nil, message.properties.isLossless else { return nil }
         let key = message.routingKey

@@ -188,7 +188,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             throw EventBusError(.notFound, "the dead letter \(letter.envelope.id) does not say which queue it is from")
         }
         // A letter can be forged where others may write to the dead letters: it must not lead into another service.
-        guard group.isEmpty || (letter.queue.beginsWithBytes(of: group + ".") && letter.queue != queueName) else {
+        guard group.isEmpty || (isOfGroup(letter.queue) && letter.queue != queueName) else {
             throw EventBusError(
                 .unsupported,
                 "the dead letter \(letter.envelope.id) is from \(letter.queue.quotedForError), which is no queue of the "
@@ -210,6 +210,12 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         )
         properties.headers[WireHeaders.firstFailure] = nil
         return AMQPPublish(exchange: "", routingKey: letter.queue, properties: properties, body: message.body)
+    }
+
+    /// Whether a queue is that of a subscription of the group.
+    private func isOfGroup(_ queue: String) -> Bool {
+        queue.beginsWithBytes(of: group + ".")
+            || tools.configuration.queues.contains { $0.value.name == queue && $0.key.beginsWithBytes(of: group + ".") }
     }
 
     /// The error of a pass that ended early, with how far it had come.

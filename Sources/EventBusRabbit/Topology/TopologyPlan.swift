@@ -9,11 +9,14 @@ struct TopologyPlan: Sendable {
     let queueType: RabbitConfiguration.QueueType
     /// Whether queues take scheduled events of the whole virtual host too.
     let takesSharedSchedules: Bool
+    /// The queues that differ from those that the bus declares by itself.
+    let queues: [String: RabbitConfiguration.Queue]
 
     init(_ configuration: RabbitConfiguration) {
         self.exchange = configuration.exchange
         self.queueType = configuration.queueType
         self.takesSharedSchedules = configuration.scheduling != .isolated
+        self.queues = configuration.queues
     }
 
     /// The arguments of a queue whose events rest until someone acts.
@@ -105,6 +108,18 @@ struct TopologyPlan: Sendable {
 
     // MARK: of one subscription
 
+    /// Returns whether another system owns the queue of a subscription.
+    func isForeign(_ specification: QueueSpecification) -> Bool {
+        queues[specification.queueName].map { !$0.isDeclared } ?? false
+    }
+
+    /// Declares a subscription's queue and what leads into it, or checks whether the queue of another system is there.
+    func subscription(_ specification: QueueSpecification, name: String) -> [AMQPCall] {
+        let declaration =
+            isForeign(specification) ? QueueDeclaration(name: name, isPassive: true) : queue(specification, name: name)
+        return [.queueDeclare(declaration)] + bindings(specification, name: name)
+    }
+
     /// The queue of a subscription; `name` differs from the specification's for a broadcast.
     func queue(_ specification: QueueSpecification, name: String) -> QueueDeclaration {
         var arguments: [String: HeaderValue] = [
@@ -128,6 +143,7 @@ struct TopologyPlan: Sendable {
             arguments["x-delivery-limit"] = 20
         }
         if specification.singleActiveConsumer { arguments["x-single-active-consumer"] = true }
+        arguments.merge(queues[specification.queueName]?.arguments ?? [:]) { _, own in own }
         return QueueDeclaration(name: name, arguments: arguments)
     }
 
@@ -159,14 +175,16 @@ struct TopologyPlan: Sendable {
                 .queueDeclare(dueQueue(of: name)),
                 .queueBind(queue: name, exchange: TopologyNames.delayDue, routingKey: name),
                 exit(DelayRoute.Destination.queue(name).key, to: due),
-                // Retries that the first releases sent.
-                exit("q.\(name)", to: name),
             ]
         }
+        for pattern in specification.patterns { calls.append(exit(scheduleKey(pattern), to: due)) }
+        // What else leads into the queue of another system is its owner's.
+        guard !isForeign(specification) else { return calls }
+        // Retries that the first releases sent.
+        if !specification.broadcast { calls.append(exit("q.\(name)", to: name)) }
         for pattern in specification.patterns {
             calls += [
                 .queueBind(queue: name, exchange: exchange, routingKey: pattern.rawValue),
-                exit(scheduleKey(pattern), to: due),
                 exit(sharedScheduleKey(pattern), to: name, isBound: takesSharedSchedules),
             ]
         }

@@ -1,0 +1,100 @@
+import EventBus
+import EventBusRabbit
+import EventBusTesting
+import Testing
+
+/// Queues and exchanges that another system declared.
+@Suite(.timeLimit(.minutes(2)))
+struct BrownfieldTests {
+    @Test func `an existing queue is consumed, and an existing exchange published to, as they are`() async throws {
+        let broker = try await TestBroker.shared()
+        let name = freshName()
+        let topic = try Topic(validating: "\(name).created")
+        let queue = "legacy-\(name)"
+        // The broker's own topic exchange stands for that of another system.
+        try await Pika.run("bind", queue, "amq.topic", "\(name).orders.#", broker: broker)
+        let configuration = try broker.configuration {
+            $0.exchange = "events-\(name)"
+            $0.queues["group-\(name).orders"] = .init(
+                name: queue,
+                isDeclared: false,
+                consumerArguments: ["x-priority": 5]
+            )
+            $0.route = { event in
+                guard event.topic == topic else { return nil }
+                return .init(exchange: "amq.topic", routingKey: "\(name).orders.new", priority: 3)
+            }
+        }
+        let bus = EventBus(transport: .rabbit(configuration))
+        let (handled, isBroken) = (Received(), Switch(true))
+        bus.subscribe(
+            to: TopicPattern(topic),
+            group: "group-\(name)",
+            name: "orders",
+            options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 2))
+        ) { event, context in
+            if context.attempt == 1 || (event.envelope.payload == [2] && isBroken.isOn) { throw HandlerFailed() }
+            handled.add(event.envelope)
+        }
+        try await bus.withRunning {
+            for payload in [[1], [2]] as [[UInt8]] {
+                let receipt = try await bus.publish(Envelope(topic: topic, payload: payload))
+                #expect(receipt.outcome == .routed)
+            }
+            try await eventually("handled at the second attempt") { handled.all.map(\.payload) == [[1]] }
+            #expect(handled.all.map(\.topic) == [topic])
+            let letters = bus.deadLetters(of: "group-\(name)")
+            try await eventually("a dead letter") { try await letters.count() == 1 }
+            #expect(try await letters.entries(limit: 1).map(\.queue) == [queue])
+            isBroken.set(false)
+            #expect(try await letters.replayAll() == 1)
+            try await eventually("handled after the replay") { handled.all.map(\.payload) == [[1], [2]] }
+            // A scheduled event goes to the events exchange's subscriptions, and has no route of its own.
+            let error = await #expect(throws: EventBusError.self) {
+                try await bus.publish(Envelope(topic: topic, payload: []), options: .init(delay: .seconds(1)))
+            }
+            #expect(error?.code == .unsupported)
+        }
+        try await Pika.run("delete-queue", queue, broker: broker)
+    }
+
+    @Test func `a queue has further arguments, and an event its own time to live`() async throws {
+        let broker = try await TestBroker.shared()
+        let name = freshName()
+        let topic = try Topic(validating: "\(name).created")
+        let (queue, silent) = ("own-\(name)", "silent-\(name)")
+        let configuration = try broker.configuration {
+            $0.exchange = "events-\(name)"
+            $0.queueType = .classic
+            $0.queues["group-\(name).orders"] = .init(name: queue, arguments: ["x-max-priority": 5])
+            $0.route = { event in
+                guard event.payload == [0] else { return nil }
+                return .init(exchange: "", routingKey: silent, expiration: .milliseconds(100))
+            }
+        }
+        try await Pika.run("queue", silent, broker: broker)
+        let bus = EventBus(transport: .rabbit(configuration))
+        let handled = Received()
+        bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "orders") { event, _ in
+            handled.add(event.envelope)
+        }
+        try await bus.withRunning {
+            try await bus.publish(Envelope(topic: topic, payload: [1]))
+            try await eventually("handled") { handled.all.map(\.payload) == [[1]] }
+            let receipt = try await bus.publish(Envelope(topic: topic, payload: [0]))
+            #expect(receipt.outcome == .routed)
+            try await eventually("expired") { try await Pika.run("count", silent, broker: broker).hasPrefix("0") }
+        }
+        // Another set of arguments clashes, and says with which.
+        var other = configuration
+        other.queues["group-\(name).orders"]?.arguments = ["x-max-priority": 6]
+        let second = EventBus(transport: .rabbit(other))
+        let subscription = second.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "orders") { _, _ in }
+        let running = Task { try? await second.run() }
+        let error = await #expect(throws: EventBusError.self) { try await subscription.attached() }
+        #expect(error?.message.contains("x-max-priority") == true)
+        running.cancel()
+        await running.value
+        for queue in [queue, silent] { try await Pika.run("delete-queue", queue, broker: broker) }
+    }
+}
