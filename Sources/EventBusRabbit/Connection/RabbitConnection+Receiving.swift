@@ -11,6 +11,7 @@ extension RabbitConnection {
     }
 
     func read() {
+        guard mayRead() else { return }
         var count = 0
         while let handle {
             // Reading sends the heartbeats.
@@ -27,6 +28,31 @@ extension RabbitConnection {
                 if count >= Self.framesPerTurn { return continueReading() }
             }
         }
+    }
+
+    /// Whether the library may be called to read. It sends a heartbeat when one is due, and into a socket without room, as
+    /// that of a broker which takes nothing, that would not end. The peer lives as long as more and more waits to be read.
+    private func mayRead() -> Bool {
+        guard !isWritable, let handle, handle.heartbeat > 0 else { return true }
+        let (now, heartbeat) = (MonotonicTime.now, Duration.seconds(handle.heartbeat))
+        // What it sent last is not older than this.
+        if lastRoom.duration(to: now) < heartbeat / 2 { return true }
+        if socketHasRoom() {
+            pausedReading = nil
+            return true
+        }
+        var waiting: Int32 = 0
+        _ = ioctl(descriptor, UInt(FIONREAD), &waiting)
+        if let paused = pausedReading, paused.waiting == waiting {
+            if paused.since.duration(to: now) > heartbeat * 2 {
+                end(AMQPFailure(.connectionLost, "the broker takes nothing and is silent"))
+                return false
+            }
+        } else {
+            pausedReading = PausedReading(waiting: waiting, since: now)
+        }
+        if let socketWatch { thread.setEvents(.writable, of: socketWatch) }
+        return false
     }
 
     func continueReading() {
@@ -47,7 +73,8 @@ extension RabbitConnection {
                 guard connection.closed == nil else { return }
                 connection.read()
                 let now = MonotonicTime.now
-                if connection.channels.values.contains(where: { $0.calls.first.map { $0.deadline < now } ?? false }) {
+                // A broker that takes nothing does not read the calls either.
+                if !connection.isBlocked, connection.isCallOverdue(at: now) {
                     return connection.end(
                         AMQPFailure(.connectionLost, "the broker did not answer within \(connection.callTimeout)")
                     )
@@ -55,6 +82,10 @@ extension RabbitConnection {
                 if connection.closed == nil { connection.schedulePump(every: interval) }
             }
         }
+    }
+
+    private func isCallOverdue(at now: MonotonicTime) -> Bool {
+        channels.values.contains { $0.calls.first.map { $0.deadline < now } ?? false }
     }
 
     func dispatch(_ frame: IncomingFrame, on number: UInt16) {
@@ -127,6 +158,9 @@ extension RabbitConnection {
             onEvent(.blocked(reason: reason))
         case .unblocked:
             isBlocked = false
+            for channel in channels.values where !channel.calls.isEmpty {
+                channel.calls[0].deadline = .now.advanced(by: callTimeout)
+            }
             onEvent(.unblocked)
         case .connectionClose(let code, let text):
             if let handle { try? watchdog.guarding { () throws(AMQPFailure) in try handle.sendConnectionCloseOK() } }

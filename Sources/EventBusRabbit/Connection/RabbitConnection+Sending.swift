@@ -96,15 +96,20 @@ extension RabbitConnection {
             wantsWritable = true
             return false
         }
-        var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-        if poll(&request, 1, 0) == 1, request.revents & Int16(POLLOUT) != 0 {
+        if socketHasRoom() {
             credit = Self.bytesPerCheck
+            lastRoom = .now
             return true
         }
         isWritable = false
         wantsWritable = true
         watchForWritable()
         return false
+    }
+
+    func socketHasRoom() -> Bool {
+        var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        return poll(&request, 1, 0) == 1 && request.revents & Int16(POLLOUT) != 0
     }
 
     func sendPartial() {
@@ -134,6 +139,11 @@ extension RabbitConnection {
 
     func becameWritable() {
         isWritable = true
+        lastRoom = .now
+        if pausedReading != nil {
+            pausedReading = nil
+            watchForWritable()
+        }
         credit = Self.bytesPerCheck
         sendPartial()
         flushOutbox()

@@ -53,6 +53,12 @@ actor RabbitConnection {
         var offset: Int
     }
 
+    /// How many bytes wait to be read, and since when there are no more.
+    struct PausedReading {
+        var waiting: Int32
+        var since: MonotonicTime
+    }
+
     nonisolated let thread: ConnectionThread
     /// Rises with every connection of the transport.
     nonisolated let number: UInt64
@@ -77,6 +83,10 @@ actor RabbitConnection {
     var partial: PartialBody?
     var credit = 0
     var isWritable = true
+    /// When the socket was last found to have room.
+    var lastRoom = MonotonicTime.now
+    /// What the peer has sent, while nothing is read for want of room to send.
+    var pausedReading: PausedReading?
     var wantsWritable = false
     /// Whether the broker takes no events at present.
     var isBlocked = false

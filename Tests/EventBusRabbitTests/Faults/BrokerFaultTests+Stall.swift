@@ -67,6 +67,42 @@ extension FaultTests.BrokerFaultTests {
         }
     }
 
+    @Test func `a memory alarm that outlasts the heartbeats ends no connection, with a full socket neither`()
+        async throws
+    {
+        let broker = try await Self.broker.value
+        let name = freshName()
+        let configuration = try broker.configuration {
+            $0.exchange = "events-\(name)"
+            $0.heartbeat = .seconds(1)
+            $0.callTimeout = .seconds(2)
+        }
+        let topic = try Topic(validating: "\(name).probe")
+        let bus = EventBus(transport: .rabbit(configuration))
+        let port = try port(broker)
+        try await bus.withRunning {
+            let event = Envelope(topic: topic, payload: [1])
+            #expect(try await bus.publish(event).outcome == .unroutable)
+            var sending: Task<(slowest: Duration, codes: [String: Int]), Never>?
+            try await underAlarm(broker) {
+                sending = Task { await publishLarge(6, of: 4 << 20, bus, topic, deadline: .seconds(60)) }
+                // Nothing can be waited for but that the heartbeats of both sides would have ended the connection.
+                let clock = ContinuousClock()
+                var full = clock.now
+                var wasFull = false
+                try await eventually("a full socket for 8 s", within: .seconds(60)) {
+                    let isFull = unsentBytes(to: port) > 0
+                    if !isFull || !wasFull { full = clock.now }
+                    wasFull = isFull
+                    return isFull && full.duration(to: clock.now) > .seconds(8)
+                }
+            }
+            let codes = await sending?.value.codes
+            #expect(codes == ["sent": 6])
+            #expect(bus.health().components.compactMap { $0.details["connections"] } == [1, 1])
+        }
+    }
+
     @Test func `a memory alarm blocks publishing, not acknowledging, and its end lets go`() async throws {
         let broker = try await Self.broker.value
         let name = freshName()
