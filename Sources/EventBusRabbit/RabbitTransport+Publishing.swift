@@ -11,7 +11,8 @@ extension RabbitTransport {
         return try await send(publish, options, core)
     }
 
-    /// Sends an event; where that shows that something of ours is missing on the broker, declares it and sends again.
+    /// Sends an event. If the result shows that an object of this service is missing on the broker, declares it and
+    /// sends the event again.
     private func send(
         _ publish: AMQPPublish,
         _ options: TransportPublishOptions,
@@ -24,7 +25,7 @@ extension RabbitTransport {
         while result == .unroutable, repetitions < 6, isEvidence(publish, options, core), MonotonicTime.now < deadline,
             await core.hubs.declareAgain("an event to \(publish.exchange) found no queue")
         {
-            // A queue that was deleted is declared by its consumer, which hears of it at the same time.
+            // A deleted queue is declared by its consumer, which is notified at the same time.
             if repetitions > 0 { try await Task.sleep(for: .milliseconds(10) * (1 << repetitions)) }
             repetitions += 1
             result = try await core.lane.publish(publish, outcome: outcome, deadline: deadline)
@@ -32,8 +33,8 @@ extension RabbitTransport {
         return result
     }
 
-    /// Whether an event that no queue took shows that a queue or a binding is missing: a delay level takes every event,
-    /// and what a subscription of ours asks for has a queue.
+    /// Returns a Boolean value indicating whether an event without a matching queue shows that a queue or a binding is
+    /// missing. A delay level matches every event, and a topic that one of our subscriptions requests has a queue.
     private func isEvidence(_ publish: AMQPPublish, _ options: TransportPublishOptions, _ core: Core) -> Bool {
         options.delay > .zero || (publish.exchange == configuration.exchange && core.hubs.expects(publish.routingKey))
     }
@@ -95,7 +96,7 @@ extension RabbitTransport {
                     ? .sharedTopic(envelope.topic) : .topic(envelope.topic, exchange: configuration.exchange)
             )
             (exchange, routingKey) = (route.exchange, route.routingKey)
-            // Behind a due queue the routing key is the queue's name.
+            // After a due queue, the routing key is the queue's name.
             properties.headers[WireHeaders.topic] = .string(envelope.topic.rawValue)
         } else {
             (exchange, routingKey) = (configuration.exchange, envelope.topic.rawValue)
@@ -110,12 +111,12 @@ extension RabbitTransport {
         return publish
     }
 
-    /// A time to live in the broker's unit and range, which ends at 49 days.
+    /// Returns a time to live in milliseconds, clamped to the broker's range, which ends at 49 days.
     private static func milliseconds(_ duration: Duration) -> Int64 {
         min(max(.zero, duration), .seconds(49 * 86_400)).inNanoseconds / 1_000_000
     }
 
-    /// The limits of the configuration; those of the connection are checked when there is one.
+    /// Checks the limits of the configuration. Those of the connection are checked when there is one.
     private func checkSize(_ publish: AMQPPublish) throws(EventBusError) {
         try TransportLimits.check(bodySize: publish.body.count, maximum: configuration.maximumBodySize)
         guard !publish.properties.headers.isEmpty else { return }
@@ -132,14 +133,14 @@ extension RabbitTransport {
         .now.advanced(by: clock.now.duration(to: deadline))
     }
 
-    // MARK: requests
+    // MARK: Requests
 
     /// Sends a request and waits for its reply.
     public func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
         let core = try requireCore()
         var properties = AMQPProperties(envelope)
-        // The correlation id is what foreign responders send back, so it tells requests apart here, and the chain of
-        // causes travels beside it.
+        // Foreign responders send the correlation id back, so it identifies the request here, and a header carries the
+        // chain of causes.
         let id = "\(envelope.id.rawValue)/\(lastRequest.wrappingAdd(1, ordering: .relaxed).newValue)"
         if let chain = properties.correlationID { properties.headers[WireHeaders.correlationID] = .string(chain) }
         let ownID = String(id.suffix(AMQPProperties.maximumTextLength))
@@ -150,7 +151,7 @@ extension RabbitTransport {
             id: ownID,
             deadline: monotonic(deadline)
         )
-        // It came as the answer to this request, whatever else it says of itself.
+        // It arrived as the reply to this request, whatever else it claims to be.
         let decoder = MessageDecoder(events: configuration.exchange, patterns: [TopicPattern(envelope.topic)])
         do throws(NoTopic) {
             var reply = try decoder.decode(message).envelope
@@ -176,7 +177,7 @@ extension RabbitTransport {
         let publish = AMQPPublish(
             exchange: "",
             routingKey: address.address,
-            // A mandatory reply is always returned: the address is no queue.
+            // A mandatory reply would always be returned, because the address is not a queue.
             isMandatory: false,
             properties: properties,
             body: envelope.payload

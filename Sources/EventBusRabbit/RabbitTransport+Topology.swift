@@ -3,17 +3,24 @@ public import EventBus
 public import Logging
 
 extension RabbitTransport {
-    /// Declares everything that services with these subscriptions need, on a connection of its own: for a user who may
-    /// declare, on behalf of services that may not (see ``RabbitConfiguration/Declaration/passive``).
+    /// Declares everything that services with these subscriptions need, on a separate connection. Use it with a user
+    /// who may declare, on behalf of services that may not. See ``RabbitConfiguration/Declaration/passive``.
     ///
-    /// It may be called again at any time; what exists stays.
+    /// ```swift
+    /// let queue = QueueSpecification(
+    ///     group: "inventory", name: "order-created", patterns: ["order.created"], prefetch: 16)
+    /// try await RabbitTransport.declareTopology(for: [queue], configuration)
+    /// ```
+    ///
+    /// It may be called again at any time. Existing objects are not changed.
     ///
     /// - Parameters:
     ///   - queues: The subscriptions.
-    ///   - configuration: Where the broker is, and as whom to declare.
-    ///   - logger: Where to report a connection that anyone may pose on as the broker. Defaults to swift-log's logger
-    ///     with the label `eventbus.rabbitmq`.
-    /// - Throws: ``/EventBus/EventBusError``: `.topologyClash`, `.accessRefused`, `.unavailable`, and what connecting throws.
+    ///   - configuration: The address of the broker, and the user who declares.
+    ///   - logger: The logger for connections without verification. Defaults to swift-log's logger with the label
+    ///     `eventbus.rabbitmq`.
+    /// - Throws: ``/EventBus/EventBusError``: `.topologyClash`, `.accessRefused`, `.unavailable`, and errors of
+    ///   connecting.
     public static func declareTopology(
         for queues: [QueueSpecification],
         _ configuration: RabbitConfiguration,
@@ -31,21 +38,22 @@ extension RabbitTransport {
         }
     }
 
-    /// Deletes the queue of a subscription that no longer exists, if it is empty and nobody consumes it.
+    /// Deletes the queue of a subscription that no longer exists, if it is empty and has no consumers.
     ///
-    /// It is unbound first, so that no event comes between the question whether it is empty and the end. One that still
-    /// holds events stays, unbound: let an instance of the old release handle them, or read them out, and call again. The
-    /// queue in which its delayed events wait stays too, because no client is told whether it holds any.
+    /// It is unbound first, so that no event arrives between the check and the deletion. A queue that still contains
+    /// events is kept without bindings: let an instance of the old release handle them, or read them, and call again.
+    /// The queue in which its delayed events wait is kept too, because clients cannot find out whether it contains any.
     ///
     /// - Parameters:
     ///   - group: The subscription's group.
     ///   - name: The subscription's name.
-    ///   - patterns: The topics and patterns that the subscription asked for: the broker does not tell them.
-    ///   - configuration: Where the broker is.
-    ///   - logger: Where to report a connection that anyone may pose on as the broker. Defaults to swift-log's logger
-    ///     with the label `eventbus.rabbitmq`.
-    /// - Returns: whether it was there.
-    /// - Throws: ``/EventBus/EventBusError``: `.rejected` if it is in use or holds events, `.accessRefused`, `.unavailable`.
+    ///   - patterns: The topics and patterns of the subscription, because the broker does not list them.
+    ///   - configuration: The address of the broker.
+    ///   - logger: The logger for connections without verification. Defaults to swift-log's logger with the label
+    ///     `eventbus.rabbitmq`.
+    /// - Returns: `true` if the queue existed.
+    /// - Throws: ``/EventBus/EventBusError``: `.rejected` if it is in use or contains events, `.accessRefused`,
+    ///   `.unavailable`.
     @discardableResult
     public static func retireQueue(
         group: String,
@@ -59,7 +67,7 @@ extension RabbitTransport {
         return try await withConnection(configuration, "retiring \(queue)", logger) {
             connection,
             channel throws(AMQPFailure) in
-            // Quorum queues do not know "if empty".
+            // Quorum queues do not support "if empty".
             let reply: AMQPReply
             do throws(AMQPFailure) {
                 reply = try await connection.call(
@@ -76,7 +84,8 @@ extension RabbitTransport {
                 return .failure(EventBusError(.rejected, "\(queue) has \(consumers) consumers; it stays as it is"))
             }
             try await connection.call(plan.unbindings(queue, patterns: patterns), on: channel)
-            // The broker's count of a queue whose leader is away is zero: only taking the first one tells.
+            // The broker reports zero for a queue whose leader is unreachable, so only reading the first event is
+            // reliable.
             switch try await connection.call(.basicGet(queue: queue), on: channel) {
             case .message(_, let remaining):
                 return .failure(
@@ -89,7 +98,7 @@ extension RabbitTransport {
         }.get()
     }
 
-    /// Runs `body` on a connection that is made for it.
+    /// Calls `body` with a new connection.
     static func withConnection<Value: Sendable>(
         _ configuration: RabbitConfiguration,
         _ activity: String,
@@ -133,7 +142,7 @@ extension RabbitTransport {
 }
 
 extension Result {
-    /// The result of an asynchronous operation.
+    /// Creates the result of an asynchronous operation.
     fileprivate init(_ operation: () async throws(Failure) -> Success) async {
         do throws(Failure) {
             self = .success(try await operation())
@@ -142,7 +151,7 @@ extension Result {
         }
     }
 
-    /// The same result, once `operation` is done.
+    /// Returns the same result after `operation` is done.
     fileprivate func afterwards(_ operation: () async -> Void) async -> Self {
         await operation()
         return self
@@ -150,7 +159,7 @@ extension Result {
 }
 
 extension RabbitTransport {
-    /// Deletes queues and an exchange, whatever they hold: for tests, which leave nothing behind.
+    /// Deletes queues and an exchange with all their content, for tests that leave nothing behind.
     package static func delete(
         queues: [String],
         exchange: String,

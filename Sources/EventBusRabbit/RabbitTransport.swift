@@ -3,18 +3,18 @@ public import EventBus
 public import Logging
 import Synchronization
 
-/// Carries events over RabbitMQ 3.10 or later.
+/// A transport that carries events over RabbitMQ 3.10 or later.
 ///
-/// Two connections, one for publishing and one for consuming, each on a thread of its own; a channel for each
-/// subscription. Every publish is confirmed by the broker, and one that no queue takes is reported. Lost connections are
-/// made again, with what was declared, consumed and not yet confirmed.
+/// It has two connections, one for publishing and one for consuming, each on a separate thread, and a channel for each
+/// subscription. The broker confirms every publish, and reports events that match no queue. Lost connections are
+/// re-established, including declarations, consumers and unconfirmed events.
 ///
 /// ```swift
 /// let configuration = try RabbitConfiguration(uri: "amqp://orders:secret@rabbit.internal/shop")
 /// let bus = EventBus(transport: .rabbit(configuration, logger: logger))
 /// ```
 public final class RabbitTransport: Transport {
-    /// `rabbitmq`.
+    /// The name of the transport, `rabbitmq`.
     public var name: String { "rabbitmq" }
     /// The system's continuous clock.
     public let clock: AnyClock
@@ -23,13 +23,15 @@ public final class RabbitTransport: Transport {
     let problem: EventBusError?
     let core: Core?
 
-    /// Everything that needs threads.
+    /// The parts of a transport that need threads.
     struct Core: Sendable {
         let publishThread: ConnectionThread
         let lane: PublishLane
-        /// Has a channel of its own: what a requester makes us send does not disturb what we publish.
+        /// The lane of replies. It has a separate channel, so that requesters cannot disturb the service's own
+        /// publishes.
         let replies: PublishLane
-        /// Retries and dead letters have a window of their own: a queue that confirms nothing does not fill that of others.
+        /// The lane of retries and dead letters. It has a separate window, so that a queue that confirms nothing does
+        /// not fill that of others.
         let republishes: PublishLane
         let requests: RequestLane
         let hubs: ConsumerHubs
@@ -42,13 +44,13 @@ public final class RabbitTransport: Transport {
     private let hasRun = Atomic(false)
     let lastRequest = Atomic<UInt64>(0)
 
-    /// A transport that connects when it runs. What is wrong with the configuration is thrown then, too.
+    /// Creates a transport, which connects when it runs. Problems with the configuration are thrown then, too.
     ///
     /// - Parameters:
-    ///   - configuration: Where the broker is and how to use it.
-    ///   - logger: Where to report connections lost and made, and what is missing or refused on the broker. Defaults to
-    ///     swift-log's logger with the label `eventbus.rabbitmq`; for silence give one with a `SwiftLogNoOpLogHandler`. It
-    ///     is called from a task of its own, never on an I/O thread.
+    ///   - configuration: The address of the broker and the settings of the connections.
+    ///   - logger: The logger for lost and established connections, and for missing or refused objects on the broker.
+    ///     Defaults to swift-log's logger with the label `eventbus.rabbitmq`. For silence, pass one with a
+    ///     `SwiftLogNoOpLogHandler`. It is called from a separate task, never on an I/O thread.
     public init(_ configuration: RabbitConfiguration, logger: Logger = Logger(label: "eventbus.rabbitmq")) {
         self.clock = .continuous
         self.configuration = configuration
@@ -115,12 +117,13 @@ public final class RabbitTransport: Transport {
         return core
     }
 
-    // MARK: running
+    // MARK: Running
 
-    /// Connects and keeps connected until the task is cancelled.
+    /// Connects and stays connected until the task is cancelled.
     ///
-    /// - Throws: ``/EventBus/EventBusError``: `.authenticationFailed`, `.accessRefused`, `.topologyClash`, `.notFound` or
-    ///   `.invalidConfiguration` where the first connection shows that trying again is no use; `.alreadyRunning`.
+    /// - Throws: ``/EventBus/EventBusError``: `.authenticationFailed`, `.accessRefused`, `.topologyClash`, `.notFound`
+    ///   or `.invalidConfiguration` if the first connection shows that another attempt cannot succeed;
+    ///   `.alreadyRunning`.
     public func run() async throws {
         let core = try requireCore()
         guard hasRun.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
@@ -229,30 +232,30 @@ public final class RabbitTransport: Transport {
         )
     }
 
-    // MARK: consuming
+    // MARK: Consuming
 
-    /// Declares a subscription's queue and its bindings and begins to deliver.
+    /// Declares a subscription's queue and its bindings, and starts to deliver.
     public func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
         try await requireCore().hubs.attach(queue, to: sink)
     }
 
-    /// The dead letters of `group`.
+    /// Returns the dead letters of `group`.
     public func deadLetters(of group: String) -> any DeadLetterQueue {
         guard let core else { return UnavailableDeadLetters(problem: problem) }
         return RabbitDeadLetterQueue(group: group, tools: core.tools)
     }
 
-    /// The delayed events of the virtual host, of all groups, whose queue was gone at the end of their delay: health
-    /// counts them as `unroutable_delays`. A retry is replayed to its queue once that is there again; scheduled events
-    /// that no one subscribed to have no queue and can be read and discarded only.
+    /// The delayed events of all groups in the virtual host whose queue was missing when they were due. Health reports
+    /// count them as `unroutable_delays`. A retry can be replayed when its queue exists again. Scheduled events without
+    /// a subscription have no queue, and can only be read and discarded.
     public var unroutableDelays: any DeadLetterQueue {
         guard let core else { return UnavailableDeadLetters(problem: problem) }
         return RabbitDeadLetterQueue(unroutableDelaysWith: core.tools)
     }
 
-    // MARK: health
+    // MARK: Health
 
-    /// The state of both connections and of every consumer.
+    /// Returns the state of both connections and of every consumer.
     public func health() -> [ComponentHealth] {
         guard let core else {
             return [ComponentHealth(name: "transport.rabbitmq", status: .failed, reason: problem?.description)]
@@ -270,7 +273,7 @@ public final class RabbitTransport: Transport {
 }
 
 extension Transport where Self == RabbitTransport {
-    /// RabbitMQ, reached as `configuration` says.
+    /// Returns a transport to RabbitMQ with this configuration.
     public static func rabbit(
         _ configuration: RabbitConfiguration,
         logger: Logger = Logger(label: "eventbus.rabbitmq")

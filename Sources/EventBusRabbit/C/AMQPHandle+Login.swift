@@ -3,7 +3,7 @@ import EventBus
 import Glibc
 
 extension AMQPHandle {
-    /// Connects and logs in. Blocks for twice the timeout at most, and for as long as resolving a name takes.
+    /// Connects and logs in. Blocks for at most twice the timeout, plus the time for resolving a name.
     func logIn(_ parameters: LoginParameters) throws(AMQPFailure) {
         var timeout = timeval(parameters.timeout)
         amqp_set_handshake_timeout(state, &timeout)
@@ -17,7 +17,7 @@ extension AMQPHandle {
         }
         if status != AMQP_STATUS_OK.rawValue {
             let text = String(cString: amqp_error_string2(status))
-            // Other failures of a handshake may be those of a broker that just ends or begins.
+            // Other failures of a handshake may be those of a broker that is starting or stopping.
             let isRefused =
                 status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED.rawValue
                 || status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED.rawValue
@@ -27,7 +27,7 @@ extension AMQPHandle {
     }
 
     private func authenticate(_ parameters: LoginParameters) throws(AMQPFailure) {
-        // The library's own properties lack what makes cancelled consumers and alarms visible.
+        // The library's own properties lack the capabilities that report cancelled consumers and alarms.
         let scratch = Scratch()
         let capabilities: [String: HeaderValue] = [
             "consumer_cancel_notify": true, "connection.blocked": true, "publisher_confirms": true, "basic.nack": true,
@@ -63,14 +63,14 @@ extension AMQPHandle {
             return
         case AMQP_RESPONSE_SERVER_EXCEPTION:
             if case .connectionClose(let code, let text) = IncomingMethod(reply.reply) {
-                // By the protocol it has to be answered; the connection ends either way.
+                // The protocol requires a reply, although the connection ends either way.
                 try? sendConnectionCloseOK()
                 throw AMQPFailure(.connectionClosed(code), text)
             }
             throw AMQPFailure(.connectFailed, "the broker refused the login")
         default:
             let text = String(cString: amqp_error_string2(reply.library_error))
-            // A peer that refuses our certificate says so only now, by hanging up.
+            // A peer that refuses our certificate reports that only now, by closing the connection.
             throw AMQPFailure(.connectFailed, "\(parameters.host):\(parameters.port): the login failed: \(text)")
         }
     }
@@ -88,7 +88,7 @@ extension AMQPHandle {
             }
         }
         if let certificate = tls.certificateFile, let key = tls.keyFile {
-            // Always set: without one OpenSSL asks the terminal for it.
+            // Always set, because otherwise OpenSSL would ask the terminal for it.
             let isSet = eventbus_amqp_set_key_password(socket, tls.keyPassword ?? "") != 0
             guard isSet || tls.keyPassword == nil else {
                 throw AMQPFailure(

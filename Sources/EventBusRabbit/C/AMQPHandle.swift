@@ -2,11 +2,11 @@ import CRabbitMQ
 import EventBus
 import Glibc
 
-/// One connection of librabbitmq, used as a codec and a socket: nothing here waits for the broker.
+/// One connection of librabbitmq, used as a codec and a socket. Nothing here waits for the broker.
 ///
-/// The library is not thread-safe. A handle is made by the thread that logs in, then belongs to the one connection it
-/// is given to, which uses it on its own thread only.
-// Safe: it is never used by two threads at once, see above; it is Sendable to be handed over once.
+/// The library is not thread-safe. A handle is created by the thread that logs in. Then it belongs to one connection,
+/// which uses it on its own thread only.
+// Safe because two threads never use it at once, see above. It is Sendable to be handed over once.
 final class AMQPHandle: @unchecked Sendable {
     let state: amqp_connection_state_t
     private let scratch = Scratch()
@@ -17,7 +17,7 @@ final class AMQPHandle: @unchecked Sendable {
     }
 
     deinit {
-        // Closes the socket too, without a word to the broker.
+        // This also closes the socket, without notifying the broker.
         amqp_destroy_connection(state)
     }
 
@@ -26,10 +26,10 @@ final class AMQPHandle: @unchecked Sendable {
     var heartbeat: Int { Int(amqp_get_heartbeat(state)) }
     var channelMaximum: UInt16 { UInt16(clamping: amqp_get_channel_max(state)) }
 
-    /// Whether frames wait in the library's memory, of which `poll` knows nothing.
+    /// A Boolean value indicating whether frames wait in the library's memory, which `poll` does not see.
     var hasBufferedInput: Bool { amqp_frames_enqueued(state) != 0 || amqp_data_in_buffer(state) != 0 }
 
-    /// The broker's release, such as `3.10.8`; empty if it did not say.
+    /// The broker's release, such as `3.10.8`, or an empty text if it did not tell.
     var brokerVersion: String {
         guard let table = amqp_get_server_properties(state) else { return "" }
         var decoder = HeaderDecoder()
@@ -45,7 +45,7 @@ final class AMQPHandle: @unchecked Sendable {
         if status < 0 { throw Self.failure(status) }
     }
 
-    // MARK: sending
+    // MARK: Sending
 
     private func send<Method>(_ id: amqp_method_number_t, _ method: Method, on channel: UInt16) throws(AMQPFailure) {
         var method = method
@@ -137,13 +137,13 @@ final class AMQPHandle: @unchecked Sendable {
         try check(amqp_basic_ack(state, channel, tag, multiple ? 1 : 0))
     }
 
-    /// Gives a delivery back to its queue. Newer brokers do not count that against the queue's delivery limit, as they
-    /// do for a reject.
+    /// Returns a delivery to its queue. Newer brokers do not count that against the queue's delivery limit, as they do
+    /// for a reject.
     func sendRequeue(_ tag: UInt64, on channel: UInt16) throws(AMQPFailure) {
         try check(amqp_basic_nack(state, channel, tag, 0, 1))
     }
 
-    /// Refuses a delivery for good: it takes the queue's own dead-letter path.
+    /// Rejects a delivery permanently, which sends it to the queue's dead-letter exchange.
     func sendReject(_ tag: UInt64, on channel: UInt16) throws(AMQPFailure) {
         try check(amqp_basic_reject(state, channel, tag, 0))
     }
@@ -163,11 +163,12 @@ final class AMQPHandle: @unchecked Sendable {
         try send(AMQP_CONNECTION_CLOSE_METHOD, method, on: 0)
     }
 
-    /// The largest body that fits into one frame, less one: a body that fills its frames exactly must go out by
-    /// ``sendHead(of:on:)`` and ``sendBody(_:on:)``, since the library would leave the socket waiting for more.
+    /// The size of the largest body that is sent in one frame. It is one less than would fit: a body that fills its
+    /// frames exactly must be sent with ``sendHead(of:on:)`` and ``sendBody(_:on:)``, because the library would leave
+    /// the socket waiting for more.
     var maximumBodyInOneFrame: Int { frameMaximum - 9 }
 
-    /// Sends method, header and a body of at most ``maximumBodyInOneFrame``.
+    /// Sends the method, the header and a body of at most ``maximumBodyInOneFrame``.
     func sendWhole(_ publish: AMQPPublish, on channel: UInt16) throws(AMQPFailure) {
         var properties = publish.properties.encoded(in: scratch)
         let status = publish.body.withUnsafeBytes { body in
@@ -179,7 +180,7 @@ final class AMQPHandle: @unchecked Sendable {
                 publish.isMandatory ? 1 : 0,
                 0,
                 &properties,
-                // The library reads the body only.
+                // The library only reads the body.
                 amqp_bytes_t(len: body.count, bytes: UnsafeMutableRawPointer(mutating: body.baseAddress))
             )
         }
@@ -187,7 +188,7 @@ final class AMQPHandle: @unchecked Sendable {
         try check(status)
     }
 
-    /// Sends method and header; the body follows in frames.
+    /// Sends the method and the header. The body follows in frames.
     func sendHead(of publish: AMQPPublish, on channel: UInt16) throws(AMQPFailure) {
         var method = amqp_basic_publish_t()
         method.exchange = scratch.bytes(publish.exchange)
@@ -212,7 +213,7 @@ final class AMQPHandle: @unchecked Sendable {
         try check(status)
     }
 
-    /// Sends one frame of a body; `bytes` are at most ``frameMaximum`` − 8.
+    /// Sends one frame of a body. `bytes` has at most ``frameMaximum`` − 8 bytes.
     func sendBody(_ bytes: ArraySlice<UInt8>, on channel: UInt16) throws(AMQPFailure) {
         let status = bytes.withUnsafeBytes { bytes in
             var frame = amqp_frame_t()
@@ -227,16 +228,16 @@ final class AMQPHandle: @unchecked Sendable {
         try check(status)
     }
 
-    // MARK: receiving
+    // MARK: Receiving
 
-    /// Takes the next frame that is there, and serves the heartbeats, without waiting.
+    /// Reads the next available frame and serves the heartbeats, without waiting.
     func readFrame() -> FrameReading {
         var frame = amqp_frame_t()
         var zero = timeval(tv_sec: 0, tv_usec: 0)
         let status = amqp_simple_wait_frame_noblock(state, &frame, &zero)
         if status == AMQP_STATUS_TIMEOUT.rawValue { return .nothing }
         guard status == AMQP_STATUS_OK.rawValue else { return .failed(Self.failure(status)) }
-        // Everything below copies, so that the frame's memory can be taken back at once.
+        // Everything below copies, so that the frame's memory can be released immediately.
         defer { amqp_maybe_release_buffers_on_channel(state, frame.channel) }
         switch Int32(frame.frame_type) {
         case AMQP_FRAME_METHOD:

@@ -2,7 +2,7 @@ import CRabbitMQ
 import EventBus
 
 extension String {
-    /// The text, with what is not UTF-8 replaced.
+    /// Creates a text in which invalid UTF-8 is replaced.
     init(lossy bytes: amqp_bytes_t) {
         self = String(
             decoding: UnsafeRawBufferPointer(start: bytes.bytes, count: bytes.bytes == nil ? 0 : bytes.len),
@@ -10,7 +10,7 @@ extension String {
         )
     }
 
-    /// The text, or `nil` if it is not UTF-8.
+    /// Creates a text, or returns `nil` if the bytes are not valid UTF-8.
     init?(exactly bytes: amqp_bytes_t) {
         self.init(
             validating: UnsafeRawBufferPointer(start: bytes.bytes, count: bytes.bytes == nil ? 0 : bytes.len),
@@ -20,9 +20,9 @@ extension String {
 }
 
 extension String {
-    /// An identifier: the text, or, where that is not UTF-8, its first bytes in hexadecimal.
+    /// Creates an identifier: the text, or the first bytes in hexadecimal if it is not valid UTF-8.
     ///
-    /// Replacing what is not UTF-8 would give many identifiers one text, and be three times as long.
+    /// Replacing invalid UTF-8 would map many identifiers to one text, which would be three times as long.
     init(identifier bytes: amqp_bytes_t) {
         if let text = String(exactly: bytes) {
             self = text
@@ -44,11 +44,13 @@ extension [UInt8] {
     }
 }
 
-/// Turns a table that came over the wire into Swift values.
+/// A decoder of received tables to Swift values.
 ///
-/// Nothing a peer can send is beyond it: what has no counterpart is left out, and ``isLossless`` says so.
+/// It handles anything a peer can send: values without a Swift counterpart are left out, and ``isLossless`` is then
+/// `false`.
 struct HeaderDecoder {
-    /// Whether every name and value has a counterpart, so that the table could go out again as it came.
+    /// A Boolean value indicating whether every name and value has a counterpart, so that the table can be sent again
+    /// unchanged.
     private(set) var isLossless = true
 
     mutating func values(of table: amqp_table_t) -> [String: HeaderValue] {
@@ -64,7 +66,7 @@ struct HeaderDecoder {
             if exact == nil { isLossless = false }
             let key = exact ?? String(lossy: entry.key)
             if let value = value(of: entry.value, depth: depth) {
-                // Of two with one name the later counts.
+                // If a name occurs twice, the later value counts.
                 if values.updateValue(value, forKey: key) != nil { isLossless = false }
             } else {
                 isLossless = false
@@ -108,7 +110,7 @@ struct HeaderDecoder {
             }
             return .array(values)
         default:
-            // Decimals: no Swift type here can hold one without loss.
+            // Decimals, which no Swift type here can represent without loss.
             return nil
         }
     }

@@ -8,7 +8,8 @@ enum LinkedLibrary {
     /// The release, such as `0.11.0`.
     static var version: String { String(cString: amqp_version()) }
 
-    /// Whether the library has a known vulnerability. A distribution that mends an old release keeps its number.
+    /// Returns a Boolean value indicating whether the library has a known vulnerability. A distribution that fixes an
+    /// old release keeps its number.
     static func isVulnerable(_ number: UInt32 = amqp_version_number()) -> Bool { number < minimum }
 
     /// Logs the release, as a warning if it is too old.

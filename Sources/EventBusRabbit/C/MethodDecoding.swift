@@ -7,7 +7,7 @@ extension IncomingMethod {
             self = .unknown(method.id)
             return
         }
-        // The library has decoded the struct that belongs to the method's number.
+        // The library has decoded the structure that belongs to the method's number.
         func fields<Fields>(_ type: Fields.Type) -> Fields { decoded.assumingMemoryBound(to: type).pointee }
         switch method.id {
         case AMQP_BASIC_DELIVER_METHOD:

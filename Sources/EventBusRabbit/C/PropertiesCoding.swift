@@ -32,7 +32,7 @@ extension AMQPProperties {
         self.isLossless = isLossless
     }
 
-    /// The properties as the library wants them, valid until `scratch` is reset.
+    /// Returns the properties in the library's format, valid until `scratch` is reset.
     func encoded(in scratch: Scratch) -> amqp_basic_properties_t {
         var properties = amqp_basic_properties_t()
         var flags: amqp_flags_t = 0

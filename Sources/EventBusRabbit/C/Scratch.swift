@@ -1,9 +1,9 @@
 import CRabbitMQ
 import EventBus
 
-/// Memory for the C values of one call: handed out piece by piece, taken back all at once.
+/// A pool of memory for the C values of one call, which is allocated in pieces and released all at once.
 ///
-/// Used by one thread, that of the connection. What it hands out is valid until ``reset()``.
+/// Only the connection's thread uses it. Its values are valid until ``reset()``.
 final class Scratch {
     private static let blockSize = 16 << 10
 
@@ -16,7 +16,7 @@ final class Scratch {
         block.deallocate()
     }
 
-    /// Takes back everything.
+    /// Releases everything.
     func reset() {
         used = 0
         for pointer in large { pointer.deallocate() }
@@ -38,7 +38,7 @@ final class Scratch {
         allocate(count * MemoryLayout<Value>.stride).bindMemory(to: type, capacity: count)
     }
 
-    /// The string's UTF-8.
+    /// Returns the string in UTF-8.
     func bytes(_ string: String) -> amqp_bytes_t {
         var string = string
         return string.withUTF8 { copy($0) }
@@ -51,7 +51,7 @@ final class Scratch {
         return amqp_bytes_t(len: source.count, bytes: target)
     }
 
-    /// The table's entries, in no particular order.
+    /// Returns the table's entries, in no particular order.
     func table(_ values: [String: HeaderValue]) -> amqp_table_t {
         guard !values.isEmpty else { return amqp_table_t(num_entries: 0, entries: nil) }
         let entries = allocate(amqp_table_entry_t.self, count: values.count)

@@ -2,42 +2,42 @@ public import Configuration
 import EventBus
 
 extension RabbitConfiguration {
-    /// A configuration from a configuration reader.
+    /// Creates a configuration from a configuration reader.
     ///
     /// | key | type | meaning | default |
     /// |---|---|---|---|
-    /// | `uri` | string, secret | where the broker is, and as whom; see ``init(uri:)`` | required |
-    /// | `user` | string | the user, instead of the URI's | the URI's |
-    /// | `password` | string, secret | the password, instead of the URI's | the URI's |
-    /// | `virtualHost` | string | the virtual host, instead of the URI's | the URI's |
-    /// | `exchange` | string | the topic exchange events go to | `events` |
-    /// | `queueType` | `quorum` or `classic` | the kind of subscriptions' queues | `quorum` |
-    /// | `declaration` | `active` or `passive` | who declares exchanges and queues | `active` |
-    /// | `scheduling` | `shared`, `own` or `isolated` | to which subscriptions scheduled events come | `own` |
-    /// | `allowedReplyQueues` | string array | where replies may go beside direct reply-to | none |
-    /// | `livenessTimeout` | double, seconds | without a connection until health is not live; 0 for never | 600 |
-    /// | `connectionName` | string | what the broker's tools call our connections | `eventbus` |
-    /// | `heartbeat` | double, seconds | silence after which both sides ask; 0 for none | 10 |
-    /// | `connectTimeout` | double, seconds | for connecting, and again for logging in | 5 |
-    /// | `callTimeout` | double, seconds | for an answer of the broker | 15 |
-    /// | `maximumUnconfirmedEvents` | int | events that may be unconfirmed | 1000 |
-    /// | `maximumUnconfirmedBytes` | int | bytes that may be unconfirmed | 16777216 |
-    /// | `maximumBodySize` | int, bytes | the largest payload | 16777216 |
-    /// | `reconnect.initial` | double, seconds | the bound of the first wait | 0.1 |
-    /// | `reconnect.maximum` | double, seconds | the bound of every wait | 5 |
-    /// | `newQueueSettling` | double, seconds | until a new quorum queue counts as attached | 2 |
-    /// | `consumerCheckInterval` | double, seconds | between two checks of the consumers | 1 |
-    /// | `tls.caFile` | string | the authorities that are trusted, in PEM | Debian's bundle |
-    /// | `tls.certificateFile` | string | our certificate, in PEM | none |
+    /// | `uri` | string, secret | the address and the login, see ``init(uri:)`` | required |
+    /// | `user` | string | the user, which overrides the one in the URI | the URI's |
+    /// | `password` | string, secret | the password, which overrides the one in the URI | the URI's |
+    /// | `virtualHost` | string | the virtual host, which overrides the one in the URI | the URI's |
+    /// | `exchange` | string | the topic exchange for events | `events` |
+    /// | `queueType` | `quorum` or `classic` | the type of subscriptions' queues | `quorum` |
+    /// | `declaration` | `active` or `passive` | see ``declaration`` | `active` |
+    /// | `scheduling` | `shared`, `own` or `isolated` | see ``scheduling`` | `own` |
+    /// | `allowedReplyQueues` | string array | see ``allowedReplyQueues`` | none |
+    /// | `livenessTimeout` | double, seconds | see ``livenessTimeout``; 0 for no limit | 600 |
+    /// | `connectionName` | string | the name of the connections in the broker's tools | `eventbus` |
+    /// | `heartbeat` | double, seconds | see ``heartbeat``; 0 to disable it | 10 |
+    /// | `connectTimeout` | double, seconds | see ``connectTimeout`` | 5 |
+    /// | `callTimeout` | double, seconds | see ``callTimeout`` | 15 |
+    /// | `maximumUnconfirmedEvents` | int | the maximum number of unconfirmed events | 1000 |
+    /// | `maximumUnconfirmedBytes` | int | the maximum size of unconfirmed events | 16777216 |
+    /// | `maximumBodySize` | int, bytes | the maximum size of a payload | 16777216 |
+    /// | `reconnect.initial` | double, seconds | the bound of the first delay | 0.1 |
+    /// | `reconnect.maximum` | double, seconds | the maximum bound of a delay | 5 |
+    /// | `newQueueSettling` | double, seconds | see ``newQueueSettling`` | 2 |
+    /// | `consumerCheckInterval` | double, seconds | see ``consumerCheckInterval`` | 1 |
+    /// | `tls.caFile` | string | the trusted authorities, in PEM | Debian's bundle |
+    /// | `tls.certificateFile` | string | the client certificate, in PEM | none |
     /// | `tls.keyFile` | string | its key, in PEM | none |
-    /// | `tls.keyPassword` | string, secret | what opens the key | none |
-    /// | `tls.usesCertificateIdentity` | bool | the certificate says who we are | false |
-    /// | `tls.insecureSkipsVerification` | bool | anyone may pose as the broker | false |
+    /// | `tls.keyPassword` | string, secret | the password of the key | none |
+    /// | `tls.usesCertificateIdentity` | bool | see ``TLS/usesCertificateIdentity`` | false |
+    /// | `tls.insecureSkipsVerification` | bool | see ``TLS/insecureSkipsVerification`` | false |
     ///
-    /// `tls.serverName` is an error: the name that is asked for and checked is the host's; see ``TLS``.
+    /// `tls.serverName` is an error, because the requested and verified name is that of the host. See ``TLS``.
     ///
-    /// The keys under `tls` count with an `amqps` URI only; with another they are an error. Scope the reader to give the
-    /// keys a prefix: `config.scoped(to: "rabbitmq")`.
+    /// The keys under `tls` require an `amqps` URI, and are an error with another one. Scope the reader to prefix the
+    /// keys: `config.scoped(to: "rabbitmq")`.
     ///
     /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the key.
     public init(config: ConfigReader) throws {
@@ -106,7 +106,7 @@ extension RabbitConfiguration {
 }
 
 extension ConfigReader {
-    /// Reads one of a few words; leaves `value` alone where the key is absent.
+    /// Reads one of several words. Leaves `value` unchanged if the key is missing.
     fileprivate func read<Value: RawRepresentable<String>>(
         _ key: String,
         into value: inout Value

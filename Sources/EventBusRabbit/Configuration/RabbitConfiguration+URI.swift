@@ -4,12 +4,15 @@ extension RabbitConfiguration {
     static let noServerName =
         "librabbitmq asks for and checks the name that it connects to; name the broker as its certificate does"
 
-    /// Reads `amqp://user:password@host:port,host:port/virtual-host`, or `amqps://…` for TLS.
+    /// Creates a configuration from a URI: `amqp://user:password@host:port,host:port/virtual-host`, or `amqps://…` for
+    /// TLS.
     ///
-    /// Parts are percent-encoded; the virtual host `/` is `%2F`. What is left out is `guest:guest`, the usual port and
-    /// the virtual host `/`. `heartbeat=SECONDS` and `connection_timeout=MILLISECONDS` are understood as a query.
+    /// Parts are percent-encoded. The virtual host `/` is `%2F`. The defaults are `guest:guest`, the standard port and
+    /// the virtual host `/`. The query parameters `heartbeat=SECONDS` and `connection_timeout=MILLISECONDS` are
+    /// supported.
     ///
-    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the part and never the password.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the part and never the
+    ///   password.
     public init(uri: String) throws(EventBusError) {
         func invalid(_ problem: String) -> EventBusError {
             EventBusError(.invalidConfiguration, "the URI of the broker is not valid: \(problem)")
@@ -76,7 +79,7 @@ extension RabbitConfiguration {
 }
 
 extension RabbitConfiguration.Host {
-    /// Reads `name`, `name:port`, `[address]` or `[address]:port`.
+    /// Parses `name`, `name:port`, `[address]` or `[address]:port`.
     init?(_ text: Substring, defaultPort: Int) {
         var name = text
         var port: Substring = ""
@@ -101,7 +104,7 @@ extension RabbitConfiguration.Host {
 }
 
 extension Substring {
-    /// The text with `%XX` replaced, or `nil` if that is not UTF-8 or not encoded rightly.
+    /// The text with `%XX` decoded, or `nil` if the encoding is invalid or the result is not UTF-8.
     var percentDecoded: String? {
         var bytes: [UInt8] = []
         var rest = utf8[...]

@@ -1,7 +1,7 @@
 public import EventBus
 
 extension RabbitConfiguration {
-    /// Checks the values that would otherwise fail late.
+    /// Checks values that would otherwise fail late.
     ///
     /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the value.
     public func validate() throws(EventBusError) {

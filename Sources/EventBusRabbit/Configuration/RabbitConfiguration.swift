@@ -1,65 +1,77 @@
 public import EventBus
 
-/// How to reach a RabbitMQ, and how to use it.
+/// The address of a RabbitMQ broker and the settings of its connections.
 ///
-/// Every value has a default that suits production, but for the host and the credentials. The password never appears in
-/// a description, a log or an error.
+/// Every value except the host and the credentials has a default that suits production. Descriptions, logs and errors
+/// never contain the password.
+///
+/// ```swift
+/// var configuration = try RabbitConfiguration(uri: "amqps://orders:secret@rabbit.internal/shop")
+/// configuration.connectionName = "orders"
+/// configuration.heartbeat = .seconds(5)
+/// ```
 public struct RabbitConfiguration: Sendable {
     /// A broker's address.
     public struct Host: Hashable, Sendable {
-        /// A name or an IP address.
+        /// A host name or an IP address.
         public var name: String
-        /// The TCP port; 5672, or 5671 with TLS, unless stated.
+        /// The TCP port. Defaults to 5672, or 5671 with TLS.
         public var port: Int
 
-        /// The address `name`:`port`.
+        /// Creates the address `name`:`port`.
         public init(_ name: String, port: Int = 5672) {
             self.name = name
             self.port = port
         }
     }
 
-    /// Who we are.
+    /// The user name and the password.
     public struct Credentials: Sendable, CustomStringConvertible, CustomReflectable {
         /// The user's name.
         public var user: String
-        /// The user's password; left out of every description.
+        /// The user's password, which is omitted from every description.
         public var password: String
 
-        /// These credentials.
+        /// Creates credentials.
         public init(user: String, password: String) {
             self.user = user
             self.password = password
         }
 
-        /// The user's name; the password is left out.
+        /// The user's name without the password.
         public var description: String { "\(user):***" }
 
-        /// The user's name; the password is left out.
+        /// The user's name without the password.
         public var customMirror: Mirror { Mirror(self, children: ["user": user, "password": "***"]) }
     }
 
-    /// How the connection is encrypted, and the broker recognized.
+    /// The settings for encryption and for the verification of the broker.
     ///
-    /// TLS 1.2 is the least that is accepted. The broker's certificate is checked, and that it is for the name of the
-    /// ``Host``, which is also the name that is asked for (SNI). There is no other name to be given: librabbitmq 0.11
-    /// asks for and checks the name that it connects to, and does not recognize IP addresses in certificates. Where the
-    /// broker is known by its address only, let that name lead to it, as by a line in `/etc/hosts`.
+    /// ```swift
+    /// configuration.tls = RabbitConfiguration.TLS(caFile: "/etc/ssl/company.pem")
+    /// ```
+    ///
+    /// TLS 1.2 is the minimum. The broker's certificate is verified, including that it is for the name of the ``Host``,
+    /// which is also the requested name (SNI). Another name cannot be set: librabbitmq 0.11 requests and verifies the
+    /// name that it connects to, and does not support IP addresses in certificates. If only the broker's address is
+    /// known, map the name to it, for example with a line in `/etc/hosts`.
     public struct TLS: Sendable, CustomReflectable {
-        /// The file, in PEM, with the authorities that are trusted; Debian's bundle unless stated.
+        /// A PEM file with the trusted authorities. Defaults to Debian's bundle.
         public var caFile: String
-        /// The file, in PEM, with our certificate, where the broker asks for one.
+        /// A PEM file with the client certificate, if the broker requires one. Defaults to `nil`.
         public var certificateFile: String?
-        /// The file, in PEM, with our certificate's key.
+        /// A PEM file with the key of the client certificate. Defaults to `nil`.
         public var keyFile: String?
-        /// What opens `keyFile`, if it is encrypted.
+        /// The password of an encrypted `keyFile`. Defaults to `nil`.
         public var keyPassword: String?
-        /// Whether the broker takes our identity from the certificate (SASL EXTERNAL), not from the credentials.
+        /// A Boolean value indicating whether the broker takes the identity from the client certificate (SASL EXTERNAL)
+        /// instead of the credentials. Defaults to `false`.
         public var usesCertificateIdentity: Bool
-        /// Whether anyone may pose as the broker. For experiments; every connection made so is logged as a warning.
+        /// A Boolean value indicating whether the broker's certificate is not verified, so that anyone may pose as the
+        /// broker. Use it for experiments only. Every such connection is logged. Defaults to `false`.
         public var insecureSkipsVerification: Bool
 
-        /// Encryption with the system's authorities unless stated.
+        /// Creates settings. Omitted values use the defaults.
         public init(
             caFile: String = "/etc/ssl/certs/ca-certificates.crt",
             certificateFile: String? = nil,
@@ -76,7 +88,7 @@ public struct RabbitConfiguration: Sendable {
             self.insecureSkipsVerification = insecureSkipsVerification
         }
 
-        /// Everything but the key's password.
+        /// A mirror of everything except the key's password.
         public var customMirror: Mirror {
             Mirror(
                 self,
@@ -88,119 +100,128 @@ public struct RabbitConfiguration: Sendable {
         }
     }
 
-    /// The kind of queue that subscriptions get.
+    /// The type of subscriptions' queues.
     public enum QueueType: String, CaseIterable, Hashable, Sendable {
-        /// Replicated and durable; counts redeliveries, so that a delivery that kills its consumers is caught.
+        /// A replicated and durable queue. It counts redeliveries, so that an event that crashes its consumers is
+        /// dead-lettered.
         case quorum
-        /// On one node, without a count of redeliveries: an event that kills its consumer comes again without end.
+        /// A queue on a single node, without a redelivery count. An event that crashes its consumer is redelivered
+        /// endlessly.
         case classic
     }
 
-    /// How long to wait before connecting again: the n-th wait is drawn from zero to `initial × 2^(n − 1)`, at most
+    /// The delays before reconnecting. The n-th delay is random between zero and `initial × 2^(n − 1)`, at most
     /// `maximum`.
     public struct Reconnect: Hashable, Sendable {
-        /// The bound of the first wait.
+        /// The upper bound of the first delay. Defaults to 100 ms.
         public var initial: Duration
-        /// The bound that no wait exceeds.
+        /// The maximum of the upper bound. Defaults to 5 s.
         public var maximum: Duration
 
-        /// Waits between these bounds.
+        /// Creates delays with these bounds.
         public init(initial: Duration = .milliseconds(100), maximum: Duration = .seconds(5)) {
             self.initial = initial
             self.maximum = maximum
         }
     }
 
-    /// To which subscriptions a scheduled event comes when its delay has passed.
+    /// The subscriptions that receive a scheduled event when its delay has passed.
     ///
-    /// All services of a virtual host share the delay levels. The first releases delivered a scheduled event to the
-    /// matching subscriptions of every events exchange of the virtual host. To move a virtual host: upgrade the services
-    /// that subscribe, leaving them at ``own``; then those that publish, which are left at ``shared`` until all
-    /// subscribers are new; and once no event scheduled by an old release waits any more, 29 hours at most, turn to
-    /// ``isolated``.
+    /// All services of a virtual host share the delay levels. In the first releases, a scheduled event reached the
+    /// matching subscriptions of every events exchange in the virtual host. To migrate a virtual host, upgrade the
+    /// subscribing services first and keep ``own``. Then upgrade the publishing services, and keep ``shared`` until all
+    /// subscribers are upgraded. When no event scheduled by an old release is waiting any more, after at most 29 hours,
+    /// change to ``isolated``.
     public enum Scheduling: String, CaseIterable, Hashable, Sendable {
-        /// Publishes as the first releases did, for subscribers that are not upgraded yet.
+        /// Publishes in the format of the first releases, for subscribers that are not upgraded yet.
         case shared
-        /// Publishes for the subscriptions of the same exchange; receives what the first releases scheduled, too.
+        /// Publishes for the subscriptions of the same exchange, and also receives events scheduled by the first
+        /// releases.
         case own
         /// Publishes for the subscriptions of the same exchange, and receives nothing else.
         case isolated
     }
 
-    /// Who declares exchanges and queues.
+    /// The declaration of exchanges and queues.
     public enum Declaration: String, CaseIterable, Hashable, Sendable {
-        /// This service does, when it needs them.
+        /// This service declares them when it needs them.
         case active
-        /// Someone else did, with ``RabbitTransport/declareTopology(for:_:logger:)``: this service only checks that they are
-        /// there, and needs no right to configure.
+        /// They were declared with ``RabbitTransport/declareTopology(for:_:logger:)``. This service only checks that
+        /// they exist, and needs no permission to configure.
         case passive
     }
 
-    /// Where the brokers are. They are tried in a random order.
+    /// The addresses of the brokers, which are tried in random order.
     public var hosts: [Host]
-    /// The virtual host; `/` unless stated.
+    /// The virtual host. Defaults to `/`.
     public var virtualHost: String
-    /// Who we are.
+    /// The user name and the password.
     public var credentials: Credentials
-    /// Asked for the credentials at every login, in place of ``credentials``, where they change: rotated passwords, or
-    /// tokens of OAuth 2, which are passed as the password. `nil` by default.
+    /// A closure that returns the credentials for each login, instead of ``credentials``, for rotated passwords or
+    /// OAuth 2 tokens, which are passed as the password. Defaults to `nil`.
     ///
-    /// It runs on the cooperative pool. What it throws counts as a failed attempt to connect, and is tried again.
+    /// ```swift
+    /// configuration.credentialsProvider = {
+    ///     RabbitConfiguration.Credentials(user: "orders", password: try await vault.currentPassword())
+    /// }
+    /// ```
+    ///
+    /// It runs on the cooperative thread pool. An error counts as a failed connection attempt, and is retried.
     public var credentialsProvider: (@Sendable () async throws -> Credentials)?
-    /// How long the service may be without a connection before its health says that it does not live, so that it is
-    /// restarted. `nil` for never. Defaults to 10 minutes: a broker that is away is no reason to restart, a service whose
-    /// password no longer counts is.
+    /// The time without a connection after which the health report says that the service is not live, so that it is
+    /// restarted, or `nil` for never. Defaults to 10 minutes: an unreachable broker is no reason to restart a service,
+    /// but a password that is no longer valid is.
     public var livenessTimeout: Duration?
-    /// How the connection is encrypted; `nil`, which is the default, for not at all.
+    /// The TLS settings, or `nil` for no encryption. Defaults to `nil`.
     public var tls: TLS?
-    /// After how long of silence both sides ask; twice that ends a connection. Whole seconds, 10 s unless stated; zero
-    /// turns it off, which leaves dead connections unnoticed.
+    /// The time of silence after which both sides send a heartbeat, in whole seconds. Twice that time ends a
+    /// connection. Zero disables heartbeats, so that dead connections are not detected. Defaults to 10 s.
     public var heartbeat: Duration
-    /// What the broker's tools call our connections; `eventbus` unless stated.
+    /// The name of the connections in the broker's tools. Defaults to `eventbus`.
     public var connectionName: String
-    /// The topic exchange that events are published to; `events` unless stated.
+    /// The topic exchange to which events are published. Defaults to `events`.
     public var exchange: String
-    /// The kind of queue that subscriptions get; quorum unless stated. Queues that exist keep their kind: changing it
-    /// is a clash until they are deleted.
+    /// The type of subscriptions' queues. Existing queues keep their type: changing it is a topology clash until they
+    /// are deleted. Defaults to quorum queues.
     public var queueType: QueueType
-    /// The queues to which replies may go, beside those of RabbitMQ's direct reply-to, which requests of a bus use.
-    /// Empty by default.
+    /// The queues to which replies may be sent, in addition to those of RabbitMQ's direct reply-to, which the requests
+    /// of a bus use. Defaults to none.
     ///
-    /// A request names its reply queue itself: whoever may publish a request could otherwise have a responder of this
-    /// service write into any queue. An entry is a queue's name, or the beginning of names followed by `*`, such as
-    /// `amq.gen-*` for clients that let the broker name their queues. A request for another queue is handled, not
-    /// answered, and logged.
+    /// A request names its reply queue itself, so a publisher of requests could otherwise make a responder write into
+    /// any queue. An entry is the name of a queue, or the beginning of names followed by `*`, such as `amq.gen-*` for
+    /// clients whose queues are named by the broker. A request with another queue is handled, not answered, and logged.
     public var allowedReplyQueues: [String]
-    /// How many published events may be unconfirmed at a time; 1,000 unless stated.
+    /// The maximum number of unconfirmed events. Defaults to 1,000.
     public var maximumUnconfirmedEvents: Int
-    /// How many bytes of published events may be unconfirmed at a time; 16 MiB unless stated. One event may exceed it.
+    /// The maximum size of unconfirmed events in bytes, which a single event may exceed. Defaults to 16 MiB.
     public var maximumUnconfirmedBytes: Int
-    /// The largest payload that is published or accepted, in bytes; 16 MiB unless stated.
+    /// The maximum size of a published or received payload in bytes. Defaults to 16 MiB.
     public var maximumBodySize: Int
-    /// How long connecting to one host, and logging in, may each take; 5 s unless stated.
+    /// The maximum time for connecting to one host, and again for logging in. Defaults to 5 s.
     public var connectTimeout: Duration
-    /// How long the broker may take to answer a method before the connection counts as lost; 15 s unless stated.
+    /// The maximum time for the broker's reply to a method, after which the connection counts as lost. Defaults to
+    /// 15 s.
     public var callTimeout: Duration
-    /// How long to wait before connecting again.
+    /// The delays before reconnecting. Defaults to up to 100 ms at first, and up to 5 s later.
     public var reconnect: Reconnect
-    /// Who declares exchanges and queues; this service unless stated.
+    /// The declaration of exchanges and queues. Defaults to ``Declaration/active``.
     public var declaration: Declaration
-    /// To which subscriptions scheduled events come. Defaults to ``Scheduling/own``.
+    /// The subscriptions that receive scheduled events. Defaults to ``Scheduling/own``.
     public var scheduling: Scheduling
-    /// How long after its declaration a new quorum queue counts as attached; 2 s unless stated. A broker that is killed
-    /// within the first second of a quorum queue's life loses what it confirmed there.
+    /// The time after its declaration at which a new quorum queue counts as attached. A broker that is killed within
+    /// the first second of a quorum queue's life loses events that it confirmed. Defaults to 2 s.
     public var newQueueSettling: Duration
-    /// The queues of subscriptions that differ from those that the bus declares by itself, by the names that the bus would
-    /// give them: `GROUP.NAME`. Defaults to none. Broadcast subscriptions cannot have one.
+    /// The queues that differ from those that the bus would declare, by the names that the bus would give them,
+    /// `GROUP.NAME`. Defaults to none. Broadcast subscriptions cannot have one.
     ///
     /// ```swift
     /// configuration.queues["billing.orders"] = .init(name: "legacy-orders", isDeclared: false)
     /// ```
     public var queues: [String: Queue]
-    /// Returns the route of an event that does not go to ``exchange`` with its topic as the routing key, or `nil` for one
-    /// that does. Defaults to `nil`.
+    /// A closure that returns the route of an event that is not published to ``exchange`` with its topic as the routing
+    /// key, or `nil` for any other event. Defaults to `nil`.
     ///
-    /// The exchange has to exist. It is called on the task that publishes.
+    /// The exchange must exist. The closure is called on the task that publishes.
     ///
     /// ```swift
     /// configuration.route = { event in
@@ -208,13 +229,13 @@ public struct RabbitConfiguration: Sendable {
     /// }
     /// ```
     public var route: (@Sendable (Envelope) -> Route?)?
-    /// The number of consumers that share a connection. A broker grants 2,047 channels to each, and consumers that are
-    /// attached again have two for a moment.
+    /// The maximum number of consumers that share a connection. A broker grants 2,047 channels to each connection, and
+    /// a consumer that is being attached again briefly has two.
     var maximumConsumersPerConnection = 1000
-    /// How long each step of ``RabbitTransport``'s watch over its consumers waits; 1 s unless stated.
+    /// The interval between checks of ``RabbitTransport``'s consumers. Defaults to 1 s.
     public var consumerCheckInterval: Duration
 
-    /// The configuration for one host; everything else has its default and may be changed afterwards.
+    /// Creates the configuration for one host. All other values have their defaults and can be changed afterwards.
     public init(host: Host, credentials: Credentials, virtualHost: String = "/", tls: TLS? = nil) {
         self.hosts = [host]
         self.credentials = credentials
@@ -241,7 +262,7 @@ public struct RabbitConfiguration: Sendable {
 }
 
 extension RabbitConfiguration: CustomStringConvertible {
-    /// Where it leads and as whom; the password is left out.
+    /// The address and the user, without the password.
     public var description: String {
         let hosts = hosts.map { "\($0.name):\($0.port)" }.joined(separator: ",")
         return "\(tls == nil ? "amqp" : "amqps")://\(credentials)@\(hosts)/\(virtualHost) exchange=\(exchange)"

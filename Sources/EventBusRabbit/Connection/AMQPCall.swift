@@ -33,7 +33,7 @@ struct QueueDeclaration: Hashable, Sendable {
     var arguments: [String: HeaderValue] = [:]
 }
 
-/// What the broker answered.
+/// The broker's reply to a method.
 enum AMQPReply: Sendable {
     case done
     case queue(name: String, messages: Int, consumers: Int)

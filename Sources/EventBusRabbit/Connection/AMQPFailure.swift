@@ -1,21 +1,21 @@
 import EventBus
 
-/// Why a call, a channel or a connection failed.
+/// The failure of a call, a channel or a connection.
 struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
     enum Kind: Hashable, Sendable {
         /// The broker closed the channel, with this code.
         case channelClosed(UInt16)
         /// The broker closed the connection, with this code.
         case connectionClosed(UInt16)
-        /// The broker has the queue, and cannot use it: it has no leader, or its node is down.
+        /// The queue exists but is unusable, because it has no leader or its node is down.
         case queueDown
-        /// The connection broke, or fell silent.
+        /// The connection broke or became silent.
         case connectionLost
-        /// The host could not be reached, or no session came about.
+        /// The host could not be reached, or no session was established.
         case connectFailed
-        /// The broker's certificate was not accepted, or ours by it.
+        /// The broker's certificate was not accepted, or the broker did not accept ours.
         case tlsFailed
-        /// We closed the connection ourselves.
+        /// This side closed the connection.
         case closedByUs
     }
 
@@ -39,7 +39,7 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The broker's code, if it gave one.
+    /// The broker's code, if it sent one.
     var code: UInt16? {
         switch kind {
         case .channelClosed(let code), .connectionClosed(let code): code
@@ -47,7 +47,7 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether the connection lives.
+    /// A Boolean value indicating whether the failure ended only the channel, so that the connection is alive.
     var isChannelOnly: Bool {
         switch kind {
         case .channelClosed, .queueDown: true
@@ -62,17 +62,18 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
     static let notAllowed: UInt16 = 530
     static let internalError: UInt16 = 541
 
-    /// Whether the broker ended the connection with an error that an event of ours may have caused, not because it was
-    /// told to (320) or because of who we are (403, 530).
+    /// A Boolean value indicating whether the broker ended the connection with an error that one of our events may have
+    /// caused, and not because it was told to (320) or because of our identity (403, 530).
     var isErrorOfPeer: Bool {
         guard case .connectionClosed(let code) = kind else { return false }
         return (500..<600).contains(code) && code != Self.notAllowed
     }
 
-    /// Whether the broker ended the connection because of a failure of its own.
+    /// A Boolean value indicating whether the broker ended the connection because of an internal error.
     var isInternalError: Bool { kind == .connectionClosed(Self.internalError) }
 
-    /// Whether a queue is there and does not serve. Consuming a quorum queue without a leader is an internal error.
+    /// A Boolean value indicating whether a queue exists but is unusable. Consuming a quorum queue without a leader is
+    /// an internal error.
     var isQueueDown: Bool {
         if isInternalError || kind == .queueDown { return true }
         guard code == Self.notFound else { return false }

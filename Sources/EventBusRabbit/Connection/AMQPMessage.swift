@@ -1,36 +1,36 @@
-/// What the broker sent: a delivery, a returned event or the answer to a get.
+/// A message from the broker: a delivery, a returned event, or the reply to a get.
 struct AMQPMessage: Sendable {
     var exchange: String
     var routingKey: String
     var properties: AMQPProperties
     var body: [UInt8]
-    /// The size that the broker announced, if it is beyond what is accepted; the body is empty then.
+    /// The announced size if it exceeds the accepted size, in which case the body is empty.
     var refusedSize: UInt64?
 }
 
-/// A delivery with what its consumer needs to settle it.
+/// A delivery with the data that its consumer needs to settle it.
 struct AMQPDelivery: Sendable {
     var deliveryTag: UInt64
     var isRedelivered: Bool
     var message: AMQPMessage
 }
 
-/// What happens on a channel without being asked for.
+/// An unsolicited event on a channel.
 enum ChannelEvent: Sendable {
     case delivered(AMQPDelivery)
     case returned(AMQPMessage, code: UInt16, text: String)
     case confirmed(tag: UInt64, multiple: Bool, isAcknowledged: Bool)
-    /// The broker ended a consumer, as when its queue was deleted.
+    /// The broker cancelled a consumer, for example because its queue was deleted.
     case consumerCancelled(tag: String)
-    /// The channel is gone; its number may be used again.
+    /// The channel is closed, and its number may be reused.
     case closed(AMQPFailure)
 }
 
-/// What happens to a connection as a whole.
+/// An event that concerns a whole connection.
 enum ConnectionEvent: Sendable {
-    /// The broker takes no more events for the time being.
+    /// The broker currently accepts no events.
     case blocked(reason: String)
     case unblocked
-    /// There is room to send again, after a send was refused for want of it.
+    /// There is room to send again, after a send was refused for lack of room.
     case writable
 }

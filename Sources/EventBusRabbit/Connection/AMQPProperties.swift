@@ -2,8 +2,8 @@ import EventBus
 
 /// The properties of AMQP's basic class that the bus reads or writes.
 ///
-/// `user-id` and `cluster-id` are missing on purpose, and `expiration` is never read: on a second journey they would drop
-/// the event, or close the channel.
+/// `user-id` and `cluster-id` are missing on purpose, and `expiration` is never read: in a republished event they would
+/// drop it or close the channel.
 struct AMQPProperties: Sendable {
     var contentType: String?
     var contentEncoding: String?
@@ -14,20 +14,21 @@ struct AMQPProperties: Sendable {
     var appID: String?
     var timestamp: Int64?
     var priority: UInt8?
-    /// The time to live in milliseconds, as text; written only.
+    /// The time to live in milliseconds, as text. It is only written.
     var expiration: String?
     var isPersistent = true
     var headers: [String: HeaderValue] = [:]
-    /// Whether this holds everything that came over the wire, so that it could go out again as it came.
+    /// A Boolean value indicating whether this contains everything that was received, so that it can be sent again
+    /// unchanged.
     var isLossless = true
 
-    /// The longest text of a property, in UTF-8 bytes: AMQP's limit for a short string.
+    /// The maximum length of a property's text, in UTF-8 bytes, which is AMQP's limit for a short string.
     static let maximumTextLength = TransportLimits.maximumTextLength
 
-    /// What the properties take on the wire, in bytes; a little more than the exact figure.
+    /// An upper bound of the size of the properties on the wire, in bytes.
     var encodedSize: Int { encodedSizeWithoutHeaders + headers.extent.size }
 
-    /// The same without the headers.
+    /// The same size without the headers.
     var encodedSizeWithoutHeaders: Int {
         func size(_ text: String?) -> Int { 1 + (text?.utf8.count ?? 0) }
         return 32 + size(contentType) + size(contentEncoding) + size(correlationID) + size(replyTo) + size(messageID)

@@ -1,10 +1,11 @@
-/// One event on its way out.
+/// One event to publish.
 ///
-/// A class, since it passes through several hands before it is confirmed, and a copy has a dozen references to count.
+/// It is a class because it is passed on several times before it is confirmed, and a copy would retain a dozen
+/// references.
 final class AMQPPublish: Sendable {
     let exchange: String
     let routingKey: String
-    /// Whether the broker returns it when no queue takes it.
+    /// A Boolean value indicating whether the broker returns the event if no queue matches.
     let isMandatory: Bool
     let properties: AMQPProperties
     let body: [UInt8]
@@ -23,6 +24,6 @@ final class AMQPPublish: Sendable {
         self.body = body
     }
 
-    /// What it takes on the wire, roughly.
+    /// The approximate size on the wire.
     var size: Int { body.count + 256 }
 }

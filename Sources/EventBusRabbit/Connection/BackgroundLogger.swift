@@ -1,8 +1,8 @@
 import EventBus
 import Logging
 
-/// Writes log lines from a task of its own, in order: a log handler is code of the user, may block, and must not hold up
-/// an I/O thread.
+/// A logger that writes messages in order from a separate task, because a log handler is user code, may block, and must
+/// not delay an I/O thread.
 final class BackgroundLogger: Sendable {
     private struct Line: Sendable {
         var level: Logger.Level
@@ -16,7 +16,7 @@ final class BackgroundLogger: Sendable {
         var isWriting = false
     }
 
-    /// How many lines wait at most; a handler that blocks for good must not take all memory.
+    /// The maximum number of waiting messages, so that a handler that blocks permanently does not exhaust the memory.
     private static let maximumLines = 4096
 
     private let logger: Logger
@@ -43,7 +43,7 @@ final class BackgroundLogger: Sendable {
         if isFirst { Task.detached { [self] in write() } }
     }
 
-    /// Writes until nothing waits.
+    /// Writes until nothing is waiting.
     private func write() {
         while true {
             let (lines, dropped) = state.withLock { state in

@@ -1,15 +1,16 @@
-/// Puts the frames of one channel together: a method, then for some of them a header and the body's frames.
+/// A state machine that assembles the frames of one channel: a method, and for some methods a header and the frames of
+/// a body.
 ///
-/// Pure; every channel has its own, since frames of different channels come mixed.
+/// Every channel has its own, because frames of different channels are interleaved.
 struct ChannelAssembler {
-    /// What a complete content is.
+    /// A complete content.
     enum Content {
         case delivered(AMQPDelivery)
         case got(AMQPDelivery, remaining: Int)
         case returned(AMQPMessage, code: UInt16, text: String)
     }
 
-    /// The peer sent a frame that may not come here.
+    /// The error for a frame that is not allowed here.
     struct UnexpectedFrame: Error {
         var text: String
     }
@@ -27,7 +28,7 @@ struct ChannelAssembler {
         self.maximumBodySize = maximumBodySize
     }
 
-    /// Takes a method that has content.
+    /// Begins a method with content.
     mutating func begin(_ method: IncomingMethod) throws(UnexpectedFrame) {
         guard case .idle = state else { throw UnexpectedFrame(text: "a method before the end of a body") }
         state = .awaitingHeader(method)
@@ -39,7 +40,7 @@ struct ChannelAssembler {
         }
         let isAccepted = bodySize <= UInt64(maximumBodySize)
         var body: [UInt8] = []
-        // Grows with what really comes: the announced size is the peer's word only.
+        // Grows with the received data, because the announced size cannot be trusted.
         if isAccepted { body.reserveCapacity(Int(min(bodySize, 1 << 20))) }
         if bodySize == 0 { return finish(method, properties, body, refusedSize: nil) }
         state = .awaitingBody(
@@ -56,7 +57,7 @@ struct ChannelAssembler {
         guard case .awaitingBody(let method, let properties, var body, let missing, let refusedSize) = state else {
             throw UnexpectedFrame(text: "a body without its header")
         }
-        // Lets go of the buffer, so that appending does not copy it.
+        // Releases the buffer, so that appending does not copy it.
         state = .idle
         guard UInt64(bytes.count) <= missing else { throw UnexpectedFrame(text: "a body longer than announced") }
         if refusedSize == nil {

@@ -3,21 +3,21 @@ enum IncomingFrame {
     case method(IncomingMethod)
     case header(bodySize: UInt64, AMQPProperties)
     case body([UInt8])
-    /// A frame of no known kind.
+    /// A frame of an unknown kind.
     case unknown
 }
 
-/// What reading a frame came to.
+/// The result of reading a frame.
 enum FrameReading {
     case frame(channel: UInt16, IncomingFrame)
-    /// There is none at present.
+    /// No frame is available.
     case nothing
     case failed(AMQPFailure)
 }
 
-/// A method that the broker sent.
+/// A method from the broker.
 enum IncomingMethod {
-    /// The answer to the channel's oldest unanswered call.
+    /// The reply to the channel's oldest unanswered call.
     case reply(AMQPReply)
     case deliver(deliveryTag: UInt64, isRedelivered: Bool, exchange: String, routingKey: String)
     case returned(code: UInt16, text: String, exchange: String, routingKey: String)

@@ -1,6 +1,6 @@
-/// What a login needs to know.
+/// The parameters of a login.
 struct LoginParameters: Sendable {
-    /// The largest frame that is asked for; the broker may grant less.
+    /// The requested maximum size of a frame. The broker may grant less.
     static let frameMaximum = 131_072
 
     var host: String
@@ -9,9 +9,9 @@ struct LoginParameters: Sendable {
     var user: String
     var password: String
     var tls: RabbitConfiguration.TLS?
-    /// In seconds.
+    /// The heartbeat in seconds.
     var heartbeat: Int
-    /// For connecting, and again for logging in.
+    /// The timeout of connecting, and again of logging in.
     var timeout: Duration
     var connectionName: String
 

@@ -3,7 +3,7 @@ import DequeModule
 import EventBus
 import Glibc
 
-/// What comes in: every frame passes one dispatcher.
+/// Receiving: every frame passes one dispatcher.
 extension RabbitConnection {
     func ready(_ events: DescriptorEvents) {
         if events.contains(.readable) { read() }
@@ -23,19 +23,20 @@ extension RabbitConnection {
             case .frame(let channel, let frame):
                 dispatch(frame, on: channel)
                 count += 1
-                // Over TLS records may wait in the library's memory, which only reading tells.
+                // With TLS, records may wait in the library's memory, and only reading finds them.
                 if self.handle == nil || (!alwaysDrains && !handle.hasBufferedInput) { return }
                 if count >= Self.framesPerTurn { return continueReading() }
             }
         }
     }
 
-    /// Whether the library may be called to read. It sends a heartbeat when one is due, and into a socket without room, as
-    /// that of a broker which takes nothing, that would not end. The peer lives as long as more and more waits to be read.
+    /// Returns a Boolean value indicating whether the library may be called to read. It sends a heartbeat when one is
+    /// due, and that send would not end on a socket without room, as with a broker that accepts nothing. The peer
+    /// counts as alive as long as the number of bytes to be read grows.
     private func mayRead() -> Bool {
         guard !isWritable, let handle, handle.heartbeat > 0 else { return true }
         let (now, heartbeat) = (MonotonicTime.now, Duration.seconds(handle.heartbeat))
-        // What it sent last is not older than this.
+        // The last data was not sent before this time.
         if lastRoom.duration(to: now) < heartbeat / 2 { return true }
         if socketHasRoom() {
             pausedReading = nil
@@ -65,15 +66,15 @@ extension RabbitConnection {
         }
     }
 
-    /// Heartbeats are served inside the library's calls only, and calls that are overdue end the connection: a reply
-    /// that came after all would be taken for another's.
+    /// Serves heartbeats at an interval, because the library sends them inside its calls only, and closes the
+    /// connection if a call is overdue, because a late reply would be taken for that of another call.
     func schedulePump(every interval: Duration) {
         pump = thread.schedule(at: .now.advanced(by: interval)) { [weak self] in
             self?.assumeIsolated { connection in
                 guard connection.closed == nil else { return }
                 connection.read()
                 let now = MonotonicTime.now
-                // A broker that takes nothing does not read the calls either.
+                // A broker that accepts nothing does not read the calls either.
                 if !connection.isBlocked, connection.isCallOverdue(at: now) {
                     return connection.end(
                         AMQPFailure(.connectionLost, "the broker did not answer within \(connection.callTimeout)")
@@ -90,7 +91,7 @@ extension RabbitConnection {
 
     func dispatch(_ frame: IncomingFrame, on number: UInt16) {
         if case .method(let method) = frame, number == 0 { return dispatchToConnection(method) }
-        // A frame for a channel that is gone: it was on its way when we closed it.
+        // A frame for a closed channel, which was in flight when it was closed.
         guard channels[number] != nil else { return }
         do throws(ChannelAssembler.UnexpectedFrame) {
             switch frame {
@@ -123,13 +124,13 @@ extension RabbitConnection {
         case .channelClose(let code, let text):
             let failure = AMQPFailure(.channelClosed(code), text)
             guard let channel = channels.removeValue(forKey: number) else { return }
-            // The broker wants no more of it, and would take the rest of a body for another channel's.
+            // The broker expects no more of it, and would take the rest of a body for that of another channel.
             if partial?.channel == number { partial = nil }
             post(.channelCloseOK(number))
             for call in channel.calls { call.complete(.failure(failure)) }
             channel.onEvent(.closed(failure))
         case .unknown, .connectionClose, .connectionCloseOK, .blocked, .unblocked:
-            // `basic.flow` and the like: RabbitMQ does not send them.
+            // `basic.flow` and others, which RabbitMQ does not send.
             break
         }
     }
@@ -145,8 +146,8 @@ extension RabbitConnection {
 
     func complete(_ reply: AMQPReply, on number: UInt16) {
         guard let channel = channels[number], let call = channel.calls.popFirst() else { return }
-        // The next one had to wait for this: a broker that is slow, as when a whole fleet declares its topology at once,
-        // is not one that is silent.
+        // The next call had to wait for this one. A slow broker, for example when a whole fleet declares its topology,
+        // is not a silent one.
         if !channel.calls.isEmpty { channel.calls[0].deadline = .now.advanced(by: callTimeout) }
         call.complete(.success(reply))
     }

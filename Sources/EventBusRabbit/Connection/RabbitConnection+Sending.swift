@@ -3,19 +3,19 @@ import DequeModule
 import EventBus
 import Glibc
 
-/// What goes out: while the socket has room, and never more at once than it takes.
+/// Sending: only while the socket has room, and never more at once than it accepts.
 extension RabbitConnection {
-    /// What sending an event came to.
+    /// The result of sending an event.
     enum Sending: Equatable {
-        /// It went out, or the connection broke meanwhile: it may be with the broker.
+        /// The event was sent, or the connection broke meanwhile, so that the broker may have it.
         case sent
-        /// Nothing went out. `.writable` is reported once the socket has room.
+        /// Nothing was sent. `.writable` is reported when the socket has room.
         case noRoom
-        /// Nothing went out, and nothing can.
+        /// Nothing was sent, and nothing can be.
         case unsendable(WireProblem)
     }
 
-    /// Sends an event, if it can go out and the socket has room.
+    /// Sends an event, if it is valid and the socket has room.
     func publish(_ publish: AMQPPublish, on channel: UInt16) -> Sending {
         guard channels[channel]?.isClosing == false, hasRoom(), let handle else { return .noRoom }
         if let problem = publish.problem(frameMaximum: frameMaximum) { return .unsendable(problem) }
@@ -35,8 +35,9 @@ extension RabbitConnection {
         return .sent
     }
 
-    /// Has what is sent from here on wait for full packets, or leave at once again. An event is three frames, each of
-    /// which would be a packet of its own: for many at once that is most of the work, here and at the broker.
+    /// Makes the following sends wait for full packets, or be sent immediately again. An event consists of three
+    /// frames, each of which would be a separate packet. For many events that is most of the work, here and at the
+    /// broker.
     func setCork(_ isOn: Bool) {
         guard handle != nil else { return }
         var value: Int32 = isOn ? 1 : 0
@@ -88,7 +89,8 @@ extension RabbitConnection {
         }
     }
 
-    /// Whether something may be sent now. If not, the socket is watched until something may.
+    /// Returns a Boolean value indicating whether something may be sent now. If not, the socket is watched until
+    /// something may.
     func hasRoom(evenIfPartial: Bool = false) -> Bool {
         guard closed == nil, evenIfPartial || partial == nil else { return false }
         if credit > 0 { return true }

@@ -5,21 +5,21 @@ import Glibc
 
 /// One connection to the broker, from its login to its end.
 ///
-/// An actor on its own I/O thread: the handle is touched there only. After the login nothing waits for the broker.
-/// Methods go out while the socket has room; every frame that comes in passes one dispatcher, which gives replies to
-/// the calls that wait for them and everything else to the channel's handler. Handlers run on the thread and only
+/// It is an actor on its own I/O thread, and only that thread touches the handle. After the login nothing waits for the
+/// broker. Methods are sent while the socket has room. Every received frame passes one dispatcher, which resolves
+/// waiting calls with replies and passes everything else to the channel's handler. Handlers run on the thread and only
 /// store.
 actor RabbitConnection {
     typealias CallCompletion = (Result<AMQPReply, AMQPFailure>) -> Void
 
-    /// Frames read before other work of the thread gets its turn.
+    /// The number of frames that are read before other work of the thread gets its turn.
     static let framesPerTurn = 512
-    /// How much is sent between two questions whether the socket has room: well below what a writable socket takes.
+    /// The number of bytes that are sent between checks for room, well below the capacity of a writable socket.
     static let bytesPerCheck = 16 << 10
-    /// The largest part of a body that goes out at once, for the same reason.
+    /// The maximum part of a body that is sent at once, for the same reason.
     static let bytesPerFrame = 32 << 10
 
-    /// A class, since every frame looks its channel up: what is found is a reference, not a copy of all this.
+    /// A channel. It is a class, because every frame looks up its channel, which should be a reference and not a copy.
     final class Channel {
         var assembler: ChannelAssembler
         let onEvent: @Sendable (ChannelEvent) -> Void
@@ -46,21 +46,21 @@ actor RabbitConnection {
         case connectionClose
     }
 
-    /// A body that goes out frame by frame.
+    /// A body that is sent frame by frame.
     struct PartialBody {
         var channel: UInt16
         var body: [UInt8]
         var offset: Int
     }
 
-    /// How many bytes wait to be read, and since when there are no more.
+    /// The number of bytes that wait to be read, and the time since when it has not grown.
     struct PausedReading {
         var waiting: Int32
         var since: MonotonicTime
     }
 
     nonisolated let thread: ConnectionThread
-    /// Rises with every connection of the transport.
+    /// The number of the connection, which grows with every connection of the transport.
     nonisolated let number: UInt64
     let callTimeout: Duration
     let maximumBodySize: Int
@@ -69,9 +69,9 @@ actor RabbitConnection {
     let descriptor: Int32
     let alwaysDrains: Bool
     let onEvent: @Sendable (ConnectionEvent) -> Void
-    /// The largest frame that both sides agreed on.
+    /// The negotiated maximum size of a frame.
     nonisolated let frameMaximum: Int
-    /// The broker's major release; 0 if it did not say.
+    /// The broker's major version, or 0 if it did not tell.
     nonisolated let brokerMajorVersion: Int
 
     var handle: AMQPHandle?
@@ -83,17 +83,17 @@ actor RabbitConnection {
     var partial: PartialBody?
     var credit = 0
     var isWritable = true
-    /// When the socket was last found to have room.
+    /// The last time at which the socket had room.
     var lastRoom = MonotonicTime.now
-    /// What the peer has sent, while nothing is read for want of room to send.
+    /// The unread data of the peer while reading is paused because there is no room to send.
     var pausedReading: PausedReading?
     var wantsWritable = false
-    /// Whether the broker takes no events at present.
+    /// A Boolean value indicating whether the broker currently accepts no events.
     var isBlocked = false
     var closed: AMQPFailure?
     var closeWaiters: [CheckedContinuation<AMQPFailure, Never>] = []
 
-    /// Takes over a handle that has logged in.
+    /// Creates a connection from a handle that has logged in.
     init(
         handle: AMQPHandle,
         number: UInt64,
@@ -128,7 +128,7 @@ actor RabbitConnection {
         end(AMQPFailure(.closedByUs, "dropped"))
     }
 
-    /// Begins to serve the socket.
+    /// Starts to serve the socket.
     func start() {
         guard let handle, socketWatch == nil else { return }
         watch.add(watchdog)
@@ -137,13 +137,13 @@ actor RabbitConnection {
         }
         let interval = handle.heartbeat > 0 ? Duration.seconds(handle.heartbeat) / 4 : .seconds(1)
         schedulePump(every: min(interval, .seconds(1)))
-        // The login may have read further than its own frames.
+        // The login may have read more than its own frames.
         read()
     }
 
-    // MARK: the end
+    // MARK: Closing
 
-    /// Waits until the connection has ended, and says why.
+    /// Waits until the connection has ended, and returns the reason.
     func waitUntilClosed() async -> AMQPFailure {
         if let closed { return closed }
         return await withCheckedContinuation { closeWaiters.append($0) }
@@ -151,12 +151,13 @@ actor RabbitConnection {
 
     var isOpen: Bool { closed == nil }
 
-    /// The same, asked on the thread: nothing can happen between the answer and what is done with it.
+    /// A Boolean value indicating whether the connection is open. It is read on the thread, so that nothing can happen
+    /// between reading and using it.
     nonisolated var isOpenOnThread: Bool { assumeIsolated { $0.isOpen } }
 
-    /// Says goodbye to the broker and ends the connection, within `timeout`.
+    /// Closes the connection regularly within `timeout`.
     ///
-    /// The goodbye waits its turn like everything else: a broker that takes nothing does not hold the thread with it.
+    /// The close waits for its turn like everything else, so a broker that accepts nothing does not block the thread.
     func close(timeout: Duration = .seconds(1)) async {
         guard closed == nil else { return }
         thread.schedule(at: .now.advanced(by: timeout)) { [weak self] in
@@ -166,7 +167,7 @@ actor RabbitConnection {
         _ = await waitUntilClosed()
     }
 
-    /// Ends the connection at once.
+    /// Ends the connection immediately.
     func abort(_ reason: String) {
         end(AMQPFailure(.connectionLost, reason))
     }
@@ -193,16 +194,17 @@ actor RabbitConnection {
         for waiter in waiters { waiter.resume(returning: failure) }
     }
 
-    // MARK: channels and calls
+    // MARK: Channels and calls
 
-    /// Opens a channel whose events go to `onEvent`, on the connection's thread.
+    /// Opens a channel whose events are passed to `onEvent`, on the connection's thread.
     func openChannel(_ onEvent: @escaping @Sendable (ChannelEvent) -> Void) async throws(AMQPFailure) -> UInt16 {
         guard let handle else { throw closed ?? AMQPFailure(.closedByUs, "closed") }
         let maximum = handle.channelMaximum
         guard channels.count < Int(maximum) else {
             throw AMQPFailure(.channelClosed(0), "all \(maximum) channels that the broker grants are in use")
         }
-        // The lowest that is free: the library keeps memory for every number ever used, and walks it for each frame.
+        // The lowest free number, because the library allocates memory for every number ever used, and visits it for
+        // each frame.
         var number: UInt16 = 1
         while channels[number] != nil { number += 1 }
         channels[number] = Channel(
@@ -213,20 +215,20 @@ actor RabbitConnection {
         return number
     }
 
-    /// Whether a channel is open, and whether the broker takes no events: asked on the thread, so that nothing can
-    /// happen between the answer and what is done with it.
+    /// Returns whether a channel is open, and whether the broker accepts no events. It is read on the thread, so that
+    /// nothing can happen between reading and using it.
     nonisolated func state(of channel: UInt16) -> (isUsable: Bool, isBlocked: Bool) {
         assumeIsolated { ($0.channels[channel]?.isClosing == false, $0.isBlocked) }
     }
 
-    /// Closes a channel; what was delivered on it and not settled goes back to its queue.
+    /// Closes a channel. Its unsettled deliveries return to their queue.
     func closeChannel(_ number: UInt16) async {
         guard channels[number] != nil, channels[number]?.isClosing == false else { return }
         _ = try? await call(.channelClose, on: number)
         channels[number] = nil
     }
 
-    /// Closes a channel that nobody waits for.
+    /// Closes a channel without waiting.
     func closeChannelWithoutWaiting(_ number: UInt16) {
         guard channels[number] != nil, channels[number]?.isClosing == false else { return }
         begin(.channelClose, on: number) { [weak self] _ in
@@ -234,7 +236,7 @@ actor RabbitConnection {
         }
     }
 
-    /// Sends a method and waits for its reply. Several may be under way on one channel; they are answered in order.
+    /// Sends a method and waits for its reply. Several calls may be pending on one channel. They are answered in order.
     @discardableResult
     func call(_ call: AMQPCall, on channel: UInt16) async throws(AMQPFailure) -> AMQPReply {
         let result = await withCheckedContinuation { continuation in
@@ -243,7 +245,7 @@ actor RabbitConnection {
         return try result.get()
     }
 
-    /// Sends many methods at once and waits for all replies. The first failure counts.
+    /// Sends many methods together and waits for all replies. The first failure counts.
     @discardableResult
     func call(_ calls: [AMQPCall], on channel: UInt16) async throws(AMQPFailure) -> [AMQPReply] {
         guard !calls.isEmpty else { return [] }
@@ -270,23 +272,23 @@ actor RabbitConnection {
         post(.call(call, channel: channel))
     }
 
-    /// Lets go of a delivery, or of all up to it.
+    /// Acknowledges a delivery, or all up to it.
     func acknowledge(_ tag: UInt64, multiple: Bool, on channel: UInt16) {
         post(.acknowledge(tag, multiple: multiple, channel: channel))
     }
 
-    /// Gives a delivery back to its queue.
+    /// Returns a delivery to its queue.
     func requeue(_ tag: UInt64, on channel: UInt16) {
         post(.requeue(tag, channel: channel))
     }
 
-    /// Sends a delivery down the queue's own dead-letter path.
+    /// Rejects a delivery, which sends it to the queue's dead-letter exchange.
     func reject(_ tag: UInt64, on channel: UInt16) {
         post(.reject(tag, channel: channel))
     }
 }
 
-/// Collects the replies to calls that were sent together. Used on the connection's thread only.
+/// A collector of the replies to calls that were sent together. It is used on the connection's thread only.
 private final class CallBatch {
     var missing: Int
     var replies: [AMQPReply] = []
@@ -295,7 +297,7 @@ private final class CallBatch {
         missing = count
     }
 
-    /// Adds a reply; returns the result when it is settled, once.
+    /// Adds a reply. Returns the result when it is complete, once.
     func add(_ reply: Result<AMQPReply, AMQPFailure>) -> Result<[AMQPReply], AMQPFailure>? {
         guard missing > 0 else { return nil }
         switch reply {

@@ -3,20 +3,20 @@ import EventBus
 import Glibc
 import Synchronization
 
-/// Frees a connection's thread from a send that does not end, by shutting the socket down under it.
+/// A watchdog that frees a connection's thread from an endless send by shutting down the socket.
 ///
-/// The library's sends wait for the peer without a bound, also while the socket's owner has asked whether there is
-/// room. Only shutting the socket down from another thread ends such a send. The descriptor is a duplicate of our own:
-/// the library may have closed its one at any time.
+/// The library's sends wait for the peer without a limit, even if its owner has checked for room. Only another thread
+/// that shuts down the socket ends such a send. The descriptor is a duplicate, because the library may have closed its
+/// own at any time.
 final class SendWatchdog: Sendable {
-    /// How long a single send may take.
+    /// The maximum duration of a single send.
     static let limit = Duration.nanoseconds(limitInNanoseconds)
     private static let limitInNanoseconds: UInt64 = 800_000_000
 
     private let deadline = Atomic<UInt64>(.max)
     private let descriptor: Locked<Int32?>
 
-    /// Watches the socket; takes the descriptor over.
+    /// Starts to watch a socket, and takes ownership of the descriptor.
     init(takingOver descriptor: Int32) {
         self.descriptor = Locked(descriptor)
     }
@@ -33,13 +33,13 @@ final class SendWatchdog: Sendable {
         return try send()
     }
 
-    /// Shuts the socket down if a send is overdue; called regularly from another thread.
+    /// Shuts the socket down if a send is overdue. It is called regularly from another thread.
     func check(at now: MonotonicTime) {
         guard deadline.load(ordering: .relaxed) <= now.nanoseconds else { return }
         shutDown()
     }
 
-    /// Ends the connection under whoever uses it.
+    /// Shuts down the socket that others are using.
     func shutDown() {
         descriptor.withLock { descriptor in
             // Under the lock, so that the number cannot belong to another file by then.
@@ -47,7 +47,7 @@ final class SendWatchdog: Sendable {
         }
     }
 
-    /// Closes the duplicate; the watch is over.
+    /// Closes the duplicate and stops watching.
     func close() {
         descriptor.withLock { descriptor in
             if let descriptor { Glibc.close(descriptor) }
@@ -56,7 +56,7 @@ final class SendWatchdog: Sendable {
     }
 }
 
-/// Looks after the sends of all connections of one transport.
+/// The watchdogs of all connections of one transport.
 final class SendWatch: Sendable {
     private let watchdogs = Locked<[ObjectIdentifier: SendWatchdog]>([:])
 
@@ -68,17 +68,17 @@ final class SendWatch: Sendable {
         watchdogs.withLock { $0[ObjectIdentifier(watchdog)] = nil }
     }
 
-    /// Watches while `body` runs: also while it is cancelled, since its connections say goodbye then.
+    /// Watches while `body` runs, even if it is cancelled, because its connections are closed then.
     func watching<Result, Failure: Error>(
         _ body: () async throws(Failure) -> Result
     ) async throws(Failure) -> Result {
-        // In a task of its own, which the caller's cancellation does not reach.
+        // In a separate task, which the caller's cancellation does not reach.
         let checks = Task { await run() }
         defer { checks.cancel() }
         return try await body()
     }
 
-    /// Checks until the task is cancelled. Runs on the pool of the concurrency runtime, never on an I/O thread.
+    /// Checks until the task is cancelled. It runs on the cooperative thread pool, never on an I/O thread.
     @concurrent
     private func run() async {
         while (try? await Task.sleep(for: SendWatchdog.limit / 4)) != nil {

@@ -1,9 +1,9 @@
 import EventBus
 
-/// Why an event cannot go over a connection. Pure.
+/// The reason why an event cannot be sent over a connection.
 ///
-/// The library finds out only when the first part of the event has gone out, and then the connection is lost: so this is
-/// asked before.
+/// The library would find out only after it has sent a part of the event, and the connection would be lost. So it is
+/// checked before.
 struct WireProblem: Hashable, Sendable {
     enum Kind: Hashable, Sendable {
         /// A text is longer than AMQP allows.
@@ -15,7 +15,7 @@ struct WireProblem: Hashable, Sendable {
     var kind: Kind
     var text: String
 
-    /// The problem as users of the bus see it.
+    /// The problem in the form in which users of the bus see it.
     var busError: EventBusError {
         switch kind {
         case .textTooLong: EventBusError(.invalidEnvelope, text)
@@ -25,10 +25,10 @@ struct WireProblem: Hashable, Sendable {
 }
 
 extension AMQPPublish {
-    /// What a frame takes beside its payload.
+    /// The size of a frame without its payload.
     private static let frameOverhead = 8
 
-    /// What keeps the event from going over a connection with frames of at most `frameMaximum` bytes.
+    /// Returns the reason why the event cannot be sent in frames of at most `frameMaximum` bytes, or `nil`.
     func problem(frameMaximum: Int) -> WireProblem? {
         let limit = AMQPProperties.maximumTextLength
         if exchange.utf8.count > limit { return .tooLong("exchange", exchange.utf8.count) }

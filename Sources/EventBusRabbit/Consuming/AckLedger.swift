@@ -1,9 +1,10 @@
 import DequeModule
 
-/// Which deliveries of a channel are out, and how few acknowledgements say what was settled. Pure.
+/// The outstanding deliveries of a channel, which are acknowledged with as few messages as possible. It is a plain data
+/// structure.
 ///
-/// "All up to this one" is said only where every earlier delivery is acknowledged: safe, since it speaks of nothing
-/// that is still out.
+/// "All up to this one" is used only if every earlier delivery is acknowledged. It is then safe, because it affects no
+/// outstanding delivery.
 struct AckLedger {
     /// One acknowledgement to send.
     struct Acknowledgement: Hashable {
@@ -21,13 +22,13 @@ struct AckLedger {
     private var firstTag: UInt64 = 1
     private var unsent: [UInt64] = []
 
-    /// How many deliveries are out.
+    /// The number of outstanding deliveries.
     private(set) var outstanding = 0
 
-    /// Notes a delivery; tags rise one by one.
+    /// Records a delivery. Tags increase one by one.
     mutating func delivered(_ tag: UInt64) {
         if states.isEmpty { firstTag = tag }
-        // The peer's numbers are not trusted to rise one by one, nor to be small.
+        // The peer's numbers are not trusted to increase one by one, nor to be small.
         guard tag >= firstTag, tag - firstTag >= UInt64(states.count),
             tag - firstTag < UInt64(states.count) + 65_536
         else { return }
@@ -36,14 +37,14 @@ struct AckLedger {
         outstanding += 1
     }
 
-    /// Notes that a delivery was handled. Returns whether it was out.
+    /// Records that a delivery was handled. Returns `true` if it was outstanding.
     mutating func acknowledge(_ tag: UInt64) -> Bool {
         guard settle(tag, as: .acknowledged) else { return false }
         unsent.append(tag)
         return true
     }
 
-    /// Notes that a delivery was settled otherwise. Returns whether it was out.
+    /// Records that a delivery was settled in another way. Returns `true` if it was outstanding.
     mutating func remove(_ tag: UInt64) -> Bool {
         settle(tag, as: .gone)
     }
@@ -57,16 +58,16 @@ struct AckLedger {
         return true
     }
 
-    /// The acknowledgements for what was handled since the last call.
+    /// Returns the acknowledgements for the deliveries that were handled since the last call.
     mutating func flush() -> [Acknowledgement] {
         guard !unsent.isEmpty else { return [] }
         defer { unsent.removeAll(keepingCapacity: true) }
         while let first = states.first, first != .out {
             states.removeFirst()
-            // Behind the greatest number there is comes none that is out.
+            // Cannot overflow into a valid tag, because nothing is outstanding beyond `UInt64.max`.
             firstTag &+= 1
         }
-        // The broker closes the channel on a tag that it no longer knows, so the tag that is named is a fresh one.
+        // The broker closes the channel for a tag that it no longer knows, so the named tag is a recent one.
         guard let upTo = unsent.filter({ $0 < firstTag }).max() else {
             return unsent.map { Acknowledgement(tag: $0, multiple: false) }
         }

@@ -1,23 +1,23 @@
 import EventBus
 
-/// The exchange through which a message reached its queue: it decides whether the bus's own headers are believed, and
-/// where the topic stands.
+/// The exchange through which a message reached its queue. It decides whether the bus's own headers are trusted, and
+/// where the topic is.
 ///
-/// Whoever may publish events can set every property and every header. The exchange and the routing key of a delivery
-/// are the broker's word.
+/// Publishers can set every property and every header. The exchange and the routing key of a delivery are set by the
+/// broker.
 enum ArrivalRoute: Equatable {
-    /// The exchange of events: the routing key is the topic.
+    /// The exchange of events, where the routing key is the topic.
     case events
-    /// The delay levels, which only buses publish to. Scheduled events have their topic in the routing key.
+    /// The delay levels, to which only buses publish. Scheduled events have their topic in the routing key.
     case delay(scheduledTopic: String?)
-    /// The dead-letter exchange, which only buses and the broker publish to.
+    /// The dead-letter exchange, to which only buses and the broker publish.
     case deadLetter
-    /// The default exchange: a replay, or a client that knows the queue's name.
+    /// The default exchange, for a replay or a client that knows the queue's name.
     case defaultExchange
-    /// An exchange of someone else that was bound to the queue.
+    /// A foreign exchange that was bound to the queue.
     case foreign
 
-    /// The route of a message that came through `exchange` with `routingKey`.
+    /// Creates the route of a message that was published to `exchange` with `routingKey`.
     init(exchange: String, routingKey: String, events: String) {
         if exchange.utf8.elementsEqual(events.utf8) {
             self = .events
@@ -32,7 +32,7 @@ enum ArrivalRoute: Equatable {
         }
     }
 
-    /// Whether headers that begin with `x-eventbus-` are the bus's own.
+    /// A Boolean value indicating whether headers that begin with `x-eventbus-` were set by the bus.
     var isTrusted: Bool {
         switch self {
         case .delay, .deadLetter, .defaultExchange: true

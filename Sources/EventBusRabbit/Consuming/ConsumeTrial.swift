@@ -1,10 +1,10 @@
 import ConnectionThread
 import EventBus
 
-/// Tries on a connection of its own whether a queue can be consumed.
+/// A trial on a separate connection that tells whether a queue can be consumed.
 ///
-/// A queue without a leader answers every question like an empty one; only consuming it fails, and with it the whole
-/// connection (541). So a queue that is suspected of that is tried where no other consumer is.
+/// A queue without a leader answers every question like an empty one. Only consuming it fails, which also ends the
+/// whole connection (541). A suspected queue is therefore tried where there is no other consumer.
 struct ConsumeTrial {
     let configuration: RabbitConfiguration
     let thread: ConnectionThread
@@ -12,7 +12,7 @@ struct ConsumeTrial {
 
     /// Consumes `queue` for a moment.
     ///
-    /// - Throws: what came of it; see ``AMQPFailure/isQueueDown``.
+    /// - Throws: The failure of the trial. See ``AMQPFailure/isQueueDown``.
     func run(_ queue: String) async throws(AMQPFailure) {
         guard let host = configuration.hosts.randomElement() else { throw AMQPFailure(.connectFailed, "no host") }
         let connection = try RabbitConnection(
@@ -28,7 +28,7 @@ struct ConsumeTrial {
         await connection.start()
         do throws(AMQPFailure) {
             let channel = try await connection.openChannel { _ in }
-            // What comes meanwhile goes back with the connection.
+            // Messages that arrive meanwhile return to the queue with the end of the connection.
             try await connection.call([.basicQos(prefetch: 1), .basicConsume(queue: queue, tag: "trial")], on: channel)
         } catch {
             await connection.close()

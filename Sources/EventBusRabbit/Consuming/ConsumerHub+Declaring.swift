@@ -1,33 +1,33 @@
 import ConnectionThread
 import EventBus
 
-/// Declares what consumers need, and again what an operator deleted, on evidence: an event that no queue took, a closed
-/// channel, a passive declaration that failed.
+/// Declaring the objects that consumers need, and declaring them again after an operator has deleted them. The evidence
+/// is an event that matched no queue, a closed channel, or a failed passive declaration.
 extension ConsumerHub {
-    /// How long one declaring serves all evidence: many deliveries see at once that something is missing.
+    /// The time for which one declaration serves all evidence, because many deliveries detect a missing object at once.
     private static let restorationPause = Duration.milliseconds(200)
-    /// The same for one that failed: what may not be declared stays missing until someone acts.
+    /// The time after a failed declaration. An object that may not be declared stays missing until someone acts.
     private static let failurePause = Duration.seconds(1)
 
-    /// Whether a subscription of this service is attached that asks for a topic.
+    /// Returns a Boolean value indicating whether an attached subscription of this service requests a topic.
     nonisolated func expects(_ topic: String) -> Bool {
         guard let topic = try? Topic(validating: topic) else { return false }
         return expected.withLock { $0.values.contains { $0.patterns.contains { $0.matches(topic) } } }
     }
 
-    /// Returns whether a queue belongs to an attached subscription of this service.
+    /// Returns a Boolean value indicating whether a queue belongs to an attached subscription of this service.
     nonisolated func owns(_ queue: String) -> Bool {
         expected.withLock { $0.values.contains { !$0.broadcast && configuration.queueName(of: $0) == queue } }
     }
 
-    /// Whether this service has a subscription of a group.
+    /// Returns a Boolean value indicating whether this service has a subscription of a group.
     func serves(_ group: String) -> Bool {
         sessions.values.contains { $0.consumer.specification.group == group }
     }
 
-    /// Declares everything that this service needs. Those who ask at once share one declaring.
+    /// Declares everything that this service needs. Concurrent callers share one declaration.
     ///
-    /// - Returns: Whether everything is there now.
+    /// - Returns: `true` if everything exists now.
     func declareAgain(_ reason: String) async -> Bool {
         if let restoration { return await restoration.value }
         if let last = lastRestoration {
@@ -45,7 +45,7 @@ extension ConsumerHub {
         return isThere
     }
 
-    /// Sees to it that the dead letters of a group have their queue.
+    /// Ensures that the dead letters of a group have their queue.
     func ensureDeadLetters(of group: String) async {
         guard let connection, configuration.declaration == .active else { return }
         do throws(AMQPFailure) {
@@ -72,7 +72,7 @@ extension ConsumerHub {
                 return true
             } catch {
                 guard error.isChannelOnly else { return false }
-                // What may not be declared may be there.
+                // An object that may not be declared may exist.
                 failure = error
                 if error.code != AMQPFailure.accessRefused { break }
             }
@@ -84,22 +84,23 @@ extension ConsumerHub {
         return false
     }
 
-    /// What declares everything, and what does with fewer rights.
+    /// The calls that declare everything, and the calls that need fewer permissions.
     private var restoringCalls: [[AMQPCall]] {
         let groups = Set(sessions.values.map(\.consumer.specification.group)).sorted()
         let check = plan.sharedCheck + groups.flatMap { plan.deadLettersCheck(of: $0) }
         guard configuration.declaration == .active else { return [check] }
         var own = groups.flatMap { plan.deadLetters(of: $0) }
-        // A queue that is gone cancels its consumer, which declares it: here it would only clash with a broadcast's.
+        // A deleted queue cancels its consumer, which declares it again. Here it would only clash with that of a
+        // broadcast.
         for session in sessions.values where session.phase == .attached {
             own += plan.bindings(session.consumer.specification, name: session.queueName)
         }
         return [plan.shared + own, plan.sharedCheck + own, check]
     }
 
-    // MARK: one queue
+    // MARK: One queue
 
-    /// Declares dead letters, queue and bindings; returns whether a quorum queue is new.
+    /// Declares dead letters, queue and bindings. Returns `true` if a quorum queue is new.
     func declare(
         _ specification: QueueSpecification,
         name: String,
@@ -114,8 +115,8 @@ extension ConsumerHub {
         do throws(AMQPFailure) {
             try await declareOwn(specification, name: name, on: connection)
         } catch {
-            // On a fresh broker, or where an exchange was deleted: the publishing side has not declared it yet, and may
-            // not reach the broker before us.
+            // On a new broker, or after an exchange was deleted, the publishing side has not declared it yet, and may
+            // not reach the broker earlier.
             guard error.kind == .channelClosed(AMQPFailure.notFound), configuration.declaration == .active else {
                 throw error
             }
@@ -134,7 +135,7 @@ extension ConsumerHub {
         on connection: RabbitConnection
     ) async throws(AMQPFailure) {
         let channel = try await connection.openChannel { _ in }
-        // What cannot be handled has to have a place to go to before anything is handled.
+        // Events that cannot be handled need a destination before any event is handled.
         var calls: [AMQPCall] =
             switch configuration.declaration {
             case .active: plan.deadLetters(of: specification.group)

@@ -1,9 +1,9 @@
 import ConnectionThread
 import EventBus
 
-/// What the broker says of consumers, and what it is told of their deliveries.
+/// The broker's messages about consumers, and the settlement of their deliveries.
 extension ConsumerHub {
-    // MARK: what the broker says
+    // MARK: Events from the broker
 
     func handle(_ event: ChannelEvent, of id: UInt64, _ generation: UInt64) {
         guard let session = sessions[id], session.generation == generation else { return }
@@ -17,7 +17,7 @@ extension ConsumerHub {
             )
             guard session.phase == .attached || session.phase == .attaching else { return }
             session.hasLostQueue = true
-            // What it holds is still settled on its channel; a new one takes over.
+            // Its unsettled deliveries are still settled on its channel. A new channel takes over.
             let channel = session.channel
             detached(session, AMQPFailure(.channelClosed(0), "the broker ended the consumer"))
             session.wake()
@@ -77,8 +77,8 @@ extension ConsumerHub {
         }
     }
 
-    /// How many deliveries that were read in one turn are handed over together: to wake a handler for each would cost
-    /// more than to read it.
+    /// The maximum number of deliveries read in one turn that are handed over together, because waking a handler for
+    /// each would take longer than reading it.
     static let deliveriesAtOnce = 16
 
     func handOver(_ delivery: Delivery, _ session: ConsumerSession) {
@@ -100,7 +100,7 @@ extension ConsumerHub {
         session.arrived.removeAll(keepingCapacity: true)
     }
 
-    /// Puts an event to the dead letters that cannot become an envelope, since nothing says its topic.
+    /// Dead-letters an event that cannot become an envelope because it contains no topic.
     func deadLetter(
         _ message: AMQPMessage,
         _ token: Delivery.Token,
@@ -125,7 +125,7 @@ extension ConsumerHub {
         )
     }
 
-    /// A delayed event came before its time: something shortens the delays of the levels.
+    /// Logs that a delayed event arrived before its time, which means that the delays of the levels were shortened.
     func logEarly(_ envelope: Envelope, _ session: ConsumerSession) {
         logger.warning(
             "a retry came early; a policy of the broker gives the delay levels a time to live or a length",
@@ -133,7 +133,7 @@ extension ConsumerHub {
         )
     }
 
-    /// A request asks for its reply at a place where the requester may not have us write.
+    /// Logs that a request asked for a reply to a queue that is not allowed.
     func logRefusedReplyQueue(_ queue: String, _ envelope: Envelope, _ session: ConsumerSession) {
         logger.info(
             "a request is not answered: its reply queue is not among the allowed ones",
@@ -146,22 +146,22 @@ extension ConsumerHub {
 
     func detached(_ session: ConsumerSession, _ failure: AMQPFailure) {
         guard session.generation != 0 else { return }
-        // It was about to consume its queue: that may be what the broker could not do.
+        // It was about to consume its queue, which may be what caused the broker's error.
         if failure.isInternalError, session.phase == .attaching { session.isSuspect = true }
         let generation = session.generation
         session.generation = 0
         session.channel = 0
         session.lastFailure = failure
-        // The broker brings it again.
+        // The broker redelivers it.
         session.arrived = []
         if session.phase == .attached || session.phase == .attaching { session.phase = .detached }
         session.consumer.end(generation: generation)
         report(session)
     }
 
-    // MARK: settling
+    // MARK: Settling
 
-    /// How long an acknowledgement may wait for others.
+    /// The maximum time for which an acknowledgement waits for others.
     static let acknowledgementDelay = Duration.milliseconds(1)
 
     nonisolated func flushNow(_ consumer: RabbitConsumer) {
@@ -215,7 +215,7 @@ extension ConsumerHub {
         }
     }
 
-    /// Sends the acknowledgements that are still on their way.
+    /// Sends all pending acknowledgements.
     func flushAll() {
         for session in sessions.values { flush(session) }
     }

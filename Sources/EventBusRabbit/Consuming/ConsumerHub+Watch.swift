@@ -1,10 +1,10 @@
 import ConnectionThread
 import EventBus
 
-/// The watch over consumers: those that stay connected and receive nothing are found here.
+/// The watch over consumers, which finds those that stay connected and receive nothing.
 extension ConsumerHub {
-    /// Asks the broker, one queue at a time, whether our queues have consumers, and our channels whether they live; and
-    /// now and then, whether the exchanges and queues that no consumer watches are there.
+    /// Asks the broker, one queue at a time, whether the service's queues have consumers and its channels are alive,
+    /// and at intervals whether the exchanges and queues exist that no consumer watches.
     func watchConsumers(on connection: RabbitConnection) async {
         var channel: UInt16 = 0
         var lastChecked: UInt64 = 0
@@ -54,11 +54,12 @@ extension ConsumerHub {
                     session.sightingsWithoutAnswer = 0
                     session.sightingsWithoutConsumer = consumers == 0 ? session.sightingsWithoutConsumer + 1 : 0
                 } else {
-                    // That is no answer: the broker says so of a queue whose leader does not answer in time, too.
+                    // This is no answer, because the broker gives it also for a queue whose leader does not answer in
+                    // time.
                     session.sightingsWithoutAnswer += 1
                 }
                 if session.sightingsWithoutConsumer >= 2 {
-                    // It may have forgotten the consumer; or it does not reach the queue, which looks the same.
+                    // The broker may have forgotten the consumer, or it does not reach the queue, which looks the same.
                     session.isSuspect = true
                     reattach(session, "the broker knows no consumer of the queue")
                 } else if session.sightingsWithoutAnswer >= 2, !session.consumer.specification.broadcast {
@@ -70,7 +71,7 @@ extension ConsumerHub {
                     let due = QueueDeclaration(name: TopologyNames.dueQueue(of: session.queueName), isPassive: true)
                     _ = try await connection.call(.queueDeclare(due), on: channel)
                 }
-                // The channel's own sign of life: a dead one fails the call, or the connection at its timeout.
+                // A sign of life of the channel: a dead one fails the call, or the connection at its timeout.
                 let prefetch = UInt16(clamping: max(1, session.consumer.specification.prefetch))
                 _ = try? await connection.call(.basicQos(prefetch: prefetch), on: session.channel)
             } catch {
@@ -89,8 +90,9 @@ extension ConsumerHub {
         }
     }
 
-    /// Asks a queue that does not answer on a connection of its own: one without a leader cannot be consumed there. One
-    /// whose leader was slow keeps its consumer; if that is forgotten, it shows as soon as something waits for it.
+    /// Checks a queue that does not answer on a separate connection. A queue without a leader cannot be consumed there.
+    /// If the leader was only slow, the consumer is kept. If the broker has forgotten it, that becomes visible as soon
+    /// as events wait for it.
     private func findOut(_ session: ConsumerSession) async {
         let generation = session.generation
         let trial = ConsumeTrial(configuration: configuration, thread: thread, watch: watch)
@@ -103,10 +105,11 @@ extension ConsumerHub {
         }
     }
 
-    /// The objects are looked at in every fifth check.
+    /// The objects are checked in every fifth check.
     private static let checksBetweenObjects = 5
 
-    /// Asks for the shared exchanges, the dead letters of our groups and the delay levels, without writing anything.
+    /// Checks the shared exchanges, the dead letters of the service's groups and the delay levels, without writing
+    /// anything.
     private func checkObjects(_ connection: RabbitConnection, _ channel: UInt16) async throws(AMQPFailure) {
         var calls = plan.sharedCheck
         for group in Set(sessions.values.map(\.consumer.specification.group)).sorted() {
@@ -119,10 +122,10 @@ extension ConsumerHub {
         }
     }
 
-    /// How long until the bindings are made again without evidence: an exchange that another service deleted and declared
-    /// has lost them, and the broker tells nobody.
+    /// Returns the interval at which bindings are made again without evidence. An exchange that another service has
+    /// deleted and declared again has lost its bindings, which the broker reports to nobody.
     ///
-    /// Brokers of 4.0 and later write every binding through a log of the whole cluster, so that it is rare there.
+    /// Brokers since 4.0 write every binding through a log of the whole cluster, so it is done rarely there.
     private func bindingInterval(_ connection: RabbitConnection) -> Duration {
         let base = connection.brokerMajorVersion >= 4 ? Duration.seconds(180) : configuration.consumerCheckInterval * 10
         // A sweep that takes long is made less often.
@@ -130,7 +133,7 @@ extension ConsumerHub {
         return bound * Double.random(in: 0.75...1.25)
     }
 
-    /// Binds all queues again, on a channel of its own.
+    /// Binds all queues again, on a separate channel.
     private func bindAgain(on connection: RabbitConnection) async throws(AMQPFailure) {
         guard configuration.declaration == .active else { return }
         var calls: [AMQPCall] = []
@@ -143,8 +146,8 @@ extension ConsumerHub {
         await connection.closeChannel(channel)
     }
 
-    /// A broker closes the channel of a delivery that is unsettled for its consumer timeout, half an hour by default:
-    /// one that is being handled, and also one that was prefetched and waits.
+    /// Warns of old deliveries, because a broker closes the channel of a delivery that is unsettled for its consumer
+    /// timeout, half an hour by default. That includes deliveries that are being handled and prefetched ones that wait.
     func warnOfOldDeliveries(_ session: ConsumerSession) {
         guard let late = session.consumer.takeHeldTooLong(since: .now, limit: .seconds(24 * 60)) else { return }
         logger.warning(

@@ -2,10 +2,10 @@ import ConnectionThread
 import EventBus
 import Synchronization
 
-/// Keeps every consumer attached, on whatever connection there is.
+/// A hub that keeps all consumers attached on the current connection.
 ///
-/// For each consumer one task declares its queue, consumes it on a channel of its own, waits until the channel is gone
-/// and begins again. Deliveries pass through on the connection's thread and are only stored.
+/// For each consumer, a task declares its queue, consumes it on a separate channel, waits until the channel is closed,
+/// and starts again. Deliveries pass through on the connection's thread and are only stored.
 actor ConsumerHub {
     /// The number of the hub's connection among those of the transport, from 0.
     nonisolated let number: Int
@@ -19,20 +19,20 @@ actor ConsumerHub {
 
     var sessions: [UInt64: ConsumerSession] = [:]
     var lastID: UInt64
-    /// The places that are taken: consumers that are or will be among the sessions.
+    /// The number of reserved places, for consumers that are or will be among the sessions.
     private nonisolated let reserved = Atomic<Int>(0)
     var lastGeneration: UInt64 = 0
     var connection: RabbitConnection?
     var connectionWaiters: [CheckedContinuation<Void, Never>] = []
     var arrivals: AsyncStream<UInt64>.Continuation?
     var watchWaiter: CheckedContinuation<Void, Never>?
-    /// The declaring under way.
+    /// The declaration in progress.
     var restoration: Task<Bool, Never>?
-    /// When the last one ended, and whether everything was there.
+    /// The end of the last declaration, and whether everything existed.
     var lastRestoration: (time: MonotonicTime, isThere: Bool)?
     /// The subscriptions that have been attached, by their consumers.
     nonisolated let expected = Locked<[UInt64: QueueSpecification]>([:])
-    /// Called when something that was missing on the broker is there again.
+    /// A closure that is called when a missing object exists on the broker again.
     let onRestored: @Sendable () -> Void
     var ended: EventBusError?
 
@@ -47,7 +47,7 @@ actor ConsumerHub {
         onRestored: @escaping @Sendable () -> Void
     ) {
         self.number = number
-        // Consumers are told apart in all of the transport.
+        // The ids of consumers are unique in the whole transport.
         self.lastID = UInt64(number) << 32
         self.thread = thread
         self.configuration = configuration
@@ -61,9 +61,9 @@ actor ConsumerHub {
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
-    // MARK: for the transport
+    // MARK: Calls of the transport
 
-    /// Takes a place for a consumer, if fewer than `capacity` are taken.
+    /// Reserves a place for a consumer, if fewer than `capacity` are reserved.
     nonisolated func reserve(below capacity: Int) -> Bool {
         if reserved.add(1, ordering: .relaxed).oldValue < capacity { return true }
         release()
@@ -131,10 +131,10 @@ actor ConsumerHub {
         sessions[id]?.resolveAttach(.failure(EventBusError(.shuttingDown, "attaching was cancelled")))
     }
 
-    /// Cancels the consumer; its channel stays, for what was delivered to be settled.
+    /// Cancels the consumer. Its channel stays open, so that its deliveries can be settled.
     ///
-    /// Not for a queue with a single active consumer: the next one would begin while this one still has earlier
-    /// deliveries.
+    /// Do not use it for a queue with a single active consumer, because the next consumer would start while this one
+    /// still has earlier deliveries.
     func stop(_ id: UInt64) async {
         guard let session = sessions[id], session.isWanted else { return }
         let wasAttached = session.phase == .attached
@@ -147,18 +147,18 @@ actor ConsumerHub {
         report(session)
     }
 
-    /// Closes the consumer's channel, without `basic.cancel`, and opens another: the broker puts everything that is not
-    /// settled back in its order, and activates the queue's next consumer in the same step.
+    /// Closes the consumer's channel without `basic.cancel`, and opens another one. The broker returns all unsettled
+    /// deliveries in order, and activates the queue's next consumer in the same step.
     func reopen(_ id: UInt64) {
         guard let session = sessions[id], session.phase == .attached else { return }
         flush(session)
         reattach(session, "deliveries waited too long")
     }
 
-    /// Ends the consumer; what it has not settled goes back, in its order, because the channel is closed without
+    /// Ends the consumer. Its unsettled deliveries are returned in order, because the channel is closed without
     /// `basic.cancel`.
     ///
-    /// - Parameter waiting: Whether to return only when the broker has put it back.
+    /// - Parameter waiting: `true` to return only after the broker has returned them.
     func close(_ id: UInt64, waiting: Bool = true) async {
         guard let session = sessions[id], session.phase != .closed else { return }
         let channel = session.channel
@@ -179,7 +179,7 @@ actor ConsumerHub {
         }
     }
 
-    /// Waits for a connection; throws when the transport has ended, the deadline passed or the task was cancelled.
+    /// Waits for a connection. Throws if the transport has ended, the deadline passed or the task was cancelled.
     func waitForConnection(until deadline: MonotonicTime) async throws -> RabbitConnection {
         while true {
             if let ended { throw ended }
@@ -210,16 +210,16 @@ actor ConsumerHub {
         for session in sessions.values { session.resolveAttach(.failure(error)) }
     }
 
-    // MARK: while there is a connection
+    // MARK: Connected state
 
-    /// Keeps all consumers attached until the connection ends, and says why it did.
+    /// Keeps all consumers attached until the connection ends, and returns the reason.
     func serve(_ connection: RabbitConnection) async -> AMQPFailure {
         self.connection = connection
         wakeConnectionWaiters()
         let (stream, continuation) = AsyncStream.makeStream(of: UInt64.self)
         arrivals = continuation
         for id in sessions.keys.sorted() { continuation.yield(id) }
-        // Work that must not end with the caller's cancellation: it ends with the connection.
+        // Work that ends with the connection, and not with the caller's cancellation.
         let failure = await withTaskGroup(of: AMQPFailure?.self) { group in
             group.addTask { await self.waitForEnd(of: connection) }
             group.addTask {
@@ -253,7 +253,7 @@ actor ConsumerHub {
         return failure
     }
 
-    /// Attaches a consumer again and again, until the connection ends or the consumer is no longer wanted.
+    /// Attaches a consumer repeatedly, until the connection ends or the consumer is no longer wanted.
     func keepAttached(_ id: UInt64, on connection: RabbitConnection) async {
         var failures = 0
         while let session = sessions[id], session.isWanted, await connection.isOpen {
@@ -278,7 +278,7 @@ actor ConsumerHub {
         }
     }
 
-    /// Suspends the consumer's task until it is woken or the time has come.
+    /// Suspends the consumer's task until it is woken or the deadline has passed.
     func sleep(_ session: ConsumerSession, until deadline: MonotonicTime?) async {
         let timer = deadline.map { deadline in
             thread.schedule(at: deadline) { [weak self, id = session.consumer.id] in
@@ -329,7 +329,8 @@ actor ConsumerHub {
             on: channel
         )
         guard session.phase == .attaching else {
-            // Stopped meanwhile: the broker has to hear it too. A closed one's channel is closing already.
+            // It was stopped meanwhile, which the broker has to be told. The channel of a closed consumer is already
+            // closing.
             if session.phase == .stopped {
                 try await connection.call(.basicCancel(tag: Self.tag(session)), on: channel)
             }
@@ -350,7 +351,7 @@ actor ConsumerHub {
         session.resolveAttach(.success(()))
     }
 
-    /// Consumes a suspected queue where that harms no other.
+    /// Consumes a suspected queue where it affects no other consumer.
     func tryConsuming(_ session: ConsumerSession, name: String) async throws(AMQPFailure) {
         do throws(AMQPFailure) {
             try await ConsumeTrial(configuration: configuration, thread: thread, watch: watch).run(name)

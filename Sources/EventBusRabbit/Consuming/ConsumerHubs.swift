@@ -1,8 +1,8 @@
 import ConnectionThread
 import EventBus
 
-/// The hubs of a transport, each with a connection and a thread of its own, because a connection has a limited number of
-/// channels.
+/// The hubs of a transport. Each has a separate connection and thread, because the number of channels of a connection
+/// is limited.
 final class ConsumerHubs: Sendable {
     private struct State {
         var hubs: [ConsumerHub]
@@ -10,9 +10,9 @@ final class ConsumerHubs: Sendable {
         var failure: (any Error)?
     }
 
-    /// The hubs, each of which is yielded once.
+    /// A stream of the hubs, which yields each once.
     let arrivals: AsyncStream<ConsumerHub>
-    /// Yields when objects that were missing on the broker exist again.
+    /// A stream that yields when missing objects exist on the broker again.
     let restorations: AsyncStream<Void>
     private let continuation: AsyncStream<ConsumerHub>.Continuation
     private let state: Locked<State>
@@ -49,7 +49,7 @@ final class ConsumerHubs: Sendable {
         try await reserve().attach(specification, to: sink)
     }
 
-    /// Takes a place on a hub; the hub gives it back when the consumer is closed.
+    /// Reserves a place on a hub. The hub frees it when the consumer is closed.
     private func reserve() throws(EventBusError) -> ConsumerHub {
         try state.withLock { state throws(EventBusError) in
             if let ended = state.ended { throw ended }
@@ -62,7 +62,7 @@ final class ConsumerHubs: Sendable {
         }
     }
 
-    /// The failure because of which no further hub is added.
+    /// The reason why no further hub is added.
     var failure: (any Error)? { state.withLock { $0.failure } }
 
     /// Adds no further hub, because the connection of one cannot be established.
@@ -86,23 +86,23 @@ final class ConsumerHubs: Sendable {
         _ = try await all[0].waitForConnection(until: deadline)
     }
 
-    /// Returns whether an attached subscription of this service matches a topic.
+    /// Returns a Boolean value indicating whether an attached subscription of this service matches a topic.
     func expects(_ topic: String) -> Bool {
         all.contains { $0.expects(topic) }
     }
 
-    /// Returns whether a queue belongs to an attached subscription of this service.
+    /// Returns a Boolean value indicating whether a queue belongs to an attached subscription of this service.
     func owns(_ queue: String) -> Bool {
         all.contains { $0.owns(queue) }
     }
 
-    /// Returns whether this service has a subscription of a group.
+    /// Returns a Boolean value indicating whether this service has a subscription of a group.
     func serves(_ group: String) async -> Bool {
         for hub in all where await hub.serves(group) { return true }
         return false
     }
 
-    /// Declares everything that this service needs, and returns whether everything exists now.
+    /// Declares everything that this service needs. Returns `true` if everything exists now.
     func declareAgain(_ reason: String) async -> Bool {
         var isThere = true
         for hub in all { isThere = await hub.declareAgain(reason) && isThere }

@@ -1,28 +1,29 @@
 import ConnectionThread
 import EventBus
 
-/// What the hub knows of one consumer. Touched on the hub's thread only.
+/// The hub's state of one consumer. It is touched on the hub's thread only.
 final class ConsumerSession {
     let consumer: RabbitConsumer
     var phase = Phase.detached
     var ledger = AckLedger()
     var channel: UInt16 = 0
     var generation: UInt64 = 0
-    /// The queue's name, which a broadcast has anew on each channel.
+    /// The queue's name, which is new on each channel for a broadcast.
     var queueName = ""
     var lastFailure: AMQPFailure?
     var sightingsWithoutConsumer = 0
-    /// How often in a row the broker gave an answer that may be none.
+    /// The number of consecutive answers of the broker that may not be answers.
     var sightingsWithoutAnswer = 0
-    /// Whether the queue was deleted, and is not consumed again yet.
+    /// A Boolean value indicating whether the queue was deleted and is not consumed again yet.
     var hasLostQueue = false
-    /// Whether consuming the queue may end the connection: it is tried on another one first.
+    /// A Boolean value indicating whether consuming the queue may end the connection, so that it is tried on another
+    /// one first.
     var isSuspect = false
-    /// What has come and was not handed to the subscription yet.
+    /// The deliveries that have not been handed to the subscription yet.
     var arrived: [Delivery] = []
-    /// Whoever waits for the first time that the consumer is attached.
+    /// The caller that waits until the consumer is attached for the first time.
     var attachWaiter: CheckedContinuation<Result<Void, EventBusError>, Never>?
-    /// The task that keeps the consumer attached waits here, until something happens or a time has passed.
+    /// The task that keeps the consumer attached, while it waits for an event or a deadline.
     var wakeUp: CheckedContinuation<Void, Never>?
 
     enum Phase: Equatable {
@@ -30,9 +31,9 @@ final class ConsumerSession {
         case detached
         case attaching
         case attached
-        /// The user wants no more deliveries; the channel stays for settling.
+        /// The user wants no more deliveries. The channel stays open for settling.
         case stopped
-        /// The user is done with it.
+        /// The user has closed the consumer.
         case closed
     }
 
@@ -40,7 +41,7 @@ final class ConsumerSession {
         self.consumer = consumer
     }
 
-    /// Whether the consumer is to be attached when it is not.
+    /// A Boolean value indicating whether the consumer should be attached.
     var isWanted: Bool { phase != .stopped && phase != .closed }
 
     func wake() {

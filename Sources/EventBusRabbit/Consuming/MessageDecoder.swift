@@ -1,24 +1,24 @@
 import EventBus
 
-/// Reads messages that may come from any AMQP client: a field that the client did not set gets the value of a fresh
-/// event, and a header that anyone can forge says nothing about topic or attempts.
+/// A decoder of messages from any AMQP client. Fields that the client did not set have the values of a new event, and
+/// headers that anyone can forge have no influence on topic or attempts.
 struct MessageDecoder: Sendable {
-    /// The exchange that events are published to.
+    /// The exchange to which events are published.
     let events: String
-    /// The patterns of the subscription whose queue is read; empty where there is none.
+    /// The patterns of the subscription whose queue is read. It is empty if there is none.
     var patterns: [TopicPattern] = []
-    /// Whether the queue's broker counts redeliveries in a header: quorum queues do.
+    /// A Boolean value indicating whether the queue's broker counts redeliveries in a header, as for quorum queues.
     var countsRedeliveries = false
-    /// Where replies may go.
+    /// The queues to which replies may be sent.
     var replyQueues = ReplyQueues()
 
-    /// By how much a delayed copy may come early, in milliseconds: the clocks of two hosts differ.
+    /// The tolerated earliness of a delayed copy in milliseconds, because the clocks of two hosts differ.
     private static let tolerance: Int64 = 2000
 
-    /// Reads a message.
+    /// Decodes a message.
     ///
-    /// - Parameter isRedelivered: The broker's word that the message was delivered before.
-    /// - Throws: ``NoTopic`` where nothing says which topic the event has.
+    /// - Parameter isRedelivered: The broker's flag that the message was delivered before.
+    /// - Throws: ``NoTopic`` if nothing tells the event's topic.
     func decode(_ message: AMQPMessage, isRedelivered: Bool = false) throws(NoTopic) -> DecodedMessage {
         let route = ArrivalRoute(exchange: message.exchange, routingKey: message.routingKey, events: events)
         guard let topic = topic(of: message, route) else {
@@ -42,12 +42,12 @@ struct MessageDecoder: Sendable {
             version: headers[WireHeaders.version]?.int.map { Int(clamping: $0) } ?? 1,
             time: time ?? .now(),
             source: properties.appID,
-            // Says no more than the property, which anyone can set: it is believed from everyone.
+            // It is as trustworthy as the property, which anyone can set, so it is always accepted.
             correlationID: (headers[WireHeaders.correlationID]?.string ?? properties.correlationID)
                 .map { CorrelationID($0) },
             causationID: headers[WireHeaders.causationID]?.string.map { EventID($0) },
             partitionKey: headers[WireHeaders.partitionKey]?.string,
-            // Most events have no header of the user's, and a filter that keeps nothing makes a dictionary all the same.
+            // Most events have no user headers, and a filter without results would still create a dictionary.
             headers: headers.keys.contains(where: WireHeaders.isUsers)
                 ? EventHeaders(headers.filter { WireHeaders.isUsers($0.key) }) : EventHeaders()
         )
@@ -92,7 +92,7 @@ struct MessageDecoder: Sendable {
         }
     }
 
-    /// The subscription's topic, if it asks for one only: every event in its queue is of that topic.
+    /// The subscription's topic if it requests only one, which is that of every event in its queue.
     private var onlyTopic: Topic? {
         guard let first = patterns.first, patterns.count == 1, first.isExact else { return nil }
         return try? Topic(validating: first.rawValue)
@@ -110,24 +110,24 @@ struct MessageDecoder: Sendable {
     }
 }
 
-/// What a message of the broker is to the bus.
+/// A message of the broker as decoded for the bus.
 struct DecodedMessage {
     var envelope: Envelope
-    /// Whether the bus's own headers in the message are the bus's.
+    /// A Boolean value indicating whether the bus's own headers in the message were set by the bus.
     var isTrusted: Bool
-    /// How many attempts have failed.
+    /// The number of failed attempts.
     var failedAttempts: Int
-    /// How often the broker delivered it again.
+    /// The number of redeliveries by the broker.
     var redeliveries: Int
-    /// Where the reply goes, if the event is a request.
+    /// The address for the reply if the event is a request, and `nil` otherwise.
     var replyAddress: ReplyAddress?
-    /// Whether a delayed copy came before it was due.
+    /// A Boolean value indicating whether a delayed copy arrived before it was due.
     var isEarly = false
-    /// Where a reply was asked for that may not go there.
+    /// The requested reply queue if it is not allowed.
     var refusedReplyQueue: String?
 }
 
-/// A message without anything that could be its topic.
+/// The error for a message that contains no topic.
 struct NoTopic: Error, CustomStringConvertible {
     var exchange: String
     var routingKey: String

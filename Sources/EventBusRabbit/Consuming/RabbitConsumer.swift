@@ -1,16 +1,16 @@
 import ConnectionThread
 import EventBus
 
-/// A subscription's hold on its queue, for as long as the subscription lives, over as many channels as it takes.
+/// A subscription's consumer on its queue, for the lifetime of the subscription and over any number of channels.
 final class RabbitConsumer: TransportConsumer {
-    /// What has to be known of a delivery to settle it.
+    /// The data that is needed to settle a delivery.
     ///
-    /// A class, so that keeping it and letting go of it under the lock moves one reference.
+    /// It is a class, so that storing and releasing it under the lock moves a single reference.
     final class Held: Sendable {
         let envelopeID: EventID
         let topic: Topic?
         let failedAttempts: Int
-        /// Whether the bus's own headers in the message are the bus's.
+        /// A Boolean value indicating whether the bus's own headers in the message were set by the bus.
         let isTrusted: Bool
         let message: AMQPMessage
         let arrival = MonotonicTime.now
@@ -25,32 +25,32 @@ final class RabbitConsumer: TransportConsumer {
     }
 
     private struct State {
-        /// The channel that deliveries have to be of, to be settled.
+        /// The number of the channel whose deliveries can be settled.
         var generation: UInt64 = 0
         var held: [UInt64: Held] = [:]
-        /// Those of `held` that were named as held too long.
+        /// The deliveries in `held` that have been reported as unsettled for too long.
         var reported: Set<UInt64> = []
         var settled: [(tag: UInt64, how: Settlement)] = []
         var isScheduled = false
     }
 
-    /// What the broker is told of a delivery.
+    /// The settlement of a delivery with the broker.
     enum Settlement: Sendable {
         case acknowledge
         case requeue
         case reject
     }
 
-    /// How long a retry or a dead letter may take to be confirmed before its delivery is given back: well below the half
-    /// hour after which a broker closes the channel.
+    /// The maximum time for the confirm of a retry or a dead letter, after which the delivery is returned. It is well
+    /// below the half hour after which a broker closes the channel.
     static let republishTimeout = Duration.seconds(300)
 
     let id: UInt64
     let specification: QueueSpecification
-    /// The name of its queue; a broadcast's has a further part.
+    /// The name of the queue. That of a broadcast has an additional part.
     let queueName: String
     let sink: any DeliverySink
-    /// Reads what the queue delivers.
+    /// The decoder of the queue's messages.
     let decoder: MessageDecoder
     private let hub: ConsumerHub
     private let lane: PublishLane
@@ -74,12 +74,13 @@ final class RabbitConsumer: TransportConsumer {
         self.lane = lane
     }
 
-    // MARK: for core
+    // MARK: Calls of the core
 
     func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
         switch disposition {
         case .acknowledged:
-            // What came again may have been brought down by another, which may be the next to be handled.
+            // A redelivered event may have been lost to another event's crash. That one may be next, so acknowledge
+            // immediately.
             try settle(delivery.token, .acknowledge, isUrgent: delivery.redeliveries > 0)
         case .handedBack:
             try settle(delivery.token, .requeue)
@@ -117,7 +118,7 @@ final class RabbitConsumer: TransportConsumer {
         await hub.reopen(id)
     }
 
-    // MARK: settling
+    // MARK: Settling
 
     private var stale: EventBusError {
         EventBusError(.staleDelivery, "the connection that brought the delivery is gone; the broker delivers it again")
@@ -137,7 +138,7 @@ final class RabbitConsumer: TransportConsumer {
         isUrgent: Bool = false
     ) throws(EventBusError) {
         enum Urgency { case now, soon, known, stale }
-        // What was held is freed outside the lock.
+        // The settled deliveries are released outside the lock.
         let (urgency, freed): (Urgency, Held?) = state.withLock { state in
             guard state.generation == token.generation, let held = state.held.removeValue(forKey: token.number) else {
                 return (.stale, nil)
@@ -145,8 +146,8 @@ final class RabbitConsumer: TransportConsumer {
             if !state.reported.isEmpty { state.reported.remove(token.number) }
             state.settled.append((token.number, how))
             guard case .acknowledge = how, !isUrgent else { return (.now, held) }
-            // Half of the prefetch is still to be handled: an acknowledgement that waits a moment holds up nothing,
-            // and one trip to the thread says it for all.
+            // Half of the prefetch is still to be handled, so an acknowledgement can wait for a moment, and one hop to
+            // the thread sends them all.
             if state.settled.count == max(1, specification.prefetch / 2) { return (.now, held) }
             defer { state.isScheduled = true }
             return (state.isScheduled ? .known : .soon, held)
@@ -160,7 +161,7 @@ final class RabbitConsumer: TransportConsumer {
         }
     }
 
-    /// Sends the new copy, and lets go of the old one when the broker holds the new.
+    /// Publishes the new copy, and settles the old one when the broker has confirmed the new one.
     private func republish(
         _ token: Delivery.Token,
         _ held: Held,
@@ -174,7 +175,7 @@ final class RabbitConsumer: TransportConsumer {
             let deadline = MonotonicTime.now.advanced(by: Self.republishTimeout)
             var failures = 0
             while let obstacle = try await send(publish, until: deadline) {
-                // That a queue is missing or full is not the event's fault: nothing is counted, and it stays ours.
+                // A missing or full queue is not the event's fault, so nothing is counted and the delivery is kept.
                 _ = try self.held(token)
                 failures += 1
                 let wait = min(Duration.milliseconds(50) * (1 << min(failures, 6)), .seconds(3))
@@ -190,25 +191,26 @@ final class RabbitConsumer: TransportConsumer {
         } catch let error as EventBusError where error.code == .staleDelivery {
             throw error
         } catch {
-            // Given back alone it would come after those behind it: the subscription keeps it, and tries again.
+            // If it were returned alone, it would be redelivered after the events behind it. The subscription keeps it
+            // and tries again.
             if specification.singleActiveConsumer { throw error }
-            // It stays with the broker, which delivers it again; the copy may have gone out too.
+            // It stays with the broker, which redelivers it. The copy may have been published too.
             return try settle(token, .requeue)
         }
         try settle(token, .acknowledge)
     }
 
-    /// What keeps the broker from taking a copy, and may pass.
+    /// A temporary reason why the broker does not accept a copy.
     private enum Obstacle {
-        /// A queue or an exchange is not there.
+        /// A queue or an exchange is missing.
         case missing(String)
-        /// A queue takes nothing, as one that is full does.
+        /// A queue refuses the copy, for example because it is full.
         case refused
     }
 
-    /// Sends a copy once. Returns what keeps the broker from taking it; `nil` if it holds it.
+    /// Publishes a copy once. Returns the reason why the broker does not accept it, or `nil` if it does.
     private func send(_ publish: AMQPPublish, until deadline: MonotonicTime) async throws -> Obstacle? {
-        // A cancelled handler's delivery is settled nevertheless.
+        // The delivery of a cancelled handler is settled nevertheless.
         let lane = lane
         do {
             let outcome = try await withoutCancellation {
@@ -224,23 +226,25 @@ final class RabbitConsumer: TransportConsumer {
         }
     }
 
-    /// Whether the broker does not have the copy, and a second try would come to the same.
+    /// Returns a Boolean value indicating whether the broker does not have the copy, and another attempt would fail in
+    /// the same way.
     private static func isFinal(_ error: EventBusError) -> Bool {
         error.code.isAboutTheEvent || error.code.isRefusal
     }
 
-    /// Sends what cannot go out again down the queue's own dead-letter path, as it came and with the broker's reason.
+    /// Rejects a delivery that cannot be republished, which sends it unchanged to the queue's dead-letter exchange with
+    /// the broker's reason.
     private func giveToBroker(_ token: Delivery.Token, _ held: Held, _ reason: String) async throws {
         hub.logger.info(
             "an event cannot be sent again; it takes the queue's own way to the dead letters",
             metadata: ["queue": "\(queueName)", "event": "\(held.envelopeID)", "reason": "\(reason)"]
         )
-        // A classic queue drops what it cannot put there.
+        // A classic queue drops an event that it cannot dead-letter.
         await hub.ensureDeadLetters(of: specification.group)
         try settle(token, .reject)
     }
 
-    /// Puts a delivery that core never sees to the dead letters, with the reason.
+    /// Dead-letters a delivery that is never passed to the core, with the reason.
     func deadLetter(_ token: Delivery.Token, _ failure: Failure) {
         Task { [self] in
             do {
@@ -249,12 +253,12 @@ final class RabbitConsumer: TransportConsumer {
                     Republishing.deadLetter(held, group: specification.group, queue: queueName, failure: failure)
                 }
             } catch {
-                // Its connection is gone: the broker delivers it again.
+                // Its connection is gone, so the broker redelivers it.
             }
         }
     }
 
-    /// Delivers once more from memory: broadcast queues have no way back through the delay levels.
+    /// Redelivers an event from memory, because broadcast queues are not connected to the delay levels.
     private func again(_ delivery: Delivery, after delay: Duration, attempt: Int) async throws {
         _ = try held(delivery.token)
         let copy = Delivery(
@@ -267,9 +271,9 @@ final class RabbitConsumer: TransportConsumer {
         hub.deliverAgain(copy, to: self, after: delay)
     }
 
-    // MARK: for the hub, on its thread
+    // MARK: Calls of the hub
 
-    /// Begins to accept deliveries of a new channel.
+    /// Starts to accept deliveries of a new channel.
     func begin(generation: UInt64) {
         state.withLock { state in
             state.generation = generation
@@ -279,7 +283,7 @@ final class RabbitConsumer: TransportConsumer {
         }
     }
 
-    /// Refuses to settle what came on the channel, which is gone.
+    /// Refuses to settle deliveries of a closed channel.
     func end(generation: UInt64) {
         state.withLock { state in
             guard state.generation == generation else { return }
@@ -299,7 +303,7 @@ final class RabbitConsumer: TransportConsumer {
         state.withLock { $0.generation == token.generation && $0.held[token.number] != nil }
     }
 
-    /// The deliveries that have been unsettled for longer than `limit`: how many, and the event that came first. Each is
+    /// Returns the number of deliveries that have been unsettled for longer than `limit`, and the oldest event. Each is
     /// counted once.
     func takeHeldTooLong(since now: MonotonicTime, limit: Duration) -> (count: Int, oldest: EventID)? {
         state.withLock { state in
@@ -312,7 +316,7 @@ final class RabbitConsumer: TransportConsumer {
         }
     }
 
-    /// What was settled since the last call.
+    /// Returns the deliveries that were settled since the last call.
     func takeSettled() -> [(tag: UInt64, how: Settlement)] {
         state.withLock { state in
             state.isScheduled = false

@@ -1,10 +1,10 @@
 import EventBus
 
-/// What goes out when a delivery is not acknowledged: a copy that waits, or one that rests with the dead letters.
+/// The events to publish if a delivery is not acknowledged: a delayed copy or a dead letter.
 enum Republishing {
     typealias Held = RabbitConsumer.Held
 
-    /// The next attempt.
+    /// Returns the next attempt.
     static func retry(
         _ held: Held,
         queue: String,
@@ -17,16 +17,16 @@ enum Republishing {
         if properties.headers[WireHeaders.firstFailure] == nil {
             properties.headers[WireHeaders.firstFailure] = now
         }
-        // For what the broker itself gives up on later: the last error that is known.
+        // The last known error, in case the broker itself gives up the event later.
         properties.headers[WireHeaders.lastFailure] = now
         properties.headers[WireHeaders.errorType] = .string(failure.errorType)
         properties.headers[WireHeaders.errorMessage] = .string(failure.message)
         return try back(to: queue, after: delay, properties, held.message.body)
     }
 
-    /// The same attempt, later.
+    /// Returns the same attempt, delayed.
     ///
-    /// With a failure, the delays of such deferrals are added up; see `Delivery.deferredFor`.
+    /// With a failure, the delays of such deferrals are added up. See `Delivery.deferredFor`.
     static func deferral(
         _ held: Held,
         queue: String,
@@ -38,7 +38,7 @@ enum Republishing {
         if failure != nil { deferred += min(delay, .longest) }
         if deferred > .zero { properties.headers[WireHeaders.deferred] = .int(deferred.inNanoseconds / 1_000_000) }
         if let failure {
-            // For what the broker itself gives up on later: the last error that is known.
+            // The last known error, in case the broker itself gives up the event later.
             properties.headers[WireHeaders.errorType] = .string(failure.errorType)
             properties.headers[WireHeaders.errorMessage] = .string(failure.message)
         }
@@ -70,7 +70,7 @@ enum Republishing {
             let route = try DelayRoute(delay: delay, to: .queue(queue))
             (exchange, routingKey) = (route.exchange, route.routingKey)
         } else {
-            // The default exchange leads straight into the queue.
+            // The default exchange leads directly to the queue.
             (exchange, routingKey) = ("", queue)
         }
         return AMQPPublish(
@@ -81,7 +81,7 @@ enum Republishing {
         )
     }
 
-    /// The dead letter.
+    /// Returns the dead letter.
     static func deadLetter(_ held: Held, group: String, queue: String, failure: Failure) -> AMQPPublish {
         var properties = properties(of: held)
         let now = HeaderValue.string(EventTime.now().rfc3339)

@@ -1,29 +1,29 @@
 import EventBus
 
-/// Reads what rests in a dead-letter queue: letters that a consumer of a bus wrote, those that the broker made by itself,
-/// and what other clients left there.
+/// A decoder of a dead-letter queue's entries: letters from a consumer of a bus, letters from the broker itself, and
+/// messages of other clients.
 struct DeadLetterDecoder: Sendable {
     let group: String
     let messages: MessageDecoder
 
-    /// A letter, and what is needed to send its event back.
+    /// A letter, and the data that is needed to replay its event.
     struct Reading: Sendable {
         var letter: DeadLetter
         /// The event as it was in its subscription's queue.
         var original: AMQPMessage
-        /// The event's topic, if anything says it.
+        /// The event's topic, if it is known.
         var topic: Topic?
-        /// Whether the bus's own headers are the bus's.
+        /// A Boolean value indicating whether the bus's own headers were set by the bus.
         var isTrusted: Bool
     }
 
-    /// Reads an entry of the group's dead letters.
+    /// Decodes an entry of the group's dead letters.
     func read(_ message: AMQPMessage) -> Reading {
         let headers = message.properties.headers
         var original = message
         let death = BrokerDeath(headers)
         if let death {
-            // The broker gave the event up: it is as its publisher made it, and the record says how it had come.
+            // The broker gave the event up, so the event is unchanged, and the record describes its route.
             original.exchange = death.exchange
             original.routingKey = death.routingKey
         }
@@ -64,8 +64,8 @@ struct DeadLetterDecoder: Sendable {
         return Reading(letter: letter, original: original, topic: decoded?.envelope.topic, isTrusted: route.isTrusted)
     }
 
-    /// Reads a delayed event that found no queue: its routing key still says where it was to go, as a key of the levels or
-    /// behind a due queue as the queue's name.
+    /// Decodes a delayed event that matched no queue. Its routing key contains the destination, either as a key of the
+    /// levels or as the name of a queue after a due queue.
     func read(unroutable message: AMQPMessage) -> Reading {
         var reading = read(message)
         if DelayRoute.scheduledTopic(in: message.routingKey) == nil {
@@ -80,8 +80,8 @@ struct DeadLetterDecoder: Sendable {
         return reading
     }
 
-    /// An identifier for a message that came without one: the same whenever the same message is read, so that it can be
-    /// replayed and discarded by it.
+    /// Returns an identifier for a message without one. It is always the same for the same message, so that it can be
+    /// used to replay or discard it.
     private static func id(of message: AMQPMessage) -> EventID {
         var hash: (UInt64, UInt64) = (0xCBF2_9CE4_8422_2325, 0x9AE1_6A3B_2F90_404F)
         func add(_ byte: UInt8) {
@@ -104,10 +104,10 @@ struct DeadLetterDecoder: Sendable {
     }
 }
 
-/// The broker's record of the last time it gave an event up.
+/// The broker's record of the last time it dead-lettered an event.
 ///
-/// The broker writes the newest record first, so that the first that is not of a delay level is its own. What a publisher
-/// put into the header stands behind it.
+/// The broker writes the newest record first, so the first one that is not of a delay level is its own. Records that a
+/// publisher put into the header follow.
 private struct BrokerDeath {
     var reason: String
     var queue: String

@@ -1,10 +1,10 @@
 import ConnectionThread
 import EventBus
 
-/// What the dead-letter tools work with: a connection of their own, which many calls share and which ends when nobody has
-/// used it for a while. What goes wrong there disturbs no consumer.
+/// The shared connection of the dead-letter tools. It is separate, so that problems affect no consumer, and it is
+/// closed when it has not been used for a while.
 actor DeadLetterTools {
-    /// How long a connection stays that nobody uses.
+    /// The time after which an unused connection is closed.
     private static let idleTime = Duration.seconds(3)
 
     nonisolated let configuration: RabbitConfiguration
@@ -15,7 +15,7 @@ actor DeadLetterTools {
     private var connection: RabbitConnection?
     private var opening: Task<Result<RabbitConnection, AMQPFailure>, Never>?
     private var users = 0
-    /// Rises with every use, so that an idle timer knows whether it is about the present rest.
+    /// A number that grows with every use, so that an idle timer recognizes an outdated period.
     private var uses = 0
 
     init(
@@ -32,11 +32,11 @@ actor DeadLetterTools {
         self.logger = logger
     }
 
-    /// Runs `body` with the connection.
+    /// Calls `body` with the connection.
     nonisolated func withConnection<Value: Sendable>(
         _ body: (RabbitConnection) async throws -> Value
     ) async throws -> Value {
-        // Says why not where the transport does not run, or has no connection.
+        // Throws the reason if the transport does not run or has no connection.
         try await hubs.waitForConnection(until: .now.advanced(by: .seconds(10)))
         let connection = try await take()
         do {
@@ -83,7 +83,7 @@ actor DeadLetterTools {
         await connection.close()
     }
 
-    /// Ends the connection; the transport has ended.
+    /// Closes the connection, because the transport has ended.
     func end() async {
         guard let connection else { return }
         self.connection = nil

@@ -1,8 +1,8 @@
 import ConnectionThread
 import EventBus
 
-/// Republishes delayed events that were due while their queue was missing, after it has been declared again: retries to
-/// the queues of this service, and scheduled events that match its subscriptions.
+/// A restorer that republishes delayed events that were due while their queue was missing, after the queue has been
+/// declared again: retries to the queues of this service, and scheduled events that match its subscriptions.
 struct DelayRestorer: Sendable {
     let tools: DeadLetterTools
 
@@ -10,7 +10,7 @@ struct DelayRestorer: Sendable {
     /// time may hold events of this service during the first one.
     private static let pauses = [Duration.seconds(1), .seconds(4)]
     private static let publishTimeout = Duration.seconds(30)
-    /// The headers that keep the count and the failure of a retry.
+    /// The headers that contain the count and the failure of a retry.
     private static let kept = [
         WireHeaders.attempts, WireHeaders.deferred, WireHeaders.lastFailure, WireHeaders.errorType,
         WireHeaders.errorMessage,

@@ -2,7 +2,7 @@ import ConnectionThread
 import DequeModule
 import EventBus
 
-/// The deliveries of one channel, kept until they are asked for.
+/// The deliveries of one channel, stored until they are requested.
 final class LetterFeed: Sendable {
     private struct State {
         var deliveries = Deque<AMQPDelivery>()
@@ -17,7 +17,7 @@ final class LetterFeed: Sendable {
 
     private let state = Locked(State())
 
-    /// Takes what happens on the channel, on the connection's thread.
+    /// Handles an event of the channel on the connection's thread.
     func handle(_ event: ChannelEvent) {
         let waiter: CheckedContinuation<Void, Never>? = state.withLock { state in
             switch event {
@@ -32,12 +32,12 @@ final class LetterFeed: Sendable {
         waiter?.resume()
     }
 
-    /// The next delivery, if it is there.
+    /// Returns the next delivery, if it has arrived.
     func nextAtHand() -> AMQPDelivery? {
         state.withLock { $0.deliveries.popFirst() }
     }
 
-    /// The next delivery; `nil` if none comes before the deadline.
+    /// Returns the next delivery, or `nil` if none arrives before the deadline.
     func next(until deadline: MonotonicTime, thread: ConnectionThread) async throws -> AMQPDelivery? {
         while true {
             try Task.checkCancellation()

@@ -1,27 +1,28 @@
 import ConnectionThread
 import EventBus
 
-/// One pass through a dead-letter queue, from its oldest entry: entries are taken out unacknowledged, and go back with the
-/// channel unless they are let go of.
+/// One pass through a dead-letter queue, starting with its oldest entry. Entries are read without acknowledging them,
+/// and return to the queue when the channel is closed unless they are acknowledged.
 struct LetterReader {
     private let connection: RabbitConnection
     private let queue: String
-    /// How many entries may be out that were not looked at.
+    /// The maximum number of prefetched entries that have not been read.
     private let prefetch: UInt16
     private var feed: LetterFeed
     private var channel: UInt16 = 0
     private var consumers = 0
-    /// Entries of the present consumer that were looked at and left.
+    /// The number of entries of the current consumer that were read and kept.
     private var keptByConsumer = 0
-    /// All that were looked at and left: the end of the channel puts them back.
+    /// The number of all entries that were read and kept. Closing the channel returns them.
     private(set) var kept = 0
-    /// Entries still to be read: those that were there when the pass began.
+    /// The number of entries still to be read, out of those that existed when the pass started.
     private var remaining: Int
     private var opened = ContinuousClock.now
 
-    /// How long nothing may come before it is asked whether there is anything.
+    /// The time without an entry after which the queue is checked.
     private static let silence = Duration.seconds(2)
-    /// How long entries are held: a broker closes the channel of a delivery that is out for too long.
+    /// The maximum time for which entries are held, because a broker closes the channel of a delivery that is unsettled
+    /// for too long.
     private static let maximumHold = Duration.seconds(60)
 
     init(_ connection: RabbitConnection, queue: String, prefetch: Int = 500) async throws {
@@ -34,13 +35,13 @@ struct LetterReader {
         if remaining > 0 { try await open() }
     }
 
-    /// How many entries a queue holds.
+    /// Returns the number of entries in a queue.
     ///
     /// - Throws: ``AMQPFailure``, with the broker's code 404 if there is no such queue.
     static func count(_ queue: String, _ connection: RabbitConnection) async throws -> Int {
         let channel = try await connection.openChannel { _ in }
         var count = try await ready(queue, connection, channel)
-        // Zero is also what the broker says of a queue whose leader does not answer in time.
+        // The broker also reports zero for a queue whose leader does not answer in time.
         if count == 0,
             case .message(let entry, let left) = try await connection.call(
                 .basicGet(queue: queue),
@@ -55,15 +56,15 @@ struct LetterReader {
         return count
     }
 
-    /// What the broker says that a queue holds and nobody has out.
+    /// Returns the number of ready entries in a queue according to the broker.
     private static func ready(_ queue: String, _ connection: RabbitConnection, _ channel: UInt16) async throws -> Int {
         let declaration = AMQPCall.queueDeclare(QueueDeclaration(name: queue, isPassive: true))
         guard case .queue(_, let messages, _) = try await connection.call(declaration, on: channel) else { return 0 }
         return messages
     }
 
-    /// Waits until entries that were put back are in the queue, so that whoever looks next sees them. Someone else may take
-    /// them, so the wait is short.
+    /// Waits until returned entries are in the queue, so that the next reader finds them. The wait is short, because
+    /// other readers may take them.
     private static func waitForReturn(
         to queue: String,
         count: Int,
@@ -92,12 +93,12 @@ struct LetterReader {
         )
     }
 
-    /// The next entry; `nil` at the end of what there was when the pass began.
+    /// Returns the next entry, or `nil` after the last one that existed when the pass started.
     mutating func next() async throws -> AMQPDelivery? {
         guard remaining > 0 else { return nil }
         if kept > 0, opened.duration(to: .now) > Self.maximumHold { try await beginAgain() }
         if keptByConsumer >= Int(prefetch) {
-            // The next entries are for another consumer: this one has as many out as it may.
+            // The next entries are for another consumer, because this one has reached its prefetch.
             try await connection.call(.basicCancel(tag: "reader\(consumers)"), on: channel)
             try await consume()
         }
@@ -109,7 +110,7 @@ struct LetterReader {
         return delivery
     }
 
-    /// The next entry, if it has come already.
+    /// Returns the next entry, if it has arrived already.
     mutating func nextAtHand() -> AMQPDelivery? {
         guard remaining > 0, let delivery = feed.nextAtHand() else { return nil }
         remaining -= 1
@@ -121,14 +122,15 @@ struct LetterReader {
             let deadline = MonotonicTime.now.advanced(by: Self.silence)
             if let delivery = try await feed.next(until: deadline, thread: connection.thread) { return delivery }
             guard try await Self.count(queue, connection) == 0 else { continue }
-            // Another reader may hold the rest, or it is on its way: what the broker has sent comes before its answer.
+            // Another reader may hold the rest, or it is in flight. Entries that the broker has sent arrive before its
+            // reply.
             try await connection.call(.basicQos(prefetch: prefetch), on: channel)
             return feed.nextAtHand()
         }
         throw EventBusError(.unavailable, "the queue \(queue) has entries and delivers none")
     }
 
-    /// Puts back what is held, and goes on behind it: it comes first again.
+    /// Returns the held entries and continues after them, because they are first in the queue again.
     private mutating func beginAgain() async throws {
         let held = kept
         await connection.closeChannel(channel)
@@ -144,18 +146,18 @@ struct LetterReader {
         }
     }
 
-    /// Leaves an entry where it is.
+    /// Leaves an entry in the queue.
     mutating func keep() {
         kept += 1
         keptByConsumer += 1
     }
 
-    /// Lets go of an entry.
+    /// Acknowledges an entry.
     func acknowledge(_ delivery: AMQPDelivery) async {
         await connection.acknowledge(delivery.deliveryTag, multiple: false, on: channel)
     }
 
-    /// Ends the pass, and waits until what was left is back.
+    /// Ends the pass, and waits until the kept entries are back.
     func close() async {
         guard channel != 0 else { return }
         await connection.closeChannel(channel)

@@ -1,23 +1,23 @@
 import ConnectionThread
 import EventBus
 
-/// The dead letters of a group, in its queue `GROUP.dead`; or the delayed events that found no queue.
+/// The dead letters of a group in its queue `GROUP.dead`, or the delayed events that matched no queue.
 ///
-/// Reading takes entries out unacknowledged, on a connection of its own, whose channel puts back at its end what was not
-/// let go of. While one reader holds them another sees fewer.
+/// Reading takes entries without acknowledging them, on a separate connection. Closing its channel returns the
+/// unacknowledged ones. While one reader holds them, another one sees fewer.
 struct RabbitDeadLetterQueue: DeadLetterQueue {
     let group: String
     private let tools: DeadLetterTools
-    /// Where the entries rest.
+    /// The queue of the entries.
     private let queueName: String
-    /// Reads an entry.
+    /// The decoder of an entry.
     private let read: @Sendable (AMQPMessage) -> DeadLetterDecoder.Reading
 
     private static let publishTimeout = Duration.seconds(30)
-    /// How many letters are sent at once.
+    /// The number of letters that are sent together.
     private static let batchSize = 100
 
-    /// The dead letters of a group.
+    /// Creates the dead letters of a group.
     init(group: String, tools: DeadLetterTools) {
         let decoder = DeadLetterDecoder(group: group, messages: MessageDecoder(events: tools.configuration.exchange))
         self.group = group
@@ -26,7 +26,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         self.read = { decoder.read($0) }
     }
 
-    /// The delayed events whose queue was gone at the end of their delay.
+    /// Creates the delayed events whose queue was missing when they were due.
     init(unroutableDelaysWith tools: DeadLetterTools) {
         let decoder = DeadLetterDecoder(group: "", messages: MessageDecoder(events: tools.configuration.exchange))
         self.group = ""
@@ -64,7 +64,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             throw EventBusError(.invalidConfiguration, "maximumPerSecond is \(rate); give at least 1, or nil")
         }
         var round = ReplayRound()
-        // Held for a second at most where a rate bounds how fast they go.
+        // Held for at most a second if the rate is limited.
         let batchSize = options.maximumPerSecond.map { min(Self.batchSize, max(1, $0 / 10)) } ?? Self.batchSize
         do {
             try await passing(prefetch: options.dryRun ? 500 : 5 * batchSize) { reader in
@@ -116,14 +116,14 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         return discarded
     }
 
-    // MARK: steps
+    // MARK: Steps
 
     private struct Entry {
         var delivery: AMQPDelivery
         var reading: DeadLetterDecoder.Reading
     }
 
-    /// The next letters that are to be replayed; `nil` at the end. In a dry run they are only counted.
+    /// Returns the next letters to replay, or `nil` at the end. In a dry run they are only counted.
     private func nextBatch(
         _ reader: inout LetterReader,
         _ size: Int,
@@ -133,7 +133,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
     ) async throws -> [Entry]? {
         var batch: [Entry] = []
         while batch.count < size {
-            // What is not there yet is not waited for while others could go.
+            // Entries that have not arrived are not waited for while others can be sent.
             guard let delivery = batch.isEmpty ? try await reader.next() : reader.nextAtHand() else { break }
             let reading = read(delivery.message)
             guard isIncluded(reading.letter) else {
@@ -181,13 +181,13 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         }
     }
 
-    /// What goes out for a dead letter.
+    /// Returns the event to publish for a dead letter.
     private func publish(_ reading: DeadLetterDecoder.Reading) throws(EventBusError) -> AMQPPublish {
         let (letter, message) = (reading.letter, reading.original)
         guard !letter.queue.isEmpty else {
             throw EventBusError(.notFound, "the dead letter \(letter.envelope.id) does not say which queue it is from")
         }
-        // A letter can be forged where others may write to the dead letters: it must not lead into another service.
+        // A letter can be forged if others may write to the dead letters, and must not reach another service.
         guard group.isEmpty || (isOfGroup(letter.queue) && letter.queue != queueName) else {
             throw EventBusError(
                 .unsupported,
@@ -212,19 +212,19 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         return AMQPPublish(exchange: "", routingKey: letter.queue, properties: properties, body: message.body)
     }
 
-    /// Whether a queue is that of a subscription of the group.
+    /// Returns a Boolean value indicating whether a queue belongs to a subscription of the group.
     private func isOfGroup(_ queue: String) -> Bool {
         queue.beginsWithBytes(of: group + ".")
             || tools.configuration.queues.contains { $0.value.name == queue && $0.key.beginsWithBytes(of: group + ".") }
     }
 
-    /// The error of a pass that ended early, with how far it had come.
+    /// Returns the error of a pass that ended early, with its progress.
     private func stopped(_ error: any Error, _ progress: String) -> any Error {
         guard let error = error as? EventBusError else { return error }
         return EventBusError(error.code, "\(progress): \(error.message)", underlying: error)
     }
 
-    /// Runs a pass through the entries; `nil` when there is no such queue.
+    /// Runs a pass through the entries. Returns `nil` if there is no such queue.
     @discardableResult
     private func passing<Value: Sendable>(
         prefetch: Int = 500,
@@ -243,7 +243,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         }
     }
 
-    /// Runs `body` with the tools' connection; `nil` when there is no such queue.
+    /// Calls `body` with the tools' connection. Returns `nil` if there is no such queue.
     private func connected<Value: Sendable>(
         _ body: (RabbitConnection) async throws -> Value
     ) async throws -> Value? {
@@ -253,14 +253,14 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             guard failure.kind == .channelClosed(AMQPFailure.notFound) else {
                 throw failure.busError(while: "reading \(queueName)")
             }
-            // Of a group of ours it was deleted; of another there never was one.
+            // The queue of one of our groups was deleted. That of another group never existed.
             if await tools.hubs.serves(group) { _ = await tools.hubs.declareAgain(failure.text) }
             return nil
         }
     }
 }
 
-/// Stands in where a transport could not be made.
+/// A replacement for a transport that could not be created.
 struct UnavailableDeadLetters: DeadLetterQueue {
     let problem: EventBusError?
 

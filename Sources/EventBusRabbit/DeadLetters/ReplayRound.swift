@@ -1,8 +1,8 @@
 import EventBus
 
-/// What one round through the dead letters came to. Pure.
+/// The outcome of one pass through the dead letters.
 struct ReplayRound {
-    /// How many entries an error names at most.
+    /// The maximum number of entries that an error names.
     private static let maximumNamed = 5
 
     var replayed = 0
@@ -10,12 +10,13 @@ struct ReplayRound {
     private var kept = 0
     private var first: EventBusError?
 
-    /// Whether an error is about the entry or its destination: the next one may go.
+    /// Returns a Boolean value indicating whether an error concerns the entry or its destination, so that the next one
+    /// may succeed.
     static func isOfEntry(_ code: EventBusError.Code) -> Bool {
         code.isAboutTheEvent || code.isRefusal || code == .unroutable
     }
 
-    /// Notes an entry that stays.
+    /// Records an entry that is kept.
     mutating func note(_ error: EventBusError, of letter: DeadLetter) {
         kept += 1
         first = first ?? error
@@ -24,7 +25,7 @@ struct ReplayRound {
         }
     }
 
-    /// Throws if an entry had to stay.
+    /// Throws if an entry had to be kept.
     func report(_ queueName: String) throws(EventBusError) {
         guard let first else { return }
         let more = kept > named.count ? " and \(kept - named.count) more" : ""

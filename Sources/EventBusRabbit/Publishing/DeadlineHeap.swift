@@ -1,10 +1,10 @@
 import ConnectionThread
 import HeapModule
 
-/// Which of many events runs out of time first. Pure.
+/// The deadlines of many events, ordered by time. It is a plain data structure.
 ///
-/// An event that needs no deadline any more keeps its entry until its time comes, or until such entries are the greater
-/// part: then whoever keeps the events hands in those that are left.
+/// An event that no longer needs a deadline keeps its entry until it is due, or until such entries are in the majority.
+/// Then the owner of the events passes the remaining ones.
 struct DeadlineHeap {
     struct Entry: Comparable {
         let deadline: MonotonicTime
@@ -17,23 +17,23 @@ struct DeadlineHeap {
 
     private var heap = Heap<Entry>()
 
-    /// The earliest deadline that was noted and has not come.
+    /// The earliest recorded deadline that has not passed.
     var earliest: MonotonicTime? { heap.min?.deadline }
 
     mutating func insert(_ deadline: MonotonicTime, id: UInt64) {
         heap.insert(Entry(deadline: deadline, id: id))
     }
 
-    /// Takes out an event whose deadline has come.
+    /// Removes and returns an event whose deadline has passed.
     mutating func popDue(at now: MonotonicTime) -> UInt64? {
         guard let first = heap.min, first.deadline <= now else { return nil }
         return heap.removeMin().id
     }
 
-    /// Whether most entries are of events that are no more, where `count` are.
+    /// Returns a Boolean value indicating whether most entries are outdated, given that `count` events exist.
     func isStale(count: Int) -> Bool { heap.count > 64 && heap.count > 2 * count }
 
-    /// Notes these and no others.
+    /// Replaces all entries.
     mutating func reset(to entries: [Entry]) {
         heap = Heap(entries)
     }

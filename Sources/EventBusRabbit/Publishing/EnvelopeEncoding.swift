@@ -1,7 +1,7 @@
 import EventBus
 
 extension AMQPProperties {
-    /// The properties of a new event.
+    /// Creates the properties of a new event.
     init(_ envelope: Envelope) {
         self.init()
         contentType = envelope.contentType
@@ -19,11 +19,12 @@ extension AMQPProperties {
         if let partitionKey = envelope.partitionKey { headers[WireHeaders.partitionKey] = .string(partitionKey) }
     }
 
-    /// The properties of the same event on a further journey: a retry, a dead letter, a replay.
+    /// Returns the properties for republishing the same event as a retry, a dead letter or a replay.
     ///
-    /// Built from what may go out again, not from what may not.
+    /// They are built from an allow-list of properties.
     ///
-    /// - Parameter isTrusted: Whether the bus's own headers in the message are the bus's; otherwise they stay behind.
+    /// - Parameter isTrusted: `true` if the bus's own headers in the message were set by the bus. Otherwise they are
+    ///   left out.
     func forRepublish(id: EventID, topic: Topic?, from message: AMQPMessage, isTrusted: Bool) -> AMQPProperties {
         var properties = self
         properties.messageID = id.rawValue

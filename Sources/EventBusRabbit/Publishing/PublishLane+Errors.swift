@@ -1,7 +1,7 @@
 import EventBus
 
 extension PublishLane {
-    /// What a caller is told of an event that was not confirmed.
+    /// Returns the error for the caller of an event that was not confirmed.
     func error(for resolution: Traffic.Machine.Resolution) -> any Error {
         switch resolution {
         case .cancelled:

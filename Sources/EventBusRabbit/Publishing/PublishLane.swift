@@ -2,10 +2,11 @@ import ConnectionThread
 import EventBus
 import Synchronization
 
-/// Sends events in confirm mode, over as many connections as it takes.
+/// A publisher in confirm mode, over any number of connections.
 ///
-/// Callers put events into an inbox and wake the thread once for many; ``PublishTraffic`` decides what goes out, and on
-/// which of two channels. The lane outlives connections: what one did not confirm goes out again on the next.
+/// Callers add events to an inbox and wake the thread once for many. ``PublishTraffic`` decides which events are sent,
+/// and on which of two channels. The lane outlives connections: events that one did not confirm are sent again on the
+/// next one.
 actor PublishLane {
     typealias Traffic = PublishTraffic<PublishTicket>
     typealias Item = Traffic.Item
@@ -27,16 +28,16 @@ actor PublishLane {
     private let onRefusal: @Sendable (PublishRefusal) -> Void
     private let inbox = Locked(Inbox())
     private let lastID = Atomic<UInt64>(0)
-    /// How many events are with the broker, for health.
+    /// The number of unconfirmed events, for health reports.
     nonisolated let unconfirmed = Atomic<Int>(0)
-    /// How many wait to be sent, for health.
+    /// The number of events that wait to be sent, for health reports.
     nonisolated let waiting = Atomic<Int>(0)
 
     private var traffic: Traffic
     private var main: Link?
     private var probe: Link?
     var lastFailure: AMQPFailure?
-    /// Why the lane has ended; `nil` while it has not.
+    /// The error that ended the lane, or `nil` while it is running.
     var ending: EventBusError?
     private var resolved: [Traffic.Machine.Resolved] = []
     private var timer: (id: TimerID, deadline: MonotonicTime)?
@@ -44,10 +45,13 @@ actor PublishLane {
     private var detachWaiters: [CheckedContinuation<Void, Never>] = []
     private var probeWaiters: [CheckedContinuation<Void, Never>] = []
 
+    /// Creates a lane.
+    ///
     /// - Parameters:
-    ///   - maximumCount: How many events may be unconfirmed.
-    ///   - maximumBytes: How many bytes may be.
-    ///   - onRefusal: Called on the thread when the broker begins to refuse events that go somewhere.
+    ///   - maximumCount: The maximum number of unconfirmed events.
+    ///   - maximumBytes: The maximum size of unconfirmed events in bytes.
+    ///   - onRefusal: A closure that is called on the thread when the broker starts to refuse events with some
+    ///     destination.
     init(
         thread: ConnectionThread,
         maximumCount: Int,
@@ -61,7 +65,7 @@ actor PublishLane {
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
-    // MARK: from any thread
+    // MARK: Calls from any thread
 
     /// Publishes one event and waits for its outcome.
     nonisolated func publish(
@@ -117,7 +121,7 @@ actor PublishLane {
         }
     }
 
-    /// Sends an event once, without waiting for anything.
+    /// Sends an event once, without waiting.
     nonisolated func send(_ publish: AMQPPublish, deadline: MonotonicTime) {
         let id = lastID.wrappingAdd(1, ordering: .relaxed).newValue
         submit([
@@ -160,7 +164,7 @@ actor PublishLane {
         thread.execute { [weak self] in self?.assumeIsolated { $0.drainInbox() } }
     }
 
-    // MARK: on the thread
+    // MARK: On the thread
 
     private func drainInbox() {
         let (items, cancelled) = inbox.withLock { inbox in
@@ -179,18 +183,18 @@ actor PublishLane {
         advance()
     }
 
-    /// Notes why there is no connection.
+    /// Records the reason why there is no connection.
     func note(_ failure: AMQPFailure) {
         if main == nil { lastFailure = failure }
     }
 
-    /// Takes a connection into use.
+    /// Starts to use a connection.
     func attach(to connection: RabbitConnection) async throws(AMQPFailure) {
         main = try await open(.main, on: connection)
         advance()
     }
 
-    /// Opens the second channel: see ``waitUntilProbeNeeded(on:)``.
+    /// Opens the second channel. See ``waitUntilProbeNeeded(on:)``.
     func attachProbe(to connection: RabbitConnection) async throws(AMQPFailure) {
         probe = try await open(.probe, on: connection)
         advance()
@@ -207,21 +211,21 @@ actor PublishLane {
         return Link(connection: connection, channel: channel)
     }
 
-    /// Whether the channel is usable.
+    /// A Boolean value indicating whether the channel is usable.
     var isAttached: Bool { main != nil }
 
-    /// Says whether the broker takes events at present.
+    /// Records whether the broker currently accepts events.
     func setBlocked(_ isBlocked: Bool) {
         traffic.setBlocked(isBlocked)
         advance()
     }
 
-    /// Sends on: the socket has room.
+    /// Continues to send, because the socket has room.
     func becameWritable() {
         advance()
     }
 
-    /// Waits for the confirms of what was sent, as long as the connection lives, until `deadline` at most.
+    /// Waits for the confirms of sent events, while the connection is alive and until `deadline` at most.
     func drain(until deadline: MonotonicTime) async {
         guard main != nil, traffic.unconfirmed > 0 else { return }
         thread.schedule(at: deadline) { [weak self] in self?.assumeIsolated { $0.wakeDrainWaiters() } }
@@ -240,23 +244,24 @@ actor PublishLane {
         await withCheckedContinuation { detachWaiters.append($0) }
     }
 
-    /// Waits until events wait for the second channel, and the first is there; or until the connection has ended.
+    /// Waits until events wait for the second channel and the first one is open, or until the connection has ended.
     func waitUntilProbeNeeded(on connection: RabbitConnection) async {
         guard !isProbeNeeded, connection.isOpenOnThread else { return }
         await withCheckedContinuation { probeWaiters.append($0) }
     }
 
-    /// Whether the second channel is to be opened: not before the first, since what is missing is declared before that.
+    /// A Boolean value indicating whether the second channel should be opened. It is opened after the first one,
+    /// because missing objects are declared before that.
     var isProbeNeeded: Bool { main != nil && traffic.needsProbe }
 
-    /// Wakes who waits for the second channel to be needed; called when the connection has ended, too.
+    /// Wakes the tasks that wait for the second channel to be needed. It is also called when the connection has ended.
     func wakeProbeWaiters() {
         let waiters = probeWaiters
         probeWaiters = []
         for waiter in waiters { waiter.resume() }
     }
 
-    /// Resolves everything, and refuses everything that comes.
+    /// Resolves everything, and refuses all further events.
     func end(_ error: EventBusError) {
         let items = inbox.withLock { inbox in
             inbox.ended = error
@@ -274,7 +279,7 @@ actor PublishLane {
         timer = nil
     }
 
-    /// A channel is gone, perhaps with its connection.
+    /// Handles the end of a channel, perhaps with its connection.
     private func detach(_ line: Traffic.Line, _ failure: AMQPFailure) {
         lastFailure = failure
         switch line {
@@ -285,7 +290,7 @@ actor PublishLane {
             guard probe != nil else { return }
             probe = nil
         }
-        // With the connection the broker's word goes that it takes nothing.
+        // A `connection.blocked` is void after its connection is closed.
         if !failure.isChannelOnly { traffic.setBlocked(false) }
         if let refusal = traffic.disconnected(line, failure, &resolved) { onRefusal(refusal) }
         advance()
@@ -299,7 +304,7 @@ actor PublishLane {
         switch event {
         case .confirmed(let tag, let multiple, let isAcknowledged):
             traffic.confirmed(line, tag: tag, multiple: multiple, isAcknowledged: isAcknowledged, &resolved)
-            // Many confirms come in one turn, and one look at the window serves them all.
+            // Many confirms arrive in one turn, and one check of the window serves them all.
             advanceAtEndOfTurn()
         case .returned(let message, _, _):
             traffic.returned(line, message)
@@ -323,7 +328,7 @@ actor PublishLane {
         }
     }
 
-    /// Sends what may be sent, then resolves what is resolved.
+    /// Sends events that may be sent, then resolves finished ones.
     private func advance() {
         if let main {
             let areMany = traffic.waitingCount > 1

@@ -2,58 +2,60 @@ import ConnectionThread
 import DequeModule
 import EventBus
 
-/// Which events wait for a channel, which are with the broker, and what becomes of each: publisher confirms as a pure
-/// state machine.
+/// A state machine for publisher confirms: the events that wait for a channel, the unconfirmed events, and the outcome
+/// of each.
 ///
-/// It is told what happens and the time, and says what to send and which tokens to resolve. Every token that goes in
-/// comes out once.
+/// It is told the events and the time, and returns the events to send and the tokens to resolve. Every token is
+/// returned exactly once.
 struct PublishMachine<Token> {
-    /// An event on its way.
+    /// An event to publish.
     struct Item {
-        /// Tells this publish from all others; later ones have greater ids.
+        /// The id of this publish. Later ones have greater ids.
         var id: UInt64
         var publish: AMQPPublish
-        /// What a confirmed event that was not returned came to.
+        /// The outcome of a confirmed event that was not returned.
         var outcome: PublishOutcome
         var deadline: MonotonicTime
-        /// Whether it is sent again after the connection was lost.
+        /// A Boolean value indicating whether it is sent again after the connection was lost.
         var isResent = true
         var token: Token
-        /// Whether a connection has taken it before: the broker may hold it.
+        /// A Boolean value indicating whether it was sent on an earlier connection, so that the broker may have it.
         var wasSent = false
-        /// Whether it may be what the broker closed a channel for, so that it has to go out alone.
+        /// A Boolean value indicating whether it may be the event for which the broker closed a channel, so that it has
+        /// to be sent alone.
         var isSuspect = false
-        /// How often in a row the broker closed the whole connection with an error while it was in flight.
+        /// The number of consecutive times that the broker closed the whole connection with an error while it was in
+        /// flight.
         var closedConnections = 0
     }
 
-    /// What became of an event.
+    /// The outcome of an event.
     enum Resolution: Equatable {
         case confirmed(PublishOutcome)
-        /// The broker refused it.
+        /// The broker refused the event.
         case rejected
-        /// The broker closed the channel for it.
+        /// The broker closed the channel because of the event.
         case refused(PublishRefusal)
-        /// It cannot go over the connection.
+        /// The event cannot be sent over the connection.
         case unsendable(WireProblem)
-        /// It is larger than the broker accepts.
+        /// The event is larger than the broker accepts.
         case tooLarge
-        /// The deadline passed; the broker holds nothing.
+        /// The deadline passed, and the broker does not have the event.
         case timedOut
-        /// The deadline passed while the broker took nothing.
+        /// The deadline passed while the broker accepted nothing.
         case blocked
-        /// Sent, and nothing is known.
+        /// The event was sent, and the outcome is unknown.
         case indeterminate
-        /// Cancelled before it was sent.
+        /// The event was cancelled before it was sent.
         case cancelled
     }
 
     typealias Resolved = (token: Token, resolution: Resolution)
 
-    /// The place of a delivery tag.
+    /// The slot of a delivery tag.
     private struct Slot {
         let id: UInt64
-        /// The event; `nil` once its caller was answered. The confirm may still come, and says nothing to anyone then.
+        /// The event, or `nil` after its caller was answered. A confirm may still arrive and is ignored then.
         var item: Item?
         var isReturned = false
     }
@@ -62,17 +64,18 @@ struct PublishMachine<Token> {
     private let maximumBytes: Int
     private var waiting = WaitingLine<Item>()
     private var slots = Deque<Slot>()
-    /// Whether the slots' ids rise: they do not where an event came back from the suspects.
+    /// A Boolean value indicating whether the slots' ids increase, which is not the case after an event came back from
+    /// the suspects.
     private var slotsAreSorted = true
     private var deadlines = DeadlineHeap()
     private var firstTag: UInt64 = 1
     private var bytes = 0
-    /// Events with the broker, not yet confirmed, whose callers wait.
+    /// The number of unconfirmed events whose callers wait.
     private(set) var unconfirmed = 0
     private(set) var isConnected = false
-    /// Whether the event taken last had been sent before.
+    /// A Boolean value indicating whether the event taken last had been sent before.
     private var lastTaken = false
-    /// Whether the broker said that it takes nothing at present.
+    /// A Boolean value indicating whether the broker has reported that it currently accepts nothing.
     var isBlocked = false
 
     init(maximumCount: Int, maximumBytes: Int) {
@@ -80,15 +83,15 @@ struct PublishMachine<Token> {
         self.maximumBytes = maximumBytes
     }
 
-    /// Events that have not been sent on this connection.
+    /// The number of events that have not been sent on this connection.
     var waitingCount: Int { waiting.count }
 
-    /// Whether the broker has an event, unconfirmed, for which `isMeant` holds.
+    /// Returns a Boolean value indicating whether there is an unconfirmed event for which `isMeant` returns `true`.
     func hasUnconfirmed(where isMeant: (AMQPPublish) -> Bool) -> Bool {
         slots.contains { $0.item.map { isMeant($0.publish) } ?? false }
     }
 
-    /// The unconfirmed event that the broker got first.
+    /// The unconfirmed event that was sent first.
     var firstUnconfirmed: AMQPPublish? {
         slots.first?.item?.publish
     }
@@ -99,14 +102,14 @@ struct PublishMachine<Token> {
         waiting.insert(item, id: item.id, size: item.publish.size)
     }
 
-    // MARK: sending
+    // MARK: Sending
 
-    /// Takes the event to send next into the window, if the window and the broker allow one.
+    /// Moves the next event to the window, if the window and the broker allow one.
     ///
-    /// Before it is sent: a send may end the connection, and then the event is one of those it had not confirmed.
+    /// It is moved before it is sent, because a send may end the connection, and then the event is an unconfirmed one.
     mutating func takeNext() -> AMQPPublish? {
         guard isConnected, !isBlocked, unconfirmed < maximumCount, let size = waiting.firstSize else { return nil }
-        // One event may exceed the window alone, or it would never go out.
+        // A single event may exceed the window, because otherwise it would never be sent.
         guard unconfirmed == 0 || bytes + size <= maximumBytes, var item = waiting.popFirst() else { return nil }
         lastTaken = item.wasSent
         item.wasSent = true
@@ -118,14 +121,14 @@ struct PublishMachine<Token> {
         return publish
     }
 
-    /// Puts back what ``takeNext()`` took: the socket had no room for it.
+    /// Undoes ``takeNext()``, because the socket had no room for the event.
     mutating func putBack() {
         guard var item = untake() else { return }
         item.wasSent = lastTaken
         waiting.insert(item, id: item.id, size: item.publish.size)
     }
 
-    /// Gives up what ``takeNext()`` took: it cannot go over the connection.
+    /// Resolves the event of ``takeNext()`` as unsendable.
     mutating func dropTaken(_ problem: WireProblem, _ resolved: inout [Resolved]) {
         guard let item = untake() else { return }
         resolved.append((item.token, .unsendable(problem)))
@@ -138,21 +141,21 @@ struct PublishMachine<Token> {
         return item
     }
 
-    // MARK: what the broker says
+    // MARK: Events from the broker
 
-    /// A new channel in confirm mode: its delivery tags begin at 1.
+    /// Starts a new channel in confirm mode, whose delivery tags begin at 1.
     mutating func connected(isBlocked: Bool = false) {
         isConnected = true
         self.isBlocked = isBlocked
         clearSlots()
     }
 
-    /// The channel is gone. What it had not confirmed waits again, in its old order and ahead of the rest.
+    /// Handles the end of the channel. Its unconfirmed events wait again, in their order and ahead of the rest.
     ///
     /// - Parameters:
-    ///   - closedByBroker: Whether the broker closed the connection with an error, perhaps for one of them.
-    ///   - isSuspect: Which of those are taken out instead.
-    /// - Returns: what was taken out.
+    ///   - closedByBroker: `true` if the broker closed the connection with an error, perhaps because of one of them.
+    ///   - isSuspect: A closure that selects events to remove instead.
+    /// - Returns: The removed events.
     @discardableResult
     mutating func disconnected(
         closedByBroker: Bool = false,
@@ -185,9 +188,9 @@ struct PublishMachine<Token> {
         unconfirmed = 0
     }
 
-    /// The broker returned an event, which no queue took; its confirm follows.
+    /// Records that the broker returned an event because no queue matched. Its confirm follows.
     ///
-    /// One event may be on several ways at once, as to the dead letters of two groups.
+    /// One event may be in flight several times, for example to the dead letters of two groups.
     mutating func returned(messageID: String?, exchange: String, routingKey: String) {
         for index in slots.indices {
             guard !slots[index].isReturned, let publish = slots[index].item?.publish,
@@ -199,9 +202,9 @@ struct PublishMachine<Token> {
         }
     }
 
-    /// The broker confirmed or refused one event, or all up to it.
+    /// Records that the broker confirmed or refused one event, or all up to it.
     mutating func confirmed(tag: UInt64, multiple: Bool, isAcknowledged: Bool, _ resolved: inout [Resolved]) {
-        // The peer's numbers are not trusted to lie within the window.
+        // The peer's numbers are not trusted to be inside the window.
         guard tag >= firstTag, tag - firstTag < UInt64(slots.count) else { return }
         let last = Int(tag - firstTag)
         for index in (multiple ? 0 : last)...last { settle(index, isAcknowledged, &resolved) }
@@ -221,7 +224,7 @@ struct PublishMachine<Token> {
         resolved.append((item.token, isAcknowledged ? .confirmed(outcome) : .rejected))
     }
 
-    /// Takes the event out of a slot, which is settled then; `nil` if it was before.
+    /// Removes the event from a slot, which is settled then. Returns `nil` if it was settled before.
     private mutating func takeItem(at index: Int) -> Item? {
         var item: Item?
         swap(&item, &slots[index].item)
@@ -231,9 +234,9 @@ struct PublishMachine<Token> {
         return item
     }
 
-    // MARK: giving up
+    // MARK: Giving up
 
-    /// The earliest deadline of all events that are not resolved, or an earlier one of an event that is.
+    /// The earliest deadline of all unresolved events, or an earlier one of a resolved event.
     var earliestDeadline: MonotonicTime? { deadlines.earliest }
 
     /// Gives up every event whose deadline has passed.
@@ -241,26 +244,27 @@ struct PublishMachine<Token> {
         while let id = deadlines.popDue(at: now) { giveUp(id, isBlocked ? .blocked : .timedOut, &resolved) }
     }
 
-    /// Gives up the event with this id: cancelled if it was not sent.
+    /// Gives up the event with this id. It is cancelled if it was not sent.
     mutating func cancel(_ id: UInt64, _ resolved: inout [Resolved]) {
         giveUp(id, .cancelled, &resolved)
     }
 
-    /// Gives up everything that waits to be sent.
+    /// Gives up all events that wait to be sent.
     mutating func cancelWaiting(_ resolved: inout [Resolved]) {
         for item in takeWaiting(where: { _ in true }) {
             resolved.append((item.token, item.wasSent ? .indeterminate : .cancelled))
         }
     }
 
-    /// Gives up what waits and is larger than the broker accepts: it was refused with its channel.
+    /// Gives up waiting events that are larger than the broker accepts, because one of them closed the channel.
     mutating func refuse(largerThan limit: Int, _ resolved: inout [Resolved]) {
         for item in takeWaiting(where: { $0.publish.body.count > limit }) {
             resolved.append((item.token, .tooLarge))
         }
     }
 
-    /// Takes out what waits and is meant, in order: it goes another way, or nowhere.
+    /// Removes and returns the waiting events that `isMeant` selects, in order, to be sent in another way or not at
+    /// all.
     mutating func takeWaiting(where isMeant: (Item) -> Bool) -> [Item] {
         waiting.removeAll(where: isMeant)
     }
@@ -270,7 +274,8 @@ struct PublishMachine<Token> {
             resolved.append((item.token, item.wasSent ? .indeterminate : resolution))
         } else if let index = slot(of: id), let item = takeItem(at: index) {
             resolved.append((item.token, .indeterminate))
-            // Else a queue that confirms nothing, for want of a leader, would in time take the whole window.
+            // Otherwise a queue that confirms nothing, because it has no leader, would eventually fill the whole
+            // window.
             dropSettled()
         }
     }

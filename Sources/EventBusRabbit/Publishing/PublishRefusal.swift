@@ -1,20 +1,21 @@
 import EventBus
 
-/// Why the broker closed a channel that events were published on, and which of them it can have meant. Pure.
+/// The reason why the broker closed a publishing channel, and the events that may have caused it.
 ///
-/// The protocol does not name the event, but the broker's text names where it was to go: `ACCESS_REFUSED - access to
+/// The protocol does not name the event, but the broker's text names its destination: `ACCESS_REFUSED - access to
 /// exchange 'events' in vhost '/' refused for user 'shop'`, `… access to topic 'a.b' in exchange 'events' …`,
 /// `NOT_FOUND - no exchange 'events' in vhost '/'`.
 struct PublishRefusal: Hashable, Sendable {
     /// The broker's code.
     let code: UInt16
     let text: String
-    /// The exchange that the text names; empty for the default exchange, `nil` if it names none.
+    /// The exchange that the text names: empty for the default exchange, or `nil` if it names none.
     let exchange: String?
-    /// The topic within the exchange that the text names.
+    /// The topic in the exchange that the text names.
     let topic: String?
 
-    /// Reads the end of a channel; `nil` if the broker did not end it for what was sent.
+    /// Creates a refusal from the end of a channel. Returns `nil` if the broker did not close it because of a sent
+    /// event.
     init?(_ failure: AMQPFailure) {
         guard case .channelClosed(let code) = failure.kind, code != 0 else { return nil }
         self.code = code
@@ -24,7 +25,7 @@ struct PublishRefusal: Hashable, Sendable {
         topic = failure.text.part(after: "topic '", before: "' in exchange")
     }
 
-    /// The refusal of an event that was alone in flight at repeated ends of the connection.
+    /// Creates the refusal of an event that was alone in flight when the connection ended repeatedly.
     init(closingConnection failure: AMQPFailure) {
         code = failure.code ?? 0
         text = failure.text
@@ -32,18 +33,18 @@ struct PublishRefusal: Hashable, Sendable {
         topic = nil
     }
 
-    /// Whether everything that goes where the event was to go is refused, not this one event.
+    /// A Boolean value indicating whether all events with the same destination are refused, and not only this event.
     var isOfRoute: Bool { exchange != nil && (code == AMQPFailure.accessRefused || code == AMQPFailure.notFound) }
 
-    /// Whether declaring what is missing may mend it.
+    /// A Boolean value indicating whether declaring missing objects may help.
     var mayBeMended: Bool { code == AMQPFailure.notFound }
 
-    /// Whether an event goes where the refused one was to go.
+    /// Returns a Boolean value indicating whether an event has the destination of the refused one.
     func concerns(_ publish: AMQPPublish) -> Bool {
         publish.exchange == exchange && (topic == nil || publish.routingKey == topic)
     }
 
-    /// Whether another refusal is of the same events.
+    /// Returns a Boolean value indicating whether another refusal concerns the same events.
     func isSameRoute(_ other: PublishRefusal) -> Bool { exchange == other.exchange && topic == other.topic }
 
     /// The broker's limit, if the text says that a message was larger: "message size 20 is larger than configured max
@@ -55,10 +56,10 @@ struct PublishRefusal: Hashable, Sendable {
         return text.split(separator: " ").last.flatMap { Int($0) }
     }
 
-    /// What a publish is told that is larger than ``sizeLimit``.
+    /// The error for an event that is larger than ``sizeLimit``.
     var tooLarge: EventBusError { EventBusError(.tooLarge, "the event is larger than the broker accepts: \(text)") }
 
-    /// The refusal as users of the bus see it.
+    /// The refusal in the form in which users of the bus see it.
     var busError: EventBusError {
         switch code {
         case AMQPFailure.accessRefused:

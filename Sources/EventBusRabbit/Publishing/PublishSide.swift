@@ -1,7 +1,7 @@
 import ConnectionThread
 import EventBus
 
-/// Uses the publish connection: declares what all share, and keeps every lane on a channel.
+/// The user of the publish connection, which declares shared objects and keeps every lane on a channel.
 struct PublishSide: Sendable {
     let lane: PublishLane
     let replies: PublishLane
@@ -12,7 +12,7 @@ struct PublishSide: Sendable {
     let configuration: RabbitConfiguration
     let logger: BackgroundLogger
 
-    /// What happens to the connection, on its thread.
+    /// Handles an event of the connection on its thread.
     func handle(_ event: ConnectionEvent) {
         switch event {
         case .blocked(let reason):
@@ -24,7 +24,7 @@ struct PublishSide: Sendable {
             setBlocked(false)
             logger.info("RabbitMQ takes events again")
         case .writable:
-            // Retries and dead letters first: a delivery waits for each, and its handler behind it.
+            // Retries and dead letters first, because a delivery and its handler wait for each.
             republishes.assumeIsolated { $0.becameWritable() }
             lane.assumeIsolated { $0.becameWritable() }
             replies.assumeIsolated { $0.becameWritable() }
@@ -39,13 +39,13 @@ struct PublishSide: Sendable {
         requests.assumeIsolated { $0.setBlocked(isBlocked) }
     }
 
-    /// Says why there is no connection to those who wait for one.
+    /// Passes the reason why there is no connection to waiting callers.
     func note(_ failure: AMQPFailure) async {
         for lane in [lane, replies, republishes] { await lane.note(failure) }
         await requests.note(failure)
     }
 
-    /// Publishes over a connection until it ends, and says why it did.
+    /// Publishes over a connection until it ends, and returns the reason.
     func serve(_ connection: RabbitConnection) async throws(EventBusError) -> AMQPFailure {
         do throws(AMQPFailure) {
             try await declareShared(on: connection)
@@ -54,7 +54,8 @@ struct PublishSide: Sendable {
             try await replies.attach(to: connection)
             try await requests.attach(to: connection)
         } catch {
-            // Where we declare, what is missing was taken away in between: the next attempt declares it again.
+            // If this service declares objects, a missing one was deleted meanwhile, and the next attempt declares it
+            // again.
             if error.isPermanent || (error.code == AMQPFailure.notFound && configuration.declaration == .passive) {
                 throw error.busError(while: "declaring the exchanges")
             }
@@ -79,7 +80,8 @@ struct PublishSide: Sendable {
         return failure ?? AMQPFailure(.connectionLost, "")
     }
 
-    /// A channel may fail without its connection, as when the exchange was deleted or an event is refused.
+    /// Keeps the channels open. A channel may fail without its connection, for example because an event was refused or
+    /// its exchange deleted.
     private func keepAttached(_ connection: RabbitConnection) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
@@ -126,7 +128,7 @@ struct PublishSide: Sendable {
         }
     }
 
-    /// Opens a channel whenever it is wanted, until the connection has ended.
+    /// Opens a channel whenever it is needed, until the connection has ended.
     private func keep(
         _ name: String,
         on connection: RabbitConnection,
@@ -139,7 +141,7 @@ struct PublishSide: Sendable {
         while await connection.isOpen {
             await waitUntilWanted()
             guard await connection.isOpen else { return }
-            // One that has held for a while is a new beginning.
+            // A channel that was open for a while resets the count.
             if opened.duration(to: clock.now) > RecoveryMachine.stableAfter { failures = 0 }
             await pause(failures)
             failures += 1
@@ -159,11 +161,11 @@ struct PublishSide: Sendable {
         try? await Task.sleep(for: bound * Double.random(in: 0.5...1))
     }
 
-    /// What is still missing after this is told to those who publish there; the others go on.
+    /// Declares shared objects again. If one is still missing, its publishers get an error, and the others continue.
     private func declareSharedAgain(on connection: RabbitConnection) async {
         do throws(AMQPFailure) {
             try await declareShared(on: connection)
-            // An exchange that was deleted took the bindings along, and a queue may be gone beside it.
+            // A deleted exchange has lost its bindings, and queues may be missing as well.
             _ = await hubs.declareAgain("a channel was closed by the broker")
         } catch {
             logger.info("what all services share is not all there", metadata: ["reason": "\(error)"])

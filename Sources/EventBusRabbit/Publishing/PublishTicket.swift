@@ -1,10 +1,10 @@
 import EventBus
 
-/// Whom the outcome of a publish goes to. Each is resolved exactly once.
+/// The receiver of a publish's outcome. Each is resolved exactly once.
 enum PublishTicket: Sendable {
     case single(CheckedContinuation<PublishOutcome, any Error>)
     case batch(PublishBatch, index: Int)
-    /// No one waits, as for a reply.
+    /// Nobody waits, as for a reply.
     case none
 
     func resolve(_ result: Result<PublishOutcome, any Error>) {
@@ -16,7 +16,7 @@ enum PublishTicket: Sendable {
     }
 }
 
-/// Collects the outcomes of events that are published together.
+/// A collector of the outcomes of events that are published together.
 final class PublishBatch: Sendable {
     typealias Results = [Result<PublishOutcome, any Error>]
 

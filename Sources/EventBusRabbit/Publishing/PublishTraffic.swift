@@ -1,28 +1,29 @@
 import ConnectionThread
 import EventBus
 
-/// Which of two channels an event goes out on, so that one that the broker refuses holds up no other. Pure.
+/// The two channels of a publisher, which ensure that a refused event delays no others.
 ///
-/// The broker refuses an event by closing its channel, and everything unconfirmed on it with it. So what it may have
-/// meant goes on by a second channel, one event at a time: there a closed channel condemns exactly one. The same way go
-/// all that are bound for where the broker last refused one, until one of them is accepted.
+/// The broker refuses an event by closing its channel, including everything unconfirmed on it. Events that may have
+/// caused it are therefore sent on a second channel, one at a time, where a closed channel identifies exactly one
+/// event. The second channel also carries all events with the destination of the last refused one, until one of them is
+/// accepted.
 struct PublishTraffic<Token> {
     typealias Machine = PublishMachine<Token>
     typealias Item = Machine.Item
 
     enum Line: CaseIterable, Sendable {
-        /// The channel of all events that nothing is held against.
+        /// The channel for events that are not suspected of causing a channel error.
         case main
-        /// The channel of the others.
+        /// The channel of the other events.
         case probe
     }
 
-    /// How many refused routes are remembered: the topics of a user without rights are not bounded.
+    /// The maximum number of remembered refusals, because the topics of a user without permissions are unbounded.
     static var maximumRefusals: Int { 64 }
 
     private var main: Machine
     private var probe: Machine
-    /// Where the broker refuses events, as far as is known.
+    /// The known destinations for which the broker refuses events.
     private(set) var refusals: [PublishRefusal] = []
 
     init(maximumCount: Int, maximumBytes: Int) {
@@ -30,13 +31,13 @@ struct PublishTraffic<Token> {
         probe = Machine(maximumCount: 1, maximumBytes: maximumBytes)
     }
 
-    /// Events with the broker, not yet confirmed.
+    /// The number of unconfirmed events.
     var unconfirmed: Int { main.unconfirmed + probe.unconfirmed }
-    /// Events that have not been sent on this connection.
+    /// The number of events that have not been sent on this connection.
     var waitingCount: Int { main.waitingCount + probe.waitingCount }
-    /// Whether events wait for the second channel, which is not there.
+    /// A Boolean value indicating whether events wait for the second channel, which is not open.
     var needsProbe: Bool { !probe.isConnected && probe.waitingCount > 0 }
-    /// The earliest deadline of all events that are not resolved, or an earlier one of an event that is.
+    /// The earliest deadline of all unresolved events, or an earlier one of a resolved event.
     var earliestDeadline: MonotonicTime? {
         guard let earliest = main.earliestDeadline, let other = probe.earliestDeadline else {
             return main.earliestDeadline ?? probe.earliestDeadline
@@ -57,34 +58,34 @@ struct PublishTraffic<Token> {
         }
     }
 
-    // MARK: sending
+    // MARK: Sending
 
-    /// Takes the event to send next on a channel.
+    /// Returns the next event to send on a channel.
     mutating func takeNext(_ line: Line) -> AMQPPublish? { onLine(line) { $0.takeNext() } }
 
-    /// Puts back what was taken: the socket had no room for it.
+    /// Undoes ``takeNext(_:)``, because the socket had no room for the event.
     mutating func putBack(_ line: Line) { onLine(line) { $0.putBack() } }
 
-    /// Gives up what was taken: it cannot go over the connection.
+    /// Resolves the event of ``takeNext(_:)`` as unsendable.
     mutating func dropTaken(_ line: Line, _ problem: WireProblem, _ resolved: inout [Machine.Resolved]) {
         onLine(line) { $0.dropTaken(problem, &resolved) }
     }
 
-    /// Says whether the broker takes events at present.
+    /// Records whether the broker currently accepts events.
     mutating func setBlocked(_ isBlocked: Bool) {
         main.isBlocked = isBlocked
         probe.isBlocked = isBlocked
     }
 
-    // MARK: what the broker says
+    // MARK: Events from the broker
 
-    /// A new channel in confirm mode.
+    /// Starts a new channel in confirm mode.
     mutating func connected(_ line: Line, isBlocked: Bool) {
         setBlocked(isBlocked)
         onLine(line) { $0.connected(isBlocked: isBlocked) }
     }
 
-    /// The broker returned an event, which no queue took; its confirm follows.
+    /// Records that the broker returned an event because no queue matched. Its confirm follows.
     mutating func returned(_ line: Line, _ message: AMQPMessage) {
         onLine(line) { machine in
             machine.returned(
@@ -95,7 +96,7 @@ struct PublishTraffic<Token> {
         }
     }
 
-    /// The broker confirmed or refused one event, or all up to it.
+    /// Records that the broker confirmed or refused one event, or all up to it.
     mutating func confirmed(
         _ line: Line,
         tag: UInt64,
@@ -107,13 +108,14 @@ struct PublishTraffic<Token> {
         onLine(line) {
             $0.confirmed(tag: tag, multiple: multiple, isAcknowledged: isAcknowledged, &resolved)
         }
-        // The channel lives, so the broker takes what goes there.
+        // The channel is alive, so the broker accepts events with this destination.
         if let accepted, probe.unconfirmed == 0 { lift(accepted) }
     }
 
-    /// A channel is gone. What is held against the events that it had not confirmed, if anything, is the `failure`.
+    /// Handles the end of a channel. `failure` is the reason, for which one of the unconfirmed events may be
+    /// responsible.
     ///
-    /// - Returns: where the broker refuses events, if that is news.
+    /// - Returns: The refused destination, if it is new.
     mutating func disconnected(
         _ line: Line,
         _ failure: AMQPFailure,
@@ -140,11 +142,12 @@ struct PublishTraffic<Token> {
         return refusal
     }
 
-    /// How often the broker may close the connection with an error while an event is in flight, before that goes alone.
+    /// The number of times that the broker may close the connection with an error while an event is in flight, before
+    /// that event is sent alone.
     static var maximumClosedConnections: Int { 2 }
 
-    /// The connection is gone. An event that ends it with an error would end the next one too: those that were in flight
-    /// repeatedly go on by the second channel, where the one that does it is found.
+    /// Handles the end of the connection. An event that ends it with an error would end the next one too, so events
+    /// that were in flight repeatedly are sent on the second channel, where the responsible one is identified.
     private mutating func connectionEnded(
         _ line: Line,
         _ failure: AMQPFailure,
@@ -176,7 +179,7 @@ struct PublishTraffic<Token> {
         }
     }
 
-    /// One of the events that the main channel had not confirmed was refused.
+    /// Handles the refusal of one of the main channel's unconfirmed events.
     private mutating func suspect(_ refusal: PublishRefusal, _ resolved: inout [Machine.Resolved]) {
         if refusal.isOfRoute, main.hasUnconfirmed(where: { refusal.concerns($0) }) {
             let sent = main.disconnected(takingOut: { refusal.concerns($0.publish) }, &resolved)
@@ -196,14 +199,14 @@ struct PublishTraffic<Token> {
         }
     }
 
-    /// The one event on the second channel was refused, and with it all that go the same way.
+    /// Handles the refusal of the only event on the second channel, and of all events with its destination.
     private mutating func condemn(_ refusal: PublishRefusal, _ resolved: inout [Machine.Resolved]) {
         var condemned = probe.disconnected(takingOut: { _ in true }, &resolved)
         if refusal.isOfRoute { condemned += probe.takeWaiting { refusal.concerns($0.publish) } }
         for item in condemned { resolved.append((item.token, .refused(refusal))) }
     }
 
-    /// An event was accepted: those that wait for nothing but that go on by the main channel.
+    /// Handles an accepted event. Events that only waited for that continue on the main channel.
     private mutating func lift(_ accepted: AMQPPublish) {
         guard refusals.contains(where: { $0.concerns(accepted) }) || probe.waitingCount > 0 else { return }
         refusals.removeAll { $0.concerns(accepted) }
@@ -214,7 +217,7 @@ struct PublishTraffic<Token> {
         for item in free { main.add(item) }
     }
 
-    // MARK: giving up
+    // MARK: Giving up
 
     /// Gives up every event whose deadline has passed.
     mutating func expire(at now: MonotonicTime, _ resolved: inout [Machine.Resolved]) {
@@ -222,13 +225,13 @@ struct PublishTraffic<Token> {
         probe.expire(at: now, &resolved)
     }
 
-    /// Gives up the event with this id: cancelled if it was not sent.
+    /// Gives up the event with this id. It is cancelled if it was not sent.
     mutating func cancel(_ id: UInt64, _ resolved: inout [Machine.Resolved]) {
         main.cancel(id, &resolved)
         probe.cancel(id, &resolved)
     }
 
-    /// Gives up everything that waits to be sent.
+    /// Gives up all events that wait to be sent.
     mutating func cancelWaiting(_ resolved: inout [Machine.Resolved]) {
         main.cancelWaiting(&resolved)
         probe.cancelWaiting(&resolved)

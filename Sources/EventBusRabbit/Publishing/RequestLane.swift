@@ -1,17 +1,18 @@
 import ConnectionThread
 import EventBus
 
-/// Sends requests and gives their replies to those who wait.
+/// A client that sends requests and passes their replies to the waiting callers.
 ///
-/// The replies come on the channel that sent the requests, by the broker's direct reply-to: a pseudo-queue that costs
-/// nothing and ends with the channel. A request is sent once: its responder may have begun, so that one that was not
-/// answered when the channel ended has no known outcome.
+/// Replies arrive on the channel that sent the requests, by the broker's direct reply-to: a pseudo-queue that costs
+/// nothing and ends with the channel. A request is sent once. Its responder may have started, so a request without a
+/// reply has an unknown outcome when the channel ends.
 actor RequestLane {
     private struct Request {
         var publish: AMQPPublish
         var continuation: CheckedContinuation<AMQPMessage, any Error>
         var wasSent = false
-        /// Whether it may not go out again, even where the broker certainly did not take it.
+        /// A Boolean value indicating whether it must not be sent again, even if the broker certainly did not accept
+        /// it.
         var wasRepeated = false
         var timer: TimerID?
     }
@@ -20,7 +21,7 @@ actor RequestLane {
 
     private let thread: ConnectionThread
     private var requests: [String: Request] = [:]
-    /// Those to be sent, in order.
+    /// The requests to send, in order.
     private var waiting: [String] = []
     private var connection: RabbitConnection?
     private var channel: UInt16 = 0
@@ -35,7 +36,7 @@ actor RequestLane {
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
-    /// Sends a request and waits for its reply. The request's correlation id tells it from all others.
+    /// Sends a request and waits for its reply. The request's correlation id is unique.
     func request(_ publish: AMQPPublish, id: String, deadline: MonotonicTime) async throws -> AMQPMessage {
         if let ended { throw ended }
         try Task.checkCancellation()
@@ -44,7 +45,7 @@ actor RequestLane {
                 let timer = thread.schedule(at: deadline) { [weak self] in
                     self?.assumeIsolated { $0.expire(id) }
                 }
-                // Those that were given up leave their place in the line.
+                // Requests that were given up leave their entries in the queue.
                 if waiting.count > 64, waiting.count > 2 * requests.count { waiting.removeAll { requests[$0] == nil } }
                 requests[id] = Request(publish: publish, continuation: continuation, timer: timer)
                 waiting.append(id)
@@ -96,7 +97,7 @@ actor RequestLane {
         )
     }
 
-    /// Gives up what the broker closed the channel for, so that it does not close the next one too.
+    /// Gives up the request for which the broker closed the channel, so that it does not close the next one too.
     private func refuse(_ refusal: PublishRefusal) {
         if let limit = refusal.sizeLimit {
             for (id, request) in requests where request.publish.body.count > limit {
@@ -107,11 +108,11 @@ actor RequestLane {
         func isConcerned(_ request: Request) -> Bool {
             refusal.isOfRoute ? refusal.concerns(request.publish) : request.wasSent
         }
-        // The broker does not say which it meant. Where only one can be, it did not take that one.
+        // The broker does not say which request it meant. If only one is possible, that one was not accepted.
         let sent = requests.filter { $0.value.wasSent && isConcerned($0.value) }
         if let (id, request) = sent.first, sent.count == 1 {
             if refusal.mayBeMended, !request.wasRepeated {
-                // What is missing is declared before the next channel.
+                // Missing objects are declared before the next channel.
                 requests[id]?.wasSent = false
                 requests[id]?.wasRepeated = true
                 waiting.insert(id, at: 0)
@@ -140,7 +141,7 @@ actor RequestLane {
         sendWaiting()
     }
 
-    /// Notes why there is no connection.
+    /// Records the reason why there is no connection.
     func note(_ failure: AMQPFailure) {
         if connection == nil { lastFailure = failure }
     }
@@ -163,7 +164,7 @@ actor RequestLane {
                 case .unsendable(let problem): resolve(id, .failure(problem.busError))
                 case .sent: requests[id]?.wasSent = true
                 }
-                // The send may have ended the connection, and put everything that is unanswered in line again.
+                // The send may have ended the connection and queued all unanswered requests again.
                 if self.connection == nil { return }
             }
             sent += 1

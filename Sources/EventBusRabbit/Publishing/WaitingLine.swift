@@ -1,9 +1,9 @@
 import DequeModule
 
-/// Events in the order in which they are to go out, which is that of their ids. Pure.
+/// Events in the order of sending, which is that of their ids. It is a plain data structure.
 ///
-/// One may leave from the middle, found by its id in logarithmic time. Its place stays until it comes to the front, or
-/// until such places are the greater part.
+/// An event can be removed from the middle by its id in logarithmic time. Its slot stays until it reaches the front, or
+/// until such slots are in the majority.
 struct WaitingLine<Element> {
     private struct Place {
         let id: UInt64
@@ -13,13 +13,13 @@ struct WaitingLine<Element> {
     }
 
     private var places = Deque<Place>()
-    /// How many wait.
+    /// The number of waiting events.
     private(set) var count = 0
 
-    /// The size of the one whose turn it is.
+    /// The size of the first event.
     var firstSize: Int? { count == 0 ? nil : places[0].size }
 
-    /// Adds one at its place: at the end, if its id is the greatest.
+    /// Inserts an event by its id, which is usually at the end.
     mutating func insert(_ element: Element, id: UInt64, size: Int) {
         let place = Place(id: id, size: size, element: element)
         if places.isEmpty || places[places.count - 1].id < id {
@@ -32,7 +32,7 @@ struct WaitingLine<Element> {
         count += 1
     }
 
-    /// Takes the first one out.
+    /// Removes and returns the first event.
     mutating func popFirst() -> Element? {
         guard let element = places.popFirst()?.element else { return nil }
         count -= 1
@@ -40,7 +40,7 @@ struct WaitingLine<Element> {
         return element
     }
 
-    /// Takes one out, wherever it is.
+    /// Removes and returns an event at any position.
     mutating func remove(_ id: UInt64) -> Element? {
         let index = index(notBelow: id)
         guard index < places.count, places[index].id == id, let element = places[index].element else { return nil }
@@ -51,7 +51,7 @@ struct WaitingLine<Element> {
         return element
     }
 
-    /// Takes out those for which `isMeant` holds, in order.
+    /// Removes and returns the events that `isMeant` selects, in order.
     mutating func removeAll(where isMeant: (Element) -> Bool) -> [Element] {
         var (kept, taken) = (Deque<Place>(), [Element]())
         for place in places {
@@ -63,7 +63,7 @@ struct WaitingLine<Element> {
         return taken
     }
 
-    /// Calls `body` for each, in order.
+    /// Calls `body` for each event in order.
     func forEach(_ body: (Element) -> Void) {
         for place in places { if let element = place.element { body(element) } }
     }

@@ -1,21 +1,21 @@
 import EventBus
 
-/// The names of the headers under which an envelope's fields and the bus's bookkeeping travel.
+/// The names of the headers for an envelope's fields and for the bus's internal data.
 enum WireHeaders {
     static let causationID = "causation-id"
     static let version = "event-version"
     static let time = "event-time"
     static let partitionKey = "partition-key"
 
-    /// The topic, where the routing key and `type` no longer say it.
+    /// The topic, if the routing key and `type` no longer contain it.
     static let topic = "x-eventbus-topic"
-    /// The chain of causes, where the correlation id tells requests apart.
+    /// The chain of causes, if the correlation id identifies a request.
     static let correlationID = "x-eventbus-correlation-id"
-    /// How many attempts have failed.
+    /// The number of failed attempts.
     static let attempts = "x-eventbus-attempts"
-    /// How many milliseconds the event has been deferred since its last attempt.
+    /// The total deferral since the last attempt, in milliseconds.
     static let deferred = "x-eventbus-deferred"
-    /// When a delayed copy is due, in milliseconds since 1970.
+    /// The time at which a delayed copy is due, in milliseconds since 1970.
     static let due = "x-eventbus-due"
     static let firstFailure = "x-eventbus-first-failure"
     static let lastFailure = "x-eventbus-last-failure"
@@ -27,31 +27,32 @@ enum WireHeaders {
     static let originalExchange = "x-eventbus-original-exchange"
     static let originalRoutingKey = "x-eventbus-original-routing-key"
 
-    /// The broker's count of deliveries that were not settled.
+    /// The broker's count of unsettled deliveries.
     static let deliveryCount = "x-delivery-count"
     /// The broker's record of dead-lettering.
     static let death = "x-death"
 
-    /// How long an event has been deferred since its last attempt, if the bus's own headers are the bus's.
+    /// Returns the total deferral of an event since its last attempt, if the bus's own headers are trusted.
     static func deferred(in headers: [String: HeaderValue], isTrusted: Bool) -> Duration {
         guard isTrusted, let milliseconds = headers[deferred]?.int else { return .zero }
         return min(.milliseconds(max(0, milliseconds)), .longest)
     }
 
-    /// Bookkeeping that stays with an event through every republish.
+    /// The internal headers that an event keeps through every republish.
     static let lasting: Set<String> = [topic, correlationID, firstFailure, originalExchange, originalRoutingKey]
-    /// Reserved names that hold fields of the envelope; the other reserved names are the broker's.
+    /// The reserved names for fields of the envelope. The other reserved names belong to the broker.
     static let fields: Set<String> = [causationID, version, time, partitionKey]
 
-    /// Whether a header belongs to the user.
+    /// Returns a Boolean value indicating whether a header belongs to the user.
     static func isUsers(_ name: String) -> Bool {
         !name.beginsWithBytes(of: EventHeaders.internalPrefix) && !EventHeaders.reservedNames.contains(name)
     }
 
-    /// Whether a header may go out again: an allow-list, since the broker acts on some (`CC` makes copies, `x-death`
-    /// makes it drop the second retry as a cycle), and since others could have been forged.
+    /// Returns a Boolean value indicating whether a header may be sent again. It is an allow-list, because the broker
+    /// acts on some headers (`CC` makes copies, and `x-death` makes it drop the second retry as a cycle), and because
+    /// others could have been forged.
     ///
-    /// - Parameter isTrusted: Whether the bus's own headers are the bus's.
+    /// - Parameter isTrusted: `true` if the bus's own headers were set by the bus.
     static func mayGoOutAgain(_ name: String, isTrusted: Bool) -> Bool {
         isUsers(name) || fields.contains(name) || name == correlationID || (isTrusted && lasting.contains(name))
     }

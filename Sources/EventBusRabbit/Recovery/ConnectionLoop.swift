@@ -2,7 +2,8 @@ import ConnectionThread
 import EventBus
 import Synchronization
 
-/// Keeps one connection up: connects, lets it be served until it ends, and begins again, until cancelled.
+/// A loop that keeps one connection established. It connects, serves the connection until it ends, and starts again,
+/// until it is cancelled.
 struct ConnectionLoop: Sendable {
     let role: HealthBoard.Role
     let configuration: RabbitConfiguration
@@ -10,16 +11,16 @@ struct ConnectionLoop: Sendable {
     let watch: SendWatch
     let board: HealthBoard
     let logger: BackgroundLogger
-    /// Told why there is no connection, at each attempt.
+    /// A closure that is called after each failed attempt with the reason.
     var onFailure: @Sendable (AMQPFailure) async -> Void = { _ in }
 
     /// Runs until cancelled.
     ///
     /// - Parameters:
-    ///   - onEvent: What happens to the connection as a whole; called on its thread.
-    ///   - serve: Uses a connection until it ends; throws what no new connection can mend.
-    ///   - shutDown: Lets go of a connection in good order, once the loop is cancelled.
-    /// - Throws: what trying again cannot mend.
+    ///   - onEvent: A closure that is called on the connection's thread with events that concern the whole connection.
+    ///   - serve: A closure that uses a connection until it ends. It throws errors that a new connection cannot fix.
+    ///   - shutDown: A closure that closes a connection regularly after the loop is cancelled.
+    /// - Throws: Errors that another attempt cannot fix.
     func run(
         onEvent: @escaping @Sendable (ConnectionEvent) -> Void,
         serve: @escaping @Sendable (RabbitConnection) async throws(EventBusError) -> AMQPFailure,
@@ -62,7 +63,7 @@ struct ConnectionLoop: Sendable {
                     }
                 } catch {
                     await connection.close()
-                    // What cannot be mended at the start may be a broker that is not all there later.
+                    // An error that is permanent at the start may later be that of a partially available broker.
                     guard machine.wasConnected else { throw error }
                     board.disconnected(role, AMQPFailure(.closedByUs, error.message))
                     logger.info("RabbitMQ refuses what it accepted before", metadata: ["error": "\(error)"])
@@ -160,7 +161,7 @@ struct ConnectionLoop: Sendable {
 }
 
 extension RabbitConfiguration {
-    /// Says that a connection about to be made does not recognize the broker.
+    /// Logs that a connection about to be established does not verify the broker.
     func warnIfUnverified(_ host: Host, _ logger: BackgroundLogger) {
         guard tls?.insecureSkipsVerification == true else { return }
         logger.info("TLS without verification: anyone may pose as the broker", metadata: ["host": "\(host.name)"])

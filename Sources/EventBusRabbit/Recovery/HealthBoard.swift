@@ -1,7 +1,7 @@
 import ConnectionThread
 import EventBus
 
-/// The state of connections and consumers, written by those who know and read without asking anyone.
+/// The state of connections and consumers, which is written by its owners and can be read from anywhere.
 final class HealthBoard: Sendable {
     /// A connection of a transport.
     enum Role: Hashable, Comparable, Sendable {
@@ -9,7 +9,7 @@ final class HealthBoard: Sendable {
         /// The connection for consuming with this number, from 0.
         case consuming(Int)
 
-        /// The connection that is there also without a subscription.
+        /// The connection that exists even without a subscription.
         static let consume = Role.consuming(0)
 
         var name: String {
@@ -26,7 +26,7 @@ final class HealthBoard: Sendable {
         var blockedReason: String?
         var lastError: String?
         var connections = 0
-        /// Since when there is no connection.
+        /// The time since when there is no connection.
         var lostAt: MonotonicTime?
     }
 
@@ -43,7 +43,7 @@ final class HealthBoard: Sendable {
         var links: [Role: Link] = [.publish: Link(), .consume: Link()]
         var consumers: [UInt64: Consumer] = [:]
         var unroutableDelays = 0
-        /// What is missing on the broker and cannot be declared, by what misses it.
+        /// The reasons for missing objects that cannot be declared, by the part that needs them.
         var missing: [String: String] = [:]
         var failure: EventBusError?
     }
@@ -55,12 +55,12 @@ final class HealthBoard: Sendable {
         self.livenessTimeout = livenessTimeout
     }
 
-    /// A connection is attempted for the first time.
+    /// Records that a connection is attempted for the first time.
     func started(_ role: Role) {
         state.withLock { $0.links[role, default: Link()].lostAt = .now }
     }
 
-    /// Notes what is missing on the broker, or with `nil` that nothing is any more.
+    /// Records a missing object on the broker, or with `nil` that nothing is missing any more.
     func setMissing(_ subject: String, _ reason: String?) {
         state.withLock { $0.missing[subject] = reason }
     }
@@ -120,13 +120,13 @@ final class HealthBoard: Sendable {
         state.withLock { $0.failure = error }
     }
 
-    /// Whether a connection is away for longer than a live service may be without.
+    /// Returns a Boolean value indicating whether a connection has been missing for longer than a live service allows.
     private func isLost(_ link: Link) -> Bool {
         guard let livenessTimeout, let lostAt = link.lostAt else { return false }
         return lostAt.duration(to: .now) > livenessTimeout
     }
 
-    /// The report. A prefix names the transport.
+    /// Returns the report. A prefix names the transport.
     func report(prefix: String, publishDetails: [String: Int]) -> [ComponentHealth] {
         state.withLock { state in
             var components: [ComponentHealth] = []

@@ -1,10 +1,10 @@
 import Glibc
 
-/// The addresses behind a host's name.
+/// The resolution of host names.
 enum HostAddress {
-    /// The numeric addresses of a host, in the system's order of preference. Blocks for as long as looking up takes.
+    /// Returns the numeric addresses of a host in the system's order of preference. Blocks while the name is resolved.
     ///
-    /// Each is tried with a timeout of its own: the library would let the first silent one use up the time of all.
+    /// Each is tried with its own timeout, because the library would let the first silent one use up the time of all.
     static func resolve(_ host: String) throws(AMQPFailure) -> [String] {
         var hints = addrinfo()
         hints.ai_family = AF_UNSPEC

@@ -1,10 +1,10 @@
 import ConnectionThread
 import EventBus
 
-/// Runs the one step that may block, connecting and logging in, on a thread of its own.
+/// The thread that connects and logs in, which is the only step that may block.
 ///
-/// The connection's thread stays free for deadlines and timers. Resolving a name has no bound at all: a caller that is
-/// cancelled goes on at once, and what the login comes to is thrown away by its thread.
+/// The connection's thread stays available for deadlines and timers. Resolving a name has no time limit: a cancelled
+/// caller continues immediately, and the thread discards the result of the login.
 enum LoginThread {
     typealias Outcome = Result<AMQPHandle, AMQPFailure>
 
@@ -24,7 +24,7 @@ enum LoginThread {
             if let early { continuation.resume(returning: early) }
         }
 
-        /// Hands over an outcome; only the first counts.
+        /// Passes on an outcome. Only the first one counts.
         func settle(_ outcome: Outcome) {
             let continuation: CheckedContinuation<Outcome, Never>? = state.withLock { state in
                 if state.early == nil { state.early = outcome }
@@ -35,10 +35,11 @@ enum LoginThread {
         }
     }
 
-    /// The library decodes what the broker says of itself with a stack frame for each level, in frames of 64 KiB.
+    /// The size of the stack in bytes. The library decodes the broker's properties, which arrive in frames of 64 KiB,
+    /// with a stack frame for each level of nesting.
     private static let stackSize = 8 << 20
 
-    /// Connects to a host and logs in, with the credentials of this moment.
+    /// Connects to a host and logs in, with the current credentials.
     static func logIn(
         _ configuration: RabbitConfiguration,
         _ host: RabbitConfiguration.Host,
@@ -80,7 +81,7 @@ enum LoginThread {
 
     private static func attempt(_ parameters: LoginParameters) -> Outcome {
         Result { () throws(AMQPFailure) in
-            // The library checks the certificate against the name that it connects to.
+            // The library verifies the certificate against the name that it connects to.
             if parameters.tls != nil { return try attempt(at: parameters.host, parameters) }
             var failure = AMQPFailure(.connectFailed, "\(parameters.host) has no address")
             for address in try HostAddress.resolve(parameters.host) {
@@ -88,7 +89,7 @@ enum LoginThread {
                     return try attempt(at: address, parameters)
                 } catch {
                     failure = error
-                    // The broker has answered: its other addresses lead to the same.
+                    // The broker has answered, and its other addresses lead to the same broker.
                     guard case .connectFailed = error.kind else { throw error }
                 }
             }

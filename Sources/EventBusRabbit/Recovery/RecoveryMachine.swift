@@ -1,17 +1,17 @@
 import EventBus
 
-/// What to do next when there is no connection: which host to try, how long to wait, when to give up. Pure.
+/// The state machine of reconnecting: the host to try, the delay, and the decision to give up.
 ///
-/// All hosts are tried in a random order without a wait; then comes a wait with full jitter, whose bound doubles. A
-/// connection that held for a while sets the bound back. Only where every host refuses us, repeatedly and from the
-/// beginning, is there no use in going on.
+/// All hosts are tried in random order without a delay. Then a delay with full jitter follows, whose bound doubles. A
+/// connection that lasted for a while resets the bound. Further attempts are useless only if every host refuses the
+/// login repeatedly and from the beginning.
 struct RecoveryMachine {
     enum Step: Equatable {
         case connect(RabbitConfiguration.Host)
         case wait(Duration)
     }
 
-    /// How long a connection has to hold for its loss to count as the first.
+    /// The time after which a lost connection resets the delay.
     static let stableAfter = Duration.seconds(5)
 
     private let hosts: [RabbitConfiguration.Host]
@@ -19,13 +19,13 @@ struct RecoveryMachine {
     private var untried: [RabbitConfiguration.Host] = []
     private var rounds = 0
     private var mustWait = false
-    /// How many hosts of this round refused us, and how many rounds in a row they all did.
+    /// The number of hosts in this round that refused the login.
     private var refusals = 0
     private var refusedRounds = 0
     private(set) var wasConnected = false
 
-    /// How many rounds in a row every host has to refuse us before that is the end: one whose own source of users is away
-    /// for a moment refuses everyone.
+    /// The number of consecutive rounds in which every host has to refuse the login before the machine gives up. A
+    /// broker whose user database is temporarily unavailable refuses everyone.
     static let maximumRefusedRounds = 3
 
     init(hosts: [RabbitConfiguration.Host], reconnect: RabbitConfiguration.Reconnect) {
@@ -33,7 +33,7 @@ struct RecoveryMachine {
         self.reconnect = reconnect
     }
 
-    /// What to do next.
+    /// Returns the next step.
     mutating func next(using generator: inout some RandomNumberGenerator) -> Step {
         if mustWait {
             mustWait = false
@@ -43,7 +43,7 @@ struct RecoveryMachine {
         return .connect(untried.removeLast())
     }
 
-    /// No session came about. Returns whether it is worth trying again.
+    /// Records a failed attempt. Returns `true` if another attempt may succeed.
     mutating func failed(_ failure: AMQPFailure) -> Bool {
         if Self.isRefusal(failure) { refusals += 1 }
         guard untried.isEmpty else { return true }
@@ -51,11 +51,11 @@ struct RecoveryMachine {
         mustWait = true
         refusedRounds = refusals == hosts.count ? refusedRounds + 1 : 0
         refusals = 0
-        // A broker that knew us before may refuse us while it restarts.
+        // A broker that accepted the login before may refuse it while it restarts.
         return wasConnected || refusedRounds < Self.maximumRefusedRounds
     }
 
-    /// There is a session.
+    /// Records an established session.
     mutating func connected() {
         wasConnected = true
         untried = []
@@ -63,7 +63,7 @@ struct RecoveryMachine {
         refusedRounds = 0
     }
 
-    /// The session ended after it had held for `duration`.
+    /// Records the end of a session that lasted for `duration`.
     mutating func lost(after duration: Duration) {
         untried = []
         rounds = duration >= Self.stableAfter ? 1 : rounds + 1
@@ -74,7 +74,8 @@ struct RecoveryMachine {
         min(reconnect.initial * (1 << min(max(rounds - 1, 0), 20)), reconnect.maximum)
     }
 
-    /// Whether the broker refused who we are or where we want to go; a limit on connections passes.
+    /// Returns a Boolean value indicating whether the broker refused the user or the virtual host. A limit on
+    /// connections is temporary.
     static func isRefusal(_ failure: AMQPFailure) -> Bool {
         switch failure.kind {
         case .connectionClosed(AMQPFailure.accessRefused), .tlsFailed: true

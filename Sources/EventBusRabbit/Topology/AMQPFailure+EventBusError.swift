@@ -1,7 +1,7 @@
 import EventBus
 
 extension AMQPFailure {
-    /// The failure as users of the bus see it.
+    /// Returns the failure in the form in which users of the bus see it.
     func busError(while activity: String) -> EventBusError {
         if let clash = TopologyClash(text) {
             return EventBusError(.topologyClash, "\(clash)", underlying: self)
@@ -21,26 +21,27 @@ extension AMQPFailure {
         }
     }
 
-    /// Whether doing the same again cannot succeed: something is declared otherwise, or forbidden.
+    /// A Boolean value indicating whether the same call cannot succeed, because an object is declared differently or
+    /// the call is forbidden.
     var isPermanent: Bool {
         guard case .channelClosed(let code) = kind else { return false }
         return code == Self.accessRefused || (code == Self.preconditionFailed && TopologyClash(text) != nil)
     }
 }
 
-/// What the broker says when an object exists with other arguments than were declared.
+/// The broker's description of an object that exists with other arguments than the declared ones.
 ///
-/// `PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'a.b' in vhost '/': received 'quorum' but current is
-/// 'classic'`
+/// `PRECONDITION_FAILED - inequivalent arg 'x-queue-type' for queue 'a.b' in vhost '/': received 'quorum' but current
+/// is 'classic'`
 struct TopologyClash: Hashable, Sendable, CustomStringConvertible {
     var argument: String
     var object: String
-    /// What was declared; `nil` where the broker's text ended before it.
+    /// The declared value, or `nil` if the broker's text was truncated before it.
     var wanted: String?
-    /// What there is; `nil` where the broker's text ended before it.
+    /// The existing value, or `nil` if the broker's text was truncated before it.
     var found: String?
 
-    /// Reads the broker's text, which ends after 255 bytes: with long names only its beginning is there.
+    /// Parses the broker's text, which is truncated after 255 bytes. With long names only its beginning is left.
     init?(_ text: String) {
         guard let rest = text.part(after: "inequivalent arg '", before: nil) else { return nil }
         argument = rest.part(after: "", before: "'") ?? rest
@@ -51,7 +52,7 @@ struct TopologyClash: Hashable, Sendable, CustomStringConvertible {
         found = outcome.part(after: " but current is ", before: nil).map(Self.value)
     }
 
-    /// `'quorum'` of `the value 'quorum' of type 'longstr'`, as the broker has it for arguments.
+    /// Returns `'quorum'` for `the value 'quorum' of type 'longstr'`, the broker's format for arguments.
     private static func value(_ text: String) -> String {
         text.part(after: "the value ", before: " of type ") ?? text
     }
@@ -68,7 +69,7 @@ struct TopologyClash: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension String {
-    /// What stands after `start` and before `end`, or the rest.
+    /// Returns the text after `start` and before `end`, or the rest.
     func part(after start: String, before end: String?) -> String? {
         guard let from = start.isEmpty ? startIndex : firstRange(of: start)?.upperBound else { return nil }
         guard let end else { return String(self[from...]) }

@@ -1,12 +1,12 @@
 import EventBus
 
-/// The way of a delayed event through the levels.
+/// The route of a delayed event through the levels.
 ///
-/// The delay, in units of 100 ms rounded up and written in binary, is the first part of the routing key: at each level a
-/// 1 leads into the level's queue, whose time to live is that bit's worth, and a 0 straight on. The event enters at its
-/// highest set bit: entering at the top costs ten times the throughput.
+/// The delay, in units of 100 ms rounded up and written in binary, is the first part of the routing key. At each level
+/// a 1 leads to the level's queue, whose time to live is the value of that bit, and a 0 leads to the next level. The
+/// event enters at its highest set bit, because entering at the top would reduce the throughput to a tenth.
 struct DelayRoute: Hashable, Sendable {
-    /// How many levels there are.
+    /// The number of levels.
     static let levels = TransportLimits.delayLevels
     /// The delay of the lowest level.
     static let unit = TransportLimits.delayUnit
@@ -16,13 +16,13 @@ struct DelayRoute: Hashable, Sendable {
     /// The routing key.
     var routingKey: String
 
-    /// Where the event goes when its delay has passed.
+    /// The destination of the event after its delay.
     enum Destination {
-        /// The queue of one subscription; `q.QUEUE` led there from the levels themselves.
+        /// The queue of one subscription. In earlier releases, `q.QUEUE` led there directly from the levels.
         case queue(String)
         /// Every subscription of the events exchange that matches the topic.
         case topic(Topic, exchange: String)
-        /// Every subscription of the virtual host that matches the topic, as the first releases had it.
+        /// Every subscription of the virtual host that matches the topic, as in the first releases.
         case sharedTopic(Topic)
 
         var key: String {
@@ -34,8 +34,8 @@ struct DelayRoute: Hashable, Sendable {
         }
     }
 
-    /// What stands for an exchange in a routing key, which has no room for its name: eight hexadecimal digits of its
-    /// 32-bit FNV-1a hash.
+    /// Returns the token of an exchange in a routing key, which has no room for its name: eight hexadecimal digits of
+    /// its 32-bit FNV-1a hash.
     static func token(of exchange: String) -> String {
         var hash: UInt32 = 0x811C_9DC5
         for byte in exchange.utf8 { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
@@ -43,7 +43,7 @@ struct DelayRoute: Hashable, Sendable {
         return String(repeating: "0", count: 8 - digits.count) + digits
     }
 
-    /// The route for a delay above zero.
+    /// Creates the route for a delay above zero.
     ///
     /// - Throws: ``/EventBus/EventBusError`` with code `.unsupported` for a delay of more than 29 hours.
     init(delay: Duration, to destination: Destination) throws(EventBusError) {
@@ -61,7 +61,7 @@ struct DelayRoute: Hashable, Sendable {
         routingKey += destination.key
     }
 
-    /// The topic in the routing key of a scheduled event, as it is at the end of the levels.
+    /// Returns the topic in the routing key of a scheduled event at the end of the levels.
     static func scheduledTopic(in routingKey: String) -> String? {
         guard let (kind, rest) = destination(in: routingKey) else { return nil }
         switch kind {
@@ -73,15 +73,15 @@ struct DelayRoute: Hashable, Sendable {
         }
     }
 
-    /// The queue in the routing key of a retry, as it is at the end of the levels.
+    /// Returns the queue in the routing key of a retry at the end of the levels.
     static func queue(in routingKey: String) -> String? {
         guard let (kind, rest) = destination(in: routingKey), kind == "r" || kind == "q" else { return nil }
         return String(rest)
     }
 
-    /// What stands behind the levels' words: one word for the kind of destination, and the destination.
+    /// Returns the part after the levels' words: one word for the kind of destination, and the destination.
     private static func destination(in routingKey: String) -> (kind: Substring, rest: Substring)? {
-        // By bytes, as the broker separates words: a dot may be part of a character.
+        // By bytes, as the broker separates words, because a dot may be part of a character.
         let words = routingKey.utf8.split(
             separator: UInt8(ascii: "."),
             maxSplits: levels + 1,
@@ -91,12 +91,12 @@ struct DelayRoute: Hashable, Sendable {
         return (Substring(words[levels]), Substring(words[levels + 1]))
     }
 
-    /// The pattern that finds a level's bit in the routing key.
+    /// Returns the pattern that matches a level's bit in the routing key.
     static func pattern(bit: Int, ofLevel level: Int) -> String {
         String(repeating: "*.", count: levels - 1 - level) + "\(bit).#"
     }
 
-    /// The pattern under which a destination is bound to the exit.
+    /// Returns the pattern with which a destination is bound to the exit.
     static func exitPattern(_ destination: String) -> String {
         String(repeating: "*.", count: levels) + destination
     }

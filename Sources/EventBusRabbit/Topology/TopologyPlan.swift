@@ -1,15 +1,15 @@
 import EventBus
 
-/// Which exchanges, queues and bindings the bus needs, as the methods that declare them.
+/// The exchanges, queues and bindings that the bus needs, as the methods that declare them.
 ///
-/// The arguments are frozen: a changed one is a clash with every queue that exists. What is to be tuned is an operator
-/// policy.
+/// The arguments never change, because a change would clash with every existing queue. Use operator policies to tune
+/// queues.
 struct TopologyPlan: Sendable {
     let exchange: String
     let queueType: RabbitConfiguration.QueueType
-    /// Whether queues take scheduled events of the whole virtual host too.
+    /// A Boolean value indicating whether queues also receive scheduled events of the whole virtual host.
     let takesSharedSchedules: Bool
-    /// The queues that differ from those that the bus declares by itself.
+    /// The queues that differ from those that the bus would declare.
     let queues: [String: RabbitConfiguration.Queue]
 
     init(_ configuration: RabbitConfiguration) {
@@ -19,16 +19,16 @@ struct TopologyPlan: Sendable {
         self.queues = configuration.queues
     }
 
-    /// The arguments of a queue whose events rest until someone acts.
+    /// The arguments of a queue whose events are kept until someone acts.
     private static let restingArguments: [String: HeaderValue] = [
         "x-queue-type": "quorum",
-        // Newer brokers drop what was returned 20 times, and every look at an event returns it.
+        // Newer brokers drop events that were returned 20 times, and reading an event returns it.
         "x-delivery-limit": 1_000_000_000,
     ]
 
-    // MARK: shared by all services
+    // MARK: Shared objects
 
-    /// The exchanges, and the delay levels.
+    /// The calls that declare the exchanges and the delay levels.
     var shared: [AMQPCall] {
         var calls: [AMQPCall] = [
             .exchangeDeclare(name: exchange, type: "topic"),
@@ -41,8 +41,8 @@ struct TopologyPlan: Sendable {
             .exchangeDeclare(
                 name: TopologyNames.delayExit,
                 type: "topic",
-                // The worker behind at-least-once dead-lettering keeps what cannot be routed, 32 events at most: without
-                // this, 32 retries to a deleted queue would stop all delays for good.
+                // The worker of at-least-once dead-lettering keeps events that cannot be routed, at most 32. Without
+                // this exchange, 32 retries to a deleted queue would stop all delays permanently.
                 arguments: ["alternate-exchange": .string(TopologyNames.delayUnroutable)]
             ),
             .exchangeDeclare(
@@ -75,7 +75,7 @@ struct TopologyPlan: Sendable {
         return calls
     }
 
-    /// Asks whether what ``shared`` declares is there, without declaring it.
+    /// The calls that check for the objects of ``shared`` without declaring them.
     var sharedCheck: [AMQPCall] {
         shared.compactMap { call in
             switch call {
@@ -88,9 +88,9 @@ struct TopologyPlan: Sendable {
         }
     }
 
-    // MARK: of one group
+    // MARK: Groups
 
-    /// The queue in which a group's dead letters rest.
+    /// Returns the calls that declare the queue of a group's dead letters.
     func deadLetters(of group: String) -> [AMQPCall] {
         let name = TopologyNames.deadLetterQueue(of: group)
         return [
@@ -101,26 +101,27 @@ struct TopologyPlan: Sendable {
         ]
     }
 
-    /// Asks whether what ``deadLetters(of:)`` declares is there, without declaring it.
+    /// Returns the calls that check for the objects of ``deadLetters(of:)`` without declaring them.
     func deadLettersCheck(of group: String) -> [AMQPCall] {
         [.queueDeclare(QueueDeclaration(name: TopologyNames.deadLetterQueue(of: group), isPassive: true))]
     }
 
-    // MARK: of one subscription
+    // MARK: Subscriptions
 
-    /// Returns whether another system owns the queue of a subscription.
+    /// Returns a Boolean value indicating whether another system owns the queue of a subscription.
     func isForeign(_ specification: QueueSpecification) -> Bool {
         queues[specification.queueName].map { !$0.isDeclared } ?? false
     }
 
-    /// Declares a subscription's queue and what leads into it, or checks whether the queue of another system is there.
+    /// Returns the calls that declare a subscription's queue and its bindings, or check whether the queue of another
+    /// system exists.
     func subscription(_ specification: QueueSpecification, name: String) -> [AMQPCall] {
         let declaration =
             isForeign(specification) ? QueueDeclaration(name: name, isPassive: true) : queue(specification, name: name)
         return [.queueDeclare(declaration)] + bindings(specification, name: name)
     }
 
-    /// The queue of a subscription; `name` differs from the specification's for a broadcast.
+    /// Returns the queue of a subscription. `name` differs from the specification's for a broadcast.
     func queue(_ specification: QueueSpecification, name: String) -> QueueDeclaration {
         var arguments: [String: HeaderValue] = [
             "x-dead-letter-exchange": .string(TopologyNames.deadLetterExchange),
@@ -147,10 +148,11 @@ struct TopologyPlan: Sendable {
         return QueueDeclaration(name: name, arguments: arguments)
     }
 
-    /// The queue in which a subscription's delayed events wait until its own takes them.
+    /// Returns the queue in which a subscription's delayed events wait until its own queue accepts them.
     ///
-    /// The worker behind each delay level has room for 32 events that are not taken: a full queue would hold up the delays
-    /// of all services. So they leave the levels for this queue, whose events expire at once, and its own worker waits.
+    /// The worker of each delay level has room for 32 events that are not accepted, so a full queue would block the
+    /// delays of all services. The events therefore move from the levels to this queue, where they expire immediately
+    /// and only its own worker waits.
     func dueQueue(of name: String) -> QueueDeclaration {
         QueueDeclaration(
             name: TopologyNames.dueQueue(of: name),
@@ -165,10 +167,10 @@ struct TopologyPlan: Sendable {
         )
     }
 
-    /// What leads events into a subscription's queue, and the unbinding of its former patterns.
+    /// Returns the calls that bind a subscription's queue and unbind its former patterns.
     func bindings(_ specification: QueueSpecification, name: String) -> [AMQPCall] {
         var calls: [AMQPCall] = []
-        // A broadcast's queue ends with its connection, and what leads into it with it.
+        // The queue of a broadcast ends with its connection, including its bindings.
         let due = specification.broadcast ? name : TopologyNames.dueQueue(of: name)
         if !specification.broadcast {
             calls += [
@@ -178,7 +180,7 @@ struct TopologyPlan: Sendable {
             ]
         }
         for pattern in specification.patterns { calls.append(exit(scheduleKey(pattern), to: due)) }
-        // What else leads into the queue of another system is its owner's.
+        // The owner of the other system's queue is responsible for its other bindings.
         guard !isForeign(specification) else { return calls }
         // Retries that the first releases sent.
         if !specification.broadcast { calls.append(exit("q.\(name)", to: name)) }
@@ -194,7 +196,7 @@ struct TopologyPlan: Sendable {
         return calls
     }
 
-    /// What takes everything away that leads new events into a queue; what it holds stays.
+    /// Returns the calls that remove all bindings of a queue. Its content is kept.
     func unbindings(_ name: String, patterns: [TopicPattern]) -> [AMQPCall] {
         let due = TopologyNames.dueQueue(of: name)
         let retries = [
@@ -212,7 +214,7 @@ struct TopologyPlan: Sendable {
         ]
     }
 
-    /// Binds a queue to the end of the delay levels, or unbinds it.
+    /// Returns the call that binds a queue to the end of the delay levels, or unbinds it.
     private func exit(_ key: String, to queue: String, isBound: Bool = true) -> AMQPCall {
         let (exchange, routingKey) = (TopologyNames.delayExit, DelayRoute.exitPattern(key))
         return isBound
@@ -220,11 +222,11 @@ struct TopologyPlan: Sendable {
             : .queueUnbind(queue: queue, exchange: exchange, routingKey: routingKey)
     }
 
-    /// The end of the routing keys of the exchange's scheduled events that a pattern matches.
+    /// Returns the end of the routing keys of the exchange's scheduled events that match a pattern.
     private func scheduleKey(_ pattern: TopicPattern) -> String {
         "e.\(DelayRoute.token(of: exchange)).\(pattern.rawValue)"
     }
 
-    /// The same of those that the first releases scheduled.
+    /// Returns the same for events that the first releases scheduled.
     private func sharedScheduleKey(_ pattern: TopicPattern) -> String { "t.\(pattern.rawValue)" }
 }
