@@ -9,10 +9,11 @@ private struct Question: RequestEvent {
     static let topic: Topic = "access.question"
 }
 
-/// A user who may write here and not there: what is refused is told so, everything else goes on over the same connection.
+/// A user with limited permissions: refused operations report that, and everything else continues on the same
+/// connection.
 @Suite(.serialized, .timeLimit(.minutes(5)))
 struct AccessTests {
-    /// A user of the shared broker who may write to what `write` matches.
+    /// Creates a user on the shared broker who may write to objects that match `write`.
     private func user(write: String) async throws -> (TestBroker, RabbitConfiguration, user: String, name: String) {
         let broker = try await TestBroker.shared()
         try #require(broker.directory != nil, "needs a broker of our own")
@@ -49,7 +50,7 @@ struct AccessTests {
         bus.health().components.compactMap { $0.details["connections"] }
     }
 
-    /// Publishes events without pause while `body` runs; throws what any of them throws.
+    /// Publishes events continuously while `body` runs. Throws any error of either.
     private func publishing(
         _ bus: EventBus,
         to topic: Topic,
@@ -108,7 +109,7 @@ struct AccessTests {
             #expect(connections(bus) == [1, 1])
             print("10 refused publishes beside \(count) that were not, in \(slowest), over one connection")
 
-            // With the right it goes out, without a new connection.
+            // With the permission the event is sent, without a new connection.
             try await broker.control("set_permissions", user, ".*", ".*", ".*")
             try await eventually("scheduled", within: .seconds(20)) {
                 let receipt = try? await bus.publish(
@@ -167,7 +168,7 @@ struct AccessTests {
             let letters = bus.deadLetters(of: "group-\(name)")
             _ = try await publishing(bus, to: topic) {
                 for _ in 0..<20 { try await bus.publish(Envelope(topic: topic, payload: [2])) }
-                // One that was unconfirmed when another was refused may have gone out twice.
+                // An event that was unconfirmed when another one was refused may have been sent twice.
                 try await eventually("with the dead letters", within: .seconds(20)) {
                     try await Set(letters.entries(limit: 100).map(\.envelope.id)).count == 20
                 }
@@ -207,7 +208,7 @@ struct AccessTests {
 
     @Test func `an exchange that is gone is told to those who publish there, the others go on`() async throws {
         let (broker, configuration, _, name) = try await user(write: ".*")
-        // A virtual host of its own: the level is shared by all tests.
+        // A separate virtual host, because all tests share the level.
         let host = freshName("host")
         try await broker.control("add_vhost", host)
         try await broker.control("set_permissions", "-p", host, configuration.credentials.user, ".*", ".*", ".*")
@@ -218,7 +219,7 @@ struct AccessTests {
         let bus = EventBus(transport: .rabbit(own))
         let level = own
         try await bus.withRunning {
-            // Everything is declared once this is through.
+            // Everything has been declared when this returns.
             try await bus.publish(Envelope(topic: topic, payload: []))
             _ = try await publishing(bus, to: topic) {
                 try await RabbitTransport.delete(queues: [], exchange: "eventbus.delay.v1.0", level)
@@ -231,7 +232,7 @@ struct AccessTests {
                 #expect(error?.code == .notFound, "\(String(describing: error))")
             }
             #expect(connections(bus).first == 1)
-            // Who may declare puts it back, and needs no one to do it for him.
+            // A service that may declare restores the object without help.
             try await RabbitTransport.declareTopology(for: [], level)
             try await eventually("scheduled", within: .seconds(20)) {
                 let receipt = try? await bus.publish(

@@ -3,7 +3,7 @@ import EventBusRabbit
 import EventBusTesting
 import Testing
 
-/// The contract of every transport, over a real broker.
+/// The contract of every transport, checked with a real broker.
 @Suite(.timeLimit(.minutes(3)))
 struct ConformanceTests {
     static let suite = TransportConformance { name in
@@ -34,7 +34,7 @@ struct ConformanceTests {
     }
 }
 
-/// The names of the queues that a check has made.
+/// The names of the queues that a check has declared.
 private final class QueueNames: Sendable {
     private let names = Locked<Set<String>>([])
 
@@ -46,7 +46,7 @@ private final class QueueNames: Sendable {
     }
 }
 
-/// Notes which queues a transport is asked for, so that they can be removed.
+/// A transport that records which queues are requested, so that they can be removed.
 private struct RecordingTransport: Transport {
     let transport: RabbitTransport
     let queues: QueueNames

@@ -54,7 +54,7 @@ struct DeadLetterToolTests {
             #expect(try await letters.count() == total / 2)
             #expect(try await letters.discard { _ in true } == total / 2)
             #expect(try await letters.count() == 0)
-            // The consumers' connection was not touched.
+            // The connection for consuming was not affected.
             #expect(bus.health().components.compactMap { $0.details["connections"] } == [1, 1])
             print("dead letters: \(total) paged in \(reading), \(replayed) of them replayed in \(replaying)")
         }

@@ -3,7 +3,7 @@ import EventBusRabbit
 import EventBusTesting
 import Testing
 
-/// Events that no client of ours would write: they harm no other, and end where a person finds them.
+/// Events that this library's clients never create. They do not affect other events, and end in the dead letters.
 @Suite(.timeLimit(.minutes(2)))
 struct ForeignEventTests {
     /// The flags of the properties, in the order in which they are written.
@@ -71,7 +71,7 @@ struct ForeignEventTests {
             #expect(bus.health().components.compactMap { $0.details["connections"] } == [1, 1])
             #expect(try await letters.entries(limit: 1).first?.envelope.payload == [7, 7, 7])
         }
-        // As it came: with the bytes that are no text.
+        // Unchanged, with the bytes that are not valid text.
         let letter = try await RawClient.run(configuration) { try $0.get("group-\(name).dead") }
         #expect(letter.body == [7, 7, 7])
         let count = letter.header.indices.count { letter.header[$0...].starts(with: Self.noText) }
@@ -125,7 +125,8 @@ struct ForeignEventTests {
         }
         try await bus.withRunning {
             let letters = bus.deadLetters(of: "group-\(name)")
-            // First those that cannot: a broadcast's, and one that cannot go out again as it came.
+            // First the events that cannot be replayed: that of a broadcast, and one that cannot be sent again
+            // unchanged.
             try await bus.publish(Envelope(topic: broadcastTopic, payload: [0]))
             try await eventually("the first dead letter") { try await letters.count() == 1 }
             let properties = Self.properties("app id")
@@ -154,7 +155,7 @@ struct ForeignEventTests {
     }
 }
 
-/// A flag that a test turns.
+/// A flag that a test sets.
 final class Switch: Sendable {
     private let state: Locked<Bool>
 

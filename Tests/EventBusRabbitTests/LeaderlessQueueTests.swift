@@ -3,8 +3,8 @@ import EventBusRabbit
 import EventBusTesting
 import Testing
 
-/// A quorum queue without a leader: the broker answers for it as for an empty one, and ends the connection on which it
-/// is consumed.
+/// A quorum queue without a leader. The broker reports it like an empty one, and closes the connection on which it is
+/// consumed.
 @Suite(.timeLimit(.minutes(3)))
 struct LeaderlessQueueTests {
     @Test func `a queue without a leader is named in health, stops no other consumer, and is used when it has one`()

@@ -8,7 +8,7 @@ import Testing
 
 @testable import EventBusRabbit
 
-/// What a peer can do that no broker of ours does when asked.
+/// Behavior of a peer that a real broker does not show on request.
 @Suite(.timeLimit(.minutes(2)))
 struct PeerFaultTests {
     private func configuration(_ peer: FakePeer) throws -> RabbitConfiguration {
@@ -19,7 +19,7 @@ struct PeerFaultTests {
         return configuration
     }
 
-    /// Runs `body` beside a transport, and waits for the transport's end.
+    /// Runs `body` beside a transport, and waits for the end of the transport.
     private func running<Result: Sendable>(
         _ transport: RabbitTransport,
         _ body: @escaping @Sendable () async throws -> Result
@@ -58,7 +58,7 @@ struct PeerFaultTests {
             for bytes in [0, 8183, 8184, 8185, 50_000] {
                 #expect(try await publish(transport, bytes: bytes) == .routed)
             }
-            // The one for consuming may still be on its way.
+            // The connection for consuming may not be open yet.
             try await eventually("one connection of each kind, and no second one") {
                 transport.health().compactMap { $0.details["connections"] } == [1, 1]
             }
@@ -66,7 +66,7 @@ struct PeerFaultTests {
     }
 
     @Test func `what a peer says of itself may nest as deep as a frame holds`() async throws {
-        // Arrays in arrays: five bytes for each level.
+        // Nested arrays, with five bytes for each level.
         var value: [UInt8] = []
         for _ in 0..<13_000 {
             var outer = AMQPBytes()
@@ -112,7 +112,7 @@ struct PeerFaultTests {
             .init(answer: { method, channel, _ in
                 guard method == .consume else { return nil }
                 let ok = AMQPFrame(channel: channel, payload: AMQPBytes.method(60, 21) { $0.shortString("tag") })
-                // The request channel consumes, too.
+                // The request channel consumes as well.
                 return [ok] + (channel > 1 ? AMQPFrame.delivery(channel, tag: .max, routingKey: "a.b") : [])
                     + AMQPFrame.delivery(channel, tag: .max - 1, routingKey: "a.b")
             })
@@ -165,7 +165,7 @@ struct PeerFaultTests {
         configuration.callTimeout = .seconds(2)
         let plan = TopologyPlan(configuration).sharedCheck
         let exchanges = plan.count { if case .exchangeDeclare = $0 { true } else { false } }
-        // All of them are asked for at once, and all answers together take longer than one may.
+        // All of them are requested together, and all answers together take longer than a single one may.
         #expect(Double(exchanges) * 0.2 > 4)
         let transport = RabbitTransport(configuration)
         try await running(transport) {
@@ -183,11 +183,11 @@ struct PeerFaultTests {
             .init(answer: { method, channel, count in
                 switch method {
                 case .confirmSelect where count == 2:
-                    // The channel of retries and dead letters is the second, and hears of no event.
+                    // The channel of retries and dead letters is the second one, and gets no event.
                     return [AMQPFrame(channel: channel, payload: AMQPBytes.method(85, 11) { _ in })]
                 case .consume:
                     let ok = AMQPFrame(channel: channel, payload: AMQPBytes.method(60, 21) { $0.shortString("tag") })
-                    // The request channel consumes, too, and lets go of what answers no request.
+                    // The request channel consumes as well, and drops messages that answer no request.
                     return [ok] + (1...4).flatMap { AMQPFrame.delivery(channel, tag: $0, routingKey: "a.b") }
                 default: return nil
                 }
@@ -196,7 +196,7 @@ struct PeerFaultTests {
         var configuration = try configuration(peer)
         configuration.maximumUnconfirmedEvents = window
         var busConfiguration = EventBusConfiguration()
-        // The dead letters are never confirmed, so that their deliveries are not settled either.
+        // The dead letters are never confirmed, so their deliveries are not settled either.
         busConfiguration.shutdownTimeout = .seconds(1)
         busConfiguration.cancellationGrace = .milliseconds(500)
         let bus = EventBus(transport: .rabbit(configuration), configuration: busConfiguration)

@@ -5,7 +5,7 @@ import InMemoryLogging
 import Logging
 import Testing
 
-/// What no second attempt can mend is thrown with a code, and names no secret.
+/// Errors that a retry cannot fix are thrown with a code, and contain no secret.
 @Suite(.timeLimit(.minutes(2)))
 struct RefusalTests {
     private static let canary = "c4n4ry-p4ssw0rd"
@@ -78,7 +78,7 @@ struct RefusalTests {
         #expect(error.message.contains("nowhere"))
     }
 
-    /// A user with these rights, on a broker of ours.
+    /// Creates a user with these permissions on a broker of the suite.
     private func user(
         _ broker: TestBroker,
         _ name: String,
@@ -103,7 +103,7 @@ struct RefusalTests {
         print("no right to configure: \(error.code)")
         #expect(error.code == .accessRefused, "\(error)")
 
-        // With everything in place the same user publishes and consumes; it need not declare.
+        // If everything exists, the same user publishes and consumes without declaring anything.
         let owner = try broker.configuration { $0.exchange = "events-\(name)" }
         let topic = try Topic(validating: "\(name).probe")
         let queue = QueueSpecification(
@@ -131,7 +131,7 @@ struct RefusalTests {
     {
         let broker = try await TestBroker.shared()
         let name = freshName()
-        // The exchange is there, and everything but publishing to it is allowed.
+        // The exchange exists, and everything except publishing to it is allowed.
         try await RabbitTransport.declareTopology(for: [], try broker.configuration { $0.exchange = "events-\(name)" })
         let transport = RabbitTransport(try await user(broker, name, write: "^(?!events-).*"))
         await withTaskGroup(of: Void.self) { group in
@@ -160,7 +160,7 @@ struct RefusalTests {
         let queue = QueueSpecification(group: "group-\(name)", name: "probe", patterns: ["a.b"], prefetch: 1)
         let owner = try broker.configuration { $0.exchange = "events-\(name)" }
         try await RabbitTransport.declareTopology(for: [queue], owner)
-        // Binding reads from the exchange, consuming from the queue.
+        // Binding requires read permission for the exchange, and consuming for the queue.
         for readable in ["^(?!group-).*", "^$"] {
             let transport = RabbitTransport(try await user(broker, name, read: readable))
             await withTaskGroup(of: Void.self) { group in
@@ -255,7 +255,7 @@ struct RefusalTests {
             for part in ["group-\(name).probe", "x-overflow", "'reject-publish' is wanted", "none"] {
                 #expect(error?.message.contains(part) ?? false, "\(part) is missing in \(String(describing: error))")
             }
-            // The broker names one of the arguments that differ. The connection on which it did lives on, and serves others.
+            // The broker names one of the different arguments. The connection stays open and serves others.
             var other = queue
             other.name = "other"
             let consumer = try await transport.attach(other, to: IgnoringSink())
@@ -296,7 +296,7 @@ struct RefusalTests {
     }
 }
 
-/// Stores nothing.
+/// A sink that stores nothing.
 struct IgnoringSink: DeliverySink {
     func receive(_ delivery: Delivery) {}
     func revoke(through generation: UInt64) {}

@@ -6,7 +6,7 @@ import InMemoryLogging
 import Logging
 import Testing
 
-/// Encrypted connections, and the ones that must not come about.
+/// Encrypted connections, and connections that must be refused.
 @Suite(.serialized, .timeLimit(.minutes(3)))
 struct TLSTests {
     private struct Setup: Sendable {
@@ -15,11 +15,11 @@ struct TLSTests {
         var port: Int
     }
 
-    /// A broker that asks its clients for a certificate.
+    /// A broker that requires a certificate from its clients.
     private static let setup = Task {
         let certificates = try await TestCertificates.make()
         var failure: (any Error)?
-        // Somebody may take the port before the broker does.
+        // Another process may take the port before the broker does.
         for _ in 0..<3 {
             let port = try freePort()
             do {
@@ -84,7 +84,7 @@ struct TLSTests {
                 for event in events { group.addTask { try await bus.publish(event) } }
                 try await group.waitForAll()
             }
-            // Records that wait in the library's memory are found without the socket saying so.
+            // Records in the library's memory must be found even though the socket is not readable.
             try await eventually("all \(events.count)", within: .seconds(20)) { received.all.count >= events.count }
             let arrived = Dictionary(received.all.map { ($0.id, $0.payload) }, uniquingKeysWith: { $1 })
             for event in events { #expect(arrived[event.id] == event.payload) }
@@ -107,7 +107,7 @@ struct TLSTests {
         #expect("\(String(describing: error))".contains("/nowhere/ca.pem"))
     }
 
-    /// A server that only listens: runs `body`, and returns what came out of the TLS session.
+    /// Runs `body` with a server that only listens, and returns the output of the TLS session.
     private func heard(
         _ certificate: String,
         _ options: [String] = [],
@@ -118,8 +118,8 @@ struct TLSTests {
         let certificates = try await Self.setup.value.certificates
         let port = try freePort()
         let server = Task {
-            // The first connection only asks whether it is there.
-            // It ends a session when its input ends, so that is a pipe to which nobody ever writes.
+            // The first connection only checks that the server is there. The server ends a session when its input ends,
+            // so its input is a pipe that nobody writes to.
             let script = #"""
                 pipe=$(mktemp -u) && mkfifo "$pipe" && exec 3<>"$pipe" && rm "$pipe"
                 timeout 20 openssl s_server "$@" <&3
@@ -140,14 +140,14 @@ struct TLSTests {
         configuration.hosts = [.init("localhost", port: port)]
         configuration.connectTimeout = .seconds(2)
         try await body(configuration)
-        // Each question is a connection, so that the server comes to the end of those that it accepts.
+        // Each check is a connection, so that the server reaches the limit of those that it accepts.
         try await eventually("the server has ended", within: .seconds(30)) { !portIsOpen(port) }
         return try await server.value
     }
 
     @Test(arguments: ["expired", "elsewhere"])
     func `a server whose certificate is not right is refused before a word is said`(name: String) async throws {
-        // One of the two kinds of connection is refused three times before the other.
+        // One of the two kinds of connection is refused three times before the other one.
         let heard = try await heard(name, connections: 6) { configuration in
             let error = await errorOfRun(configuration, "certificate \(name)")
             #expect(error?.code == .authenticationFailed)
@@ -156,11 +156,11 @@ struct TLSTests {
     }
 
     @Test func `a server whose certificate is right hears the protocol's first word`() async throws {
-        // What the tests around this one look for is seen where it should be.
+        // The data that the surrounding tests look for is detected if it is sent.
         let heard = try await heard("server") { configuration in
             let transport = RabbitTransport(configuration)
             let running = Task { try await transport.run() }
-            // The server says no more than TLS: each connection waits for an answer until its time is over.
+            // The server speaks only TLS, so each connection waits for an answer until its time is over.
             try await eventually("both connections have given up") {
                 let links = transport.health().filter { $0.details["connections"] != nil }
                 return links.count == 2 && links.allSatisfy { $0.reason.map { $0 != "not connected yet" } ?? false }
@@ -174,7 +174,7 @@ struct TLSTests {
     private static let child = "TLSTests/oldClient"
 
     @Test func `a server that knows nothing newer than TLS 1.1 is refused`() async throws {
-        // With this, OpenSSL itself would accept it, on both sides.
+        // With this file, OpenSSL itself would accept it, on both sides.
         let lenient = try temporaryFile(
             containing: """
                 openssl_conf = init
@@ -192,7 +192,7 @@ struct TLSTests {
         let heard = try await heard("server", ["-tls1_1"], environment: variables, connections: 3) { configuration in
             let port = configuration.hosts[0].port
             let ca = configuration.tls?.caFile ?? ""
-            // Whoever wants to, gets a session.
+            // Accepts every client.
             let script =
                 #"echo CONTROL | timeout 5 openssl s_client -quiet -no_ign_eof -tls1_1 -connect "127.0.0.1:$0"; true"#
             _ = try await run("sh", ["-c", script, "\(port)"], environment: variables)
@@ -248,7 +248,7 @@ struct TLSTests {
             let receipt = try await bus.publish(Envelope(topic: "a.b", payload: []))
             #expect(receipt.outcome == .unroutable)
         }
-        // Each connection says so.
+        // Each connection logs it.
         let warnings = log.entries.filter { "\($0.message)".contains("without verification") }
         #expect(warnings.count >= 2)
         #expect(warnings.allSatisfy { $0.level == .info })

@@ -3,10 +3,10 @@ import EventBusRabbit
 import EventBusTesting
 import Testing
 
-/// What goes over the wire, at the limits of the protocol.
+/// Data on the wire, at the limits of the protocol.
 @Suite(.timeLimit(.minutes(2)))
 struct WireTests {
-    /// A bus that hands over what arrives.
+    /// Runs a bus that passes on the events that arrive.
     private func withBus(
         _ configure: (inout RabbitConfiguration) -> Void = { _ in },
         body: @escaping @Sendable (EventBus, Topic, Received) async throws -> Void
@@ -41,7 +41,8 @@ struct WireTests {
                 try await eventually("a body of \(size) bytes") { received.all.count == index + 1 }
                 #expect(received.all[index].payload == payload, "a body of \(size) bytes was changed")
             }
-            // With the library's own way of sending, a body that fills its frames waits 200 ms for more, every time.
+            // With the library's own way of sending, a body that fills its frames would wait 200 ms for more, every
+            // time.
             var slowest = (size: 0, time: Duration.zero)
             for size in [frame, 2 * frame, chunk, 4 * chunk] {
                 var fastest = Duration.seconds(1)
@@ -106,7 +107,7 @@ struct WireTests {
             )
             legal.source = longest
             legal.partitionKey = longest
-            // A header's value has no such bound, in neither direction.
+            // The value of a header has no such limit, in either direction.
             for count in [127, 128, 255, 256, 257] {
                 legal.headers["value-\(count)"] = .string(String(repeating: "v", count: count))
             }
@@ -188,7 +189,7 @@ struct WireTests {
     }
 }
 
-/// Stores envelopes.
+/// A collection of received envelopes.
 final class Received: Sendable {
     private let envelopes = Locked<[Envelope]>([])
 

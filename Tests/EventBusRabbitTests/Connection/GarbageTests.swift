@@ -5,14 +5,14 @@ import Glibc
 import Testing
 
 extension FaultTests {
-    /// A peer that sends what no broker would: it must cost a connection, never the process.
+    /// A peer that sends invalid data. That may cost a connection, but never the process.
     ///
-    /// The client runs in a process of its own, whose end is what is looked at.
+    /// The client runs in a separate process, whose end is observed.
     @Suite(.serialized, .timeLimit(.minutes(4)))
     struct GarbageTests {
         private static let child = "GarbageTests/client"
 
-        /// What is sent instead of a good answer.
+        /// The data that is sent instead of a valid answer.
         private static func garbage(_ generator: inout SplitMix) -> [(name: String, bytes: [UInt8])] {
             typealias Peer = ScriptedBroker
             func random(_ count: Int) -> [UInt8] {
@@ -90,7 +90,7 @@ extension FaultTests {
             }
             for count in 0..<12 { cases.append(("random bytes, number \(count)", random(1 + count * 37))) }
             for count in 0..<12 {
-                // Good frames around random contents come further than random bytes.
+                // Valid frames with random contents are parsed further than random bytes.
                 let type = UInt8.random(in: 1...3, using: &generator)
                 let channel = UInt16.random(in: 0...3, using: &generator)
                 let method: [UInt8] = [0, [10, 20, 40, 50, 60, 85].randomElement(using: &generator) ?? 60, 0]
@@ -102,11 +102,11 @@ extension FaultTests {
             return cases
         }
 
-        /// An array in an array in an array.
+        /// An array that is nested in arrays.
         private static func nested(_ depth: Int) -> [UInt8] {
             var value: [UInt8] = [0x56]
             value.reserveCapacity(depth * 5 + 1)
-            // From the inside; the bytes are written backwards.
+            // From the inside, because the bytes are written in reverse.
             for level in 0..<depth { value += ScriptedBroker.big(UInt32(level * 5 + 1)).reversed() + [0x41] }
             return value.reversed()
         }
@@ -148,11 +148,11 @@ extension FaultTests {
             )
         }
 
-        /// Uses such a peer until it has given its answer and was left again, or kept.
+        /// Uses such a peer until it has answered and the connection was closed or kept.
         private func meet(_ bytes: [UInt8], at stage: ScriptedBroker.Stage, hangsUp: Bool, _ name: String) async throws
             -> Duration
         {
-            // What it says last, if it crashes.
+            // The last line of output, if the process crashes.
             print("meeting \(name)")
             fflush(nil)
             let peer = try ScriptedBroker(until: stage, answer: bytes, hangsUp: hangsUp)
@@ -179,7 +179,7 @@ extension FaultTests {
     }
 }
 
-/// Numbers that are the same in every run.
+/// A generator whose numbers are the same in every run.
 struct SplitMix: RandomNumberGenerator {
     var state: UInt64
 

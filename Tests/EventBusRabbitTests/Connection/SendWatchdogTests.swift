@@ -8,7 +8,7 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1)))
 struct SendWatchdogTests {
-    /// A shutdown cancels everything, and its last sends (confirms to wait for, the goodbye) may be those that get stuck.
+    /// A shutdown cancels everything, and its last sends (waiting for confirms, closing) may block.
     @Test(arguments: [false, true])
     func `a send that is stuck is freed, also when all is cancelled`(isCancelled: Bool) async throws {
         var ends: [Int32] = [0, 0]
@@ -27,7 +27,7 @@ struct SendWatchdogTests {
                 await withCheckedContinuation { continuation in
                     _ = startDetachedThread(name: "test-stuck", stackSize: 1 << 20) {
                         isStuck.set(true)
-                        // Stands for a send: it returns when the socket is shut down.
+                        // Represents a send: it returns when the socket is shut down.
                         watchdog.guarding {
                             var byte: UInt8 = 0
                             _ = recv(near, &byte, 1, 0)

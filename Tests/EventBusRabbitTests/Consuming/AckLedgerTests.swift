@@ -47,7 +47,7 @@ struct AckLedgerTests {
         }
     }
 
-    /// The broker's side of the rules: an acknowledgement names a tag that is out, and covers no other that is not meant.
+    /// The broker's rules: an acknowledgement names a tag that is unacknowledged, and covers no other tag by mistake.
     @Test(arguments: 0..<200)
     func `in any history the broker is told of exactly what was handled`(seed: UInt64) {
         var generator = SplitMix64(seed: seed)

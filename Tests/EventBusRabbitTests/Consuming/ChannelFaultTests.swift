@@ -4,10 +4,10 @@ import EventBusTesting
 import Testing
 
 extension FaultTests {
-    /// A channel that ends while its connection lives, and a broker that ends while another lives.
+    /// A channel that ends while its connection stays open, and a broker that ends while another one runs.
     @Suite(.serialized, .timeLimit(.minutes(3)))
     struct ChannelFaultTests {
-        /// A broker of the suite's own, that gives up on consumers early. The last test kills it.
+        /// A separate broker for the suite, with a short consumer timeout. The last test kills it.
         private static let broker = Task {
             let broker = try await TestBroker.start()
             try await broker.control(
@@ -43,7 +43,8 @@ extension FaultTests {
                     // Takes longer than the broker allows, and is settled when its channel is gone.
                     try await mayEnd.wait()
                 case 2:
-                    // That settles nothing of the new channel, whose tags begin anew: this run may fail and be tried again.
+                    // It settles nothing of the new channel, whose tags start at 1 again: this run may fail and be
+                    // repeated.
                     mayEnd.raise()
                     try await publish(2)
                     try await eventually("time has passed") { ended.all.contains(2) }
@@ -85,7 +86,7 @@ extension FaultTests {
                 let published = deleted.duration(to: .now)
                 print("exchange deleted: \(outcome) after \(published)")
                 #expect(published < .seconds(5))
-                // The one for consuming may still be on its way.
+                // The connection for consuming may not be open yet.
                 try await eventually("one connection of each kind, and no second one") {
                     bus.health().components.compactMap { $0.details["connections"] } == [1, 1]
                 }
@@ -101,7 +102,7 @@ extension FaultTests {
             configuration.hosts = [
                 .init("127.0.0.1", port: firstProxy.port), .init("127.0.0.1", port: secondProxy.port),
             ]
-            // Until the first has died, the second takes nobody.
+            // Until the first one has ended, the second one receives nothing.
             secondProxy.cut(after: 1, .toBroker)
             let topic = try Topic(validating: "\(name).probe")
             let bus = EventBus(transport: .rabbit(configuration))

@@ -4,7 +4,7 @@ import Testing
 
 @testable import EventBusRabbit
 
-/// More subscriptions than one connection has channels for.
+/// More subscriptions than one connection has channels.
 @Suite(.timeLimit(.minutes(2)))
 struct ManyConsumersTests {
     @Test func `consumers that one connection has no room for are attached on further ones`() async throws {
@@ -45,7 +45,7 @@ struct ManyConsumersTests {
             try await eventually("handled, retried on their own connections") { handled.all.count == 4 }
             let letters = bus.deadLetters(of: "group-\(name)")
             try await eventually("dead letters are read") { try await letters.entries(limit: 10).count == 1 }
-            // The place of one that has ended is taken by the next.
+            // The next consumer takes the place of one that has ended.
             await all[0].cancel()
             let next = bus.subscribe(to: TopicPattern(try topic(0)), group: "group-\(name)", name: "next") { event, _ in
                 handled.add(event.envelope)

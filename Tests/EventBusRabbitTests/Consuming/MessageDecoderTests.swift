@@ -3,7 +3,8 @@ import Testing
 
 @testable import EventBusRabbit
 
-/// Which topic, how many attempts and how many redeliveries a message has, by the way on which it came.
+/// The topic, the number of attempts and the number of redeliveries of a message, depending on the way in which it
+/// arrived.
 struct MessageDecoderTests {
     private let levels = String(repeating: "0.", count: DelayRoute.levels)
 
@@ -44,16 +45,16 @@ struct MessageDecoderTests {
             message.properties.headers = [:]
             return message
         }
-        // A scheduled event carries its topic at the end of its routing key.
+        // The topic of a scheduled event is at the end of its routing key.
         let scheduled = plain("eventbus.delay.v1.2", levels + "t.a.b", "c.d")
         #expect(try decoder("#").decode(scheduled).envelope.topic == "a.b")
-        // Straight into the queue: its only topic, or the type where the pattern lets it through.
+        // Published directly to the queue: the subscription's only topic, or the type if the pattern matches it.
         #expect(try decoder("a.b").decode(plain("", "group.name", "c.d")).envelope.topic == "a.b")
         #expect(try decoder("a.*").decode(plain("", "group.name", "a.c")).envelope.topic == "a.c")
         #expect(throws: NoTopic.self) { try decoder("a.*").decode(plain("", "group.name", "OrderPlaced")) }
         #expect(throws: NoTopic.self) { try decoder("#").decode(plain("", "group.name")) }
         #expect(throws: NoTopic.self) { try decoder("#").decode(plain("events", "a..b", "a.b")) }
-        // Through an exchange that someone else bound to the queue.
+        // Through an exchange that another party bound to the queue.
         #expect(try decoder("a.b").decode(plain("legacy", "x", "c.d")).envelope.topic == "a.b")
         #expect(try decoder("a.*").decode(plain("legacy", "a.z", "a.c")).envelope.topic == "a.z")
         #expect(try decoder("a.*").decode(plain("legacy", "x", "a.c")).envelope.topic == "a.c")

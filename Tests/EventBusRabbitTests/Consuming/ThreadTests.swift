@@ -5,7 +5,7 @@ import EventBusTesting
 import Glibc
 import Testing
 
-/// Nothing of the user runs on a thread that serves a connection.
+/// User code never runs on a thread that serves a connection.
 @Suite(.timeLimit(.minutes(2)))
 struct ThreadTests {
     /// The threads on which each kind of user code ran.
@@ -83,7 +83,7 @@ struct ThreadTests {
         ) { event, context in
             threads.note("handler before")
             await Task.yield()
-            // From here on it runs wherever the awaited call resumed it.
+            // From here on it runs on the thread that the awaited call resumed it on.
             _ = try await bus.publish(Probe(number: -1 - event.number), options: .init(headers: ["unused": 1]))
             threads.note("handler after a publish")
             if context.attempt == 1, event.number >= 0 { throw CancellationError() }
@@ -95,7 +95,7 @@ struct ThreadTests {
         }
         bus.local.on(Probe.self) { _ in threads.note("listener") }
         try await bus.withRunning {
-            // One more of them, to see that what runs there is found there.
+            // An additional thread, to check that code on such a thread is detected.
             let control = try ConnectionThread(name: "eventbus-con")
             control.execute { threads.note("control") }
             try await eventually("the control ran") { threads.all["control"] != nil }
@@ -119,7 +119,7 @@ struct ThreadTests {
         }
     }
 
-    /// The system's number of the thread that calls.
+    /// Returns the system's number of the calling thread.
     fileprivate static func currentThread() -> pid_t {
         var buffer = [CChar](repeating: 0, count: 64)
         let length = readlink("/proc/thread-self", &buffer, buffer.count)
@@ -127,7 +127,7 @@ struct ThreadTests {
         return text.split(separator: "/").last.flatMap { pid_t($0) } ?? 0
     }
 
-    /// The threads of this process that serve connections of the bus.
+    /// Returns the threads of this process that serve connections of the bus.
     private func serving() throws -> Set<pid_t> {
         let directory = try #require(opendir("/proc/self/task"))
         defer { closedir(directory) }

@@ -5,7 +5,7 @@ import InMemoryLogging
 import Logging
 import Testing
 
-/// Consumers that the broker no longer knows, without having said so.
+/// Consumers that the broker has forgotten without a notification.
 @Suite(.timeLimit(.minutes(2)))
 struct WatchTests {
     private struct Scene {
@@ -18,7 +18,7 @@ struct WatchTests {
 
         var queueName: String { queue.queueName }
 
-        /// A bus whose broker cannot say that it ended a consumer.
+        /// Returns a bus whose broker cannot report that it ended a consumer.
         func makeBus(_ seen: SeenNumbers) -> EventBus {
             let bus = EventBus(transport: .rabbit(configuration, logger: Logger(label: "t", factory: { _ in log })))
             bus.subscribe(to: TopicPattern(topic), group: queue.group, name: queue.name) { event, _ in
@@ -31,7 +31,7 @@ struct WatchTests {
             bus.health().components.first { $0.name.hasSuffix("consumer.\(queueName)") }?.details ?? [:]
         }
 
-        /// Why consumers were attached again.
+        /// The reasons why consumers were attached again.
         var reasons: [String] { log.entries.compactMap { $0.metadata["reason"].map { "\($0)" } } }
 
         func publish(_ number: Int, _ bus: EventBus) async throws -> PublishOutcome {
@@ -59,7 +59,7 @@ struct WatchTests {
     }
 
     @Test func `a queue that has no consumer twice is consumed again, on the same connection`() async throws {
-        // So seldom that the queue is there again before it was missed twice.
+        // So rare that the queue exists again before it was found missing twice.
         let interval = Duration.milliseconds(1500)
         let scene = try await scene(asking: interval)
         let seen = SeenNumbers()
@@ -77,10 +77,11 @@ struct WatchTests {
             let lost = ContinuousClock.now
             try await replaceQueue()
             var replaced = 1
-            // An empty queue without a consumer looks like one whose leader is away: something has to wait in it.
+            // An empty queue without a consumer looks like one whose leader is unavailable, so it must contain an
+            // event.
             #expect(try await scene.publish(1, bus) == .routed)
             try await eventually("attached again", within: .seconds(40)) {
-                // On a busy machine it may be missed twice before it is back, which is another story.
+                // On a busy machine it may be found missing twice before it exists again, which is a different case.
                 if scene.reasons.count(where: { $0 == "the queue is gone" }) == replaced {
                     replaced += 1
                     try await replaceQueue()

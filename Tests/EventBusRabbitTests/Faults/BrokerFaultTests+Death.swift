@@ -11,7 +11,7 @@ extension FaultTests.BrokerFaultTests {
         let configuration = try broker.configuration {
             $0.exchange = "events-\(name)"
             $0.heartbeat = .seconds(2)
-            // A queue's first two seconds are not promised.
+            // The first two seconds of a queue are not guaranteed.
             $0.newQueueSettling = .seconds(2)
         }
         let topic = try Topic(validating: "\(name).probe")
@@ -58,7 +58,7 @@ extension FaultTests.BrokerFaultTests {
                 try await wait(for: 2000, load)
                 let lost = try await lost(of: load, running, seen)
                 let again = underWay.intersection(load.confirmed)
-                // An event that goes out again is the same event.
+                // An event that is sent again is the same event.
                 let changed = load.confirmed.filter { seen.ids(of: $0) != [load.id(of: $0)] }
                 print(
                     """
@@ -81,7 +81,7 @@ extension FaultTests.BrokerFaultTests {
         }
     }
 
-    /// Publishes events that come due later. Returns their numbers.
+    /// Publishes delayed events. Returns their numbers.
     private func schedule(_ bus: EventBus, _ topic: Topic, after delay: Duration) async throws -> Set<Int> {
         let numbers = (1...100).map { 10_000_000 + $0 }
         let receipts = try await withThrowingTaskGroup(of: PublishOutcome.self) { group in

@@ -26,7 +26,7 @@ extension FaultTests.BrokerFaultTests {
         }
     }
 
-    /// How long each healthy event took.
+    /// The duration of each healthy event.
     private final class Times: Sendable {
         private struct State {
             var begun: [Int: ContinuousClock.Instant] = [:]
@@ -84,9 +84,9 @@ extension FaultTests.BrokerFaultTests {
                 }
                 try await eventually("40 failures") { failed.count >= 40 }
             }
-            // All 40 wait in the delay levels when their queue goes.
+            // All 40 events are in the delay levels when their queue is deleted.
             try await Pika.run("delete-queue", "doomed-\(name).probe", broker: broker)
-            // Healthy events fail and are retried all the while.
+            // Healthy events fail and are retried meanwhile.
             let traffic = Task {
                 while !Task.isCancelled {
                     let number = times.begun

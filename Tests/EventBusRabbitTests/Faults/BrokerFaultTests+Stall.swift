@@ -29,10 +29,10 @@ extension FaultTests.BrokerFaultTests {
                 let running = Task { await load.run(publisher, topic: topic, tasks: 50, deadline: .seconds(2)) }
                 try await wait(for: 1000, load)
                 try broker.signal(SIGSTOP)
-                // Whatever fails below, the tests after this one need it.
+                // The tests after this one need the broker, whatever fails below.
                 defer { try? broker.signal(SIGCONT) }
                 let frozen = ContinuousClock.now
-                // More than fits into all the buffers between us.
+                // More than all buffers between the client and the broker can hold.
                 let slowest = await publishLarge(200, of: 100_000, publisher, topic, deadline: .seconds(2)).slowest
                 try await eventually("both sides noticed", within: .seconds(20)) {
                     publisher.health().components.contains {
@@ -86,7 +86,8 @@ extension FaultTests.BrokerFaultTests {
             var sending: Task<(slowest: Duration, codes: [String: Int]), Never>?
             try await underAlarm(broker) {
                 sending = Task { await publishLarge(6, of: 4 << 20, bus, topic, deadline: .seconds(60)) }
-                // Nothing can be waited for but that the heartbeats of both sides would have ended the connection.
+                // There is no condition to wait for, except that the heartbeats of both sides would have ended the
+                // connection.
                 let clock = ContinuousClock()
                 var full = clock.now
                 var wasFull = false
@@ -127,7 +128,7 @@ extension FaultTests.BrokerFaultTests {
             for number in 0..<20 { _ = try await publish(number, .seconds(10)) }
             let start = ContinuousClock.now
             try await underAlarm(broker) {
-                // The broker stops reading at the first of them; what follows fills the socket.
+                // The broker stops reading at the first event. The following ones fill the socket.
                 async let sending = publishLarge(12, of: 4 << 20, bus, topic, deadline: deadline)
                 let unsent = Locked(0)
                 try await eventually("blocked, with a full socket") {
@@ -162,7 +163,7 @@ extension FaultTests.BrokerFaultTests {
         }
     }
 
-    /// Runs `body` under a memory alarm, which ends whatever happens.
+    /// Runs `body` under a memory alarm, which is cleared in any case.
     private func underAlarm(_ broker: TestBroker, _ body: () async throws -> Void) async throws {
         try await broker.control("set_vm_memory_high_watermark", "0.000001")
         let result: Result<Void, any Error>
@@ -175,7 +176,8 @@ extension FaultTests.BrokerFaultTests {
         try result.get()
     }
 
-    /// Publishes large events all at once. Returns how long the slowest call took, and how often they ended how.
+    /// Publishes large events concurrently. Returns the duration of the slowest call, and the number of calls for each
+    /// outcome.
     private func publishLarge(
         _ count: Int,
         of size: Int,
@@ -207,7 +209,7 @@ extension FaultTests.BrokerFaultTests {
         }
     }
 
-    /// How many bytes wait in a socket of this machine that leads to the port, in the fullest of them.
+    /// Returns the number of unsent bytes in the fullest socket of this machine that is connected to the port.
     private func unsentBytes(to port: Int) -> Int {
         let suffix = ":" + String(port, radix: 16, uppercase: true)
         return (contents(of: "/proc/net/tcp") ?? "").split(separator: "\n").reduce(0) { most, line in

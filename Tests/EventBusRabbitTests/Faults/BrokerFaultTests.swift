@@ -5,19 +5,19 @@ import Glibc
 import Testing
 
 extension FaultTests {
-    /// What happens when the broker dies, freezes, fills up or loses a queue. Each test prints its figures.
+    /// A broker that dies, freezes, fills up or loses a queue. Each test prints its figures.
     @Suite(.serialized, .timeLimit(.minutes(5)))
     struct BrokerFaultTests {
-        /// One broker for the whole suite: every test leaves it running.
+        /// One broker for the whole suite, which every test leaves running.
         static let broker = Task { try await TestBroker.start() }
 
-        /// Waits until so much more of the load is confirmed, or throws.
+        /// Waits until `count` more events of the load are confirmed, or throws.
         func wait(for count: Int, _ load: Load, within limit: Duration = .seconds(20)) async throws {
             let start = load.confirmed.count
             try await eventually("\(count) more confirmed", within: limit) { load.confirmed.count >= start + count }
         }
 
-        /// Ends the load, waits until every confirmed event was handled, and returns how many were not.
+        /// Ends the load, waits until every confirmed event was handled, and returns the number of those that were not.
         func lost(of load: Load, _ running: Task<Void, Never>, _ seen: SeenNumbers) async throws -> Int {
             load.stop()
             await running.value

@@ -5,7 +5,7 @@ import Glibc
 import Testing
 
 extension FaultTests {
-    /// Connections that break, at any byte and any number of times.
+    /// Connections that break after any number of bytes, any number of times.
     @Suite(.serialized, .timeLimit(.minutes(environment("EVENTBUS_TEST_EVERY_BYTE") == nil ? 8 : 120)))
     struct ConnectionFaultTests {
         private func viaProxy(_ configure: (inout RabbitConfiguration) -> Void = { _ in }) async throws
@@ -20,18 +20,19 @@ extension FaultTests {
             return (configuration, proxy, name)
         }
 
-        /// Every byte count with `EVENTBUS_TEST_EVERY_BYTE=1`, every second with 2, else a sample of small and large ones.
+        /// Every number of bytes with `EVENTBUS_TEST_EVERY_BYTE=1`, every second one with 2, and otherwise a sample of
+        /// small and large numbers.
         private static let cuts: [Int] =
             environment("EVENTBUS_TEST_EVERY_BYTE").map { Array(stride(from: 1, through: 4096, by: Int($0) ?? 1)) }
             ?? Array(1...12) + Array(stride(from: 13, through: 4096, by: 157))
 
-        /// What is cut, and from where on the bytes are counted.
+        /// The direction that is cut, and the position from which bytes are counted.
         enum Place: String, CaseIterable, Sendable {
-            /// To the broker, from the connection's beginning: the login, the declarations, acknowledgements.
+            /// To the broker, from the beginning of the connection: the login, declarations and acknowledgements.
             case toBroker
-            /// To the client, from the connection's beginning: the login, replies, confirms, deliveries.
+            /// To the client, from the beginning of the connection: the login, replies, confirms and deliveries.
             case toClient
-            /// To the broker, from the first event that is published.
+            /// To the broker, from the first published event.
             case eventsToBroker
         }
 
@@ -50,11 +51,11 @@ extension FaultTests {
                 (event.topic == topic ? seen : seenOfFeed).note(event.envelope)
             }
             let (load, feed) = (Load(), Load())
-            // Past the proxy, so that there is something to deliver while the connection for publishing is never whole.
+            // Bypasses the proxy, so that there is something to deliver while the publishing connection never lasts.
             let feeder = Instance(EventBus(transport: .rabbit(direct)))
             let start = ContinuousClock.now
             try await bus.withRunning {
-                // What is cut again and again is slower than what is not.
+                // A connection that is cut repeatedly is slower than one that is not.
                 let feeding = Task {
                     await feed.run(feeder.bus, topic: feedTopic, tasks: 2, deadline: .seconds(20)) {
                         $0 > seenOfFeed.count + 500
@@ -70,16 +71,16 @@ extension FaultTests {
                         countingFromFirstEvent: place == .eventsToBroker
                     )
                     proxy.cutAll()
-                    // Both connections come as far as that: no number passes without a cut.
+                    // Both connections send that many bytes, so no number passes without a cut.
                     try await eventually("both connections cut after \(bytes) bytes", within: .seconds(30)) {
                         let cuts = proxy.cuts
                         let isPublishCut = cuts[.publish, default: 0] > 0
                         if place == .eventsToBroker { return isPublishCut }
-                        // Before a connection has said its name, two of each kind will have been among four.
+                        // Before connections have sent their names, four of them include two of each kind.
                         return isPublishCut && cuts[.consume, default: 0] > 0 || cuts[.unknown, default: 0] >= 4
                     }
                     guard index % 8 == 7 else { continue }
-                    // Now and then everything passes.
+                    // Occasionally everything passes.
                     proxy.cut(after: nil, .toBroker)
                     let before = (load.confirmed.count, seen.count)
                     try await eventually("events pass after \(bytes) bytes", within: .seconds(30)) {
@@ -92,7 +93,8 @@ extension FaultTests {
                 await running.value
                 await feeding.value
                 let (confirmed, fed) = (load.confirmed, feed.confirmed)
-                // An event that was on its way at 20 cuts lies in the dead letters, whether or not it ever arrived whole.
+                // An event that was in flight at 20 cuts is in the dead letters, whether or not it ever arrived
+                // completely.
                 let letters = feeder.bus.deadLetters(of: "group-\(name)")
                 let (dead, deadOfFeed) = (SeenNumbers(), SeenNumbers())
                 @Sendable func missing() -> Int {
@@ -129,7 +131,7 @@ extension FaultTests {
 
         @Test func `100 reconnects leave no thread, no descriptor and no memory behind`() async throws {
             let broker = try await TestBroker.shared()
-            // In a process of its own, where nothing else begins and ends threads.
+            // In a separate process, where nothing else starts and ends threads.
             let output = try await TestChild.run(Self.child, ["EVENTBUS_TEST_RABBITMQ_URL": broker.url])
             let figures = output.split(separator: "\n").first { $0.hasPrefix("100 reconnects") }
             print(figures ?? "no figures")
@@ -164,7 +166,7 @@ extension FaultTests {
                     return now.threads <= before.threads && now.descriptors == before.descriptors
                 }
                 print("100 reconnects in \(took): \(before) → \(half) → \(after), in the end \(ProcessFigures.now())")
-                // The thread sanitizer remembers every access: there memory says nothing.
+                // The thread sanitizer remembers every access, so memory figures are meaningless there.
                 #if !TSAN
                 #expect(after.residentKilobytes - half.residentKilobytes < 1024)
                 #endif
@@ -185,7 +187,7 @@ extension FaultTests {
                 try await bus.publish(Envelope(topic: topic, payload: Array("0".utf8)))
                 try await eventually("handled") { seen.count == 1 }
                 proxy.setFrozen(true)
-                // Nobody will answer this one, nor the goodbyes.
+                // Nobody answers this event, nor the closing handshakes.
                 let error = await #expect(throws: EventBusError.self) {
                     try await bus.publish(
                         Envelope(topic: topic, payload: [UInt8](repeating: 1, count: 8 << 20)),
@@ -260,7 +262,7 @@ extension FaultTests {
     }
 }
 
-/// What the process uses.
+/// The resources that the process uses.
 struct ProcessFigures: CustomStringConvertible {
     var threads: Int
     var descriptors: Int

@@ -1,4 +1,5 @@
 import Testing
 
-/// Tests that harm brokers, connections and processes: one after another, so that the deadlines they watch are theirs.
+/// Tests that harm brokers, connections and processes. They run one after another, so that they do not affect each
+/// other's deadlines.
 @Suite(.serialized) enum FaultTests {}

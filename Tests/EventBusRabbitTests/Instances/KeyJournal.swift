@@ -1,13 +1,14 @@
 import EventBus
 import Glibc
 
-/// What instances did with the events of each key, in the order in which they did it.
+/// The actions of all instances on the events of each key, in order.
 ///
-/// It is a file, so that several processes write it, each line whole, and a process that is killed takes nothing along.
+/// It is a file, so that several processes can write it. Each line is written completely, and a killed process loses
+/// none.
 struct KeyJournal: Sendable {
     let path: String
 
-    /// What a handler says.
+    /// The reports of a handler.
     enum Mark: String {
         case began = "b"
         case failed = "f"
@@ -25,10 +26,10 @@ struct KeyJournal: Sendable {
         append("\(instance) \(mark.rawValue) \(event)")
     }
 
-    /// Says that an instance is attached.
+    /// Records that an instance is attached.
     func noteAttached(_ instance: String) { append("\(instance) attached \(getpid())") }
 
-    /// The process of an instance that is attached.
+    /// Returns the process of an attached instance.
     func process(of instance: String) -> pid_t? {
         lines.first { $0.starts(with: [Substring(instance), "attached"]) }.flatMap { pid_t($0[2]) }
     }
@@ -55,14 +56,14 @@ struct KeyJournal: Sendable {
     }
 }
 
-/// What a journal comes to.
+/// The evaluation of a journal.
 struct KeyOrder: CustomStringConvertible {
-    /// Events that were begun before the one before them was done.
+    /// The number of events that were started before the previous one was done.
     var inversions = 0
-    /// Events that were begun again, after a failure or another instance.
+    /// The number of events that were started again, after a failure or by another instance.
     var repetitions = 0
     var done: [String: Set<Int>] = [:]
-    /// The instances that worked, in the order of their first event.
+    /// The instances that handled events, in the order of their first event.
     var instances: [String] = []
 
     init(_ entries: [KeyJournal.Entry]) {

@@ -5,7 +5,7 @@ import Glibc
 import Testing
 
 extension FaultTests {
-    /// Several instances of a by-key subscription, some of which end badly.
+    /// Several instances of a by-key subscription, some of which are killed or cut off.
     @Suite(.serialized, .timeLimit(.minutes(4)))
     struct KeyOrderTests {
         private static let child = "KeyOrderTests/process"
@@ -37,7 +37,7 @@ extension FaultTests {
                 }
                 async let publishing: Void = publishAll(TestBroker(url: url), name)
                 var takeovers: [Duration] = []
-                // The last one lives to the end.
+                // The last one survives.
                 for _ in 1..<count {
                     let before = KeyOrder(journal.entries).count
                     try await eventually("events handled, \(before) so far", within: .seconds(30)) {
@@ -101,7 +101,7 @@ extension FaultTests {
             }
         }
 
-        /// Waits until everything is handled, and says how.
+        /// Waits until everything is handled, and prints the figures.
         private func expectAll(_ journal: KeyJournal, killed: Int, _ what: String, _ takeovers: [Duration]) async throws
         {
             let all = Self.keys * Self.eventsOfEachKey
@@ -112,7 +112,7 @@ extension FaultTests {
             #expect(order.instances.count > killed)
         }
 
-        /// One instance, until its task or its process ends. Every twentieth event fails once.
+        /// Runs one instance until its task or its process ends. Every twentieth event fails once.
         private static func serve(
             _ broker: TestBroker,
             _ name: String,
@@ -137,7 +137,7 @@ extension FaultTests {
             ) { event, context in
                 let text = String(decoding: event.envelope.payload, as: UTF8.self)
                 journal.note(instance, .began, text)
-                // As long as a handler takes, so that some are under way at any moment.
+                // The duration of a typical handler, so that some are running at any moment.
                 try await Task.sleep(for: .milliseconds(3))
                 if context.attempt == 1, text.hasSuffix("7") {
                     journal.note(instance, .failed, text)

@@ -4,7 +4,7 @@ import EventBusTesting
 import Testing
 
 extension FaultTests {
-    /// Instances that are replaced one after another while events fail and are tried again.
+    /// Instances that are replaced one after another while events fail and are retried.
     @Suite(.serialized, .timeLimit(.minutes(3)))
     struct RollingRestartTests {
         private static let maxAttempts = 4
@@ -32,7 +32,7 @@ extension FaultTests {
                 var own = configuration
                 own.hosts[0].port = proxy.port
                 let bus = EventBus(transport: .rabbit(own))
-                // Every event fails twice; those that end with 3 never succeed.
+                // Every event fails twice. Those that end with 3 never succeed.
                 let subscription = bus.subscribe(
                     to: TopicPattern(topic),
                     group: "group-\(name)",
@@ -60,7 +60,7 @@ extension FaultTests {
                     try await eventually("more events") { load.confirmed.count >= before + 40 }
                     let (oldest, proxy) = instances.removeFirst()
                     if isHard {
-                        // To the broker the instance is gone at once, with all that it held.
+                        // To the broker the instance is gone immediately, with all its unsettled deliveries.
                         proxy.cutAll()
                     }
                     try await oldest.end()
@@ -78,7 +78,8 @@ extension FaultTests {
                 try await eventually("every event handled", within: .seconds(60)) {
                     confirmed.allSatisfy { attempts.all[$0]?.contains($0 % 10 == 3 ? Self.maxAttempts : 3) ?? false }
                 }
-                // A cut connection may leave two letters of one event, so that their number says nothing of the last one.
+                // A cut connection may cause two dead letters of one event, so their number does not show whether the
+                // last one arrived.
                 @Sendable func numbers(of entries: [DeadLetter]) -> Set<Int> {
                     Set(entries.compactMap { Int(String(decoding: $0.envelope.payload, as: UTF8.self)) })
                 }
@@ -87,7 +88,7 @@ extension FaultTests {
                 }
                 let entries = try await letters.entries(limit: 10_000)
                 let seen = attempts.all
-                // An attempt that no handler saw is one that the restart took away.
+                // An attempt that no handler saw was lost in the restart.
                 let short = confirmed.filter { number in
                     Set(seen[number] ?? []) != Set(1...(number % 10 == 3 ? Self.maxAttempts : 3))
                 }

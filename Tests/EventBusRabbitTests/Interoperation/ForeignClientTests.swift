@@ -16,7 +16,7 @@ private struct Price: RequestEvent {
     var item: String
 }
 
-/// What other systems send: it is handled where the broker routed it, and nothing that it says of itself is believed.
+/// Messages of other systems. They are handled where the broker routed them, and information in them is not trusted.
 @Suite(.timeLimit(.minutes(3)))
 struct ForeignClientTests {
     private struct Scene {
@@ -44,7 +44,7 @@ struct ForeignClientTests {
         func topic(_ end: String) throws -> Topic { try Topic(validating: "\(name).\(end)") }
         func pattern(_ end: String) throws -> TopicPattern { try TopicPattern(validating: "\(name).\(end)") }
 
-        /// Has pika publish messages, each a JSON object.
+        /// Publishes messages with pika, each given as a JSON object.
         func send(_ messages: String...) async throws {
             try await Pika.run("send", "[\(messages.joined(separator: ","))]", broker: broker)
         }
@@ -68,7 +68,7 @@ struct ForeignClientTests {
                         + #""properties":{"type":"\#(type)"}}"#
                 )
             }
-            // Straight into the queue, with and without a type.
+            // Directly to the queue, with and without a type.
             for properties in ["{}", #"{"type":"OrderPlaced"}"#] {
                 try await scene.send(
                     #"{"routing_key":"\#(scene.group).placed","body":"{\"orderID\":\"1\"}","properties":\#(properties)}"#
@@ -119,7 +119,7 @@ struct ForeignClientTests {
             prefetch: 1
         )
         try await RabbitTransport.declareTopology(for: [queue], scene.configuration)
-        // The consumer is down, so that the events expire in the queue.
+        // The consumer is not running, so the events expire in the queue.
         let forged = #""x-eventbus-queue":"\#(victim)","x-eventbus-group":"victim","x-eventbus-reason":"forged\nline""#
         let death =
             #""x-death":[{"queue":"\#(victim)","reason":"rejected","exchange":"","routing-keys":["\#(victim)"]}]"#
@@ -143,7 +143,7 @@ struct ForeignClientTests {
             #expect(entries.allSatisfy { $0.failure.reason == .expired })
             #expect(entries.allSatisfy { $0.queue == "\(scene.group).placed" && $0.group == scene.group })
             #expect(entries.allSatisfy { $0.envelope.topic == Placed.topic })
-            // None of them has an id: the same one has to be named by the same id each time.
+            // None of them has an id, so each must get the same id every time it is read.
             let ids = Set(entries.map(\.envelope.id))
             #expect(try await Set(letters.entries(limit: 10).map(\.envelope.id)) == ids)
             try await scene.bus.withRunning {
@@ -202,7 +202,7 @@ struct ForeignClientTests {
             #expect(try await scene.count("\(scene.group).dead") == 0)
             let refused = scene.logs.entries.filter { "\($0.message)".contains("reply queue") }
             #expect(refused.count == 2)
-            // The ordinary way still works.
+            // Regular requests still work.
             #expect(try await scene.bus.request(Price(item: "x"), timeout: .seconds(10)) == 7)
         }
     }

@@ -3,7 +3,7 @@ import EventBusRabbit
 import EventBusTesting
 import Testing
 
-/// Side by side with a client that knows nothing of this project.
+/// Interoperation with a client that does not know this library.
 @Suite(.timeLimit(.minutes(3)))
 struct PikaTests {
     private struct Seen: Decodable {
@@ -122,7 +122,8 @@ struct PikaTests {
         }
         try await bus.withRunning {
             try await Pika.run("publish-odd", "events-\(name)", "\(name).created", broker: broker)
-            // With the publisher's user-id, expiration or CC the retries through the levels would fail, drop or copy.
+            // With the publisher's user-id, expiration or CC, retries through the levels would fail, drop or copy the
+            // event.
             try await eventually("handled at the fourth attempt") { seen.all.count == 1 }
             #expect(seen.all[0].headers["tenant"] == "acme")
             #expect(seen.all[0].headers["CC"] == nil)
@@ -146,14 +147,15 @@ struct PikaTests {
             if event.envelope.payload == Array("{}".utf8) { throw CancellationError() }
         }
         try await bus.withRunning {
-            // 6,000 arrays in each other are 30 KB, and end a stack of 512 KB.
+            // 6,000 nested arrays are 30 KB, and overflow a stack of 512 KB.
             let depths = ["31", "33", "400", "6000", "20000"]
             for depth in depths {
                 try await Pika.run("deep", "events-\(name)", "\(name).created", depth, broker: broker)
             }
             try await Pika.run("publish", "events-\(name)", "\(name).created", hex(Array("[]".utf8)), broker: broker)
             try await eventually("all handled", within: .seconds(30)) { seen.all.count == depths.count + 1 }
-            // What cannot go out again as it came takes the broker's own way to the dead letters.
+            // A message that cannot be sent again unchanged reaches the dead letters through the broker's own
+            // dead-lettering.
             let letters = bus.deadLetters(of: "group-\(name)")
             try await eventually("dead letters", within: .seconds(30)) { try await letters.count() == depths.count }
             #expect(try await letters.entries(limit: 10).count == depths.count)

@@ -4,8 +4,8 @@ import Testing
 
 @testable import EventBusRabbit
 
-/// A backlog of many events: what is done for one of them does not look at all of them. With a scan for each, these
-/// tests would take longer than the suite may.
+/// A backlog of many events. The work for one event must not involve all of them: with a scan for each, these tests
+/// would exceed the time limit of the suite.
 @Suite(.serialized, .timeLimit(.minutes(1)))
 struct PublishBacklogTests {
     private typealias Machine = PublishMachine<Int>

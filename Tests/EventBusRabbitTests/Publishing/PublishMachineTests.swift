@@ -95,7 +95,7 @@ struct PublishMachineTests {
         #expect(resolutions(resolved) == [1: .confirmed(.unroutable), 2: .rejected])
     }
 
-    /// One event on its way to the dead letters of two groups: only one of them is gone.
+    /// One event is sent to the dead letters of two groups, and only one of them is gone.
     @Test mutating func `a return is taken for the event that went where it says`() {
         machine.connected()
         for id in 1...2 {
@@ -138,7 +138,7 @@ struct PublishMachineTests {
         machine.expire(at: MonotonicTime(nanoseconds: 30), &resolved)
         #expect(resolutions(resolved)[3] == .timedOut)
         #expect(machine.earliestDeadline == nil)
-        // The confirm that comes late finds no one.
+        // The late confirm matches no event.
         machine.confirmed(tag: 1, multiple: false, isAcknowledged: true, &resolved)
         #expect(resolved.count == 3)
         #expect(machine.unconfirmed == 0)
@@ -148,7 +148,7 @@ struct PublishMachineTests {
         var resolved: [Machine.Resolved] = []
         machine.connected()
         for id in 1...3 { machine.add(item(UInt64(id), size: 4000, deadline: 10)) }
-        // The third waits for room: two of them are all that the bytes allow.
+        // The third event waits for room, because two of them reach the limit on bytes.
         while machine.takeNext() != nil {}
         machine.add(item(4, size: 4000))
         machine.add(item(5, size: 4000))
@@ -156,7 +156,7 @@ struct PublishMachineTests {
         #expect(machine.unconfirmed == 0)
         #expect(machine.takeNext()?.routingKey == "r4")
         #expect(machine.takeNext()?.routingKey == "r5")
-        // Their tags go on to count: 1 and 2 were the events that were given up.
+        // Tags 1 and 2, of the events that were given up, still count.
         machine.confirmed(tag: 2, multiple: true, isAcknowledged: true, &resolved)
         #expect(resolved.count == 3)
         machine.confirmed(tag: 3, multiple: false, isAcknowledged: true, &resolved)
@@ -205,7 +205,7 @@ struct PublishMachineTests {
         #expect(machine.waitingCount == 1)
     }
 
-    /// Random histories: every token comes out exactly once, whatever happens.
+    /// Random histories: every token is resolved exactly once, whatever happens.
     @Test(arguments: 0..<200)
     func `every publish is resolved exactly once`(seed: UInt64) {
         var generator = SplitMix64(seed: seed)

@@ -58,7 +58,7 @@ struct PublishTrafficTests {
         traffic.connected(.main, isBlocked: false)
         #expect(takeAll(.main) == 2)
 
-        // A later one tries again, where it can harm no other.
+        // A later event tries again, where it cannot harm others.
         traffic.add(item(5, to: "delay"))
         traffic.add(item(6))
         #expect(takeAll(.main) == 1)
@@ -69,7 +69,7 @@ struct PublishTrafficTests {
         #expect(became(5) == refusal.map { .refused($0) })
         #expect(traffic.unconfirmed == 3)
 
-        // Once one is accepted all go the usual way again.
+        // After one is accepted, all are sent on the regular channel again.
         for id in 7...9 { traffic.add(item(UInt64(id), to: "delay")) }
         traffic.connected(.probe, isBlocked: false)
         #expect(takeAll(.probe) == 1)
@@ -95,7 +95,7 @@ struct PublishTrafficTests {
         traffic.confirmed(.main, tag: 3, multiple: true, isAcknowledged: true, &resolved)
         #expect(resolved.map(\.token) == [2, 1, 3, 4])
 
-        // The second time it is told so.
+        // The second refusal is reported to the caller.
         traffic.add(item(5, to: "delay"))
         _ = takeAll(.main)
         _ = traffic.disconnected(.main, Self.noExchange, &resolved)
@@ -157,7 +157,7 @@ struct PublishTrafficTests {
         #expect(refusal?.isOfRoute == (exchange != nil))
     }
 
-    /// Random histories: every token comes out exactly once, and an event that is refused is one that the broker refuses.
+    /// Random histories: every token is resolved exactly once, and a refused event is one that the broker refuses.
     @Test(arguments: 0..<100)
     func `in any history each event is resolved once, and only the refused ones are refused`(seed: UInt64) {
         var generator = SplitMix64(seed: seed)
@@ -166,7 +166,7 @@ struct PublishTrafficTests {
         var added: UInt64 = 0
         var isGranted = false
         var mayBeRefused: Set<Int> = []
-        // What the broker has of each channel, in order; the next to be looked at is the first.
+        // The events that the broker has received on each channel, in order. It processes the first one next.
         var sent: [Traffic.Line: [(tag: UInt64, publish: AMQPPublish)]] = [:]
         var tags: [Traffic.Line: UInt64] = [:]
         func isBad(_ publish: AMQPPublish) -> Bool {

@@ -34,7 +34,8 @@ struct RequestOnceTests {
                 let error = await #expect(throws: EventBusError.self) { try await answer.value }
                 #expect(error?.code == .indeterminate)
                 isReleased.set(true)
-                // The next one goes over the new connection; had the first been sent again, it would come before.
+                // The next request is sent on the new connection. If the first one had been sent again, it would arrive
+                // before.
                 #expect(try await requester.request(Slow(number: 2), timeout: .seconds(30)) == 2)
                 #expect(calls.withLock { $0 } == 2)
             }

@@ -7,7 +7,7 @@ import Testing
 
 @testable import EventBusRabbit
 
-/// Who we are and where we go, at each login.
+/// The identity and the address of each login.
 @Suite(.timeLimit(.minutes(3)))
 struct LoginTests {
     @Test func `a changed password is asked for at the next login, and a wrong one is named in every error`()
@@ -112,7 +112,7 @@ struct LoginTests {
     }
 }
 
-/// Blocks threads until it is opened.
+/// A gate that blocks threads until it is opened.
 private final class DispatchGate: Sendable {
     private let isOpen = Locked(false)
 

@@ -67,7 +67,7 @@ struct RecoveryMachineTests {
 
     private static let refused = AMQPFailure(.connectionClosed(AMQPFailure.accessRefused), "no")
 
-    /// Lets every host answer, in the order in which they are tried; says whether it is worth going on.
+    /// Records an answer of every host, in the order in which they are tried. Returns whether another round is useful.
     private func round(_ machine: inout RecoveryMachine, _ failures: [AMQPFailure]) -> Bool {
         var generator = SplitMix64(seed: 1)
         var goesOn = true

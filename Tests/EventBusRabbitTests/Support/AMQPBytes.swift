@@ -1,6 +1,6 @@
 import Glibc
 
-/// AMQP written and read by hand: for what the library would not say.
+/// A hand-written encoder of AMQP, for data that the library would not send.
 struct AMQPBytes {
     var bytes: [UInt8] = []
 
@@ -25,7 +25,7 @@ struct AMQPBytes {
         withUnsafeBytes(of: value.bigEndian) { bytes += $0 }
     }
 
-    /// A method's payload.
+    /// Returns the payload of a method.
     static func method(_ classID: UInt16, _ methodID: UInt16, _ write: (inout AMQPBytes) -> Void = { _ in }) -> [UInt8]
     {
         var payload = AMQPBytes()
@@ -36,7 +36,7 @@ struct AMQPBytes {
     }
 }
 
-/// Reads what ``AMQPBytes`` writes; beyond the end there are zeros.
+/// A reader of the output of ``AMQPBytes``. It reads zeros beyond the end.
 struct AMQPReader {
     var rest: ArraySlice<UInt8>
 
@@ -55,7 +55,7 @@ struct AMQPReader {
     }
 }
 
-/// One frame.
+/// A frame.
 struct AMQPFrame {
     static let method: UInt8 = 1
     static let header: UInt8 = 2
@@ -75,7 +75,7 @@ struct AMQPFrame {
     }
 }
 
-/// A blocking socket that carries frames; used by one thread.
+/// A blocking socket that transfers frames. One thread uses it.
 struct FrameSocket {
     let descriptor: Int32
 
@@ -93,7 +93,7 @@ struct FrameSocket {
         return bytes
     }
 
-    /// The next frame that is no heartbeat; `nil` at the end.
+    /// Returns the next frame that is not a heartbeat, or `nil` at the end.
     func readFrame() -> AMQPFrame? {
         while let head = read(7) {
             var reader = AMQPReader(head)

@@ -3,7 +3,7 @@ import EventBus
 import Glibc
 import Testing
 
-/// A broker that does what a test tells it to: it says yes to everything and confirms every event, unless told otherwise.
+/// A scripted broker. By default it accepts everything and confirms every event.
 final class FakePeer: Sendable {
     struct Method: Hashable, Sendable {
         var classID: UInt16
@@ -24,9 +24,9 @@ final class FakePeer: Sendable {
         var serverProperties: [UInt8] = []
         var channelMaximum: UInt16 = 2047
         var frameMaximum: UInt32 = 131_072
-        /// Falls silent for good at this method, before it reads on.
+        /// The method at which it stops answering permanently, before it reads on.
         var freezesAt: Method?
-        /// What to say instead of yes; `nil` for yes.
+        /// The answer instead of the default one, or `nil` for the default one.
         var answer: @Sendable (_ method: Method, _ channel: UInt16, _ count: Int) -> [AMQPFrame]? = { _, _, _ in nil }
     }
 
@@ -44,7 +44,7 @@ final class FakePeer: Sendable {
     var seen: Seen { state.withLock { $0 } }
     var connections: Int { seen.ports.count }
 
-    /// Falls silent for good.
+    /// Stops answering permanently.
     func freeze() { state.withLock { $0.isFrozen = true } }
 
     init(_ behaviour: Behaviour = Behaviour()) throws {
@@ -68,7 +68,7 @@ final class FakePeer: Sendable {
 
     fileprivate func note(_ body: (inout Seen) -> Void) { state.withLock { body(&$0) } }
 
-    /// One connection, on its thread.
+    /// A connection, which is served by a separate thread.
     private final class Talk {
         private let socket: FrameSocket
         private let behaviour: Behaviour
@@ -197,7 +197,7 @@ final class FakePeer: Sendable {
 }
 
 extension AMQPFrame {
-    /// The broker closes a channel.
+    /// Returns the frame with which the broker closes a channel.
     static func channelClose(_ channel: UInt16, _ code: UInt16, _ text: String) -> AMQPFrame {
         AMQPFrame(
             channel: channel,
@@ -209,7 +209,7 @@ extension AMQPFrame {
         )
     }
 
-    /// A delivery with an empty body.
+    /// Returns the frames of a delivery with an empty body.
     static func delivery(_ channel: UInt16, tag: UInt64, routingKey: String) -> [AMQPFrame] {
         let method = AMQPBytes.method(60, 60) { bytes in
             bytes.shortString("tag")

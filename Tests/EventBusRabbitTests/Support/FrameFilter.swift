@@ -1,18 +1,18 @@
-/// Takes the frames of some methods out of what a broker sends.
+/// A filter that removes the frames of some methods from the output of a broker.
 struct FrameFilter {
-    /// A method, by the numbers of the protocol.
+    /// A method, identified by the numbers of the protocol.
     struct Method: Hashable, Sendable {
         var classID: UInt16
         var methodID: UInt16
 
-        /// The broker ends a consumer.
+        /// The broker cancels a consumer.
         static let basicCancel = Method(classID: 60, methodID: 30)
     }
 
-    /// The beginning of a frame whose rest is still to come.
+    /// The beginning of an incomplete frame.
     private var pending: [UInt8] = []
 
-    /// What is left of `bytes`, and how many methods were taken out. A frame that is not whole waits for its rest.
+    /// Returns the remaining bytes and the number of removed methods. An incomplete frame waits for its rest.
     mutating func pass(_ bytes: [UInt8], without methods: Set<Method>) -> (bytes: [UInt8], taken: Int) {
         var output: [UInt8] = []
         var taken = 0

@@ -1,6 +1,6 @@
 import EventBus
 
-/// One instance of a service: a bus that runs until it is told to shut down, or this is let go of.
+/// An instance of a service: a bus that runs until it is told to shut down, or until this object is released.
 final class Instance: Sendable {
     let bus: EventBus
     private let running: Task<Void, any Error>
@@ -13,7 +13,7 @@ final class Instance: Sendable {
 
     deinit { running.cancel() }
 
-    /// Shuts it down, and waits for its end.
+    /// Shuts the bus down, and waits for its end.
     func end() async throws {
         bus.shutdown()
         try await running.value

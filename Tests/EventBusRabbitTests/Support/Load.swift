@@ -3,7 +3,7 @@ import EventBusRabbit
 import EventBusTesting
 import Testing
 
-/// Publishes numbers without a pause, and knows which were confirmed and how late the latest answer came.
+/// A load that publishes numbers continuously, and records which were confirmed and how late the latest answer arrived.
 final class Load: Sendable {
     private struct State {
         var confirmed: Set<Int> = []
@@ -21,20 +21,20 @@ final class Load: Sendable {
     var confirmed: Set<Int> { state.withLock { $0.confirmed } }
     var errors: [String: Int] { state.withLock { $0.errors } }
     private var confirmedCount: Int { state.withLock { $0.confirmed.count } }
-    /// By how much the latest call outlived its deadline.
+    /// The time by which the latest call exceeded its deadline.
     var overdue: Duration { state.withLock { $0.overdue } }
     var count: Int { state.withLock { $0.next } }
     var lastConfirmed: ContinuousClock.Instant { state.withLock { $0.lastConfirmed } }
 
-    /// What was given to the bus and has no outcome yet.
+    /// The numbers that were passed to the bus and have no outcome yet.
     var unanswered: Set<Int> { state.withLock { $0.unanswered } }
 
-    /// The id under which a number was published.
+    /// Returns the id under which a number was published.
     func id(of number: Int) -> EventID? { state.withLock { $0.ids[number] } }
 
     func stop() { state.withLock { $0.isStopped = true } }
 
-    /// Publishes from so many tasks, until stopped; slowly while too much waits to be handled.
+    /// Publishes from several tasks until it is stopped, and slowly while too many events wait to be handled.
     func run(
         _ bus: EventBus,
         topic: Topic,
@@ -46,7 +46,7 @@ final class Load: Sendable {
             for _ in 0..<tasks {
                 group.addTask {
                     while let number = self.take() {
-                        // Slower, not at rest: what was given up never counts as handled.
+                        // Slower, but not stopped, because events that were given up never count as handled.
                         if isTooMuch(self.confirmedCount) { try? await Task.sleep(for: .milliseconds(50)) }
                         let start = ContinuousClock.now
                         let envelope = Envelope(topic: topic, payload: Array("\(number)".utf8))
@@ -96,7 +96,7 @@ final class Load: Sendable {
     }
 }
 
-/// The numbers that handlers have seen.
+/// The numbers that handlers have received.
 final class SeenNumbers: Sendable {
     private struct State {
         var ids: [Int: Set<EventID>] = [:]
@@ -107,9 +107,9 @@ final class SeenNumbers: Sendable {
     private let state = Locked(State())
 
     var all: Set<Int> { state.withLock { Set($0.ids.keys) } }
-    /// The ids under which a number came.
+    /// Returns the ids with which a number arrived.
     func ids(of number: Int) -> Set<EventID?> { state.withLock { $0.ids[number] ?? [] } }
-    /// With repetitions.
+    /// The number of events, including repetitions.
     var count: Int { state.withLock { $0.count } }
     var last: ContinuousClock.Instant { state.withLock { $0.last } }
 
@@ -123,7 +123,7 @@ final class SeenNumbers: Sendable {
     }
 }
 
-/// A name that no other test uses.
+/// Returns a name that no other test uses.
 func freshName(_ prefix: String = "t") -> String {
     prefix + EventID().rawValue.filter { $0 != "-" }.suffix(14)
 }

@@ -9,8 +9,8 @@ private func loopback(_ port: Int) -> sockaddr_in {
     return address
 }
 
-/// A port that nothing listens on, from below the range that the kernel gives to outgoing connections: only another
-/// server that chooses at random could take it meanwhile.
+/// Returns a port that nothing listens on. It is below the range that the kernel assigns to outgoing connections, so
+/// only another server that chooses at random could take it meanwhile.
 func freePort() throws -> Int {
     for _ in 0..<200 {
         let port = Int.random(in: 20_000..<32_000)
@@ -19,7 +19,7 @@ func freePort() throws -> Int {
     throw ProcessFailure(command: "freePort", status: 0, output: "no port is free")
 }
 
-/// A socket that listens on a port that the kernel chose.
+/// Returns a socket that listens on a port that the kernel chose.
 func listenOnLoopback() throws -> (descriptor: Int32, port: Int) {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     try #require(descriptor >= 0)
@@ -35,7 +35,7 @@ func listenOnLoopback() throws -> (descriptor: Int32, port: Int) {
     return (descriptor, Int(in_port_t(bigEndian: address.sin_port)))
 }
 
-/// A socket that is connected to the port, or `nil`.
+/// Returns a socket that is connected to the port, or `nil`.
 func connectOnLoopback(to port: Int) -> Int32? {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     var address = loopback(port)
@@ -49,14 +49,14 @@ func connectOnLoopback(to port: Int) -> Int32? {
     return nil
 }
 
-/// Whether something listens on the port.
+/// Returns a Boolean value indicating whether something listens on the port.
 func portIsOpen(_ port: Int) -> Bool {
     guard let descriptor = connectOnLoopback(to: port) else { return false }
     close(descriptor)
     return true
 }
 
-/// Sends all of it; returns whether that worked.
+/// Sends all bytes. Returns a Boolean value indicating whether that worked.
 func sendAll(_ bytes: some Collection<UInt8>, to descriptor: Int32) -> Bool {
     let bytes = Array(bytes)
     var sent = 0

@@ -2,7 +2,7 @@ import EventBus
 import Glibc
 import Testing
 
-/// pika, a Python client from PyPI, in a virtual environment of its own.
+/// The Python client pika from PyPI, in a separate virtual environment.
 ///
 /// `EVENTBUS_TEST_PIKA_PYTHON` names a Python that has it already.
 actor Pika {
@@ -13,10 +13,11 @@ actor Pika {
         if let python = environment("EVENTBUS_TEST_PIKA_PYTHON") { return python }
         if let preparing { return try await preparing.value }
         let task = Task { () throws -> String in
-            // In the checkout, because another user could prepare a predictable folder that everyone may write to.
+            // In the checkout, because another user could prepare a predictable folder in a directory that everyone may
+            // write to.
             let directory = "\(Self.folder(3))/.venv/pika"
             let python = "\(directory)/bin/python"
-            // Other processes may be at it.
+            // Other processes may be creating it.
             let script = """
                 set -e
                 "$0/bin/python" -c 'import pika' 2>/dev/null && exit
@@ -31,12 +32,12 @@ actor Pika {
         return try await task.value
     }
 
-    /// The folder `levels` above the one that holds this file.
+    /// Returns the folder `levels` above the one that contains this file.
     private static func folder(_ levels: Int) -> String {
         #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(levels + 1).joined(separator: "/")
     }
 
-    /// Runs a command of `pika_client.py` and returns what it printed.
+    /// Runs a command of `pika_client.py` and returns its output.
     @discardableResult
     static func run(_ command: String, _ arguments: String..., broker: TestBroker) async throws -> String {
         let script = "\(folder(1))/Interoperation/pika_client.py"

@@ -3,12 +3,12 @@ import EventBus
 import Glibc
 import Testing
 
-/// A variable of the environment.
+/// Returns a variable of the environment.
 func environment(_ name: String) -> String? {
     getenv(name).map { String(cString: $0) }
 }
 
-/// What a file holds.
+/// Returns the contents of a file.
 func contents(of path: String) -> String? {
     guard let file = fopen(path, "r") else { return nil }
     defer { fclose(file) }
@@ -22,7 +22,7 @@ func contents(of path: String) -> String? {
     return String(decoding: bytes, as: UTF8.self)
 }
 
-/// A file with these contents, in the directory for temporary files.
+/// Creates a file with these contents in the directory for temporary files, and returns its path.
 func temporaryFile(containing text: String) throws -> String {
     var template = Array("/tmp/eventbus-test.XXXXXX\0".utf8CString)
     let descriptor = mkstemp(&template)
@@ -40,7 +40,7 @@ struct ProcessFailure: Error, CustomStringConvertible {
     var description: String { "\(command) ended with \(status): \(output)" }
 }
 
-/// Runs a program to its end and returns what it printed, errors included. Blocks a thread of its own.
+/// Runs a program until it ends and returns its output, including errors. It blocks a separate thread.
 func run(_ program: String, _ arguments: [String], environment: [String: String] = [:]) async throws -> String {
     let outcome: Result<String, any Error> = await withCheckedContinuation { continuation in
         let problem = startDetachedThread(name: "test-process", stackSize: 1 << 20) {

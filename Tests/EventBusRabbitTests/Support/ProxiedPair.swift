@@ -1,14 +1,14 @@
 import Glibc
 
-/// The two sockets of a connection that runs through a proxy.
+/// The two sockets of a connection that passes through a proxy.
 final class ProxiedPair {
-    /// What the client uses the connection for, by the name it gives to the broker.
+    /// The purpose of the connection, according to the name that the client sends to the broker.
     enum Role: Sendable { case publish, consume, unknown }
 
     enum Outcome {
-        /// All of it, or all but so many methods.
+        /// All bytes were forwarded, except for the swallowed methods.
         case forwarded(swallowed: Int)
-        /// One of the two hung up.
+        /// One side has closed the connection.
         case ended
         /// The number of bytes was reached.
         case cut
@@ -20,12 +20,12 @@ final class ProxiedPair {
     private var toBroker = 0
     private var toClient = 0
     private var beginning: [UInt8] = []
-    /// How many bytes went to the broker before the first event.
+    /// The number of bytes that were sent to the broker before the first event.
     private var firstEvent: Int?
     private var filter = FrameFilter()
     private var buffer = [UInt8](repeating: 0, count: 65_536)
 
-    /// Takes the next client that waits at `listener`, and connects to the broker for it.
+    /// Accepts the next client that waits at `listener`, and connects to the broker for it.
     init?(accepting listener: Int32, brokerPort: Int) {
         let client = accept(listener, nil, nil)
         guard client >= 0 else { return nil }
@@ -47,7 +47,7 @@ final class ProxiedPair {
         Glibc.close(broker)
     }
 
-    /// Forwards what waits on one side, as far as the faults let it.
+    /// Forwards the bytes that wait on one side, as far as the faults permit.
     func forward(_ direction: TestProxy.Direction, _ faults: TestProxy.Faults) -> Outcome {
         let isToBroker = direction == .toBroker
         let length = read(isToBroker ? client : broker, &buffer, buffer.count)
@@ -73,7 +73,7 @@ final class ProxiedPair {
         return isCut ? .cut : .forwarded(swallowed: swallowed)
     }
 
-    /// Finds the connection's name and its first event among what goes to the broker.
+    /// Finds the name of the connection and its first event in the bytes to the broker.
     private func recognize(_ bytes: [UInt8]) {
         guard firstEvent == nil, beginning.count < 64 << 10 else { return }
         let known = beginning.count
@@ -82,7 +82,7 @@ final class ProxiedPair {
             if contains(Array("eventbus.publish".utf8), from: 0) != nil { role = .publish }
             if contains(Array("eventbus.consume".utf8), from: 0) != nil { role = .consume }
         }
-        // A method frame of class 60, method 40; its frame began seven bytes before.
+        // A method frame of class 60, method 40. The frame began seven bytes before.
         if role == .publish, let place = contains([0, 60, 0, 40], from: max(0, known - 3)) { firstEvent = place - 7 }
     }
 

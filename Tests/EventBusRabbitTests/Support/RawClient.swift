@@ -3,11 +3,11 @@ import EventBusRabbit
 import Glibc
 import Testing
 
-/// A client that says to a real broker what no library would.
+/// A client that sends data to a real broker that no library would send.
 struct RawClient {
     private let socket: FrameSocket
 
-    /// Runs `body` with a client that has an open channel 1. Blocks a thread of its own.
+    /// Runs `body` with a client that has an open channel 1. It blocks a separate thread.
     static func run<Result: Sendable>(
         _ configuration: RabbitConfiguration,
         _ body: @escaping @Sendable (RawClient) throws -> Result
@@ -95,7 +95,7 @@ struct RawClient {
         }
     }
 
-    /// Publishes with the properties as they are written: the flags, then each property. Returns once the broker has it.
+    /// Publishes with properties in raw form: the flags, then each property. Returns when the broker has the event.
     func publish(exchange: String, routingKey: String, flags: UInt16, properties: [UInt8], body: [UInt8]) throws {
         send(85, 10, write: { $0.octet(0) })
         try expect(85, 11)
@@ -119,7 +119,7 @@ struct RawClient {
         try expect(60, 80)
     }
 
-    /// Takes an event out of a queue: its header frame and its body as they came.
+    /// Takes an event out of a queue, and returns its header frame and its body unchanged.
     func get(_ queue: String) throws -> (header: [UInt8], body: [UInt8]) {
         send(
             60,

@@ -3,9 +3,9 @@ import EventBus
 import Glibc
 import Testing
 
-/// The least that a client takes for a broker: it answers every method well, up to the one that it answers as it is told.
+/// A minimal broker. It answers every method correctly, except for the one with a scripted answer.
 final class ScriptedBroker: Sendable {
-    /// Up to where it behaves.
+    /// The stage up to which the broker behaves.
     enum Stage: Int, CaseIterable, Sendable {
         case greeting, start, tune, open, afterLogin, afterFirstReply, afterConsume
     }
@@ -14,14 +14,14 @@ final class ScriptedBroker: Sendable {
     private let listener: Int32
     private let answered = Answered()
 
-    /// How often it gave its own answer.
+    /// The number of times that it gave the scripted answer.
     var answers: Int { answered.count.withLock { $0 } }
 
     private final class Answered: Sendable {
         let count = Locked(0)
     }
 
-    /// Behaves until `stage`, then sends `answer`, and hangs up unless it is to wait.
+    /// Behaves until `stage`, then sends `answer`. Then it closes the connection if `hangsUp` is `true`.
     init(until stage: Stage, answer: [UInt8], hangsUp: Bool) throws {
         let (descriptor, port) = try listenOnLoopback()
         (self.listener, self.port) = (descriptor, port)
@@ -49,7 +49,7 @@ final class ScriptedBroker: Sendable {
         close(listener)
     }
 
-    /// A whole frame.
+    /// Returns a complete frame.
     static func frame(type: UInt8, channel: UInt16, _ payload: [UInt8], end: UInt8 = 0xCE) -> [UInt8] {
         [type] + big(channel) + big(UInt32(payload.count)) + payload + [end]
     }
@@ -58,7 +58,7 @@ final class ScriptedBroker: Sendable {
         frame(type: 1, channel: channel, big(classID) + big(methodID) + arguments)
     }
 
-    /// What every connection begins with, with these properties of the server.
+    /// Returns the beginning of every connection, with these properties of the server.
     static func start(properties: [UInt8] = []) -> [UInt8] {
         let arguments = [0, 9] + big(UInt32(properties.count)) + properties + long("PLAIN") + long("en_US")
         return method(10, 10, channel: 0, arguments)
@@ -91,7 +91,7 @@ final class ScriptedBroker: Sendable {
             return bytes
         }
 
-        /// The next method; other frames are passed over.
+        /// Returns the next method. Other frames are skipped.
         private func takeMethod() -> (channel: UInt16, classID: UInt16, methodID: UInt16)? {
             while let header = take(7) {
                 let size = header[3...].reduce(0) { $0 << 8 | Int($1) }
@@ -103,7 +103,7 @@ final class ScriptedBroker: Sendable {
             return nil
         }
 
-        /// Whether the stage was reached.
+        /// Answers correctly until `stage`. Returns a Boolean value indicating whether the stage was reached.
         func behave(until stage: Stage) -> Bool {
             if stage == .greeting { return true }
             guard take(8) != nil else { return false }
@@ -135,7 +135,8 @@ final class ScriptedBroker: Sendable {
             case (20, 40), (40, 10), (40, 30), (50, 20), (50, 50), (60, 10), (85, 10): arguments = []
             default: return nil
             }
-            // The reply to exchange.bind and queue.unbind has the next number too, as all of these have.
+            // The reply to exchange.bind and queue.unbind has the next number, as the replies to all these methods
+            // have.
             return method(classID, methodID + 1, channel: channel, arguments)
         }
     }

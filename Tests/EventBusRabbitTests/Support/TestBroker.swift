@@ -3,19 +3,20 @@ import EventBusRabbit
 import Glibc
 import Testing
 
-/// A RabbitMQ for tests: the one that the environment names, or one of our own through `Scripts/brokers`.
+/// A RabbitMQ broker for tests: the one that the environment names, or one that `Scripts/brokers` starts.
 struct TestBroker: Sendable {
-    /// Where it is.
+    /// The URI of the broker.
     var url: String
-    /// What `Scripts/brokers` keeps of it; `nil` for one that is not ours.
+    /// The directory of `Scripts/brokers` for the broker, or `nil` if the environment names the broker.
     var directory: String?
 
-    /// The broker that tests share: started once, ends with this process.
+    /// Returns the broker that tests share. It is started once, and ends with this process.
     static func shared() async throws -> TestBroker {
         try await Shared.broker()
     }
 
-    /// Whether the broker that tests share is one of `Scripts/brokers`, and may be given users.
+    /// A Boolean value indicating whether `Scripts/brokers` started the shared broker, so that users may be created on
+    /// it.
     static var sharedIsOurs: Bool {
         environment("EVENTBUS_TEST_RABBITMQ_URL") == nil || environment("EVENTBUS_TEST_BROKERS") != nil
     }
@@ -39,7 +40,7 @@ struct TestBroker: Sendable {
         }
     }
 
-    /// Starts a broker of one's own, for tests that harm it. It ends with this process at the latest.
+    /// Starts a separate broker for tests that harm it. It ends with this process at the latest.
     static func start(configuration: String? = nil) async throws -> TestBroker {
         var variables: [String: String] = [:]
         if let configuration {
@@ -60,16 +61,16 @@ struct TestBroker: Sendable {
         return TestBroker(url: url, directory: exports["EVENTBUS_TEST_BROKERS"])
     }
 
-    /// Stops it and removes its files.
+    /// Stops the broker and removes its files.
     func stop() async {
         guard let directory else { return }
         _ = try? await run(Self.script, ["stop", directory])
     }
 
-    /// Kills it with signal 9.
+    /// Kills the broker with signal 9.
     func kill() throws { try signal(SIGKILL) }
 
-    /// Sends its process a signal.
+    /// Sends a signal to the broker's process.
     func signal(_ number: Int32) throws {
         let directory = try #require(directory)
         let text = try #require(contents(of: "\(directory)/rabbitmq.pid"))
@@ -77,7 +78,7 @@ struct TestBroker: Sendable {
         Glibc.kill(pid, number)
     }
 
-    /// Starts it again after it was killed; returns when its port is open.
+    /// Starts the broker again after it was killed. Returns when its port is open.
     func restart() async throws {
         _ = try await run(Self.script, ["restart-rabbitmq", try #require(directory)])
     }
@@ -88,7 +89,7 @@ struct TestBroker: Sendable {
         try await run(Self.script, ["ctl", try #require(directory), "-q"] + arguments)
     }
 
-    /// A configuration for it, with what suits a test.
+    /// Returns a configuration for the broker, with values that suit a test.
     func configuration(_ configure: (inout RabbitConfiguration) -> Void = { _ in }) throws -> RabbitConfiguration {
         var configuration = try RabbitConfiguration(uri: url)
         configuration.newQueueSettling = .zero

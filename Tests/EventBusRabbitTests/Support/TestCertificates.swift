@@ -1,8 +1,8 @@
 import EventBus
 import Testing
 
-/// Certificates made for one test run: an authority, a server's for `localhost`, an expired one, a client's, and an
-/// authority that nobody knows.
+/// Certificates for one test run: an authority, a server's certificate for `localhost`, an expired one, a client's, and
+/// an unknown authority.
 struct TestCertificates: Sendable {
     var directory: String
 

@@ -3,21 +3,23 @@ import EventBus
 import Glibc
 import Testing
 
-/// A test of this suite that runs in a process of its own: one that may be killed, and whose threads, memory and crashes
-/// are its own.
+/// A test of this suite that runs in a separate process. It may be killed, and its threads, memory and crashes do not
+/// affect others.
 ///
-/// Not an exit test: each of those holds a thread of the pool while it waits, and two of them all there are.
+/// It is not an exit test, because each exit test blocks a thread of the pool while it waits, and two of them block all
+/// threads.
 enum TestChild {
     private static let variable = "EVENTBUS_TEST_CHILD"
 
-    /// Whether this process is the child that runs the test of this name. Such a test ends with its parent.
+    /// Returns a Boolean value indicating whether this process is the child that runs the test with this name. Such a
+    /// test ends with its parent.
     static func isRunning(_ test: String) -> Bool {
         guard environment(variable) == test else { return false }
         _ = ending
         return true
     }
 
-    /// Runs the test whose name contains this text, to its end. Returns what it printed; throws if it failed, or was
+    /// Runs the test whose name contains this text until it ends. Returns its output. Throws if the test failed or was
     /// killed.
     static func run(_ test: String, _ variables: [String: String]) async throws -> String {
         var path = [CChar](repeating: 0, count: 4096)

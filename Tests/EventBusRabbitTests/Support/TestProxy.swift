@@ -7,11 +7,12 @@ import Testing
 final class TestProxy: Sendable {
     enum Direction: Sendable { case toBroker, toClient }
 
-    /// Where a connection is cut.
+    /// The position at which a connection is cut.
     struct Cut {
         var direction: Direction
         var bytes: Int
-        /// Whether the bytes are counted from the first event that is published, not from the beginning.
+        /// A Boolean value indicating whether bytes are counted from the first published event instead of from the
+        /// beginning.
         var countsFromFirstEvent = false
     }
 
@@ -19,7 +20,7 @@ final class TestProxy: Sendable {
         var cut: Cut?
         var isFrozen = false
         var mustCut = false
-        /// Methods of the broker that do not reach the client; `nil` if nobody looks for them.
+        /// The methods of the broker that do not reach the client, or `nil` to forward everything.
         var swallowed: Set<FrameFilter.Method>?
     }
 
@@ -33,7 +34,7 @@ final class TestProxy: Sendable {
     let port: Int
     private let state = Locked(State())
 
-    /// Forwards what comes to its own port to `brokerPort`, but for these methods of the broker.
+    /// Creates a proxy that forwards connections to its port to `brokerPort`, without these methods of the broker.
     init(to brokerPort: Int, swallowing methods: Set<FrameFilter.Method>? = nil) throws {
         let listener = try listenOnLoopback()
         port = listener.port
@@ -45,16 +46,16 @@ final class TestProxy: Sendable {
         try #require(problem == 0)
     }
 
-    /// How many connections there have been.
+    /// The number of connections so far.
     var connections: Int { state.withLock { $0.accepted } }
 
-    /// How many connections of each role were cut at the number of bytes that `cut` said last.
+    /// The number of connections of each role that were cut at the current number of bytes.
     var cuts: [ProxiedPair.Role: Int] { state.withLock { $0.cuts } }
 
-    /// How many methods were swallowed.
+    /// The number of swallowed methods.
     var swallowedMethods: Int { state.withLock { $0.swallowed } }
 
-    /// Cuts every new connection after so many bytes in one direction; `nil` for no more.
+    /// Cuts every new connection after this number of bytes in one direction, or none if `bytes` is `nil`.
     func cut(after bytes: Int?, _ direction: Direction, countingFromFirstEvent: Bool = false) {
         state.withLock { state in
             state.faults.cut = bytes.map {
@@ -64,13 +65,13 @@ final class TestProxy: Sendable {
         }
     }
 
-    /// Cuts all connections there are.
+    /// Cuts all existing connections.
     func cutAll() { state.withLock { $0.faults.mustCut = true } }
 
-    /// Forwards nothing while frozen: the peers stay connected to a silence.
+    /// Forwards nothing while frozen. The peers stay connected, but receive nothing.
     func setFrozen(_ isFrozen: Bool) { state.withLock { $0.faults.isFrozen = isFrozen } }
 
-    /// The thread's way to the proxy, which does not keep it: the thread ends with it.
+    /// The thread's access to the proxy. It does not retain the proxy, with which the thread ends.
     private struct Link: Sendable {
         weak let proxy: TestProxy?
 
@@ -120,7 +121,7 @@ final class TestProxy: Sendable {
                         ended.insert(index)
                         let role = pairs[index].role
                         link.note { state in
-                            // What was cut at another number, since this changed meanwhile, does not count.
+                            // A cut at another number does not count, because the number has changed meanwhile.
                             guard state.faults.cut?.bytes == faults.cut?.bytes else { return }
                             state.cuts[role, default: 0] += 1
                         }

@@ -11,7 +11,7 @@ struct BrownfieldTests {
         let name = freshName()
         let topic = try Topic(validating: "\(name).created")
         let queue = "legacy-\(name)"
-        // The broker's own topic exchange stands for that of another system.
+        // The broker's own topic exchange represents that of another system.
         try await Pika.run("bind", queue, "amq.topic", "\(name).orders.#", broker: broker)
         let configuration = try broker.configuration {
             $0.exchange = "events-\(name)"
@@ -49,7 +49,7 @@ struct BrownfieldTests {
             isBroken.set(false)
             #expect(try await letters.replayAll() == 1)
             try await eventually("handled after the replay") { handled.all.map(\.payload) == [[1], [2]] }
-            // A scheduled event goes to the events exchange's subscriptions, and has no route of its own.
+            // A scheduled event reaches the subscriptions of the events exchange, and cannot have a route.
             let error = await #expect(throws: EventBusError.self) {
                 try await bus.publish(Envelope(topic: topic, payload: []), options: .init(delay: .seconds(1)))
             }
@@ -85,7 +85,7 @@ struct BrownfieldTests {
             #expect(receipt.outcome == .routed)
             try await eventually("expired") { try await Pika.run("count", silent, broker: broker).hasPrefix("0") }
         }
-        // Another set of arguments clashes, and says with which.
+        // A different set of arguments clashes, and the error names the argument.
         var other = configuration
         other.queues["group-\(name).orders"]?.arguments = ["x-max-priority": 6]
         let second = EventBus(transport: .rabbit(other))

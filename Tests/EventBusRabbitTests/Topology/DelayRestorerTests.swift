@@ -4,7 +4,7 @@ import Testing
 
 @testable import EventBusRabbit
 
-/// Delayed events that are due while what leads to their subscription is missing.
+/// Delayed events that are due while a queue or exchange on their way to the subscription is missing.
 @Suite(.serialized, .timeLimit(.minutes(3)))
 struct DelayRestorerTests {
     @Test func `delayed events that found no queue are handled once it is there again`() async throws {
@@ -12,7 +12,7 @@ struct DelayRestorerTests {
         let name = freshName()
         let configuration = try broker.configuration {
             $0.exchange = "events-\(name)"
-            // So seldom that the events are due before anyone looks.
+            // So rare that the events are due before the next check.
             $0.consumerCheckInterval = .seconds(10)
         }
         let topic = try Topic(validating: "\(name).probe")
@@ -50,7 +50,7 @@ struct DelayRestorerTests {
                 _ = try result.get()
             }
             try await eventually("failed once") { failed.all.count == 20 }
-            // All of them wait in the levels.
+            // All of them are in the delay levels.
             try await Pika.run("delete-queue", TopologyNames.dueQueue(of: queue), broker: broker)
             try await eventually("they found no queue") { try await waiting() == 40 }
             try await eventually("all retried and scheduled", within: .seconds(60)) {

@@ -3,7 +3,7 @@ import EventBusRabbit
 import EventBusTesting
 import Testing
 
-/// An operator deletes what the library declared, one object after the other, while it is used.
+/// An operator deletes the objects that the library declared, one after another, while they are in use.
 @Suite(.serialized, .timeLimit(.minutes(5)))
 struct DeletedObjectTests {
     @Test(arguments: RabbitConfiguration.QueueType.allCases)
@@ -36,7 +36,7 @@ struct DeletedObjectTests {
         ) { event, context in
             attempts.note(event.envelope)
             let number = Int(String(decoding: event.envelope.payload, as: UTF8.self)) ?? 0
-            // Even numbers are handled at the second attempt, odd ones never.
+            // Even numbers are handled at the second attempt, and odd ones never.
             if number % 2 == 1 || context.attempt == 1 { throw HandlerFailed() }
             handled.note(event.envelope)
         }
@@ -54,14 +54,14 @@ struct DeletedObjectTests {
                 try await Pika.run("delete-\(parts[0])", String(parts[1]), broker: broker)
                 let deleted = ContinuousClock.now
                 if object.contains(".due.") {
-                    // What comes due before the look at it is kept with the unroutable delays.
+                    // Events that are due before the next check are kept with the unroutable delays.
                     try await eventually("\(object): declared again", within: .seconds(10)) {
                         (try? await Pika.run("count", String(parts[1]), broker: broker)) != nil
                     }
                 }
                 let (good, bad, scheduled) = (index * 10, index * 10 + 1, index * 10 + 2)
                 for number in [good, bad] {
-                    // Until the queue is back nobody subscribes.
+                    // Until the queue exists again, nobody subscribes.
                     try await eventually("\(object): routed", within: .seconds(30)) {
                         let event = Envelope(topic: topic, payload: Array("\(number)".utf8))
                         return try await bus.publish(event).outcome == .routed

@@ -3,7 +3,7 @@ import EventBusRabbit
 import EventBusTesting
 import Testing
 
-/// An operator's policy bounds the length of a subscription's queue, and nobody consumes it.
+/// An operator's policy limits the length of a subscription's queue, and nobody consumes it.
 @Suite(.serialized, .timeLimit(.minutes(3)))
 struct FullQueueTests {
     private static func number(_ envelope: Envelope) -> Int {
@@ -53,7 +53,7 @@ struct FullQueueTests {
         }
         let held = Self.events(stoppedTopic, 0..<40)
         try await bus.withRunning {
-            // The policy takes effect in its own time.
+            // The policy takes effect after a while.
             try await eventually("the queue is full") {
                 do {
                     try await bus.publish(Envelope(topic: stoppedTopic, payload: Array("99".utf8)))

@@ -4,10 +4,10 @@ import Testing
 
 @testable import EventBusRabbit
 
-/// Scheduled events of services that share a virtual host and not an exchange.
+/// Scheduled events of services that share a virtual host but not an exchange.
 @Suite(.timeLimit(.minutes(2)))
 struct SchedulingTests {
-    /// A bus on an exchange of its own that notes what it receives of `topic`.
+    /// Returns a bus on a separate exchange that records the events of `topic` that it receives.
     private func bus(
         _ exchange: String,
         _ topic: Topic,
@@ -54,7 +54,7 @@ struct SchedulingTests {
         let (old, moved, isolated) = (Received(), Received(), Received())
         let publisher = try await bus("a-\(name)", topic, old, .shared)
         let second = try await bus("b-\(name)", topic, moved, .own)
-        // It was attached by an earlier release, and unbinds what that had bound.
+        // It was attached by an earlier release, and removes the bindings of that release.
         let earlier = try await bus("c-\(name)", topic, isolated, .own)
         try await earlier.withRunning {}
         let third = try await bus("c-\(name)", topic, isolated, .isolated)

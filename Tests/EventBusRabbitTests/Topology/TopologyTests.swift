@@ -3,7 +3,7 @@ import EventBusRabbit
 import EventBusTesting
 import Testing
 
-/// Queues that come, change and go.
+/// Queues that are created, changed and deleted.
 @Suite(.timeLimit(.minutes(2)))
 struct TopologyTests {
     private struct Scene {
@@ -32,7 +32,7 @@ struct TopologyTests {
         for _ in 0..<2 {
             let bus = EventBus(transport: .rabbit(scene.configuration))
             try await bus.withRunning {
-                // The connection is there, so that what is measured is the queue alone.
+                // The connection exists already, so that only the queue is measured.
                 _ = try await bus.publish(Envelope(topic: scene.topic("x"), payload: []))
             }
             let second = EventBus(transport: .rabbit(scene.configuration))
@@ -73,7 +73,7 @@ struct TopologyTests {
             let full = await #expect(throws: EventBusError.self) { try await retire() }
             #expect(full?.code == .rejected)
             #expect(full?.message.contains("1 events") ?? false)
-            // It is unbound already: nothing comes between the question and the end.
+            // It is unbound already, so nothing can arrive between the check and the deletion.
             let receipt = try await publisher.publish(Envelope(topic: scene.topic("x"), payload: [2]))
             #expect(receipt.outcome == .unroutable)
         }
@@ -124,7 +124,7 @@ struct TopologyTests {
                 try await bus.publish(Envelope(topic: scene.topic("new"), payload: []))
                 try await eventually("both of the new topic") { received.all.count == 2 }
                 #expect(received.all.allSatisfy { $0.topic.rawValue.hasSuffix(".new") })
-                // The scheduled one of the old topic found no queue, and is kept.
+                // The scheduled event of the old topic found no queue, and is kept.
                 try await eventually("the one that nobody wants is kept") {
                     try await transport.unroutableDelays.entries(limit: 1000).contains { $0.envelope.id == old.id }
                 }
@@ -156,7 +156,7 @@ struct TopologyTests {
             poisoned.note(event.envelope)
             let before = connections()
             proxy.cutAll()
-            // What it does then comes too late.
+            // Its later actions have no effect.
             try await eventually("the connection is another") { connections() > before }
             throw CancellationError()
         }
