@@ -13,7 +13,16 @@ struct SettledTests {
             let reports = Reports(clock: broker.clock)
             var configuration = EventBusConfiguration()
             configuration.consumeMiddleware = [reports]
-            let transport = LateAnswers(transport: .inMemory(broker))
+            // Its replies to settlements arrive some time after the broker has acted on them.
+            var transport = ForwardingTransport(to: .inMemory(broker))
+            transport.onAttach = { base, queue, sink in
+                var consumer = ForwardingConsumer(to: try await base.attach(queue, to: sink))
+                consumer.onSettle = { consumer, delivery, disposition in
+                    try await consumer.settle(delivery, as: disposition)
+                    for _ in 0..<1_000 { await Task.yield() }
+                }
+                return consumer
+            }
             let bus = EventBus(transport: transport, configuration: configuration)
             bus.subscribe(to: "a", group: "g", options: .init(retry: .fixed(.seconds(1), maxAttempts: 3))) { _, _ in
                 throw Refusal()
@@ -170,46 +179,5 @@ private final class Reports: ConsumeMiddleware {
     func didSettle(_ delivery: SettledDelivery) {
         let time = AnyClock.Instant(offset: .zero).duration(to: clock.now)
         reports.withLock { $0.append((delivery.attempt, time)) }
-    }
-}
-
-/// A transport whose replies to settlements arrive some time after the broker has acted on them.
-private struct LateAnswers: Transport {
-    let transport: InMemoryTransport
-
-    var name: String { transport.name }
-    var clock: AnyClock { transport.clock }
-
-    func run() async throws { try await transport.run() }
-
-    func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
-        try await transport.publish(envelope, options: options)
-    }
-
-    func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
-        try await transport.request(envelope, deadline: deadline)
-    }
-
-    func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
-        try await transport.reply(envelope, to: address)
-    }
-
-    func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
-        Consumer(consumer: try await transport.attach(queue, to: sink))
-    }
-
-    func deadLetters(of group: String) -> any DeadLetterQueue { transport.deadLetters(of: group) }
-    func health() -> [ComponentHealth] { transport.health() }
-
-    private struct Consumer: TransportConsumer {
-        let consumer: any TransportConsumer
-
-        func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
-            try await consumer.settle(delivery, as: disposition)
-            for _ in 0..<1_000 { await Task.yield() }
-        }
-
-        func stop() async { await consumer.stop() }
-        func close() async { await consumer.close() }
     }
 }

@@ -36,7 +36,7 @@ struct TransportConformanceTests {
         let broker = InMemoryBroker()
         let suite = TransportConformance { _ in
             TransportNamespace(
-                makeTransport: { FaultyTransport(InMemoryTransport(broker: broker), fault) },
+                makeTransport: { ForwardingTransport(to: broker, fault) },
                 loseConnections: { broker.loseConnections() }
             )
         }
@@ -64,44 +64,32 @@ enum PlantedFault: Sendable {
     case cancelsBeforeClosing
 }
 
-/// An in-memory transport with one mistake.
-private struct FaultyTransport: Transport {
-    let transport: InMemoryTransport
-    let fault: PlantedFault
-
-    init(_ transport: InMemoryTransport, _ fault: PlantedFault) {
-        self.transport = transport
-        self.fault = fault
+extension ForwardingTransport {
+    /// Creates an in-memory transport with one mistake.
+    fileprivate init(to broker: InMemoryBroker, _ fault: PlantedFault) {
+        self.init(to: .inMemory(broker))
+        onAttach = { base, queue, sink in
+            var queue = queue
+            if fault == .ignoresPrefetch { queue.prefetch = 1_000 }
+            let sink = FaultySink(sink: sink, fault: fault)
+            var consumer = ForwardingConsumer(to: try await base.attach(queue, to: sink))
+            consumer.onSettle = { consumer, delivery, disposition in
+                // A delivery that was acknowledged before the handler ran cannot be settled in another way.
+                let isDone = fault == .acknowledgesBeforeHandler
+                try await consumer.settle(delivery, as: isDone ? .acknowledged : disposition)
+            }
+            consumer.onClose = { consumer in
+                if fault == .cancelsBeforeClosing {
+                    await consumer.stop()
+                    // As long as the broker's reply may take.
+                    try? await Task.sleep(for: .milliseconds(50))
+                }
+                await consumer.close()
+            }
+            sink.serve(consumer)
+            return consumer
+        }
     }
-
-    var name: String { transport.name }
-    var clock: AnyClock { transport.clock }
-
-    func run() async throws { try await transport.run() }
-
-    func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
-        try await transport.publish(envelope, options: options)
-    }
-
-    func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
-        try await transport.request(envelope, deadline: deadline)
-    }
-
-    func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
-        try await transport.reply(envelope, to: address)
-    }
-
-    func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
-        var queue = queue
-        if fault == .ignoresPrefetch { queue.prefetch = 1_000 }
-        let sink = FaultySink(sink: sink, fault: fault)
-        let consumer = FaultyConsumer(consumer: try await transport.attach(queue, to: sink), fault: fault)
-        sink.serve(consumer)
-        return consumer
-    }
-
-    func deadLetters(of group: String) -> any DeadLetterQueue { transport.deadLetters(of: group) }
-    func health() -> [ComponentHealth] { transport.health() }
 }
 
 private final class FaultySink: DeliverySink {
@@ -140,27 +128,5 @@ private final class FaultySink: DeliverySink {
 
     func revoke(through generation: UInt64) {
         sink.revoke(through: generation)
-    }
-}
-
-private struct FaultyConsumer: TransportConsumer {
-    let consumer: any TransportConsumer
-    let fault: PlantedFault
-
-    func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
-        // A delivery that was acknowledged before the handler ran cannot be settled in another way afterwards.
-        let isDone = fault == .acknowledgesBeforeHandler
-        try await consumer.settle(delivery, as: isDone ? .acknowledged : disposition)
-    }
-
-    func stop() async { await consumer.stop() }
-
-    func close() async {
-        if fault == .cancelsBeforeClosing {
-            await consumer.stop()
-            // As long as the broker's reply may take.
-            try? await Task.sleep(for: .milliseconds(50))
-        }
-        await consumer.close()
     }
 }

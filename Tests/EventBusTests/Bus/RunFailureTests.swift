@@ -25,18 +25,20 @@ struct RunFailureTests {
             var configuration = EventBusConfiguration()
             configuration.cancellationGrace = grace
             let strike = strike
-            var transport = ScriptedTransport(base: .inMemory(broker))
+            var transport = ForwardingTransport(to: .inMemory(broker))
             switch cause {
             case .transportFails:
-                transport.whileRunning = {
-                    try await strike.wait()
-                    throw EventBusError(.authenticationFailed, "the password was changed")
+                transport.onRun = { base in
+                    try await Self.run(base) {
+                        try await strike.wait()
+                        throw EventBusError(.authenticationFailed, "the password was changed")
+                    }
                 }
             case .transportStops:
-                transport.whileRunning = { try await strike.wait() }
+                transport.onRun = { base in try await Self.run(base) { try await strike.wait() } }
             case .subscriptionFails:
-                transport.beforeAttach = { queue in
-                    guard queue.group == "bad" else { return }
+                transport.onAttach = { base, queue, sink in
+                    guard queue.group == "bad" else { return try await base.attach(queue, to: sink) }
                     try await strike.wait()
                     throw EventBusError(.topologyClash, "it has other arguments")
                 }
@@ -49,6 +51,19 @@ struct RunFailureTests {
                 logger: Logger(label: "test") { [log] _ in log }
             )
             if cause == .subscriptionFails { bus.subscribe(to: OrderConfirmed.self, group: "bad") { _, _ in } }
+        }
+
+        /// Runs a transport until `end` returns or throws.
+        private static func run(
+            _ transport: any Transport,
+            until end: @escaping @Sendable () async throws -> Void
+        ) async throws {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await transport.run() }
+                group.addTask { try await end() }
+                defer { group.cancelAll() }
+                try await group.next()
+            }
         }
 
         /// Runs the bus, makes it fail while a handler is working, and returns the error.

@@ -89,7 +89,7 @@ struct RunOrderTests {
     @Test("A bus that is shut down while it starts runs no body and throws")
     func shutdownWhileStarting() async throws {
         let attaching = Signal()
-        let transport = ScriptedTransport { _ in
+        let transport = ForwardingTransport(to: .inMemory) { _ in
             attaching.raise()
             try await Signal().wait()
         }

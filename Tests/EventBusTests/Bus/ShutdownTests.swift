@@ -221,7 +221,7 @@ struct ShutdownTests {
     @Test("A subscription that fails while the bus runs is logged immediately, and the bus is live but not ready")
     func failsWhileRunning() async throws {
         let log = InMemoryLogHandler()
-        let transport = ScriptedTransport { queue in
+        let transport = ForwardingTransport(to: .inMemory) { queue in
             if queue.group == "clash" { throw EventBusError(.topologyClash, "it has other arguments") }
         }
         let bus = EventBus(transport: transport, logger: Logger(label: "test") { _ in log })

@@ -15,7 +15,7 @@ struct StartingTests {
     /// A bus whose queue `stuck.*` waits for ``mayAttach``.
     private func makeBus() -> EventBus {
         let mayAttach = mayAttach
-        let transport = ScriptedTransport(base: .inMemory(broker)) { queue in
+        let transport = ForwardingTransport(to: .inMemory(broker)) { queue in
             if queue.group == "stuck" { try await mayAttach.wait() }
         }
         let log = log

@@ -104,7 +104,7 @@ struct KeyOrderTests {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
         let ages = Ages(clock: broker.clock)
-        let bus = EventBus(transport: WatchedTransport(transport: .inMemory(broker), ages: ages))
+        let bus = EventBus(transport: ForwardingTransport(to: broker, watching: ages))
         let attempts = Locked<[String: [Int]]>([:])
         bus.subscribe(
             to: "#",
@@ -142,7 +142,7 @@ struct KeyOrderTests {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
         let ages = Ages(clock: broker.clock)
-        let bus = EventBus(transport: WatchedTransport(transport: .inMemory(broker), ages: ages))
+        let bus = EventBus(transport: ForwardingTransport(to: broker, watching: ages))
         let begun = Locked(0)
         let handled = Locked(0)
         bus.subscribe(
@@ -202,11 +202,12 @@ struct KeyOrderTests {
             (SubscriptionOptions(concurrency: 5000, ordering: .byPartitionKey), 65_535),
             (SubscriptionOptions(concurrency: 2, prefetch: 7), 7),
         ] {
-            let transport = SpecificationProbe()
+            let prefetch = Locked(0)
+            let transport = ForwardingTransport(to: .inMemory) { queue in prefetch.withLock { $0 = queue.prefetch } }
             let bus = EventBus(transport: transport)
             bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in }
             try await bus.withRunning {}
-            #expect(transport.prefetch.withLock { $0 } == expected)
+            #expect(prefetch.withLock { $0 } == expected)
         }
     }
 
@@ -279,93 +280,33 @@ private final class Ages: Sendable {
     }
 }
 
-/// A transport that records the arrival and settlement of deliveries.
-private struct WatchedTransport: Transport {
-    let transport: InMemoryTransport
+/// A sink that records the arrival of deliveries.
+private struct AgeSink: DeliverySink {
+    let sink: any DeliverySink
     let ages: Ages
 
-    var name: String { transport.name }
-    var clock: AnyClock { transport.clock }
-
-    func run() async throws { try await transport.run() }
-
-    func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
-        try await transport.publish(envelope, options: options)
+    func receive(_ delivery: Delivery) {
+        ages.arrived(delivery)
+        sink.receive(delivery)
     }
 
-    func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
-        try await transport.request(envelope, deadline: deadline)
-    }
-
-    func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
-        try await transport.reply(envelope, to: address)
-    }
-
-    func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
-        Consumer(consumer: try await transport.attach(queue, to: Sink(sink: sink, ages: ages)), ages: ages)
-    }
-
-    func deadLetters(of group: String) -> any DeadLetterQueue { transport.deadLetters(of: group) }
-    func health() -> [ComponentHealth] { transport.health() }
-
-    private struct Sink: DeliverySink {
-        let sink: any DeliverySink
-        let ages: Ages
-
-        func receive(_ delivery: Delivery) {
-            ages.arrived(delivery)
-            sink.receive(delivery)
-        }
-
-        func revoke(through generation: UInt64) {
-            ages.left(through: generation)
-            sink.revoke(through: generation)
-        }
-    }
-
-    private struct Consumer: TransportConsumer {
-        let consumer: any TransportConsumer
-        let ages: Ages
-
-        func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
-            ages.left(delivery.token)
-            try await consumer.settle(delivery, as: disposition)
-        }
-
-        func holds(_ delivery: Delivery, until instant: AnyClock.Instant) { consumer.holds(delivery, until: instant) }
-        func stop() async { await consumer.stop() }
-        func close() async { await consumer.close() }
-        func reopen() async { await consumer.reopen() }
+    func revoke(through generation: UInt64) {
+        ages.left(through: generation)
+        sink.revoke(through: generation)
     }
 }
 
-/// A transport that records the queue specifications of a subscription.
-private final class SpecificationProbe: Transport {
-    let transport = InMemoryTransport.inMemory
-    let prefetch = Locked(0)
-
-    var name: String { transport.name }
-    var clock: AnyClock { transport.clock }
-
-    func run() async throws { try await transport.run() }
-
-    func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
-        try await transport.publish(envelope, options: options)
+extension ForwardingTransport {
+    /// Creates a transport that records the arrival and settlement of deliveries.
+    fileprivate init(to broker: InMemoryBroker, watching ages: Ages) {
+        self.init(to: .inMemory(broker))
+        onAttach = { base, queue, sink in
+            var consumer = ForwardingConsumer(to: try await base.attach(queue, to: AgeSink(sink: sink, ages: ages)))
+            consumer.onSettle = { consumer, delivery, disposition in
+                ages.left(delivery.token)
+                try await consumer.settle(delivery, as: disposition)
+            }
+            return consumer
+        }
     }
-
-    func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
-        try await transport.request(envelope, deadline: deadline)
-    }
-
-    func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
-        try await transport.reply(envelope, to: address)
-    }
-
-    func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
-        prefetch.withLock { $0 = queue.prefetch }
-        return try await transport.attach(queue, to: sink)
-    }
-
-    func deadLetters(of group: String) -> any DeadLetterQueue { transport.deadLetters(of: group) }
-    func health() -> [ComponentHealth] { transport.health() }
 }

@@ -1,0 +1,30 @@
+package import EventBus
+
+/// A consumer that forwards everything to another one, except where a test says otherwise.
+package struct ForwardingConsumer: TransportConsumer {
+    /// The consumer that does the work.
+    package let base: any TransportConsumer
+    /// Settles a delivery.
+    package var onSettle: @Sendable (any TransportConsumer, Delivery, Disposition) async throws -> Void = {
+        try await $0.settle($1, as: $2)
+    }
+    /// Stops the consumer.
+    package var onStop: @Sendable (any TransportConsumer) async -> Void = { await $0.stop() }
+    /// Closes the consumer.
+    package var onClose: @Sendable (any TransportConsumer) async -> Void = { await $0.close() }
+
+    /// Creates a consumer that forwards everything to `base`.
+    package init(to base: any TransportConsumer) {
+        self.base = base
+    }
+
+    package func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
+        try await onSettle(base, delivery, disposition)
+    }
+
+    package func holds(_ delivery: Delivery, until instant: AnyClock.Instant) { base.holds(delivery, until: instant) }
+    package func pauses(until instant: AnyClock.Instant?) { base.pauses(until: instant) }
+    package func stop() async { await onStop(base) }
+    package func close() async { await onClose(base) }
+    package func reopen() async { await base.reopen() }
+}
