@@ -10,7 +10,7 @@ extension BrokerState {
         if !notesDeliveryTimes { deliveryAges.note(lastSequence, at: now) }
         if let last = deliveryAges.take(madeBy: now.advanced(by: .zero - timeout)) {
             for slot in consumers.indices where consumers[slot].holdsDelivery(numberedUpTo: last) {
-                expire(slot, &effects)
+                restartChannel(of: slot, vanished: true, &effects)
             }
             dispatchMarked(&effects)
         }
@@ -21,16 +21,5 @@ extension BrokerState {
         }
         nextTimeoutCheck = now.advanced(by: max(timeout / 30, .milliseconds(1)))
         return nextTimeoutCheck
-    }
-
-    /// Closes and reopens a consumer's channel, so that everything unsettled is redelivered.
-    private mutating func expire(_ slot: Int, _ effects: inout Effects) {
-        let connection = consumers[slot].connection
-        let lost = connections[connection].generation
-        // Deliveries of the connection's other consumers keep their tokens and stay valid.
-        connections[connection].generation += 1
-        effects.handOver(.revocation(through: lost), to: consumers[slot].port)
-        takeBackAll(from: slot, vanished: true, maximumRedeliveries: nil)
-        reattach(slot, &effects)
     }
 }

@@ -121,14 +121,21 @@ extension BrokerState {
         let slot = consumer.slot
         guard consumers[slot].uniqueID == consumer.uniqueID, !consumers[slot].isClosed, !consumers[slot].isStopped
         else { return }
+        restartChannel(of: slot, vanished: false, &effects)
+        dispatchMarked(&effects)
+    }
+
+    /// Closes and reopens a consumer's channel, so that everything unsettled is redelivered.
+    ///
+    /// - Parameter vanished: A Boolean value indicating whether the deliveries count as redelivered.
+    mutating func restartChannel(of slot: Int, vanished: Bool, _ effects: inout Effects) {
         let connection = consumers[slot].connection
         let former = connections[connection].generation
         // The deliveries of the connection's other consumers keep their tokens and are settled by them.
         connections[connection].generation += 1
         effects.handOver(.revocation(through: former), to: consumers[slot].port)
-        takeBackAll(from: slot, vanished: false, maximumRedeliveries: nil)
+        takeBackAll(from: slot, vanished: vanished, maximumRedeliveries: nil)
         reattach(slot, &effects)
-        dispatchMarked(&effects)
     }
 
     /// Ends a consumer. Its deliveries return to their queue.
@@ -155,6 +162,8 @@ extension BrokerState {
 
     private mutating func closeConsumer(_ slot: Int, _ effects: inout Effects) {
         takeBackAll(from: slot, vanished: false, maximumRedeliveries: nil)
+        if consumers[slot].pausedUntil != nil { pausedCount -= 1 }
+        consumers[slot].pausedUntil = nil
         consumers[slot].isStopped = true
         consumers[slot].isClosed = true
         effects.close(consumers[slot].port)

@@ -88,7 +88,7 @@ extension BrokerState {
 
     /// Records that a consumer's subscription starts nothing before `instant`, or `nil` when it continues.
     mutating func pause(_ consumer: ConsumerReference, until instant: AnyClock.Instant?) {
-        guard consumers[consumer.slot].uniqueID == consumer.uniqueID else { return }
+        guard consumers[consumer.slot].uniqueID == consumer.uniqueID, !consumers[consumer.slot].isClosed else { return }
         let wasPaused = consumers[consumer.slot].pausedUntil != nil
         consumers[consumer.slot].pausedUntil = instant
         pausedCount += (instant == nil ? 0 : 1) - (wasPaused ? 1 : 0)
