@@ -75,7 +75,7 @@ struct SettledPartsTests {
         let bus = EventBus(transport: .inMemory(broker))
         let options = SubscriptionOptions(retry: .fixed(.seconds(1), maxAttempts: 3), handlerTimeout: .seconds(30))
         bus.subscribe(to: Placed.self, group: "g", options: options) { _, _ in
-            try await Task.sleep(for: .seconds(100_000))
+            try await Signal().wait()
         }
         try await bus.withRunning {
             try await bus.publish(Placed())
@@ -110,13 +110,19 @@ struct SettledPartsTests {
         let broker = InMemoryBroker(clock: clock)
         let bus = EventBus(transport: .inMemory(broker))
         let attempts = Locked(0)
+        let (began, mayEnd) = (Signal(), Signal())
         bus.subscribe(to: Placed.self, group: "g", options: .init(handlerTimeout: .seconds(30))) { _, _ in
             attempts.withLock { $0 += 1 }
-            try await Task.sleep(for: .milliseconds(300))
+            began.raise()
+            try await mayEnd.wait()
         }
         try await bus.withRunning {
             try await bus.publish(Placed())
-            try await broker.settled(within: nil, handlerPatience: .seconds(50))
+            let settling = Task { try await broker.settled(within: nil, handlerPatience: .seconds(50)) }
+            try await began.wait()
+            try await eventually("it is waited for") { broker.look { !$0.settledWaiters.isEmpty } }
+            mayEnd.raise()
+            try await settling.value
         }
         #expect(attempts.withLock { $0 } == 1)
         #expect(clock.now.offset == .zero)

@@ -44,7 +44,7 @@ extension CoordinationTests {
                 try await lock.withLock("sku", ttl: .seconds(9)) { lease in
                     entered.open()
                     do {
-                        try await Task.sleep(for: .seconds(600))
+                        try await Signal().wait()
                     } catch {
                         await expectCode(.lockLost) { try lease.check() }
                         throw error
@@ -65,7 +65,7 @@ extension CoordinationTests {
             let holding = Task {
                 try await lock.withLock("sku", ttl: .seconds(9)) { _ in
                     entered.open()
-                    try await Task.sleep(for: .seconds(600))
+                    try await Signal().wait()
                 }
             }
             await entered.pass()
@@ -87,7 +87,7 @@ extension CoordinationTests {
             let lock = ScriptedLock(
                 clock: clock,
                 onRenew: { _ in
-                    try await Task.sleep(for: .seconds(600))
+                    try await Signal().wait()
                     throw BodyFailed()
                 }
             )
@@ -95,7 +95,7 @@ extension CoordinationTests {
             let holding = Task {
                 try await lock.withLock("sku", ttl: .seconds(9)) { _ in
                     entered.open()
-                    try await Task.sleep(for: .seconds(600))
+                    try await Signal().wait()
                 }
             }
             await entered.pass()
@@ -148,7 +148,7 @@ extension CoordinationTests {
             let holding = Task {
                 try await lock.withLock("sku") { _ in
                     entered.open()
-                    try await Task.sleep(for: .seconds(600))
+                    try await Signal().wait()
                 }
             }
             await entered.pass()
