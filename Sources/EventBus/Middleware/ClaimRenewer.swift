@@ -3,7 +3,8 @@ internal import Logging
 /// The renewer of the claims of running handlers. It has a single task, which sleeps between rounds.
 ///
 /// A handler that ends within a third of the lease costs an entry in a table and no renewal. The task starts with the
-/// first claim, and ends when a round finds no claim.
+/// first claim, and ends when a round finds no claim. No round waits for the inbox, so that a renewal
+/// without an answer blocks no other.
 final class ClaimRenewer: Sendable {
     private struct Entry {
         let claim: InboxClaim
@@ -11,6 +12,17 @@ final class ClaimRenewer: Sendable {
         let context: EventContext
         /// The end of the claim as far as this process knows, measured from before the last successful call.
         var end: AnyClock.Instant
+        /// A Boolean value indicating whether a renewal is in progress.
+        var isRenewing = false
+        /// A Boolean value indicating whether a renewal found the claim lost, so that there is nothing to renew.
+        var isLost = false
+        /// The action at ``end``, set when the handler has ended and the inbox is being told.
+        var onEnd: (@Sendable () -> Void)?
+
+        /// The time at which a round has to process the claim.
+        func due(lease: Duration) -> AnyClock.Instant {
+            onEnd == nil ? end.advanced(by: .zero - lease * 2 / 3) : end
+        }
     }
 
     private struct State {
@@ -33,7 +45,7 @@ final class ClaimRenewer: Sendable {
         state.withLock { $0.task }?.cancel()
     }
 
-    /// Renews a claim that was requested at `start`, until it is removed by the returned number.
+    /// Renews a claim that was requested at `start`, until ``finish(_:_:onEnd:)`` is called with the returned number.
     func add(_ claim: InboxClaim, since start: AnyClock.Instant, handling context: EventContext) -> UInt64 {
         let entry = Entry(claim: claim, context: context, end: start.advanced(by: lease))
         let (number, starts) = state.withLock { state in
@@ -46,11 +58,32 @@ final class ClaimRenewer: Sendable {
         return number
     }
 
-    /// Ends the renewal of a claim.
+    /// Ends the renewal of a claim whose handler has ended. ``remove(_:)`` has to follow.
     ///
+    /// - Parameter onEnd: The closure to call if the claim ends before its removal. It is not called within a third of the
+    ///   lease, so that the inbox has time to answer.
     /// - Returns: The end of the claim as far as this process knows, or `nil` if it was lost.
-    func remove(_ number: UInt64) -> AnyClock.Instant? {
-        state.withLock { $0.entries.removeValue(forKey: number)?.end }
+    func finish(
+        _ number: UInt64,
+        _ clock: AnyClock,
+        onEnd: @escaping @Sendable () -> Void
+    ) -> AnyClock.Instant? {
+        let now = clock.now
+        return state.withLock { state in
+            guard var entry = state.entries[number] else { return nil }
+            let end = entry.isLost ? nil : entry.end
+            entry.end = max(entry.end, now.advanced(by: lease / 3))
+            entry.onEnd = onEnd
+            state.entries[number] = entry
+            return end
+        }
+    }
+
+    /// Forgets a claim.
+    func remove(_ number: UInt64) {
+        // Released outside the lock, because that may run deinitializers of the user.
+        let removed = state.withLock { $0.entries.removeValue(forKey: number) }
+        _ = removed
     }
 
     private func startRounds(_ clock: AnyClock) {
@@ -60,55 +93,74 @@ final class ClaimRenewer: Sendable {
             var pause = lease / 3
             while true {
                 guard (try? await clock.sleep(until: clock.now.advanced(by: pause))) != nil else { return }
-                guard let next = await self?.renewAll(clock) else { return }
+                guard let next = self?.makeRound(clock) else { return }
                 pause = next
             }
         }
         state.withLock { $0.task = task }
     }
 
-    /// Renews every claim that is older than a sixth of its lease, so that none becomes older than half of it.
+    /// Starts the renewal of every claim that is older than a third of its lease.
     ///
-    /// - Returns: The time until the next round, which is shorter after a failure, or `nil` if none is needed.
-    private func renewAll(_ clock: AnyClock) async -> Duration? {
+    /// - Returns: The time until the next round, or `nil` if none is needed. A round follows soon after a renewal, which
+    ///   may have failed.
+    private func makeRound(_ clock: AnyClock) -> Duration? {
         let now = clock.now
-        let due: [(UInt64, Entry)]? = state.withLock { state in
+        let soon = max(.milliseconds(1), lease / 12)
+        let round: (due: [(UInt64, Entry)], pause: Duration)? = state.withLock { state in
             guard !state.entries.isEmpty else {
                 state.isRunning = false
                 return nil
             }
-            return state.entries.filter { $0.value.end <= now.advanced(by: lease * 5 / 6) }.map { ($0.key, $0.value) }
+            var due: [(UInt64, Entry)] = []
+            var pause = lease / 3
+            for (number, entry) in state.entries where !entry.isLost || entry.onEnd != nil {
+                let wait = now.duration(to: entry.due(lease: lease))
+                pause = min(pause, max(soon, wait))
+                guard wait <= .zero, entry.onEnd != nil || !entry.isRenewing else { continue }
+                state.entries[number]?.isRenewing = true
+                due.append((number, entry))
+            }
+            return (due, pause)
         }
-        guard let due else { return nil }
-        return await withTaskGroup(of: Bool.self) { group in
-            for (number, entry) in due { group.addTask { await self.renew(number, entry, clock) } }
-            var hasFailed = false
-            for await isDone in group where !isDone { hasFailed = true }
-            return hasFailed ? lease / 12 : lease / 3
+        guard let round else { return nil }
+        for (number, entry) in round.due {
+            if let onEnd = entry.onEnd { onEnd() } else { Task { await renew(number, entry, clock) } }
         }
+        return round.pause
     }
 
-    /// Renews one claim.
-    ///
-    /// - Returns: `true` if the claim is renewed or lost, so that it need not be tried again soon.
-    private func renew(_ number: UInt64, _ entry: Entry, _ clock: AnyClock) async -> Bool {
+    private func renew(_ number: UInt64, _ entry: Entry, _ clock: AnyClock) async {
         let start = clock.now
         do {
             try await inbox.renew(entry.claim, lease: lease)
-            state.withLock { $0.entries[number]?.end = start.advanced(by: lease) }
-            return true
-        } catch let error as EventBusError where error.code == .leaseExpired {
-            guard remove(number) != nil else { return true }
-            entry.context.logger.warning(
-                "the claim on an event was lost while its handler runs, and another consumer may handle it too",
-                metadata: [LogKeys.error: "\("\(error)".printable)"]
-            )
-            return true
+            _ = update(number) { $0.end = max($0.end, start.advanced(by: lease)) }
         } catch {
-            // Tried again in the next round. The claim stays active until its end.
+            let isLost = (error as? EventBusError)?.code == .leaseExpired
+            guard update(number, { $0.isLost = isLost }) else { return }
             let metadata: Logger.Metadata = [LogKeys.error: "\("\(error)".printable)"]
-            entry.context.logger.debug("a claim could not be renewed", metadata: metadata)
-            return false
+            if isLost {
+                entry.context.logger.warning(
+                    "the claim on an event was lost while its handler runs, and another consumer may handle it too",
+                    metadata: metadata
+                )
+            } else {
+                // Tried again in the next round. The claim stays active until its end.
+                entry.context.logger.debug("a claim could not be renewed", metadata: metadata)
+            }
+        }
+    }
+
+    /// Records the outcome of a renewal.
+    ///
+    /// - Returns: `true` if the handler still runs.
+    private func update(_ number: UInt64, _ change: (inout Entry) -> Void) -> Bool {
+        state.withLock { state in
+            guard var entry = state.entries[number], entry.onEnd == nil else { return false }
+            entry.isRenewing = false
+            change(&entry)
+            state.entries[number] = entry
+            return true
         }
     }
 }

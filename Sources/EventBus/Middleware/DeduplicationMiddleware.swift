@@ -16,6 +16,8 @@ internal import Logging
 /// After the handler has returned, the effect has happened. The record is therefore retried until the claim ends, and
 /// the event is acknowledged in any case. An effect that could not be recorded is counted and logged as a warning.
 ///
+/// An inbox that does not answer is waited for until the claim ends, and no longer.
+///
 /// Set ``SubscriptionOptions/inbox`` to add this step to a subscription. Add it to ``SubscriptionOptions/middleware``
 /// yourself only to be notified of suppressed duplicates.
 public struct DeduplicationMiddleware: ConsumeMiddleware {
@@ -55,17 +57,18 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         _ context: EventContext,
         next: ConsumeNext
     ) async throws {
-        let start = context.clock.now
-        let decision: InboxDecision
+        context.uncountedError = nil
         do {
-            decision = try await inbox.begin(context.inboxKey, lease: options.lease)
-        } catch let error as CancellationError {
-            throw InboxUnavailable(
-                underlying: EventBusError(.timedOut, "the inbox did not answer in time", underlying: error)
-            )
-        } catch {
-            throw InboxUnavailable(underlying: error)
+            try await consume(context, claiming: next)
+        } catch let error as any UncountedError {
+            context.uncountedError = error
+            throw error
         }
+    }
+
+    private func consume(_ context: EventContext, claiming next: ConsumeNext) async throws {
+        let start = context.clock.now
+        let decision = try await begin(context)
         context.noteInboxAnswer()
         switch decision {
         case .completed:
@@ -80,37 +83,88 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
                 try await next(context)
             } catch {
                 context.disarmDeadline()
-                _ = renewer.remove(number)
                 // If this fails the claim expires by itself. The handler's error is the one to throw.
-                try? await withoutCancellation { [inbox] in try await inbox.abandon(claim) }
+                _ = await finish(number, context) { [inbox] _ in
+                    try? await inbox.abandon(claim)
+                    return nil
+                }
                 throw error
             }
             // The handler has returned, so its time limit does not apply to the record.
             context.disarmDeadline()
-            let end = renewer.remove(number) ?? start
-            await withoutCancellation { await record(claim, until: end, context) }
+            guard let error = await finish(number, context, { await record(claim, until: $0, context) }) else { return }
+            context.isUnrecorded = true
+            context.logger.warning(
+                "effect without record: the event was handled, but the inbox does not know it",
+                metadata: [LogKeys.error: "\("\(error)".printable)"]
+            )
         }
     }
 
+    /// Requests a claim, and waits for the answer for no longer than the claim would last.
+    private func begin(_ context: EventContext) async throws(InboxUnavailable) -> InboxDecision {
+        context.isAskingInbox = true
+        let previousDeadline = context.worker.arm(max(options.lease, .seconds(1)))
+        defer {
+            context.worker.disarm(restoring: previousDeadline)
+            context.isAskingInbox = false
+        }
+        do {
+            let decision = try await inbox.begin(context.inboxKey, lease: options.lease)
+            if !context.worker.isExpired { return decision }
+            if case .new(let claim) = decision {
+                // In a task of its own, because this one is cancelled. If this fails the claim expires by itself.
+                Task { [inbox] in try? await inbox.abandon(claim) }
+            }
+        } catch let error where !(error is CancellationError) {
+            throw InboxUnavailable(underlying: error)
+        } catch {
+            // Cut off by the time limit.
+        }
+        throw InboxUnavailable(underlying: EventBusError(.timedOut, "the inbox did not answer in time"))
+    }
+
+    /// Makes the last calls about a claim, shielded from cancellation, and waits for them until the claim ends.
+    ///
+    /// - Parameter calls: The calls. Their argument is the end of the claim, or `nil` if the claim was lost.
+    /// - Returns: The error of `calls`, or an error that says that the inbox did not answer.
+    private func finish(
+        _ number: UInt64,
+        _ context: EventContext,
+        _ calls: @escaping @Sendable (AnyClock.Instant?) async -> (any Error)?
+    ) async -> (any Error)? {
+        let outcome = OneShot<(any Error)?>()
+        let end = renewer.finish(number, context.clock) {
+            outcome.resolve(EventBusError(.timedOut, "the inbox did not answer before the claim ended"))
+        }
+        // A task of its own is the shield, because cancellation does not reach into it.
+        let task = Task { outcome.resolve(await calls(end)) }
+        let error = await outcome.wait(onCancel: {})
+        renewer.remove(number)
+        // A call without an answer is abandoned.
+        if error != nil { task.cancel() }
+        return error
+    }
+
     /// Records the effect, with as many attempts as necessary until the claim ends.
-    private func record(_ claim: InboxClaim, until end: AnyClock.Instant, _ context: EventContext) async {
+    ///
+    /// - Returns: The last error, if the effect could not be recorded.
+    private func record(
+        _ claim: InboxClaim,
+        until end: AnyClock.Instant?,
+        _ context: EventContext
+    ) async -> (any Error)? {
         var generator = SystemRandomNumberGenerator()
         var attempt = 1
         while true {
             do {
-                return try await inbox.complete(claim, retention: options.retention)
+                try await inbox.complete(claim, retention: options.retention)
+                return nil
             } catch {
                 let delay = Self.recordRetry.delay(afterAttempt: attempt, using: &generator)
                 let due = context.clock.now.advanced(by: delay)
                 let isReplaced = (error as? EventBusError)?.code == .leaseExpired
-                guard !isReplaced, due < end, await context.waitToRecord(until: due) else {
-                    context.isUnrecorded = true
-                    context.logger.warning(
-                        "effect without record: the event was handled, but the inbox does not know it",
-                        metadata: [LogKeys.error: "\("\(error)".printable)"]
-                    )
-                    return
-                }
+                guard !isReplaced, let end, due < end, await context.waitToRecord(until: due) else { return error }
                 attempt += 1
             }
         }

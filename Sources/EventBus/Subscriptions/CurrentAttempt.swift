@@ -38,7 +38,7 @@ final class CurrentAttempt: Sendable {
     /// Tells the middleware that the handler has exceeded its time limit.
     func reportTimeout() {
         let (context, processor) = state.withLock { ($0.context, $0.processor) }
-        guard let context, let processor else { return }
+        guard let context, let processor, !context.isAskingInbox else { return }
         for step in processor.middleware { step.didTimeOut(context) }
     }
 }

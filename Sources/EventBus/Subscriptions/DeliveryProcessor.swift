@@ -171,14 +171,14 @@ final class DeliveryProcessor: Sendable {
             try await ServiceContext.$current.withValue(correlation.serviceContext) { try await chain(context) }
             if context.fault == .crashAfterRecord { throw InjectedFault.crashAfterRecord }
             return .acknowledged
-        } catch let deferred as DeferredDelivery {
-            return .deferred(after: deferred.after, nil)
-        } catch let error as InboxUnavailable {
-            if aborting.isRaised || worker.isRevoked(delivery) { return .handedBack }
-            throw error
-        } catch let error as EventBusError where error.code == .timedOut {
+        } catch let error as EventBusError where error.code == .timedOut && context.uncountedError == nil {
             return disposition(of: tracked, after: error)
         } catch {
+            if let uncounted = context.uncountedError ?? error as? any UncountedError {
+                if let deferred = uncounted as? DeferredDelivery { return .deferred(after: deferred.after, nil) }
+                if context.isGivenUp { return .handedBack }
+                throw uncounted as? InboxUnavailable ?? InboxUnavailable(underlying: uncounted)
+            }
             // The broker has redelivered the event, so the outcome of this attempt is ignored.
             if worker.isRevoked(delivery) { return .handedBack }
             let cause = handlerTimeout.flatMap { worker.timeoutError(limit: $0, underlying: error) }

@@ -28,6 +28,8 @@ public final class EventContext: Sendable {
     private let pause: SubscriptionPause
     private let suppressed = Atomic(false)
     private let unrecorded = Atomic(false)
+    private let askingInbox = Atomic(false)
+    private let uncounted = Locked<(any UncountedError)?>(nil)
 
     init(
         delivery: Delivery,
@@ -109,6 +111,21 @@ extension EventContext {
         get { unrecorded.load(ordering: .relaxed) }
         set { unrecorded.store(newValue, ordering: .relaxed) }
     }
+
+    /// A Boolean value indicating whether an inbox is being asked, so that no handler runs yet.
+    var isAskingInbox: Bool {
+        get { askingInbox.load(ordering: .relaxed) }
+        set { askingInbox.store(newValue, ordering: .relaxed) }
+    }
+
+    /// The error of the inbox that keeps this attempt from counting. It is stored here, because middleware may replace it.
+    var uncountedError: (any UncountedError)? {
+        get { uncounted.withLock { $0 } }
+        set { uncounted.withLock { $0 = newValue } }
+    }
+
+    /// A Boolean value indicating whether the handler's outcome is ignored, because the broker redelivers the event.
+    var isGivenUp: Bool { aborting.isRaised || isRevoked }
 
     /// The failure that a broker under test injects into this attempt. It affects the delivery's first attempt only,
     /// because other attempts follow in this process.

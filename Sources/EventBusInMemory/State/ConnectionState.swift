@@ -1,3 +1,5 @@
+import EventBus
+
 /// One transport's connection to the broker.
 struct ConnectionState: Sendable {
     /// A number that grows with every established or lost connection.

@@ -3,6 +3,10 @@ import EventBusInMemory
 
 /// An in-memory inbox whose calls fail or wait as scripted.
 final class ScriptedInbox: Inbox {
+    enum Call: Hashable, Sendable {
+        case begin, renew, complete, abandon
+    }
+
     struct Counts: Sendable {
         var begins = 0
         var renewals = 0
@@ -21,14 +25,17 @@ final class ScriptedInbox: Inbox {
 
     private let inbox: InMemoryInbox
     private let state = Locked(State())
-    private let completing: @Sendable () async -> Void
+    private let during: @Sendable (Call, InboxKey) async throws -> Void
 
     /// Creates an inbox.
     ///
-    /// - Parameter completing: A closure that runs inside each call of `complete`.
-    init(clock: some Clock<Duration>, completing: @escaping @Sendable () async -> Void = {}) {
+    /// - Parameter during: A closure that runs inside each call.
+    init(
+        clock: some Clock<Duration>,
+        during: @escaping @Sendable (Call, InboxKey) async throws -> Void = { _, _ in }
+    ) {
         self.inbox = InMemoryInbox(clock: clock)
-        self.completing = completing
+        self.during = during
     }
 
     var counts: Counts { state.withLock { $0.counts } }
@@ -47,6 +54,7 @@ final class ScriptedInbox: Inbox {
             defer { state.failingBegins = max(0, state.failingBegins - 1) }
             return state.failingBegins > 0
         }
+        try await during(.begin, key)
         // An error of a driver, as third-party inboxes throw it.
         if fails { throw StoreError() }
         return try await inbox.begin(key, lease: lease)
@@ -58,6 +66,7 @@ final class ScriptedInbox: Inbox {
             defer { state.failingRenewals = max(0, state.failingRenewals - 1) }
             return state.failingRenewals > 0
         }
+        try await during(.renew, claim.key)
         if fails { throw StoreError() }
         try await inbox.renew(claim, lease: lease)
     }
@@ -68,13 +77,14 @@ final class ScriptedInbox: Inbox {
             defer { state.failingCompletions = max(0, state.failingCompletions - 1) }
             return state.failingCompletions > 0
         }
-        await completing()
+        try await during(.complete, claim.key)
         if fails { throw StoreError() }
         try await inbox.complete(claim, retention: retention)
     }
 
     func abandon(_ claim: InboxClaim) async throws {
         state.withLock { $0.counts.abandonments += 1 }
+        try await during(.abandon, claim.key)
         try await inbox.abandon(claim)
     }
 }

@@ -172,4 +172,56 @@ struct InboxPauseTests {
             #expect(try await bus.deadLetters(of: "g").count() == 0)
         }
     }
+
+    /// Middleware that replaces every error by its own.
+    private struct Wrapping: ConsumeMiddleware {
+        struct Wrapped: Error {}
+
+        func consume(_ context: EventContext, next: ConsumeNext) async throws {
+            do { try await next(context) } catch { throw Wrapped() }
+        }
+    }
+
+    @Test("An outage uses up no attempt, and neither does a claim of another, if middleware replaces the error")
+    func replacedError() async throws {
+        let inbox = ScriptedInbox(clock: clock)
+        inbox.fail(begins: 3)
+        let bus = EventBus(transport: .inMemory(broker))
+        let handled = subscribe(bus, SubscriptionOptions(retry: .never, inbox: inbox, middleware: [Wrapping()]))
+        let claimed = InboxKey(topic: OrderCreated.topic, eventID: "claimed", subscription: "g.orders")
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await broker.settled()
+            guard case .new = try await inbox.begin(claimed, lease: .seconds(30)) else {
+                Issue.record("the event was claimed before")
+                return
+            }
+            try await bus.publish(OrderCreated(orderID: "2"), options: .init(id: "claimed"))
+            try await broker.settled()
+            #expect(handled.orderIDs == ["1", "2"])
+            #expect(handled.attempts == [1])
+            #expect(try await bus.deadLetters(of: "g").count() == 0)
+        }
+    }
+
+    @Test("An inbox that a time limit cuts off pauses the subscription, and uses up no attempt")
+    func timeLimitOfMiddleware() async throws {
+        let answers = Signal()
+        let inbox = ScriptedInbox(clock: clock) { call, _ in if call == .begin { try await answers.wait() } }
+        let bus = EventBus(transport: .inMemory(broker))
+        let limit = try TimeoutMiddleware(.seconds(5))
+        let handled = subscribe(bus, SubscriptionOptions(retry: .never, inbox: inbox, middleware: [limit]))
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await eventually("the pause") {
+                if bus.health().reason.contains("paused") { return true }
+                clock.advance(by: .seconds(1))
+                return false
+            }
+            answers.raise()
+            try await broker.settled()
+            #expect(handled.attempts == [1])
+            #expect(try await bus.deadLetters(of: "g").count() == 0)
+        }
+    }
 }

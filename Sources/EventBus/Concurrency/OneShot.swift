@@ -1,9 +1,7 @@
-import EventBus
-
 /// A value that one task waits for and another one provides. The first value counts.
 ///
 /// The value is stored here and the waiting task is only woken, so the value crosses threads under the lock.
-final class OneShot<Value: Sendable>: Sendable {
+package final class OneShot<Value: Sendable>: Sendable {
     private struct State: Sendable {
         var value: Value?
         var waiter: CheckedContinuation<Void, Never>?
@@ -11,8 +9,10 @@ final class OneShot<Value: Sendable>: Sendable {
 
     private let state = Locked(State())
 
+    package init() {}
+
     /// Provides the value. Never call it while holding a lock, because it resumes the waiting task.
-    func resolve(_ value: Value) {
+    package func resolve(_ value: Value) {
         let waiter: CheckedContinuation<Void, Never>? = state.withLock { state in
             guard state.value == nil else { return nil }
             state.value = value
@@ -23,7 +23,7 @@ final class OneShot<Value: Sendable>: Sendable {
     }
 
     /// Waits for the value. Only one task may wait. `onCancel` must ensure that a value is provided.
-    func wait(onCancel: @Sendable () -> Void) async -> Value {
+    package func wait(onCancel: @Sendable () -> Void) async -> Value {
         await withTaskCancellationHandler {
             while true {
                 if let value = state.withLock({ $0.value }) { return value }
