@@ -73,6 +73,8 @@ extension EventBus {
         purpose: SubscriptionOptions.Purpose,
         handlers build: (inout SubscriptionHandlers) -> Void
     ) -> Subscription {
+        var options = options
+        options.middleware = configuration.consumeMiddleware + options.middleware
         let codecs = options.acceptedContentTypes.isEmpty ? codecs : codecs.accepting(options.acceptedContentTypes)
         var handlers = SubscriptionHandlers(codecs: codecs)
         build(&handlers)
@@ -85,7 +87,6 @@ extension EventBus {
             info: SubscriptionInfo(group: group, name: name, pattern: pattern),
             handlers: handlers,
             options: options,
-            busMiddleware: configuration.consumeMiddleware,
             environment: SubscriptionEnvironment(
                 transport: transport,
                 clock: clock,

@@ -10,6 +10,8 @@ struct DeliverySettler: Sendable {
     /// A signal that is raised when the subscription stops.
     let stopping: Signal
     let environment: SubscriptionEnvironment
+    /// The deliveries that wait until the transport accepts their settlement.
+    let refused = RefusedSettlements()
 
     /// Settles a delivery. One that keeps its place is settled again until the transport takes it.
     func settle(
@@ -23,6 +25,8 @@ struct DeliverySettler: Sendable {
             // after the events behind it.
             return report(delivery, disposition, attempt: attempt, isHeld: false)
         }
+        var isRefused = false
+        defer { if isRefused, keepsOrder { refused.remove() } }
         while true {
             do {
                 switch disposition {
@@ -34,10 +38,13 @@ struct DeliverySettler: Sendable {
                 }
                 return report(delivery, disposition, attempt: attempt, isHeld: false)
             } catch let error as EventBusError where error.code == .staleDelivery {
-                return noteUnsettled(delivery, error)
+                return noteUnsettled(delivery, error, .debug)
             } catch {
-                noteUnsettled(delivery, error)
+                noteUnsettled(delivery, error, isRefused ? .debug : .warning)
                 if keepsOrder {
+                    if !isRefused { refused.add() }
+                    refused.note(error)
+                    isRefused = true
                     // It keeps its place, and its key waits, until the broker can accept its settlement.
                     guard await mayBeSettledLater(delivery) else { return }
                 } else {
@@ -62,10 +69,14 @@ struct DeliverySettler: Sendable {
         return !stopping.isRaised && !queue.isRevoked(delivery)
     }
 
-    private func noteUnsettled(_ delivery: Delivery, _ error: any Error) {
-        environment.logger.logger.debug(
+    private func noteUnsettled(_ delivery: Delivery, _ error: any Error, _ level: Logger.Level) {
+        environment.logger.logger.log(
+            level: level,
             "a delivery could not be settled",
-            metadata: [LogKeys.eventID: "\(delivery.envelope.id)", LogKeys.error: "\(error)"]
+            metadata: [
+                LogKeys.eventID: "\(delivery.envelope.id)", LogKeys.group: "\(subscription.group)",
+                LogKeys.subscription: "\(subscription.name)", LogKeys.error: "\("\(error)".printable)",
+            ]
         )
     }
 

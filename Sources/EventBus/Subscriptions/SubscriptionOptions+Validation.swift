@@ -35,7 +35,12 @@ extension SubscriptionOptions {
         }
         if broadcast, usesInbox {
             return "broadcast and an inbox, but the instances share the inbox's records, so that only one of them "
-                + "would handle each event; leave one of the two out"
+                + "would handle each event; leave one of the two out, and give an inbox of the bus's middleware to the "
+                + "other subscriptions instead"
+        }
+        if inboxCount > 1 {
+            return "\(inboxCount) inboxes in its options, its middleware and the bus's middleware, but the inner one "
+                + "would find each event in progress; leave all but one out"
         }
         if inbox != nil, let problem = inboxOptions.validationError { return problem }
         guard purpose == .requests else { return nil }

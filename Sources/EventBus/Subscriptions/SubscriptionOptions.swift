@@ -125,8 +125,11 @@ public struct SubscriptionOptions: Sendable {
 }
 
 extension SubscriptionOptions {
+    /// The number of inboxes that are consulted for each delivery.
+    var inboxCount: Int { (inbox == nil ? 0 : 1) + middleware.count { $0 is DeduplicationMiddleware } }
+
     /// A Boolean value indicating whether an inbox is consulted for each delivery.
-    var usesInbox: Bool { inbox != nil || middleware.contains { $0 is DeduplicationMiddleware } }
+    var usesInbox: Bool { inboxCount > 0 }
 
     /// A Boolean value indicating whether failed deliveries are held and retried in the process.
     var holdsRetries: Bool { ordering == .byPartitionKey || broadcast }
@@ -154,8 +157,11 @@ extension SubscriptionOptions {
     }
 
     /// The maximum time for which a delivery may wait for its first attempt. It leaves enough of ``maximumHold`` for
-    /// the retries, or half of it if they could take longer.
-    private var maximumWait: Duration {
+    /// the retries, or half of it if they could take longer. It is at least a second, because a delivery that is too old
+    /// on arrival would be returned endlessly.
+    private var maximumWait: Duration { max(.seconds(1), holdWithoutRetries) }
+
+    private var holdWithoutRetries: Duration {
         guard holdsRetries else { return maximumHold }
         var needed = Duration.zero
         var attempt = 1

@@ -39,7 +39,6 @@ final class SubscriptionRunner: Sendable {
         info: SubscriptionInfo,
         handlers: SubscriptionHandlers,
         options: SubscriptionOptions,
-        busMiddleware: [any ConsumeMiddleware],
         environment: SubscriptionEnvironment
     ) {
         self.info = info
@@ -62,7 +61,7 @@ final class SubscriptionRunner: Sendable {
         self.queue = DeliveryQueue(queueOptions, clock: environment.clock)
         self.pause = SubscriptionPause(queue: queue, clock: environment.clock)
         self.deferrals = DeferralStatus(subscription: info, clock: environment.clock, logger: environment.logger)
-        var middleware = busMiddleware + options.middleware
+        var middleware = options.middleware
         if let inbox = options.inbox {
             middleware.append(DeduplicationMiddleware(inbox: inbox, options: options.inboxOptions))
         }
@@ -163,7 +162,7 @@ final class SubscriptionRunner: Sendable {
             return "all \(workers.all) handlers have passed their time limit and ignore their cancellation"
         }
         if let pause = pause.current { return "paused, because its inbox cannot be used: \(pause.reason)" }
-        return deferrals.outage.map { "handlers cannot work: \($0)" }
+        return settler.refused.reason ?? deferrals.outage.map { "handlers cannot work: \($0)" }
     }
 
     /// Waits until deliveries arrive.

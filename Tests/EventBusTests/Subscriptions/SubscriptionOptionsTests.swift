@@ -31,6 +31,10 @@ struct SubscriptionOptionsTests {
             $0.broadcast = true
             $0.middleware = [DeduplicationMiddleware(inbox: InMemoryInbox())]
         },
+        Case("2 inboxes", "leave all but one out") {
+            $0.inbox = InMemoryInbox()
+            $0.middleware = [DeduplicationMiddleware(inbox: InMemoryInbox())]
+        },
         Case("maximumDeferral -1.0 seconds", "give zero") { $0.maximumDeferral = .seconds(-1) },
         Case("prefetch 15 and concurrency 16", "at least the concurrency") { $0.prefetch = 15 },
         Case("maximumHold 0.0 seconds", "half of the broker's consumer timeout") { $0.maximumHold = .zero },
@@ -81,5 +85,44 @@ struct SubscriptionOptionsTests {
         let error = await #expect(throws: EventBusError.self) { try await responder.attached() }
         #expect(error?.code == .invalidConfiguration)
         for part in option.parts { #expect(error?.message.contains(part) == true, "\(error?.message ?? "")") }
+    }
+
+    @Test("An inbox in the middleware of the bus counts among the options of each subscription")
+    func inboxOfTheBus() async throws {
+        var configuration = EventBusConfiguration()
+        configuration.consumeMiddleware.append(DeduplicationMiddleware(inbox: InMemoryInbox()))
+        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let subscriptions = [
+            bus.subscribe(to: OrderCreated.self, group: "a", options: .init(broadcast: true)) { _, _ in },
+            bus.subscribe(to: OrderCreated.self, group: "b", options: .init(inbox: InMemoryInbox())) { _, _ in },
+            bus.respond(to: GetQuote.self, group: "c") { _, _ in .init(price: 1) },
+        ]
+        for subscription in subscriptions {
+            #expect(subscription.health.status == .failed, "\(subscription.group)")
+            #expect(subscription.health.reason?.contains("inbox") == true, "\(subscription.group)")
+        }
+        let good = bus.subscribe(to: OrderCreated.self, group: "d") { _, _ in }
+        #expect(good.health.status == .notReady)
+    }
+
+    @Test(
+        "An event is handled although next to no time is left to hold it",
+        arguments: [
+            SubscriptionOptions(prefetch: 32), SubscriptionOptions(inbox: InMemoryInbox()),
+            SubscriptionOptions(ordering: .byPartitionKey), SubscriptionOptions(broadcast: true),
+        ]
+    )
+    func shortHold(options: SubscriptionOptions) async throws {
+        var options = options
+        options.maximumHold = .nanoseconds(1)
+        let broker = InMemoryBroker()
+        let bus = EventBus(transport: .inMemory(broker))
+        let handled = Locked(0)
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in handled.withLock { $0 += 1 } }
+        try await bus.withRunning {
+            for number in 0..<100 { try await bus.publish(OrderCreated(orderID: "\(number % 3)")) }
+            try await broker.settled()
+            #expect(handled.withLock { $0 } == 100)
+        }
     }
 }
