@@ -1,5 +1,3 @@
-internal import Logging
-
 extension EventBus {
     /// Sends a request and waits for the reply of one responder.
     ///
@@ -41,9 +39,11 @@ extension EventBus {
     /// Answers requests of one type as a member of `group`. Each request goes to one member.
     ///
     /// The result of the handler is the reply. An error of the handler reaches the requester as `.remoteFailure`, with
-    /// its text only if ``SubscriptionOptions/repliesWithErrorText`` is set. Requests are never retried. `broadcast`
-    /// and `inbox` are not allowed in the options. A request that has waited a minute longer than its requester is
-    /// dropped without a reply.
+    /// its text only if ``SubscriptionOptions/repliesWithErrorText`` is set. A request is never retried, but it goes to
+    /// another responder if its handler was cancelled because the bus shut down or lost its connection. A request that
+    /// was published as an event has no requester: it is retried, and dead-lettered in the end, like any event.
+    /// `broadcast` and `inbox` are not allowed in the options. A request that has waited a minute longer than its
+    /// requester is dropped without a reply.
     @discardableResult
     public func respond<E: RequestEvent>(
         to type: E.Type,
@@ -52,41 +52,15 @@ extension EventBus {
         options: SubscriptionOptions = .init(),
         handler: @escaping @Sendable (_ request: E, _ context: EventContext) async throws -> E.Reply
     ) -> Subscription {
-        let (transport, codecs, source) = (transport, codecs, configuration.source)
-        let respond: @Sendable (E, EventContext) async throws -> Void = { request, context in
-            if let expires = context.headers[RequestHeaders.expires]?.int,
-                EventTime.now().milliseconds > expires.addingReportingOverflow(RequestHeaders.clockSkew).partialValue
-            {
-                context.logger.info("a request came too late to be answered")
-                return
-            }
-            var reply = Envelope(
-                topic: E.topic,
-                payload: [],
-                contentType: codecs.encoder.contentType,
-                source: source,
-                correlationID: context.correlationID,
-                causationID: context.id
-            )
-            do {
-                reply.payload = try codecs.encode(try await handler(request, context))
-            } catch {
-                context.logger.info("a request failed", metadata: [LogKeys.error: "\("\(error)".printable)"])
-                reply.headers[RequestHeaders.error] =
-                    options.repliesWithErrorText
-                    ? .string(Failure(reason: .handlerFailed, error: error).message) : RequestHeaders.withoutText
-            }
-            guard let address = context.replyAddress else { return }
-            let answer = reply
-            do {
-                try await withoutCancellation { try await transport.reply(answer, to: address) }
-            } catch {
-                // The requester asks again after its deadline. The handler must not run twice for one request.
-                context.logger.info("a reply could not be sent", metadata: [LogKeys.error: "\("\(error)".printable)"])
-            }
-        }
+        let responder = Responder(
+            transport: transport,
+            codecs: codecs,
+            source: configuration.source,
+            repliesWithErrorText: options.repliesWithErrorText,
+            handler: handler
+        )
         return subscribe(group: group, name: name, options: options, purpose: .requests) {
-            $0.on(type, handler: respond)
+            $0.on(type) { request, context in try await responder.respond(to: request, context) }
         }
     }
 }

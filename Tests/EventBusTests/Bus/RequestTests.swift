@@ -45,4 +45,93 @@ struct RequestTests {
             #expect(try await bus.deadLetters(of: "pricing").count() == 0)
         }
     }
+
+    @Test("A request that was published as an event is retried, and lies in the dead letters in the end")
+    func published() async throws {
+        let broker = InMemoryBroker(clock: ManualClock())
+        let bus = EventBus(transport: .inMemory(broker))
+        let attempts = Locked<[Int]>([])
+        let options = SubscriptionOptions(retry: .fixed(.seconds(1), maxAttempts: 3))
+        bus.respond(to: GetQuote.self, group: "pricing", options: options) { _, context in
+            attempts.withLock { $0.append(context.attempt) }
+            throw Broken()
+        }
+        try await bus.withRunning {
+            try await bus.publish(GetQuote(sku: "abc"))
+            try await broker.settled()
+            #expect(attempts.withLock { $0 } == [1, 2, 3])
+            #expect(try await bus.deadLetters(of: "pricing").count() == 1)
+        }
+    }
+
+    @Test("A request whose responder is cancelled by the end of its bus is answered by another")
+    func cancelled() async throws {
+        let broker = InMemoryBroker()
+        var configuration = EventBusConfiguration()
+        configuration.shutdownTimeout = .zero
+        let first = EventBus(transport: .inMemory(broker), configuration: configuration)
+        let began = Signal()
+        first.respond(to: GetQuote.self, group: "pricing") { _, _ in
+            began.raise()
+            try await Signal().wait()
+            return GetQuote.Reply(price: 1)
+        }
+        let second = EventBus(transport: .inMemory(broker))
+        second.respond(to: GetQuote.self, group: "pricing") { _, _ in GetQuote.Reply(price: 2) }
+        let requester = EventBus(transport: .inMemory(broker))
+        try await requester.withRunning {
+            let quote = try await first.withRunning {
+                let quote = Task { try await requester.request(GetQuote(sku: "abc"), timeout: .seconds(30)) }
+                try await began.wait()
+                return quote
+            }
+            let price = try await second.withRunning { try await quote.value.price }
+            #expect(price == 2)
+        }
+    }
+
+    @Test("A request whose responder lost its connection is answered by the one that gets it next")
+    func revoked() async throws {
+        let transport = InMemoryTransport.inMemory
+        let bus = EventBus(transport: transport)
+        let began = Signal()
+        bus.respond(to: GetQuote.self, group: "pricing") { _, _ in
+            if began.isRaised { return GetQuote.Reply(price: 2) }
+            began.raise()
+            try await Signal().wait()
+            return GetQuote.Reply(price: 1)
+        }
+        try await bus.withRunning {
+            let quote = Task { try await bus.request(GetQuote(sku: "abc"), timeout: .seconds(30)) }
+            try await began.wait()
+            transport.loseConnection()
+            #expect(try await quote.value.price == 2)
+        }
+    }
+
+    @Test("The requester of an answer that is too large is told at once")
+    func tooLarge() async throws {
+        let broker = InMemoryBroker(configuration: .init(maximumBodySize: 20), clock: ManualClock())
+        let bus = EventBus(transport: .inMemory(broker))
+        bus.respond(to: GetQuote.self, group: "pricing") { _, _ in GetQuote.Reply(price: 1_000_000_000_000) }
+        try await bus.withRunning {
+            let error = await #expect(throws: EventBusError.self) {
+                try await bus.request(GetQuote(sku: "a"), timeout: .seconds(5))
+            }
+            #expect(error?.code == .remoteFailure)
+        }
+    }
+
+    @Test("A request is answered whatever its expiry says that lies ahead", arguments: [Int64.max, Int64.max - 60_000])
+    func farExpiry(_ expiry: Int64) async throws {
+        let transport = InMemoryTransport.inMemory
+        let bus = EventBus(transport: transport)
+        bus.respond(to: GetQuote.self, group: "pricing") { _, _ in GetQuote.Reply(price: 1) }
+        try await bus.withRunning {
+            var request = try bus.envelope(for: GetQuote(sku: "abc"))
+            request.headers["request-expires"] = .int(expiry)
+            let reply = try await transport.request(request, deadline: bus.clock.now.advanced(by: .seconds(30)))
+            #expect(String(decoding: reply.payload, as: UTF8.self) == #"{"price":1}"#)
+        }
+    }
 }
