@@ -6,12 +6,15 @@ internal import Synchronization
 final class DeferralStatus: Sendable {
     private struct State {
         var count = 0
-        var outage: String?
+        var outage: (reason: String, at: AnyClock.Instant)?
         var newerVersion: (reason: String, at: AnyClock.Instant)?
     }
 
     /// The time for which a waiting newer version is reported and not logged again.
     private static let memory = Duration.seconds(60)
+    /// The time for which an outage is reported without another deferral. An event that is deferred comes again within 30
+    /// seconds; the last one may have been dead-lettered.
+    private static let outageMemory = Duration.seconds(120)
 
     private let subscription: SubscriptionInfo
     private let clock: AnyClock
@@ -35,7 +38,7 @@ final class DeferralStatus: Sendable {
                 state.newerVersion = (failure.message, now)
                 return last.map { $0.duration(to: now) > Self.memory } ?? true
             }
-            defer { state.outage = failure.message }
+            defer { state.outage = (failure.message, now) }
             outage.store(true, ordering: .releasing)
             return state.outage == nil
         }
@@ -73,7 +76,8 @@ final class DeferralStatus: Sendable {
         let now = clock.now
         return state.withLock { state in
             let recent = state.newerVersion.flatMap { $0.at.duration(to: now) <= Self.memory ? $0.reason : nil }
-            return (state.count, state.outage, recent)
+            let outage = state.outage.flatMap { $0.at.duration(to: now) <= Self.outageMemory ? $0.reason : nil }
+            return (state.count, outage, recent)
         }
     }
 }
