@@ -19,7 +19,8 @@ public struct PublishOptions: Sendable {
     /// ``Event/partitionKey``. Defaults to `nil`.
     public var partitionKey: String?
     /// A Boolean value indicating whether a publish without a matching subscription throws `.unroutable`. Otherwise the
-    /// receipt reports it. Defaults to `false`.
+    /// receipt reports it. An event with a ``delay`` is not checked, because it is routed only when it is due. Defaults to
+    /// `false`.
     public var requiresSubscriber: Bool
     /// The event's identity, or `nil` for a new one. Set it to publish the same event again after an unclear outcome,
     /// so that an ``Inbox`` can suppress the duplicate. Defaults to `nil`.

@@ -72,7 +72,9 @@ extension DistributedLock {
     /// try await lease.release()
     /// ```
     ///
-    /// The lease is not renewed automatically. Call ``Lease/renew()`` in time, or prefer ``withLock(_:ttl:wait:_:)``.
+    /// The lease is not renewed automatically. Call ``Lease/renew()`` in time, or prefer ``withLock(_:ttl:wait:_:)``. It
+    /// belongs to the returned value and not to the task: ``withLock(_:ttl:wait:_:)`` for the same resource waits until
+    /// it is released or has expired.
     ///
     /// - Parameters:
     ///   - resource: The name of the resource, such as `sku-42`.
