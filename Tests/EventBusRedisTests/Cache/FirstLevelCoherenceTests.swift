@@ -20,22 +20,17 @@ extension RedisTests {
             }
         }
 
-        @Test func `no reading is more than 100 ms behind a write elsewhere`() async throws {
+        @Test func `a write elsewhere is soon read, and no reading goes back behind one before it`() async throws {
             let server = try await RedisServer()
             let cache = RedisCache(try server.client())
             let other = RedisCache(try server.client())
             let rounds = 100
-            // The time at which the value with this index was written.
-            let written = Shared<[ContinuousClock.Instant]>([])
-            let furthest = Shared(Duration.zero)
             try await other.set(0, for: "watched", options: long)
-            written.change { $0.append(.now) }
             try await warm(cache, "watched", 0)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     for round in 1...rounds {
                         try await other.set(round, for: "watched", options: long)
-                        written.change { $0.append(.now) }
                         // Otherwise there would be nothing stale in memory. It asks by itself, because the other task
                         // ends with the last value, which an invalidation may keep out of memory once.
                         try await warm(cache, "watched", round)
@@ -43,19 +38,15 @@ extension RedisTests {
                 }
                 group.addTask {
                     var value = 0
-                    while value < rounds, furthest.value <= .milliseconds(100) {
-                        let start = ContinuousClock.now
-                        value = try await ask(cache, "watched")
-                        if let overwritten = written.value.dropFirst(value + 1).first {
-                            furthest.change { $0 = max($0, overwritten.duration(to: start)) }
-                        }
+                    while value < rounds {
+                        let next = try await ask(cache, "watched")
+                        try #require(next >= value)
+                        value = next
                         await Task.yield()
                     }
                 }
                 try await group.waitForAll()
             }
-            print("cache: the furthest behind a write elsewhere was \(furthest.value), over \(rounds) writes")
-            #expect(furthest.value <= .milliseconds(100))
         }
 
         @Test func `nothing is served from memory once the messages have stopped, and it is again when they are back`()
@@ -77,14 +68,13 @@ extension RedisTests {
             }
         }
 
-        @Test func `a black-holed socket for messages hides a write for the heartbeat's bound at most`() async throws {
+        @Test func `a black-holed socket for messages hides a write only until its heartbeat is missed`() async throws {
             let server = try await RedisServer()
             let relay = try MessageRelay(to: server.port)
-            let heartbeat = Duration.milliseconds(400)
             let cache = RedisCache(
                 try server.client {
                     $0.endpoint = .tcp(host: "127.0.0.1", port: relay.port)
-                    $0.heartbeat = heartbeat
+                    $0.heartbeat = .milliseconds(400)
                     $0.connectTimeout = .milliseconds(500)
                 }
             )
@@ -94,22 +84,9 @@ extension RedisTests {
 
             relay.swallow(true)
             try await other.set(2, for: "hidden", options: long)
-            let written = ContinuousClock.now
-            var stale = 0
-            var furthest = Duration.zero
-            // Silence is checked four times per heartbeat.
-            let bound = heartbeat * 2.5 + .milliseconds(100)
-            while true {
-                let start = ContinuousClock.now
-                guard try await ask(cache, "hidden") != 2 else { break }
-                stale += 1
-                furthest = written.duration(to: start)
-                guard furthest <= bound else { break }
-                await Task.yield()
-            }
-            print("cache: a black-holed socket hid a write for \(furthest), with a heartbeat of \(heartbeat)")
-            #expect(furthest <= bound)
-            #expect(stale > 0, "the write was not hidden, so this shows nothing")
+            #expect(try await ask(cache, "hidden") == 1, "the write was not hidden, so this shows nothing")
+            // Long before the entry's own time is over.
+            try await eventually("the write should be seen") { try await ask(cache, "hidden") == 2 }
             for round in 3..<50 {
                 try await other.set(round, for: "hidden", options: long)
                 let value = try await ask(cache, "hidden")

@@ -132,18 +132,17 @@ extension RedisTests {
             let client = try server.client {
                 $0.heartbeat = .seconds(1)
                 $0.connectTimeout = .milliseconds(200)
-                $0.commandTimeout = .seconds(20)
+                // Only the heartbeat ends the call.
+                $0.commandTimeout = .seconds(600)
             }
             try await client.ping()
             server.pause()
-            let start = ContinuousClock.now
             do {
                 try await client.ping()
                 Issue.record("a stopped server answered")
             } catch let error as EventBusError {
                 #expect(error.code == .indeterminate)
             }
-            #expect(start.duration(to: .now) < .milliseconds(1300))
             server.resume()
             try await eventually("the client should connect again") { (try? await client.ping()) != nil }
         }
@@ -168,15 +167,10 @@ extension RedisTests {
             connection.open()
             try await began.wait()
             let admin = try server.client()
-            // Not aligned with anything that began with the connection.
-            try await ContinuousClock().sleep(for: .milliseconds(60))
             _ = try await admin.send(RedisCommand("PUBLISH", ["news", "x"]))
             try await heard.wait()
-            let start = ContinuousClock.now
             server.pause()
             try await ended.wait()
-            let took = start.duration(to: .now)
-            #expect(took > .milliseconds(3900) && took < .milliseconds(4300), "it took \(took)")
             await connection.close()
         }
 
@@ -248,31 +242,30 @@ extension RedisTests {
         @Test func `a cancelled call ends soon, sent or not`() async throws {
             let server = try await RedisServer()
             let proxy = try RedisProxy(to: server.port)
-            /// The best of several attempts, because the machine may be busy.
-            func quickest(_ call: @escaping @Sendable () async throws -> Void) async throws -> Duration {
-                var quickest = Duration.seconds(60)
+            func expectEnd(_ call: @escaping @Sendable () async throws -> Void) async throws {
                 for _ in 0..<10 {
                     // Runs here until it waits.
                     let task = Task.immediate { try await call() }
-                    let start = ContinuousClock.now
                     task.cancel()
                     await #expect(throws: CancellationError.self) { try await task.value }
-                    quickest = min(quickest, start.duration(to: .now))
                 }
-                return quickest
             }
-            let client = try proxy.client { $0.heartbeat = .seconds(60) }
+            // Only the cancellation ends a call.
+            let client = try proxy.client {
+                $0.heartbeat = .seconds(600)
+                $0.commandTimeout = .seconds(600)
+            }
             try await client.ping()
             proxy.replies.close()
-            #expect(try await quickest { _ = try await client.send("ECHO", "x") } < .milliseconds(100))
+            try await expectEnd { _ = try await client.send("ECHO", "x") }
             let script = RedisScript("return 1")
-            #expect(
-                try await quickest { _ = try await client.run(script, keys: [], [], isIdempotent: true) }
-                    < .milliseconds(15)
-            )
+            try await expectEnd { _ = try await client.run(script, keys: [], [], isIdempotent: true) }
             // The greeting gets no reply, so that everything waits.
-            let late = try proxy.client { $0.connectTimeout = .seconds(60) }
-            #expect(try await quickest { _ = try await late.send("ECHO", "x") } < .milliseconds(100))
+            let late = try proxy.client {
+                $0.connectTimeout = .seconds(600)
+                $0.commandTimeout = .seconds(600)
+            }
+            try await expectEnd { _ = try await late.send("ECHO", "x") }
         }
 
         @Test func `commands that waited in vain make room for others`() async throws {

@@ -7,8 +7,8 @@ extension RedisTests {
     @Suite(.timeLimit(.minutes(2)))
     struct RedisLockTests {
         private let long = Duration.seconds(60)
-        /// The hand-over time plus 100 ms, within which the next live waiter enters, whichever waiter preceded it.
-        private let handOverBound = Duration.milliseconds(600)
+        /// A hand-over time that outlasts every test, so that a waiter that depends on it is not granted the lock in time.
+        private let endless = Duration.seconds(600)
 
         @Test func `a thousand waiters on one lock take two connections, and all get it`() async throws {
             let server = try await RedisServer()
@@ -72,7 +72,8 @@ extension RedisTests {
             let lock = RedisLock(client)
             let keys = LockKeys(prefix: "eventbus", resource: "dead-ahead").base
             let grant = try await lock.acquire("dead-ahead", ttl: long, wait: .zero)
-            for number in 0..<40 {
+            // The hand-over times of all would exceed the wait.
+            for number in 0..<400 {
                 _ = try await client.send(
                     RedisCommand("ZADD", [.text(keys + ":w"), .integer(Int64(number)), .text("dead\(number).1")])
                 )
@@ -82,13 +83,10 @@ extension RedisTests {
             }
             async let next = lock.acquire("dead-ahead", ttl: long, wait: .seconds(30))
             try await eventually("the live one should stand in line") {
-                try await client.send(RedisCommand("ZCARD", [.text(keys + ":w")])).integer == 41
+                try await client.send(RedisCommand("ZCARD", [.text(keys + ":w")])).integer == 401
             }
-            let start = ContinuousClock.now
             try await lock.release(grant)
             let second = try await next
-            let took = start.duration(to: .now)
-            #expect(took < handOverBound, "it took \(took)")
             #expect(second.fencingToken > grant.fencingToken)
             // Several grants within one microsecond leave a fence ahead of the clock, which must not be kept forever.
             let kept = try await client.send(RedisCommand("PTTL", [.text(keys + ":f")])).integer ?? 0
@@ -99,8 +97,7 @@ extension RedisTests {
         @Test func `what is handed to a waiter that is gone is given back at once`() async throws {
             let server = try await RedisServer()
             let client = try server.client()
-            // A hand-over time long enough to be noticed.
-            let lock = RedisLock(try server.client(), handOverTime: .seconds(20))
+            let lock = RedisLock(try server.client(), handOverTime: endless)
             let keys = LockKeys(prefix: "eventbus", resource: "ghost").base
             let grant = try await lock.acquire("ghost", ttl: long, wait: .seconds(1))
             var process = ""
@@ -114,10 +111,8 @@ extension RedisTests {
             try await eventually("the live one should stand in line") {
                 try await client.send(RedisCommand("ZCARD", [.text(keys + ":w")])).integer == 2
             }
-            let start = ContinuousClock.now
             try await lock.release(grant)
             let second = try await next
-            #expect(start.duration(to: .now) < .seconds(5))
             try await lock.release(second)
         }
 
@@ -141,11 +136,8 @@ extension RedisTests {
                 try await eventually("it should stand in line") {
                     try await admin.send(RedisCommand("ZCARD", [.text(line)])).integer == 1
                 }
-                let start = ContinuousClock.now
                 try await locks[0].release(grant)
                 let second = try await next
-                let took = start.duration(to: .now)
-                #expect(took < handOverBound, "it took \(took)")
                 try await locks[1].release(second)
             }
         }
@@ -153,7 +145,9 @@ extension RedisTests {
         @Test func `a fence that is ahead of the server's clock keeps growing, and holds no waiter up`() async throws {
             let server = try await RedisServer()
             let client = try server.client()
-            let locks = [RedisLock(client), RedisLock(try server.client())]
+            let locks = [
+                RedisLock(client, handOverTime: endless), RedisLock(try server.client(), handOverTime: endless),
+            ]
             let ahead: UInt64 = 8_000_000_000_000_000
             let base = LockKeys(prefix: "eventbus", resource: "ahead").base
             _ = try await client.send(RedisCommand("SET", [.text(base + ":f"), .integer(Int64(ahead))]))
@@ -165,11 +159,8 @@ extension RedisTests {
                 try await eventually("it should stand in line") {
                     try await client.send(RedisCommand("ZCARD", [.text(base + ":w")])).integer == 1
                 }
-                let start = ContinuousClock.now
                 try await holder.release(grant)
                 grant = try await next
-                let took = start.duration(to: .now)
-                #expect(took < handOverBound, "it took \(took)")
                 #expect(grant.fencingToken == ahead + UInt64(step))
             }
             // Kept until the clock has passed it, which takes 200 years.
@@ -179,10 +170,10 @@ extension RedisTests {
 
         @Test func `a release wakes the next by a message, not by being asked`() async throws {
             let server = try await RedisServer()
-            // Polling would take at least 10 s.
+            // Polling would take at least half of it.
             let locks = [
-                RedisLock(try server.client(), handOverTime: .seconds(20)),
-                RedisLock(try server.client(), handOverTime: .seconds(20)),
+                RedisLock(try server.client(), handOverTime: endless),
+                RedisLock(try server.client(), handOverTime: endless),
             ]
             let probe = try server.client()
             let line = LockKeys(prefix: "eventbus", resource: "message").base + ":w"
@@ -191,11 +182,8 @@ extension RedisTests {
             try await eventually("it should stand in line") {
                 try await probe.send(RedisCommand("ZCARD", [.text(line)])).integer == 1
             }
-            let start = ContinuousClock.now
             try await locks[0].release(grant)
             try await locks[1].release(next)
-            let took = start.duration(to: .now)
-            #expect(took < .seconds(2), "it took \(took)")
         }
 
         @Test func `forgotten scripts and killed connections do not break exclusion or lose a waiter`() async throws {
