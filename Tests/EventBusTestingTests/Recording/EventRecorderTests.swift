@@ -25,11 +25,12 @@ struct EventRecorderTests {
         let (bus, broker) = makeBus(recorder)
         bus.subscribe(to: Ticked.self, group: "g") { _, _ in }
         try await bus.withRunning {
-            for round in 1...300 {
+            for _ in 0..<300 {
                 for number in 0..<10 { try await bus.publish(Ticked(number: number)) }
                 try await broker.settled()
-                #expect(try recorder.handled(Ticked.self, by: "g").count == round * 10)
-                #expect(try recorder.published(Ticked.self).count == round * 10)
+                #expect(try recorder.handled(Ticked.self, by: "g").count == 10)
+                #expect(try recorder.published(Ticked.self).count == 10)
+                recorder.reset()
             }
         }
     }
