@@ -89,7 +89,7 @@ struct SilentInboxTests {
             for renewals in 2...12 {
                 try await eventually("renewal \(renewals)") {
                     if inbox.counts.renewals >= renewals { return true }
-                    clock.advance(by: .milliseconds(500))
+                    clock.advance(by: .milliseconds(200))
                     return false
                 }
             }
