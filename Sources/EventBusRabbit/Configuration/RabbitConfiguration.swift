@@ -25,7 +25,7 @@ public struct RabbitConfiguration: Sendable {
         }
     }
 
-    /// The user name and the password.
+    /// A user name and a password.
     public struct Credentials: Sendable, CustomStringConvertible, CustomReflectable {
         /// The user's name.
         public var user: String
