@@ -13,14 +13,14 @@ struct OrderCreated: Event {
     var orderID: String
     var lines: [Line]
 
-    /// About 300 bytes of JSON.
+    /// An event of about 300 bytes of JSON.
     static let sample = OrderCreated(
         orderID: "order-000042",
         lines: (1...5).map { Line(sku: "NW-00\($0)", quantity: $0, unitPrice: "14.00") }
     )
 }
 
-/// Encodes to nothing: what is left of a publish is the bus.
+/// A codec that encodes to nothing, so that only the bus is measured.
 struct NoCodec: EventCodec {
     var contentType: String { "application/x-nothing" }
     func encode<Value: Encodable>(_ value: Value) throws -> [UInt8] { [] }
@@ -30,10 +30,10 @@ struct NoCodec: EventCodec {
     }
 }
 
-/// How many events a bus carries before it is measured.
+/// The number of events that a bus carries before it is measured.
 let warmUp = 1000
 
-/// Publishes `count` events and waits until every one is handled and acknowledged; one sample.
+/// Publishes `count` events and waits until all are handled and acknowledged, which is one sample.
 func publishAndHandle(
     _ benchmark: Benchmark,
     codec: any EventCodec,
@@ -57,7 +57,7 @@ func publishAndHandle(
     }
     async let running: Void = bus.run()
     try await subscription.attached()
-    // The first events wait until the bus runs, and find everything cold.
+    // The first events wait until the bus runs, and find cold caches.
     for _ in 0..<warmUp { try await bus.publish(OrderCreated.sample) }
     try await broker.settled(within: .seconds(300))
     benchmark.startMeasurement()

@@ -10,8 +10,8 @@ struct OrderCreated: Event {
     var total: Int
 }
 
-/// What every listener does with an event: little enough that the way to it is what is measured.
-// Safe: only the thread that emits touches it, or the one task that drains a mailbox.
+/// The work of every listener with an event. It is small, so that the delivery dominates the measurement.
+// Safe because only the emitting thread touches it, or the one task that drains a mailbox.
 final class Sink: @unchecked Sendable {
     var sum = 0
 
@@ -19,13 +19,13 @@ final class Sink: @unchecked Sendable {
     func take(_ event: OrderCreated) { sum &+= event.total }
 }
 
-/// An event behind a reference, which is how NotificationCenter carries a value with the least effort.
+/// An event in an object, which is the cheapest way in which NotificationCenter carries a value.
 final class Boxed: Sendable {
     let event: OrderCreated
     init(_ event: OrderCreated) { self.event = event }
 }
 
-/// What one would write in five minutes: closures behind a mutex, copied out and called.
+/// An emitter as one would write it in five minutes: closures behind a mutex, which are copied out and called.
 final class PlainEmitter: Sendable {
     private let listeners = Mutex<[@Sendable (OrderCreated) -> Void]>([])
 
@@ -154,7 +154,7 @@ struct Unrelated: Event {
     static let topic: Topic = "unrelated"
 }
 
-/// Ends the run when a listener did not do its work, so that no figure stands for events that went astray.
+/// Ends the run if a listener did not do its work, so that no figure is based on lost events.
 func check(_ condition: Bool) {
     precondition(condition, "events were lost or doubled")
 }
@@ -167,7 +167,7 @@ let crowdedByType = Crowd { emitter, sink in
     emitter.on(OrderCreated.self) { event in sink.sum &+= 1 }
 }
 
-/// An emitter with 10,000 pattern listeners that none of the measured events concerns.
+/// An emitter with 10,000 pattern listeners that match none of the measured events.
 final class Crowd: Sendable {
     let emitter = LocalEmitter()
 

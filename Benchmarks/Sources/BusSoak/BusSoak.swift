@@ -2,7 +2,8 @@ import EventBus
 import EventBusInMemory
 import Glibc
 
-/// Publishes and handles ten million events and prints the resident memory after each million: it has to stay flat.
+/// Publishes and handles ten million events and prints the resident memory after each million, which has to stay
+/// constant.
 @main
 struct BusSoak {
     struct Tick: Event {
@@ -20,7 +21,7 @@ struct BusSoak {
                 for _ in 0..<1000 {
                     let results = try await bus.publish(contentsOf: (0..<1000).map { Tick(number: $0) })
                     for result in results { _ = try result.get() }
-                    // Without a limit: a sleep that was cancelled keeps its memory until it would have ended.
+                    // Without a limit, because a cancelled sleep keeps its memory until it would have ended.
                     try await broker.settled(within: nil)
                 }
                 let nanoseconds = start.duration(to: .now) / 1_000_000

@@ -2,12 +2,12 @@ import AllocationCounter
 import EventBus
 import FoundationEssentials
 
-/// Encodes and decodes values of five shapes with `JSONEventCodec` and with Foundation's coders, in turn:
+/// A comparison of `JSONEventCodec` with Foundation's coders, which encode and decode values of five shapes in turn:
 ///
 ///     JSONThroughput [ROUNDS]
 ///
-/// Prints the medians of the rounds, and the allocations of one call. The values come from and go to arrays of bytes, as a
-/// transport needs them.
+/// It prints the medians of the rounds, and the allocations of one call. Values are encoded to and decoded from arrays
+/// of bytes, as a transport needs them.
 @main
 struct JSONThroughput {
     private static let codec = JSONEventCodec()
@@ -18,7 +18,7 @@ struct JSONThroughput {
     }()
     private static let decoder = JSONDecoder()
 
-    /// Nanoseconds and allocations of one call.
+    /// The nanoseconds and allocations of one call.
     private struct Cost {
         var times: [Double] = []
         var allocations: UInt = 0

@@ -6,7 +6,7 @@ struct Ping: Codable {
     var price = 19.99
 }
 
-/// An order; with three lines its JSON has 271 bytes.
+/// An order. With three lines its JSON has 271 bytes.
 struct Order: Codable {
     struct Line: Codable {
         var sku: String
@@ -25,7 +25,7 @@ struct Order: Codable {
     }
 }
 
-/// Long strings, with escapes and without.
+/// Long strings, with and without escapes.
 struct Texts: Codable {
     var texts = (0..<20).map { number in
         String(repeating: "A line with \"quotes\", a backslash \\ and a tab\t, número \(number)\n", count: 4)

@@ -1,13 +1,13 @@
 import EventBus
 
-/// An event of 256 bytes that costs nothing to encode: what is left is the bus.
+/// An event of 256 bytes that costs nothing to encode, so that only the bus is measured.
 struct Filler: Event {
     static let topic: Topic = "bench.filler"
     static let size = 256
 
     var bytes: [UInt8]
 
-    /// Carries `number` in its first eight bytes.
+    /// Creates an event with `number` in its first eight bytes.
     init(carrying number: UInt64) {
         bytes = [UInt8](repeating: 0, count: Self.size)
         for index in 0..<8 { bytes[index] = UInt8(truncatingIfNeeded: number >> (8 * UInt64(index))) }
@@ -22,7 +22,7 @@ struct Filler: Event {
     }
 }
 
-/// The event's bytes as they are.
+/// A codec that passes the event's bytes unchanged.
 struct FillerCodec: EventCodec {
     var contentType: String { "application/octet-stream" }
 

@@ -1,9 +1,9 @@
 import EventBus
 import Synchronization
 
-/// How long events take from the call of `publish` to their handler, and to their acknowledgement.
+/// The times from the call of `publish` to the handler, to the acknowledgement and to the confirm of an event.
 ///
-/// As middleware it sees an event when its acknowledgement was handed to the connection.
+/// It is middleware, which observes an event when its acknowledgement has been passed to the connection.
 final class Latency: ConsumeMiddleware {
     private struct State {
         var handled: [Int64] = []
@@ -14,12 +14,12 @@ final class Latency: ConsumeMiddleware {
     private let state = Mutex(State())
     private let epoch = ContinuousClock.now
 
-    /// Nanoseconds of a clock of its own, to be carried by an event.
+    /// The nanoseconds of a separate clock, to be carried by an event.
     var now: UInt64 { UInt64(clamping: epoch.duration(to: .now).nanoseconds) }
 
     private func elapsed(since start: UInt64) -> Int64 { Int64(clamping: now) - Int64(clamping: start) }
 
-    /// Notes that the event that was published at `start` is confirmed.
+    /// Records that the event that was published at `start` is confirmed.
     func confirmed(since start: UInt64) {
         let elapsed = elapsed(since: start)
         state.withLock { $0.confirmed.append(elapsed) }
@@ -29,7 +29,7 @@ final class Latency: ConsumeMiddleware {
         try await next(context)
     }
 
-    /// Notes that the handler of the event that was published at `start` begins.
+    /// Records that the handler of the event that was published at `start` begins.
     func handled(since start: UInt64) {
         let elapsed = elapsed(since: start)
         state.withLock { $0.handled.append(elapsed) }
@@ -42,7 +42,7 @@ final class Latency: ConsumeMiddleware {
 
     var acknowledgedCount: Int { state.withLock { $0.acknowledged.count } }
 
-    /// One line for each of the three stations.
+    /// Returns one line for each of the three times.
     func report(rate: Int) -> String {
         let (handled, acknowledged, confirmed) = state.withLock { ($0.handled, $0.acknowledged, $0.confirmed) }
         return [("handled", handled), ("acknowledged", acknowledged), ("confirmed", confirmed)]

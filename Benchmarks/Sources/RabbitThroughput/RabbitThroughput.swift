@@ -3,17 +3,17 @@ import EventBusRabbit
 import Glibc
 import Synchronization
 
-/// The work of RabbitPeer through the bus, on the broker of EVENTBUS_TEST_RABBITMQ_URL:
+/// The work of RabbitPeer through the bus, on the broker that EVENTBUS_TEST_RABBITMQ_URL names:
 ///
 ///     RabbitThroughput [--events N] [--queue-type quorum|classic] [--name NAME] [--latency SECONDS] [--typed]
 ///
-/// Publishes N events, then handles and acknowledges them; prints one line for each half. With `--typed` the events are
-/// orders that the default codec encodes, instead of bytes. With `--latency` it publishes 1,000 events a second instead,
-/// and prints how long they took.
+/// It publishes N events, then handles and acknowledges them, and prints one line for each half. With `--typed` the
+/// events are orders that the default codec encodes, instead of bytes. With `--latency` it publishes 1,000 events a
+/// second instead, and prints their latencies.
 @main
 struct RabbitThroughput {
-    /// Events in one call of `publish(contentsOf:)`, and how many such calls run at once: together they are twice the
-    /// window of 1,000, so that it is full all the time.
+    /// The number of events in one call of `publish(contentsOf:)`, and the number of concurrent calls. Together they
+    /// are twice the window of 1,000, so that it is always full.
     private static let slice = 500
     private static let publishers = 4
     private static let concurrency = 256
@@ -55,7 +55,7 @@ struct RabbitThroughput {
             throw EventBusError(.invalidConfiguration, "EVENTBUS_TEST_RABBITMQ_URL is not set; see Scripts/brokers")
         }
         var rabbit = try RabbitConfiguration(uri: String(cString: url))
-        // An exchange of its own: what others left behind takes no copies.
+        // A separate exchange, so that queues of earlier runs receive no copies.
         rabbit.exchange = name
         rabbit.queueType = queueType
         let queue = QueueSpecification(
@@ -72,7 +72,7 @@ struct RabbitThroughput {
         configuration.publishTimeout = .seconds(120)
         let bus = EventBus(transport: .rabbit(rabbit), configuration: configuration)
         try await bus.withRunning {
-            // RabbitPeer is connected before it looks at the clock. Nobody asks for this one.
+            // RabbitPeer is connected before it reads the clock. Nobody receives this event.
             try await bus.publish(Envelope(topic: "bench.connected", payload: []))
             if let latencySeconds {
                 try await measureLatency(on: bus, seconds: latencySeconds)
@@ -87,7 +87,7 @@ struct RabbitThroughput {
         try await RabbitTransport.retireQueue(group: queue.group, name: queue.name, rabbit)
     }
 
-    // MARK: throughput
+    // MARK: Throughput
 
     private func publish<E: Event>(on bus: EventBus, _ makeEvent: @escaping @Sendable (Int) -> E) async throws {
         let next = Counter()
@@ -128,12 +128,12 @@ struct RabbitThroughput {
         }
         try await subscription.attached()
         for await _ in allHandled {}
-        // Returns when the broker has answered, after every acknowledgement.
+        // Returns when the broker has answered, which it does after it has read every acknowledgement.
         await subscription.cancel()
         print(usage.report("consume", events: events, since: first.withLock { $0 }))
     }
 
-    // MARK: latency
+    // MARK: Latency
 
     private func measureLatency(on bus: EventBus, seconds: Int) async throws {
         let latency = Latency()
@@ -149,7 +149,7 @@ struct RabbitThroughput {
         let start = ContinuousClock.now
         try await withThrowingDiscardingTaskGroup { group in
             for number in 0..<count {
-                // Events go out on time, whether or not those before them are back.
+                // Events are published on time, whether or not earlier ones are confirmed.
                 let due = start.advanced(by: .seconds(1) * number / Self.eventsPerSecond)
                 if due > .now { try await Task.sleep(until: due, tolerance: .zero, clock: .continuous) }
                 let time = latency.now
@@ -167,10 +167,10 @@ struct RabbitThroughput {
     }
 }
 
-/// Hands out numbers.
+/// A source of consecutive numbers.
 private final class Counter: Sendable {
     private let value = Atomic<Int>(0)
 
-    /// The number before `amount` was added.
+    /// Returns the number before `amount` was added.
     func add(_ amount: Int) -> Int { value.wrappingAdd(amount, ordering: .relaxed).oldValue }
 }

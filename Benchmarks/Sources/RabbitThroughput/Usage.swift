@@ -1,11 +1,11 @@
 import Glibc
 
-/// Wall and CPU time of the process since it was made.
+/// The wall time and CPU time of the process since this was created.
 struct Usage {
     private let start = ContinuousClock.now
     private let cpu = Usage.cpuSeconds()
 
-    /// One line in the form that RabbitPeer prints too.
+    /// Returns one line in the format that RabbitPeer also prints.
     func report(_ half: String, events: Int, since first: ContinuousClock.Instant? = nil) -> String {
         let seconds = (first ?? start).duration(to: .now) / .seconds(1)
         let cpuPerEvent = (Usage.cpuSeconds() - cpu) * 1_000_000 / Double(events)

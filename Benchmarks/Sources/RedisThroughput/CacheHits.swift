@@ -1,7 +1,7 @@
 import EventBus
 import EventBusRedis
 
-/// Hits of the cache at both its levels.
+/// Hits of the cache on both levels.
 struct CacheHits {
     struct Price: Codable, Hashable, Sendable {
         var cents: Int
@@ -17,7 +17,7 @@ struct CacheHits {
         self.makeClient = makeClient
     }
 
-    /// Hits in memory, of a cache whose type the compiler knows and of one that it does not.
+    /// Measures hits in memory, of a cache whose type the compiler knows and of one whose type it does not know.
     func measureFirstLevel() async throws {
         let cache = RedisCache(try makeClient())
         let keys = try await fill(cache, count: 1000)
@@ -33,7 +33,7 @@ struct CacheHits {
                 try makeClient(),
                 options: RedisCacheOptions(prefix: "growth-\(exponent)", firstLevelCapacity: count)
             )
-            // By chance, so that neighbours in time are none in memory.
+            // In random order, so that consecutive keys are not neighbors in memory.
             let keys = try await fill(cache, count: count).shuffled()
             _ = try await measure(cache, keys)
             RedisThroughput.report("hit-beside-10^\(exponent)", try await measure(cache, keys), "ns")
@@ -45,8 +45,8 @@ struct CacheHits {
         let keys = (0..<count).map { "price:sku-\($0)" }
         for start in stride(from: 0, to: count, by: 1000) {
             let slice = Array(keys[start..<min(start + 1000, count)])
-            // The first stores, the next puts it into memory: what was computed here is not kept before the server
-            // has said that it changed.
+            // The first call stores the values, and a later one keeps them in memory. A computed value is not kept
+            // before the server has reported its change.
             for _ in 0..<3 {
                 _ = try await cache.values(for: slice, as: Price.self, options: Self.options) { missing in
                     Dictionary(missing.map { ($0, Price(cents: 995, currency: "EUR")) }) { first, _ in first }
@@ -56,7 +56,7 @@ struct CacheHits {
         return keys
     }
 
-    /// Nanoseconds a hit, of CPU time: a hit waits for nothing.
+    /// Returns the nanoseconds of CPU time for a hit, which waits for nothing.
     private func measure(_ cache: RedisCache, _ keys: [String]) async throws -> Double {
         var sum = 0
         let rounds = max(1, Self.hits / keys.count)
@@ -73,7 +73,7 @@ struct CacheHits {
         return duration.nanoseconds / Double(rounds * keys.count)
     }
 
-    /// The same, behind the protocol.
+    /// Returns the same for a cache behind the protocol.
     @inline(never)
     private func measureAny(_ cache: any Cache, _ keys: [String]) async throws -> Double {
         var sum = 0

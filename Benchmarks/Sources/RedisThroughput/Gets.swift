@@ -1,10 +1,10 @@
 import EventBus
 import EventBusRedis
 
-/// One key, read over one connection by many tasks, each of which waits for its reply before it asks again.
+/// One key, read over one connection by many tasks. Each waits for its reply before it asks again.
 struct Gets {
     let client: RedisClient
-    /// What redis-benchmark reads.
+    /// The key that redis-benchmark reads.
     private let key = RedisArgument.text("key:__rand_int__")
 
     init(client: RedisClient) {
@@ -13,7 +13,7 @@ struct Gets {
 
     func run(tasks: Int, count: Int) async throws {
         _ = try await client.send("SET", key, "xxx")
-        // The first tenth is for the connection and the caches of the machine.
+        // The first tenth establishes the connection and warms the machine's caches.
         _ = try await measure(tasks: tasks, count: count / 10)
         let cpu = CPUTime.now
         let duration = try await measure(tasks: tasks, count: count)

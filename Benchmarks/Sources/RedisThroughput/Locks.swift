@@ -2,7 +2,7 @@ import EventBus
 import EventBusRedis
 import Synchronization
 
-/// Locks, alone and in a line.
+/// Locks, uncontended and contended.
 struct Locks {
     private static let alone = 5000
     private static let contenders = 8
@@ -32,7 +32,7 @@ struct Locks {
         RedisThroughput.report("lock-alone-p99", durations.percentile(0.99).nanoseconds / 1000, "µs")
     }
 
-    /// Each contender has connections of its own, as a process would have, and stands in line again at once.
+    /// Measures contenders with separate connections, as processes would have them. Each queues again immediately.
     private func measureLine() async throws {
         let line = Line()
         let locks = try (0..<Self.contenders).map { _ in RedisLock(try makeClient()) }
@@ -58,7 +58,7 @@ struct Locks {
     }
 }
 
-/// When each left, and how long it took until the next was in.
+/// The times at which each holder left, and the durations until the next one entered.
 private final class Line: Sendable {
     private struct State {
         var left: ContinuousClock.Instant?

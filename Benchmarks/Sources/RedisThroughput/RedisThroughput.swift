@@ -3,14 +3,14 @@ import EventBusRedis
 import Glibc
 import Logging
 
-/// Measures the Redis client, the lock and the cache against the server that EVENTBUS_TEST_REDIS_URL names. Each line of
-/// its output is a name, a figure and a unit.
+/// Measurements of the Redis client, the lock and the cache with the server that EVENTBUS_TEST_REDIS_URL names. Each
+/// line of output is a name, a figure and a unit.
 ///
-///     RedisThroughput get 1|50|1000 [COUNT]   GETs a second on one connection, from so many tasks
+///     RedisThroughput get 1|50|1000 [COUNT]   GETs a second on one connection, from this number of tasks
 ///     RedisThroughput lock                    acquire and release, uncontended and contended
 ///     RedisThroughput hit                     a hit in the first level
 ///     RedisThroughput redis-hit               a hit in Redis
-///     RedisThroughput growth                  a hit in the first level beside 10^3 to 10^6 entries
+///     RedisThroughput growth                  a hit in the first level among 10^3 to 10^6 entries
 @main
 struct RedisThroughput {
     static func main() async throws {
@@ -45,7 +45,7 @@ struct RedisThroughput {
     }
 }
 
-/// CPU time of the process, which does not grow while others have the machine.
+/// The CPU time of the process, which does not grow while other processes run.
 struct CPUTime {
     static var now: Duration {
         var time = timespec()
@@ -59,7 +59,7 @@ extension Duration {
 }
 
 extension [Duration] {
-    /// The duration that the part `rank` of them does not exceed.
+    /// Returns the duration that the fraction `rank` of all durations does not exceed.
     func percentile(_ rank: Double) -> Duration {
         let sorted = sorted()
         guard let last = sorted.indices.last else { return .zero }

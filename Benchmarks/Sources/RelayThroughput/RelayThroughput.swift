@@ -4,14 +4,14 @@ import EventBusRabbit
 import Foundation
 import GRDB
 
-/// Publishes the same events directly and through an outbox's relay, in turn, on the broker of
-/// EVENTBUS_TEST_RABBITMQ_URL; prints a line for each round and the median of the ratios:
+/// A comparison of publishing the same events directly and through an outbox's relay, in turn, on the broker that
+/// EVENTBUS_TEST_RABBITMQ_URL names. It prints a line for each round and the median of the ratios:
 ///
 ///     RelayThroughput [EVENTS [ROUNDS]]
 ///
-/// The events of each half stay in a quorum queue of their own, which nobody consumes: give it a broker to throw away.
-/// The outbox is a SQLite file in WAL mode, synchronised with the disk at every commit; the events are stored before the
-/// clock starts, which then runs until the relay has deleted them.
+/// The events of each half stay in a separate quorum queue that nobody consumes, so use a disposable broker. The outbox
+/// is a SQLite file in WAL mode that is synchronized with the disk at every commit. The events are stored before the
+/// clock starts, and it runs until the relay has deleted them.
 @main
 struct RelayThroughput {
     static func main() async throws {
@@ -34,7 +34,7 @@ struct RelayThroughput {
 
     private static func rounded(_ ratio: Double) -> String { String(format: "%.2f", ratio) }
 
-    /// Events a second, published in the given way to a queue of their own.
+    /// Returns the number of events a second that are published in the given way to a separate queue.
     private static func rate(
         of events: Int,
         at url: String,
@@ -91,7 +91,7 @@ struct RelayThroughput {
     }
 }
 
-/// About 300 bytes of JSON.
+/// An event of about 300 bytes of JSON.
 struct Filling: Event {
     static let topic: Topic = "bench.filling"
     var number: Int
