@@ -41,7 +41,7 @@ extension EventBus {
     /// The result of the handler is the reply. An error of the handler reaches the requester as `.remoteFailure`, with
     /// its text only if ``SubscriptionOptions/repliesWithErrorText`` is set. A request is never retried, but it goes to
     /// another responder if its handler was cancelled because the bus shut down or lost its connection. A request that
-    /// was published as an event has no requester: it is retried, and dead-lettered in the end, like any event.
+    /// was published as an event has no requester: like any event, it is retried and finally dead-lettered.
     /// `broadcast` and `inbox` are not allowed in the options. A request that has waited a minute longer than its
     /// requester is dropped without a reply.
     @discardableResult

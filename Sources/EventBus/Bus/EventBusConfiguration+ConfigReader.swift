@@ -25,7 +25,7 @@ extension EventBusConfiguration {
 extension ConfigReader {
     /// Reads a duration in seconds. Leaves `value` unchanged if the key is missing.
     package func read(_ key: String, into value: inout Duration, allowingZero: Bool) throws(EventBusError) {
-        // A provider gives a value only as the type in which it holds it, but for text, which it parses.
+        // A provider returns a value only as the type in which it stores it, except for text, which it parses.
         let number = double(forKey: ConfigKey(key)).map { "\($0)" } ?? int(forKey: ConfigKey(key)).map { "\($0)" }
         guard let text = string(forKey: ConfigKey(key)) ?? number else { return }
         guard let seconds = Double(text), seconds.isFinite, seconds > 0 || (allowingZero && seconds == 0), seconds < 1e9

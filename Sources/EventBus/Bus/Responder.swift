@@ -11,7 +11,7 @@ struct Responder<E: RequestEvent>: Sendable {
 
     /// Runs the handler and sends its reply.
     ///
-    /// - Throws: The error of the handler, if the requester is not to get it.
+    /// - Throws: The error of the handler, if the requester does not get it.
     func respond(to request: E, _ context: EventContext) async throws {
         guard let address = context.replyAddress else {
             // Nobody waits for a reply, so the request is handled like any event.
@@ -36,7 +36,7 @@ struct Responder<E: RequestEvent>: Sendable {
             do {
                 try await send(answer, to: address)
             } catch let error as EventBusError where error.code.isAboutTheEvent {
-                // The reply is too large, for example. The requester must not wait in vain.
+                // The reply is too large, for example. The requester must not wait until its deadline.
                 try await send(failure(error, context), to: address)
             }
         } catch {

@@ -8,8 +8,8 @@ public struct InboxOptions: Hashable, Sendable {
     /// The time for which a claim on an event is active without a renewal. Defaults to 30 seconds.
     ///
     /// A claim is renewed while its handler runs, however long that takes. If a process is killed inside a handler, the
-    /// event waits for the rest of this time before another consumer handles it. It also bounds how long the inbox may
-    /// take to answer before it counts as unavailable.
+    /// event waits for the rest of this time before another consumer handles it. An inbox that takes longer than this to
+    /// answer counts as unavailable.
     public var lease: Duration
     /// The time for which a handled event is remembered. It has to exceed the time within which the broker may deliver
     /// a duplicate. Defaults to 7 days.

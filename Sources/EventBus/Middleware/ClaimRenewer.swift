@@ -3,8 +3,8 @@ internal import Logging
 /// The renewer of the claims of running handlers. It has a single task, which sleeps between rounds.
 ///
 /// A handler that ends within a third of the lease costs an entry in a table and no renewal. The task starts with the
-/// first claim, and ends when a round finds no claim. No round waits for the inbox, so that a renewal
-/// without an answer blocks no other.
+/// first claim, and ends when a round finds no claim. No round waits for the inbox, so a renewal without an answer blocks
+/// no other.
 final class ClaimRenewer: Sendable {
     private struct Entry {
         let claim: InboxClaim
@@ -16,10 +16,10 @@ final class ClaimRenewer: Sendable {
         var isRenewing = false
         /// A Boolean value indicating whether a renewal found the claim lost, so that there is nothing to renew.
         var isLost = false
-        /// The action at ``end``, set when the handler has ended and the inbox is being told.
+        /// The action at ``end``, which is set when the handler has ended and the last calls to the inbox are in progress.
         var onEnd: (@Sendable () -> Void)?
 
-        /// The time at which a round has to process the claim.
+        /// Returns the time at which a round has to process the claim.
         func due(lease: Duration) -> AnyClock.Instant {
             onEnd == nil ? end.advanced(by: .zero - lease * 2 / 3) : end
         }
@@ -58,7 +58,7 @@ final class ClaimRenewer: Sendable {
         return number
     }
 
-    /// Ends the renewal of a claim whose handler has ended. ``remove(_:)`` has to follow.
+    /// Ends the renewal of a claim whose handler has ended. Call ``remove(_:)`` afterwards.
     ///
     /// - Parameter onEnd: The closure to call if the claim ends before its removal. It is not called within a third of the
     ///   lease, so that the inbox has time to answer.
@@ -153,7 +153,7 @@ final class ClaimRenewer: Sendable {
 
     /// Records the outcome of a renewal.
     ///
-    /// - Returns: `true` if the handler still runs.
+    /// - Returns: `true` if the handler is still running.
     private func update(_ number: UInt64, _ change: (inout Entry) -> Void) -> Bool {
         state.withLock { state in
             guard var entry = state.entries[number], entry.onEnd == nil else { return false }

@@ -16,7 +16,7 @@ internal import Logging
 /// After the handler has returned, the effect has happened. The record is therefore retried until the claim ends, and
 /// the event is acknowledged in any case. An effect that could not be recorded is counted and logged as a warning.
 ///
-/// An inbox that does not answer is waited for until the claim ends, and no longer.
+/// The step waits for an inbox that does not answer until the claim ends, and no longer.
 ///
 /// Set ``SubscriptionOptions/inbox`` to add this step to a subscription. Add it to ``SubscriptionOptions/middleware``
 /// yourself only to be notified of suppressed duplicates.
@@ -113,13 +113,13 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
             let decision = try await inbox.begin(context.inboxKey, lease: options.lease)
             if !context.worker.isExpired { return decision }
             if case .new(let claim) = decision {
-                // In a task of its own, because this one is cancelled. If this fails the claim expires by itself.
+                // In a separate task, because this one is cancelled. If this fails, the claim expires.
                 Task { [inbox] in try? await inbox.abandon(claim) }
             }
         } catch let error where !(error is CancellationError) {
             throw InboxUnavailable(underlying: error)
         } catch {
-            // Cut off by the time limit.
+            // The time limit cancelled the call.
         }
         throw InboxUnavailable(underlying: EventBusError(.timedOut, "the inbox did not answer in time"))
     }
@@ -127,7 +127,7 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
     /// Makes the last calls about a claim, shielded from cancellation, and waits for them until the claim ends.
     ///
     /// - Parameter calls: The calls. Their argument is the end of the claim, or `nil` if the claim was lost.
-    /// - Returns: The error of `calls`, or an error that says that the inbox did not answer.
+    /// - Returns: The error of `calls`, or the error for an inbox that did not answer.
     private func finish(
         _ number: UInt64,
         _ context: EventContext,
@@ -137,7 +137,7 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         let end = renewer.finish(number, context.clock) {
             outcome.resolve(EventBusError(.timedOut, "the inbox did not answer before the claim ended"))
         }
-        // A task of its own is the shield, because cancellation does not reach into it.
+        // A separate task is the shield, because cancellation does not reach it.
         let task = Task { outcome.resolve(await calls(end)) }
         let error = await outcome.wait(onCancel: {})
         renewer.remove(number)

@@ -12,8 +12,8 @@ final class DeferralStatus: Sendable {
 
     /// The time for which a waiting newer version is reported and not logged again.
     private static let memory = Duration.seconds(60)
-    /// The time for which an outage is reported without another deferral. An event that is deferred comes again within 30
-    /// seconds; the last one may have been dead-lettered.
+    /// The time for which an outage is reported without another deferral. A deferred event is redelivered within 30
+    /// seconds, but the last one may have been dead-lettered.
     private static let outageMemory = Duration.seconds(120)
 
     private let subscription: SubscriptionInfo

@@ -1,4 +1,4 @@
-/// The deliveries of a subscription that wait because the transport refuses their settlement, for health.
+/// The deliveries of a subscription that wait because the transport refuses their settlement, for health reports.
 final class RefusedSettlements: Sendable {
     private struct State {
         var count = 0
@@ -7,7 +7,7 @@ final class RefusedSettlements: Sendable {
 
     private let state = Locked(State())
 
-    /// Adds a delivery. ``remove()`` has to follow.
+    /// Adds a delivery. Call ``remove()`` afterwards.
     func add() {
         state.withLock { $0.count += 1 }
     }

@@ -127,7 +127,7 @@ extension BrokerState {
 
     /// Closes and reopens a consumer's channel, so that everything unsettled is redelivered.
     ///
-    /// - Parameter vanished: A Boolean value indicating whether the deliveries count as redelivered.
+    /// - Parameter vanished: `true` if the deliveries count one more redelivery.
     mutating func restartChannel(of slot: Int, vanished: Bool, _ effects: inout Effects) {
         let connection = consumers[slot].connection
         let former = connections[connection].generation

@@ -6,8 +6,8 @@
 /// is set back, and a withdrawn request is recognized if it arrives late.
 ///
 /// When Redis is out of memory, it refuses a script's first write if the command may allocate. `begin` adds a record and
-/// is refused then. The other steps put a record of the same size in the place of another, so they begin with `PEXPIRE`,
-/// which allocates nothing, and work on a server that is full.
+/// is refused then. The other steps replace a record by one of the same size, so they begin with `PEXPIRE`, which allocates
+/// nothing, and work on a full server.
 enum InboxScripts {
     private static let common = """
         local time = redis.call('TIME')

@@ -4,13 +4,13 @@ package import EventBus
 package struct ForwardingConsumer: TransportConsumer {
     /// The consumer that does the work.
     package let base: any TransportConsumer
-    /// Settles a delivery.
+    /// A closure that settles a delivery.
     package var onSettle: @Sendable (any TransportConsumer, Delivery, Disposition) async throws -> Void = {
         try await $0.settle($1, as: $2)
     }
-    /// Stops the consumer.
+    /// A closure that stops the consumer.
     package var onStop: @Sendable (any TransportConsumer) async -> Void = { await $0.stop() }
-    /// Closes the consumer.
+    /// A closure that closes the consumer.
     package var onClose: @Sendable (any TransportConsumer) async -> Void = { await $0.close() }
 
     /// Creates a consumer that forwards everything to `base`.

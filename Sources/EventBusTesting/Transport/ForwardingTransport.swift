@@ -4,14 +4,14 @@ package import EventBus
 package struct ForwardingTransport: Transport {
     /// The transport that does the work.
     package let base: any Transport
-    /// Runs the transport.
+    /// A closure that runs the transport.
     package var onRun: @Sendable (any Transport) async throws -> Void = { try await $0.run() }
-    /// Publishes an event, alone or as one of many.
+    /// A closure that publishes an event, alone or as one of many.
     package var onPublish: @Sendable (any Transport, Envelope, TransportPublishOptions) async throws -> PublishOutcome =
         {
             try await $0.publish($1, options: $2)
         }
-    /// Attaches a queue.
+    /// A closure that attaches a queue.
     package var onAttach:
         @Sendable (any Transport, QueueSpecification, any DeliverySink) async throws -> any TransportConsumer = {
             try await $0.attach($1, to: $2)

@@ -6,8 +6,8 @@ import Testing
 /// A conformance suite is useful only if it fails for violations of the contract.
 @Suite("Transport: the conformance suite finds contract violations", .timeLimit(.minutes(2)))
 struct TransportConformanceTests {
-    // At once: a check that finds a fault mostly waits for what does not come.
-    @Test("A fault that was planted is found")
+    // Concurrently, because a check that finds a fault mostly waits for something that does not happen.
+    @Test("The suite finds a planted fault")
     func planted() async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             for (fault, names) in Self.faults {

@@ -46,7 +46,7 @@ struct RequestTests {
         }
     }
 
-    @Test("A request that was published as an event is retried, and lies in the dead letters in the end")
+    @Test("A request that was published as an event is retried, and finally becomes a dead letter")
     func published() async throws {
         let broker = InMemoryBroker(clock: ManualClock())
         let bus = EventBus(transport: .inMemory(broker))
@@ -90,7 +90,7 @@ struct RequestTests {
         }
     }
 
-    @Test("A request whose responder lost its connection is answered by the one that gets it next")
+    @Test("A request whose responder lost its connection is answered by the next responder")
     func revoked() async throws {
         let transport = InMemoryTransport.inMemory
         let bus = EventBus(transport: transport)
@@ -109,7 +109,7 @@ struct RequestTests {
         }
     }
 
-    @Test("The requester of an answer that is too large is told at once")
+    @Test("The requester of a reply that is too large gets an error immediately")
     func tooLarge() async throws {
         let broker = InMemoryBroker(configuration: .init(maximumBodySize: 20), clock: ManualClock())
         let bus = EventBus(transport: .inMemory(broker))
@@ -122,7 +122,7 @@ struct RequestTests {
         }
     }
 
-    @Test("A request is answered whatever its expiry says that lies ahead", arguments: [Int64.max, Int64.max - 60_000])
+    @Test("A request with any expiry in the future is answered", arguments: [Int64.max, Int64.max - 60_000])
     func farExpiry(_ expiry: Int64) async throws {
         let transport = InMemoryTransport.inMemory
         let bus = EventBus(transport: transport)

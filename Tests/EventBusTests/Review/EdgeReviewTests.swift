@@ -5,7 +5,7 @@ import InMemoryLogging
 import Logging
 import Testing
 
-@Suite("Subscriptions at their edges", .timeLimit(.minutes(1)))
+@Suite("Edge cases of subscriptions", .timeLimit(.minutes(1)))
 struct EdgeReviewTests {
     private let clock = ManualClock()
     private let broker: InMemoryBroker
@@ -44,7 +44,7 @@ struct EdgeReviewTests {
         }
     }
 
-    @Test("Two handlers that cancel each other's subscription are cut short by the deadline of a shutdown")
+    @Test("Two handlers that cancel each other's subscription are cancelled at the deadline of a shutdown")
     func cancelEachOther() async throws {
         var configuration = EventBusConfiguration()
         configuration.shutdownTimeout = .milliseconds(100)
@@ -67,7 +67,7 @@ struct EdgeReviewTests {
         }
     }
 
-    @Test("A handler that throws a cancellation of its own has failed an attempt")
+    @Test("A handler that throws its own cancellation error has failed an attempt")
     func ownCancellation() async throws {
         let bus = EventBus(transport: .inMemory(broker))
         let ways: [SubscriptionOptions] = [
@@ -88,7 +88,7 @@ struct EdgeReviewTests {
         }
     }
 
-    @Test("A retry that is to come later than the broker can hold it comes at the end of that time")
+    @Test("A retry beyond the longest delay of the broker is made after that delay")
     func longRetry() async throws {
         let bus = EventBus(transport: .inMemory(broker))
         let options = SubscriptionOptions(retry: .fixed(.seconds(60 * 86_400), maxAttempts: 2))
@@ -137,7 +137,7 @@ struct EdgeReviewTests {
         }
     }
 
-    @Test("Dead letters can be replayed while no bus runs; a group without any has none")
+    @Test("Dead letters can be replayed while no bus runs, and a group without dead letters has none")
     func stoppedDeadLetters() async throws {
         let bus = EventBus(transport: .inMemory(broker))
         bus.subscribe(to: OrderCreated.self, group: "g", options: .init(retry: .never)) { _, _ in throw Broken() }
@@ -150,7 +150,7 @@ struct EdgeReviewTests {
         for group in ["", "x y", "g.g"] { #expect(try await bus.deadLetters(of: group).replayAll() == 0) }
     }
 
-    @Test("By key a delivery whose settlement is refused waits, and health and log say so")
+    @Test("By key, a delivery whose settlement is refused waits, and health and log report it")
     func refusedSettlement() async throws {
         let mayBury = Signal()
         var transport = ForwardingTransport(to: .inMemory(broker))

@@ -182,7 +182,7 @@ struct InboxPauseTests {
         }
     }
 
-    @Test("An outage uses up no attempt, and neither does a claim of another, if middleware replaces the error")
+    @Test("An outage or another claim uses up no attempt, even if middleware replaces the error")
     func replacedError() async throws {
         let inbox = ScriptedInbox(clock: clock)
         inbox.fail(begins: 3)
@@ -204,7 +204,7 @@ struct InboxPauseTests {
         }
     }
 
-    @Test("An inbox that a time limit cuts off pauses the subscription, and uses up no attempt")
+    @Test("A call to the inbox that exceeds the time limit pauses the subscription, and uses up no attempt")
     func timeLimitOfMiddleware() async throws {
         let answers = Signal()
         let inbox = ScriptedInbox(clock: clock) { call, _ in if call == .begin { try await answers.wait() } }

@@ -5,7 +5,7 @@ import InMemoryLogging
 import Logging
 import Testing
 
-@Suite("An inbox that gives no answer", .timeLimit(.minutes(1)))
+@Suite("An inbox that does not answer", .timeLimit(.minutes(1)))
 struct SilentInboxTests {
     private let clock = ManualClock()
     private let broker: InMemoryBroker
@@ -55,7 +55,7 @@ struct SilentInboxTests {
         #expect(log.entries.contains { "\($0.message)".contains("effect without record") })
     }
 
-    @Test("A claim that cannot be given back blocks its delivery until it ends", arguments: [true, false])
+    @Test("A claim that cannot be returned blocks its delivery until it ends", arguments: [true, false])
     func abandon(heedsCancellation: Bool) async throws {
         let inbox = makeInbox(silentAt: .abandon, heedsCancellation: heedsCancellation)
         let bus = makeBus()
@@ -71,7 +71,7 @@ struct SilentInboxTests {
         }
     }
 
-    @Test("A renewal without an answer holds up no other", arguments: [true, false])
+    @Test("A renewal without an answer delays no other", arguments: [true, false])
     func renew(heedsCancellation: Bool) async throws {
         let inbox = makeInbox(silentAt: .renew, for: "silent", heedsCancellation: heedsCancellation)
         let bus = makeBus()
@@ -85,7 +85,7 @@ struct SilentInboxTests {
             try await bus.publish(OrderCreated(orderID: "1"), options: .init(id: "silent"))
             try await bus.publish(OrderCreated(orderID: "2"), options: .init(id: "other"))
             try await eventually("both handlers run") { began.withLock { $0 } == 2 }
-            // The silent one is renewed once, and never again.
+            // The claim without an answer is renewed once, and never again.
             for renewals in 2...12 {
                 try await eventually("renewal \(renewals)") {
                     if inbox.counts.renewals >= renewals { return true }
