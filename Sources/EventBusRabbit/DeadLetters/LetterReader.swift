@@ -18,12 +18,20 @@ struct LetterReader {
     /// The number of entries still to be read, out of those that existed when the pass started.
     private var remaining: Int
     private var opened = ContinuousClock.now
+    /// The entry that is acknowledged next.
+    private var last: AMQPDelivery?
+    /// The number of acknowledgements that were sent on this channel.
+    private var sent = 0
 
     /// The time without an entry after which the queue is checked.
     private static let silence = Duration.seconds(2)
     /// The maximum time for which entries are held, because a broker closes the channel of a delivery that is unsettled
     /// for too long.
     private static let maximumHold = Duration.seconds(60)
+    /// The number of acknowledgements that a channel certainly passes on at once.
+    private static let sentAhead = 16
+    /// The time after which a returned entry is not expected any more, because another reader has it.
+    private static let returnTime = Duration.seconds(10)
 
     init(_ connection: RabbitConnection, queue: String, prefetch: Int = 500) async throws {
         self.connection = connection
@@ -97,7 +105,7 @@ struct LetterReader {
     mutating func next() async throws -> AMQPDelivery? {
         guard remaining > 0 else { return nil }
         if kept > 0, opened.duration(to: .now) > Self.maximumHold { try await beginAgain() }
-        if keptByConsumer >= Int(prefetch) {
+        if keptByConsumer + (last == nil ? 0 : 1) >= Int(prefetch) {
             // The next entries are for another consumer, because this one has reached its prefetch.
             try await connection.call(.basicCancel(tag: "reader\(consumers)"), on: channel)
             try await consume()
@@ -133,6 +141,7 @@ struct LetterReader {
     /// Returns the held entries and continues after them, because they are first in the queue again.
     private mutating func beginAgain() async throws {
         let held = kept
+        await flush()
         await connection.closeChannel(channel)
         try await open()
         kept = 0
@@ -152,14 +161,47 @@ struct LetterReader {
         keptByConsumer += 1
     }
 
-    /// Acknowledges an entry.
-    func acknowledge(_ delivery: AMQPDelivery) async {
-        await connection.acknowledge(delivery.deliveryTag, multiple: false, on: channel)
+    /// Acknowledges an entry, at the latest when the pass ends.
+    mutating func acknowledge(_ delivery: AMQPDelivery) async {
+        if let last {
+            await connection.acknowledge(last.deliveryTag, multiple: false, on: channel)
+            sent += 1
+        }
+        last = delivery
+    }
+
+    /// Acknowledges the last entry, once the queue has processed the acknowledgements before it.
+    ///
+    /// The broker's channel passes 32 commands on to a quorum queue and stores the others. If it is closed meanwhile, it
+    /// drops them, and entries that were acknowledged are in the queue again. So the last entry is returned first: the
+    /// queue delivers it again only after it has processed everything before.
+    private mutating func flush() async {
+        guard let entry = last else { return }
+        last = nil
+        var deliveryTag = entry.deliveryTag
+        if sent >= Self.sentAhead {
+            await connection.requeue(deliveryTag, on: channel)
+            // The present consumer may have reached its prefetch.
+            try? await consume()
+            let (feed, thread) = (feed, connection.thread)
+            let deadline = MonotonicTime.now.advanced(by: Self.returnTime)
+            let returned = await withoutCancellation { () -> AMQPDelivery? in
+                while let delivery = try? await feed.next(until: deadline, thread: thread) {
+                    if delivery.isRedelivered, delivery.message.hasSameContent(as: entry.message) { return delivery }
+                }
+                return nil
+            }
+            guard let returned else { return }
+            deliveryTag = returned.deliveryTag
+        }
+        sent = 0
+        await connection.acknowledge(deliveryTag, multiple: false, on: channel)
     }
 
     /// Ends the pass, and waits until the kept entries are back.
-    func close() async {
+    mutating func close() async {
         guard channel != 0 else { return }
+        await flush()
         await connection.closeChannel(channel)
         guard kept > 0, let channel = try? await connection.openChannel({ _ in }) else { return }
         try? await Self.waitForReturn(to: queue, count: kept, connection, channel)
