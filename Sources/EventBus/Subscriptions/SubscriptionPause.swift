@@ -17,6 +17,8 @@ final class SubscriptionPause: Sendable {
     private struct State {
         var pause: Pause?
         var timer: Task<Void, Never>?
+        /// A Boolean value indicating whether the subscription stops, so that there is no further probe.
+        var isCancelled = false
     }
 
     private static let backoff = RetryPolicy(initial: .milliseconds(200), maximum: .seconds(5), jitter: false)
@@ -69,11 +71,13 @@ final class SubscriptionPause: Sendable {
             guard (try? await clock.sleep(until: instant)) != nil else { return }
             self?.beginProbe()
         }
-        let earlier = state.withLock { state in
+        let obsolete = state.withLock { state in
+            // The pause may have ended, or the subscription stopped, since the probe was decided.
+            guard state.pause != nil, !state.isCancelled else { return Optional(timer) }
             defer { state.timer = timer }
             return state.timer
         }
-        earlier?.cancel()
+        obsolete?.cancel()
     }
 
     /// Lets one delivery ask the inbox.
@@ -112,6 +116,10 @@ final class SubscriptionPause: Sendable {
 
     /// Ends the wait for the next probe, because the subscription stops.
     func cancel() {
-        state.withLock { $0.timer }?.cancel()
+        let timer = state.withLock { state in
+            state.isCancelled = true
+            return state.timer
+        }
+        timer?.cancel()
     }
 }
