@@ -45,7 +45,7 @@ public final class InMemoryBroker: Sendable {
         /// RabbitMQ.
         public var maximumBodySize: Int
         /// The maximum time, by the broker's clock, for which a delivery may stay unsettled, or `nil` for no limit.
-        /// When it is exceeded, all unsettled deliveries of the consumer are redelivered. Defaults to 30 minutes, as on
+        /// The broker redelivers all unsettled deliveries of a consumer that exceeds it. Defaults to 30 minutes, as on
         /// RabbitMQ.
         ///
         /// Like RabbitMQ, a broker on a real clock checks at intervals: a delivery may be taken back late by up to a

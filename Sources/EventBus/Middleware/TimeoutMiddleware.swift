@@ -5,8 +5,8 @@
 /// configuration.consumeMiddleware.append(try TimeoutMiddleware(.seconds(30)))
 /// ```
 ///
-/// When it is exceeded, the handler's task is cancelled and the attempt counts as failed with code `.timedOut`, unless
-/// the handler returns normally nevertheless. A handler that ignores cancellation keeps its delivery and counts as one
+/// The middleware cancels the task of a handler that exceeds the limit. The attempt then fails with code `.timedOut`,
+/// unless the handler returns normally. A handler that ignores cancellation keeps its delivery and counts as one
 /// of the subscription's concurrent handlers until it returns, so that one process never handles a delivery twice at
 /// the same time.
 public struct TimeoutMiddleware: ConsumeMiddleware {

@@ -2,7 +2,7 @@ package import FoundationEssentials
 
 /// A decoder that reads values from JSON texts.
 ///
-/// Where RFC 8259 leaves a choice, the decoder follows these rules:
+/// The decoder follows these rules, which RFC 8259 leaves open:
 /// - A text is UTF-8, or UTF-16 or UTF-32 in either byte order. A byte order mark is skipped.
 /// - If names of members are equal, the first member counts.
 /// - A comma after the last element or member is accepted. Any other bytes after the value are an error.

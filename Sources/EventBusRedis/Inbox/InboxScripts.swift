@@ -5,8 +5,8 @@
 /// claimant recognizes its own request. A record outlives its claim by an hour. Fences therefore grow even if the clock
 /// is set back, and a withdrawn request is recognized if it arrives late.
 ///
-/// When Redis is out of memory, it refuses a script's first write if the command may allocate. `begin` adds a record and
-/// is refused then. The other steps replace a record by one of the same size, so they begin with `PEXPIRE`, which allocates
+/// A Redis that is out of memory refuses a script's first write if the command may allocate. It refuses `begin`, which
+/// adds a record. The other steps replace a record by one of the same size, so they begin with `PEXPIRE`, which allocates
 /// nothing, and work on a full server.
 enum InboxScripts {
     private static let common = """

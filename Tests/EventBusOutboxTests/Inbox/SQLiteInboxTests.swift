@@ -1,8 +1,8 @@
+import Dispatch
 import EventBus
 import EventBusInMemory
 import EventBusTesting
 import GRDB
-import Glibc
 import Testing
 
 @testable import EventBusOutbox
@@ -249,10 +249,10 @@ struct SQLiteInboxTests {
         let inbox = SQLiteInbox(database: database, clock: clock)
         let decision = try await withThrowingTaskGroup(of: InboxDecision.self) { group in
             let isBusy = Signal()
-            let mayGo = Signal()
+            let mayGo = DispatchSemaphore(value: 0)
             async let busy: Void = database.writeWithoutTransaction { _ in
                 isBusy.raise()
-                while !mayGo.isRaised { usleep(1000) }
+                mayGo.wait()
             }
             try await isBusy.wait()
             let isAsked = Signal()
@@ -263,7 +263,7 @@ struct SQLiteInboxTests {
             // The claim's transaction is waiting or about to wait. Either way it begins after the clock was changed.
             try await isAsked.wait()
             clock.advance(by: .seconds(60))
-            mayGo.raise()
+            mayGo.signal()
             try await busy
             return try #require(try await group.next())
         }

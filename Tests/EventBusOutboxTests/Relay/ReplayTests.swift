@@ -85,7 +85,7 @@ extension RelayInTroubleSuite {
                 mode.withLock { $0 = .unavailable }
                 let before = transport.sent.count
                 #expect(try await database.write { try outbox.replayAll(in: $0) } == 1)
-                // When the first is retried, the relay knows about it.
+                // The relay has read the replayed event once it sends it again.
                 while !transport.sent.all.dropFirst(before).contains(where: { $0.payload.contains(UInt8(ascii: "1")) })
                 {
                     clock.advance(by: .seconds(1))

@@ -1,6 +1,6 @@
+import Dispatch
 import EventBus
 import EventBusTesting
-import Glibc
 import InMemoryLogging
 import Logging
 import Testing
@@ -114,10 +114,15 @@ struct LoginTests {
 
 /// A gate that blocks threads until it is opened.
 private final class DispatchGate: Sendable {
-    private let isOpen = Locked(false)
+    private let semaphore = DispatchSemaphore(value: 0)
 
-    func open() { isOpen.withLock { $0 = true } }
-    func wait() { while !isOpen.withLock({ $0 }) { usleep(1000) } }
+    func open() { semaphore.signal() }
+
+    func wait() {
+        semaphore.wait()
+        // It stays open.
+        semaphore.signal()
+    }
 }
 
 private struct BlockingLogHandler: LogHandler {

@@ -5,7 +5,7 @@ import Synchronization
 
 /// Applies a ``Disturbance`` to the fleet and records it.
 ///
-/// When order placement is closed early, it stops disturbing and starts members that are down.
+/// If the till closes early, the disturber applies no further disturbance and starts the members that are down.
 final class Disturber: Sendable {
     private let fleet: Fleet
     private let till: Till
