@@ -17,6 +17,7 @@ enum InboxScripts {
         local state, fence, ends, lease, request
         if record then state, fence, ends, lease, request = string.match(record, '^(%a):(%d+):(%d+):(%d+):(.*)$') end
         local inForce = state == 'p' and tonumber(ends) > now
+        local function allowReplacing() redis.call('PEXPIRE', KEYS[1], 3600000) end
         local function claim(milliseconds)
           local text = string.format('%.0f', milliseconds)
           local value = 'p:' .. fence .. ':' .. string.format('%.0f', now + milliseconds) .. ':' .. text .. ':' .. request
@@ -56,7 +57,7 @@ enum InboxScripts {
             if fence ~= ARGV[1] then return 'lost' end
             if state == 'c' then return 'renewed' end
             if not inForce then return 'lost' end
-            redis.call('PEXPIRE', KEYS[1], 3600000)
+            allowReplacing()
             claim(tonumber(ARGV[2]))
             return 'renewed'
             """
@@ -67,7 +68,7 @@ enum InboxScripts {
     static let complete = RedisScript(
         common + """
             if fence ~= ARGV[1] and (inForce or state == 'c') then return state end
-            redis.call('PEXPIRE', KEYS[1], 3600000)
+            allowReplacing()
             redis.call('SET', KEYS[1], 'c:' .. ARGV[1] .. ':0:0:', 'PX', ARGV[2])
             return 'recorded'
             """
@@ -77,7 +78,7 @@ enum InboxScripts {
     static let abandon = RedisScript(
         common + """
             if state == 'p' and fence == ARGV[1] then
-              redis.call('PEXPIRE', KEYS[1], 3600000)
+              allowReplacing()
               redis.call('SET', KEYS[1], 'a:' .. fence .. ':0:0:' .. request, 'PX', 3600000)
             end
             return 'abandoned'
@@ -90,7 +91,7 @@ enum InboxScripts {
         common + """
             if not state or state == 'a' or state == 'p' and request == ARGV[1] then
               local text = fence or string.format('%.0f', us)
-              redis.call('PEXPIRE', KEYS[1], 3600000)
+              allowReplacing()
               redis.call('SET', KEYS[1], 'a:' .. text .. ':0:0:' .. ARGV[1], 'PX', 3600000)
             end
             return 'withdrawn'
