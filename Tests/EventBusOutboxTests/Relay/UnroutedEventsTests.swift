@@ -22,7 +22,8 @@ extension RelayInTroubleSuite {
             let bus = EventBus(transport: transport)
             let outbox = Outbox(bus: bus)
             let recorder = EventRecorder()
-            bus.subscribe(to: OrderPaid.self, group: "g", options: .init(middleware: [recorder])) { _, _ in }
+            let inOrder = SubscriptionOptions(ordering: .byPartitionKey, middleware: [recorder])
+            bus.subscribe(to: OrderPaid.self, group: "g", options: inOrder) { _, _ in }
             let relay = OutboxRelay(database: database, bus: bus, logger: Logger(label: "test") { _ in log })
             try await running(bus, relay) {
                 try await database.write { db in
