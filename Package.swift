@@ -12,6 +12,10 @@ let package = Package(
         .library(name: "EventBusRedis", targets: ["EventBusRedis"]),
         .library(name: "EventBusOutbox", targets: ["EventBusOutbox"]),
     ],
+    traits: [
+        .default(enabledTraits: ["SQLite"]),
+        .trait(name: "SQLite", description: "Builds EventBusOutbox, which stores events in SQLite through GRDB."),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.6.3"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.7.0"),
@@ -97,7 +101,7 @@ let package = Package(
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "DequeModule", package: "swift-collections"),
-                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["SQLite"])),
             ]
         ),
         .testTarget(name: "EventBusJSONTests", dependencies: ["EventBusJSON"]),
@@ -161,7 +165,7 @@ let package = Package(
                 "EventBusInMemory",
                 "EventBusOutbox",
                 "EventBusTesting",
-                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["SQLite"])),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "InMemoryLogging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),

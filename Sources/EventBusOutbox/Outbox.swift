@@ -1,6 +1,10 @@
 public import EventBus
 public import GRDB
 
+#if !SQLite
+#error("EventBusOutbox needs the trait SQLite of swift-event-bus: add it to the traits of the dependency")
+#endif
+
 /// An outbox, which stores events that are published if, and only if, a database transaction commits.
 ///
 /// ```swift
