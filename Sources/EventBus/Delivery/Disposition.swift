@@ -42,6 +42,9 @@ public struct Failure: Hashable, Sendable {
         /// A store or broker that the handler needs was unreachable for longer than
         /// ``SubscriptionOptions/maximumDeferral``.
         public static let unavailable = Reason(rawValue: "unavailable")
+        /// The handler postponed the event without counting an attempt, for longer than
+        /// ``SubscriptionOptions/maximumDeferral``. See ``RetryLater``.
+        public static let postponed = Reason(rawValue: "postponed")
         /// The payload could not be decoded.
         public static let undecodable = Reason(rawValue: "undecodable")
         /// The subscription does not request the event's topic, because an old binding still exists.

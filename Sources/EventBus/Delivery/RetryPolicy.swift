@@ -70,23 +70,6 @@ public struct RetryPolicy: Hashable, Sendable {
         RetryPolicy(maxAttempts: maxAttempts, initial: delay, multiplier: 1, maximum: delay, jitter: false)
     }
 
-    /// The action after a failed attempt.
-    package enum Decision: Hashable, Sendable {
-        case retry(after: Duration)
-        case deadLetter(Failure.Reason)
-    }
-
-    /// Returns the action after the attempt with this number, from 1, and this error.
-    package func decide(
-        attempt: Int,
-        error: any Error,
-        using generator: inout some RandomNumberGenerator
-    ) -> Decision {
-        if error is any NonRetryable { return .deadLetter(.nonRetryable) }
-        if attempt >= maxAttempts { return .deadLetter(.attemptsExhausted) }
-        return .retry(after: delay(afterAttempt: attempt, using: &generator))
-    }
-
     /// Returns the delay after the attempt with this number, from 1.
     package func delay(afterAttempt attempt: Int, using generator: inout some RandomNumberGenerator) -> Duration {
         let bound = bound(afterAttempt: attempt)

@@ -33,6 +33,8 @@ final class DeferralStatus: Sendable {
         let now = clock.now
         let isNew = state.withLock { state in
             state.count += 1
+            // The handler works, and knows what it waits for.
+            if failure.reason == .postponed { return false }
             if failure.reason == .newerVersion {
                 let last = state.newerVersion?.at
                 state.newerVersion = (failure.message, now)

@@ -6,6 +6,7 @@ final class DeliveryProcessor: Sendable {
     let handlers: HandlerTable
     let middleware: [any ConsumeMiddleware]
     let retry: RetryPolicy
+    let retryVerdict: (@Sendable (any Error) -> RetryVerdict)?
     let handlerTimeout: Duration?
     /// The maximum time for which an event may be deferred without an attempt.
     let maximumDeferral: Duration
@@ -27,6 +28,7 @@ final class DeliveryProcessor: Sendable {
         retry: RetryPolicy,
         handlerTimeout: Duration?,
         maximumDeferral: Duration,
+        retryVerdict: (@Sendable (any Error) -> RetryVerdict)?,
         pause: SubscriptionPause,
         maximumHold: Duration?,
         environment: SubscriptionEnvironment,
@@ -39,6 +41,7 @@ final class DeliveryProcessor: Sendable {
         self.handlerTimeout = handlerTimeout
         self.maximumDeferral = maximumDeferral
         self.pause = pause
+        self.retryVerdict = retryVerdict
         self.maximumHold = maximumHold
         self.environment = environment
         self.aborting = aborting
@@ -99,7 +102,9 @@ final class DeliveryProcessor: Sendable {
                 failure.reason = .holdLimit
                 return Outcome(disposition: .deadLettered(failure), attempt: attempt)
             }
-            return Outcome(disposition: disposition, attempt: attempt, holdFor: delay)
+            // A verdict may ask for more than the policy's delay, for which the event may be held.
+            let left = maximumHold - tracked.firstArrival.duration(to: environment.clock.now)
+            return Outcome(disposition: disposition, attempt: attempt, holdFor: min(delay, max(.zero, left)))
         case .deferred(let delay, _):
             let due = environment.clock.now.advanced(by: delay)
             return Outcome(
@@ -183,37 +188,6 @@ final class DeliveryProcessor: Sendable {
             if worker.isRevoked(delivery) { return .handedBack }
             let cause = handlerTimeout.flatMap { worker.timeoutError(limit: $0, underlying: error) }
             return disposition(of: tracked, after: cause ?? error)
-        }
-    }
-
-    /// Defers a delivery without an attempt, unless it has been deferred for too long.
-    ///
-    /// The delay grows with the time for which the delivery has been deferred.
-    private func deferral(of tracked: TrackedDelivery, reason: Failure.Reason, _ error: EventBusError) -> Disposition {
-        if aborting.isRaised { return .handedBack }
-        guard tracked.deferredFor < maximumDeferral else {
-            return .deadLettered(Failure(reason: reason, error: error, attempt: tracked.attempt))
-        }
-        let longest = min(max(tracked.deferredFor, .milliseconds(500)), .seconds(30))
-        let delay = longest * Double.random(in: 0.5...1)
-        return .deferred(after: delay, Failure(reason: reason, error: error, attempt: tracked.attempt - 1))
-    }
-
-    private func disposition(of tracked: TrackedDelivery, after error: any Error) -> Disposition {
-        let attempt = tracked.attempt
-        if aborting.isRaised { return .handedBack }
-        if let error = error as? EventBusError, error.code == .decodingFailed {
-            return .deadLettered(Failure(reason: .undecodable, error: error, attempt: attempt))
-        }
-        if let error = error as? EventBusError, error.code.isOutage {
-            return deferral(of: tracked, reason: .unavailable, error)
-        }
-        var generator = SystemRandomNumberGenerator()
-        switch retry.decide(attempt: attempt, error: error, using: &generator) {
-        case .retry(let delay):
-            return .retried(after: delay, Failure(reason: .handlerFailed, error: error, attempt: attempt))
-        case .deadLetter(let reason):
-            return .deadLettered(Failure(reason: reason, error: error, attempt: attempt))
         }
     }
 }

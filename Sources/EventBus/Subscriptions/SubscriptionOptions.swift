@@ -48,6 +48,12 @@ public struct SubscriptionOptions: Sendable {
     public var maximumHold: Duration
     /// The policy for retries after a failure. Defaults to ``RetryPolicy/default``.
     public var retry: RetryPolicy
+    /// The closure that decides about a failed event by its error, or `nil` if the kind of the error and ``retry`` decide.
+    /// Defaults to `nil`.
+    ///
+    /// It is called after each failed attempt, also for errors that the bus itself would treat otherwise, such as
+    /// ``NonRetryable`` ones and outages. See ``RetryVerdict`` for an example.
+    public var retryVerdict: (@Sendable (any Error) -> RetryVerdict)?
     /// The maximum duration of a handler, after which it is cancelled as described in ``TimeoutMiddleware``, or `nil`
     /// for no limit. Defaults to 5 minutes.
     ///
@@ -105,7 +111,8 @@ public struct SubscriptionOptions: Sendable {
         acceptedContentTypes: Set<String> = [],
         repliesWithErrorText: Bool = false,
         middleware: [any ConsumeMiddleware] = [],
-        maximumHold: Duration = .seconds(900)
+        maximumHold: Duration = .seconds(900),
+        retryVerdict: (@Sendable (any Error) -> RetryVerdict)? = nil
     ) {
         self.concurrency = concurrency
         self.prefetch = prefetch
@@ -121,6 +128,7 @@ public struct SubscriptionOptions: Sendable {
         self.acceptedContentTypes = acceptedContentTypes
         self.repliesWithErrorText = repliesWithErrorText
         self.middleware = middleware
+        self.retryVerdict = retryVerdict
     }
 }
 

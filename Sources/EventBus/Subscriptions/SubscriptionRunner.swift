@@ -70,6 +70,7 @@ final class SubscriptionRunner: Sendable {
             handlers: HandlerTable(handlers),
             middleware: middleware.filter(\.isActive).map { $0.prepared(for: info) },
             retry: options.retry,
+            retryVerdict: options.retryVerdict,
             handlerTimeout: options.handlerTimeout,
             maximumDeferral: options.maximumDeferral,
             pause: pause,

@@ -69,7 +69,8 @@ public struct TransportConformance: Sendable {
 
     /// The checks that apply to the transport's features.
     public var checks: [ConformanceCheck] {
-        var checks = publishingChecks + routingChecks + consumingChecks + failureChecks + lifecycleChecks + limitChecks
+        var checks = publishingChecks + routingChecks + consumingChecks + failureChecks + retryChecks
+        checks += lifecycleChecks + limitChecks
         if features.contains(.requestReply) { checks += requestChecks }
         if features.contains(.broadcast) { checks += broadcastChecks }
         if features.contains(.scheduling) { checks += schedulingChecks + delayLimitChecks }

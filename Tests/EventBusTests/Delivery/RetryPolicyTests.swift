@@ -26,22 +26,6 @@ struct RetryPolicyTests {
         #expect((800...1200).contains(belowATenth))
     }
 
-    @Test("A failure of the last attempt dead-letters the event, and so does a non-retryable error")
-    func decisions() {
-        struct Broken: Error {}
-        struct Hopeless: Error, NonRetryable {}
-        var generator = SplitMix64(seed: 1)
-        let policy = RetryPolicy.fixed(.seconds(1), maxAttempts: 3)
-        #expect(policy.decide(attempt: 1, error: Broken(), using: &generator) == .retry(after: .seconds(1)))
-        #expect(policy.decide(attempt: 2, error: Broken(), using: &generator) == .retry(after: .seconds(1)))
-        #expect(policy.decide(attempt: 3, error: Broken(), using: &generator) == .deadLetter(.attemptsExhausted))
-        #expect(policy.decide(attempt: 9, error: Broken(), using: &generator) == .deadLetter(.attemptsExhausted))
-        #expect(policy.decide(attempt: 1, error: Hopeless(), using: &generator) == .deadLetter(.nonRetryable))
-        #expect(
-            RetryPolicy.never.decide(attempt: 1, error: Broken(), using: &generator) == .deadLetter(.attemptsExhausted)
-        )
-    }
-
     @Test("The default makes 12 attempts, whose delays add up to at most 141 seconds and 70 on average")
     func defaultTotal() {
         let policy = RetryPolicy.default
@@ -86,10 +70,8 @@ struct RetryPolicyTests {
                 for attempt in [Int.min, -1, 0, 1, 2, 1000, .max - 1, .max] {
                     let bound = policy.bound(afterAttempt: attempt)
                     #expect(bound >= .zero && bound <= policy.maximum)
-                    switch policy.decide(attempt: attempt, error: Broken(), using: &generator) {
-                    case .retry(let delay): #expect(delay >= .zero && delay <= bound)
-                    case .deadLetter(let reason): #expect(reason == .attemptsExhausted)
-                    }
+                    let delay = policy.delay(afterAttempt: attempt, using: &generator)
+                    #expect(delay >= .zero && delay <= bound)
                 }
             }
         }

@@ -1,0 +1,72 @@
+extension DeliveryProcessor {
+    /// Returns the disposition of a delivery whose attempt threw `error`.
+    func disposition(of tracked: TrackedDelivery, after error: any Error) -> Disposition {
+        if aborting.isRaised { return .handedBack }
+        switch (retryVerdict?(error) ?? .byPolicy).kind {
+        case .byPolicy:
+            return dispositionByPolicy(of: tracked, after: error)
+        case .giveUp:
+            return .deadLettered(Failure(reason: .nonRetryable, error: error, attempt: tracked.attempt))
+        case .retry(let delay, let maxAttempts):
+            return retried(tracked, after: delay, maxAttempts: maxAttempts, error)
+        }
+    }
+
+    /// Defers a delivery without an attempt, unless it has been deferred for too long.
+    ///
+    /// - Parameter delay: The delay, or `nil` for one that grows with the time for which the delivery has been deferred.
+    func deferral(
+        of tracked: TrackedDelivery,
+        reason: Failure.Reason,
+        after delay: Duration? = nil,
+        _ error: any Error
+    ) -> Disposition {
+        if aborting.isRaised { return .handedBack }
+        guard tracked.deferredFor < maximumDeferral else {
+            return .deadLettered(Failure(reason: reason, error: error, attempt: tracked.attempt))
+        }
+        let longest = min(max(tracked.deferredFor, .milliseconds(500)), .seconds(30))
+        return .deferred(
+            after: delay ?? longest * Double.random(in: 0.5...1),
+            Failure(reason: reason, error: error, attempt: tracked.attempt - 1)
+        )
+    }
+
+    private func dispositionByPolicy(of tracked: TrackedDelivery, after error: any Error) -> Disposition {
+        switch error {
+        case let error as EventBusError where error.code == .decodingFailed:
+            return .deadLettered(Failure(reason: .undecodable, error: error, attempt: tracked.attempt))
+        case let error as EventBusError where error.code.isOutage:
+            return deferral(of: tracked, reason: .unavailable, error)
+        case let later as RetryLater where later.countsAsAttempt:
+            return retried(tracked, after: later.delay, error)
+        case let later as RetryLater:
+            let delay = max(later.delay, RetryLater.shortestDeferral)
+            return deferral(of: tracked, reason: .postponed, after: delay, error)
+        case is any NonRetryable:
+            return .deadLettered(Failure(reason: .nonRetryable, error: error, attempt: tracked.attempt))
+        default:
+            return retried(tracked, error)
+        }
+    }
+
+    /// Retries a delivery, unless it has used all its attempts.
+    ///
+    /// - Parameters:
+    ///   - delay: The delay, or `nil` for that of the policy.
+    ///   - maxAttempts: The maximum number of attempts. That of the policy applies as well.
+    private func retried(
+        _ tracked: TrackedDelivery,
+        after delay: Duration? = nil,
+        maxAttempts: Int = .max,
+        _ error: any Error
+    ) -> Disposition {
+        let attempt = tracked.attempt
+        guard attempt < min(maxAttempts, retry.maxAttempts) else {
+            return .deadLettered(Failure(reason: .attemptsExhausted, error: error, attempt: attempt))
+        }
+        var generator = SystemRandomNumberGenerator()
+        let delay = delay ?? retry.delay(afterAttempt: attempt, using: &generator)
+        return .retried(after: delay, Failure(reason: .handlerFailed, error: error, attempt: attempt))
+    }
+}
