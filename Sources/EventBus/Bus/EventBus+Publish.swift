@@ -157,6 +157,7 @@ extension EventBus {
             headers: options.headers
         )
         if let current = EventCorrelation.current {
+            if options.id == nil, let derived = current.derivedID(of: envelope) { envelope.id = derived }
             if options.correlationID == nil { envelope.correlationID = current.correlationID }
             envelope.causationID = current.causationID
             for (name, value) in current.traceHeaders where envelope.headers[name] == nil {

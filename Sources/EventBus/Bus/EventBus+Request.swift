@@ -19,6 +19,9 @@ extension EventBus {
         options: PublishOptions = .init()
     ) async throws -> E.Reply {
         let deadline = clock.now.advanced(by: timeout)
+        var options = options
+        // Each call expects a reply of its own.
+        if options.id == nil { options.id = EventID() }
         var envelope = try envelope(for: request, options: options)
         let lifetime = Int64(timeout.inNanoseconds / 1_000_000)
         envelope.headers[RequestHeaders.expires] = .int(EventTime.now().milliseconds &+ lifetime)

@@ -22,7 +22,8 @@ public struct PublishOptions: Sendable {
     /// receipt reports it. An event with a ``delay`` is not checked, because it is routed only when it is due. Defaults to
     /// `false`.
     public var requiresSubscriber: Bool
-    /// The event's identity, or `nil` for a new one. Set it to publish the same event again after an unclear outcome,
+    /// The event's identity, or `nil` for a new one, which is derived from the handled event inside a handler
+    /// (``SubscriptionOptions/derivesEventIDs``). Set it to publish the same event again after an unclear outcome,
     /// so that an ``Inbox`` can suppress the duplicate. Defaults to `nil`.
     public var id: EventID?
     /// The chain of causes that the event belongs to, or `nil` for that of the publishing handler or a new one. A blank

@@ -34,6 +34,11 @@ public struct EventID: Hashable, Sendable {
         self.init(.uuid(high, low))
     }
 
+    /// Creates a UUID from its two halves, most significant first.
+    init(high: UInt64, low: UInt64) {
+        self.init(.uuid(high, low))
+    }
+
     /// Creates an identifier from received text, without changing it.
     public init(_ text: String) {
         if let (high, low) = UUIDText.parse(text) {

@@ -6,6 +6,8 @@ final class CurrentAttempt: Sendable {
         var number: UInt64 = 0
         var context: EventContext?
         var processor: DeliveryProcessor?
+        /// The numbers of events that the attempt has published, by the identity of the first of equal ones.
+        var published: [EventID: Int] = [:]
     }
 
     private let state = Locked(State())
@@ -16,6 +18,7 @@ final class CurrentAttempt: Sendable {
             state.number += 1
             state.context = context
             state.processor = processor
+            if !state.published.isEmpty { state.published = [:] }
             return state.number
         }
     }
@@ -33,6 +36,25 @@ final class CurrentAttempt: Sendable {
     /// Returns a Boolean value indicating whether the attempt with this number is running.
     func isUnderWay(_ number: UInt64) -> Bool {
         state.withLock { $0.number == number && $0.context != nil }
+    }
+
+    /// Returns the identity of an event that the attempt with this number publishes, or `nil` if the attempt has ended or
+    /// derives none.
+    func derivedID(of event: Envelope, attempt number: UInt64) -> EventID? {
+        let (context, derives) = state.withLock { state in
+            state.number == number ? (state.context, state.processor?.derivesEventIDs ?? false) : (nil, false)
+        }
+        guard let context, derives else { return nil }
+        let handled = (id: context.id, topic: context.topic)
+        let queue = context.subscription.queueName
+        let first = EventID(handled: handled, subscription: queue, event: event, position: 0)
+        let position = state.withLock { state -> Int in
+            guard state.number == number else { return 0 }
+            defer { state.published[first, default: 0] += 1 }
+            return state.published[first, default: 0]
+        }
+        guard position > 0 else { return first }
+        return EventID(handled: handled, subscription: queue, event: event, position: position)
     }
 
     /// Tells the middleware that the handler has exceeded its time limit.

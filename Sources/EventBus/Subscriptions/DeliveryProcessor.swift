@@ -8,6 +8,8 @@ final class DeliveryProcessor: Sendable {
     let retry: RetryPolicy
     let retryVerdict: (@Sendable (any Error) -> RetryVerdict)?
     let handlerTimeout: Duration?
+    /// A Boolean value indicating whether events that the handler publishes have derived identities.
+    let derivesEventIDs: Bool
     /// The maximum time for which an event may be deferred without an attempt.
     let maximumDeferral: Duration
     /// The pause that holds deliveries back while the inbox is unusable.
@@ -26,9 +28,10 @@ final class DeliveryProcessor: Sendable {
         handlers: HandlerTable,
         middleware: [any ConsumeMiddleware],
         retry: RetryPolicy,
-        handlerTimeout: Duration?,
-        maximumDeferral: Duration,
         retryVerdict: (@Sendable (any Error) -> RetryVerdict)?,
+        handlerTimeout: Duration?,
+        derivesEventIDs: Bool,
+        maximumDeferral: Duration,
         pause: SubscriptionPause,
         maximumHold: Duration?,
         environment: SubscriptionEnvironment,
@@ -38,10 +41,11 @@ final class DeliveryProcessor: Sendable {
         self.handlers = handlers
         self.middleware = middleware
         self.retry = retry
+        self.retryVerdict = retryVerdict
         self.handlerTimeout = handlerTimeout
+        self.derivesEventIDs = derivesEventIDs
         self.maximumDeferral = maximumDeferral
         self.pause = pause
-        self.retryVerdict = retryVerdict
         self.maximumHold = maximumHold
         self.environment = environment
         self.aborting = aborting

@@ -44,6 +44,11 @@ package struct EventCorrelation: Sendable {
     /// started.
     var isHandlerRunning: Bool { attempt.map { $0.current.isUnderWay($0.number) } ?? false }
 
+    /// Returns the identity of an event that the task publishes, or `nil` if it has a random one.
+    func derivedID(of event: Envelope) -> EventID? {
+        attempt.flatMap { $0.current.derivedID(of: event, attempt: $0.number) }
+    }
+
     /// The current task's context with this correlation.
     var serviceContext: ServiceContext {
         var context = ServiceContext.current ?? .topLevel

@@ -65,6 +65,16 @@ public struct SubscriptionOptions: Sendable {
     /// that arrive while an instance is not connected are not kept for it, and failures are retried only in the
     /// process. Defaults to `false`.
     public var broadcast: Bool
+    /// A Boolean value indicating whether events that the handler publishes get an identity derived from the handled
+    /// event. Defaults to `true`.
+    ///
+    /// The identity depends on the handled event, the subscription, and the topic, version, partition key and payload of
+    /// the published event. A further attempt that publishes the same events therefore gives them the same identities,
+    /// so that an ``inbox`` of their subscribers suppresses the duplicates. Events that differ have different
+    /// identities, and so do several equal events of one attempt. Identities of a broadcast's events are never derived,
+    /// because all its instances handle the same event, and ``PublishOptions/id`` takes precedence. Events that contain
+    /// the current time or random values differ at every attempt.
+    public var derivesEventIDs = true
     /// The store of handled events, which prevents a duplicate from running the handler again, or `nil` for none.
     /// Defaults to `nil`.
     ///
@@ -118,6 +128,7 @@ public struct SubscriptionOptions: Sendable {
         self.prefetch = prefetch
         self.maximumHold = maximumHold
         self.retry = retry
+        self.retryVerdict = retryVerdict
         self.handlerTimeout = handlerTimeout
         self.ordering = ordering
         self.broadcast = broadcast
@@ -128,7 +139,6 @@ public struct SubscriptionOptions: Sendable {
         self.acceptedContentTypes = acceptedContentTypes
         self.repliesWithErrorText = repliesWithErrorText
         self.middleware = middleware
-        self.retryVerdict = retryVerdict
     }
 }
 

@@ -72,6 +72,7 @@ final class SubscriptionRunner: Sendable {
             retry: options.retry,
             retryVerdict: options.retryVerdict,
             handlerTimeout: options.handlerTimeout,
+            derivesEventIDs: options.derivesEventIDs && !options.broadcast,
             maximumDeferral: options.maximumDeferral,
             pause: pause,
             maximumHold: options.holdsRetries ? options.maximumHold : nil,

@@ -31,6 +31,40 @@ extension TransportConformance {
                     }
                 }
             },
+            check("an attempt that is repeated publishes the same events under the same identities") { scene in
+                let bus = try await scene.makeBus()
+                let published = Sightings()
+                bus.subscribe(
+                    to: try scene.pattern("probe"),
+                    group: scene.group(),
+                    options: .init(retry: .fixed(.milliseconds(1), maxAttempts: 3))
+                ) { event, context in
+                    let number = try event.decoded(as: Int.self)
+                    let effect = Effect(number: number, isLast: context.isLastAttempt)
+                    published.note(try bus.envelope(for: effect), attempt: context.attempt)
+                    if !context.isLastAttempt { throw ExpectedError() }
+                }
+                try await scene.running(bus) {
+                    for number in 0..<20 { try await bus.publish(try scene.event(number: number)) }
+                    try await published.wait(for: 60)
+                    let byEvent = Dictionary(grouping: published.all, by: \.envelope.causationID)
+                    try expect(byEvent.count == 20, "the attempts belong to \(byEvent.count) events")
+                    for attempts in byEvent.values {
+                        let equal = Set(attempts.filter { $0.attempt < 3 }.map(\.envelope.id))
+                        try expect(equal.count == 1, "two equal attempts published under \(equal.count) identities")
+                    }
+                    let all = Set(published.all.map(\.envelope.id))
+                    try expect(all.count == 40, "40 different events have \(all.count) identities")
+                }
+            },
         ]
     }
+}
+
+/// An event that a handler publishes.
+private struct Effect: Event {
+    static let topic: Topic = "effect"
+    var number: Int
+    /// A value that distinguishes the last attempt from the others.
+    var isLast: Bool
 }
