@@ -8,9 +8,9 @@ package import FoundationEssentials
 /// - A comma after the last element or member is accepted. Any other bytes after the value are an error.
 /// - Arrays and objects nest at most 512 deep.
 /// - The contents of strings and numbers are checked when they are decoded.
-/// - An integer type accepts any number whose value is an integer in its range, including `1e3` and `2.0`. A
-///   floating-point type takes the nearest value. A number that would become infinite, or a nonzero number that would
-///   become zero, is an error.
+/// - An integer type accepts any number whose value is an integer in its range, including `1e3` and `2.0`. A fraction
+///   that a `Double` cannot hold is ignored. A floating-point type takes the nearest value. A number that would become
+///   infinite, or a nonzero number that would become zero, is an error.
 package struct EventJSONDecoder: Sendable {
     /// The conversion of names in the text to keys. The keys of dictionaries are never converted.
     /// Defaults to `.useDefaultKeys`.

@@ -92,48 +92,49 @@ struct JSONNumber {
     /// Returns the integer that `text`, already parsed as this number, represents, or `nil` if it is no integer or does
     /// not fit.
     ///
-    /// The result is exact: no digit is lost, whatever the fraction and the exponent.
+    /// Digits before the point are never lost. As in Foundation, a fraction is ignored if the nearest `Double` has none.
     func integer<Value: FixedWidthInteger>(of text: UnsafeBufferPointer<UInt8>, as type: Value.Type) -> Value? {
         if isZero { return 0 }
-        var magnitude: UInt128 = 0
-        // The number of digits, not counting the point, leading zeros and trailing zeros.
-        var count = 0
-        var zeros = 0
-        var fractionDigits = 0
-        var isFraction = false
-        loop: for byte in text {
-            switch byte {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"):
-                if isFraction { fractionDigits += 1 }
-                if byte == UInt8(ascii: "0") {
-                    if count > 0 { zeros += 1 }
-                    continue
-                }
-                // No type has more than 39 digits.
-                guard count + zeros < 39 else { return nil }
-                for _ in 0..<zeros {
-                    guard let product = magnitude.timesTen(plus: 0) else { return nil }
-                    magnitude = product
-                }
-                guard let sum = magnitude.timesTen(plus: byte &- UInt8(ascii: "0")) else { return nil }
-                magnitude = sum
-                count += zeros + 1
-                zeros = 0
-            case UInt8(ascii: "."): isFraction = true
-            case UInt8(ascii: "e"), UInt8(ascii: "E"): break loop
-            default: break
+        guard let (magnitude, hasFraction) = integerPart(of: text) else { return nil }
+        if hasFraction {
+            guard let nearest = Double(String(decoding: text, as: UTF8.self)), nearest == nearest.rounded() else {
+                return nil
             }
-        }
-        var scale = zeros - fractionDigits + writtenExponent(of: text)
-        guard scale >= 0, scale + count <= 39 else { return nil }
-        while scale > 0 {
-            guard let product = magnitude.timesTen(plus: 0) else { return nil }
-            magnitude = product
-            scale -= 1
+            if nearest.magnitude < 0x1p53 { return Value(exactly: nearest) }
         }
         guard isNegative else { return Value(exactly: magnitude) }
         if let positive = Int128(exactly: magnitude) { return Value(exactly: -positive) }
         return magnitude == UInt128(1) << 127 ? Value(exactly: Int128.min) : nil
+    }
+
+    /// Returns the digits before the point of a number other than zero, after the point was moved by the exponent, or
+    /// `nil` if no type holds them.
+    private func integerPart(of text: UnsafeBufferPointer<UInt8>) -> (magnitude: UInt128, hasFraction: Bool)? {
+        let end = text.firstIndex { $0 | 0x20 == UInt8(ascii: "e") } ?? text.endIndex
+        let significand = text[(isNegative ? 1 : 0)..<end]
+        let decimals = significand.firstIndex(of: UInt8(ascii: ".")).map { end - $0 - 1 }
+        let digits = significand.count - (decimals == nil ? 0 : 1)
+        // The number of digits before the point, which may be negative or more than there are.
+        let point = digits - (decimals ?? 0) + writtenExponent(of: text)
+        var magnitude: UInt128 = 0
+        var hasFraction = false
+        var index = 0
+        for byte in significand where byte != UInt8(ascii: ".") {
+            if index < point {
+                guard let next = magnitude.timesTen(plus: byte &- UInt8(ascii: "0")) else { return nil }
+                magnitude = next
+            } else if byte != UInt8(ascii: "0") {
+                hasFraction = true
+            }
+            index += 1
+        }
+        // Ends soon, because the digits are not all zeros.
+        while index < point {
+            guard let next = magnitude.timesTen(plus: 0) else { return nil }
+            magnitude = next
+            index += 1
+        }
+        return (magnitude, hasFraction)
     }
 
     private func writtenExponent(of text: UnsafeBufferPointer<UInt8>) -> Int {
