@@ -1,5 +1,6 @@
 import EventBusJSON
 import FoundationEssentials
+import Synchronization
 import Testing
 
 @Suite("Strategies and errors")
@@ -58,6 +59,66 @@ struct StrategyTests {
             Name(stringValue: String(path.last!.stringValue.split(separator: "/").last!))
         }
         #expect(try value(Outer.self, #"{"a":{"a/b":1}}"#, decoder) == Outer())
+    }
+
+    @Test("Names of any form are converted to keys and back as Foundation converts them")
+    func anyNames() throws {
+        struct One: Codable {
+            var name: String
+            init(_ name: String) { self.name = name }
+
+            init(from decoder: any Decoder) throws {
+                name = try decoder.container(keyedBy: Name.self).allKeys.map(\.stringValue).joined()
+            }
+
+            func encode(to encoder: any Encoder) throws {
+                var container = encoder.container(keyedBy: Name.self)
+                try container.encode(1, forKey: Name(stringValue: name))
+            }
+        }
+        var encoder = EventJSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        var decoder = EventJSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        let foundationEncoder = JSONEncoder()
+        foundationEncoder.keyEncodingStrategy = .convertToSnakeCase
+        let foundationDecoder = JSONDecoder()
+        foundationDecoder.keyDecodingStrategy = .convertFromSnakeCase
+        let pieces = [
+            "a", "b", "word", "B", "URL", "X", "_", "__", "1", "42", "é", "É", "ß", "ǅ", "ﬁ", "日", "-", " ", "e\u{301}",
+        ]
+        var random = SeededGenerator(seed: 1)
+        for _ in 0..<3000 {
+            let count = Int.random(in: 0...6, using: &random)
+            let name = (0..<count).map { _ in pieces.randomElement(using: &random) ?? "" }.joined()
+            let theirText = String(decoding: try foundationEncoder.encode(One(name)), as: UTF8.self)
+            #expect(try text(One(name), encoder) == theirText)
+            let plain = try EventJSONEncoder().encode(One(name))
+            let theirs = try foundationDecoder.decode(One.self, from: Data(plain)).name
+            #expect(try decoder.decode(One.self, from: plain).name == theirs, "\(name)")
+        }
+    }
+
+    @Test("Each name is converted once, however often and in whatever order the members are decoded")
+    func conversions() throws {
+        final class Count: Sendable { let value = Atomic(0) }
+        struct Backwards: Decodable {
+            init(from decoder: any Decoder) throws {
+                for index in (0..<1000).reversed() {
+                    let container = try decoder.container(keyedBy: Name.self)
+                    #expect(try container.decode(Int.self, forKey: Name(stringValue: "key\(index)")) == index)
+                }
+            }
+        }
+        let count = Count()
+        var decoder = EventJSONDecoder()
+        decoder.keyDecodingStrategy = .custom { path in
+            count.value.add(1, ordering: .relaxed)
+            return path[path.count - 1]
+        }
+        let members = (0..<1000).map { "\"key\($0)\":\($0)" }
+        _ = try value(Backwards.self, "{" + members.joined(separator: ",") + "}", decoder)
+        #expect(count.value.load(ordering: .relaxed) == 1000)
     }
 
     @Test("Dates and data in each format")

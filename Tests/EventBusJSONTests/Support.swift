@@ -67,6 +67,18 @@ enum JSONValue: Codable, Hashable {
     }
 }
 
+extension JSONValue {
+    /// The value with every integer as a `Double`, which Foundation uses for an integer with a fraction.
+    var rounded: JSONValue {
+        switch self {
+        case .integer(let integer): .number(Double(integer))
+        case .array(let elements): .array(elements.map(\.rounded))
+        case .object(let members): .object(members.mapValues(\.rounded))
+        default: self
+        }
+    }
+}
+
 /// A key of any name.
 struct Name: CodingKey, ExpressibleByStringLiteral {
     var stringValue: String
@@ -101,7 +113,8 @@ func summary(_ error: any Error) -> String {
     case DecodingError.typeMismatch(let type, let context): return "no \(type) at \(path(context.codingPath))"
     case DecodingError.valueNotFound(let type, let context): return "null \(type) at \(path(context.codingPath))"
     case EncodingError.invalidValue(_, let context): return "invalid at \(path(context.codingPath))"
-    default: return "\(error)"
+    // Both coders throw an error of their own for a malformed value, and replace it at the end of the decoding.
+    default: return "malformed"
     }
 }
 

@@ -230,7 +230,8 @@ extension JSONDocument {
     @inline(never)
     func failure(_ type: any Any.Type, at index: Int, path: @autoclosure () -> [any CodingKey]) -> any Error {
         let token = tokens[index]
-        if token.kind == .null {
+        // As in Foundation, `null` is a value of another type for `Bool`, and no value for other types.
+        if token.kind == .null, type != Bool.self {
             return DecodingError.valueNotFound(
                 type,
                 .init(

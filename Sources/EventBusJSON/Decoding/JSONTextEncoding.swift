@@ -1,7 +1,7 @@
 /// The encodings in which a JSON text is accepted: UTF-8, UTF-16 and UTF-32, with or without a byte order mark.
 ///
 /// Without a mark the encoding follows from the zero bytes among the first four, because a JSON text begins with an ASCII
-/// character (RFC 4627, section 3).
+/// character (RFC 4627, section 3). Bytes at the end that are no complete unit are ignored.
 enum JSONTextEncoding {
     /// Calls `body` with `bytes` as UTF-8, without a byte order mark. Text that is UTF-8 already is not copied.
     @inline(__always)
@@ -43,17 +43,15 @@ enum JSONTextEncoding {
     }
 
     private static func utf16(_ bytes: Slice<UnsafeBufferPointer<UInt8>>, isBigEndian: Bool) -> String? {
-        guard bytes.count.isMultiple(of: 2) else { return nil }
         let high = isBigEndian ? 0 : 1
-        let units = stride(from: bytes.startIndex, to: bytes.endIndex, by: 2).map { index in
+        let units = stride(from: bytes.startIndex, to: bytes.endIndex - bytes.count % 2, by: 2).map { index in
             UInt16(bytes[index + high]) << 8 | UInt16(bytes[index + 1 - high])
         }
         return String(validating: units, as: UTF16.self)
     }
 
     private static func utf32(_ bytes: Slice<UnsafeBufferPointer<UInt8>>, isBigEndian: Bool) -> String? {
-        guard bytes.count.isMultiple(of: 4) else { return nil }
-        let units = stride(from: bytes.startIndex, to: bytes.endIndex, by: 4).map { index in
+        let units = stride(from: bytes.startIndex, to: bytes.endIndex - bytes.count % 4, by: 4).map { index in
             (0..<4).reduce(UInt32(0)) { $0 << 8 | UInt32(bytes[index + (isBigEndian ? $1 : 3 - $1)]) }
         }
         return String(validating: units, as: UTF32.self)

@@ -6,11 +6,12 @@ enum JSONKeyConversion {
     static func snakeCase(_ name: String) -> String {
         guard !name.isEmpty else { return name }
         var words: [Substring] = []
+        let scalars = name.unicodeScalars
         var wordStart = name.startIndex
         var search = name.index(after: wordStart)
-        while let upper = name[search...].firstIndex(where: \.isUppercase) {
+        while let upper = scalars[search...].firstIndex(where: isUppercase) {
             words.append(name[wordStart..<upper])
-            guard let lower = name[upper...].firstIndex(where: \.isLowercase) else {
+            guard let lower = scalars[upper...].firstIndex(where: isLowercase) else {
                 wordStart = upper
                 break
             }
@@ -21,10 +22,21 @@ enum JSONKeyConversion {
                 words.append(name[upper..<last])
                 wordStart = last
             }
-            search = name.index(after: lower)
+            search = scalars.index(after: lower)
         }
         words.append(name[wordStart...])
         return words.map { $0.lowercased() }.joined(separator: "_")
+    }
+
+    private static func isUppercase(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .uppercaseLetter, .titlecaseLetter: true
+        default: false
+        }
+    }
+
+    private static func isLowercase(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.properties.generalCategory == .lowercaseLetter
     }
 
     /// Converts `my_url_property` to `myUrlProperty`, and keeps leading and trailing underscores.
