@@ -9,12 +9,13 @@
 /// By default the attempt counts, so that the event becomes a dead letter after the attempts of its
 /// ``SubscriptionOptions/retry`` policy. If it does not count, the event is deferred, for
 /// ``SubscriptionOptions/maximumDeferral`` in total, and then becomes a dead letter with the reason
-/// ``Failure/Reason/postponed``.
+/// ``Failure/Reason/postponed``. A by-key or broadcast subscription holds it for at most
+/// ``SubscriptionOptions/maximumHold``.
 public struct RetryLater: Error, Hashable, Sendable, CustomStringConvertible {
     /// The delay before the next attempt. A negative duration counts as zero.
     ///
-    /// If the attempt does not count, the delay is at least 100 ms. A by-key or broadcast subscription shortens a delay
-    /// after an attempt that counts to the time that is left of ``SubscriptionOptions/maximumHold``.
+    /// It is at most ``TransportLimits/maximumDelay``, and at least 100 ms if the attempt does not count. A by-key or
+    /// broadcast subscription shortens it to the time that is left of ``SubscriptionOptions/maximumHold``.
     public let delay: Duration
     /// A Boolean value indicating whether the attempt counts. Defaults to `true`.
     public let countsAsAttempt: Bool

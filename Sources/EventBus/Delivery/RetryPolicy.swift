@@ -28,7 +28,8 @@ public struct RetryPolicy: Hashable, Sendable {
     public var multiplier: Double {
         didSet { multiplier = Self.clamped(multiplier) }
     }
-    /// The maximum of the upper bound. A negative duration counts as zero. Defaults to 30 s.
+    /// The maximum of the upper bound. A negative duration counts as zero. No delay is longer than
+    /// ``TransportLimits/maximumDelay``. Defaults to 30 s.
     public var maximum: Duration {
         didSet { maximum = Self.clamped(maximum) }
     }

@@ -31,9 +31,9 @@ public struct RetryVerdict: Hashable, Sendable {
     /// The event is retried.
     ///
     /// - Parameters:
-    ///   - delay: The delay before the next attempt, or `nil` for that of the policy. A negative duration counts as zero.
-    ///     A by-key or broadcast subscription shortens it to the time that is left of
-    ///     ``SubscriptionOptions/maximumHold``.
+    ///   - delay: The delay before the next attempt, or `nil` for that of the policy. A negative duration counts as zero,
+    ///     and a longer one than ``TransportLimits/maximumDelay`` as that. A by-key or broadcast subscription shortens it
+    ///     to the time that is left of ``SubscriptionOptions/maximumHold``.
     ///   - maxAttempts: The total number of attempts for this error, or `nil` for that of the policy. It cannot exceed
     ///     the number of the policy.
     public static func retry(after delay: Duration? = nil, maxAttempts: Int? = nil) -> RetryVerdict {

@@ -2,7 +2,9 @@ extension DeliveryProcessor {
     /// Returns the disposition of a delivery whose attempt threw `error`.
     func disposition(of tracked: TrackedDelivery, after error: any Error) -> Disposition {
         if aborting.isRaised { return .handedBack }
-        switch (retryVerdict?(error) ?? .byPolicy).kind {
+        // An injected crash takes the place of a redelivery, about which no code of the user decides.
+        let verdict = error is InjectedFault ? .byPolicy : retryVerdict?(error) ?? .byPolicy
+        switch verdict.kind {
         case .byPolicy:
             return dispositionByPolicy(of: tracked, after: error)
         case .giveUp:
@@ -27,7 +29,7 @@ extension DeliveryProcessor {
         }
         let longest = min(max(tracked.deferredFor, .milliseconds(500)), .seconds(30))
         return .deferred(
-            after: delay ?? longest * Double.random(in: 0.5...1),
+            after: min(delay ?? longest * Double.random(in: 0.5...1), TransportLimits.maximumDelay),
             Failure(reason: reason, error: error, attempt: tracked.attempt - 1)
         )
     }
@@ -66,7 +68,7 @@ extension DeliveryProcessor {
             return .deadLettered(Failure(reason: .attemptsExhausted, error: error, attempt: attempt))
         }
         var generator = SystemRandomNumberGenerator()
-        let delay = delay ?? retry.delay(afterAttempt: attempt, using: &generator)
+        let delay = min(delay ?? retry.delay(afterAttempt: attempt, using: &generator), TransportLimits.maximumDelay)
         return .retried(after: delay, Failure(reason: .handlerFailed, error: error, attempt: attempt))
     }
 }

@@ -109,6 +109,14 @@ final class DeliveryProcessor: Sendable {
             // A verdict may ask for more than the policy's delay, for which the event may be held.
             let left = maximumHold - tracked.firstArrival.duration(to: environment.clock.now)
             return Outcome(disposition: disposition, attempt: attempt, holdFor: min(delay, max(.zero, left)))
+        case .deferred(let delay, var failure?) where failure.reason == .postponed:
+            // Returning it to the broker would lead to the next attempt immediately.
+            let left = maximumHold - tracked.arrival.duration(to: environment.clock.now)
+            guard left >= RetryLater.shortestDeferral else {
+                failure.attempt = attempt
+                return Outcome(disposition: .deadLettered(failure), attempt: attempt)
+            }
+            return Outcome(disposition: disposition, attempt: attempt - 1, holdFor: min(delay, left))
         case .deferred(let delay, _):
             let due = environment.clock.now.advanced(by: delay)
             return Outcome(

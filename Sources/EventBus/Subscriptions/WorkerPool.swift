@@ -116,7 +116,10 @@ final class WorkerPool: Sendable {
         case .retried:
             held.firstFailure = held.firstFailure ?? .now()
             held.deferredFor = .zero
-        case .deferred(let delay, _?): held.deferredFor += delay
+        case .deferred(let delay, let failure?):
+            held.deferredFor += delay
+            // Its handler has run, so it is not returned to the broker like an event that waits for its first attempt.
+            if failure.reason == .postponed { held.firstFailure = held.firstFailure ?? .now() }
         default: break
         }
         settler.report(delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)

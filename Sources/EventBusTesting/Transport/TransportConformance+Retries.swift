@@ -31,6 +31,34 @@ extension TransportConformance {
                     }
                 }
             },
+            check("a delay that is longer than a broker can wait is shortened, and the event is kept") { scene in
+                let bus = try await scene.makeBus()
+                let seen = Sightings()
+                let year = Duration.seconds(365 * 86_400)
+                bus.subscribe(
+                    to: try scene.pattern("probe"),
+                    group: scene.group(),
+                    options: .init(retry: .fixed(year, maxAttempts: 2))
+                ) { event, context in
+                    seen.note(event.envelope, attempt: context.attempt)
+                    switch Int(String(decoding: event.envelope.payload, as: UTF8.self)) {
+                    case 0: throw ExpectedError()
+                    case 1: throw RetryLater(after: year)
+                    case 2: throw RetryLater(after: year, countsAsAttempt: false)
+                    default: break
+                    }
+                }
+                try await scene.running(bus) {
+                    for number in 0..<10 { try await bus.publish(try scene.event(number: number)) }
+                    try await seen.wait(for: 10)
+                    // Anything that was returned at once would be redelivered before an event that is published later.
+                    try await bus.publish(try scene.event(number: 10))
+                    try await eventually("the last event is handled") { seen.numbers.contains(10) }
+                    try expect(seen.numbers.sorted() == Array(0...10), "handled: \(seen.numbers)")
+                    let dead = try await bus.deadLetters(of: scene.group()).count()
+                    try expect(dead == 0, "\(dead) are dead letters")
+                }
+            },
             check("an attempt that is repeated publishes the same events under the same identities") { scene in
                 let bus = try await scene.makeBus()
                 let published = Sightings()

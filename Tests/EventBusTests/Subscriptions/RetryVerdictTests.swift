@@ -134,6 +134,31 @@ struct RetryVerdictTests {
         #expect(held.letter?.failure.reason == .holdLimit)
     }
 
+    @Test("A by-key subscription holds a postponed event no longer than it may, and does not ask for it again at once")
+    func heldWithoutAttempt() async throws {
+        let options = SubscriptionOptions(ordering: .byPartitionKey, maximumHold: .seconds(60))
+        let held = try await handle(options) { _ in RetryLater(after: .seconds(45), countsAsAttempt: false) }
+        #expect(held.attempts.map(\.time) == [.zero, .seconds(45), .seconds(60)])
+        #expect(held.attempts.map(\.number) == [1, 1, 1])
+        #expect(held.letter?.failure.reason == .postponed)
+    }
+
+    @Test("A verdict does not decide about an injected crash")
+    func injected() async throws {
+        var faults = FaultPlan(seed: 1)
+        faults.handlerCrash = 0.5
+        let broker = InMemoryBroker(clock: clock, faults: faults)
+        let bus = EventBus(transport: .inMemory(broker))
+        var options = SubscriptionOptions()
+        options.retryVerdict = { _ in .giveUp }
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in }
+        try await bus.withRunning {
+            for number in 0..<20 { try await bus.publish(OrderCreated(orderID: "\(number)")) }
+            try await broker.settled()
+            #expect(try await bus.deadLetters(of: "g").entries(limit: 1).first?.failure.reason != .nonRetryable)
+        }
+    }
+
     @Test("A postponement is bounded, whatever its duration")
     func bounds() {
         #expect(RetryLater(after: .seconds(-1)).delay == .zero)
