@@ -12,6 +12,7 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
@@ -61,13 +62,14 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
     ],
     targets: [
-        .target(name: "ShopEvents", dependencies: [eventBus]),
+        .target(name: "ShopText"),
+        .target(name: "ShopEvents", dependencies: ["ShopText", eventBus]),
         .target(name: "OrderService", dependencies: ["ShopEvents", eventBus]),
         .target(name: "InventoryService", dependencies: ["ShopEvents", eventBus]),
         .target(name: "NotificationService", dependencies: ["ShopEvents", eventBus]),
         .target(
             name: "ShopData",
-            dependencies: ["ShopEvents", "OrderService", "InventoryService", "NotificationService"]
+            dependencies: ["ShopEvents", "ShopText", "OrderService", "InventoryService", "NotificationService"]
         ),
         .executableTarget(
             name: "Shop",
@@ -90,6 +92,7 @@ let package = Package(
         .target(
             name: "ServiceKit",
             dependencies: [
+                "ShopText",
                 eventBus,
                 library("EventBusRabbit"),
                 library("EventBusRedis"),
@@ -107,14 +110,14 @@ let package = Package(
                 lifecycle,
             ]
         ),
-        .executableTarget(name: "OrderServer", dependencies: server + ["OrderService"]),
+        .executableTarget(name: "OrderServer", dependencies: server + ["OrderService", "ShopData"]),
         .executableTarget(name: "InventoryServer", dependencies: server + ["InventoryService", "ShopData"]),
         .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
         .executableTarget(name: "NotificationServer", dependencies: server + ["NotificationService", "CCurl"]),
         .target(
             name: "Fleet",
             dependencies: [
-                "ShopData", "ShopEvents", "OrderService", "InventoryService", "NotificationService", grdb,
+                "ShopData", "ShopEvents", "ShopText", "OrderService", "InventoryService", "NotificationService", grdb,
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 systemPackage,
             ]
@@ -126,6 +129,7 @@ let package = Package(
                 "Shop",
                 "ShopData",
                 "ShopEvents",
+                "ShopText",
                 "OrderService",
                 "InventoryService",
                 "NotificationService",
@@ -144,7 +148,7 @@ let package = Package(
             dependencies: [
                 "ServiceKit", "ServiceTestKit", eventBus, library("EventBusInMemory"), library("EventBusRabbit"),
                 library("EventBusRedis"), grdb, httpTypes, hummingbird, hummingbirdTesting, logging, metrics,
-                coreMetrics, nioCore, tracing, configuration, lifecycle,
+                coreMetrics, nioCore, nioEmbedded, tracing, configuration, lifecycle,
             ]
         ),
         .testTarget(

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import ShopText
 
 /// A file with one JSON value on each line.
 public struct JSONLines<Value: Decodable> {
@@ -12,7 +13,7 @@ public struct JSONLines<Value: Decodable> {
         public var reason: String
 
         /// The problem in the format `FILE:LINE: reason`.
-        public var description: String { "\(file):\(line): \(reason)" }
+        public var description: String { "\(file):\(line): \(reason.cut(toUTF8Length: 500))".printable }
     }
 
     /// The values of the valid lines, in order.

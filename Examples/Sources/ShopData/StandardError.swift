@@ -1,4 +1,5 @@
 import Glibc
+import ShopText
 
 /// Standard error, unbuffered.
 public enum StandardError {
@@ -13,8 +14,8 @@ public enum StandardError {
         }
     }
 
-    /// Writes a line.
+    /// Writes a text on one line, without control characters and with at most 4 KiB.
     public static func line(_ text: String) {
-        write(text + "\n")
+        write(text.cut(toUTF8Length: 4096).printable + "\n")
     }
 }

@@ -1,3 +1,5 @@
+import ShopText
+
 /// A story as a timeline for the terminal, with one line for each step and at most 100 columns.
 ///
 /// A dot is a successful step, a cross is a failed one, and an arrow leads to the service that receives the event.
@@ -142,6 +144,8 @@ public struct StoryDrawing: CustomStringConvertible {
     }
 
     private static func cut(_ line: String) -> String {
-        line.count <= width ? line : line.prefix(width - 1) + "…"
+        // A character of a foreign text may have any number of code points.
+        let line = line.cut(toUTF8Length: 4 * width).printable
+        return line.count <= width ? line : line.prefix(width - 1) + "…"
     }
 }

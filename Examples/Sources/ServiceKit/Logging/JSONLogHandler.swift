@@ -75,13 +75,10 @@ public struct JSONLogHandler: LogHandler {
 
     /// The keys whose values are always credentials.
     private static let secretKeys = ["password", "secret", "authorization", "cookie", "credential"]
-    /// The maximum length of a value. Longer values are truncated, because pipes and log stores have limits.
-    private static let maximumLength = 16_384
 
     private func text(of value: Logger.Metadata.Value, for key: String) -> String {
         var key = key.lowercased()
         for secret in Self.secretKeys where Redaction.holds(secret, in: &key) { return Redaction.mask }
-        let text = if case .string(let text) = value { redaction.redact(text) } else { redaction.redact("\(value)") }
-        return text.utf8.count <= Self.maximumLength ? text : "\(text.prefix(Self.maximumLength))…"
+        return if case .string(let text) = value { redaction.redact(text) } else { redaction.redact("\(value)") }
     }
 }

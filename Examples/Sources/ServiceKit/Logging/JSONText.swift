@@ -1,5 +1,10 @@
+import ShopText
+
 /// A writer of one JSON object as bytes, with its members in the given order.
 struct JSONText {
+    /// The maximum length of a text in bytes. Longer ones are truncated, because pipes and log stores have limits.
+    static let maximumTextLength = 16_384
+
     private(set) var bytes: [UInt8]
     private var needsComma = false
 
@@ -79,8 +84,13 @@ struct JSONText {
         bytes.append(UInt8(ascii: ":"))
     }
 
+    /// Adds a text. Control characters and invisible formatting characters are escaped, because a terminal or a viewer
+    /// of logs would interpret them.
     private mutating func string(_ text: String) {
-        var text = text
+        var text = text.cut(toUTF8Length: Self.maximumTextLength)
+        if !text.utf8.allSatisfy({ $0 < 0x80 }), text.unicodeScalars.contains(where: Self.needsEscape) {
+            return stringWithMarks(text)
+        }
         bytes.append(UInt8(ascii: "\""))
         text.withUTF8 { utf8 in
             // The parts without escapes, which are most of any text, are copied in one step.
@@ -94,6 +104,25 @@ struct JSONText {
         }
         bytes.append(UInt8(ascii: "\""))
     }
+
+    private mutating func stringWithMarks(_ text: String) {
+        bytes.append(UInt8(ascii: "\""))
+        for scalar in text.unicodeScalars {
+            if scalar.isASCII, Self.needsEscape(UInt8(scalar.value)) {
+                escape(UInt8(scalar.value))
+            } else if Self.needsEscape(scalar) {
+                for unit in String(scalar).utf16 {
+                    bytes.append(contentsOf: "\\u".utf8)
+                    for shift in [12, 8, 4, 0] { bytes.append(Self.hexDigit(UInt8(unit >> shift & 0xF))) }
+                }
+            } else {
+                bytes.append(contentsOf: String(scalar).utf8)
+            }
+        }
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    private static func needsEscape(_ scalar: Unicode.Scalar) -> Bool { !scalar.isASCII && scalar.isUnprintable }
 
     private static func needsEscape(_ byte: UInt8) -> Bool {
         byte < 0x20 || byte == 0x7F || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")

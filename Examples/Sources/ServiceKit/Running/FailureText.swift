@@ -1,5 +1,6 @@
 import EventBus
 import ServiceLifecycle
+import ShopText
 
 /// The description of an error that ended a service, on one line.
 enum FailureText {
@@ -10,6 +11,6 @@ enum FailureText {
             case let error as ServiceGroupError: "a part of the service ended by itself: \(error)"
             default: "\(error)"
             }
-        return text.split(whereSeparator: \.isNewline).joined(separator: " ")
+        return text.split(whereSeparator: \.isNewline).joined(separator: " ").cut(toUTF8Length: 4096).printable
     }
 }

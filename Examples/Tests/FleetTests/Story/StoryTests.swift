@@ -98,4 +98,18 @@ struct StoryTests {
         #expect(Span.microseconds("2026-01-31T12:00:00Z") == nil)
         #expect(Span.microseconds("yesterday") == nil)
     }
+
+    @Test func `a drawing contains no control characters, and its lines are short, whatever services report`() {
+        let nasty = "a\u{1B}[2J\u{9B}\u{202E}\r" + "e" + String(repeating: "\u{301}", count: 100_000)
+        var span = placed("1")
+        span.process = nasty
+        span.name = "POST \(nasty)"
+        span.failure = nasty
+        let events = [FleetEvent(member: nasty, kind: .killed, at: .zero, time: begin)]
+        let drawing = StoryDrawing(Story(order: nasty, correlationID: nasty, spans: [span], events: events)).description
+        for line in drawing.split(separator: "\n") {
+            #expect(line.utf8.count < 1000)
+            #expect(line.unicodeScalars.allSatisfy { ![.control, .format].contains($0.properties.generalCategory) })
+        }
+    }
 }

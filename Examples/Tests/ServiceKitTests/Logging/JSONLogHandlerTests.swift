@@ -94,4 +94,18 @@ struct JSONLogHandlerTests {
         #expect(json["error"] == "Broken()")
         #expect(json["long"]?.count == 16_385)
     }
+
+    @Test func `marks that a terminal or a viewer interprets are escaped, and texts are cut by bytes`() throws {
+        let nasty = "a\u{9B}31mb\u{202E}c\u{2028}d\u{E0001}e\u{7F}é👩‍👩‍👧"
+        file.logger().info("\(nasty)", metadata: ["id": "\(nasty)", "x\u{9B}": "1"])
+        let line = try #require(file.lines.first)
+        for scalar in "\u{9B}\u{202E}\u{2028}\u{E0001}\u{7F}".unicodeScalars {
+            #expect(!line.unicodeScalars.contains(scalar))
+        }
+        #expect(line.contains("é👩‍👩‍👧"))
+        #expect(try JSONObject(line)["id"] == nasty)
+        let marks = "e" + String(repeating: "\u{301}", count: 1_000_000)
+        file.logger().info("\(marks)", metadata: ["id": "\(marks)"])
+        #expect(try #require(file.lines.last).utf8.count < 100_000)
+    }
 }
