@@ -3,9 +3,9 @@ public import ShopEvents
 /// An order of a customer.
 public struct Order: Codable, Hashable, Sendable {
     /// The maximum length of an identifier, in UTF-8 bytes.
-    public static let maximumIDLength = 100
+    public static let maximumIDLength = ShopRules.maximumIDLength
     /// The maximum number of lines of an order.
-    public static let maximumLines = 1_000
+    public static let maximumLines = ShopRules.maximumLines
 
     /// The order's number, which is unique.
     public let id: String
@@ -18,9 +18,9 @@ public struct Order: Codable, Hashable, Sendable {
     /// The ordered products.
     public let items: [OrderLine]
 
-    /// Creates an order. Returns `nil` if it has no id or no items, or too much of either.
+    /// Creates an order. Returns `nil` if a field breaks a rule of `ShopRules`.
     public init?(id: String, customerID: String, placedAt: String, shipCountry: String, items: [OrderLine]) {
-        guard Self.problem(id: id, items: items) == nil else { return nil }
+        guard Self.problem(id: id, texts: [customerID, shipCountry], items: items) == nil else { return nil }
         self.id = id
         self.customerID = customerID
         self.placedAt = placedAt
@@ -50,7 +50,7 @@ public struct Order: Codable, Hashable, Sendable {
         placedAt = try container.decode(String.self, forKey: .placedAt)
         shipCountry = try container.decode(String.self, forKey: .shipCountry)
         items = try container.decode([OrderLine].self, forKey: .items)
-        if let (key, problem) = Self.problem(id: id, items: items) {
+        if let (key, problem) = Self.problem(id: id, texts: [customerID, shipCountry], items: items) {
             throw DecodingError.dataCorruptedError(forKey: key, in: container, debugDescription: problem)
         }
     }
@@ -60,10 +60,16 @@ public struct Order: Codable, Hashable, Sendable {
         OrderCreated(orderID: id, customerID: customerID, items: items)
     }
 
-    private static func problem(id: String, items: [OrderLine]) -> (CodingKeys, String)? {
-        if id.isEmpty { return (.id, "the id is empty") }
-        if id.utf8.count > maximumIDLength {
-            return (.id, "the id has \(id.utf8.count) bytes; \(maximumIDLength) are allowed")
+    private static func problem(id: String, texts: [String], items: [OrderLine]) -> (CodingKeys, String)? {
+        if !ShopRules.isOrderID(id) {
+            return (.id, "the id has to be 1 to \(maximumIDLength) printable ASCII characters without spaces")
+        }
+        if let index = texts.firstIndex(where: { !ShopRules.isText($0) }) {
+            let bounds = ShopRules.textLengths
+            return (
+                index == 0 ? .customerID : .shipCountry,
+                "the text has to have \(bounds.lowerBound) to \(bounds.upperBound) characters, and no control characters"
+            )
         }
         if items.isEmpty { return (.items, "the order has no items") }
         if items.count > maximumLines {

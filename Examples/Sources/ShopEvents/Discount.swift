@@ -1,3 +1,5 @@
+import ShopText
+
 /// The fraction of a price that the customer does not pay, in ten-thousandths. On the wire it is a decimal string such
 /// as `"0.15"`.
 public struct Discount: Hashable, Sendable {
@@ -40,7 +42,7 @@ extension Discount: Codable {
         guard let discount = Discount(text) else {
             throw DecodingError.dataCorruptedError(
                 in: container,
-                debugDescription: "\"\(text)\" is no discount from 0 to 1"
+                debugDescription: "\"\(text.cut(toUTF8Length: 50).printable)\" is no discount from 0 to 1"
             )
         }
         self = discount

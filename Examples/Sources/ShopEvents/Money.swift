@@ -1,3 +1,5 @@
+import ShopText
+
 /// An amount of money in whole cents. On the wire it is a decimal string such as `"14.00"`, so it is never converted to
 /// a binary fraction.
 public struct Money: Hashable, Comparable, Sendable {
@@ -39,7 +41,10 @@ extension Money: Codable {
         let container = try decoder.singleValueContainer()
         let text = try container.decode(String.self)
         guard let money = Money(text) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "\"\(text)\" is no amount of money")
+            throw DecodingError.dataCorruptedError(
+                in: container,
+                debugDescription: "\"\(text.cut(toUTF8Length: 50).printable)\" is no amount of money"
+            )
         }
         self = money
     }

@@ -21,4 +21,13 @@ public struct OrderCancelled: OrderEvent, Hashable {
         self.reason = reason
         self.skus = skus
     }
+
+    /// Decodes the event and checks it.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        orderID = try container.decodeText(forKey: .orderID, ShopRules.isOrderID)
+        customerID = try container.decodeText(forKey: .customerID, ShopRules.isText)
+        reason = try container.decode(RejectionReason.self, forKey: .reason)
+        skus = try container.decodeSKUs(forKey: .skus)
+    }
 }

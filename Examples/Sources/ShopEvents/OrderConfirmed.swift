@@ -18,4 +18,12 @@ public struct OrderConfirmed: OrderEvent, Hashable {
         self.customerID = customerID
         self.total = total
     }
+
+    /// Decodes the event and checks it.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        orderID = try container.decodeText(forKey: .orderID, ShopRules.isOrderID)
+        customerID = try container.decodeText(forKey: .customerID, ShopRules.isText)
+        total = try container.decode(Money.self, forKey: .total)
+    }
 }

@@ -18,4 +18,19 @@ public struct OrderCreated: OrderEvent, Hashable {
         self.customerID = customerID
         self.items = items
     }
+
+    /// Decodes the event and checks it.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        orderID = try container.decodeText(forKey: .orderID, ShopRules.isOrderID)
+        customerID = try container.decodeText(forKey: .customerID, ShopRules.isText)
+        items = try container.decode([OrderLine].self, forKey: .items)
+        guard (1...ShopRules.maximumLines).contains(items.count) else {
+            throw DecodingError.dataCorruptedError(
+                forKey: .items,
+                in: container,
+                debugDescription: "the order has \(items.count) lines; 1 to \(ShopRules.maximumLines) are allowed"
+            )
+        }
+    }
 }

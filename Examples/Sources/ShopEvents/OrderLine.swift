@@ -1,3 +1,5 @@
+import ShopText
+
 /// A number of items of one product, at a price.
 ///
 /// Decoding refuses invalid values such as a negative quantity, so no service ever receives them.
@@ -16,9 +18,11 @@ public struct OrderLine: Codable, Hashable, Sendable {
     /// The discount on the price.
     public let discount: Discount
 
-    /// Creates a line. Returns `nil` if quantity or price is out of bounds, or the product has no name.
+    /// Creates a line. Returns `nil` if quantity or price is out of bounds, or the SKU is invalid.
     public init?(sku: String, quantity: Int, unitPrice: Money, discount: Discount = .none) {
-        guard !sku.isEmpty, Self.quantities.contains(quantity), Self.unitPrices.contains(unitPrice) else { return nil }
+        guard ShopRules.isSKU(sku), Self.quantities.contains(quantity), Self.unitPrices.contains(unitPrice) else {
+            return nil
+        }
         self.sku = sku
         self.quantity = quantity
         self.unitPrice = unitPrice
@@ -35,7 +39,9 @@ public struct OrderLine: Codable, Hashable, Sendable {
         func refuse(_ key: CodingKeys, _ problem: String) -> DecodingError {
             DecodingError.dataCorruptedError(forKey: key, in: container, debugDescription: problem)
         }
-        if sku.isEmpty { throw refuse(.sku, "the sku is empty") }
+        if !ShopRules.isSKU(sku) {
+            throw refuse(.sku, "\"\(sku.cut(toUTF8Length: 50).printable)\" is no sku")
+        }
         if !Self.quantities.contains(quantity) {
             throw refuse(.quantity, "the quantity is \(quantity); 1 to \(Self.quantities.upperBound) can be ordered")
         }

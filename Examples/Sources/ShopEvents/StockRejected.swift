@@ -18,6 +18,14 @@ public struct StockRejected: OrderEvent, Hashable {
         self.reason = reason
         self.skus = skus
     }
+
+    /// Decodes the event and checks it.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        orderID = try container.decodeText(forKey: .orderID, ShopRules.isOrderID)
+        reason = try container.decode(RejectionReason.self, forKey: .reason)
+        skus = try container.decodeSKUs(forKey: .skus)
+    }
 }
 
 /// The reason why an order cannot be filled.

@@ -3,7 +3,7 @@ import ShopEvents
 /// The rules for the fields of an order. The patterns express the same rules in the API's description.
 enum FieldRules {
     /// The allowed lengths of a SKU, in characters.
-    static let skuLengths = 1...64
+    static let skuLengths = ShopRules.skuLengths
     /// The pattern of ``sku(_:)``.
     static let skuPattern = "^[A-Za-z0-9._-]{1,64}$"
     /// The pattern of ``text(_:)``.
@@ -16,28 +16,10 @@ enum FieldRules {
     static let discountPattern = #"^(0(\.[0-9]{1,4})?|1(\.0{1,4})?)$"#
 
     /// Returns a text for people without control characters, which would end or garble it elsewhere.
-    static func text(_ text: String) -> String? {
-        let scalars = text.unicodeScalars
-        guard OrderForm.textLengths.contains(scalars.count),
-            scalars.allSatisfy({ $0.properties.generalCategory != .control })
-        else { return nil }
-        return text
-    }
+    static func text(_ text: String) -> String? { ShopRules.isText(text) ? text : nil }
 
     /// Returns a product's number, which can be used in a path, a lock's name and a key without encoding.
-    static func sku(_ text: String) -> String? {
-        guard skuLengths.contains(text.utf8.count),
-            text.utf8.allSatisfy({ byte in
-                switch byte {
-                case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
-                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
-                    true
-                default: false
-                }
-            })
-        else { return nil }
-        return text
-    }
+    static func sku(_ text: String) -> String? { ShopRules.isSKU(text) ? text : nil }
 
     /// Returns the price of one item, with up to seven digits before the point and two after it.
     static func price(_ text: String) -> Money? {

@@ -1,5 +1,6 @@
 import OrderService
 import ServiceKit
+import ShopEvents
 
 /// The query of a list of orders: `?status=placed&limit=50&after=ID`.
 struct OrderQuery: Hashable, Sendable {
@@ -52,9 +53,6 @@ struct OrderQuery: Hashable, Sendable {
 enum OrderID {
     /// Returns `text` if it is a valid order number, and `nil` otherwise.
     static func checked(_ text: String) -> String? {
-        guard (1...Order.maximumIDLength).contains(text.utf8.count),
-            text.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
-        else { return nil }
-        return text
+        ShopRules.isOrderID(text) ? text : nil
     }
 }

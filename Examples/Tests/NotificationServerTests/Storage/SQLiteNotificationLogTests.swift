@@ -151,9 +151,11 @@ struct SQLiteNotificationLogTests {
     @Test("A message that can never be sent is dead-lettered with the reason and delays no other")
     func refused() async throws {
         let log = try log(await file())
-        let letters = try await publish([confirmed("1", ""), confirmed("2")], to: log)
+        let letters = try await publish([confirmed("1", String(repeating: "🙂", count: 100)), confirmed("2")], to: log)
         #expect(letters.map(\.failure.reason) == [.nonRetryable])
-        #expect(letters.first?.failure.message.contains("no address can be made of a customer id with 0 bytes") == true)
+        #expect(
+            letters.first?.failure.message.contains("no address can be made of a customer id with 400 bytes") == true
+        )
         #expect(try await log.all().map(\.orderID) == ["2"])
     }
 

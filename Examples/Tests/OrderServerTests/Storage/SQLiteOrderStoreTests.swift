@@ -81,7 +81,7 @@ struct SQLiteOrderStoreTests {
                 id: order.id,
                 customerID: "other",
                 placedAt: order.placedAt,
-                shipCountry: "",
+                shipCountry: "Spain",
                 items: order.items
             )
         )
@@ -137,6 +137,6 @@ struct SQLiteOrderStoreTests {
         "UPDATE order_lines SET discount_basis_points = 10001",
         "INSERT INTO order_history VALUES (ID, 'placed', 1)",
         "INSERT INTO order_history VALUES ('nobody', 'placed', 1)",
-        "INSERT INTO idempotency_keys VALUES ('key', 'nobody', 1)",
+        "INSERT INTO idempotency_keys VALUES ('client', 'key', 'nobody', 1)",
     ]
 }

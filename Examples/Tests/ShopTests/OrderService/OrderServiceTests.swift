@@ -10,7 +10,7 @@ struct OrderServiceTests {
 
     private func order(_ id: String, quantity: Int = 1) throws -> Order {
         let line = try #require(OrderLine(sku: "A", quantity: quantity, unitPrice: Money(cents: 100)))
-        return try #require(Order(id: id, customerID: "C", placedAt: "", shipCountry: "", items: [line]))
+        return try #require(Order(id: id, customerID: "C", placedAt: "", shipCountry: "France", items: [line]))
     }
 
     @Test("Placing the same order again publishes the same event, and another one with its id is refused")
