@@ -22,6 +22,18 @@ extension ServiceDefinition {
         summary: "Takes orders over HTTP, and confirms or cancels them as the inventory answers.",
         defaultPort: 8080,
         settings: [
+            Setting(
+                "prices.file",
+                .string,
+                default: nil,
+                "a file with the sku and the unitPrice of one product as JSON a line, at which orders are taken"
+            ),
+            Setting(
+                "prices.fromClients",
+                .bool,
+                default: "false",
+                "whether clients choose prices and discounts, as a till with a catalog of its own does"
+            ),
             Setting("cache.ttl", .double, default: "5", "seconds for which an order is kept in the cache"),
             Setting(
                 "idempotency.retention",
@@ -49,6 +61,7 @@ extension ServiceDefinition {
         try check("cache.ttl", ttl, within: 0.001...3600)
         try check("idempotency.retention", retention, within: 1...1_000_000_000)
         try check("commit.groupLimit", groupLimit, within: 1...10_000)
+        let pricing = try pricing(config)
         let store = SQLiteOrderStore(
             environment.database,
             bus: environment.bus,
@@ -71,8 +84,19 @@ extension ServiceDefinition {
                 HealthCheck(isRequired: false) { [relay.health()] },
                 HealthCheck(isRequired: false) { [redis = environment.redis] in [await redis.health()] },
             ],
-            routes: OrderRoutes(orders).add
+            routes: OrderRoutes(orders, pricing: pricing).add
         )
+    }
+
+    private static func pricing(_ config: ConfigReader) throws -> Pricing {
+        let file = config.string(forKey: "prices.file")
+        guard config.bool(forKey: "prices.fromClients", default: false) != (file != nil) else {
+            throw ServiceFailure(
+                "the prices of orders come from prices.file or from clients: set either prices.file or "
+                    + "prices.fromClients"
+            )
+        }
+        return try file.map { try Pricing(file: $0) } ?? .clients
     }
 
     private static func check<Value: Comparable>(

@@ -18,9 +18,12 @@ public struct Answer: Sendable {
 /// An HTTP client for the services on this machine.
 public struct ServiceClient: Sendable {
     private let session: URLSession
+    /// The token that the services know.
+    let token: String
 
     /// Creates a client with a maximum number of connections to a service.
-    public init(connections: Int, timeout: Duration = .seconds(30)) {
+    public init(connections: Int, token: String, timeout: Duration = .seconds(30)) {
+        self.token = token
         let configuration = URLSessionConfiguration.ephemeral
         configuration.httpMaximumConnectionsPerHost = max(1, connections)
         configuration.timeoutIntervalForRequest = timeout.seconds
@@ -49,6 +52,7 @@ public struct ServiceClient: Sendable {
         }
         var request = URLRequest(url: url)
         request.httpMethod = method
+        request.setValue("Bearer \(token)", forHTTPHeaderField: "Authorization")
         for (name, value) in headers { request.setValue(value, forHTTPHeaderField: name) }
         if let json {
             request.httpBody = json

@@ -86,13 +86,16 @@ public struct Fleet: Sendable {
         rabbitMQ: String,
         redis: String
     ) {
-        let (directory, client) = (configuration.directory, ServiceClient(connections: configuration.connections))
+        let directory = configuration.directory
+        let client = ServiceClient(connections: configuration.connections, token: UUID().uuidString)
         self.brokers = brokers
         self.virtualHost = virtualHost
         self.directory = directory
         self.client = client
         func service(_ kind: ServiceKind, number: Int? = nil) -> ServiceProcess {
             var settings = ["database-path": "\(directory)/\(kind.databaseFile)"]
+            // Historic orders were placed at the prices and discounts of their day.
+            if kind == .orders { settings["prices-from-clients"] = "true" }
             if kind == .notifications { settings["mail-file"] = "\(directory)/\(Self.mailFile)" }
             return ServiceProcess(
                 kind,
@@ -100,7 +103,9 @@ public struct Fleet: Sendable {
                 executable: "\(configuration.places.executables)/\(kind.executable)",
                 directory: directory,
                 settings: settings,
-                environment: ["RABBITMQ_URI": rabbitMQ, "REDIS_URI": redis],
+                environment: [
+                    "RABBITMQ_URI": rabbitMQ, "REDIS_URI": redis, "HTTP_TOKENS": "fleet:\(client.token)",
+                ],
                 client: client
             )
         }

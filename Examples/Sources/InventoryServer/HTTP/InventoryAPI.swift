@@ -7,8 +7,11 @@ enum InventoryAPI {
           "info": {
             "title": "Inventory",
             "version": "1.0.0",
-            "description": "How many pieces of each product there are."
+            "description": "How many pieces of each product there are. \#
+            Everything but this document, /health and /metrics requires the token of a client, unless the service is \#
+            configured with http.openAccess. The header Host has to name the service (421 otherwise)."
           },
+          "security": [{ "token": [] }],
           "paths": {
             "/stock": {
               "get": {
@@ -31,6 +34,7 @@ enum InventoryAPI {
                     "content": { "application/json": { "schema": { "$ref": "#/components/schemas/StockPage" } } }
                   },
                   "400": { "$ref": "#/components/responses/Invalid" },
+                  "401": { "$ref": "#/components/responses/Unauthorized" },
                   "503": { "$ref": "#/components/responses/Unavailable" }
                 }
               }
@@ -48,6 +52,7 @@ enum InventoryAPI {
                     "content": { "application/json": { "schema": { "$ref": "#/components/schemas/StockItem" } } }
                   },
                   "400": { "$ref": "#/components/responses/Invalid" },
+                  "401": { "$ref": "#/components/responses/Unauthorized" },
                   "404": { "$ref": "#/components/responses/Missing" },
                   "503": { "$ref": "#/components/responses/Unavailable" }
                 }
@@ -70,6 +75,8 @@ enum InventoryAPI {
                     "content": { "application/json": { "schema": { "$ref": "#/components/schemas/StockItem" } } }
                   },
                   "400": { "$ref": "#/components/responses/Invalid" },
+                  "401": { "$ref": "#/components/responses/Unauthorized" },
+                  "408": { "$ref": "#/components/responses/Refused" },
                   "413": { "$ref": "#/components/responses/Refused" },
                   "415": { "$ref": "#/components/responses/Refused" },
                   "503": { "$ref": "#/components/responses/Unavailable" }
@@ -78,7 +85,13 @@ enum InventoryAPI {
             }
           },
           "components": {
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
             "responses": {
+              "Unauthorized": {
+                "description": "The request has no valid token.",
+                "headers": { "WWW-Authenticate": { "schema": { "type": "string" } } },
+                "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
+              },
               "Invalid": {
                 "description": "The request is not valid; `errors` says why, field by field.",
                 "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
@@ -93,7 +106,7 @@ enum InventoryAPI {
                 "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
               },
               "Refused": {
-                "description": "The body is too large, or no JSON in UTF-8.",
+                "description": "The body is too large, too late, or no JSON in UTF-8.",
                 "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
               }
             },

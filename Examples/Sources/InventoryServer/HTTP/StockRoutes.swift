@@ -41,7 +41,7 @@ struct StockRoutes: Sendable {
 
     private func put(_ request: Request, _ context: ServiceRequestContext) async throws -> JSONResponse<StockItem> {
         let sku = try sku(of: context)
-        let change = try await request.decodeJSON(StockRequest.self, limit: 16_384).change()
+        let change = try await request.decodeJSON(StockRequest.self, context: context, limit: 16_384).change()
         do {
             let (item, isNew) = try await catalog.put(sku.rawValue, change)
             let headers: HTTPFields = isNew ? [.location: "/stock/\(sku.rawValue)"] : [:]

@@ -7,8 +7,11 @@ enum NotificationAPI {
           "info": {
             "title": "Notifications",
             "version": "1.0.0",
-            "description": "What customers were told about their orders."
+            "description": "What customers were told about their orders. \#
+            Everything but this document, /health and /metrics requires the token of a client, unless the service is \#
+            configured with http.openAccess. The header Host has to name the service (421 otherwise)."
           },
+          "security": [{ "token": [] }],
           "paths": {
             "/notifications": {
               "get": {
@@ -35,6 +38,11 @@ enum NotificationAPI {
                     "description": "The query is not valid; `errors` says why.",
                     "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
                   },
+                  "401": {
+                    "description": "The request has no valid token.",
+                    "headers": { "WWW-Authenticate": { "schema": { "type": "string" } } },
+                    "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } }
+                  },
                   "503": {
                     "description": "The database cannot be used at present. Send the same request again.",
                     "headers": { "Retry-After": { "schema": { "type": "string", "pattern": "^[0-9]+$" } } },
@@ -45,6 +53,7 @@ enum NotificationAPI {
             }
           },
           "components": {
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
             "schemas": {
               "NotificationPage": {
                 "type": "object",

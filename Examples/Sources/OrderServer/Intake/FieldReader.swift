@@ -25,6 +25,9 @@ struct FieldReader {
         }
     }
 
+    /// A Boolean value indicating whether the JSON value is an object.
+    var isObject: Bool { container != nil }
+
     /// Returns a Boolean value indicating whether there is a field with this name.
     func has(_ name: String) -> Bool {
         container?.contains(FieldName(stringValue: name)) ?? false

@@ -38,6 +38,8 @@ extension OpenAPIDocument {
                 ]
             ]),
             "400": reference("responses", "BadRequest"),
+            "401": reference("responses", "Unauthorized"),
+            "408": reference("responses", "RequestTimeout"),
             "413": reference("responses", "ContentTooLarge"),
             "415": reference("responses", "UnsupportedMediaType"),
             "422": reference("responses", "KeyUsed"),
@@ -83,6 +85,7 @@ extension OpenAPIDocument {
         "responses": [
             "200": response("Some orders.", "OrderPage"),
             "400": reference("responses", "BadRequest"),
+            "401": reference("responses", "Unauthorized"),
             "500": reference("responses", "Failure"),
             "503": reference("responses", "Unavailable"),
         ],
@@ -104,6 +107,7 @@ extension OpenAPIDocument {
         ],
         "responses": [
             "200": response("The order.", "Order"),
+            "401": reference("responses", "Unauthorized"),
             "404": reference("responses", "NotFound"),
             "500": reference("responses", "Failure"),
             "503": reference("responses", "Unavailable"),
@@ -112,6 +116,7 @@ extension OpenAPIDocument {
 
     static let describe: JSON = [
         "operationId": "describe",
+        "security": [],
         "summary": "This description",
         "parameters": [reference("parameters", "CorrelationID")],
         "responses": [
@@ -125,6 +130,7 @@ extension OpenAPIDocument {
 
     static let live: JSON = [
         "operationId": "isLive",
+        "security": [],
         "summary": "Whether the process works, or should be restarted",
         "parameters": [reference("parameters", "CorrelationID")],
         "responses": [
@@ -135,6 +141,7 @@ extension OpenAPIDocument {
 
     static let ready: JSON = [
         "operationId": "isReady",
+        "security": [],
         "summary": "Whether the service should be given requests",
         "parameters": [reference("parameters", "CorrelationID")],
         "responses": [
@@ -145,6 +152,7 @@ extension OpenAPIDocument {
 
     static let metrics: JSON = [
         "operationId": "metrics",
+        "security": [],
         "summary": "Figures for Prometheus",
         "parameters": [reference("parameters", "CorrelationID")],
         "responses": [

@@ -2,10 +2,12 @@ extension OpenAPIDocument {
     /// The responses that report problems.
     static let problems: JSON = [
         "BadRequest": problem("The request is not valid; the fields that are wrong are named."),
+        "Unauthorized": problem("The request has no valid token."),
         "NotFound": problem("There is no such thing."),
+        "RequestTimeout": problem("The body did not arrive in time."),
         "ContentTooLarge": problem("The body has more than 1 MiB."),
         "UnsupportedMediaType": problem("The body is not said to be JSON in UTF-8."),
-        "KeyUsed": problem("The idempotency key was used for another order before."),
+        "KeyUsed": problem("The client used the idempotency key for another order before."),
         "Failure": problem("A mistake of the service's, which its log tells of."),
         "Unavailable": problem("Something that the service depends on cannot be used at present; try again."),
     ]
@@ -15,7 +17,8 @@ extension OpenAPIDocument {
         "IdempotencyKey": [
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "The client's own name for the request, such as a UUID.",
+            "description":
+                "The client's own name for the request, such as a UUID. Clients with different tokens have different keys.",
             "schema": [
                 "type": "string",
                 "minLength": .number(IdempotencyKey.lengths.lowerBound),

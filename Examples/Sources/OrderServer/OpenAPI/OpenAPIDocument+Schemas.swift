@@ -20,8 +20,12 @@ extension OpenAPIDocument {
         ],
         "NewOrderLine": [
             "type": "object",
-            "required": ["sku", "quantity", "unitPrice"],
+            "required": ["sku", "quantity"],
             "additionalProperties": false,
+            "description": """
+            A service with a price list takes orders at its prices: unitPrice may be left out, has to be the price of \
+            the list otherwise, and there are no discounts. A service whose clients choose prices requires unitPrice.
+            """,
             "properties": lineProperties,
         ],
         "OrderLine": [

@@ -10,9 +10,12 @@ enum OpenAPIDocument {
             Takes orders, and tells how far they have come. Every error has a problem document (RFC 9457) as its \
             body. A path that is not listed here is answered with 404, a method that a path does not have with 405 \
             and the header Allow. Every path that has GET has HEAD too. Every response \
-            carries X-Correlation-ID.
+            carries X-Correlation-ID. Operations with a security requirement require the token of a client, unless the \
+            service is configured with http.openAccess. The header Host has to name the service; other requests are \
+            answered with 421.
             """,
         ],
+        "security": [["token": []]],
         "paths": [
             "/orders": ["post": placeOrder, "get": listOrders],
             "/orders/{id}": ["get": showOrder],
@@ -21,7 +24,10 @@ enum OpenAPIDocument {
             "/health/ready": ["get": ready],
             "/metrics": ["get": metrics],
         ],
-        "components": ["schemas": schemas, "responses": problems, "parameters": parameters, "headers": headers],
+        "components": [
+            "securitySchemes": ["token": ["type": "http", "scheme": "bearer"]],
+            "schemas": schemas, "responses": problems, "parameters": parameters, "headers": headers,
+        ],
     ]
 
     /// Returns a reference to a component.

@@ -8,11 +8,13 @@ import ServiceKit
 /// The HTTP interface of the order service.
 struct OrderRoutes: Sendable {
     private let orders: CachedOrderStore
+    private let pricing: Pricing
     private let placed = Counter(label: "shop.orders_placed")
 
-    /// Creates routes for `orders`.
-    init(_ orders: CachedOrderStore) {
+    /// Creates routes for `orders`, which are taken at the prices of `pricing`.
+    init(_ orders: CachedOrderStore, pricing: Pricing) {
         self.orders = orders
+        self.pricing = pricing
     }
 
     /// Adds the routes.
@@ -25,16 +27,16 @@ struct OrderRoutes: Sendable {
 
     /// Places an order. Responds as soon as the order and its event are stored, whether or not the broker is reachable.
     private func place(_ request: Request, _ context: ServiceRequestContext) async throws -> JSONResponse<OrderView> {
-        let key = try idempotencyKey(of: request)
-        let draft = try await request.decodeJSON(OrderForm.self).checked()
+        let key = try idempotencyKey(of: request, from: context.client)
+        let draft = try await request.decodeJSON(OrderForm.self, context: context).checked(pricing)
         let placement: Placement
         do {
             placement = try await orders.store.place(draft, correlationID: context.correlationID, key: key)
-        } catch let conflict as IdempotencyConflict {
+        } catch is IdempotencyConflict {
             throw HTTPProblem(
                 .unprocessableContent,
                 "The idempotency key was used for another order",
-                detail: "Order \(conflict.orderID) was placed with this key and has another content; use a new key."
+                detail: "The order that was placed with this key has another content; use a new key."
             )
         }
         if !placement.isReplay { placed.increment() }
@@ -65,10 +67,10 @@ struct OrderRoutes: Sendable {
         )
     }
 
-    private func idempotencyKey(of request: Request) throws -> IdempotencyKey? {
+    private func idempotencyKey(of request: Request, from client: String) throws -> IdempotencyKey? {
         let values = request.headers[values: .idempotencyKey]
         guard let value = values.first else { return nil }
-        if values.count == 1, let key = IdempotencyKey(value) { return key }
+        if values.count == 1, let key = IdempotencyKey(value, client: client) { return key }
         let lengths = IdempotencyKey.lengths
         throw HTTPProblem(
             .badRequest,

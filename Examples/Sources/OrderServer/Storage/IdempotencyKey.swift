@@ -8,13 +8,16 @@ struct IdempotencyKey: Hashable, Sendable {
 
     /// The key as it was sent.
     let rawValue: String
+    /// The client that sent it, because clients choose their keys independently of each other.
+    let client: String
 
-    /// Creates a key. Returns `nil` if `text` is not 1 to 255 printable ASCII characters.
-    init?(_ text: String) {
+    /// Creates a key of a client. Returns `nil` if `text` is not 1 to 255 printable ASCII characters.
+    init?(_ text: String, client: String = "") {
         guard Self.lengths.contains(text.utf8.count), text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
             return nil
         }
         rawValue = text
+        self.client = client
     }
 }
 
@@ -30,15 +33,18 @@ enum IdempotencyKeyTable {
     /// Returns the order that was placed with a key since `time`.
     static func order(placedWith key: IdempotencyKey, since time: EventTime, in db: Database) throws -> String? {
         try String.fetchOne(
-            try db.cachedStatement(sql: "SELECT order_id FROM idempotency_keys WHERE key = ? AND stored_at >= ?"),
-            arguments: [key.rawValue, time.milliseconds]
+            try db.cachedStatement(
+                sql: "SELECT order_id FROM idempotency_keys WHERE client = ? AND key = ? AND stored_at >= ?"
+            ),
+            arguments: [key.client, key.rawValue, time.milliseconds]
         )
     }
 
-    /// Stores a key. The table itself refuses a second request with the same key.
+    /// Stores a key. The table itself refuses a second request of the client with the same key.
     static func insert(_ key: IdempotencyKey, of orderID: String, at time: EventTime, in db: Database) throws {
-        try db.cachedStatement(sql: "INSERT INTO idempotency_keys (key, order_id, stored_at) VALUES (?, ?, ?)")
-            .execute(arguments: [key.rawValue, orderID, time.milliseconds])
+        try db.cachedStatement(
+            sql: "INSERT INTO idempotency_keys (client, key, order_id, stored_at) VALUES (?, ?, ?, ?)"
+        ).execute(arguments: [key.client, key.rawValue, orderID, time.milliseconds])
     }
 
     /// Deletes `key` and a few others that were stored before `time`. It deletes more than one call adds, so that they
@@ -46,10 +52,10 @@ enum IdempotencyKeyTable {
     static func forget(_ key: IdempotencyKey, storedBefore time: EventTime, in db: Database) throws {
         try db.cachedStatement(
             sql: """
-                DELETE FROM idempotency_keys WHERE key IN (
-                    SELECT key FROM idempotency_keys WHERE stored_at < ? ORDER BY stored_at LIMIT 20
-                ) OR (key = ? AND stored_at < ?)
+                DELETE FROM idempotency_keys WHERE (client, key) IN (
+                    SELECT client, key FROM idempotency_keys WHERE stored_at < ? ORDER BY stored_at LIMIT 20
+                ) OR (client = ? AND key = ? AND stored_at < ?)
                 """
-        ).execute(arguments: [time.milliseconds, key.rawValue, time.milliseconds])
+        ).execute(arguments: [time.milliseconds, key.client, key.rawValue, time.milliseconds])
     }
 }

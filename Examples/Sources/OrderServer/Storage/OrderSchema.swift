@@ -7,6 +7,7 @@ enum OrderSchema {
     /// Registers the tables of the service, the outbox and the inbox.
     static func registerMigrations(in migrator: inout DatabaseMigrator) {
         migrator.registerMigration("orders.v1") { db in try db.execute(sql: v1) }
+        migrator.registerMigration("orders.v2") { db in try db.execute(sql: v2) }
         Outbox.registerMigration(in: &migrator)
         SQLiteInbox.registerMigration(in: &migrator)
     }
@@ -50,6 +51,21 @@ enum OrderSchema {
             order_id TEXT NOT NULL UNIQUE REFERENCES orders (id) ON DELETE CASCADE,
             stored_at INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID;
+        CREATE INDEX idempotency_keys_by_time ON idempotency_keys (stored_at);
+        """
+
+    // Keys that were stored before belong to clients without tokens.
+    private static let v2 = """
+        CREATE TABLE idempotency_keys_v2 (
+            client TEXT NOT NULL,
+            key TEXT NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
+            order_id TEXT NOT NULL UNIQUE REFERENCES orders (id) ON DELETE CASCADE,
+            stored_at INTEGER NOT NULL,
+            PRIMARY KEY (client, key)
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO idempotency_keys_v2 SELECT '', key, order_id, stored_at FROM idempotency_keys;
+        DROP TABLE idempotency_keys;
+        ALTER TABLE idempotency_keys_v2 RENAME TO idempotency_keys;
         CREATE INDEX idempotency_keys_by_time ON idempotency_keys (stored_at);
         """
 }

@@ -8,6 +8,10 @@ import Logging
 struct CommonOptions: Sendable {
     var host: String
     var port: Int
+    var access: HTTPAccess
+    var allowedHosts: AllowedHosts
+    var maximumConnections: Int
+    var maximumBodyBytes: Int
     var databasePath: String
     var logLevel: Logger.Level
     var traceFile: String?
@@ -25,6 +29,17 @@ struct CommonOptions: Sendable {
         guard (0...65535).contains(port) else {
             throw UsageError("http.port is \(port); it has to be from 0 to 65535")
         }
+        access = try Self.access(config)
+        let hosts = config.string(forKey: "http.allowedHosts", default: "").split(separator: ",").map(String.init)
+        allowedHosts = AllowedHosts(hosts + [host.contains(":") ? "[\(host)]" : host])
+        maximumConnections = config.int(forKey: "http.maximumConnections", default: 1000)
+        guard (1...1_000_000).contains(maximumConnections) else {
+            throw UsageError("http.maximumConnections is \(maximumConnections); it has to be from 1 to 1000000")
+        }
+        maximumBodyBytes = config.int(forKey: "http.maximumBodyBytes", default: 32 << 20)
+        guard (1 << 20...1 << 40).contains(maximumBodyBytes) else {
+            throw UsageError("http.maximumBodyBytes is \(maximumBodyBytes); it has to be from 1048576, 1 MiB, to 2^40")
+        }
         databasePath = config.string(forKey: "database.path", default: "")
         guard !databasePath.isEmpty else { throw UsageError("database.path is empty; give the path of a file") }
         let level = config.string(forKey: "log.level", default: "info")
@@ -41,6 +56,22 @@ struct CommonOptions: Sendable {
         shutdownTimeout = .nanoseconds(Int64(seconds * 1e9))
         rabbit = try Self.read("rabbitmq", of: config) { try RabbitConfiguration(config: $0) }
         redis = try Self.read("redis", of: config) { try RedisConfiguration(config: $0) }
+    }
+
+    private static func access(_ config: ConfigReader) throws(UsageError) -> HTTPAccess {
+        let tokens = config.string(forKey: "http.tokens", isSecret: true) ?? ""
+        guard !config.bool(forKey: "http.openAccess", default: false) else {
+            guard tokens.isEmpty else { throw UsageError("http.tokens and http.openAccess are both set; set one") }
+            return .open
+        }
+        guard !tokens.isEmpty else {
+            throw UsageError("http.tokens is not set; give each client a token, or set http.openAccess to true")
+        }
+        do {
+            return try HTTPAccess(tokens: tokens)
+        } catch {
+            throw UsageError(error.description)
+        }
     }
 
     private static func read<Value>(

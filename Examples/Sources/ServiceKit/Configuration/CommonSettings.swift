@@ -8,6 +8,37 @@ extension ServiceDefinition {
             Setting("http.host", .string, default: "127.0.0.1", "the address to listen on"),
             Setting("http.port", .int, default: "\(defaultPort)", "the port to listen on; 0 for any that is free"),
             Setting(
+                "http.tokens",
+                .string,
+                default: nil,
+                isSecret: true,
+                "the clients and their tokens, as NAME:TOKEN, separated by commas"
+            ),
+            Setting(
+                "http.openAccess",
+                .bool,
+                default: "false",
+                "whether everyone may do everything without a token"
+            ),
+            Setting(
+                "http.allowedHosts",
+                .string,
+                default: nil,
+                "names by which clients call the service, beside localhost and http.host, separated by commas; * for any"
+            ),
+            Setting(
+                "http.maximumConnections",
+                .int,
+                default: "1000",
+                "connections at once, at most half of the descriptors of the process"
+            ),
+            Setting(
+                "http.maximumBodyBytes",
+                .int,
+                default: "33554432",
+                "bytes of bodies that may be received at once"
+            ),
+            Setting(
                 "database.path",
                 .string,
                 default: "\(name).sqlite",
@@ -40,7 +71,7 @@ extension ServiceDefinition {
             .told("rabbitmq.callTimeout", .double, "15", "seconds for an answer of the broker"),
             .told("rabbitmq.maximumUnconfirmedEvents", .int, "1000", "events that may be unconfirmed"),
             .told("rabbitmq.maximumUnconfirmedBytes", .int, "16777216", "bytes that may be unconfirmed"),
-            .told("rabbitmq.maximumBodySize", .int, "16777216", "bytes of the largest event"),
+            Setting("rabbitmq.maximumBodySize", .int, default: "1048576", "bytes of the largest event"),
             .told("rabbitmq.reconnect.initial", .double, "0.1", "seconds that bound the first wait to connect again"),
             .told("rabbitmq.reconnect.maximum", .double, "5", "seconds that bound every wait to connect again"),
             .told("rabbitmq.newQueueSettling", .double, "2", "seconds until a new quorum queue counts as attached"),

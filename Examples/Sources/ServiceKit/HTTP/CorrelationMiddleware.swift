@@ -4,10 +4,11 @@ import Hummingbird
 import Logging
 
 /// Middleware that assigns each request the correlation id that its client sent, or a new one, and returns it in the
-/// response.
+/// response. It also assigns the budget for bodies.
 struct CorrelationMiddleware: RouterMiddleware {
     /// The minimum level of a request's logger.
     let level: Logger.Level
+    let bodies: BodyBudget
 
     func handle(
         _ request: Request,
@@ -16,6 +17,7 @@ struct CorrelationMiddleware: RouterMiddleware {
     ) async throws -> Response {
         var context = context
         if let id = Self.correlationID(of: request) { context.correlationID = id }
+        context.bodies = bodies
         context.logger.logLevel = level
         context.logger[metadataKey: "correlation-id"] = "\(context.correlationID)"
         var response = try await next(request, context)

@@ -8,12 +8,21 @@ extension Request {
     ///
     /// - Parameters:
     ///   - type: The type of the body.
+    ///   - context: The context of the request, with the budget for bodies.
     ///   - limit: The maximum number of bytes. Defaults to 1 MiB.
-    /// - Throws: ``HTTPProblem``: 415 if the content type is not JSON, 413 if the body is too large, or 400 if it is
-    ///   not valid JSON for the type, with the path of the invalid field.
-    public func decodeJSON<T: Decodable>(_ type: T.Type, limit: Int = 1 << 20) async throws -> T {
+    ///   - timeout: The maximum duration of receiving the body. Defaults to 20 seconds.
+    /// - Throws: ``HTTPProblem``: 415 if the content type is not JSON, 413 if the body is too large, 408 if it does not
+    ///   arrive in time, 503 if too many bodies are being received, or 400 if it is not valid JSON for the type, with
+    ///   the path of the invalid field.
+    public func decodeJSON<T: Decodable>(
+        _ type: T.Type,
+        context: ServiceRequestContext,
+        limit: Int = 1 << 20,
+        timeout: Duration = .seconds(20)
+    ) async throws -> T {
         try requireJSON()
-        let body = try await collectBody(limit: limit)
+        let body = try await receivedBody(limit: limit, timeout: timeout, budget: context.bodies)
+        defer { context.bodies.release(body.readableBytes) }
         guard body.readableBytes > 0 else {
             throw HTTPProblem(.badRequest, "The body is not valid", detail: "The body is empty; send a JSON document.")
         }
@@ -48,17 +57,33 @@ extension Request {
         }
     }
 
-    private func collectBody(limit: Int) async throws -> ByteBuffer {
-        let tooLarge = HTTPProblem(
-            .contentTooLarge,
-            "The body is too large",
-            detail: "The body may have \(limit) bytes at most."
-        )
-        if let length = headers[.contentLength].flatMap({ Int($0) }), length > limit { throw tooLarge }
+    /// Receives the body, whose bytes are taken from the budget.
+    private func receivedBody(limit: Int, timeout: Duration, budget: BodyBudget) async throws -> ByteBuffer {
+        if let length = headers[.contentLength].flatMap({ Int($0) }), length > limit {
+            throw HTTPProblem(bodyLimit: limit)
+        }
+        let body = body
         do {
-            return try await body.collect(upTo: limit)
-        } catch is NIOTooManyBytesError {
-            throw tooLarge
+            return try await withThrowingTaskGroup(of: ByteBuffer?.self) { group in
+                group.addTask { try await body.collect(limit: limit, budget: budget) }
+                group.addTask {
+                    try await Task.sleep(for: timeout)
+                    return nil
+                }
+                defer { group.cancelAll() }
+                if let received = try await group.next(), let received { return received }
+                // The rest is not read, which releases what was received.
+                group.cancelAll()
+                if let late = try? await group.next(), let late { budget.release(late.readableBytes) }
+                throw HTTPProblem(
+                    .requestTimeout,
+                    "The body did not arrive in time",
+                    detail: "The body has to arrive within \(timeout.components.seconds) seconds.",
+                    headers: [.connection: "close"]
+                )
+            }
+        } catch let problem as HTTPProblem {
+            throw problem
         } catch let error as HTTPParserError {
             // Hummingbird answers it and closes the connection.
             throw error
@@ -68,6 +93,47 @@ extension Request {
             throw HTTPProblem(.badRequest, "The body could not be read", detail: "The connection broke off.")
         }
     }
+}
+
+extension RequestBody {
+    /// Collects the body.
+    ///
+    /// - Throws: ``HTTPProblem`` if it has more than `limit` bytes, or if the budget is exhausted. The budget then
+    ///   contains nothing of it.
+    fileprivate func collect(limit: Int, budget: BodyBudget) async throws -> ByteBuffer {
+        var collected = ByteBuffer()
+        do {
+            for try await part in self {
+                guard part.readableBytes <= limit - collected.readableBytes else { throw HTTPProblem(bodyLimit: limit) }
+                guard budget.take(part.readableBytes) else { throw HTTPProblem.tooManyBodies }
+                collected.writeImmutableBuffer(part)
+            }
+            try Task.checkCancellation()
+            return collected
+        } catch {
+            budget.release(collected.readableBytes)
+            throw error
+        }
+    }
+}
+
+extension HTTPProblem {
+    /// Creates the problem for a body with more than `bodyLimit` bytes.
+    fileprivate init(bodyLimit: Int) {
+        self.init(
+            .contentTooLarge,
+            "The body is too large",
+            detail: "The body may have \(bodyLimit) bytes at most."
+        )
+    }
+
+    /// The problem for a body that the budget has no room for.
+    fileprivate static let tooManyBodies = HTTPProblem(
+        .serviceUnavailable,
+        "The service cannot do this at the moment",
+        detail: "It is receiving too many bodies. Try again.",
+        headers: [.retryAfter: "1"]
+    )
 }
 
 extension HTTPProblem {

@@ -8,6 +8,10 @@ public struct ServiceRequestContext: RequestContext {
     /// The correlation id of everything that this request causes: the header `X-Correlation-ID`, or a new one. It is
     /// returned in the response.
     public var correlationID: CorrelationID
+    /// The name of the client that sent the request, or an empty name if clients have no tokens.
+    public var client = ""
+    /// The budget for the bodies of requests.
+    public var bodies = BodyBudget.standard
 
     /// Creates the context of a new request.
     public init(source: ApplicationRequestContextSource) {

@@ -1,3 +1,4 @@
+import Glibc
 import Hummingbird
 import Logging
 import NIOCore
@@ -13,6 +14,19 @@ struct HTTPService: Service {
     let options: CommonOptions
     let logger: Logger
 
+    /// The maximum number of connections. Half of the descriptors are left for the broker, Redis, the database and
+    /// files, because a process without descriptors can neither accept a connection nor reconnect.
+    var connectionLimit: Int {
+        min(options.maximumConnections, max(1, Self.descriptorLimit() / 2))
+    }
+
+    /// Returns the number of descriptors that the process may have.
+    static func descriptorLimit() -> Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        return Int(clamping: limit.rlim_cur)
+    }
+
     /// Listens and serves requests until it is asked to stop, then completes the started responses.
     ///
     /// - Throws: ``ServiceFailure`` if it cannot listen.
@@ -22,7 +36,11 @@ struct HTTPService: Service {
         let server = Application(
             responder: responder,
             server: .http1(configuration: .init(idleTimeout: Self.idleTimeout)),
-            configuration: ApplicationConfiguration(address: .hostname(host, port: port), backlog: 1024),
+            configuration: ApplicationConfiguration(
+                address: .hostname(host, port: port),
+                backlog: 1024,
+                availableConnectionsDelegate: .maximum(connectionLimit, logger: logger.ofLibrary)
+            ),
             onServerRunning: { [logger] channel in
                 isListening.store(true, ordering: .relaxed)
                 // A caller that started the process with port 0 learns the port from this message.

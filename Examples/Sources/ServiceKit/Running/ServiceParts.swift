@@ -11,11 +11,11 @@ struct ServiceParts: Sendable {
     let assembly: ServiceAssembly
     let readiness: Readiness
     let operations: OperationsRoutes
-    let level: Logger.Level
+    let router: ServiceRouter
 
     /// The responder for the routes of the service and those for operators.
     var responder: RouterResponder<ServiceRequestContext> {
-        ServiceRouter(level: level).make(for: assembly) { operations.add(to: $0) }.buildResponder()
+        router.make(for: assembly) { operations.add(to: $0) }.buildResponder()
     }
 
     /// Closes the parts with their own connections.
@@ -58,7 +58,12 @@ extension ServiceRun {
                 isLive: { needsBroker ? bus.health() : HealthReport(components: []) },
                 metrics: { ProcessTelemetry.shared.registry.text() }
             ),
-            level: options.logLevel
+            router: ServiceRouter(
+                level: options.logLevel,
+                access: options.access,
+                hosts: options.allowedHosts,
+                bodies: BodyBudget(limit: options.maximumBodyBytes)
+            )
         )
     }
 

@@ -19,7 +19,7 @@ struct ServiceRun: Sendable {
         output: LineWriter = .standardOutput,
         errors: LineWriter = .standardError
     ) {
-        let redaction = Redaction(secrets: configuration.secrets)
+        let redaction = Redaction(secrets: configuration.secrets + options.access.secrets)
         self.definition = definition
         self.configuration = configuration
         self.options = options

@@ -9,10 +9,15 @@ extension EndToEndTests {
     func generated() async throws {
         try await TestFleet.with { fleet in
             let ports = (await fleet[.orders].port, await fleet[.inventory].port)
-            async let orders = flood(ports.0, MalformedRequests(seed: 1, targets: MalformedRequests.orders), 5_000)
+            let token = fleet.client.token
+            async let orders = flood(
+                ports.0,
+                MalformedRequests(seed: 1, targets: MalformedRequests.orders, token: token),
+                5_000
+            )
             async let inventory = flood(
                 ports.1,
-                MalformedRequests(seed: 2, targets: MalformedRequests.inventory),
+                MalformedRequests(seed: 2, targets: MalformedRequests.inventory, token: token),
                 5_000
             )
             for flood in [try await orders, try await inventory] {
@@ -33,7 +38,11 @@ extension EndToEndTests {
         try await TestFleet.with { fleet in
             for kind in [ServiceKind.orders, .inventory] {
                 let port = await fleet[kind].port
-                try await Schemathesis.check("http://127.0.0.1:\(port)/openapi.json", with: program)
+                try await Schemathesis.check(
+                    "http://127.0.0.1:\(port)/openapi.json",
+                    token: fleet.client.token,
+                    with: program
+                )
             }
             #expect(await fleet.unexpectedEnds() == [])
         }

@@ -51,9 +51,12 @@ struct MalformedRequests {
     private let targets: [Target]
     private var generator: SeededGenerator
 
-    /// Creates requests to services.
-    init(seed: UInt64, targets: [Target]) {
+    private let token: String
+
+    /// Creates requests to services that know `token`.
+    init(seed: UInt64, targets: [Target], token: String) {
         self.targets = targets
+        self.token = token
         generator = SeededGenerator(seed: seed)
     }
 
@@ -76,11 +79,15 @@ struct MalformedRequests {
         if !headers.contains(where: { $0.hasPrefix("Content-Type") }) {
             headers.append("Content-Type: application/json")
         }
+        // Most requests pass the check of the token.
+        if !headers.contains(where: { $0.hasPrefix("Authorization") }) {
+            headers.append("Authorization: Bearer \(token)")
+        }
         return Request(bytes: encode(target, headers), breaksConnection: target.method == "HEAD")
     }
 
     private func encode(_ target: Target, _ headers: [String]) -> [UInt8] {
-        let lines = ["\(target.method) \(target.path) HTTP/1.1", "Host: shop"] + headers
+        let lines = ["\(target.method) \(target.path) HTTP/1.1", "Host: localhost"] + headers
         let head = lines.joined(separator: "\r\n") + "\r\nContent-Length: \(target.body.utf8.count)\r\n\r\n"
         return Array((head + target.body).utf8)
     }
@@ -129,7 +136,7 @@ struct MalformedRequests {
     }
 
     private mutating func brokenHTTP(_ target: Target) -> Request {
-        let good = encode(target, ["Content-Type: application/json"])
+        let good = encode(target, ["Content-Type: application/json", "Authorization: Bearer \(token)"])
         var bytes: [UInt8]
         switch Int.random(in: 0..<6, using: &generator) {
         case 0: bytes = (0..<200).map { _ in UInt8.random(in: 0...255, using: &generator) }

@@ -25,7 +25,7 @@ enum Schemathesis {
     /// Checks that an API reports no error of its own, and responds according to its description.
     ///
     /// - Throws: ``FleetProblem`` with its findings.
-    static func check(_ description: String, with program: String) async throws {
+    static func check(_ description: String, token: String, with program: String) async throws {
         let checks = [
             "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
         ]
@@ -33,6 +33,8 @@ enum Schemathesis {
         try await Script(path: program, directory: NSTemporaryDirectory()).run(
             "run",
             description,
+            "--header",
+            "Authorization: Bearer \(token)",
             "--max-examples",
             "15",
             "--seed",

@@ -62,7 +62,8 @@ struct EndToEndTests {
                 try await service.ready()
 
                 let request = try RawConnection(port: await service.port, timeout: .seconds(60))
-                try request.send("POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+                try request.send("POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+                try request.send("Authorization: Bearer \(fleet.client.token)\r\n")
                 try request.send("Content-Length: 10\r\n\r\n{")
                 await service.send(SIGTERM)
                 try await wait(atMost: .seconds(10), for: "draining of \(service.name)") {

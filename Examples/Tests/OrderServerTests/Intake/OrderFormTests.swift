@@ -36,7 +36,7 @@ struct OrderFormTests {
     @Test("A valid body is a draft")
     func valid() throws {
         let lines = Self.line(#""NW-011""#, "12", #""14.00""#) + "," + Self.line(#""a_.9""#, "1e0", #""0""#, #""0.15""#)
-        let draft = try form(Self.body(lines: lines)).checked()
+        let draft = try form(Self.body(lines: lines)).checked(.clients)
         #expect(draft.customerID == "VINET")
         #expect(draft.shipCountry == "France")
         #expect(draft.items.map(\.sku) == ["NW-011", "a_.9"])
@@ -51,17 +51,17 @@ struct OrderFormTests {
         let sku = "\"" + String(repeating: "A", count: 64) + "\""
         let line = Self.line(sku, "1000000", #""1000000.00""#, #""1.0000""#)
         let lines = repeatElement(line, count: 1000).joined(separator: ",")
-        let draft = try form(Self.body(customer: text, country: text, lines: lines)).checked()
+        let draft = try form(Self.body(customer: text, country: text, lines: lines)).checked(.clients)
         #expect(draft.items.count == 1000)
         #expect(draft.items.total == .zero)
         let dearest = Self.line(sku, "1000000", #""1000000.00""#)
         let all = repeatElement(dearest, count: 1000).joined(separator: ",")
-        #expect(try form(Self.body(lines: all)).checked().items.total.description == "1000000000000000.00")
+        #expect(try form(Self.body(lines: all)).checked(.clients).items.total.description == "1000000000000000.00")
     }
 
     @Test("Problems name the field and its rule", arguments: wrongBodies)
     func wrong(_ example: Case) throws {
-        let problem = #expect(throws: HTTPProblem.self) { try form(example.body).checked() }
+        let problem = #expect(throws: HTTPProblem.self) { try form(example.body).checked(.clients) }
         let fields = try #require(problem).fields
         #expect(Set(fields.map(\.field)) == Set(example.problems.keys))
         for field in fields {
@@ -140,7 +140,7 @@ struct OrderFormTests {
     @Test("Of very many problems the first ones are listed, and all are counted")
     func many() throws {
         let lines = repeatElement("{}", count: 1000).joined(separator: ",")
-        let problem = try #require(throws: HTTPProblem.self) { try form(Self.body(lines: lines)).checked() }
+        let problem = try #require(throws: HTTPProblem.self) { try form(Self.body(lines: lines)).checked(.clients) }
         #expect(problem.fields.count == 50)
         #expect(problem.detail?.hasPrefix("3000 fields are wrong, of which the first 50 are listed") == true)
     }

@@ -21,19 +21,23 @@ struct OrderRoutesTests {
     /// Runs a test against the routes, on a bus that does not run because none of them needs a broker.
     private func test(
         _ scene: Scene,
+        pricing: Pricing = .clients,
+        access: HTTPAccess = .open,
         _ body: @Sendable (any TestClientProtocol) async throws -> Void
     ) async throws {
-        let assembly = ServiceAssembly(routes: OrderRoutes(scene.orders).add)
-        try await Application(router: assembly.router(logger: .quiet)).test(.router, body)
+        let assembly = ServiceAssembly(routes: OrderRoutes(scene.orders, pricing: pricing).add)
+        try await Application(router: assembly.router(logger: .quiet, access: access)).test(.router, body)
     }
 
     private func post(
         _ client: any TestClientProtocol,
         _ body: String = body,
         key: String? = nil,
-        type: String = "application/json"
+        type: String = "application/json",
+        token: String? = nil
     ) async throws -> TestResponse {
         var headers: HTTPFields = [.contentType: type]
+        if let token { headers[.authorization] = "Bearer \(token)" }
         if let key { headers[.idempotencyKey] = key }
         return try await client.execute(
             uri: "/orders",
@@ -127,6 +131,50 @@ struct OrderRoutesTests {
             let response = try await client.execute(uri: "/orders", method: .post, headers: headers, body: body)
             #expect(response.status == .badRequest)
         }
+    }
+
+    @Test func `clients with the same key place different orders, and learn nothing of each other's`() async throws {
+        let scene = try Scene()
+        let (till, shop) = (String(repeating: "t", count: 16), String(repeating: "s", count: 16))
+        try await test(scene, access: try HTTPAccess(tokens: "till:\(till),shop:\(shop)")) { client in
+            let first = try await post(client, key: "1", token: till).decode(OrderView.self)
+            let other = try await post(client, Self.body.replacing("France", with: "Spain"), key: "1", token: shop)
+            #expect(other.status == .accepted)
+            #expect(try other.decode(OrderView.self).id != first.id)
+            #expect(try await post(client, key: "1", token: till).decode(OrderView.self).id == first.id)
+            let conflict = try await post(client, Self.body.replacing("12", with: "13"), key: "1", token: till)
+            #expect(conflict.status == .unprocessableContent)
+            #expect(!String(buffer: conflict.body).contains(first.id))
+            #expect(try await post(client, key: "1").status == .unauthorized)
+            #expect(try await client.get("/orders").status == .unauthorized)
+            #expect(try await client.get("/openapi.json").status == .ok)
+        }
+        #expect(try await scene.database.count(of: "orders") == 2)
+    }
+
+    @Test func `with a price list, orders are taken at its prices or refused`() async throws {
+        let scene = try Scene()
+        try await test(scene, pricing: .list(["NW-011": Money(cents: 2100)])) { client in
+            func order(_ line: String) -> String {
+                #"{"customerID": "V", "shipCountry": "F", "items": [{"sku": "NW-011", "quantity": 2\#(line)}]}"#
+            }
+            for line in ["", #", "unitPrice": "21.00""#, #", "unitPrice": "21", "discount": "0""#] {
+                let placed = try await post(client, order(line))
+                #expect(placed.status == .accepted, "\(line)")
+                #expect(try placed.decode(OrderView.self).total == Money(cents: 4200))
+            }
+            for (line, field) in [
+                (#", "unitPrice": "0.01""#, "unitPrice"), (#", "unitPrice": "22.00""#, "unitPrice"),
+                (#", "discount": "1""#, "discount"), (#", "unitPrice": "21.00", "discount": "0.0001""#, "discount"),
+            ] {
+                let refused = try await post(client, order(line))
+                #expect(refused.status == .badRequest, "\(line)")
+                #expect(try refused.decode(ProblemDocument.self).errors?.map(\.field) == ["items[0].\(field)"])
+            }
+            let unknown = try await post(client, order("").replacing("NW-011", with: "NW-012"))
+            #expect(try unknown.decode(ProblemDocument.self).errors?.map(\.field) == ["items[0].sku"])
+        }
+        #expect(try await scene.database.count(of: "orders") == 3)
     }
 
     @Test("A missing order is not found, and that is not cached")

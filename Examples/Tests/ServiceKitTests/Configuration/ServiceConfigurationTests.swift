@@ -26,7 +26,7 @@ struct ServiceConfigurationTests {
         environment: [String: String] = [:]
     ) async throws -> ServiceConfiguration {
         try await ServiceConfiguration(
-            flags: CommandLineFlags(["program"] + arguments, settings: definition.allSettings),
+            flags: CommandLineFlags(["program", "--http-open-access"] + arguments, settings: definition.allSettings),
             environment: environment,
             settings: definition.allSettings
         )
@@ -115,6 +115,12 @@ struct ServiceConfigurationTests {
         "A value that makes no sense is refused with its key",
         arguments: [
             (["--http-port", "65536"], "http.port is 65536; it has to be from 0 to 65535"),
+            (["--http-maximum-connections", "0"], "http.maximumConnections is 0; it has to be from 1 to 1000000"),
+            (
+                ["--http-maximum-body-bytes", "1000"],
+                "http.maximumBodyBytes is 1000; it has to be from 1048576, 1 MiB, to 2^40"
+            ),
+            (["--http-tokens", "a:0123456789abcdef"], "http.tokens and http.openAccess are both set; set one"),
             (["--shutdown-timeout", "0"], "shutdown.timeout is 0.0; it has to be above 0 and at most 86400 seconds"),
             (
                 ["--log-level", "loud"],
@@ -134,6 +140,22 @@ struct ServiceConfigurationTests {
     func nonsense(arguments: [String], message: String) async throws {
         let config = try await read(arguments).reader
         #expect(throws: UsageError(message)) { try CommonOptions(config) }
+    }
+
+    @Test func `without tokens a service does not start, unless everyone is let in explicitly`() async throws {
+        func access(_ environment: [String: String]) async throws -> HTTPAccess {
+            let configuration = try await ServiceConfiguration(
+                flags: CommandLineFlags(["program"], settings: definition.allSettings),
+                environment: environment,
+                settings: definition.allSettings
+            )
+            return try CommonOptions(configuration.reader).access
+        }
+        let message = "http.tokens is not set; give each client a token, or set http.openAccess to true"
+        await #expect(throws: UsageError(message)) { try await access([:]) }
+        await #expect(throws: UsageError(message)) { try await access(["HTTP_OPEN_ACCESS": "false"]) }
+        #expect(try await access(["HTTP_TOKENS": "till:0123456789abcdef"]).secrets == ["0123456789abcdef"])
+        #expect(try await access(["HTTP_OPEN_ACCESS": "true"]).secrets == [])
     }
 
     @Test("Secrets are known from every source, and never shown when they are refused")

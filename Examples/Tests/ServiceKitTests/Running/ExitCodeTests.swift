@@ -15,7 +15,7 @@ struct ExitCodeTests {
 
     private func main(_ arguments: String..., definition: ServiceDefinition = .plain()) async -> Int32 {
         await definition.main(
-            arguments: ["order-service"] + arguments,
+            arguments: ["order-service", "--http-open-access"] + arguments,
             output: output.writer,
             errors: errors.writer
         )

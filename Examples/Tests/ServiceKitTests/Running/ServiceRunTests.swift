@@ -26,7 +26,7 @@ extension WholeProcess {
 
         private func arguments(_ more: String...) -> [String] {
             [
-                "order-service", "--http-port", "0", "--database-path", directory.file("db"),
+                "order-service", "--http-open-access", "--http-port", "0", "--database-path", directory.file("db"),
                 "--rabbitmq-uri", "amqp://guest:guest@127.0.0.1:1", "--redis-uri", "redis://127.0.0.1:1",
             ] + more
         }
@@ -51,12 +51,17 @@ extension WholeProcess {
             return try #require(try JSONObject(line)["port"].flatMap { Int($0) })
         }
 
+        /// Returns a GET request. The client's own have no host.
+        private static func request(_ path: String) -> TestClient.Request {
+            TestClient.Request(path, method: .get, authority: "localhost")
+        }
+
         private func get(_ path: String, port: Int) async throws -> (status: Int, body: String) {
             try await TestClient.withClient(
                 host: "127.0.0.1",
                 port: port
             ) { client in
-                let response = try await client.get(path)
+                let response = try await client.execute(Self.request(path))
                 return (response.status.code, response.body.map { String(buffer: $0) } ?? "")
             }
         }
@@ -212,6 +217,51 @@ extension WholeProcess {
             try await running.value
         }
 
+        @Test func `further connections wait until one of the allowed ones is closed`() async throws {
+            let definition = ServiceDefinition.plain { _ in
+                ServiceAssembly { router in router.get("orders") { _, _ in "[]" } }
+            }
+            let run = try await makeRun(definition, arguments("--http-maximum-connections", "1"))
+            let end = EndRequest()
+            let running = Task { try await run.run(until: end) }
+            let port = try await port()
+            let order = Journal()
+            let waiting = try await TestClient.withClient(host: "127.0.0.1", port: port) { client in
+                _ = try await client.execute(Self.request("/orders"))
+                let waiting = Task {
+                    try await TestClient.withClient(host: "127.0.0.1", port: port) {
+                        _ = try await $0.execute(Self.request("/orders"))
+                    }
+                    order.append("waiting")
+                }
+                for _ in 0..<200 {
+                    _ = try await client.execute(Self.request("/orders"))
+                    order.append("first")
+                }
+                return waiting
+            }
+            try await waiting.value
+            #expect(order.entries == Array(repeating: "first", count: 200) + ["waiting"])
+            end.request()
+            try await running.value
+        }
+
+        @Test func `connections leave half of the descriptors to the rest of the service`() async throws {
+            let definition = ServiceDefinition.plain()
+            let run = try await makeRun(definition, arguments("--http-maximum-connections", "1000000"))
+            let service = HTTPService(
+                responder: ServiceRouter().make(for: ServiceAssembly()) { _ in }.buildResponder(),
+                options: run.options,
+                logger: run.logger
+            )
+            #expect(service.connectionLimit <= HTTPService.descriptorLimit() / 2)
+            let small = try await makeRun(definition, arguments("--http-maximum-connections", "1"))
+            #expect(
+                HTTPService(responder: service.responder, options: small.options, logger: run.logger).connectionLimit
+                    == 1
+            )
+        }
+
         @Test("Unknown keys of the file cause a warning")
         func unknownKeys() async throws {
             let file = try directory.write(#"{"http": {"prot": 1}}"#, to: "c.json")
@@ -223,4 +273,13 @@ extension WholeProcess {
             #expect(line["level"] == "warning" && line["key"] == "http.prot")
         }
     }
+}
+
+/// The order of events in a test.
+private final class Journal: Sendable {
+    private let state = Mutex<[String]>([])
+
+    var entries: [String] { state.withLock { $0 } }
+
+    func append(_ entry: String) { state.withLock { $0.append(entry) } }
 }

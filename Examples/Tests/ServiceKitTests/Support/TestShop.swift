@@ -24,7 +24,7 @@ enum TestShop {
 
     static let assembly = ServiceAssembly { router in
         router.post("orders") { request, context in
-            let order = try await request.decodeJSON(NewOrder.self, limit: 1000)
+            let order = try await request.decodeJSON(NewOrder.self, context: context, limit: 1000)
             context.logger.info("placed")
             return JSONResponse(order, status: .accepted, headers: [.location: "/orders/1"])
         }
