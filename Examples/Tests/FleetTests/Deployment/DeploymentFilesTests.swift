@@ -1,0 +1,103 @@
+import Foundation
+import Testing
+
+@testable import Fleet
+
+/// The files in `Deploy`, which are read as text because there is no container engine.
+struct DeploymentFilesTests {
+    private func file(_ name: String) throws -> String {
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../../Deploy")
+        return try String(contentsOf: folder.appending(path: name), encoding: .utf8)
+    }
+
+    private func values(_ key: String, in text: String) -> [String] {
+        text.split(separator: "\n").compactMap { line in
+            let line = line.drop { $0 == " " }
+            return line.hasPrefix(key) ? String(line.dropFirst(key.count).drop { $0 == " " }) : nil
+        }
+    }
+
+    @Test func `every image is that of a release, and can be replaced by a digest`() throws {
+        let compose = try values("image:", in: file("compose.yaml")).filter { !$0.hasPrefix("shop/") }
+        let bases = try values("ARG ", in: file("Dockerfile"))
+        let images = compose + bases
+        #expect(images.count == 4)
+        for image in images {
+            #expect(
+                image.contains(/^(\$\{)?[A-Z_]+_IMAGE(:-|=)[a-z]+:[0-9]+\.[0-9]+(\.[0-9]+)?-[a-z]+\}?$/),
+                "\(image)"
+            )
+        }
+        for base in try values("FROM ", in: file("Dockerfile")) {
+            #expect(base.hasPrefix("${") || base.hasPrefix("runtime AS "), "\(base)")
+        }
+        #expect(try file("Dockerfile").contains("--force-resolved-versions"))
+        #expect(try file("Dockerfile").contains("Examples/Package.resolved"))
+    }
+
+    @Test func `each service has limits, secrets and a user of its own`() throws {
+        let units = ["shop-orders.service", "shop-inventory@.service", "shop-notifications.service"]
+        var secrets: Set<String> = []
+        for unit in units {
+            let text = try file("systemd/\(unit)")
+            for limit in ["LimitNOFILE=", "MemoryMax=", "TasksMax=", "NoNewPrivileges=yes"] {
+                #expect(text.contains("\n\(limit)"), "\(limit) in \(unit)")
+            }
+            secrets.formUnion(values("EnvironmentFile=", in: text))
+        }
+        #expect(secrets.count == 3)
+        var users: Set<String> = []
+        for secret in secrets {
+            let text = try file("systemd/\(URL(filePath: secret).lastPathComponent)")
+            users.formUnion(values("RABBITMQ_URI=", in: text))
+            #expect(values("HTTP_TOKENS=", in: text) == [""])
+        }
+        #expect(users.count == 3)
+        let compose = try file("compose.yaml")
+        #expect(Set(values("RABBITMQ_URI:", in: compose)).count == 3)
+        for limit in ["mem_limit:", "pids_limit:", "nofile:"] { #expect(!values(limit, in: compose).isEmpty) }
+    }
+
+    @Test func `the definitions of the broker give each service its own rights`() throws {
+        let output = try definitions(["ADMIN": "a1", "ORDERS": "o1", "INVENTORY": "i1", "NOTIFICATIONS": "n1"])
+        struct Definitions: Decodable {
+            struct User: Decodable { var name, password, tags: String }
+            struct Permission: Decodable { var user, vhost, configure, write, read: String }
+            var users: [User]
+            var permissions: [Permission]
+        }
+        let definitions = try JSONDecoder().decode(Definitions.self, from: output)
+        #expect(definitions.users.filter { $0.tags == "administrator" }.map(\.name) == ["shop-admin"])
+        for permission in definitions.permissions where permission.user != "shop-admin" {
+            let group = String(permission.user.dropFirst("shop-".count))
+            for pattern in [permission.configure, permission.write, permission.read] {
+                let expression = try Regex(pattern)
+                for name in ["events", "eventbus.delay.v1.0", "\(group).dead"] {
+                    #expect(try expression.firstMatch(in: name) != nil, "\(permission.user): \(name)")
+                }
+                for name in ["amq.default", "vault", "x\(group).dead", "eventbus", "\(group)"] {
+                    #expect(try expression.firstMatch(in: name) == nil, "\(permission.user): \(name)")
+                }
+            }
+        }
+        #expect(throws: FleetProblem.self) { try self.definitions(["ADMIN": "a\"b"]) }
+    }
+
+    private func definitions(_ passwords: [String: String]) throws -> Data {
+        let process = Process()
+        let output = Pipe()
+        process.executableURL = URL(filePath: "/bin/sh")
+        let script = URL(filePath: #filePath).deletingLastPathComponent()
+            .appending(path: "../../../Deploy/rabbitmq/definitions.sh")
+        process.arguments = [script.path(percentEncoded: false)]
+        process.environment = Dictionary(uniqueKeysWithValues: passwords.map { ("SHOP_\($0)_PASSWORD", $1) })
+            .merging(["PATH": "/usr/bin:/bin"]) { own, _ in own }
+        process.standardOutput = output
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        let text = try output.fileHandleForReading.readToEnd() ?? Data()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw FleetProblem("no definitions") }
+        return text
+    }
+}
