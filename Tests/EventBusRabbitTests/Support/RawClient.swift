@@ -97,8 +97,61 @@ struct RawClient {
 
     /// Publishes with properties in raw form: the flags, then each property. Returns when the broker has the event.
     func publish(exchange: String, routingKey: String, flags: UInt16, properties: [UInt8], body: [UInt8]) throws {
+        write(exchange: exchange, routingKey: routingKey, flags: flags, properties: properties, body: body)
+        try expect(60, 80)
+    }
+
+    /// The broker's answer to an event.
+    enum Answer {
+        case accepted
+        case refused
+        /// The event was refused by closing the connection.
+        case hungUp
+    }
+
+    /// Publishes like ``publish(exchange:routingKey:flags:properties:body:)``, and returns the broker's answer. If the
+    /// broker closes the channel, it is opened again.
+    func offer(
+        exchange: String,
+        routingKey: String,
+        flags: UInt16,
+        properties: [UInt8],
+        body: [UInt8]
+    ) throws -> Answer {
+        write(exchange: exchange, routingKey: routingKey, flags: flags, properties: properties, body: body)
+        return try answer()
+    }
+
+    /// Calls a method that the broker answers, and returns the answer. If the broker closes the channel, it is opened
+    /// again.
+    func call(_ classID: UInt16, _ methodID: UInt16, _ write: (inout AMQPBytes) -> Void) throws -> Answer {
+        send(classID, methodID, write: write)
+        return try answer()
+    }
+
+    private func answer() throws -> Answer {
+        while let frame = socket.readFrame() {
+            guard frame.type == AMQPFrame.method else { continue }
+            var reader = AMQPReader(frame.payload)
+            switch (reader.short(), reader.short()) {
+            // The reply to the selection of confirms.
+            case (85, 11): continue
+            case (60, 120): return .refused
+            case (20, 40):
+                send(20, 41)
+                send(20, 10, write: { $0.shortString("") })
+                try expect(20, 11)
+                return .refused
+            case (10, 50): return .hungUp
+            default: return .accepted
+            }
+        }
+        return .hungUp
+    }
+
+    private func write(exchange: String, routingKey: String, flags: UInt16, properties: [UInt8], body: [UInt8]) {
+        // Selecting confirms again has no effect. The reply is skipped.
         send(85, 10, write: { $0.octet(0) })
-        try expect(85, 11)
         send(
             60,
             40,
@@ -116,7 +169,6 @@ struct RawClient {
         header.short(flags)
         socket.write(AMQPFrame(type: AMQPFrame.header, channel: 1, payload: header.bytes + properties).encoded)
         socket.write(AMQPFrame(type: AMQPFrame.body, channel: 1, payload: body).encoded)
-        try expect(60, 80)
     }
 
     /// Takes an event out of a queue, and returns its header frame and its body unchanged.
