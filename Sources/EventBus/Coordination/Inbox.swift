@@ -28,7 +28,9 @@ public protocol Inbox: Sendable {
     ///   - key: The event and the subscription.
     ///   - lease: The time for which the claim is active without a renewal. It must be positive.
     /// - Throws: ``EventBusError``: `.unavailable` or `.indeterminate` if the store did not answer;
-    ///   `CancellationError`. A subscription pauses after any error, and asks again.
+    ///   `CancellationError`. After any error the subscription asks for an event that does not exist. If that fails
+    ///   too, it pauses and asks again. Otherwise the error delays only its own event
+    ///   (``Failure/Reason/inboxFailed``).
     func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision
 
     /// Extends an active claim, which then ends `lease` from now. Has no effect if the claim is completed.

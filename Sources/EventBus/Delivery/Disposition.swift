@@ -6,8 +6,8 @@ public enum Disposition: Sendable {
     case retried(after: Duration, Failure)
     /// The delivery cannot be handled at present and is redelivered as the same attempt, after the duration `after`.
     ///
-    /// With a failure, only a newer release can handle it, or a store or broker is unreachable. The transport adds up
-    /// the delays of such deferrals until the next attempt (``Delivery/deferredFor``). Without a failure, another
+    /// With a failure, only a newer release can handle it, a store or broker is unreachable, or the inbox fails for this
+    /// event. The transport adds up the delays of such deferrals until the next attempt (``Delivery/deferredFor``). Without a failure, another
     /// consumer is handling the event.
     case deferred(after: Duration, Failure?)
     /// The delivery failed permanently and becomes a dead letter of the group.
@@ -45,6 +45,9 @@ public struct Failure: Hashable, Sendable {
         /// The handler postponed the event without counting an attempt, for longer than
         /// ``SubscriptionOptions/maximumDeferral``. See ``RetryLater``.
         public static let postponed = Reason(rawValue: "postponed")
+        /// The subscription's inbox failed for this event for longer than ``SubscriptionOptions/maximumDeferral``, while
+        /// it worked for other events.
+        public static let inboxFailed = Reason(rawValue: "inbox_failed")
         /// The payload could not be decoded.
         public static let undecodable = Reason(rawValue: "undecodable")
         /// The subscription does not request the event's topic, because an old binding still exists.

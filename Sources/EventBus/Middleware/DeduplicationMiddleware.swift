@@ -13,6 +13,9 @@ internal import Logging
 /// While the inbox cannot be reached, the subscription pauses: its deliveries stay unacknowledged, one at a time asks
 /// the inbox again with backoff, and no attempt counts.
 ///
+/// After an error the step also asks for an event that does not exist, and abandons the claim on it. If the inbox
+/// answers, the error belongs to the one event, which is deferred (``SubscriptionOptions/maximumDeferral``).
+///
 /// After the handler has returned, the effect has happened. The record is therefore retried until the claim ends, and
 /// the event is acknowledged in any case. An effect that could not be recorded is counted and logged as a warning.
 ///
@@ -28,6 +31,7 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
     private let options: InboxOptions
     private let didSuppress: @Sendable (InboxKey) -> Void
     private let renewer: ClaimRenewer
+    private let check: InboxCheck
 
     /// Creates a step that suppresses duplicates through `inbox`.
     ///
@@ -45,6 +49,7 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         self.options = options
         self.didSuppress = didSuppress
         self.renewer = ClaimRenewer(inbox: inbox, lease: options.lease)
+        self.check = InboxCheck(inbox: inbox, lease: options.lease)
     }
 
     /// Returns a step for one subscription, which renews that subscription's claims.
@@ -68,7 +73,19 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
 
     private func consume(_ context: EventContext, claiming next: ConsumeNext) async throws {
         let start = context.clock.now
-        let decision = try await begin(context)
+        let decision: InboxDecision
+        do {
+            decision = try await begin(context)
+        } catch {
+            // A paused subscription is asked about by its probe.
+            let isKnown = context.isPaused && !context.isProbe
+            if isKnown || context.isGivenUp { throw error }
+            context.isAskingInbox = true
+            defer { context.isAskingInbox = false }
+            guard await check.inboxAnswers(context) else { throw error }
+            context.noteInboxAnswer()
+            throw OwnInboxError(underlying: error.underlying)
+        }
         context.noteInboxAnswer()
         switch decision {
         case .completed:
@@ -176,6 +193,11 @@ protocol UncountedError: Error {}
 
 /// An error that pauses the subscription because its inbox could not be reached.
 struct InboxUnavailable: UncountedError {
+    var underlying: any Error
+}
+
+/// An error of the inbox for one event, while it answers for others.
+struct OwnInboxError: UncountedError {
     var underlying: any Error
 }
 

@@ -1,16 +1,18 @@
 internal import Logging
 internal import Synchronization
 
-/// The status, for health and logs, of deliveries that are deferred without an attempt, because only a newer release
-/// can handle them, or because a store or broker that their handlers need is unreachable.
+/// The status, for health and logs, of deliveries that are deferred without an attempt: because only a newer release can
+/// handle them, because a store or broker that their handlers need is unreachable, or because the inbox fails for them
+/// alone.
 final class DeferralStatus: Sendable {
     private struct State {
         var count = 0
         var outage: (reason: String, at: AnyClock.Instant)?
-        var newerVersion: (reason: String, at: AnyClock.Instant)?
+        /// The last deferrals of events that do not keep others from being handled, by their reasons.
+        var single: [Failure.Reason: (message: String, at: AnyClock.Instant)] = [:]
     }
 
-    /// The time for which a waiting newer version is reported and not logged again.
+    /// The time for which the deferral of single events is reported and not logged again.
     private static let memory = Duration.seconds(60)
     /// The time for which an outage is reported without another deferral. A deferred event is redelivered within 30
     /// seconds, but the last one may have been dead-lettered.
@@ -35,23 +37,22 @@ final class DeferralStatus: Sendable {
             state.count += 1
             // The handler works, and knows what it waits for.
             if failure.reason == .postponed { return false }
-            if failure.reason == .newerVersion {
-                let last = state.newerVersion?.at
-                state.newerVersion = (failure.message, now)
-                return last.map { $0.duration(to: now) > Self.memory } ?? true
+            if failure.reason != .unavailable {
+                let last = state.single.updateValue((failure.message, now), forKey: failure.reason)
+                return last.map { $0.at.duration(to: now) > Self.memory } ?? true
             }
             defer { state.outage = (failure.message, now) }
             outage.store(true, ordering: .releasing)
             return state.outage == nil
         }
         guard isNew else { return }
-        log(
-            .warning,
-            failure.reason == .newerVersion
-                ? "events wait for a newer release of this service, and count no attempt"
-                : "handlers cannot work because a store or broker is away; their events wait, and count no attempt",
-            [LogKeys.error: "\(failure.message.printable)"]
-        )
+        let message: Logger.Message =
+            switch failure.reason {
+            case .newerVersion: "events wait for a newer release of this service, and count no attempt"
+            case .inboxFailed: "the inbox fails for some events alone; they wait, and count no attempt"
+            default: "handlers cannot work because a store or broker is away; their events wait, and count no attempt"
+            }
+        log(.warning, message, [LogKeys.error: "\(failure.message.printable)"])
     }
 
     /// Records that a handler has succeeded.
@@ -72,14 +73,14 @@ final class DeferralStatus: Sendable {
         logger.logger.log(level: level, message, metadata: metadata)
     }
 
-    /// The number of deferrals so far, the reason why handlers cannot work, and the newer version that was received
-    /// within the last minute.
-    var summary: (count: Int, outage: String?, newerVersion: String?) {
+    /// The number of deferrals so far, the reason why handlers cannot work, and a remark about single events that were
+    /// deferred within the last minute.
+    var summary: (count: Int, outage: String?, remark: String?) {
         let now = clock.now
         return state.withLock { state in
-            let recent = state.newerVersion.flatMap { $0.at.duration(to: now) <= Self.memory ? $0.reason : nil }
+            let recent = state.single.values.filter { $0.at.duration(to: now) <= Self.memory }.map(\.message).sorted()
             let outage = state.outage.flatMap { $0.at.duration(to: now) <= Self.outageMemory ? $0.reason : nil }
-            return (state.count, outage, recent)
+            return (state.count, outage, recent.isEmpty ? nil : recent.joined(separator: "; "))
         }
     }
 }

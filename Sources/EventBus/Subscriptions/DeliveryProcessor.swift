@@ -163,6 +163,7 @@ final class DeliveryProcessor: Sendable {
             subscription: subscription,
             attempt: attempt,
             isLastAttempt: isLast,
+            isProbe: tracked.isProbe,
             worker: worker,
             invocation: invocation,
             logger: environment.logger,
@@ -194,6 +195,9 @@ final class DeliveryProcessor: Sendable {
             if let uncounted = context.uncountedError ?? error as? any UncountedError {
                 if let deferred = uncounted as? DeferredDelivery { return .deferred(after: deferred.after, nil) }
                 if context.isGivenUp { return .handedBack }
+                if let own = uncounted as? OwnInboxError {
+                    return deferral(of: tracked, reason: .inboxFailed, own.underlying)
+                }
                 throw uncounted as? InboxUnavailable ?? InboxUnavailable(underlying: uncounted)
             }
             // The broker has redelivered the event, so the outcome of this attempt is ignored.

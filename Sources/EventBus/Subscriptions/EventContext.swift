@@ -22,6 +22,8 @@ public final class EventContext: Sendable {
     let delivery: Delivery
     package let worker: Worker
     let invocation: Invocation
+    /// A Boolean value indicating whether it is the delivery that asks the inbox while its subscription is paused.
+    let isProbe: Bool
     private let busLogger: BusLogger
     private let consumer: any TransportConsumer
     private let aborting: Signal
@@ -36,6 +38,7 @@ public final class EventContext: Sendable {
         subscription: SubscriptionInfo,
         attempt: Int,
         isLastAttempt: Bool,
+        isProbe: Bool,
         worker: Worker,
         invocation: @escaping Invocation,
         logger: BusLogger,
@@ -47,6 +50,7 @@ public final class EventContext: Sendable {
         self.subscription = subscription
         self.attempt = attempt
         self.isLastAttempt = isLastAttempt
+        self.isProbe = isProbe
         self.correlationID = delivery.envelope.correlationID ?? CorrelationID(delivery.envelope.id)
         self.worker = worker
         self.invocation = invocation
@@ -130,6 +134,9 @@ extension EventContext {
     /// The failure that a broker under test injects into this attempt. It affects the delivery's first attempt only,
     /// because other attempts follow in this process.
     var fault: InjectedFault? { attempt == delivery.attempt ? delivery.injectedFault : nil }
+
+    /// A Boolean value indicating whether the subscription is paused, because its inbox could not be reached.
+    var isPaused: Bool { pause.isActive }
 
     /// Ends the subscription's pause, if there is one, because its inbox has answered.
     func noteInboxAnswer() {

@@ -79,7 +79,8 @@ public struct SubscriptionOptions: Sendable {
     /// Defaults to `nil`.
     ///
     /// While the inbox is unusable the subscription pauses: its deliveries stay unacknowledged, one at a time probes
-    /// the inbox, and no attempt counts. A broadcast subscription cannot have an inbox, because its instances would
+    /// the inbox, and no attempt counts. An event for which the inbox fails, although it works for others, is deferred
+    /// (``maximumDeferral``). A broadcast subscription cannot have an inbox, because its instances would
     /// share the records.
     public var inbox: (any Inbox)?
     /// The settings of ``inbox``. Each has a default.
@@ -87,10 +88,12 @@ public struct SubscriptionOptions: Sendable {
     /// The maximum time for which an event may be deferred without an attempt before it becomes a dead letter. Defaults
     /// to 1 hour.
     ///
-    /// Two kinds of events are deferred: those of a newer ``Event/version`` than this instance supports, until a newer
-    /// instance handles them (``Failure/Reason/newerVersion``), and those whose handler threw an ``EventBusError``
-    /// because a store or broker is unreachable (``EventBusError/Code/isOutage``, ``Failure/Reason/unavailable``). The
-    /// time starts with the first deferral, and again after each attempt.
+    /// Four kinds of events are deferred: those of a newer ``Event/version`` than this instance supports, until a newer
+    /// instance handles them (``Failure/Reason/newerVersion``), those whose handler threw an ``EventBusError`` because a
+    /// store or broker is unreachable (``EventBusError/Code/isOutage``, ``Failure/Reason/unavailable``), those whose
+    /// handler threw a ``RetryLater`` that does not count as an attempt (``Failure/Reason/postponed``), and those for
+    /// which the ``inbox`` fails, although it works for others (``Failure/Reason/inboxFailed``). The time starts with the
+    /// first deferral, and again after each attempt.
     public var maximumDeferral: Duration
     /// The patterns of an earlier release of this subscription, such as `["order.*"]`, which are unbound from its queue.
     /// Defaults to none.

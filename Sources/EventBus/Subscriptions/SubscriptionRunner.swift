@@ -147,7 +147,7 @@ final class SubscriptionRunner: Sendable {
             if let reason = impediment(workers, deferrals) {
                 return ComponentHealth(name: name, status: .notReady, reason: reason, details: details)
             }
-            return ComponentHealth(name: name, status: .ready, reason: deferrals.newerVersion, details: details)
+            return ComponentHealth(name: name, status: .ready, reason: deferrals.remark, details: details)
         case .registered, .attaching:
             return ComponentHealth(name: name, status: .notReady, reason: "not attached yet", details: details)
         case .draining: return ComponentHealth(name: name, status: .notReady, reason: "draining", details: details)
@@ -158,7 +158,7 @@ final class SubscriptionRunner: Sendable {
     /// Returns the reason why an attached subscription currently handles nothing, or `nil`.
     private func impediment(
         _ workers: (all: Int, overdue: Int),
-        _ deferrals: (count: Int, outage: String?, newerVersion: String?)
+        _ deferrals: (count: Int, outage: String?, remark: String?)
     ) -> String? {
         if workers.overdue > 0, workers.overdue == workers.all {
             return "all \(workers.all) handlers have passed their time limit and ignore their cancellation"

@@ -50,6 +50,8 @@ final class ScriptedInbox: Inbox {
 
     func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision {
         let fails = state.withLock { state in
+            // A subscription asks for an event that does not exist to learn whether all calls fail.
+            if key.topic == "eventbus.inbox-check" { return state.failingBegins > 0 }
             state.counts.begins += 1
             defer { state.failingBegins = max(0, state.failingBegins - 1) }
             return state.failingBegins > 0

@@ -60,6 +60,31 @@ struct InboxPauseTests {
         #expect(clock.now.offset >= .seconds(10))
     }
 
+    @Test(
+        "A stream of events during an outage is handled completely, each event once and as attempt 1",
+        arguments: [SubscriptionOptions.Ordering.none, .byPartitionKey]
+    )
+    func stream(ordering: SubscriptionOptions.Ordering) async throws {
+        let inbox = ScriptedInbox(clock: clock) { [clock] call, _ in
+            guard call == .begin, (Duration.seconds(1)..<Duration.seconds(6)).contains(clock.now.offset) else { return }
+            throw EventBusError(.unavailable, "the store is away")
+        }
+        let bus = EventBus(transport: .inMemory(broker))
+        let handled = subscribe(bus, SubscriptionOptions(ordering: ordering, inbox: inbox))
+        try await bus.withRunning {
+            for number in 0..<1000 {
+                try await bus.publish(OrderCreated(orderID: "\(number)"))
+                clock.advance(by: .milliseconds(10))
+            }
+            try await broker.settled()
+            #expect(handled.orderIDs.count == 1000)
+            #expect(Set(handled.orderIDs).count == 1000)
+            #expect(handled.attempts == [1])
+            #expect(try await bus.deadLetters(of: "g").count() == 0)
+            #expect(bus.health().isReady)
+        }
+    }
+
     @Test("During a pause health names the cause, one delivery at a time asks, and none is returned")
     func probing() async throws {
         let inbox = ScriptedInbox(clock: clock)
