@@ -26,6 +26,7 @@ struct OutboxTests {
             headers: [
                 "text": "é", "whole": .int(.max), "real": 1.5, "flag": true,
                 "bytes": .bytes([0, 255]), "when": .timestamp(seconds: 12), "list": [1, nil, ["inner": 2.0]],
+                "caf\u{E9}": 1, "cafe\u{301}": ["caf\u{E9}": 2, "cafe\u{301}": 3],
             ]
         )
         let plain = Envelope(topic: "note.taken", payload: Array("{}".utf8))

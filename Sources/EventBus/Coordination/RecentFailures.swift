@@ -6,7 +6,7 @@ struct RecentFailures {
     private struct Failure {
         let error: any Error
         let type: ObjectIdentifier
-        let tags: Set<String>
+        let tags: Set<ExactString>
         let until: AnyClock.Instant
     }
 
@@ -27,7 +27,7 @@ struct RecentFailures {
         now: AnyClock.Instant
     ) {
         guard now < until else { return }
-        let failure = Failure(error: error, type: type, tags: tags, until: until)
+        let failure = Failure(error: error, type: type, tags: Set(tags.map { ExactText($0) }), until: until)
         for key in keys { failures[Array(key.utf8)] = failure }
         guard failures.count > capacity else { return }
         failures = failures.filter { now < $0.value.until }
@@ -53,6 +53,6 @@ struct RecentFailures {
     /// Forgets the failures of computations with `tag`.
     mutating func forget(tag: String) {
         guard !failures.isEmpty else { return }
-        failures = failures.filter { !$0.value.tags.contains(tag) }
+        failures = failures.filter { !$0.value.tags.contains(ExactText(tag)) }
     }
 }

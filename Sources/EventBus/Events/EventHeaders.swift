@@ -4,7 +4,7 @@
 /// try await bus.publish(order, options: .init(headers: ["tenant": "acme", "priority": 3]))
 /// ```
 ///
-/// Names are case-sensitive and at most ``maximumNameLength`` bytes long. Names that begin with `x-eventbus-` are
+/// Names are case-sensitive, compared byte by byte, and at most ``maximumNameLength`` bytes long. Names that begin with `x-eventbus-` are
 /// reserved for the bus, and those in ``EventHeaders/reservedNames`` for fields of the envelope. Neither can be set
 /// when publishing.
 public struct EventHeaders: Hashable, Sendable {
@@ -23,11 +23,16 @@ public struct EventHeaders: Hashable, Sendable {
     ]
 
     /// The header values by name.
-    public var values: [String: HeaderValue]
+    public var values: HeaderTable
 
     /// Creates headers with these values.
-    public init(_ values: [String: HeaderValue] = [:]) {
+    public init(_ values: HeaderTable = [:]) {
         self.values = values
+    }
+
+    /// Creates headers with these values.
+    public init(_ values: [String: HeaderValue]) {
+        self.values = HeaderTable(values)
     }
 
     /// A Boolean value indicating whether there are no headers.
@@ -59,6 +64,7 @@ public struct EventHeaders: Hashable, Sendable {
 extension EventHeaders: ExpressibleByDictionaryLiteral {
     /// Creates headers with these values. If a name occurs twice, the later value counts.
     public init(dictionaryLiteral elements: (String, HeaderValue)...) {
-        self.init(Dictionary(elements, uniquingKeysWith: { $1 }))
+        self.init(HeaderTable(minimumCapacity: elements.count))
+        for (name, value) in elements { values[name] = value }
     }
 }

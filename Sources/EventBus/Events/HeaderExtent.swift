@@ -1,4 +1,4 @@
-extension [String: HeaderValue] {
+extension HeaderTable {
     /// The size of the table on the wire, and the length of the longest name in it at any depth, in bytes.
     package var extent: (size: Int, longestName: Int) {
         var (size, longest) = (4, 0)

@@ -21,7 +21,7 @@ public enum HeaderValue: Hashable, Sendable {
     /// A list of values.
     case array([HeaderValue])
     /// A table of values by name.
-    case table([String: HeaderValue])
+    case table(HeaderTable)
     /// No value.
     case null
 
@@ -84,7 +84,9 @@ extension HeaderValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, 
     public init(arrayLiteral elements: HeaderValue...) { self = .array(elements) }
     /// Creates a table of values by name. If a name occurs twice, the later value counts.
     public init(dictionaryLiteral elements: (String, HeaderValue)...) {
-        self = .table(Dictionary(elements, uniquingKeysWith: { $1 }))
+        var table = HeaderTable(minimumCapacity: elements.count)
+        for (name, value) in elements { table[name] = value }
+        self = .table(table)
     }
     /// Creates a null value.
     public init(nilLiteral: ()) { self = .null }

@@ -4,14 +4,14 @@ internal import Foundation
 
 /// The headers of an event as a JSON text. Each value is stored under the name of its kind, so that its type is kept.
 struct StoredHeaders: Codable {
-    private let values: [String: StoredValue]
+    private let values: StoredTable
 
     /// Returns the text for `headers`, or `nil` if there are none.
     static func text(for headers: EventHeaders) throws -> String? {
         if headers.isEmpty { return nil }
         var encoder = EventJSONEncoder()
         encoder.nonConformingFloatEncodingStrategy = .outbox
-        let stored = StoredHeaders(values: headers.values.mapValues(StoredValue.init))
+        let stored = StoredHeaders(values: StoredTable(table: headers.values))
         return String(decoding: try encoder.encode(stored), as: UTF8.self)
     }
 
@@ -20,7 +20,44 @@ struct StoredHeaders: Codable {
         guard let text else { return [:] }
         var decoder = EventJSONDecoder()
         decoder.nonConformingFloatDecodingStrategy = .outbox
-        return EventHeaders(try decoder.decode(StoredHeaders.self, from: Array(text.utf8)).values.mapValues(\.value))
+        return EventHeaders(try decoder.decode(StoredHeaders.self, from: Array(text.utf8)).values.table)
+    }
+}
+
+/// A table as a JSON object, or as a list of its members if an object cannot distinguish their names.
+private struct StoredTable: Codable {
+    private struct Member: Codable {
+        let name: String
+        let value: StoredValue
+    }
+
+    let table: HeaderTable
+
+    init(table: HeaderTable) {
+        self.table = table
+    }
+
+    init(from decoder: any Decoder) throws {
+        var table = HeaderTable()
+        let container = try decoder.singleValueContainer()
+        do {
+            for (name, value) in try container.decode([String: StoredValue].self) { table[name] = value.value }
+        } catch {
+            guard let members = try? container.decode([Member].self) else { throw error }
+            for member in members { table[member.name] = member.value.value }
+        }
+        self.table = table
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        let values = Dictionary(table.map { ($0.name, StoredValue($0.value)) }, uniquingKeysWith: { first, _ in first })
+        if values.count == table.count {
+            try container.encode(values)
+        } else {
+            // A coder of JSON compares names as Swift strings, and keeps one of two that differ in normalization only.
+            try container.encode(table.map { Member(name: $0.name, value: StoredValue($0.value)) })
+        }
     }
 }
 
@@ -45,7 +82,7 @@ private struct StoredValue: Codable {
         case .bytes: value = .bytes(Array(try container.decode(Data.self, forKey: .bytes)))
         case .timestamp: value = .timestamp(seconds: try container.decode(Int64.self, forKey: .timestamp))
         case .array: value = .array(try container.decode([StoredValue].self, forKey: .array).map(\.value))
-        case .table: value = .table(try container.decode([String: StoredValue].self, forKey: .table).mapValues(\.value))
+        case .table: value = .table(try container.decode(StoredTable.self, forKey: .table).table)
         case .null: value = .null
         case nil:
             throw DecodingError.dataCorrupted(
@@ -64,7 +101,7 @@ private struct StoredValue: Codable {
         case .bytes(let bytes): try container.encode(Data(bytes), forKey: .bytes)
         case .timestamp(let seconds): try container.encode(seconds, forKey: .timestamp)
         case .array(let values): try container.encode(values.map(StoredValue.init), forKey: .array)
-        case .table(let values): try container.encode(values.mapValues(StoredValue.init), forKey: .table)
+        case .table(let values): try container.encode(StoredTable(table: values), forKey: .table)
         case .null: try container.encode(true, forKey: .null)
         }
     }

@@ -29,7 +29,7 @@ extension AMQPHandle {
     private func authenticate(_ parameters: LoginParameters) throws(AMQPFailure) {
         // The library's own properties lack the capabilities that report cancelled consumers and alarms.
         let scratch = Scratch()
-        let capabilities: [String: HeaderValue] = [
+        let capabilities: HeaderTable = [
             "consumer_cancel_notify": true, "connection.blocked": true, "publisher_confirms": true, "basic.nack": true,
             "exchange_exchange_bindings": true, "authentication_failure_close": true, "per_consumer_qos": true,
         ]

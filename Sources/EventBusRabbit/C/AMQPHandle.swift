@@ -70,7 +70,7 @@ final class AMQPHandle: @unchecked Sendable {
             method.type = scratch.bytes(type)
             method.passive = isPassive ? 1 : 0
             method.durable = 1
-            method.arguments = scratch.table(arguments)
+            method.arguments = scratch.table(HeaderTable(arguments))
             try send(AMQP_EXCHANGE_DECLARE_METHOD, method, on: channel)
         case .exchangeDelete(let name):
             var method = amqp_exchange_delete_t()
@@ -89,7 +89,7 @@ final class AMQPHandle: @unchecked Sendable {
             method.durable = queue.isDurable ? 1 : 0
             method.exclusive = queue.isExclusive ? 1 : 0
             method.auto_delete = queue.isAutoDeleted ? 1 : 0
-            method.arguments = scratch.table(queue.arguments)
+            method.arguments = scratch.table(HeaderTable(queue.arguments))
             try send(AMQP_QUEUE_DECLARE_METHOD, method, on: channel)
         case .queueDelete(let name):
             var method = amqp_queue_delete_t()
@@ -120,7 +120,7 @@ final class AMQPHandle: @unchecked Sendable {
             method.queue = scratch.bytes(queue)
             method.consumer_tag = scratch.bytes(tag)
             method.no_ack = isAutoAcknowledged ? 1 : 0
-            method.arguments = scratch.table(arguments)
+            method.arguments = scratch.table(HeaderTable(arguments))
             try send(AMQP_BASIC_CONSUME_METHOD, method, on: channel)
         case .basicCancel(let tag):
             var method = amqp_basic_cancel_t()

@@ -53,21 +53,22 @@ struct HeaderDecoder {
     /// unchanged.
     private(set) var isLossless = true
 
-    mutating func values(of table: amqp_table_t) -> [String: HeaderValue] {
+    mutating func values(of table: amqp_table_t) -> HeaderTable {
         values(of: table, depth: 0)
     }
 
-    private mutating func values(of table: amqp_table_t, depth: Int) -> [String: HeaderValue] {
+    private mutating func values(of table: amqp_table_t, depth: Int) -> HeaderTable {
         guard table.num_entries > 0, let entries = table.entries else { return [:] }
         let buffer = UnsafeBufferPointer(start: entries, count: Int(table.num_entries))
-        var values = [String: HeaderValue](minimumCapacity: buffer.count)
+        var values = HeaderTable(minimumCapacity: buffer.count)
         for entry in buffer {
             let exact = String(exactly: entry.key)
             if exact == nil { isLossless = false }
             let key = exact ?? String(lossy: entry.key)
             if let value = value(of: entry.value, depth: depth) {
                 // If a name occurs twice, the later value counts.
-                if values.updateValue(value, forKey: key) != nil { isLossless = false }
+                if values[key] != nil { isLossless = false }
+                values[key] = value
             } else {
                 isLossless = false
             }

@@ -52,12 +52,12 @@ final class Scratch {
     }
 
     /// Returns the table's entries, in no particular order.
-    func table(_ values: [String: HeaderValue]) -> amqp_table_t {
+    func table(_ values: HeaderTable) -> amqp_table_t {
         guard !values.isEmpty else { return amqp_table_t(num_entries: 0, entries: nil) }
         let entries = allocate(amqp_table_entry_t.self, count: values.count)
         var index = 0
-        for (key, value) in values {
-            (entries + index).initialize(to: amqp_table_entry_t(key: bytes(key), value: field(value)))
+        for (name, value) in values {
+            (entries + index).initialize(to: amqp_table_entry_t(key: bytes(name), value: field(value)))
             index += 1
         }
         return amqp_table_t(num_entries: Int32(clamping: values.count), entries: entries)

@@ -17,7 +17,7 @@ struct AMQPProperties: Sendable {
     /// The time to live in milliseconds, as text. It is only written.
     var expiration: String?
     var isPersistent = true
-    var headers: [String: HeaderValue] = [:]
+    var headers: HeaderTable = [:]
     /// A Boolean value indicating whether this contains everything that was received, so that it can be sent again
     /// unchanged.
     var isLossless = true

@@ -48,8 +48,8 @@ struct MessageDecoder: Sendable {
             causationID: headers[WireHeaders.causationID]?.string.map { EventID($0) },
             partitionKey: headers[WireHeaders.partitionKey]?.string,
             // Most events have no user headers, and a filter without results would still create a dictionary.
-            headers: headers.keys.contains(where: WireHeaders.isUsers)
-                ? EventHeaders(headers.filter { WireHeaders.isUsers($0.key) }) : EventHeaders()
+            headers: headers.contains(where: { WireHeaders.isUsers($0.name) })
+                ? EventHeaders(headers.filter { WireHeaders.isUsers($0.name) }) : EventHeaders()
         )
         var decoded = DecodedMessage(
             envelope: envelope,
@@ -98,12 +98,12 @@ struct MessageDecoder: Sendable {
         return try? Topic(validating: first.rawValue)
     }
 
-    private func failedAttempts(_ headers: [String: HeaderValue], _ route: ArrivalRoute) -> Int {
+    private func failedAttempts(_ headers: HeaderTable, _ route: ArrivalRoute) -> Int {
         guard route.isTrusted, let count = headers[WireHeaders.attempts]?.int else { return 0 }
         return Int(clamping: max(0, min(count, 1 << 30)))
     }
 
-    private func redeliveries(_ headers: [String: HeaderValue], _ isRedelivered: Bool) -> Int {
+    private func redeliveries(_ headers: HeaderTable, _ isRedelivered: Bool) -> Int {
         guard isRedelivered else { return 0 }
         guard countsRedeliveries, let count = headers[WireHeaders.deliveryCount]?.int else { return 1 }
         return Int(clamping: max(1, min(count, 1 << 30)))

@@ -115,7 +115,7 @@ private struct BrokerDeath {
     var routingKey: String
     var time: EventTime?
 
-    init?(_ headers: [String: HeaderValue]) {
+    init?(_ headers: HeaderTable) {
         guard case .array(let entries)? = headers[WireHeaders.death] else { return nil }
         for case .table(let values) in entries {
             guard let queue = values["queue"]?.string, let reason = values["reason"]?.string,

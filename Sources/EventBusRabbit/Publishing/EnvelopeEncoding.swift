@@ -29,7 +29,7 @@ extension AMQPProperties {
         var properties = self
         properties.messageID = id.rawValue
         properties.isPersistent = true
-        properties.headers = headers.filter { WireHeaders.mayGoOutAgain($0.key, isTrusted: isTrusted) }
+        properties.headers = headers.filter { WireHeaders.mayGoOutAgain($0.name, isTrusted: isTrusted) }
         properties.headers[WireHeaders.topic] = topic.map { .string($0.rawValue) }
         if properties.headers[WireHeaders.originalRoutingKey] == nil {
             properties.headers[WireHeaders.originalExchange] = .string(message.exchange)

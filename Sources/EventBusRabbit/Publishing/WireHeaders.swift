@@ -33,7 +33,7 @@ enum WireHeaders {
     static let death = "x-death"
 
     /// Returns the total deferral of an event since its last attempt, if the bus's own headers are trusted.
-    static func deferred(in headers: [String: HeaderValue], isTrusted: Bool) -> Duration {
+    static func deferred(in headers: HeaderTable, isTrusted: Bool) -> Duration {
         guard isTrusted, let milliseconds = headers[deferred]?.int else { return .zero }
         return min(.milliseconds(max(0, milliseconds)), .longest)
     }

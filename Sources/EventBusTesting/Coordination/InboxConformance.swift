@@ -140,8 +140,11 @@ public struct InboxConformance: Sendable {
                 try await ContinuousClock().sleep(for: setup.short * 2)
                 try await setup.expectCompleted()
             },
-            check("any text identifies an event") { setup in
-                let texts = ["\(setup.id):x", "{\(setup.id)} \u{E9}\n", "\(setup.id)".padded(to: 255)]
+            check("any text identifies an event, byte by byte") { setup in
+                let texts = [
+                    "\(setup.id):x", "{\(setup.id)} \u{E9}\n", "{\(setup.id)} e\u{301}\n",
+                    "\(setup.id)".padded(to: 255),
+                ]
                 for text in texts {
                     var key = setup.key
                     key.eventID = EventID(text)

@@ -58,6 +58,44 @@ extension TransportConformance {
                     }
                 }
             },
+            check("headers whose names differ only in Unicode normalization are two headers") { scene in
+                let seen = Sightings()
+                let bus = try await scene.makeBus()
+                bus.subscribe(to: try scene.pattern("#"), group: scene.group(), name: "all") { event, _ in
+                    seen.note(event.envelope)
+                }
+                var sent = try scene.event()
+                sent.headers = ["caf\u{E9}": 1, "cafe\u{301}": 2, "table": ["caf\u{E9}": 3, "cafe\u{301}": 4]]
+                let envelope = sent
+                try await scene.running(bus) {
+                    try await bus.publish(envelope)
+                    try await seen.wait(for: 1)
+                    let received = seen.all[0].envelope.headers
+                    try expect(received == envelope.headers, "sent \(envelope.headers), received \(received)")
+                }
+            },
+            check("events whose partition keys differ only in Unicode normalization do not wait for each other") {
+                scene in
+                let seen = Sightings()
+                let release = Gate()
+                let bus = try await scene.makeBus()
+                let options = SubscriptionOptions(concurrency: 2, ordering: .byPartitionKey)
+                bus.subscribe(to: try scene.pattern("#"), group: scene.group(), name: "all", options: options) {
+                    event,
+                    _ in
+                    if event.envelope.partitionKey?.unicodeScalars.count == 4 { await release.pass() }
+                    seen.note(event.envelope)
+                }
+                try await scene.running(bus) {
+                    for (number, key) in ["caf\u{E9}", "cafe\u{301}"].enumerated() {
+                        try await bus.publish(try scene.event(number: number, key: key))
+                    }
+                    try await seen.wait(for: 1)
+                    try expect(seen.numbers == [1], "\(seen.numbers) were handled before the first key was done")
+                    release.open()
+                    try await seen.wait(for: 2)
+                }
+            },
             check("topics that differ only in Unicode normalization are two topics") { scene in
                 let composed = Sightings()
                 let decomposed = Sightings()
@@ -99,6 +137,29 @@ extension TransportConformance {
                         options: .init(delay: bus.maximumDelay + .milliseconds(1))
                     )
                     try expect((try? results[0].get()) == nil, "a batch took a delay above the maximum")
+                }
+            },
+            check("a delayed event that was kept without a subscription is replayed to a later one") { scene in
+                let seen = Sightings()
+                let bus = try await scene.makeBus()
+                try await scene.running(bus) {
+                    let event = try scene.event("late")
+                    try await bus.publish(event, options: .init(delay: .milliseconds(100)))
+                    let unroutable = bus.unroutableDelays
+                    try await eventually("the event should be among the unroutable ones") {
+                        try await unroutable.entries(limit: 1000).contains { $0.envelope.id == event.id }
+                    }
+                    let subscription = bus.subscribe(
+                        to: TopicPattern(event.topic),
+                        group: scene.group(),
+                        name: "late"
+                    ) { event, context in seen.note(event.envelope, attempt: context.attempt) }
+                    try await subscription.attached()
+                    let replayed = try await unroutable.replay(event.id)
+                    try expect(replayed == 1, "\(replayed) were replayed")
+                    try await seen.wait(for: 1)
+                    try expect(seen.all[0].envelope.id == event.id, "\(seen.all[0].envelope.id) arrived")
+                    try expect(seen.all[0].attempt == 1, "it arrived as attempt \(seen.all[0].attempt)")
                 }
             },
             check("a delayed event that is due without a subscription is kept and counted until it is discarded") {

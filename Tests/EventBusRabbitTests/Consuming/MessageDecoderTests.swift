@@ -72,7 +72,7 @@ struct MessageDecoderTests {
 
     @Test func `what was not written by a bus does not go out again as if it were`() throws {
         let message = message("events", "a.b")
-        func republished(_ isTrusted: Bool) -> [String: HeaderValue] {
+        func republished(_ isTrusted: Bool) -> HeaderTable {
             message.properties.forRepublish(id: "1", topic: "a.b", from: message, isTrusted: isTrusted).headers
         }
         #expect(republished(false)[WireHeaders.topic] == "a.b")

@@ -74,6 +74,34 @@ struct ExactNameTests {
         #expect(error?.code == .invalidEnvelope)
     }
 
+    @Test("Headers whose names differ only in normalization are different, at any depth")
+    func headerNames() {
+        let headers: EventHeaders = [composed: 1, decomposed: 2, "table": [composed: 3, decomposed: 4]]
+        #expect(headers.values.count == 3)
+        #expect(headers[composed] == 1)
+        #expect(headers[decomposed] == 2)
+        #expect(headers["table"] == .table([composed: 3, decomposed: 4]))
+        #expect(EventHeaders([composed: 1]) != EventHeaders([decomposed: 1]))
+        var changed = headers
+        changed[composed] = nil
+        #expect(changed[decomposed] == 2)
+        #expect(headers.values.extent.size > changed.values.extent.size)
+        #expect(headers.values.filter { $0.value.int == 2 } == [decomposed: 2])
+    }
+
+    @Test("The recent failure of a computation is forgotten with its own tag only")
+    func failureTags() {
+        let now = AnyClock.Instant(offset: .zero)
+        var failures = RecentFailures()
+        let type = ObjectIdentifier(Int.self)
+        let end = now.advanced(by: .seconds(1))
+        failures.note(["key"], Broken(), type: type, tags: [composed], until: end, now: now)
+        failures.forget(tag: decomposed)
+        #expect(failures.error(for: "key", type: type, now: now) != nil)
+        failures.forget(tag: composed)
+        #expect(failures.error(for: "key", type: type, now: now) == nil)
+    }
+
     @Test("Keys of one cache call that a dictionary cannot distinguish are refused")
     func cacheKeys() throws {
         try CacheKeySpelling.checkDistinct([composed, composed, "a"])
