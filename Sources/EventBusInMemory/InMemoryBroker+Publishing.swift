@@ -72,12 +72,11 @@ extension InMemoryBroker {
         let waiter = OneShot<RequestAnswer>()
         let number = update { state in
             let number = state.makeNumber()
-            state.pendingRequests[number] = waiter
+            state.pendingRequests[number] = PendingRequest(topic: envelope.topic, deadline: deadline, waiter: waiter)
             return number
         }
-        defer {
-            update { state in _ = state.pendingRequests.removeValue(forKey: number) }
-        }
+        // A step, because callers of `settled()` wait for it.
+        defer { step { state, _ in _ = state.pendingRequests.removeValue(forKey: number) } }
         let outcome = try await publish(
             envelope,
             replyAddress: ReplyAddress(address: "in-memory", requestID: String(number)),
@@ -114,8 +113,9 @@ extension InMemoryBroker {
         try check(envelope)
         guard let number = UInt64(address.requestID) else { return }
         step { state, effects in
-            guard let waiter = state.pendingRequests.removeValue(forKey: number) else { return }
-            effects.answer(.request(waiter, .reply(envelope)))
+            guard let request = state.pendingRequests[number] else { return }
+            state.pendingRequests[number]?.isAnswered = true
+            effects.answer(.request(request.waiter, .reply(envelope)))
         }
     }
 

@@ -2,8 +2,8 @@ import EventBus
 
 extension InMemoryBroker {
     /// Waits until nothing is left to do: every queue is empty, no handler and no asynchronous local listener is
-    /// running, no delay is pending, no publish waits for room, and every outbox relay on a bus of this broker has
-    /// published what it can. Dead letters and delayed events without a queue do not count.
+    /// running, no delay is pending, no publish waits for room, no request waits for its reply, and every outbox relay on
+    /// a bus of this broker has published what it can. Dead letters and delayed events without a queue do not count.
     ///
     /// ```swift
     /// try await bus.publish(OrderCreated(orderID: "42"))
@@ -11,7 +11,7 @@ extension InMemoryBroker {
     /// ```
     ///
     /// On a manual clock it advances the time: whenever only time can make progress, it advances to the next delayed
-    /// retry, scheduled event, or delivery that waits for its retry. Thirty seconds of backoff take no real time.
+    /// retry, scheduled event, delivery that waits for its retry, or deadline of a request. Thirty seconds of backoff take no real time.
     ///
     /// It waits for running handlers and listeners in real time. One that has made no progress for `handlerPatience` is
     /// assumed to wait for the manual clock. The time then advances step by step to the next sleeper, which may be the
@@ -159,6 +159,11 @@ extension InMemoryBroker {
         let (delayed, blocked, handled) = look { state in
             (state.timers.count, state.blockedPublishes.count, state.handledDeliveries(at: now))
         }
+        let (requests, paused) = look { state in
+            let paused = state.consumers.filter { $0.pausedUntil != nil }.map(\.specification.queueName)
+            return (state.pendingRequests.values.map(\.topic.description), paused)
+        }
+        for queue in paused { parts.append("the subscription of queue \(queue.quotedForError) is paused") }
         for delivery in handled.prefix(5) {
             parts.append(
                 "a handler of queue \(delivery.queue.quotedForError) has event \(delivery.event) of topic "
@@ -168,6 +173,9 @@ extension InMemoryBroker {
         if handled.count > 5 { parts.append("and \(handled.count - 5) more deliveries are with handlers") }
         if delayed > 0 { parts.append("\(delayed) delays are pending") }
         if blocked > 0 { parts.append("\(blocked) publishes wait for room") }
+        if !requests.isEmpty {
+            parts.append("\(requests.count) requests wait for a reply: \(requests.prefix(5).joined(separator: ", "))")
+        }
         for reporter in activityMonitor.reporters {
             switch reporter.activity() {
             case .idle: break

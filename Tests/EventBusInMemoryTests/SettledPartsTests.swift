@@ -9,6 +9,11 @@ private struct Placed: Event {
     var number = 0
 }
 
+private struct Asked: RequestEvent {
+    static let topic: Topic = "quote.asked"
+    struct Reply: Codable, Sendable { var price: Int }
+}
+
 /// A part of a system that reports the activity that the test sets.
 private final class ScriptedPart: ActivityReporting {
     let state: Locked<Activity>
@@ -126,6 +131,65 @@ struct SettledPartsTests {
         }
         #expect(attempts.withLock { $0 } == 1)
         #expect(clock.now.offset == .zero)
+    }
+
+    @Test("It waits for a pending request, and advances to its deadline if nobody answers")
+    func request() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        // A subscriber that is no responder, so that no reply ever comes.
+        bus.subscribe(to: Asked.self, group: "g") { _, _ in }
+        let outcome = Locked<EventBusError.Code?>(nil)
+        try await bus.withRunning {
+            let asking = Task {
+                do {
+                    _ = try await bus.request(Asked(), timeout: .seconds(20))
+                } catch let error as EventBusError {
+                    outcome.withLock { $0 = error.code }
+                }
+            }
+            try await eventually("the request is pending") { broker.look { !$0.pendingRequests.isEmpty } }
+            try await broker.settled()
+            #expect(broker.look { $0.pendingRequests.isEmpty })
+            try await asking.value
+            #expect(outcome.withLock { $0 } == .timedOut)
+            #expect(clock.now.offset == .seconds(20))
+        }
+    }
+
+    @Test("When it gives up it names the topics of pending requests")
+    func requestDescription() async throws {
+        let broker = InMemoryBroker()
+        let bus = EventBus(transport: .inMemory(broker))
+        bus.subscribe(to: Asked.self, group: "g") { _, _ in }
+        try await bus.withRunning {
+            let asking = Task { try await bus.request(Asked(), timeout: .seconds(60)) }
+            try await eventually("the request is pending") { broker.look { !$0.pendingRequests.isEmpty } }
+            let error = await #expect(throws: EventBusError.self) {
+                try await broker.settled(within: .milliseconds(50))
+            }
+            #expect(error?.message.contains("1 requests wait for a reply: quote.asked") == true)
+            asking.cancel()
+            try await broker.settled()
+        }
+    }
+
+    @Test("A request that was answered has returned before it settles, without any time passing")
+    func answeredRequest() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        bus.respond(to: Asked.self, group: "g") { _, _ in Asked.Reply(price: 7) }
+        try await bus.withRunning {
+            for _ in 0..<50 {
+                async let reply = bus.request(Asked(), timeout: .seconds(20))
+                try await broker.settled()
+                #expect(try await reply.price == 7)
+            }
+            try await broker.settled()
+            #expect(clock.now.offset == .zero)
+        }
     }
 
     @Test("When it gives up it names the queue, the handler's event and its duration")

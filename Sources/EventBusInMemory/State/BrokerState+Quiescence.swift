@@ -5,15 +5,21 @@ enum Quiescence {
     case settled
     /// Nothing happens before this instant.
     case idle(until: AnyClock.Instant)
-    /// A handler is running, or events wait where nobody consumes them.
+    /// A handler is running, a request is about to return, or events wait where nobody consumes them.
     case busy
 }
 
 extension BrokerState {
     /// Returns whether anything is left to do, and the next instant at which something happens if only time is missing.
     func quiescence(at now: AnyClock.Instant) -> Quiescence {
-        if readyCount == 0, unsettledCount == 0, timers.count == 0, blockedPublishes.isEmpty { return .settled }
+        if readyCount == 0, unsettledCount == 0, timers.count == 0, blockedPublishes.isEmpty, pendingRequests.isEmpty {
+            return .settled
+        }
         var next = timers.nextDue
+        for request in pendingRequests.values {
+            if request.isAnswered || request.deadline <= now { return .busy }
+            next = next.map { min($0, request.deadline) } ?? request.deadline
+        }
         // Ready events do not count as work in progress: if a consumer had room for one, it would have been delivered.
         for slot in consumers.indices where consumers[slot].unsettledCount > 0 {
             guard let hold = consumers[slot].nextHold(after: now) else { return .busy }

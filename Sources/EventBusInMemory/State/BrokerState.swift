@@ -20,8 +20,8 @@ struct BrokerState: Sendable {
     var blockedPublishes: [UInt64: BlockedPublish] = [:]
     /// The time of the next check for publishes whose deadline has passed.
     var overdueLook: AnyClock.Instant?
-    /// The requests without a reply, by number.
-    var pendingRequests: [UInt64: OneShot<RequestAnswer>] = [:]
+    /// The requests whose callers wait, by number.
+    var pendingRequests: [UInt64: PendingRequest] = [:]
     /// The timer loops that wait for earlier work, by number.
     var timerLoops: [UInt64: OneShot<Void>] = [:]
     /// The callers that wait in `settled()`, by number.
