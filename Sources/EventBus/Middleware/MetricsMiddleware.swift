@@ -25,6 +25,7 @@ public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware {
 
     private let fixedFactory: (any MetricsFactory)?
     private let publishers = Locked<[Topic: PublishInstruments]>([:])
+    private let consumers = Locked<[SubscriptionInfo: ConsumeMetrics]>([:])
 
     /// Creates a step that uses the bootstrapped metrics system.
     public init() {
@@ -58,17 +59,36 @@ public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware {
         }
     }
 
-    /// Returns a step whose instruments for the subscription are created once.
+    /// Returns the step of one subscription, which saves looking up its instruments for each delivery.
     public func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware {
-        ConsumeMetrics(subscription: subscription, factory: factory)
+        metrics(of: subscription)
     }
 
-    /// Is never called, because ``prepared(for:)`` returns a separate middleware for every subscription.
+    /// Counts and times an attempt.
     public func consume(
         _ context: EventContext,
         next: ConsumeNext
     ) async throws {
-        try await next(context)
+        try await metrics(of: context.subscription).consume(context, next: next)
+    }
+
+    /// Counts a settled delivery.
+    public func didSettle(_ delivery: SettledDelivery) {
+        metrics(of: delivery.subscription).didSettle(delivery)
+    }
+
+    /// Counts a handler that has exceeded its time limit.
+    public func didTimeOut(_ context: EventContext) {
+        metrics(of: context.subscription).didTimeOut(context)
+    }
+
+    private func metrics(of subscription: SubscriptionInfo) -> ConsumeMetrics {
+        consumers.withLock { consumers in
+            if let known = consumers[subscription] { return known }
+            let made = ConsumeMetrics(subscription: subscription, factory: factory)
+            consumers[subscription] = made
+            return made
+        }
     }
 
     private func instruments(for topic: Topic) -> PublishInstruments {

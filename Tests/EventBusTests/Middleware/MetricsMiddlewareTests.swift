@@ -50,6 +50,40 @@ struct MetricsMiddlewareTests {
         #expect(try metrics.expectTimer("eventbus.publish.duration", [("topic", "order.created")]).values.count == 2)
     }
 
+    /// Middleware that passes every call on to a step that was not prepared for a subscription.
+    private struct Wrapping: ConsumeMiddleware {
+        let step: MetricsMiddleware
+
+        func consume(_ context: EventContext, next: ConsumeNext) async throws {
+            try await step.consume(context, next: next)
+        }
+
+        func didSettle(_ delivery: SettledDelivery) { step.didSettle(delivery) }
+    }
+
+    @Test("A step inside other middleware counts as well as one that a bus has prepared")
+    func wrapped() async throws {
+        let metrics = TestMetrics()
+        var configuration = EventBusConfiguration()
+        configuration.consumeMiddleware = [Wrapping(step: MetricsMiddleware(factory: metrics))]
+        let broker = InMemoryBroker(clock: ManualClock())
+        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        bus.subscribe(to: OrderCreated.self, group: "g", options: .init(retry: .never)) { order, _ in
+            if order.orderID == "2" { throw Broken() }
+        }
+        try await bus.withRunning {
+            for id in ["1", "2"] { try await bus.publish(OrderCreated(orderID: id)) }
+            try await broker.settled()
+        }
+        let labels = [("topic", "order.created"), ("group", "g")]
+        #expect(try metrics.expectCounter("eventbus.delivered", labels).totalValue == 2)
+        for outcome in ["success", "failure"] {
+            let counter = try metrics.expectCounter("eventbus.handled", labels + [("outcome", outcome)])
+            #expect(counter.totalValue == 1)
+        }
+        #expect(try metrics.expectTimer("eventbus.handler.duration", labels).values.count == 2)
+    }
+
     @Test("A failing local listener is counted, and the others receive the event")
     func localFailures() throws {
         let metrics = TestMetrics()
