@@ -45,11 +45,11 @@ public struct InboxOptions: Hashable, Sendable {
 
     /// These options with all values clamped to valid ones, for a middleware that cannot report an error.
     var clamped: InboxOptions {
-        let lease = max(lease, .milliseconds(1))
+        let lease = min(max(lease, .milliseconds(1)), .longest)
         return InboxOptions(
             lease: lease,
-            retention: max(retention, lease),
-            recheckInterval: max(recheckInterval, .milliseconds(1))
+            retention: min(max(retention, lease), .longest),
+            recheckInterval: min(max(recheckInterval, .milliseconds(1)), .longest)
         )
     }
 }

@@ -49,6 +49,33 @@ struct NumberTests {
         await use(.init(), SubscriptionOptions(concurrency: value))
         await use(.init(), SubscriptionOptions(concurrency: value, ordering: .byPartitionKey))
         await use(.init(), SubscriptionOptions(concurrency: value, broadcast: true))
+        await use(.init(), SubscriptionOptions(concurrency: 1, prefetch: value))
+    }
+
+    @Test("The times of a subscription and its inbox", arguments: durations)
+    func subscriptionTimes(value: Duration) async {
+        for ordering in [SubscriptionOptions.Ordering.none, .byPartitionKey] {
+            await use(.init(), SubscriptionOptions(ordering: ordering, maximumDeferral: value, maximumHold: value))
+            let policy = RetryPolicy(maxAttempts: .max, initial: value, multiplier: .infinity, maximum: value)
+            await use(.init(), SubscriptionOptions(retry: policy, ordering: ordering))
+        }
+        for path: WritableKeyPath<InboxOptions, Duration> in [\.lease, \.retention, \.recheckInterval] {
+            var options = InboxOptions()
+            options[keyPath: path] = value
+            await use(.init(), SubscriptionOptions(inbox: InMemoryInbox(), inboxOptions: options))
+            // Middleware cannot report an invalid value, and clamps it.
+            let step = DeduplicationMiddleware(inbox: InMemoryInbox(), options: options)
+            let broker = InMemoryBroker()
+            let bus = EventBus(transport: .inMemory(broker))
+            let handled = Counter()
+            let subscription = SubscriptionOptions(middleware: [step])
+            bus.subscribe(to: OrderCreated.self, group: "g", options: subscription) { _, _ in handled.add() }
+            try? await bus.withRunning {
+                _ = try? await bus.publish(OrderCreated(orderID: "1"))
+                try? await broker.settled(within: .seconds(20))
+            }
+            #expect(handled.value == 1)
+        }
     }
 
     @Test("The time limit of a handler", arguments: durations)
@@ -66,6 +93,38 @@ struct NumberTests {
     func brokerLimits(value: Int) async {
         await use(broker: InMemoryBroker(configuration: .init(maximumQueueLength: value)))
         await use(broker: InMemoryBroker(configuration: .init(deliveryLimit: value)))
+        await use(broker: InMemoryBroker(configuration: .init(maximumBodySize: value)))
+        let cache = InMemoryBroker().makeCache(capacity: value)
+        for number in 0..<100 { try? await cache.set(number, for: "\(number)") }
+    }
+
+    @Test("The consumer timeout of an in-memory broker, and the limits of settled()", arguments: durations)
+    func brokerTimes(value: Duration) async {
+        let timeout = InMemoryBroker.Configuration(consumerTimeout: value)
+        await use(broker: InMemoryBroker(configuration: timeout))
+        let broker = InMemoryBroker(configuration: timeout, clock: ManualClock())
+        await use(broker: broker)
+        try? await broker.settled(within: value, handlerPatience: value)
+    }
+
+    @Test("The rates of a fault plan", arguments: [Double.nan, .infinity, -.infinity, -1, 1e300])
+    func faultRates(value: Double) async throws {
+        for kind in FaultPlan.Kind.allCases {
+            let broker = InMemoryBroker(clock: ManualClock(), faults: .only(kind, rate: value, seed: 1))
+            let bus = EventBus(transport: .inMemory(broker))
+            bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+            try await bus.withRunning {
+                for number in 0..<5 { _ = try? await bus.publish(OrderCreated(orderID: "\(number)")) }
+                try await broker.settled()
+            }
+            if !(value > 0) { #expect(broker.faultLog?.faults.isEmpty == true) }
+        }
+    }
+
+    @Test("The pages of dead letters", arguments: integers)
+    func pages(value: Int) async throws {
+        let letters = EventBus(transport: .inMemory).deadLetters(of: "g")
+        #expect(try await letters.entries(limit: value, offset: value).isEmpty)
     }
 
     @Test("The capacity of a mailbox", arguments: integers)
