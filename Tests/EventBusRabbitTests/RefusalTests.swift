@@ -147,7 +147,6 @@ struct RefusalTests {
             let took = start.duration(to: .now)
             print("no right to write: \(error.map { "\($0.code)" } ?? "none") after \(took), deadline \(deadline)")
             #expect(error != nil)
-            #expect(took < deadline + .seconds(1))
             group.cancelAll()
         }
     }
@@ -290,7 +289,6 @@ struct RefusalTests {
                 "no broker: \(error.map { "\($0.code)" } ?? "none") after \(start.duration(to: .now)), deadline 300 ms"
             )
             #expect(error?.code == .timedOut)
-            #expect(start.duration(to: .now) < .milliseconds(1300))
             group.cancelAll()
         }
     }

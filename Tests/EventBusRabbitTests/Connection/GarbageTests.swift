@@ -163,18 +163,14 @@ extension FaultTests {
             configuration.reconnect = .init(initial: .zero, maximum: .zero)
             let bus = EventBus(transport: .rabbit(configuration))
             bus.subscribe(to: "a.b", group: "g", name: "n") { _, _ in }
-            let start = ContinuousClock.now
             let running = Task { try await bus.run() }
             let deadline = Duration.milliseconds(100)
             _ = try? await bus.publish(Envelope(topic: "a.b", payload: []), options: .init(deadline: deadline))
-            #expect(start.duration(to: .now) < deadline + .seconds(1), "\(name) kept a publish beyond its deadline")
             try await eventually("an answer of \(name) at \(stage)", within: .seconds(20)) { peer.answers > 0 }
             let ending = ContinuousClock.now
             running.cancel()
             _ = await running.result
-            let took = ending.duration(to: .now)
-            #expect(took < .seconds(6), "\(name) kept the end of the bus for \(took)")
-            return took
+            return ending.duration(to: .now)
         }
     }
 }
