@@ -29,12 +29,13 @@ extension RabbitTransport {
         let plan = TopologyPlan(configuration)
         var calls = plan.shared
         for group in Set(queues.map(\.group)).sorted() { calls += plan.deadLetters(of: group) }
-        for queue in queues where !queue.broadcast {
-            calls += plan.subscription(queue, name: configuration.queueName(of: queue))
-        }
         try await withConnection(configuration, "declaring the topology", logger) {
             [calls] connection, channel throws(AMQPFailure) in
             _ = try await connection.call(calls, on: channel)
+            for queue in queues where !queue.broadcast {
+                let name = configuration.queueName(of: queue)
+                _ = try await plan.declare(queue, name: name, after: [], on: connection)
+            }
         }
     }
 
@@ -93,7 +94,10 @@ extension RabbitTransport {
                 )
             default: break
             }
-            try await connection.call(.queueDelete(name: queue), on: channel)
+            try await connection.call(
+                [.queueDelete(name: queue), .queueDelete(name: TopologyNames.crashRecord(of: queue))],
+                on: channel
+            )
             return .success(true)
         }.get()
     }
@@ -167,8 +171,10 @@ extension RabbitTransport {
     ) async throws {
         let logger = Logger(label: "eventbus.rabbitmq", factory: { _ in SwiftLogNoOpLogHandler() })
         let calls =
-            queues.flatMap { [AMQPCall.queueDelete(name: $0), .queueDelete(name: TopologyNames.dueQueue(of: $0))] }
-            + [.exchangeDelete(name: exchange)]
+            queues.flatMap { queue in
+                [queue, TopologyNames.dueQueue(of: queue), TopologyNames.crashRecord(of: queue)]
+                    .map { AMQPCall.queueDelete(name: $0) }
+            } + [.exchangeDelete(name: exchange)]
         try await withConnection(configuration, "deleting queues", logger) { connection, channel throws(AMQPFailure) in
             _ = try await connection.call(calls, on: channel)
         }

@@ -23,7 +23,7 @@ struct DeliveryLanes {
     }
 
     /// The number of redeliveries after which a delivery is handled alone.
-    static let aloneAfterRedeliveries = 3
+    static let aloneAfterRedeliveries = RedeliveryLimits.alone
 
     private let byKey: Bool
     private var ready: Deque<TrackedDelivery> = []

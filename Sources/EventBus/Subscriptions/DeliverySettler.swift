@@ -57,6 +57,19 @@ struct DeliverySettler: Sendable {
         }
     }
 
+    /// Returns deliveries to the broker that no handler has started.
+    func giveBack(_ deliveries: [TrackedDelivery], consumer: any TransportConsumer) async {
+        await withDiscardingTaskGroup { group in
+            for tracked in deliveries {
+                @Sendable func giveBack() async {
+                    await settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
+                }
+                // The transport may return a redelivered event as a copy, and wait for its confirm.
+                if tracked.delivery.redeliveries > 0 { group.addTask { await giveBack() } } else { await giveBack() }
+            }
+        }
+    }
+
     /// Waits for a moment before a delivery is settled again.
     ///
     /// - Returns: `true` if it may be settled again. Otherwise the subscription is stopping, or the broker redelivers

@@ -335,9 +335,8 @@ final class SubscriptionRunner: Sendable {
             }
         } else {
             await wait(until: deadline) { await consumer.stop() }
-            for tracked in queue.close() {
-                await settler.settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
-            }
+            let (left, settler) = (queue.close(), settler)
+            await wait(until: max(deadline, graceEnd)) { await settler.giveBack(left, consumer: consumer) }
             await awaitHandlers(until: deadline)
             await wait(until: max(deadline, graceEnd)) { await consumer.close() }
         }

@@ -87,7 +87,8 @@ final class WorkerPool: Sendable {
     ) async -> Bool {
         let delivery = tracked.delivery
         if queue.isToBeReturned(tracked) {
-            await giveBack(tracked, consumer)
+            // It has waited too long.
+            await settler.settle(delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
             if tracked.isProbe { pause.endProbe() }
             return false
         }
@@ -156,15 +157,6 @@ final class WorkerPool: Sendable {
         if queue.putBack(tracked, by: place) { return true }
         await settler.settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
         return false
-    }
-
-    /// Returns a delivery that has waited too long to the broker.
-    private func giveBack(_ tracked: TrackedDelivery, _ consumer: any TransportConsumer) async {
-        // The broker counts returned deliveries, and assumes that an event with too many redeliveries crashes the
-        // process. The count of a copy starts at zero.
-        let isLastTime = tracked.delivery.redeliveries + 1 >= DeliveryLanes.aloneAfterRedeliveries
-        let disposition = isLastTime ? Disposition.deferred(after: .seconds(1), nil) : .handedBack
-        await settler.settle(tracked.delivery, as: disposition, attempt: tracked.attempt, consumer: consumer)
     }
 
     /// Returns the disposition of a delivery that was deferred for longer than it may be held, if no order is kept.

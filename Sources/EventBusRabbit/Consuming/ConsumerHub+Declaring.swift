@@ -134,22 +134,27 @@ extension ConsumerHub {
         name: String,
         on connection: RabbitConnection
     ) async throws(AMQPFailure) {
-        let channel = try await connection.openChannel { _ in }
         // Events that cannot be handled need a destination before any event is handled.
-        var calls: [AMQPCall] =
+        let deadLetters =
             switch configuration.declaration {
             case .active: plan.deadLetters(of: specification.group)
             case .passive: plan.deadLettersCheck(of: specification.group)
             }
         if configuration.declaration == .passive && !specification.broadcast {
-            for queue in [name, TopologyNames.dueQueue(of: name)] {
-                calls.append(.queueDeclare(QueueDeclaration(name: queue, isPassive: true)))
+            let checks = [name, TopologyNames.dueQueue(of: name)].map { queue in
+                AMQPCall.queueDeclare(QueueDeclaration(name: queue, isPassive: true))
             }
-        } else {
-            calls += plan.subscription(specification, name: name)
+            let channel = try await connection.openChannel { _ in }
+            try await connection.call(deadLetters + checks, on: channel)
+            return await connection.closeChannel(channel)
         }
-        try await connection.call(calls, on: channel)
-        await connection.closeChannel(channel)
+        let isOld = try await plan.declare(specification, name: name, after: deadLetters, on: connection)
+        if isOld {
+            logger.info(
+                "a queue of an earlier release gives up events after 20 redeliveries, including those of orderly restarts",
+                metadata: ["queue": "\(name)"]
+            )
+        }
     }
 
     func exists(_ queue: String, on connection: RabbitConnection) async throws(AMQPFailure) -> Bool {

@@ -33,6 +33,7 @@ extension ConsumerHub {
     }
 
     func receive(_ delivery: AMQPDelivery, _ session: ConsumerSession) {
+        guard let crashes = crashCount(for: delivery, session) else { return }
         let consumer = session.consumer
         let tag = delivery.deliveryTag
         session.ledger.delivered(tag)
@@ -45,7 +46,11 @@ extension ConsumerHub {
         }
         let token = Delivery.Token(generation: session.generation, number: tag)
         do throws(NoTopic) {
-            let decoded = try consumer.decoder.decode(delivery.message, isRedelivered: delivery.isRedelivered)
+            let decoded = try consumer.decoder.decode(
+                delivery.message,
+                isRedelivered: delivery.isRedelivered,
+                maximumRedeliveries: crashes
+            )
             if let queue = decoded.refusedReplyQueue { logRefusedReplyQueue(queue, decoded.envelope, session) }
             if decoded.isEarly { logEarly(decoded.envelope, session) }
             consumer.hold(
@@ -58,6 +63,7 @@ extension ConsumerHub {
                 ),
                 tag: tag
             )
+            if decoded.redeliveries > RedeliveryLimits.maximum { return deadLetterCrashing(decoded, token, session) }
             handOver(
                 Delivery(
                     envelope: decoded.envelope,
@@ -154,6 +160,7 @@ extension ConsumerHub {
         session.lastFailure = failure
         // The broker redelivers it.
         session.arrived = []
+        session.uncounted = []
         if session.phase == .attached || session.phase == .attaching { session.phase = .detached }
         session.consumer.end(generation: generation)
         report(session)

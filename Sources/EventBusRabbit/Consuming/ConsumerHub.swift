@@ -149,9 +149,11 @@ actor ConsumerHub {
 
     /// Closes the consumer's channel without `basic.cancel`, and opens another one. The broker returns all unsettled
     /// deliveries in order, and activates the queue's next consumer in the same step.
-    func reopen(_ id: UInt64) {
+    func reopen(_ id: UInt64) async {
         guard let session = sessions[id], session.phase == .attached else { return }
         flush(session)
+        await clearCrashRecord(session)
+        guard session.phase == .attached else { return }
         reattach(session, "deliveries waited too long")
     }
 
@@ -161,9 +163,11 @@ actor ConsumerHub {
     /// - Parameter waiting: `true` to return only after the broker has returned them.
     func close(_ id: UInt64, waiting: Bool = true) async {
         guard let session = sessions[id], session.phase != .closed else { return }
-        let channel = session.channel
         flush(session)
         session.phase = .closed
+        await clearCrashRecord(session)
+        let channel = session.channel
+        flush(session)
         session.wake()
         session.resolveAttach(.failure(EventBusError(.shuttingDown, "the consumer was closed")))
         sessions[id] = nil
@@ -314,6 +318,7 @@ actor ConsumerHub {
         session.generation = generation
         session.queueName = queueName
         session.ledger = AckLedger()
+        session.crashes = .unknown
         session.sightingsWithoutConsumer = 0
         session.sightingsWithoutAnswer = 0
         session.consumer.begin(generation: generation)

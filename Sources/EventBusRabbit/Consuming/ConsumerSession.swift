@@ -19,6 +19,10 @@ final class ConsumerSession {
     /// A Boolean value indicating whether consuming the queue may end the connection, so that it is tried on another
     /// one first.
     var isSuspect = false
+    /// The number of consumers that may have crashed because of a redelivered event, if the queue has a crash record.
+    var crashes = CrashCount.unknown
+    /// The deliveries that wait until the crash record is read.
+    var uncounted: [AMQPDelivery] = []
     /// The deliveries that have not been handed to the subscription yet.
     var arrived: [Delivery] = []
     /// The caller that waits until the consumer is attached for the first time.
@@ -35,6 +39,17 @@ final class ConsumerSession {
         case stopped
         /// The user has closed the consumer.
         case closed
+    }
+
+    /// The state of the queue's crash record.
+    enum CrashCount {
+        /// It was not read on this channel, because no event was redelivered.
+        case unknown
+        case reading(Task<Void, Never>)
+        /// It was read, and tells the number of crashes.
+        case known(Int)
+        /// It could not be read.
+        case unavailable
     }
 
     init(_ consumer: RabbitConsumer) {

@@ -17,9 +17,15 @@ struct MessageDecoder: Sendable {
 
     /// Decodes a message.
     ///
-    /// - Parameter isRedelivered: The broker's flag that the message was delivered before.
+    /// - Parameters:
+    ///   - isRedelivered: The broker's flag that the message was delivered before.
+    ///   - maximumRedeliveries: The maximum number of redeliveries that the event may have caused.
     /// - Throws: ``NoTopic`` if nothing tells the event's topic.
-    func decode(_ message: AMQPMessage, isRedelivered: Bool = false) throws(NoTopic) -> DecodedMessage {
+    func decode(
+        _ message: AMQPMessage,
+        isRedelivered: Bool = false,
+        maximumRedeliveries: Int = .max
+    ) throws(NoTopic) -> DecodedMessage {
         let route = ArrivalRoute(exchange: message.exchange, routingKey: message.routingKey, events: events)
         guard let topic = topic(of: message, route) else {
             throw NoTopic(exchange: message.exchange, routingKey: message.routingKey, type: message.properties.type)
@@ -55,7 +61,7 @@ struct MessageDecoder: Sendable {
             envelope: envelope,
             isTrusted: route.isTrusted,
             failedAttempts: failedAttempts(headers, route),
-            redeliveries: redeliveries(headers, isRedelivered)
+            redeliveries: min(redeliveries(headers, isRedelivered), maximumRedeliveries)
         )
         if case .delay = route, let due = headers[WireHeaders.due]?.int {
             let (early, overflow) = due.subtractingReportingOverflow(EventTime.now().milliseconds)
@@ -117,7 +123,7 @@ struct DecodedMessage {
     var isTrusted: Bool
     /// The number of failed attempts.
     var failedAttempts: Int
-    /// The number of redeliveries by the broker.
+    /// The number of redeliveries that the event may have caused.
     var redeliveries: Int
     /// The address for the reply if the event is a request, and `nil` otherwise.
     var replyAddress: ReplyAddress?

@@ -45,6 +45,9 @@ final class RabbitConsumer: TransportConsumer {
     /// below the half hour after which a broker closes the channel.
     static let republishTimeout = Duration.seconds(300)
 
+    /// The maximum time for the confirm of a copy of a returned delivery.
+    private static let giveBackTimeout = Duration.seconds(5)
+
     let id: UInt64
     let specification: QueueSpecification
     /// The name of the queue. That of a broadcast has an additional part.
@@ -83,7 +86,11 @@ final class RabbitConsumer: TransportConsumer {
             // immediately.
             try settle(delivery.token, .acknowledge, isUrgent: delivery.redeliveries > 0)
         case .handedBack:
-            try settle(delivery.token, .requeue)
+            let isSuspectNext = delivery.redeliveries + 1 >= RedeliveryLimits.alone
+            guard isSuspectNext, !specification.singleActiveConsumer else {
+                return try settle(delivery.token, .requeue)
+            }
+            try await giveBackAsCopy(delivery.token)
         case .retried(let delay, let failure) where specification.broadcast:
             try await again(delivery, after: delay, attempt: failure.attempt + 1)
         case .deferred(let delay, _) where specification.broadcast:
@@ -198,6 +205,24 @@ final class RabbitConsumer: TransportConsumer {
             return try settle(token, .requeue)
         }
         try settle(token, .acknowledge)
+    }
+
+    /// Returns a delivery to its queue as a copy, whose redelivery count starts at zero.
+    ///
+    /// Brokers before 4.3 count returned deliveries like those of a crashed consumer. After a few orderly restarts, an
+    /// event that waits would be handled alone, and in the end reach the delivery limit.
+    private func giveBackAsCopy(_ token: Delivery.Token) async throws {
+        let held = try held(token)
+        var isCopied = false
+        if held.message.properties.isLossless {
+            do {
+                let copy = try Republishing.deferral(held, queue: queueName, delay: .zero, failure: nil)
+                isCopied = try await send(copy, until: .now.advanced(by: Self.giveBackTimeout)) == nil
+            } catch {
+                // It is returned as it is.
+            }
+        }
+        try settle(token, isCopied ? .acknowledge : .requeue)
     }
 
     /// A temporary reason why the broker does not accept a copy.

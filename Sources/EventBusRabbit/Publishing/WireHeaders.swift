@@ -27,6 +27,9 @@ enum WireHeaders {
     static let originalExchange = "x-eventbus-original-exchange"
     static let originalRoutingKey = "x-eventbus-original-routing-key"
 
+    /// The number of consumers in succession that left a crash record behind.
+    static let crashes = "x-eventbus-crashes"
+
     /// The broker's count of unsettled deliveries.
     static let deliveryCount = "x-delivery-count"
     /// The broker's record of dead-lettering.

@@ -21,6 +21,9 @@ enum TopologyNames {
     /// Returns the name of the queue in which due events wait until a subscription's queue accepts them.
     static func dueQueue(of queue: String) -> String { "\(delayDue).\(queue)" }
 
+    /// Returns the name of the queue that counts the consumers of a queue that ended without closing it in order.
+    static func crashRecord(of queue: String) -> String { "eventbus.crashes.v1.\(queue)" }
+
     /// Returns the name of the queue with the dead letters of a group.
     static func deadLetterQueue(of group: String) -> String { "\(group).dead" }
 }

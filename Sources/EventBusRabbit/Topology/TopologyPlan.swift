@@ -23,8 +23,11 @@ struct TopologyPlan: Sendable {
     private static let restingArguments: [String: HeaderValue] = [
         "x-queue-type": "quorum",
         // Newer brokers drop events that were returned 20 times, and reading an event returns it.
-        "x-delivery-limit": 1_000_000_000,
+        "x-delivery-limit": noDeliveryLimit,
     ]
+
+    /// The delivery limit of a queue without one.
+    private static let noDeliveryLimit: HeaderValue = 1_000_000_000
 
     // MARK: Shared objects
 
@@ -115,14 +118,31 @@ struct TopologyPlan: Sendable {
 
     /// Returns the calls that declare a subscription's queue and its bindings, or check whether the queue of another
     /// system exists.
-    func subscription(_ specification: QueueSpecification, name: String) -> [AMQPCall] {
-        let declaration =
-            isForeign(specification) ? QueueDeclaration(name: name, isPassive: true) : queue(specification, name: name)
-        return [.queueDeclare(declaration)] + bindings(specification, name: name)
+    ///
+    /// - Parameter isOld: `true` for a queue that an earlier release declared.
+    func subscription(_ specification: QueueSpecification, name: String, isOld: Bool = false) -> [AMQPCall] {
+        var declaration = QueueDeclaration(name: name, isPassive: true)
+        if !isForeign(specification) { declaration = queue(specification, name: name, isOld: isOld) }
+        var calls = [AMQPCall.queueDeclare(declaration)]
+        if hasCrashRecord(specification) { calls.append(.queueDeclare(crashRecord(of: name))) }
+        return calls + bindings(specification, name: name)
+    }
+
+    /// Returns a Boolean value indicating whether the consumers of a subscription's queue that end without closing it
+    /// are counted in a crash record.
+    func hasCrashRecord(_ specification: QueueSpecification) -> Bool {
+        specification.singleActiveConsumer && !specification.broadcast && queueType == .quorum
+    }
+
+    /// Returns the queue with the crash record of a subscription's queue.
+    func crashRecord(of name: String) -> QueueDeclaration {
+        QueueDeclaration(name: TopologyNames.crashRecord(of: name), arguments: Self.restingArguments)
     }
 
     /// Returns the queue of a subscription. `name` differs from the specification's for a broadcast.
-    func queue(_ specification: QueueSpecification, name: String) -> QueueDeclaration {
+    ///
+    /// - Parameter isOld: `true` for a queue that an earlier release declared.
+    func queue(_ specification: QueueSpecification, name: String, isOld: Bool = false) -> QueueDeclaration {
         var arguments: [String: HeaderValue] = [
             "x-dead-letter-exchange": .string(TopologyNames.deadLetterExchange),
             "x-dead-letter-routing-key": .string(specification.group),
@@ -141,7 +161,11 @@ struct TopologyPlan: Sendable {
         if queueType == .quorum {
             arguments["x-dead-letter-strategy"] = "at-least-once"
             arguments["x-overflow"] = "reject-publish"
-            arguments["x-delivery-limit"] = 20
+            // Brokers before 4.3 also count the deliveries that an orderly close returns. Where the order prevents that
+            // they are returned as copies, the limit is the transport's own.
+            arguments["x-delivery-limit"] =
+                hasCrashRecord(specification) && !isOld
+                ? Self.noDeliveryLimit : .int(Int64(RedeliveryLimits.maximum))
         }
         if specification.singleActiveConsumer { arguments["x-single-active-consumer"] = true }
         arguments.merge(queues[specification.queueName]?.arguments ?? [:]) { _, own in own }
