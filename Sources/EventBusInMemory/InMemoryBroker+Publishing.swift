@@ -8,7 +8,7 @@ extension InMemoryBroker {
         options: TransportPublishOptions
     ) async throws -> PublishOutcome {
         if Task.isCancelled { throw CancellationError() }
-        try check(envelope, delay: options.delay)
+        try check(envelope, options)
         if options.delay > .zero {
             let due = clock.now.advanced(by: options.delay)
             let fault: EventBusError? = step { state, effects in
@@ -20,7 +20,7 @@ extension InMemoryBroker {
             return .scheduled
         }
         let attempt = step { state, effects in
-            tryPublish(envelope, replyAddress: replyAddress, deadline: options.deadline, &state, &effects)
+            tryPublish(envelope, extras: extras(replyAddress, options), deadline: options.deadline, &state, &effects)
         }
         switch attempt {
         case .done(let outcome): return outcome
@@ -40,7 +40,7 @@ extension InMemoryBroker {
             let start = results.count
             // Few enough that other tasks get the lock in between.
             let end = min(start + 64, envelopes.count)
-            let isOrdinary = envelopes[start..<end].allSatisfy { (try? check($0)) != nil }
+            let isOrdinary = envelopes[start..<end].allSatisfy { (try? check($0, options)) != nil }
             if Task.isCancelled || options.delay > .zero || end - start == 1 || !isOrdinary {
                 for envelope in envelopes[start..<end] {
                     do {
@@ -52,7 +52,7 @@ extension InMemoryBroker {
                 continue
             }
             let (outcomes, blocked) = step { state, effects in
-                publish(envelopes[start..<end], deadline: options.deadline, &state, &effects)
+                publish(envelopes[start..<end], options, &state, &effects)
             }
             results += outcomes
             if let blocked {
@@ -68,7 +68,7 @@ extension InMemoryBroker {
 
     /// Sends a request and waits for its reply.
     func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
-        try check(envelope)
+        try check(envelope, TransportPublishOptions(deadline: deadline))
         let waiter = OneShot<RequestAnswer>()
         let number = update { state in
             let number = state.makeNumber()
@@ -110,13 +110,22 @@ extension InMemoryBroker {
 
     /// Passes a reply to the waiting caller. A late reply is dropped.
     func reply(_ envelope: Envelope, to address: ReplyAddress) throws {
-        try check(envelope)
+        try check(envelope, TransportPublishOptions(deadline: clock.now))
         guard let number = UInt64(address.requestID) else { return }
         step { state, effects in
             guard let request = state.pendingRequests[number] else { return }
             state.pendingRequests[number]?.isAnswered = true
             effects.answer(.request(request.waiter, .reply(envelope)))
         }
+    }
+
+    /// Returns the properties of an event that few events have, or `nil`.
+    private func extras(_ replyAddress: ReplyAddress?, _ options: TransportPublishOptions) -> EventExtras? {
+        guard replyAddress != nil || options.expiration != nil else { return nil }
+        return EventExtras(
+            replyAddress: replyAddress,
+            expires: options.expiration.map { clock.now.advanced(by: max(.zero, $0).clampedToLongest) }
+        )
     }
 
     private enum Attempt: Sendable {
@@ -136,14 +145,14 @@ extension InMemoryBroker {
 
     private func tryPublish(
         _ envelope: Envelope,
-        replyAddress: ReplyAddress?,
+        extras: EventExtras?,
         deadline: AnyClock.Instant,
         _ state: inout BrokerState,
         _ effects: inout Effects
     ) -> Attempt {
         let fault = state.strikePublish(of: envelope)
         if let fault, !fault.isKept { return .failed(fault.error) }
-        switch state.publish(envelope, replyAddress: replyAddress, now: { clock.now }, &effects) {
+        switch state.publish(envelope, extras: extras, now: { clock.now }, &effects) {
         case _ where fault != nil:
             // The event is kept if there is room for it, but it gets no confirm.
             return .failed(fault?.error ?? EventBusError(.indeterminate, ""))
@@ -161,7 +170,7 @@ extension InMemoryBroker {
             let waiter = OneShot<PublishAnswer>()
             let number = state.block(
                 envelope,
-                replyAddress: replyAddress,
+                extras: extras,
                 on: queue,
                 until: deadline,
                 waiter: waiter
@@ -173,14 +182,15 @@ extension InMemoryBroker {
 
     private func publish(
         _ envelopes: ArraySlice<Envelope>,
-        deadline: AnyClock.Instant,
+        _ options: TransportPublishOptions,
         _ state: inout BrokerState,
         _ effects: inout Effects
     ) -> ([Result<PublishOutcome, any Error>], Blocked?) {
         var outcomes: [Result<PublishOutcome, any Error>] = []
         outcomes.reserveCapacity(envelopes.count)
+        let extras = extras(nil, options)
         for envelope in envelopes {
-            switch tryPublish(envelope, replyAddress: nil, deadline: deadline, &state, &effects) {
+            switch tryPublish(envelope, extras: extras, deadline: options.deadline, &state, &effects) {
             case .done(let outcome): outcomes.append(.success(outcome))
             case .failed(let error): outcomes.append(.failure(error))
             case .blocked(let blocked): return (outcomes, blocked)

@@ -143,10 +143,10 @@ public final class InMemoryBroker: Sendable {
     }
 
     /// Refuses events that RabbitMQ would refuse.
-    func check(_ envelope: Envelope, delay: Duration = .zero) throws(EventBusError) {
+    func check(_ envelope: Envelope, _ options: TransportPublishOptions) throws(EventBusError) {
         try envelope.validate()
         try TransportLimits.check(bodySize: envelope.payload.count, maximum: configuration.maximumBodySize)
-        try TransportLimits.check(delay: delay)
+        try TransportLimits.check(options)
     }
 
     /// Makes one step of the state machine under the lock, and performs its effects outside the lock.
@@ -158,6 +158,7 @@ public final class InMemoryBroker: Sendable {
         let time = clock.isManual && configuration.consumerTimeout != nil ? clock.now : nil
         let result = try state.withLock { (state) throws(Failure) -> Result in
             state.stepTime = time
+            if state.hasExpirations { state.expire(by: clock.now, &effects) }
             let result = try body(&state, &effects)
             state.finishStep(&effects)
             effects.order()

@@ -6,11 +6,11 @@ struct InMemoryDeadLetters: DeadLetterQueue {
     let place: DeadLetterPlace
 
     func count() async throws -> Int {
-        broker.look { state in state[place].entries.count }
+        broker.step { state, _ in state[place].entries.count }
     }
 
     func entries(limit: Int, offset: Int) async throws -> [DeadLetter] {
-        broker.look { state in
+        broker.step { state, _ in
             state[place].entries.dropFirst(max(0, offset)).prefix(max(0, limit)).map(\.deadLetter)
         }
     }
@@ -65,7 +65,7 @@ struct InMemoryDeadLetters: DeadLetterQueue {
 
     /// Returns the numbers of the selected dead letters. The caller's closure runs outside the lock.
     private func numbers(where isIncluded: (DeadLetter) -> Bool) -> [UInt64] {
-        broker.look { state in state[place] }.entries.filter { isIncluded($0.deadLetter) }.map(\.number)
+        broker.step { state, _ in state[place] }.entries.filter { isIncluded($0.deadLetter) }.map(\.number)
     }
 }
 
@@ -121,7 +121,7 @@ extension BrokerState {
             let targets = routes.queues(for: topic)
             if targets.isEmpty { return .unroutable(topic) }
             self[place].remove(number)
-            _ = route(deadLetter.envelope, to: targets, replyAddress: nil, now: { now }, &effects)
+            _ = route(deadLetter.envelope, to: targets, extras: nil, now: { now }, &effects)
             return .replayed
         }
         guard let queue = queueSlots[ExactText(deadLetter.queue)] else { return .queueMissing(deadLetter.queue) }

@@ -44,8 +44,8 @@ public struct Outbox: Sendable {
     ///     effect. An event that `requiresSubscriber` waits for a subscriber even if the relay does not require one.
     ///   - db: The connection of the transaction.
     /// - Returns: The event's identity.
-    /// - Throws: `EventBusError`: `.encodingFailed`, `.invalidEnvelope`, or `.unsupported` outside a transaction. A
-    ///   `DatabaseError` of GRDB, such as for missing tables.
+    /// - Throws: `EventBusError`: `.encodingFailed`, `.invalidEnvelope`, or `.unsupported` outside a transaction and for
+    ///   the options `expiration` and `priority`. A `DatabaseError` of GRDB, such as for missing tables.
     @discardableResult
     public func publish<E: EventBus.Event>(
         _ event: E,
@@ -69,6 +69,9 @@ public struct Outbox: Sendable {
                 .unsupported,
                 "an event was given to the outbox outside a transaction: use write { db in … } or inTransaction"
             )
+        }
+        guard options.expiration == nil, options.priority == nil else {
+            throw EventBusError(.unsupported, "the outbox stores no expiration and no priority of an event")
         }
         var envelope = envelope
         TracingMiddleware().carryTrace(in: &envelope)

@@ -7,7 +7,7 @@ extension RabbitTransport {
     /// Sends one event and waits until the broker has confirmed it.
     public func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
         let core = try requireCore()
-        let publish = try makePublish(envelope, delay: options.delay)
+        let publish = try makePublish(envelope, options)
         return try await send(publish, options, core)
     }
 
@@ -51,7 +51,7 @@ extension RabbitTransport {
         publishes.reserveCapacity(envelopes.count)
         for (index, envelope) in envelopes.enumerated() {
             do throws(EventBusError) {
-                publishes.append((index, try makePublish(envelope, delay: options.delay)))
+                publishes.append((index, try makePublish(envelope, options)))
             } catch {
                 batch.resolve(index, .failure(error))
             }
@@ -75,11 +75,15 @@ extension RabbitTransport {
 
     private func makePublish(
         _ envelope: Envelope,
-        delay: Duration,
+        _ options: TransportPublishOptions,
         _ properties: AMQPProperties? = nil
     ) throws(EventBusError) -> AMQPPublish {
         try envelope.validate()
+        try TransportLimits.check(options)
+        let delay = options.delay
         var properties = properties ?? AMQPProperties(envelope)
+        properties.priority = options.priority
+        properties.expiration = options.expiration.map { "\(Self.milliseconds($0))" }
         let own = configuration.route?(envelope)
         let (exchange, routingKey): (String, String)
         if let own {
@@ -87,8 +91,8 @@ extension RabbitTransport {
                 throw EventBusError(.unsupported, "an event with a route of its own cannot be scheduled")
             }
             (exchange, routingKey) = (own.exchange, own.routingKey)
-            properties.priority = own.priority
-            properties.expiration = own.expiration.map { "\(Self.milliseconds($0))" }
+            if let priority = own.priority { properties.priority = priority }
+            if let expiration = own.expiration { properties.expiration = "\(Self.milliseconds(expiration))" }
         } else if delay > .zero {
             let route = try DelayRoute(
                 delay: delay,
@@ -147,7 +151,7 @@ extension RabbitTransport {
         properties.correlationID = ownID
         properties.replyTo = RequestLane.replyQueue
         let message = try await core.requests.request(
-            try makePublish(envelope, delay: .zero, properties),
+            try makePublish(envelope, TransportPublishOptions(deadline: deadline), properties),
             id: ownID,
             deadline: monotonic(deadline)
         )

@@ -22,7 +22,8 @@ extension EventBus {
     ///   - `.encodingFailed`: The codec could not encode the event.
     ///   - `.invalidEnvelope`: An id, a key or a header cannot be sent.
     ///   - `.tooLarge`: The event exceeds a limit of the transport.
-    ///   - `.unsupported`: The transport does not support the options, such as a delay beyond its limit.
+    ///   - `.unsupported`: The transport does not support the options, such as a delay beyond its
+    ///     limit, or a delay with an expiration.
     ///   - `.timedOut`: The deadline passed before the event was sent, for example because `run()` was not called or
     ///     there was no connection.
     ///   - `.blocked`: The broker accepted no events until the deadline.
@@ -112,8 +113,7 @@ extension EventBus {
     ) async -> [Result<PublishReceipt, any Error>] {
         let published = await publishChain.publish(
             contentsOf: envelopes,
-            delay: options.delay,
-            deadline: deadline
+            options: TransportPublishOptions(options, deadline: deadline)
         )
         guard options.requiresSubscriber else { return published }
         return zip(envelopes, published).map { envelope, result in
@@ -132,7 +132,10 @@ extension EventBus {
         let deadline = deadline(of: options)
         if try !admitNow() { try await admit(until: deadline) }
         defer { publishFinished() }
-        let event = OutgoingEvent(envelope: envelope, delay: options.delay, deadline: deadline)
+        let event = OutgoingEvent(
+            envelope: envelope,
+            options: TransportPublishOptions(options, deadline: deadline)
+        )
         return try Self.check(await publishChain.publish(event), options: options, topic: envelope.topic)
     }
 
@@ -237,5 +240,16 @@ extension EventBus {
     private var isInsideHandler: Bool {
         guard let current = EventCorrelation.current, current.bus == ObjectIdentifier(self) else { return false }
         return current.isHandlerRunning
+    }
+}
+
+extension TransportPublishOptions {
+    fileprivate init(_ options: PublishOptions, deadline: AnyClock.Instant) {
+        self.init(
+            deadline: deadline,
+            delay: options.delay,
+            expiration: options.expiration,
+            priority: options.priority
+        )
     }
 }

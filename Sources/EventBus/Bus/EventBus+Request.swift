@@ -6,8 +6,8 @@ extension EventBus {
     /// ```
     ///
     /// A request is sent once, answered at most once, and never retried by the bus. Send it again after an error if
-    /// necessary. It passes through the publish middleware, which waits for the reply. The options `deadline`, `delay`
-    /// and `requiresSubscriber` have no effect.
+    /// necessary. It passes through the publish middleware, which waits for the reply. The options `deadline`, `delay`,
+    /// `expiration`, `priority` and `requiresSubscriber` have no effect.
     ///
     /// - Throws: ``EventBusError``: `.unroutable` if the topic has no responder; `.timedOut` if no reply arrived in
     ///   time; `.indeterminate` if the connection was lost after the request was sent, so that a responder may have
@@ -28,7 +28,8 @@ extension EventBus {
         try envelope.validate()
         if try !admitNow() { try await admit(until: deadline) }
         defer { publishFinished() }
-        let reply = try await publishChain.request(OutgoingEvent(envelope: envelope, delay: .zero, deadline: deadline))
+        let event = OutgoingEvent(envelope: envelope, options: TransportPublishOptions(deadline: deadline))
+        let reply = try await publishChain.request(event)
         if let message = reply.headers[RequestHeaders.error]?.string {
             throw EventBusError(.remoteFailure, "the responder to \(E.topic) failed: \(message.printable)")
         }

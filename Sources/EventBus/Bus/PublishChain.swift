@@ -60,16 +60,15 @@ struct PublishChain: Sendable {
     /// middleware may be waiting for an event that itself waits at the end of the chain.
     func publish(
         contentsOf envelopes: [Envelope],
-        delay: Duration,
-        deadline: AnyClock.Instant
+        options: TransportPublishOptions
     ) async -> [Result<PublishReceipt, any Error>] {
         if middleware.isEmpty {
-            return await send(envelopes, TransportPublishOptions(deadline: deadline, delay: delay))
+            return await send(envelopes, options)
         }
-        let events = envelopes.map { OutgoingEvent(envelope: $0, delay: delay, deadline: deadline) }
+        let events = envelopes.map { OutgoingEvent(envelope: $0, options: options) }
         let gate = BatchGate()
         let closing = Task { [clock = transport.clock] in
-            try await clock.sleep(until: deadline)
+            try await clock.sleep(until: options.deadline)
             gate.close()
         }
         defer { closing.cancel() }
@@ -104,13 +103,14 @@ struct PublishChain: Sendable {
     }
 
     /// Sends events after the middleware. The events of one call share a deadline, but middleware may have set
-    /// different delays.
+    /// other options.
     private func send(_ events: [OutgoingEvent]) async -> [Result<PublishReceipt, any Error>] {
         var results: [Result<PublishReceipt, any Error>] = []
         var rest = events[...]
         while let first = rest.first {
-            let run = rest.prefix { $0.delay == first.delay }
-            results += await send(run.map(\.envelope), first.transportOptions)
+            let options = first.transportOptions
+            let run = rest.prefix { $0.transportOptions == options }
+            results += await send(run.map(\.envelope), options)
             rest = rest.dropFirst(run.count)
         }
         return results
@@ -149,7 +149,7 @@ struct PublishChain: Sendable {
 
 extension OutgoingEvent {
     fileprivate var transportOptions: TransportPublishOptions {
-        TransportPublishOptions(deadline: deadline, delay: delay)
+        TransportPublishOptions(deadline: deadline, delay: delay, expiration: expiration, priority: priority)
     }
 }
 

@@ -13,6 +13,19 @@ public struct PublishOptions: Sendable {
     /// The time for which the broker holds the event before subscribers receive it. Local listeners do not receive an
     /// event with a delay. Defaults to zero.
     public var delay: Duration
+    /// The time for which the event may wait in the queue of a subscription, or `nil` for any time. If no consumer has
+    /// received it by then, it becomes a dead letter with the reason ``Failure/Reason/expired``. Defaults to `nil`.
+    ///
+    /// A prefetched delivery and a retry do not expire. It cannot be combined with a ``delay``: such a publish throws
+    /// `.unsupported`.
+    public var expiration: Duration?
+    /// The priority of the event over others in a queue, or `nil` for none. Higher ones are delivered first. Defaults to
+    /// `nil`.
+    ///
+    /// On RabbitMQ, only a classic queue with the argument `x-max-priority` distinguishes all priorities, and a quorum
+    /// queue distinguishes those above 4 from others since version 4.0. Other queues ignore it, and so does the
+    /// in-memory broker.
+    public var priority: UInt8?
     /// The headers that accompany the payload, such as `["tenant": "acme"]`. Defaults to none.
     public var headers: EventHeaders
     /// The key that orders the event among others, such as an order's number, or `nil` for the event's own
@@ -36,6 +49,8 @@ public struct PublishOptions: Sendable {
     public init(
         deadline: Duration? = nil,
         delay: Duration = .zero,
+        expiration: Duration? = nil,
+        priority: UInt8? = nil,
         headers: EventHeaders = [:],
         partitionKey: String? = nil,
         requiresSubscriber: Bool = false,
@@ -44,6 +59,8 @@ public struct PublishOptions: Sendable {
     ) {
         self.deadline = deadline
         self.delay = delay
+        self.expiration = expiration
+        self.priority = priority
         self.headers = headers
         self.partitionKey = partitionKey
         self.requiresSubscriber = requiresSubscriber

@@ -30,6 +30,17 @@ public enum TransportLimits {
     /// The delay of the lowest level.
     package static let delayUnit: Duration = .milliseconds(100)
 
+    /// Checks the delay and the expiration of a publish.
+    ///
+    /// - Throws: ``EventBusError`` with code `.unsupported` if the delay exceeds ``maximumDelay``, or if both are set.
+    package static func check(_ options: TransportPublishOptions) throws(EventBusError) {
+        try check(delay: options.delay)
+        // It would shorten the delay, because the event expires in the queues of the delay, too.
+        if options.delay > .zero, options.expiration != nil {
+            throw EventBusError(.unsupported, "an event with a delay cannot expire")
+        }
+    }
+
     /// Checks the length of a delay.
     ///
     /// - Throws: ``EventBusError`` with code `.unsupported` if it exceeds ``maximumDelay``.

@@ -3,7 +3,7 @@ import EventBus
 /// A publish that waits for room in a queue.
 struct BlockedPublish: Sendable {
     var envelope: Envelope
-    var replyAddress: ReplyAddress?
+    var extras: EventExtras?
     var queueName: String
     var deadline: AnyClock.Instant
     var waiter: OneShot<PublishAnswer>
@@ -23,18 +23,19 @@ extension BrokerState {
     /// those with room if full queues refuse.
     mutating func publish(
         _ envelope: Envelope,
-        replyAddress: ReplyAddress? = nil,
+        extras: EventExtras? = nil,
         now: () -> AnyClock.Instant,
         _ effects: inout Effects
     ) -> PublishStep {
+        if extras?.expires != nil { hasExpirations = true }
         let targets = routes.queues(for: envelope.topic)
         if let full = targets.first(where: { isFull($0) }) {
             guard configuration.overflow == .rejectPublish else { return .full(queue: full) }
             let withRoom = targets.filter { !isFull($0) }
-            _ = route(envelope, to: withRoom, replyAddress: replyAddress, now: now, &effects)
+            _ = route(envelope, to: withRoom, extras: extras, now: now, &effects)
             return .refused(by: full)
         }
-        return .done(route(envelope, to: targets, replyAddress: replyAddress, now: now, &effects))
+        return .done(route(envelope, to: targets, extras: extras, now: now, &effects))
     }
 
     private func isFull(_ queue: Int) -> Bool {
@@ -45,12 +46,11 @@ extension BrokerState {
     mutating func route(
         _ envelope: Envelope,
         to targets: [Int],
-        replyAddress: ReplyAddress?,
+        extras: EventExtras?,
         now: () -> AnyClock.Instant,
         _ effects: inout Effects
     ) -> PublishOutcome {
         if targets.isEmpty { return .unroutable }
-        let extras = replyAddress.map { EventExtras(replyAddress: $0) }
         if faults != nil {
             routeWithFaults(QueuedEvent(envelope: envelope, extras: extras), to: targets, now: now(), &effects)
         } else {
@@ -71,7 +71,7 @@ extension BrokerState {
     /// Registers a publish that waits until `queue` has room, or until `deadline`.
     mutating func block(
         _ envelope: Envelope,
-        replyAddress: ReplyAddress?,
+        extras: EventExtras?,
         on queue: Int,
         until deadline: AnyClock.Instant,
         waiter: OneShot<PublishAnswer>
@@ -79,7 +79,7 @@ extension BrokerState {
         let number = makeNumber()
         blockedPublishes[number] = BlockedPublish(
             envelope: envelope,
-            replyAddress: replyAddress,
+            extras: extras,
             queueName: queues[queue].name,
             deadline: deadline,
             waiter: waiter
@@ -143,9 +143,8 @@ extension BrokerState {
                 continue
             }
             // Only queued here. The dispatch that made the room continues and delivers the event in its turn.
-            let extras = blocked.replyAddress.map { EventExtras(replyAddress: $0) }
             for target in targets {
-                queues[target].append(QueuedEvent(envelope: blocked.envelope, extras: extras))
+                queues[target].append(QueuedEvent(envelope: blocked.envelope, extras: blocked.extras))
                 readyCount += 1
                 if target != queue { queuesToDispatch.append(target) }
             }

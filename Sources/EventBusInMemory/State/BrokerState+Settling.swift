@@ -38,11 +38,11 @@ extension BrokerState {
         case .deferred(let delay, let failure):
             var event = settled.event
             event.redeliveries = 0
-            if failure != nil {
+            if failure != nil || settled.extras?.expires != nil {
                 event.extras = EventExtras(
                     replyAddress: settled.extras?.replyAddress,
                     firstFailure: settled.extras?.firstFailure,
-                    deferredFor: settled.delivery.deferredFor + delay
+                    deferredFor: settled.delivery.deferredFor + (failure == nil ? .zero : delay)
                 )
             }
             enqueue(event, in: queue, due: retryDue, &effects)

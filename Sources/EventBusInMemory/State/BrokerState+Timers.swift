@@ -19,7 +19,7 @@ extension BrokerState {
             case .route(let envelope):
                 // The broker has already accepted this event, so it is added even to a full queue.
                 let targets = routes.queues(for: envelope.topic)
-                if route(envelope, to: targets, replyAddress: nil, now: { now }, &effects) == .unroutable {
+                if route(envelope, to: targets, extras: nil, now: { now }, &effects) == .unroutable {
                     unroutableDelays.append(DeadLetter(unroutable: envelope))
                 }
             }

@@ -47,6 +47,11 @@ struct BrokerState: Sendable {
     private(set) var lastNumber: UInt64 = 0
     private(set) var lastSequence: UInt64 = 0
 
+    /// A Boolean value indicating whether an event with an expiration was published.
+    var hasExpirations = false
+    /// The time by which events have expired.
+    var expiryTime: AnyClock.Instant?
+
     /// The times of deliveries, for the consumer timeout.
     var deliveryAges = DeliveryAges()
     /// The time of the current step, on a manual clock with a consumer timeout.
@@ -108,7 +113,9 @@ struct BrokerState: Sendable {
             let event = queues[queue].takeFirst()
         {
             readyCount -= 1
-            if faults == nil {
+            if hasExpirations, isExpired(event) {
+                buryExpired(event, from: queue)
+            } else if faults == nil {
                 deliver(event, from: queue, to: consumer, fault: nil, &effects)
             } else {
                 deliverWithFaults(event, from: queue, to: consumer, &effects)

@@ -96,6 +96,9 @@ struct QueueState: Sendable {
         returned = []
     }
 
+    /// The next event to deliver.
+    var first: QueuedEvent? { returned.min?.event ?? fresh.first }
+
     /// Removes and returns the next event to deliver.
     mutating func takeFirst() -> QueuedEvent? {
         if !returned.isEmpty { return returned.popMin()?.event }

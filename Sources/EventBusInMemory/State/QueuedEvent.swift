@@ -19,15 +19,19 @@ final class EventExtras: Sendable {
     let firstFailure: EventTime?
     /// The total deferral of the event since its last attempt.
     let deferredFor: Duration
+    /// The time at which the event expires, unless a consumer has it.
+    let expires: AnyClock.Instant?
 
     init(
         replyAddress: ReplyAddress? = nil,
         firstFailure: EventTime? = nil,
-        deferredFor: Duration = .zero
+        deferredFor: Duration = .zero,
+        expires: AnyClock.Instant? = nil
     ) {
         self.replyAddress = replyAddress
         self.firstFailure = firstFailure
         self.deferredFor = deferredFor
+        self.expires = expires
     }
 }
 

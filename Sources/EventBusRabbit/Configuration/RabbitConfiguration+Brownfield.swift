@@ -40,10 +40,11 @@ extension RabbitConfiguration {
         public var exchange: String
         /// The routing key.
         public var routingKey: String
-        /// The time after which the event expires in a queue, or `nil` for never. It is sent in milliseconds. Defaults
-        /// to `nil`.
+        /// The time after which the event expires in a queue, or `nil` for that of its publish
+        /// (`PublishOptions.expiration`). It is sent in milliseconds. Defaults to `nil`.
         public var expiration: Duration?
-        /// The priority of the event in a queue with priorities, or `nil` for none. Defaults to `nil`.
+        /// The priority of the event in a queue with priorities, or `nil` for that of its publish
+        /// (`PublishOptions.priority`). Defaults to `nil`.
         public var priority: UInt8?
 
         /// Creates a route. Omitted values use the defaults.

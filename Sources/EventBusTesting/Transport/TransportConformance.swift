@@ -76,7 +76,7 @@ public struct TransportConformance: Sendable {
         if features.contains(.scheduling) { checks += schedulingChecks + delayLimitChecks }
         if features.contains(.keyOrder) { checks += keyOrderChecks + keyOrderStopChecks }
         if features.isSuperset(of: [.keyOrder, .connectionLoss]) { checks += revocationChecks }
-        if features.contains(.deadLetterQueue) { checks += deadLetterChecks }
+        if features.contains(.deadLetterQueue) { checks += deadLetterChecks + expiryChecks }
         if features.contains(.connectionLoss) { checks += connectionChecks }
         return checks
     }

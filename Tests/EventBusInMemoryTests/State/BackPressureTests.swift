@@ -7,7 +7,7 @@ import Testing
 struct BackPressureTests {
     private func block(_ text: String, on queue: Int, until seconds: Int = 30, _ machine: BrokerMachine) -> UInt64 {
         machine.step { state, _ in
-            state.block(.sample(text), replyAddress: nil, on: queue, until: .at(seconds), waiter: OneShot())
+            state.block(.sample(text), extras: nil, on: queue, until: .at(seconds), waiter: OneShot())
         }
     }
 
