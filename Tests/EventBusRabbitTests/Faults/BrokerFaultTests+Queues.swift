@@ -91,7 +91,7 @@ extension FaultTests.BrokerFaultTests {
                     let number = times.begun
                     times.begin(number)
                     try await healthy.publish(Envelope(topic: healthyTopic, payload: Array("\(number)".utf8)))
-                    try? await Task.sleep(for: .milliseconds(20))
+                    try await eventually("few are in flight") { times.begun - times.ended < 50 }
                 }
             }
             let start = ContinuousClock.now
