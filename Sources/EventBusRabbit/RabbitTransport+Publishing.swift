@@ -8,7 +8,26 @@ extension RabbitTransport {
     public func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
         let core = try requireCore()
         let publish = try makePublish(envelope, options)
-        return try await send(publish, options, core)
+        do {
+            let outcome = try await send(publish, options, core)
+            note(.success(outcome), of: publish, core)
+            return outcome
+        } catch {
+            note(.failure(error), of: publish, core)
+            throw error
+        }
+    }
+
+    /// Reports an event that matched no queue or was refused.
+    private func note(_ result: Result<PublishOutcome, any Error>, of publish: AMQPPublish, _ core: Core) {
+        switch result {
+        case .success(.unroutable):
+            core.board.monitor.note(.returned, publish.routingKey)
+        case .failure(let error as EventBusError) where error.code.isRefusal:
+            core.board.monitor.note(.refused, publish.routingKey, reason: error.message)
+        case .success, .failure:
+            break
+        }
     }
 
     /// Sends an event. If the result shows that an object of this service is missing on the broker, declares it and
@@ -63,12 +82,14 @@ extension RabbitTransport {
             deadline: monotonic(options.deadline)
         )
         for (index, publish) in publishes {
-            guard case .success(.unroutable) = results[index], isEvidence(publish, options, core) else { continue }
-            do {
-                results[index] = .success(try await send(publish, options, core))
-            } catch {
-                results[index] = .failure(error)
+            if case .success(.unroutable) = results[index], isEvidence(publish, options, core) {
+                do {
+                    results[index] = .success(try await send(publish, options, core))
+                } catch {
+                    results[index] = .failure(error)
+                }
             }
+            note(results[index], of: publish, core)
         }
         return results
     }

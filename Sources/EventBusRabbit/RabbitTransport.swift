@@ -51,7 +51,15 @@ public final class RabbitTransport: Transport {
     ///   - logger: The logger for lost and established connections, and for missing or refused objects on the broker.
     ///     Defaults to swift-log's logger with the label `eventbus.rabbitmq`. For silence, pass one with a
     ///     `SwiftLogNoOpLogHandler`. It is called from a separate task, never on an I/O thread.
-    public init(_ configuration: RabbitConfiguration, logger: Logger = Logger(label: "eventbus.rabbitmq")) {
+    public convenience init(
+        _ configuration: RabbitConfiguration,
+        logger: Logger = Logger(label: "eventbus.rabbitmq")
+    ) {
+        self.init(configuration, logger: logger, metrics: TransportMetrics())
+    }
+
+    init(_ configuration: RabbitConfiguration, logger: Logger, metrics: TransportMetrics?) {
+        let monitor = TransportMonitor(metrics: metrics)
         self.clock = .continuous
         self.configuration = configuration
         var problem: EventBusError?
@@ -60,7 +68,7 @@ public final class RabbitTransport: Transport {
             try configuration.validate()
             let logger = BackgroundLogger(logger)
             let publishThread = try ConnectionThread(name: "eventbus-pub")
-            let board = HealthBoard(livenessTimeout: configuration.livenessTimeout)
+            let board = HealthBoard(livenessTimeout: configuration.livenessTimeout, monitor: monitor)
             func makeLane() -> PublishLane {
                 PublishLane(
                     thread: publishThread,
@@ -68,7 +76,8 @@ public final class RabbitTransport: Transport {
                     maximumBytes: configuration.maximumUnconfirmedBytes,
                     onRefusal: { refusal in
                         logger.info("RabbitMQ refuses events", metadata: ["reason": "\(refusal.text)"])
-                    }
+                    },
+                    onConfirm: monitor.onConfirm
                 )
             }
             let republishes = makeLane()
@@ -136,6 +145,7 @@ public final class RabbitTransport: Transport {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await self.keepPublishing(core) }
                     group.addTask { try await self.keepConsuming(core) }
+                    group.addTask { await core.board.monitor.run() }
                     group.addTask { await DelayRestorer(tools: core.tools).run(core.hubs.restorations) }
                     defer { group.cancelAll() }
                     // The first error ends the others.
@@ -153,6 +163,7 @@ public final class RabbitTransport: Transport {
         await core.requests.end(ending)
         await core.hubs.end(ending)
         await core.tools.end()
+        core.board.monitor.finish()
         if let failure { throw failure }
     }
 

@@ -52,6 +52,7 @@ extension ConsumerHub {
                 maximumRedeliveries: crashes
             )
             if let queue = decoded.refusedReplyQueue { logRefusedReplyQueue(queue, decoded.envelope, session) }
+            if !decoded.isTrusted, !delivery.isRedelivered { session.latestTime = decoded.envelope.time }
             if decoded.isEarly { logEarly(decoded.envelope, session) }
             consumer.hold(
                 RabbitConsumer.Held(

@@ -50,7 +50,7 @@ extension ConsumerHub {
                     continue
                 }
                 if messages > 0 || consumers > 0 {
-                    board.setBacklog(id, messages: messages, consumers: consumers)
+                    board.setBacklog(id, messages: messages, consumers: consumers, age: session.latestAge)
                     session.sightingsWithoutAnswer = 0
                     session.sightingsWithoutConsumer = consumers == 0 ? session.sightingsWithoutConsumer + 1 : 0
                 } else {
@@ -112,13 +112,15 @@ extension ConsumerHub {
     /// anything.
     private func checkObjects(_ connection: RabbitConnection, _ channel: UInt16) async throws(AMQPFailure) {
         var calls = plan.sharedCheck
-        for group in Set(sessions.values.map(\.consumer.specification.group)).sorted() {
-            calls += plan.deadLettersCheck(of: group)
-        }
+        let groups = Set(sessions.values.map(\.consumer.specification.group)).sorted()
+        for group in groups { calls += plan.deadLettersCheck(of: group) }
         let replies = try await connection.call(calls, on: channel)
         board.setMissing("topology", nil)
         for case .queue(TopologyNames.delayUnroutable, let messages, _) in replies {
             board.setUnroutableDelays(messages)
+        }
+        for (group, reply) in zip(groups, replies.suffix(groups.count)) {
+            if case .queue(_, let messages, _) = reply { board.setDeadLetters(messages, of: group) }
         }
     }
 

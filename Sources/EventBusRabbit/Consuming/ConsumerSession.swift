@@ -23,6 +23,8 @@ final class ConsumerSession {
     var crashes = CrashCount.unknown
     /// The deliveries that wait until the crash record is read.
     var uncounted: [AMQPDelivery] = []
+    /// The time of the latest event that was delivered for the first time, without a delay.
+    var latestTime: EventTime?
     /// The deliveries that have not been handed to the subscription yet.
     var arrived: [Delivery] = []
     /// The caller that waits until the consumer is attached for the first time.
@@ -54,6 +56,13 @@ final class ConsumerSession {
 
     init(_ consumer: RabbitConsumer) {
         self.consumer = consumer
+    }
+
+    /// The time since the event of `latestTime` was published.
+    var latestAge: Duration {
+        guard let latestTime else { return .zero }
+        let (age, overflow) = EventTime.now().milliseconds.subtractingReportingOverflow(latestTime.milliseconds)
+        return overflow ? .zero : .milliseconds(max(0, age))
     }
 
     /// A Boolean value indicating whether the consumer should be attached.

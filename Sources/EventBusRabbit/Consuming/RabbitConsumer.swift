@@ -242,12 +242,14 @@ final class RabbitConsumer: TransportConsumer {
                 try await lane.publish(publish, outcome: .scheduled, deadline: deadline)
             }
             guard outcome == .unroutable else { return nil }
+            hub.board.monitor.note(.returned, publish.routingKey)
             return .missing("a copy to \(publish.exchange) for \(publish.routingKey) found no queue")
-        } catch let error as EventBusError where error.code == .notFound {
-            return .missing(error.message)
-        } catch let error as EventBusError where error.code == .rejected && error.underlying == nil {
-            // The broker closes no channel for that.
-            return .refused
+        } catch let error as EventBusError where error.code.isRefusal {
+            hub.board.monitor.note(.refused, publish.routingKey, reason: error.message)
+            if error.code == .notFound { return .missing(error.message) }
+            // The broker closes no channel for a queue that refuses it.
+            if error.code == .rejected, error.underlying == nil { return .refused }
+            throw error
         }
     }
 

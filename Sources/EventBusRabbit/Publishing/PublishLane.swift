@@ -26,6 +26,7 @@ actor PublishLane {
 
     private let thread: ConnectionThread
     private let onRefusal: @Sendable (PublishRefusal) -> Void
+    private let onConfirm: (@Sendable (Duration) -> Void)?
     private let inbox = Locked(Inbox())
     private let lastID = Atomic<UInt64>(0)
     /// The number of unconfirmed events, for health reports.
@@ -34,6 +35,7 @@ actor PublishLane {
     nonisolated let waiting = Atomic<Int>(0)
 
     private var traffic: Traffic
+    private var sample = ConfirmSample()
     private var main: Link?
     private var probe: Link?
     var lastFailure: AMQPFailure?
@@ -52,14 +54,17 @@ actor PublishLane {
     ///   - maximumBytes: The maximum size of unconfirmed events in bytes.
     ///   - onRefusal: A closure that is called on the thread when the broker starts to refuse events with some
     ///     destination.
+    ///   - onConfirm: A closure that is called on the thread with the time until the confirm of some events, or `nil`.
     init(
         thread: ConnectionThread,
         maximumCount: Int,
         maximumBytes: Int,
-        onRefusal: @escaping @Sendable (PublishRefusal) -> Void = { _ in }
+        onRefusal: @escaping @Sendable (PublishRefusal) -> Void = { _ in },
+        onConfirm: (@Sendable (Duration) -> Void)? = nil
     ) {
         self.thread = thread
         self.onRefusal = onRefusal
+        self.onConfirm = onConfirm
         self.traffic = Traffic(maximumCount: maximumCount, maximumBytes: maximumBytes)
     }
 
@@ -286,6 +291,7 @@ actor PublishLane {
         case .main:
             guard main != nil else { return }
             main = nil
+            sample.cancel()
         case .probe:
             guard probe != nil else { return }
             probe = nil
@@ -303,6 +309,7 @@ actor PublishLane {
     private func handle(_ event: ChannelEvent, on line: Traffic.Line) {
         switch event {
         case .confirmed(let tag, let multiple, let isAcknowledged):
+            if let onConfirm, line == .main, let time = sample.confirmed(tag, multiple: multiple) { onConfirm(time) }
             traffic.confirmed(line, tag: tag, multiple: multiple, isAcknowledged: isAcknowledged, &resolved)
             // Many confirms arrive in one turn, and one check of the window serves them all.
             advanceAtEndOfTurn()
@@ -351,7 +358,7 @@ actor PublishLane {
         while let next = traffic.takeNext(line) {
             switch link.connection.assumeIsolated({ $0.publish(next, on: link.channel) }) {
             case .sent:
-                continue
+                if onConfirm != nil, line == .main, sample.isIdle { sample.begin(traffic.lastTag) }
             case .noRoom:
                 return traffic.putBack(line)
             case .unsendable(let problem):

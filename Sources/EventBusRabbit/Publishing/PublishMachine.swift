@@ -234,6 +234,9 @@ struct PublishMachine<Token> {
         return item
     }
 
+    /// The delivery tag of the event that was taken last.
+    var lastTag: UInt64 { firstTag + UInt64(slots.count) - 1 }
+
     // MARK: Giving up
 
     /// The earliest deadline of all unresolved events, or an earlier one of a resolved event.

@@ -96,6 +96,9 @@ struct PublishTraffic<Token> {
         }
     }
 
+    /// The delivery tag of the event that was taken last for the main channel.
+    var lastTag: UInt64 { main.lastTag }
+
     /// Records that the broker confirmed or refused one event, or all up to it.
     mutating func confirmed(
         _ line: Line,

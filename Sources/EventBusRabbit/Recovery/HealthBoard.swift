@@ -43,6 +43,8 @@ final class HealthBoard: Sendable {
         var links: [Role: Link] = [.publish: Link(), .consume: Link()]
         var consumers: [UInt64: Consumer] = [:]
         var unroutableDelays = 0
+        /// The time since when the group's queue of dead letters has not been empty.
+        var deadLettersSince: [String: MonotonicTime] = [:]
         /// The reasons for missing objects that cannot be declared, by the part that needs them.
         var missing: [String: String] = [:]
         var failure: EventBusError?
@@ -50,9 +52,11 @@ final class HealthBoard: Sendable {
 
     private let state = Locked(State())
     private let livenessTimeout: Duration?
+    let monitor: TransportMonitor
 
-    init(livenessTimeout: Duration?) {
+    init(livenessTimeout: Duration?, monitor: TransportMonitor = TransportMonitor()) {
         self.livenessTimeout = livenessTimeout
+        self.monitor = monitor
     }
 
     /// Records that a connection is attempted for the first time.
@@ -72,23 +76,33 @@ final class HealthBoard: Sendable {
             state.links[role, default: Link()].lostAt = nil
             state.links[role, default: Link()].blockedReason = nil
         }
+        monitor.note(.connected, role.name)
     }
 
     func disconnected(_ role: Role, _ failure: AMQPFailure) {
-        state.withLock { state in
+        let wasConnected = state.withLock { state in
+            let wasConnected = state.links[role]?.isConnected ?? false
             state.links[role, default: Link()].isConnected = false
             if state.links[role]?.lostAt == nil { state.links[role, default: Link()].lostAt = .now }
             state.links[role, default: Link()].blockedReason = nil
             state.links[role, default: Link()].lastError = failure.description
+            return wasConnected
         }
+        if wasConnected { monitor.note(.disconnected, role.name, reason: failure.description) }
     }
 
     func setBlocked(_ role: Role, reason: String?) {
-        state.withLock { $0.links[role, default: Link()].blockedReason = reason }
+        let wasBlocked = state.withLock { state in
+            defer { state.links[role, default: Link()].blockedReason = reason }
+            return state.links[role]?.blockedReason != nil
+        }
+        if wasBlocked != (reason != nil) {
+            monitor.note(reason == nil ? .unblocked : .blocked, role.name, reason: reason)
+        }
     }
 
     func setConsumer(_ id: UInt64, name: String, isAttached: Bool, isStopped: Bool, lastFailure: AMQPFailure?) {
-        state.withLock { state in
+        let wasAttached = state.withLock { state in
             let known = state.consumers[id]
             state.consumers[id] = Consumer(
                 name: name,
@@ -98,18 +112,41 @@ final class HealthBoard: Sendable {
                 messages: known?.messages,
                 consumers: known?.consumers
             )
+            return known?.isAttached ?? false
+        }
+        if isAttached != wasAttached {
+            let reason = isAttached ? nil : lastFailure?.description
+            monitor.note(isAttached ? .consumerAttached : .consumerDetached, name, reason: reason)
         }
     }
 
-    func setBacklog(_ id: UInt64, messages: Int, consumers: Int) {
-        state.withLock { state in
+    /// Records the broker's answer about a consumer's queue.
+    ///
+    /// - Parameter age: The age of the event that was delivered last, if it was not redelivered or delayed.
+    func setBacklog(_ id: UInt64, messages: Int, consumers: Int, age: Duration) {
+        let name = state.withLock { state in
             state.consumers[id]?.messages = messages
             state.consumers[id]?.consumers = consumers
+            return state.consumers[id]?.name
         }
+        guard let name else { return }
+        monitor.record(.queue(name, depth: messages, age: messages > 0 ? age : .zero))
     }
 
     func removeConsumer(_ id: UInt64) {
-        state.withLock { $0.consumers[id] = nil }
+        let removed = state.withLock { $0.consumers.removeValue(forKey: id) }
+        if let removed, removed.isAttached { monitor.note(.consumerDetached, removed.name) }
+    }
+
+    /// Records the number of dead letters of a group.
+    func setDeadLetters(_ count: Int, of group: String) {
+        guard monitor.isMeasuring else { return }
+        let since = state.withLock { state in
+            let since = count > 0 ? state.deadLettersSince[group] ?? .now : nil
+            state.deadLettersSince[group] = since
+            return since
+        }
+        monitor.record(.deadLetters(group: group, count: count, age: since?.duration(to: .now) ?? .zero))
     }
 
     func setUnroutableDelays(_ count: Int) {
