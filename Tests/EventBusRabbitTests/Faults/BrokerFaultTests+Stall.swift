@@ -137,7 +137,7 @@ extension FaultTests.BrokerFaultTests {
                     let isBlocked = bus.health().components.contains {
                         $0.reason?.contains("blocked by the broker") ?? false
                     }
-                    return isBlocked && waiting > 0
+                    return isBlocked && waiting > 100_000
                 }
                 let (slowest, codes) = await sending
                 var code: EventBusError.Code?
@@ -152,7 +152,6 @@ extension FaultTests.BrokerFaultTests {
                     """
                 )
                 #expect(slowest < deadline + .seconds(1))
-                #expect(unsent.withLock { $0 } > 100_000)
                 #expect(code == .blocked)
                 #expect(codes["sent"] == nil)
             }
