@@ -66,6 +66,7 @@ let package = Package(
         // No `pkgConfig`: it warns every user who lacks the library, needed or not.
         .systemLibrary(name: "CRabbitMQ", providers: [.apt(["librabbitmq-dev"])]),
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(
             name: "EventBusRabbit",
@@ -86,6 +87,7 @@ let package = Package(
                 "EventBus",
                 "ConnectionThread",
                 "CHiredis",
+                "COpenSSL",
                 "CZlib",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),

@@ -7,6 +7,8 @@ import Logging
 /// line of output is a name, a figure and a unit.
 ///
 ///     RedisThroughput get 1|50|1000 [COUNT]   GETs a second on one connection, from this number of tasks
+///     RedisThroughput tls-get 1|50|1000 [COUNT]   the same with TLS, with the server EVENTBUS_TEST_REDIS_TLS_URL whose
+///                                             authority is in EVENTBUS_TEST_REDIS_CA
 ///     RedisThroughput lock                    acquire and release, uncontended and contended
 ///     RedisThroughput hit                     a hit in the first level
 ///     RedisThroughput redis-hit               a hit in Redis
@@ -23,17 +25,38 @@ struct RedisThroughput {
         case ("get", let tasks?):
             let count = arguments.dropFirst(2).first.flatMap { Int($0) } ?? 200_000
             try await Gets(client: client(uri)).run(tasks: tasks, count: count)
+        case ("tls-get", let tasks?):
+            let count = arguments.dropFirst(2).first.flatMap { Int($0) } ?? 200_000
+            try await Gets(client: tlsClient(), suffix: "-tls").run(tasks: tasks, count: count)
         case ("lock", _): try await Locks { try client(uri) }.run()
         case ("hit", _): try await CacheHits { try client(uri) }.measureFirstLevel()
         case ("redis-hit", _): try await CacheHits { try client(uri) }.measureRedis()
         case ("growth", _): try await CacheHits { try client(uri) }.grow()
-        default: throw EventBusError(.invalidConfiguration, "get TASKS, lock, hit, redis-hit or growth is expected")
+        default:
+            throw EventBusError(
+                .invalidConfiguration,
+                "get TASKS, tls-get TASKS, lock, hit, redis-hit or growth is expected"
+            )
         }
     }
 
-    private static func client(_ uri: String) throws -> RedisClient {
+    private static func tlsClient() throws -> RedisClient {
+        guard let url = getenv("EVENTBUS_TEST_REDIS_TLS_URL"), let ca = getenv("EVENTBUS_TEST_REDIS_CA") else {
+            throw EventBusError(
+                .invalidConfiguration,
+                "EVENTBUS_TEST_REDIS_TLS_URL or EVENTBUS_TEST_REDIS_CA is not set"
+            )
+        }
+        var configuration = try RedisConfiguration(uri: String(cString: url))
+        configuration.tls?.caFile = String(cString: ca)
+        return try client(configuration)
+    }
+
+    private static func client(_ uri: String) throws -> RedisClient { try client(RedisConfiguration(uri: uri)) }
+
+    private static func client(_ configuration: RedisConfiguration) throws -> RedisClient {
         try RedisClient(
-            RedisConfiguration(uri: uri),
+            configuration,
             logger: Logger(label: "bench") { _ in SwiftLogNoOpLogHandler() }
         )
     }

@@ -34,9 +34,11 @@ final class ReplyReader {
         buffer.deallocate()
     }
 
-    /// Reads up to ``chunkSize`` bytes from a socket.
-    func feed(from socket: RedisSocket) throws(EventBusError) -> RedisSocket.Transfer {
-        let transfer = socket.read(into: buffer)
+    /// Adds up to ``chunkSize`` bytes that `read` stores in a buffer.
+    func feed(
+        from read: (UnsafeMutableRawBufferPointer) -> RedisSocket.Transfer
+    ) throws(EventBusError) -> RedisSocket.Transfer {
+        let transfer = read(buffer)
         if case .moved(let count) = transfer { try feed(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
         return transfer
     }

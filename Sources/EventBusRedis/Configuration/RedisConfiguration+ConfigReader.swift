@@ -13,11 +13,16 @@ extension RedisConfiguration {
     /// | `connectTimeout` | double, seconds | see ``connectTimeout`` | 5 |
     /// | `commandTimeout` | double, seconds | see ``commandTimeout`` | 2 |
     /// | `heartbeat` | double, seconds | see ``heartbeat`` | 2 |
+    /// | `tls.caFile` | string | the trusted authorities, in PEM | the system's |
+    /// | `tls.certificateFile` | string | the client certificate, in PEM | none |
+    /// | `tls.keyFile` | string | its key, in PEM | none |
+    /// | `tls.keyPassword` | string, secret | the password of the key | none |
+    /// | `tls.serverName` | string | see ``TLS/serverName`` | the host |
+    /// | `tls.insecureSkipsVerification` | bool | see ``TLS/insecureSkipsVerification`` | false |
     ///
-    /// Scope the reader to prefix the keys: `config.scoped(to: "redis")`.
+    /// The keys under `tls` require a `rediss` URI, and are an error with another one. Scope the reader to prefix the keys: `config.scoped(to: "redis")`.
     ///
-    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the key, or `.unsupported`
-    ///   for a `rediss://` URI.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the key.
     public init(config: ConfigReader) throws {
         if let uri = config.string(forKey: "uri", isSecret: true) {
             try self.init(uri: uri)
@@ -30,6 +35,31 @@ extension RedisConfiguration {
         try config.read("connectTimeout", into: &connectTimeout, allowingZero: false)
         try config.read("commandTimeout", into: &commandTimeout, allowingZero: false)
         try config.read("heartbeat", into: &heartbeat, allowingZero: false)
+        try readTLS(config)
+    }
+
+    private mutating func readTLS(_ config: ConfigReader) throws(EventBusError) {
+        var tls = tls ?? TLS()
+        var given: [String] = []
+        func read(_ key: String, isSecret: Bool = false, into value: inout String?) {
+            guard let text = config.string(forKey: ConfigKey(key), isSecret: isSecret) else { return }
+            given.append(key)
+            value = text
+        }
+        read("tls.caFile", into: &tls.caFile)
+        read("tls.certificateFile", into: &tls.certificateFile)
+        read("tls.keyFile", into: &tls.keyFile)
+        read("tls.keyPassword", isSecret: true, into: &tls.keyPassword)
+        read("tls.serverName", into: &tls.serverName)
+        if let flag = config.bool(forKey: "tls.insecureSkipsVerification") {
+            given.append("tls.insecureSkipsVerification")
+            tls.insecureSkipsVerification = flag
+        }
+        if self.tls != nil {
+            self.tls = tls
+        } else if let key = given.first {
+            throw EventBusError(.invalidConfiguration, "\(key) is given, but the URI is not rediss://")
+        }
     }
 }
 
@@ -53,6 +83,14 @@ extension RedisConfiguration {
         }
         guard database >= 0 else {
             throw EventBusError(.invalidConfiguration, "database is \(database); it cannot be negative")
+        }
+        if let tls {
+            guard case .tcp = endpoint else {
+                throw EventBusError(.invalidConfiguration, "tls is set for a unix socket; it requires a host")
+            }
+            guard (tls.certificateFile == nil) == (tls.keyFile == nil) else {
+                throw EventBusError(.invalidConfiguration, "tls.certificateFile and tls.keyFile go together")
+            }
         }
         guard username == nil || password != nil else {
             throw EventBusError(.invalidConfiguration, "username is set without a password; Redis needs both")

@@ -4,6 +4,7 @@ extension RedisConfiguration {
     /// Creates a configuration from a URI. Values that are not part of the URI have their defaults.
     ///
     /// - `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`
+    /// - `rediss://…` for the same with TLS, see ``tls``
     /// - `redis+unix://[[USER]:PASSWORD@]/PATH[?db=DATABASE]`, or `unix://` for short
     ///
     /// User, password and path may contain percent-encoded bytes. IPv6 addresses are enclosed in brackets.
@@ -12,9 +13,7 @@ extension RedisConfiguration {
     /// let configuration = try RedisConfiguration(uri: "redis://:secret@cache.internal:6379/2")
     /// ```
     ///
-    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which does not show the password, or
-    ///   `.unsupported` for `rediss://`. The linked client library has no TLS, and the client never silently omits it.
-    ///   Use a TLS proxy on this machine, such as stunnel or ghostunnel, and connect to that.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which does not show the password.
     public init(uri: String) throws {
         self.init()
         guard let scheme = uri.firstRange(of: "://") else {
@@ -25,20 +24,15 @@ extension RedisConfiguration {
         case "redis": try parseTCP(rest)
         case "redis+unix", "unix": try parseUnix(rest)
         case "rediss":
-            throw EventBusError(
-                .unsupported,
-                """
-                rediss:// asks for TLS, which the linked hiredis 0.14 does not have; connect with redis:// to a TLS \
-                proxy on this machine
-                """
-            )
-        default: throw Self.invalid("its scheme is none of redis, redis+unix, unix")
+            try parseTCP(rest)
+            tls = TLS()
+        default: throw Self.invalid("its scheme is none of redis, rediss, redis+unix, unix")
         }
     }
 
     private mutating func parseTCP(_ text: Substring) throws {
         guard !text.contains("?"), !text.contains("#") else {
-            throw Self.invalid("it has parameters, which redis:// does not take")
+            throw Self.invalid("it has parameters, which redis:// and rediss:// do not take")
         }
         let slash = text.firstIndex(of: "/") ?? text.endIndex
         let hostAndPort = try takeLogin(text[..<slash])

@@ -22,6 +22,8 @@ public struct RedisConfiguration: Hashable, Sendable {
     public var username: String?
     /// The password, or `nil` if the server requires none. Defaults to `nil`.
     public var password: String?
+    /// The TLS settings, or `nil` for no encryption. Defaults to `nil`.
+    public var tls: TLS?
     /// The number of the database. Defaults to 0.
     public var database: Int
     /// The name of this process in the output of `CLIENT LIST`, without spaces. Defaults to `eventbus`.
@@ -58,12 +60,14 @@ public struct RedisConfiguration: Hashable, Sendable {
         endpoint: Endpoint = .tcp(host: "127.0.0.1", port: 6379),
         username: String? = nil,
         password: String? = nil,
-        database: Int = 0
+        database: Int = 0,
+        tls: TLS? = nil
     ) {
         self.endpoint = endpoint
         self.username = username
         self.password = password
         self.database = database
+        self.tls = tls
         self.clientName = "eventbus"
         self.connectTimeout = .seconds(5)
         self.commandTimeout = .seconds(2)
@@ -86,7 +90,7 @@ extension RedisConfiguration: CustomStringConvertible, CustomDebugStringConverti
         switch endpoint {
         case .tcp(let host, let port):
             let host = host.contains(":") ? "[\(host)]" : host
-            return "redis://\(login)\(host):\(port)/\(database)"
+            return "redis\(tls == nil ? "" : "s")://\(login)\(host):\(port)/\(database)"
         case .unix(let path):
             return "redis+unix://\(login)\(path)?db=\(database)"
         }

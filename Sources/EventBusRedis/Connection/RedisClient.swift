@@ -36,6 +36,7 @@ public final class RedisClient: Sendable {
     ///   process has no thread or descriptor left.
     public convenience init(_ configuration: RedisConfiguration = RedisConfiguration(), logger: Logger) throws {
         try self.init(configuration, logger: logger, lookup: SocketAddress.resolve)
+        LinkedLibraries.log(to: logger)
     }
 
     /// Creates a client that resolves the addresses of its host with `lookup`.

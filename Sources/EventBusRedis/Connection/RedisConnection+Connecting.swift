@@ -81,7 +81,8 @@ extension RedisConnection {
 
     /// Handles the end of the time for the address that is being tried or resolved.
     private func giveUpAddress(_ generation: UInt64) {
-        guard generation == self.generation, phase == .connecting || phase == .greeting else { return }
+        guard generation == self.generation, phase == .connecting || phase == .securing || phase == .greeting
+        else { return }
         tryNextAddress(
             after: EventBusError(
                 .unavailable,
@@ -90,7 +91,7 @@ extension RedisConnection {
         )
     }
 
-    /// Handles the end of a connection attempt, which succeeded or failed.
+    /// Handles the end of the socket's attempt to connect, which succeeded or failed.
     func finishConnecting() {
         guard let socket, let watch else { return }
         let problem = socket.problem
@@ -104,10 +105,37 @@ extension RedisConnection {
         }
         do throws(EventBusError) {
             reader = try ReplyReader(maximumSize: configuration.maximumReplySize)
+            if let settings = configuration.tls, case .tcp(let host, _) = configuration.endpoint {
+                tls = try TLSStream(over: socket, to: host, settings)
+            }
         } catch {
             return lose(error)
         }
         thread.setEvents(.readable, of: watch)
+        if tls == nil { return beginGreeting() }
+        phase = .securing
+        shakeHands()
+    }
+
+    /// Continues the negotiation of TLS.
+    func shakeHands() {
+        guard let tls else { return }
+        do throws(EventBusError) {
+            guard try tls.shakeHands() else { return watchSocket() }
+        } catch {
+            return tryNextAddress(after: error)
+        }
+        if configuration.tls?.insecureSkipsVerification == true {
+            logger.info(
+                "the certificate of Redis is not verified",
+                metadata: ["redis.address": "\(configuration)"]
+            )
+        }
+        watchSocket()
+        beginGreeting()
+    }
+
+    private func beginGreeting() {
         phase = .greeting
         handshake = Handshake(configuration, role: role)
         greet()
@@ -141,7 +169,10 @@ extension RedisConnection {
     /// Handles a failed connection or connection attempt: ends the commands that were sent, and reconnects after a
     /// delay.
     func lose(_ reason: EventBusError) {
-        guard phase == .connecting || phase == .greeting || phase == .ready else { return }
+        switch phase {
+        case .connecting, .securing, .greeting, .ready: break
+        case .idle, .pausing, .closed: return
+        }
         // A server that accepts a connection and closes it immediately counts as unreachable.
         let served = phase == .ready && readySince.duration(to: .now) > .seconds(1)
         if served { backoff.reset() }
@@ -194,6 +225,8 @@ extension RedisConnection {
     func dropSocket(reset: Bool) {
         if let watch { thread.unwatch(watch) }
         watch = nil
+        if !reset, phase == .ready { tls?.close() }
+        tls = nil
         if reset { socket?.resetOnClose() }
         socket = nil
         reader = nil

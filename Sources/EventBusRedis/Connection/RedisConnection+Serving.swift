@@ -12,8 +12,11 @@ extension RedisConnection {
         switch phase {
         case .connecting:
             finishConnecting()
+        case .securing:
+            shakeHands()
         case .greeting, .ready:
-            if events.contains(.readable) { receive() }
+            // Writing may be what TLS needs to continue reading.
+            if events.contains(.readable) || tls != nil { receive() }
             if events.contains(.writable) { flush() }
         case .idle, .pausing, .closed: break
         }
@@ -25,20 +28,24 @@ extension RedisConnection {
         let generation = generation
         do throws(EventBusError) {
             pieces: for _ in 0..<Self.piecesPerTurn {
-                switch try reader.feed(from: socket) {
+                let transfer =
+                    if let tls { try reader.feed(from: tls.read) } else { try reader.feed(from: socket.read) }
+                switch transfer {
                 case .moved(let count):
                     lastReceived = .now
                     while generation == self.generation, let reply = try reader.next(in: traffic.storageForReply()) {
                         try handle(reply)
                     }
                     guard generation == self.generation else { return }
-                    if count < ReplyReader.chunkSize { break pieces }
+                    if count < ReplyReader.chunkSize, tls?.hasInput != true { break pieces }
                 case .wouldBlock: break pieces
                 case .closed:
                     throw refusedGreeting ?? EventBusError(.unavailable, "Redis closed the connection")
                 case .failed(let problem):
                     throw refusedGreeting
                         ?? EventBusError(.unavailable, "reading from Redis failed: \(String(errorNumber: problem))")
+                case .broken(let reason):
+                    throw EventBusError(.unavailable, "reading from Redis failed: \(reason)")
                 }
             }
         } catch {
@@ -46,6 +53,11 @@ extension RedisConnection {
             return phase == .greeting ? tryNextAddress(after: error) : lose(error)
         }
         pump()
+        guard tls?.hasInput == true else { return }
+        // Decrypted bytes do not make the socket readable.
+        thread.execute { [weak self] in
+            self?.assumeIsolated { if $0.generation == generation { $0.receive() } }
+        }
     }
 
     /// The server's last message before it closed the connection during the greeting.
@@ -179,7 +191,8 @@ extension RedisConnection {
     private func beat(_ generation: UInt64) {
         guard generation == self.generation, phase == .ready, let socket else { return }
         let now = MonotonicTime.now
-        let delivered = traffic.written - min(traffic.written, UInt64(socket.undeliveredByteCount))
+        let undelivered = socket.undeliveredByteCount + (tls?.undeliveredByteCount ?? 0)
+        let delivered = traffic.written - min(traffic.written, UInt64(undelivered))
         // The delivery of a small command to the peer's machine says nothing about the server.
         if let first = traffic.inFlight.first, first.size >= Self.largeCommand {
             traffic.noteDelivered(delivered, since: lastDelivered, at: now)

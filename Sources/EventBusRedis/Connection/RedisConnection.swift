@@ -29,6 +29,8 @@ actor RedisConnection {
     enum Phase {
         case idle
         case connecting
+        /// TLS is being negotiated.
+        case securing
         case greeting
         case ready
         case pausing
@@ -52,6 +54,8 @@ actor RedisConnection {
     /// The number of the current socket. Callbacks that belong to an earlier socket are ignored.
     var generation: UInt64 = 0
     var socket: RedisSocket?
+    /// The TLS session over the socket, if the configuration asks for TLS.
+    var tls: TLSStream?
     var watch: ConnectionThread.WatchID?
     var reader: ReplyReader?
     var handshake: Handshake
@@ -273,7 +277,7 @@ actor RedisConnection {
         traffic.begin(at: now)
         switch phase {
         case .idle: connect()
-        case .connecting, .greeting, .ready: break
+        case .connecting, .securing, .greeting, .ready: break
         case .pausing, .closed:
             if let refusal = queue.refusal { failWaiting(refusal) }
         }
@@ -313,7 +317,8 @@ actor RedisConnection {
         isFlushScheduled = false
         guard let socket, phase == .ready || phase == .greeting else { return }
         while traffic.hasOutput {
-            switch traffic.withOutput(socket.write) {
+            let transfer = if let tls { traffic.withOutput(tls.write) } else { traffic.withOutput(socket.write) }
+            switch transfer {
             case .moved(let count):
                 traffic.noteWritten(count, at: .now)
             case .wouldBlock:
@@ -325,8 +330,18 @@ actor RedisConnection {
                 return loseAfterReading(
                     EventBusError(.unavailable, "sending to Redis failed: \(String(errorNumber: problem))")
                 )
+            case .broken(let reason):
+                return loseAfterReading(EventBusError(.unavailable, "sending to Redis failed: \(reason)"))
             }
         }
-        if let watch { thread.setEvents(.readable, of: watch) }
+        watchSocket()
+    }
+
+    /// Waits for input, and for the socket to accept the rest of the encrypted output.
+    func watchSocket() {
+        guard let watch else { return }
+        if let tls { _ = tls.flush() }
+        let hasOutput = (tls?.undeliveredByteCount ?? 0) > 0
+        thread.setEvents(hasOutput ? [.readable, .writable] : .readable, of: watch)
     }
 }

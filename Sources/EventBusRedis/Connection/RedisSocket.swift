@@ -9,7 +9,10 @@ final class RedisSocket: Sendable {
         case moved(Int)
         case wouldBlock
         case closed
+        /// The system reported this error number.
         case failed(Int32)
+        /// TLS failed for this reason.
+        case broken(String)
     }
 
     let descriptor: Int32

@@ -40,13 +40,31 @@ struct RedisConfigurationTests {
         }
     }
 
-    @Test func `TLS is refused loudly and never left out`() {
-        #expect {
-            try RedisConfiguration(uri: "rediss://:secret@example.com")
-        } throws: { error in
-            let error = error as? EventBusError
-            return error?.code == .unsupported && error?.message.contains("TLS") == true
-        }
+    @Test func `a URI asks for TLS by its scheme, and a reader names the files`() throws {
+        let plain = try RedisConfiguration(uri: "rediss://:secret@example.com:6380")
+        #expect(plain.tls == RedisConfiguration.TLS())
+        #expect("\(plain)" == "rediss://:***@example.com:6380/0")
+        let reader = ConfigReader(
+            provider: InMemoryProvider(values: [
+                "uri": "rediss://host", "tls.caFile": "ca", "tls.certificateFile": "certificate", "tls.keyFile": "key",
+                "tls.keyPassword": "hidden", "tls.serverName": "name", "tls.insecureSkipsVerification": true,
+            ])
+        )
+        let tls = try RedisConfiguration(config: reader).tls
+        #expect(
+            tls
+                == RedisConfiguration.TLS(
+                    caFile: "ca",
+                    certificateFile: "certificate",
+                    keyFile: "key",
+                    keyPassword: "hidden",
+                    serverName: "name",
+                    insecureSkipsVerification: true
+                )
+        )
+        var dumped = ""
+        dump(tls, to: &dumped)
+        for text in ["\(tls as Any)", String(reflecting: tls), dumped] { #expect(!text.contains("hidden")) }
     }
 
     @Test func `what is printed never shows the password`() throws {

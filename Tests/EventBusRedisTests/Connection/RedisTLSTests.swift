@@ -1,0 +1,175 @@
+import EventBus
+import Testing
+
+@testable import EventBusRedis
+
+extension RedisTests {
+    @Suite(.timeLimit(.minutes(3)))
+    struct RedisTLSTests {
+        /// A server with a port for TLS beside the plain one.
+        private struct TLSServer: Sendable {
+            let server: RedisServer
+            let port: Int
+            let certificates: TestCertificates
+
+            /// Starts a server that has the certificate with this name.
+            init(certificate: String = "server", requiresCertificate: Bool = false) async throws {
+                certificates = try await TestCertificates.shared.value
+                port = try freePort()
+                server = try await RedisServer(
+                    "--tls-port",
+                    "\(port)",
+                    "--tls-cert-file",
+                    certificates.certificate(certificate),
+                    "--tls-key-file",
+                    certificates.key(certificate),
+                    "--tls-ca-cert-file",
+                    certificates.certificate("ca"),
+                    "--tls-auth-clients",
+                    requiresCertificate ? "yes" : "no"
+                )
+            }
+
+            func client(
+                host: String = "localhost",
+                _ change: (inout RedisConfiguration.TLS) -> Void = { _ in }
+            ) throws -> RedisClient {
+                var tls = RedisConfiguration.TLS(caFile: certificates.certificate("ca"))
+                change(&tls)
+                var configuration = RedisConfiguration(endpoint: .tcp(host: host, port: port), tls: tls)
+                configuration.maximumReconnectDelay = .milliseconds(100)
+                configuration.commandTimeout = .seconds(20)
+                return try RedisClient(configuration, logger: .silent)
+            }
+        }
+
+        private func expectRefusal(
+            _ words: String...,
+            code: EventBusError.Code = .unavailable,
+            by client: RedisClient,
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) async {
+            let error = await #expect(throws: EventBusError.self, sourceLocation: sourceLocation) {
+                try await client.ping()
+            }
+            #expect(error?.code == code, sourceLocation: sourceLocation)
+            let text = error.map { "\($0)" } ?? ""
+            #expect(words.contains { text.contains($0) }, "\(text)", sourceLocation: sourceLocation)
+            await client.close()
+        }
+
+        @Test(arguments: ["localhost", "127.0.0.1"])
+        func `values of every size pass in both directions, one by one and many at once`(host: String) async throws {
+            let server = try await TLSServer()
+            let client = try server.client(host: host)
+            var generator = SystemRandomNumberGenerator()
+            for size in [0, 1, 1000, 16_383, 16_384, 16_385, 100_000, 5_000_000] {
+                let bytes = (0..<size).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+                _ = try await client.send("SET", "value", .bytes(bytes))
+                #expect(try await client.send("GET", "value").bytes == bytes, "\(size) bytes")
+            }
+            let texts = (0..<2000).map { String(repeating: "x", count: $0) }
+            let commands = texts.map { RedisCommand("ECHO", [.text($0)]) }
+            #expect(try await client.send(contentsOf: commands).map(\.text) == texts)
+            await client.close()
+        }
+
+        @Test func `locks and caches work over TLS`() async throws {
+            let server = try await TLSServer()
+            let (client, other) = (try server.client(), try server.client())
+            let lock = RedisLock(client)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<20 { group.addTask { try await lock.withLock("tls", wait: .seconds(60)) { _ in } } }
+                try await group.waitForAll()
+            }
+            let (cache, writer) = (RedisCache(client), RedisCache(other))
+            for number in 1...3 {
+                try await writer.set(number, for: "tls")
+                try await eventually("the change should be noticed") {
+                    try await cache.value(for: "tls", as: Int.self) { 0 } == number
+                }
+            }
+        }
+
+        @Test func `it reconnects after the connection was cut`() async throws {
+            let server = try await TLSServer()
+            let client = try server.client()
+            try await client.ping()
+            let admin = try server.server.client()
+            _ = try await admin.send(RedisCommand("CLIENT", ["KILL", "TYPE", "normal", "SKIPME", "yes"]))
+            try await eventually("it should reconnect") { (try? await client.ping()) != nil }
+        }
+
+        @Test func `a certificate of an authority that is not trusted is refused`() async throws {
+            let server = try await TLSServer()
+            await expectRefusal(
+                "certificate",
+                by: try server.client { $0.caFile = server.certificates.certificate("other") }
+            )
+            await expectRefusal("certificate", by: try server.client { $0.caFile = nil })
+        }
+
+        @Test func `a certificate for another host is refused, unless the host is to be another`() async throws {
+            let server = try await TLSServer(certificate: "elsewhere")
+            await expectRefusal("mismatch", by: try server.client())
+            await expectRefusal("mismatch", by: try server.client(host: "127.0.0.1"))
+            try await server.client { $0.serverName = "redis.example" }.ping()
+        }
+
+        @Test func `an expired certificate is refused, unless verification is skipped`() async throws {
+            let server = try await TLSServer(certificate: "expired")
+            await expectRefusal("expired", by: try server.client())
+            try await server.client { $0.insecureSkipsVerification = true }.ping()
+        }
+
+        @Test func `a server that requires a certificate gets ours, and refuses a client without one`() async throws {
+            let server = try await TLSServer(requiresCertificate: true)
+            await expectRefusal("certificate", "closed", "reset", by: try server.client())
+            try await server.client {
+                $0.certificateFile = server.certificates.certificate("client")
+                $0.keyFile = server.certificates.key("locked")
+                $0.keyPassword = "sesame"
+            }.ping()
+        }
+
+        @Test func `a file that cannot be used is named, and the password of a key never shown`() async throws {
+            let server = try await TLSServer(requiresCertificate: true)
+            await expectRefusal(
+                "no-such-file",
+                code: .invalidConfiguration,
+                by: try server.client { $0.caFile = "/no-such-file" }
+            )
+            for password in ["wrong-canary", nil] {
+                let client = try server.client {
+                    $0.certificateFile = server.certificates.certificate("client")
+                    $0.keyFile = server.certificates.key("locked")
+                    $0.keyPassword = password
+                }
+                let error = await #expect(throws: EventBusError.self) { try await client.ping() }
+                #expect(error?.code == .invalidConfiguration)
+                let text = "\(try #require(error)) \(client.configuration) \(await client.health())"
+                #expect(text.contains("locked.key"))
+                #expect(!text.contains("canary"))
+                await client.close()
+            }
+        }
+
+        @Test func `a server without TLS is refused, and so is one that does not answer`() async throws {
+            let server = try await TLSServer()
+            func client(port: Int) throws -> RedisClient {
+                var configuration = RedisConfiguration(
+                    endpoint: .tcp(host: "localhost", port: port),
+                    tls: RedisConfiguration.TLS(caFile: server.certificates.certificate("ca"))
+                )
+                configuration.connectTimeout = .milliseconds(500)
+                configuration.commandTimeout = .seconds(20)
+                return try RedisClient(configuration, logger: .silent)
+            }
+            await expectRefusal("TLS", by: try client(port: server.server.port))
+            let port = try freePort()
+            let listener = try #require(try RawListener(port: port))
+            await expectRefusal("did not answer", by: try client(port: port))
+            listener.close()
+        }
+    }
+}
