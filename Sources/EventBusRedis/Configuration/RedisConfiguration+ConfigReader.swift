@@ -7,7 +7,7 @@ extension RedisConfiguration {
     /// | key | type | meaning | default |
     /// |---|---|---|---|
     /// | `uri` | string, secret | address, login and database, see ``init(uri:)`` | `redis://127.0.0.1:6379/0` |
-    /// | `username` | string | the user, which overrides the one in the URI | none |
+    /// | `user` | string | the user, which overrides the one in the URI | none |
     /// | `password` | string, secret | the password, which overrides the one in the URI | none |
     /// | `clientName` | string | the name of this process in the server's client list | `eventbus` |
     /// | `connectTimeout` | double, seconds | see ``connectTimeout`` | 5 |
@@ -29,13 +29,24 @@ extension RedisConfiguration {
         } else {
             self.init()
         }
-        if let username = config.string(forKey: "username") { self.username = username }
-        if let password = config.string(forKey: "password", isSecret: true) { self.password = password }
+        try readCredentials(config)
         if let clientName = config.string(forKey: "clientName") { self.clientName = clientName }
         try config.read("connectTimeout", into: &connectTimeout, allowingZero: false)
         try config.read("commandTimeout", into: &commandTimeout, allowingZero: false)
         try config.read("heartbeat", into: &heartbeat, allowingZero: false)
         try readTLS(config)
+    }
+
+    private mutating func readCredentials(_ config: ConfigReader) throws(EventBusError) {
+        guard config.string(forKey: "username") == nil else {
+            throw EventBusError(.invalidConfiguration, "username is given; the key is user")
+        }
+        let user = config.string(forKey: "user")
+        if let password = config.string(forKey: "password", isSecret: true) ?? credentials?.password {
+            credentials = Credentials(user: user ?? credentials?.user, password: password)
+        } else if user != nil {
+            throw EventBusError(.invalidConfiguration, "user is given without a password; Redis needs both")
+        }
     }
 
     private mutating func readTLS(_ config: ConfigReader) throws(EventBusError) {
@@ -91,9 +102,6 @@ extension RedisConfiguration {
             guard (tls.certificateFile == nil) == (tls.keyFile == nil) else {
                 throw EventBusError(.invalidConfiguration, "tls.certificateFile and tls.keyFile go together")
             }
-        }
-        guard username == nil || password != nil else {
-            throw EventBusError(.invalidConfiguration, "username is set without a password; Redis needs both")
         }
         guard !clientName.isEmpty, clientName.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
             throw EventBusError(.invalidConfiguration, "clientName has to be of printable ASCII without spaces")

@@ -83,8 +83,8 @@ extension RedisConfiguration {
         let login = text[..<at]
         if let colon = login.firstIndex(of: ":") {
             let user = try Self.decoded(login[..<colon], "user")
-            username = user.isEmpty ? nil : user
-            password = try Self.decoded(login[colon...].dropFirst(), "password")
+            let password = try Self.decoded(login[colon...].dropFirst(), "password")
+            credentials = Credentials(user: user.isEmpty ? nil : user, password: password)
         } else {
             throw Self.invalid("it names a user without a password; write redis://:PASSWORD@HOST for a password alone")
         }

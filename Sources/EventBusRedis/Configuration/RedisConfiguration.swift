@@ -4,10 +4,10 @@
 /// Redis Cluster are not followed. Descriptions of a configuration never show the password.
 ///
 /// ```swift
-/// var configuration = RedisConfiguration(endpoint: .tcp(host: "cache.internal", port: 6379), password: secret)
+/// var configuration = RedisConfiguration(endpoint: .tcp(host: "cache.internal", port: 6379), credentials: .init(password: secret))
 /// configuration.commandTimeout = .seconds(1)
 /// ```
-public struct RedisConfiguration: Hashable, Sendable {
+public struct RedisConfiguration: Sendable {
     /// The address of a server.
     public enum Endpoint: Hashable, Sendable {
         /// A host name or address, and a port.
@@ -16,12 +16,42 @@ public struct RedisConfiguration: Hashable, Sendable {
         case unix(path: String)
     }
 
+    /// A user and a password. A description does not show the password.
+    public struct Credentials: Hashable, Sendable, CustomStringConvertible, CustomReflectable {
+        /// The user, or `nil` for the default user.
+        public var user: String?
+        /// The password.
+        public var password: String
+
+        /// Creates credentials.
+        public init(user: String? = nil, password: String) {
+            self.user = user
+            self.password = password
+        }
+
+        /// The user's name without the password.
+        public var description: String { "\(user ?? ""):***" }
+
+        /// The user's name without the password.
+        public var customMirror: Mirror { Mirror(self, children: ["user": user ?? "", "password": "***"]) }
+    }
+
     /// The address of the server. Defaults to `127.0.0.1:6379`.
     public var endpoint: Endpoint
-    /// The user, or `nil` for the default user. Defaults to `nil`.
-    public var username: String?
-    /// The password, or `nil` if the server requires none. Defaults to `nil`.
-    public var password: String?
+    /// The login, or `nil` if the server requires none. Defaults to `nil`.
+    public var credentials: Credentials?
+    /// A closure that returns the credentials for each login, instead of ``credentials``, for rotated passwords or the
+    /// tokens of managed services. Defaults to `nil`.
+    ///
+    /// ```swift
+    /// configuration.credentialsProvider = {
+    ///     RedisConfiguration.Credentials(user: "orders", password: try await vault.currentToken())
+    /// }
+    /// ```
+    ///
+    /// It runs on the cooperative thread pool, within ``connectTimeout``, and is cancelled afterwards. An error counts
+    /// as a failed connection attempt, and is retried.
+    public var credentialsProvider: (@Sendable () async throws -> Credentials)?
     /// The TLS settings, or `nil` for no encryption. Defaults to `nil`.
     public var tls: TLS?
     /// The number of the database. Defaults to 0.
@@ -58,14 +88,12 @@ public struct RedisConfiguration: Hashable, Sendable {
     /// Creates a configuration. The values that are not parameters have their defaults and can be changed afterwards.
     public init(
         endpoint: Endpoint = .tcp(host: "127.0.0.1", port: 6379),
-        username: String? = nil,
-        password: String? = nil,
+        credentials: Credentials? = nil,
         database: Int = 0,
         tls: TLS? = nil
     ) {
         self.endpoint = endpoint
-        self.username = username
-        self.password = password
+        self.credentials = credentials
         self.database = database
         self.tls = tls
         self.clientName = "eventbus"
@@ -85,8 +113,7 @@ public struct RedisConfiguration: Hashable, Sendable {
 extension RedisConfiguration: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
     /// The address as a URI, without the password.
     public var description: String {
-        let user = username.map { "\($0)" } ?? ""
-        let login = password != nil ? "\(user):***@" : username != nil ? "\(user)@" : ""
+        let login = credentials.map { "\($0)@" } ?? ""
         switch endpoint {
         case .tcp(let host, let port):
             let host = host.contains(":") ? "[\(host)]" : host

@@ -18,6 +18,7 @@ struct Handshake {
     }
 
     private let configuration: RedisConfiguration
+    private let credentials: RedisConfiguration.Credentials?
     private let trackedPrefixes: [String]
     private var steps: Deque<Step>
     /// The step that was sent last.
@@ -32,10 +33,15 @@ struct Handshake {
     /// The last refusal that was tolerated. If the server closes the connection next, it is the reason.
     private(set) var toleratedRefusal: EventBusError?
 
-    init(_ configuration: RedisConfiguration, role: RedisConnection.Role) {
+    init(
+        _ configuration: RedisConfiguration,
+        _ credentials: RedisConfiguration.Credentials?,
+        role: RedisConnection.Role
+    ) {
         self.configuration = configuration
+        self.credentials = credentials
         var steps: Deque<Step> = []
-        if configuration.password != nil { steps.append(.login) }
+        if credentials != nil { steps.append(.login) }
         if configuration.database != 0 { steps.append(.select) }
         // Role and identity come before subscriptions, because the old protocol accepts no such command afterwards.
         steps.append(contentsOf: [.setName, .role, .identify])
@@ -118,7 +124,7 @@ struct Handshake {
     /// Returns the error for a refused greeting, with the server's message if it cannot reveal the login.
     func refusal(_ message: String) -> EventBusError {
         let refusal =
-            configuration.password == nil ? RedisServerError(message) : RedisServerError(withoutSecrets: message)
+            credentials == nil ? RedisServerError(message) : RedisServerError(withoutSecrets: message)
         let error = refusal.asBusError
         guard error.code == .rejected else { return error }
         // Such as at the limit of clients, or in protected mode. A later attempt may succeed.
@@ -172,8 +178,8 @@ struct Handshake {
     private func command(for step: Step) -> RedisCommand {
         switch step {
         case .login:
-            let password = RedisArgument.text(configuration.password ?? "")
-            return RedisCommand("AUTH", configuration.username.map { [.text($0), password] } ?? [password])
+            let words = [credentials?.user, credentials?.password].compactMap { $0 }
+            return RedisCommand("AUTH", words.map { .text($0) })
         case .select: return RedisCommand("SELECT", [.integer(Int64(configuration.database))])
         case .setName: return RedisCommand("CLIENT", ["SETNAME", .text(configuration.clientName)])
         case .role: return Self.askRole

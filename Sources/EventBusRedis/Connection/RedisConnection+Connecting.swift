@@ -11,14 +11,44 @@ extension RedisConnection {
         generation += 1
         let generation = generation
         connectDeadline = .now.advanced(by: configuration.connectTimeout)
+        thread.schedule(at: connectDeadline) { [weak self] in
+            self?.assumeIsolated { $0.giveUpAddress(generation) }
+        }
+        guard let provider = configuration.credentialsProvider else { return findAddresses() }
+        credentialsTask?.cancel()
+        // Detached, because the closure must not run on the connection's thread.
+        credentialsTask = Task.detached { [weak self] in
+            let result: Result<RedisConfiguration.Credentials, any Error>
+            do {
+                result = .success(try await provider())
+            } catch {
+                result = .failure(error)
+            }
+            await self?.noteCredentials(result, generation)
+        }
+    }
+
+    private func noteCredentials(
+        _ result: Result<RedisConfiguration.Credentials, any Error>,
+        _ generation: UInt64
+    ) {
+        guard generation == self.generation, phase == .connecting else { return }
+        credentialsTask = nil
+        switch result {
+        case .success(let credentials):
+            self.credentials = credentials
+            findAddresses()
+        case .failure(let error):
+            lose(EventBusError(.unavailable, "the credentials for Redis could not be obtained", underlying: error))
+        }
+    }
+
+    private func findAddresses() {
         switch configuration.endpoint {
         case .unix(let path):
             tryAddresses([SocketAddress.unix(path: path)])
         case .tcp(let host, let port):
             if let addresses = try? lookup(host, port, true) { return tryAddresses(addresses) }
-            thread.schedule(at: connectDeadline) { [weak self] in
-                self?.assumeIsolated { $0.giveUpAddress(generation) }
-            }
             resolve(host: host, port: port, generation)
         }
     }
@@ -83,6 +113,16 @@ extension RedisConnection {
     private func giveUpAddress(_ generation: UInt64) {
         guard generation == self.generation, phase == .connecting || phase == .securing || phase == .greeting
         else { return }
+        if let task = credentialsTask {
+            task.cancel()
+            credentialsTask = nil
+            return lose(
+                EventBusError(
+                    .unavailable,
+                    "the credentials for Redis were not obtained within \(configuration.connectTimeout)"
+                )
+            )
+        }
         tryNextAddress(
             after: EventBusError(
                 .unavailable,
@@ -137,7 +177,7 @@ extension RedisConnection {
 
     private func beginGreeting() {
         phase = .greeting
-        handshake = Handshake(configuration, role: role)
+        handshake = Handshake(configuration, credentials, role: role)
         greet()
     }
 

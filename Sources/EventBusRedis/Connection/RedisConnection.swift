@@ -59,6 +59,10 @@ actor RedisConnection {
     var watch: ConnectionThread.WatchID?
     var reader: ReplyReader?
     var handshake: Handshake
+    /// The login of the current attempt to connect.
+    var credentials: RedisConfiguration.Credentials?
+    /// The task that obtains the login.
+    var credentialsTask: Task<Void, Never>?
     var backoff: Backoff
     var addresses = AddressLine()
     /// The server of this connection, once it has answered the greeting.
@@ -106,7 +110,8 @@ actor RedisConnection {
         self.thread = thread
         self.role = role
         self.logger = logger
-        self.handshake = Handshake(configuration, role: role)
+        self.credentials = configuration.credentials
+        self.handshake = Handshake(configuration, configuration.credentials, role: role)
         self.backoff = Backoff(
             initial: configuration.reconnectDelay,
             maximum: configuration.maximumReconnectDelay
@@ -116,6 +121,7 @@ actor RedisConnection {
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
     isolated deinit {
+        credentialsTask?.cancel()
         dropSocket(reset: !traffic.inFlight.isEmpty)
         let reason = EventBusError(.shuttingDown, "the connection to Redis was closed")
         queue.take(into: &submitted)
@@ -233,6 +239,7 @@ actor RedisConnection {
         guard phase != .closed else { return }
         let reason = EventBusError(.shuttingDown, "the connection to Redis was closed")
         queue.setRefusal(reason)
+        credentialsTask?.cancel()
         endSocket(reason)
         phase = .closed
         failWaiting(reason)

@@ -137,8 +137,7 @@ extension RedisTests {
             )
             let cache = RedisCache(
                 try server.client {
-                    $0.username = "tagless"
-                    $0.password = "secret"
+                    $0.credentials = .init(user: "tagless", password: "secret")
                 }
             )
             let tagged = CacheOptions(tags: ["shelf"])

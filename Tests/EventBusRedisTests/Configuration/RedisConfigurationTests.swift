@@ -8,21 +8,20 @@ struct RedisConfigurationTests {
     @Test func `a URI says where and as whom to connect`() throws {
         let plain = try RedisConfiguration(uri: "redis://example.com")
         #expect(plain.endpoint == .tcp(host: "example.com", port: 6379))
-        #expect(plain.username == nil && plain.password == nil && plain.database == 0)
+        #expect(plain.credentials == nil && plain.database == 0)
 
         let full = try RedisConfiguration(uri: "redis://user:p%40ss%2Fw@rd@example.com:6380/7")
         #expect(full.endpoint == .tcp(host: "example.com", port: 6380))
-        #expect(full.username == "user")
-        #expect(full.password == "p@ss/w@rd")
+        #expect(full.credentials == .init(user: "user", password: "p@ss/w@rd"))
         #expect(full.database == 7)
 
         let v6 = try RedisConfiguration(uri: "redis://:secret@[::1]:6381")
         #expect(v6.endpoint == .tcp(host: "::1", port: 6381))
-        #expect(v6.username == nil && v6.password == "secret")
+        #expect(v6.credentials == .init(password: "secret"))
 
         let unix = try RedisConfiguration(uri: "redis+unix://:secret@/run/redis%20a.sock?db=2")
         #expect(unix.endpoint == .unix(path: "/run/redis a.sock"))
-        #expect(unix.password == "secret" && unix.database == 2)
+        #expect(unix.credentials == .init(password: "secret") && unix.database == 2)
         #expect(try RedisConfiguration(uri: "unix:///tmp/x").endpoint == .unix(path: "/tmp/x"))
     }
 
@@ -82,14 +81,14 @@ struct RedisConfigurationTests {
     @Test func `a reader gives the same configuration, and names the key that is wrong`() throws {
         let reader = ConfigReader(
             provider: InMemoryProvider(values: [
-                "uri": "redis://host:1/2", "password": "secret", "username": "user", "heartbeat": 0.5,
+                "uri": "redis://host:1/2", "password": "secret", "user": "user", "heartbeat": 0.5,
                 "commandTimeout": 3.0, "connectTimeout": 4.0, "clientName": "shop",
             ])
         )
         let configuration = try RedisConfiguration(config: reader)
         #expect(configuration.endpoint == .tcp(host: "host", port: 1))
         #expect(configuration.database == 2)
-        #expect(configuration.username == "user" && configuration.password == "secret")
+        #expect(configuration.credentials == .init(user: "user", password: "secret"))
         #expect(configuration.heartbeat == .milliseconds(500))
         #expect(configuration.commandTimeout == .seconds(3))
         #expect(configuration.connectTimeout == .seconds(4))
@@ -102,11 +101,29 @@ struct RedisConfigurationTests {
         }
     }
 
+    @Test(arguments: ["user", "username", "tls.caFile"])
+    func `a key that has no effect is refused instead of being ignored`(key: String) {
+        let reader = ConfigReader(
+            provider: InMemoryProvider(values: [AbsoluteConfigKey(ConfigKey(key)): "value", "uri": "redis://host"])
+        )
+        #expect {
+            try RedisConfiguration(config: reader)
+        } throws: { error in
+            let error = error as? EventBusError
+            return error?.code == .invalidConfiguration && error?.message.contains(key) == true
+        }
+    }
+
     @Test func `values that make no sense are refused when a client is made`() throws {
         let changes: [(inout RedisConfiguration) -> Void] = [
             { $0.heartbeat = .zero }, { $0.commandTimeout = .seconds(-1) }, { $0.maximumInFlight = 0 },
-            { $0.database = -1 }, { $0.username = "alone" }, { $0.clientName = "two words" },
+            { $0.database = -1 }, { $0.clientName = "two words" },
             { $0.endpoint = .unix(path: String(repeating: "x", count: 200)) },
+            { $0.tls = .init(certificateFile: "certificate") }, { $0.tls = .init(keyFile: "key") },
+            {
+                $0.endpoint = .unix(path: "/run/redis.sock")
+                $0.tls = .init()
+            },
         ]
         for change in changes {
             var configuration = RedisConfiguration()

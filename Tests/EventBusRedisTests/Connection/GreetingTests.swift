@@ -44,8 +44,7 @@ extension RedisTests {
                 return Array(answer.reply.utf8)
             }
             var configuration = server.configuration
-            configuration.username = "someone"
-            configuration.password = Self.secret
+            configuration.credentials = .init(user: "someone", password: Self.secret)
             configuration.database = 3
             configuration.commandTimeout = .milliseconds(500)
             let log = LogRecorder()
@@ -73,7 +72,7 @@ extension RedisTests {
                 _ = try other.read()
             }
             for password in [nil, "secret"] {
-                let client = try server.client { $0.password = password }
+                let client = try server.client { $0.credentials = password.map { .init(password: $0) } }
                 let error = await #expect(throws: EventBusError.self) { try await client.ping() }
                 #expect(error?.code == .unavailable)
                 #expect("\(try #require(error))".contains("max number of clients reached"))

@@ -21,8 +21,7 @@ extension RedisTests {
             _ = try await admin.send(RedisCommand("ACL", ["SETUSER", "limited"] + arguments))
             let make = { @Sendable () throws -> RedisClient in
                 try server.client {
-                    $0.username = "limited"
-                    $0.password = "secret"
+                    $0.credentials = .init(user: "limited", password: "secret")
                 }
             }
             let checks =

@@ -94,7 +94,7 @@ extension RedisTests {
         @Test func `login, database and name are said on each new connection`() async throws {
             let server = try await RedisServer("--requirepass", "pass word")
             let client = try server.client {
-                $0.password = "pass word"
+                $0.credentials = .init(password: "pass word")
                 $0.database = 3
                 $0.clientName = "some-service"
             }

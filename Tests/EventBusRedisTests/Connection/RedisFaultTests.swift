@@ -170,7 +170,7 @@ extension RedisTests {
             let server = try await RedisServer("--requirepass", "right")
             let without = try server.client()
             await expect(.authenticationFailed, "NOAUTH") { try await without.ping() }
-            let wrong = try server.client { $0.password = "wrong" }
+            let wrong = try server.client { $0.credentials = .init(password: "wrong") }
             await expect(.authenticationFailed, "WRONGPASS") { try await wrong.ping() }
         }
 
@@ -179,8 +179,7 @@ extension RedisTests {
             let admin = try server.client()
             _ = try await admin.send(RedisCommand("ACL", ["SETUSER", "limited", "on", ">secret", "+ping", "+client"]))
             let client = try server.client {
-                $0.username = "limited"
-                $0.password = "secret"
+                $0.credentials = .init(user: "limited", password: "secret")
             }
             try await client.ping()
             await expect(.accessRefused, "NOPERM") { _ = try await client.send(RedisCommand("GET", ["x"])) }

@@ -18,8 +18,7 @@ extension RedisTests {
             let rules = ["on", ">secret"] + rights.split(separator: " ").map(String.init)
             _ = try await admin.send(RedisCommand("ACL", ["SETUSER", "limited"] + rules.map { .text($0) }))
             var configuration = server.configuration
-            configuration.username = "limited"
-            configuration.password = "secret"
+            configuration.credentials = .init(user: "limited", password: "secret")
             configuration.heartbeat = .milliseconds(50)
             let log = LogRecorder()
             let client = try RedisClient(configuration, logger: log.logger)

@@ -61,8 +61,7 @@ extension RedisTests {
             }
             try await set("on", ">secret", "~*", "&*", "+@all")
             let client = try server.client {
-                $0.username = "limited"
-                $0.password = "secret"
+                $0.credentials = .init(user: "limited", password: "secret")
             }
             let lock = RedisLock(client)
             let grant = try await lock.acquire("sku", ttl: long, wait: .zero)

@@ -125,8 +125,7 @@ extension RedisTests {
                 let locks = try (0..<2).map { _ in
                     RedisLock(
                         try server.client {
-                            $0.username = name
-                            $0.password = "secret"
+                            $0.credentials = .init(user: name, password: "secret")
                         }
                     )
                 }

@@ -94,7 +94,7 @@ extension ServiceDefinition {
                 isSecret: true,
                 "where Redis is, and as whom"
             ),
-            .told("redis.username", .string, "the URI's", "the user"),
+            .told("redis.user", .string, "the URI's", "the user"),
             .told("redis.password", .string, "the URI's", isSecret: true, "the password"),
             Setting("redis.clientName", .string, default: executable, "what Redis calls the connection"),
             .told("redis.connectTimeout", .double, "5", "seconds for finding, connecting to and greeting the server"),
