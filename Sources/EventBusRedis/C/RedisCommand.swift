@@ -4,8 +4,11 @@
 /// and an additional copy, which took a sixth of the CPU time of a client that many tasks share.
 struct RedisCommand: Sendable {
     var wire: [UInt8]
+    /// The name in metrics: that of the command, or that of the script that it runs.
+    let label: String
 
-    init(_ name: String, _ arguments: [RedisArgument] = []) {
+    init(_ name: String, _ arguments: [RedisArgument] = [], label: String? = nil) {
+        self.label = label ?? name
         wire = []
         wire.reserveCapacity(
             arguments.reduce(Self.overhead + name.utf8.count) { $0 + Self.overhead + $1.maximumLength }

@@ -81,7 +81,8 @@ enum CacheScripts {
             if tags then redis.call('HSET', KEYS[2], 't', tags) end
             redis.call('PEXPIRE', KEYS[2], ARGV[4])
             return {'compute'}
-            """
+            """,
+        name: "cache.look"
     )
 
     /// The script that renews a lease. Keys: lease. Arguments: token, milliseconds.
@@ -89,7 +90,8 @@ enum CacheScripts {
         """
         if redis.call('HGET', KEYS[1], 'token') == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
         return 0
-        """
+        """,
+        name: "cache.renew"
     )
 
     /// The script that gives up a lease and publishes that. Keys: lease. Arguments: token, channel, message, the
@@ -107,7 +109,8 @@ enum CacheScripts {
         end
         redis.pcall('PUBLISH', ARGV[2], ARGV[3])
         return 1
-        """
+        """,
+        name: "cache.give_up"
     )
 
     /// The script that stores a value that was computed under a lease, or sets a value. Keys: entry, lease, and the
@@ -142,7 +145,8 @@ enum CacheScripts {
             end
             if ARGV[1] == '' or ARGV[4] == '-' then redis.pcall('PUBLISH', ARGV[6], ARGV[7]) end
             return 1
-            """
+            """,
+        name: "cache.store"
     )
 
     /// The script that removes an entry. Keys: entry, lease. Arguments: channel, message.
@@ -151,7 +155,8 @@ enum CacheScripts {
         local done = redis.call('DEL', KEYS[1], KEYS[2])
         redis.pcall('PUBLISH', ARGV[1], ARGV[2])
         return done
-        """
+        """,
+        name: "cache.remove"
     )
 
     /// The script that removes every entry with a tag, in a time that does not depend on their number. Keys: the tag.
@@ -161,7 +166,8 @@ enum CacheScripts {
         local done = redis.call('DEL', KEYS[1])
         redis.pcall('PUBLISH', ARGV[1], ARGV[2])
         return done
-        """
+        """,
+        name: "cache.remove_tag"
     )
 }
 

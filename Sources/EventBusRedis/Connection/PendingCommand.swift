@@ -23,6 +23,8 @@ final class PendingCommand: @unchecked Sendable {
     /// The batch that it is part of until it has ended, and its index there.
     private var batch: CommandBatch?
     private let index: Int
+    /// The metrics that its end is recorded in, and the time of the call.
+    private var measurement: (metrics: CommandMetrics, start: MonotonicTime)?
 
     init(_ command: RedisCommand, timeout: UInt64, in batch: CommandBatch? = nil, index: Int = 0) {
         self.command = command
@@ -30,6 +32,11 @@ final class PendingCommand: @unchecked Sendable {
         self.timeout = timeout
         self.batch = batch
         self.index = index
+    }
+
+    /// Records its duration and its outcome when it ends.
+    func measure(with metrics: ClientMetrics) {
+        measurement = (metrics.metrics(of: command), .now)
     }
 
     /// Makes the waiting task responsive to cancellation from now on.
@@ -97,6 +104,10 @@ final class PendingCommand: @unchecked Sendable {
     private func end(_ result: consuming Result<RedisValue, any Error>) {
         guard !isDone else { return }
         isDone = true
+        if let measurement {
+            let duration = measurement.start.duration(to: .now)
+            measurement.metrics.note(result, after: Int64(clamping: MonotonicTime.nanoseconds(duration)))
+        }
         guard let batch else { return waiter.resume(result) }
         self.batch = nil
         batch.finish(index, result)

@@ -1,6 +1,7 @@
 import ConnectionThread
 public import EventBus
 public import Logging
+import Metrics
 
 /// A shared connection to one Redis server, from which locks, caches and inboxes are created.
 ///
@@ -23,6 +24,7 @@ public final class RedisClient: Sendable {
     public let configuration: RedisConfiguration
     let logger: Logger
     private let lookup: RedisConnection.AddressLookup
+    private let metrics: ClientMetrics?
     let thread: ConnectionThread
     let connection: RedisConnection
     /// The connection for values. It is separate because a large value must not delay the small commands of locks and
@@ -35,7 +37,7 @@ public final class RedisClient: Sendable {
     /// - Throws: ``/EventBus/EventBusError``: `.invalidConfiguration`, which names the value, or `.unavailable` if the
     ///   process has no thread or descriptor left.
     public convenience init(_ configuration: RedisConfiguration = RedisConfiguration(), logger: Logger) throws {
-        try self.init(configuration, logger: logger, lookup: SocketAddress.resolve)
+        try self.init(configuration, logger: logger, metrics: MetricsSystem.factory)
         LinkedLibraries.log(to: logger)
     }
 
@@ -43,18 +45,22 @@ public final class RedisClient: Sendable {
     init(
         _ configuration: RedisConfiguration,
         logger: Logger,
-        lookup: @escaping RedisConnection.AddressLookup
+        metrics factory: any MetricsFactory = MetricsSystem.factory,
+        lookup: @escaping RedisConnection.AddressLookup = SocketAddress.resolve
     ) throws {
         try configuration.validate()
         self.configuration = configuration
         self.logger = logger
         self.lookup = lookup
+        let metrics = ClientMetrics(factory)
+        self.metrics = metrics
         self.thread = try ConnectionThread(name: "redis")
         self.connection = RedisConnection(
             configuration,
             role: .commands,
             thread: thread,
             logger: logger,
+            metrics: metrics,
             lookup: lookup
         )
         self.values = RedisConnection(
@@ -62,6 +68,8 @@ public final class RedisClient: Sendable {
             role: .commands,
             thread: thread,
             logger: logger,
+            metrics: metrics,
+            kind: .values,
             lookup: lookup
         )
     }
@@ -169,6 +177,8 @@ public final class RedisClient: Sendable {
             thread: thread,
             logger: logger,
             partner: partner ?? connection,
+            metrics: metrics,
+            kind: .messages,
             lookup: lookup
         )
         (partner ?? connection).presence.add(observer: subscriber)

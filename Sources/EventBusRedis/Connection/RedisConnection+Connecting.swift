@@ -198,7 +198,8 @@ extension RedisConnection {
         lastDelivered = traffic.written
         isAskingRole = false
         setPresence(addresses.current.map { ServerIdentity(runID: handshake.runID, address: $0) })
-        queue.setRefusal(nil)
+        setRefusal(nil)
+        connectionMetrics?.note(isConnected: true)
         logger.debug("connected to Redis", metadata: ["redis.address": "\(configuration)"])
         scheduleHeartbeat()
         pump()
@@ -220,7 +221,7 @@ extension RedisConnection {
         endSocket(reason)
         phase = .pausing
         if !wasReady || !served && backoff.failures > 0 {
-            queue.setRefusal(reason)
+            setRefusal(reason)
             failWaiting(reason)
         }
         let metadata: Logger.Metadata = ["redis.address": "\(configuration)", "error": "\(reason)"]
@@ -247,6 +248,7 @@ extension RedisConnection {
     /// Releases the socket and fails the commands that were sent over it.
     func endSocket(_ reason: EventBusError) {
         generation += 1
+        connectionMetrics?.note(isConnected: false)
         dropSocket(reset: !traffic.inFlight.isEmpty)
         for flight in traffic.abandon() {
             if case .caller(let command) = flight.owner { command.fail(reason) }

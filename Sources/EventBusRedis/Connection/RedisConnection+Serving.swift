@@ -198,6 +198,7 @@ extension RedisConnection {
             traffic.noteDelivered(delivered, since: lastDelivered, at: now)
         }
         lastDelivered = max(lastDelivered, delivered)
+        connectionMetrics?.note(inFlight: traffic.inFlight.count)
         let silence = silentSince.duration(to: now)
         guard traffic.inFlight.isEmpty || silence < patience(delivered: delivered) else {
             return lose(EventBusError(.unavailable, "Redis has not answered for \(silence)"))

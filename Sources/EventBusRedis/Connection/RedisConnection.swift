@@ -64,6 +64,8 @@ actor RedisConnection {
     /// The task that obtains the login.
     var credentialsTask: Task<Void, Never>?
     var backoff: Backoff
+    private nonisolated let metrics: ClientMetrics?
+    var connectionMetrics: ConnectionMetrics?
     var addresses = AddressLine()
     /// The server of this connection, once it has answered the greeting.
     var server: ServerIdentity?
@@ -97,10 +99,14 @@ actor RedisConnection {
         thread: ConnectionThread,
         logger: Logger,
         partner: RedisConnection? = nil,
+        metrics: ClientMetrics? = nil,
+        kind: ConnectionMetrics.Kind = .commands,
         lookup: @escaping AddressLookup = SocketAddress.resolve
     ) {
         self.configuration = configuration
         self.partner = partner
+        self.metrics = metrics
+        self.connectionMetrics = metrics?.connection(kind)
         self.commandTimeout = MonotonicTime.nanoseconds(configuration.commandTimeout)
         self.lookup = lookup
         self.queue = CommandQueue(
@@ -122,6 +128,8 @@ actor RedisConnection {
 
     isolated deinit {
         credentialsTask?.cancel()
+        connectionMetrics?.note(isConnected: false)
+        connectionMetrics?.note(isRefusing: false)
         dropSocket(reset: !traffic.inFlight.isEmpty)
         let reason = EventBusError(.shuttingDown, "the connection to Redis was closed")
         queue.take(into: &submitted)
@@ -148,7 +156,7 @@ actor RedisConnection {
         cancellation: Cancellation = .whenLate
     ) async throws -> RedisValue {
         if cancellation != .never, Task.isCancelled { throw CancellationError() }
-        let pending = PendingCommand(command, timeout: nanoseconds(timeout))
+        let pending = pending(command, timeout: nanoseconds(timeout))
         // Unchecked, because the command itself ensures that it ends once, and the check would cost as much as that.
         switch cancellation {
         case .never:
@@ -190,6 +198,7 @@ actor RedisConnection {
         try Task.checkCancellation()
         guard !commands.isEmpty else { return [] }
         let batch = CommandBatch(commands, timeout: nanoseconds(timeout))
+        if let metrics { for command in batch.commands { command.measure(with: metrics) } }
         let replies = try await withUnsafeThrowingContinuation { continuation in
             batch.waiter = .beginner(continuation)
             switch queue.add(contentsOf: batch.commands) {
@@ -208,7 +217,7 @@ actor RedisConnection {
 
     /// Sends a command without waiting for its reply.
     nonisolated func post(_ command: RedisCommand) {
-        submit(PendingCommand(command, timeout: commandTimeout))
+        submit(pending(command, timeout: commandTimeout))
     }
 
     /// Sends a command without a waiting task.
@@ -220,7 +229,7 @@ actor RedisConnection {
         timeout: Duration,
         onReply: @escaping @Sendable (Result<RedisValue, any Error>) -> Void
     ) {
-        let pending = PendingCommand(command, timeout: nanoseconds(timeout))
+        let pending = pending(command, timeout: nanoseconds(timeout))
         pending.waiter = .observer(onReply)
         submit(pending)
     }
@@ -238,10 +247,11 @@ actor RedisConnection {
     func close() {
         guard phase != .closed else { return }
         let reason = EventBusError(.shuttingDown, "the connection to Redis was closed")
-        queue.setRefusal(reason)
+        setRefusal(reason)
         credentialsTask?.cancel()
         endSocket(reason)
         phase = .closed
+        connectionMetrics?.note(isRefusing: false)
         failWaiting(reason)
     }
 
@@ -255,6 +265,12 @@ actor RedisConnection {
         } onCancel: {
             thread.execute(onCancel)
         }
+    }
+
+    private nonisolated func pending(_ command: consuming RedisCommand, timeout: UInt64) -> PendingCommand {
+        let pending = PendingCommand(command, timeout: timeout)
+        if let metrics { pending.measure(with: metrics) }
+        return pending
     }
 
     private nonisolated func submit(_ command: PendingCommand) {
@@ -300,6 +316,12 @@ actor RedisConnection {
         )
         queue.noteLeft(count, bytes: bytes)
         scheduleFlush()
+    }
+
+    /// Opens the breaker with the error that callers get, or closes it.
+    func setRefusal(_ refusal: EventBusError?) {
+        queue.setRefusal(refusal)
+        connectionMetrics?.note(isRefusing: refusal != nil)
     }
 
     /// Fails the commands that have not been sent.

@@ -47,7 +47,8 @@ enum InboxScripts {
             request = ARGV[2]
             claim(tonumber(ARGV[1]))
             return {'new', fence}
-            """
+            """,
+        name: "inbox.begin"
     )
 
     /// The script that extends a claim. Arguments: fence, lease. Returns `renewed`, or `lost` if the claim is not
@@ -60,7 +61,8 @@ enum InboxScripts {
             allowReplacing()
             claim(tonumber(ARGV[2]))
             return 'renewed'
-            """
+            """,
+        name: "inbox.renew"
     )
 
     /// The script that records a handled event. Arguments: fence, retention. Returns `recorded`, or the state of the
@@ -71,7 +73,8 @@ enum InboxScripts {
             allowReplacing()
             redis.call('SET', KEYS[1], 'c:' .. ARGV[1] .. ':0:0:', 'PX', ARGV[2])
             return 'recorded'
-            """
+            """,
+        name: "inbox.complete"
     )
 
     /// The script that ends a claim without recording the event. Argument: fence.
@@ -82,7 +85,8 @@ enum InboxScripts {
               redis.call('SET', KEYS[1], 'a:' .. fence .. ':0:0:' .. request, 'PX', 3600000)
             end
             return 'abandoned'
-            """
+            """,
+        name: "inbox.abandon"
     )
 
     /// The script that withdraws a request whose outcome its claimant does not know, even if the request has not
@@ -95,6 +99,7 @@ enum InboxScripts {
               redis.call('SET', KEYS[1], 'a:' .. text .. ':0:0:' .. ARGV[1], 'PX', 3600000)
             end
             return 'withdrawn'
-            """
+            """,
+        name: "inbox.withdraw"
     )
 }

@@ -3,7 +3,7 @@ import EventBus
 /// The grants of one lock object, and their metrics.
 final class LockBook: Sendable {
     private let clock: AnyClock
-    private let metrics: LockMetrics?
+    let metrics: LockMetrics?
     private let ledger = Locked(LockLedger())
 
     /// Creates a book, which counts nothing if `metrics` is `nil`.

@@ -10,6 +10,8 @@ struct LockMetrics: Sendable {
     private let failed: Counter
     private let lost: Counter
     private let wait: Metrics.Timer
+    private let waiting: Meter
+    private let handedOver: Counter
 
     /// Creates the metrics with `factory`, which defaults to the bootstrapped metrics system.
     init(prefix: String, factory: (any MetricsFactory)? = nil) {
@@ -27,6 +29,8 @@ struct LockMetrics: Sendable {
         cancelled = counter("cancelled")
         failed = counter("failed")
         lost = Counter(label: "eventbus.lock.lost", dimensions: lock, factory: factory)
+        waiting = Meter(label: "eventbus.lock.waiting", dimensions: lock, factory: factory)
+        handedOver = Counter(label: "eventbus.lock.handovers", dimensions: lock, factory: factory)
         wait = Metrics.Timer(label: "eventbus.lock.wait", dimensions: lock, factory: factory)
     }
 
@@ -35,6 +39,15 @@ struct LockMetrics: Sendable {
         acquired.increment()
         let (seconds, attoseconds) = duration.components
         wait.recordNanoseconds(seconds * 1_000_000_000 + attoseconds / 1_000_000_000)
+    }
+
+    /// Records that a call began to wait in the queue of a resource.
+    func noteWaitBegan() { waiting.increment() }
+
+    /// Records that a call no longer waits, because it was granted the lock, or for another reason.
+    func noteWaitEnded(isGranted: Bool) {
+        waiting.decrement()
+        if isGranted { handedOver.increment() }
     }
 
     /// Records that a lock was not granted.

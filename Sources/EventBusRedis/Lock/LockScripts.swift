@@ -109,7 +109,8 @@ enum LockScripts {
               redis.call('PEXPIRE', W, 60000)
             end
             return {0, redis.call('PTTL', L), redis.call('GET', H) or ''}
-            """
+            """,
+        name: "lock.acquire"
     )
 
     /// The script that releases the lock. Arguments: token, hand-over time, channel prefix. Returns `released`,
@@ -122,7 +123,8 @@ enum LockScripts {
             redis.call('DEL', L, H)
             handOver(tonumber(ARGV[2]), ARGV[3])
             return 'released'
-            """
+            """,
+        name: "lock.release"
     )
 
     /// The script that removes a waiter from the queue and releases what it holds or was handed. Arguments are those of
@@ -134,7 +136,8 @@ enum LockScripts {
               decline(ARGV[1], tonumber(ARGV[2]), ARGV[3])
             end
             return 'left'
-            """
+            """,
+        name: "lock.leave"
     )
 
     /// The script that returns a lock that was handed to a waiter that is gone, unless it was taken after all.
@@ -143,7 +146,8 @@ enum LockScripts {
         common + """
             if redis.call('GET', H) == ARGV[1] then decline(ARGV[1], tonumber(ARGV[2]), ARGV[3]) end
             return 'declined'
-            """
+            """,
+        name: "lock.decline"
     )
 
     /// The script that renews the lease. Arguments: token, ttl. Returns `renewed`, `foreign` or `expired`.
@@ -154,7 +158,8 @@ enum LockScripts {
         if holder ~= ARGV[1] then return 'foreign' end
         redis.call('PEXPIRE', KEYS[1], ARGV[2])
         return 'renewed'
-        """
+        """,
+        name: "lock.renew"
     )
 
     /// Returns a script that runs `body` only if the first argument still holds the first key. `body` sees neither of
@@ -168,7 +173,8 @@ enum LockScripts {
             table.remove(KEYS, 1)
             table.remove(ARGV, 1)
             \(body)
-            """
+            """,
+            name: "lock.guarded"
         )
     }
 }

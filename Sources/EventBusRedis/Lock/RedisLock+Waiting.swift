@@ -60,7 +60,11 @@ extension RedisLock {
         }
         let token = attempt.token
         waiters.join(token, for: attempt.resource)
-        defer { waiters.leave(token) }
+        var (isWaiting, isGranted) = (false, false)
+        defer {
+            waiters.leave(token)
+            if isWaiting { book.metrics?.noteWaitEnded(isGranted: isGranted) }
+        }
         while true {
             var pause = pollInterval
             do {
@@ -68,8 +72,12 @@ extension RedisLock {
                 try Task.checkCancellation()
                 obstacle = nil
                 switch answer {
-                case .granted(let grant): return grant
+                case .granted(let grant):
+                    isGranted = true
+                    return grant
                 case .held(let left, let handedTo):
+                    if !isWaiting { book.metrics?.noteWaitBegan() }
+                    isWaiting = true
                     if handedTo != token { waiters.wake(handedTo) }
                     pause = min(pause, left + .milliseconds(Int64.random(in: 1...10)))
                 }

@@ -33,7 +33,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
     let waiters: LockWaiters
     let subscriber: RedisConnection
     let cleanup: RedisCleanup
-    private let book: LockBook
+    let book: LockBook
     private let renewals: LeaseRenewals
 
     /// Creates a lock on the server of `client`.

@@ -51,6 +51,28 @@ extension RedisTests {
             #expect(try lost == 0)
         }
 
+        @Test func `waiting calls and hand-overs are counted`() async throws {
+            let server = try await RedisServer()
+            let lock = lock(try server.client())
+            let labels = [("lock", "metrics")]
+            let waiting = try metrics.expectMeter("eventbus.lock.waiting", labels)
+            let handedOver = try metrics.expectCounter("eventbus.lock.handovers", labels)
+            let first = try await lock.acquire("a", ttl: .seconds(60), wait: .zero)
+            let second = Task { try await lock.acquire("a", ttl: .seconds(60), wait: .seconds(30)) }
+            try await eventually("it should wait") { waiting.values.last == 1 }
+            let third = Task { try await lock.acquire("a", ttl: .seconds(60), wait: .seconds(30)) }
+            try await eventually("both should wait") { waiting.values.last == 2 }
+            third.cancel()
+            _ = await third.result
+            try await eventually("one should wait") { waiting.values.last == 1 }
+            #expect(handedOver.values.isEmpty)
+            try await lock.release(first)
+            let grant = try await second.value
+            #expect(waiting.values.last == 0)
+            #expect(handedOver.totalValue == 1)
+            try await lock.release(grant)
+        }
+
         @Test func `a lease that was lost is counted once, whoever noticed it and how often`() async throws {
             let server = try await RedisServer()
             let client = try server.client()

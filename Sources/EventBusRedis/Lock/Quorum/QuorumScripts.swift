@@ -11,7 +11,8 @@ enum QuorumScripts {
         if holder and holder ~= ARGV[1] then return {0, redis.call('PTTL', KEYS[1])} end
         redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
         return {1, redis.call('GET', KEYS[2]) or '0', string.format('%.0f', time[1] * 1000000 + time[2])}
-        """
+        """,
+        name: "quorum.take"
     )
 
     /// The script that writes the fence back, whoever holds the resource here. Arguments: token, fence. Returns 1 if
@@ -30,7 +31,8 @@ enum QuorumScripts {
         -- A greater one is a later holder's.
         if redis.call('GET', KEYS[1]) == ARGV[1] and fence >= last then return 1 end
         return 0
-        """
+        """,
+        name: "quorum.confirm"
     )
 
     /// The script that releases the resource. Argument: token. Returns `released`, `foreign` or `expired`.
@@ -41,6 +43,7 @@ enum QuorumScripts {
         if holder ~= ARGV[1] then return 'foreign' end
         redis.call('DEL', KEYS[1])
         return 'released'
-        """
+        """,
+        name: "quorum.release"
     )
 }

@@ -1,0 +1,119 @@
+import CoreMetrics
+import EventBus
+import MetricsTestKit
+import Testing
+
+@testable import EventBusRedis
+
+extension RedisTests {
+    @Suite(.timeLimit(.minutes(2)))
+    struct ClientMetricsTests {
+        private let metrics = TestMetrics()
+
+        private func client(
+            _ server: RedisServer,
+            _ change: (inout RedisConfiguration) -> Void = { _ in }
+        ) throws -> RedisClient {
+            var configuration = server.configuration
+            change(&configuration)
+            return try RedisClient(configuration, logger: .silent, metrics: metrics)
+        }
+
+        private func count(_ command: String, _ outcome: String) -> Int64 {
+            let counter = try? metrics.expectCounter(
+                "eventbus.redis.commands",
+                [("command", command), ("outcome", outcome)]
+            )
+            return counter?.totalValue ?? 0
+        }
+
+        private func meter(_ name: String, _ connection: String) throws -> Double {
+            try metrics.expectMeter("eventbus.redis.\(name)", [("connection", connection)]).values.last ?? 0
+        }
+
+        @Test func `commands are counted by name and outcome, and timed if they are answered`() async throws {
+            let server = try await RedisServer()
+            let client = try client(server) { $0.commandTimeout = .milliseconds(200) }
+            _ = try await client.send("SET", "text", "value")
+            for _ in 0..<3 { _ = try await client.send("GET", "text") }
+            await #expect(throws: EventBusError.self) { _ = try await client.send("INCR", "text") }
+            _ = try await client.send(contentsOf: [RedisCommand("GET", ["a"]), RedisCommand("GET", ["b"])])
+            server.pause()
+            await #expect(throws: EventBusError.self) { _ = try await client.send("GET", "text") }
+            server.resume()
+            #expect(count("SET", "success") == 1)
+            #expect(count("GET", "success") == 5)
+            #expect(count("INCR", "error") == 1)
+            #expect(count("GET", EventBusError.Code.indeterminate.description) == 1)
+            let duration = try metrics.expectTimer("eventbus.redis.command.duration", [("command", "GET")])
+            #expect(duration.values.count == 5 && duration.values.allSatisfy { $0 > 0 })
+        }
+
+        @Test func `scripts have the names of what they do`() async throws {
+            let server = try await RedisServer()
+            let client = try client(server)
+            try await RedisLock(client).withLock("metrics") { _ in }
+            try await RedisCache(client).set(1, for: "metrics")
+            #expect(count("lock.acquire", "success") > 0)
+            #expect(count("lock.release", "success") > 0)
+            #expect(count("cache.store", "success") + count("cache.set", "success") > 0)
+        }
+
+        @Test func `names of commands are bounded`() async throws {
+            let server = try await RedisServer()
+            let client = try client(server)
+            for number in 0..<(ClientMetrics.maximumNames + 10) {
+                await #expect(throws: EventBusError.self) { _ = try await client.send("NAME\(number)") }
+            }
+            #expect(count("other", "error") >= 10)
+        }
+
+        @Test func `connections, reconnects and open breakers are counted`() async throws {
+            let server = try await RedisServer()
+            let client = try client(server)
+            try await client.ping()
+            #expect(try meter("connected", "commands") == 1)
+            #expect(try metrics.expectCounter("eventbus.redis.reconnects", [("connection", "commands")]).values.isEmpty)
+
+            server.kill()
+            try await eventually("the breaker should open") {
+                _ = try? await client.ping()
+                return try meter("breakers_open", "commands") == 1
+            }
+            #expect(try meter("connected", "commands") == 0)
+            #expect(count("PING", EventBusError.Code.unavailable.description) > 0)
+
+            try await server.start()
+            try await eventually("it should reconnect") { (try? await client.ping()) != nil }
+            #expect(try meter("connected", "commands") == 1)
+            #expect(try meter("breakers_open", "commands") == 0)
+            let reconnects = try metrics.expectCounter("eventbus.redis.reconnects", [("connection", "commands")])
+            #expect(reconnects.totalValue == 1)
+            await client.close()
+            #expect(try meter("connected", "commands") == 0)
+        }
+
+        @Test func `commands in flight are recorded, and are none after the connection is lost`() async throws {
+            let server = try await RedisServer()
+            let client = try client(server) {
+                $0.heartbeat = .milliseconds(50)
+                $0.commandTimeout = .seconds(30)
+            }
+            try await client.ping()
+            server.pause()
+            let calls = (0..<5).map { _ in Task { try await client.ping() } }
+            try await eventually("they should be recorded") {
+                try metrics.expectMeter("eventbus.redis.in_flight", [("connection", "commands")]).values
+                    .contains { $0 >= 5 }
+            }
+            server.resume()
+            for call in calls { _ = await call.result }
+            try await eventually("none should be in flight") { try meter("in_flight", "commands") < 2 }
+            await client.close()
+        }
+
+        @Test func `nothing is measured if nobody collects metrics`() {
+            #expect(ClientMetrics(NOOPMetricsHandler.instance) == nil)
+        }
+    }
+}
