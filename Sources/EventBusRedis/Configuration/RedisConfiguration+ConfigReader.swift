@@ -95,8 +95,17 @@ extension RedisConfiguration {
         guard database >= 0 else {
             throw EventBusError(.invalidConfiguration, "database is \(database); it cannot be negative")
         }
+        if case .sentinel(let hosts, let service) = endpoint {
+            guard !hosts.isEmpty, !service.isEmpty, hosts.allSatisfy({ !$0.name.isEmpty && 1...65535 ~= $0.port })
+            else {
+                throw EventBusError(
+                    .invalidConfiguration,
+                    "endpoint lacks a Sentinel's host, the service, or a valid port"
+                )
+            }
+        }
         if let tls {
-            guard case .tcp = endpoint else {
+            if case .unix = endpoint {
                 throw EventBusError(.invalidConfiguration, "tls is set for a unix socket; it requires a host")
             }
             guard (tls.certificateFile == nil) == (tls.keyFile == nil) else {

@@ -5,6 +5,8 @@ extension RedisConfiguration {
     ///
     /// - `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`
     /// - `rediss://…` for the same with TLS, see ``tls``
+    /// - `redis+sentinel://[[USER]:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/SERVICE[/DATABASE]` for the primary that Redis
+    ///   Sentinel names, or `rediss+sentinel://…` with TLS
     /// - `redis+unix://[[USER]:PASSWORD@]/PATH[?db=DATABASE]`, or `unix://` for short
     ///
     /// User, password and path may contain percent-encoded bytes. IPv6 addresses are enclosed in brackets.
@@ -22,46 +24,70 @@ extension RedisConfiguration {
         let rest = uri[scheme.upperBound...]
         switch uri[..<scheme.lowerBound].lowercased() {
         case "redis": try parseTCP(rest)
+        case "redis+sentinel": try parseSentinel(rest)
+        case "rediss+sentinel":
+            try parseSentinel(rest)
+            tls = TLS()
         case "redis+unix", "unix": try parseUnix(rest)
         case "rediss":
             try parseTCP(rest)
             tls = TLS()
-        default: throw Self.invalid("its scheme is none of redis, rediss, redis+unix, unix")
+        default:
+            throw Self.invalid(
+                "its scheme is none of redis, rediss, redis+sentinel, rediss+sentinel, redis+unix, unix"
+            )
         }
     }
 
     private mutating func parseTCP(_ text: Substring) throws {
-        guard !text.contains("?"), !text.contains("#") else {
-            throw Self.invalid("it has parameters, which redis:// and rediss:// do not take")
-        }
-        let slash = text.firstIndex(of: "/") ?? text.endIndex
+        let slash = try endOfAuthority(text)
         let hostAndPort = try takeLogin(text[..<slash])
         let path = text[slash...].dropFirst()
         if !path.isEmpty { database = try Self.database(path) }
+        let (host, port) = try Self.hostAndPort(hostAndPort)
+        endpoint = .tcp(host: host, port: port ?? 6379)
+    }
 
-        var host = hostAndPort
+    private mutating func parseSentinel(_ text: Substring) throws {
+        let slash = try endOfAuthority(text)
+        let hosts = try takeLogin(text[..<slash]).split(separator: ",", omittingEmptySubsequences: false).map { text in
+            let (host, port) = try Self.hostAndPort(text)
+            return port.map { Host(host, port: $0) } ?? Host(host)
+        }
+        let path = text[slash...].dropFirst().split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let service = path.first, !service.isEmpty else { throw Self.invalid("it names no service") }
+        if path.count > 1 { database = try Self.database(path[1]) }
+        endpoint = .sentinel(hosts: hosts, service: try Self.decoded(service, "service"))
+    }
+
+    private func endOfAuthority(_ text: Substring) throws -> Substring.Index {
+        guard !text.contains("?"), !text.contains("#") else {
+            throw Self.invalid("it has parameters, which only redis+unix:// takes")
+        }
+        return text.firstIndex(of: "/") ?? text.endIndex
+    }
+
+    private static func hostAndPort(_ text: Substring) throws -> (host: String, port: Int?) {
+        var host = text
         var port: Substring?
-        if hostAndPort.first == "[" {
-            guard let end = hostAndPort.firstIndex(of: "]") else { throw Self.invalid("its address lacks a ]") }
-            host = hostAndPort[..<end].dropFirst()
-            let rest = hostAndPort[end...].dropFirst()
-            guard rest.isEmpty || rest.first == ":" else {
-                throw Self.invalid("something stands between ] and the port")
-            }
+        if text.first == "[" {
+            guard let end = text.firstIndex(of: "]") else { throw invalid("its address lacks a ]") }
+            host = text[..<end].dropFirst()
+            let rest = text[end...].dropFirst()
+            guard rest.isEmpty || rest.first == ":" else { throw invalid("something stands between ] and the port") }
             if !rest.isEmpty { port = rest.dropFirst() }
-        } else if let colon = hostAndPort.firstIndex(of: ":") {
-            host = hostAndPort[..<colon]
-            port = hostAndPort[colon...].dropFirst()
+        } else if let colon = text.firstIndex(of: ":") {
+            host = text[..<colon]
+            port = text[colon...].dropFirst()
         }
-        guard !host.isEmpty else { throw Self.invalid("it names no host") }
-        var number = 6379
-        if let port {
-            guard let parsed = Int(port), (1...65535).contains(parsed) else {
-                throw Self.invalid("its port is not a number from 1 to 65535")
+        guard !host.isEmpty else { throw invalid("it names no host") }
+        let number = try port.map { port in
+            guard let number = Int(port), (1...65535).contains(number) else {
+                throw invalid("its port is not a number from 1 to 65535")
             }
-            number = parsed
+            return number
         }
-        endpoint = .tcp(host: try Self.decoded(host, "host"), port: number)
+        return (try decoded(host, "host"), number)
     }
 
     private mutating func parseUnix(_ text: Substring) throws {

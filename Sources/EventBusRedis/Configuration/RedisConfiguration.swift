@@ -1,7 +1,7 @@
 /// The address of a Redis server, and the limits and timeouts of its connections.
 ///
-/// The server is Redis 6.2 or later: a single server, or the one behind a proxy or virtual address. Redirections of
-/// Redis Cluster are not followed. Descriptions of a configuration never show the password.
+/// The server is Redis 6.2 or later: a single server, the one behind a proxy or virtual address, or the primary that
+/// Redis Sentinel names. Redirections of Redis Cluster are not followed. Descriptions of a configuration never show the password.
 ///
 /// ```swift
 /// var configuration = RedisConfiguration(endpoint: .tcp(host: "cache.internal", port: 6379), credentials: .init(password: secret))
@@ -14,6 +14,25 @@ public struct RedisConfiguration: Sendable {
         case tcp(host: String, port: Int)
         /// The path of a Unix domain socket.
         case unix(path: String)
+        /// The primary of a service that Redis Sentinel monitors, and the addresses of the Sentinels.
+        ///
+        /// All Sentinels are asked for the primary at each connection, and the client reconnects when they announce
+        /// another one.
+        case sentinel(hosts: [Host], service: String)
+    }
+
+    /// The address of a Redis Sentinel.
+    public struct Host: Hashable, Sendable {
+        /// A host name or an IP address.
+        public var name: String
+        /// The TCP port. Defaults to 26379.
+        public var port: Int
+
+        /// Creates the address `name`:`port`.
+        public init(_ name: String, port: Int = 26379) {
+            self.name = name
+            self.port = port
+        }
     }
 
     /// A user and a password. A description does not show the password.
@@ -52,6 +71,8 @@ public struct RedisConfiguration: Sendable {
     /// It runs on the cooperative thread pool, within ``connectTimeout``, and is cancelled afterwards. An error counts
     /// as a failed connection attempt, and is retried.
     public var credentialsProvider: (@Sendable () async throws -> Credentials)?
+    /// The login of the Sentinels, or `nil` if they require none. Defaults to `nil`.
+    public var sentinelCredentials: Credentials?
     /// The TLS settings, or `nil` for no encryption. Defaults to `nil`.
     public var tls: TLS?
     /// The number of the database. Defaults to 0.
@@ -120,6 +141,10 @@ extension RedisConfiguration: CustomStringConvertible, CustomDebugStringConverti
             return "redis\(tls == nil ? "" : "s")://\(login)\(host):\(port)/\(database)"
         case .unix(let path):
             return "redis+unix://\(login)\(path)?db=\(database)"
+        case .sentinel(let hosts, let service):
+            let names = hosts.map { "\($0.name.contains(":") ? "[\($0.name)]" : $0.name):\($0.port)" }
+            let scheme = tls == nil ? "redis+sentinel" : "rediss+sentinel"
+            return "\(scheme)://\(login)\(names.joined(separator: ","))/\(service)/\(database)"
         }
     }
 

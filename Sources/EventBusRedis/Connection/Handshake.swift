@@ -42,6 +42,11 @@ struct Handshake {
         self.credentials = credentials
         var steps: Deque<Step> = []
         if credentials != nil { steps.append(.login) }
+        if case .sentinel = role {
+            self.trackedPrefixes = []
+            self.steps = steps + [.setName, .subscribe(Self.failoverChannel), .ping]
+            return
+        }
         if configuration.database != 0 { steps.append(.select) }
         // Role and identity come before subscriptions, because the old protocol accepts no such command afterwards.
         steps.append(contentsOf: [.setName, .role, .identify])
@@ -58,6 +63,9 @@ struct Handshake {
         self.trackedPrefixes = prefixes
         self.steps = steps
     }
+
+    /// The channel on which a Sentinel reports another primary.
+    static let failoverChannel = "+switch-master"
 
     /// The channel on which a server reports changed keys to a connection of the old protocol.
     static let invalidationChannel = "__redis__:invalidate"

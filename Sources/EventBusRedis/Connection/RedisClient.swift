@@ -30,6 +30,9 @@ public final class RedisClient: Sendable {
     /// The connection for values. It is separate because a large value must not delay the small commands of locks and
     /// inboxes.
     let values: RedisConnection
+    private let change: PrimaryChange
+    /// The connection that reports another primary, if the configuration names Sentinels.
+    private let sentinel: RedisConnection?
     private let subscribers = Locked<[WeakConnection]>([])
 
     /// Creates a client. It does not connect until it is first used.
@@ -55,11 +58,28 @@ public final class RedisClient: Sendable {
         let metrics = ClientMetrics(factory)
         self.metrics = metrics
         self.thread = try ConnectionThread(name: "redis")
+        let change = PrimaryChange()
+        var sentinel: RedisConnection?
+        if case .sentinel(_, let service) = configuration.endpoint {
+            sentinel = RedisConnection(
+                configuration,
+                role: .sentinel { message in
+                    // The service, and the former and the present address.
+                    if message.split(separator: " ").first.map({ String($0) }) == service { change.notify() }
+                },
+                thread: thread,
+                logger: logger,
+                lookup: lookup
+            )
+        }
+        self.sentinel = sentinel
+        self.change = change
         self.connection = RedisConnection(
             configuration,
             role: .commands,
             thread: thread,
             logger: logger,
+            sentinel: sentinel,
             metrics: metrics,
             lookup: lookup
         )
@@ -68,10 +88,13 @@ public final class RedisClient: Sendable {
             role: .commands,
             thread: thread,
             logger: logger,
+            sentinel: sentinel,
             metrics: metrics,
             kind: .values,
             lookup: lookup
         )
+        change.add(connection)
+        change.add(values)
     }
 
     /// Checks that the server answers.
@@ -113,6 +136,7 @@ public final class RedisClient: Sendable {
     public func close() async {
         await connection.close()
         await values.close()
+        await sentinel?.close()
         for subscriber in subscribers.withLock({ $0 }) { await subscriber.connection?.close() }
     }
 
@@ -182,6 +206,7 @@ public final class RedisClient: Sendable {
             lookup: lookup
         )
         (partner ?? connection).presence.add(observer: subscriber)
+        change.add(subscriber)
         subscribers.withLock { subscribers in
             subscribers.removeAll { $0.connection == nil }
             subscribers.append(WeakConnection(connection: subscriber))

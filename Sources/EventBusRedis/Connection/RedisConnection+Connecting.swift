@@ -14,7 +14,8 @@ extension RedisConnection {
         thread.schedule(at: connectDeadline) { [weak self] in
             self?.assumeIsolated { $0.giveUpAddress(generation) }
         }
-        guard let provider = configuration.credentialsProvider else { return findAddresses() }
+        if case .sentinel = role { credentials = configuration.sentinelCredentials }
+        guard let provider = configuration.credentialsProvider, needsCredentials else { return findAddresses() }
         credentialsTask?.cancel()
         // Detached, because the closure must not run on the connection's thread.
         credentialsTask = Task.detached { [weak self] in
@@ -27,6 +28,9 @@ extension RedisConnection {
             await self?.noteCredentials(result, generation)
         }
     }
+
+    /// A Boolean value indicating whether the login is that of the configuration's service.
+    private var needsCredentials: Bool { if case .sentinel = role { false } else { true } }
 
     private func noteCredentials(
         _ result: Result<RedisConfiguration.Credentials, any Error>,
@@ -49,16 +53,34 @@ extension RedisConnection {
             tryAddresses([SocketAddress.unix(path: path)])
         case .tcp(let host, let port):
             if let addresses = try? lookup(host, port, true) { return tryAddresses(addresses) }
-            resolve(host: host, port: port, generation)
+            resolve { [lookup] () throws(EventBusError) in try lookup(host, port, false) }
+        case .sentinel(let hosts, let service):
+            if case .sentinel = role {
+                resolve { [lookup] () throws(EventBusError) in
+                    var addresses: [SocketAddress] = []
+                    for host in hosts { addresses += (try? lookup(host.name, host.port, false)) ?? [] }
+                    return addresses
+                }
+                return
+            }
+            let query = SentinelQuery(
+                hosts: hosts,
+                service: service,
+                credentials: configuration.sentinelCredentials,
+                tls: configuration.tls,
+                lookup: lookup
+            )
+            resolve { [connectDeadline] () throws(EventBusError) in try query.primary(until: connectDeadline) }
         }
     }
 
-    /// Resolves the name on a separate thread, because the C library may block for any length of time.
-    private func resolve(host: String, port: Int, _ generation: UInt64) {
-        let problem = startDetachedThread(name: "redis-resolve", stackSize: 1 << 20) { [weak self, lookup] in
+    /// Finds the addresses on a separate thread, because `find` may block for any length of time.
+    private func resolve(_ find: @escaping @Sendable () throws(EventBusError) -> [SocketAddress]) {
+        let generation = generation
+        let problem = startDetachedThread(name: "redis-resolve", stackSize: 1 << 20) { [weak self] in
             let result: Result<[SocketAddress], EventBusError>
             do throws(EventBusError) {
-                result = .success(try lookup(host, port, false))
+                result = .success(try find())
             } catch {
                 result = .failure(error)
             }
@@ -145,8 +167,8 @@ extension RedisConnection {
         }
         do throws(EventBusError) {
             reader = try ReplyReader(maximumSize: configuration.maximumReplySize)
-            if let settings = configuration.tls, case .tcp(let host, _) = configuration.endpoint {
-                tls = try TLSStream(over: socket, to: host, settings)
+            if let settings = configuration.tls, let address = addresses.current {
+                tls = try TLSStream(over: socket, to: address.host, settings)
             }
         } catch {
             return lose(error)

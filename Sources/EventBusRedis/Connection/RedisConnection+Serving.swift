@@ -67,6 +67,9 @@ extension RedisConnection {
         if case .subscriber(_, _, let onEvent) = role, let message = reply.message {
             return onEvent(.message(channel: message.channel, payload: message.payload))
         }
+        if case .sentinel(let onMessage) = role, let message = reply.message {
+            return onMessage(message.payload.text ?? "")
+        }
         switch traffic.land() {
         case .none:
             // A server at its limit of clients sends an error before it receives anything.

@@ -68,7 +68,10 @@ extension RedisConnection {
         let reason = EventBusError(.unavailable, "\(problem); both have to reach the same one")
         // An address that the host no longer has is the wrong one. If both have the same address, nobody knows. The
         // connection for commands is closed less often, because it has commands in flight.
-        if !addresses.contains(theirs.address) || mismatches.isMultiple(of: 3) {
+        // Sentinels may have named another primary since this connection asked.
+        var isPartnerWrong = !addresses.contains(theirs.address)
+        if case .sentinel = configuration.endpoint { isPartnerWrong = false }
+        if isPartnerWrong || mismatches.isMultiple(of: 3) {
             partner.assumeIsolated { $0.lose(reason) }
         } else {
             lose(reason)

@@ -15,6 +15,8 @@ actor RedisConnection {
         /// Receives messages, and the names of changed keys with one of the prefixes. `onEvent` is called on the
         /// connection's thread. It must be brief and must not call into user code.
         case subscriber(channels: [String], trackedPrefixes: [String], onEvent: @Sendable (SubscriptionEvent) -> Void)
+        /// Is connected to a Sentinel, and receives its messages about services. `onMessage` is called like `onEvent`.
+        case sentinel(onMessage: @Sendable (_ message: String) -> Void)
     }
 
     /// An event that is delivered to a subscriber.
@@ -48,6 +50,8 @@ actor RedisConnection {
     nonisolated let presence = ServerPresence()
     /// The connection whose server the messages have to come from.
     let partner: RedisConnection?
+    /// The connection that reports another primary, if the configuration names Sentinels.
+    private let sentinel: RedisConnection?
     nonisolated let subscription = Locked(SubscriptionStatus.pending)
 
     var phase = Phase.idle
@@ -99,12 +103,14 @@ actor RedisConnection {
         thread: ConnectionThread,
         logger: Logger,
         partner: RedisConnection? = nil,
+        sentinel: RedisConnection? = nil,
         metrics: ClientMetrics? = nil,
         kind: ConnectionMetrics.Kind = .commands,
         lookup: @escaping AddressLookup = SocketAddress.resolve
     ) {
         self.configuration = configuration
         self.partner = partner
+        self.sentinel = sentinel
         self.metrics = metrics
         self.connectionMetrics = metrics?.connection(kind)
         self.commandTimeout = MonotonicTime.nanoseconds(configuration.commandTimeout)
@@ -299,7 +305,9 @@ actor RedisConnection {
         guard phase != .ready else { return pump() }
         traffic.begin(at: now)
         switch phase {
-        case .idle: connect()
+        case .idle:
+            sentinel?.open()
+            connect()
         case .connecting, .securing, .greeting, .ready: break
         case .pausing, .closed:
             if let refusal = queue.refusal { failWaiting(refusal) }

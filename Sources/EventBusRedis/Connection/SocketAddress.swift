@@ -5,6 +5,8 @@ import Glibc
 /// An address that a socket can connect to.
 struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
     let family: Int32
+    /// The name or the address of the host, as it was looked up.
+    let host: String
     let description: String
     private let bytes: [UInt8]
 
@@ -19,7 +21,8 @@ struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         // Truncated to the size of the structure, with its last byte left zero. The configuration has refused longer
         // paths.
         withUnsafeMutableBytes(of: &address.sun_path) { $0.dropLast().copyPrefix(of: path.utf8) }
-        return SocketAddress(family: AF_UNIX, description: path, bytes: withUnsafeBytes(of: &address) { [UInt8]($0) })
+        let bytes = withUnsafeBytes(of: &address) { [UInt8]($0) }
+        return SocketAddress(family: AF_UNIX, host: path, description: path, bytes: bytes)
     }
 
     /// Returns the addresses of a host. Resolving a name over the network may block for any length of time.
@@ -41,7 +44,12 @@ struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
             if let address = info.ai_addr {
                 let bytes = UnsafeRawBufferPointer(start: address, count: Int(info.ai_addrlen))
                 addresses.append(
-                    SocketAddress(family: info.ai_family, description: "\(host):\(port)", bytes: [UInt8](bytes))
+                    SocketAddress(
+                        family: info.ai_family,
+                        host: host,
+                        description: "\(host):\(port)",
+                        bytes: [UInt8](bytes)
+                    )
                 )
             }
             next = info.ai_next

@@ -19,6 +19,15 @@ struct RedisConfigurationTests {
         #expect(v6.endpoint == .tcp(host: "::1", port: 6381))
         #expect(v6.credentials == .init(password: "secret"))
 
+        let sentinel = try RedisConfiguration(uri: "redis+sentinel://:secret@s1,s2:26380,[::1]/orders/3")
+        #expect(
+            sentinel.endpoint
+                == .sentinel(hosts: [.init("s1"), .init("s2", port: 26380), .init("::1")], service: "orders")
+        )
+        #expect(sentinel.credentials == .init(password: "secret") && sentinel.database == 3)
+        #expect("\(sentinel)" == "redis+sentinel://:***@s1:26379,s2:26380,[::1]:26379/orders/3")
+        #expect(try RedisConfiguration(uri: "rediss+sentinel://s1/orders").tls == RedisConfiguration.TLS())
+
         let unix = try RedisConfiguration(uri: "redis+unix://:secret@/run/redis%20a.sock?db=2")
         #expect(unix.endpoint == .unix(path: "/run/redis a.sock"))
         #expect(unix.credentials == .init(password: "secret") && unix.database == 2)
@@ -28,7 +37,8 @@ struct RedisConfigurationTests {
     @Test(arguments: [
         "", "localhost", "http://secret", "redis://", "redis://secret@host", "redis://h:0", "redis://h:secret",
         "redis://h:1/x", "redis://h/-1", "redis://[::1", "redis://[::1]x", "redis://:secret%4@h", "redis://:%ff@h",
-        "redis://h?db=1", "unix://secret", "unix:///x?y=1", "redis://:secret%00@h",
+        "redis://h?db=1", "unix://secret", "unix:///x?y=1", "redis+sentinel://s1", "redis+sentinel:///orders",
+        "redis+sentinel://s1,/orders", "redis://:secret%00@h",
     ])
     func `a URI that makes no sense is refused, without showing it`(uri: String) {
         #expect {

@@ -1,0 +1,78 @@
+import ConnectionThread
+import EventBus
+
+/// The question to the Sentinels for the address of a service's primary. It blocks.
+///
+/// All of them are asked, and the answer with the latest configuration epoch counts, because a Sentinel that was
+/// separated from the others still names the former primary.
+struct SentinelQuery: Sendable {
+    let hosts: [RedisConfiguration.Host]
+    let service: String
+    let credentials: RedisConfiguration.Credentials?
+    let tls: RedisConfiguration.TLS?
+    let lookup: RedisConnection.AddressLookup
+
+    /// The name and the port of a primary, and the epoch in which it was elected.
+    struct Answer: Hashable {
+        let host: String
+        let port: Int
+        let epoch: Int64
+
+        /// Reads the reply to `SENTINEL MASTER`.
+        init?(_ reply: RedisValue) {
+            let words = reply.array?.map { $0.text ?? "" } ?? []
+            var fields: [String: String] = [:]
+            for index in stride(from: 0, to: words.count - 1, by: 2) { fields[words[index]] = words[index + 1] }
+            guard let host = fields["ip"], !host.isEmpty, let port = fields["port"].flatMap({ Int($0) }) else {
+                return nil
+            }
+            self.host = host
+            self.port = port
+            self.epoch = fields["config-epoch"].flatMap { Int64($0) } ?? 0
+        }
+    }
+
+    /// The maximum time for one Sentinel, because the others may answer.
+    private static let patience = Duration.milliseconds(500)
+
+    /// Returns the addresses of the primary.
+    func primary(until deadline: MonotonicTime) throws(EventBusError) -> [SocketAddress] {
+        var newest: Answer?
+        var failure = EventBusError(.unavailable, "no Redis Sentinel is configured")
+        for (index, host) in hosts.enumerated() {
+            let share = MonotonicTime.now.duration(to: deadline) / (hosts.count - index + 1)
+            do throws(EventBusError) {
+                let answer = try ask(host, until: .now.advanced(by: min(share, Self.patience)))
+                if answer.epoch >= newest?.epoch ?? .min { newest = answer }
+            } catch {
+                failure = EventBusError(
+                    .unavailable,
+                    "no Redis Sentinel names the primary of \(service.quotedForError); the last one, \(host.name):\(host.port): \(error.message)",
+                    underlying: error
+                )
+            }
+        }
+        guard let newest else { throw failure }
+        return try lookup(newest.host, newest.port, false)
+    }
+
+    private func ask(
+        _ host: RedisConfiguration.Host,
+        until deadline: MonotonicTime
+    ) throws(EventBusError) -> Answer {
+        guard let address = try lookup(host.name, host.port, false).first else {
+            throw EventBusError(.unavailable, "it has no address")
+        }
+        let conversation = try BlockingConversation(with: address, tls: tls, until: deadline)
+        if let credentials {
+            let words = [credentials.user, credentials.password].compactMap { $0 }
+            let reply = try conversation.ask(RedisCommand("AUTH", words.map { .text($0) }))
+            if case .error(let message) = reply { throw RedisServerError(withoutSecrets: message).asBusError }
+        }
+        let reply = try conversation.ask(RedisCommand("SENTINEL", ["MASTER", .text(service)])).orThrow()
+        guard let answer = Answer(reply) else {
+            throw EventBusError(.unavailable, "its answer to SENTINEL MASTER makes no sense")
+        }
+        return answer
+    }
+}

@@ -1,0 +1,161 @@
+import EventBus
+import Testing
+
+@testable import EventBusRedis
+
+extension RedisTests {
+    @Suite(.timeLimit(.minutes(3)))
+    struct SentinelTests {
+        /// A Sentinel whose answers a test chooses.
+        private final class ScriptedSentinel: Sendable {
+            let server: ScriptedServer
+            let primary: Shared<(port: Int, epoch: Int)>
+            private let subscribers: Shared<[RawConnection]>
+
+            init(port: Int, epoch: Int = 1) throws {
+                let primary = Shared((port: port, epoch: epoch))
+                let subscribers = Shared<[RawConnection]>([])
+                self.primary = primary
+                self.subscribers = subscribers
+                server = try ScriptedServer { command, connection in
+                    switch command.first {
+                    case "SENTINEL":
+                        let (port, epoch) = primary.value
+                        let address = ["ip", "127.0.0.1", "port", "\(port)"]
+                        return Self.array(["name", "orders"] + address + ["config-epoch", "\(epoch)"])
+                    case "SUBSCRIBE":
+                        subscribers.change { $0.append(connection) }
+                        return Array("*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n".utf8)
+                    case "PING": return Self.array(["pong", ""])
+                    default: return Array("+OK\r\n".utf8)
+                    }
+                }
+            }
+
+            var host: RedisConfiguration.Host { .init("127.0.0.1", port: server.port) }
+            var isWatched: Bool { !subscribers.value.isEmpty }
+
+            func announce(service: String, port: Int) {
+                let message = "\(service) 127.0.0.1 1 127.0.0.1 \(port)"
+                for connection in subscribers.value {
+                    connection.write(Self.array(["message", "+switch-master", message]))
+                }
+            }
+
+            private static func array(_ words: [String]) -> [UInt8] {
+                Array("*\(words.count)\r\n".utf8) + words.flatMap { Array("$\($0.utf8.count)\r\n\($0)\r\n".utf8) }
+            }
+        }
+
+        private func client(_ sentinels: [RedisConfiguration.Host]) throws -> RedisClient {
+            var configuration = RedisConfiguration(endpoint: .sentinel(hosts: sentinels, service: "orders"))
+            configuration.maximumReconnectDelay = .milliseconds(100)
+            return try RedisClient(configuration, logger: .silent)
+        }
+
+        private func port(of client: RedisClient) -> String? {
+            (client.connection.presence.server?.address.description.split(separator: ":").last).map(String.init)
+        }
+
+        @Test func `another primary is used as soon as a Sentinel announces it, for the client's own service only`()
+            async throws
+        {
+            let (first, second) = (try await RedisServer(), try await RedisServer())
+            let sentinel = try ScriptedSentinel(port: first.port)
+            let client = try client([sentinel.host])
+            try await client.ping()
+            #expect(port(of: client) == "\(first.port)")
+            try await eventually("the client should listen") { sentinel.isWatched }
+
+            sentinel.primary.change { $0 = (second.port, 2) }
+            sentinel.announce(service: "payments", port: second.port)
+            try await client.ping()
+            #expect(port(of: client) == "\(first.port)")
+
+            sentinel.announce(service: "orders", port: second.port)
+            try await eventually("the client should change to the other server") {
+                _ = try? await client.ping()
+                return port(of: client) == "\(second.port)"
+            }
+            await client.close()
+        }
+
+        @Test func `the latest answer of all Sentinels counts, and those that do not answer are ignored`()
+            async throws
+        {
+            let (old, current) = (try await RedisServer(), try await RedisServer())
+            let silentPort = try freePort()
+            let silent = try #require(try RawListener(port: silentPort))
+            let sentinels = [
+                try ScriptedSentinel(port: current.port, epoch: 7), try ScriptedSentinel(port: old.port, epoch: 6),
+            ]
+            let closed = RedisConfiguration.Host("127.0.0.1", port: try freePort())
+            let hosts = [closed, .init("127.0.0.1", port: silentPort)] + sentinels.map(\.host)
+            let client = try client(hosts)
+            try await client.ping()
+            #expect(port(of: client) == "\(current.port)")
+            await client.close()
+            silent.close()
+        }
+
+        @Test func `without a Sentinel that knows the service, the error names the service`() async throws {
+            let sentinel = try ScriptedServer { _, _ in Array("-ERR No such master with that name\r\n".utf8) }
+            for host in [sentinel.port, try freePort()] {
+                let client = try client([.init("127.0.0.1", port: host)])
+                let error = await #expect(throws: EventBusError.self) { try await client.ping() }
+                #expect(error?.code == .unavailable)
+                #expect(error.map { "\($0)" }?.contains("orders") == true)
+                await client.close()
+            }
+        }
+
+        @Test func `after the primary was killed, locks and caches go on at the next one, and the fence keeps growing`()
+            async throws
+        {
+            let fleet = try await SentinelFleet()
+            let client = try RedisClient(fleet.configuration, logger: .silent)
+            let (lock, cache) = (RedisLock(client), RedisCache(client))
+            let fences = Shared<[UInt64]>([])
+            func take() async throws {
+                try await lock.withLock("sentinel", ttl: .seconds(2), wait: .seconds(30)) { lease in
+                    fences.change { $0.append(lease.fencingToken) }
+                }
+            }
+            for _ in 0..<20 { try await take() }
+            try await cache.set(1, for: "sentinel")
+            let before = fences.value.count
+            let load = Task {
+                while !Task.isCancelled { try? await take() }
+            }
+            fleet.servers[0].kill()
+            try await eventually("the replica should be the primary", within: .seconds(60)) {
+                _ = try? await client.ping()
+                return port(of: client) == "\(fleet.servers[1].port)"
+            }
+            try await eventually("locks should be granted again", within: .seconds(60)) {
+                fences.value.count > before + 20
+            }
+            load.cancel()
+            await load.value
+            #expect(fences.value == fences.value.sorted())
+            #expect(Set(fences.value).count == fences.value.count)
+            try await cache.set(2, for: "sentinel")
+            #expect(try await cache.value(for: "sentinel", as: Int.self) { 0 } == 2)
+            #expect(await client.health().status == .ready)
+            await client.close()
+        }
+
+        @Test func `a failover without a failure moves a client that sends nothing`() async throws {
+            let fleet = try await SentinelFleet()
+            let client = try RedisClient(fleet.configuration, logger: .silent)
+            try await client.ping()
+            #expect(port(of: client) == "\(fleet.servers[0].port)")
+            try await fleet.failOver()
+            try await eventually("it should be connected to the other server", within: .seconds(60)) {
+                port(of: client) == "\(fleet.servers[1].port)"
+            }
+            _ = try await client.send("SET", "key", "value")
+            await client.close()
+        }
+    }
+}
