@@ -116,7 +116,7 @@ extension RedisTests {
             let client = try RedisClient(fleet.configuration, logger: .silent)
             let (lock, cache) = (RedisLock(client), RedisCache(client))
             let fences = Shared<[UInt64]>([])
-            func take() async throws {
+            @Sendable func take() async throws {
                 try await lock.withLock("sentinel", ttl: .seconds(2), wait: .seconds(30)) { lease in
                     fences.change { $0.append(lease.fencingToken) }
                 }
