@@ -1,0 +1,123 @@
+/// A forged property or header of an event.
+struct Forgery: Sendable {
+    /// A property with a text, by its flag.
+    enum Property: UInt16, CaseIterable, Sendable {
+        case contentType = 0x8000
+        case contentEncoding = 0x4000
+        case correlationID = 0x0400
+        case replyTo = 0x0200
+        case expiration = 0x0100
+        case messageID = 0x0080
+        case type = 0x0020
+        case userID = 0x0010
+        case appID = 0x0008
+        case clusterID = 0x0004
+    }
+
+    enum Field: Sendable {
+        case property(Property)
+        case deliveryMode
+        case priority
+        case timestamp
+        case header(String)
+    }
+
+    var field: Field
+    var value: NastyValue
+
+    /// The headers that the bus, the broker and tracing use.
+    static let headers = [
+        "x-eventbus-topic", "x-eventbus-attempts", "x-eventbus-queue", "x-eventbus-group", "x-eventbus-reason",
+        "x-eventbus-error-type", "x-eventbus-error-message", "x-eventbus-first-failure", "x-eventbus-last-failure",
+        "x-eventbus-due", "x-eventbus-deferred", "x-eventbus-correlation-id", "x-eventbus-original-exchange",
+        "x-eventbus-original-routing-key", "request-expires", "reply-error", "x-eventbus-\u{1B}", "x-death",
+        "x-first-death-queue", "x-first-death-exchange", "x-first-death-reason", "x-last-death-queue",
+        "x-delivery-count", "x-match", "CC", "BCC", "causation-id", "event-version", "event-time", "partition-key",
+        "traceparent", "tracestate", "baggage", "user\nheader\u{9B}",
+    ]
+
+    /// Every field with every value, and the most harmful ones with the names of objects of others.
+    ///
+    /// - Parameter targets: The names of queues and topics that the publisher may not reach.
+    static func all(targets: [String]) -> [Forgery] {
+        let targets = targets.map { NastyValue.text($0) }
+        let texts = NastyValue.texts + targets
+        var all: [Forgery] = []
+        for property in Property.allCases {
+            all += texts.filter { $0.shortString != nil }.map { Forgery(field: .property(property), value: $0) }
+        }
+        for number: Int64 in [0, 1, 3, 255] {
+            all.append(Forgery(field: .deliveryMode, value: .integer(number)))
+            all.append(Forgery(field: .priority, value: .integer(number)))
+        }
+        for number: Int64 in [0, -1, .max, .min] {
+            all.append(Forgery(field: .timestamp, value: .integer(number)))
+        }
+        for header in headers {
+            all += (texts + NastyValue.others).map { Forgery(field: .header(header), value: $0) }
+        }
+        for target in targets {
+            for header in ["CC", "BCC"] { all.append(Forgery(field: .header(header), value: .array([target]))) }
+            let death: [(name: String, value: NastyValue)] = [
+                ("queue", target), ("reason", .text("rejected")), ("exchange", .text("")), ("count", .integer(1)),
+                ("routing-keys", .array([target])), ("time", .timestamp(.max)),
+            ]
+            all.append(Forgery(field: .header("x-death"), value: .array([.table(death)])))
+        }
+        return all
+    }
+}
+
+/// A message of the hostile peer.
+struct HostileMessage: Sendable {
+    /// The number in its payload, which cannot be confused with another message's.
+    var number: Int
+    var topic: String
+    var forgeries: [Forgery]
+
+    var body: [UInt8] { Array(#"{"number":\#(number)}"#.utf8) }
+
+    /// The flags and the bytes of the properties.
+    var properties: (flags: UInt16, bytes: [UInt8]) {
+        var texts: [Forgery.Property: [UInt8]] = [
+            .contentType: Array("application/json".utf8), .messageID: Array("hostile-\(number)".utf8),
+        ]
+        var headers: [(name: String, value: NastyValue)] = []
+        var octets: (mode: UInt8?, priority: UInt8?) = (nil, nil)
+        var timestamp: UInt64?
+        for forgery in forgeries {
+            switch (forgery.field, forgery.value) {
+            case (.property(let property), let value): texts[property] = value.shortString
+            case (.deliveryMode, .integer(let number)): octets.mode = UInt8(truncatingIfNeeded: number)
+            case (.priority, .integer(let number)): octets.priority = UInt8(truncatingIfNeeded: number)
+            case (.timestamp, .integer(let number)): timestamp = UInt64(bitPattern: number)
+            case (.header(let name), let value): headers.append((name, value))
+            default: break
+            }
+        }
+        var (flags, bytes) = (UInt16(0), AMQPBytes())
+        func text(_ property: Forgery.Property) {
+            guard let value = texts[property] else { return }
+            flags |= property.rawValue
+            bytes.shortString(value)
+        }
+        text(.contentType)
+        text(.contentEncoding)
+        if !headers.isEmpty {
+            flags |= 0x2000
+            bytes.table(headers)
+        }
+        for (flag, octet) in [(0x1000, octets.mode), (0x0800, octets.priority)] as [(UInt16, UInt8?)] {
+            guard let octet else { continue }
+            flags |= flag
+            bytes.octet(octet)
+        }
+        for property in [.correlationID, .replyTo, .expiration, .messageID] as [Forgery.Property] { text(property) }
+        if let timestamp {
+            flags |= 0x0040
+            bytes.longlong(timestamp)
+        }
+        for property in [.type, .userID, .appID, .clusterID] as [Forgery.Property] { text(property) }
+        return (flags, bytes.bytes)
+    }
+}

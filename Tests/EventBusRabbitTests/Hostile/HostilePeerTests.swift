@@ -1,0 +1,201 @@
+import EventBus
+import EventBusRabbit
+import EventBusTesting
+import InMemoryLogging
+import Logging
+import Testing
+
+/// A peer that may only write to the exchange of events sends every property and header forged, one at a time and in
+/// pairs.
+///
+/// `EVENTBUS_HOSTILE_PAIRS=all` sends every pair of forgeries, which takes hours, and a number sends so many. They are
+/// drawn by `EVENTBUS_HOSTILE_SEED`.
+@Suite(
+    .serialized,
+    .timeLimit(environment("EVENTBUS_HOSTILE_PAIRS") == nil ? .minutes(10) : .minutes(1000)),
+    .enabled(if: TestBroker.sharedIsOurs)
+)
+struct HostilePeerTests {
+    /// The number of events that are sent to one pair of services.
+    private static let maximumMessages = 5000
+
+    /// Returns each forgery alone, and pairs.
+    private func combinations(_ generator: inout SplitMix64) -> [[Forgery]] {
+        let forgeries = Forgery.all(targets: HostileScene.targets)
+        var combinations = forgeries.map { [$0] }
+        if environment("EVENTBUS_HOSTILE_PAIRS") == "all" {
+            for first in forgeries { combinations += forgeries.map { [first, $0] } }
+        } else {
+            for _ in 0..<(environment("EVENTBUS_HOSTILE_PAIRS").flatMap(Int.init) ?? 400) {
+                combinations.append(
+                    (0..<2).map { _ in forgeries[Int.random(in: forgeries.indices, using: &generator)] }
+                )
+            }
+        }
+        return combinations
+    }
+
+    /// Returns the texts in a log that are not clean.
+    private func unclean(_ logs: InMemoryLogHandler) -> [String] {
+        logs.entries.flatMap { entry in
+            ["\(entry.message)"] + entry.metadata.flatMap { [$0.key, "\($0.value)"] }
+        }.filter { !$0.isClean }
+    }
+
+    /// A genuine event, and the number of the last forged one before it.
+    private struct Genuine {
+        var number: Int
+        var predecessor: Int
+    }
+
+    /// Sends the messages, each hundred of them followed by a genuine event.
+    private func attack(_ scene: HostileScene, _ messages: [HostileMessage]) async throws -> [Genuine] {
+        var genuine: [Genuine] = []
+        var accepted = 0
+        for start in stride(from: 0, to: messages.count, by: 100) {
+            let batch = Array(messages[start..<min(start + 100, messages.count)])
+            accepted += try await withThrowingTaskGroup(of: Int.self) { group in
+                for part in 0..<4 {
+                    let messages = batch.filter { $0.number % 4 == part }
+                    group.addTask { try await scene.peer.send(messages) }
+                }
+                return try await group.reduce(0, +)
+            }
+            let event = Genuine(number: Self.firstGenuine + start, predecessor: start + batch.count - 1)
+            let topic = HostileScene.Note.topic.rawValue
+            scene.sightings.expect([HostileMessage(number: event.number, topic: topic, forgeries: [])])
+            let receipt = try await scene.bus.publish(HostileScene.Note(number: event.number))
+            #expect(receipt.outcome == .routed)
+            genuine.append(event)
+        }
+        print("\(messages.count) forged events, of which the broker accepted \(accepted)")
+        #expect(accepted > messages.count / 2)
+        return genuine
+    }
+
+    /// The subscriptions that receive the genuine events.
+    private static let subscriptions = ["note", "all", "inbox"]
+    /// The number of the first genuine event.
+    private static let firstGenuine = 1_000_000_000
+
+    /// Checks that forged events began before an earlier genuine one only beside it.
+    private func checkOrder(_ scene: HostileScene, _ genuine: [Genuine]) throws {
+        for name in Self.subscriptions {
+            let order = scene.sightings.order(of: name)
+            for event in genuine {
+                let index = try #require(order.firstIndex(of: event.number), "\(name) did not handle \(event.number)")
+                let overtaking = order[..<index].filter { $0 < Self.firstGenuine && $0 > event.predecessor }
+                #expect(overtaking.count < HostileScene.concurrency, "\(name): \(event.number) was overtaken")
+            }
+        }
+    }
+
+    /// Reads, replays and discards the dead letters of the attacked group.
+    private func useTools(_ scene: HostileScene) async throws {
+        let letters = scene.bus.deadLetters(of: scene.group)
+        var count = 0
+        while true {
+            let page = try await letters.entries(limit: 500, offset: count)
+            if page.isEmpty { break }
+            count += page.count
+            for letter in page {
+                #expect(letter.group == scene.group)
+                #expect(letter.queue.hasPrefix("\(scene.group)."))
+                let texts = [
+                    letter.failure.message, letter.failure.errorType, letter.failure.reason.rawValue,
+                    "\(letter.envelope.id)", "\(letter.envelope.topic)",
+                ]
+                for text in texts { #expect(text.isClean, "\(text.debugDescription)") }
+            }
+        }
+        #expect(count > 0)
+        scene.sightings.heal()
+        do {
+            _ = try await letters.replayAll()
+        } catch let error as EventBusError {
+            #expect("\(error)".isClean)
+        }
+        try await scene.drained()
+        print("\(count) dead letters, of which \(try await letters.discard { _ in true }) could not be replayed")
+    }
+
+    @Test func `forged events stay in their group, deceive no handler, delay no other event, and leave clean logs`()
+        async throws
+    {
+        var generator = SplitMix64(seed: environment("EVENTBUS_HOSTILE_SEED").flatMap(UInt64.init) ?? 1)
+        let combinations = combinations(&generator)
+        for start in stride(from: 0, to: combinations.count, by: Self.maximumMessages) {
+            let part = combinations[start..<min(start + Self.maximumMessages, combinations.count)]
+            let topics = HostileScene.topics
+            try await check(
+                part.enumerated().map { number, forgeries in
+                    let topic = topics[Int.random(in: topics.indices, using: &generator)]
+                    return HostileMessage(number: number, topic: topic, forgeries: forgeries)
+                }
+            )
+        }
+    }
+
+    /// Sends messages to new services, and checks all effects.
+    private func check(_ messages: [HostileMessage]) async throws {
+        let scene = try await HostileScene()
+        try await RawClient.run(scene.configuration) { client in
+            // A queue of another system.
+            let answer = try client.call(50, 10) { bytes in
+                bytes.short(0)
+                bytes.shortString(scene.vault)
+                bytes.octet(0)
+                bytes.longString([])
+            }
+            #expect(answer == .accepted)
+        }
+        scene.subscribe()
+        scene.sightings.expect(messages)
+        try await scene.victimBus.withRunning {
+            try await scene.bus.withRunning {
+                let genuine = try await attack(scene, messages)
+                try await eventually("the genuine events are handled", within: .seconds(60)) {
+                    Self.subscriptions.allSatisfy { name in
+                        Set(scene.sightings.order(of: name)).isSuperset(of: genuine.map(\.number))
+                    }
+                }
+                try await scene.drained()
+                try checkOrder(scene, genuine)
+                try await useTools(scene)
+                #expect("\(scene.bus.health())".isClean)
+            }
+            #expect("\(scene.victimBus.health())".isClean)
+            // The broker does not check topic permissions for CC and BCC.
+            let letters = scene.victimBus.deadLetters(of: scene.victim)
+            for letter in try await letters.entries(limit: 1000) {
+                // Those that cannot be sent again take the queue's own way.
+                #expect(letter.failure.reason == .staleBinding || letter.failure.reason.rawValue == "rejected")
+                #expect(HostileScene.topics.contains(letter.envelope.topic.rawValue))
+            }
+            _ = try await letters.discard { _ in true }
+        }
+        #expect(scene.sightings.violations == [])
+        #expect(scene.sightings.order(of: "payments") == [])
+        // The broker updates the numbers every few seconds.
+        try await eventually("no event is in the queue of another group", within: .seconds(30)) {
+            try await scene.queues().allSatisfy { name, count in
+                count == 0 || name.hasPrefix("\(scene.group).") || name.hasPrefix("eventbus.delay.")
+            }
+        }
+        #expect(unclean(scene.logs).prefix(5) == [])
+        try await scene.end()
+    }
+}
+
+extension String {
+    /// A Boolean value indicating whether a log reader or a terminal would show the text as it is.
+    fileprivate var isClean: Bool {
+        unicodeScalars.allSatisfy { scalar in
+            switch scalar.properties.generalCategory {
+            case .control, .lineSeparator, .paragraphSeparator: false
+            case .format: scalar.value == 0x200C || scalar.value == 0x200D
+            default: true
+            }
+        }
+    }
+}

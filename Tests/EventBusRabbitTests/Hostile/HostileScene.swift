@@ -1,0 +1,226 @@
+import EventBus
+import EventBusRabbit
+import EventBusTesting
+import InMemoryLogging
+import Logging
+import Testing
+
+/// A virtual host with the services of two groups, and a peer whose broker user may only write to the exchange of
+/// events, with topics that begin with `hostile.public.`.
+struct HostileScene {
+    struct Note: Event {
+        static let topic: Topic = "hostile.public.note"
+        var number: Int
+    }
+
+    struct Question: RequestEvent {
+        typealias Reply = Int
+        static let topic: Topic = "hostile.public.question"
+        var number: Int
+    }
+
+    struct Failing: Event {
+        static let topic: Topic = "hostile.public.failing"
+        var number: Int
+    }
+
+    struct Keyed: Event {
+        static let topic: Topic = "hostile.public.keyed"
+        var number: Int
+    }
+
+    /// The topics that the peer publishes to.
+    static let topics = [Note.topic, Question.topic, Failing.topic, Keyed.topic].map(\.rawValue)
+    static let concurrency = 8
+
+    let group = "attacked"
+    let victim = "victim"
+    /// The queue of another system.
+    let vault = "vault"
+    let host = freshName("hostile")
+    let broker: TestBroker
+    let configuration: RabbitConfiguration
+    let peer: HostilePeer
+    let bus: EventBus
+    let victimBus: EventBus
+    let logs = InMemoryLogHandler()
+    let sightings = HostileSightings()
+
+    /// The names of objects that the peer may not reach.
+    static let targets = ["victim.payments", "victim.dead", "vault", "hostile.admin.payment", "attacked.note"]
+
+    init() async throws {
+        broker = try await TestBroker.shared()
+        try await broker.control("add_vhost", host)
+        try await broker.control("set_permissions", "-p", host, "guest", ".*", ".*", ".*")
+        let user = freshName("peer")
+        try await broker.control("add_user", user, "secret")
+        try await broker.control("set_permissions", "-p", host, user, "^$", "^events$", "^$")
+        try await broker.control(
+            "set_topic_permissions",
+            "-p",
+            host,
+            user,
+            "events",
+            #"^hostile\.public\."#,
+            "^$"
+        )
+        let host = host
+        let configuration = try broker.configuration { $0.virtualHost = host }
+        var foreign = configuration
+        foreign.credentials = .init(user: user, password: "secret")
+        self.configuration = configuration
+        peer = HostilePeer(configuration: foreign)
+        let logs = logs
+        func logger() -> Logger {
+            var logger = Logger(label: "hostile", factory: { _ in logs })
+            logger.logLevel = .trace
+            return logger
+        }
+        bus = EventBus(transport: .rabbit(configuration, logger: logger()), logger: logger())
+        victimBus = EventBus(transport: .rabbit(configuration, logger: logger()), logger: logger())
+    }
+
+    /// Subscribes the attacked group by type, by pattern, by key, with an inbox, with a responder, and with a handler
+    /// that fails, and the other group to its own topic.
+    func subscribe() {
+        let sightings = sightings
+        let options = SubscriptionOptions(
+            concurrency: Self.concurrency,
+            retry: .fixed(.milliseconds(100), maxAttempts: 2),
+            maximumDeferral: .milliseconds(500)
+        )
+        bus.subscribe(to: Note.self, group: group, name: "note", options: options) { note, context in
+            sightings.see(note.number, context)
+        }
+        bus.subscribe(to: "hostile.public.#", group: group, name: "all", options: options) { event, context in
+            sightings.see(HostileSightings.number(in: event.envelope), context)
+        }
+        var deduplicating = options
+        deduplicating.inbox = CompletedEvents()
+        bus.subscribe(to: Note.self, group: group, name: "inbox", options: deduplicating) { note, context in
+            sightings.see(note.number, context)
+        }
+        var keyed = options
+        keyed.ordering = .byPartitionKey
+        bus.subscribe(to: Keyed.self, group: group, name: "keyed", options: keyed) { event, context in
+            sightings.see(event.number, context)
+        }
+        bus.subscribe(to: Failing.self, group: group, name: "failing", options: options) { event, context in
+            sightings.see(event.number, context)
+            if !sightings.isHealed { throw HostileSightings.Refused(context) }
+        }
+        bus.respond(to: Question.self, group: group, name: "question", options: options) { question, context in
+            sightings.see(question.number, context)
+            if question.number.isMultiple(of: 3) { throw HostileSightings.Refused(context) }
+            return question.number
+        }
+        victimBus.subscribe(to: "hostile.admin.#", group: victim, name: "payments", options: options) {
+            event,
+            context in
+            sightings.see(HostileSightings.number(in: event.envelope), context)
+        }
+    }
+
+    /// Returns the number of messages in every queue of the virtual host.
+    func queues() async throws -> [String: Int] {
+        let text = try await broker.control("list_queues", "-p", host, "--no-table-headers", "name", "messages")
+        var queues: [String: Int] = [:]
+        for line in text.split(separator: "\n") {
+            let fields = line.split(separator: "\t")
+            if fields.count == 2, let count = Int(fields[1]) { queues[String(fields[0])] = count }
+        }
+        return queues
+    }
+
+    /// Waits until no subscription's queue of the attacked group has messages.
+    func drained() async throws {
+        try await eventually("drained", within: .seconds(60)) {
+            try await queues().filter { $0.key.hasPrefix("\(group).") && $0.key != "\(group).dead" }.values
+                .allSatisfy { $0 == 0 }
+        }
+    }
+
+    func end() async throws {
+        try await broker.control("delete_vhost", host)
+    }
+}
+
+/// The events that handlers have seen, and the contradictions in them.
+final class HostileSightings: Sendable {
+    private struct State {
+        var attempts: [String: Int] = [:]
+        var order: [String: [Int]] = [:]
+        var topics: [Int: String] = [:]
+        var violations: [String] = []
+        var isHealed = false
+    }
+
+    private let state = Locked(State())
+
+    /// The error of a handler that quotes everything foreign that it received.
+    struct Refused: Error, CustomStringConvertible {
+        var description: String
+
+        init(_ context: EventContext) {
+            description = "refused \(context.id.rawValue) \(context.envelope) \(context.headers)"
+        }
+    }
+
+    /// A Boolean value indicating whether the failing handler succeeds now.
+    var isHealed: Bool { state.withLock { $0.isHealed } }
+    /// The contradictions.
+    var violations: [String] { state.withLock { $0.violations } }
+
+    /// Records the true topics of messages before they are sent.
+    func expect(_ messages: some Sequence<HostileMessage>) {
+        state.withLock { state in for message in messages { state.topics[message.number] = message.topic } }
+    }
+
+    /// Lets the failing handler succeed.
+    func heal() { state.withLock { $0.isHealed = true } }
+
+    /// Returns the numbers of the events that a subscription has begun to handle, in order.
+    func order(of subscription: String) -> [Int] { state.withLock { $0.order[subscription] ?? [] } }
+
+    static func number(in envelope: Envelope) -> Int {
+        Int(String(decoding: envelope.payload.filter { (0x30...0x39).contains($0) }, as: UTF8.self)) ?? -1
+    }
+
+    func see(_ number: Int, _ context: EventContext) {
+        context.logger.info("seen", metadata: ["type": "\(context.envelope.topic)"])
+        state.withLock { state in
+            let name = context.subscription.name
+            let key = "\(name) \(number)"
+            if state.topics[number] != context.topic.rawValue {
+                state.violations.append("\(key): the topic \(context.topic)")
+            }
+            if context.envelope.id.rawValue.utf8.count > 255 { state.violations.append("\(key): a long id") }
+            // A replay begins with the first attempt again.
+            let next = state.attempts[key, default: 0] + 1
+            if context.attempt != 1 && context.attempt != next {
+                state.violations.append("\(key): attempt \(context.attempt) instead of \(next)")
+            }
+            state.attempts[key] = context.attempt
+            state.order[name, default: []].append(number)
+        }
+    }
+}
+
+/// An inbox that remembers completed events. Each is claimed at once.
+private actor CompletedEvents: Inbox {
+    private var completed: Set<InboxKey> = []
+    private var fence: UInt64 = 0
+
+    func begin(_ key: InboxKey, lease: Duration) -> InboxDecision {
+        if completed.contains(key) { return .completed }
+        fence += 1
+        return .new(InboxClaim(key: key, fence: fence))
+    }
+
+    func renew(_ claim: InboxClaim, lease: Duration) {}
+
+    func complete(_ claim: InboxClaim, retention: Duration) { completed.insert(claim.key) }
+
+    func abandon(_ claim: InboxClaim) {}
+}
