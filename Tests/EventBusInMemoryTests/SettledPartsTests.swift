@@ -140,20 +140,13 @@ struct SettledPartsTests {
         let bus = EventBus(transport: .inMemory(broker))
         // A subscriber that is no responder, so that no reply ever comes.
         bus.subscribe(to: Asked.self, group: "g") { _, _ in }
-        let outcome = Locked<EventBusError.Code?>(nil)
         try await bus.withRunning {
-            let asking = Task {
-                do {
-                    _ = try await bus.request(Asked(), timeout: .seconds(20))
-                } catch let error as EventBusError {
-                    outcome.withLock { $0 = error.code }
-                }
-            }
+            let asking = Task { try await bus.request(Asked(), timeout: .seconds(20)) }
             try await eventually("the request is pending") { broker.look { !$0.pendingRequests.isEmpty } }
             try await broker.settled()
             #expect(broker.look { $0.pendingRequests.isEmpty })
-            try await asking.value
-            #expect(outcome.withLock { $0 } == .timedOut)
+            let error = await #expect(throws: EventBusError.self) { try await asking.value }
+            #expect(error?.code == .timedOut)
             #expect(clock.now.offset == .seconds(20))
         }
     }
