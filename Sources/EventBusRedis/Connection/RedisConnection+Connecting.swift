@@ -145,12 +145,10 @@ extension RedisConnection {
                 )
             )
         }
-        tryNextAddress(
-            after: EventBusError(
-                .unavailable,
-                "Redis at \(configuration) did not answer within \(configuration.connectTimeout)"
-            )
-        )
+        var message = "Redis at \(configuration) did not answer within \(configuration.connectTimeout)"
+        // A server without TLS waits for the end of a command.
+        if phase == .securing { message += "; its port may be one without TLS" }
+        tryNextAddress(after: EventBusError(.unavailable, message))
     }
 
     /// Handles the end of the socket's attempt to connect, which succeeded or failed.
