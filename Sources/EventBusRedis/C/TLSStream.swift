@@ -98,9 +98,13 @@ final class TLSStream {
             let transfer: RedisSocket.Transfer
             switch SSL_get_error(session, count) {
             case SSL_ERROR_WANT_READ:
-                // A reply of the protocol itself may wait.
-                if case .failed(let problem) = flush() { return .failed(problem) }
+                // A reply of the protocol itself may wait. A server that refuses the connection has often closed it for
+                // writing, and its reason is still to be read.
+                let sent = flush()
                 transfer = fill()
+                if case .failed = sent {
+                    guard case .moved = transfer else { return sent }
+                }
             case SSL_ERROR_WANT_WRITE: transfer = flush()
             case SSL_ERROR_ZERO_RETURN: return .closed
             default: return .broken(failure())
