@@ -336,7 +336,9 @@ final class SubscriptionRunner: Sendable {
         } else {
             await wait(until: deadline) { await consumer.stop() }
             let (left, settler) = (queue.close(), settler)
-            await wait(until: max(deadline, graceEnd)) { await settler.giveBack(left, consumer: consumer) }
+            if !left.isEmpty {
+                await wait(until: max(deadline, graceEnd)) { await settler.giveBack(left, consumer: consumer) }
+            }
             await awaitHandlers(until: deadline)
             await wait(until: max(deadline, graceEnd)) { await consumer.close() }
         }
