@@ -15,6 +15,8 @@ struct DeadLetterDecoder: Sendable {
         var topic: Topic?
         /// A Boolean value indicating whether the bus's own headers were set by the bus.
         var isTrusted: Bool
+        /// The routing key behind the delay levels of a scheduled event that matched no subscription.
+        var scheduledKey: String?
     }
 
     /// Decodes an entry of the group's dead letters.
@@ -74,6 +76,7 @@ struct DeadLetterDecoder: Sendable {
             reading.letter.group = queue.prefix(while: { $0 != "." }).description
         } else {
             reading.letter.queue = ""
+            reading.scheduledKey = message.routingKey
         }
         reading.letter.failure.reason = Failure.Reason(rawValue: "unroutable_delay")
         reading.letter.failure.message = "its queue was gone when its delay had passed"

@@ -184,7 +184,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
     /// Returns the event to publish for a dead letter.
     private func publish(_ reading: DeadLetterDecoder.Reading) throws(EventBusError) -> AMQPPublish {
         let (letter, message) = (reading.letter, reading.original)
-        guard !letter.queue.isEmpty else {
+        guard !letter.queue.isEmpty || reading.scheduledKey != nil else {
             throw EventBusError(.notFound, "the dead letter \(letter.envelope.id) does not say which queue it is from")
         }
         // A letter can be forged if others may write to the dead letters, and must not reach another service.
@@ -209,6 +209,15 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             isTrusted: reading.isTrusted
         )
         properties.headers[WireHeaders.firstFailure] = nil
+        if let key = reading.scheduledKey {
+            // To the subscriptions that match it now. Without any it is kept once more.
+            return AMQPPublish(
+                exchange: TopologyNames.delayExit,
+                routingKey: key,
+                properties: properties,
+                body: message.body
+            )
+        }
         return AMQPPublish(exchange: "", routingKey: letter.queue, properties: properties, body: message.body)
     }
 

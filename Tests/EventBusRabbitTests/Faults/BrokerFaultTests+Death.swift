@@ -35,7 +35,7 @@ extension FaultTests.BrokerFaultTests {
         let port = try port(broker)
         try await consumer.withRunning {
             try await publisher.withRunning {
-                let running = Task { await load.run(publisher, topic: topic, tasks: 50, deadline: .seconds(30)) }
+                let running = Task { await load.run(publisher, topic: topic, tasks: 50, deadline: .seconds(60)) }
                 try await wait(for: 2000, load)
                 let scheduled = try await schedule(publisher, topic, after: .milliseconds(1500))
                 try broker.kill()
