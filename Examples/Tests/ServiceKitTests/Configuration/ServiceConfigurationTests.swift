@@ -133,7 +133,8 @@ struct ServiceConfigurationTests {
             ),
             (
                 ["--redis-uri", "http://here"],
-                "redis: the Redis URI cannot be used: its scheme is none of redis, redis+unix, unix"
+                "redis: the Redis URI cannot be used: its scheme is none of redis, rediss, redis+sentinel, rediss+sentinel, "
+                    + "redis+unix, unix"
             ),
         ]
     )
