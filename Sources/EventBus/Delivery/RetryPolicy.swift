@@ -72,6 +72,13 @@ public struct RetryPolicy: Hashable, Sendable {
     }
 
     /// Returns the delay after the attempt with this number, from 1.
+    package func delay(afterAttempt attempt: Int) -> Duration {
+        // The thread sanitizer takes an access to the system's generator, which has no size, for one to another variable.
+        var generator = SplitMix64(seed: .random(in: .min ... .max))
+        return delay(afterAttempt: attempt, using: &generator)
+    }
+
+    /// Returns the delay after the attempt with this number, from 1.
     package func delay(afterAttempt attempt: Int, using generator: inout some RandomNumberGenerator) -> Duration {
         let bound = bound(afterAttempt: attempt)
         guard jitter else { return bound }

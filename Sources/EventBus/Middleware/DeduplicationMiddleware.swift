@@ -171,14 +171,13 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         until end: AnyClock.Instant?,
         _ context: EventContext
     ) async -> (any Error)? {
-        var generator = SystemRandomNumberGenerator()
         var attempt = 1
         while true {
             do {
                 try await inbox.complete(claim, retention: options.retention)
                 return nil
             } catch {
-                let delay = Self.recordRetry.delay(afterAttempt: attempt, using: &generator)
+                let delay = Self.recordRetry.delay(afterAttempt: attempt)
                 let due = context.clock.now.advanced(by: delay)
                 let isReplaced = (error as? EventBusError)?.code == .leaseExpired
                 guard !isReplaced, let end, due < end, await context.waitToRecord(until: due) else { return error }

@@ -67,9 +67,7 @@ extension DeliveryProcessor {
         guard attempt < min(maxAttempts, retry.maxAttempts) else {
             return .deadLettered(Failure(reason: .attemptsExhausted, error: error, attempt: attempt))
         }
-        // The thread sanitizer takes an access to the system's generator, which has no size, for one to another variable.
-        var generator = SplitMix64(seed: .random(in: .min ... .max))
-        let delay = min(delay ?? retry.delay(afterAttempt: attempt, using: &generator), TransportLimits.maximumDelay)
+        let delay = min(delay ?? retry.delay(afterAttempt: attempt), TransportLimits.maximumDelay)
         return .retried(after: delay, Failure(reason: .handlerFailed, error: error, attempt: attempt))
     }
 }

@@ -69,7 +69,7 @@ extension RedisTests {
                     calls.change { $0 += 1 }
                     guard calls.value < 2 else { return .init(password: "secret") }
                     do {
-                        try await Task.sleep(for: .seconds(600))
+                        try await Signal().wait()
                     } catch {
                         cancellations.change { $0 += 1 }
                         throw error

@@ -15,7 +15,7 @@ struct EventRulesTests {
             _ = try JSONDecoder().decode(type, from: data)
             return true
         } catch let error as DecodingError {
-            // What is logged of an event that cannot be decoded is short.
+            // The log line about an event that cannot be decoded is short.
             guard case .dataCorrupted(let context) = error else { throw error }
             #expect(context.debugDescription.utf8.count < 1000)
             return false
