@@ -39,6 +39,37 @@ struct OutboxTests {
         #expect(taken.runs.flatMap { $0 }.map(\.requiresSubscriber) == [false, true])
     }
 
+    @Test("Text that contains NUL is stored whole, and keys that differ behind it are two keys")
+    func nul() throws {
+        let database = try makeDatabase()
+        let outbox = Outbox(bus: EventBus(transport: .inMemory))
+        let envelopes = (1...4).map { number in
+            Envelope(
+                id: EventID("a\0\(number)"),
+                topic: "note.taken",
+                payload: [],
+                contentType: "a\0\(number)",
+                source: "a\0\(number)",
+                correlationID: CorrelationID("a\0\(number)"),
+                causationID: EventID("a\0\(number)"),
+                partitionKey: "a\0\(number % 2)",
+                headers: ["text": .string("a\0\(number)")]
+            )
+        }
+        let runs = try database.write { db in
+            for envelope in envelopes { try outbox.publish(envelope, in: db) }
+            return try OutboxStore.take(limit: 10, depth: 10, excluding: [], terms: .init(now: .now()), in: db).runs
+        }
+        #expect(runs.map { $0.map(\.envelope) } == [[envelopes[0], envelopes[2]], [envelopes[1], envelopes[3]]])
+        var settlement = Settlement()
+        settlement.publish(runs[0][0])
+        let rest = try database.write { [settlement] db in
+            try OutboxStore.settle(settlement, now: .now(), in: db)
+            return try OutboxStore.take(limit: 10, depth: 1, excluding: [], terms: .init(now: .now()), in: db).runs
+        }
+        #expect(rest.flatMap { $0 }.map(\.envelope) == [envelopes[1], envelopes[2]])
+    }
+
     @Test("An event that is invalid on the wire makes the transaction fail, not the relay")
     func refusesIllegalEvents() throws {
         let database = try makeDatabase()

@@ -58,7 +58,8 @@ enum InboxStore {
             sql: "UPDATE eventbus_inbox SET ends_at = ? WHERE subscription = ? AND event_id = ? AND fence = ?"
         ).execute(
             arguments: [
-                (now + lease).milliseconds, key.subscription, key.eventID.rawValue, Int64(bitPattern: state.fence),
+                (now + lease).milliseconds, key.subscription, StoredText(key.eventID.rawValue),
+                Int64(bitPattern: state.fence),
             ]
         )
         return lease
@@ -92,7 +93,7 @@ enum InboxStore {
                 """
         ).execute(
             arguments: [
-                claim.key.subscription, claim.key.eventID.rawValue, claim.key.topic.rawValue,
+                claim.key.subscription, StoredText(claim.key.eventID.rawValue), claim.key.topic.rawValue,
                 Int64(bitPattern: claim.fence),
             ]
         )
@@ -124,7 +125,7 @@ enum InboxStore {
                     ORDER BY is_completed DESC, fence DESC
                     """
             ),
-            arguments: [key.subscription, key.eventID.rawValue, key.topic.rawValue, now.milliseconds]
+            arguments: [key.subscription, StoredText(key.eventID.rawValue), key.topic.rawValue, now.milliseconds]
         )
         while let row = try rows.next() {
             if let state = try? State(row: row) { return state }
@@ -141,7 +142,7 @@ enum InboxStore {
                 """
         ).execute(
             arguments: [
-                key.subscription, key.eventID.rawValue, key.topic.rawValue, Int64(bitPattern: state.fence),
+                key.subscription, StoredText(key.eventID.rawValue), key.topic.rawValue, Int64(bitPattern: state.fence),
                 state.isCompleted, state.end.milliseconds, state.lease.inNanoseconds / 1_000_000,
             ]
         )

@@ -15,7 +15,7 @@ extension OutboxStore {
             to: .parked,
             adding: [
                 "attempts": failure.attempt, "parked_at": now.milliseconds, "reason": failure.reason.rawValue,
-                "error_type": failure.errorType, "message": failure.message,
+                "error_type": StoredText(failure.errorType), "message": StoredText(failure.message),
             ],
             from: table,
             in: db

@@ -24,7 +24,8 @@ enum OutboxStore {
                 """
         )
         var arguments = try envelope.columnValues()
-        arguments += [storedAt.milliseconds, deliverAt?.milliseconds, requiresSubscriber, envelope.partitionKey]
+        arguments += [storedAt.milliseconds, deliverAt?.milliseconds, requiresSubscriber]
+        arguments += [envelope.partitionKey.map(StoredText.init)]
         try statement.execute(arguments: arguments)
         // The event had to be in the outbox to get its number. Nothing waits behind it yet.
         if let readyAt { try delay(db.lastInsertedRowID, until: readyAt, in: db) }
@@ -53,7 +54,7 @@ enum OutboxStore {
             let isNew = try settle(probe, retry: retry, now: now, in: db)
             if isNew { unrouted.append(probe.topic) }
         }
-        for key in settlement.advancedKeys { try advance(key.text.databaseValue, in: db) }
+        for key in settlement.advancedKeys { try advance(StoredText(key.text).databaseValue, in: db) }
         // Last, because an event that is tried later may just have become the first of its key.
         for delay in settlement.delayed { try postpone(delay, in: db) }
         for (topic, count) in settlement.recovered { try release(count * 2, of: topic.rawValue, in: db) }

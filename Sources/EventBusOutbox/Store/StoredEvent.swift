@@ -105,8 +105,10 @@ extension Envelope {
     /// Returns the values of the columns from `event_id` to `payload`.
     func columnValues() throws -> StatementArguments {
         [
-            id.rawValue, topic.rawValue, partitionKey, contentType, version, time.milliseconds, source,
-            correlationID?.rawValue, causationID?.rawValue, try StoredHeaders.text(for: storedHeaders), Data(payload),
+            StoredText(id.rawValue), topic.rawValue, partitionKey.map(StoredText.init), StoredText(contentType),
+            version,
+            time.milliseconds, source.map(StoredText.init), (correlationID?.rawValue).map(StoredText.init),
+            (causationID?.rawValue).map(StoredText.init), try StoredHeaders.text(for: storedHeaders), Data(payload),
         ]
     }
 }
@@ -144,9 +146,11 @@ extension Row {
         _ column: @autoclosure () -> String
     ) throws(EventBusError) -> Value? {
         if stored.isNull { return nil }
-        // The database does not find a blob by its text, even if its bytes are one.
-        let isComparable = if case .blob = stored.storage { Value.self != String.self } else { true }
-        guard isComparable, let value = Value.fromDatabaseValue(stored) else {
+        let isText = Value.self == String.self
+        guard
+            let value = isText
+                ? StoredText.fromDatabaseValue(stored)?.text as? Value : Value.fromDatabaseValue(stored)
+        else {
             throw EventBusError(
                 .decodingFailed,
                 "the column \(column()) of a stored row holds no \(Value.self): \("\(stored)".quotedForError)"

@@ -142,7 +142,8 @@ public struct InboxConformance: Sendable {
             },
             check("any text identifies an event, byte by byte") { setup in
                 let texts = [
-                    "\(setup.id):x", "{\(setup.id)} \u{E9}\n", "{\(setup.id)} e\u{301}\n",
+                    "\(setup.id):x", "{\(setup.id)} \u{E9}\n", "{\(setup.id)} e\u{301}\n", "\(setup.id)\0",
+                    "\(setup.id)\0x",
                     "\(setup.id)".padded(to: 255),
                 ]
                 for text in texts {
