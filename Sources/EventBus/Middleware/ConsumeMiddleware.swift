@@ -91,9 +91,12 @@ public struct SettledDelivery: Sendable {
     /// A Boolean value indicating whether the delivery is held in this process for its next attempt, and is therefore
     /// not settled yet. By-key and broadcast subscriptions hold deliveries.
     public let isHeld: Bool
+    let settler: DeliverySettler
+
     /// The subscription of the delivery.
-    public let subscription: SubscriptionInfo
-    package let logger: BusLogger
+    public var subscription: SubscriptionInfo { settler.subscription }
+
+    package var logger: BusLogger { settler.environment.logger }
 
     /// The event.
     public var envelope: Envelope { delivery.envelope }

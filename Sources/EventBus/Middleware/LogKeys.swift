@@ -14,7 +14,7 @@ package enum LogKeys {
 }
 
 /// The user's logger, from which loggers for single events are created.
-package struct BusLogger: Sendable {
+package final class BusLogger: Sendable {
     package let logger: Logger
 
     package init(_ logger: Logger) {

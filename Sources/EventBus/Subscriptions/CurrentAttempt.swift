@@ -5,7 +5,6 @@ final class CurrentAttempt: Sendable {
         /// A number that grows with every attempt of the worker.
         var number: UInt64 = 0
         var context: EventContext?
-        var processor: DeliveryProcessor?
         /// The numbers of events that the attempt has published, by the identity of the first of equal ones.
         var published: [EventID: Int] = [:]
     }
@@ -13,11 +12,10 @@ final class CurrentAttempt: Sendable {
     private let state = Locked(State())
 
     /// Records the start of an attempt and returns its number. Call ``end()`` afterwards.
-    func begin(_ context: EventContext, of processor: DeliveryProcessor) -> UInt64 {
+    func begin(_ context: EventContext) -> UInt64 {
         state.withLock { state in
             state.number += 1
             state.context = context
-            state.processor = processor
             if !state.published.isEmpty { state.published = [:] }
             return state.number
         }
@@ -26,10 +24,7 @@ final class CurrentAttempt: Sendable {
     /// Records that the handler has returned or thrown.
     func end() {
         // Released outside the lock, because that may run deinitializers of users.
-        let ended = state.withLock { state in
-            defer { (state.context, state.processor) = (nil, nil) }
-            return (state.context, state.processor)
-        }
+        let ended = state.withLock { $0.context.take() }
         _ = ended
     }
 
@@ -41,10 +36,8 @@ final class CurrentAttempt: Sendable {
     /// Returns the identity of an event that the attempt with this number publishes, or `nil` if the attempt has ended or
     /// derives none.
     func derivedID(of event: Envelope, attempt number: UInt64) -> EventID? {
-        let (context, derives) = state.withLock { state in
-            state.number == number ? (state.context, state.processor?.derivesEventIDs ?? false) : (nil, false)
-        }
-        guard let context, derives else { return nil }
+        let context = state.withLock { $0.number == number ? $0.context : nil }
+        guard let context, context.processor.derivesEventIDs else { return nil }
         let handled = (id: context.id, topic: context.topic)
         let queue = context.subscription.queueName
         let first = EventID(handled: handled, subscription: queue, event: event, position: 0)
@@ -59,8 +52,7 @@ final class CurrentAttempt: Sendable {
 
     /// Tells the middleware that the handler has exceeded its time limit.
     func reportTimeout() {
-        let (context, processor) = state.withLock { ($0.context, $0.processor) }
-        guard let context, let processor, !context.isAskingInbox else { return }
-        for step in processor.middleware { step.didTimeOut(context) }
+        guard let context = state.withLock({ $0.context }), !context.isAskingInbox else { return }
+        for step in context.processor.middleware { step.didTimeOut(context) }
     }
 }

@@ -70,17 +70,17 @@ struct DeliveryLanes {
 
     /// The number of deliveries that may be taken now, each by one worker.
     var takeable: Int {
-        guard !runsAlone, !isPaused, gate != .closed, let next = ready.first else { return 0 }
-        if isSuspect(next) { return running == 0 ? 1 : 0 }
+        guard !runsAlone, !isPaused, gate != .closed, !ready.isEmpty else { return 0 }
+        if isSuspect(ready[ready.startIndex]) { return running == 0 ? 1 : 0 }
         return gate == .probe ? 1 : ready.count
     }
 
     /// Returns the next delivery that may be handled now, if there is one. Call ``finish(_:)``, ``hold(_:)`` or
     /// ``putBack(_:)`` afterwards.
     mutating func take() -> TrackedDelivery? {
-        guard takeable > 0, let first = ready.first else { return nil }
-        if isSuspect(first), ready.count > 1 { bringForwardSuspect() }
-        guard var next = ready.popFirst() else { return nil }
+        guard takeable > 0 else { return nil }
+        if ready.count > 1, isSuspect(ready[ready.startIndex]) { bringForwardSuspect() }
+        var next = ready.removeFirst()
         if gate == .probe {
             gate = .closed
             next.isProbe = true

@@ -138,15 +138,14 @@ final class DeliveryProcessor: Sendable {
         consumer: any TransportConsumer
     ) async throws(InboxUnavailable) -> Disposition {
         let (delivery, attempt) = (tracked.delivery, tracked.attempt)
-        let envelope = delivery.envelope
         let invocation: Invocation
         do {
-            guard let found = try handlers.invocation(for: envelope) else {
+            guard let found = try handlers.invocation(for: delivery.envelope) else {
                 return .deadLettered(
                     Failure(
                         reason: .staleBinding,
                         errorType: "EventBusError",
-                        message: "topic \(envelope.topic) is outside \(subscription.pattern), which "
+                        message: "topic \(delivery.envelope.topic) is outside \(subscription.pattern), which "
                             + "\(subscription.queueName) asks for: unbind the pattern of an earlier release",
                         attempt: attempt
                     )
@@ -160,24 +159,21 @@ final class DeliveryProcessor: Sendable {
         }
         let context = EventContext(
             delivery: delivery,
-            subscription: subscription,
             attempt: attempt,
             isLastAttempt: isLast,
             isProbe: tracked.isProbe,
             worker: worker,
             invocation: invocation,
-            logger: environment.logger,
-            consumer: consumer,
-            aborting: aborting,
-            pause: pause
+            processor: self,
+            consumer: consumer
         )
         if context.fault == .crashBeforeHandler {
             return disposition(of: tracked, after: InjectedFault.crashBeforeHandler)
         }
-        let number = worker.currentAttempt.begin(context, of: self)
+        let number = worker.currentAttempt.begin(context)
         defer { worker.currentAttempt.end() }
         let correlation = EventCorrelation(
-            handling: envelope,
+            handling: delivery.envelope,
             correlationID: context.correlationID,
             bus: environment.bus,
             handler: ObjectIdentifier(self),

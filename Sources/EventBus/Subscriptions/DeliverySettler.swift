@@ -1,7 +1,7 @@
 internal import Logging
 
 /// A component that settles the deliveries of a subscription with the transport, and reports them to the middleware.
-struct DeliverySettler: Sendable {
+final class DeliverySettler: Sendable {
     let subscription: SubscriptionInfo
     let middleware: [any ConsumeMiddleware]
     /// A Boolean value indicating whether the order of keys is kept across instances.
@@ -12,6 +12,22 @@ struct DeliverySettler: Sendable {
     let environment: SubscriptionEnvironment
     /// The deliveries that wait until the transport accepts their settlement.
     let refused = RefusedSettlements()
+
+    init(
+        subscription: SubscriptionInfo,
+        middleware: [any ConsumeMiddleware],
+        keepsOrder: Bool,
+        queue: DeliveryQueue,
+        stopping: Signal,
+        environment: SubscriptionEnvironment
+    ) {
+        self.subscription = subscription
+        self.middleware = middleware
+        self.keepsOrder = keepsOrder
+        self.queue = queue
+        self.stopping = stopping
+        self.environment = environment
+    }
 
     /// Settles a delivery. One that keeps its place is settled again until the transport takes it.
     func settle(
@@ -25,17 +41,34 @@ struct DeliverySettler: Sendable {
             // after the events behind it.
             return report(delivery, disposition, attempt: attempt, isHeld: false)
         }
+        guard case .acknowledged = disposition, !Task.isCancelled else {
+            return await settlePatiently(delivery, as: disposition, attempt: attempt, consumer: consumer)
+        }
+        do {
+            try await consumer.settle(delivery, as: .acknowledged)
+            report(delivery, .acknowledged, attempt: attempt, isHeld: false)
+        } catch {
+            await settlePatiently(delivery, as: .acknowledged, attempt: attempt, consumer: consumer, after: error)
+        }
+    }
+
+    /// Settles a delivery in a call that no cancellation interrupts. By key, the call is repeated until the transport
+    /// accepts the settlement.
+    private func settlePatiently(
+        _ delivery: Delivery,
+        as disposition: Disposition,
+        attempt: Int,
+        consumer: any TransportConsumer,
+        after firstError: (any Error)? = nil
+    ) async {
+        var earlier = firstError
         var isRefused = false
         defer { if isRefused, keepsOrder { refused.remove() } }
         while true {
             do {
-                switch disposition {
-                case .acknowledged where !Task.isCancelled, .handedBack where !Task.isCancelled:
-                    try await consumer.settle(delivery, as: disposition)
-                default:
-                    // A slow settlement must not be interrupted by the handler's time limit.
-                    try await withoutCancellation { try await consumer.settle(delivery, as: disposition) }
-                }
+                if let error = earlier.take() { throw error }
+                // A slow settlement must not be interrupted by the handler's time limit.
+                try await withoutCancellation { try await consumer.settle(delivery, as: disposition) }
                 return report(delivery, disposition, attempt: attempt, isHeld: false)
             } catch let error as EventBusError where error.code == .staleDelivery {
                 return noteUnsettled(delivery, error, .debug)
@@ -101,8 +134,7 @@ struct DeliverySettler: Sendable {
             attempt: attempt,
             disposition: disposition,
             isHeld: isHeld,
-            subscription: subscription,
-            logger: environment.logger
+            settler: self
         )
         for step in middleware { step.didSettle(settled) }
     }

@@ -10,8 +10,6 @@ internal import Synchronization
 /// }
 /// ```
 public final class EventContext: Sendable {
-    /// The subscription of the delivery.
-    public let subscription: SubscriptionInfo
     /// The number of this attempt to handle the event, from 1.
     public let attempt: Int
     /// A Boolean value indicating whether the event becomes a dead letter if this attempt fails.
@@ -24,10 +22,8 @@ public final class EventContext: Sendable {
     let invocation: Invocation
     /// A Boolean value indicating whether it is the delivery that asks the inbox while its subscription is paused.
     let isProbe: Bool
-    private let busLogger: BusLogger
+    let processor: DeliveryProcessor
     private let consumer: any TransportConsumer
-    private let aborting: Signal
-    private let pause: SubscriptionPause
     private let suppressed = Atomic(false)
     private let unrecorded = Atomic(false)
     private let askingInbox = Atomic(false)
@@ -35,30 +31,27 @@ public final class EventContext: Sendable {
 
     init(
         delivery: Delivery,
-        subscription: SubscriptionInfo,
         attempt: Int,
         isLastAttempt: Bool,
         isProbe: Bool,
         worker: Worker,
         invocation: @escaping Invocation,
-        logger: BusLogger,
-        consumer: any TransportConsumer,
-        aborting: Signal,
-        pause: SubscriptionPause
+        processor: DeliveryProcessor,
+        consumer: any TransportConsumer
     ) {
         self.delivery = delivery
-        self.subscription = subscription
         self.attempt = attempt
         self.isLastAttempt = isLastAttempt
         self.isProbe = isProbe
         self.correlationID = delivery.envelope.correlationID ?? CorrelationID(delivery.envelope.id)
         self.worker = worker
         self.invocation = invocation
-        self.busLogger = logger
+        self.processor = processor
         self.consumer = consumer
-        self.aborting = aborting
-        self.pause = pause
     }
+
+    /// The subscription of the delivery.
+    public var subscription: SubscriptionInfo { processor.subscription }
 
     /// The event in its wire format.
     public var envelope: Envelope { delivery.envelope }
@@ -96,7 +89,7 @@ public final class EventContext: Sendable {
     ///
     /// It is created on each access, so store it in a constant if a handler logs a lot.
     public var logger: Logger {
-        busLogger.describing(envelope, attempt: attempt, subscription: subscription)
+        processor.environment.logger.describing(envelope, attempt: attempt, subscription: subscription)
     }
 }
 
@@ -129,20 +122,20 @@ extension EventContext {
     }
 
     /// A Boolean value indicating whether the handler's outcome is ignored, because the broker redelivers the event.
-    var isGivenUp: Bool { aborting.isRaised || isRevoked }
+    var isGivenUp: Bool { processor.aborting.isRaised || isRevoked }
 
     /// The failure that a broker under test injects into this attempt. It affects the delivery's first attempt only,
     /// because other attempts follow in this process.
     var fault: InjectedFault? { attempt == delivery.attempt ? delivery.injectedFault : nil }
 
     /// A Boolean value indicating whether the subscription is paused, because its inbox could not be reached.
-    var isPaused: Bool { pause.isActive }
+    var isPaused: Bool { processor.pause.isActive }
 
     /// Ends the subscription's pause, if there is one, because its inbox has answered.
     func noteInboxAnswer() {
-        guard pause.isActive, let ended = pause.end() else { return }
+        guard processor.pause.isActive, let ended = processor.pause.end() else { return }
         consumer.pauses(until: nil)
-        busLogger.logger.notice(
+        processor.environment.logger.logger.notice(
             "the subscription goes on: its inbox answers again",
             metadata: [
                 LogKeys.group: "\(subscription.group)", LogKeys.subscription: "\(subscription.name)",
@@ -160,7 +153,7 @@ extension EventContext {
     ///   cancelled.
     func waitToRecord(until due: AnyClock.Instant) async -> Bool {
         consumer.holds(delivery, until: due)
-        let aborting = aborting
+        let aborting = processor.aborting
         _ = try? await withDeadline(due, clock: clock) { try await aborting.wait() }
         return !aborting.isRaised
     }

@@ -2,19 +2,19 @@ internal import Instrumentation
 
 /// The correlation that a handler's task carries, so that all events published inside it belong to the handled event's
 /// chain.
-package struct EventCorrelation: Sendable {
+package final class EventCorrelation: Sendable {
     /// The chain of causes.
-    package var correlationID: CorrelationID
+    package let correlationID: CorrelationID
     /// The event being handled.
-    package var causationID: EventID
+    package let causationID: EventID
     /// The handled event's trace headers, which are passed on unchanged if the service has no tracer.
-    package var traceHeaders: [String: HeaderValue]
+    package let traceHeaders: [String: HeaderValue]
     /// The bus of the handler.
-    package var bus: ObjectIdentifier?
+    package let bus: ObjectIdentifier?
     /// The subscription's processor that runs the handler.
-    var handler: ObjectIdentifier?
+    let handler: ObjectIdentifier?
     /// The attempt in which the handler runs, and its number. Tasks that outlive the handler keep it.
-    private var attempt: (current: CurrentAttempt, number: UInt64)?
+    private let attempt: (current: CurrentAttempt, number: UInt64)?
 
     private static let traceHeaderNames = ["traceparent", "tracestate", "baggage"]
 
@@ -27,14 +27,16 @@ package struct EventCorrelation: Sendable {
     ) {
         self.correlationID = correlationID
         self.causationID = envelope.id
-        self.traceHeaders = [:]
         self.bus = bus
         self.handler = handler
         self.attempt = attempt
-        guard !envelope.headers.isEmpty else { return }
-        for name in Self.traceHeaderNames {
-            if let value = envelope.headers[name] { traceHeaders[name] = value }
+        var traceHeaders: [String: HeaderValue] = [:]
+        if !envelope.headers.isEmpty {
+            for name in Self.traceHeaderNames {
+                if let value = envelope.headers[name] { traceHeaders[name] = value }
+            }
         }
+        self.traceHeaders = traceHeaders
     }
 
     /// The correlation of the current task.

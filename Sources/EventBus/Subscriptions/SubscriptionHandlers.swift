@@ -67,7 +67,18 @@ public struct SubscriptionHandlers {
 
 /// The final set of handlers of a subscription.
 struct HandlerTable: Sendable {
-    private let only: (topic: Topic, decode: SubscriptionHandlers.Decode)?
+    /// The only handler, if there is just one.
+    private final class Only: Sendable {
+        let topic: Topic
+        let decode: SubscriptionHandlers.Decode
+
+        init(_ topic: Topic, _ decode: @escaping SubscriptionHandlers.Decode) {
+            self.topic = topic
+            self.decode = decode
+        }
+    }
+
+    private let only: Only?
     private let exact: [Topic: SubscriptionHandlers.Decode]
     private let wildcards: [(pattern: TopicPattern, decode: SubscriptionHandlers.Decode)]
 
@@ -75,7 +86,7 @@ struct HandlerTable: Sendable {
         exact = handlers.exact
         wildcards = handlers.wildcards
         if let first = exact.first, exact.count == 1, wildcards.isEmpty {
-            only = (first.key, first.value)
+            only = Only(first.key, first.value)
         } else {
             only = nil
         }
