@@ -14,13 +14,14 @@ extension EventBusError.Code {
 
     /// A Boolean value indicating whether the same call may succeed later without any intervention.
     ///
-    /// `true` for `.timedOut`, `.indeterminate`, `.rejected`, `.blocked`, `.unavailable`, `.lockTimedOut` and
-    /// `.mailboxFull`. After `.indeterminate` and `.rejected` some queues may have the event: publish it again with the
-    /// same ``PublishOptions/id``, so that an ``Inbox`` can suppress the duplicate. The other codes require a person,
-    /// another release or another event first.
+    /// `true` for `.timedOut`, `.indeterminate`, `.rejected`, `.blocked`, `.unavailable`, `.lockTimedOut`,
+    /// `.mailboxFull` and `.rateLimited`. After `.indeterminate` and `.rejected` some queues may have the event:
+    /// publish it again with the same ``PublishOptions/id``, so that an ``Inbox`` can suppress the duplicate. The other
+    /// codes require a person, another release or another event first.
     public var isRetriable: Bool {
         switch self {
-        case .timedOut, .indeterminate, .rejected, .blocked, .unavailable, .lockTimedOut, .mailboxFull: true
+        case .timedOut, .indeterminate, .rejected, .blocked, .unavailable, .lockTimedOut, .mailboxFull, .rateLimited:
+            true
         default: false
         }
     }
@@ -31,7 +32,8 @@ extension EventBusError.Code {
     /// A handler that throws such an error has not used up an attempt: its event is deferred and retried as the same
     /// attempt, for at most ``SubscriptionOptions/maximumDeferral``. `true` for `.unavailable`, `.indeterminate`,
     /// `.blocked`, `.rejected`, `.accessRefused`, `.authenticationFailed`, `.notFound`, `.topologyClash` and
-    /// `.shuttingDown`. It is `false` for `.timedOut` and `.lockTimedOut`, because the handler itself may be too slow.
+    /// `.shuttingDown`. It is `false` for `.timedOut` and `.lockTimedOut`, because the handler itself may be too slow,
+    /// and for `.rateLimited`, for which a handler throws ``RetryLater``.
     public var isOutage: Bool {
         switch self {
         case .unavailable, .indeterminate, .blocked, .rejected, .accessRefused, .authenticationFailed, .notFound,

@@ -20,7 +20,7 @@ public struct EventBusError: Error, Sendable {
             case duplicateSubscription, topologyClash, accessRefused, authenticationFailed, notFound
             case newerVersion, staleBinding, staleDelivery, remoteFailure, unsupported
             case lockTimedOut, lockLost, lockNotOwned, leaseExpired
-            case mailboxFull, reentrant
+            case mailboxFull, reentrant, rateLimited
         }
 
         private let storage: Storage
@@ -99,6 +99,8 @@ public struct EventBusError: Error, Sendable {
         /// A task requested a lock that it holds, or a value that waits for its own computation. It would have waited
         /// for itself.
         public static let reentrant = Code(.reentrant)
+        /// A rate limit has no permits within the time to wait.
+        public static let rateLimited = Code(.rateLimited)
     }
 
     /// The kind of the error.

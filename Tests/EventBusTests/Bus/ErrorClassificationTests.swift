@@ -9,7 +9,7 @@ struct ErrorClassificationTests {
         .invalidTopic, .invalidEnvelope, .encodingFailed, .decodingFailed, .tooLarge, .unsupported,
     ]
     static let retriable: [Code] = [
-        .timedOut, .indeterminate, .rejected, .blocked, .unavailable, .lockTimedOut, .mailboxFull,
+        .timedOut, .indeterminate, .rejected, .blocked, .unavailable, .lockTimedOut, .mailboxFull, .rateLimited,
     ]
     static let others: [Code] = [
         .invalidName, .invalidConfiguration, .unroutable, .shuttingDown, .shutdownTimedOut, .alreadyRunning,
