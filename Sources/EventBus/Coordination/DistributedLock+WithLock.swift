@@ -92,7 +92,7 @@ extension DistributedLock {
         }
     }
 
-    private func validate(_ resource: String, ttl: Duration, wait: Duration) throws {
+    func validate(_ resource: String, ttl: Duration, wait: Duration) throws {
         guard !resource.isEmpty else {
             throw EventBusError(.invalidName, "a lock needs the name of its resource; it is empty")
         }
@@ -120,7 +120,8 @@ extension DistributedLock {
         }
     }
 
-    private func hold<T: Sendable>(
+    /// Runs `body` while holding `resource`.
+    func hold<T: Sendable>(
         _ resource: String,
         ttl: Duration,
         wait: Duration,
