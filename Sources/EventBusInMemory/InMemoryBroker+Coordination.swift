@@ -13,6 +13,16 @@ extension InMemoryBroker {
         InMemoryLock(clock: clock)
     }
 
+    /// Returns a new read-write lock and semaphore on the broker's clock.
+    public func makeSharedLock() -> InMemorySharedLock {
+        InMemorySharedLock(clock: clock)
+    }
+
+    /// Returns a new rate limiter on the broker's clock.
+    public func makeRateLimiter() -> InMemoryRateLimiter {
+        InMemoryRateLimiter(clock: clock)
+    }
+
     /// Returns a new cache on the broker's clock.
     ///
     /// - Parameter capacity: The maximum number of entries. Defaults to 10,000.

@@ -1,3 +1,4 @@
+import EventBus
 import EventBusTesting
 import Testing
 
@@ -9,7 +10,11 @@ extension RedisTests {
         /// Two objects with separate connections, as two processes would have.
         static let locks = RoundRobin { try await RedisLock(SharedRedis.client()) }
 
+        static let sharedLocks = RoundRobin { try await RedisSharedLock(SharedRedis.client()) }
+
         static let inboxes = RoundRobin { try await RedisInbox(SharedRedis.client()) }
+
+        static let rateLimiters = RoundRobin { try await RedisRateLimiter(SharedRedis.client()) }
 
         static let caches = RoundRobin { try await RedisCache(SharedRedis.client()) }
 
@@ -21,8 +26,36 @@ extension RedisTests {
             try await check.run()
         }
 
+        @Test(
+            "The shared lock follows its contract",
+            arguments: SharedLockConformance(ttl: .milliseconds(600)) { try await sharedLocks.next() }.checks
+        )
+        func sharedLock(check: ConformanceCheck) async throws {
+            try await check.run()
+        }
+
+        @Test(
+            "Each share of a shared lock follows the contract of the lock",
+            arguments: LockConformance(ttl: .milliseconds(600)) { try await sharedLocks.next().lock(for: .exclusive) }
+                .checks
+                + LockConformance(ttl: .milliseconds(600)) {
+                    try await sharedLocks.next().lock(for: .shared(limit: 1))
+                }.checks
+        )
+        func share(check: ConformanceCheck) async throws {
+            try await check.run()
+        }
+
         @Test("The inbox follows its contract", arguments: InboxConformance { try await inboxes.next() }.checks)
         func inbox(check: ConformanceCheck) async throws {
+            try await check.run()
+        }
+
+        @Test(
+            "The rate limiter follows its contract",
+            arguments: RateLimiterConformance { try await rateLimiters.next() }.checks
+        )
+        func rateLimiter(check: ConformanceCheck) async throws {
             try await check.run()
         }
 

@@ -12,9 +12,9 @@ extension DistributedLock {
     func checkNotHeld(_ resource: String) throws(EventBusError) {
         let held = HeldLeases.current
         if held.isEmpty { return }
-        let identity = self as AnyObject
+        let identity = identity
         for holding in held
-        where holding.lock as AnyObject === identity && ExactText(holding.grant.resource) == ExactText(resource) {
+        where holding.lock.identity === identity && ExactText(holding.grant.resource) == ExactText(resource) {
             // A lease that was lost or released keeps nobody waiting.
             guard (try? holding.check()) != nil else { continue }
             throw EventBusError(

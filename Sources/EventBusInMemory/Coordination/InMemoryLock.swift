@@ -10,7 +10,7 @@ public import EventBus
 ///
 /// It is meant for tests and embedded services. Fencing tokens start at the current time in microseconds, so that they
 /// exceed those that a guarded store has received from an earlier process.
-public final class InMemoryLock: DistributedLock {
+public final class InMemoryLock: InspectableLock {
     private typealias WaiterID = LockMachine.WaiterID
 
     private enum Sleeper {
@@ -47,9 +47,14 @@ public final class InMemoryLock: DistributedLock {
 
     /// Requests `resource` and waits for it for at most `wait`.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
+        try await acquire(resource, share: .exclusive, ttl: ttl, wait: wait)
+    }
+
+    /// Requests a share of `resource` and waits for it for at most `wait`.
+    func acquire(_ resource: String, share: LockShare, ttl: Duration, wait: Duration) async throws -> LockGrant {
         try Task.checkCancellation()
         let now = clock.now
-        let acquisition = perform { $0.acquire(resource, ttl: ttl, wait: wait, now: now) }
+        let acquisition = perform { $0.acquire(resource, share: share, ttl: ttl, wait: wait, now: now) }
         switch acquisition {
         case .granted(let grant): return grant
         case .queued(let id): return try await stand(in: resource, as: id, wait: wait)
@@ -72,6 +77,34 @@ public final class InMemoryLock: DistributedLock {
     public func abandon(_ grant: LockGrant) {
         // A grant that has already ended needs no release.
         try? releaseNow(grant)
+    }
+
+    /// Returns the holder of `resource`, or `nil` if it is free.
+    public func holder(of resource: String) async throws -> LockHolder? {
+        let now = clock.now
+        return state.withLock { $0.machine.inspect(resource, process: ProcessName.current, now: now) }
+    }
+
+    /// Returns the holders of all resources, in no particular order and at most `limit`.
+    public func holders(limit: Int) async throws -> [LockHolder] {
+        let now = clock.now
+        let machine = state.withLock { $0.machine }
+        let holders = machine.resources.lazy
+            .compactMap { machine.inspect($0, process: ProcessName.current, now: now) }
+        return Array(holders.prefix(max(0, limit)))
+    }
+
+    /// Ends the grant of `holder` and hands the resource to the first waiter.
+    @discardableResult
+    public func forceRelease(_ holder: LockHolder) async throws -> Bool {
+        let grant = LockGrant(
+            resource: holder.resource,
+            owner: holder.owner,
+            fencingToken: holder.fencingToken,
+            ttl: .zero,
+            validUntil: clock.now
+        )
+        return (try? releaseNow(grant)) != nil
     }
 
     /// The number of resources that are held or waited for.

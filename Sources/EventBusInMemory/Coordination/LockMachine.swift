@@ -1,10 +1,10 @@
 import DequeModule
 import EventBus
 
-/// The state machine of a lock: the holder and the waiters of each resource. It reads no clock and resumes no
+/// The state machine of a lock: the holders and the waiters of each resource. It reads no clock and resumes no
 /// continuation.
 ///
-/// Only the first waiter watches for the end of the current grant. The others sleep until they are woken or until their
+/// Only the first waiter watches for the end of the current grants. The others sleep until they are woken or until their
 /// own deadline. Every method returns the waiters to wake, so that somebody always watches.
 struct LockMachine {
     typealias Instant = AnyClock.Instant
@@ -24,24 +24,38 @@ struct LockMachine {
 
     fileprivate struct Waiter {
         let id: WaiterID
+        let share: LockShare
         let ttl: Duration
         let deadline: Instant
     }
 
     fileprivate struct Holder {
         let fencingToken: UInt64
+        let share: LockShare
         /// The waiter that was handed the resource and has not taken it yet. Its time to live starts when it does.
         var handedTo: Waiter?
+        let grantedAt: Instant
         var expiry: Instant
 
         func isOver(at now: Instant) -> Bool { handedTo == nil && now >= expiry }
     }
 
     fileprivate struct Line {
-        var holder: Holder?
+        /// The holders in the order of their grants. If one of them is exclusive, it is the only one.
+        var holders: [Holder] = []
         var waiters: Deque<Waiter> = []
 
-        var isIdle: Bool { holder == nil && waiters.isEmpty }
+        var isIdle: Bool { holders.isEmpty && waiters.isEmpty }
+
+        /// Returns a Boolean value indicating whether there is room for a holder with this share.
+        func hasRoom(for share: LockShare) -> Bool {
+            guard let first = holders.first else { return true }
+            guard let limit = share.limit, first.share.limit != nil else { return false }
+            return holders.count < limit
+        }
+
+        /// The earliest end of a grant that was taken.
+        var firstExpiry: Instant? { holders.lazy.filter { $0.handedTo == nil }.map(\.expiry).min() }
     }
 
     private var lines: [ExactString: Line] = [:]
@@ -59,6 +73,7 @@ struct LockMachine {
 
     mutating func acquire(
         _ resource: String,
+        share: LockShare = .exclusive,
         ttl: Duration,
         wait: Duration,
         now: Instant
@@ -66,14 +81,14 @@ struct LockMachine {
         sweepIfLarge(now: now)
         return update(resource) { line, machine in
             let wake = machine.handOver(&line, now: now)
-            if line.isIdle {
-                let holder = machine.holder(handedTo: nil, expiry: now.advanced(by: ttl))
-                line.holder = holder
+            if line.waiters.isEmpty, line.hasRoom(for: share) {
+                let holder = machine.holder(share, handedTo: nil, now: now, expiry: now.advanced(by: ttl))
+                line.holders.append(holder)
                 return (.granted(holder.grant(of: resource, ttl: ttl)), wake)
             }
             guard wait > .zero else { return (.refused, wake) }
             machine.lastWaiter += 1
-            let waiter = Waiter(id: machine.lastWaiter, ttl: ttl, deadline: now.advanced(by: wait))
+            let waiter = Waiter(id: machine.lastWaiter, share: share, ttl: ttl, deadline: now.advanced(by: wait))
             line.waiters.append(waiter)
             return (.queued(waiter.id), wake)
         }
@@ -83,10 +98,12 @@ struct LockMachine {
     mutating func poll(_ id: WaiterID, for resource: String, now: Instant) -> (Poll, wake: [WaiterID]) {
         update(resource) { line, machine in
             var wake = machine.handOver(&line, now: now)
-            if var holder = line.holder, let waiter = holder.handedTo, waiter.id == id {
-                holder.handedTo = nil
-                holder.expiry = now.advanced(by: waiter.ttl)
-                line.holder = holder
+            if let index = line.holders.firstIndex(where: { $0.handedTo?.id == id }),
+                let waiter = line.holders[index].handedTo
+            {
+                line.holders[index].handedTo = nil
+                line.holders[index].expiry = now.advanced(by: waiter.ttl)
+                let holder = line.holders[index]
                 // Only now is there an end to watch for.
                 wake += line.first
                 return (.granted(holder.grant(of: resource, ttl: waiter.ttl)), wake)
@@ -98,9 +115,7 @@ struct LockMachine {
                 if index == 0 { wake += line.first }
                 return (.timedOut, wake)
             }
-            if index == 0, let holder = line.holder, holder.handedTo == nil {
-                return (.wait(until: min(deadline, holder.expiry)), wake)
-            }
+            if index == 0, let expiry = line.firstExpiry { return (.wait(until: min(deadline, expiry)), wake) }
             return (.wait(until: deadline), wake)
         }
     }
@@ -108,8 +123,8 @@ struct LockMachine {
     /// Removes a waiter from the queue, and releases a resource that it may have been handed.
     mutating func cancel(_ id: WaiterID, for resource: String, now: Instant) -> [WaiterID] {
         update(resource) { line, machine in
-            if line.holder?.handedTo?.id == id {
-                line.holder = nil
+            if let index = line.holders.firstIndex(where: { $0.handedTo?.id == id }) {
+                line.holders.remove(at: index)
             } else if let index = line.waiters.firstIndex(where: { $0.id == id }) {
                 line.waiters.remove(at: index)
                 if index == 0 { return machine.handOver(&line, now: now) + line.first }
@@ -119,44 +134,72 @@ struct LockMachine {
     }
 
     mutating func renew(_ grant: LockGrant, now: Instant) throws(EventBusError) -> Instant {
-        try checkOwner(of: grant, now: now)
+        let index = try index(of: grant, now: now)
         let expiry = now.advanced(by: grant.ttl)
-        lines[ExactText(grant.resource)]?.holder?.expiry = expiry
+        lines[ExactText(grant.resource)]?.holders[index].expiry = expiry
         return expiry
     }
 
     mutating func release(_ grant: LockGrant, now: Instant) throws(EventBusError) -> [WaiterID] {
-        try checkOwner(of: grant, now: now)
+        let index = try index(of: grant, now: now)
         return update(grant.resource) { line, machine in
-            line.holder = nil
+            line.holders.remove(at: index)
             return machine.handOver(&line, now: now)
         }
     }
 
-    private func checkOwner(of grant: LockGrant, now: Instant) throws(EventBusError) {
-        let holder = lines[ExactText(grant.resource)]?.holder
-        if let holder, holder.fencingToken != grant.fencingToken, !holder.isOver(at: now) {
+    /// Returns the holder of `resource`, or `nil` if it is free.
+    func inspect(_ resource: String, process: String, now: Instant) -> LockHolder? {
+        guard let line = lines[ExactText(resource)], let holder = line.holders.first(where: { !$0.isOver(at: now) })
+        else { return nil }
+        return LockHolder(
+            resource: resource,
+            owner: "\(holder.fencingToken)",
+            process: process,
+            fencingToken: holder.fencingToken,
+            heldFor: holder.grantedAt.duration(to: now),
+            remaining: max(.zero, now.duration(to: holder.expiry)),
+            waiters: line.waiters.count
+        )
+    }
+
+    /// The names of the resources that are held or waited for.
+    var resources: [String] { lines.keys.map(\.text) }
+
+    /// Returns the index of the holder of `grant`, or throws if the grant has ended.
+    private func index(of grant: LockGrant, now: Instant) throws(EventBusError) -> Int {
+        let holders = lines[ExactText(grant.resource)]?.holders ?? []
+        if let index = holders.firstIndex(where: { $0.fencingToken == grant.fencingToken }),
+            !holders[index].isOver(at: now)
+        {
+            return index
+        }
+        if holders.contains(where: { $0.fencingToken != grant.fencingToken && !$0.isOver(at: now) }) {
             throw EventBusError(.lockNotOwned, "another holds '\(grant.resource)' by now; this lease ended before")
         }
-        guard let holder, holder.fencingToken == grant.fencingToken, !holder.isOver(at: now) else {
-            throw EventBusError(.leaseExpired, "the lease of '\(grant.resource)' has ended; acquire it again")
-        }
+        throw EventBusError(.leaseExpired, "the lease of '\(grant.resource)' has ended; acquire it again")
     }
 
-    /// Ends an expired grant, and hands a free resource to the first waiter.
+    /// Ends expired grants, and hands the resource to the first waiters, for as many as it has room.
     private mutating func handOver(_ line: inout Line, now: Instant) -> [WaiterID] {
-        if let holder = line.holder {
-            guard holder.isOver(at: now) else { return [] }
-            line.holder = nil
+        line.holders.removeAll { $0.isOver(at: now) }
+        var wake: [WaiterID] = []
+        while let next = line.waiters.first, line.hasRoom(for: next.share) {
+            line.waiters.removeFirst()
+            line.holders.append(holder(next.share, handedTo: next, now: now, expiry: now))
+            wake.append(next.id)
         }
-        guard let next = line.waiters.popFirst() else { return [] }
-        line.holder = holder(handedTo: next, expiry: now)
-        return [next.id]
+        return wake
     }
 
-    private mutating func holder(handedTo waiter: Waiter?, expiry: Instant) -> Holder {
+    private mutating func holder(
+        _ share: LockShare,
+        handedTo waiter: Waiter?,
+        now: Instant,
+        expiry: Instant
+    ) -> Holder {
         lastToken += 1
-        return Holder(fencingToken: lastToken, handedTo: waiter, expiry: expiry)
+        return Holder(fencingToken: lastToken, share: share, handedTo: waiter, grantedAt: now, expiry: expiry)
     }
 
     /// Calls `body` with the queue of `resource`, and removes the queue if it is idle afterwards.
@@ -172,7 +215,7 @@ struct LockMachine {
     /// Removes expired grants that nobody asks for, each time the table has doubled.
     private mutating func sweepIfLarge(now: Instant) {
         guard lines.count >= sweepThreshold else { return }
-        lines = lines.filter { !$0.value.waiters.isEmpty || $0.value.holder?.isOver(at: now) == false }
+        lines = lines.filter { _, line in !line.waiters.isEmpty || line.holders.contains { !$0.isOver(at: now) } }
         sweepThreshold = max(64, lines.count * 2)
     }
 }

@@ -11,14 +11,18 @@ enum RedisKeys {
     /// percent sign is escaped because it is the escape character.
     static func tag(_ segments: String...) -> String {
         var tag = "{"
-        for segment in segments { tag += "\(segment.utf8.count):\(escaped(segment))" }
+        for segment in segments { tag += "\(segment.utf8.count):\(escaped(segment, where: isEscaped))" }
         return tag + "}"
     }
 
     /// Returns the only segment of a tag made by ``tag(_:)``, or `nil` if the tag has another form.
     static func segment(of tag: Substring) -> String? {
         guard tag.first == "{", tag.last == "}", let colon = tag.firstIndex(of: ":") else { return nil }
-        let text = tag[tag.index(after: colon)...].dropLast()
+        return unescaped(tag[tag.index(after: colon)...].dropLast())
+    }
+
+    /// Returns the text that ``escaped(_:where:)`` was called with, or `nil` if `text` is not a result of it.
+    static func unescaped(_ text: Substring) -> String? {
         guard text.utf8.contains(UInt8(ascii: "%")) else { return String(text) }
         var bytes: [UInt8] = []
         var rest = text.utf8
@@ -34,12 +38,13 @@ enum RedisKeys {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    private static func escaped(_ segment: String) -> String {
-        guard segment.utf8.contains(where: isEscaped) else { return segment }
+    /// Returns `segment` with the bytes that satisfy `mustEscape` as hexadecimal digits after a percent sign.
+    static func escaped(_ segment: String, where mustEscape: (UInt8) -> Bool) -> String {
+        guard segment.utf8.contains(where: mustEscape) else { return segment }
         var bytes: [UInt8] = []
         for byte in segment.utf8 {
-            if isEscaped(byte) {
-                bytes += "%\(String(byte, radix: 16))".utf8
+            if mustEscape(byte) {
+                bytes += "%\(byte < 16 ? "0" : "")\(String(byte, radix: 16))".utf8
             } else {
                 bytes.append(byte)
             }
@@ -55,9 +60,8 @@ enum RedisKeys {
 extension String {
     /// Returns `count` random numbers of sixteen hexadecimal digits each.
     static func randomHexadecimal(words count: Int) -> String {
-        var generator = SystemRandomNumberGenerator()
         return (0..<count).map { _ in
-            let digits = String(UInt64.random(in: .min ... .max, using: &generator), radix: 16)
+            let digits = String(UInt64.random(in: .min ... .max), radix: 16)
             return String(repeating: "0", count: 16 - digits.count) + digits
         }.joined()
     }

@@ -162,6 +162,21 @@ enum LockScripts {
         name: "lock.renew"
     )
 
+    /// The script that describes the holder. Returns its token, the milliseconds left, its fence, the time in
+    /// microseconds and the number of waiters, or nothing if the resource is free.
+    static let inspect = RedisScript(
+        """
+        local holder = redis.call('GET', KEYS[1])
+        if not holder then return {} end
+        local time = redis.call('TIME')
+        return {
+          holder, redis.call('PTTL', KEYS[1]), redis.call('GET', KEYS[2]) or '',
+          string.format('%.0f', time[1] * 1000000 + time[2]), redis.call('ZCARD', KEYS[3])
+        }
+        """,
+        name: "lock.inspect"
+    )
+
     /// Returns a script that runs `body` only if the first argument still holds the first key. `body` sees neither of
     /// them.
     static func guarded(_ body: String) -> RedisScript {
@@ -184,7 +199,23 @@ struct LockKeys {
     let base: String
 
     init(prefix: String, resource: String) {
-        base = "\(prefix):lock:\(RedisKeys.tag(resource))"
+        base = Self.start(prefix) + RedisKeys.tag(resource)
+    }
+
+    private static func start(_ prefix: String) -> String { "\(prefix):lock:" }
+
+    /// Returns the pattern of the holders' keys of all resources, for `SCAN`.
+    static func holderPattern(prefix: String) -> String {
+        let special: Set<Character> = ["*", "?", "[", "]", "\\"]
+        let start = start(prefix).map { special.contains($0) ? "\\\($0)" : "\($0)" }.joined()
+        return start + "{*}:l"
+    }
+
+    /// Returns the resource that a holder's key belongs to, or `nil` if it is not a holder's key.
+    static func resource(ofHolderKey key: String, prefix: String) -> String? {
+        let start = start(prefix)
+        guard key.hasPrefix(start), key.hasSuffix(":l") else { return nil }
+        return RedisKeys.segment(of: key.dropFirst(start.count).dropLast(2))
     }
 
     /// Creates the keys that belong to a holder's key. Returns `nil` if it is not a holder's key.

@@ -13,20 +13,25 @@ extension RedisLock {
 
     private enum Answer {
         case granted(LockGrant)
-        /// Another holder has the resource, for this time at most. It may have been handed to a waiter that has not
-        /// taken it yet.
-        case held(left: Duration, handedTo: String)
+        /// Another holder has the resource, for this time at most. Its process wakes the waiter that has to ask next,
+        /// if any: the one that was handed the resource, or the first one.
+        case held(left: Duration, next: String)
     }
 
     /// The time that a call may take beyond its deadline to give back a lock that it may have got.
     static var grace: Duration { .milliseconds(100) }
 
-    func acquireUncounted(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
+    func acquireUncounted(
+        _ resource: String,
+        ttl: Duration,
+        wait: Duration,
+        tokenSuffix: String
+    ) async throws -> LockGrant {
         try Task.checkCancellation()
         var attempt = Attempt(
             resource: resource,
             keys: LockKeys(prefix: prefix, resource: resource),
-            token: "\(process).\(String.randomHexadecimal(words: 1))",
+            token: "\(process).\(String.randomHexadecimal(words: 1))\(tokenSuffix)",
             ttl: ttl
         )
         do {
@@ -75,10 +80,10 @@ extension RedisLock {
                 case .granted(let grant):
                     isGranted = true
                     return grant
-                case .held(let left, let handedTo):
+                case .held(let left, let next):
                     if !isWaiting { book.metrics?.noteWaitBegan() }
                     isWaiting = true
-                    if handedTo != token { waiters.wake(handedTo) }
+                    if next != token { waiters.wake(next) }
                     pause = min(pause, left + .milliseconds(Int64.random(in: 1...10)))
                 }
             } catch let error as EventBusError where isWorthWaiting(error) {
@@ -132,7 +137,7 @@ extension RedisLock {
         do {
             // Sent again if its outcome is unknown, because its token makes it idempotent.
             reply = try await client.run(
-                LockScripts.acquire,
+                rules.acquire,
                 keys: attempt.keys.all,
                 [
                     .text(attempt.token), .integer(attempt.ttl.wholeMilliseconds), waits ? "1" : "0",
@@ -162,17 +167,17 @@ extension RedisLock {
                 )
             )
         }
-        guard let parts = reply.array, parts.count == 3, let left = parts[1].integer, let handedTo = parts[2].text
+        guard let parts = reply.array, parts.count == 3, let left = parts[1].integer, let next = parts[2].text
         else {
             throw EventBusError(.unavailable, "Redis answered a lock script with something that makes no sense")
         }
-        return .held(left: .milliseconds(max(0, left)), handedTo: handedTo)
+        return .held(left: .milliseconds(max(0, left)), next: next)
     }
 
     /// Returns the step that removes an attempt from the queue and gives back the lock that it may have got.
     private func leaving(_ attempt: Attempt) -> RedisCleanup.Step {
         RedisCleanup.Step(
-            script: LockScripts.leave,
+            script: rules.leave,
             keys: attempt.keys.all,
             arguments: [.text(attempt.token)] + handOverArguments,
             limit: max(attempt.ttl, handOverTime)

@@ -23,6 +23,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
     public let clock: AnyClock
     let client: RedisClient
     let prefix: String
+    let rules: LockRules
     let handOverTime: Duration
     /// The maximum duration of a question to the server.
     let askTime: Duration
@@ -43,10 +44,13 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
     ///   - prefix: The prefix of the keys, without braces. Locks with different prefixes are independent.
     ///   - handOverTime: The time within which a waiter that was handed the lock has to take it before it passes to the
     ///     next waiter. Defaults to 500 ms.
+    ///   - processName: The name of this process in a ``/EventBus/LockHolder``, at most 64 bytes. Defaults to the host
+    ///     name and the process id.
     public convenience init(
         _ client: RedisClient,
         prefix: String = "eventbus",
-        handOverTime: Duration = .milliseconds(500)
+        handOverTime: Duration = .milliseconds(500),
+        processName: String? = nil
     ) {
         self.init(
             client,
@@ -54,6 +58,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
             handOverTime: handOverTime,
             askTime: client.configuration.commandTimeout,
             outlivesOutages: true,
+            processName: processName,
             metrics: LockMetrics(prefix: prefix)
         )
     }
@@ -62,20 +67,23 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
     init(
         _ client: RedisClient,
         prefix: String,
+        rules: LockRules = .exclusive,
         handOverTime: Duration,
         askTime: Duration,
         outlivesOutages: Bool,
+        processName: String? = nil,
         metrics: LockMetrics?
     ) {
         precondition(!prefix.contains("{") && !prefix.contains("}"), "the prefix of keys cannot have braces")
         let handOverTime = max(.milliseconds(1), handOverTime)
-        let process = String.randomHexadecimal(words: 2)
+        let process = HolderIdentity.make(name: processName ?? ProcessName.current)
         let clock = AnyClock.continuous
         let waiters = LockWaiters(clock: clock)
         let arguments = [RedisArgument.integer(handOverTime.wholeMilliseconds), .text("\(prefix):lock-wake:")]
         self.client = client
         self.clock = clock
         self.prefix = prefix
+        self.rules = rules
         self.handOverTime = handOverTime
         self.askTime = askTime
         self.outlivesOutages = outlivesOutages
@@ -87,7 +95,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
             [connection = client.connection] grant, done in
             let sent = clock.now
             connection.run(
-                LockScripts.renew,
+                rules.renew,
                 keys: [LockKeys(prefix: prefix, resource: grant.resource).holder],
                 [.text(grant.owner), .integer(grant.ttl.wholeMilliseconds)],
                 timeout: min(connection.configuration.commandTimeout, grant.ttl)
@@ -104,7 +112,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
                 let token = String(parts[0])
                 // The waiter has given up, and its message has not arrived yet.
                 if !waiters.wake(token), let keys = LockKeys(holderKey: parts[1]) {
-                    client.post(LockScripts.decline, keys: keys.all, [.text(token)] + arguments)
+                    client.post(rules.decline, keys: keys.all, [.text(token)] + arguments)
                 }
             }
         }
@@ -120,14 +128,21 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
     /// - Throws: The errors of the protocol; `.lockTimedOut` only if another holder had the resource; `.unavailable` if
     ///   Redis could not be asked, which is thrown immediately if Redis is out of memory.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
-        try await book.acquisition { try await acquireUncounted(resource, ttl: ttl, wait: wait) }
+        try await acquire(resource, ttl: ttl, wait: wait, tokenSuffix: "")
+    }
+
+    /// Requests `resource` with a token that ends with `tokenSuffix`.
+    func acquire(_ resource: String, ttl: Duration, wait: Duration, tokenSuffix: String) async throws -> LockGrant {
+        try await book.acquisition {
+            try await acquireUncounted(resource, ttl: ttl, wait: wait, tokenSuffix: tokenSuffix)
+        }
     }
 
     /// Renews a grant for its whole time to live.
     public func renew(_ grant: LockGrant) async throws -> AnyClock.Instant {
         let sent = clock.now
         let answer = try await client.run(
-            LockScripts.renew,
+            rules.renew,
             keys: [LockKeys(prefix: prefix, resource: grant.resource).holder],
             [.text(grant.owner), .integer(grant.ttl.wholeMilliseconds)],
             isIdempotent: true
@@ -185,7 +200,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         while true {
             do {
                 let answer = try await client.run(
-                    LockScripts.release,
+                    rules.release,
                     keys: LockKeys(prefix: prefix, resource: grant.resource).all,
                     [.text(grant.owner)] + handOverArguments,
                     isIdempotent: false,
@@ -260,7 +275,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
 
     private func releaseStep(_ grant: LockGrant) -> RedisCleanup.Step {
         RedisCleanup.Step(
-            script: LockScripts.release,
+            script: rules.release,
             keys: LockKeys(prefix: prefix, resource: grant.resource).all,
             arguments: [.text(grant.owner)] + handOverArguments,
             limit: grant.ttl

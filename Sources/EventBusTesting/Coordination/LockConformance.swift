@@ -29,7 +29,21 @@ public struct LockConformance: Sendable {
 
     /// The checks, each for one statement of the contract.
     public var checks: [ConformanceCheck] {
-        exclusion + leases + waiting + bodies + reentrancy + manyResources
+        exclusion + leases + waiting + bodies + reentrancy + manyResources + leading + inspection
+    }
+
+    /// Creates a check that passes for locks that do not conform to ``/EventBus/InspectableLock``.
+    func inspectionCheck(
+        _ name: String,
+        _ body:
+            @escaping @Sendable (_ one: any InspectableLock, _ other: any InspectableLock, Setup) async throws -> Void
+    ) -> ConformanceCheck {
+        check(name) { setup in
+            guard let one = setup.one as? any InspectableLock, let other = setup.other as? any InspectableLock else {
+                return
+            }
+            try await body(one, other, setup)
+        }
     }
 
     struct Setup: Sendable {

@@ -16,6 +16,7 @@ struct CoordinationConformanceTests {
             "a wait that times out throws and leaves the queue",
             "withLock holds the resource while its body runs, and returns the body's result",
             "withLocks holds no resource if it cannot have all of them",
+            "one of many candidates leads at a time, and each leads in turn",
         ]
     )
     func lock(name: String) async throws {
@@ -51,11 +52,40 @@ struct CoordinationConformanceTests {
         try await expectFailure(of: name, in: InboxConformance { NoInbox() }.checks)
     }
 
+    @Test(
+        "A rate limiter that grants everything",
+        arguments: [
+            "a burst is granted, and the next request is refused with the time after which to ask again",
+            "of many concurrent requests, as many as the burst are granted",
+            "several permits are granted together or not at all, and a refusal uses none",
+            "keys are independent of each other, however they are spelled",
+            "requests that accept a wait are given times in the order in which they ask",
+            "waiting returns when the permit may be used",
+            "a wait that would be too long fails immediately and uses no permit",
+        ]
+    )
+    func rateLimiter(name: String) async throws {
+        try await expectFailure(of: name, in: RateLimiterConformance { NoLimit() }.checks)
+    }
+
+    @Test(
+        "A shared lock that is never held by anyone",
+        arguments: [
+            "many readers hold a resource together, and no writer does meanwhile",
+            "a writer holds a resource alone",
+            "no more permits are held than the limit",
+        ]
+    )
+    func sharedLock(name: String) async throws {
+        try await expectFailure(of: name, in: SharedLockConformance { OpenSharedLock() }.checks)
+    }
+
     @Test("Every check has a unique name, which describes it")
     func names() {
         let checks =
             LockConformance { OpenLock() }.checks + CacheConformance { NoCache() }.checks
-            + InboxConformance { NoInbox() }.checks
+            + InboxConformance { NoInbox() }.checks + RateLimiterConformance { NoLimit() }.checks
+            + SharedLockConformance { OpenSharedLock() }.checks
         #expect(Set(checks.map(\.name)).count == checks.count)
         #expect(checks.allSatisfy { "\($0)" == $0.name })
     }
@@ -96,6 +126,23 @@ private struct NoCache: Cache {
     func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws {}
     func remove(_ keys: [String]) async throws {}
     func removeAll(tag: String) async throws {}
+}
+
+private struct OpenSharedLock: SharedLock {
+    func lock(for share: LockShare) -> any DistributedLock { OpenLock() }
+}
+
+private struct NoLimit: RateLimiter {
+    let clock = AnyClock.continuous
+
+    func reserve(
+        _ key: String,
+        permits: Int,
+        limit: RateLimit,
+        wait: Duration
+    ) async throws -> RateLimitDecision {
+        RateLimitDecision(isGranted: true, delay: .zero, remaining: limit.burst - permits)
+    }
 }
 
 private struct NoInbox: Inbox {

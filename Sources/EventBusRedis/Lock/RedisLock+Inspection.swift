@@ -1,0 +1,77 @@
+public import EventBus
+
+extension RedisLock: InspectableLock {
+    /// Returns the holder of `resource`, or `nil` if it is free.
+    public func holder(of resource: String) async throws -> LockHolder? {
+        let reply = try await client.run(
+            LockScripts.inspect,
+            keys: LockKeys(prefix: prefix, resource: resource).all,
+            [],
+            isIdempotent: true
+        )
+        return holder(of: resource, reply)
+    }
+
+    /// Returns the holders of all resources with the prefix of this lock, in no particular order and at most `limit`.
+    ///
+    /// It walks through all keys of the server in steps (`SCAN`), so it is meant for operators. A resource that is
+    /// locked or released meanwhile may be missing.
+    public func holders(limit: Int) async throws -> [LockHolder] {
+        var holders: [LockHolder] = []
+        var seen: Set<ExactString> = []
+        var cursor = "0"
+        repeat {
+            let reply = try await client.send(
+                RedisCommand(
+                    "SCAN",
+                    [.text(cursor), "MATCH", .text(LockKeys.holderPattern(prefix: prefix)), "COUNT", 1000]
+                )
+            )
+            guard let parts = reply.array, parts.count == 2, let next = parts[0].text, let keys = parts[1].array else {
+                throw EventBusError(.unavailable, "Redis answered SCAN with something that makes no sense")
+            }
+            cursor = next
+            let resources = keys.compactMap { $0.text.flatMap { LockKeys.resource(ofHolderKey: $0, prefix: prefix) } }
+                .filter { seen.insert(ExactText($0)).inserted }
+            let replies = try await client.connection.run(
+                LockScripts.inspect,
+                each: resources.map { (LockKeys(prefix: prefix, resource: $0).all, []) }
+            )
+            for (resource, reply) in zip(resources, replies) {
+                guard holders.count < limit else { return holders }
+                if let holder = holder(of: resource, try reply.orThrow()) { holders.append(holder) }
+            }
+        } while cursor != "0"
+        return holders
+    }
+
+    /// Ends the grant of `holder` and hands the resource to the first waiter.
+    @discardableResult
+    public func forceRelease(_ holder: LockHolder) async throws -> Bool {
+        let reply = try await client.run(
+            LockScripts.release,
+            keys: LockKeys(prefix: prefix, resource: holder.resource).all,
+            [.text(holder.owner)] + handOverArguments,
+            isIdempotent: true,
+            isCancellable: false
+        )
+        return reply.text == "released"
+    }
+
+    private func holder(of resource: String, _ reply: RedisValue) -> LockHolder? {
+        guard let parts = reply.array, parts.count == 5, let owner = parts[0].text, let remaining = parts[1].integer,
+            let fence = parts[2].text.flatMap({ UInt64($0) }), let now = parts[3].text.flatMap({ UInt64($0) }),
+            let waiters = parts[4].integer
+        else { return nil }
+        return LockHolder(
+            resource: resource,
+            owner: owner,
+            process: HolderIdentity.name(ofOwner: owner),
+            fencingToken: fence,
+            // A token is the time of its grant, unless the clock was set back.
+            heldFor: .microseconds(Int64(clamping: now > fence ? now - fence : 0)),
+            remaining: .milliseconds(max(0, remaining)),
+            waiters: Int(waiters)
+        )
+    }
+}
