@@ -11,6 +11,7 @@ struct Handshake {
         case setName
         case role
         case identify
+        case countShards
         case clientID
         case track
         case subscribe(String)
@@ -89,7 +90,13 @@ struct Handshake {
             try Self.requirePrimary(role)
             canAskRole = true
         case .identify:
-            runID = try tolerating(reply)?.text.flatMap(Self.runID)
+            let info = try tolerating(reply)?.text ?? ""
+            runID = Self.value(of: "run_id", in: info)
+            if Self.value(of: "redis_mode", in: info) == "cluster" { steps.prepend(.countShards) }
+        case .countShards:
+            let info = try tolerating(reply)?.text ?? ""
+            let count = Self.value(of: "cluster_size", in: info).flatMap { Int($0) }
+            if let count, count > 1 { throw .clusterNode(shards: count) }
         case .clientID:
             guard let id = try accepting(reply, "CLIENT ID") else { return }
             guard let id = id.integer else { throw unexpected("CLIENT ID") }
@@ -174,11 +181,10 @@ struct Handshake {
         EventBusError(.unavailable, "the peer is no Redis server: its answer to \(command) makes no sense")
     }
 
-    /// Returns the value of `run_id` in the reply to `INFO server`.
-    private static func runID(_ info: String) -> String? {
-        let name = "run_id:"
-        let line = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix(name) }
-        return line.map { String($0.dropFirst(name.count)) }.flatMap { $0.isEmpty ? nil : $0 }
+    /// Returns the value of a field in the reply to `INFO` or `CLUSTER INFO`.
+    private static func value(of name: String, in info: String) -> String? {
+        let line = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix(name + ":") }
+        return line.map { String($0.dropFirst(name.count + 1)) }.flatMap { $0.isEmpty ? nil : $0 }
     }
 
     // MARK: Commands
@@ -192,6 +198,7 @@ struct Handshake {
         case .setName: return RedisCommand("CLIENT", ["SETNAME", .text(configuration.clientName)])
         case .role: return Self.askRole
         case .identify: return RedisCommand("INFO", ["server"])
+        case .countShards: return RedisCommand("CLUSTER", ["INFO"])
         case .clientID: return RedisCommand("CLIENT", ["ID"])
         case .track:
             let prefixes = trackedPrefixes.flatMap { ["PREFIX", .text($0)] as [RedisArgument] }
@@ -206,5 +213,14 @@ extension EventBusError {
     /// The error for a server that is a replica.
     static var readOnlyReplica: EventBusError {
         EventBusError(.unavailable, "this Redis is a read-only replica; connect to the primary")
+    }
+
+    /// The error for a node of a cluster whose keys are distributed over several primaries.
+    static func clusterNode(shards: Int) -> EventBusError {
+        EventBusError(
+            .unsupported,
+            "this Redis is a node of a cluster of \(shards) shards, whose redirections are not followed; connect to a "
+                + "server of its own, to a primary that Redis Sentinel names, or to a cluster with one shard"
+        )
     }
 }

@@ -10,8 +10,8 @@ extension RedisTests {
         /// The rules from the guide.
         private let rules = """
             on >secret ~eventbus:* resetchannels &eventbus:* &__redis__:invalidate +ping +client +select +role +info \
-            +eval +evalsha +subscribe +publish +time +get +set +del +pttl +pexpire +zadd +zrem +zrange +zcard +zscore \
-            +hget +hset +hdel +hmget
+            +eval +evalsha +subscribe +publish +time +get +set +del +pttl +pexpire +zadd +zrem +zrange +zrangebyscore \
+            +zcard +zcount +zscore +hget +hset +hdel +hmget +sadd +srem +scan +cluster|info
             """
 
         @Test func `a user with the permissions of the guide can do everything`() async throws {
@@ -28,6 +28,8 @@ extension RedisTests {
                 LockConformance(ttl: .milliseconds(600)) { RedisLock(try make()) }.checks
                 + CacheConformance { RedisCache(try make()) }.checks
                 + InboxConformance { RedisInbox(try make()) }.checks
+                + SharedLockConformance(ttl: .milliseconds(600)) { RedisSharedLock(try make()) }.checks
+                + RateLimiterConformance { RedisRateLimiter(try make()) }.checks
             for check in checks {
                 do {
                     try await check.run()

@@ -28,6 +28,7 @@ final class RedisServer: Sendable {
         process.withLock { $0 = nil }
         unlink(socketPath)
         unlink("\(directory)/log")
+        unlink("\(directory)/nodes.conf")
         rmdir(directory)
     }
 
@@ -70,6 +71,10 @@ final class RedisServer: Sendable {
         child?.signal(number)
         if number == SIGKILL { child?.end() }
     }
+}
+
+extension BackgroundLogger {
+    static var silent: BackgroundLogger { BackgroundLogger(.silent) }
 }
 
 extension Logger {
