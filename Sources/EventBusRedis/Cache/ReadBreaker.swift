@@ -23,12 +23,11 @@ extension RedisCache {
         let (reads, connection, limit) = (reads, client.values, options.readTimeout)
         Task { [weak self] in
             var backoff = Backoff(initial: .milliseconds(20), maximum: .seconds(1))
-            var generator = SystemRandomNumberGenerator()
             // A released cache has no readers.
             while self != nil {
                 let reply = try? await connection.send(RedisCommand("PING"), timeout: limit)
                 if let reply, Handshake.isPong(reply) { break }
-                let pause = backoff.pause(using: &generator)
+                let pause = backoff.pause()
                 backoff.noteFailure()
                 try? await Task.sleep(for: pause)
             }

@@ -98,13 +98,12 @@ final class RedisCleanup: Sendable {
             initial: client.configuration.reconnectDelay,
             maximum: client.configuration.maximumReconnectDelay
         )
-        var generator = SystemRandomNumberGenerator()
         while true {
             do {
                 _ = try await client.run(step.script, keys: step.keys, step.arguments, isIdempotent: true)
                 return
             } catch let error as EventBusError where error.code != .shuttingDown {
-                let pause = backoff.pause(using: &generator)
+                let pause = backoff.pause()
                 backoff.noteFailure()
                 guard ContinuousClock.now.advanced(by: pause) < entry.deadline else { return }
                 try? await Task.sleep(for: pause)
