@@ -79,29 +79,15 @@ extension RabbitConfiguration {
             throw EventBusError(.invalidConfiguration, "tls.serverName is given, but \(Self.noServerName)")
         }
         var tls = tls ?? TLS()
-        var given: [String] = []
-        func text(_ key: String, isSecret: Bool = false) -> String? {
-            let value = config.string(forKey: ConfigKey(key), isSecret: isSecret)
-            if value != nil { given.append(key) }
-            return value
-        }
-        if let file = text("tls.caFile") { tls.caFile = file }
-        if let file = text("tls.certificateFile") { tls.certificateFile = file }
-        if let file = text("tls.keyFile") { tls.keyFile = file }
-        if let password = text("tls.keyPassword", isSecret: true) { tls.keyPassword = password }
-        if let flag = config.bool(forKey: "tls.usesCertificateIdentity") {
-            given.append("tls.usesCertificateIdentity")
-            tls.usesCertificateIdentity = flag
-        }
-        if let flag = config.bool(forKey: "tls.insecureSkipsVerification") {
-            given.append("tls.insecureSkipsVerification")
-            tls.insecureSkipsVerification = flag
-        }
-        if self.tls != nil {
-            self.tls = tls
-        } else if let key = given.first {
-            throw EventBusError(.invalidConfiguration, "\(key) is given, but the URI is not amqps://")
-        }
+        var keys = TLSKeyReader(config)
+        keys.read("caFile", into: &tls.caFile)
+        keys.read("certificateFile", into: &tls.certificateFile)
+        keys.read("keyFile", into: &tls.keyFile)
+        keys.read("keyPassword", isSecret: true, into: &tls.keyPassword)
+        keys.read("usesCertificateIdentity", into: &tls.usesCertificateIdentity)
+        keys.read("insecureSkipsVerification", into: &tls.insecureSkipsVerification)
+        try keys.check(isEncrypted: self.tls != nil, scheme: "amqps")
+        if self.tls != nil { self.tls = tls }
     }
 }
 

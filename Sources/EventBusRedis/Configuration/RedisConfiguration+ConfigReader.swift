@@ -51,26 +51,15 @@ extension RedisConfiguration {
 
     private mutating func readTLS(_ config: ConfigReader) throws(EventBusError) {
         var tls = tls ?? TLS()
-        var given: [String] = []
-        func read(_ key: String, isSecret: Bool = false, into value: inout String?) {
-            guard let text = config.string(forKey: ConfigKey(key), isSecret: isSecret) else { return }
-            given.append(key)
-            value = text
-        }
-        read("tls.caFile", into: &tls.caFile)
-        read("tls.certificateFile", into: &tls.certificateFile)
-        read("tls.keyFile", into: &tls.keyFile)
-        read("tls.keyPassword", isSecret: true, into: &tls.keyPassword)
-        read("tls.serverName", into: &tls.serverName)
-        if let flag = config.bool(forKey: "tls.insecureSkipsVerification") {
-            given.append("tls.insecureSkipsVerification")
-            tls.insecureSkipsVerification = flag
-        }
-        if self.tls != nil {
-            self.tls = tls
-        } else if let key = given.first {
-            throw EventBusError(.invalidConfiguration, "\(key) is given, but the URI is not rediss://")
-        }
+        var keys = TLSKeyReader(config)
+        keys.read("caFile", into: &tls.caFile)
+        keys.read("certificateFile", into: &tls.certificateFile)
+        keys.read("keyFile", into: &tls.keyFile)
+        keys.read("keyPassword", isSecret: true, into: &tls.keyPassword)
+        keys.read("serverName", into: &tls.serverName)
+        keys.read("insecureSkipsVerification", into: &tls.insecureSkipsVerification)
+        try keys.check(isEncrypted: self.tls != nil, scheme: "rediss")
+        if self.tls != nil { self.tls = tls }
     }
 }
 
