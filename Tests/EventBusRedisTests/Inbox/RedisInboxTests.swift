@@ -215,37 +215,42 @@ extension RedisTests {
             )
             let inbox = RedisInbox(client)
             try await client.ping()
-            if death == .anywhere {
-                onThread {
-                    usleep(UInt32.random(in: 0..<5_000))
-                    kill(getpid(), SIGKILL)
-                }
-            }
+            let steps = Shared(0)
+            // A step of some event, at which another thread kills this process while the lanes go on.
+            let last = death == .anywhere ? Int.random(in: 1...400) : 0
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for lane in 0..<4 {
                     group.addTask {
                         for number in 0..<800 where number % 4 == lane {
                             let id = EventID("event-\(number / 2)")
-                            while true {
-                                let key = Self.key(id, subscription: "test.effects")
-                                switch try await inbox.begin(key, lease: .milliseconds(300)) {
-                                case .completed: break
-                                case .inProgress(let retryAfter):
-                                    try await Task.sleep(for: min(retryAfter, .milliseconds(50)))
-                                    continue
-                                case .new(let claim):
-                                    _ = try await client.send(
-                                        RedisCommand("RPUSH", ["effects", .text("\(id.rawValue) \(claim.fence)")])
-                                    )
-                                    if death == .afterEffect, Int.random(in: 0..<20) == 0 { kill(getpid(), SIGKILL) }
-                                    try await inbox.complete(claim, retention: .seconds(600))
-                                }
-                                break
+                            // Another lane or a dead process may have a claim on it.
+                            try await eventually("event \(number / 2) should be handled") {
+                                steps.change { $0 += 1 }
+                                if steps.value == last { onThread { kill(getpid(), SIGKILL) } }
+                                return try await Self.handle(id, inbox, client, death)
                             }
                         }
                     }
                 }
                 try await group.waitForAll()
+            }
+        }
+
+        /// Handles an event once. Returns `false` if another claim on it is active.
+        private static func handle(
+            _ id: EventID,
+            _ inbox: RedisInbox,
+            _ client: RedisClient,
+            _ death: Death
+        ) async throws -> Bool {
+            switch try await inbox.begin(Self.key(id, subscription: "test.effects"), lease: .milliseconds(300)) {
+            case .completed: return true
+            case .inProgress: return false
+            case .new(let claim):
+                _ = try await client.send(RedisCommand("RPUSH", ["effects", .text("\(id.rawValue) \(claim.fence)")]))
+                if death == .afterEffect, Int.random(in: 0..<20) == 0 { kill(getpid(), SIGKILL) }
+                try await inbox.complete(claim, retention: .seconds(600))
+                return true
             }
         }
     }
