@@ -10,8 +10,26 @@ enum LinkedLibraries {
     /// The linked release of OpenSSL, such as `OpenSSL 3.0.19 27 Jan 2026`.
     static var openSSL: String { OpenSSL_version(OPENSSL_VERSION).map { String(cString: $0) } ?? "unknown" }
 
-    /// Logs the releases.
+    /// Returns a Boolean value indicating whether a release of hiredis has a known vulnerability in the parts that are
+    /// used here. A distribution that fixes an old release keeps its number.
+    ///
+    /// 0.14.1 checks allocations (CVE-2020-7105). The integer overflow of arrays that 1.0.1 fixed (CVE-2021-32765) is
+    /// in a function that ``ReplyBuilder`` replaces.
+    static func isVulnerable(
+        _ major: Int32 = HIREDIS_MAJOR,
+        _ minor: Int32 = HIREDIS_MINOR,
+        _ patch: Int32 = HIREDIS_PATCH
+    ) -> Bool {
+        (major, minor, patch) < (0, 14, 1)
+    }
+
+    /// Logs the releases, as a warning if one is too old.
     static func log(to logger: Logger) {
-        logger.info("Redis through hiredis", metadata: ["version": "\(hiredis)", "openssl": "\(openSSL)"])
+        let metadata: Logger.Metadata = ["version": "\(hiredis)", "openssl": "\(openSSL)"]
+        if isVulnerable() {
+            logger.warning("hiredis has known vulnerabilities; use 0.14.1 or later", metadata: metadata)
+        } else {
+            logger.info("Redis through hiredis", metadata: metadata)
+        }
     }
 }
