@@ -35,8 +35,8 @@ enum FencedStore {
         """
     )
 
-    /// Makes one effect. A refusal for a valid lease means that two leases were granted at the same time, or that a
-    /// token was reused.
+    /// Makes one effect. A refusal for a valid lease, an `overlap`, means that two leases were granted at the same
+    /// time. A token that was used before is a `violation`.
     static func effect(_ client: RedisClient, _ lease: borrowing Lease) async throws {
         let fence = RedisArgument.text("\(lease.fencingToken)")
         let entered = try await client.run(enter, keys: ["last-fence"], [fence], isIdempotent: false).array ?? []
@@ -52,6 +52,6 @@ enum FencedStore {
         }
         if isAccepted { return }
         try lease.check()
-        _ = try await client.send(RedisCommand("INCR", ["violations"]))
+        _ = try await client.send(RedisCommand("INCR", ["overlaps"]))
     }
 }
