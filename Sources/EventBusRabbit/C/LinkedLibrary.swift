@@ -1,4 +1,5 @@
 import CRabbitMQ
+import EventBus
 
 /// The librabbitmq that this process is linked with.
 enum LinkedLibrary {

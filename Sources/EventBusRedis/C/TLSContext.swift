@@ -4,7 +4,7 @@ import Glibc
 
 /// The trusted authorities and the client certificate of one TLS session.
 ///
-/// The files are read for each session, so that the next connection uses a certificate that was renewed.
+/// The certificate is read for each session, so that the next connection uses one that was renewed.
 final class TLSContext {
     let handle: OpaquePointer
     /// A copy of the key's password, which OpenSSL asks for while it reads the key.
@@ -26,11 +26,7 @@ final class TLSContext {
             SSL_CTX_set_verify(handle, SSL_VERIFY_NONE, nil)
         } else {
             SSL_CTX_set_verify(handle, SSL_VERIFY_PEER, nil)
-            if let file = settings.caFile {
-                try Self.check(SSL_CTX_load_verify_locations(handle, file, nil), "tls.caFile \(file.quotedForError)")
-            } else {
-                try Self.check(SSL_CTX_set_default_verify_paths(handle), "the system's list of authorities")
-            }
+            try TLSAuthorities.use(settings, in: handle)
         }
         guard let certificate = settings.certificateFile, let key = settings.keyFile else { return }
         eventbus_tls_set_password(handle, password)
@@ -48,7 +44,7 @@ final class TLSContext {
         free(password)
     }
 
-    private static func check(_ result: Int32, _ subject: String) throws(EventBusError) {
+    static func check(_ result: Int32, _ subject: String) throws(EventBusError) {
         guard result != 1 else { return }
         throw EventBusError(.invalidConfiguration, "\(subject) cannot be used: \(takeFailure())")
     }

@@ -6,7 +6,7 @@ extension RedisConfiguration {
     /// ```
     ///
     /// TLS 1.2 is the minimum. The server's certificate is verified, including that it is for the host of the endpoint:
-    /// a name, which is also the requested name (SNI), or an address. The files are read for each connection.
+    /// a name, which is also the requested name (SNI), or an address. The files are read again after they have changed, for the next connection.
     public struct TLS: Hashable, Sendable, CustomReflectable {
         /// A PEM file with the trusted authorities. Defaults to `nil`, which means those of the system.
         public var caFile: String?

@@ -23,6 +23,8 @@ public final class RedisClient: Sendable {
     /// The configuration that the client was created with.
     public let configuration: RedisConfiguration
     let logger: Logger
+    /// The logger of the connections, whose thread must not wait for a log handler.
+    private let connectionLogger: BackgroundLogger
     private let lookup: RedisConnection.AddressLookup
     private let metrics: ClientMetrics?
     let thread: ConnectionThread
@@ -54,6 +56,8 @@ public final class RedisClient: Sendable {
         try configuration.validate()
         self.configuration = configuration
         self.logger = logger
+        let connectionLogger = BackgroundLogger(logger)
+        self.connectionLogger = connectionLogger
         self.lookup = lookup
         let metrics = ClientMetrics(factory)
         self.metrics = metrics
@@ -68,7 +72,7 @@ public final class RedisClient: Sendable {
                     if message.split(separator: " ").first.map({ String($0) }) == service { change.notify() }
                 },
                 thread: thread,
-                logger: logger,
+                logger: connectionLogger,
                 lookup: lookup
             )
         }
@@ -78,7 +82,7 @@ public final class RedisClient: Sendable {
             configuration,
             role: .commands,
             thread: thread,
-            logger: logger,
+            logger: connectionLogger,
             sentinel: sentinel,
             metrics: metrics,
             lookup: lookup
@@ -87,7 +91,7 @@ public final class RedisClient: Sendable {
             configuration,
             role: .commands,
             thread: thread,
-            logger: logger,
+            logger: connectionLogger,
             sentinel: sentinel,
             metrics: metrics,
             kind: .values,
@@ -199,7 +203,7 @@ public final class RedisClient: Sendable {
             configuration,
             role: .subscriber(channels: channels, trackedPrefixes: trackedPrefixes, onEvent: onEvent),
             thread: thread,
-            logger: logger,
+            logger: connectionLogger,
             partner: partner ?? connection,
             metrics: metrics,
             kind: .messages,

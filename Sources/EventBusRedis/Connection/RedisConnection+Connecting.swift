@@ -1,7 +1,6 @@
 import ConnectionThread
 import DequeModule
 import EventBus
-import Logging
 
 extension RedisConnection {
     /// Begins an attempt to connect, which ends in service or in ``lose(_:)`` within the configured time.
@@ -15,7 +14,7 @@ extension RedisConnection {
             self?.assumeIsolated { $0.giveUpAddress(generation) }
         }
         if case .sentinel = role { credentials = configuration.sentinelCredentials }
-        guard let provider = configuration.credentialsProvider, needsCredentials else { return findAddresses() }
+        guard let provider = configuration.credentialsProvider, needsCredentials else { return readAuthorities() }
         credentialsTask?.cancel()
         // Detached, because the closure must not run on the connection's thread.
         credentialsTask = Task.detached { [weak self] in
@@ -41,9 +40,31 @@ extension RedisConnection {
         switch result {
         case .success(let credentials):
             self.credentials = credentials
-            findAddresses()
+            readAuthorities()
         case .failure(let error):
             lose(EventBusError(.unavailable, "the credentials for Redis could not be obtained", underlying: error))
+        }
+    }
+
+    /// Reads the trusted authorities on a separate thread, unless they are known.
+    private func readAuthorities() {
+        guard let settings = configuration.tls, TLSAuthorities.needsReading(settings) else { return findAddresses() }
+        let generation = generation
+        let problem = startDetachedThread(name: "redis-tls", stackSize: 1 << 20) { [weak self] in
+            let result = Result { () throws(EventBusError) in try TLSAuthorities.read(settings) }
+            guard let self else { return }
+            Task.immediate { await self.noteAuthorities(result, generation) }
+        }
+        if problem != 0 {
+            lose(EventBusError(.unavailable, "no thread to read the TLS authorities: \(String(errorNumber: problem))"))
+        }
+    }
+
+    private func noteAuthorities(_ result: Result<Void, EventBusError>, _ generation: UInt64) {
+        guard generation == self.generation, phase == .connecting else { return }
+        switch result {
+        case .success: findAddresses()
+        case .failure(let error): lose(error)
         }
     }
 
@@ -244,11 +265,14 @@ extension RedisConnection {
             setRefusal(reason)
             failWaiting(reason)
         }
-        let metadata: Logger.Metadata = ["redis.address": "\(configuration)", "error": "\(reason)"]
+        let metadata = ["redis.address": "\(configuration)", "error": "\(reason)"]
         // Once per outage.
-        logger.log(level: backoff.failures == 0 ? .info : .debug, "lost Redis", metadata: metadata)
-        var generator = SystemRandomNumberGenerator()
-        let pause = backoff.pause(using: &generator)
+        if backoff.failures == 0 {
+            logger.info("lost Redis", metadata: metadata)
+        } else {
+            logger.debug("lost Redis", metadata: metadata)
+        }
+        let pause = backoff.pause()
         if !served { backoff.noteFailure() }
         thread.schedule(at: .now.advanced(by: pause)) { [weak self] in
             self?.assumeIsolated { connection in

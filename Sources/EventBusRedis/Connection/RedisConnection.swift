@@ -1,7 +1,6 @@
 import ConnectionThread
 import DequeModule
 import EventBus
-import Logging
 
 /// A lasting connection to one Redis server. It connects when it is first used, and reconnects whenever it was lost.
 ///
@@ -45,7 +44,7 @@ actor RedisConnection {
     nonisolated let queue: CommandQueue
     nonisolated let thread: ConnectionThread
     let role: Role
-    let logger: Logger
+    let logger: BackgroundLogger
     /// The server that this connection has reached, for comparison by other connections.
     nonisolated let presence = ServerPresence()
     /// The connection whose server the messages have to come from.
@@ -101,7 +100,7 @@ actor RedisConnection {
         _ configuration: RedisConfiguration,
         role: Role,
         thread: ConnectionThread,
-        logger: Logger,
+        logger: BackgroundLogger,
         partner: RedisConnection? = nil,
         sentinel: RedisConnection? = nil,
         metrics: ClientMetrics? = nil,

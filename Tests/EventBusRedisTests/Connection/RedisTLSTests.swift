@@ -1,4 +1,5 @@
 import EventBus
+import Glibc
 import Testing
 
 @testable import EventBusRedis
@@ -152,6 +153,25 @@ extension RedisTests {
                 #expect(!text.contains("canary"))
                 await client.close()
             }
+        }
+
+        @Test func `the trusted authorities are read once, and again after their file has changed`() async throws {
+            let server = try await TLSServer()
+            let path = "/tmp/eventbus-authorities-\(EventID())"
+            #expect(symlink(server.certificates.certificate("ca"), path) == 0)
+            defer { unlink(path) }
+            let settings = RedisConfiguration.TLS(caFile: path)
+            #expect(TLSAuthorities.needsReading(settings))
+            for _ in 0..<2 {
+                let client = try server.client { $0.caFile = path }
+                try await client.ping()
+                #expect(!TLSAuthorities.needsReading(settings))
+                await client.close()
+            }
+            #expect(unlink(path) == 0)
+            #expect(symlink(server.certificates.certificate("other"), path) == 0)
+            #expect(TLSAuthorities.needsReading(settings))
+            await expectRefusal("certificate", by: try server.client { $0.caFile = path })
         }
 
         @Test func `a server without TLS is refused, and so is one that does not answer`() async throws {

@@ -1,9 +1,8 @@
-import EventBus
-import Logging
+package import Logging
 
 /// A logger that writes messages in order from a separate task, because a log handler is user code, may block, and must
 /// not delay an I/O thread.
-final class BackgroundLogger: Sendable {
+package final class BackgroundLogger: Sendable {
     private struct Line: Sendable {
         var level: Logger.Level
         var message: String
@@ -22,13 +21,13 @@ final class BackgroundLogger: Sendable {
     private let logger: Logger
     private let state = Locked(State())
 
-    init(_ logger: Logger) {
+    package init(_ logger: Logger) {
         self.logger = logger
     }
 
-    func debug(_ message: String, metadata: [String: String] = [:]) { add(.debug, message, metadata) }
-    func info(_ message: String, metadata: [String: String] = [:]) { add(.info, message, metadata) }
-    func warning(_ message: String, metadata: [String: String] = [:]) { add(.warning, message, metadata) }
+    package func debug(_ message: String, metadata: [String: String] = [:]) { add(.debug, message, metadata) }
+    package func info(_ message: String, metadata: [String: String] = [:]) { add(.info, message, metadata) }
+    package func warning(_ message: String, metadata: [String: String] = [:]) { add(.warning, message, metadata) }
 
     private func add(_ level: Logger.Level, _ message: String, _ metadata: [String: String]) {
         let isFirst = state.withLock { state in
