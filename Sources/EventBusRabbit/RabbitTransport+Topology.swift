@@ -115,12 +115,13 @@ extension RabbitTransport {
         let watch = SendWatch()
         var machine = RecoveryMachine(hosts: configuration.hosts, reconnect: configuration.reconnect)
         var generator = SystemRandomNumberGenerator()
-        var failure = AMQPFailure(.connectFailed, "no host")
+        var failure = EventBusError(.unavailable, "\(activity): there is no host")
         for _ in configuration.hosts {
             guard case .connect(let host) = machine.next(using: &generator) else { break }
             configuration.warnIfUnverified(host, BackgroundLogger(logger))
+            let connection: RabbitConnection
             do throws(AMQPFailure) {
-                let connection = try RabbitConnection(
+                connection = try RabbitConnection(
                     handle: try await LoginThread.logIn(configuration, host, role: role),
                     number: 1,
                     thread: thread,
@@ -130,18 +131,23 @@ extension RabbitTransport {
                     callTimeout: configuration.callTimeout,
                     onEvent: { _ in }
                 )
-                await connection.start()
+            } catch {
+                failure = error.loginError(at: host, configuration)
+                continue
+            }
+            await connection.start()
+            do throws(AMQPFailure) {
                 return try await watch.watching { () async throws(AMQPFailure) in
                     try await Result { () async throws(AMQPFailure) in
                         try await body(connection, try await connection.openChannel { _ in })
                     }.afterwards { await connection.close() }.get()
                 }
             } catch {
-                failure = error
+                failure = error.busError(while: activity)
                 if error.isChannelOnly { break }
             }
         }
-        throw failure.busError(while: activity)
+        throw failure
     }
 }
 

@@ -42,7 +42,7 @@ struct ConnectionLoop: Sendable {
                     guard !Task.isCancelled else { return }
                     note(error)
                     await onFailure(error)
-                    guard machine.failed(error) else { throw giveUp(error, host) }
+                    guard machine.failed(error) else { throw error.loginError(at: host, configuration) }
                     continue
                 }
                 let start = ContinuousClock.now
@@ -128,35 +128,6 @@ struct ConnectionLoop: Sendable {
             "cannot connect to RabbitMQ",
             metadata: ["role": "\(role.name)", "reason": "\(failure)"]
         )
-    }
-
-    private func giveUp(_ failure: AMQPFailure, _ host: RabbitConfiguration.Host) -> EventBusError {
-        let place = "\(host.name):\(host.port)"
-        switch failure.kind {
-        case .connectionClosed(AMQPFailure.accessRefused):
-            return EventBusError(
-                .authenticationFailed,
-                "\(place) refused the user \(configuration.credentials.user.quotedForError); check user and password, "
-                    + "and that the user may come from this host",
-                underlying: failure
-            )
-        case .connectionClosed(AMQPFailure.notAllowed):
-            return EventBusError(
-                .accessRefused,
-                "\(place) has no virtual host \(configuration.virtualHost.quotedForError), or the user "
-                    + "\(configuration.credentials.user.quotedForError) may not enter it",
-                underlying: failure
-            )
-        case .tlsFailed:
-            return EventBusError(
-                .authenticationFailed,
-                "no TLS session with \(place); check the CA file, the host's name and, if the broker asks for one, the "
-                    + "client certificate",
-                underlying: failure
-            )
-        default:
-            return EventBusError(.unavailable, "cannot connect to \(place)", underlying: failure)
-        }
     }
 }
 

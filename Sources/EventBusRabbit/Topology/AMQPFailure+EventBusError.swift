@@ -21,6 +21,36 @@ extension AMQPFailure {
         }
     }
 
+    /// Returns the failure of a login in the form in which users of the bus see it.
+    func loginError(at host: RabbitConfiguration.Host, _ configuration: RabbitConfiguration) -> EventBusError {
+        let place = "\(host.name):\(host.port)"
+        switch kind {
+        case .connectionClosed(Self.accessRefused):
+            return EventBusError(
+                .authenticationFailed,
+                "\(place) refused the user \(configuration.credentials.user.quotedForError); check user and password, "
+                    + "and that the user may come from this host",
+                underlying: self
+            )
+        case .connectionClosed(Self.notAllowed):
+            return EventBusError(
+                .accessRefused,
+                "\(place) has no virtual host \(configuration.virtualHost.quotedForError), or the user "
+                    + "\(configuration.credentials.user.quotedForError) may not enter it",
+                underlying: self
+            )
+        case .tlsFailed:
+            return EventBusError(
+                .authenticationFailed,
+                "no TLS session with \(place); check the CA file, the host's name and, if the broker asks for one, the "
+                    + "client certificate",
+                underlying: self
+            )
+        default:
+            return EventBusError(.unavailable, "cannot connect to \(place)", underlying: self)
+        }
+    }
+
     /// A Boolean value indicating whether the same call cannot succeed, because an object is declared differently or
     /// the call is forbidden.
     var isPermanent: Bool {
