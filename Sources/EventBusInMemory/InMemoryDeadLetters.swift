@@ -34,7 +34,9 @@ struct InMemoryDeadLetters: DeadLetterQueue {
                 next = broker.clock.now.advanced(by: .seconds(1) / rate)
             }
             try Task.checkCancellation()
-            switch broker.step({ state, effects in state.replay(number, of: place, now: broker.clock.now, &effects) }) {
+            switch broker.step({ state, effects in
+                state.replay(number, of: place, to: options.queue, now: broker.clock.now, &effects)
+            }) {
             case .replayed: replayed += 1
             case .gone: break
             case .queueMissing(let queue): orphans.insert(queue)
@@ -61,6 +63,18 @@ struct InMemoryDeadLetters: DeadLetterQueue {
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
         let numbers = Set(numbers(where: isIncluded))
         return broker.step { state, _ in state[place].remove(numbers) }
+    }
+
+    func restore(_ letters: [DeadLetter]) async throws {
+        guard case .group(let group) = place else {
+            throw EventBusError(.unsupported, "delayed events cannot be restored; publish them again")
+        }
+        broker.step { state, _ in
+            for var letter in letters {
+                letter.group = group.text
+                state[place].append(letter)
+            }
+        }
     }
 
     /// Returns the numbers of the selected dead letters. The caller's closure runs outside the lock.
@@ -108,15 +122,17 @@ extension BrokerState {
         }
     }
 
-    /// Returns a dead letter to its queue as a first attempt. A delayed event that found no queue is routed again.
+    /// Returns a dead letter to its queue, or to another one, as a first attempt. A delayed event that found no queue is
+    /// routed again.
     mutating func replay(
         _ number: UInt64,
         of place: DeadLetterPlace,
+        to destination: String?,
         now: AnyClock.Instant,
         _ effects: inout Effects
     ) -> ReplayStep {
         guard let deadLetter = self[place].deadLetter(number) else { return .gone }
-        if place == .unroutableDelays {
+        if place == .unroutableDelays, destination == nil {
             let topic = deadLetter.envelope.topic
             let targets = routes.queues(for: topic)
             if targets.isEmpty { return .unroutable(topic) }
@@ -124,7 +140,8 @@ extension BrokerState {
             _ = route(deadLetter.envelope, to: targets, extras: nil, now: { now }, &effects)
             return .replayed
         }
-        guard let queue = queueSlots[ExactText(deadLetter.queue)] else { return .queueMissing(deadLetter.queue) }
+        let name = destination ?? deadLetter.queue
+        guard let queue = queueSlots[ExactText(name)] else { return .queueMissing(name) }
         self[place].remove(number)
         enqueue(QueuedEvent(envelope: deadLetter.envelope), to: queue, &effects)
         return .replayed

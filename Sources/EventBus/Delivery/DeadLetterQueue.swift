@@ -15,6 +15,20 @@ public protocol DeadLetterQueue: Sendable {
     /// Returns a page of the dead letters from the oldest on: at most `limit`, after the first `offset`.
     func entries(limit: Int, offset: Int) async throws -> [DeadLetter]
 
+    /// Calls `body` with each dead letter from the oldest on, in one pass, until `body` returns `false` or throws.
+    ///
+    /// It reads any number of dead letters without holding them in memory. The default implementation reads them page
+    /// by page.
+    ///
+    /// ```swift
+    /// let counts = Mutex<[Failure.Reason: Int]>([:])
+    /// try await bus.deadLetters(of: "inventory").scan { letter in
+    ///     counts.withLock { $0[letter.failure.reason, default: 0] += 1 }
+    ///     return true
+    /// }
+    /// ```
+    func scan(_ body: @Sendable (DeadLetter) throws -> Bool) async throws
+
     /// Sends the dead letters for which `isIncluded` returns `true` back to the queue of their subscription as a first
     /// attempt, and removes each when the broker has accepted the new copy. A crash in between causes a duplicate.
     ///
@@ -38,12 +52,37 @@ public protocol DeadLetterQueue: Sendable {
     ///
     /// - Returns: The number of removed dead letters.
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int
+
+    /// Adds dead letters, such as those of a backup, as dead letters of this group.
+    ///
+    /// Each keeps its event, its queue and its failure. Properties of a foreign client's event that an ``Envelope``
+    /// does not contain are not restored. The default implementation throws `.unsupported`.
+    ///
+    /// - Throws: ``EventBusError`` after all others were added, if some could not be: the message contains the number
+    ///   of added dead letters and the first reason. Errors that end it early, such as `.unavailable`.
+    func restore(_ letters: [DeadLetter]) async throws
 }
 
 extension DeadLetterQueue {
     /// Returns the oldest dead letters, at most `limit`.
     public func entries(limit: Int) async throws -> [DeadLetter] {
         try await entries(limit: limit, offset: 0)
+    }
+
+    /// Reads the dead letters page by page.
+    public func scan(_ body: @Sendable (DeadLetter) throws -> Bool) async throws {
+        var offset = 0
+        while true {
+            let page = try await entries(limit: 100, offset: offset)
+            for letter in page where try !body(letter) { return }
+            if page.isEmpty { return }
+            offset += page.count
+        }
+    }
+
+    /// Throws an error with code `.unsupported`.
+    public func restore(_ letters: [DeadLetter]) async throws {
+        throw EventBusError(.unsupported, "these dead letters cannot be added to")
     }
 
     /// Replays all dead letters, and returns their number.
@@ -75,11 +114,17 @@ public struct ReplayOptions: Hashable, Sendable {
     public var dryRun: Bool
     /// The maximum number of dead letters sent per second, or `nil` for no limit. Defaults to `nil`.
     public var maximumPerSecond: Int?
+    /// The queue to which dead letters are sent instead of that of their subscription, or `nil`. Defaults to `nil`.
+    ///
+    /// Use it for the dead letters of a subscription that has another name now. The other subscription must accept
+    /// their topics, because it dead-letters every other event.
+    public var queue: String?
 
     /// Creates options. Omitted values use the defaults.
-    public init(dryRun: Bool = false, maximumPerSecond: Int? = nil) {
+    public init(dryRun: Bool = false, maximumPerSecond: Int? = nil, queue: String? = nil) {
         self.dryRun = dryRun
         self.maximumPerSecond = maximumPerSecond
+        self.queue = queue
     }
 }
 

@@ -56,6 +56,15 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         } ?? []
     }
 
+    func scan(_ body: @Sendable (DeadLetter) throws -> Bool) async throws {
+        try await passing { reader in
+            while let entry = try await reader.next() {
+                reader.keep()
+                guard try body(read(entry.message).letter) else { return }
+            }
+        }
+    }
+
     func replay(
         options: ReplayOptions,
         where isIncluded: @Sendable (DeadLetter) -> Bool
@@ -76,7 +85,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                         nextSlot = max(nextSlot, clock.now - .seconds(1))
                             .advanced(by: .seconds(1) * batch.count / rate)
                     }
-                    for (entry, result) in zip(batch, await send(batch.map(\.reading))) {
+                    for (entry, result) in zip(batch, await send(batch.map(\.reading), to: options.queue)) {
                         switch result {
                         case .success:
                             await reader.acknowledge(entry.delivery)
@@ -116,6 +125,39 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         return discarded
     }
 
+    func restore(_ letters: [DeadLetter]) async throws {
+        guard !group.isEmpty else {
+            throw EventBusError(.unsupported, "delayed events cannot be restored; publish them again")
+        }
+        var (added, first): (Int, EventBusError?) = (0, nil)
+        do {
+            _ = try await connected { _ in
+                for start in stride(from: 0, to: letters.count, by: Self.batchSize) {
+                    let batch = letters[start..<min(start + Self.batchSize, letters.count)]
+                    let results = await send(Array(batch)) { letter throws(EventBusError) in
+                        try letter.envelope.validate()
+                        return AMQPPublish(letter, of: group, events: tools.configuration.exchange)
+                    } unroutable: { _ in
+                        "the group \(group) has no queue \(queueName); start a service with the group first"
+                    }
+                    for result in results {
+                        do {
+                            try result.get()
+                            added += 1
+                        } catch let error as EventBusError where ReplayRound.isOfEntry(error.code) {
+                            first = first ?? error
+                        }
+                    }
+                }
+            }
+        } catch {
+            throw stopped(error, "\(added) dead letters were added to \(queueName) before it stopped")
+        }
+        if let first {
+            throw stopped(first, "\(added) dead letters were added to \(queueName), \(letters.count - added) were not")
+        }
+    }
+
     // MARK: Steps
 
     private struct Entry {
@@ -150,13 +192,35 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         return batch.isEmpty ? nil : batch
     }
 
-    /// Sends dead letters back to their queues, as first attempts.
-    private func send(_ readings: [DeadLetterDecoder.Reading]) async -> [Result<Void, any Error>] {
-        let batch = PublishBatch(count: readings.count)
+    /// Sends dead letters back to their queues, or to another one, as first attempts.
+    private func send(
+        _ readings: [DeadLetterDecoder.Reading],
+        to queue: String?
+    ) async -> [Result<Void, any Error>] {
+        await send(readings) { reading throws(EventBusError) in
+            try publish(reading, to: queue)
+        } unroutable: { reading in
+            "the queue \((queue ?? reading.letter.queue).quotedForError) is gone, or belongs to a broadcast; attach its "
+                + "subscription first, or publish the event again"
+        }
+    }
+
+    /// Publishes one event for each item.
+    ///
+    /// - Parameters:
+    ///   - items: The items.
+    ///   - make: A closure that returns the event to publish for an item.
+    ///   - unroutable: A closure that describes the problem if the event matched no queue.
+    private func send<Item>(
+        _ items: [Item],
+        make: (Item) throws(EventBusError) -> AMQPPublish,
+        unroutable: (Item) -> String
+    ) async -> [Result<Void, any Error>] {
+        let batch = PublishBatch(count: items.count)
         var publishes: [(index: Int, publish: AMQPPublish)] = []
-        for (index, reading) in readings.enumerated() {
+        for (index, item) in items.enumerated() {
             do {
-                publishes.append((index, try publish(reading)))
+                publishes.append((index, try make(item)))
             } catch {
                 batch.resolve(index, .failure(error))
             }
@@ -167,28 +231,31 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             outcome: .routed,
             deadline: .now.advanced(by: Self.publishTimeout)
         )
-        return zip(readings, results).map { reading, result in
+        return zip(items, results).map { item, result in
             result.flatMap { outcome in
                 guard outcome == .unroutable else { return .success(()) }
-                return .failure(
-                    EventBusError(
-                        .unroutable,
-                        "the queue \(reading.letter.queue.quotedForError) is gone, or belongs to a broadcast; attach its "
-                            + "subscription first, or publish the event again"
-                    )
-                )
+                return .failure(EventBusError(.unroutable, unroutable(item)))
             }
         }
     }
 
     /// Returns the event to publish for a dead letter.
-    private func publish(_ reading: DeadLetterDecoder.Reading) throws(EventBusError) -> AMQPPublish {
+    private func publish(
+        _ reading: DeadLetterDecoder.Reading,
+        to queue: String?
+    ) throws(EventBusError) -> AMQPPublish {
         let (letter, message) = (reading.letter, reading.original)
-        guard !letter.queue.isEmpty || reading.scheduledKey != nil else {
+        guard queue != queueName else {
+            throw EventBusError(
+                .invalidConfiguration,
+                "the dead letters are in \(queueName) already; name another queue"
+            )
+        }
+        guard queue != nil || !letter.queue.isEmpty || reading.scheduledKey != nil else {
             throw EventBusError(.notFound, "the dead letter \(letter.envelope.id) does not say which queue it is from")
         }
         // A letter can be forged if others may write to the dead letters, and must not reach another service.
-        guard group.isEmpty || (isOfGroup(letter.queue) && letter.queue != queueName) else {
+        guard queue != nil || group.isEmpty || (isOfGroup(letter.queue) && letter.queue != queueName) else {
             throw EventBusError(
                 .unsupported,
                 "the dead letter \(letter.envelope.id) is from \(letter.queue.quotedForError), which is no queue of the "
@@ -209,7 +276,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             isTrusted: reading.isTrusted
         )
         properties.headers[WireHeaders.firstFailure] = nil
-        if let key = reading.scheduledKey {
+        if queue == nil, let key = reading.scheduledKey {
             // To the subscriptions that match it now. Without any it is kept once more.
             return AMQPPublish(
                 exchange: TopologyNames.delayExit,
@@ -218,7 +285,12 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                 body: message.body
             )
         }
-        return AMQPPublish(exchange: "", routingKey: letter.queue, properties: properties, body: message.body)
+        return AMQPPublish(
+            exchange: "",
+            routingKey: queue ?? letter.queue,
+            properties: properties,
+            body: message.body
+        )
     }
 
     /// Returns a Boolean value indicating whether a queue belongs to a subscription of the group.
@@ -281,4 +353,5 @@ struct UnavailableDeadLetters: DeadLetterQueue {
         throw error
     }
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int { throw error }
+    func restore(_ letters: [DeadLetter]) async throws { throw error }
 }

@@ -211,6 +211,60 @@ extension TransportConformance {
                     try expect(other.count == 4, "a replay reached another subscription")
                 }
             },
+            check("dead letters are scanned in one pass, restored with their failure, and sent to another queue") {
+                scene in
+                let bus = try await scene.makeBus()
+                let seen = Sightings()
+                for name in ["old", "new"] {
+                    bus.subscribe(
+                        to: try scene.pattern(name == "old" ? "probe" : "other"),
+                        group: scene.group(),
+                        name: name,
+                        options: .init(retry: .never)
+                    ) { event, context in
+                        seen.note(event.envelope, attempt: context.attempt)
+                        if name == "old" { throw ExpectedError() }
+                    }
+                }
+                try await scene.running(bus) {
+                    for number in 0..<3 { try await bus.publish(try scene.event(number: number)) }
+                    let letters = bus.deadLetters(of: scene.group())
+                    try await eventually("three dead letters") { try await letters.count() == 3 }
+                    let scanned = Locked<[DeadLetter]>([])
+                    try await letters.scan { letter in
+                        scanned.withLock {
+                            $0.append(letter)
+                            return $0.count < 2
+                        }
+                    }
+                    try expect(scanned.withLock { $0.count } == 2, "the scan did not stop when it was told")
+                    let all = try await letters.entries(limit: 10)
+                    try expect(try await letters.discard { _ in true } == 3, "not all were discarded")
+                    try await letters.restore(all)
+                    try await eventually("three restored dead letters") { try await letters.count() == 3 }
+                    let restored = try await letters.entries(limit: 10)
+                    for (before, after) in zip(all, restored) {
+                        try expect(after.envelope == before.envelope, "the event became \(after.envelope)")
+                        try expect(after.queue == before.queue, "the queue became \(after.queue)")
+                        try expect(after.failure == before.failure, "the failure became \(after.failure)")
+                        try expect(after.attempts == before.attempts, "the attempts became \(after.attempts)")
+                        try expect(after.lastFailure == before.lastFailure, "the time became \(after.lastFailure)")
+                    }
+                    let before = seen.count
+                    let moved = try await letters.replayAll(options: .init(queue: "\(scene.group()).new"))
+                    try expect(moved == 3, "\(moved) were sent to the other queue")
+                    // The other subscription does not request the topic, so it dead-letters the events with the reason.
+                    try await eventually("three dead letters of the other queue") {
+                        let entries = try await letters.entries(limit: 10)
+                        return entries.count == 3 && entries.allSatisfy { $0.failure.reason == .staleBinding }
+                    }
+                    try expect(
+                        try await letters.entries(limit: 10).allSatisfy { $0.queue == "\(scene.group()).new" },
+                        "they came from another queue"
+                    )
+                    try expect(seen.count == before, "a handler received an event that its subscription does not want")
+                }
+            },
         ]
     }
 }
