@@ -5,7 +5,8 @@ package import Tracing
 ///
 /// It uses the tracer and the instruments that the service bootstrapped with `InstrumentationSystem`, and is left out
 /// if there are none. The publish span is of kind producer, and the handling span of kind consumer. The latter
-/// continues the producer's trace and links to its span, as in OpenTelemetry's conventions for messaging.
+/// continues the producer's trace and links to its span. The attributes are those of OpenTelemetry's conventions for
+/// messaging, with `eventbus` as the `messaging.system`, because the middleware does not depend on a transport.
 public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
     private let fixedTracer: (any Tracer)?
 
@@ -38,6 +39,7 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
         )
         defer { span.end() }
         span.attributes["messaging.system"] = "eventbus"
+        span.attributes["messaging.operation.name"] = "publish"
         span.attributes["messaging.operation.type"] = "send"
         span.attributes["messaging.destination.name"] = event.envelope.topic.rawValue
         span.attributes["messaging.message.id"] = event.envelope.id.rawValue
@@ -48,8 +50,7 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
         do {
             return try await next(event)
         } catch {
-            span.recordError(error)
-            span.setStatus(.init(code: .error))
+            span.fail(with: error)
             throw error
         }
     }
@@ -84,6 +85,7 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
             span.addLink(SpanLink(context: serviceContext, attributes: [:]))
         }
         span.attributes["messaging.system"] = "eventbus"
+        span.attributes["messaging.operation.name"] = "process"
         span.attributes["messaging.operation.type"] = "process"
         span.attributes["messaging.destination.name"] = context.envelope.topic.rawValue
         span.attributes["messaging.consumer.group.name"] = context.subscription.group
@@ -95,10 +97,19 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
         } catch let error as any UncountedError {
             throw error
         } catch {
-            span.recordError(error)
-            span.setStatus(.init(code: .error))
+            span.fail(with: error)
             throw error
         }
+    }
+}
+
+extension Span {
+    /// Records an error as the reason for the failure of the span. The type of an error of the bus is its code.
+    fileprivate func fail(with error: any Error) {
+        recordError(error)
+        attributes["error.type"] =
+            (error as? EventBusError)?.code.description ?? String(reflecting: type(of: error))
+        setStatus(.init(code: .error))
     }
 }
 

@@ -106,6 +106,39 @@ struct TracingMiddlewareTests {
         let spans = tracer.finishedSpans.filter { $0.kind == .consumer }
         #expect(spans.map(\.errors.count) == [1, 0])
         #expect(spans.map { $0.status?.code == .error } == [true, false])
+        #expect(spans[0].attributes.get("error.type") == .string(String(reflecting: Broken.self)))
+        #expect(spans[1].attributes.get("error.type") == nil)
+    }
+
+    @Test("Spans have the attributes that OpenTelemetry requires of messaging")
+    func conventions() async throws {
+        let tracer = InMemoryTracer()
+        let broker = InMemoryBroker()
+        let bus = EventBus(transport: .inMemory(broker), configuration: .traced(by: tracer))
+        bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"), options: .init(id: "7"))
+            try await broker.settled()
+            await #expect(throws: EventBusError.self) {
+                try await bus.publish(Envelope(id: "", topic: OrderConfirmed.topic, payload: []))
+            }
+        }
+        func attributes(_ kind: SpanKind, _ topic: String) throws -> SpanAttributes {
+            try #require(
+                tracer.finishedSpans.first {
+                    $0.kind == kind && $0.attributes.get("messaging.destination.name") == .string(topic)
+                }
+            ).attributes
+        }
+        for (kind, name, type) in [(SpanKind.producer, "publish", "send"), (.consumer, "process", "process")] {
+            let attributes = try attributes(kind, "order.created")
+            #expect(attributes.get("messaging.system") == .string("eventbus"))
+            #expect(attributes.get("messaging.operation.name") == .string(name))
+            #expect(attributes.get("messaging.operation.type") == .string(type))
+            #expect(attributes.get("messaging.message.id") == .string("7"))
+        }
+        #expect(try attributes(.consumer, "order.created").get("messaging.consumer.group.name") == .string("g"))
+        #expect(try attributes(.producer, "order.confirmed").get("error.type") == .string("invalidEnvelope"))
     }
 
     @Test("Without a tracer the step is left out")
