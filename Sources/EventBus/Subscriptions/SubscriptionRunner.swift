@@ -18,7 +18,7 @@ final class SubscriptionRunner: Sendable {
     }
 
     let info: SubscriptionInfo
-    private let specification: QueueSpecification
+    let specification: QueueSpecification
     private let environment: SubscriptionEnvironment
     private let processor: DeliveryProcessor
     private let workers: WorkerPool

@@ -71,8 +71,10 @@ actor RabbitConnection {
     let onEvent: @Sendable (ConnectionEvent) -> Void
     /// The negotiated maximum size of a frame.
     nonisolated let frameMaximum: Int
+    /// The broker's release, such as `3.10.8`, or an empty text if it did not tell.
+    nonisolated let brokerVersion: String
     /// The broker's major version, or 0 if it did not tell.
-    nonisolated let brokerMajorVersion: Int
+    nonisolated var brokerMajorVersion: Int { Int(brokerVersion.prefix { $0 != "." }) ?? 0 }
 
     var handle: AMQPHandle?
     var socketWatch: ConnectionThread.WatchID?
@@ -119,7 +121,7 @@ actor RabbitConnection {
         self.callTimeout = callTimeout
         self.onEvent = onEvent
         self.frameMaximum = handle.frameMaximum
-        self.brokerMajorVersion = Int(handle.brokerVersion.prefix { $0 != "." }) ?? 0
+        self.brokerVersion = handle.brokerVersion
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }

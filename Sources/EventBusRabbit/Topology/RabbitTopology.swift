@@ -1,0 +1,102 @@
+import ConnectionThread
+public import EventBus
+import Glibc
+
+/// The objects that the subscriptions of a service need on a broker, as a file for operators.
+///
+/// A service writes the file with one call, for example in its build, and `eventbus topology` compares it with a broker
+/// and declares what is missing:
+///
+/// ```swift
+/// try RabbitTopology(of: bus, configuration).write(to: "topology.json")
+/// ```
+public struct RabbitTopology: Hashable, Sendable, Codable {
+    /// A subscription.
+    public struct Subscription: Hashable, Sendable, Codable {
+        /// The group.
+        public var group: String
+        /// The subscription's name within the group.
+        public var name: String
+        /// The queue.
+        public var queue: String
+        /// The patterns that are bound to the queue.
+        public var patterns: [String]
+        /// The patterns of earlier releases, which are unbound.
+        public var formerPatterns: [String]
+        /// A Boolean value indicating whether only one consumer of the queue is active.
+        public var singleActiveConsumer: Bool
+    }
+
+    /// The exchange of events.
+    public var exchange: String
+    /// The type of the queues, `quorum` or `classic`.
+    public var queueType: String
+    /// The subscriptions. Those of broadcasts have no lasting queue, and are left out.
+    public var subscriptions: [Subscription]
+
+    /// Creates the topology of the bus's present subscriptions.
+    public init(of bus: EventBus, _ configuration: RabbitConfiguration) {
+        self.init(of: bus.queueSpecifications, configuration)
+    }
+
+    /// Creates the topology of subscriptions.
+    public init(of specifications: [QueueSpecification], _ configuration: RabbitConfiguration) {
+        exchange = configuration.exchange
+        queueType = configuration.queueType.rawValue
+        subscriptions = specifications.filter { !$0.broadcast }.map { specification in
+            Subscription(
+                group: specification.group,
+                name: specification.name,
+                queue: configuration.queueName(of: specification),
+                patterns: specification.patterns.map(\.rawValue),
+                formerPatterns: specification.formerPatterns.map(\.rawValue),
+                singleActiveConsumer: specification.singleActiveConsumer
+            )
+        }.sorted { $0.queue < $1.queue }
+    }
+
+    /// Writes the topology as JSON to a file, in place of an existing one.
+    ///
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration` if the file cannot be written.
+    public func write(to path: String) throws {
+        let bytes = try JSONEventCodec().encode(self) + [UInt8(ascii: "\n")]
+        func failed() -> EventBusError {
+            EventBusError(.invalidConfiguration, "\(path) cannot be written: \(String(errorNumber: errno))")
+        }
+        guard let file = fopen(path, "we") else { throw failed() }
+        let written = bytes.withUnsafeBytes { fwrite($0.baseAddress, 1, $0.count, file) }
+        let isClosed = fclose(file) == 0
+        guard written == bytes.count, isClosed else { throw failed() }
+    }
+
+    /// The specifications of the subscriptions' queues.
+    ///
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidTopic` for a pattern that is not valid.
+    public var specifications: [QueueSpecification] {
+        get throws {
+            try subscriptions.map { subscription in
+                QueueSpecification(
+                    group: subscription.group,
+                    name: subscription.name,
+                    patterns: try subscription.patterns.map { try TopicPattern(validating: $0) },
+                    formerPatterns: try subscription.formerPatterns.map { try TopicPattern(validating: $0) },
+                    prefetch: 1,
+                    singleActiveConsumer: subscription.singleActiveConsumer
+                )
+            }
+        }
+    }
+
+    /// Applies the exchange, the type and the names of the queues to a configuration.
+    public func apply(to configuration: inout RabbitConfiguration) throws {
+        guard let type = RabbitConfiguration.QueueType(rawValue: queueType) else {
+            throw EventBusError(.invalidConfiguration, "queueType is \(queueType.quotedForError)")
+        }
+        configuration.exchange = exchange
+        configuration.queueType = type
+        for subscription in subscriptions {
+            let usual = "\(subscription.group).\(subscription.name)"
+            if subscription.queue != usual { configuration.queues[usual] = .init(name: subscription.queue) }
+        }
+    }
+}
