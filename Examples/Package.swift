@@ -19,6 +19,7 @@ let configuration: Target.Dependency = .product(name: "Configuration", package: 
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
+let terminalText: Target.Dependency = .product(name: "TerminalText", package: "swift-event-bus-tools")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 func library(_ name: String) -> Target.Dependency { .product(name: name, package: "swift-event-bus") }
@@ -44,6 +45,7 @@ let package = Package(
     ],
     dependencies: [
         .package(name: "swift-event-bus", path: ".."),
+        .package(name: "swift-event-bus-tools", path: "../Tools"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
         .package(
             url: "https://github.com/apple/swift-configuration",
@@ -62,14 +64,13 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
     ],
     targets: [
-        .target(name: "ShopText"),
-        .target(name: "ShopEvents", dependencies: ["ShopText", eventBus]),
+        .target(name: "ShopEvents", dependencies: [terminalText, eventBus]),
         .target(name: "OrderService", dependencies: ["ShopEvents", eventBus]),
         .target(name: "InventoryService", dependencies: ["ShopEvents", eventBus]),
         .target(name: "NotificationService", dependencies: ["ShopEvents", eventBus]),
         .target(
             name: "ShopData",
-            dependencies: ["ShopEvents", "ShopText", "OrderService", "InventoryService", "NotificationService"]
+            dependencies: ["ShopEvents", terminalText, "OrderService", "InventoryService", "NotificationService"]
         ),
         .executableTarget(
             name: "Shop",
@@ -79,6 +80,7 @@ let package = Package(
                 "OrderService",
                 "InventoryService",
                 "NotificationService",
+                terminalText,
                 eventBus,
                 library("EventBusInMemory"),
                 library("EventBusRabbit"),
@@ -92,7 +94,7 @@ let package = Package(
         .target(
             name: "ServiceKit",
             dependencies: [
-                "ShopText",
+                terminalText,
                 eventBus,
                 library("EventBusRabbit"),
                 library("EventBusRedis"),
@@ -117,19 +119,18 @@ let package = Package(
         .target(
             name: "Fleet",
             dependencies: [
-                "ShopData", "ShopEvents", "ShopText", "OrderService", "InventoryService", "NotificationService", grdb,
+                "ShopData", "ShopEvents", terminalText, "OrderService", "InventoryService", "NotificationService", grdb,
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 systemPackage,
             ]
         ),
-        .executableTarget(name: "ShopFleet", dependencies: ["Fleet", "ShopData", arguments, signals]),
+        .executableTarget(name: "ShopFleet", dependencies: ["Fleet", "ShopData", terminalText, arguments, signals]),
         .testTarget(
             name: "ShopTests",
             dependencies: [
                 "Shop",
                 "ShopData",
                 "ShopEvents",
-                "ShopText",
                 "OrderService",
                 "InventoryService",
                 "NotificationService",

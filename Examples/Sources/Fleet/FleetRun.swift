@@ -2,6 +2,7 @@ import Foundation
 import InventoryService
 import OrderService
 public import ShopData
+public import TerminalText
 
 /// One run of the distributed shop: it places orders over HTTP, disturbs the fleet, and audits the books.
 public struct FleetRun: Sendable {

@@ -5,6 +5,7 @@ import EventBusRabbit
 import EventBusRedis
 import Logging
 import ShopData
+import TerminalText
 import UnixSignals
 
 /// The command line of the shop.

@@ -8,6 +8,7 @@ import ServiceLifecycle
 import ShopData
 import ShopEvents
 import Synchronization
+import TerminalText
 import UnixSignals
 
 /// The whole shop in one process: three services on one broker, each with its own bus as if it were alone.

@@ -1,5 +1,5 @@
 import FoundationEssentials
-import ShopText
+import TerminalText
 
 /// A file with one JSON value on each line.
 public struct JSONLines<Value: Decodable> {

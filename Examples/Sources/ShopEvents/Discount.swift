@@ -1,4 +1,4 @@
-import ShopText
+import TerminalText
 
 /// The fraction of a price that the customer does not pay, in ten-thousandths. On the wire it is a decimal string such
 /// as `"0.15"`.

@@ -1,4 +1,4 @@
-import ShopText
+import TerminalText
 
 /// An amount of money in whole cents. On the wire it is a decimal string such as `"14.00"`, so it is never converted to
 /// a binary fraction.

@@ -1,4 +1,4 @@
-import ShopText
+import TerminalText
 
 /// A number of items of one product, at a price.
 ///

@@ -1,4 +1,4 @@
-import ShopText
+import TerminalText
 
 /// The rules for the fields of orders. They are the same in HTTP requests, files and events, because whoever may publish
 /// an event can send anything.

@@ -2,6 +2,7 @@ import ArgumentParser
 import Fleet
 import Foundation
 import ShopData
+import TerminalText
 
 /// The command line of the distributed shop.
 @main

@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import ShopData
 import Synchronization
+import TerminalText
 
 /// Applies a ``Disturbance`` to the fleet and records it.
 ///

@@ -1,4 +1,4 @@
-import ShopText
+import TerminalText
 
 /// A story as a timeline for the terminal, with one line for each step and at most 100 columns.
 ///

@@ -1,4 +1,4 @@
-import ShopText
+import TerminalText
 
 /// A writer of one JSON object as bytes, with its members in the given order.
 struct JSONText {

@@ -1,6 +1,6 @@
 import EventBus
 import ServiceLifecycle
-import ShopText
+import TerminalText
 
 /// The description of an error that ended a service, on one line.
 enum FailureText {

@@ -1,5 +1,4 @@
 import Glibc
-import ShopText
 
 /// Standard error, unbuffered.
 public enum StandardError {

@@ -1,4 +1,4 @@
-import ShopText
+import TerminalText
 import Testing
 
 struct PrintableTextTests {

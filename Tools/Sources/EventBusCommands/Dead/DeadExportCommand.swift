@@ -1,0 +1,49 @@
+import ArgumentParser
+import EventBus
+import FoundationEssentials
+import Synchronization
+import TerminalText
+
+/// Writes dead letters as JSON lines.
+struct DeadExportCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export",
+        abstract: "Writes dead letters as JSON lines, which dead import reads.",
+        discussion:
+            "The dead letters stay in their queue. Properties of foreign clients that are no part of an event are lost."
+    )
+
+    @OptionGroup(title: "Broker") var broker: BrokerOptions
+    @OptionGroup(title: "Place") var places: DeadPlaces
+    @OptionGroup(title: "Filter") var filter: LetterFilterOptions
+
+    @Option(help: ArgumentHelp("A new file to write to, instead of standard output.", valueName: "file"))
+    var output: String?
+
+    func run() async throws {
+        let filter = try filter.filter()
+        let (places, broker, count) = (places, broker, Counter())
+        try await OutputFile.with(output) { descriptor in
+            try await places.with(broker) { places in
+                let progress = Progress()
+                defer { progress.finish() }
+                for place in places {
+                    try await place.letters.scan { letter in
+                        guard filter.includes(letter) else { return true }
+                        let line = try StandardOutput.encoded(LetterLine(letter)) + [UInt8(ascii: "\n")]
+                        try StandardOutput.write(Array(line), to: descriptor)
+                        let written = count.value.wrappingAdd(1, ordering: .relaxed).newValue
+                        progress.show("\(written) dead letters written")
+                        return true
+                    }
+                }
+            }
+        }
+        StandardError.line("eventbus: \(count.value.load(ordering: .relaxed)) dead letters written")
+    }
+
+    /// The number of written lines.
+    private final class Counter: Sendable {
+        let value = Atomic(0)
+    }
+}

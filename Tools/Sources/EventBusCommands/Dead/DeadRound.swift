@@ -1,0 +1,133 @@
+import ArgumentParser
+import EventBus
+import FoundationEssentials
+import Synchronization
+import TerminalText
+
+/// The options of a round through dead letters that changes them.
+struct DeadRoundOptions: ParsableArguments {
+    @Flag(help: "All dead letters. Needed if there is no filter.")
+    var all = false
+
+    @Flag(help: "Only count what would be done.")
+    var dryRun = false
+
+    @Option(help: ArgumentHelp("The most that are taken, from the oldest on.", valueName: "count"))
+    var limit: Int?
+
+    func validate() throws {
+        if let limit, limit < 1 { throw ValidationError("--limit takes a number of at least 1.") }
+    }
+}
+
+/// A round through dead letters that changes them, place by place, until it is interrupted.
+struct DeadRound: Sendable {
+    /// The past participle of the change, such as `replayed`.
+    var change: String
+    var filter: LetterFilter
+    var limit: Int?
+    var isDryRun: Bool
+    /// A closure that changes the dead letters of a place that a predicate selects, and returns their number.
+    var perform: @Sendable (any DeadLetterQueue, @escaping @Sendable (DeadLetter) -> Bool) async throws -> Int
+
+    /// The outcome for one place, as a line of the output for programs.
+    private struct Outcome: Encodable, Sendable {
+        var place: String
+        var read: Int
+        var changed: Int
+        var dryRun: Bool
+        var interrupted: Bool
+        var problem: String?
+    }
+
+    private struct Counts {
+        var read = 0
+        var selected = 0
+    }
+
+    init(
+        _ change: String,
+        _ filter: LetterFilter,
+        _ options: DeadRoundOptions,
+        perform:
+            @escaping @Sendable (any DeadLetterQueue, @escaping @Sendable (DeadLetter) -> Bool) async throws -> Int
+    ) throws {
+        guard options.all || !filter.isEmpty else {
+            throw CommandFailure("name the dead letters with a filter, or give --all", status: ExitCode(64))
+        }
+        self.change = change
+        self.filter = filter
+        self.limit = options.limit
+        self.isDryRun = options.dryRun
+        self.perform = perform
+    }
+
+    /// Makes the round and prints its outcome.
+    ///
+    /// - Throws: `ExitCode` if it was interrupted or not all could be changed.
+    func run(_ places: DeadPlaces, _ broker: BrokerOptions, _ output: OutputOptions) async throws {
+        let start = EventTime.now()
+        let outcomes = try await Interruption.run { interruption in
+            try await places.with(broker) { places in
+                var outcomes: [Outcome] = []
+                var left = limit ?? .max
+                for place in places where left > 0 && !interruption.isRequested {
+                    let outcome = try await change(place, limit: left, interruption)
+                    outcomes.append(outcome)
+                    left -= outcome.changed
+                }
+                return outcomes
+            }
+        }
+        for outcome in outcomes {
+            if output.json {
+                try StandardOutput.json(outcome)
+            } else {
+                let verb = isDryRun ? "would be \(change)" : change
+                try StandardOutput.line(
+                    "\(outcome.place): \(outcome.changed) of \(outcome.read) dead letters \(verb)".printable
+                )
+            }
+            if let problem = outcome.problem { StandardError.line("eventbus: \(problem)") }
+        }
+        if outcomes.contains(where: \.interrupted) {
+            StandardError.line(
+                "eventbus: interrupted; to continue, repeat the command, with --before \(start.rfc3339) to leave out "
+                    + "events that have failed again since"
+            )
+            throw CommandFailure.interrupted
+        }
+        if outcomes.contains(where: { $0.problem != nil }) { throw CommandFailure.partial }
+    }
+
+    private func change(_ place: DeadPlaces.Place, limit: Int, _ interruption: Interruption) async throws -> Outcome {
+        let counts = Counted()
+        let progress = Progress()
+        defer { progress.finish() }
+        let (filter, change) = (filter, change)
+        var outcome = Outcome(place: place.name, read: 0, changed: 0, dryRun: isDryRun, interrupted: false)
+        do {
+            outcome.changed = try await perform(place.letters) { letter in
+                let isIncluded = !interruption.isRequested && filter.includes(letter)
+                let now = counts.values.withLock { counts in
+                    counts.read += 1
+                    if isIncluded, counts.selected < limit { counts.selected += 1 } else { return (counts, false) }
+                    return (counts, true)
+                }
+                progress.show("\(place.name): \(now.0.read) read, \(now.0.selected) to be \(change)")
+                return now.1
+            }
+        } catch let error as EventBusError where error.code != .unavailable {
+            // The message says how many were changed, and which were not.
+            outcome.problem = error.message
+        }
+        outcome.read = counts.values.withLock { $0.read }
+        outcome.interrupted = interruption.isRequested
+        return outcome
+    }
+
+    /// The counts of one place.
+    private final class Counted: Sendable {
+        let values = Mutex(Counts())
+    }
+}

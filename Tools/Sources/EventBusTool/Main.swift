@@ -1,0 +1,8 @@
+import EventBusCommands
+
+@main
+enum Main {
+    static func main() async {
+        await EventBusCommand.runAndExit()
+    }
+}

@@ -1,0 +1,54 @@
+import Testing
+
+/// The help of the commands, as the program prints it.
+struct HelpTests {
+    static let commands: [(arguments: [String], words: [String])] = [
+        ([], ["dead", "doctor", "tail", "publish", "Exit codes", "EVENTBUS_URL"]),
+        (["dead"], ["groups", "list", "show", "replay", "move", "export", "import", "discard"]),
+        (["dead", "groups"], ["--url", "--config", "--group", "--where", "--since", "--json"]),
+        (["dead", "list"], ["--url", "--limit", "--json"]),
+        (["dead", "show"], ["<event-id>", "--json"]),
+        (["dead", "replay"], ["--dry-run", "--rate", "--limit", "--all", "--where"]),
+        (["dead", "move"], ["--to", "--dry-run", "--rate"]),
+        (["dead", "export"], ["--output", "--where"]),
+        (["dead", "test"], ["<event-id>", "--redact", "--import", "--subscribe", "--output"]),
+        (["dead", "import"], ["<file>", "--group", "--dry-run"]),
+        (["dead", "discard"], ["--yes", "--where"]),
+        (["doctor"], ["--queue", "--group", "--watch", "rabbitmqctl"]),
+        (["topology"], ["show", "diff", "apply"]),
+        (["topology", "show"], ["<file>", "--json"]),
+        (["topology", "diff"], ["<file>", "--json"]),
+        (["topology", "apply"], ["<file>", "--url"]),
+        (["tail"], ["<pattern>", "--correlation", "--limit"]),
+        (["publish"], ["<topic>", "--data", "--header", "--delay"]),
+    ]
+
+    @Test(arguments: commands.indices)
+    func `the help of a command names its options`(index: Int) async throws {
+        let (arguments, words) = Self.commands[index]
+        let outcome = try await Tool.run(arguments + ["--help"])
+        #expect(outcome.status == 0)
+        #expect(outcome.errors.isEmpty)
+        for word in words { #expect(outcome.output.contains(word), "\(word) in \(outcome.output)") }
+    }
+
+    @Test func `the version is printed`() async throws {
+        let outcome = try await Tool.run(["--version"])
+        #expect(outcome.status == 0)
+        #expect(outcome.lines.count == 1)
+    }
+
+    @Test(arguments: [
+        ["dead", "list", "--limit", "0"], ["dead", "list", "--since", "yesterday"],
+        ["dead", "list", "--topic", "a..b"],
+        ["dead", "groups", "--where", "total > 1"], ["dead", "replay", "--rate", "0"], ["nonsense"],
+        ["dead", "list", "--unroutable", "--group", "a"], ["dead", "groups", "--timeout", "-1"],
+    ])
+    func `a wrong usage ends with 64 and names the option`(arguments: [String]) async throws {
+        let outcome = try await Tool.run(arguments + ["--url", "amqp://ops:hunter2@127.0.0.1:1"])
+        #expect(outcome.status == 64, "\(outcome)")
+        #expect(outcome.output.isEmpty)
+        #expect(!outcome.text.contains("hunter2"))
+        if let option = arguments.last(where: { $0.hasPrefix("--") }) { #expect(outcome.errors.contains(option)) }
+    }
+}

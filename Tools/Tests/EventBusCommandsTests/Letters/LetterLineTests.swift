@@ -1,0 +1,67 @@
+import EventBus
+import Foundation
+import Testing
+
+@testable import EventBusCommands
+
+/// The form of an exported dead letter, and the shapes of errors.
+struct LetterLineTests {
+    @Test func `a dead letter survives an export`() throws {
+        for payload in [Array(#"{"a": 1.10}"#.utf8), [0xFF, 0x00, 0x7B], []] {
+            let letter = DeadLetter(
+                envelope: Envelope(
+                    id: EventID("é-1"),
+                    topic: "order.created",
+                    payload: payload,
+                    contentType: "application/json",
+                    contentEncoding: "gzip",
+                    version: 3,
+                    time: EventTime(milliseconds: 1_700_000_000_123),
+                    source: "orders",
+                    correlationID: CorrelationID("c"),
+                    causationID: EventID("b"),
+                    partitionKey: "k",
+                    headers: [
+                        "text": "t", "int": 1, "double": 1.5, "whole": .double(2), "bool": true, "null": nil,
+                        "bytes": .bytes([0, 255]), "time": .timestamp(seconds: 5),
+                        "list": [1, .table(["$bytes": "not bytes"])],
+                    ]
+                ),
+                group: "g",
+                queue: "g.q",
+                failure: Failure(reason: .nonRetryable, errorType: "E", message: "no \u{1B} good", attempt: 2),
+                attempts: 2,
+                firstFailure: EventTime(milliseconds: 1_700_000_000_200),
+                lastFailure: EventTime(milliseconds: 1_700_000_000_300)
+            )
+            let line = try StandardOutput.encoded(LetterLine(letter))
+            #expect(!line.contains(UInt8(ascii: "\n")))
+            let read = try JSONDecoder().decode(LetterLine.self, from: line).letter()
+            #expect(read.envelope == letter.envelope)
+            #expect(read.failure == letter.failure)
+            #expect(read.queue == letter.queue)
+            #expect(read.group == letter.group)
+            #expect(read.attempts == letter.attempts)
+            #expect(read.firstFailure == letter.firstFailure)
+            #expect(read.lastFailure == letter.lastFailure)
+        }
+    }
+
+    @Test func `errors that differ in identifiers have one shape`() {
+        #expect(LetterGroups.shape(of: "no stock for A-7: 3 wanted, 1.5 left") == "no stock for #: # wanted, #.# left")
+        #expect(
+            LetterGroups.shape(of: "order 0192f0c0-7c1e-7d1f-8a3b-0123456789ab is gone")
+                == LetterGroups.shape(of: "order 0192f0c0-7c1e-7d1f-8a3b-ba9876543210 is gone")
+        )
+        #expect(LetterGroups.shape(of: String(repeating: "ä", count: 1000)).utf8.count <= 200)
+    }
+
+    @Test func `a payload cannot send escape sequences to the terminal`() {
+        let json = PayloadText.text(Array(#"{"a": "\u001B[2J\u009B", "b": [1, {}]}"#.utf8), isColoured: false)
+        #expect(!json.unicodeScalars.contains("\u{1B}"))
+        #expect(!json.unicodeScalars.contains("\u{9B}"))
+        #expect(json.contains("\"b\": [\n"))
+        #expect(PayloadText.text(Array("a\u{1B}[2J\nb".utf8), isColoured: true) == "a\\u{1B}[2J\nb")
+        #expect(PayloadText.text([0xFF], isColoured: true).contains("/w=="))
+    }
+}
