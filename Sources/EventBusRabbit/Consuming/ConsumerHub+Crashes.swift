@@ -26,6 +26,9 @@ extension ConsumerHub {
         case .unavailable:
             // It may have crashed consumers, so it is handled alone, but it is not given up.
             return RedeliveryLimits.maximum
+        case .forbidden:
+            // The broker's count is all there is. It includes orderly restarts, but an event must not be handled endlessly.
+            return .max
         case .unknown where !delivery.isRedelivered:
             return .max
         case .unknown:
@@ -42,6 +45,12 @@ extension ConsumerHub {
         if let connection {
             do {
                 crashes = .known(try await renewCrashRecord(of: session.queueName, on: connection))
+            } catch let error where Self.isForbidden(error) {
+                crashes = .forbidden
+                logger.info(
+                    "the crash record may not be used or does not exist; the broker's count limits redeliveries",
+                    metadata: ["queue": "\(session.queueName)", "reason": "\(error)"]
+                )
             } catch {
                 logger.info(
                     "the crash record could not be read; redelivered events are handled one at a time",
@@ -54,6 +63,15 @@ extension ConsumerHub {
         let waiting = session.uncounted
         session.uncounted = []
         for delivery in waiting { receive(delivery, session) }
+    }
+
+    /// Returns a Boolean value indicating whether an error lasts until an operator changes permissions or objects.
+    private static func isForbidden(_ error: any Error) -> Bool {
+        switch error {
+        case let failure as AMQPFailure: [AMQPFailure.accessRefused, AMQPFailure.notFound].contains(failure.code)
+        case let error as EventBusError: error.code == .accessRefused || error.code == .notFound
+        default: false
+        }
     }
 
     /// Reads the record, and writes that of this consumer.

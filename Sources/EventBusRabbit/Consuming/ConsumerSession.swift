@@ -52,6 +52,8 @@ final class ConsumerSession {
         case known(Int)
         /// It could not be read.
         case unavailable
+        /// The service may not use it, or it does not exist.
+        case forbidden
     }
 
     init(_ consumer: RabbitConsumer) {

@@ -133,11 +133,29 @@ struct TopologyTests {
         }
     }
 
-    @Test(arguments: [SubscriptionOptions.Ordering.none, .byPartitionKey])
+    @Test(
+        arguments: [
+            (SubscriptionOptions.Ordering.none, true), (.byPartitionKey, true), (.byPartitionKey, false),
+        ]
+    )
     func `an event that takes its consumer along 21 times lies in the dead letters, the innocent do not`(
-        ordering: SubscriptionOptions.Ordering
+        ordering: SubscriptionOptions.Ordering,
+        hasCrashRecord: Bool
     ) async throws {
         var scene = try await scene { $0.reconnect = .init(initial: .zero, maximum: .zero) }
+        if !hasCrashRecord {
+            // An instance that may not declare objects, and a topology of an earlier release.
+            let queue = QueueSpecification(
+                group: scene.group,
+                name: "probe",
+                patterns: [try scene.pattern("x")],
+                prefetch: 256,
+                singleActiveConsumer: true
+            )
+            try await RabbitTransport.declareTopology(for: [queue], scene.configuration)
+            try await TestBroker.shared().control("delete_queue", "eventbus.crashes.v1.\(scene.group).probe")
+            scene.configuration.declaration = .passive
+        }
         let proxy = try TestProxy(to: scene.configuration.hosts[0].port)
         let direct = scene.configuration
         scene.configuration.hosts[0].port = proxy.port
