@@ -150,7 +150,7 @@ enum SubscriptionName {
 
     /// Returns a 64-bit checksum in hexadecimal that is the same in every process (FNV-1a: Fowler, Noll and Vo).
     private static func checksum(of text: String) -> String {
-        let hash = text.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        let hash = StableHash.hash(of: text.utf8)
         let digits = String(hash, radix: 16)
         return String(repeating: "0", count: 16 - digits.count) + digits
     }

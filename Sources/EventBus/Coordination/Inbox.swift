@@ -10,7 +10,7 @@
 ///
 /// 1. If ``begin(_:lease:)`` returns `.new`, the handler runs, and the claim is renewed by ``renew(_:lease:)``
 ///    meanwhile. Then ``complete(_:retention:)`` is called, or ``abandon(_:)`` if the handler threw.
-/// 2. If it returns `.completed`, the event was handled before and is acknowledged.
+/// 2. If it returns `.completed` or `.completedWithOtherPayload`, the event was handled before and is acknowledged.
 /// 3. If it returns `.inProgress`, another consumer is handling the event, and the subscription asks again later.
 ///
 /// **Guarantee.** An event has exactly one effect only if the effect and the inbox's record are written in one SQL
@@ -18,6 +18,10 @@
 /// record, the effect has no record and the event is handled again.
 ///
 /// An event is identified by its topic and its id: two events with the same id and different topics are both handled.
+/// A peer that may publish to the topic can claim the id of another event first, if the id can be guessed, and the
+/// genuine event is then suppressed. The inbox compares payloads, so such an event is logged as a warning and counted apart, as
+/// `eventbus.duplicates_conflicting`. It is not handled, because nothing tells which of the two is genuine. To prevent
+/// it, use ids that cannot be guessed, signed payloads, or topic permissions with one publisher for each topic.
 ///
 /// Every call returns or throws within bounded time, even if the store does not answer. `InboxConformance` in
 /// `EventBusTesting` checks this contract.
@@ -68,6 +72,9 @@ public enum InboxDecision: Hashable, Sendable {
     case new(InboxClaim)
     /// The event was handled before.
     case completed
+    /// An event with the same topic and id, but another payload, was handled before. One of the two is not what it
+    /// claims to be.
+    case completedWithOtherPayload
     /// Another claim on the event is active. It ends after this time unless it is renewed.
     case inProgress(retryAfter: Duration)
 }

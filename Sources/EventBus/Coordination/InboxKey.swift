@@ -9,6 +9,11 @@ public struct InboxKey: Hashable, Sendable {
     public var eventID: EventID
     /// The subscription's queue, `GROUP.NAME`. Each subscription has separate records.
     public var subscription: String
+    /// A digest of the event's payload, or `nil` to compare no payloads. It is not part of the identity.
+    ///
+    /// An inbox stores it with the record, and so recognizes another event under the topic and id of one that was
+    /// handled. It detects mistakes and guessed ids, but it is no signature.
+    public var payloadDigest: UInt64?
 
     /// Creates a key.
     ///
@@ -16,10 +21,32 @@ public struct InboxKey: Hashable, Sendable {
     ///   - topic: The event's topic.
     ///   - eventID: The event's id.
     ///   - subscription: The subscription's queue, `GROUP.NAME`.
-    public init(topic: Topic, eventID: EventID, subscription: String) {
+    ///   - payloadDigest: A digest of the event's payload. Defaults to `nil`.
+    public init(topic: Topic, eventID: EventID, subscription: String, payloadDigest: UInt64? = nil) {
         self.topic = topic
         self.eventID = eventID
         self.subscription = subscription
+        self.payloadDigest = payloadDigest
+    }
+
+    /// Returns a Boolean value indicating whether two keys identify the same event and subscription.
+    public static func == (lhs: InboxKey, rhs: InboxKey) -> Bool {
+        lhs.topic == rhs.topic && lhs.eventID == rhs.eventID && lhs.subscription == rhs.subscription
+    }
+
+    /// Hashes the identity.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(topic)
+        hasher.combine(eventID)
+        hasher.combine(subscription)
+    }
+
+    /// Returns the decision about an event that was completed with a payload of this digest.
+    ///
+    /// - Parameter storedDigest: The digest in the record, or `nil` if it has none.
+    public func decision(completedWith storedDigest: UInt64?) -> InboxDecision {
+        guard let payloadDigest, let storedDigest, payloadDigest != storedDigest else { return .completed }
+        return .completedWithOtherPayload
     }
 }
 
@@ -29,9 +56,14 @@ extension InboxKey: CustomStringConvertible {
 }
 
 extension EventContext {
-    /// The delivery's identity in an ``Inbox``.
+    /// The delivery's identity in an ``Inbox``, with the digest of its payload.
     public var inboxKey: InboxKey {
-        InboxKey(topic: topic, eventID: id, subscription: subscription.queueName)
+        InboxKey(
+            topic: topic,
+            eventID: id,
+            subscription: subscription.queueName,
+            payloadDigest: StableHash.hash(of: envelope.payload)
+        )
     }
 }
 

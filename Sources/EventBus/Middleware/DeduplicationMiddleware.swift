@@ -89,8 +89,14 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         context.noteInboxAnswer()
         switch decision {
         case .completed:
-            context.isSuppressedDuplicate = true
+            context.suppression = .duplicate
             context.logger.info("duplicate suppressed")
+            didSuppress(context.inboxKey)
+        case .completedWithOtherPayload:
+            context.suppression = .conflict
+            context.logger.warning(
+                "an event was suppressed whose topic and id are those of a handled event with another payload"
+            )
             didSuppress(context.inboxKey)
         case .inProgress(let retryAfter):
             throw DeferredDelivery(after: max(.milliseconds(1), min(retryAfter, options.recheckInterval)))

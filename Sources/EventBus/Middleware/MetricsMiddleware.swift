@@ -9,6 +9,7 @@ package import CoreMetrics
 /// | `eventbus.delivered` | counter | `topic`, `group` |
 /// | `eventbus.handled` | counter | `topic`, `group`, `outcome` (`success`, `failure`): one for each attempt |
 /// | `eventbus.duplicates_suppressed` | counter | `topic`, `group`: events that an inbox knew, so that no handler ran |
+/// | `eventbus.duplicates_conflicting` | counter | `topic`, `group`: the same, with another payload |
 /// | `eventbus.effects_unrecorded` | counter | `topic`, `group`: handled events that the inbox could not record |
 /// | `eventbus.retried` | counter | `topic`, `group` |
 /// | `eventbus.dead_lettered` | counter | `topic`, `group`, `outcome` (the reason) |
@@ -151,6 +152,7 @@ private final class ConsumeMetrics: ConsumeMiddleware {
     private let succeeded: Counter
     private let failed: Counter
     private let suppressed: Counter
+    private let conflicting: Counter
     private let unrecorded: Counter
     private let retried: Counter
     private let timedOut: Counter
@@ -167,6 +169,7 @@ private final class ConsumeMetrics: ConsumeMiddleware {
         succeeded = Counter(label: "eventbus.handled", dimensions: labels + [("outcome", "success")], factory: factory)
         failed = Counter(label: "eventbus.handled", dimensions: labels + [("outcome", "failure")], factory: factory)
         suppressed = Counter(label: "eventbus.duplicates_suppressed", dimensions: labels, factory: factory)
+        conflicting = Counter(label: "eventbus.duplicates_conflicting", dimensions: labels, factory: factory)
         unrecorded = Counter(label: "eventbus.effects_unrecorded", dimensions: labels, factory: factory)
         retried = Counter(label: "eventbus.retried", dimensions: labels, factory: factory)
         timedOut = Counter(label: "eventbus.handler.timed_out", dimensions: labels, factory: factory)
@@ -184,7 +187,11 @@ private final class ConsumeMetrics: ConsumeMiddleware {
         do {
             try await next(context)
             if context.isUnrecorded { unrecorded.increment() }
-            if context.isSuppressedDuplicate { suppressed.increment() } else { succeeded.increment() }
+            switch context.suppression {
+            case .none: succeeded.increment()
+            case .duplicate: suppressed.increment()
+            case .conflict: conflicting.increment()
+            }
         } catch let error as any UncountedError {
             // Neither handled nor failed, because the event is checked again later.
             throw error

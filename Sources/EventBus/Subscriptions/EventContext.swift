@@ -24,7 +24,7 @@ public final class EventContext: Sendable {
     let isProbe: Bool
     let processor: DeliveryProcessor
     private let consumer: any TransportConsumer
-    private let suppressed = Atomic(false)
+    private let suppressed = Atomic<Suppression>(.none)
     private let unrecorded = Atomic(false)
     private let askingInbox = Atomic(false)
     private let uncounted = Locked<(any UncountedError)?>(nil)
@@ -97,8 +97,16 @@ extension EventContext {
     /// The clock of the bus.
     var clock: AnyClock { worker.clock }
 
-    /// A Boolean value indicating whether an inbox knew the event, so that its handler did not run.
-    var isSuppressedDuplicate: Bool {
+    /// The reason why an inbox prevented the handler from running.
+    enum Suppression: UInt8, AtomicRepresentable {
+        case none
+        case duplicate
+        /// The handled event with the same identity had another payload.
+        case conflict
+    }
+
+    /// The reason why an inbox prevented the handler from running.
+    var suppression: Suppression {
         get { suppressed.load(ordering: .relaxed) }
         set { suppressed.store(newValue, ordering: .relaxed) }
     }

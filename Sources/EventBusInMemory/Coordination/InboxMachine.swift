@@ -8,6 +8,7 @@ struct InboxMachine {
     private struct Record {
         let fence: UInt64
         let isCompleted: Bool
+        let payloadDigest: UInt64?
         /// The end of the claim, or of the record's retention.
         let end: Instant
     }
@@ -30,10 +31,12 @@ struct InboxMachine {
     mutating func begin(_ key: InboxKey, lease: Duration, now: Instant) -> InboxDecision {
         forget(now: now)
         if let record = records[key] {
-            return record.isCompleted ? .completed : .inProgress(retryAfter: now.duration(to: record.end))
+            return record.isCompleted
+                ? key.decision(completedWith: record.payloadDigest)
+                : .inProgress(retryAfter: now.duration(to: record.end))
         }
         lastFence += 1
-        remember(key, Record(fence: lastFence, isCompleted: false, end: now.advanced(by: lease)))
+        remember(key, fence: lastFence, isCompleted: false, until: now.advanced(by: lease))
         return .new(InboxClaim(key: key, fence: lastFence))
     }
 
@@ -41,7 +44,7 @@ struct InboxMachine {
         forget(now: now)
         guard let record = records[claim.key], record.fence == claim.fence else { throw .notInForce(claim) }
         guard !record.isCompleted else { return }
-        remember(claim.key, Record(fence: claim.fence, isCompleted: false, end: now.advanced(by: lease)))
+        remember(claim.key, fence: claim.fence, isCompleted: false, until: now.advanced(by: lease))
     }
 
     mutating func complete(_ claim: InboxClaim, retention: Duration, now: Instant) throws(EventBusError) {
@@ -49,7 +52,7 @@ struct InboxMachine {
         if let record = records[claim.key], record.fence != claim.fence {
             throw .replaced(claim, isCompleted: record.isCompleted)
         }
-        remember(claim.key, Record(fence: claim.fence, isCompleted: true, end: now.advanced(by: retention)))
+        remember(claim.key, fence: claim.fence, isCompleted: true, until: now.advanced(by: retention))
     }
 
     mutating func abandon(_ claim: InboxClaim, now: Instant) {
@@ -58,9 +61,9 @@ struct InboxMachine {
         records[claim.key] = nil
     }
 
-    private mutating func remember(_ key: InboxKey, _ record: Record) {
-        records[key] = record
-        ends.insert(End(instant: record.end, key: key))
+    private mutating func remember(_ key: InboxKey, fence: UInt64, isCompleted: Bool, until end: Instant) {
+        records[key] = Record(fence: fence, isCompleted: isCompleted, payloadDigest: key.payloadDigest, end: end)
+        ends.insert(End(instant: end, key: key))
     }
 
     /// Removes expired records. Every end is checked once, so a call costs as much as earlier calls have added.

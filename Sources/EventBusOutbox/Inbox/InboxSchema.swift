@@ -42,14 +42,23 @@ enum InboxSchema {
         CREATE INDEX eventbus_inbox_ends ON eventbus_inbox (ends_at);
         """
 
+    /// The change of the third version, which adds a digest of the payload. Records without one match every payload.
+    private static let v3 = "ALTER TABLE eventbus_inbox ADD COLUMN payload_digest INTEGER"
+
     /// Creates the tables of the first release, unless they exist.
     static func createV1(in db: Database) throws {
         try db.execute(sql: v1)
     }
 
-    /// Migrates the tables of the first release to the current version. Does nothing if they are current.
+    /// Migrates the tables of the first release to the second version. Does nothing if they are newer.
     static func upgradeToV2(in db: Database) throws {
         guard try !db.columns(in: "eventbus_inbox").contains(where: { $0.name == "topic" }) else { return }
         try db.execute(sql: v2)
+    }
+
+    /// Migrates the tables of the second version to the current one. Does nothing if they are current.
+    static func upgradeToV3(in db: Database) throws {
+        guard try !db.columns(in: "eventbus_inbox").contains(where: { $0.name == "payload_digest" }) else { return }
+        try db.execute(sql: v3)
     }
 }

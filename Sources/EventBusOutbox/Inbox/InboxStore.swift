@@ -11,6 +11,8 @@ enum InboxStore {
         /// The end of the claim, or of the record's retention.
         var end: EventTime
         var lease: Duration
+        /// The digest of the payload that was handled or is being handled, if it is known.
+        var payloadDigest: UInt64?
 
         init(fence: UInt64, isCompleted: Bool, end: EventTime, lease: Duration) {
             (self.fence, self.isCompleted, self.end, self.lease) = (fence, isCompleted, end, lease)
@@ -26,6 +28,7 @@ enum InboxStore {
             // No claim has the number zero.
             fence = UInt64(bitPattern: (try? row.value("fence")) ?? 0)
             lease = .milliseconds((try? row.value("lease") as Int64) ?? 0)
+            payloadDigest = (try? row.value("payload_digest") as Int64).map { UInt64(bitPattern: $0) }
         }
     }
 
@@ -33,7 +36,7 @@ enum InboxStore {
     static func begin(_ key: InboxKey, lease: Duration, now: EventTime, in db: Database) throws -> InboxDecision {
         try forget(now: now, in: db)
         if let state = try state(of: key, now: now, in: db) {
-            if state.isCompleted { return .completed }
+            if state.isCompleted { return key.decision(completedWith: state.payloadDigest) }
             return .inProgress(retryAfter: try timeLeft(state, key, lease, now, in: db))
         }
         let fence = try nextFence(now: now, in: db)
@@ -120,7 +123,7 @@ enum InboxStore {
         let rows = try Row.fetchCursor(
             try db.cachedStatement(
                 sql: """
-                    SELECT fence, is_completed, ends_at, lease FROM eventbus_inbox
+                    SELECT fence, is_completed, ends_at, lease, payload_digest FROM eventbus_inbox
                     WHERE subscription = ? AND event_id = ? AND topic IN (?, '') AND ends_at > ?
                     ORDER BY is_completed DESC, fence DESC
                     """
@@ -137,13 +140,14 @@ enum InboxStore {
         try db.cachedStatement(
             sql: """
                 INSERT OR REPLACE INTO eventbus_inbox
-                    (subscription, event_id, topic, fence, is_completed, ends_at, lease)
-                VALUES (?, ?, ?, ?, ?, ?, ?)
+                    (subscription, event_id, topic, fence, is_completed, ends_at, lease, payload_digest)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                 """
         ).execute(
             arguments: [
                 key.subscription, StoredText(key.eventID.rawValue), key.topic.rawValue, Int64(bitPattern: state.fence),
                 state.isCompleted, state.end.milliseconds, state.lease.inNanoseconds / 1_000_000,
+                key.payloadDigest.map { Int64(bitPattern: $0) },
             ]
         )
     }

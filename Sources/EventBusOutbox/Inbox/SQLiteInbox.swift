@@ -39,12 +39,13 @@ public final class SQLiteInbox: Inbox {
         self.clock = WallClock(AnyClock(clock))
     }
 
-    /// Registers the inbox's tables with the migrations of a database, as `eventbus.inbox.v1` and `eventbus.inbox.v2`.
+    /// Registers the inbox's tables with the migrations of a database, as `eventbus.inbox.v1` to `.v3`.
     ///
     /// The names of all tables begin with `eventbus_inbox`.
     public static func registerMigration(in migrator: inout DatabaseMigrator) {
         migrator.registerMigration("eventbus.inbox.v1") { db in try InboxSchema.createV1(in: db) }
         migrator.registerMigration("eventbus.inbox.v2") { db in try InboxSchema.upgradeToV2(in: db) }
+        migrator.registerMigration("eventbus.inbox.v3") { db in try InboxSchema.upgradeToV3(in: db) }
     }
 
     /// Creates the inbox's tables if they do not exist, and upgrades those of an earlier release. Use it for databases
@@ -54,6 +55,7 @@ public final class SQLiteInbox: Inbox {
     public static func createTables(in db: Database) throws {
         try InboxSchema.createV1(in: db)
         try InboxSchema.upgradeToV2(in: db)
+        try InboxSchema.upgradeToV3(in: db)
     }
 
     // MARK: Effect and record in one transaction

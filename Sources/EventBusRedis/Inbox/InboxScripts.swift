@@ -2,8 +2,9 @@
 ///
 /// The record of an event contains its state (`p` in progress, `c` completed, `a` abandoned), the fence of its last
 /// claim, the end of that claim by the server's clock and its lease, both in milliseconds, and a number by which a
-/// claimant recognizes its own request. A record outlives its claim by an hour. Fences therefore grow even if the clock
-/// is set back, and a withdrawn request is recognized if it arrives late.
+/// claimant recognizes its own request. The last field of a completed record is the digest of the event's payload. A
+/// record outlives its claim by an hour. Fences therefore grow even if the clock is set back, and a withdrawn request is
+/// recognized if it arrives late.
 ///
 /// A Redis that is out of memory refuses a script's first write if the command may allocate. It refuses `begin`, which
 /// adds a record. The other steps replace a record by one of the same size, so they begin with `PEXPIRE`, which allocates
@@ -26,11 +27,11 @@ enum InboxScripts {
 
         """
 
-    /// The script that claims an event. Arguments: lease, request. Returns `{'new', fence}`, `{'completed'}` or
-    /// `{'inProgress', milliseconds}`.
+    /// The script that claims an event. Arguments: lease, request. Returns `{'new', fence}`, `{'completed',
+    /// digest}` or `{'inProgress', milliseconds}`.
     static let begin = RedisScript(
         common + """
-            if state == 'c' then return {'completed'} end
+            if state == 'c' then return {'completed', request} end
             if inForce and request == ARGV[2] then return {'new', fence} end
             -- It was withdrawn, or its claim abandoned, before this copy of it arrived.
             if state == 'a' and request == ARGV[2] then return {'inProgress', 1} end
@@ -65,13 +66,13 @@ enum InboxScripts {
         name: "inbox.renew"
     )
 
-    /// The script that records a handled event. Arguments: fence, retention. Returns `recorded`, or the state of the
-    /// claim that replaced this one.
+    /// The script that records a handled event. Arguments: fence, retention, digest. Returns `recorded`, or the state of
+    /// the claim that replaced this one.
     static let complete = RedisScript(
         common + """
             if fence ~= ARGV[1] and (inForce or state == 'c') then return state end
             allowReplacing()
-            redis.call('SET', KEYS[1], 'c:' .. ARGV[1] .. ':0:0:', 'PX', ARGV[2])
+            redis.call('SET', KEYS[1], 'c:' .. ARGV[1] .. ':0:0:' .. ARGV[3], 'PX', ARGV[2])
             return 'recorded'
             """,
         name: "inbox.complete"

@@ -53,7 +53,8 @@ public final class RedisInbox: Inbox {
         let parts = reply.array ?? []
         switch parts.first?.text {
         case "completed":
-            return .completed
+            let digest = parts.dropFirst().first?.text.flatMap { UInt64($0, radix: 16) }
+            return inboxKey.decision(completedWith: digest)
         case "inProgress":
             if let left = parts.dropFirst().first?.integer {
                 return .inProgress(retryAfter: .milliseconds(max(1, left)))
@@ -84,7 +85,10 @@ public final class RedisInbox: Inbox {
         let reply = try await client.run(
             InboxScripts.complete,
             keys: [key(claim.key)],
-            [.text("\(claim.fence)"), .integer(retention.wholeMilliseconds)],
+            [
+                .text("\(claim.fence)"), .integer(retention.wholeMilliseconds),
+                .text(claim.key.payloadDigest.map { String($0, radix: 16) } ?? ""),
+            ],
             isIdempotent: true,
             isCancellable: false
         )

@@ -108,6 +108,23 @@ public struct InboxConformance: Sendable {
                 try await setup.other.abandon(other)
                 try await setup.expectCompleted()
             },
+            check("an event with another payload is a duplicate that is told apart") { setup in
+                var key = setup.key
+                key.payloadDigest = .max
+                guard case .new(let claim) = try await setup.one.begin(key, lease: setup.long) else {
+                    throw ConformanceFailure("a new event should be claimed")
+                }
+                try await setup.one.complete(claim, retention: .seconds(60))
+                for inbox in [setup.one, setup.other] {
+                    for (digest, expected) in [
+                        (UInt64.max, InboxDecision.completed), (1, .completedWithOtherPayload), (nil, .completed),
+                    ] as [(UInt64?, InboxDecision)] {
+                        key.payloadDigest = digest
+                        let decision = try await inbox.begin(key, lease: setup.long)
+                        try expect(decision == expected, "the digest \(String(describing: digest)) is \(decision)")
+                    }
+                }
+            },
             check("a renewed claim outlives its first lease, and can be completed") { setup in
                 let (claim, lease) = try await setup.renewedClaim()
                 try await ContinuousClock().sleep(for: lease * 2)

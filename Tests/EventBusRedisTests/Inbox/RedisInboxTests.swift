@@ -244,7 +244,7 @@ extension RedisTests {
             _ death: Death
         ) async throws -> Bool {
             switch try await inbox.begin(Self.key(id, subscription: "test.effects"), lease: .milliseconds(300)) {
-            case .completed: return true
+            case .completed, .completedWithOtherPayload: return true
             case .inProgress: return false
             case .new(let claim):
                 _ = try await client.send(RedisCommand("RPUSH", ["effects", .text("\(id.rawValue) \(claim.fence)")]))

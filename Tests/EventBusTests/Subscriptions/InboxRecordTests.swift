@@ -212,6 +212,25 @@ struct InboxRecordTests {
         #expect(line.metadata["subscription"] == "orders")
     }
 
+    @Test("An event under the topic and id of another one is suppressed, logged as a warning and counted apart")
+    func conflict() async throws {
+        let (metrics, handler) = (TestMetrics(), InMemoryLogHandler())
+        let bus = bus(InMemoryInbox(clock: clock), logger: Logger(label: "test") { _ in handler }, metrics: metrics)
+        try await bus.withRunning {
+            for orderID in ["forged", "genuine", "forged"] {
+                try await bus.publish(OrderCreated(orderID: orderID), options: .init(id: "e"))
+                try await broker.settled()
+            }
+        }
+        #expect(calls.value == 1)
+        let labels = [("topic", "order.created"), ("group", "g")]
+        #expect(try metrics.expectCounter("eventbus.duplicates_conflicting", labels).totalValue == 1)
+        #expect(try metrics.expectCounter("eventbus.duplicates_suppressed", labels).totalValue == 1)
+        let warnings = handler.entries.filter { $0.level == .warning }
+        #expect(warnings.count == 1)
+        #expect(warnings.first?.metadata["event-id"] == "e")
+    }
+
     @Test("An injected crash may strike between effect and record, so the handler runs twice in spite of an inbox")
     func injectedCrash() async throws {
         let broker = InMemoryBroker(clock: clock, faults: .only(.handlerCrash, rate: 0.5, seed: 7))

@@ -5,7 +5,11 @@ import Testing
 @testable import Fleet
 
 extension EndToEndTests {
-    @Test("Ten thousand malformed requests are answered without a 5xx")
+    /// The number of requests to each service: 500, or `FLEET_TEST_REQUESTS`.
+    private static let requestCount =
+        ProcessInfo.processInfo.environment["FLEET_TEST_REQUESTS"].flatMap { Int($0) } ?? 500
+
+    @Test("Malformed requests are answered without a 5xx")
     func generated() async throws {
         try await TestFleet.with { fleet in
             let ports = (await fleet[.orders].port, await fleet[.inventory].port)
@@ -13,12 +17,12 @@ extension EndToEndTests {
             async let orders = flood(
                 ports.0,
                 MalformedRequests(seed: 1, targets: MalformedRequests.orders, token: token),
-                5_000
+                Self.requestCount
             )
             async let inventory = flood(
                 ports.1,
                 MalformedRequests(seed: 2, targets: MalformedRequests.inventory, token: token),
-                5_000
+                Self.requestCount
             )
             for flood in [try await orders, try await inventory] {
                 #expect(flood.errors == [])
