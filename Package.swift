@@ -199,3 +199,12 @@ for target in package.targets where target.type != .system {
     }
     target.swiftSettings = settings
 }
+
+// For a short build with the thread sanitizer: core, the in-memory broker and the test kit.
+if Context.environment["EVENTBUS_CORE_ONLY"] != nil {
+    let core = ["EventBusJSON", "EventBus", "EventBusInMemory", "EventBusTesting"]
+    package.products.removeAll { !core.contains($0.name) }
+    package.targets.removeAll {
+        !core.contains($0.name) && !(core.contains(String($0.name.dropLast(5))) && $0.type == .test)
+    }
+}
