@@ -1,0 +1,80 @@
+import EventBus
+import EventBusTesting
+import Testing
+
+@testable import EventBusRedis
+
+extension RedisTests {
+    @Suite(.timeLimit(.minutes(2)))
+    struct RedisSharedLockTests {
+        @Test func `a user who may neither publish nor subscribe gets every share, by asking`() async throws {
+            let server = try await RedisServer()
+            let admin = try server.client()
+            let rules: [RedisArgument] = ["on", ">secret", "~*", "&*", "+@all", "-publish", "-subscribe"]
+            _ = try await admin.send(RedisCommand("ACL", ["SETUSER", "quiet"] + rules))
+            let locks = RoundRobin {
+                RedisSharedLock(try server.client { $0.credentials = .init(user: "quiet", password: "secret") })
+            }
+            for check in SharedLockConformance(ttl: .milliseconds(600), make: { try await locks.next() }).checks {
+                do {
+                    try await check.run()
+                } catch {
+                    Issue.record("\(check.name): \(error)")
+                }
+            }
+        }
+
+        @Test func `on a server that is full no share is granted, and shares are renewed and released`() async throws {
+            let server = try await RedisServer("--maxmemory-policy", "noeviction")
+            let admin = try server.client()
+            let readers = RedisSharedLock(try server.client()).lock(for: .shared)
+            var grants: [LockGrant] = []
+            for _ in 0..<2 { grants.append(try await readers.acquire("a", ttl: .seconds(60), wait: .zero)) }
+            _ = try await admin.send("CONFIG", "SET", "maxmemory", "1")
+            // A call that would wait is told as well.
+            for wait in [Duration.zero, .seconds(60)] {
+                let refused = await #expect(throws: EventBusError.self) {
+                    _ = try await readers.acquire("a", ttl: .seconds(60), wait: wait)
+                }
+                #expect(refused?.code == .unavailable && refused?.isOutOfMemory == true)
+            }
+            for grant in grants {
+                _ = try await readers.renew(grant)
+                try await readers.release(grant)
+            }
+        }
+
+        @Test func `no step removes more than a bounded number of shares that have ended`() async throws {
+            let client = try await SharedRedis.client()
+            let lock = RedisSharedLock(client)
+            let resource = "r-\(EventID())"
+            let holders = "eventbus:shared:lock:\(RedisKeys.tag(resource)):l"
+            let tokens = (0..<1_000).flatMap { ["1", .text("p.\($0).\(Int.max)")] as [RedisArgument] }
+            _ = try await client.send(RedisCommand("ZADD", [.text(holders)] + tokens))
+            let error = await #expect(throws: EventBusError.self) {
+                _ = try await lock.lock(for: .exclusive).acquire(resource, ttl: .seconds(60), wait: .zero)
+            }
+            #expect(error?.code == .lockTimedOut)
+            #expect(try await client.send("ZCARD", .text(holders)).integer ?? 0 >= 1_000 - 2 * 128)
+            let grant = try await lock.lock(for: .exclusive).acquire(resource, ttl: .seconds(60), wait: .seconds(30))
+            #expect(try await client.send("ZCARD", .text(holders)).integer == 1)
+            try await lock.lock(for: .exclusive).release(grant)
+        }
+
+        @Test func `a message that arrives after its waiter has taken the share ends nothing`() async throws {
+            let client = try await SharedRedis.client()
+            let lock = RedisSharedLock(client)
+            let resource = "r-\(EventID())"
+            let grant = try await lock.lock(for: .shared).acquire(resource, ttl: .seconds(60), wait: .zero)
+            let keys = LockKeys(prefix: "eventbus:shared", resource: resource)
+            _ = try await client.run(
+                SharedLockScripts.decline,
+                keys: keys.all,
+                [.text(grant.owner), 500, "channel:"],
+                isIdempotent: true
+            )
+            _ = try await lock.lock(for: .shared).renew(grant)
+            try await lock.lock(for: .shared).release(grant)
+        }
+    }
+}
