@@ -114,7 +114,7 @@ extension RabbitTransport {
         let thread = try ConnectionThread(name: "eventbus-adm")
         let watch = SendWatch()
         var machine = RecoveryMachine(hosts: configuration.hosts, reconnect: configuration.reconnect)
-        var generator = SystemRandomNumberGenerator()
+        var generator = SplitMix64(seed: .random(in: .min ... .max))
         var failure = EventBusError(.unavailable, "\(activity): there is no host")
         for _ in configuration.hosts {
             guard case .connect(let host) = machine.next(using: &generator) else { break }

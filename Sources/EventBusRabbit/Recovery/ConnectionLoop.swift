@@ -27,7 +27,7 @@ struct ConnectionLoop: Sendable {
         shutDown: @escaping @Sendable (RabbitConnection) async -> Void
     ) async throws(EventBusError) {
         var machine = RecoveryMachine(hosts: configuration.hosts, reconnect: configuration.reconnect)
-        var generator = SystemRandomNumberGenerator()
+        var generator = SplitMix64(seed: .random(in: .min ... .max))
         var number: UInt64 = 0
         while !Task.isCancelled {
             switch machine.next(using: &generator) {
