@@ -1,3 +1,5 @@
+package import EventBus
+
 /// The number of events in an outbox, by their state.
 ///
 /// ```swift
@@ -22,5 +24,18 @@ public struct OutboxBacklog: Hashable, Sendable {
         self.parked = parked
         self.delayed = delayed
         self.withoutSubscriber = withoutSubscriber
+    }
+
+    /// Creates a backlog from the numbers of rows in each table and the times of the oldest events that could have been
+    /// published.
+    package init(waiting: Int, unrouted: Int, delayed: Int, parked: Int, oldest: [EventTime?], now: EventTime) {
+        let oldest = oldest.compactMap(\.self).min()
+        self.init(
+            count: waiting + unrouted + delayed,
+            oldestAge: oldest.map { max(.zero, now.since($0)) },
+            parked: parked,
+            delayed: delayed,
+            withoutSubscriber: unrouted
+        )
     }
 }

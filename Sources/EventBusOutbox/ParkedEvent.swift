@@ -19,4 +19,12 @@ public struct ParkedEvent: Identifiable, Sendable {
     public var storedAt: EventTime
     /// The time at which the event was given up.
     public var parkedAt: EventTime
+
+    package init(id: Int64, envelope: Envelope?, failure: Failure, storedAt: EventTime, parkedAt: EventTime) {
+        self.id = id
+        self.envelope = envelope
+        self.failure = failure
+        self.storedAt = storedAt
+        self.parkedAt = parkedAt
+    }
 }

@@ -33,7 +33,7 @@ struct OutboxTests {
         let taken = try database.write { db in
             try outbox.publish(envelope, in: db)
             try outbox.publish(plain, options: PublishOptions(requiresSubscriber: true), in: db)
-            return try OutboxStore.take(limit: 10, depth: 10, excluding: [], terms: .init(now: .now()), in: db)
+            return try OutboxStatements.take(limit: 10, depth: 10, excluding: [], terms: .init(now: .now()), in: db)
         }
         #expect(taken.runs.flatMap { $0 }.map(\.envelope) == [envelope, plain])
         #expect(taken.runs.flatMap { $0 }.map(\.requiresSubscriber) == [false, true])
@@ -58,14 +58,15 @@ struct OutboxTests {
         }
         let runs = try database.write { db in
             for envelope in envelopes { try outbox.publish(envelope, in: db) }
-            return try OutboxStore.take(limit: 10, depth: 10, excluding: [], terms: .init(now: .now()), in: db).runs
+            return try OutboxStatements.take(limit: 10, depth: 10, excluding: [], terms: .init(now: .now()), in: db)
+                .runs
         }
         #expect(runs.map { $0.map(\.envelope) } == [[envelopes[0], envelopes[2]], [envelopes[1], envelopes[3]]])
         var settlement = Settlement()
         settlement.publish(runs[0][0])
         let rest = try database.write { [settlement] db in
-            try OutboxStore.settle(settlement, now: .now(), in: db)
-            return try OutboxStore.take(limit: 10, depth: 1, excluding: [], terms: .init(now: .now()), in: db).runs
+            try OutboxStatements.settle(settlement, now: .now(), in: db)
+            return try OutboxStatements.take(limit: 10, depth: 1, excluding: [], terms: .init(now: .now()), in: db).runs
         }
         #expect(rest.flatMap { $0 }.map(\.envelope) == [envelopes[1], envelopes[2]])
     }

@@ -1,7 +1,6 @@
-internal import CoreMetrics
-public import EventBus
-public import GRDB
-public import Logging
+package import CoreMetrics
+package import EventBus
+package import Logging
 public import ServiceLifecycle
 
 /// A service that publishes the events of an ``Outbox``.
@@ -48,12 +47,8 @@ public final class OutboxRelay: Service {
         var isChanged = true
         var nextMeasurement: AnyClock.Instant
         var unrouted: UnroutedTopics?
-        /// The last key whose order was repaired, or `nil` when all keys are done.
-        var repairKey: DatabaseValue?
         /// A Boolean value indicating whether events wait although nothing is due, because others have changed rows.
         var isStranded = false
-        /// The mark of the last replay that was processed.
-        var replayMark: DatabaseValue?
         /// A Boolean value indicating whether the relay has nothing to do until something happens or some time passes.
         var isWaiting = false
         /// A signal that is raised when the activity of the relay changes, if somebody waits for it.
@@ -64,8 +59,7 @@ public final class OutboxRelay: Service {
         case idle, running, stopping, stopped
     }
 
-    private let writer: any DatabaseWriter
-    private let database: RelayDatabase
+    private let store: any OutboxStore
     private let bus: EventBus
     private let settings: Configuration
     let clock: AnyClock
@@ -75,47 +69,20 @@ public final class OutboxRelay: Service {
     private let wakeUp = WakeUp()
     let state: Locked<State>
 
-    /// Creates a relay from `database` to `bus`.
+    /// Creates a relay from a store to `bus`.
     ///
-    /// - Parameters:
-    ///   - database: The database with the outbox's tables. Pass the object that the service writes through if
-    ///     possible, because only its commits wake the relay.
-    ///   - bus: The bus on which events are published. It must be running.
-    ///   - configuration: The settings of the relay.
-    ///   - logger: The logger for outages, topics without a subscription and parked events. Defaults to swift-log's
-    ///     logger with the label `eventbus.outbox`.
-    public convenience init(
-        database: any DatabaseWriter,
-        bus: EventBus,
-        configuration: Configuration = .init(),
-        logger: Logger = Logger(label: "eventbus.outbox")
-    ) {
-        self.init(
-            database: database,
-            bus: bus,
-            configuration: configuration,
-            logger: logger,
-            metrics: MetricsSystem.factory
-        )
-    }
-
-    init(
-        database: any DatabaseWriter,
+    /// - Parameter makeStore: A function that returns the store for the corrected settings.
+    package init(
         bus: EventBus,
         configuration: Configuration,
         logger: Logger,
         metrics: any MetricsFactory,
-        wallClock: WallClock? = nil
-    ) {
+        wallClock: WallClock? = nil,
+        makeStore: (StoreSettings) throws -> any OutboxStore
+    ) rethrows {
         let settings = configuration.corrected
         let wallClock = wallClock ?? WallClock(bus.clock)
-        self.writer = database
-        self.database = RelayDatabase(
-            writer: database,
-            settings: settings,
-            wallClock: wallClock,
-            maximumDelay: bus.maximumDelay
-        )
+        self.store = try makeStore(StoreSettings(settings, maximumDelay: bus.maximumDelay, wallClock: wallClock))
         self.bus = bus
         self.settings = settings
         self.clock = bus.clock
@@ -162,13 +129,10 @@ public final class OutboxRelay: Service {
     // MARK: Main loop
 
     private func work() async {
-        let observer = InsertObserver { [weak self] in
-            self?.look()
-        }
         let monitor = bus.activityMonitor
         monitor?.add(self)
         defer { monitor?.remove(self) }
-        writer.add(transactionObserver: observer, extent: .observerLifetime)
+        let endObservation = store.observeCommits { [weak self] in self?.look() }
         await withDiscardingTaskGroup { group in
             while let step = nextStep() {
                 switch step {
@@ -181,7 +145,7 @@ public final class OutboxRelay: Service {
                 }
             }
         }
-        writer.remove(transactionObserver: observer)
+        endObservation()
         await finish()
         let change = state.withLock { state in
             state.phase = .stopped
@@ -285,26 +249,22 @@ public final class OutboxRelay: Service {
         let request = state.withLock { state in
             let (settlement, busy, room) = state.machine.beginExchange()
             if !settlement.isEmpty { state.isChanged = true }
-            return RelayDatabase.Request(
+            return ExchangeRequest(
                 settlement: settlement,
                 busy: busy,
                 room: room,
-                repairKey: state.repairKey,
-                isStranded: state.isStranded,
-                replayMark: state.replayMark
+                isStranded: state.isStranded
             )
         }
         do {
-            let answer = try await database.exchange(request)
+            let answer = try await store.exchange(request)
             let now = clock.now
             guard let answer else { return standBy(now: now) }
             state.withLock { state in
                 state.machine.load(answer.taking, leaseEnd: answer.leaseEnd, isStale: answer.isStale, now: now)
                 if answer.taking.count > 0 || answer.taking.unrouted != state.unrouted { state.isChanged = true }
                 state.unrouted = answer.taking.unrouted
-                state.repairKey = answer.repairKey
                 state.isStranded = false
-                state.replayMark = answer.replayMark
             }
             note(answer)
             await measure()
@@ -333,7 +293,7 @@ public final class OutboxRelay: Service {
         if hadLease { metrics.record(OutboxBacklog(count: 0, oldestAge: nil, parked: 0)) }
     }
 
-    private func note(_ answer: RelayDatabase.Answer) {
+    private func note(_ answer: ExchangeAnswer) {
         if !answer.taking.unreadable.isEmpty { metrics.noteGivenUp(answer.taking.unreadable.count) }
         for parking in answer.taking.unreadable { log(parking) }
         for topic in answer.newlyUnrouted { log(unroutedTopic: topic) }
@@ -348,7 +308,7 @@ public final class OutboxRelay: Service {
             state.isChanged = false
             return true
         }
-        guard isTime, let backlog = try? await database.backlog() else { return }
+        guard isTime, let backlog = try? await store.backlog() else { return }
         let isStranded = state.withLock { state in
             state.backlog = backlog
             let others = backlog.delayed + (state.unrouted == nil ? 0 : backlog.withoutSubscriber)
@@ -364,7 +324,7 @@ public final class OutboxRelay: Service {
         let settlement = state.withLock { $0.machine.beginExchange().settlement }
         for attempt in 1... {
             do {
-                return try await database.finish(settlement)
+                return try await store.finish(settlement)
             } catch {
                 // Another process may be writing, which takes real time even if the bus has a manual clock.
                 if attempt < Self.finishingAttempts, (try? await Task.sleep(for: Self.finishingInterval)) != nil {

@@ -111,7 +111,12 @@ extension RelayMachine {
 }
 
 /// The maximum number and size of the events that a relay reads next.
-struct Room: Sendable {
-    var events: Int
-    var bytes = Int.max
+package struct Room: Sendable {
+    package var events: Int
+    package var bytes: Int
+
+    package init(events: Int, bytes: Int = .max) {
+        self.events = events
+        self.bytes = bytes
+    }
 }

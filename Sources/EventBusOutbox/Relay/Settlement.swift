@@ -1,65 +1,73 @@
-internal import EventBus
+package import EventBus
 
 /// The outcomes of events, which are written in one transaction.
-struct Settlement: Sendable {
+package struct Settlement: Sendable {
     /// An event that is given up.
-    struct Parking: Sendable {
-        var sequence: Int64
-        var failure: Failure
-        var table: OutboxSchema.Table
+    package struct Parking: Sendable {
+        package var sequence: Int64
+        package var failure: Failure
+        package var table: OutboxTable
+
+        package init(sequence: Int64, failure: Failure, table: OutboxTable) {
+            self.sequence = sequence
+            self.failure = failure
+            self.table = table
+        }
     }
 
     /// An event that is tried again later.
-    struct Delay: Sendable {
-        var sequence: Int64
-        var attempts: Int
-        var holds: Int
-        var dueAt: EventTime
-        var error: String
+    package struct Delay: Sendable {
+        package var sequence: Int64
+        package var attempts: Int
+        package var holds: Int
+        package var dueAt: EventTime
+        package var error: String
     }
 
     /// An event whose delay the broker refused as too long.
-    struct Early: Sendable {
-        var sequence: Int64
-        var readyAt: EventTime
+    package struct Early: Sendable {
+        package var sequence: Int64
+        package var readyAt: EventTime
     }
 
     /// An event that reveals whether its topic has a subscription.
-    struct Probe: Sendable {
-        enum Outcome: Sendable {
+    package struct Probe: Sendable {
+        package enum Outcome: Sendable {
             case published
             case unrouted
             /// The event could not be published. The count includes only its own attempts.
             case held(attempts: Int)
         }
 
-        var sequence: Int64
-        var topic: String
+        package var sequence: Int64
+        package var topic: String
         /// A Boolean value indicating whether the event was set aside before.
-        var isProbe: Bool
-        var outcome: Outcome
+        package var isProbe: Bool
+        package var outcome: Outcome
     }
 
     /// The maximum length in characters of a stored error text.
     private static let maximumErrorLength = 1024
 
     /// The events that the broker has confirmed.
-    var published: [Int64] = []
-    var parked: [Parking] = []
-    var delayed: [Delay] = []
-    var early: [Early] = []
-    var probes: [Probe] = []
+    package var published: [Int64] = []
+    package var parked: [Parking] = []
+    package var delayed: [Delay] = []
+    package var early: [Early] = []
+    package var probes: [Probe] = []
     /// The keys whose first event has been removed.
-    var advancedKeys: Set<ExactString> = []
+    package var advancedKeys: Set<ExactString> = []
     /// The topics of formerly held events that the broker has confirmed, with their number.
-    var recovered: [Topic: Int] = [:]
+    package var recovered: [Topic: Int] = [:]
     /// A Boolean value indicating whether the broker accepts events again after an outage.
-    var releasesHeld = false
+    package var releasesHeld = false
     /// The lanes of all these events, once for each event.
-    var lanes: [Lane] = []
+    package var lanes: [Lane] = []
 
-    var count: Int { lanes.count }
-    var isEmpty: Bool { lanes.isEmpty && !releasesHeld }
+    package init() {}
+
+    package var count: Int { lanes.count }
+    package var isEmpty: Bool { lanes.isEmpty && !releasesHeld }
 
     mutating func publish(_ event: StoredEvent) {
         if event.isProbe {
@@ -72,7 +80,7 @@ struct Settlement: Sendable {
     }
 
     mutating func park(_ event: StoredEvent, _ failure: Failure) {
-        let table: OutboxSchema.Table = event.isProbe ? .unrouted : .outbox
+        let table: OutboxTable = event.isProbe ? .unrouted : .outbox
         parked.append(Parking(sequence: event.sequence, failure: failure, table: table))
         leave(event)
     }
@@ -139,7 +147,7 @@ struct Settlement: Sendable {
     }
 
     /// The part that is valid even after another relay has taken over: the events that the broker has confirmed.
-    var publishedOnly: Settlement {
+    package var publishedOnly: Settlement {
         var settlement = Settlement()
         settlement.published = published
         settlement.probes = probes.filter { if case .published = $0.outcome { true } else { false } }

@@ -1,195 +1,106 @@
-internal import EventBus
-internal import GRDB
+package import EventBus
 
-/// The statements of the outbox, one function for each. Each runs in the caller's transaction.
+/// A place where the events of an outbox are stored, as one relay uses it.
 ///
-/// Every statement finds its rows through an index. A number in a row may have any value, so reading it never traps.
-enum OutboxStore {
-    /// Stores an event. It is due immediately, unless another event of its key waits.
+/// The relay decides which event is published when, and what an outcome means for it. A store keeps the rows, and
+/// answers with the events that may be published. Each operation is one transaction, and a relay calls one at a time.
+///
+/// A store guarantees:
+///
+/// - It returns an event only if its transaction has committed, and every such event until it is settled.
+/// - Only the first event of a key that is in the outbox begins a run, unless the key is busy, and the rest of the run
+///   follows in order. Events that were set aside, delayed or parked are not in the outbox and block nobody.
+/// - At most one relay at a time has the lease. Every other one is told to stand by.
+package protocol OutboxStore: Sendable {
+    /// Writes the outcomes of events, renews the lease, and reads more events.
     ///
-    /// - Parameter readyAt: The earliest time at which the broker can take the event, or `nil` for now.
-    static func insert(
-        _ envelope: Envelope,
-        storedAt: EventTime,
-        deliverAt: EventTime?,
-        readyAt: EventTime? = nil,
-        requiresSubscriber: Bool,
-        in db: Database
-    ) throws {
-        let statement = try db.cachedStatement(
-            sql: """
-                INSERT INTO eventbus_outbox (\(OutboxSchema.carriedColumns), due_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-                    CASE WHEN EXISTS (SELECT 1 FROM eventbus_outbox WHERE partition_key = ?) THEN NULL ELSE 0 END)
-                """
-        )
-        var arguments = try envelope.columnValues()
-        arguments += [storedAt.milliseconds, deliverAt?.milliseconds, requiresSubscriber]
-        arguments += [envelope.partitionKey.map(StoredText.init)]
-        try statement.execute(arguments: arguments)
-        // The event had to be in the outbox to get its number. Nothing waits behind it yet.
-        if let readyAt { try delay(db.lastInsertedRowID, until: readyAt, in: db) }
+    /// - Returns: `nil` if another relay publishes. Of the outcomes, only ``Settlement/publishedOnly`` has been written
+    ///   then.
+    func exchange(_ request: ExchangeRequest) async throws -> ExchangeAnswer?
+
+    /// Writes the last outcomes, even if the calling task is cancelled, and lets another relay take over.
+    func finish(_ settlement: Settlement) async throws
+
+    /// Counts the events.
+    func backlog() async throws -> OutboxBacklog
+
+    /// Calls `onCommit` soon after a transaction that stored an event has committed, where the store notices that
+    /// without being asked.
+    ///
+    /// - Returns: A function that ends the calls.
+    func observeCommits(_ onCommit: @escaping @Sendable () -> Void) -> @Sendable () -> Void
+}
+
+/// The settings that a relay gives its store.
+package struct StoreSettings: Sendable {
+    /// The identity of the relay among all relays on the same rows.
+    package var owner = EventID().rawValue
+    package var leaseDuration: Duration
+    /// The maximum interval between attempts for a topic without a subscription.
+    package var maximumRetryInterval: Duration
+    /// The longest interval between attempts of any kind.
+    package var longestInterval: Duration
+    package var requiresSubscriber: Bool
+    /// The longest delay that the broker supports.
+    package var maximumDelay: Duration
+    package var wallClock: WallClock
+
+    package init(_ configuration: OutboxRelay.Configuration, maximumDelay: Duration, wallClock: WallClock) {
+        leaseDuration = configuration.leaseDuration
+        maximumRetryInterval = configuration.maximumRetryInterval
+        longestInterval = configuration.longestInterval
+        requiresSubscriber = configuration.requiresSubscriber
+        self.maximumDelay = maximumDelay
+        self.wallClock = wallClock
     }
 
-    // MARK: Settling
+    /// The number of events of one key that are read together.
+    package static let depthOfLane = 100
 
-    /// Writes the outcomes of events.
-    ///
-    /// - Returns: The topics that have just turned out to have no subscription.
-    @discardableResult
-    static func settle(
-        _ settlement: Settlement,
-        retry: RetryPolicy = .subscriberWait(maximum: .seconds(120)),
-        now: EventTime,
-        in db: Database
-    ) throws -> [String] {
-        if settlement.isEmpty { return [] }
-        for sequence in settlement.published { try delete(sequence, from: .outbox, in: db) }
-        for parking in settlement.parked {
-            try park(parking.sequence, parking.failure, from: parking.table, now: now, in: db)
-        }
-        for early in settlement.early { try delay(early.sequence, until: early.readyAt, in: db) }
-        var unrouted: [String] = []
-        for probe in settlement.probes {
-            let isNew = try settle(probe, retry: retry, now: now, in: db)
-            if isNew { unrouted.append(probe.topic) }
-        }
-        for key in settlement.advancedKeys { try advance(StoredText(key.text).databaseValue, in: db) }
-        // Last, because an event that is tried later may just have become the first of its key.
-        for delay in settlement.delayed { try postpone(delay, in: db) }
-        for (topic, count) in settlement.recovered { try release(count * 2, of: topic.rawValue, in: db) }
-        if settlement.releasesHeld { try releaseHeld(in: db) }
-        return unrouted
-    }
+    /// The delays between attempts for a topic without a subscription.
+    package var subscriberWait: RetryPolicy { .subscriberWait(maximum: maximumRetryInterval) }
 
-    /// Schedules a later attempt for an event. It may no longer be the first of its key, because an earlier one may
-    /// have been replayed.
-    private static func postpone(_ delay: Settlement.Delay, in db: Database) throws {
-        try db.cachedStatement(
-            sql: """
-                UPDATE eventbus_outbox SET attempts = ?, unrouted = ?, last_error = ?,
-                    due_at = CASE WHEN EXISTS (
-                        SELECT 1 FROM eventbus_outbox AS other
-                        WHERE other.partition_key = eventbus_outbox.partition_key
-                            AND other.sequence < eventbus_outbox.sequence
-                    ) THEN NULL ELSE ? END
-                WHERE sequence = ?
-                """
-        ).execute(
-            arguments: [delay.attempts, delay.holds, delay.error, delay.dueAt.milliseconds, delay.sequence]
+    /// Returns the terms of a read at `now`.
+    package func terms(now: EventTime, room: Room) -> ReadingTerms {
+        ReadingTerms(
+            now: now,
+            maximumDelay: maximumDelay,
+            requiresSubscriber: requiresSubscriber,
+            maximumBytes: room.bytes
         )
     }
+}
 
-    /// Makes held events due, because the broker accepts events again.
-    static func releaseHeld(in db: Database) throws {
-        try db.cachedStatement(
-            sql: "UPDATE eventbus_outbox SET due_at = 1 WHERE due_at > 1 AND unrouted > 0 AND attempts = 0"
-        ).execute()
+/// The input of one exchange.
+package struct ExchangeRequest: Sendable {
+    package var settlement: Settlement
+    /// The lanes that must not be read.
+    package var busy: Set<Lane>
+    package var room: Room
+    /// A Boolean value indicating whether events wait although nothing is due.
+    package var isStranded: Bool
+
+    package init(settlement: Settlement, busy: Set<Lane>, room: Room, isStranded: Bool = false) {
+        self.settlement = settlement
+        self.busy = busy
+        self.room = room
+        self.isStranded = isStranded
     }
+}
 
-    /// Makes at most `limit` held events of one topic due, because the broker has confirmed one of them.
-    private static func release(_ limit: Int, of topic: String, in db: Database) throws {
-        try db.cachedStatement(
-            sql: """
-                UPDATE eventbus_outbox SET due_at = 1 WHERE sequence IN (
-                    SELECT sequence FROM eventbus_outbox
-                    WHERE due_at > 1 AND topic = ? AND unrouted > 0 AND attempts = 0 LIMIT ?
-                )
-                """
-        ).execute(arguments: [topic, limit])
-    }
+/// The result of an exchange for the publishing relay.
+package struct ExchangeAnswer: Sendable {
+    package var taking: Taking
+    package var leaseEnd: EventTime
+    /// The topics that have just turned out to have no subscription.
+    package var newlyUnrouted: [String]
+    /// A Boolean value indicating whether events returned to the outbox that precede events already read.
+    package var isStale: Bool
 
-    /// Makes the first event of a key due.
-    static func advance(_ key: DatabaseValue, in db: Database) throws {
-        if key.isNull { return }
-        try db.cachedStatement(
-            sql: """
-                UPDATE eventbus_outbox SET due_at = 0
-                WHERE due_at IS NULL
-                    AND sequence = (SELECT min(sequence) FROM eventbus_outbox WHERE partition_key = ?)
-                """
-        ).execute(arguments: [key])
-    }
-
-    static func delete(_ sequence: Int64, from table: OutboxSchema.Table, in db: Database) throws {
-        try db.cachedStatement(sql: "DELETE FROM \(table.rawValue) WHERE sequence = ?").execute(arguments: [sequence])
-    }
-
-    // MARK: Moving
-
-    /// Moves an event from the outbox to another table, with values for the additional columns of that table.
-    static func move(
-        _ sequence: Int64,
-        to table: OutboxSchema.Table,
-        adding columns: KeyValuePairs<String, (any DatabaseValueConvertible)?> = [:],
-        from origin: OutboxSchema.Table = .outbox,
-        in db: Database
-    ) throws {
-        let names = columns.map { ", \($0.key)" }.joined()
-        let marks = String(repeating: ", ?", count: columns.count)
-        try db.cachedStatement(
-            sql: """
-                INSERT OR REPLACE INTO \(table.rawValue) (sequence, \(OutboxSchema.carriedColumns)\(names))
-                SELECT sequence, \(OutboxSchema.carriedColumns)\(marks) FROM \(origin.rawValue) WHERE sequence = ?
-                """
-        ).execute(arguments: StatementArguments(columns.map(\.value) + [sequence]))
-        try delete(sequence, from: origin, in: db)
-    }
-
-    /// Returns an event from another table to its place in the outbox, before the later events of its key.
-    ///
-    /// - Returns: `true` if there was such an event.
-    @discardableResult
-    static func moveBack(_ sequence: Int64, from table: OutboxSchema.Table, in db: Database) throws -> Bool {
-        try db.cachedStatement(
-            sql: """
-                UPDATE eventbus_outbox SET due_at = NULL
-                WHERE sequence > ? AND due_at IS NOT NULL AND sequence = (
-                    SELECT min(other.sequence) FROM eventbus_outbox AS other
-                    WHERE other.partition_key = (SELECT partition_key FROM \(table.rawValue) WHERE sequence = ?)
-                )
-                """
-        ).execute(arguments: [sequence, sequence])
-        try db.cachedStatement(
-            sql: """
-                INSERT INTO eventbus_outbox (sequence, \(OutboxSchema.carriedColumns), due_at)
-                SELECT sequence, \(OutboxSchema.carriedColumns),
-                    CASE WHEN EXISTS (
-                        SELECT 1 FROM eventbus_outbox AS other
-                        WHERE other.partition_key = \(table.rawValue).partition_key
-                            AND other.sequence < \(table.rawValue).sequence
-                    ) THEN NULL ELSE 0 END
-                FROM \(table.rawValue) WHERE sequence = ?
-                """
-        ).execute(arguments: [sequence])
-        let isThere = db.changesCount > 0
-        if isThere { try delete(sequence, from: table, in: db) }
-        return isThere
-    }
-
-    // MARK: Reading
-
-    static func backlog(now: EventTime, in db: Database) throws -> OutboxBacklog {
-        func count(_ table: OutboxSchema.Table) throws -> Int {
-            try Int.fetchOne(try db.cachedStatement(sql: "SELECT count(*) FROM \(table.rawValue)")) ?? 0
-        }
-        func oldest(_ table: OutboxSchema.Table) throws -> Int64? {
-            let name = table.rawValue
-            let stored = try DatabaseValue.fetchOne(
-                try db.cachedStatement(
-                    sql: "SELECT stored_at FROM \(name) WHERE sequence = (SELECT min(sequence) FROM \(name))"
-                )
-            )
-            return stored.flatMap { Int64.fromDatabaseValue($0) }
-        }
-        let (unrouted, delayed) = (try count(.unrouted), try count(.delayed))
-        let oldestTime = [try oldest(.outbox), try oldest(.unrouted)].compactMap(\.self).min()
-        return OutboxBacklog(
-            count: try count(.outbox) + unrouted + delayed,
-            oldestAge: oldestTime.map { max(.zero, now.since(EventTime(milliseconds: $0))) },
-            parked: try count(.parked),
-            delayed: delayed,
-            withoutSubscriber: unrouted
-        )
+    package init(taking: Taking, leaseEnd: EventTime, newlyUnrouted: [String], isStale: Bool) {
+        self.taking = taking
+        self.leaseEnd = leaseEnd
+        self.newlyUnrouted = newlyUnrouted
+        self.isStale = isStale
     }
 }

@@ -1,10 +1,28 @@
-internal import EventBus
+package import EventBus
 internal import EventBusJSON
 internal import Foundation
 
 /// The headers of an event as a JSON text. Each value is stored under the name of its kind, so that its type is kept.
-struct StoredHeaders: Codable {
+package struct StoredHeaders: Codable {
+    /// The reserved header that stores the content encoding, because the table has no column for it.
+    private static let contentEncoding = "x-eventbus-content-encoding"
+
     private let values: StoredTable
+
+    /// Returns the text for the headers of `envelope` and its content encoding, or `nil` if it has neither.
+    package static func text(for envelope: Envelope) throws -> String? {
+        var headers = envelope.headers
+        if let encoding = envelope.contentEncoding { headers[contentEncoding] = .string(encoding) }
+        return try text(for: headers)
+    }
+
+    /// Returns the headers and the content encoding that `text` contains.
+    package static func read(_ text: String?) throws -> (headers: EventHeaders, contentEncoding: String?) {
+        var headers = try headers(from: text)
+        let encoding = headers[contentEncoding]?.string
+        headers[contentEncoding] = nil
+        return (headers, encoding)
+    }
 
     /// Returns the text for `headers`, or `nil` if there are none.
     static func text(for headers: EventHeaders) throws -> String? {

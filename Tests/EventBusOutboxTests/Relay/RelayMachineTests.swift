@@ -87,9 +87,9 @@ struct RelayMachineTests {
         for _ in 1...200 where published < 100 {
             let (settlement, busy, room) = machine.beginExchange()
             let taking = try database.write { db in
-                try OutboxStore.settle(settlement, now: Self.start, in: db)
-                let terms = OutboxStore.Terms(now: Self.start, maximumBytes: room.bytes)
-                return try OutboxStore.take(limit: room.events, depth: 100, excluding: busy, terms: terms, in: db)
+                try OutboxStatements.settle(settlement, now: Self.start, in: db)
+                let terms = ReadingTerms(now: Self.start, maximumBytes: room.bytes)
+                return try OutboxStatements.take(limit: room.events, depth: 100, excluding: busy, terms: terms, in: db)
             }
             machine.load(taking, leaseEnd: Self.start + .seconds(10), now: Self.at(.zero))
             #expect(machine.lanes.waitingBytes <= RelayMachine.maximumWaitingBytes + 2 * megabyte)

@@ -17,9 +17,9 @@ extension RelayInTroubleSuite {
                 for number in 1...6 { try outbox.publish(OrderPlaced(orderID: "k", number: number), in: db) }
                 for sequence in 1...3 as ClosedRange<Int64> {
                     let failure = Failure(reason: .nonRetryable, error: Broken())
-                    try OutboxStore.park(sequence, failure, now: .now(), in: db)
+                    try OutboxStatements.park(sequence, failure, now: .now(), in: db)
                 }
-                try OutboxStore.advance("k".databaseValue, in: db)
+                try OutboxStatements.advance("k".databaseValue, in: db)
                 #expect(try outbox.replayAll(in: db) == 3)
                 #expect(try numbers(db) == [1, 2, 3, 4, 5, 6])
             }
@@ -32,9 +32,14 @@ extension RelayInTroubleSuite {
             try database.write { db in
                 for number in 1...6 { try outbox.publish(OrderPlaced(orderID: "k", number: number), in: db) }
                 for sequence in order {
-                    try OutboxStore.park(sequence, Failure(reason: .nonRetryable, error: Broken()), now: .now(), in: db)
+                    try OutboxStatements.park(
+                        sequence,
+                        Failure(reason: .nonRetryable, error: Broken()),
+                        now: .now(),
+                        in: db
+                    )
                 }
-                try OutboxStore.advance("k".databaseValue, in: db)
+                try OutboxStatements.advance("k".databaseValue, in: db)
                 for sequence in order { #expect(try outbox.replay(sequence, in: db)) }
                 #expect(try outbox.replay(1, in: db) == false)
                 #expect(try numbers(db) == [1, 2, 3, 4, 5, 6])
@@ -44,7 +49,13 @@ extension RelayInTroubleSuite {
 
         /// Returns the numbers in the order in which a relay takes the events of one key.
         private func numbers(_ db: Database) throws -> [Int] {
-            let taking = try OutboxStore.take(limit: 10, depth: 10, excluding: [], terms: .init(now: .now()), in: db)
+            let taking = try OutboxStatements.take(
+                limit: 10,
+                depth: 10,
+                excluding: [],
+                terms: .init(now: .now()),
+                in: db
+            )
             #expect(taking.runs.count == 1)
             return try taking.runs.joined().map {
                 try JSONEventCodec().decode(OrderPlaced.self, from: $0.envelope.payload).number

@@ -83,7 +83,7 @@ struct SeveralRelaysTests {
         let relay = OutboxRelay(database: database, bus: bus)
         let now = WallClock(bus.clock).now
         try await database.write { db in
-            _ = try OutboxStore.acquire("crashed", duration: .seconds(10), now: now, in: db)
+            _ = try OutboxStatements.acquire("crashed", duration: .seconds(10), now: now, in: db)
             _ = try outbox.publish(NoteTaken(number: 1), in: db)
         }
         try await running(bus, relay) {
@@ -106,11 +106,12 @@ struct SeveralRelaysTests {
         let database = try makeDatabase()
         let now = EventTime(milliseconds: 1_000_000_000)
         try database.write { db in
-            _ = try OutboxStore.acquire("crashed", duration: .seconds(10), now: now + .seconds(3600), in: db)
+            _ = try OutboxStatements.acquire("crashed", duration: .seconds(10), now: now + .seconds(3600), in: db)
             #expect(
-                try OutboxStore.acquire("new", duration: .seconds(10), now: now, in: db)?.until == now + .seconds(10)
+                try OutboxStatements.acquire("new", duration: .seconds(10), now: now, in: db)?.until == now
+                    + .seconds(10)
             )
-            #expect(try OutboxStore.acquire("other", duration: .seconds(10), now: now, in: db) == nil)
+            #expect(try OutboxStatements.acquire("other", duration: .seconds(10), now: now, in: db) == nil)
         }
     }
 

@@ -89,7 +89,7 @@ extension RelayInTroubleSuite {
                     )
                 }
                 // All keys fit in one step.
-                #expect(try OutboxStore.repair(after: Data().databaseValue, limit: 100, in: db) == nil)
+                #expect(try OutboxStatements.repair(after: Data().databaseValue, limit: 100, in: db) == nil)
             }
             bus.subscribe(to: OrderPlaced.self, group: "g") { _, _ in }
             let relay = OutboxRelay(database: database, bus: bus, logger: .quiet)
@@ -134,7 +134,7 @@ extension RelayInTroubleSuite {
             let database = try makeDatabase()
             let now = EventTime(milliseconds: 1_000_000_000)
             try database.write { db in
-                try OutboxStore.insert(
+                try OutboxStatements.insert(
                     Envelope(topic: "t", payload: []),
                     storedAt: now,
                     deliverAt: now + .seconds(200_000),
@@ -143,8 +143,14 @@ extension RelayInTroubleSuite {
                     in: db
                 )
                 try db.execute(sql: "UPDATE eventbus_outbox_delayed SET ready_at = \(value)")
-                try OutboxStore.repairValues(now: now, maximumInterval: .seconds(120), in: db)
-                let taking = try OutboxStore.take(limit: 10, depth: 1, excluding: [], terms: .init(now: now), in: db)
+                try OutboxStatements.repairValues(now: now, maximumInterval: .seconds(120), in: db)
+                let taking = try OutboxStatements.take(
+                    limit: 10,
+                    depth: 1,
+                    excluding: [],
+                    terms: .init(now: now),
+                    in: db
+                )
                 #expect(taking.runs.count == 1)
             }
         }

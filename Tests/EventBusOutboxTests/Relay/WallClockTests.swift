@@ -65,14 +65,26 @@ extension RelayInTroubleSuite {
             let envelope = Envelope(topic: "t", payload: [])
             try database.write { db in
                 for _ in 1...6 {
-                    try OutboxStore.insert(envelope, storedAt: now, deliverAt: nil, requiresSubscriber: false, in: db)
+                    try OutboxStatements.insert(
+                        envelope,
+                        storedAt: now,
+                        deliverAt: nil,
+                        requiresSubscriber: false,
+                        in: db
+                    )
                 }
                 let values = ["\(now.milliseconds + 3_600_000)", "9223372036854775807", "-5", "'x'", "x'00'", "1e300"]
                 for (index, value) in values.enumerated() {
                     try db.execute(sql: "UPDATE eventbus_outbox SET due_at = \(value) WHERE sequence = \(index + 1)")
                 }
-                try OutboxStore.repairValues(now: now, maximumInterval: .seconds(120), in: db)
-                let taking = try OutboxStore.take(limit: 100, depth: 1, excluding: [], terms: .init(now: now), in: db)
+                try OutboxStatements.repairValues(now: now, maximumInterval: .seconds(120), in: db)
+                let taking = try OutboxStatements.take(
+                    limit: 100,
+                    depth: 1,
+                    excluding: [],
+                    terms: .init(now: now),
+                    in: db
+                )
                 #expect(taking.runs.count == 6)
             }
         }
@@ -82,7 +94,7 @@ extension RelayInTroubleSuite {
             let database = try makeDatabase()
             let (now, hour) = (EventTime(milliseconds: 1_000_000_000_000), Duration.seconds(3600))
             try database.write { db in
-                try OutboxStore.insert(
+                try OutboxStatements.insert(
                     Envelope(topic: "t", payload: []),
                     storedAt: now + hour * 1000,
                     deliverAt: now + hour * 1072,
@@ -90,9 +102,10 @@ extension RelayInTroubleSuite {
                     requiresSubscriber: false,
                     in: db
                 )
-                try OutboxStore.repairValues(now: now, maximumInterval: .seconds(120), in: db)
-                let terms = OutboxStore.Terms(now: now + hour * 43, maximumDelay: hour * 29)
-                let taken = try OutboxStore.take(limit: 10, depth: 1, excluding: [], terms: terms, in: db).runs.joined()
+                try OutboxStatements.repairValues(now: now, maximumInterval: .seconds(120), in: db)
+                let terms = ReadingTerms(now: now + hour * 43, maximumDelay: hour * 29)
+                let taken = try OutboxStatements.take(limit: 10, depth: 1, excluding: [], terms: terms, in: db).runs
+                    .joined()
                 #expect(taken.map { $0.delay(at: now + hour * 43) } == [hour * 29])
             }
             // Even if it was sent directly to the broker, the delay is never longer than it was.
@@ -110,10 +123,14 @@ extension RelayInTroubleSuite {
             let database = try makeDatabase()
             let now = EventTime(milliseconds: 1_000_000_000)
             try database.write { db in
-                _ = try OutboxStore.acquire("patient", duration: .seconds(60), now: now, in: db)
-                #expect(try OutboxStore.acquire("hasty", duration: .seconds(2), now: now, in: db) == nil)
-                #expect(try OutboxStore.acquire("hasty", duration: .seconds(2), now: now + .seconds(59), in: db) == nil)
-                #expect(try OutboxStore.acquire("hasty", duration: .seconds(2), now: now + .seconds(60), in: db) != nil)
+                _ = try OutboxStatements.acquire("patient", duration: .seconds(60), now: now, in: db)
+                #expect(try OutboxStatements.acquire("hasty", duration: .seconds(2), now: now, in: db) == nil)
+                #expect(
+                    try OutboxStatements.acquire("hasty", duration: .seconds(2), now: now + .seconds(59), in: db) == nil
+                )
+                #expect(
+                    try OutboxStatements.acquire("hasty", duration: .seconds(2), now: now + .seconds(60), in: db) != nil
+                )
             }
         }
 
@@ -129,11 +146,13 @@ extension RelayInTroubleSuite {
             }
             let second = try DatabasePool(path: file.path, configuration: configuration)
             let time = Locked(EventTime(milliseconds: 1_000_000_000))
-            let standby = RelayDatabase(
+            let standby = SQLiteOutboxStore(
                 writer: second,
-                settings: .with { $0.leaseDuration = .seconds(2) }.corrected,
-                wallClock: WallClock { time.withLock { $0 } },
-                maximumDelay: .seconds(100)
+                settings: StoreSettings(
+                    .with { $0.leaseDuration = .seconds(2) }.corrected,
+                    maximumDelay: .seconds(100),
+                    wallClock: WallClock { time.withLock { $0 } }
+                )
             )
             let isHeld = Signal()
             let holding = Task {
@@ -145,11 +164,11 @@ extension RelayInTroubleSuite {
                         time = time + .seconds(5)
                         return time
                     }
-                    return try OutboxStore.acquire("leader", duration: .seconds(2), now: now, in: db) != nil
+                    return try OutboxStatements.acquire("leader", duration: .seconds(2), now: now, in: db) != nil
                 }
             }
             try await isHeld.wait()
-            let request = RelayDatabase.Request(settlement: Settlement(), busy: [], room: Room(events: 10))
+            let request = ExchangeRequest(settlement: Settlement(), busy: [], room: Room(events: 10))
             #expect(try await standby.exchange(request) == nil)
             #expect(try await holding.value)
         }

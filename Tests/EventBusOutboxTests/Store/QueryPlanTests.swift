@@ -166,7 +166,7 @@ extension RelayInTroubleSuite {
                 #expect(try Int.fetchOne(db, sql: "SELECT count(*) FROM eventbus_outbox WHERE due_at = 0") == 0)
                 var (key, steps) = (DatabaseValue?.some(Data().databaseValue), 0)
                 while let next = key {
-                    key = try OutboxStore.repair(after: next, limit: 4, in: db)
+                    key = try OutboxStatements.repair(after: next, limit: 4, in: db)
                     steps += 1
                 }
                 #expect(steps == 3)

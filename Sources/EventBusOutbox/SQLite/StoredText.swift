@@ -1,3 +1,4 @@
+#if SQLite
 internal import Foundation
 internal import GRDB
 
@@ -25,3 +26,4 @@ struct StoredText: DatabaseValueConvertible {
         }
     }
 }
+#endif

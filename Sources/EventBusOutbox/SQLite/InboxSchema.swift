@@ -1,3 +1,4 @@
+#if SQLite
 internal import GRDB
 
 /// The tables of the inbox.
@@ -62,3 +63,4 @@ enum InboxSchema {
         try db.execute(sql: v3)
     }
 }
+#endif

@@ -1,19 +1,8 @@
+#if SQLite
 internal import EventBus
 internal import GRDB
 
-extension OutboxStore {
-    /// The conditions under which an event may be published.
-    struct Terms: Sendable {
-        /// The time, read inside the transaction.
-        var now: EventTime
-        /// The longest delay that the broker supports.
-        var maximumDelay = Duration.seconds(Int64.max)
-        /// A Boolean value indicating whether every event waits for a subscription, not only those that require one.
-        var requiresSubscriber = true
-        /// The number of bytes of events after which no further event is read.
-        var maximumBytes = Int.max
-    }
-
+extension OutboxStatements {
     /// Reads events that are due, together with the following events of the same key.
     ///
     /// An entry at the head of a key that cannot be published is moved out of the way: a row without an event, an event
@@ -27,7 +16,7 @@ extension OutboxStore {
         limit: Int,
         depth: Int,
         excluding busy: Set<Lane>,
-        terms: Terms,
+        terms: ReadingTerms,
         in db: Database
     ) throws -> Taking {
         let (probes, isCut) = try returnWaiting(busy: busy, now: terms.now, in: db)
@@ -76,34 +65,28 @@ extension OutboxStore {
 
 /// A reader that turns rows of the outbox into runs of events that may be published one after another.
 private struct RunReader {
-    let terms: OutboxStore.Terms
+    let terms: ReadingTerms
     let depth: Int
     let busy: Set<Lane>
     var taking = Taking()
 
-    private struct Removal {
-        enum Cause {
-            case unreadable(any Error)
-            case unrouted
-            case early(until: EventTime)
-        }
-
+    private struct Entry {
         var sequence: Int64
         var key: DatabaseValue
-        var cause: Cause
+        var cause: Removal
     }
 
     private enum Reading {
         case event(StoredEvent)
-        case aside(Removal.Cause)
+        case aside(Removal)
     }
 
-    private var removals: [Removal] = []
-    private var topics: [Topic: OutboxStore.TopicState?] = [:]
+    private var removals: [Entry] = []
+    private var topics: [Topic: TopicState?] = [:]
     /// A cached answer to whether any topic is known to have no subscription, or `nil` if it is unknown.
     private var hasUnroutedTopics: Bool?
 
-    init(terms: OutboxStore.Terms, depth: Int, busy: Set<Lane>) {
+    init(terms: ReadingTerms, depth: Int, busy: Set<Lane>) {
         self.terms = terms
         self.depth = depth
         self.busy = busy
@@ -178,7 +161,7 @@ private struct RunReader {
             guard run.isEmpty else { return false }
             taking.count += 1
             removals.append(
-                Removal(
+                Entry(
                     sequence: try row.value(.sequence),
                     key: row[EventColumn.partitionKey.rawValue],
                     cause: cause
@@ -195,26 +178,16 @@ private struct RunReader {
         } catch {
             return .aside(.unreadable(error))
         }
-        if event.deliverAt != nil {
-            let left = event.delay(at: terms.now)
-            if left > terms.maximumDelay { return .aside(.early(until: terms.now + (left - terms.maximumDelay))) }
-        }
-        guard terms.requiresSubscriber || event.requiresSubscriber, try hasUnroutedTopics(in: db) else {
-            return .event(event)
-        }
-        let topic = event.envelope.topic
-        let state: OutboxStore.TopicState?
-        if let known = topics[topic] {
-            state = known
-        } else {
-            state = try OutboxStore.state(of: topic.rawValue, in: db)
+        // A copy, because the closure changes this value.
+        let terms = terms
+        let cause = try terms.removal(of: event) { topic in
+            guard try hasUnroutedTopics(in: db) else { return nil }
+            if let known = topics[topic] { return known }
+            let state = try OutboxStatements.state(of: topic.rawValue, in: db)
             topics[topic] = .some(state)
+            return state
         }
-        return switch state {
-        case .isUnrouted: .aside(.unrouted)
-        case .isReturning(let first) where event.sequence > first: .aside(.unrouted)
-        default: .event(event)
-        }
+        return cause.map(Reading.aside) ?? .event(event)
     }
 
     private mutating func hasUnroutedTopics(in db: Database) throws -> Bool {
@@ -241,34 +214,15 @@ private struct RunReader {
                         table: .outbox
                     )
                 )
-            case .unrouted: try OutboxStore.move(removal.sequence, to: .unrouted, in: db)
-            case .early(let time): try OutboxStore.delay(removal.sequence, until: time, in: db)
+            case .unrouted: try OutboxStatements.move(removal.sequence, to: .unrouted, in: db)
+            case .early(let time): try OutboxStatements.delay(removal.sequence, until: time, in: db)
             }
         }
         for parking in taking.unreadable {
-            try OutboxStore.park(parking.sequence, parking.failure, from: parking.table, now: terms.now, in: db)
+            try OutboxStatements.park(parking.sequence, parking.failure, from: parking.table, now: terms.now, in: db)
         }
-        for removal in removals { try OutboxStore.advance(removal.key, in: db) }
+        for removal in removals { try OutboxStatements.advance(removal.key, in: db) }
         return !removals.isEmpty || !taking.unreadable.isEmpty
     }
 }
-
-/// Events read from the outbox.
-struct Taking: Sendable {
-    /// The first events of each lane, in order.
-    var runs: [[StoredEvent]] = []
-    /// The number of rows that were read.
-    var count = 0
-    /// The size of the events that were read.
-    var bytes = 0
-    /// The rows without a valid envelope, which are already parked.
-    var unreadable: [Settlement.Parking] = []
-    /// A Boolean value indicating whether there are more rows.
-    var isCut = false
-    /// The due time of the next event that is not due yet.
-    var nextDue: EventTime?
-    /// The time at which the next topic without a subscription is tried again.
-    var nextTopic: EventTime?
-    /// The topics without a subscription, or `nil` if there are none.
-    var unrouted: UnroutedTopics?
-}
+#endif

@@ -1,12 +1,13 @@
+#if SQLite
 internal import EventBus
 internal import GRDB
 
-extension OutboxStore {
+extension OutboxStatements {
     /// Moves an event to the parked events.
     static func park(
         _ sequence: Int64,
         _ failure: Failure,
-        from table: OutboxSchema.Table = .outbox,
+        from table: OutboxTable = .outbox,
         now: EventTime,
         in db: Database
     ) throws {
@@ -87,3 +88,4 @@ extension OutboxStore {
         return db.changesCount > 0
     }
 }
+#endif

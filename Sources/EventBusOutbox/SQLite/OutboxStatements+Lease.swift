@@ -1,7 +1,8 @@
+#if SQLite
 internal import EventBus
 internal import GRDB
 
-extension OutboxStore {
+extension OutboxStatements {
     /// Makes `owner` the publishing relay, or renews its lease.
     ///
     /// - Parameters:
@@ -124,3 +125,4 @@ extension OutboxStore {
         ).execute(arguments: [now.milliseconds])
     }
 }
+#endif

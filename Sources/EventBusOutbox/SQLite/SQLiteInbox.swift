@@ -1,3 +1,4 @@
+#if SQLite
 public import EventBus
 public import GRDB
 
@@ -102,7 +103,7 @@ public final class SQLiteInbox: Inbox {
         var result: Result?
         try db.inSavepoint {
             let now = clock.now
-            guard try InboxStore.completeFirst(key, until: now + retention, now: now, in: db) else {
+            guard try InboxStatements.completeFirst(key, until: now + retention, now: now, in: db) else {
                 return .commit
             }
             result = try body(db)
@@ -115,25 +116,25 @@ public final class SQLiteInbox: Inbox {
 
     /// Claims an event for a subscription, unless it is completed or another claim on it is active.
     public func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision {
-        try await write { [clock] db in try InboxStore.begin(key, lease: lease, now: clock.now, in: db) }
+        try await write { [clock] db in try InboxStatements.begin(key, lease: lease, now: clock.now, in: db) }
     }
 
     /// Extends an active claim.
     public func renew(_ claim: InboxClaim, lease: Duration) async throws {
-        try await write { [clock] db in try InboxStore.renew(claim, lease: lease, now: clock.now, in: db) }
+        try await write { [clock] db in try InboxStatements.renew(claim, lease: lease, now: clock.now, in: db) }
     }
 
     /// Records that the event was handled.
     public func complete(_ claim: InboxClaim, retention: Duration) async throws {
         try await write { [clock] db in
             let now = clock.now
-            try InboxStore.complete(claim, until: now + retention, now: now, in: db)
+            try InboxStatements.complete(claim, until: now + retention, now: now, in: db)
         }
     }
 
     /// Ends a claim, so that the event can be claimed again immediately.
     public func abandon(_ claim: InboxClaim) async throws {
-        try await write { db in try InboxStore.abandon(claim, in: db) }
+        try await write { db in try InboxStatements.abandon(claim, in: db) }
     }
 
     private func write<Result: Sendable>(_ body: @Sendable (Database) throws -> Result) async throws -> Result {
@@ -144,3 +145,4 @@ public final class SQLiteInbox: Inbox {
         }
     }
 }
+#endif

@@ -1,3 +1,4 @@
+#if SQLite
 internal import EventBus
 internal import GRDB
 
@@ -34,3 +35,4 @@ final class InsertObserver: TransactionObserver, Sendable {
         hasInserted.withLock { $0 = false }
     }
 }
+#endif

@@ -1,15 +1,9 @@
+#if SQLite
 internal import EventBus
 internal import GRDB
 
-extension RetryPolicy {
-    /// Returns the delays between attempts for a topic without a subscription, which grow from a second to `maximum`.
-    static func subscriberWait(maximum: Duration) -> RetryPolicy {
-        RetryPolicy(maxAttempts: .max, initial: min(.seconds(1), maximum), maximum: maximum)
-    }
-}
-
 // Events without a subscriber, and events that are not due yet, wait outside the order of their key.
-extension OutboxStore {
+extension OutboxStatements {
     /// Moves an event out of the outbox until `readyAt`.
     static func delay(_ sequence: Int64, until readyAt: EventTime, in db: Database) throws {
         try move(sequence, to: .delayed, adding: ["ready_at": readyAt.milliseconds], in: db)
@@ -139,14 +133,6 @@ extension OutboxStore {
         return UnroutedTopics(names: names.sorted(), count: count)
     }
 
-    /// The treatment of a topic's events that reach the head of their key.
-    enum TopicState {
-        /// The events wait with those that were set aside.
-        case isUnrouted
-        /// The events are published, except for those behind an event that has yet to return.
-        case isReturning(before: Int64)
-    }
-
     /// Returns the state of a topic with events that were set aside, and `nil` for any other topic.
     static func state(of topic: String, in db: Database) throws -> TopicState? {
         guard let tries = try tries(of: topic, in: db) else { return nil }
@@ -158,16 +144,4 @@ extension OutboxStore {
         return .isReturning(before: first.flatMap { Int64.fromDatabaseValue($0) } ?? .max)
     }
 }
-
-/// The topics without a subscription that have waiting events.
-struct UnroutedTopics: Hashable, Sendable, CustomStringConvertible {
-    /// The maximum number of topics that are named.
-    static let shown = 5
-
-    var names: [String]
-    var count: Int
-
-    var description: String {
-        names.joined(separator: ", ") + (count > names.count ? " and \(count - names.count) more" : "")
-    }
-}
+#endif

@@ -1,9 +1,6 @@
+#if SQLite
 public import EventBus
 public import GRDB
-
-#if !SQLite
-#error("EventBusOutbox needs the trait SQLite of swift-event-bus: add it to the traits of the dependency")
-#endif
 
 /// An outbox, which stores events that are published if, and only if, a database transaction commits.
 ///
@@ -70,19 +67,13 @@ public struct Outbox: Sendable {
                 "an event was given to the outbox outside a transaction: use write { db in … } or inTransaction"
             )
         }
-        guard options.expiration == nil, options.priority == nil else {
-            throw EventBusError(.unsupported, "the outbox stores no expiration and no priority of an event")
-        }
-        var envelope = envelope
-        TracingMiddleware().carryTrace(in: &envelope)
-        try envelope.validate()
-        let now = clock.now
-        try OutboxStore.insert(
-            envelope,
-            storedAt: now,
-            deliverAt: options.delay > .zero ? now + options.delay : nil,
-            readyAt: options.delay > bus.maximumDelay ? now + (options.delay - bus.maximumDelay) : nil,
-            requiresSubscriber: options.requiresSubscriber,
+        let row = try OutboxRow(envelope, options: options, maximumDelay: bus.maximumDelay, now: clock.now)
+        try OutboxStatements.insert(
+            row.envelope,
+            storedAt: row.storedAt,
+            deliverAt: row.deliverAt,
+            readyAt: row.readyAt,
+            requiresSubscriber: row.requiresSubscriber,
             in: db
         )
         return envelope.id
@@ -92,14 +83,14 @@ public struct Outbox: Sendable {
     ///
     /// - Throws: A `DatabaseError` of GRDB.
     public func backlog(in db: Database) throws -> OutboxBacklog {
-        try OutboxStore.backlog(now: clock.now, in: db)
+        try OutboxStatements.backlog(now: clock.now, in: db)
     }
 
     /// Returns at most `limit` parked events, oldest first.
     ///
     /// - Throws: A `DatabaseError` of GRDB.
     public func parked(limit: Int = 100, in db: Database) throws -> [ParkedEvent] {
-        try OutboxStore.parked(limit: limit, in: db)
+        try OutboxStatements.parked(limit: limit, in: db)
     }
 
     /// Returns a parked event to its place in the outbox, with all its attempts available again. It precedes the
@@ -109,7 +100,7 @@ public struct Outbox: Sendable {
     /// - Throws: A `DatabaseError` of GRDB.
     @discardableResult
     public func replay(_ event: ParkedEvent.ID, in db: Database) throws -> Bool {
-        try OutboxStore.replay(event, in: db)
+        try OutboxStatements.replay(event, in: db)
     }
 
     /// Returns every parked event to its place in the outbox, in the order in which the events of each key were stored.
@@ -121,8 +112,8 @@ public struct Outbox: Sendable {
     public func replayAll(in db: Database) throws -> Int {
         var (count, last) = (0, Int64.min)
         while true {
-            let sequences = try OutboxStore.parkedSequences(after: last, limit: 1000, in: db)
-            for sequence in sequences where try OutboxStore.replay(sequence, in: db) { count += 1 }
+            let sequences = try OutboxStatements.parkedSequences(after: last, limit: 1000, in: db)
+            for sequence in sequences where try OutboxStatements.replay(sequence, in: db) { count += 1 }
             guard let next = sequences.last else { return count }
             last = next
         }
@@ -134,7 +125,7 @@ public struct Outbox: Sendable {
     /// - Throws: A `DatabaseError` of GRDB.
     @discardableResult
     public func discard(_ event: ParkedEvent.ID, in db: Database) throws -> Bool {
-        try OutboxStore.discard(event, in: db)
+        try OutboxStatements.discard(event, in: db)
     }
 
     /// Registers the outbox's tables with the migrations of a database, as `eventbus.outbox.v1` and
@@ -155,3 +146,4 @@ public struct Outbox: Sendable {
         try OutboxSchema.upgrade(in: db)
     }
 }
+#endif

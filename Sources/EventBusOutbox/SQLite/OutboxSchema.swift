@@ -1,3 +1,4 @@
+#if SQLite
 internal import GRDB
 
 /// The tables of the outbox.
@@ -8,16 +9,6 @@ internal import GRDB
 ///
 /// An event keeps its number in every table, so that it can return to its place.
 enum OutboxSchema {
-    /// A table that holds events.
-    enum Table: String, Hashable, Sendable {
-        case outbox = "eventbus_outbox"
-        /// Events without a subscriber. `eventbus_outbox_topic` contains the time at which their topic is tried again.
-        case unrouted = "eventbus_outbox_unrouted"
-        /// Events whose delay exceeds the limit of the broker.
-        case delayed = "eventbus_outbox_delayed"
-        case parked = "eventbus_outbox_parked"
-    }
-
     /// The columns that an event has in each of its tables.
     private static let columns = """
         event_id TEXT NOT NULL,
@@ -119,3 +110,4 @@ enum OutboxSchema {
     /// The columns that are selected to read an event from another table, in the order of ``EventColumn``.
     static let otherEventColumns = "\(carriedColumns), sequence, attempts, 0"
 }
+#endif

@@ -1,10 +1,11 @@
+#if SQLite
 internal import EventBus
 internal import GRDB
 
 /// The statements of the inbox. Each function runs in the caller's transaction.
 ///
 /// `now` is read inside the transaction, because a transaction may wait long for the one before it.
-enum InboxStore {
+enum InboxStatements {
     private struct State {
         var fence: UInt64
         var isCompleted: Bool
@@ -177,3 +178,4 @@ enum InboxStore {
         ).execute(arguments: [now.milliseconds])
     }
 }
+#endif
