@@ -40,8 +40,12 @@ extension EventBus {
     ///     task was cancelled before the broker answered.
     @discardableResult
     public func publish<E: Event>(_ event: E, options: PublishOptions = .init()) async throws -> PublishReceipt {
-        let receipt = try await publish(try envelope(for: event, options: options), options: options)
-        if receipt.outcome != .scheduled { local.emit(event) }
+        let envelope = try envelope(for: event, options: options)
+        if mayHoldPublishes, let receipt = try hold(envelope, options: options, emit: { $0.emit(event) }) {
+            return receipt
+        }
+        let receipt = try await publish(envelope, options: options)
+        if receipt.outcome.isImmediate { local.emit(event) }
         return receipt
     }
 
@@ -80,9 +84,19 @@ extension EventBus {
                 results[index] = .failure(error)
             }
         }
-        for (index, result) in zip(positions, await send(envelopes, options: options, deadline: deadline)) {
+        func emission(_ index: Int) -> HeldPublish.Emission {
+            let event = events[positions[index]]
+            return { local in local.emit(event) }
+        }
+        let published: [Result<PublishReceipt, any Error>]
+        if let held = hold(envelopes, options: options, emission: emission) {
+            published = held
+        } else {
+            published = await send(envelopes, options: options, deadline: deadline)
+        }
+        for (index, result) in zip(positions, published) {
             results[index] = result
-            if case .success(let receipt) = result, receipt.outcome != .scheduled { local.emit(events[index]) }
+            if case .success(let receipt) = result, receipt.outcome.isImmediate { local.emit(events[index]) }
         }
         return results.compactMap(\.self)
     }
@@ -102,6 +116,7 @@ extension EventBus {
         let deadline = deadline(of: options)
         if try !admitNow() { try await admit(until: deadline) }
         defer { publishFinished() }
+        if let held = hold(envelopes, options: options) { return held }
         return await send(envelopes, options: options, deadline: deadline)
     }
 
@@ -129,6 +144,7 @@ extension EventBus {
     /// - Throws: The errors of ``publish(_:options:)-(E,_)``.
     @discardableResult
     public func publish(_ envelope: Envelope, options: PublishOptions = .init()) async throws -> PublishReceipt {
+        if mayHoldPublishes, let receipt = try hold(envelope, options: options) { return receipt }
         let deadline = deadline(of: options)
         if try !admitNow() { try await admit(until: deadline) }
         defer { publishFinished() }

@@ -1,3 +1,5 @@
+internal import Synchronization
+
 extension EventBus {
     /// Subscribes a handler to events of one type, for one group.
     ///
@@ -75,6 +77,7 @@ extension EventBus {
     ) -> Subscription {
         var options = options
         options.middleware = configuration.consumeMiddleware + options.middleware
+        if options.publishing == .whenHandled { holdsPublishes.store(true, ordering: .relaxed) }
         let codecs = options.acceptedContentTypes.isEmpty ? codecs : codecs.accepting(options.acceptedContentTypes)
         var handlers = SubscriptionHandlers(codecs: codecs)
         build(&handlers)

@@ -1,6 +1,7 @@
 internal import CoreMetrics
 public import Logging
 public import ServiceLifecycle
+internal import Synchronization
 
 /// A bus for typed events between the parts of a system. Each event is handled by every subscribed group at least once.
 ///
@@ -34,6 +35,9 @@ public final class EventBus: Service {
     let watchdog: HandlerWatchdog
     let registry = SubscriptionRegistry()
     let publishChain: PublishChain
+
+    /// A Boolean value indicating whether a subscription holds what its handler publishes.
+    let holdsPublishes = Atomic(false)
 
     let lifecycle = Locked(BusLifecycle())
     /// A signal that is raised when `run()` was called, or when the bus will never run.

@@ -26,10 +26,13 @@ struct Responder<E: RequestEvent>: Sendable {
         }
         let answer: Envelope
         do {
-            answer = reply(to: context, payload: try codecs.encode(try await handler(request, context)))
+            let payload = try codecs.encode(try await handler(request, context))
+            try await context.publishHeld()
+            answer = reply(to: context, payload: payload)
         } catch {
             // Another responder gets the request and sends the reply.
             if context.isGivenUp { throw error }
+            context.discardHeld()
             answer = failure(error, context)
         }
         do {

@@ -134,6 +134,15 @@ public enum PublishOutcome: Hashable, Sendable {
     case unroutable
     /// The broker holds the event until its delay has passed, and then routes it.
     case scheduled
+    /// The bus holds the event until the handler that published it has returned. Transports never report it. See
+    /// ``SubscriptionOptions/publishing``.
+    case held
+}
+
+extension PublishOutcome {
+    /// A Boolean value indicating whether the event has been sent for immediate delivery, so that local listeners
+    /// receive it too.
+    var isImmediate: Bool { self == .routed || self == .unroutable }
 }
 
 /// The address for the reply to a request. Only the transport that created it can interpret it.

@@ -136,6 +136,7 @@ private struct PublishInstruments: Sendable {
         case .unroutable: unroutable.increment()
         case .scheduled: scheduled.increment()
         }
+        case .held: break
     }
 
     func count(_ error: any Error) {

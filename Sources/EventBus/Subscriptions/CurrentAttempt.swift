@@ -7,6 +7,9 @@ final class CurrentAttempt: Sendable {
         var context: EventContext?
         /// The numbers of events that the attempt has published, by the identity of the first of equal ones.
         var published: [EventID: Int] = [:]
+        /// The events that the handler has published and that wait until it has returned, or `nil` if events are
+        /// published immediately.
+        var held: [HeldPublish]?
     }
 
     private let state = Locked(State())
@@ -48,6 +51,30 @@ final class CurrentAttempt: Sendable {
         }
         guard position > 0 else { return first }
         return EventID(handled: handled, subscription: queue, event: event, position: position)
+    }
+
+    // MARK: Publishing when handled
+
+    /// Holds what the handler publishes from now on.
+    func beginHolding() { state.withLock { $0.held = [] } }
+
+    /// Holds events that the attempt with this number publishes.
+    ///
+    /// - Returns: `false` if they are to be published immediately, because the attempt holds nothing or has ended.
+    func hold(_ events: [HeldPublish], attempt number: UInt64) -> Bool {
+        state.withLock { state in
+            guard state.number == number, state.held != nil else { return false }
+            state.held?.append(contentsOf: events)
+            return true
+        }
+    }
+
+    /// Returns the held events. What the attempt publishes afterwards is published immediately.
+    func endHolding() -> [HeldPublish] {
+        state.withLock { state in
+            defer { state.held = nil }
+            return state.held ?? []
+        }
     }
 
     /// Tells the middleware that the handler has exceeded its time limit.

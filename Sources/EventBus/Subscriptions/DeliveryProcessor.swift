@@ -10,6 +10,8 @@ final class DeliveryProcessor: Sendable {
     let handlerTimeout: Duration?
     /// A Boolean value indicating whether events that the handler publishes have derived identities.
     let derivesEventIDs: Bool
+    /// A Boolean value indicating whether events that the handler publishes are held until it has returned.
+    let holdsPublishes: Bool
     /// The maximum time for which an event may be deferred without an attempt.
     let maximumDeferral: Duration
     /// The pause that holds deliveries back while the inbox is unusable.
@@ -31,6 +33,7 @@ final class DeliveryProcessor: Sendable {
         retryVerdict: (@Sendable (any Error) -> RetryVerdict)?,
         handlerTimeout: Duration?,
         derivesEventIDs: Bool,
+        holdsPublishes: Bool,
         maximumDeferral: Duration,
         pause: SubscriptionPause,
         maximumHold: Duration?,
@@ -44,6 +47,7 @@ final class DeliveryProcessor: Sendable {
         self.retryVerdict = retryVerdict
         self.handlerTimeout = handlerTimeout
         self.derivesEventIDs = derivesEventIDs
+        self.holdsPublishes = holdsPublishes
         self.maximumDeferral = maximumDeferral
         self.pause = pause
         self.maximumHold = maximumHold
@@ -51,7 +55,11 @@ final class DeliveryProcessor: Sendable {
         self.aborting = aborting
         // Folded once, so that a delivery costs one call for each step and no allocation.
         var chain: Invocation = { context in
-            try await context.invocation(context)
+            if holdsPublishes {
+                try await context.invokeHoldingPublishes()
+            } else {
+                try await context.invocation(context)
+            }
             // Between the effect and its record, inside the step of the inbox.
             if context.fault == .crashAfterHandler { throw InjectedFault.crashAfterHandler }
         }

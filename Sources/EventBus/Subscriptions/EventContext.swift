@@ -153,6 +153,27 @@ extension EventContext {
     }
 
     /// Removes the handler's time limit, because the handler has returned or thrown.
+    /// Runs the handler, and then publishes what it has published meanwhile. If it throws, that is discarded.
+    func invokeHoldingPublishes() async throws {
+        worker.currentAttempt.beginHolding()
+        do {
+            try await invocation(self)
+        } catch {
+            discardHeld()
+            throw error
+        }
+        try await publishHeld()
+    }
+
+    /// Publishes what the handler has published so far, in order, if its subscription publishes when it has returned.
+    func publishHeld() async throws {
+        let held = worker.currentAttempt.endHolding()
+        try await held.first?.bus.publish(held)
+    }
+
+    /// Discards what the handler has published so far.
+    func discardHeld() { _ = worker.currentAttempt.endHolding() }
+
     func disarmDeadline() { worker.disarm() }
 
     /// Waits for the next attempt to record an effect. The transport is told that the delivery waits.

@@ -51,6 +51,13 @@ package final class EventCorrelation: Sendable {
         attempt.flatMap { $0.current.derivedID(of: event, attempt: $0.number) }
     }
 
+    /// Holds events that the task publishes until its handler has returned.
+    ///
+    /// - Returns: `false` if they are to be published immediately.
+    func hold(_ events: [HeldPublish]) -> Bool {
+        attempt.map { $0.current.hold(events, attempt: $0.number) } ?? false
+    }
+
     /// The current task's context with this correlation.
     var serviceContext: ServiceContext {
         var context = ServiceContext.current ?? .topLevel

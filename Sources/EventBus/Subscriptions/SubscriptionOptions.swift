@@ -22,6 +22,18 @@ public struct SubscriptionOptions: Sendable {
         case byPartitionKey
     }
 
+    /// The time at which events that a handler publishes are sent.
+    ///
+    /// ```swift
+    /// let options = SubscriptionOptions(publishing: .whenHandled)
+    /// ```
+    public enum Publishing: Hashable, Sendable {
+        /// Each event is sent when it is published.
+        case immediately
+        /// Events are held until the handler has returned, and discarded if it throws.
+        case whenHandled
+    }
+
     /// The maximum number of deliveries that one instance handles concurrently. Defaults to 16.
     public var concurrency: Int
     /// The maximum number of prefetched deliveries, which the broker hands over before the first of them is settled, or
@@ -75,6 +87,18 @@ public struct SubscriptionOptions: Sendable {
     /// because all its instances handle the same event, and ``PublishOptions/id`` takes precedence. Events that contain
     /// the current time or random values differ at every attempt.
     public var derivesEventIDs = true
+    /// The time at which events that the handler publishes are sent. Defaults to ``Publishing/immediately``.
+    ///
+    /// With ``Publishing/whenHandled``, `publish` only holds an event and returns the outcome ``PublishOutcome/held``.
+    /// When the handler has returned, the held events are sent in order, before the handled event is recorded in the
+    /// ``inbox`` and acknowledged. If the handler throws, they are discarded. If one of them cannot be sent, the attempt
+    /// fails, and the next attempt publishes all of them again, with the same derived identities
+    /// (``derivesEventIDs``).
+    ///
+    /// It applies to what the handler and its tasks publish on the handler's own bus. Requests and events of
+    /// ``EventBus/EventBus/local`` are sent immediately. A responder's events are sent before its reply. Deadlines and delays
+    /// start when the event is sent. Held events take memory until then.
+    public var publishing: Publishing
     /// The store of handled events, which prevents a duplicate from running the handler again, or `nil` for none.
     /// Defaults to `nil`.
     ///
@@ -125,13 +149,15 @@ public struct SubscriptionOptions: Sendable {
         repliesWithErrorText: Bool = false,
         middleware: [any ConsumeMiddleware] = [],
         maximumHold: Duration = .seconds(900),
-        retryVerdict: (@Sendable (any Error) -> RetryVerdict)? = nil
+        retryVerdict: (@Sendable (any Error) -> RetryVerdict)? = nil,
+        publishing: Publishing = .immediately
     ) {
         self.concurrency = concurrency
         self.prefetch = prefetch
         self.maximumHold = maximumHold
         self.retry = retry
         self.retryVerdict = retryVerdict
+        self.publishing = publishing
         self.handlerTimeout = handlerTimeout
         self.ordering = ordering
         self.broadcast = broadcast

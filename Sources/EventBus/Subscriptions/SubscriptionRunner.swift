@@ -73,6 +73,7 @@ final class SubscriptionRunner: Sendable {
             retryVerdict: options.retryVerdict,
             handlerTimeout: options.handlerTimeout,
             derivesEventIDs: options.derivesEventIDs && !options.broadcast,
+            holdsPublishes: options.publishing == .whenHandled,
             maximumDeferral: options.maximumDeferral,
             pause: pause,
             maximumHold: options.holdsRetries ? options.maximumHold : nil,

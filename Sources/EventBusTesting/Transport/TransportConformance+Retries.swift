@@ -59,6 +59,35 @@ extension TransportConformance {
                     try expect(dead == 0, "\(dead) are dead letters")
                 }
             },
+            check("what a handler publishes when it has returned is sent once, and discarded if it throws") { scene in
+                let bus = try await scene.makeBus()
+                let effects = Sightings()
+                bus.subscribe(
+                    to: try scene.pattern("probe"),
+                    group: scene.group(),
+                    options: .init(retry: .fixed(.milliseconds(1), maxAttempts: 3), publishing: .whenHandled)
+                ) { event, context in
+                    let text = String(decoding: event.envelope.payload, as: UTF8.self)
+                    let effect = try scene.event("effect", payload: Array("\(text)/\(context.attempt)".utf8))
+                    let receipt = try await bus.publish(effect)
+                    try expect(receipt.outcome == .held, "the outcome was \(receipt.outcome)")
+                    if context.attempt < 3 { throw ExpectedError() }
+                }
+                bus.subscribe(to: try scene.pattern("effect"), group: scene.group("effects")) { event, _ in
+                    effects.note(event.envelope)
+                }
+                try await scene.running(bus) {
+                    for number in 0..<10 { try await bus.publish(try scene.event(number: number)) }
+                    try await effects.wait(for: 10)
+                    // Anything that was published too early would arrive before an event that is published later.
+                    try await bus.publish(try scene.event("effect", payload: Array("last".utf8)))
+                    try await eventually("the last event is handled") { effects.texts.contains("last") }
+                    let expected = (0..<10).map { "\($0)/3" } + ["last"]
+                    try expect(effects.texts.sorted() == expected, "published: \(effects.texts)")
+                    let dead = try await bus.deadLetters(of: scene.group()).count()
+                    try expect(dead == 0, "\(dead) are dead letters")
+                }
+            },
             check("an attempt that is repeated publishes the same events under the same identities") { scene in
                 let bus = try await scene.makeBus()
                 let published = Sightings()
