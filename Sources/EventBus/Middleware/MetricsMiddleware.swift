@@ -15,6 +15,7 @@ package import CoreMetrics
 /// | `eventbus.dead_lettered` | counter | `topic`, `group`, `outcome` (the reason) |
 /// | `eventbus.handler.timed_out` | counter | `topic`, `group`: handlers that exceeded their time limit |
 /// | `eventbus.in_flight` | gauge | `topic`, `group` |
+/// | `eventbus.paused` | gauge | `topic`, `group`: 1 while the subscription is paused, by its user, inbox or breaker |
 /// | `eventbus.handler.duration` | timer | `topic`, `group` |
 /// | `eventbus.local.failed` | counter | (none; counted by the bus itself): local listeners that failed |
 ///
@@ -135,8 +136,8 @@ private struct PublishInstruments: Sendable {
         case .routed: routed.increment()
         case .unroutable: unroutable.increment()
         case .scheduled: scheduled.increment()
-        }
         case .held: break
+        }
     }
 
     func count(_ error: any Error) {
@@ -148,7 +149,7 @@ private struct PublishInstruments: Sendable {
 }
 
 /// The instruments of one subscription.
-private final class ConsumeMetrics: ConsumeMiddleware {
+private final class ConsumeMetrics: PauseObserver {
     private let delivered: Counter
     private let succeeded: Counter
     private let failed: Counter
@@ -206,6 +207,11 @@ private final class ConsumeMetrics: ConsumeMiddleware {
 
     func didTimeOut(_ context: EventContext) {
         timedOut.increment()
+    }
+
+    func didPause(_ isPaused: Bool) {
+        let labels = [("topic", subscription.pattern), ("group", subscription.group)]
+        Gauge(label: "eventbus.paused", dimensions: labels, factory: factory).record(isPaused ? 1 : 0)
     }
 
     func didSettle(_ delivery: SettledDelivery) {

@@ -20,7 +20,7 @@ public final class EventContext: Sendable {
     let delivery: Delivery
     package let worker: Worker
     let invocation: Invocation
-    /// A Boolean value indicating whether it is the delivery that asks the inbox while its subscription is paused.
+    /// A Boolean value indicating whether it is the delivery that probes while its subscription is paused.
     let isProbe: Bool
     let processor: DeliveryProcessor
     private let consumer: any TransportConsumer
@@ -136,12 +136,13 @@ extension EventContext {
     /// because other attempts follow in this process.
     var fault: InjectedFault? { attempt == delivery.attempt ? delivery.injectedFault : nil }
 
-    /// A Boolean value indicating whether the subscription is paused, because its inbox could not be reached.
+    /// A Boolean value indicating whether the subscription is paused, because its inbox could not be reached or its
+    /// circuit breaker is open.
     var isPaused: Bool { processor.pause.isActive }
 
     /// Ends the subscription's pause, if there is one, because its inbox has answered.
     func noteInboxAnswer() {
-        guard processor.pause.isActive, let ended = processor.pause.end() else { return }
+        guard processor.pause.isActive, let ended = processor.pause.end(.inbox) else { return }
         consumer.pauses(until: nil)
         processor.environment.logger.logger.notice(
             "the subscription goes on: its inbox answers again",
@@ -152,7 +153,6 @@ extension EventContext {
         )
     }
 
-    /// Removes the handler's time limit, because the handler has returned or thrown.
     /// Runs the handler, and then publishes what it has published meanwhile. If it throws, that is discarded.
     func invokeHoldingPublishes() async throws {
         worker.currentAttempt.beginHolding()
@@ -174,6 +174,7 @@ extension EventContext {
     /// Discards what the handler has published so far.
     func discardHeld() { _ = worker.currentAttempt.endHolding() }
 
+    /// Removes the handler's time limit, because the handler has returned or thrown.
     func disarmDeadline() { worker.disarm() }
 
     /// Waits for the next attempt to record an effect. The transport is told that the delivery waits.

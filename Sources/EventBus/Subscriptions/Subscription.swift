@@ -33,6 +33,45 @@ public struct Subscription: Sendable {
         try await runner.waitUntilAttached()
     }
 
+    /// A Boolean value indicating whether ``pause()`` was called and not ``resume()``. The pauses of an unreachable inbox
+    /// and of a ``CircuitBreaker`` do not count.
+    public var isPaused: Bool { runner.isPaused }
+
+    /// Pauses the subscription in this process until ``resume()`` is called. Its queue collects events.
+    ///
+    /// ```swift
+    /// await subscription.pause()
+    /// try await migrateDatabase()
+    /// subscription.resume()
+    /// ```
+    ///
+    /// The subscription gives up its place at the broker: deliveries that were not started are returned, and other
+    /// instances of the group continue. A by-key subscription hands its keys over to another instance. A broadcast misses
+    /// the events of the pause, like an instance that is not connected. Before the bus runs, the subscription declares its
+    /// queue when the bus starts, and is paused then.
+    ///
+    /// The call returns when the running handlers have returned. Inside one of the subscription's own handlers, and in a
+    /// cancelled task, it returns immediately. A paused subscription counts as ready, and its health and the metric
+    /// `eventbus.paused` tell of the pause.
+    public func pause() async {
+        await runner.pause()
+    }
+
+    /// Continues after ``pause()``. ``attached()`` waits until deliveries arrive again.
+    public func resume() {
+        runner.resume()
+    }
+
+    /// Changes ``SubscriptionOptions/concurrency`` while the subscription runs.
+    ///
+    /// Its queue is attached again, after the running handlers have returned: until then, nothing starts. Inside one of
+    /// the subscription's own handlers, and in a cancelled task, the call returns before that.
+    ///
+    /// - Throws: ``EventBusError`` with code `.invalidConfiguration` if the number does not suit the other options.
+    public func changeConcurrency(to concurrency: Int) async throws {
+        try await runner.changeConcurrency(to: concurrency)
+    }
+
     /// Ends the subscription. It receives no new deliveries, deliveries that were not started are returned to the
     /// broker, and running handlers may finish until the bus's shutdown deadline. The queue continues to exist, and
     /// collects events for the next consumer.

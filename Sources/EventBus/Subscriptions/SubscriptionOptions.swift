@@ -66,6 +66,9 @@ public struct SubscriptionOptions: Sendable {
     /// It is called after each failed attempt, also for errors that the bus itself would treat otherwise, such as
     /// ``NonRetryable`` ones and outages. See ``RetryVerdict`` for an example.
     public var retryVerdict: (@Sendable (any Error) -> RetryVerdict)?
+    /// The conditions under which the subscription pauses because too many attempts fail, or `nil` for none. Defaults to
+    /// `nil`.
+    public var breaker: CircuitBreaker?
     /// The maximum duration of a handler, after which it is cancelled as described in ``TimeoutMiddleware``, or `nil`
     /// for no limit. Defaults to 5 minutes.
     ///
@@ -150,7 +153,8 @@ public struct SubscriptionOptions: Sendable {
         middleware: [any ConsumeMiddleware] = [],
         maximumHold: Duration = .seconds(900),
         retryVerdict: (@Sendable (any Error) -> RetryVerdict)? = nil,
-        publishing: Publishing = .immediately
+        publishing: Publishing = .immediately,
+        breaker: CircuitBreaker? = nil
     ) {
         self.concurrency = concurrency
         self.prefetch = prefetch
@@ -158,6 +162,7 @@ public struct SubscriptionOptions: Sendable {
         self.retry = retry
         self.retryVerdict = retryVerdict
         self.publishing = publishing
+        self.breaker = breaker
         self.handlerTimeout = handlerTimeout
         self.ordering = ordering
         self.broadcast = broadcast
@@ -199,7 +204,7 @@ extension SubscriptionOptions {
         options.tooOld =
             if broadcast { .begins } else if byKey { .reopensChannel } else { .returns }
         options.maximumWait = maximumWait
-        options.watchesAge = holdsRetries || effectivePrefetch > concurrency || usesInbox
+        options.watchesAge = holdsRetries || effectivePrefetch > concurrency || usesInbox || breaker != nil
         return options
     }
 

@@ -1,17 +1,34 @@
 internal import Synchronization
 
-/// The pause of a subscription whose inbox is unusable. Nothing starts, except that one delivery at a time asks the
-/// inbox, with backoff.
+/// The pause of a subscription whose inbox is unusable, or whose circuit breaker is open. Nothing starts, except that one
+/// delivery at a time probes the inbox or the handler.
 ///
 /// The queue's gate changes only under the lock of this object, so it is open whenever there is no pause.
 final class SubscriptionPause: Sendable {
+    /// The cause of a pause, which determines what ends it.
+    enum Cause: Sendable {
+        /// The inbox cannot be reached. Its answer ends the pause.
+        case inbox
+        /// Too many attempts failed. The success of one that probes ends the pause.
+        case failures
+    }
+
     /// A pause that is in progress, or has just ended.
     struct Pause: Sendable {
+        let cause: Cause
         let since: AnyClock.Instant
         var reason: String
         var failedProbes = 0
-        /// The time at which the next delivery may ask.
+        /// The time at which the next delivery may probe.
         var nextProbe: AnyClock.Instant
+
+        /// The reason for health reports.
+        var explanation: String {
+            switch cause {
+            case .inbox: "its inbox cannot be used: \(reason)"
+            case .failures: "its circuit breaker is open: \(reason)"
+            }
+        }
     }
 
     private struct State {
@@ -21,16 +38,25 @@ final class SubscriptionPause: Sendable {
         var isCancelled = false
     }
 
-    private static let backoff = RetryPolicy(initial: .milliseconds(200), maximum: .seconds(5), jitter: false)
+    private static let inboxBackoff = RetryPolicy(initial: .milliseconds(200), maximum: .seconds(5), jitter: false)
 
     private let queue: DeliveryQueue
     private let clock: AnyClock
+    private let breaker: CircuitBreaker?
+    private let observers: [any PauseObserver]
     private let state = Locked(State())
     private let active = Atomic(false)
 
-    init(queue: DeliveryQueue, clock: AnyClock) {
+    init(
+        queue: DeliveryQueue,
+        clock: AnyClock,
+        breaker: CircuitBreaker? = nil,
+        observers: [any PauseObserver] = []
+    ) {
         self.queue = queue
         self.clock = clock
+        self.breaker = breaker
+        self.observers = observers
     }
 
     /// A Boolean value indicating whether the subscription is paused.
@@ -39,30 +65,41 @@ final class SubscriptionPause: Sendable {
     /// The current pause.
     var current: Pause? { state.withLock { $0.pause } }
 
-    /// Begins a pause, or postpones the next probe, because the inbox could not be reached.
+    /// Begins a pause, or postpones the next probe.
     ///
-    /// - Parameter isProbe: `true` if the delivery that asked was the pause's probe. Others asked before the pause
-    ///   began.
-    /// - Returns: Whether the pause begins with this call, and the time at which the next delivery may ask.
-    func fail(_ error: any Error, isProbe: Bool) -> (begins: Bool, nextProbe: AnyClock.Instant) {
+    /// - Parameters:
+    ///   - cause: The cause of a pause that begins. One that is in progress keeps its cause.
+    ///   - reason: The reason for health reports.
+    ///   - isProbe: `true` if the delivery was the pause's probe. Others started before the pause began.
+    /// - Returns: Whether the pause begins with this call, and the time at which the next delivery may probe.
+    func fail(_ cause: Cause, _ reason: String, isProbe: Bool) -> (begins: Bool, nextProbe: AnyClock.Instant) {
         let now = clock.now
         let (begins, schedules, nextProbe) = state.withLock { state in
             if var pause = state.pause {
                 guard isProbe else { return (false, false, pause.nextProbe) }
-                pause.reason = "\(error)"
+                pause.reason = reason
                 pause.failedProbes += 1
-                pause.nextProbe = now.advanced(by: Self.backoff.bound(afterAttempt: pause.failedProbes + 1))
+                pause.nextProbe = now.advanced(by: interval(pause.cause, failedProbes: pause.failedProbes))
                 state.pause = pause
                 return (false, true, pause.nextProbe)
             }
-            let nextProbe = now.advanced(by: Self.backoff.bound(afterAttempt: 1))
-            state.pause = Pause(since: now, reason: "\(error)", nextProbe: nextProbe)
+            let nextProbe = now.advanced(by: interval(cause, failedProbes: 0))
+            state.pause = Pause(cause: cause, since: now, reason: reason, nextProbe: nextProbe)
             active.store(true, ordering: .releasing)
             queue.closeGate()
             return (true, true, nextProbe)
         }
+        if begins { for observer in observers { observer.didPause(true) } }
         if schedules { schedule(at: nextProbe) }
         return (begins, nextProbe)
+    }
+
+    /// Returns the time before the next probe.
+    private func interval(_ cause: Cause, failedProbes: Int) -> Duration {
+        switch cause {
+        case .inbox: Self.inboxBackoff.bound(afterAttempt: failedProbes + 1)
+        case .failures: breaker?.probeInterval ?? .zero
+        }
     }
 
     private func schedule(at instant: AnyClock.Instant) {
@@ -80,7 +117,7 @@ final class SubscriptionPause: Sendable {
         obsolete?.cancel()
     }
 
-    /// Lets one delivery ask the inbox.
+    /// Lets one delivery probe.
     private func beginProbe() {
         let (isPaused, reopening) = state.withLock { state in
             state.pause == nil ? (false, nil) : (true, queue.openGateForProbe())
@@ -90,27 +127,30 @@ final class SubscriptionPause: Sendable {
         queue.wakeWorkers()
     }
 
-    /// Lets another delivery ask, because the chosen one ended without having asked.
+    /// Lets another delivery probe, because the chosen one ended without an answer.
     func endProbe() {
         if isActive { beginProbe() }
     }
 
-    /// Ends the pause, because the inbox has answered.
+    /// Ends a pause of this cause, because the inbox has answered or the handler has succeeded.
     ///
     /// - Returns: The pause, if there was one.
-    func end() -> Pause? {
+    func end(_ cause: Cause) -> Pause? {
         let now = clock.now
-        let (pause, timer) = state.withLock { state in
+        let (pause, timer) = state.withLock { state -> (Pause?, Task<Void, Never>?) in
+            guard let pause = state.pause, pause.cause == cause else { return (nil, nil) }
             defer {
                 state.pause = nil
                 state.timer = nil
             }
             active.store(false, ordering: .releasing)
-            if let pause = state.pause { queue.openGate(after: pause.since.duration(to: now)) }
-            return (state.pause, state.timer)
+            queue.openGate(after: pause.since.duration(to: now))
+            return (pause, state.timer)
         }
         timer?.cancel()
-        if pause != nil { queue.wakeWorkers() }
+        guard pause != nil else { return nil }
+        queue.wakeWorkers()
+        for observer in observers { observer.didPause(false) }
         return pause
     }
 
@@ -122,4 +162,10 @@ final class SubscriptionPause: Sendable {
         }
         timer?.cancel()
     }
+}
+
+/// A step that observes the pauses of its subscription.
+package protocol PauseObserver: ConsumeMiddleware {
+    /// Observes that the subscription pauses or continues.
+    func didPause(_ isPaused: Bool)
 }

@@ -1,12 +1,13 @@
 internal import Logging
 
-/// A running subscription. It attaches to its queue, runs its workers, and drains when it is told to stop.
+/// A running subscription. It consumes its queue in one session after another, pauses, and ends when it is told to stop.
 final class SubscriptionRunner: Sendable {
     private enum Phase {
         case registered
         case attaching
         case attached
         case draining
+        case paused
         case ended
     }
 
@@ -15,24 +16,28 @@ final class SubscriptionRunner: Sendable {
         var error: EventBusError?
         /// The number of handlers that did not end in time at the shutdown.
         var abandoned = 0
+        var options: SubscriptionOptions
+        var session: SubscriptionSession
+        /// A signal that is raised when the attachment of the session has succeeded or failed.
+        var attachment = Signal()
+        /// A Boolean value indicating whether the user has paused the subscription.
+        var isPaused = false
+        /// A signal that is raised when the pause ends.
+        var resumption = Signal()
+
+        /// A Boolean value indicating whether the session is to continue.
+        var isSessionWanted: Bool { !isPaused && session.concurrency == options.concurrency }
     }
 
     let info: SubscriptionInfo
-    let specification: QueueSpecification
+    private let patterns: [TopicPattern]
+    private let handlers: HandlerTable
+    private let middleware: [any ConsumeMiddleware]
     private let environment: SubscriptionEnvironment
-    private let processor: DeliveryProcessor
-    private let workers: WorkerPool
-    private let settler: DeliverySettler
-    private let queue: DeliveryQueue
-    private let concurrency: Int
-    private let pause: SubscriptionPause
     private let deferrals: DeferralStatus
-
-    private let state = Locked(State())
-    /// A signal that is raised when the attachment has succeeded or failed.
-    private let attachment = Signal()
-    private let stopping: Signal
-    private let aborting: Signal
+    private let state: Locked<State>
+    private let stopping = Signal()
+    private let aborting = Signal()
     private let ended = Signal()
 
     init(
@@ -43,61 +48,26 @@ final class SubscriptionRunner: Sendable {
     ) {
         self.info = info
         self.environment = environment
-        self.stopping = Signal()
-        self.aborting = Signal()
-        var specification = QueueSpecification(
-            group: info.group,
-            name: info.name,
-            patterns: handlers.patterns,
-            formerPatterns: options.formerPatterns,
-            prefetch: options.effectivePrefetch,
-            singleActiveConsumer: options.ordering == .byPartitionKey && !options.broadcast,
-            broadcast: options.broadcast
-        )
-        specification.ordersByKey = options.ordering == .byPartitionKey
-        self.specification = specification
-        let queueOptions = options.queueOptions
-        self.concurrency = queueOptions.workers
-        self.queue = DeliveryQueue(queueOptions, clock: environment.clock)
-        self.pause = SubscriptionPause(queue: queue, clock: environment.clock)
+        self.patterns = handlers.patterns
+        self.handlers = HandlerTable(handlers)
         self.deferrals = DeferralStatus(subscription: info, clock: environment.clock, logger: environment.logger)
         var middleware = options.middleware
         if let inbox = options.inbox {
             middleware.append(DeduplicationMiddleware(inbox: inbox, options: options.inboxOptions))
         }
-        self.processor = DeliveryProcessor(
-            subscription: info,
-            handlers: HandlerTable(handlers),
-            middleware: middleware.filter(\.isActive).map { $0.prepared(for: info) },
-            retry: options.retry,
-            retryVerdict: options.retryVerdict,
-            handlerTimeout: options.handlerTimeout,
-            derivesEventIDs: options.derivesEventIDs && !options.broadcast,
-            holdsPublishes: options.publishing == .whenHandled,
-            maximumDeferral: options.maximumDeferral,
-            pause: pause,
-            maximumHold: options.holdsRetries ? options.maximumHold : nil,
+        self.middleware = middleware.filter(\.isActive).map { $0.prepared(for: info) }
+        let session = SubscriptionSession(
+            of: info,
+            patterns: patterns,
+            handlers: self.handlers,
+            middleware: self.middleware,
+            options: options,
             environment: environment,
+            deferrals: deferrals,
+            stopping: stopping,
             aborting: aborting
         )
-        self.settler = DeliverySettler(
-            subscription: info,
-            middleware: processor.middleware,
-            keepsOrder: specification.singleActiveConsumer,
-            queue: queue,
-            stopping: stopping,
-            environment: environment
-        )
-        self.workers = WorkerPool(
-            subscription: info,
-            isBroadcast: options.broadcast,
-            environment: environment,
-            processor: processor,
-            queue: queue,
-            pause: pause,
-            deferrals: deferrals,
-            settler: settler
-        )
+        self.state = Locked(State(options: options, session: session))
     }
 
     // MARK: State
@@ -108,7 +78,12 @@ final class SubscriptionRunner: Sendable {
     /// The number of handlers that did not end in time when the subscription stopped.
     var abandoned: Int { state.withLock { $0.abandoned } }
 
+    /// The specification of the queue.
+    var specification: QueueSpecification { state.withLock { $0.session.specification } }
+
     var isEnded: Bool { ended.isRaised }
+
+    var isPaused: Bool { state.withLock { $0.isPaused } }
 
     /// A Boolean value indicating whether the queue is not attached yet, but may still be.
     var isAttaching: Bool {
@@ -120,19 +95,22 @@ final class SubscriptionRunner: Sendable {
 
     /// A Boolean value indicating whether the current task is one of the subscription's handlers.
     var isRunningCaller: Bool {
-        guard let current = EventCorrelation.current else { return false }
-        return current.handler == ObjectIdentifier(processor) && current.isHandlerRunning
+        guard let current = EventCorrelation.current, current.isHandlerRunning else { return false }
+        return current.handler == ObjectIdentifier(state.withLock { $0.session.processor })
     }
 
     var health: ComponentHealth {
-        let (phase, error) = state.withLock { ($0.phase, $0.error) }
-        let counts = queue.counts
+        let (phase, error, session, isPaused) = state.withLock { ($0.phase, $0.error, $0.session, $0.isPaused) }
+        let counts = session.queue.counts
         let name = "subscription.\(info.queueName)"
-        let (workers, deferrals) = (workers.counts, deferrals.summary)
+        let (workers, deferrals) = (session.workers.counts, deferrals.summary)
         let details = [
             "waiting": counts.waiting, "running": counts.running, "held": counts.held, "deferred": deferrals.count,
-            "overdue": workers.overdue,
+            "overdue": workers.overdue, "paused": isPaused || session.pause.isActive ? 1 : 0,
         ]
+        func component(_ status: ComponentHealth.Status, _ reason: String?) -> ComponentHealth {
+            ComponentHealth(name: name, status: status, reason: reason, details: details)
+        }
         if let error {
             // Another start would fail in the same way.
             return ComponentHealth(
@@ -145,32 +123,35 @@ final class SubscriptionRunner: Sendable {
         }
         switch phase {
         case .attached:
-            if let reason = impediment(workers, deferrals) {
-                return ComponentHealth(name: name, status: .notReady, reason: reason, details: details)
-            }
-            return ComponentHealth(name: name, status: .ready, reason: deferrals.remark, details: details)
-        case .registered, .attaching:
-            return ComponentHealth(name: name, status: .notReady, reason: "not attached yet", details: details)
-        case .draining: return ComponentHealth(name: name, status: .notReady, reason: "draining", details: details)
-        case .ended: return ComponentHealth(name: name, status: .notReady, reason: "ended", details: details)
+            if let reason = impediment(session, workers, deferrals) { return component(.notReady, reason) }
+            return component(.ready, deferrals.remark)
+        case .registered, .attaching: return component(.notReady, "not attached yet")
+        case .draining where stopping.isRaised:
+            return component(.notReady, "draining")
+        case .draining:
+            return component(.ready, "waits for its running handlers before it \(isPaused ? "pauses" : "goes on")")
+        // It does what it was told to.
+        case .paused: return component(.ready, "paused by pause()")
+        case .ended: return component(.notReady, "ended")
         }
     }
 
     /// Returns the reason why an attached subscription currently handles nothing, or `nil`.
     private func impediment(
+        _ session: SubscriptionSession,
         _ workers: (all: Int, overdue: Int),
         _ deferrals: (count: Int, outage: String?, remark: String?)
     ) -> String? {
         if workers.overdue > 0, workers.overdue == workers.all {
             return "all \(workers.all) handlers have passed their time limit and ignore their cancellation"
         }
-        if let pause = pause.current { return "paused, because its inbox cannot be used: \(pause.reason)" }
-        return settler.refused.reason ?? deferrals.outage.map { "handlers cannot work: \($0)" }
+        if let pause = session.pause.current { return "paused, because \(pause.explanation)" }
+        return session.settler.refused.reason ?? deferrals.outage.map { "handlers cannot work: \($0)" }
     }
 
     /// Waits until deliveries arrive.
     func waitUntilAttached() async throws {
-        try await attachment.wait()
+        try await state.withLock { $0.attachment }.wait()
         if let error { throw error }
     }
 
@@ -178,12 +159,73 @@ final class SubscriptionRunner: Sendable {
         try await ended.wait()
     }
 
+    // MARK: Pausing
+
+    /// Ends the current session after its handlers have returned, and begins no other one before ``resume()``.
+    func pause() async {
+        let (begins, session) = state.withLock { state -> (Bool, SubscriptionSession?) in
+            guard state.phase != .ended, state.error == nil else { return (false, nil) }
+            let begins = !state.isPaused
+            if begins {
+                state.isPaused = true
+                state.resumption = Signal()
+            }
+            // A session that is being attached declares the queue first, so that it collects events.
+            return (begins, state.phase == .attached || state.phase == .draining ? state.session : nil)
+        }
+        if begins { notePause(true, "the subscription is paused by pause()") }
+        await end(session)
+    }
+
+    /// Continues after ``pause()``.
+    func resume() {
+        let resumption = state.withLock { state -> Signal? in
+            guard state.isPaused else { return nil }
+            state.isPaused = false
+            if state.phase != .registered, state.phase != .attaching, state.error == nil { state.attachment = Signal() }
+            return state.resumption
+        }
+        guard let resumption else { return }
+        resumption.raise()
+        notePause(false, "the subscription is resumed")
+    }
+
+    /// Changes the concurrency, and begins another session with it after the handlers of the current one have returned.
+    func changeConcurrency(to concurrency: Int) async throws {
+        let session = try state.withLock { state -> SubscriptionSession? in
+            var options = state.options
+            options.concurrency = concurrency
+            // The purpose does not concern the concurrency.
+            if let error = options.validationError(of: info.queueName, for: .events) { throw error }
+            state.options = options
+            guard state.phase == .attached, state.session.concurrency != concurrency else { return nil }
+            state.attachment = Signal()
+            return state.session
+        }
+        await end(session)
+    }
+
+    /// Ends a session and waits until it has ended, unless the current task is one of its handlers.
+    private func end(_ session: SubscriptionSession?) async {
+        guard let session else { return }
+        session.stopping.raise()
+        if isRunningCaller { return }
+        try? await session.ended.wait()
+    }
+
+    private func notePause(_ isPaused: Bool, _ message: Logger.Message) {
+        for case let observer as any PauseObserver in middleware { observer.didPause(isPaused) }
+        environment.logger.logger.notice(
+            message,
+            metadata: [LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)"]
+        )
+    }
+
     // MARK: Life cycle
 
     /// Ends the subscription before it has started, with an error that the user has to know.
     func fail(_ error: EventBusError) {
         note(error)
-        attachment.raise()
         ended.raise()
     }
 
@@ -199,7 +241,10 @@ final class SubscriptionRunner: Sendable {
             )
             return true
         }
+        // First, so that either this call sees the next session, or the next session sees the signal.
         stopping.raise()
+        let (session, attachment) = state.withLock { ($0.session, $0.attachment) }
+        session.stopping.raise()
         if endsAtOnce {
             attachment.raise()
             ended.raise()
@@ -212,7 +257,7 @@ final class SubscriptionRunner: Sendable {
         stop()
     }
 
-    /// Attaches the subscription, runs it until it is stopped, and drains it.
+    /// Runs the subscription until it is stopped.
     func run() async {
         let begins = state.withLock { state in
             guard state.phase == .registered else { return false }
@@ -221,45 +266,92 @@ final class SubscriptionRunner: Sendable {
         }
         guard begins else { return }
         defer { ended.raise() }
+        repeat {
+            let session = state.withLock { $0.session }
+            let isAttached = await run(session)
+            session.ended.raise()
+            guard isAttached else { return }
+        } while await beginNextSession()
+    }
+
+    /// Attaches a session, runs it until it has to end, and drains it.
+    ///
+    /// - Returns: `false` if it could not be attached.
+    private func run(_ session: SubscriptionSession) async -> Bool {
         let consumer: any TransportConsumer
         do {
-            guard let attached = try await attach() else {
-                end(with: EventBusError(.shuttingDown, "\(info.queueName) was cancelled before it was attached"))
-                return
+            guard let attached = try await session.attach() else {
+                note(EventBusError(.shuttingDown, "\(info.queueName) was cancelled before it was attached"))
+                return false
             }
             consumer = attached
         } catch {
             let reason = error as? EventBusError
-            end(
-                with: reason
-                    ?? EventBusError(.unavailable, "\(info.queueName) could not be attached", underlying: error)
-            )
-            return
+            note(reason ?? EventBusError(.unavailable, "\(info.queueName) could not be attached", underlying: error))
+            return false
         }
-        state.withLock { $0.phase = .attached }
-        workers.start(concurrency, for: consumer)
+        let (isWanted, attachment) = state.withLock { state in
+            state.phase = .attached
+            return (state.isSessionWanted, state.attachment)
+        }
+        if isWanted { session.start(consumer) } else { session.stopping.raise() }
         attachment.raise()
-        await keepConsuming(consumer)
+        await session.keepConsuming(consumer)
         // If it is cancelled without having been told to stop, nobody waits for the handlers to finish.
-        if !stopping.isRaised { abort() }
+        if !session.stopping.isRaised { abort() }
         state.withLock { $0.phase = .draining }
         // In a separate task, because the caller's cancellation must not shorten the time that handlers have to end.
-        await Task { await self.drain(consumer) }.value
-        state.withLock { $0.phase = .ended }
+        let abandoned = await Task { await session.drain(consumer) }.value
+        state.withLock { $0.abandoned += abandoned }
+        return true
     }
 
-    private func end(with error: EventBusError) {
-        note(error)
-        attachment.raise()
+    /// Waits until the subscription is not paused, and makes another session.
+    ///
+    /// - Returns: `false` if the subscription has ended instead.
+    private func beginNextSession() async -> Bool {
+        while true {
+            if Task.isCancelled { abort() }
+            let (phase, resumption, attachment) = state.withLock { state in
+                state.phase = stopping.isRaised ? .ended : state.isPaused ? .paused : .attaching
+                if state.phase == .attaching {
+                    state.session = SubscriptionSession(
+                        of: info,
+                        patterns: patterns,
+                        handlers: handlers,
+                        middleware: middleware,
+                        options: state.options,
+                        environment: environment,
+                        deferrals: deferrals,
+                        stopping: stopping,
+                        aborting: aborting
+                    )
+                }
+                return (state.phase, state.resumption, state.attachment)
+            }
+            if phase == .attaching { return true }
+            if phase == .ended {
+                // Somebody may be waiting for the session that was to follow.
+                if !attachment.isRaised { note(EventBusError(.shuttingDown, "\(info.queueName) was cancelled")) }
+                return false
+            }
+            try? await first { [stopping] in
+                try await stopping.wait()
+            } or: {
+                try await resumption.wait()
+            }
+        }
     }
 
     /// Stores the error that ended the subscription, and logs it immediately because nobody may be waiting for the
     /// attachment.
     private func note(_ error: EventBusError) {
-        state.withLock { state in
+        let attachment = state.withLock { state in
             state.error = error
             state.phase = .ended
+            return state.attachment
         }
+        defer { attachment.raise() }
         if error.code == .shuttingDown { return }
         environment.logger.logger.info(
             "a subscription failed and does not work",
@@ -267,136 +359,5 @@ final class SubscriptionRunner: Sendable {
                 LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)", LogKeys.error: "\(error)",
             ]
         )
-    }
-
-    /// Attaches to the queue, and returns the consumer. Returns `nil` if the subscription is stopped first.
-    private func attach() async throws -> (any TransportConsumer)? {
-        let (transport, specification, queue, stopping) = (environment.transport, specification, queue, stopping)
-        return try await withThrowingTaskGroup(of: (any TransportConsumer)?.self) { group in
-            group.addTask { try await transport.attach(specification, to: queue) }
-            group.addTask {
-                try await stopping.wait()
-                return nil
-            }
-            defer { group.cancelAll() }
-            if let consumer = try await group.next() ?? nil { return consumer }
-            group.cancelAll()
-            // It may have been attached at the very moment it was stopped.
-            if let late = try? await group.next() ?? nil {
-                await self.wait(until: self.graceEnd) { await late.close() }
-            }
-            return nil
-        }
-    }
-
-    /// Reopens the channel whenever a delivery has waited too long, until the subscription stops.
-    private func keepConsuming(_ consumer: any TransportConsumer) async {
-        while !stopping.isRaised {
-            let (reopening, stopping) = (queue.reopening, stopping)
-            do {
-                try await first {
-                    try await stopping.wait()
-                } or: {
-                    try await reopening.wait()
-                }
-                guard !stopping.isRaised else { return }
-                // Nothing starts any more. Running handlers finish and are settled.
-                if let idle = queue.quiescence() {
-                    try await first {
-                        try await stopping.wait()
-                    } or: {
-                        try await idle.wait()
-                    }
-                }
-            } catch {
-                return
-            }
-            guard !stopping.isRaised else { return }
-            environment.logger.logger.info(
-                "deliveries wait for long: they are given back to the broker in order, and come again",
-                metadata: [LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)"]
-            )
-            queue.prepareReopening()
-            await wait(until: graceEnd) { await consumer.reopen() }
-            queue.resume()
-        }
-    }
-
-    private func drain(_ consumer: any TransportConsumer) async {
-        pause.cancel()
-        let deadline = environment.clock.now.advanced(by: environment.shutdownTimeout)
-        if settler.keepsOrder {
-            // No `stop()`, and no delivery is returned alone, because the next consumer would then start with later
-            // events. The close returns everything in one step, after the handlers have ended.
-            let left = queue.close()
-            await awaitHandlers(until: deadline)
-            await wait(until: max(deadline, graceEnd)) { await consumer.close() }
-            for tracked in left {
-                settler.report(tracked.delivery, .handedBack, attempt: tracked.attempt, isHeld: false)
-            }
-        } else {
-            await wait(until: deadline) { await consumer.stop() }
-            let (left, settler) = (queue.close(), settler)
-            if !left.isEmpty {
-                await wait(until: max(deadline, graceEnd)) { await settler.giveBack(left, consumer: consumer) }
-            }
-            await awaitHandlers(until: deadline)
-            await wait(until: max(deadline, graceEnd)) { await consumer.close() }
-        }
-    }
-
-    /// Waits until no handler is running and everything handled is settled. At the deadline, or when the subscription
-    /// is aborted, it cancels the handlers and waits for as long as they have to end.
-    private func awaitHandlers(until deadline: AnyClock.Instant) async {
-        let (queue, aborting, clock) = (queue, aborting, environment.clock)
-        let isDrained = try? await withDeadline(deadline, clock: clock) {
-            try await withThrowingTaskGroup(of: Bool.self) { group in
-                group.addTask {
-                    try await queue.waitUntilDrained()
-                    return true
-                }
-                group.addTask {
-                    try await aborting.wait()
-                    return false
-                }
-                defer { group.cancelAll() }
-                return try await group.next() ?? false
-            }
-        }
-        guard isDrained != true else { return }
-        aborting.raise()
-        workers.cancelAll()
-        let isDrainedInGrace: Void? = try? await withDeadline(graceEnd, clock: clock) {
-            try await queue.waitUntilDrained()
-        }
-        if isDrainedInGrace == nil {
-            let running = queue.counts.running
-            state.withLock { $0.abandoned = running }
-        }
-    }
-
-    /// The time by which cancelled handlers have to end.
-    private var graceEnd: AnyClock.Instant { environment.clock.now.advanced(by: environment.cancellationGrace) }
-
-    /// Runs a step of the transport, which may wait for the broker. Proceeds without it at the deadline, or soon after
-    /// the subscription is aborted.
-    private func wait(until deadline: AnyClock.Instant, for step: @escaping @Sendable () async -> Void) async {
-        let (clock, aborting, grace) = (environment.clock, aborting, environment.cancellationGrace)
-        let done = Signal()
-        // Not a child task, which would have to be awaited. It ends with the broker's answer, or with the transport.
-        Task {
-            await step()
-            done.raise()
-        }
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { try? await done.wait() }
-            group.addTask { try? await clock.sleep(until: deadline) }
-            group.addTask {
-                guard (try? await aborting.wait()) != nil else { return }
-                try? await clock.sleep(until: clock.now.advanced(by: grace))
-            }
-            await group.next()
-            group.cancelAll()
-        }
     }
 }

@@ -12,7 +12,7 @@ struct TrackedDelivery: Sendable {
     var firstFailure: EventTime?
     /// The total time for which the event has been deferred since its last attempt.
     var deferredFor: Duration
-    /// A Boolean value indicating whether it is the delivery that asks the inbox while its subscription is paused.
+    /// A Boolean value indicating whether it is the delivery that probes while its subscription is paused.
     var isProbe = false
     /// The number of redeliveries that this subscription caused and that say nothing about the event.
     var innocentRedeliveries = 0

@@ -10,6 +10,8 @@ final class WorkerPool: Sendable {
     private let pause: SubscriptionPause
     private let deferrals: DeferralStatus
     private let settler: DeliverySettler
+    /// The record of failures, if the subscription has a circuit breaker.
+    private let failures: FailureRate?
 
     /// The workers by index.
     private let workers = Locked<[Int: Worker]>([:])
@@ -22,7 +24,8 @@ final class WorkerPool: Sendable {
         queue: DeliveryQueue,
         pause: SubscriptionPause,
         deferrals: DeferralStatus,
-        settler: DeliverySettler
+        settler: DeliverySettler,
+        failures: FailureRate?
     ) {
         self.subscription = subscription
         self.isBroadcast = isBroadcast
@@ -32,6 +35,7 @@ final class WorkerPool: Sendable {
         self.pause = pause
         self.deferrals = deferrals
         self.settler = settler
+        self.failures = failures
     }
 
     /// The number of workers, and of those whose handler passed its limit and has not ended.
@@ -101,7 +105,11 @@ final class WorkerPool: Sendable {
         }
         let outcome = await processor.attempt(current, worker: worker, consumer: consumer)
         if let error = outcome.inboxError { return await pause(tracked, after: error, at: place, consumer) }
-        if tracked.isProbe { pause.endProbe() }
+        if let failures {
+            judge(outcome.disposition, isProbe: tracked.isProbe, failures, consumer)
+        } else if tracked.isProbe {
+            pause.endProbe()
+        }
         note(outcome.disposition)
         guard let delay = outcome.holdFor, settler.keepsOrder || !outcome.isTooOld else {
             let disposition = outcome.isTooOld ? tooOldDisposition(outcome) : tracked.dated(outcome.disposition)
@@ -142,14 +150,12 @@ final class WorkerPool: Sendable {
         at place: Int,
         _ consumer: any TransportConsumer
     ) async -> Bool {
-        let (begins, nextProbe) = pause.fail(error, isProbe: tracked.isProbe)
+        let (begins, nextProbe) = pause.fail(.inbox, "\(error)", isProbe: tracked.isProbe)
         if begins {
-            environment.logger.logger.warning(
+            log(
+                .warning,
                 "the subscription pauses because its inbox cannot be used; its deliveries wait, and count no attempt",
-                metadata: [
-                    LogKeys.group: "\(subscription.group)", LogKeys.subscription: "\(subscription.name)",
-                    LogKeys.error: "\("\(error)".printable)",
-                ]
+                [LogKeys.error: "\("\(error)".printable)"]
             )
         }
         // Before the delivery is returned, because a broker on a manual clock must not take it for work in progress.
@@ -157,6 +163,52 @@ final class WorkerPool: Sendable {
         if queue.putBack(tracked, by: place) { return true }
         await settler.settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
         return false
+    }
+
+    /// Opens or closes the circuit breaker by the outcome of an attempt.
+    private func judge(
+        _ disposition: Disposition,
+        isProbe: Bool,
+        _ failures: FailureRate,
+        _ consumer: any TransportConsumer
+    ) {
+        let isFailure = disposition.isHandlerFailure
+        if isProbe, let current = pause.current, current.cause == .failures {
+            switch isFailure {
+            case true?:
+                let reason = disposition.failure.map { "\($0.errorType): \($0.message)" } ?? "its probe failed"
+                consumer.pauses(until: pause.fail(.failures, reason, isProbe: true).nextProbe)
+            case false?:
+                guard let ended = pause.end(.failures) else { return }
+                consumer.pauses(until: nil)
+                let paused = ended.since.duration(to: environment.clock.now)
+                log(.notice, "the subscription goes on: its handler works again", [LogKeys.delay: "\(paused)"])
+            case nil:
+                pause.endProbe()
+            }
+            return
+        }
+        if isProbe { pause.endProbe() }
+        // While the subscription is paused, handlers that started before tell nothing new.
+        guard let isFailure, !pause.isActive,
+            let reason = failures.note(isFailure: isFailure, at: environment.clock.now)
+        else { return }
+        let last = disposition.failure.map { ", at last \($0.errorType): \($0.message)" } ?? ""
+        let (begins, nextProbe) = pause.fail(.failures, reason + last, isProbe: false)
+        guard begins else { return }
+        consumer.pauses(until: nextProbe)
+        log(
+            .warning,
+            "the subscription pauses because its circuit breaker opens; its deliveries wait, and one at a time is tried",
+            [LogKeys.error: "\((reason + last).printable)"]
+        )
+    }
+
+    private func log(_ level: Logger.Level, _ message: Logger.Message, _ metadata: Logger.Metadata) {
+        var metadata = metadata
+        metadata[LogKeys.group] = "\(subscription.group)"
+        metadata[LogKeys.subscription] = "\(subscription.name)"
+        environment.logger.logger.log(level: level, message, metadata: metadata)
     }
 
     /// Returns the disposition of a delivery that was deferred for longer than it may be held, if no order is kept.

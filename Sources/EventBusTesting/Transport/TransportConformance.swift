@@ -70,11 +70,11 @@ public struct TransportConformance: Sendable {
     /// The checks that apply to the transport's features.
     public var checks: [ConformanceCheck] {
         var checks = publishingChecks + routingChecks + consumingChecks + failureChecks + retryChecks
-        checks += lifecycleChecks + limitChecks
+        checks += lifecycleChecks + limitChecks + pauseChecks
         if features.contains(.requestReply) { checks += requestChecks }
         if features.contains(.broadcast) { checks += broadcastChecks }
         if features.contains(.scheduling) { checks += schedulingChecks + delayLimitChecks }
-        if features.contains(.keyOrder) { checks += keyOrderChecks + keyOrderStopChecks }
+        if features.contains(.keyOrder) { checks += keyOrderChecks + keyOrderStopChecks + keyOrderPauseChecks }
         if features.isSuperset(of: [.keyOrder, .connectionLoss]) { checks += revocationChecks }
         if features.contains(.deadLetterQueue) { checks += deadLetterChecks + expiryChecks }
         if features.contains(.connectionLoss) { checks += connectionChecks }

@@ -1,0 +1,69 @@
+/// The share of failures among the latest attempts of a subscription with a ``CircuitBreaker``.
+final class FailureRate: Sendable {
+    /// The attempts within a tenth of the window.
+    private struct Bucket {
+        /// The number of the tenth, or -1 if the bucket is empty.
+        var number: Int64 = -1
+        var attempts = 0
+        var failures = 0
+    }
+
+    private static let bucketCount = 10
+
+    let breaker: CircuitBreaker
+    private let width: Int64
+    private let buckets = Locked([Bucket](repeating: Bucket(), count: bucketCount))
+
+    init(_ breaker: CircuitBreaker) {
+        self.breaker = breaker
+        self.width = max(1, breaker.window.inNanoseconds / Int64(Self.bucketCount))
+    }
+
+    /// Records an attempt.
+    ///
+    /// - Returns: The reason to open the breaker, or `nil`. Attempts recorded so far do not count any more afterwards.
+    func note(isFailure: Bool, at now: AnyClock.Instant) -> String? {
+        let number = max(0, now.offset.inNanoseconds / width)
+        let oldest = number - Int64(Self.bucketCount) + 1
+        return buckets.withLock { buckets in
+            let index = Int(number % Int64(Self.bucketCount))
+            if buckets[index].number != number { buckets[index] = Bucket(number: number) }
+            buckets[index].attempts += 1
+            guard isFailure else { return nil }
+            buckets[index].failures += 1
+            var (attempts, failures) = (0, 0)
+            for bucket in buckets where bucket.number >= oldest {
+                attempts += bucket.attempts
+                failures += bucket.failures
+            }
+            guard attempts >= breaker.minimumAttempts,
+                Double(failures) >= Double(attempts) * breaker.failureShare
+            else { return nil }
+            buckets = [Bucket](repeating: Bucket(), count: Self.bucketCount)
+            return "\(failures) of \(attempts) attempts failed within \(breaker.window)"
+        }
+    }
+}
+
+extension Disposition {
+    /// A Boolean value indicating whether the attempt tells of a failing handler, or `nil` if it tells nothing.
+    var isHandlerFailure: Bool? {
+        switch self {
+        case .acknowledged: false
+        case .retried: true
+        case .deferred(_, let failure): failure?.reason == .unavailable ? true : nil
+        case .deadLettered(let failure):
+            [.attemptsExhausted, .holdLimit, .unavailable].contains(failure.reason) ? true : nil
+        case .handedBack: nil
+        }
+    }
+
+    /// The failure of an attempt that was not successful.
+    var failure: Failure? {
+        switch self {
+        case .retried(_, let failure), .deadLettered(let failure): failure
+        case .deferred(_, let failure): failure
+        case .acknowledged, .handedBack: nil
+        }
+    }
+}

@@ -1,0 +1,252 @@
+internal import Logging
+
+/// A period in which a subscription consumes its queue, from the attachment until everything unsettled has been
+/// returned.
+///
+/// A subscription that was paused, or whose concurrency has changed, continues with another session.
+final class SubscriptionSession: Sendable {
+    let processor: DeliveryProcessor
+    let workers: WorkerPool
+    let settler: DeliverySettler
+    let queue: DeliveryQueue
+    let pause: SubscriptionPause
+    let concurrency: Int
+    let specification: QueueSpecification
+    /// A signal that is raised when the session has to end.
+    let stopping = Signal()
+    /// A signal that is raised when the session has ended.
+    let ended = Signal()
+
+    private let info: SubscriptionInfo
+    private let environment: SubscriptionEnvironment
+    /// The signals that are raised when the subscription stops, and when its handlers are cancelled.
+    private let subscription: (stopping: Signal, aborting: Signal)
+
+    /// Creates a session.
+    ///
+    /// - Parameters:
+    ///   - middleware: The prepared middleware of the subscription, including the inbox.
+    ///   - stopping: The signal that is raised when the subscription stops.
+    ///   - aborting: The signal that is raised when the subscription's handlers are cancelled.
+    init(
+        of info: SubscriptionInfo,
+        patterns: [TopicPattern],
+        handlers: HandlerTable,
+        middleware: [any ConsumeMiddleware],
+        options: SubscriptionOptions,
+        environment: SubscriptionEnvironment,
+        deferrals: DeferralStatus,
+        stopping: Signal,
+        aborting: Signal
+    ) {
+        self.info = info
+        self.environment = environment
+        self.subscription = (stopping, aborting)
+        var specification = QueueSpecification(
+            group: info.group,
+            name: info.name,
+            patterns: patterns,
+            formerPatterns: options.formerPatterns,
+            prefetch: options.effectivePrefetch,
+            singleActiveConsumer: options.ordering == .byPartitionKey && !options.broadcast,
+            broadcast: options.broadcast
+        )
+        specification.ordersByKey = options.ordering == .byPartitionKey
+        self.specification = specification
+        let queueOptions = options.queueOptions
+        self.concurrency = queueOptions.workers
+        self.queue = DeliveryQueue(queueOptions, clock: environment.clock)
+        self.pause = SubscriptionPause(
+            queue: queue,
+            clock: environment.clock,
+            breaker: options.breaker,
+            observers: middleware.compactMap { $0 as? any PauseObserver }
+        )
+        self.processor = DeliveryProcessor(
+            subscription: info,
+            handlers: handlers,
+            middleware: middleware,
+            retry: options.retry,
+            retryVerdict: options.retryVerdict,
+            handlerTimeout: options.handlerTimeout,
+            derivesEventIDs: options.derivesEventIDs && !options.broadcast,
+            holdsPublishes: options.publishing == .whenHandled,
+            maximumDeferral: options.maximumDeferral,
+            pause: pause,
+            maximumHold: options.holdsRetries ? options.maximumHold : nil,
+            environment: environment,
+            aborting: aborting
+        )
+        self.settler = DeliverySettler(
+            subscription: info,
+            middleware: middleware,
+            keepsOrder: specification.singleActiveConsumer,
+            queue: queue,
+            stopping: self.stopping,
+            environment: environment
+        )
+        self.workers = WorkerPool(
+            subscription: info,
+            isBroadcast: options.broadcast,
+            environment: environment,
+            processor: processor,
+            queue: queue,
+            pause: pause,
+            deferrals: deferrals,
+            settler: settler,
+            failures: options.breaker.map(FailureRate.init)
+        )
+    }
+
+    /// Attaches to the queue, and returns the consumer. Returns `nil` if the subscription is stopped first.
+    func attach() async throws -> (any TransportConsumer)? {
+        let (transport, specification, queue, stopping) = (
+            environment.transport, specification, queue, subscription.stopping
+        )
+        return try await withThrowingTaskGroup(of: (any TransportConsumer)?.self) { group in
+            group.addTask { try await transport.attach(specification, to: queue) }
+            group.addTask {
+                try await stopping.wait()
+                return nil
+            }
+            defer { group.cancelAll() }
+            if let consumer = try await group.next() ?? nil { return consumer }
+            group.cancelAll()
+            // It may have been attached at the very moment it was stopped.
+            if let late = try? await group.next() ?? nil {
+                await self.wait(until: self.graceEnd) { await late.close() }
+            }
+            return nil
+        }
+    }
+
+    /// Starts to handle the deliveries of `consumer`.
+    func start(_ consumer: any TransportConsumer) {
+        workers.start(concurrency, for: consumer)
+    }
+
+    /// Reopens the channel whenever a delivery has waited too long, until the session stops.
+    func keepConsuming(_ consumer: any TransportConsumer) async {
+        while !stopping.isRaised {
+            let (reopening, stopping) = (queue.reopening, stopping)
+            do {
+                try await first {
+                    try await stopping.wait()
+                } or: {
+                    try await reopening.wait()
+                }
+                guard !stopping.isRaised else { return }
+                // Nothing starts any more. Running handlers finish and are settled.
+                if let idle = queue.quiescence() {
+                    try await first {
+                        try await stopping.wait()
+                    } or: {
+                        try await idle.wait()
+                    }
+                }
+            } catch {
+                return
+            }
+            guard !stopping.isRaised else { return }
+            environment.logger.logger.info(
+                "deliveries wait for long: they are given back to the broker in order, and come again",
+                metadata: [LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)"]
+            )
+            queue.prepareReopening()
+            await wait(until: graceEnd) { await consumer.reopen() }
+            queue.resume()
+        }
+    }
+
+    /// Returns what no handler has started, waits for the running handlers, and closes the consumer.
+    ///
+    /// The handlers have time until the shutdown deadline. If the subscription does not stop, but pauses, they have any
+    /// time.
+    ///
+    /// - Returns: The number of handlers that did not end in time.
+    func drain(_ consumer: any TransportConsumer) async -> Int {
+        pause.cancel()
+        let deadline = environment.clock.now.advanced(by: environment.shutdownTimeout)
+        let abandoned: Int
+        if settler.keepsOrder {
+            // No `stop()`, and no delivery is returned alone, because the next consumer would then start with later
+            // events. The close returns everything in one step, after the handlers have ended.
+            let left = queue.close()
+            abandoned = await awaitHandlers(until: deadline)
+            await wait(until: max(deadline, graceEnd)) { await consumer.close() }
+            for tracked in left {
+                settler.report(tracked.delivery, .handedBack, attempt: tracked.attempt, isHeld: false)
+            }
+        } else {
+            await wait(until: deadline) { await consumer.stop() }
+            let (left, settler) = (queue.close(), settler)
+            if !left.isEmpty {
+                await wait(until: max(deadline, graceEnd)) { await settler.giveBack(left, consumer: consumer) }
+            }
+            abandoned = await awaitHandlers(until: deadline)
+            await wait(until: max(deadline, graceEnd)) { await consumer.close() }
+        }
+        return abandoned
+    }
+
+    /// Waits until no handler is running and everything handled is settled. At the deadline, or when the subscription
+    /// is aborted, it cancels the handlers and waits for as long as they have to end.
+    private func awaitHandlers(until deadline: AnyClock.Instant) async -> Int {
+        let (queue, subscription, clock) = (queue, subscription, environment.clock)
+        var deadline = deadline
+        if !subscription.stopping.isRaised {
+            try? await first {
+                try await queue.waitUntilDrained()
+            } or: {
+                try await subscription.stopping.wait()
+            }
+            deadline = clock.now.advanced(by: environment.shutdownTimeout)
+        }
+        let isDrained = try? await withDeadline(deadline, clock: clock) {
+            try await withThrowingTaskGroup(of: Bool.self) { group in
+                group.addTask {
+                    try await queue.waitUntilDrained()
+                    return true
+                }
+                group.addTask {
+                    try await subscription.aborting.wait()
+                    return false
+                }
+                defer { group.cancelAll() }
+                return try await group.next() ?? false
+            }
+        }
+        guard isDrained != true else { return 0 }
+        subscription.aborting.raise()
+        workers.cancelAll()
+        let isDrainedInGrace: Void? = try? await withDeadline(graceEnd, clock: clock) {
+            try await queue.waitUntilDrained()
+        }
+        return isDrainedInGrace == nil ? queue.counts.running : 0
+    }
+
+    /// The time by which cancelled handlers have to end.
+    private var graceEnd: AnyClock.Instant { environment.clock.now.advanced(by: environment.cancellationGrace) }
+
+    /// Runs a step of the transport, which may wait for the broker. Proceeds without it at the deadline, or soon after
+    /// the subscription is aborted.
+    private func wait(until deadline: AnyClock.Instant, for step: @escaping @Sendable () async -> Void) async {
+        let (clock, aborting, grace) = (environment.clock, subscription.aborting, environment.cancellationGrace)
+        let done = Signal()
+        // Not a child task, which would have to be awaited. It ends with the broker's answer, or with the transport.
+        Task {
+            await step()
+            done.raise()
+        }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await done.wait() }
+            group.addTask { try? await clock.sleep(until: deadline) }
+            group.addTask {
+                guard (try? await aborting.wait()) != nil else { return }
+                try? await clock.sleep(until: clock.now.advanced(by: grace))
+            }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+}
