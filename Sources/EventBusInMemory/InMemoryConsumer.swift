@@ -22,12 +22,12 @@ final class InMemoryConsumer: TransportConsumer {
         case .acknowledged, .handedBack:
             break
         case .retried(let delay, _):
-            time = .now()
+            time = broker.clock.wallTime
             if delay > .zero { retryDue = due(after: delay) }
         case .deferred(let delay, _):
             if delay > .zero { retryDue = due(after: delay) }
         case .deadLettered:
-            time = .now()
+            time = broker.clock.wallTime
         }
         let isSettled = broker.step { state, effects in
             state.settle(

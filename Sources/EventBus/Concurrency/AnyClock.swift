@@ -79,6 +79,13 @@ public struct AnyClock: Clock, Sendable {
     /// A Boolean value indicating whether the time advances only on request.
     package var isManual: Bool { advanceTo != nil }
 
+    /// The time of the wall clock, which advances with a manual clock.
+    package var wallTime: EventTime {
+        let now = EventTime.now()
+        guard isManual else { return now }
+        return EventTime(milliseconds: now.milliseconds + self.now.offset.inNanoseconds / 1_000_000)
+    }
+
     /// Advances a manual clock to `instant`. Has no effect on a real clock.
     package func advance(to instant: Instant) async {
         await advanceTo?(instant.offset)

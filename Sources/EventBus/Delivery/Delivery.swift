@@ -26,6 +26,8 @@ public final class Delivery: Sendable {
     /// The total time for which the event has been deferred since its last attempt, because only a newer release could
     /// handle it or a store or broker was unreachable.
     public let deferredFor: Duration
+    /// The time at which the first attempt failed, or `nil` if none has failed or the transport does not know it.
+    public let firstFailure: EventTime?
     /// The address for the reply if the event is a request, and `nil` otherwise.
     public let replyAddress: ReplyAddress?
     /// The transport's identity of the delivery.
@@ -39,6 +41,7 @@ public final class Delivery: Sendable {
         attempt: Int,
         redeliveries: Int = 0,
         deferredFor: Duration = .zero,
+        firstFailure: EventTime? = nil,
         replyAddress: ReplyAddress? = nil,
         token: Token
     ) {
@@ -47,6 +50,7 @@ public final class Delivery: Sendable {
             attempt: attempt,
             redeliveries: redeliveries,
             deferredFor: deferredFor,
+            firstFailure: firstFailure,
             replyAddress: replyAddress,
             token: token,
             injectedFault: nil
@@ -58,6 +62,7 @@ public final class Delivery: Sendable {
         attempt: Int,
         redeliveries: Int,
         deferredFor: Duration,
+        firstFailure: EventTime?,
         replyAddress: ReplyAddress?,
         token: Token,
         injectedFault: InjectedFault?
@@ -66,6 +71,7 @@ public final class Delivery: Sendable {
         self.attempt = attempt
         self.redeliveries = redeliveries
         self.deferredFor = deferredFor
+        self.firstFailure = firstFailure
         self.replyAddress = replyAddress
         self.token = token
         self.injectedFault = injectedFault

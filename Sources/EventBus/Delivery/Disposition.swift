@@ -34,6 +34,9 @@ public struct Failure: Hashable, Sendable {
 
         /// The handler threw at every attempt that the retry policy allows.
         public static let attemptsExhausted = Reason(rawValue: "attempts_exhausted")
+        /// The handler threw, and the next attempt would be later than the retry policy allows. See
+        /// ``RetryPolicy/maximumTime``.
+        public static let retryTimeExhausted = Reason(rawValue: "retry_time_exhausted")
         /// The handler threw an error that a retry cannot fix. See ``NonRetryable``.
         public static let nonRetryable = Reason(rawValue: "non_retryable")
         /// The handler threw, and the next attempt would be later than a by-key or broadcast subscription may hold an

@@ -33,6 +33,22 @@ public struct RetryPolicy: Hashable, Sendable {
     public var maximum: Duration {
         didSet { maximum = Self.clamped(maximum) }
     }
+    /// The maximum time from the first failure of an event to its last attempt, or `nil` for any time. A negative
+    /// duration counts as zero. Defaults to `nil`.
+    ///
+    /// If the longest possible delay after an attempt would end later, the attempt is the last one
+    /// (``EventContext/isLastAttempt``), and the reason of the dead letter is
+    /// ``Failure/Reason/retryTimeExhausted``. With `maxAttempts: .max`, only the time limits the retries:
+    ///
+    /// ```swift
+    /// let policy = RetryPolicy(maxAttempts: .max, maximumTime: .seconds(600))
+    /// ```
+    ///
+    /// The time is that of the wall clock, and includes waiting in a queue. The failures of a by-key or broadcast
+    /// subscription are remembered by one process, so that the time starts again in another one.
+    public var maximumTime: Duration? {
+        didSet { maximumTime = maximumTime.map { Self.clamped($0) } }
+    }
     /// A Boolean value indicating whether delays are random. If it is `false`, each delay is its upper bound. Defaults
     /// to `true`.
     public var jitter: Bool
@@ -44,13 +60,15 @@ public struct RetryPolicy: Hashable, Sendable {
         initial: Duration = .milliseconds(200),
         multiplier: Double = 2,
         maximum: Duration = .seconds(30),
-        jitter: Bool = true
+        jitter: Bool = true,
+        maximumTime: Duration? = nil
     ) {
         self.maxAttempts = Self.clamped(maxAttempts)
         self.initial = Self.clamped(initial)
         self.multiplier = Self.clamped(multiplier)
         self.maximum = Self.clamped(maximum)
         self.jitter = jitter
+        self.maximumTime = maximumTime.map { Self.clamped($0) }
     }
 
     private static func clamped(_ attempts: Int) -> Int { max(1, attempts) }
@@ -67,8 +85,15 @@ public struct RetryPolicy: Hashable, Sendable {
     public static let never = RetryPolicy(maxAttempts: 1)
 
     /// Returns a policy that retries after the same delay every time.
-    public static func fixed(_ delay: Duration, maxAttempts: Int) -> RetryPolicy {
-        RetryPolicy(maxAttempts: maxAttempts, initial: delay, multiplier: 1, maximum: delay, jitter: false)
+    public static func fixed(_ delay: Duration, maxAttempts: Int, maximumTime: Duration? = nil) -> RetryPolicy {
+        RetryPolicy(
+            maxAttempts: maxAttempts,
+            initial: delay,
+            multiplier: 1,
+            maximum: delay,
+            jitter: false,
+            maximumTime: maximumTime
+        )
     }
 
     /// Returns the delay after the attempt with this number, from 1.

@@ -34,6 +34,34 @@ extension DeliveryProcessor {
         )
     }
 
+    /// Returns a Boolean value indicating whether the longest possible delay after the next attempt would end later than
+    /// the policy allows.
+    func exhaustsRetryTime(_ tracked: TrackedDelivery) -> Bool {
+        guard let left = retryTimeLeft(for: tracked) else { return false }
+        return retry.bound(afterAttempt: tracked.attempt) > left
+    }
+
+    /// Returns the disposition that complies with the policy's maximum time.
+    func limited(_ disposition: Disposition, of tracked: TrackedDelivery, isLast: Bool) -> Disposition {
+        guard case .retried(let delay, var failure) = disposition else { return disposition }
+        if isLast {
+            failure.reason = .retryTimeExhausted
+            return .deadLettered(failure)
+        }
+        // The handler or a verdict may ask for more than the policy's delay.
+        let left = retryTimeLeft(for: tracked) ?? .longest
+        return .retried(after: min(delay, max(.zero, left)), failure)
+    }
+
+    /// Returns the time that is left for retries by the policy, or `nil` if it is not limited.
+    private func retryTimeLeft(for tracked: TrackedDelivery) -> Duration? {
+        guard let limit = retry.maximumTime else { return nil }
+        guard let first = tracked.delivery.firstFailure ?? tracked.firstFailure else { return limit }
+        let now = environment.clock.wallTime
+        let (elapsed, overflow) = now.milliseconds.subtractingReportingOverflow(first.milliseconds)
+        return overflow ? .zero : limit - .milliseconds(elapsed).clampedToLongest
+    }
+
     private func dispositionByPolicy(of tracked: TrackedDelivery, after error: any Error) -> Disposition {
         switch error {
         case let error as EventBusError where error.code == .decodingFailed:

@@ -96,17 +96,19 @@ final class DeliveryProcessor: Sendable {
                 let age = tracked.firstArrival.duration(to: environment.clock.now)
                 return age + retry.bound(afterAttempt: attempt) > limit
             } ?? false
-        let disposition: Disposition
+        let exhaustsTime = retry.maximumTime != nil && exhaustsRetryTime(tracked)
+        var disposition: Disposition
         do {
             disposition = try await handle(
                 tracked,
-                isLast: exhaustsHold || attempt >= retry.maxAttempts,
+                isLast: exhaustsHold || exhaustsTime || attempt >= retry.maxAttempts,
                 worker: worker,
                 consumer: consumer
             )
         } catch {
             return Outcome(disposition: .handedBack, attempt: attempt, inboxError: error.underlying)
         }
+        if retry.maximumTime != nil { disposition = limited(disposition, of: tracked, isLast: exhaustsTime) }
         guard let maximumHold else { return Outcome(disposition: disposition, attempt: attempt) }
         switch disposition {
         case .retried(let delay, var failure):

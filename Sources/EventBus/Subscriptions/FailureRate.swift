@@ -53,7 +53,7 @@ extension Disposition {
         case .retried: true
         case .deferred(_, let failure): failure?.reason == .unavailable ? true : nil
         case .deadLettered(let failure):
-            [.attemptsExhausted, .holdLimit, .unavailable].contains(failure.reason) ? true : nil
+            [.attemptsExhausted, .retryTimeExhausted, .holdLimit, .unavailable].contains(failure.reason) ? true : nil
         case .handedBack: nil
         }
     }

@@ -123,12 +123,12 @@ final class WorkerPool: Sendable {
         held.attempt = outcome.attempt + 1
         switch outcome.disposition {
         case .retried:
-            held.firstFailure = held.firstFailure ?? .now()
+            held.firstFailure = held.firstFailure ?? environment.clock.wallTime
             held.deferredFor = .zero
         case .deferred(let delay, let failure?):
             held.deferredFor += delay
             // Its handler has run, so it is not returned to the broker like an event that waits for its first attempt.
-            if failure.reason == .postponed { held.firstFailure = held.firstFailure ?? .now() }
+            if failure.reason == .postponed { held.firstFailure = held.firstFailure ?? environment.clock.wallTime }
         default: break
         }
         settler.report(delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)

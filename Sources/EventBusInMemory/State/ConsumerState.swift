@@ -79,6 +79,7 @@ struct ConsumerState: Sendable {
             attempt: attempt,
             redeliveries: redeliveries,
             deferredFor: extras?.deferredFor ?? .zero,
+            firstFailure: extras?.firstFailure,
             replyAddress: extras?.replyAddress,
             token: Delivery.Token(generation: generation, number: sequence << Self.slotBits | UInt64(slot)),
             injectedFault: fault

@@ -74,6 +74,10 @@ extension ConsumerHub {
                         in: delivery.message.properties.headers,
                         isTrusted: decoded.isTrusted
                     ),
+                    firstFailure: WireHeaders.firstFailure(
+                        in: delivery.message.properties.headers,
+                        isTrusted: decoded.isTrusted
+                    ),
                     replyAddress: decoded.replyAddress,
                     token: token
                 ),

@@ -41,6 +41,12 @@ enum WireHeaders {
         return min(.milliseconds(max(0, milliseconds)), .longest)
     }
 
+    /// Returns the time at which the first attempt at an event failed, if the bus's own headers are trusted.
+    static func firstFailure(in headers: HeaderTable, isTrusted: Bool) -> EventTime? {
+        guard isTrusted, !headers.isEmpty else { return nil }
+        return headers[firstFailure]?.string.flatMap { EventTime(rfc3339: $0) }
+    }
+
     /// The internal headers that an event keeps through every republish.
     static let lasting: Set<String> = [topic, correlationID, firstFailure, originalExchange, originalRoutingKey]
     /// The reserved names for fields of the envelope. The other reserved names belong to the broker.

@@ -31,6 +31,32 @@ extension TransportConformance {
                     }
                 }
             },
+            check("retries end at the policy's maximum time, and the reason is in the dead letter") { scene in
+                let bus = try await scene.makeBus()
+                let seen = Sightings()
+                let last = Locked<[Bool]>([])
+                bus.subscribe(
+                    to: try scene.pattern("probe"),
+                    group: scene.group(),
+                    options: .init(retry: .fixed(.milliseconds(20), maxAttempts: .max, maximumTime: .milliseconds(200)))
+                ) { event, context in
+                    last.withLock { $0.append(context.isLastAttempt) }
+                    seen.note(event.envelope, attempt: context.attempt)
+                    throw ExpectedError()
+                }
+                try await scene.running(bus) {
+                    try await bus.publish(try scene.event(number: 1))
+                    let letters = bus.deadLetters(of: scene.group())
+                    try await eventually("the dead letter") { try await letters.count() == 1 }
+                    let reason = try await letters.entries(limit: 1).first?.failure.reason
+                    try expect(reason == .retryTimeExhausted, "the reason is \(reason.map(\.rawValue) ?? "missing")")
+                    let attempts = seen.all.map(\.attempt)
+                    try expect(attempts == Array(1...max(1, attempts.count)), "the attempts were \(attempts)")
+                    try expect(attempts.count > 1, "nothing was retried")
+                    let isLast = last.withLock { $0 }
+                    try expect(isLast.firstIndex(of: true) == isLast.count - 1, "the last attempt did not know it")
+                }
+            },
             check("a delay that is longer than a broker can wait is shortened, and the event is kept") { scene in
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
