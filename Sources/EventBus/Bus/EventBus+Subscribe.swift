@@ -21,6 +21,9 @@ extension EventBus {
     ///   - type: The type of the events.
     ///   - group: The group whose members share the events. It consists of letters, digits, `_` and `-`.
     ///   - name: The subscription's name within the group. Defaults to a name derived from the topic.
+    ///   - concurrency: The maximum number of deliveries that are handled concurrently. Defaults to that of `options`.
+    ///   - retry: The policy for retries after a failure. Defaults to that of `options`.
+    ///   - ordering: The order in which deliveries are handled. Defaults to that of `options`.
     ///   - options: The options of the subscription.
     ///   - handler: The closure that handles an event. It runs on the cooperative thread pool, never on an I/O thread.
     @discardableResult
@@ -28,23 +31,33 @@ extension EventBus {
         to type: E.Type,
         group: String,
         name: String? = nil,
+        concurrency: Int? = nil,
+        retry: RetryPolicy? = nil,
+        ordering: SubscriptionOptions.Ordering? = nil,
         options: SubscriptionOptions = .init(),
         handler: @escaping @Sendable (_ event: E, _ context: EventContext) async throws -> Void
     ) -> Subscription {
-        subscribe(group: group, name: name, options: options) { $0.on(type, handler: handler) }
+        subscribe(group: group, name: name, options: options.with(concurrency, retry, ordering)) {
+            $0.on(type, handler: handler)
+        }
     }
 
-    /// Subscribes a handler to every event whose topic matches a pattern, for one group. It works like
-    /// ``subscribe(to:group:name:options:handler:)-(E.Type,_,_,_,_)``.
+    /// Subscribes a handler to every event whose topic matches a pattern, for one group. It works like the subscription
+    /// to one type.
     @discardableResult
     public func subscribe(
         to pattern: TopicPattern,
         group: String,
         name: String? = nil,
+        concurrency: Int? = nil,
+        retry: RetryPolicy? = nil,
+        ordering: SubscriptionOptions.Ordering? = nil,
         options: SubscriptionOptions = .init(),
         handler: @escaping @Sendable (_ event: ReceivedEvent, _ context: EventContext) async throws -> Void
     ) -> Subscription {
-        subscribe(group: group, name: name, options: options) { $0.on(pattern, handler: handler) }
+        subscribe(group: group, name: name, options: options.with(concurrency, retry, ordering)) {
+            $0.on(pattern, handler: handler)
+        }
     }
 
     /// Subscribes handlers for several types or patterns. They share one queue and keep the order of events.
@@ -56,16 +69,28 @@ extension EventBus {
     ///   - group: The group whose members share the events. It consists of letters, digits, `_` and `-`.
     ///   - name: The subscription's name within the group. Defaults to a name derived from the topic, if there is a
     ///     single one.
+    ///   - concurrency: The maximum number of deliveries that are handled concurrently. Defaults to that of `options`.
+    ///   - retry: The policy for retries after a failure. Defaults to that of `options`.
+    ///   - ordering: The order in which deliveries are handled. Defaults to that of `options`.
     ///   - options: The options of the subscription.
     ///   - build: A closure that adds the handlers.
     @discardableResult
     public func subscribe(
         group: String,
         name: String? = nil,
+        concurrency: Int? = nil,
+        retry: RetryPolicy? = nil,
+        ordering: SubscriptionOptions.Ordering? = nil,
         options: SubscriptionOptions = .init(),
         handlers build: (inout SubscriptionHandlers) -> Void
     ) -> Subscription {
-        subscribe(group: group, name: name, options: options, purpose: .events, handlers: build)
+        subscribe(
+            group: group,
+            name: name,
+            options: options.with(concurrency, retry, ordering),
+            purpose: .events,
+            handlers: build
+        )
     }
 
     func subscribe(

@@ -69,6 +69,11 @@ extension DeadLetterQueue {
         try await entries(limit: limit, offset: 0)
     }
 
+    /// Returns all dead letters from the oldest on. Read them in pages if they may not fit in memory.
+    public func entries() async throws -> [DeadLetter] {
+        try await entries(limit: .max, offset: 0)
+    }
+
     /// Reads the dead letters page by page.
     public func scan(_ body: @Sendable (DeadLetter) throws -> Bool) async throws {
         var offset = 0
@@ -86,11 +91,13 @@ extension DeadLetterQueue {
     }
 
     /// Replays all dead letters, and returns their number.
+    @discardableResult
     public func replayAll(options: ReplayOptions = .init()) async throws -> Int {
         try await replay(options: options) { _ in true }
     }
 
     /// Replays the dead letters of the event with this id, and returns their number.
+    @discardableResult
     public func replay(_ id: EventID, options: ReplayOptions = .init()) async throws -> Int {
         try await replay(options: options) { $0.envelope.id == id }
     }
@@ -162,5 +169,22 @@ public struct DeadLetter: Sendable {
         self.attempts = attempts
         self.firstFailure = firstFailure
         self.lastFailure = lastFailure
+    }
+
+    /// Returns the event decoded as `type`.
+    ///
+    /// ```swift
+    /// for letter in try await bus.deadLetters(of: "inventory").entries() {
+    ///     print(try letter.decoded(as: OrderCreated.self).orderID)
+    /// }
+    /// ```
+    ///
+    /// - Parameter codec: The codec of the payload. Defaults to plain JSON.
+    /// - Throws: ``EventBusError`` with code `.decodingFailed`.
+    public func decoded<Value: Decodable>(
+        as type: Value.Type,
+        codec: any EventCodec = JSONEventCodec()
+    ) throws(EventBusError) -> Value {
+        try CodecRegistry(encoder: codec, others: []).decode(type, from: envelope)
     }
 }
