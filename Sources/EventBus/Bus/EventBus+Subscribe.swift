@@ -137,6 +137,10 @@ extension EventBus {
             runner.fail(EventBusError(.invalidName, problem))
         } else if handlers.patterns.isEmpty {
             runner.fail(EventBusError(.invalidConfiguration, "subscription \(group).\(name) has no handler"))
+        } else if let problem = handlers.conversionProblem {
+            runner.fail(
+                EventBusError(.invalidConfiguration, "subscription \(runner.info.queueName) has \(problem)")
+            )
         } else if let error = options.validationError(of: runner.info.queueName, for: purpose) {
             runner.fail(error)
         }

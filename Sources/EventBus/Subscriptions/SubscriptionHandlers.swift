@@ -15,6 +15,9 @@ public struct SubscriptionHandlers {
     private(set) var patterns: [TopicPattern] = []
     private(set) var exact: [Topic: Decode] = [:]
     private(set) var wildcards: [(pattern: TopicPattern, decode: Decode)] = []
+    /// The handlers of `exact` as ``TypedHandler`` values.
+    private var typed: [Topic: any Sendable] = [:]
+    private var conversions: [Topic: [Conversion]] = [:]
     private let codecs: CodecRegistry
 
     init(codecs: CodecRegistry) {
@@ -38,6 +41,75 @@ public struct SubscriptionHandlers {
             let event = try codecs.decode(E.self, from: envelope)
             return { context in try await handler(event, context) }
         }
+        typed[E.topic] = TypedHandler(body: handler)
+    }
+
+    /// Adds a conversion of events of earlier versions, which are handled by the handler of the current type.
+    ///
+    /// ```swift
+    /// bus.subscribe(group: "ledger", name: "invoices") { handlers in
+    ///     handlers.on(Invoiced.self) { invoice, context in … }
+    ///     handlers.on(InvoicedV1.self, upTo: 1) { Invoiced($0, currency: "EUR") }
+    /// }
+    /// ```
+    ///
+    /// An event whose ``Event/version`` is `version` or lower is decoded as `Old`. If there are several conversions, the
+    /// one with the lowest sufficient version is used. An event that cannot be converted becomes a dead letter with the
+    /// reason ``Failure/Reason/undecodable``. See <doc:EvolvingEvents>.
+    ///
+    /// - Parameters:
+    ///   - type: The type of the earlier events.
+    ///   - version: The highest version of the earlier events, below that of `New`.
+    ///   - convert: A closure that returns the event of the current type. The subscription needs a handler for `New`.
+    public mutating func on<Old: Decodable & SendableMetatype, New: Event>(
+        _ type: Old.Type,
+        upTo version: Int,
+        convert: @escaping @Sendable (Old) throws -> New
+    ) {
+        let codecs = codecs
+        let conversion = Conversion(upTo: version, name: "\(Old.self)", target: "\(New.self)", current: New.version) {
+            handler in
+            guard let handler = handler as? TypedHandler<New> else { return nil }
+            return { envelope in
+                let event = try convert(try codecs.decode(Old.self, from: envelope))
+                return { context in try await handler.body(event, context) }
+            }
+        }
+        conversions[New.topic, default: []].append(conversion)
+    }
+
+    /// Returns a description of a conversion that cannot work, or `nil` if all can.
+    var conversionProblem: String? {
+        for (topic, conversions) in conversions {
+            for conversion in conversions {
+                if conversion.decode(typed[topic]) == nil {
+                    return "a conversion of \(conversion.name) to \(conversion.target), but no handler for "
+                        + "\(conversion.target); add one with on(\(conversion.target).self)"
+                }
+                if conversion.upTo >= conversion.current {
+                    return "a conversion of \(conversion.name) up to version \(conversion.upTo), but "
+                        + "\(conversion.target) has version \(conversion.current); raise its version"
+                }
+            }
+        }
+        return nil
+    }
+
+    /// Returns the handlers by topic, with the conversions of earlier versions.
+    func exactWithConversions() -> [Topic: Decode] {
+        guard !conversions.isEmpty else { return exact }
+        var exact = exact
+        for (topic, conversions) in conversions {
+            guard let current = exact[topic] else { continue }
+            let earlier = conversions.sorted { $0.upTo < $1.upTo }.compactMap { conversion in
+                conversion.decode(typed[topic]).map { (upTo: conversion.upTo, decode: $0) }
+            }
+            exact[topic] = { envelope in
+                let conversion = earlier.first { envelope.version <= $0.upTo }
+                return try (conversion?.decode ?? current)(envelope)
+            }
+        }
+        return exact
     }
 
     /// Adds a handler for events whose topic matches a pattern and that have no handler by type.
@@ -65,6 +137,24 @@ public struct SubscriptionHandlers {
     }
 }
 
+/// The handler of one type of event.
+private struct TypedHandler<E: Event>: Sendable {
+    let body: @Sendable (E, EventContext) async throws -> Void
+}
+
+/// A conversion of events of earlier versions to their current type.
+private struct Conversion {
+    /// The highest version that is converted.
+    let upTo: Int
+    /// The names of the earlier and the current type, and the version of the latter.
+    let name: String
+    let target: String
+    let current: Int
+    /// A closure that returns the decoding of an earlier event for the handler of the current type, or `nil` if the
+    /// handler is missing or has another type.
+    let decode: (_ handler: (any Sendable)?) -> SubscriptionHandlers.Decode?
+}
+
 /// The final set of handlers of a subscription.
 struct HandlerTable: Sendable {
     /// The only handler, if there is just one.
@@ -83,7 +173,7 @@ struct HandlerTable: Sendable {
     private let wildcards: [(pattern: TopicPattern, decode: SubscriptionHandlers.Decode)]
 
     init(_ handlers: SubscriptionHandlers) {
-        exact = handlers.exact
+        exact = handlers.exactWithConversions()
         wildcards = handlers.wildcards
         if let first = exact.first, exact.count == 1, wildcards.isEmpty {
             only = Only(first.key, first.value)
