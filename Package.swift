@@ -11,6 +11,7 @@ let package = Package(
         .library(name: "EventBusRabbit", targets: ["EventBusRabbit"]),
         .library(name: "EventBusRedis", targets: ["EventBusRedis"]),
         .library(name: "EventBusOutbox", targets: ["EventBusOutbox"]),
+        .library(name: "EventBusOutboxTesting", targets: ["EventBusOutboxTesting"]),
     ],
     traits: [
         .default(enabledTraits: ["SQLite"]),
@@ -107,6 +108,10 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["SQLite"])),
             ]
         ),
+        .target(
+            name: "EventBusOutboxTesting",
+            dependencies: ["EventBus", "EventBusInMemory", "EventBusOutbox", "EventBusTesting"]
+        ),
         .testTarget(name: "EventBusJSONTests", dependencies: ["EventBusJSON"]),
         .testTarget(
             name: "EventBusTests",
@@ -168,6 +173,7 @@ let package = Package(
                 "EventBus",
                 "EventBusInMemory",
                 "EventBusOutbox",
+                "EventBusOutboxTesting",
                 "EventBusTesting",
                 .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["SQLite"])),
                 .product(name: "Logging", package: "swift-log"),

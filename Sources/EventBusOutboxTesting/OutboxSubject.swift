@@ -1,0 +1,25 @@
+public import EventBus
+public import EventBusOutbox
+
+/// An outbox under test, with an empty store of its own.
+///
+/// ``OutboxConformance`` stores events through it, and publishes them with its relays.
+public protocol OutboxSubject: Sendable {
+    /// Stores events in one transaction, in this order, and commits it or rolls it back.
+    func store(_ envelopes: [Envelope], options: PublishOptions, commits: Bool) async throws
+
+    /// Returns a new relay from the store to the bus of the subject.
+    func makeRelay(_ configuration: OutboxRelay.Configuration) throws -> OutboxRelay
+
+    /// Returns the number of waiting and parked events.
+    func backlog() async throws -> OutboxBacklog
+
+    /// Returns the parked events, oldest first.
+    func parked() async throws -> [ParkedEvent]
+
+    /// Returns a parked event to its place. Returns `true` if there was such an event.
+    func replay(_ event: ParkedEvent.ID) async throws -> Bool
+
+    /// Deletes a parked event. Returns `true` if there was such an event.
+    func discard(_ event: ParkedEvent.ID) async throws -> Bool
+}
