@@ -11,11 +11,12 @@ let package = Package(
         .library(name: "EventBusRabbit", targets: ["EventBusRabbit"]),
         .library(name: "EventBusRedis", targets: ["EventBusRedis"]),
         .library(name: "EventBusOutbox", targets: ["EventBusOutbox"]),
+        .library(name: "EventBusPostgres", targets: ["EventBusPostgres"]),
         .library(name: "EventBusOutboxTesting", targets: ["EventBusOutboxTesting"]),
     ],
     traits: [
         .default(enabledTraits: ["SQLite"]),
-        .trait(name: "SQLite", description: "Builds EventBusOutbox, which stores events in SQLite through GRDB."),
+        .trait(name: "SQLite", description: "Adds SQLite through GRDB to EventBusOutbox."),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.6.3"),
@@ -69,6 +70,7 @@ let package = Package(
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CPostgres", providers: [.apt(["libpq-dev"])]),
         .target(
             name: "EventBusRabbit",
             dependencies: [
@@ -106,6 +108,18 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "GRDB", package: "GRDB.swift", condition: .when(traits: ["SQLite"])),
+            ]
+        ),
+        .target(
+            name: "EventBusPostgres",
+            dependencies: [
+                "EventBus",
+                "EventBusOutbox",
+                "ConnectionThread",
+                "CPostgres",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "DequeModule", package: "swift-collections"),
             ]
         ),
         .target(
@@ -182,6 +196,20 @@ let package = Package(
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]
+        ),
+        .testTarget(
+            name: "EventBusPostgresTests",
+            dependencies: [
+                "EventBus",
+                "EventBusInMemory",
+                "EventBusOutbox",
+                "EventBusOutboxTesting",
+                "EventBusPostgres",
+                "EventBusTesting",
+                "ConnectionThread",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            exclude: ["Interoperation/psycopg_client.py"]
         ),
     ],
     swiftLanguageModes: [.v6]

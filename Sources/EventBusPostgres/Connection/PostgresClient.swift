@@ -1,0 +1,108 @@
+public import EventBus
+public import Logging
+
+/// The connections of an outbox and an inbox to one PostgreSQL database.
+///
+/// ```swift
+/// let postgres = try PostgresClient(PostgresConfiguration("postgres://shop@localhost/shop"), logger: logger)
+/// try await postgres.migrate()
+/// ```
+///
+/// It connects when it is first used, and reconnects with growing delays. It is no driver for the tables of a service,
+/// which uses any PostgreSQL client for them.
+public final class PostgresClient: Sendable {
+    let configuration: PostgresConfiguration
+    let logger: Logger
+    private let connection: PostgresConnection
+
+    /// Creates a client. It connects when it is first used.
+    ///
+    /// - Parameters:
+    ///   - configuration: The settings of the connections.
+    ///   - logger: The logger for lost connections. Defaults to swift-log's logger with the label `eventbus.postgres`.
+    /// - Throws: `EventBusError` with code `.unavailable` if the process has no thread or descriptor left.
+    public init(
+        _ configuration: PostgresConfiguration,
+        logger: Logger = Logger(label: "eventbus.postgres")
+    ) throws(EventBusError) {
+        self.configuration = configuration
+        self.logger = logger
+        self.connection = try PostgresConnection(configuration, logger: logger)
+    }
+
+    /// Closes the connection. Later calls fail.
+    public func close() async {
+        await connection.close()
+    }
+
+    /// Carries out statements in one transaction, and returns one result for each.
+    @discardableResult
+    func run(_ statements: [PostgresStatement]) async throws -> [PostgresResult] {
+        try await connection.run(statements).results
+    }
+
+    /// Carries out one statement in one transaction.
+    @discardableResult
+    func run(_ statement: PostgresStatement) async throws -> PostgresResult {
+        guard let result = try await connection.run([statement]).results.first else {
+            throw EventBusError(.indeterminate, "PostgreSQL did not answer every statement")
+        }
+        return result
+    }
+
+    // MARK: Migrations
+
+    /// The migrations of the tables, oldest first. The names of all tables begin with `eventbus_`.
+    ///
+    /// A service that has a tool for its migrations can print them and add them there.
+    public static let migrations = [PostgresMigration.outboxV1, .inboxV1]
+
+    /// Applies the migrations that have not been applied. Several processes may call it at the same time.
+    ///
+    /// - Throws: `EventBusError`.
+    public func migrate() async throws {
+        try await run([
+            PostgresStatement("SELECT pg_advisory_xact_lock(?)", [.integer(PostgresMigration.lock)]),
+            PostgresStatement(PostgresMigration.table),
+        ])
+        for migration in Self.migrations {
+            // The check and the changes are one statement, in the same transaction as the lock.
+            try await run([
+                PostgresStatement("SELECT pg_advisory_xact_lock(?)", [.integer(PostgresMigration.lock)]),
+                PostgresStatement(migration.conditionalSQL),
+            ])
+        }
+    }
+}
+
+/// One change of the tables of outbox and inbox.
+public struct PostgresMigration: Hashable, Sendable {
+    /// The name under which it is recorded in the table `eventbus_migration`.
+    public let name: String
+    /// The statements. They run in one transaction.
+    public let sql: String
+
+    /// The number of the advisory lock under which migrations are applied.
+    static let lock: Int64 = 0x6576_656E_7462_7573
+
+    static let table = "CREATE TABLE IF NOT EXISTS eventbus_migration (name text PRIMARY KEY)"
+
+    /// The statements, as one that does nothing if they were carried out before.
+    var conditionalSQL: String {
+        """
+        DO $migration$
+        BEGIN
+            IF NOT EXISTS (SELECT 1 FROM eventbus_migration WHERE name = '\(name)') THEN
+        \(sql)
+                INSERT INTO eventbus_migration (name) VALUES ('\(name)');
+            END IF;
+        END
+        $migration$
+        """
+    }
+
+    /// The script of all migrations, for `psql` or another tool. It does nothing for those that were applied before.
+    public static var script: String {
+        "BEGIN;\n\(table);\n" + PostgresClient.migrations.map { $0.conditionalSQL + ";\n" }.joined() + "COMMIT;\n"
+    }
+}

@@ -1,0 +1,88 @@
+internal import CPostgres
+public import EventBus
+
+/// The settings of a connection to PostgreSQL.
+///
+/// ```swift
+/// let configuration = try PostgresConfiguration("postgres://shop@db1,db2/shop?target_session_attrs=read-write")
+/// ```
+///
+/// The connection string is libpq's, with every keyword that the installed libpq knows: several hosts, TLS, a service or
+/// password file, keepalives. Its password appears in no description, log or error.
+public struct PostgresConfiguration: Sendable {
+    /// The connection string, with its password.
+    let connectionString: String
+    /// The password, to be removed from texts.
+    private let password: String?
+    /// The description of the connection string.
+    private let address: String
+
+    /// The time within which a statement has to be carried out, including the wait for a connection. Defaults to 5 s.
+    public var commandTimeout = Duration.seconds(5)
+    /// The maximum delay before the first attempt to reconnect. Defaults to 100 ms.
+    public var reconnectDelay = Duration.milliseconds(100)
+    /// The maximum delay between later attempts, up to which the delay doubles. Defaults to 5 s.
+    public var maximumReconnectDelay = Duration.seconds(5)
+
+    /// Creates a configuration from a connection string of libpq, a URI (`postgres://…`) or a list of `keyword=value`.
+    ///
+    /// - Throws: `EventBusError` with code `.invalidConfiguration`, without the text, which may contain a password.
+    public init(_ connectionString: String) throws(EventBusError) {
+        guard !connectionString.utf8.contains(0) else {
+            throw EventBusError(.invalidConfiguration, "the connection string of PostgreSQL contains U+0000")
+        }
+        var message: UnsafeMutablePointer<CChar>?
+        guard let options = PQconninfoParse(connectionString, &message) else {
+            PQfreemem(message)
+            throw EventBusError(
+                .invalidConfiguration,
+                "libpq does not understand the connection string of PostgreSQL: check its form and its keywords"
+            )
+        }
+        defer { PQconninfoFree(options) }
+        var values: [String: String] = [:]
+        var option = options
+        while let keyword = option.pointee.keyword {
+            if let value = option.pointee.val { values[String(cString: keyword)] = String(cString: value) }
+            option += 1
+        }
+        self.connectionString = connectionString
+        self.password = values["password"].flatMap { $0.isEmpty ? nil : $0 }
+        let shown = ["host", "hostaddr", "port", "dbname", "user", "sslmode", "target_session_attrs", "service"]
+        self.address = shown.compactMap { name in values[name].map { "\(name)=\($0)" } }.joined(separator: " ")
+    }
+
+    /// Returns a text without the password.
+    func redact(_ text: String) -> String {
+        guard let password else { return text }
+        // By Unicode scalars, because a password may end in the middle of a character of the text.
+        var result = String.UnicodeScalarView()
+        let (scalars, secret) = (Array(text.unicodeScalars), Array(password.unicodeScalars))
+        var index = 0
+        while index < scalars.count {
+            if scalars[index...].starts(with: secret) {
+                result.append(contentsOf: "***".unicodeScalars)
+                index += secret.count
+            } else {
+                result.append(scalars[index])
+                index += 1
+            }
+        }
+        return String(result)
+    }
+}
+
+extension PostgresConfiguration: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
+    /// The address and the timeouts, without the password.
+    public var description: String {
+        "PostgreSQL at \(address.isEmpty ? "the default address" : address), timeout \(commandTimeout)"
+    }
+
+    /// The same as ``description``.
+    public var debugDescription: String { description }
+
+    /// A mirror without the password.
+    public var customMirror: Mirror {
+        Mirror(self, children: ["address": address, "commandTimeout": commandTimeout], displayStyle: .struct)
+    }
+}

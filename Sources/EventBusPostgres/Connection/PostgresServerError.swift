@@ -1,0 +1,34 @@
+internal import EventBus
+
+/// An error that a PostgreSQL server reported for a statement.
+struct PostgresServerError: Error, Hashable, CustomStringConvertible {
+    /// The code for a write on a server that only reads, such as one that was demoted.
+    static let readOnly = "25006"
+
+    /// The code, five characters of the SQL standard and PostgreSQL.
+    var code: String
+    var message: String
+    var hint: String?
+
+    var description: String {
+        "\(message)\(hint.map { "; \($0)" } ?? "") (SQLSTATE \(code.isEmpty ? "unknown" : code))"
+    }
+
+    /// The error that a caller receives.
+    var asEventBusError: EventBusError {
+        let (kind, advice): (EventBusError.Code, String) =
+            switch code {
+            case "42P01", "42703", "3F000":
+                (.notFound, "the tables are missing or old; apply the migrations (PostgresClient.migrate)")
+            case "42501": (.accessRefused, "PostgreSQL refused access; grant the role the rights on the tables")
+            case "28P01", "28000": (.authenticationFailed, "PostgreSQL refused the login")
+            default:
+                switch code.prefix(2) {
+                // Connections, resources, operators, conflicts between transactions: another attempt may succeed.
+                case "08", "53", "55", "57", "58", "40", "25": (.unavailable, "PostgreSQL cannot carry out a statement")
+                default: (.rejected, "PostgreSQL refused a statement")
+                }
+            }
+        return EventBusError(kind, advice, underlying: self)
+    }
+}

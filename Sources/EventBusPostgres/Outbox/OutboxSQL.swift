@@ -1,0 +1,331 @@
+internal import EventBus
+internal import EventBusOutbox
+
+/// The statements of the outbox.
+enum OutboxSQL {
+    /// The number of events that return to the outbox in one transaction.
+    static let returning = 1000
+
+    private static let columns = EventColumns.carried
+    /// The condition that an event of the table `event` is not the first of its key.
+    static let hasEarlier = """
+        EXISTS (
+            SELECT 1 FROM eventbus_outbox AS earlier
+            WHERE earlier.partition_key = event.partition_key AND earlier.sequence < event.sequence
+        )
+        """
+    /// The server's time in milliseconds. Leases use it, because the relays are on several hosts.
+    private static let serverTime = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+
+    static func insert(_ row: OutboxRow) throws -> PostgresStatement {
+        PostgresStatement(
+            """
+            INSERT INTO eventbus_outbox (\(columns)) VALUES (
+                ?::text, ?::text, ?::text, ?::text, ?::bigint, ?::bigint, ?::text, ?::text, ?::text, ?::text, \
+            ?::bytea, ?::bigint, ?::bigint, ?::boolean
+            )
+            """,
+            try row.envelope.columnValues() + [
+                .integer(row.storedAt.milliseconds), PostgresValue(row.deliverAt?.milliseconds),
+                .boolean(row.requiresSubscriber),
+            ]
+        )
+    }
+
+    // MARK: Lease
+
+    /// Locks the lease, so that exchanges follow one another, and returns whether it is that of `owner`, whether it is
+    /// free, and the milliseconds that are left of it.
+    static func lockLease(_ owner: String) -> [PostgresStatement] {
+        [
+            PostgresStatement(
+                "INSERT INTO eventbus_outbox_relay (id, owner, expires_at) VALUES (1, '', 0) ON CONFLICT DO NOTHING"
+            ),
+            PostgresStatement(
+                """
+                SELECT owner = ?::text AND expires_at > \(serverTime), expires_at <= \(serverTime),
+                    expires_at - \(serverTime)
+                FROM eventbus_outbox_relay WHERE id = 1 FOR UPDATE
+                """,
+                [.text(owner)]
+            ),
+        ]
+    }
+
+    static func takeLease(_ owner: String, milliseconds: Int64) -> PostgresStatement {
+        PostgresStatement(
+            "UPDATE eventbus_outbox_relay SET owner = ?::text, expires_at = \(serverTime) + ?::bigint WHERE id = 1",
+            [.text(owner), .integer(milliseconds)]
+        )
+    }
+
+    static func releaseLease(_ owner: String) -> PostgresStatement {
+        PostgresStatement(
+            "UPDATE eventbus_outbox_relay SET expires_at = 0 WHERE id = 1 AND owner = ?::text",
+            [.text(owner)]
+        )
+    }
+
+    // MARK: Settling
+
+    static func delete(_ sequences: [Int64], from table: OutboxTable) -> PostgresStatement {
+        PostgresStatement(
+            "DELETE FROM \(table.rawValue) WHERE sequence = ANY(?::bigint[])",
+            [.integers(sequences)]
+        )
+    }
+
+    /// Moves an event to another table, with values for the additional columns of that table.
+    static func move(
+        _ sequence: Int64,
+        from origin: OutboxTable,
+        to table: OutboxTable,
+        adding added: [(name: String, type: String, value: PostgresValue)] = []
+    ) -> PostgresStatement {
+        PostgresStatement(
+            """
+            WITH gone AS (DELETE FROM \(origin.rawValue) WHERE sequence = ?::bigint RETURNING *)
+            INSERT INTO \(table.rawValue) (sequence, \(columns)\(added.map { ", \($0.name)" }.joined()))
+            SELECT sequence, \(columns)\(added.map { ", ?::\($0.type)" }.joined()) FROM gone ON CONFLICT DO NOTHING
+            """,
+            [.integer(sequence)] + added.map(\.value)
+        )
+    }
+
+    static func park(_ parking: Settlement.Parking, now: EventTime) -> PostgresStatement {
+        let failure = parking.failure
+        return move(
+            parking.sequence,
+            from: parking.table,
+            to: .parked,
+            adding: [
+                ("attempts", "integer", .integer(Int64(failure.attempt))),
+                ("parked_at", "bigint", .integer(now.milliseconds)),
+                ("reason", "text", .text(failure.reason.rawValue)), ("error_type", "text", storable(failure.errorType)),
+                ("message", "text", storable(failure.message)),
+            ]
+        )
+    }
+
+    static func delay(_ sequence: Int64, until readyAt: EventTime) -> PostgresStatement {
+        move(sequence, from: .outbox, to: .delayed, adding: [("ready_at", "bigint", .integer(readyAt.milliseconds))])
+    }
+
+    static func postpone(_ delay: Settlement.Delay) -> PostgresStatement {
+        PostgresStatement(
+            """
+            UPDATE eventbus_outbox SET attempts = ?::integer, holds = ?::integer, last_error = ?::text,
+                due_at = ?::bigint
+            WHERE sequence = ?::bigint
+            """,
+            [
+                .integer(Int64(delay.attempts)), .integer(Int64(delay.holds)), storable(delay.error),
+                .integer(max(1, delay.dueAt.milliseconds)), .integer(delay.sequence),
+            ]
+        )
+    }
+
+    /// Makes the first event of each key due, if it was seen behind another one.
+    static func advance(_ keys: [String], now: EventTime) -> PostgresStatement {
+        PostgresStatement(
+            """
+            UPDATE eventbus_outbox SET due_at = ?::bigint
+            WHERE due_at IS NULL AND sequence IN (
+                SELECT (
+                    SELECT event.sequence FROM eventbus_outbox AS event
+                    WHERE event.partition_key = key ORDER BY event.sequence LIMIT 1
+                )
+                FROM unnest(?::text[]) AS key
+            )
+            """,
+            [.integer(now.milliseconds), .texts(keys)]
+        )
+    }
+
+    /// Makes held events due, because the broker accepts events again.
+    static func releaseHeld(now: EventTime) -> PostgresStatement {
+        PostgresStatement(
+            "UPDATE eventbus_outbox SET due_at = ?::bigint WHERE due_at > ?::bigint AND holds > 0 AND attempts = 0",
+            [.integer(now.milliseconds), .integer(now.milliseconds)]
+        )
+    }
+
+    /// Makes at most `limit` held events of one topic due, because the broker has confirmed one of them.
+    static func release(_ limit: Int, of topic: String, now: EventTime) -> PostgresStatement {
+        PostgresStatement(
+            """
+            UPDATE eventbus_outbox SET due_at = ?::bigint WHERE sequence IN (
+                SELECT sequence FROM eventbus_outbox
+                WHERE due_at > ?::bigint AND topic = ?::text AND holds > 0 AND attempts = 0 LIMIT ?::bigint
+            )
+            """,
+            [.integer(now.milliseconds), .integer(now.milliseconds), .text(topic), .integer(Int64(limit))]
+        )
+    }
+
+    // MARK: Topics without a subscription
+
+    static func tries(of topics: [String]) -> PostgresStatement {
+        PostgresStatement(
+            "SELECT topic, tries FROM eventbus_outbox_topic WHERE topic = ANY(?::text[])",
+            [.texts(topics)]
+        )
+    }
+
+    static func note(_ topic: String, tries: Int, nextAt: EventTime) -> PostgresStatement {
+        PostgresStatement(
+            """
+            INSERT INTO eventbus_outbox_topic (topic, tries, next_at) VALUES (?::text, ?::bigint, ?::bigint)
+            ON CONFLICT (topic) DO UPDATE SET tries = EXCLUDED.tries, next_at = EXCLUDED.next_at
+            """,
+            [.text(topic), .integer(Int64(tries)), .integer(nextAt.milliseconds)]
+        )
+    }
+
+    static func setAttempts(_ attempts: Int, of probe: Int64) -> PostgresStatement {
+        PostgresStatement(
+            "UPDATE eventbus_outbox_unrouted SET attempts = ?::integer WHERE sequence = ?::bigint",
+            [.integer(Int64(attempts)), .integer(probe)]
+        )
+    }
+
+    static func dueTopics(now: EventTime) -> PostgresStatement {
+        PostgresStatement(
+            "SELECT topic, tries FROM eventbus_outbox_topic WHERE next_at <= ?::bigint ORDER BY next_at LIMIT 100",
+            [.integer(now.milliseconds)]
+        )
+    }
+
+    /// Returns all topics with events that were set aside, with the first such event.
+    static let topics = PostgresStatement(
+        """
+        SELECT topic, tries, next_at, (
+            SELECT event.sequence FROM eventbus_outbox_unrouted AS event
+            WHERE event.topic = eventbus_outbox_topic.topic ORDER BY event.sequence LIMIT 1
+        )
+        FROM eventbus_outbox_topic ORDER BY next_at
+        """
+    )
+
+    static func probe(of topic: String) -> PostgresStatement {
+        PostgresStatement(
+            """
+            SELECT \(EventColumns.others) FROM eventbus_outbox_unrouted WHERE topic = ?::text ORDER BY sequence LIMIT 1
+            """,
+            [.text(topic)]
+        )
+    }
+
+    /// Removes a topic without events that were set aside.
+    static func forget(_ topic: String) -> PostgresStatement {
+        PostgresStatement(
+            """
+            DELETE FROM eventbus_outbox_topic WHERE topic = ?::text AND NOT EXISTS (
+                SELECT 1 FROM eventbus_outbox_unrouted AS event WHERE event.topic = eventbus_outbox_topic.topic
+            )
+            """,
+            [.text(topic)]
+        )
+    }
+
+    // MARK: Returning
+
+    static func returnDelayed(now: EventTime) -> PostgresStatement {
+        returnEvents(
+            from: .delayed,
+            where: "ready_at <= ?::bigint ORDER BY ready_at",
+            .integer(now.milliseconds),
+            dueAt: now.milliseconds
+        )
+    }
+
+    static func returnUnrouted(_ topic: String, now: EventTime) -> PostgresStatement {
+        returnEvents(
+            from: .unrouted,
+            where: "topic = ?::text ORDER BY sequence",
+            .text(topic),
+            dueAt: now.milliseconds
+        )
+    }
+
+    /// Returns a parked event to its place. The time is one that no relay has passed over.
+    static func replay(_ sequence: Int64) -> [PostgresStatement] {
+        [
+            returnEvents(from: .parked, where: "sequence = ?::bigint", .integer(sequence), dueAt: 1),
+            // The relay may have read the events that follow it.
+            PostgresStatement("UPDATE eventbus_outbox_state SET replays = (replays + 1) % 1000000000 WHERE id = 1"),
+        ]
+    }
+
+    private static func returnEvents(
+        from table: OutboxTable,
+        where condition: String,
+        _ value: PostgresValue,
+        dueAt: Int64
+    ) -> PostgresStatement {
+        PostgresStatement(
+            """
+            WITH gone AS (
+                DELETE FROM \(table.rawValue) WHERE sequence IN (
+                    SELECT sequence FROM \(table.rawValue) WHERE \(condition) LIMIT \(returning)
+                ) RETURNING *
+            )
+            INSERT INTO eventbus_outbox (sequence, \(columns), due_at)
+            SELECT sequence, \(columns), ?::bigint FROM gone ON CONFLICT DO NOTHING
+            """,
+            [value, .integer(dueAt)]
+        )
+    }
+
+    // MARK: Repairing
+
+    /// Corrects times that are further ahead than possible, because a clock was set back after they were stored.
+    static func repairValues(now: EventTime, latest: EventTime) -> [PostgresStatement] {
+        [
+            PostgresStatement(
+                "UPDATE eventbus_outbox SET due_at = ?::bigint WHERE due_at > ?::bigint OR due_at < 0",
+                [.integer(now.milliseconds), .integer(latest.milliseconds)]
+            ),
+            PostgresStatement(
+                "UPDATE eventbus_outbox_topic SET next_at = 1 WHERE next_at > ?::bigint",
+                [.integer(latest.milliseconds)]
+            ),
+            // A delay continues from now with the time that was left when it was stored.
+            PostgresStatement(
+                """
+                UPDATE eventbus_outbox_delayed
+                SET ready_at = ready_at - (stored_at - now), deliver_at = deliver_at - (stored_at - now), stored_at = now
+                FROM (SELECT ?::bigint AS now) AS clock
+                WHERE stored_at > now + 60000
+                """,
+                [.integer(now.milliseconds)]
+            ),
+        ]
+    }
+
+    /// Makes events due that nothing else makes due, because somebody has changed rows.
+    static func repairStranded(now: EventTime) -> [PostgresStatement] {
+        [
+            PostgresStatement(
+                """
+                UPDATE eventbus_outbox AS event SET due_at = ?::bigint
+                WHERE due_at IS NULL AND NOT \(hasEarlier)
+                """,
+                [.integer(now.milliseconds)]
+            ),
+            PostgresStatement(
+                """
+                INSERT INTO eventbus_outbox_topic (topic, tries, next_at)
+                SELECT DISTINCT topic, 1, 1 FROM eventbus_outbox_unrouted ON CONFLICT DO NOTHING
+                """
+            ),
+        ]
+    }
+
+    // MARK: Text
+
+    /// Returns a text without U+0000, which PostgreSQL does not store.
+    private static func storable(_ text: String) -> PostgresValue {
+        .text(text.utf8.contains(0) ? text.replacing("\u{0}", with: "\u{FFFD}") : text)
+    }
+}

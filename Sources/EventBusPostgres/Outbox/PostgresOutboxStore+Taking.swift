@@ -1,0 +1,128 @@
+internal import EventBus
+internal import EventBusOutbox
+
+extension PostgresOutboxStore {
+    /// Reads events, carries out `statements` before, and commits.
+    func take(
+        _ request: ExchangeRequest,
+        _ lock: Lock,
+        after statements: [PostgresStatement],
+        state: inout State,
+        now: EventTime
+    ) async throws -> Taking {
+        let limit = request.room.events
+        let size = 2 * limit + request.busy.count + 500
+        let stored = OutboxSQL.Window(kind: .stored(from: state.floor.value), size: size)
+        let due = OutboxSQL.Window(kind: .due(from: state.earliestDue, to: now), size: size)
+        var batch = Batch(statements)
+        let delayed = batch.add(OutboxSQL.returnDelayed(now: now))
+        let topics = lock.dueTopics.map { topic, tries in
+            let position = batch.add(
+                tries == 0 ? OutboxSQL.returnUnrouted(topic, now: now) : OutboxSQL.probe(of: topic)
+            )
+            batch.add(OutboxSQL.forget(topic))
+            return (position: position, isReturning: tries == 0)
+        }
+        let demoted = state.isObstructed ? [batch.add(OutboxSQL.demote(stored)), batch.add(OutboxSQL.demote(due))] : []
+        let states = batch.add(OutboxSQL.topics)
+        let firstFloor = batch.add(contentsOf: OutboxSQL.floorState(above: state.floor.value))
+        let firstDue = batch.add(OutboxSQL.firstDue(from: state.earliestDue))
+        let times = batch.add(OutboxSQL.nextTimes(now: now))
+        let terms = settings.terms(now: now, room: request.room)
+        let bytes = min(terms.maximumBytes, 1 << 40)
+        let retries = batch.add(
+            OutboxSQL.heads(due, excluding: request.busy, limit: limit == 0 ? 0 : max(1, limit / 4), bytes: bytes)
+        )
+        let heads = batch.add(OutboxSQL.heads(stored, excluding: request.busy, limit: limit, bytes: bytes))
+        let results = try await connection.run(batch.statements, in: lock.session).results
+
+        var reader = RowReader(terms: terms, topics: try TopicStates(results[states]))
+        reader.taking.nextDue = try Self.earliest(results[times])
+        reader.taking.nextTopic = reader.topics.next(after: now)
+        reader.taking.unrouted = reader.topics.unrouted
+        if results[delayed].affectedCount == OutboxSQL.returning { reader.taking.isCut = true }
+        for topic in topics {
+            if !topic.isReturning {
+                try reader.readProbe(results[topic.position], busy: request.busy)
+            } else if results[topic.position].affectedCount == OutboxSQL.returning {
+                reader.taking.isCut = true
+            }
+        }
+        let hasDemoted = demoted.contains { results[$0].affectedCount > 0 }
+        state.isObstructed = false
+        for (position, limit) in [(retries, max(1, limit / 4)), (heads, limit)] {
+            let (seen, found) = try reader.readHeads(results[position])
+            if found == limit, limit > 0 { reader.taking.isCut = true }
+            guard seen == size, found < limit else { continue }
+            state.isObstructed = true
+            if demoted.isEmpty || hasDemoted { reader.taking.isCut = true }
+        }
+        try Self.update(&state, floor: results[firstFloor...], firstDue: results[firstDue], now: now)
+
+        batch = Batch(reader.removals(now: now))
+        let followed = reader.followed
+        let room = limit - reader.taking.count
+        var followers: Int?
+        if room > 0, reader.taking.bytes < bytes, !followed.isEmpty {
+            let depth = min(StoreSettings.depthOfLane - 1, max(1, room / followed.count))
+            followers = batch.add(
+                OutboxSQL.followers(
+                    of: Array(followed.prefix(room)),
+                    depth: depth,
+                    bytes: bytes - reader.taking.bytes
+                )
+            )
+        }
+        batch.add(PostgresStatement("COMMIT"))
+        let rest = try await connection.run(batch.statements, in: lock.session).results
+        if let followers { try reader.readFollowers(rest[followers]) }
+        return reader.taking
+    }
+
+    private static func earliest(_ rows: PostgresResult) throws -> EventTime? {
+        try [0, 1].compactMap { try rows.optionalInteger(0, $0) }.min().map(EventTime.init(milliseconds:))
+    }
+
+    private static func update(
+        _ state: inout State,
+        floor: ArraySlice<PostgresResult>,
+        firstDue: PostgresResult,
+        now: EventTime
+    ) throws {
+        let (number, snapshot, first) = (
+            floor[floor.startIndex], floor[floor.startIndex + 1], floor[floor.startIndex + 2]
+        )
+        guard let oldest = UInt64(try snapshot.text(0, 0)), let next = UInt64(try snapshot.text(0, 1)) else {
+            throw EventBusError(.decodingFailed, "PostgreSQL sent no transaction ids")
+        }
+        state.floor.note(
+            firstStored: first.count > 0 ? try first.integer(0, 0) : nil,
+            lastNumber: try number.integer(0, 0),
+            oldestTransaction: oldest,
+            nextTransaction: next
+        )
+        state.earliestDue = firstDue.count > 0 ? try firstDue.integer(0, 0) : now.milliseconds
+    }
+
+    /// Statements with the positions of their results.
+    private struct Batch {
+        private(set) var statements: [PostgresStatement]
+
+        init(_ statements: [PostgresStatement]) {
+            self.statements = statements
+        }
+
+        /// Adds a statement, and returns the position of its result.
+        @discardableResult
+        mutating func add(_ statement: PostgresStatement) -> Int {
+            statements.append(statement)
+            return statements.count - 1
+        }
+
+        /// Adds statements, and returns the position of the first result.
+        mutating func add(contentsOf others: [PostgresStatement]) -> Int {
+            statements += others
+            return statements.count - others.count
+        }
+    }
+}

@@ -1,0 +1,83 @@
+internal import EventBus
+
+/// One SQL statement with its values, for any PostgreSQL driver.
+///
+/// ```swift
+/// let statement = try outbox.row(for: OrderCreated(orderID: order.id))
+/// try await transaction.execute(statement.sql, statement.values)
+/// ```
+///
+/// Each placeholder occurs once, in the order of the values, so a driver with other placeholders can be given
+/// ``sql(placeholder:)``.
+public struct PostgresStatement: Hashable, Sendable {
+    /// The parts of the text between the placeholders.
+    private let parts: [String]
+    /// The values, in the order of the placeholders.
+    public let values: [PostgresValue]
+
+    /// The text with the placeholders `$1`, `$2` and so on.
+    public var sql: String { sql { "$\($0)" } }
+
+    /// Creates a statement from a text in which `?` stands for each value.
+    init(_ text: String, _ values: [PostgresValue] = []) {
+        self.parts = text.split(separator: "?", omittingEmptySubsequences: false).map(String.init)
+        self.values = values
+        assert(parts.count == values.count + 1, "\(values.count) values for: \(text)")
+    }
+
+    /// The statement that returns the plan of this one.
+    var explained: PostgresStatement { PostgresStatement(parts: ["EXPLAIN " + parts[0]] + parts.dropFirst(), values) }
+
+    private init(parts: [String], _ values: [PostgresValue]) {
+        self.parts = parts
+        self.values = values
+    }
+
+    /// Returns the statement if PostgreSQL stores its texts.
+    func checked() throws(EventBusError) -> PostgresStatement {
+        for case .text(let text) in values where text.utf8.contains(0) {
+            throw EventBusError(.invalidEnvelope, "PostgreSQL stores no U+0000: \(text.quotedForError)")
+        }
+        return self
+    }
+
+    /// Returns the text with other placeholders.
+    ///
+    /// - Parameter placeholder: A function that returns the placeholder of the value at a position, which begins at 1.
+    public func sql(placeholder: (_ position: Int) -> String) -> String {
+        var text = parts[0]
+        for (index, part) in parts.dropFirst().enumerated() {
+            text += placeholder(index + 1)
+            text += part
+        }
+        return text
+    }
+}
+
+/// A value of a ``PostgresStatement``.
+public enum PostgresValue: Hashable, Sendable {
+    /// SQL's `NULL`.
+    case null
+    /// A `text`, which has no U+0000.
+    case text(String)
+    /// A `bigint`.
+    case integer(Int64)
+    /// A `boolean`.
+    case boolean(Bool)
+    /// A `bytea`.
+    case bytes([UInt8])
+    /// A `bigint[]`.
+    case integers([Int64])
+    /// A `text[]`, none of which has U+0000.
+    case texts([String])
+
+    /// Creates a text, or `NULL`.
+    init(_ text: String?) {
+        self = text.map(PostgresValue.text) ?? .null
+    }
+
+    /// Creates an integer, or `NULL`.
+    init(_ number: Int64?) {
+        self = number.map(PostgresValue.integer) ?? .null
+    }
+}

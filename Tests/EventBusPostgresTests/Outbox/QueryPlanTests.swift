@@ -1,0 +1,48 @@
+import EventBus
+import EventBusOutbox
+import Testing
+
+@testable import EventBusPostgres
+
+@Suite("The query plans of the outbox in PostgreSQL", .timeLimit(.minutes(1)))
+struct QueryPlanTests {
+    @Test("No statement of an exchange reads a whole table, however many events wait")
+    func usesIndexes() async throws {
+        let scene = Scene(try await TestPostgres.database())
+        let now = EventTime.now()
+        for table in ["eventbus_outbox", "eventbus_outbox_unrouted"] {
+            try await scene.database.client.run(
+                PostgresStatement(
+                    """
+                    INSERT INTO \(table) (sequence, event_id, topic, partition_key, content_type, version, time, payload,
+                        stored_at, requires_subscriber)
+                    SELECT number, number, 't' || number % 10, number % 1000, 'text/plain', 1, 0, '', 0, false
+                    FROM generate_series(1, 20000) AS number
+                    """
+                )
+            )
+        }
+        try await scene.database.client.run(PostgresStatement("ANALYZE"))
+        let window = OutboxSQL.Window(kind: .stored(from: 0), size: 500)
+        let due = OutboxSQL.Window(kind: .due(from: 0, to: now), size: 500)
+        let statements =
+            [
+                OutboxSQL.heads(window, excluding: [.key(ExactText("1")), .single(7)], limit: 100, bytes: 1000),
+                OutboxSQL.heads(due, excluding: [], limit: 100, bytes: 1000),
+                OutboxSQL.followers(of: [("1", 1), ("2", 2)], depth: 10, bytes: 1000),
+                OutboxSQL.demote(window), OutboxSQL.demote(due), OutboxSQL.delete([1, 2, 3], from: .outbox),
+                OutboxSQL.advance(["1", "2"], now: now), OutboxSQL.delay(1, until: now),
+                OutboxSQL.move(1, from: .outbox, to: .unrouted), OutboxSQL.returnDelayed(now: now),
+                OutboxSQL.returnUnrouted("t1", now: now), OutboxSQL.probe(of: "t1"), OutboxSQL.forget("t1"),
+                OutboxSQL.releaseHeld(now: now), OutboxSQL.release(3, of: "t1", now: now),
+                OutboxSQL.firstDue(from: 0), OutboxSQL.nextTimes(now: now), OutboxSQL.tries(of: ["t1"]),
+                OutboxSQL.dueTopics(now: now), OutboxSQL.takeLease("me", milliseconds: 1),
+            ] + OutboxSQL.repairValues(now: now, latest: now).prefix(1) + OutboxSQL.floorState(above: 1).suffix(1)
+            + OutboxSQL.replay(1) + OutboxSQL.lockLease("me").suffix(1)
+        for statement in statements {
+            let plan = try await scene.database.client.run(statement.explained)
+            let text = try (0..<plan.count).map { try plan.text($0, 0) }.joined(separator: "\n")
+            #expect(!text.contains("Seq Scan"), "\(statement.sql)\n\(text)")
+        }
+    }
+}
