@@ -124,7 +124,14 @@ let package = Package(
         ),
         .target(
             name: "EventBusOutboxTesting",
-            dependencies: ["EventBus", "EventBusInMemory", "EventBusOutbox", "EventBusTesting"]
+            dependencies: [
+                "EventBus",
+                "EventBusInMemory",
+                "EventBusOutbox",
+                "EventBusTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ]
         ),
         .testTarget(name: "EventBusJSONTests", dependencies: ["EventBusJSON"]),
         .testTarget(

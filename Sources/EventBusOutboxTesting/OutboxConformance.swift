@@ -2,6 +2,8 @@ public import EventBus
 internal import EventBusInMemory
 internal import EventBusOutbox
 public import EventBusTesting
+internal import Logging
+internal import ServiceLifecycle
 
 /// A conformance suite for outboxes, which checks the promises that an outbox makes on any store.
 ///
@@ -200,17 +202,18 @@ private struct OutboxScene: Sendable {
         try await bus.withRunning { try await withRelay(body) }
     }
 
-    /// Runs a relay while `body` runs.
+    /// Runs a relay while `body` runs, and shuts it down gracefully. A cancelled relay may publish an event again.
     func withRelay(_ body: @Sendable () async throws -> Void) async throws {
-        let relay = try relay()
-        let running = Task { try await relay.run() }
+        let logger = Logger(label: "conformance") { _ in SwiftLogNoOpLogHandler() }
+        let group = ServiceGroup(services: [try relay()], logger: logger)
+        let running = Task { try await group.run() }
         let result: Result<Void, any Error>
         do {
             result = .success(try await body())
         } catch {
             result = .failure(error)
         }
-        running.cancel()
+        await group.triggerGracefulShutdown()
         try await running.value
         try result.get()
     }
