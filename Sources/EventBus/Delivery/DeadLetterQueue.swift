@@ -179,7 +179,9 @@ public struct DeadLetter: Sendable {
     /// }
     /// ```
     ///
-    /// - Parameter codec: The codec of the payload. Defaults to plain JSON.
+    /// - Parameters:
+    ///   - type: The type of the event.
+    ///   - codec: The codec of the payload. Defaults to plain JSON.
     /// - Throws: ``EventBusError`` with code `.decodingFailed`.
     public func decoded<Value: Decodable>(
         as type: Value.Type,
