@@ -7,8 +7,13 @@ extension RedisTests {
     @Suite(.timeLimit(.minutes(1)))
     struct ClusterTests {
         /// Starts a node that serves a range of slots.
-        private static func node(_ slots: Range<Int64>) async throws -> (RedisServer, RedisClient) {
-            let server = try await RedisServer("--cluster-enabled", "yes")
+        ///
+        /// - Parameter busPort: The port for other nodes. By default, the server would take one that may be in use.
+        private static func node(
+            _ slots: Range<Int64>,
+            busPort: Int
+        ) async throws -> (server: RedisServer, client: RedisClient) {
+            let server = try await RedisServer("--cluster-enabled", "yes", "--cluster-port", "\(busPort)")
             let client = try server.client()
             let reply = try await client.send(RedisCommand("CLUSTER", ["ADDSLOTS"] + slots.map { .integer($0) }))
             #expect(reply.text == "OK")
@@ -22,7 +27,7 @@ extension RedisTests {
         }
 
         @Test func `a cluster with one shard is served like a server of its own`() async throws {
-            let (server, client) = try await Self.node(0..<16_384)
+            let (server, client) = try await Self.node(0..<16_384, busPort: freePort())
             try await Self.awaitState("cluster_state:ok", client)
             let fresh = try server.client()
             #expect(await fresh.health().status == .ready)
@@ -48,9 +53,11 @@ extension RedisTests {
         @Test func `a node of a cluster with several shards is refused, with the reason and the alternatives`()
             async throws
         {
-            let (one, client) = try await Self.node(0..<8_192)
-            let (other, _) = try await Self.node(8_192..<16_384)
-            _ = try await client.send("CLUSTER", "MEET", "127.0.0.1", .integer(Int64(other.port)))
+            let (one, client) = try await Self.node(0..<8_192, busPort: freePort())
+            let busPort = try freePort()
+            let (other, _) = try await Self.node(8_192..<16_384, busPort: busPort)
+            let meeting = ["127.0.0.1", .integer(Int64(other.port)), .integer(Int64(busPort))] as [RedisArgument]
+            _ = try await client.send(RedisCommand("CLUSTER", ["MEET"] + meeting))
             try await Self.awaitState("cluster_size:2", client)
             let fresh = try one.client()
             let error = await #expect(throws: EventBusError.self) { try await fresh.ping() }
