@@ -41,7 +41,7 @@ struct TestCertificates: Sendable {
             certificate client someone DNS:someone -days 2
             openssl rsa -aes256 -in client.key -out locked.key -passout pass:sesame
             touch complete
-            sleep 600
+            exec sleep 600
             """
         let child = try ChildProcess(["sh", "-c", script])
         defer { child.end() }
