@@ -93,12 +93,12 @@ public struct SubscriptionOptions: Sendable {
     /// The time at which events that the handler publishes are sent. Defaults to ``Publishing/immediately``.
     ///
     /// With ``Publishing/whenHandled``, `publish` only holds an event and returns the outcome ``PublishOutcome/held``.
-    /// When the handler has returned, the held events are sent in order, before the handled event is recorded in the
-    /// ``inbox`` and acknowledged. If the handler throws, they are discarded. If one of them cannot be sent, the attempt
-    /// fails, and the next attempt publishes all of them again, with the same derived identities
+    /// After the handler has returned, the bus sends the held events in order, and only then records the handled event in
+    /// the ``inbox`` and acknowledges it. If the handler throws, the bus discards them. If one of them cannot be sent, the
+    /// attempt fails, and the next attempt publishes all of them again, with the same derived identities
     /// (``derivesEventIDs``).
     ///
-    /// It applies to what the handler and its tasks publish on the handler's own bus. Requests and events of
+    /// The option applies to events that the handler and its tasks publish on the handler's own bus. Requests and events of
     /// ``EventBus/EventBus/local`` are sent immediately. A responder's events are sent before its reply. Deadlines and delays
     /// start when the event is sent. Held events take memory until then.
     public var publishing: Publishing

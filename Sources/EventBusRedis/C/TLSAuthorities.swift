@@ -25,6 +25,8 @@ enum TLSAuthorities {
     }
 
     private final class Store: Sendable {
+        // Safe because the store is complete before it is shared, is not changed afterwards, and OpenSSL locks its own
+        // reads of it.
         nonisolated(unsafe) let handle: OpaquePointer
         let versions: [Version]
 

@@ -23,6 +23,7 @@ extension RedisTests {
                 guard event.message.description == "connected to Redis" else { return }
                 blocked.change { $0 = true }
                 valve.pass()
+                blocked.change { $0 = false }
             }
         }
 
@@ -42,6 +43,7 @@ extension RedisTests {
             try await renewed.wait()
             lock.stopRenewing(grant)
             try await lock.release(grant)
+            #expect(blocked.value, "all this happened while the handler was blocked")
         }
     }
 }
