@@ -178,6 +178,7 @@ let package = Package(
             name: "FleetTests",
             dependencies: [
                 "Fleet", "Shop", "ShopData", "ShopFleet", "OrderServer", "InventoryServer", "NotificationServer",
+                library("EventBus"), library("EventBusRabbit"),
             ]
         ),
     ],

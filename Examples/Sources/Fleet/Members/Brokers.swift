@@ -53,6 +53,16 @@ public struct Brokers: Sendable {
         return rabbitMQ.replacing("/%2F", with: "/\(name)")
     }
 
+    /// Imports users, permissions and virtual hosts from a file in the format of RabbitMQ's definitions.
+    public func importDefinitions(file: String) async throws {
+        try await script.run("ctl", directory, "-q", "import_definitions", file)
+    }
+
+    /// Returns an address of RabbitMQ with another login, which is given as `name:password`.
+    public static func address(_ address: String, login: String) -> String {
+        address.replacing("//guest:guest@", with: "//\(login)@")
+    }
+
     /// Returns the queues of a virtual host.
     public func queues(virtualHost: String = "/") async throws -> [Queue] {
         let text = try await script.run(

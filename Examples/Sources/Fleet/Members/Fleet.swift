@@ -13,6 +13,9 @@ public struct Fleet: Sendable {
         public var replicas: Int
         /// The maximum number of concurrent requests to a service.
         public var connections: Int
+        /// The user and the password of each kind of service for RabbitMQ, as `name:password`. Defaults to the user of
+        /// the brokers' address.
+        public var logins: [ServiceKind: String] = [:]
 
         /// Creates a configuration.
         public init(places: FleetPlaces, directory: String, replicas: Int = 1, connections: Int = 16) {
@@ -104,7 +107,9 @@ public struct Fleet: Sendable {
                 directory: directory,
                 settings: settings,
                 environment: [
-                    "RABBITMQ_URI": rabbitMQ, "REDIS_URI": redis, "HTTP_TOKENS": "fleet:\(client.token)",
+                    "RABBITMQ_URI": configuration.logins[kind].map { Brokers.address(rabbitMQ, login: $0) } ?? rabbitMQ,
+                    "REDIS_URI": redis,
+                    "HTTP_TOKENS": "fleet:\(client.token)",
                 ],
                 client: client
             )

@@ -6,8 +6,7 @@ import Testing
 /// The files in `Deploy`, which are read as text because there is no container engine.
 struct DeploymentFilesTests {
     private func file(_ name: String) throws -> String {
-        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../../Deploy")
-        return try String(contentsOf: folder.appending(path: name), encoding: .utf8)
+        try String(contentsOf: Deployment.folder.appending(path: name), encoding: .utf8)
     }
 
     private func values(_ key: String, in text: String) -> [String] {
@@ -59,7 +58,9 @@ struct DeploymentFilesTests {
     }
 
     @Test func `the definitions of the broker give each service its own rights`() throws {
-        let output = try definitions(["ADMIN": "a1", "ORDERS": "o1", "INVENTORY": "i1", "NOTIFICATIONS": "n1"])
+        let output = try Deployment.definitions([
+            "ADMIN": "a1", "ORDERS": "o1", "INVENTORY": "i1", "NOTIFICATIONS": "n1",
+        ])
         struct Definitions: Decodable {
             struct User: Decodable { var name, password, tags: String }
             struct Permission: Decodable { var user, vhost, configure, write, read: String }
@@ -80,24 +81,6 @@ struct DeploymentFilesTests {
                 }
             }
         }
-        #expect(throws: FleetProblem.self) { try self.definitions(["ADMIN": "a\"b"]) }
-    }
-
-    private func definitions(_ passwords: [String: String]) throws -> Data {
-        let process = Process()
-        let output = Pipe()
-        process.executableURL = URL(filePath: "/bin/sh")
-        let script = URL(filePath: #filePath).deletingLastPathComponent()
-            .appending(path: "../../../Deploy/rabbitmq/definitions.sh")
-        process.arguments = [script.path(percentEncoded: false)]
-        process.environment = Dictionary(uniqueKeysWithValues: passwords.map { ("SHOP_\($0)_PASSWORD", $1) })
-            .merging(["PATH": "/usr/bin:/bin"]) { own, _ in own }
-        process.standardOutput = output
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        let text = try output.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw FleetProblem("no definitions") }
-        return text
+        #expect(throws: FleetProblem.self) { try Deployment.definitions(["ADMIN": "a\"b"]) }
     }
 }

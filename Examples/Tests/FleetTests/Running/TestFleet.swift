@@ -27,22 +27,30 @@ enum TestFleet {
     }
 
     /// Starts a fleet and calls `body` with it.
+    ///
+    /// - Parameters:
+    ///   - replicas: The number of inventory services.
+    ///   - users: A closure that creates users with rights to a virtual host, and returns the login of each service.
+    ///   - body: The closure that uses the fleet.
     static func with<Result: Sendable>(
         replicas: Int = 1,
+        users: (Brokers, _ virtualHost: String) async throws -> [ServiceKind: String] = { _, _ in [:] },
         _ body: (Fleet) async throws -> Result
     ) async throws -> Result {
         let number = nextNumber()
+        let brokers = try await brokers.value
         let folder = URL(filePath: NSTemporaryDirectory()).appending(path: "fleet-tests-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        let configuration = Fleet.Configuration(
+        var configuration = Fleet.Configuration(
             places: try FleetPlaces(),
             directory: folder.path(percentEncoded: false),
             replicas: replicas
         )
+        configuration.logins = try await users(brokers, "fleet-\(number)")
         // The files that a test leaves behind after an error help to find its cause.
         let result = try await Fleet.withFleet(
             configuration,
-            on: (try await brokers.value, "fleet-\(number)", number),
+            on: (brokers, "fleet-\(number)", number),
             body
         )
         try FileManager.default.removeItem(at: folder)

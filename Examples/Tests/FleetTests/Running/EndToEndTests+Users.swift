@@ -1,0 +1,73 @@
+import EventBus
+import EventBusRabbit
+import Foundation
+import ShopData
+import Testing
+
+@testable import Fleet
+
+extension EndToEndTests {
+    private static let passwords = ["ADMIN": "a1", "ORDERS": "o1", "INVENTORY": "i1", "NOTIFICATIONS": "n1"]
+    private static let logins: [ServiceKind: String] = [
+        .orders: "shop-orders:o1", .inventory: "shop-inventory:i1", .notifications: "shop-notifications:n1",
+    ]
+
+    @Test("With the users of the deployment the books agree, and no service reaches another one's queues")
+    func confinedUsers() async throws {
+        try await TestFleet.with(
+            users: { brokers, virtualHost in
+                let file = URL(filePath: NSTemporaryDirectory()).appending(
+                    path: "definitions-\(UUID().uuidString).json"
+                )
+                defer { try? FileManager.default.removeItem(at: file) }
+                // The deployment has a broker of its own, the tests a virtual host.
+                let definitions = try String(decoding: Deployment.definitions(Self.passwords), as: UTF8.self)
+                    .replacing("\"vhost\": \"/\"", with: "\"vhost\": \"\(virtualHost)\"")
+                    .replacing("{\"name\": \"/\"}", with: "{\"name\": \"\(virtualHost)\"}")
+                try Data(definitions.utf8).write(to: file)
+                try await brokers.importDefinitions(file: file.path(percentEncoded: false))
+                return Self.logins
+            },
+            { fleet in
+                for kind in ServiceKind.allCases {
+                    try await expectConfined(kind, fleet)
+                }
+                let outcome = try await FleetRun(fleet: fleet, input: TestFleet.input(60)).run()
+                #expect(outcome.audit.violations == [])
+                #expect(outcome.report.shop.notified == 60)
+            }
+        )
+    }
+
+    /// Expects that the user of one service can read the dead letters of its own group, but neither the dead letters of
+    /// another group nor its events.
+    private func expectConfined(_ kind: ServiceKind, _ fleet: Fleet) async throws {
+        let login = try #require(Self.logins[kind])
+        let host = fleet.brokers.rabbitMQ.replacing("/%2F", with: "/\(fleet.virtualHost)")
+        let configuration = try RabbitConfiguration(uri: Brokers.address(host, login: login))
+        let bus = EventBus(transport: .rabbit(configuration))
+        try await bus.withRunning {
+            let count = try await bus.deadLetters(of: kind.rawValue).count()
+            #expect(count == 0)
+            for other in ServiceKind.allCases where other != kind {
+                await expectRefusal("\(kind) reads the dead letters of \(other)") {
+                    _ = try await bus.deadLetters(of: other.rawValue).entries(limit: 1)
+                }
+            }
+        }
+        for other in ServiceKind.allCases where other != kind {
+            let spy = EventBus(transport: .rabbit(configuration))
+            spy.subscribe(to: "#", group: other.rawValue, name: "spy") { _, _ in }
+            await expectRefusal("\(kind) subscribes as \(other)") { try await spy.run() }
+        }
+    }
+
+    private func expectRefusal(_ comment: Comment, _ body: () async throws -> Void) async {
+        do {
+            try await body()
+            Issue.record("no error: \(comment)")
+        } catch {
+            #expect((error as? EventBusError)?.code == .accessRefused, comment)
+        }
+    }
+}
