@@ -157,7 +157,7 @@ struct PeerFaultTests {
         let declaring = FakePeer.Method(40, 10)
         let peer = try FakePeer(
             .init(answer: { method, _, _ in
-                if method == declaring { usleep(200_000) }
+                if method == declaring { usleep(120_000) }
                 return nil
             })
         )
@@ -166,7 +166,7 @@ struct PeerFaultTests {
         let plan = TopologyPlan(configuration).sharedCheck
         let exchanges = plan.count { if case .exchangeDeclare = $0 { true } else { false } }
         // All of them are requested together, and all answers together take longer than a single one may.
-        #expect(Double(exchanges) * 0.2 > 4)
+        #expect(Double(exchanges) * 0.12 > 2)
         let transport = RabbitTransport(configuration)
         try await running(transport) {
             let outcome = try await publish(transport, within: .seconds(30))

@@ -18,12 +18,17 @@ struct TLSTests {
     /// A broker that requires a certificate from its clients.
     private static let setup = Task {
         let certificates = try await TestCertificates.make()
+        let broker = try await TestBroker.shared()
         var failure: (any Error)?
         // Another process may take the port before the broker does.
         for _ in 0..<3 {
             let port = try freePort()
             do {
-                let broker = try await TestBroker.start(
+                if broker.directory != nil {
+                    try await broker.listen(withTLSOn: port, certificates)
+                    return Setup(broker: broker, certificates: certificates, port: port)
+                }
+                let own = try await TestBroker.start(
                     configuration: """
                         listeners.ssl.1 = 127.0.0.1:\(port)
                         ssl_options.cacertfile = \(certificates.ca)
@@ -33,7 +38,7 @@ struct TLSTests {
                         ssl_options.fail_if_no_peer_cert = true
                         """
                 )
-                return Setup(broker: broker, certificates: certificates, port: port)
+                return Setup(broker: own, certificates: certificates, port: port)
             } catch {
                 failure = error
             }
@@ -138,7 +143,7 @@ struct TLSTests {
         try await eventually("the server listens") { portIsOpen(port) }
         var configuration = try await configuration()
         configuration.hosts = [.init("localhost", port: port)]
-        configuration.connectTimeout = .seconds(2)
+        configuration.connectTimeout = .seconds(1)
         try await body(configuration)
         // Each check is a connection, so that the server reaches the limit of those that it accepts.
         try await eventually("the server has ended", within: .seconds(30)) { !portIsOpen(port) }

@@ -42,19 +42,17 @@ struct WireTests {
                 #expect(received.all[index].payload == payload, "a body of \(size) bytes was changed")
             }
             // With the library's own way of sending, a body that fills its frames would wait 200 ms for more, every
-            // time.
-            var slowest = (size: 0, time: Duration.zero)
+            // time. On a busy machine, only some of them take long.
             for size in [frame, 2 * frame, chunk, 4 * chunk] {
-                var fastest = Duration.seconds(1)
-                for _ in 0..<5 {
+                var times: [Duration] = []
+                try await eventually("a body of \(size) bytes without a stall; \(times)") {
                     let start = ContinuousClock.now
                     try await bus.publish(Envelope(topic: topic, payload: [UInt8](repeating: 1, count: size)))
-                    fastest = min(fastest, start.duration(to: .now))
+                    times.append(start.duration(to: .now))
+                    return times.contains { $0 < .milliseconds(150) }
                 }
-                if fastest > slowest.time { slowest = (size, fastest) }
+                print("a body of \(size) bytes, which fills its frames: \(times)")
             }
-            print("bodies that fill their frames: \(slowest.time) at most, with \(slowest.size) bytes")
-            #expect(slowest.time < .milliseconds(150))
         }
     }
 

@@ -111,51 +111,59 @@ extension FaultTests {
             return value.reversed()
         }
 
-        @Test(arguments: ScriptedBroker.Stage.allCases)
-        func `a peer that sends garbage at any stage costs a connection, not the process`(stage: ScriptedBroker.Stage)
-            async throws
-        {
-            let output = try await TestChild.run(Self.child, ["EVENTBUS_TEST_STAGE": "\(stage.rawValue)"])
+        private struct Meeting {
+            var stage: ScriptedBroker.Stage
+            var name: String
+            var bytes: [UInt8]
+            var hangsUp: Bool
+        }
+
+        /// Every kind of garbage at every stage. Half of the peers hang up after it, or with `EVENTBUS_TEST_FULL=1` one
+        /// that does and one that does not for each.
+        private static func meetings() -> [Meeting] {
+            ScriptedBroker.Stage.allCases.flatMap { stage in
+                var generator = SplitMix(state: UInt64(stage.rawValue) + 1)
+                return garbage(&generator).enumerated().flatMap { index, garbage in
+                    let endings = isFull ? [true, false] : [(index + stage.rawValue).isMultiple(of: 2)]
+                    return endings.map {
+                        Meeting(stage: stage, name: garbage.name, bytes: garbage.bytes, hangsUp: $0)
+                    }
+                }
+            }
+        }
+
+        @Test func `a peer that sends garbage at any stage costs a connection, not the process`() async throws {
+            let output = try await TestChild.run(Self.child, [:])
             let line = output.split(separator: "\n").first { $0.hasPrefix("garbage") }
             print(line ?? "no figures")
             #expect(line != nil)
         }
 
         @Test(.enabled(if: TestChild.isRunning(child))) func client() async throws {
-            let number = try #require(environment("EVENTBUS_TEST_STAGE").flatMap { Int($0) })
-            let stage = try #require(ScriptedBroker.Stage(rawValue: number))
             let start = ContinuousClock.now
-            var generator = SplitMix(state: UInt64(number) + 1)
-            var cases = Self.garbage(&generator).flatMap { [($0.name, $0.bytes, true), ($0.name, $0.bytes, false)] }
-            let count = cases.count
+            var meetings = Self.meetings()
+            let count = meetings.count
             let slowest = try await withThrowingTaskGroup(of: Duration.self) { group in
                 var slowest = Duration.zero
-                for _ in 0..<16 {
-                    if let (name, bytes, hangsUp) = cases.popLast() {
-                        group.addTask { try await meet(bytes, at: stage, hangsUp: hangsUp, name) }
-                    }
+                for _ in 0..<32 {
+                    if let next = meetings.popLast() { group.addTask { try await meet(next) } }
                 }
                 while let took = try await group.next() {
                     slowest = max(slowest, took)
-                    if let (name, bytes, hangsUp) = cases.popLast() {
-                        group.addTask { try await meet(bytes, at: stage, hangsUp: hangsUp, name) }
-                    }
+                    if let next = meetings.popLast() { group.addTask { try await meet(next) } }
                 }
                 return slowest
             }
-            print(
-                "garbage at stage \(stage): \(count) peers in \(start.duration(to: .now)), slowest end \(slowest), no crash"
-            )
+            print("garbage: \(count) peers in \(start.duration(to: .now)), slowest end \(slowest), no crash")
         }
 
         /// Uses such a peer until it has answered and the connection was closed or kept.
-        private func meet(_ bytes: [UInt8], at stage: ScriptedBroker.Stage, hangsUp: Bool, _ name: String) async throws
-            -> Duration
-        {
-            // The last line of output, if the process crashes.
-            print("meeting \(name)")
+        private func meet(_ meeting: Meeting) async throws -> Duration {
+            let what = "\(meeting.name) at \(meeting.stage)"
+            // Among the last lines of output, if the process crashes.
+            print("meeting \(what)")
             fflush(nil)
-            let peer = try ScriptedBroker(until: stage, answer: bytes, hangsUp: hangsUp)
+            let peer = try ScriptedBroker(until: meeting.stage, answer: meeting.bytes, hangsUp: meeting.hangsUp)
             var configuration = try RabbitConfiguration(uri: "amqp://127.0.0.1:\(peer.port)/")
             configuration.newQueueSettling = .zero
             configuration.connectTimeout = .milliseconds(150)
@@ -166,7 +174,7 @@ extension FaultTests {
             let running = Task { try await bus.run() }
             let deadline = Duration.milliseconds(100)
             _ = try? await bus.publish(Envelope(topic: "a.b", payload: []), options: .init(deadline: deadline))
-            try await eventually("an answer of \(name) at \(stage)", within: .seconds(20)) { peer.answers > 0 }
+            try await eventually("an answer of \(what)", within: .seconds(20)) { peer.answers > 0 }
             let ending = ContinuousClock.now
             running.cancel()
             _ = await running.result

@@ -60,7 +60,7 @@ struct WatchTests {
 
     @Test func `a queue that has no consumer twice is consumed again, on the same connection`() async throws {
         // So rare that the queue exists again before it was found missing twice.
-        let interval = Duration.milliseconds(1500)
+        let interval = Duration.milliseconds(700)
         let scene = try await scene(asking: interval)
         let seen = SeenNumbers()
         let bus = scene.makeBus(seen)

@@ -5,7 +5,7 @@ import Testing
 
 extension FaultTests.BrokerFaultTests {
     @Test func `a queue deleted under its consumer is declared and consumed again`() async throws {
-        let broker = try await Self.broker.value
+        let broker = try await FaultTests.broker()
         let name = freshName()
         let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
         let topic = try Topic(validating: "\(name).probe")
@@ -15,7 +15,7 @@ extension FaultTests.BrokerFaultTests {
             seen.note(event.envelope)
         }
         try await bus.withRunning {
-            try await broker.control("delete_queue", "group-\(name).probe")
+            try await RawClient.delete(queue: "group-\(name).probe", configuration)
             let deleted = ContinuousClock.now
             try await eventually("delivered again", within: .seconds(20)) {
                 _ = try await bus.publish(Envelope(topic: topic, payload: Array("1".utf8)))
@@ -48,7 +48,7 @@ extension FaultTests.BrokerFaultTests {
     }
 
     @Test func `retries to a deleted queue do not hold up those of others`() async throws {
-        let broker = try await Self.broker.value
+        let broker = try await FaultTests.broker()
         let name = freshName()
         let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
         let (doomedTopic, healthyTopic) = (
@@ -63,7 +63,7 @@ extension FaultTests.BrokerFaultTests {
             to: TopicPattern(doomedTopic),
             group: "doomed-\(name)",
             name: "probe",
-            options: .init(concurrency: 40, retry: .fixed(.seconds(10), maxAttempts: 5))
+            options: .init(concurrency: 40, retry: .fixed(.seconds(5), maxAttempts: 5))
         ) { event, _ in
             failed.note(event.envelope)
             throw CancellationError()
@@ -84,7 +84,7 @@ extension FaultTests.BrokerFaultTests {
                 try await eventually("40 failures") { failed.count >= 40 }
             }
             // All 40 events are in the delay levels when their queue is deleted.
-            try await Pika.run("delete-queue", "doomed-\(name).probe", broker: broker)
+            try await RawClient.delete(queue: "doomed-\(name).probe", configuration)
             // Healthy events fail and are retried meanwhile.
             let mayEnd = Signal()
             defer { mayEnd.raise() }

@@ -8,9 +8,6 @@ extension FaultTests {
     /// A broker that dies, freezes, fills up or loses a queue. Each test prints its figures.
     @Suite(.serialized, .timeLimit(.minutes(5)))
     struct BrokerFaultTests {
-        /// One broker for the whole suite, which every test leaves running.
-        static let broker = Task { try await TestBroker.start() }
-
         /// Waits until `count` more events of the load are confirmed, or throws.
         func wait(for count: Int, _ load: Load, within limit: Duration = .seconds(20)) async throws {
             let start = load.confirmed.count

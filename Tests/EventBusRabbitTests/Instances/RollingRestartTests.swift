@@ -55,7 +55,7 @@ extension FaultTests {
             var restarts = 0
             do {
                 let running = Task { await load.run(publisher, topic: topic, tasks: 8, deadline: .seconds(20)) }
-                for _ in 0..<9 {
+                for _ in 0..<(isFull ? 9 : 6) {
                     let before = load.confirmed.count
                     try await eventually("more events") { load.confirmed.count >= before + 40 }
                     let (oldest, proxy) = instances.removeFirst()

@@ -41,7 +41,8 @@ struct LoginTests {
             try await broker.control("close_all_user_connections", user, "bye")
             try await eventually("the cause", within: .seconds(30)) {
                 do {
-                    try await bus.publish(Envelope(topic: topic, payload: []), options: .init(deadline: .seconds(2)))
+                    let options = PublishOptions(deadline: .milliseconds(300))
+                    try await bus.publish(Envelope(topic: topic, payload: []), options: options)
                     return false
                 } catch let error as EventBusError {
                     return error.message.contains("ACCESS_REFUSED")

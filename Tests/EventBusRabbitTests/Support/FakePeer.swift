@@ -102,12 +102,11 @@ final class FakePeer: Sendable {
                 bytes.longString(Array("en_US".utf8))
             }
             while let peer = peer() {
-                if peer.seen.isFrozen {
-                    usleep(10_000)
-                    continue
-                }
-                var request = pollfd(fd: socket.descriptor, events: Int16(POLLIN), revents: 0)
+                // A frozen peer only waits for its end, or that of the connection.
+                let isFrozen = peer.seen.isFrozen
+                var request = pollfd(fd: socket.descriptor, events: isFrozen ? 0 : Int16(POLLIN), revents: 0)
                 guard poll(&request, 1, 20) == 1 else { continue }
+                if isFrozen { return }
                 guard let frame = socket.readFrame() else { return }
                 if peer.seen.isFrozen { continue }
                 handle(frame, peer)

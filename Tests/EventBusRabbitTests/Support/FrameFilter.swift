@@ -9,13 +9,20 @@ struct FrameFilter {
         static let basicCancel = Method(classID: 60, methodID: 30)
     }
 
+    /// The numbers of frames of some kinds.
+    struct Counts {
+        /// The removed methods.
+        var taken = 0
+        var heartbeats = 0
+    }
+
     /// The beginning of an incomplete frame.
     private var pending: [UInt8] = []
 
-    /// Returns the remaining bytes and the number of removed methods. An incomplete frame waits for its rest.
-    mutating func pass(_ bytes: [UInt8], without methods: Set<Method>) -> (bytes: [UInt8], taken: Int) {
+    /// Returns the remaining bytes and the numbers of their frames. An incomplete frame waits for its rest.
+    mutating func pass(_ bytes: [UInt8], without methods: Set<Method>) -> (bytes: [UInt8], counts: Counts) {
         var output: [UInt8] = []
-        var taken = 0
+        var counts = Counts()
         var rest = (pending + bytes)[...]
         while rest.count >= 7 {
             let header = Array(rest.prefix(11))
@@ -29,13 +36,14 @@ struct FrameFilter {
                     )
                 )
             {
-                taken += 1
+                counts.taken += 1
             } else {
+                if header[0] == 8 { counts.heartbeats += 1 }
                 output += rest.prefix(length)
             }
             rest = rest.dropFirst(length)
         }
         pending = Array(rest)
-        return (output, taken)
+        return (output, counts)
     }
 }

@@ -2,9 +2,9 @@ import EventBus
 import Glibc
 import Testing
 
-/// The Python client pika from PyPI, in a separate virtual environment.
+/// The Python client pika: the one of the system, or else that from PyPI in a separate virtual environment.
 ///
-/// `EVENTBUS_TEST_PIKA_PYTHON` names a Python that has it already.
+/// `EVENTBUS_TEST_PIKA_PYTHON` names another Python that has it.
 actor Pika {
     private static let shared = Pika()
     private var preparing: Task<String, any Error>?
@@ -13,6 +13,7 @@ actor Pika {
         if let python = environment("EVENTBUS_TEST_PIKA_PYTHON") { return python }
         if let preparing { return try await preparing.value }
         let task = Task { () throws -> String in
+            if (try? await EventBusRabbitTests.run("python3", ["-c", "import pika"])) != nil { return "python3" }
             // In the checkout, because another user could prepare a predictable folder in a directory that everyone may
             // write to.
             let directory = "\(Self.folder(3))/.venv/pika"

@@ -8,6 +8,9 @@ func environment(_ name: String) -> String? {
     getenv(name).map { String(cString: $0) }
 }
 
+/// A Boolean value indicating whether tests with many cases run all of them.
+let isFull = environment("EVENTBUS_TEST_FULL") != nil
+
 /// Returns the contents of a file.
 func contents(of path: String) -> String? {
     guard let file = fopen(path, "r") else { return nil }
@@ -41,10 +44,19 @@ struct ProcessFailure: Error, CustomStringConvertible {
 }
 
 /// Runs a program until it ends and returns its output, including errors. It blocks a separate thread.
-func run(_ program: String, _ arguments: [String], environment: [String: String] = [:]) async throws -> String {
+///
+/// Its input is empty, or with `holdsInput` a socket that ends with this process.
+func run(
+    _ program: String,
+    _ arguments: [String],
+    environment: [String: String] = [:],
+    holdsInput: Bool = false
+) async throws -> String {
     let outcome: Result<String, any Error> = await withCheckedContinuation { continuation in
         let problem = startDetachedThread(name: "test-process", stackSize: 1 << 20) {
-            continuation.resume(returning: Result { try runBlocking(program, arguments, environment) })
+            continuation.resume(
+                returning: Result { try runBlocking(program, arguments, environment, holdsInput: holdsInput) }
+            )
         }
         if problem != 0 {
             continuation.resume(returning: .failure(ProcessFailure(command: program, status: problem, output: "")))
@@ -53,13 +65,27 @@ func run(_ program: String, _ arguments: [String], environment: [String: String]
     return try outcome.get()
 }
 
-private func runBlocking(_ program: String, _ arguments: [String], _ variables: [String: String]) throws -> String {
+private func runBlocking(
+    _ program: String,
+    _ arguments: [String],
+    _ variables: [String: String],
+    holdsInput: Bool
+) throws -> String {
     let output = try temporaryFile(containing: "")
     defer { unlink(output) }
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    var input: [Int32] = [-1, -1]
+    if holdsInput {
+        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &input) == 0 else {
+            throw ProcessFailure(command: program, status: errno, output: "no sockets for its input")
+        }
+        posix_spawn_file_actions_adddup2(&actions, input[0], 0)
+    } else {
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    }
+    defer { for descriptor in input where descriptor >= 0 { close(descriptor) } }
     posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_APPEND, 0)
     posix_spawn_file_actions_adddup2(&actions, 1, 2)
 

@@ -7,7 +7,7 @@ final class ProxiedPair {
 
     enum Outcome {
         /// All bytes were forwarded, except for the swallowed methods.
-        case forwarded(swallowed: Int)
+        case forwarded(FrameFilter.Counts)
         /// One side has closed the connection.
         case ended
         /// The number of bytes was reached.
@@ -53,11 +53,11 @@ final class ProxiedPair {
         let length = read(isToBroker ? client : broker, &buffer, buffer.count)
         guard length > 0 else { return .ended }
         var bytes = Array(buffer[..<length])
-        var swallowed = 0
+        var counts = FrameFilter.Counts()
         if isToBroker {
             recognize(bytes)
         } else if let methods = faults.swallowed {
-            (bytes, swallowed) = filter.pass(bytes, without: methods)
+            (bytes, counts) = filter.pass(bytes, without: methods)
         }
         let before = isToBroker ? toBroker : toClient
         var isCut = false
@@ -70,7 +70,7 @@ final class ProxiedPair {
         }
         guard sendAll(bytes, to: isToBroker ? broker : client) else { return .ended }
         if isToBroker { toBroker += bytes.count } else { toClient += bytes.count }
-        return isCut ? .cut : .forwarded(swallowed: swallowed)
+        return isCut ? .cut : .forwarded(counts)
     }
 
     /// Finds the name of the connection and its first event in the bytes to the broker.

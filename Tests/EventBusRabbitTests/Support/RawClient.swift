@@ -171,6 +171,80 @@ struct RawClient {
         socket.write(AMQPFrame(type: AMQPFrame.body, channel: 1, payload: body).encoded)
     }
 
+    /// Deletes a queue, and nothing that belongs to it.
+    static func delete(queue: String, _ configuration: RabbitConfiguration) async throws {
+        try await delete(50, 40, queue, configuration)
+    }
+
+    /// Deletes an exchange.
+    static func delete(exchange: String, _ configuration: RabbitConfiguration) async throws {
+        try await delete(40, 20, exchange, configuration)
+    }
+
+    private static func delete(
+        _ classID: UInt16,
+        _ methodID: UInt16,
+        _ name: String,
+        _ configuration: RabbitConfiguration
+    ) async throws {
+        let answer = try await run(configuration) { client in
+            try client.call(classID, methodID) { bytes in
+                bytes.short(0)
+                bytes.shortString(name)
+                bytes.octet(0)
+            }
+        }
+        #expect(answer == .accepted, "\(name) was not deleted")
+    }
+
+    /// Declares a durable queue.
+    static func declare(queue: String, _ configuration: RabbitConfiguration) async throws {
+        let answer = try await run(configuration) { client in
+            try client.call(50, 10) { bytes in
+                bytes.short(0)
+                bytes.shortString(queue)
+                bytes.octet(2)
+                bytes.longString([])
+            }
+        }
+        #expect(answer == .accepted, "\(queue) was not declared")
+    }
+
+    /// Returns the number of events that are ready in a queue, or `nil` if it does not exist.
+    static func count(queue: String, _ configuration: RabbitConfiguration) async throws -> Int? {
+        try await run(configuration) { try $0.count(queue: queue) }
+    }
+
+    /// Returns the number of events that are ready in a queue, or `nil` if it does not exist.
+    func count(queue: String) throws -> Int? {
+        send(
+            50,
+            10,
+            write: { bytes in
+                bytes.short(0)
+                bytes.shortString(queue)
+                bytes.octet(1)
+                bytes.longString([])
+            }
+        )
+        while let frame = socket.readFrame() {
+            guard frame.type == AMQPFrame.method else { continue }
+            var reader = AMQPReader(frame.payload)
+            switch (reader.short(), reader.short()) {
+            case (50, 11):
+                _ = reader.shortString()
+                return Int(reader.long())
+            case (20, 40):
+                send(20, 41)
+                send(20, 10, write: { $0.shortString("") })
+                try expect(20, 11)
+                return nil
+            default: continue
+            }
+        }
+        throw ProcessFailure(command: "queue.declare", status: 0, output: "the broker hung up")
+    }
+
     /// Takes an event out of a queue, and returns its header frame and its body unchanged.
     func get(_ queue: String) throws -> (header: [UInt8], body: [UInt8]) {
         send(

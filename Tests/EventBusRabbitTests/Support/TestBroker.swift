@@ -1,5 +1,6 @@
 import EventBus
 import EventBusRabbit
+import EventBusTesting
 import Glibc
 import Testing
 
@@ -87,6 +88,37 @@ struct TestBroker: Sendable {
     @discardableResult
     func control(_ arguments: String...) async throws -> String {
         try await run(Self.script, ["ctl", try #require(directory), "-q"] + arguments)
+    }
+
+    /// Creates a virtual host in which the user `guest` may do everything.
+    ///
+    /// It remains until the broker ends, because deleting its quorum queues takes up to a minute on a busy machine.
+    func addVirtualHost(_ name: String) async throws {
+        try await control(
+            "eval",
+            """
+            ok = rabbit_vhost:add(<<"\(name)">>, <<"test">>),
+            All = <<".*">>,
+            ok = rabbit_auth_backend_internal:set_permissions(<<"guest">>, <<"\(name)">>, All, All, All, <<"test">>).
+            """
+        )
+    }
+
+    /// Listens on another port, for clients with a certificate of the authority.
+    func listen(withTLSOn port: Int, _ certificates: TestCertificates) async throws {
+        try await control(
+            "eval",
+            """
+            application:set_env(rabbit, ssl_options, [
+                {cacertfile, "\(certificates.ca)"}, {certfile, "\(certificates.certificate("server"))"},
+                {keyfile, "\(certificates.key("server"))"}, {verify, verify_peer}, {fail_if_no_peer_cert, true}]),
+            Common = [{"127.0.0.1", \(port)}, rabbit_networking:ensure_ssl(), 4],
+            % Newer versions have a number of supervisors as well.
+            More = case erlang:function_exported(rabbit_networking, start_ssl_listener, 3) of true -> []; false -> [1] end,
+            _ = apply(rabbit_networking, start_ssl_listener, Common ++ More).
+            """
+        )
+        try await eventually("the listener with TLS") { portIsOpen(port) }
     }
 
     /// Returns a configuration for the broker, with values that suit a test.

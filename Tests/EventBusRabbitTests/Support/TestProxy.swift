@@ -28,7 +28,7 @@ final class TestProxy: Sendable {
         var faults = Faults()
         var accepted = 0
         var cuts: [ProxiedPair.Role: Int] = [:]
-        var swallowed = 0
+        var counts = FrameFilter.Counts()
     }
 
     let port: Int
@@ -53,7 +53,11 @@ final class TestProxy: Sendable {
     var cuts: [ProxiedPair.Role: Int] { state.withLock { $0.cuts } }
 
     /// The number of swallowed methods.
-    var swallowedMethods: Int { state.withLock { $0.swallowed } }
+    var swallowedMethods: Int { state.withLock { $0.counts.taken } }
+
+    /// The number of heartbeats that the broker has sent on connections for consuming. They are counted only by a proxy
+    /// that was created with a set of methods to swallow.
+    var heartbeats: Int { state.withLock { $0.counts.heartbeats } }
 
     /// Cuts every new connection after this number of bytes in one direction, or none if `bytes` is `nil`.
     func cut(after bytes: Int?, _ direction: Direction, countingFromFirstEvent: Bool = false) {
@@ -114,8 +118,13 @@ final class TestProxy: Sendable {
                 for direction in [Direction.toBroker, .toClient] where !ended.contains(index) {
                     guard descriptors[1 + index * 2 + (direction == .toBroker ? 0 : 1)].revents != 0 else { continue }
                     switch pairs[index].forward(direction, faults) {
-                    case .forwarded(let swallowed):
-                        if swallowed > 0 { link.note { $0.swallowed += swallowed } }
+                    case .forwarded(let counts):
+                        guard counts.taken + counts.heartbeats > 0 else { continue }
+                        let isConsuming = pairs[index].role == .consume
+                        link.note { state in
+                            state.counts.taken += counts.taken
+                            if isConsuming { state.counts.heartbeats += counts.heartbeats }
+                        }
                     case .ended: ended.insert(index)
                     case .cut:
                         ended.insert(index)

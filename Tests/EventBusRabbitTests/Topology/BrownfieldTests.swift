@@ -12,7 +12,6 @@ struct BrownfieldTests {
         let topic = try Topic(validating: "\(name).created")
         let queue = "legacy-\(name)"
         // The broker's own topic exchange represents that of another system.
-        try await Pika.run("bind", queue, "amq.topic", "\(name).orders.#", broker: broker)
         let configuration = try broker.configuration {
             $0.exchange = "events-\(name)"
             $0.queues["group-\(name).orders"] = .init(
@@ -25,6 +24,18 @@ struct BrownfieldTests {
                 return .init(exchange: "amq.topic", routingKey: "\(name).orders.new", priority: 3)
             }
         }
+        try await RawClient.declare(queue: queue, configuration)
+        let bound = try await RawClient.run(configuration) { client in
+            try client.call(50, 20) { bytes in
+                bytes.short(0)
+                bytes.shortString(queue)
+                bytes.shortString("amq.topic")
+                bytes.shortString("\(name).orders.#")
+                bytes.octet(0)
+                bytes.longString([])
+            }
+        }
+        #expect(bound == .accepted)
         let bus = EventBus(transport: .rabbit(configuration))
         let (handled, isBroken) = (Received(), Switch(true))
         bus.subscribe(
@@ -55,7 +66,7 @@ struct BrownfieldTests {
             }
             #expect(error?.code == .unsupported)
         }
-        try await Pika.run("delete-queue", queue, broker: broker)
+        try await RawClient.delete(queue: queue, configuration)
     }
 
     @Test func `a queue has further arguments, and an event its own time to live`() async throws {
@@ -72,7 +83,7 @@ struct BrownfieldTests {
                 return .init(exchange: "", routingKey: silent, expiration: .milliseconds(100))
             }
         }
-        try await Pika.run("queue", silent, broker: broker)
+        try await RawClient.declare(queue: silent, configuration)
         let bus = EventBus(transport: .rabbit(configuration))
         let handled = Received()
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "orders") { event, _ in
@@ -83,7 +94,7 @@ struct BrownfieldTests {
             try await eventually("handled") { handled.all.map(\.payload) == [[1]] }
             let receipt = try await bus.publish(Envelope(topic: topic, payload: [0]))
             #expect(receipt.outcome == .routed)
-            try await eventually("expired") { try await Pika.run("count", silent, broker: broker).hasPrefix("0") }
+            try await eventually("expired") { try await RawClient.count(queue: silent, configuration) == 0 }
         }
         // A different set of arguments clashes, and the error names the argument.
         var other = configuration
@@ -95,6 +106,6 @@ struct BrownfieldTests {
         #expect(error?.message.contains("x-max-priority") == true)
         running.cancel()
         await running.value
-        for queue in [queue, silent] { try await Pika.run("delete-queue", queue, broker: broker) }
+        for queue in [queue, silent] { try await RawClient.delete(queue: queue, configuration) }
     }
 }

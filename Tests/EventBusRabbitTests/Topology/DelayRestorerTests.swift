@@ -13,7 +13,7 @@ struct DelayRestorerTests {
         let configuration = try broker.configuration {
             $0.exchange = "events-\(name)"
             // So rare that the events are due before the next check.
-            $0.consumerCheckInterval = .seconds(10)
+            $0.consumerCheckInterval = .seconds(5)
         }
         let topic = try Topic(validating: "\(name).probe")
         let transport = RabbitTransport(configuration)
@@ -51,7 +51,7 @@ struct DelayRestorerTests {
             }
             try await eventually("failed once") { failed.all.count == 20 }
             // All of them are in the delay levels.
-            try await Pika.run("delete-queue", TopologyNames.dueQueue(of: queue), broker: broker)
+            try await RawClient.delete(queue: TopologyNames.dueQueue(of: queue), configuration)
             try await eventually("they found no queue") { try await waiting() == 40 }
             try await eventually("all retried and scheduled", within: .seconds(60)) {
                 retried.all.count == 20 && scheduled.all.count == 20

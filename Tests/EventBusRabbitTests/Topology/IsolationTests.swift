@@ -22,8 +22,7 @@ struct IsolationTests {
         init() async throws {
             broker = try await TestBroker.shared()
             let host = host
-            try await broker.control("add_vhost", host)
-            try await broker.control("set_permissions", "-p", host, "guest", ".*", ".*", ".*")
+            try await broker.addVirtualHost(host)
             owner = try broker.configuration { $0.virtualHost = host }
             let queues = [("mail", "sent", "mail.#"), ("mail", "invoices", "billing.#"), ("billing", "all", "#")].map {
                 QueueSpecification(group: $0, name: $1, patterns: [TopicPattern(stringLiteral: $2)], prefetch: 16)
@@ -40,34 +39,21 @@ struct IsolationTests {
             _ broker: TestBroker
         ) async throws -> RabbitConfiguration {
             let user = freshName(group)
-            try await broker.control("add_user", user, "secret")
-            try await broker.control(
-                "set_permissions",
-                "-p",
-                host,
-                user,
-                "^$",
-                #"^(events|eventbus\.delay\.v1\.[0-9]+)$"#,
-                #"^\#(group)\..+$"#
-            )
-            try await broker.control(
-                "set_topic_permissions",
-                "-p",
-                host,
-                user,
-                "events",
-                #"^\#(group)\."#,
-                "^$"
-            )
             // In one call of Erlang's, because each start of rabbitmqctl takes a second.
             let delayed = #"^([01]\\.){20}(r\\.\#(group)\\.|e\\.[0-9a-f]{8}\\.\#(group)\\.)"#
             try await broker.control(
                 "eval",
-                """
-                [rabbit_auth_backend_internal:set_topic_permissions(<<"\(user)">>, <<"\(host)">>,
+                #"""
+                {User, Host, By, None} = {<<"\#(user)">>, <<"\#(host)">>, <<"test">>, <<"^$">>},
+                ok = rabbit_auth_backend_internal:add_user(User, <<"secret">>, By),
+                ok = rabbit_auth_backend_internal:set_permissions(User, Host, None,
+                    <<"^(events|eventbus\\.delay\\.v1\\.[0-9]+)$">>, <<"^\#(group)\\..+$">>, By),
+                ok = rabbit_auth_backend_internal:set_topic_permissions(User, Host, <<"events">>,
+                    <<"^\#(group)\\.">>, None, By),
+                [ok = rabbit_auth_backend_internal:set_topic_permissions(User, Host,
                     iolist_to_binary(["eventbus.delay.v1.", integer_to_list(Level)]),
-                    <<"\(delayed)">>, <<"^$">>, <<"test">>) || Level <- lists:seq(0, 19)].
-                """
+                    <<"\#(delayed)">>, None, By) || Level <- lists:seq(0, 19)].
+                """#
             )
             return try broker.configuration {
                 $0.virtualHost = host
@@ -75,8 +61,6 @@ struct IsolationTests {
                 $0.declaration = .passive
             }
         }
-
-        func end() async throws { try await broker.control("delete_vhost", host) }
     }
 
     @Test func `an isolated service publishes, handles, retries, schedules and asks, and keeps its dead letters`()
@@ -128,7 +112,6 @@ struct IsolationTests {
                 #expect(try await letters.discard { _ in true } == 1)
             }
         }
-        try await scene.end()
     }
 
     @Test func `an isolated service reaches no other service's topics, queues and dead letters`() async throws {
@@ -160,7 +143,6 @@ struct IsolationTests {
             #expect(try await billing.deadLetters(of: "billing").count() == 0)
         }
         try await RabbitTransport.declareTopology(for: [], scene.owner)
-        try await scene.end()
     }
 
     private typealias Attempt = (name: String, call: @Sendable (RawClient) throws -> RawClient.Answer)

@@ -26,16 +26,19 @@ struct TopologyTests {
     @Test func `a new quorum queue counts as attached once it has settled, and one that was there at once`()
         async throws
     {
-        let settling = Duration.seconds(4)
+        let settling = Duration.seconds(1)
         let scene = try await scene { $0.newQueueSettling = settling }
+        var old = scene.configuration
+        // An existing queue never waits that long.
+        old.newQueueSettling = .seconds(3600)
         var times: [Duration] = []
-        for _ in 0..<2 {
-            let bus = EventBus(transport: .rabbit(scene.configuration))
+        for configuration in [scene.configuration, old] {
+            let bus = EventBus(transport: .rabbit(configuration))
             try await bus.withRunning {
                 // The connection exists already, so that only the queue is measured.
                 _ = try await bus.publish(Envelope(topic: scene.topic("x"), payload: []))
             }
-            let second = EventBus(transport: .rabbit(scene.configuration))
+            let second = EventBus(transport: .rabbit(configuration))
             let subscription = second.subscribe(to: try scene.pattern("x"), group: scene.group, name: "probe") { _, _ in
             }
             let start = ContinuousClock.now
@@ -46,7 +49,6 @@ struct TopologyTests {
         }
         print("new queue: attached after \(times[0]), settling for \(settling); the same queue again: \(times[1])")
         #expect(times[0] >= settling)
-        #expect(times[1] < settling)
     }
 
     @Test func `a queue is retired once it is empty and nobody consumes it`() async throws {
