@@ -75,7 +75,7 @@ public final class RabbitTransport: Transport {
                     maximumCount: configuration.maximumUnconfirmedEvents,
                     maximumBytes: configuration.maximumUnconfirmedBytes,
                     onRefusal: { refusal in
-                        logger.info("RabbitMQ refuses events", metadata: ["reason": "\(refusal.text)"])
+                        logger.info("RabbitMQ rejects events", metadata: ["reason": "\(refusal.text)"])
                     },
                     onConfirm: monitor.onConfirm
                 )

@@ -248,7 +248,7 @@ struct PeerFaultTests {
         await #expect(throws: EventBusError.self) {
             try await RabbitTransport.retireQueue(group: "g", name: "n", configuration, logger: logger)
         }
-        #expect(log.entries.count { "\($0.message)".contains("without verification") } == 2)
+        #expect(log.entries.count { "\($0.message)".contains("verification is disabled") } == 2)
     }
 
     @Test func `what rests until someone acts is not dropped for being looked at`() throws {

@@ -211,7 +211,7 @@ struct RefusalTests {
             "password: in \(leaks.count) of \(all.count) lines of log and health, over \(proxy.connections) connections"
         )
         #expect(leaks == [])
-        #expect(all.contains { $0.contains("the connection to RabbitMQ ended") })
+        #expect(all.contains { $0.contains("lost the connection to RabbitMQ") })
     }
 
     @Test func `the password of a key appears in no error and no description`() async throws {

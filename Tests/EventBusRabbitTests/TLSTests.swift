@@ -254,7 +254,7 @@ struct TLSTests {
             #expect(receipt.outcome == .unroutable)
         }
         // Each connection logs it.
-        let warnings = log.entries.filter { "\($0.message)".contains("without verification") }
+        let warnings = log.entries.filter { "\($0.message)".contains("verification is disabled") }
         #expect(warnings.count >= 2)
         #expect(warnings.allSatisfy { $0.level == .info })
     }

@@ -270,7 +270,7 @@ extension EventBus {
         opened.raise()
         let missing = registry.runners.filter(\.isAttaching).map(\.info.queueName).joined(separator: ", ")
         logger.logger.info(
-            "subscriptions are not attached yet; publishes do not wait for them any longer",
+            "subscriptions are not attached yet; publishes no longer wait for them",
             metadata: [LogKeys.subscription: "\(missing)"]
         )
     }

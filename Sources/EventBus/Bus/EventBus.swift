@@ -82,7 +82,7 @@ public final class EventBus: Service {
         let failures = Counter(label: "eventbus.local.failed")
         self.local = LocalEmitter(codec: codec) { failure in
             failures.increment()
-            logger.logger.info("a local listener failed", metadata: [LogKeys.error: "\(failure)"])
+            logger.logger.info("local listener failed", metadata: [LogKeys.error: "\(failure)"])
         }
         activityMonitor?.add(self)
     }

@@ -21,7 +21,7 @@ struct Responder<E: RequestEvent>: Sendable {
         if let expires = context.headers[RequestHeaders.expires]?.int,
             EventTime.now().milliseconds - RequestHeaders.clockSkew > expires
         {
-            context.logger.info("a request came too late to be answered")
+            context.logger.info("request expired before its reply")
             return
         }
         let answer: Envelope
@@ -44,7 +44,7 @@ struct Responder<E: RequestEvent>: Sendable {
             }
         } catch {
             // The requester asks again after its deadline. The handler must not run twice for one request.
-            context.logger.info("a reply could not be sent", metadata: [LogKeys.error: "\("\(error)".printable)"])
+            context.logger.info("reply could not be sent", metadata: [LogKeys.error: "\("\(error)".printable)"])
         }
     }
 
@@ -53,7 +53,7 @@ struct Responder<E: RequestEvent>: Sendable {
     }
 
     private func failure(_ error: any Error, _ context: EventContext) -> Envelope {
-        context.logger.info("a request failed", metadata: [LogKeys.error: "\("\(error)".printable)"])
+        context.logger.info("request failed", metadata: [LogKeys.error: "\("\(error)".printable)"])
         var reply = reply(to: context, payload: [])
         reply.headers[RequestHeaders.error] =
             repliesWithErrorText

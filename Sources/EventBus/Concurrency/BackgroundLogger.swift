@@ -58,7 +58,12 @@ package final class BackgroundLogger: Sendable {
                     metadata: line.metadata.mapValues { .string($0.printable) }
                 )
             }
-            if dropped > 0 { logger.warning("log lines were dropped", metadata: ["count": "\(dropped)"]) }
+            if dropped > 0 {
+                logger.warning(
+                    "dropped log entries because the log handler is too slow",
+                    metadata: ["count": "\(dropped)"]
+                )
+            }
         }
     }
 }

@@ -141,12 +141,12 @@ final class ClaimRenewer: Sendable {
             let metadata: Logger.Metadata = [LogKeys.error: "\("\(error)".printable)"]
             if isLost {
                 entry.context.logger.warning(
-                    "the claim on an event was lost while its handler runs, and another consumer may handle it too",
+                    "lost the inbox claim on an event while its handler runs; another consumer may handle it too",
                     metadata: metadata
                 )
             } else {
                 // Tried again in the next round. The claim stays active until its end.
-                entry.context.logger.debug("a claim could not be renewed", metadata: metadata)
+                entry.context.logger.debug("could not renew an inbox claim", metadata: metadata)
             }
         }
     }

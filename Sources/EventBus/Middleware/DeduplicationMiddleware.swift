@@ -95,7 +95,7 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         case .completedWithOtherPayload:
             context.suppression = .conflict
             context.logger.warning(
-                "an event was suppressed whose topic and id are those of a handled event with another payload"
+                "suppressed an event with the topic and id of a handled event but another payload"
             )
             didSuppress(context.inboxKey)
         case .inProgress(let retryAfter):
@@ -118,7 +118,7 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
             guard let error = await finish(number, context, { await record(claim, until: $0, context) }) else { return }
             context.isUnrecorded = true
             context.logger.warning(
-                "effect without record: the event was handled, but the inbox does not know it",
+                "effect without record: the event was handled, but the inbox could not record it",
                 metadata: [LogKeys.error: "\("\(error)".printable)"]
             )
         }

@@ -11,6 +11,7 @@ package enum LogKeys {
     package static let error = "error"
     package static let reason = "reason"
     package static let delay = "delay"
+    package static let duration = "duration"
 }
 
 /// The user's logger, from which loggers for single events are created.

@@ -8,7 +8,7 @@ public struct LoggingMiddleware: SettlementObserver {
 
     /// Logs that a handler was cancelled at its time limit.
     public func didTimeOut(_ context: EventContext) {
-        context.logger.info("handler passed its time limit and was cancelled; its place is taken until it ends")
+        context.logger.info("handler exceeded its timeout and was cancelled; it occupies a worker until it returns")
     }
 
     /// Logs the outcome of a delivery.
@@ -29,22 +29,22 @@ public struct LoggingMiddleware: SettlementObserver {
             logger.debug("event handled")
         case .retried(let delay, let failure):
             logger.info(
-                "event failed, will be retried",
-                metadata: [LogKeys.delay: "\(delay)", LogKeys.error: "\(failure.message)"]
+                "event failed and will be retried",
+                metadata: [LogKeys.delay: "\(delay.brief)", LogKeys.error: "\(failure.message)"]
             )
         case .deferred(let delay, let failure?):
             logger.debug(
-                "event cannot be handled at present, will be tried again as the same attempt",
-                metadata: [LogKeys.delay: "\(delay)", LogKeys.error: "\(failure.message.printable)"]
+                "event deferred; the attempt does not count",
+                metadata: [LogKeys.delay: "\(delay.brief)", LogKeys.error: "\(failure.message.printable)"]
             )
         case .deferred(let delay, nil):
             logger.debug(
-                "event is being handled elsewhere, will be looked at again",
-                metadata: [LogKeys.delay: "\(delay)"]
+                "event deferred because another consumer is handling it",
+                metadata: [LogKeys.delay: "\(delay.brief)"]
             )
         case .deadLettered(let failure):
             logger.info(
-                "event failed for good, put to the dead letters",
+                "event dead-lettered",
                 metadata: [LogKeys.reason: "\(failure.reason)", LogKeys.error: "\(failure.message)"]
             )
         case .handedBack:

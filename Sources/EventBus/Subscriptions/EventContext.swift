@@ -145,7 +145,7 @@ extension EventContext {
         guard processor.pause.isActive, let ended = processor.pause.end(.inbox) else { return }
         consumer.pauses(until: nil)
         processor.environment.logger.logger.notice(
-            "the subscription goes on: its inbox answers again",
+            "subscription resumed because its inbox is available again",
             metadata: [
                 LogKeys.group: "\(subscription.group)", LogKeys.subscription: "\(subscription.name)",
                 LogKeys.delay: "\(ended.since.duration(to: clock.now))",

@@ -279,6 +279,7 @@ final class SubscriptionRunner: Sendable {
     /// - Returns: `false` if it could not be attached.
     private func run(_ session: SubscriptionSession) async -> Bool {
         let consumer: any TransportConsumer
+        let start = environment.clock.now
         do {
             guard let attached = try await session.attach() else {
                 note(EventBusError(.shuttingDown, "\(info.queueName) was cancelled before it was attached"))
@@ -295,6 +296,13 @@ final class SubscriptionRunner: Sendable {
             return (state.isSessionWanted, state.attachment)
         }
         if isWanted { session.start(consumer) } else { session.stopping.raise() }
+        environment.logger.logger.info(
+            "subscription attached",
+            metadata: [
+                LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)",
+                LogKeys.duration: "\(start.duration(to: environment.clock.now).brief)",
+            ]
+        )
         attachment.raise()
         await session.keepConsuming(consumer)
         // If it is cancelled without having been told to stop, nobody waits for the handlers to finish.
@@ -354,7 +362,7 @@ final class SubscriptionRunner: Sendable {
         defer { attachment.raise() }
         if error.code == .shuttingDown { return }
         environment.logger.logger.info(
-            "a subscription failed and does not work",
+            "subscription failed",
             metadata: [
                 LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)", LogKeys.error: "\(error)",
             ]

@@ -149,7 +149,7 @@ final class SubscriptionSession: Sendable {
             }
             guard !stopping.isRaised else { return }
             environment.logger.logger.info(
-                "deliveries wait for long: they are given back to the broker in order, and come again",
+                "returned deliveries to the broker, in order, because they waited too long",
                 metadata: [LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)"]
             )
             queue.prepareReopening()

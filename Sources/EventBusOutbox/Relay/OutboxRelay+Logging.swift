@@ -5,7 +5,7 @@ extension OutboxRelay {
     /// Logs that an event is given up.
     func log(_ event: StoredEvent, parkedBy failure: Failure) {
         logger.warning(
-            "an event of the outbox could not be published and is parked",
+            "parked an outbox event that could not be published",
             metadata: [
                 LogKeys.eventID: "\(event.envelope.id)",
                 LogKeys.topic: "\(event.envelope.topic)",
@@ -19,7 +19,7 @@ extension OutboxRelay {
     /// Logs that a row contains no event.
     func log(_ parking: Settlement.Parking) {
         logger.warning(
-            "a row of the outbox holds no event and is parked",
+            "parked an outbox row that contains no event",
             metadata: ["sequence": "\(parking.sequence)", LogKeys.error: "\(parking.failure.message)"]
         )
     }
@@ -27,7 +27,7 @@ extension OutboxRelay {
     /// Logs that a topic has no subscription. It is not called again for later events of the topic.
     func log(unroutedTopic topic: String) {
         logger.warning(
-            "nobody subscribes to a topic; its events wait in the outbox until somebody does",
+            "events wait in the outbox because no queue is bound to their topic",
             metadata: [LogKeys.topic: "\(topic)"]
         )
     }
@@ -37,11 +37,11 @@ extension OutboxRelay {
         if before == trouble { return }
         switch trouble {
         case .outage(let error):
-            logger.warning("the broker takes no events of the outbox", metadata: [LogKeys.error: "\(error)"])
+            logger.warning("the broker accepts no outbox events", metadata: [LogKeys.error: "\(error)"])
         case .holds(let error):
-            logger.warning("the broker holds up events of the outbox", metadata: [LogKeys.error: "\(error)"])
+            logger.warning("the broker delays outbox events", metadata: [LogKeys.error: "\(error)"])
         case .none:
-            logger.info("the broker takes the events of the outbox again")
+            logger.info("the broker accepts outbox events again")
         }
     }
 }

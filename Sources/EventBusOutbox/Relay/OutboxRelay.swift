@@ -275,7 +275,7 @@ public final class OutboxRelay: Service {
                 return state.machine.databaseFailure == nil
             }
             if isFirst && !Task.isCancelled {
-                logger.warning("the outbox's database cannot be used", metadata: [LogKeys.error: "\(error)"])
+                logger.warning("the outbox's database is unavailable", metadata: [LogKeys.error: "\(error)"])
             }
         }
     }
@@ -331,7 +331,7 @@ public final class OutboxRelay: Service {
                     continue
                 }
                 logger.warning(
-                    "the last outcomes of the outbox could not be written down; their events will be published again",
+                    "could not store the last outcomes of the outbox; their events will be published again",
                     metadata: [LogKeys.error: "\(error)"]
                 )
                 return

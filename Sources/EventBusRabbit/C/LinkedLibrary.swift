@@ -21,7 +21,7 @@ enum LinkedLibrary {
                 metadata: ["version": "\(version)"]
             )
         } else {
-            logger.info("RabbitMQ through librabbitmq", metadata: ["version": "\(version)"])
+            logger.info("using librabbitmq", metadata: ["version": "\(version)"])
         }
     }
 }

@@ -48,12 +48,12 @@ extension ConsumerHub {
             } catch let error where Self.isForbidden(error) {
                 crashes = .forbidden
                 logger.info(
-                    "the crash record may not be used or does not exist; the broker's count limits redeliveries",
+                    "no access to the crash record; the broker's redelivery count limits redeliveries",
                     metadata: ["queue": "\(session.queueName)", "reason": "\(error)"]
                 )
             } catch {
                 logger.info(
-                    "the crash record could not be read; redelivered events are handled one at a time",
+                    "could not read the crash record; redelivered events are handled one at a time",
                     metadata: ["queue": "\(session.queueName)", "reason": "\(error)"]
                 )
             }

@@ -35,7 +35,7 @@ extension ConsumerHub {
             if last.time.duration(to: .now) < pause { return last.isThere }
         }
         guard let connection, ended == nil else { return false }
-        logger.warning("something is missing on the broker; declaring it again", metadata: ["reason": reason])
+        logger.warning("declaring objects again that are missing on the broker", metadata: ["reason": reason])
         let task = Task { await self.restore(on: connection) }
         restoration = task
         let isThere = await task.value
@@ -57,7 +57,7 @@ extension ConsumerHub {
             )
             await connection.closeChannel(channel)
         } catch {
-            logger.warning("the dead letters have no queue", metadata: ["group": group, "reason": "\(error)"])
+            logger.warning("the dead-letter queue is missing", metadata: ["group": group, "reason": "\(error)"])
         }
     }
 
@@ -79,7 +79,7 @@ extension ConsumerHub {
         }
         if let failure {
             board.setMissing("topology", failure.text)
-            logger.warning("it could not be declared", metadata: ["reason": "\(failure)"])
+            logger.warning("could not declare missing objects again", metadata: ["reason": "\(failure)"])
         }
         return false
     }
@@ -151,7 +151,7 @@ extension ConsumerHub {
         let isOld = try await plan.declare(specification, name: name, after: deadLetters, on: connection)
         if isOld {
             logger.info(
-                "a queue of an earlier release gives up events after 20 redeliveries, including those of orderly restarts",
+                "a queue of an earlier release gives up events after 20 redeliveries, including those of graceful restarts",
                 metadata: ["queue": "\(name)"]
             )
         }

@@ -12,7 +12,7 @@ extension ConsumerHub {
             receive(delivery, session)
         case .consumerCancelled:
             logger.info(
-                "the broker ended a consumer; its queue was deleted or moved",
+                "the broker cancelled a consumer because its queue was deleted or moved",
                 metadata: ["queue": "\(session.queueName)"]
             )
             guard session.phase == .attached || session.phase == .attaching else { return }
@@ -39,7 +39,7 @@ extension ConsumerHub {
         session.ledger.delivered(tag)
         if let size = delivery.message.refusedSize {
             logger.info(
-                "an event is larger than is accepted; it goes to the dead letters",
+                "dead-lettering an event that exceeds the maximum body size",
                 metadata: ["queue": "\(session.queueName)", "bytes": "\(size)"]
             )
             return settle(tag, .reject, session)
@@ -118,7 +118,10 @@ extension ConsumerHub {
         without error: NoTopic,
         _ session: ConsumerSession
     ) {
-        logger.info("an event without a topic", metadata: ["queue": "\(session.queueName)", "error": "\(error)"])
+        logger.info(
+            "dead-lettering an event without a valid topic",
+            metadata: ["queue": "\(session.queueName)", "error": "\(error)"]
+        )
         let id = message.properties.messageID.flatMap { $0.isEmpty ? nil : EventID($0) } ?? EventID()
         session.consumer.hold(
             RabbitConsumer.Held(
@@ -139,7 +142,7 @@ extension ConsumerHub {
     /// Logs that a delayed event arrived before its time, which means that the delays of the levels were shortened.
     func logEarly(_ envelope: Envelope, _ session: ConsumerSession) {
         logger.warning(
-            "a retry came early; a policy of the broker gives the delay levels a time to live or a length",
+            "a retry arrived early because a policy limits the time to live or the length of the delay levels",
             metadata: ["queue": session.queueName, "event": "\(envelope.id)"]
         )
     }
@@ -147,7 +150,7 @@ extension ConsumerHub {
     /// Logs that a request asked for a reply to a queue that is not allowed.
     func logRefusedReplyQueue(_ queue: String, _ envelope: Envelope, _ session: ConsumerSession) {
         logger.info(
-            "a request is not answered: its reply queue is not among the allowed ones",
+            "request not answered because its reply queue is not allowed",
             metadata: [
                 "queue": "\(session.queueName)", "event": "\(envelope.id)",
                 "reply-queue": "\(queue.quotedForError)",

@@ -175,7 +175,7 @@ extension ConsumerHub {
 
     func reattach(_ session: ConsumerSession, _ reason: String) {
         logger.info(
-            "a consumer is attached again",
+            "consumer attached again",
             metadata: ["queue": "\(session.queueName)", "reason": "\(reason)"]
         )
         let channel = session.channel

@@ -273,7 +273,7 @@ actor ConsumerHub {
                 if error.isPermanent, session.attachWaiter != nil {
                     return session.resolveAttach(.failure(busError))
                 }
-                logger.info("a consumer could not be attached", metadata: ["error": "\(busError)"])
+                logger.info("could not attach a consumer", metadata: ["error": "\(busError)"])
             }
             guard session.isWanted, await connection.isOpen else { break }
             failures += 1

@@ -263,7 +263,7 @@ final class RabbitConsumer: TransportConsumer {
     /// the broker's reason.
     private func giveToBroker(_ token: Delivery.Token, _ held: Held, _ reason: String) async throws {
         hub.logger.info(
-            "an event cannot be sent again; it takes the queue's own way to the dead letters",
+            "cannot republish an event; the queue dead-letters it",
             metadata: ["queue": "\(queueName)", "event": "\(held.envelopeID)", "reason": "\(reason)"]
         )
         // A classic queue drops an event that it cannot dead-letter.

@@ -25,9 +25,12 @@ struct DelayRestorer: Sendable {
                 do {
                     let count = try await pass()
                     guard count > 0 else { continue }
-                    tools.logger.info("delayed events without a queue were sent on", metadata: ["events": "\(count)"])
+                    tools.logger.info("sent delayed events whose queue was missing", metadata: ["events": "\(count)"])
                 } catch {
-                    tools.logger.info("delayed events without a queue stay", metadata: ["reason": "\(error)"])
+                    tools.logger.info(
+                        "delayed events whose queue is missing remain stored",
+                        metadata: ["reason": "\(error)"]
+                    )
                 }
             }
         }

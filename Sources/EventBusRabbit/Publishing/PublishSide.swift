@@ -18,11 +18,11 @@ struct PublishSide: Sendable {
         case .blocked(let reason):
             board.setBlocked(.publish, reason: reason)
             setBlocked(true)
-            logger.info("RabbitMQ takes no events at present", metadata: ["reason": "\(reason)"])
+            logger.info("RabbitMQ blocks publishing", metadata: ["reason": "\(reason)"])
         case .unblocked:
             board.setBlocked(.publish, reason: nil)
             setBlocked(false)
-            logger.info("RabbitMQ takes events again")
+            logger.info("RabbitMQ accepts events again")
         case .writable:
             // Retries and dead letters first, because a delivery and its handler wait for each.
             republishes.assumeIsolated { $0.becameWritable() }
@@ -149,7 +149,7 @@ struct PublishSide: Sendable {
                 try await open()
             } catch {
                 guard await connection.isOpen else { return }
-                logger.info("the \(name) channel could not be opened", metadata: ["reason": "\(error)"])
+                logger.info("could not open the \(name) channel", metadata: ["reason": "\(error)"])
             }
             opened = clock.now
         }
@@ -168,7 +168,7 @@ struct PublishSide: Sendable {
             // A deleted exchange has lost its bindings, and queues may be missing as well.
             _ = await hubs.declareAgain("a channel was closed by the broker")
         } catch {
-            logger.info("what all services share is not all there", metadata: ["reason": "\(error)"])
+            logger.info("shared objects are missing on the broker", metadata: ["reason": "\(error)"])
         }
     }
 
@@ -179,7 +179,10 @@ struct PublishSide: Sendable {
                 return try await call(plan.shared, on: connection)
             } catch {
                 guard error.kind == .channelClosed(AMQPFailure.accessRefused) else { throw error }
-                logger.info("no right to declare; checking what is there", metadata: ["reason": "\(error)"])
+                logger.info(
+                    "no permission to declare; checking that the objects exist",
+                    metadata: ["reason": "\(error)"]
+                )
                 do throws(AMQPFailure) {
                     return try await call(plan.sharedCheck, on: connection)
                 } catch let missing {

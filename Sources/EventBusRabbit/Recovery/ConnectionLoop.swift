@@ -46,7 +46,7 @@ struct ConnectionLoop: Sendable {
                     continue
                 }
                 let start = ContinuousClock.now
-                logger.debug(
+                logger.info(
                     "connected to RabbitMQ",
                     metadata: ["host": "\(host.name):\(host.port)", "role": "\(role.name)"]
                 )
@@ -57,7 +57,7 @@ struct ConnectionLoop: Sendable {
                     board.disconnected(role, failure)
                     if !Task.isCancelled {
                         logger.info(
-                            "the connection to RabbitMQ ended",
+                            "lost the connection to RabbitMQ",
                             metadata: ["role": "\(role.name)", "reason": "\(failure)"]
                         )
                     }
@@ -66,7 +66,7 @@ struct ConnectionLoop: Sendable {
                     // An error that is permanent at the start may later be that of a partially available broker.
                     guard machine.wasConnected else { throw error }
                     board.disconnected(role, AMQPFailure(.closedByUs, error.message))
-                    logger.info("RabbitMQ refuses what it accepted before", metadata: ["error": "\(error)"])
+                    logger.info("RabbitMQ refuses operations that it accepted before", metadata: ["error": "\(error)"])
                     machine.lost(after: .zero)
                 }
             }
@@ -135,7 +135,10 @@ extension RabbitConfiguration {
     /// Logs that a connection about to be established does not verify the broker.
     func warnIfUnverified(_ host: Host, _ logger: BackgroundLogger) {
         guard tls?.insecureSkipsVerification == true else { return }
-        logger.info("TLS without verification: anyone may pose as the broker", metadata: ["host": "\(host.name)"])
+        logger.info(
+            "TLS certificate verification is disabled: any server can impersonate the broker",
+            metadata: ["host": "\(host.name)"]
+        )
     }
 }
 

@@ -29,7 +29,7 @@ enum LinkedLibraries {
         if isVulnerable() {
             logger.warning("hiredis has known vulnerabilities; use 0.14.1 or later", metadata: metadata)
         } else {
-            logger.info("Redis through hiredis", metadata: metadata)
+            logger.info("using hiredis", metadata: metadata)
         }
     }
 }

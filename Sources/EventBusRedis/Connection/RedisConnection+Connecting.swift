@@ -208,7 +208,7 @@ extension RedisConnection {
         }
         if configuration.tls?.insecureSkipsVerification == true {
             logger.info(
-                "the certificate of Redis is not verified",
+                "TLS certificate verification is disabled: any server can impersonate Redis",
                 metadata: ["redis.address": "\(configuration)"]
             )
         }
@@ -241,7 +241,7 @@ extension RedisConnection {
         setPresence(addresses.current.map { ServerIdentity(runID: handshake.runID, address: $0) })
         setRefusal(nil)
         connectionMetrics?.note(isConnected: true)
-        logger.debug("connected to Redis", metadata: ["redis.address": "\(configuration)"])
+        logger.info("connected to Redis", metadata: ["redis.address": "\(configuration)"])
         scheduleHeartbeat()
         pump()
         // May end the connection again.
@@ -268,9 +268,9 @@ extension RedisConnection {
         let metadata = ["redis.address": "\(configuration)", "error": "\(reason)"]
         // Once per outage.
         if backoff.failures == 0 {
-            logger.info("lost Redis", metadata: metadata)
+            logger.info("lost the connection to Redis", metadata: metadata)
         } else {
-            logger.debug("lost Redis", metadata: metadata)
+            logger.debug("lost the connection to Redis", metadata: metadata)
         }
         let pause = backoff.pause()
         if !served { backoff.noteFailure() }

@@ -27,7 +27,7 @@ extension RedisConnection {
             subscription.withLock { $0 = .refused(handshake.refusals) }
             for refusal in handshake.refusals where reportedRefusals.insert(refusal).inserted {
                 logger.info(
-                    "Redis refuses a feature; going on without it",
+                    "Redis refuses a feature; continuing without it",
                     metadata: ["redis.address": "\(configuration)", "refusal": "\(refusal)"]
                 )
             }

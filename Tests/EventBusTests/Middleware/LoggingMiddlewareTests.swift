@@ -27,8 +27,8 @@ struct LoggingMiddlewareTests {
         let messages = entries.map { "\($0.level): \($0.message)" }
         #expect(
             messages == [
-                "info: working", "info: event failed, will be retried",
-                "info: working", "info: event failed for good, put to the dead letters",
+                "info: working", "info: event failed and will be retried",
+                "info: working", "info: event dead-lettered",
             ]
         )
         #expect(
@@ -49,6 +49,6 @@ struct LoggingMiddlewareTests {
         bus.local.on(OrderCreated.self) { _ in heard.withLock { $0 += 1 } }
         bus.local.emit(OrderCreated(orderID: "1"))
         #expect(heard.withLock { $0 } == 1)
-        #expect(handler.entries.map(\.message) == ["a local listener failed"])
+        #expect(handler.entries.map(\.message) == ["local listener failed"])
     }
 }

@@ -56,7 +56,7 @@ struct InboxPauseTests {
         }
         let messages = handler.entries.filter { $0.metadata["event-id"] == nil }.map { "\($0.level): \($0.message)" }
         #expect(messages.count { $0.hasPrefix("warning: the subscription pauses") } == 1)
-        #expect(messages.count { $0.hasPrefix("notice: the subscription goes on") } == 1)
+        #expect(messages.count { $0.hasPrefix("notice: subscription resumed") } == 1)
         #expect(clock.now.offset >= .seconds(10))
     }
 

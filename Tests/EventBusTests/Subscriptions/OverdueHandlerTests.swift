@@ -28,7 +28,7 @@ struct OverdueHandlerTests {
             try await Task { try await mayEnd.wait() }.value
         }
         @Sendable func timeouts() -> [InMemoryLogHandler.Entry] {
-            log.entries.filter { "\($0.message)".contains("passed its time limit") }
+            log.entries.filter { "\($0.message)".contains("exceeded its timeout") }
         }
         try await bus.withRunning {
             try await bus.publish(OrderCreated(orderID: "1"))

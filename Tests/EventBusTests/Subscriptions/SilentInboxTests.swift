@@ -124,6 +124,6 @@ struct SilentInboxTests {
             #expect(attempts.withLock { $0 } == [1])
             #expect(orders.health.status == .ready)
         }
-        #expect(!log.entries.contains { "\($0.message)".contains("time limit") })
+        #expect(!log.entries.contains { "\($0.message)".contains("exceeded its timeout") })
     }
 }
