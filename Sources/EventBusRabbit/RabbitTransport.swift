@@ -147,6 +147,11 @@ public final class RabbitTransport: Transport {
                     group.addTask { try await self.keepConsuming(core) }
                     group.addTask { await core.board.monitor.run() }
                     group.addTask { await DelayRestorer(tools: core.tools).run(core.hubs.restorations) }
+                    group.addTask {
+                        await waitUntilCancelled()
+                        // Otherwise the restorer would wait for a silent broker.
+                        await core.tools.end()
+                    }
                     defer { group.cancelAll() }
                     // The first error ends the others.
                     while try await group.next() != nil {}

@@ -237,6 +237,26 @@ struct PeerFaultTests {
         await running.value
     }
 
+    @Test func `a shutdown does not wait for the answer to a look at delayed events`() async throws {
+        let peer = try FakePeer(
+            .init(answer: { method, channel, count in
+                switch method {
+                // Delayed events are looked for after something was missing.
+                case .publish where count == 1: [.channelClose(channel, 404, "NOT_FOUND - no exchange 'events'")]
+                case .get: []
+                default: nil
+                }
+            })
+        )
+        var configuration = try configuration(peer)
+        configuration.callTimeout = .seconds(600)
+        let transport = RabbitTransport(configuration)
+        try await running(transport) {
+            _ = try? await publish(transport)
+            try await eventually("asked for a delayed event") { peer.seen.methods.contains(.get) }
+        }
+    }
+
     @Test func `a connection on which anyone may pose as the broker is named as such, whoever makes it`() async throws {
         let log = InMemoryLogHandler()
         let logger = Logger(label: "test", factory: { _ in log })

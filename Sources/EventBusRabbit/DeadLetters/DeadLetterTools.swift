@@ -14,6 +14,7 @@ actor DeadLetterTools {
     private let watch: SendWatch
     private var connection: RabbitConnection?
     private var opening: Task<Result<RabbitConnection, AMQPFailure>, Never>?
+    private var isEnded = false
     private var users = 0
     /// A number that grows with every use, so that an idle timer recognizes an outdated period.
     private var uses = 0
@@ -50,6 +51,7 @@ actor DeadLetterTools {
     }
 
     private func take() async throws(AMQPFailure) -> RabbitConnection {
+        guard !isEnded else { throw Self.ending }
         users += 1
         uses += 1
         do throws(AMQPFailure) {
@@ -59,6 +61,10 @@ actor DeadLetterTools {
             let result = await task.value
             opening = nil
             let fresh = try result.get()
+            guard !isEnded else {
+                await fresh.close()
+                throw Self.ending
+            }
             connection = fresh
             return fresh
         } catch {
@@ -83,8 +89,12 @@ actor DeadLetterTools {
         await connection.close()
     }
 
-    /// Closes the connection, because the transport has ended.
+    private static let ending = AMQPFailure(.closedByUs, "the transport was shut down")
+
+    /// Closes the connection, because the transport ends. Calls that wait for the broker fail.
     func end() async {
+        isEnded = true
+        opening?.cancel()
         guard let connection else { return }
         self.connection = nil
         await connection.close()

@@ -143,6 +143,6 @@ extension RabbitConfiguration {
 }
 
 /// Suspends until the task is cancelled.
-private func waitUntilCancelled() async {
+func waitUntilCancelled() async {
     while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
 }

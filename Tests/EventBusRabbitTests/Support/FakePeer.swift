@@ -17,6 +17,7 @@ final class FakePeer: Sendable {
         static let publish = Method(60, 40)
         static let consume = Method(60, 20)
         static let cancel = Method(60, 30)
+        static let get = Method(60, 70)
         static let confirmSelect = Method(85, 10)
     }
 
@@ -185,6 +186,7 @@ final class FakePeer: Sendable {
                 }
             case (60, 20): reply(channel, 60, 21) { $0.shortString("tag") }
             case (60, 30): reply(channel, 60, 31) { $0.shortString("tag") }
+            case (60, 70): reply(channel, 60, 72) { $0.shortString("") }
             case (85, 10):
                 confirms.insert(channel)
                 tags[channel] = 0
