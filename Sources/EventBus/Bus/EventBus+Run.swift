@@ -134,6 +134,7 @@ extension EventBus {
         raiseStartSignals()
         registry.close()
         registry.removeEnded()
+        local.endStreams()
     }
 
     private func abort() {

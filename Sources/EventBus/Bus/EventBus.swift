@@ -80,7 +80,7 @@ public final class EventBus: Service {
         let isDefault = (configuration.codec as? JSONEventCodec)?.isDefault == true
         let codec = isDefault ? nil : configuration.codec
         let failures = Counter(label: "eventbus.local.failed")
-        self.local = LocalEmitter(codec: codec) { failure in
+        self.local = LocalEmitter(codec: codec, clock: transport.clock) { failure in
             failures.increment()
             logger.logger.info("local listener failed", metadata: [LogKeys.error: "\(failure)"])
         }

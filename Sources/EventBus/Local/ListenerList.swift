@@ -2,15 +2,28 @@
 @usableFromInline
 final class Listener<Value>: Sendable {
     let token: LocalListener
-    /// A Boolean value indicating whether ``body`` only adds the value to a mailbox.
-    let isAsync: Bool
     @usableFromInline
     let body: @Sendable (Value) throws -> Void
+    /// The closure that adds a value to the mailbox of an asynchronous listener, or `nil` for a synchronous one.
+    let file: (@Sendable (Value, LocalEmission?) throws -> Void)?
 
-    init(token: LocalListener, isAsync: Bool, body: @escaping @Sendable (Value) throws -> Void) {
+    init(token: LocalListener, _ registration: LocalEmitter.Registration<Value>) {
         self.token = token
-        self.isAsync = isAsync
-        self.body = body
+        switch registration {
+        case .sync(let body):
+            self.body = body
+            self.file = nil
+        case .async(let file, _):
+            self.body = { value in try file(value, nil) }
+            self.file = file
+        }
+    }
+
+    var isAsync: Bool { file != nil }
+
+    /// Passes a value to the listener, for an emission that is waited for.
+    func receive(_ value: Value, of emission: LocalEmission?) throws {
+        if let file { try file(value, emission) } else { try body(value) }
     }
 }
 
@@ -30,6 +43,17 @@ struct ListenerSequence<Value>: Sendable {
 
     @inlinable
     var count: Int { unsafe references.count }
+
+    /// Passes `value` to every listener for an emission that is waited for, and returns the failures.
+    func pass(_ value: Value, of emission: LocalEmission?, topic: Topic) -> [LocalListenerFailure] {
+        var failures: [LocalListenerFailure] = []
+        for listener in owners {
+            do { try listener.receive(value, of: emission) } catch {
+                failures.append(LocalListenerFailure(topic: topic, listener: listener.token, error: error))
+            }
+        }
+        return failures
+    }
 
     /// Calls every listener with `value`. If one throws, its error is reported and the next one is called.
     @inlinable
@@ -57,8 +81,8 @@ final class ListenerList<E: Event>: Sendable {
     @usableFromInline
     let patterns: ListenerSequence<LocalEvent>
     /// The listeners with mailboxes.
-    private let asyncTyped: [Listener<E>]
-    private let asyncPatterns: [Listener<LocalEvent>]
+    private let asyncTyped: ListenerSequence<E>
+    private let asyncPatterns: ListenerSequence<LocalEvent>
     @usableFromInline
     let hasMailboxes: Bool
     @usableFromInline
@@ -74,9 +98,9 @@ final class ListenerList<E: Event>: Sendable {
     ) {
         self.typed = ListenerSequence(typed.filter { !$0.isAsync })
         self.patterns = ListenerSequence(patterns.filter { !$0.isAsync })
-        self.asyncTyped = typed.filter(\.isAsync)
-        self.asyncPatterns = patterns.filter(\.isAsync)
-        self.hasMailboxes = !asyncTyped.isEmpty || !asyncPatterns.isEmpty
+        self.asyncTyped = ListenerSequence(typed.filter(\.isAsync))
+        self.asyncPatterns = ListenerSequence(patterns.filter(\.isAsync))
+        self.hasMailboxes = asyncTyped.count + asyncPatterns.count > 0
         self.reporter = reporter
         self.codec = codec
     }
@@ -93,24 +117,27 @@ final class ListenerList<E: Event>: Sendable {
         patterns.call(LocalEvent(event, codec: codec), reporter: reporter) { E.topic }
     }
 
+    /// Delivers the event like ``deliver(_:)``, for an emission that is waited for and collects the failures.
+    func deliver(_ event: E, of emission: LocalEmission) {
+        var failures = hasMailboxes ? file(event, of: emission) : []
+        failures += typed.pass(event, of: emission, topic: E.topic)
+        if patterns.count > 0 {
+            failures += patterns.pass(LocalEvent(event, codec: codec), of: emission, topic: E.topic)
+        }
+        emission.add(failures)
+    }
+
     /// Adds the event to every mailbox. Failures are reported afterwards, because their handler may emit events.
     @usableFromInline
     @inline(never)
     func file(_ event: E) {
-        var failures: [LocalListenerFailure] = []
-        for listener in asyncTyped {
-            do { try listener.body(event) } catch {
-                failures.append(LocalListenerFailure(topic: E.topic, listener: listener.token, error: error))
-            }
-        }
-        if !asyncPatterns.isEmpty {
-            let localEvent = LocalEvent(event, codec: codec)
-            for listener in asyncPatterns {
-                do { try listener.body(localEvent) } catch {
-                    failures.append(LocalListenerFailure(topic: E.topic, listener: listener.token, error: error))
-                }
-            }
-        }
-        for failure in failures { reporter.report(failure) }
+        for failure in file(event, of: nil) { reporter.report(failure) }
+    }
+
+    /// Adds the event to every mailbox, and returns the failures.
+    private func file(_ event: E, of emission: LocalEmission?) -> [LocalListenerFailure] {
+        let failures = asyncTyped.pass(event, of: emission, topic: E.topic)
+        if asyncPatterns.count == 0 { return failures }
+        return failures + asyncPatterns.pass(LocalEvent(event, codec: codec), of: emission, topic: E.topic)
     }
 }

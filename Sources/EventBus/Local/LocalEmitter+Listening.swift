@@ -18,7 +18,7 @@ extension LocalEmitter {
         line: Int = #line,
         _ body: @escaping @Sendable (E) throws -> Void
     ) -> LocalListener {
-        register(type, file: file, line: line) { _ in (body, nil, false) }
+        register(type, file: file, line: line) { _ in .sync(body) }
     }
 
     /// Calls `body` for every event whose topic matches `pattern`, on the emitting thread, until the listener is
@@ -37,7 +37,7 @@ extension LocalEmitter {
         line: Int = #line,
         _ body: @escaping @Sendable (LocalEvent) throws -> Void
     ) -> LocalListener {
-        register(pattern, file: file, line: line) { _ in (body, nil, false) }
+        register(pattern, file: file, line: line) { _ in .sync(body) }
     }
 
     /// Calls `body` for every event emitted as an `E`, in order and one at a time, in a task of the listener.
@@ -63,7 +63,7 @@ extension LocalEmitter {
     ) -> LocalListener {
         register(type, file: file, line: line) { listener in
             let mailbox = makeMailbox(capacity: capacity, for: listener, topic: { _ in E.topic }, body)
-            return ({ event in try mailbox.offer(event) }, mailbox, true)
+            return .async({ event, emission in try mailbox.offer(event, of: emission) }, mailbox: mailbox)
         }
     }
 
@@ -91,7 +91,7 @@ extension LocalEmitter {
     ) -> LocalListener {
         register(pattern, file: file, line: line) { listener in
             let mailbox = makeMailbox(capacity: capacity, for: listener, topic: \.topic, body)
-            return ({ event in try mailbox.offer(event) }, mailbox, true)
+            return .async({ event, emission in try mailbox.offer(event, of: emission) }, mailbox: mailbox)
         }
     }
 }
@@ -114,7 +114,10 @@ extension LocalEmitter {
         line: Int = #line,
         _ body: @escaping @Sendable (E) throws -> Void
     ) -> LocalListener {
-        register(type, file: file, line: line) { listener in (onlyOnce(listener, body), nil, false) }
+        register(type, file: file, line: line) { listener in
+            let pass = onlyOnce(listener)
+            return .sync({ event in if pass() { try body(event) } })
+        }
     }
 
     /// Calls `body` for the next event whose topic matches `pattern`, exactly once even if several threads emit, and
@@ -133,7 +136,10 @@ extension LocalEmitter {
         line: Int = #line,
         _ body: @escaping @Sendable (LocalEvent) throws -> Void
     ) -> LocalListener {
-        register(pattern, file: file, line: line) { listener in (onlyOnce(listener, body), nil, false) }
+        register(pattern, file: file, line: line) { listener in
+            let pass = onlyOnce(listener)
+            return .sync({ event in if pass() { try body(event) } })
+        }
     }
 
     /// Calls `body` in a separate task for the next event emitted as an `E`, exactly once even if several threads emit.
@@ -154,7 +160,8 @@ extension LocalEmitter {
     ) -> LocalListener {
         register(type, file: file, line: line) { listener in
             let mailbox = makeMailbox(capacity: 1, for: listener, topic: { _ in E.topic }, body)
-            return (onlyOnce(listener) { event in try mailbox.offer(event) }, nil, true)
+            let pass = onlyOnce(listener)
+            return .async({ event, emission in if pass() { try mailbox.offer(event, of: emission) } }, mailbox: nil)
         }
     }
 
@@ -176,21 +183,19 @@ extension LocalEmitter {
     ) -> LocalListener {
         register(pattern, file: file, line: line) { listener in
             let mailbox = makeMailbox(capacity: 1, for: listener, topic: \.topic, body)
-            return (onlyOnce(listener) { event in try mailbox.offer(event) }, nil, true)
+            let pass = onlyOnce(listener)
+            return .async({ event, emission in if pass() { try mailbox.offer(event, of: emission) } }, mailbox: nil)
         }
     }
 
-    /// Returns `body` behind a gate that admits one call and removes the listener before it.
-    private func onlyOnce<Element>(
-        _ listener: LocalListener,
-        _ body: @escaping @Sendable (Element) throws -> Void
-    ) -> @Sendable (Element) throws -> Void {
+    /// Returns a gate that admits one call, and removes the listener before it.
+    private func onlyOnce(_ listener: LocalListener) -> @Sendable () -> Bool {
         let gate = OnceGate()
-        return { element in
-            guard gate.pass() else { return }
+        return {
+            guard gate.pass() else { return false }
             // Not `remove`, which would drop the only event.
             listener.emitter?.unregister(listener.id)
-            try body(element)
+            return true
         }
     }
 }

@@ -46,8 +46,12 @@ public final class LocalEmitter: Sendable {
     @usableFromInline
     let interest = Atomic<UInt64>(0)
     private let activity = ActivityTracker()
-    private let reporter: FailureReporter
+    let reporter: FailureReporter
     private let codec: LocalEvent.Codec?
+    /// The clock of time limits.
+    let clock: AnyClock
+    /// The streams that end with the emitter.
+    let streams = Locked(EventStreams())
 
     /// Creates an emitter without listeners.
     ///
@@ -55,13 +59,20 @@ public final class LocalEmitter: Sendable {
     ///   - codec: The codec of ``LocalEvent/payload()``, or `nil` for plain JSON. Defaults to `nil`.
     ///   - onError: A closure that is called for every listener that threw or whose mailbox was full, on the emitting
     ///     thread or in the asynchronous listener's task. Defaults to writing a line to standard error.
-    public init(
+    public convenience init(
         codec: (any EventCodec)? = nil,
         onError: (@Sendable (LocalListenerFailure) -> Void)? = nil
     ) {
+        self.init(codec: codec, clock: .continuous, onError: onError)
+    }
+
+    init(codec: (any EventCodec)?, clock: AnyClock, onError: (@Sendable (LocalListenerFailure) -> Void)?) {
         self.codec = codec.map(LocalEvent.Codec.init)
+        self.clock = clock
         self.reporter = FailureReporter(onError ?? FailureReporter.writeToStandardError)
     }
+
+    deinit { endStreams() }
 
     // MARK: Emitting
 
@@ -144,11 +155,18 @@ public final class LocalEmitter: Sendable {
 
     // MARK: Registering
 
-    /// A listener's closure for a value, its mailbox if removing it has to drop the waiting events, and whether `body`
-    /// only adds the value to a mailbox.
-    typealias Registration<Value> = (
-        body: @Sendable (Value) throws -> Void, mailbox: (any ClosableMailbox)?, isAsync: Bool
-    )
+    /// A listener's closure for a value.
+    enum Registration<Value> {
+        /// A closure that is called on the emitting thread.
+        case sync(@Sendable (Value) throws -> Void)
+        /// A closure that adds the value to a mailbox, and the mailbox if removing the listener has to drop the waiting
+        /// events.
+        case async(@Sendable (Value, LocalEmission?) throws -> Void, mailbox: (any ClosableMailbox)?)
+
+        var mailbox: (any ClosableMailbox)? {
+            if case .async(_, let mailbox) = self { mailbox } else { nil }
+        }
+    }
 
     func register<E: Event>(
         _ type: E.Type,
@@ -157,8 +175,8 @@ public final class LocalEmitter: Sendable {
         _ make: (LocalListener) -> Registration<E>
     ) -> LocalListener {
         let listener = makeListener(file: file, line: line)
-        let (body, mailbox, isAsync) = make(listener)
-        add { $0.add(Listener(token: listener, isAsync: isAsync, body: body), mailbox: mailbox) }
+        let registration = make(listener)
+        add { $0.add(Listener(token: listener, registration), mailbox: registration.mailbox) }
         return listener
     }
 
@@ -169,8 +187,8 @@ public final class LocalEmitter: Sendable {
         _ make: (LocalListener) -> Registration<LocalEvent>
     ) -> LocalListener {
         let listener = makeListener(file: file, line: line)
-        let (body, mailbox, isAsync) = make(listener)
-        add { $0.add(Listener(token: listener, isAsync: isAsync, body: body), for: pattern, mailbox: mailbox) }
+        let registration = make(listener)
+        add { $0.add(Listener(token: listener, registration), for: pattern, mailbox: registration.mailbox) }
         return listener
     }
 
@@ -180,9 +198,8 @@ public final class LocalEmitter: Sendable {
         topic: @escaping @Sendable (Element) -> Topic,
         _ body: @escaping @Sendable (Element) async throws -> Void
     ) -> Mailbox<Element> {
-        let reporter = reporter
-        return Mailbox(capacity: capacity, activity: activity, body: body) { error, element in
-            reporter.report(LocalListenerFailure(topic: topic(element), listener: listener, error: error))
+        Mailbox(capacity: capacity, activity: activity, reporter: reporter, body: body) { error, element in
+            LocalListenerFailure(topic: topic(element), listener: listener, error: error)
         }
     }
 

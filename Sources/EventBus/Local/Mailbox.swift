@@ -8,6 +8,11 @@ protocol ClosableMailbox: Sendable {
     func close()
 }
 
+/// The mailboxes whose listeners wait for the current task.
+enum WaitingListeners {
+    @TaskLocal static var current: Set<ObjectIdentifier> = []
+}
+
 private enum Filing {
     case filed, filedFirst, refused
 }
@@ -21,6 +26,10 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
         var element: Element
         /// The context of the emitting task, so that events that the listener publishes have its correlation.
         var context: ServiceContext?
+        /// The emission that waits until the event is handled, if any.
+        var emission: LocalEmission?
+        /// The mailboxes whose listeners wait until the event is handled, and this one.
+        var waiting: Set<ObjectIdentifier>?
     }
 
     private struct State {
@@ -33,28 +42,49 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
     private let capacity: Int
     private let activity: ActivityTracker
     private let body: @Sendable (Element) async throws -> Void
-    private let onError: @Sendable (any Error, Element) -> Void
+    private let reporter: FailureReporter
+    private let failure: @Sendable (any Error, Element) -> LocalListenerFailure
 
+    /// Creates an empty mailbox.
+    ///
+    /// - Parameters:
+    ///   - body: The closure that handles an event.
+    ///   - failure: A closure that describes an error of `body`.
     init(
         capacity: Int,
         activity: ActivityTracker,
+        reporter: FailureReporter,
         body: @escaping @Sendable (Element) async throws -> Void,
-        onError: @escaping @Sendable (any Error, Element) -> Void
+        failure: @escaping @Sendable (any Error, Element) -> LocalListenerFailure
     ) {
         self.capacity = max(1, capacity)
         self.activity = activity
+        self.reporter = reporter
         self.body = body
-        self.onError = onError
+        self.failure = failure
     }
 
-    /// Adds `element` for the listener.
+    /// Adds `element` for the listener. If `emission` is not `nil`, it is told when the listener has handled it.
     ///
-    /// - Throws: ``EventBusError`` with code `.mailboxFull` if `capacity` events are waiting.
-    func offer(_ element: Element) throws(EventBusError) {
-        let item = Item(element: element, context: ServiceContext.current)
+    /// - Throws: ``EventBusError`` with code `.mailboxFull` if `capacity` events are waiting, and `.reentrant` if the
+    ///   listener would wait for itself.
+    func offer(_ element: Element, of emission: LocalEmission?) throws(EventBusError) {
+        var item = Item(element: element, context: ServiceContext.current, emission: emission)
+        if emission != nil {
+            var waiting = WaitingListeners.current
+            guard waiting.insert(ObjectIdentifier(self)).inserted else {
+                throw EventBusError(
+                    .reentrant,
+                    "this listener waits for an emission that it would have to handle itself, one event at a time; "
+                        + "emit the event without waiting"
+                )
+            }
+            item.waiting = waiting
+        }
         let filing = state.withLock { state -> Filing in
             if state.isClosed { return .filed }
             if state.items.count >= capacity { return .refused }
+            emission?.begin()
             state.items.append(item)
             activity.pendingEvents.wrappingAdd(1, ordering: .relaxed)
             if state.isDraining { return .filed }
@@ -68,7 +98,9 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
             break
         case .filedFirst:
             // Detached, because each event has its own context, and that of the first one must not apply to the others.
-            Task.detached { await self.drain() }
+            Task.detached {
+                await WaitingListeners.$current.withValue([ObjectIdentifier(self)]) { await self.drain() }
+            }
         case .refused:
             throw EventBusError(
                 .mailboxFull,
@@ -85,23 +117,34 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
             state.items = []
             return items
         }
+        for item in dropped { item.emission?.end() }
         activity.pendingEvents.wrappingSubtract(dropped.count, ordering: .relaxed)
     }
 
     private func drain() async {
         while let item = next() {
             do {
-                if let context = item.context {
-                    try await ServiceContext.withValue(context) { try await body(item.element) }
+                if let waiting = item.waiting {
+                    try await WaitingListeners.$current.withValue(waiting) { try await handle(item) }
                 } else {
-                    try await body(item.element)
+                    try await handle(item)
                 }
+                item.emission?.end()
             } catch {
-                onError(error, item.element)
+                let failure = failure(error, item.element)
+                if item.emission?.end(failure) != true { reporter.report(failure) }
             }
             activity.pendingEvents.wrappingSubtract(1, ordering: .relaxed)
         }
         activity.end()
+    }
+
+    private func handle(_ item: Item) async throws {
+        if let context = item.context {
+            try await ServiceContext.withValue(context) { try await body(item.element) }
+        } else {
+            try await body(item.element)
+        }
     }
 
     private func next() -> Item? {
