@@ -44,7 +44,8 @@ public final class RedisCache: Cache {
     let process: String
     /// A breaker that keeps an unresponsive server from delaying one reader after another.
     let reads = ReadBreaker()
-    private let subscriber: RedisConnection
+    /// The connection that reports changes.
+    let subscriber: RedisConnection
     private let isSubscribed = Atomic(false)
 
     /// Creates a cache on the server of `client`.
