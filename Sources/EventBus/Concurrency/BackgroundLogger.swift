@@ -9,48 +9,10 @@ package final class BackgroundLogger: Sendable {
         var metadata: [String: String]
     }
 
-    private struct State {
-        var lines: [Line] = []
-        var dropped = 0
-        var isWriting = false
-    }
-
-    /// The maximum number of waiting messages, so that a handler that blocks permanently does not exhaust the memory.
-    private static let maximumLines = 4096
-
-    private let logger: Logger
-    private let state = Locked(State())
+    private let lines: BackgroundQueue<Line>
 
     package init(_ logger: Logger) {
-        self.logger = logger
-    }
-
-    package func debug(_ message: String, metadata: [String: String] = [:]) { add(.debug, message, metadata) }
-    package func info(_ message: String, metadata: [String: String] = [:]) { add(.info, message, metadata) }
-    package func warning(_ message: String, metadata: [String: String] = [:]) { add(.warning, message, metadata) }
-
-    private func add(_ level: Logger.Level, _ message: String, _ metadata: [String: String]) {
-        let isFirst = state.withLock { state in
-            guard state.lines.count < Self.maximumLines else {
-                state.dropped += 1
-                return false
-            }
-            state.lines.append(Line(level: level, message: message, metadata: metadata))
-            defer { state.isWriting = true }
-            return !state.isWriting
-        }
-        if isFirst { Task.detached { [self] in write() } }
-    }
-
-    /// Writes until nothing is waiting.
-    private func write() {
-        while true {
-            let (lines, dropped) = state.withLock { state in
-                if state.lines.isEmpty { state.isWriting = false }
-                defer { (state.lines, state.dropped) = ([], 0) }
-                return (state.lines, state.dropped)
-            }
-            if lines.isEmpty { return }
+        lines = BackgroundQueue(capacity: 4096) { lines, dropped in
             for line in lines {
                 logger.log(
                     level: line.level,
@@ -65,5 +27,13 @@ package final class BackgroundLogger: Sendable {
                 )
             }
         }
+    }
+
+    package func debug(_ message: String, metadata: [String: String] = [:]) { add(.debug, message, metadata) }
+    package func info(_ message: String, metadata: [String: String] = [:]) { add(.info, message, metadata) }
+    package func warning(_ message: String, metadata: [String: String] = [:]) { add(.warning, message, metadata) }
+
+    private func add(_ level: Logger.Level, _ message: String, _ metadata: [String: String]) {
+        lines.add(Line(level: level, message: message, metadata: metadata))
     }
 }

@@ -59,7 +59,7 @@ public final class RedisClient: Sendable {
         let connectionLogger = BackgroundLogger(logger)
         self.connectionLogger = connectionLogger
         self.lookup = lookup
-        let metrics = ClientMetrics(factory)
+        let metrics = ClientMetrics(factory, logger: connectionLogger)
         self.metrics = metrics
         self.thread = try ConnectionThread(name: "redis")
         let change = PrimaryChange()

@@ -8,10 +8,11 @@ struct LockMetrics: Sendable {
     private let timedOut: Counter
     private let cancelled: Counter
     private let failed: Counter
-    private let lost: Counter
     private let wait: Metrics.Timer
     private let waiting: Meter
     private let handedOver: Counter
+    /// Losses are noticed on the thread of a connection, which must not wait for the handler of a metric.
+    private let losses: BackgroundQueue<Void>
 
     /// Creates the metrics with `factory`, which defaults to the bootstrapped metrics system.
     init(prefix: String, factory: (any MetricsFactory)? = nil) {
@@ -28,7 +29,8 @@ struct LockMetrics: Sendable {
         timedOut = counter("timed_out")
         cancelled = counter("cancelled")
         failed = counter("failed")
-        lost = Counter(label: "eventbus.lock.lost", dimensions: lock, factory: factory)
+        let lost = Counter(label: "eventbus.lock.lost", dimensions: lock, factory: factory)
+        losses = BackgroundQueue(capacity: 1 << 16) { losses, dropped in lost.increment(by: losses.count + dropped) }
         waiting = Meter(label: "eventbus.lock.waiting", dimensions: lock, factory: factory)
         handedOver = Counter(label: "eventbus.lock.handovers", dimensions: lock, factory: factory)
         wait = Metrics.Timer(label: "eventbus.lock.wait", dimensions: lock, factory: factory)
@@ -61,6 +63,6 @@ struct LockMetrics: Sendable {
 
     /// Records that a lease ended before its holder released it.
     func noteLoss() {
-        lost.increment()
+        losses.add(())
     }
 }
