@@ -177,6 +177,7 @@ let package = Package(
             name: "EventBusRedisTests",
             dependencies: [
                 "EventBus",
+                "EventBusInMemory",
                 "EventBusRedis",
                 "EventBusTesting",
                 "ConnectionThread",

@@ -98,14 +98,28 @@ public final class RedisInbox: Inbox {
 
     /// Ends a claim, so that the event can be claimed again immediately. The call completes even if the calling task is
     /// cancelled.
+    ///
+    /// If no reply arrives, the claim is ended as soon as the server answers again. The event then does not have to wait
+    /// for the end of the lease.
     public func abandon(_ claim: InboxClaim) async throws {
-        _ = try await client.run(
-            InboxScripts.abandon,
+        let step = RedisCleanup.Step(
+            script: InboxScripts.abandon,
             keys: [key(claim.key)],
-            [.text("\(claim.fence)")],
-            isIdempotent: true,
-            isCancellable: false
+            arguments: [.text("\(claim.fence)")],
+            limit: .seconds(3600)
         )
+        do {
+            _ = try await client.run(
+                step.script,
+                keys: step.keys,
+                step.arguments,
+                isIdempotent: true,
+                isCancellable: false
+            )
+        } catch {
+            cleanup.start(step)
+            throw error
+        }
     }
 
     private func key(_ key: InboxKey) -> String {

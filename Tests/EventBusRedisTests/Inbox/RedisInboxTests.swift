@@ -105,6 +105,25 @@ extension RedisTests {
             }
         }
 
+        @Test func `an abandonment that was lost is repeated, so that the event can be claimed elsewhere`() async throws {
+            let server = try await RedisServer()
+            let proxy = try RedisProxy(to: server.port)
+            let inbox = RedisInbox(try proxy.client { $0.commandTimeout = .milliseconds(100) })
+            let other = RedisInbox(try server.client())
+            let key = Self.key(EventID())
+            guard case .new(let claim) = try await inbox.begin(key, lease: .seconds(300)) else {
+                Issue.record("a new event was claimed already")
+                return
+            }
+            proxy.requests.close()
+            await #expect(throws: EventBusError.self) { try await inbox.abandon(claim) }
+            proxy.hangUp()
+            proxy.requests.open()
+            try await eventually("the event should be claimable") {
+                if case .new = try await other.begin(key, lease: .seconds(300)) { true } else { false }
+            }
+        }
+
         /// A driver that runs the scripts directly, for late and repeated requests.
         private struct Hands {
             let client: RedisClient

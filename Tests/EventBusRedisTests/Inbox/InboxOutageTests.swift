@@ -1,0 +1,173 @@
+import EventBus
+import EventBusInMemory
+import Testing
+
+@testable import EventBusRedis
+
+extension RedisTests {
+    /// A subscription whose inbox is on a Redis that fails.
+    @Suite(.timeLimit(.minutes(2)))
+    struct InboxOutageTests {
+        private struct Placed: Event {
+            static let topic: Topic = "test.placed"
+            var number: Int
+        }
+
+        private struct NotYet: Error {}
+
+        /// The effects of the handler, by event.
+        private final class Effects: Sendable {
+            private let counts = Locked<[Int: Int]>([:])
+            private let attempts = Locked<Set<Int>>([])
+
+            func note(_ event: Placed, _ context: EventContext) {
+                counts.withLock { $0[event.number, default: 0] += 1 }
+                attempts.withLock { _ = $0.insert(context.attempt) }
+            }
+
+            /// The number of events with an effect.
+            var events: Int { counts.withLock { $0.count } }
+            var total: Int { counts.withLock { $0.values.reduce(0, +) } }
+            var allAttempts: Set<Int> { attempts.withLock { $0 } }
+        }
+
+        private func options(_ client: RedisClient, ordering: SubscriptionOptions.Ordering = .none)
+            -> SubscriptionOptions
+        {
+            var options = SubscriptionOptions(
+                retry: RetryPolicy(maxAttempts: 2, initial: .milliseconds(10)),
+                ordering: ordering,
+                inbox: RedisInbox(client)
+            )
+            // So long that no test sees a claim end by itself.
+            options.inboxOptions = InboxOptions(lease: .seconds(600))
+            return options
+        }
+
+        /// Waits until `count` events are recorded as completed.
+        private func awaitRecords(_ count: Int, _ client: RedisClient) async throws {
+            try await eventually("\(count) events should be completed") {
+                let keys = try await client.send(RedisCommand("KEYS", ["eventbus:inbox:*"])).array ?? []
+                var completed = 0
+                for key in keys.compactMap(\.text) {
+                    let record = try await client.send(RedisCommand("GET", [.text(key)])).text
+                    if record?.hasPrefix("c:") == true { completed += 1 }
+                }
+                return completed == count
+            }
+        }
+
+        @Test(arguments: [SubscriptionOptions.Ordering.none, .byPartitionKey])
+        func `events that arrive while Redis is away are all handled once, as their first attempt`(
+            ordering: SubscriptionOptions.Ordering
+        ) async throws {
+            let server = try await RedisServer()
+            let bus = EventBus(transport: .inMemory(InMemoryBroker()), logger: .silent)
+            let effects = Effects()
+            bus.subscribe(
+                to: Placed.self,
+                group: "g",
+                name: "orders",
+                options: options(try server.client(), ordering: ordering)
+            ) { event, context in effects.note(event, context) }
+            try await bus.withRunning {
+                for number in 0..<1000 {
+                    if number == 200 { server.kill() }
+                    try await bus.publish(Placed(number: number))
+                }
+                try await eventually("the subscription should pause") { !bus.health().isReady }
+                try await server.start()
+                try await eventually("all events should be handled", within: .seconds(60)) { effects.events == 1000 }
+                try await eventually("the bus should be ready") { bus.health().isReady }
+                #expect(effects.total == 1000)
+                #expect(effects.allAttempts == [1])
+                #expect(try await bus.deadLetters(of: "g").count() == 0)
+            }
+        }
+
+        /// The fault that occurs while handlers run.
+        enum Fault: CaseIterable {
+            case connectionCutBeforeTheRecord
+            case connectionCutAfterTheRecord
+            case serverComesBackEmpty
+        }
+
+        @Test(arguments: Fault.allCases)
+        func `ten handlers that return during a fault have one effect each, and none is given up`(
+            fault: Fault
+        ) async throws {
+            let server = try await RedisServer()
+            let admin = try server.client()
+            let proxy = try RedisProxy(to: server.port)
+            let bus = EventBus(transport: .inMemory(InMemoryBroker()), logger: .silent)
+            let (effects, end) = (Effects(), Signal())
+            bus.subscribe(
+                to: Placed.self,
+                group: "g",
+                name: "orders",
+                options: options(try proxy.client { $0.commandTimeout = .seconds(60) })
+            ) { event, context in
+                effects.note(event, context)
+                if event.number >= 0 { try await end.wait() }
+            }
+            try await bus.withRunning {
+                // From then on the server knows the scripts.
+                try await bus.publish(Placed(number: -1))
+                try await awaitRecords(1, admin)
+                for number in 0..<10 { try await bus.publish(Placed(number: number)) }
+                try await eventually("ten handlers should run") { effects.events == 11 }
+                switch fault {
+                case .connectionCutBeforeTheRecord:
+                    proxy.requests.close()
+                    end.raise()
+                    proxy.hangUp()
+                    proxy.requests.open()
+                case .connectionCutAfterTheRecord:
+                    proxy.replies.close()
+                    end.raise()
+                    try await awaitRecords(11, admin)
+                    proxy.hangUp()
+                    proxy.replies.open()
+                case .serverComesBackEmpty:
+                    server.kill()
+                    end.raise()
+                    try await server.start()
+                }
+                let records = fault == .serverComesBackEmpty ? 10 : 11
+                try await awaitRecords(records, admin)
+                // A second effect would come before this event's.
+                try await bus.publish(Placed(number: 10))
+                try await awaitRecords(records + 1, admin)
+                #expect(effects.total == 12)
+                #expect(try await bus.deadLetters(of: "g").count() == 0)
+            }
+        }
+
+        @Test func `an event whose handler failed during an outage is retried soon after it, not after the claim`()
+            async throws
+        {
+            let server = try await RedisServer()
+            let bus = EventBus(transport: .inMemory(InMemoryBroker()), logger: .silent)
+            let (effects, failures) = (Effects(), Shared(0))
+            bus.subscribe(
+                to: Placed.self,
+                group: "g",
+                name: "orders",
+                options: options(try server.client { $0.commandTimeout = .milliseconds(200) })
+            ) { event, context in
+                guard failures.value == 0 else { return effects.note(event, context) }
+                failures.change { $0 += 1 }
+                server.pause()
+                throw NotYet()
+            }
+            try await bus.withRunning {
+                try await bus.publish(Placed(number: 1))
+                try await eventually("the subscription should pause") { !bus.health().isReady }
+                server.resume()
+                try await eventually("the event should be handled") { effects.total == 1 }
+                #expect(effects.allAttempts == [2])
+                #expect(try await bus.deadLetters(of: "g").count() == 0)
+            }
+        }
+    }
+}
