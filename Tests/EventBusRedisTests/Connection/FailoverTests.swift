@@ -109,6 +109,30 @@ extension RedisTests {
             }
         }
 
+        @Test func `with several servers behind a name, a release wakes the waiter instead of taking it for dead`()
+            async throws
+        {
+            let servers = (try await RedisServer(), try await RedisServer())
+            let name = Name(servers.0, servers.1)
+            for _ in 0..<5 {
+                let client = try name.client(rotates: true)
+                // Nobody asks by itself within the time of this test.
+                let lock = RedisLock(client, handOverTime: .seconds(60))
+                let line = LockKeys(prefix: "eventbus", resource: "sku").base + ":w"
+                let grant = try await lock.acquire("sku", ttl: .seconds(60), wait: .zero)
+                let waiting = Task { try await lock.acquire("sku", ttl: .seconds(60), wait: .seconds(60)) }
+                try await eventually("it should stand in line") {
+                    try await client.send(RedisCommand("ZCARD", [.text(line)])).integer == 1
+                }
+                try await eventually("the messages should come from the same server") {
+                    if case .inForce = lock.subscriber.subscription.withLock({ $0 }) { true } else { false }
+                }
+                try await lock.release(grant)
+                try await lock.release(waiting.value)
+                await client.close()
+            }
+        }
+
         @Test
         func
             `when only the messages have moved to another server, nothing is served from memory until the commands have`()

@@ -109,9 +109,10 @@ extension RedisTests {
             }
         }
 
-        @Test func `after the primary was killed, locks and caches go on at the next one, and the fence keeps growing`()
-            async throws
-        {
+        @Test(arguments: [true, false])
+        func `after the primary was killed or froze, locks and caches go on at the next, and the fence keeps growing`(
+            isKilled: Bool
+        ) async throws {
             let fleet = try await SentinelFleet()
             let client = try RedisClient(fleet.configuration, logger: .silent)
             let (lock, cache) = (RedisLock(client), RedisCache(client))
@@ -127,13 +128,23 @@ extension RedisTests {
             let load = Task {
                 while !Task.isCancelled { try? await take() }
             }
-            fleet.servers[0].kill()
+            if isKilled { fleet.servers[0].kill() } else { fleet.servers[0].pause() }
             try await eventually("the replica should be the primary", within: .seconds(60)) {
                 _ = try? await client.ping()
                 return port(of: client) == "\(fleet.servers[1].port)"
             }
             try await eventually("locks should be granted again", within: .seconds(60)) {
                 fences.value.count > before + 20
+            }
+            if !isKilled {
+                // The former primary executes what it had received, as a primary of its own for a while.
+                fleet.servers[0].resume()
+                let former = try fleet.servers[0].client()
+                try await eventually("the former primary should become a replica", within: .seconds(60)) {
+                    await former.health().reason?.contains("replica") == true
+                }
+                let count = fences.value.count
+                try await eventually("locks should still be granted") { fences.value.count > count + 20 }
             }
             load.cancel()
             await load.value

@@ -157,6 +157,8 @@ extension RedisTests {
             for key in keys {
                 let left = try await admin.send(RedisCommand("PTTL", [.text(key)])).integer ?? -1
                 #expect((1...3_600_100).contains(left), "\(key) is kept for \(left) ms")
+                let size = try await admin.send(RedisCommand("MEMORY", ["USAGE", .text(key)])).integer ?? .max
+                #expect(size <= 200, "\(key) takes \(size) bytes")
             }
         }
 
@@ -202,6 +204,8 @@ extension RedisTests {
             let bytes = [UInt8](repeating: 1, count: 12 << 20)
             _ = try await client.send("SET", "large", .bytes(bytes))
             #expect(try await client.send("STRLEN", "large").integer == Int64(bytes.count))
+            // As does its reply.
+            #expect(try await client.send("GET", "large").bytes == bytes)
         }
     }
 }

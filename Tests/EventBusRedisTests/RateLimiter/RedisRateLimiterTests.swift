@@ -42,6 +42,24 @@ extension RedisTests {
             #expect(decision.isGranted)
         }
 
+        @Test func `on a server that is full a request fails with its error, and leaves nothing behind`() async throws {
+            let server = try await RedisServer("--maxmemory-policy", "noeviction")
+            let admin = try server.client()
+            let limiter = RedisRateLimiter(try server.client())
+            _ = try await limiter.request("known", limit: RateLimit(10, per: .seconds(100)))
+            _ = try await admin.send(RedisCommand("CONFIG", ["SET", "maxmemory", "1"]))
+            for key in ["known", "new"] {
+                let error = await #expect(throws: EventBusError.self) {
+                    _ = try await limiter.request(key, limit: RateLimit(10, per: .seconds(100)))
+                }
+                #expect(error?.isOutOfMemory == true, "\(String(describing: error))")
+            }
+            #expect(try await admin.send("DBSIZE").integer == 1)
+            _ = try await admin.send(RedisCommand("CONFIG", ["SET", "maxmemory", "0"]))
+            let decision = try await limiter.request("known", limit: RateLimit(10, per: .seconds(100)))
+            #expect(decision.remaining == 8)
+        }
+
         @Test(arguments: [1, 3, 7, 1_000, 999_999])
         func `rounding refuses no permit of a burst`(count: Int) async throws {
             let limiter = RedisRateLimiter(try await SharedRedis.client())
