@@ -105,7 +105,8 @@ extension RedisTests {
             }
         }
 
-        @Test func `an abandonment that was lost is repeated, so that the event can be claimed elsewhere`() async throws {
+        @Test func `an abandonment that was lost is repeated, so that the event can be claimed elsewhere`() async throws
+        {
             let server = try await RedisServer()
             let proxy = try RedisProxy(to: server.port)
             let inbox = RedisInbox(try proxy.client { $0.commandTimeout = .milliseconds(100) })
