@@ -69,21 +69,26 @@ extension RedisTests {
             let server = try await RedisServer()
             let admin = try server.client()
             let lock = RedisLock(try server.client())
-            @Sendable func renewals() async throws -> Int {
+            @Sendable func calls(_ command: String) async throws -> Int {
                 let info = try await admin.send(RedisCommand("INFO", ["commandstats"])).text ?? ""
-                let line = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix("cmdstat_pexpire:calls=") }
-                return line.flatMap { Int($0.dropFirst("cmdstat_pexpire:calls=".count).prefix { $0.isNumber }) } ?? 0
+                let start = "cmdstat_\(command):calls="
+                let line = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix(start) }
+                return line.flatMap { Int($0.dropFirst(start.count).prefix { $0.isNumber }) } ?? 0
             }
             try await lock.withLock("sku", ttl: .milliseconds(300)) { _ in
                 for _ in 0..<3 {
                     _ = try await admin.send(RedisCommand("SCRIPT", ["FLUSH"]))
-                    let before = try await renewals()
-                    try await eventually("the lease should be renewed") { try await renewals() > before }
+                    let before = try await calls("pexpire")
+                    try await eventually("the lease should be renewed") { try await calls("pexpire") > before }
                 }
             }
-            let after = try await renewals()
-            try await Task.sleep(for: .milliseconds(400))
-            #expect(try await renewals() == after)
+            // By the time at which this one is renewed, the other would have been renewed as well.
+            let grant = try await lock.acquire("other", ttl: .milliseconds(900), wait: .zero)
+            let (before, renewed) = (try await calls("evalsha"), Signal())
+            lock.startRenewing(grant) { _ in renewed.raise() }
+            try await renewed.wait()
+            lock.stopRenewing(grant)
+            #expect(try await calls("evalsha") == before + 1)
         }
     }
 }

@@ -30,7 +30,9 @@ extension RedisTests {
             let calls = [lock, cold].map { lock in
                 Task { try await lock.withLock("sku", ttl: .seconds(5), wait: .seconds(60)) { $0.fencingToken } }
             }
-            try await Task.sleep(for: .milliseconds(200))
+            try await eventually("both should find the server away") {
+                [lock, cold].allSatisfy { $0.client.connection.queue.refusal != nil }
+            }
             try await server.start()
             let tokens = [try await calls[0].value, try await calls[1].value]
             #expect(tokens[0] != tokens[1])

@@ -13,7 +13,11 @@ extension RedisTests {
             let rules: [RedisArgument] = ["on", ">secret", "~*", "&*", "+@all", "-publish", "-subscribe"]
             _ = try await admin.send(RedisCommand("ACL", ["SETUSER", "quiet"] + rules))
             let locks = RoundRobin {
-                RedisSharedLock(try server.client { $0.credentials = .init(user: "quiet", password: "secret") })
+                // It asks within this time.
+                RedisSharedLock(
+                    try server.client { $0.credentials = .init(user: "quiet", password: "secret") },
+                    handOverTime: .milliseconds(250)
+                )
             }
             for check in SharedLockConformance(ttl: .milliseconds(600), make: { try await locks.next() }).checks {
                 do {

@@ -104,7 +104,6 @@ extension RedisTests {
             var fence: UInt64 = 0
             for _ in 0..<3 {
                 let next = try await lock.withLock("r", ttl: .seconds(5), wait: .seconds(5)) { lease in
-                    try await lock.clock.sleep(for: .milliseconds(20))
                     try lease.check()
                     return lease.fencingToken
                 }
@@ -173,7 +172,7 @@ extension RedisTests {
             let lock = try fleet.lock { $0.commandTimeout = .seconds(1) }
             try await lock.withLock("r") { _ in }
             for index in 0..<2 { if isDown { fleet.servers[index].kill() } else { fleet.proxies[index].close() } }
-            for wait in [Duration.zero, .milliseconds(800), .seconds(4)] {
+            for wait in [Duration.zero, .milliseconds(800), .seconds(2)] {
                 await #expect {
                     _ = try await lock.acquire("r", ttl: .seconds(60), wait: wait)
                 } throws: {
@@ -297,6 +296,7 @@ extension RedisTests {
             try await fleet.expectNothingHeld()
             // The same servers grant a longer lease.
             let grant = try await lock.acquire("r", ttl: .seconds(10), wait: .seconds(5))
+            // It has a margin of 102 ms, and the two questions took 120 ms. On a busy machine less is left.
             #expect(lock.clock.now.duration(to: grant.validUntil) < .milliseconds(9790), "the time it took counts")
             try await lock.release(grant)
         }
