@@ -19,6 +19,10 @@ struct ReplyBuilder {
     /// A Boolean value indicating whether a reply exceeded the limit.
     private(set) var isOverLimit = false
 
+    /// The maximum depth of arrays, because values that contain each other are released recursively. Later versions of
+    /// hiredis do not limit it.
+    private static var maximumDepth: Int { 8 }
+
     init(maximumSize: Int) {
         self.maximumSize = maximumSize
     }
@@ -64,6 +68,7 @@ struct ReplyBuilder {
 
     mutating func openArray(count: Int) -> Bool {
         guard count > 0 else { return add(.array([])) }
+        guard stack.count < Self.maximumDepth else { return false }
         stack.append(Frame(expected: count))
         return true
     }

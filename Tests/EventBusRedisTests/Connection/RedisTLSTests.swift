@@ -185,7 +185,7 @@ extension RedisTests {
                 configuration.commandTimeout = .seconds(20)
                 return try RedisClient(configuration, logger: .silent)
             }
-            await expectRefusal("without TLS", by: try client(port: server.server.port))
+            await expectRefusal("without TLS", "wrong version number", by: try client(port: server.server.port))
             let port = try freePort()
             let listener = try #require(try RawListener(port: port))
             await expectRefusal("did not answer", by: try client(port: port))
