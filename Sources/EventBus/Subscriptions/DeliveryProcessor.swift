@@ -78,6 +78,8 @@ final class DeliveryProcessor: Sendable {
         var holdFor: Duration?
         /// A Boolean value indicating whether the delivery has waited too long for something other than its handler.
         var isTooOld = false
+        /// The time that counts towards the maximum deferral.
+        var deferredFor = Duration.zero
         /// The error of the inbox if it could not be reached. Then the subscription pauses, and the disposition is
         /// ignored.
         var inboxError: (any Error)?
@@ -91,10 +93,10 @@ final class DeliveryProcessor: Sendable {
     ) async -> Outcome {
         let attempt = tracked.attempt
         // Decided before the attempt, by the longest possible delay after it, so that the handler can be told.
+        let start = maximumHold == nil ? tracked.arrival : environment.clock.now
         let exhaustsHold =
             maximumHold.map { limit in
-                let age = tracked.firstArrival.duration(to: environment.clock.now)
-                return age + retry.bound(afterAttempt: attempt) > limit
+                tracked.firstArrival.duration(to: start) + retry.bound(afterAttempt: attempt) > limit
             } ?? false
         let exhaustsTime = retry.maximumTime != nil && exhaustsRetryTime(tracked)
         var disposition: Disposition
@@ -126,14 +128,20 @@ final class DeliveryProcessor: Sendable {
                 failure.attempt = attempt
                 return Outcome(disposition: .deadLettered(failure), attempt: attempt)
             }
-            return Outcome(disposition: disposition, attempt: attempt - 1, holdFor: min(delay, left))
-        case .deferred(let delay, _):
-            let due = environment.clock.now.advanced(by: delay)
+            let hold = min(delay, left)
+            return Outcome(disposition: disposition, attempt: attempt - 1, holdFor: hold, deferredFor: hold)
+        case .deferred(let delay, let failure):
+            // Shorter than the hold, so that an event that has just arrived waits before it goes back to the broker.
+            let hold = min(delay, maximumHold / 2)
+            let now = environment.clock.now
+            let isTooOld = tracked.arrival.duration(to: now.advanced(by: hold)) > maximumHold
             return Outcome(
-                disposition: disposition,
+                disposition: .deferred(after: hold, failure),
                 attempt: attempt - 1,
-                holdFor: delay,
-                isTooOld: tracked.arrival.duration(to: due) > maximumHold
+                holdFor: hold,
+                isTooOld: isTooOld,
+                // An event that goes back to the broker comes again at once, so only the attempt took time.
+                deferredFor: isTooOld ? start.duration(to: now) : hold
             )
         case .acknowledged, .deadLettered, .handedBack:
             return Outcome(disposition: disposition, attempt: attempt)

@@ -121,6 +121,11 @@ public struct SubscriptionOptions: Sendable {
     /// handler threw a ``RetryLater`` that does not count as an attempt (``Failure/Reason/postponed``), and those for
     /// which the ``inbox`` fails, although it works for others (``Failure/Reason/inboxFailed``). The time starts with the
     /// first deferral, and again after each attempt.
+    ///
+    /// A by-key subscription keeps counting when it returns events to the broker because of ``maximumHold``. If another
+    /// instance takes over, the time starts again. An event of a broadcast subscription is deferred for no longer than
+    /// ``maximumHold``. A pause of the whole subscription (``inbox``) has no limit, and none of its events becomes a dead
+    /// letter.
     public var maximumDeferral: Duration
     /// The patterns of an earlier release of this subscription, such as `["order.*"]`, which are unbound from its queue.
     /// Defaults to none.

@@ -125,8 +125,8 @@ final class WorkerPool: Sendable {
         case .retried:
             held.firstFailure = held.firstFailure ?? environment.clock.wallTime
             held.deferredFor = .zero
-        case .deferred(let delay, let failure?):
-            held.deferredFor += delay
+        case .deferred(_, let failure?):
+            held.deferredFor += outcome.deferredFor
             // Its handler has run, so it is not returned to the broker like an event that waits for its first attempt.
             if failure.reason == .postponed { held.firstFailure = held.firstFailure ?? environment.clock.wallTime }
         default: break

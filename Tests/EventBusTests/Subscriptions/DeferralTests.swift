@@ -116,6 +116,38 @@ struct DeferralTests {
         }
     }
 
+    @Test(
+        "By key, an outage longer than an event may be held ends after the maximum deferral, and not before",
+        arguments: [4, 10, 60, 900],
+        [0, 8]
+    )
+    func longerThanHold(hold: Int, handling: Int) async throws {
+        let bus = EventBus(transport: .inMemory(broker))
+        let calls = Locked(0)
+        let options = SubscriptionOptions(
+            ordering: .byPartitionKey,
+            maximumDeferral: .seconds(3600),
+            maximumHold: .seconds(hold)
+        )
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { [clock] _, context in
+            #expect(context.attempt == 1)
+            calls.withLock { $0 += 1 }
+            clock.advance(by: .seconds(handling))
+            throw EventBusError(.unavailable, "there is no Redis")
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await broker.settled()
+            let letters = try await bus.deadLetters(of: "g").entries(limit: 10)
+            #expect(letters.map(\.failure.reason) == [.unavailable])
+            let attempts = calls.withLock { $0 }
+            #expect(clock.now.offset >= .seconds(3600))
+            // Only delays count, as without an order, and not the time of the handler.
+            if handling == 0 { #expect(clock.now.offset <= .seconds(3660)) }
+            #expect(attempts < 3700)
+        }
+    }
+
     @Test("The deferrals of an event start again after a failed attempt")
     func beginsAgain() async throws {
         let bus = EventBus(transport: .inMemory(broker))
