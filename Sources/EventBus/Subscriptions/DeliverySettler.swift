@@ -61,32 +61,41 @@ final class DeliverySettler: Sendable {
         consumer: any TransportConsumer,
         after firstError: (any Error)? = nil
     ) async {
-        var earlier = firstError
+        var refusal = firstError
+        if refusal == nil { refusal = await settleShielded(delivery, as: disposition, consumer) }
         var isRefused = false
-        defer { if isRefused, keepsOrder { refused.remove() } }
-        while true {
-            do {
-                if let error = earlier.take() { throw error }
-                // A slow settlement must not be interrupted by the handler's time limit.
-                try await withoutCancellation { try await consumer.settle(delivery, as: disposition) }
-                return report(delivery, disposition, attempt: attempt, isHeld: false)
-            } catch let error as EventBusError where error.code == .staleDelivery {
-                return noteUnsettled(delivery, error, .debug)
-            } catch {
-                noteUnsettled(delivery, error, isRefused ? .debug : .warning)
-                if keepsOrder {
-                    if !isRefused { refused.add() }
-                    refused.note(error)
-                    isRefused = true
-                    // It keeps its place, and its key waits, until the broker can accept its settlement.
-                    guard await mayBeSettledLater(delivery) else { return }
-                } else {
-                    // Returned, so that the broker redelivers it instead of waiting for a settlement that will never
-                    // arrive.
-                    try? await withoutCancellation { try await consumer.settle(delivery, as: .handedBack) }
-                    return
-                }
+        defer { if isRefused { refused.remove() } }
+        while let error = refusal {
+            if (error as? EventBusError)?.code == .staleDelivery { return noteUnsettled(delivery, error, .debug) }
+            noteUnsettled(delivery, error, isRefused ? .debug : .warning)
+            guard keepsOrder else {
+                // Returned, so that the broker redelivers it instead of waiting for a settlement that will never arrive.
+                _ = await settleShielded(delivery, as: .handedBack, consumer)
+                return
             }
+            if !isRefused { refused.add() }
+            isRefused = true
+            refused.note(error)
+            // It keeps its place, and its key waits, until the broker can accept its settlement.
+            guard await mayBeSettledLater(delivery) else { return }
+            refusal = await settleShielded(delivery, as: disposition, consumer)
+        }
+        report(delivery, disposition, attempt: attempt, isHeld: false)
+    }
+
+    /// Settles a delivery in a call that the handler's time limit does not interrupt.
+    ///
+    /// - Returns: The error, if the transport did not accept the settlement.
+    private func settleShielded(
+        _ delivery: Delivery,
+        as disposition: Disposition,
+        _ consumer: any TransportConsumer
+    ) async -> (any Error)? {
+        do {
+            try await withoutCancellation { try await consumer.settle(delivery, as: disposition) }
+            return nil
+        } catch {
+            return error
         }
     }
 
