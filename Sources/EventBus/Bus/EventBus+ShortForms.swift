@@ -29,9 +29,15 @@ extension EventBus {
         options: SubscriptionOptions = .init(),
         handler: @escaping @Sendable (_ event: E) async throws -> Void
     ) -> Subscription {
-        subscribe(group: group, name: name, options: options.with(concurrency, retry, ordering)) {
-            $0.on(type, handler: handler)
-        }
+        subscribe(
+            to: type,
+            group: group,
+            name: name,
+            concurrency: concurrency,
+            retry: retry,
+            ordering: ordering,
+            options: options
+        ) { event, _ in try await handler(event) }
     }
 
     /// Subscribes a handler that needs no context to every event whose topic matches a pattern, for one group.
@@ -46,9 +52,15 @@ extension EventBus {
         options: SubscriptionOptions = .init(),
         handler: @escaping @Sendable (_ event: ReceivedEvent) async throws -> Void
     ) -> Subscription {
-        subscribe(group: group, name: name, options: options.with(concurrency, retry, ordering)) {
-            $0.on(pattern, handler: handler)
-        }
+        subscribe(
+            to: pattern,
+            group: group,
+            name: name,
+            concurrency: concurrency,
+            retry: retry,
+            ordering: ordering,
+            options: options
+        ) { event, _ in try await handler(event) }
     }
 }
 

@@ -85,9 +85,8 @@ extension RelayMachine {
 
     /// Returns the time before the next attempt.
     func delay(by policy: RetryPolicy, afterAttempt attempt: Int) -> Duration {
-        var generator = SystemRandomNumberGenerator()
         // Not zero, which the jitter may produce, because a delay has to let other events go first.
-        return max(.milliseconds(1), policy.delay(afterAttempt: min(attempt, 10_000), using: &generator))
+        return max(.milliseconds(1), policy.delay(afterAttempt: min(attempt, 10_000)))
     }
 }
 

@@ -32,9 +32,8 @@ extension OutboxStatements {
             // Other events of its topic were in flight when the first one was returned.
             if !probe.isProbe, let known, known > 0 { return false }
         }
-        var generator = SystemRandomNumberGenerator()
         let tries = min(max(0, known ?? 0), 10_000) + 1
-        let pause = max(.milliseconds(1), retry.delay(afterAttempt: tries, using: &generator))
+        let pause = max(.milliseconds(1), retry.delay(afterAttempt: tries))
         try note(probe.topic, tries: tries, nextAt: now + pause, in: db)
         return known == nil
     }
