@@ -6,7 +6,8 @@ extension LocalEmitter {
     /// try await emitter.emitAndWait(OrderCreated(orderID: "42"))  // throws what the listener threw
     /// ```
     ///
-    /// All listeners receive the event, even if one throws.
+    /// All listeners receive the event, even if one throws. Two asynchronous listeners that wait for each other at the same
+    /// time, each in the handling of another event, wait until one of their tasks is cancelled: this is not detected.
     ///
     /// - Throws: The first error of a listener, or of one whose mailbox is full. Further ones are reported to the
     ///   emitter's `onError`. ``EventBusError`` with code `.reentrant` if an asynchronous listener would wait for itself,
