@@ -201,7 +201,7 @@ extension LocalEmitter {
 }
 
 /// A gate that lets the first of many callers pass.
-private final class OnceGate: Sendable {
+final class OnceGate: Sendable {
     private let isPassed = Atomic<Bool>(false)
 
     func pass() -> Bool {

@@ -42,7 +42,7 @@ extension LocalEmitter {
         stream(capacity) { body in on(pattern, file: file, line: line, body) }
     }
 
-    private func stream<Value: Sendable>(
+    func stream<Value: Sendable>(
         _ capacity: Int,
         listening: (_ body: @escaping @Sendable (Value) throws -> Void) -> LocalListener
     ) -> AsyncStream<Value> {

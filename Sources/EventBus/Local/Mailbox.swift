@@ -8,13 +8,8 @@ protocol ClosableMailbox: Sendable {
     func close()
 }
 
-/// The mailboxes whose listeners wait for the current task.
-enum WaitingListeners {
-    @TaskLocal static var current: Set<ObjectIdentifier> = []
-}
-
 private enum Filing {
-    case filed, filedFirst, refused
+    case filed, filedFirst, full, reentrant
 }
 
 /// The events that wait for one asynchronous listener, up to a maximum number. They are handled in order and one at a
@@ -28,8 +23,6 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
         var context: ServiceContext?
         /// The emission that waits until the event is handled, if any.
         var emission: LocalEmission?
-        /// The mailboxes whose listeners wait until the event is handled, and this one.
-        var waiting: Set<ObjectIdentifier>?
     }
 
     private struct State {
@@ -69,22 +62,11 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
     /// - Throws: ``EventBusError`` with code `.mailboxFull` if `capacity` events are waiting, and `.reentrant` if the
     ///   listener would wait for itself.
     func offer(_ element: Element, of emission: LocalEmission?) throws(EventBusError) {
-        var item = Item(element: element, context: ServiceContext.current, emission: emission)
-        if emission != nil {
-            var waiting = WaitingListeners.current
-            guard waiting.insert(ObjectIdentifier(self)).inserted else {
-                throw EventBusError(
-                    .reentrant,
-                    "this listener waits for an emission that it would have to handle itself, one event at a time; "
-                        + "emit the event without waiting"
-                )
-            }
-            item.waiting = waiting
-        }
+        let item = Item(element: element, context: ServiceContext.current, emission: emission)
         let filing = state.withLock { state -> Filing in
             if state.isClosed { return .filed }
-            if state.items.count >= capacity { return .refused }
-            emission?.begin()
+            if state.items.count >= capacity { return .full }
+            if let emission, !emission.begin(ObjectIdentifier(self)) { return .reentrant }
             state.items.append(item)
             activity.pendingEvents.wrappingAdd(1, ordering: .relaxed)
             if state.isDraining { return .filed }
@@ -99,9 +81,15 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
         case .filedFirst:
             // Detached, because each event has its own context, and that of the first one must not apply to the others.
             Task.detached {
-                await WaitingListeners.$current.withValue([ObjectIdentifier(self)]) { await self.drain() }
+                await LocalEmission.$listening.withValue(ObjectIdentifier(self)) { await self.drain() }
             }
-        case .refused:
+        case .reentrant:
+            throw EventBusError(
+                .reentrant,
+                "this listener waits for an emission that it would have to handle itself, one event at a time; emit the "
+                    + "event without waiting"
+            )
+        case .full:
             throw EventBusError(
                 .mailboxFull,
                 "\(capacity) events wait for this listener already, and it does not get this one; give it a larger capacity or make it faster"
@@ -117,34 +105,26 @@ final class Mailbox<Element: Sendable>: ClosableMailbox {
             state.items = []
             return items
         }
-        for item in dropped { item.emission?.end() }
+        for item in dropped { item.emission?.end(ObjectIdentifier(self)) }
         activity.pendingEvents.wrappingSubtract(dropped.count, ordering: .relaxed)
     }
 
     private func drain() async {
         while let item = next() {
             do {
-                if let waiting = item.waiting {
-                    try await WaitingListeners.$current.withValue(waiting) { try await handle(item) }
+                if let context = item.context {
+                    try await ServiceContext.withValue(context) { try await body(item.element) }
                 } else {
-                    try await handle(item)
+                    try await body(item.element)
                 }
-                item.emission?.end()
+                item.emission?.end(ObjectIdentifier(self))
             } catch {
                 let failure = failure(error, item.element)
-                if item.emission?.end(failure) != true { reporter.report(failure) }
+                if item.emission?.end(ObjectIdentifier(self), failure) != true { reporter.report(failure) }
             }
             activity.pendingEvents.wrappingSubtract(1, ordering: .relaxed)
         }
         activity.end()
-    }
-
-    private func handle(_ item: Item) async throws {
-        if let context = item.context {
-            try await ServiceContext.withValue(context) { try await body(item.element) }
-        } else {
-            try await body(item.element)
-        }
     }
 
     private func next() -> Item? {

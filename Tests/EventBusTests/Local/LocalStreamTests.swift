@@ -175,6 +175,49 @@ struct LocalStreamTests {
         await emitter.idle()
     }
 
+    @Test("Of two listeners that wait for each other in the handling of other events, one is told so")
+    func mutual() async throws {
+        let failures = Notes<LocalListenerFailure>()
+        let emitter = LocalEmitter { failures.add($0) }
+        let (placed, shipped) = (Signal(), Signal())
+        emitter.on(OrderPlaced.self) { order in
+            guard order.number == 1 else { return }
+            placed.raise()
+            try await shipped.wait()
+            try await emitter.emitAndWait(OrderShipped(number: 2))
+        }
+        emitter.on(OrderShipped.self) { order in
+            guard order.number == 1 else { return }
+            shipped.raise()
+            try await placed.wait()
+            try await emitter.emitAndWait(OrderPlaced(number: 2))
+        }
+        emitter.emit(OrderPlaced(number: 1))
+        emitter.emit(OrderShipped(number: 1))
+        await emitter.idle()
+        #expect(failures.values.map { ($0.error as? EventBusError)?.code } == [.reentrant])
+        // Nobody waits any more, so each may wait for the other again.
+        emitter.on(StockCounted.self) { _ in
+            await Task.yield()
+            try await emitter.emitAndWait(OrderShipped(number: 3))
+            try await emitter.emitAndWait(OrderPlaced(number: 3))
+        }
+        try await emitter.emitAndWait(StockCounted(count: 1))
+    }
+
+    @Test("The next event is found behind any number of others")
+    func nextBehindMany() async throws {
+        let failures = Notes<LocalListenerFailure>()
+        let emitter = LocalEmitter { failures.add($0) }
+        let order = try await emitter.next(OrderPlaced.self, within: .seconds(20)) {
+            for number in 1...2_000 { emitter.emit(OrderPlaced(number: number)) }
+        } where: {
+            $0.number >= 1_000
+        }
+        #expect(order.number == 1_000)
+        #expect(failures.values.isEmpty)
+    }
+
     @Test("An awaited emission does not wait for a listener that was removed with the event in its mailbox")
     func removed() async throws {
         let emitter = LocalEmitter()
