@@ -29,15 +29,9 @@ extension EventBus {
         options: SubscriptionOptions = .init(),
         handler: @escaping @Sendable (_ event: E) async throws -> Void
     ) -> Subscription {
-        subscribe(
-            to: type,
-            group: group,
-            name: name,
-            concurrency: concurrency,
-            retry: retry,
-            ordering: ordering,
-            options: options
-        ) { event, _ in try await handler(event) }
+        subscribe(group: group, name: name, options: options.with(concurrency, retry, ordering)) {
+            $0.on(type, handler: handler)
+        }
     }
 
     /// Subscribes a handler that needs no context to every event whose topic matches a pattern, for one group.
@@ -52,15 +46,9 @@ extension EventBus {
         options: SubscriptionOptions = .init(),
         handler: @escaping @Sendable (_ event: ReceivedEvent) async throws -> Void
     ) -> Subscription {
-        subscribe(
-            to: pattern,
-            group: group,
-            name: name,
-            concurrency: concurrency,
-            retry: retry,
-            ordering: ordering,
-            options: options
-        ) { event, _ in try await handler(event) }
+        subscribe(group: group, name: name, options: options.with(concurrency, retry, ordering)) {
+            $0.on(pattern, handler: handler)
+        }
     }
 }
 
