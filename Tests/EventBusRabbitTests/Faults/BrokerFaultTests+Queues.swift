@@ -21,6 +21,8 @@ extension FaultTests.BrokerFaultTests {
                 _ = try await bus.publish(Envelope(topic: topic, payload: Array("1".utf8)))
                 return seen.count > 0
             }
+            #expect(bus.health().isReady)
+            #expect(try await bus.deadLetters(of: "group-\(name)").count() == 0)
             print("queue deleted: consuming again after \(deleted.duration(to: .now))")
         }
     }
@@ -114,6 +116,8 @@ extension FaultTests.BrokerFaultTests {
             try await traffic.value
             try await eventually("all retried twice") { times.ended.count == times.begun }
             let ended = times.ended.count
+            #expect(ended - before >= 50, "the traffic went on while the retries came due")
+            #expect(try await healthy.deadLetters(of: "healthy-\(name)").count() == 0)
             print(
                 """
                 40 retries to a deleted queue came due within \(expired): \(ended) healthy events retried twice by \

@@ -125,6 +125,9 @@ extension FaultTests {
                 if let port { $0.hosts[0].port = port }
             }
             let bus = EventBus(transport: .rabbit(configuration))
+            // Over a connection that no test cuts.
+            let effects = EventBus(transport: .rabbit(try broker.configuration { $0.exchange = "events-\(name)" }))
+            let effect = try Topic(validating: "\(name).effect")
             let subscription = bus.subscribe(
                 to: try TopicPattern(validating: "\(name).probe"),
                 group: "group-\(name)",
@@ -137,18 +140,20 @@ extension FaultTests {
             ) { event, context in
                 let text = String(decoding: event.envelope.payload, as: UTF8.self)
                 journal.note(instance, .began, text)
-                // The duration of a typical handler, so that some are running at any moment.
-                try await Task.sleep(for: .milliseconds(3))
+                // A handler that waits for a confirmation, so that some are running at any moment.
+                try await effects.publish(Envelope(topic: effect, payload: []))
                 if context.attempt == 1, text.hasSuffix("7") {
                     journal.note(instance, .failed, text)
                     throw HandlerFailed()
                 }
                 journal.note(instance, .ended, text)
             }
-            async let run: Void = bus.run()
-            try await subscription.attached()
-            journal.noteAttached(instance)
-            try await run
+            try await effects.withRunning {
+                async let run: Void = bus.run()
+                try await subscription.attached()
+                journal.noteAttached(instance)
+                try await run
+            }
         }
 
         /// Publishes the events of all keys, those of one key one after another.

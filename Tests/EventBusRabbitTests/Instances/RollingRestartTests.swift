@@ -26,6 +26,9 @@ extension FaultTests {
             let topic = try Topic(validating: "\(name).probe")
             let attempts = Attempts()
             let load = Load()
+            let publishing = Instance(EventBus(transport: .rabbit(configuration)))
+            let publisher = publishing.bus
+            let effect = try Topic(validating: "\(name).effect")
 
             @Sendable func instance() async throws -> (Instance, TestProxy) {
                 let proxy = try TestProxy(to: configuration.hosts[0].port)
@@ -41,7 +44,8 @@ extension FaultTests {
                 ) { event, context in
                     let number = Int(String(decoding: event.envelope.payload, as: UTF8.self)) ?? 0
                     attempts.note(number, context.attempt)
-                    try await Task.sleep(for: .milliseconds(10))
+                    // A handler that waits for a confirmation, so that some are running at any moment.
+                    try await publisher.publish(Envelope(topic: effect, payload: []))
                     if context.attempt < 3 || number % 10 == 3 { throw HandlerFailed() }
                 }
                 let instance = Instance(bus)
@@ -50,8 +54,6 @@ extension FaultTests {
             }
 
             var instances = [try await instance(), try await instance(), try await instance()]
-            let publishing = Instance(EventBus(transport: .rabbit(configuration)))
-            let publisher = publishing.bus
             var restarts = 0
             do {
                 let running = Task { await load.run(publisher, topic: topic, tasks: 8, deadline: .seconds(20)) }

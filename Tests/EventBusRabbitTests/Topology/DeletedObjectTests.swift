@@ -17,7 +17,7 @@ struct DeletedObjectTests {
         let configuration = try shared.configuration {
             $0.virtualHost = name
             $0.queueType = type
-            // What no event reveals is found by every fifth check.
+            // Every fifth check finds missing objects that no event has revealed.
             $0.consumerCheckInterval = .milliseconds(200)
         }
         let bus = EventBus(transport: .rabbit(configuration))

@@ -166,6 +166,7 @@ extension RedisTests {
             let (blocked, valve) = (Shared(false), Valve())
             let factory = BlockingFactory(blocked: blocked, valve: valve)
             let client = try RedisClient(server.configuration, logger: .silent, metrics: factory)
+            // Before the valve is closed, because a lock creates its metrics.
             let lock = RedisLock(client)
             valve.close()
             defer { valve.open() }
@@ -173,12 +174,7 @@ extension RedisTests {
             try await client.ping()
             try await eventually("the handler should block") { blocked.value }
             for number in 0..<100 { _ = try await client.send("SET", "key", .integer(Int64(number))) }
-            let grant = try await lock.acquire("sku", ttl: .seconds(3), wait: .zero)
-            let renewed = Signal()
-            lock.startRenewing(grant) { outcome in if (try? outcome.get()) != nil { renewed.raise() } }
-            try await renewed.wait()
-            lock.stopRenewing(grant)
-            try await lock.release(grant)
+            try await awaitRenewal(by: lock)
             valve.open()
             try await eventually("all commands should be counted") {
                 let counter = try? factory.metrics.expectCounter(

@@ -36,13 +36,7 @@ extension RedisTests {
             try await client.ping()
             try await eventually("the handler should block") { blocked.value }
             try await client.ping()
-            let lock = RedisLock(client)
-            let grant = try await lock.acquire("sku", ttl: .seconds(3), wait: .zero)
-            let renewed = Signal()
-            lock.startRenewing(grant) { outcome in if (try? outcome.get()) != nil { renewed.raise() } }
-            try await renewed.wait()
-            lock.stopRenewing(grant)
-            try await lock.release(grant)
+            try await awaitRenewal(by: RedisLock(client))
             #expect(blocked.value, "all this happened while the handler was blocked")
         }
     }

@@ -33,12 +33,15 @@ extension RedisTests {
             let lapses = try await withThrowingTaskGroup(of: Int.self) { group in
                 for name in names {
                     group.addTask {
-                        try await mine.withLock(name, ttl: ttl) { lease in
+                        let blocking = try RawConnection(waitingFor: redis[0].port)
+                        return try await mine.withLock(name, ttl: ttl) { lease in
                             // It blocks its thread for three times its time to live, and stays valid.
                             var lapses = 0
                             let end = ContinuousClock.now.advanced(by: ttl * 3)
                             while ContinuousClock.now < end {
-                                usleep(2000)
+                                // A call that blocks its thread until the server answers, as that of a driver does.
+                                blocking.write("BLPOP nothing-\(name) 0.01\r\n")
+                                _ = try blocking.read()
                                 if (try? lease.check()) == nil { lapses += 1 }
                             }
                             return lapses

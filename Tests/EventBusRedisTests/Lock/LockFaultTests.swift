@@ -151,7 +151,7 @@ extension RedisTests {
                     fence.change { $0 = token }
                     entered.raise()
                     do {
-                        try await Task.sleep(for: .seconds(60))
+                        try await Signal().wait()
                     } catch {
                         let now = ContinuousClock.now
                         stopped.change { $0 = now }

@@ -47,7 +47,7 @@ extension RedisTests {
                     }
                     count.change { $0 += 1 }
                     // The replica has to follow before the next one.
-                    try await Task.sleep(for: .seconds(4))
+                    try await fleet.replicaFollows()
                 }
             }
             // The effects are on a server that stays.
@@ -239,8 +239,8 @@ extension RedisTests {
                 try await client.send(RedisCommand("GET", ["accepted"])).text.flatMap { Int($0) } ?? 0
             }
             try await eventually("a worker should be a \(role.rawValue), to \(strike.rawValue) it") {
-                // At any moment, because it continues for a while in between.
-                try await Task.sleep(for: .microseconds(Int.random(in: 0...3000)))
+                // After a random number of replies, because the worker continues meanwhile.
+                for _ in 0..<Int.random(in: 0...10) { try await client.ping() }
                 let process = try await client.send(RedisCommand("HGET", ["workers", slot])).text
                 guard let process else { return false }
                 try await stop(worker.pid)

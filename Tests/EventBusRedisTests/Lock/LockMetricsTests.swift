@@ -112,7 +112,7 @@ extension RedisTests {
             let body = Task {
                 try await lock.withLock("a", ttl: .milliseconds(300), wait: .zero) { _ in
                     entered.raise()
-                    try await Task.sleep(for: .seconds(60))
+                    try await Signal().wait()
                 }
             }
             try await entered.wait()

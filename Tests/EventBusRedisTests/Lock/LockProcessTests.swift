@@ -73,7 +73,7 @@ extension RedisTests {
                         _ = try await client.send(
                             RedisCommand("MSET", ["fence", fence, "pid", .integer(Int64(getpid()))])
                         )
-                        try await Task.sleep(for: .seconds(60))
+                        try await Signal().wait()
                     }
                     Glibc.exit(1)
                 } catch let error as EventBusError where [.lockLost, .leaseExpired].contains(error.code) {

@@ -41,7 +41,7 @@ final class SentinelFleet: Sendable {
         self.sentinels = sentinels
         for port in ports {
             try await eventually("the Sentinels should know each other and the replica") {
-                let reply = try? await ask(port, "MASTER", "orders")
+                let reply = try? ask(port, "MASTER", "orders")
                 let words = reply?.array?.map { $0.text ?? "" } ?? []
                 func value(_ name: String) -> String? {
                     words.firstIndex(of: name).map { words[$0 + 1] }
@@ -62,20 +62,36 @@ final class SentinelFleet: Sendable {
     /// Starts a failover without a failure.
     func failOver() async throws {
         try await eventually("the failover should start") {
-            let reply = try await ask(ports[0], "FAILOVER", "orders")
+            let reply = try ask(ports[0], "FAILOVER", "orders")
             return reply == .status("OK")
         }
     }
 
+    /// Waits until one of the servers has the data of the other and follows it.
+    func replicaFollows() async throws {
+        // Asked directly, because Sentinels update what they know of replicas every ten seconds.
+        try await eventually("the replica should follow", within: .seconds(60)) {
+            servers.contains { server in
+                let text = (try? send(RedisCommand("INFO", ["replication"]), to: server.port))?.text ?? ""
+                return text.contains("role:slave") && text.contains("master_link_status:up")
+            }
+        }
+    }
+
     /// Asks a Sentinel.
-    private func ask(_ port: Int, _ words: RedisArgument...) async throws -> RedisValue {
+    private func ask(_ port: Int, _ words: RedisArgument...) throws -> RedisValue {
+        try send(RedisCommand("SENTINEL", words), to: port)
+    }
+
+    /// Sends a command to a server of any kind.
+    private func send(_ command: RedisCommand, to port: Int) throws -> RedisValue {
         let connection = try RawConnection(waitingFor: port)
         let reader = try ReplyReader(maximumSize: 1 << 20)
-        connection.write(RedisCommand("SENTINEL", words).wire)
+        connection.write(command.wire)
         while true {
             if let reply = try reader.next() { return reply }
             let bytes = try connection.readBytes()
-            guard !bytes.isEmpty else { throw EventBusError(.unavailable, "the Sentinel is gone") }
+            guard !bytes.isEmpty else { throw EventBusError(.unavailable, "the server is gone") }
             try bytes.withUnsafeBytes { try reader.feed($0) }
         }
     }
