@@ -61,9 +61,10 @@ extension ConsumerHub {
         }
     }
 
-    private func restore(on connection: RabbitConnection) async -> Bool {
+    /// Declares everything again, except the bindings of the queues `gone`.
+    private func restore(on connection: RabbitConnection, without gone: Set<String> = []) async -> Bool {
         var failure: AMQPFailure?
-        for calls in restoringCalls {
+        for calls in restoringCalls(without: gone) {
             do throws(AMQPFailure) {
                 let channel = try await connection.openChannel { _ in }
                 try await connection.call(calls, on: channel)
@@ -72,6 +73,9 @@ extension ConsumerHub {
                 return true
             } catch {
                 guard error.isChannelOnly else { return false }
+                if let queue = queueOfSession(in: error), !gone.contains(queue) {
+                    return await restore(on: connection, without: gone.union([queue]))
+                }
                 // An object that may not be declared may exist.
                 failure = error
                 if error.code != AMQPFailure.accessRefused { break }
@@ -84,15 +88,24 @@ extension ConsumerHub {
         return false
     }
 
-    /// The calls that declare everything, and the calls that need fewer permissions.
-    private var restoringCalls: [[AMQPCall]] {
+    /// Returns the subscription's queue that `failure` reports as missing, or `nil` if it reports something else.
+    private func queueOfSession(in failure: AMQPFailure) -> String? {
+        guard failure.code == AMQPFailure.notFound else { return nil }
+        return sessions.values.map(\.queueName).first { failure.text.contains("no queue '\($0)'") }
+    }
+
+    /// Returns the calls that declare everything, and then the calls that need fewer permissions.
+    ///
+    /// - Parameter gone: The queues of subscriptions that do not exist, so that they cannot be bound. The broker cancels
+    ///   their consumers, which then declare them.
+    private func restoringCalls(without gone: Set<String>) -> [[AMQPCall]] {
         let groups = Set(sessions.values.map(\.consumer.specification.group)).sorted()
         let check = plan.sharedCheck + groups.flatMap { plan.deadLettersCheck(of: $0) }
         guard configuration.declaration == .active else { return [check] }
         var own = groups.flatMap { plan.deadLetters(of: $0) }
         // A deleted queue cancels its consumer, which declares it again. Here it would only clash with that of a
         // broadcast.
-        for session in sessions.values where session.phase == .attached {
+        for session in sessions.values where session.phase == .attached && !gone.contains(session.queueName) {
             own += plan.bindings(session.consumer.specification, name: session.queueName)
         }
         return [plan.shared + own, plan.sharedCheck + own, check]

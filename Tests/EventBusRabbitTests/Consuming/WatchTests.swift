@@ -121,6 +121,25 @@ struct WatchTests {
         }
     }
 
+    @Test func `objects are declared again although a queue is gone whose consumer the broker has not cancelled yet`()
+        async throws
+    {
+        // The watch does not find the queue missing during the test.
+        let scene = try await scene(asking: .seconds(600))
+        let bus = scene.makeBus(SeenNumbers())
+        try await bus.withRunning {
+            #expect(try await scene.publish(1, bus) == .routed)
+            try await RabbitTransport.delete(
+                queues: [scene.queueName],
+                exchange: scene.configuration.exchange,
+                scene.configuration
+            )
+            #expect(try await scene.publish(2, bus) == .unroutable)
+            #expect(!bus.health().reason.contains("missing on the broker"))
+            #expect(bus.health().isReady)
+        }
+    }
+
     @Test func `a queue whose exchange was deleted and declared again is bound again, on the same connection`()
         async throws
     {
