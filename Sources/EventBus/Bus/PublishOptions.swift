@@ -32,7 +32,8 @@ public struct PublishOptions: Sendable {
     /// ``Event/partitionKey``. Defaults to `nil`.
     public var partitionKey: String?
     /// A Boolean value indicating whether a publish without a matching subscription throws `.unroutable`. Otherwise the
-    /// receipt reports it. An event with a ``delay`` is not checked, because it is routed only when it is due. Defaults to
+    /// receipt reports it. An event with a ``delay`` is not checked, because it is routed only when it is due. Over
+    /// RabbitMQ, an alternate exchange of the events exchange takes every event, so that none is reported. Defaults to
     /// `false`.
     public var requiresSubscriber: Bool
     /// The event's identity, or `nil` for a new one, which is derived from the handled event inside a handler

@@ -128,7 +128,8 @@ public struct TransportPublishOptions: Hashable, Sendable {
 
 /// The outcome of a successful publish.
 public enum PublishOutcome: Hashable, Sendable {
-    /// At least one subscription's queue has the event.
+    /// At least one subscription's queue has the event. Over RabbitMQ it may instead be a queue behind an alternate
+    /// exchange, if an operator has given the events exchange one.
     case routed
     /// The broker accepted the event, but no subscription matches its topic, so it was dropped.
     case unroutable

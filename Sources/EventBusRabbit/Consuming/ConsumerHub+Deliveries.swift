@@ -139,11 +139,12 @@ extension ConsumerHub {
         )
     }
 
-    /// Logs that a delayed event arrived before its time, which means that the delays of the levels were shortened.
+    /// Logs that a delayed event arrived before its time, because the delays of the levels were shortened or the clock of
+    /// the process that published it is ahead.
     func logEarly(_ envelope: Envelope, _ session: ConsumerSession) {
         logger.warning(
-            "a retry arrived early because a policy limits the time to live or the length of the delay levels",
-            metadata: ["queue": session.queueName, "event": "\(envelope.id)"]
+            "delayed event arrived early; a policy limits the delay levels, or the clocks of the services differ",
+            metadata: ["queue": "\(session.queueName)", "event": "\(envelope.id)"]
         )
     }
 

@@ -83,18 +83,26 @@ enum LoginThread {
         Result { () throws(AMQPFailure) in
             // The library verifies the certificate against the name that it connects to.
             if parameters.tls != nil { return try attempt(at: parameters.host, parameters) }
-            var failure = AMQPFailure(.connectFailed, "\(parameters.host) has no address")
-            for address in try HostAddress.resolve(parameters.host) {
-                do throws(AMQPFailure) {
-                    return try attempt(at: address, parameters)
-                } catch {
-                    failure = error
-                    // The broker has answered, and its other addresses lead to the same broker.
-                    guard case .connectFailed = error.kind else { throw error }
-                }
-            }
-            throw failure
+            return try attempt(atEachOf: HostAddress.resolve(parameters.host), parameters)
         }
+    }
+
+    /// Logs in at the first of the addresses of a host that answers. Each has its own timeout. Blocks meanwhile.
+    static func attempt(
+        atEachOf addresses: [String],
+        _ parameters: LoginParameters
+    ) throws(AMQPFailure) -> AMQPHandle {
+        var failure = AMQPFailure(.connectFailed, "\(parameters.host) has no address")
+        for address in addresses {
+            do throws(AMQPFailure) {
+                return try attempt(at: address, parameters)
+            } catch {
+                failure = error
+                // The broker has answered, and its other addresses lead to the same broker.
+                guard case .connectFailed = error.kind else { throw error }
+            }
+        }
+        throw failure
     }
 
     private static func attempt(at address: String, _ parameters: LoginParameters) throws(AMQPFailure) -> AMQPHandle {

@@ -1,11 +1,12 @@
 import Glibc
 import Testing
 
-private func loopback(_ port: Int) -> sockaddr_in {
+/// Returns the address of a port on the loopback interface, at 127.0.0.1 or another of its addresses.
+private func loopback(_ port: Int, host: UInt8 = 1) -> sockaddr_in {
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = in_port_t(port).bigEndian
-    address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
+    address.sin_addr.s_addr = in_addr_t(0x7F00_0000 | UInt32(host)).bigEndian
     return address
 }
 
@@ -19,11 +20,12 @@ func freePort() throws -> Int {
     throw ProcessFailure(command: "freePort", status: 0, output: "no port is free")
 }
 
-/// Returns a socket that listens on a port that the kernel chose.
-func listenOnLoopback() throws -> (descriptor: Int32, port: Int) {
+/// Returns a socket that listens at 127.0.0.`host`, by default on a port that the kernel chooses. Nothing is accepted or
+/// answered unless the caller does.
+func listenOnLoopback(at host: UInt8 = 1, port: Int = 0) throws -> (descriptor: Int32, port: Int) {
     let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     try #require(descriptor >= 0)
-    var address = loopback(0)
+    var address = loopback(port, host: host)
     var length = socklen_t(MemoryLayout<sockaddr_in>.size)
     let isListening = withUnsafeMutablePointer(to: &address) { pointer in
         pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in

@@ -52,17 +52,7 @@ func run(
     environment: [String: String] = [:],
     holdsInput: Bool = false
 ) async throws -> String {
-    let outcome: Result<String, any Error> = await withCheckedContinuation { continuation in
-        let problem = startDetachedThread(name: "test-process", stackSize: 1 << 20) {
-            continuation.resume(
-                returning: Result { try runBlocking(program, arguments, environment, holdsInput: holdsInput) }
-            )
-        }
-        if problem != 0 {
-            continuation.resume(returning: .failure(ProcessFailure(command: program, status: problem, output: "")))
-        }
-    }
-    return try outcome.get()
+    try await onThread { try runBlocking(program, arguments, environment, holdsInput: holdsInput) }
 }
 
 private func runBlocking(

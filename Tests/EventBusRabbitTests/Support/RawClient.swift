@@ -12,23 +12,11 @@ struct RawClient {
         _ configuration: RabbitConfiguration,
         _ body: @escaping @Sendable (RawClient) throws -> Result
     ) async throws -> Result {
-        let outcome: Swift.Result<Result, any Error> = await withCheckedContinuation { continuation in
-            let problem = startDetachedThread(name: "test-raw", stackSize: 1 << 20) {
-                continuation.resume(
-                    returning: Swift.Result {
-                        let client = try RawClient(configuration)
-                        defer { close(client.socket.descriptor) }
-                        return try body(client)
-                    }
-                )
-            }
-            if problem != 0 {
-                continuation.resume(
-                    returning: .failure(ProcessFailure(command: "thread", status: problem, output: ""))
-                )
-            }
+        try await onThread {
+            let client = try RawClient(configuration)
+            defer { close(client.socket.descriptor) }
+            return try body(client)
         }
-        return try outcome.get()
     }
 
     private init(_ configuration: RabbitConfiguration) throws {
@@ -208,6 +196,26 @@ struct RawClient {
             }
         }
         #expect(answer == .accepted, "\(queue) was not declared")
+    }
+
+    /// Binds a queue to an exchange.
+    static func bind(
+        queue: String,
+        to exchange: String,
+        key: String = "",
+        _ configuration: RabbitConfiguration
+    ) async throws {
+        let answer = try await run(configuration) { client in
+            try client.call(50, 20) { bytes in
+                bytes.short(0)
+                bytes.shortString(queue)
+                bytes.shortString(exchange)
+                bytes.shortString(key)
+                bytes.octet(0)
+                bytes.longString([])
+            }
+        }
+        #expect(answer == .accepted, "\(queue) was not bound to \(exchange)")
     }
 
     /// Returns the number of events that are ready in a queue, or `nil` if it does not exist.

@@ -25,17 +25,7 @@ struct BrownfieldTests {
             }
         }
         try await RawClient.declare(queue: queue, configuration)
-        let bound = try await RawClient.run(configuration) { client in
-            try client.call(50, 20) { bytes in
-                bytes.short(0)
-                bytes.shortString(queue)
-                bytes.shortString("amq.topic")
-                bytes.shortString("\(name).orders.#")
-                bytes.octet(0)
-                bytes.longString([])
-            }
-        }
-        #expect(bound == .accepted)
+        try await RawClient.bind(queue: queue, to: "amq.topic", key: "\(name).orders.#", configuration)
         let bus = EventBus(transport: .rabbit(configuration))
         let (handled, isBroken) = (Received(), Switch(true))
         bus.subscribe(
