@@ -75,6 +75,19 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
+        // Scripts/soak runs it.
+        .executableTarget(
+            name: "Soak",
+            dependencies: [
+                "SoakAudit",
+                .product(name: "EventBus", package: "swift-event-bus"),
+                .product(name: "EventBusRabbit", package: "swift-event-bus"),
+                .product(name: "EventBusRedis", package: "swift-event-bus"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        .target(name: "SoakAudit"),
+        .testTarget(name: "SoakAuditTests", dependencies: ["SoakAudit"]),
         .executableTarget(
             name: "RabbitPeer",
             cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Wno-deprecated-declarations"])],
@@ -84,7 +97,7 @@ let package = Package(
     swiftLanguageModes: [.v6]
 )
 
-for target in package.targets where target.type == .executable {
+for target in package.targets where target.type == .executable || target.name.hasPrefix("Soak") {
     target.swiftSettings = [
         .enableUpcomingFeature("ExistentialAny"),
         .enableUpcomingFeature("MemberImportVisibility"),
