@@ -68,7 +68,7 @@ struct DeadCommandTests {
                 "header.tenant = acme"
             )
         )
-        #expect(list.map(\.id) == ["event-18", "event-20"])
+        #expect(list.map(\.event.id) == ["event-18", "event-20"])
         let recent = try await scene.run("dead", "list", "--since", "1h", "--error", "StockError", "--limit", "3")
         #expect(recent.output.contains("event-3 ") && !recent.output.contains("event-5 "), "\(recent)")
         #expect(recent.errors.contains("more than 3"))
