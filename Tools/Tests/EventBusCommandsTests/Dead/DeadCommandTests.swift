@@ -174,7 +174,7 @@ struct DeadCommandTests {
 
     @Test func `an interrupted round ends with 130 and can be continued without a loss or a repetition`() async throws {
         let scene = try await Scene()
-        try await add(200, to: scene)
+        try await add(1000, to: scene)
         let first = try await scene.run("dead", "replay", "--all", "--rate", "100", "--json") { running in
             try await scene.wait(for: 10, in: scene.queue, atLeast: true)
             kill(running.pid, SIGINT)
@@ -183,12 +183,12 @@ struct DeadCommandTests {
         #expect(first.errors.contains("--before"))
         let outcome: [Outcome] = try decoded(first)
         let done = try #require(outcome.first?.changed)
-        #expect((10..<200).contains(done))
-        try await scene.wait(for: 200 - done, in: "\(scene.group).dead")
+        #expect((10..<1000).contains(done))
+        try await scene.wait(for: 1000 - done, in: "\(scene.group).dead")
         try await scene.wait(for: done, in: scene.queue)
         let second = try await scene.run("dead", "replay", "--all", "--before", "0s")
         #expect(second.status == 0, "\(second)")
         try await scene.wait(for: 0, in: "\(scene.group).dead")
-        try await scene.wait(for: 200, in: scene.queue)
+        try await scene.wait(for: 1000, in: scene.queue)
     }
 }
