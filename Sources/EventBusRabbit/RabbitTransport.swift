@@ -269,6 +269,22 @@ public final class RabbitTransport: Transport {
         return RabbitDeadLetterQueue(unroutableDelaysWith: core.tools)
     }
 
+    /// Returns the events that wait in a queue, for a queue whose subscription no longer exists.
+    ///
+    /// Reading takes them from the queue for the time of a pass, so consumers of the queue receive them late. They are
+    /// sent to another queue with `replay` and ``/EventBus/ReplayOptions/queue``, as first attempts:
+    ///
+    /// ```swift
+    /// let options = ReplayOptions(queue: "inventory.orders")
+    /// let moved = try await transport.waitingEvents(in: "inventory.order-created").replayAll(options: options)
+    /// ```
+    ///
+    /// The reason of their failure is `waiting`. They cannot be restored.
+    public func waitingEvents(in queue: String) -> any DeadLetterQueue {
+        guard let core else { return UnavailableDeadLetters(problem: problem) }
+        return RabbitDeadLetterQueue(waitingIn: queue, tools: core.tools)
+    }
+
     // MARK: Health
 
     /// Returns the state of both connections and of every consumer.

@@ -17,13 +17,29 @@ struct DeadLetterDecoder: Sendable {
         var isTrusted: Bool
         /// The routing key behind the delay levels of a scheduled event that matched no subscription.
         var scheduledKey: String?
+        /// A Boolean value indicating whether the event is in the queue of its subscription, and not given up.
+        var isWaiting = false
     }
 
     /// Decodes an entry of the group's dead letters.
-    func read(_ message: AMQPMessage) -> Reading {
+    func read(_ message: AMQPMessage) -> Reading { read(message, death: BrokerDeath(message.properties.headers)) }
+
+    /// Decodes an event that waits in a queue.
+    func read(waiting message: AMQPMessage, in queue: String) -> Reading {
+        // Records of the broker are of earlier places.
+        var reading = read(message, death: nil)
+        reading.isWaiting = true
+        reading.letter.queue = queue
+        reading.letter.group = String(queue.prefix { $0 != "." })
+        reading.letter.failure.reason = Failure.Reason(rawValue: "waiting")
+        // The last error of a retry says why the event was not handled.
+        if reading.letter.failure.errorType.isEmpty { reading.letter.failure.message = "not handled yet" }
+        return reading
+    }
+
+    private func read(_ message: AMQPMessage, death: BrokerDeath?) -> Reading {
         let headers = message.properties.headers
         var original = message
-        let death = BrokerDeath(headers)
         if let death {
             // The broker gave the event up, so the event is unchanged, and the record describes its route.
             original.exchange = death.exchange

@@ -1,7 +1,8 @@
 import ConnectionThread
 import EventBus
 
-/// The dead letters of a group in its queue `GROUP.dead`, or the delayed events that matched no queue.
+/// The dead letters of a group in its queue `GROUP.dead`, the delayed events that matched no queue, or the waiting events
+/// of any other queue.
 ///
 /// Reading takes entries without acknowledging them, on a separate connection. Closing its channel returns the
 /// unacknowledged ones. While one reader holds them, another one sees fewer.
@@ -10,6 +11,8 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
     private let tools: DeadLetterTools
     /// The queue of the entries.
     private let queueName: String
+    /// The plural noun for the entries.
+    private let noun: String
     /// The decoder of an entry.
     private let read: @Sendable (AMQPMessage) -> DeadLetterDecoder.Reading
 
@@ -23,6 +26,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         self.group = group
         self.tools = tools
         self.queueName = TopologyNames.deadLetterQueue(of: group)
+        self.noun = "dead letters"
         self.read = { decoder.read($0) }
     }
 
@@ -32,7 +36,18 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         self.group = ""
         self.tools = tools
         self.queueName = TopologyNames.delayUnroutable
+        self.noun = "delayed events"
         self.read = { decoder.read(unroutable: $0) }
+    }
+
+    /// Creates the waiting events of a queue.
+    init(waitingIn queue: String, tools: DeadLetterTools) {
+        let decoder = DeadLetterDecoder(group: "", messages: MessageDecoder(events: tools.configuration.exchange))
+        self.group = ""
+        self.tools = tools
+        self.queueName = queue
+        self.noun = "events"
+        self.read = { decoder.read(waiting: $0, in: queue) }
     }
 
     func count() async throws -> Int {
@@ -100,9 +115,9 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                 }
             }
         } catch {
-            throw stopped(error, "\(round.replayed) dead letters of \(queueName) were replayed before it stopped")
+            throw stopped(error, "\(round.replayed) \(noun) of \(queueName) were replayed before it stopped")
         }
-        try round.report(queueName)
+        try round.report("\(noun) of \(queueName)")
         return round.replayed
     }
 
@@ -120,14 +135,14 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                 }
             }
         } catch {
-            throw stopped(error, "\(discarded) dead letters of \(queueName) were discarded before it stopped")
+            throw stopped(error, "\(discarded) \(noun) of \(queueName) were discarded before it stopped")
         }
         return discarded
     }
 
     func restore(_ letters: [DeadLetter]) async throws {
         guard !group.isEmpty else {
-            throw EventBusError(.unsupported, "delayed events cannot be restored; publish them again")
+            throw EventBusError(.unsupported, "\(noun) cannot be restored; publish them again")
         }
         var (added, first): (Int, EventBusError?) = (0, nil)
         do {
@@ -245,10 +260,10 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         to queue: String?
     ) throws(EventBusError) -> AMQPPublish {
         let (letter, message) = (reading.letter, reading.original)
-        guard queue != queueName else {
+        guard queue != queueName, queue != nil || !reading.isWaiting else {
             throw EventBusError(
                 .invalidConfiguration,
-                "the dead letters are in \(queueName) already; name another queue"
+                "the \(noun) are in \(queueName) already; name another queue"
             )
         }
         guard queue != nil || !letter.queue.isEmpty || reading.scheduledKey != nil else {

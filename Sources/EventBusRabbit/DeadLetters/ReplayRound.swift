@@ -26,12 +26,14 @@ struct ReplayRound {
     }
 
     /// Throws if an entry had to be kept.
-    func report(_ queueName: String) throws(EventBusError) {
+    ///
+    /// - Parameter entries: The plural noun for the entries, and their queue.
+    func report(_ entries: String) throws(EventBusError) {
         guard let first else { return }
         let more = kept > named.count ? " and \(kept - named.count) more" : ""
         throw EventBusError(
             first.code,
-            "\(replayed) dead letters of \(queueName) were replayed, \(kept) stay: "
+            "\(replayed) \(entries) were replayed, \(kept) stay: "
                 + named.joined(separator: ", ") + more,
             underlying: first
         )

@@ -19,7 +19,8 @@ public struct EventBusCommand: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            DeadCommand.self, DoctorCommand.self, TopologyCommand.self, TailCommand.self, PublishCommand.self,
+            DeadCommand.self, DoctorCommand.self, TopologyCommand.self, TailCommand.self, 
+            PublishCommand.self,
         ]
     )
 

@@ -15,10 +15,12 @@ struct HelpTests {
         (["dead", "import"], ["<file>", "--group", "--dry-run"]),
         (["dead", "discard"], ["--yes", "--where"]),
         (["doctor"], ["--queue", "--group", "--watch", "rabbitmqctl"]),
-        (["topology"], ["show", "diff", "apply"]),
+        (["topology"], ["show", "diff", "plan", "apply", "retire"]),
         (["topology", "show"], ["<file>", "--json"]),
         (["topology", "diff"], ["<file>", "--json"]),
+        (["topology", "plan"], ["<file>", "--former", "--json"]),
         (["topology", "apply"], ["<file>", "--url"]),
+        (["topology", "retire"], ["<file>", "--former", "--queue", "--move-to", "--dry-run", "--json"]),
         (["tail"], ["<pattern>", "--correlation", "--limit"]),
         (["publish"], ["<topic>", "--data", "--header", "--delay"]),
     ]
@@ -43,6 +45,7 @@ struct HelpTests {
         ["dead", "list", "--topic", "a..b"],
         ["dead", "groups", "--where", "total > 1"], ["dead", "replay", "--rate", "0"], ["nonsense"],
         ["dead", "list", "--unroutable", "--group", "a"], ["dead", "groups", "--timeout", "-1"],
+        ["topology", "retire", "new.json", "--former"],
     ])
     func `a wrong usage ends with 64 and names the option`(arguments: [String]) async throws {
         let outcome = try await Tool.run(arguments + ["--url", "amqp://ops:hunter2@127.0.0.1:1"])

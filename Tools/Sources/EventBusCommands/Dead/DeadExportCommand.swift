@@ -1,7 +1,6 @@
 import ArgumentParser
 import EventBus
 import FoundationEssentials
-import Synchronization
 import TerminalText
 
 /// Writes dead letters as JSON lines.
@@ -32,18 +31,13 @@ struct DeadExportCommand: AsyncParsableCommand {
                         guard filter.includes(letter) else { return true }
                         let line = try StandardOutput.encoded(LetterLine(letter)) + [UInt8(ascii: "\n")]
                         try StandardOutput.write(Array(line), to: descriptor)
-                        let written = count.value.wrappingAdd(1, ordering: .relaxed).newValue
+                        let written = count.increment()
                         progress.show("\(written) dead letters written")
                         return true
                     }
                 }
             }
         }
-        StandardError.line("eventbus: \(count.value.load(ordering: .relaxed)) dead letters written")
-    }
-
-    /// The number of written lines.
-    private final class Counter: Sendable {
-        let value = Atomic(0)
+        StandardError.line("eventbus: \(count.value) dead letters written")
     }
 }

@@ -5,7 +5,7 @@ import TerminalText
 /// A broker that a command uses.
 struct Broker: Sendable {
     let options: BrokerOptions
-    let configuration: RabbitConfiguration
+    var configuration: RabbitConfiguration
 
     /// Creates a broker from the options of a command.
     init(_ options: BrokerOptions) throws {

@@ -8,12 +8,16 @@ import TerminalText
 struct TopologyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "topology",
-        abstract: "Shows what services need on the broker, compares it with what is there, and declares it.",
+        abstract:
+            "Shows what services need on the broker, compares it with what is there, declares it, and removes the rest.",
         discussion: """
             A service writes the file with RabbitTopology(of: bus, configuration).write(to: "topology.json"). Bindings \
             are not compared, because AMQP does not list them.
             """,
-        subcommands: [TopologyShowCommand.self, TopologyDiffCommand.self, TopologyApplyCommand.self]
+        subcommands: [
+            TopologyShowCommand.self, TopologyDiffCommand.self, TopologyPlanCommand.self, TopologyApplyCommand.self,
+            TopologyRetireCommand.self,
+        ]
     )
 }
 
