@@ -20,6 +20,7 @@ let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "
 let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
 let terminalText: Target.Dependency = .product(name: "TerminalText", package: "swift-event-bus-tools")
+let eventStory: Target.Dependency = .product(name: "EventStory", package: "swift-event-bus-tools")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
 func library(_ name: String) -> Target.Dependency { .product(name: name, package: "swift-event-bus") }
@@ -119,7 +120,8 @@ let package = Package(
         .target(
             name: "Fleet",
             dependencies: [
-                "ShopData", "ShopEvents", terminalText, "OrderService", "InventoryService", "NotificationService", grdb,
+                "ShopData", "ShopEvents", eventStory, terminalText, "OrderService", "InventoryService", "NotificationService",
+                grdb,
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 systemPackage,
             ]
@@ -177,7 +179,7 @@ let package = Package(
         .testTarget(
             name: "FleetTests",
             dependencies: [
-                "Fleet", "Shop", "ShopData", "ShopFleet", "OrderServer", "InventoryServer", "NotificationServer",
+                "Fleet", "Shop", "ShopData", "ShopFleet", "OrderServer", "InventoryServer", "NotificationServer", eventStory,
                 library("EventBus"), library("EventBusRabbit"),
             ]
         ),

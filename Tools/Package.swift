@@ -15,6 +15,8 @@ let package = Package(
         .executable(name: "eventbus", targets: ["EventBusTool"]),
         // For the examples, which write to terminals too.
         .library(name: "TerminalText", targets: ["TerminalText"]),
+        // For the examples, which tell the stories of orders too.
+        .library(name: "EventStory", targets: ["EventStory"]),
     ],
     dependencies: [
         .package(name: "swift-event-bus", path: "..", traits: []),
@@ -25,9 +27,12 @@ let package = Package(
     ],
     targets: [
         .target(name: "TerminalText"),
+        .target(name: "EventStory", dependencies: ["TerminalText", eventBus]),
         .target(
             name: "EventBusCommands",
-            dependencies: ["TerminalText", eventBus, eventBusRabbit, arguments, configuration, logging, signals]
+            dependencies: [
+                "TerminalText", "EventStory", eventBus, eventBusRabbit, arguments, configuration, logging, signals,
+            ]
         ),
         .executableTarget(name: "EventBusTool", dependencies: ["EventBusCommands"]),
         .testTarget(name: "TerminalTextTests", dependencies: ["TerminalText"]),
@@ -35,7 +40,7 @@ let package = Package(
         .testTarget(
             name: "EventBusCommandsTests",
             dependencies: [
-                "EventBusCommands", "EventBusTool", eventBus, eventBusRabbit, logging,
+                "EventBusCommands", "EventBusTool", "EventStory", eventBus, eventBusRabbit, logging,
                 // For the test that the program writes.
                 .product(name: "EventBusInMemory", package: "swift-event-bus"),
                 .product(name: "EventBusTesting", package: "swift-event-bus"),

@@ -1,3 +1,4 @@
+import EventStory
 import Foundation
 import InventoryService
 import OrderService

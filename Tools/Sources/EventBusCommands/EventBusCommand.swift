@@ -19,7 +19,7 @@ public struct EventBusCommand: AsyncParsableCommand {
             """,
         version: version,
         subcommands: [
-            DeadCommand.self, DoctorCommand.self, TopologyCommand.self, TailCommand.self, 
+            DeadCommand.self, DoctorCommand.self, TopologyCommand.self, TailCommand.self, StoryCommand.self,
             PublishCommand.self,
         ]
     )

@@ -1,3 +1,5 @@
+import EventStory
+
 /// The history of one order across all services, from the request to the customer's notification.
 public struct Story: Sendable {
     /// The original number of the order.

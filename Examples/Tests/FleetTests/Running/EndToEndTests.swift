@@ -1,3 +1,4 @@
+import EventStory
 import Foundation
 import Glibc
 import ShopData
