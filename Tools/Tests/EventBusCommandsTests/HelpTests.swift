@@ -14,7 +14,7 @@ struct HelpTests {
         (["dead", "test"], ["<event-id>", "--redact", "--import", "--subscribe", "--output"]),
         (["dead", "import"], ["<file>", "--group", "--dry-run"]),
         (["dead", "discard"], ["--yes", "--where"]),
-        (["doctor"], ["--queue", "--group", "--watch", "rabbitmqctl"]),
+        (["doctor"], ["--queue", "--group", "--watch", "--management", "rabbitmqctl"]),
         (["topology"], ["show", "diff", "plan", "apply", "retire"]),
         (["topology", "show"], ["<file>", "--json"]),
         (["topology", "diff"], ["<file>", "--json"]),

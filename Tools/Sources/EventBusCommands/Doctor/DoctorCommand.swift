@@ -8,10 +8,11 @@ import TerminalText
 struct DoctorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor",
-        abstract: "Looks for queues that nobody empties, growing dead letters and missing objects.",
+        abstract: "Looks for queues that nobody empties, growing dead letters, missing objects and harmful settings.",
         discussion: """
-            It asks over AMQP alone and changes nothing. AMQP lists no queues, policies, feature flags or permissions: \
-            name the queues, and see rabbitmqctl list_policies, list_operator_policies, list_feature_flags and \
+            It changes nothing. AMQP lists no queues, policies, feature flags or permissions. With --management, the \
+            management API does: all queues of subscriptions are checked, and the settings of the broker too. Without \
+            it, name the queues, and see rabbitmqctl list_policies, list_operator_policies, list_feature_flags and \
             list_permissions for the rest. Ends with 1 if there is a problem or a warning.
             """
     )
@@ -32,6 +33,14 @@ struct DoctorCommand: AsyncParsableCommand {
     )
     var topology: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "The broker's management API: http://[user:password@]host:15672. The default login is that of the broker.",
+            valueName: "uri"
+        )
+    )
+    var management: String?
+
     @Option(help: ArgumentHelp("How long to watch whether queues get shorter.", valueName: "seconds"))
     var watch = 3.0
 
@@ -49,10 +58,14 @@ struct DoctorCommand: AsyncParsableCommand {
         let file = try broker.file(in: environment)
         let configuration = try broker.configuration(in: environment)
         let subscriptions = try TopologyFiles.topologies(topology).flatMap(\.topology.subscriptions)
-        let queues = (queue.isEmpty ? file?.queues ?? [] : queue) + subscriptions.map(\.queue)
-        let named = (group.isEmpty ? file?.groups ?? [] : group) + subscriptions.map(\.group)
+        let report = try report(configuration)
+        let found = report?.queues.filter { $0.group != nil } ?? []
+        var queues = (queue.isEmpty ? file?.queues ?? [] : queue) + subscriptions.map(\.queue)
+        queues += found.map(\.name).filter { !queues.contains($0) }.sorted()
+        let named =
+            (group.isEmpty ? file?.groups ?? [] : group) + subscriptions.map(\.group) + found.compactMap(\.group)
         // Unless another system named it, a queue's name begins with its group's.
-        let described = Set(subscriptions.map(\.queue))
+        let described = Set(subscriptions.map(\.queue) + found.map(\.name))
         let groups = named + queues.filter { !described.contains($0) }.map { String($0.prefix { $0 != "." }) }
         let deadLetterQueues = Dictionary(groups.map { ($0, "\($0).dead") }) { first, _ in first }
         let names = queues + deadLetterQueues.values.sorted()
@@ -64,18 +77,38 @@ struct DoctorCommand: AsyncParsableCommand {
             try await clock.sleep(until: start + .seconds(watch) * number / (Self.inspections - 1))
             inspections.append(try await RabbitTransport.inspect(queues: names, configuration, logger: broker.logger))
         }
-        let findings =
+        let settings = report.map {
+            ManagementExamination(
+                report: $0,
+                exchange: configuration.exchange,
+                queues: Set(queues),
+                groups: Set(groups)
+            ).findings
+        }
+        let findings = Finding.sorted(
             Examination(
                 exchange: configuration.exchange,
                 inspections: inspections,
                 period: .seconds(watch),
                 deadLetterQueues: deadLetterQueues
-            ).findings
+            ).findings + (settings ?? [])
+        )
         try print(findings)
         if names.isEmpty {
             StandardError.line("eventbus: only shared objects were checked; name queues with --queue and --group")
         }
         if findings.contains(where: { $0.level != .note }) { throw CommandFailure.partial }
+    }
+
+    /// Returns the report of the management API, or `nil` if none is named.
+    private func report(_ configuration: RabbitConfiguration) throws -> ManagementReport? {
+        guard let management else { return nil }
+        let client = try ManagementClient(
+            url: management,
+            credentials: configuration.credentials,
+            timeout: .seconds(broker.timeout)
+        )
+        return try ManagementReport(client, virtualHost: configuration.virtualHost)
     }
 
     private func print(_ findings: [Finding]) throws {

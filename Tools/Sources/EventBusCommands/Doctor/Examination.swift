@@ -41,8 +41,7 @@ struct Examination {
                 findings += subscription(states)
             }
         }
-        let order: [Finding.Level] = [.problem, .warning, .note]
-        return order.flatMap { level in findings.filter { $0.level == level } }
+        return Finding.sorted(findings)
     }
 
     private func version(_ text: String) -> [Finding] {
@@ -139,7 +138,7 @@ struct Examination {
                     subject: last.name,
                     message: "nobody consumes the queue, and \(count) events wait",
                     remedy:
-                        "start the service, or call RabbitTransport.retireQueue if the subscription no longer exists"
+                        "start the service, or use eventbus topology retire if the subscription no longer exists"
                 )
             ]
         }

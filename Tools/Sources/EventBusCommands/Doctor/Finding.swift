@@ -1,7 +1,7 @@
 /// Something that an operator should know about a system, and what to do about it.
 struct Finding: Hashable, Sendable, Encodable {
-    /// The importance of a finding.
-    enum Level: String, Hashable, Sendable, Encodable {
+    /// The importance of a finding, the greatest first.
+    enum Level: String, Hashable, Sendable, Encodable, CaseIterable {
         /// Events are not handled.
         case problem
         /// Someone has to look at it.
@@ -16,4 +16,9 @@ struct Finding: Hashable, Sendable, Encodable {
     var message: String
     /// The remedy, or `nil` if there is nothing to do.
     var remedy: String?
+
+    /// Returns findings with the most important first, and otherwise in their order.
+    static func sorted(_ findings: [Finding]) -> [Finding] {
+        Level.allCases.flatMap { level in findings.filter { $0.level == level } }
+    }
 }

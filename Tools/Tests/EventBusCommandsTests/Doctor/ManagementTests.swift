@@ -1,0 +1,189 @@
+import ArgumentParser
+import EventBusRabbit
+import Foundation
+import Testing
+
+@testable import EventBusCommands
+
+/// The findings from the management API, and the sentences when it cannot be asked.
+struct ManagementTests {
+    private func findings(_ change: (inout ManagementReport) throws -> Void) rethrows -> [Finding] {
+        var report = ManagementReport()
+        report.queues = ["inventory.orders", "inventory.dead", "eventbus.delay.v1.0", "billing"].map {
+            ManagementReport.Queue(name: $0)
+        }
+        try change(&report)
+        return ManagementExamination(
+            report: report,
+            exchange: "events",
+            queues: ["inventory.orders"],
+            groups: ["inventory"]
+        ).findings
+    }
+
+    @Test func `a policy that loses events is named with a pattern that leaves out the bus`() throws {
+        let policy = ManagementReport.Policy(
+            name: "short",
+            pattern: "^.*",
+            definition: ["message-ttl": .integer(60_000), "ha-mode": .string("all")]
+        )
+        let found = findings { report in
+            report.policies = [policy]
+            for index in report.queues.indices { report.queues[index].policy = "short" }
+        }
+        #expect(found.map(\.level) == [.problem])
+        #expect(found[0].message.hasPrefix("the policy reaches eventbus.delay.v1.0 and 2 other queues; message-ttl:"))
+        let remedy = try #require(found[0].remedy)
+        #expect(remedy.hasSuffix(#": ^(?!(eventbus|inventory)\.).*"#), "\(remedy)")
+        let pattern = try Regex(String(remedy.split(separator: " ").last ?? ""))
+        #expect("billing".contains(pattern))
+        #expect(!"inventory.orders".contains(pattern) && !"eventbus.delay.v1.0".contains(pattern))
+
+        #expect(
+            findings { report in
+                report.policies = [policy]
+                report.queues[3].policy = "short"
+            }.isEmpty
+        )
+        let limit = ManagementReport.Policy(name: "cap", pattern: "dead|bill", definition: ["max-length": .integer(1)])
+        let capped = findings { report in
+            report.operatorPolicies = [limit]
+            report.queues[1].operatorPolicy = "cap"
+        }
+        #expect(capped.map(\.subject) == ["cap"])
+        #expect(capped[0].message.contains("the operator policy reaches inventory.dead; max-length"))
+        #expect(capped[0].remedy?.hasSuffix(#"^(?!(eventbus|inventory)\.).*(dead|bill)"#) == true, "\(capped[0])")
+    }
+
+    @Test func `flags, alarms, clocks and permissions are findings`() {
+        let found = findings { report in
+            report.featureFlags = [
+                .init(name: "stream_queue", state: "disabled", stability: "stable"),
+                .init(name: "quorum_queue", state: "enabled", stability: "stable"),
+                .init(name: "khepri", state: "disabled", stability: "experimental"),
+            ]
+            report.nodes = [.init(name: "rabbit@a", running: true, memoryAlarm: true, diskAlarm: false, partitions: [])]
+            report.clockAhead = -7.4
+            report.permissions = [
+                .init(user: "mail", configure: "^$", write: "^events$", read: "^inventory\\..*$"),
+                .init(user: "shop", configure: ".*", write: ".*", read: ".*"),
+                .init(user: "other", configure: "", write: "", read: ""),
+                .init(user: "odd", configure: "(", write: "(", read: "("),
+            ]
+        }
+        #expect(found.map(\.subject) == ["broker", "mail", "rabbit@a", "clock"])
+        #expect(found.map(\.level) == [.problem, .warning, .problem, .warning])
+        #expect(found[1].message.contains("not write to eventbus.delay.v1.0"))
+        #expect(found[3].message == "the clock of the broker is 7 s behind that of this machine")
+        #expect(found.allSatisfy { $0.remedy != nil })
+        #expect(findings { $0.clockAhead = 1.5 }.isEmpty)
+    }
+
+    @Test func `the report is read from the answers, and refusals are named`() throws {
+        let server = try FixedServer(
+            [
+                "/api/overview": (200, "{}"),
+                "/api/queues/%2Fshop": (
+                    200,
+                    """
+                    [{"name":"inventory.orders","policy":"p","arguments":{"x-dead-letter-exchange":"eventbus.dead.v1",
+                      "x-dead-letter-routing-key":"inventory"}},
+                     {"name":"b","exclusive":true,"arguments":{"x-dead-letter-exchange":"eventbus.dead.v1",
+                      "x-dead-letter-routing-key":"inventory"}},
+                     {"name":"foreign"}]
+                    """
+                ),
+                "/api/policies/%2Fshop": (
+                    200, #"[{"name":"p","pattern":".*","definition":{"expires":1},"priority":0}]"#
+                ),
+                "/api/operator-policies/%2Fshop": (200, "not JSON"),
+                "/api/feature-flags": (401, "{}"),
+                "/api/nodes": (200, #"[{"name":"n","running":true,"mem_alarm":false,"disk_free_alarm":true}]"#),
+            ],
+            date: "Sun, 30 Nov 2036 08:00:00 GMT"
+        )
+        let client = try ManagementClient(
+            url: "http://127.0.0.1:\(server.port)/",
+            credentials: .init(user: "ops", password: "hunter2"),
+            timeout: .seconds(10)
+        )
+        let report = try ManagementReport(client, virtualHost: "/shop")
+        #expect(report.queues.map(\.group) == ["inventory", nil, nil])
+        #expect(report.policies.map(\.name) == ["p"])
+        #expect(report.nodes.map(\.diskAlarm) == [true])
+        let ahead = try #require(report.clockAhead)
+        #expect(ahead > 1000)
+        #expect(report.refusals.count == 3, "\(report.refusals)")
+        #expect(report.refusals.contains("feature flags: the user needs the tag administrator"))
+        #expect(server.received.allSatisfy { $0.contains("Authorization: Basic b3BzOmh1bnRlcjI=") })
+    }
+
+    @Test func `dates of HTTP are read`() {
+        #expect(ManagementClient.httpDate(" Thu, 01 Jan 1970 00:00:10 GMT") == 10)
+        #expect(ManagementClient.httpDate("Mon, 30 Nov 2026 08:19:28 GMT") == 1_796_026_768)
+        for text in ["", "now", "Mon, 30 Foo 2026 08:19:28 GMT", "Mon, 30 Nov 2026 08:19 GMT"] {
+            #expect(ManagementClient.httpDate(text) == nil)
+        }
+    }
+
+    @Test func `an API that cannot be asked is named with a sentence, a code and no password`() async throws {
+        func failure(_ url: String) -> CommandFailure? {
+            do {
+                let client = try ManagementClient(
+                    url: url,
+                    credentials: .init(user: "ops", password: "hunter2"),
+                    timeout: .milliseconds(300)
+                )
+                _ = try ManagementReport(client, virtualHost: "/")
+                return nil
+            } catch {
+                return error
+            }
+        }
+        let silent = try SilentServer()
+        let refusing = try FixedServer(["/api/overview": (401, "{}")])
+        let expected: [(url: String, status: Int32, words: String)] = [
+            ("https://ops:hunter2@rabbit:15671", 64, "ssh -L 15672"),
+            ("rabbit", 64, "http://"),
+            ("http://ops:hunter2@127.0.0.1:1", 69, "rabbitmq-plugins enable"),
+            ("http://ops:hunter2@127.0.0.1:\(silent.port)", 75, "did not answer"),
+            ("http://ops:hunter2@127.0.0.1:\(refusing.port)", 77, "set_user_tags"),
+        ]
+        for (url, status, words) in expected {
+            let found = try #require(failure(url))
+            #expect(found.status.rawValue == status, "\(url): \(found.message)")
+            #expect(found.message.contains(words), "\(found.message)")
+            #expect(!found.message.contains("hunter2"))
+        }
+        withExtendedLifetime((silent, refusing)) {}
+    }
+
+    /// It starts the plugin in the broker of the tests, which takes some seconds.
+    @Test(.enabled(if: TestBroker.isThere && ProcessInfo.processInfo.environment["EVENTBUS_TEST_FULL"] != nil))
+    func `the doctor finds queues and policies through a broker's own API`() async throws {
+        let scene = try await Scene()
+        let (descriptor, port) = try SilentServer.listening()
+        close(descriptor)
+        let folder = try #require(ProcessInfo.processInfo.environment["EVENTBUS_TEST_BROKERS"])
+        try Data("[rabbitmq_management].".utf8).write(to: URL(filePath: "\(folder)/enabled_plugins"))
+        try await TestBroker.control(
+            "eval",
+            "application:set_env(rabbitmq_management, tcp_config, [{ip, \"127.0.0.1\"}, {port, \(port)}]), "
+                + "rabbit_plugins:ensure(\"\(folder)/enabled_plugins\")."
+        )
+        try await TestBroker.control("set_policy", scene.group, "^\(scene.group)", #"{"max-length":5}"#)
+        let url = try #require(TestBroker.url)
+        let user = try #require(url.split(separator: "/").last { $0.contains("@") }?.split(separator: ":").first)
+        try await TestBroker.control("set_user_tags", String(user), "administrator")
+        let outcome = try await Tool.run(
+            ["doctor", "--watch", "0", "--exchange", scene.exchange, "--management", "http://127.0.0.1:\(port)"],
+            environment: scene.environment
+        )
+        print(outcome.output)
+        #expect(outcome.status == 1, "\(outcome)")
+        #expect(outcome.output.contains("\(scene.group).orders: nobody consumes"), "\(outcome)")
+        #expect(outcome.output.contains("\(scene.group): the policy reaches"), "\(outcome)")
+        #expect(!outcome.output.contains("could not be asked"), "\(outcome)")
+        try await TestBroker.control("clear_policy", scene.group)
+    }
+}
