@@ -20,6 +20,8 @@ extension RabbitTransport {
     ///   - patterns: The patterns of the topics.
     ///   - configuration: The address of the broker. The user must be allowed to declare a queue and to bind it to the
     ///     exchange of events.
+    ///   - queue: The name of the observer's queue, or `nil` for a new one. An event that is sent to it through the
+    ///     default exchange is observed too, if there is only one pattern and it is a topic. Defaults to `nil`.
     ///   - logger: The logger for connections without verification. Defaults to swift-log's logger with the label
     ///     `eventbus.rabbitmq`.
     ///   - onStart: A closure that is called when every event from now on is observed. Defaults to doing nothing.
@@ -30,13 +32,14 @@ extension RabbitTransport {
     public static func observe(
         _ patterns: [TopicPattern],
         _ configuration: RabbitConfiguration,
+        queue name: String? = nil,
         logger: Logger = Logger(label: "eventbus.rabbitmq"),
         onStart: @escaping @Sendable () async -> Void = {},
         _ body: @escaping @Sendable (Envelope) async throws -> Void
     ) async throws {
         let decoder = MessageDecoder(events: configuration.exchange, patterns: patterns)
         let queue = QueueDeclaration(
-            name: "\(configuration.connectionName).observer.\(EventID().rawValue)",
+            name: name ?? "\(configuration.connectionName).observer.\(EventID().rawValue)",
             isDurable: false,
             isExclusive: true,
             isAutoDeleted: true,

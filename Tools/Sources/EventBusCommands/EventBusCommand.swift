@@ -20,7 +20,7 @@ public struct EventBusCommand: AsyncParsableCommand {
         version: version,
         subcommands: [
             DeadCommand.self, DoctorCommand.self, TopologyCommand.self, TailCommand.self, StoryCommand.self,
-            PublishCommand.self,
+            PublishCommand.self, BenchCommand.self,
         ]
     )
 

@@ -3,7 +3,7 @@ import Testing
 /// The help of the commands, as the program prints it.
 struct HelpTests {
     static let commands: [(arguments: [String], words: [String])] = [
-        ([], ["dead", "doctor", "tail", "story", "publish", "Exit codes", "EVENTBUS_URL"]),
+        ([], ["dead", "doctor", "tail", "story", "publish", "bench", "Exit codes", "EVENTBUS_URL"]),
         (["dead"], ["groups", "list", "show", "replay", "move", "export", "import", "discard"]),
         (["dead", "groups"], ["--url", "--config", "--group", "--where", "--since", "--json"]),
         (["dead", "list"], ["--url", "--limit", "--json"]),
@@ -23,6 +23,7 @@ struct HelpTests {
         (["topology", "retire"], ["<file>", "--former", "--queue", "--move-to", "--dry-run", "--json"]),
         (["tail"], ["<pattern>", "--correlation", "--limit"]),
         (["story"], ["<correlation-id>", "<file>", "--group", "--json"]),
+        (["bench"], ["--duration", "--concurrency", "--size", "--json"]),
         (["publish"], ["<topic>", "--data", "--header", "--delay"]),
     ]
 
@@ -46,7 +47,7 @@ struct HelpTests {
         ["dead", "list", "--topic", "a..b"],
         ["dead", "groups", "--where", "total > 1"], ["dead", "replay", "--rate", "0"], ["nonsense"],
         ["dead", "list", "--unroutable", "--group", "a"], ["dead", "groups", "--timeout", "-1"],
-        ["story", "order-1", "--group", ""],
+        ["bench", "--duration", "61"], ["bench", "--concurrency", "0"], ["story", "order-1", "--group", ""],
         ["topology", "retire", "new.json", "--former"],
     ])
     func `a wrong usage ends with 64 and names the option`(arguments: [String]) async throws {
