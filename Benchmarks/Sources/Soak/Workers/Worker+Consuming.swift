@@ -121,11 +121,19 @@ private struct CountedOutages: ConsumeMiddleware {
     let inbox: RedisInbox
 
     func consume(_ context: EventContext, next: ConsumeNext) async throws {
-        let key = context.inboxKey
         do {
-            guard case .new(let claim) = try await inbox.begin(key, lease: .seconds(1)) else { return }
-            try await next(context)
-            try await inbox.complete(claim, retention: .seconds(3600))
+            switch try await inbox.begin(context.inboxKey, lease: .seconds(1)) {
+            case .new(let claim):
+                do {
+                    try await next(context)
+                } catch {
+                    try await inbox.abandon(claim)
+                    throw error
+                }
+                try await inbox.complete(claim, retention: .seconds(3600))
+            case .inProgress: throw InboxFailed()
+            case .completed, .completedWithOtherPayload: break
+            }
         } catch let error as EventBusError where error.code.isOutage {
             throw InboxFailed()
         }
