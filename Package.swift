@@ -8,6 +8,8 @@ let package = Package(
         .library(name: "EventBus", targets: ["EventBus"]),
         .library(name: "EventBusInMemory", targets: ["EventBusInMemory"]),
         .library(name: "EventBusTesting", targets: ["EventBusTesting"]),
+        .library(name: "EventBusGzip", targets: ["EventBusGzip"]),
+        .library(name: "EventBusEncryption", targets: ["EventBusEncryption"]),
         .library(name: "EventBusRabbit", targets: ["EventBusRabbit"]),
         .library(name: "EventBusRedis", targets: ["EventBusRedis"]),
         .library(name: "EventBusOutbox", targets: ["EventBusOutbox"]),
@@ -58,6 +60,8 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
+        .target(name: "EventBusGzip", dependencies: ["EventBus", "CZlib"]),
+        .target(name: "EventBusEncryption", dependencies: ["EventBus", "COpenSSL"]),
         .target(
             name: "ConnectionThread",
             dependencies: [
@@ -157,6 +161,14 @@ let package = Package(
         .testTarget(
             name: "EventBusTestingTests",
             dependencies: ["EventBus", "EventBusInMemory", "EventBusTesting"]
+        ),
+        .testTarget(
+            name: "EventBusGzipTests",
+            dependencies: ["EventBus", "EventBusGzip", "EventBusInMemory", "EventBusTesting"]
+        ),
+        .testTarget(
+            name: "EventBusEncryptionTests",
+            dependencies: ["EventBus", "EventBusEncryption", "EventBusGzip", "EventBusInMemory", "EventBusTesting"]
         ),
         .testTarget(name: "ConnectionThreadTests", dependencies: ["ConnectionThread", "EventBus"]),
         .testTarget(

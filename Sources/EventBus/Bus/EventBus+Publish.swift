@@ -159,7 +159,7 @@ extension EventBus {
     ///
     /// Use it to store an event and publish it later.
     ///
-    /// - Throws: ``EventBusError`` with code `.encodingFailed`.
+    /// - Throws: ``EventBusError`` with code `.encodingFailed`; errors of a ``PayloadStep``.
     public func envelope<E: Event>(for event: E, options: PublishOptions = .init()) throws -> Envelope {
         let time = EventTime.now()
         let id = options.id ?? EventID(at: time)
@@ -183,6 +183,8 @@ extension EventBus {
                 envelope.headers[name] = value
             }
         }
+        // Last, because a derived identity depends on the payload as the codec encodes it.
+        try payloads.encode(&envelope, with: options.payloadSteps)
         return envelope
     }
 

@@ -34,7 +34,7 @@ extension EventBus {
             throw EventBusError(.remoteFailure, "the responder to \(E.topic) failed: \(message.printable)")
         }
         do {
-            return try codecs.decode(E.Reply.self, from: reply)
+            return try codecs.decode(E.Reply.self, from: payloads.decoded(reply) ?? reply)
         } catch {
             throw EventBusError(.remoteFailure, "the answer to \(E.topic) is no \(E.Reply.self)", underlying: error)
         }
@@ -59,6 +59,7 @@ extension EventBus {
         let responder = Responder(
             transport: transport,
             codecs: codecs,
+            payloads: payloads,
             source: configuration.source,
             repliesWithErrorText: options.repliesWithErrorText,
             handler: handler

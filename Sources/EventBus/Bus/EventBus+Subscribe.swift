@@ -118,6 +118,7 @@ extension EventBus {
             environment: SubscriptionEnvironment(
                 transport: transport,
                 clock: clock,
+                payloads: payloads,
                 watchdog: watchdog,
                 logger: logger,
                 shutdownTimeout: configuration.shutdownTimeout,

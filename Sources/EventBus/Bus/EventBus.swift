@@ -32,6 +32,7 @@ public final class EventBus: Service {
     let configuration: EventBusConfiguration
     let logger: BusLogger
     let codecs: CodecRegistry
+    let payloads: PayloadPipeline
     let watchdog: HandlerWatchdog
     let registry = SubscriptionRegistry()
     let publishChain: PublishChain
@@ -73,6 +74,10 @@ public final class EventBus: Service {
         self.configuration = configuration
         self.logger = logger
         self.codecs = CodecRegistry(encoder: configuration.codec, others: configuration.additionalCodecs)
+        self.payloads = PayloadPipeline(
+            encoders: configuration.payloadSteps,
+            others: configuration.additionalPayloadSteps
+        )
         self.clock = transport.clock
         self.watchdog = HandlerWatchdog(clock: transport.clock)
         self.publishChain = PublishChain(transport: transport, middleware: configuration.publishMiddleware)

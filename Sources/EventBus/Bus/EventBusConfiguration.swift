@@ -21,6 +21,12 @@ public struct EventBusConfiguration: Sendable {
     public var codec: any EventCodec
     /// Additional codecs that decode events of other content types. Defaults to none.
     public var additionalCodecs: [any EventCodec]
+    /// The steps that encode the payload after the codec, in this order, such as compression and then encryption. The
+    /// receiver undoes them in reverse. Defaults to none. See <doc:PayloadSteps>.
+    public var payloadSteps: [any PayloadStep]
+    /// Additional steps that only decode, so that a service can read an encoding before any service writes it. Defaults
+    /// to none.
+    public var additionalPayloadSteps: [any PayloadStep]
     /// The middleware that every publish passes through, outermost first. Defaults to tracing and metrics.
     public var publishMiddleware: [any PublishMiddleware]
     /// The middleware that every delivery passes through before its handler, outermost first. Defaults to tracing,
@@ -35,6 +41,8 @@ public struct EventBusConfiguration: Sendable {
         cancellationGrace = .seconds(1)
         codec = JSONEventCodec()
         additionalCodecs = []
+        payloadSteps = []
+        additionalPayloadSteps = []
         publishMiddleware = [TracingMiddleware(), MetricsMiddleware()]
         consumeMiddleware = [TracingMiddleware(), MetricsMiddleware(), LoggingMiddleware()]
     }

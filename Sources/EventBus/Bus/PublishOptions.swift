@@ -40,6 +40,9 @@ public struct PublishOptions: Sendable {
     /// (``SubscriptionOptions/derivesEventIDs``). Set it to publish the same event again after an unclear outcome,
     /// so that an ``Inbox`` can suppress the duplicate. Defaults to `nil`.
     public var id: EventID?
+    /// The steps that encode the payload, or `nil` for ``EventBusConfiguration/payloadSteps``. An empty array leaves it
+    /// as the codec encodes it. Defaults to `nil`.
+    public var payloadSteps: [any PayloadStep]?
     /// The chain of causes that the event belongs to, or `nil` for that of the publishing handler or a new one. A blank
     /// one is stored as `nil`. Defaults to `nil`.
     public var correlationID: CorrelationID? {
@@ -56,7 +59,8 @@ public struct PublishOptions: Sendable {
         partitionKey: String? = nil,
         requiresSubscriber: Bool = false,
         id: EventID? = nil,
-        correlationID: CorrelationID? = nil
+        correlationID: CorrelationID? = nil,
+        payloadSteps: [any PayloadStep]? = nil
     ) {
         self.deadline = deadline
         self.delay = delay
@@ -66,6 +70,7 @@ public struct PublishOptions: Sendable {
         self.partitionKey = partitionKey
         self.requiresSubscriber = requiresSubscriber
         self.id = id
+        self.payloadSteps = payloadSteps
         self.correlationID = correlationID?.isBlank == true ? nil : correlationID
     }
 }

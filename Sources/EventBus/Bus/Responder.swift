@@ -4,6 +4,7 @@ internal import Logging
 struct Responder<E: RequestEvent>: Sendable {
     let transport: any Transport
     let codecs: CodecRegistry
+    let payloads: PayloadPipeline
     let source: String?
     /// A Boolean value indicating whether the requester gets the text of the handler's error.
     let repliesWithErrorText: Bool
@@ -24,11 +25,11 @@ struct Responder<E: RequestEvent>: Sendable {
             context.logger.info("request expired before its reply")
             return
         }
-        let answer: Envelope
+        var answer: Envelope
         do {
-            let payload = try codecs.encode(try await handler(request, context))
+            answer = reply(to: context, payload: try codecs.encode(try await handler(request, context)))
+            try payloads.encode(&answer)
             try await context.publishHeld()
-            answer = reply(to: context, payload: payload)
         } catch {
             // Another responder gets the request and sends the reply.
             if context.isGivenUp { throw error }

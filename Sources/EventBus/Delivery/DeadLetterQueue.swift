@@ -182,11 +182,14 @@ public struct DeadLetter: Sendable {
     /// - Parameters:
     ///   - type: The type of the event.
     ///   - codec: The codec of the payload. Defaults to plain JSON.
+    ///   - payloadSteps: The steps that undo the payload's encodings. Defaults to none.
     /// - Throws: ``EventBusError`` with code `.decodingFailed`.
     public func decoded<Value: Decodable>(
         as type: Value.Type,
-        codec: any EventCodec = JSONEventCodec()
+        codec: any EventCodec = JSONEventCodec(),
+        payloadSteps: [any PayloadStep] = []
     ) throws(EventBusError) -> Value {
-        try CodecRegistry(encoder: codec, others: []).decode(type, from: envelope)
+        try CodecRegistry(encoder: codec, others: [])
+            .decode(type, from: PayloadPipeline(encoders: [], others: payloadSteps).decoded(envelope) ?? envelope)
     }
 }

@@ -78,6 +78,22 @@ public final class Delivery: Sendable {
     }
 }
 
+extension Delivery {
+    /// Returns the same delivery of an event in another form.
+    func replacing(_ envelope: Envelope) -> Delivery {
+        Delivery(
+            envelope: envelope,
+            attempt: attempt,
+            redeliveries: redeliveries,
+            deferredFor: deferredFor,
+            firstFailure: firstFailure,
+            replyAddress: replyAddress,
+            token: token,
+            injectedFault: injectedFault
+        )
+    }
+}
+
 /// A failure that a broker under test injects into a handler.
 package enum InjectedFault: Error, Hashable, Sendable {
     /// The handler fails before it has done any work.

@@ -13,10 +13,11 @@ public struct Envelope: Equatable, Sendable {
     public var payload: [UInt8]
     /// The media type of the payload, which selects the codec of the receiver.
     public var contentType: String
-    /// The additional encoding of the payload's bytes, such as `gzip`, or `nil` for none.
+    /// The additional encodings of the payload's bytes in the order in which they were applied, such as `gzip` or
+    /// `gzip, aes256gcm`, or `nil` for none.
     ///
-    /// The bus neither compresses nor decompresses. An event of another system with such an encoding can be handled by
-    /// a subscription by pattern that reads the payload itself.
+    /// The bus applies and undoes those of its ``PayloadStep``s, and a handler's envelope has none of them. A
+    /// subscription by pattern receives an event with another encoding as it arrived, and may read the payload itself.
     public var contentEncoding: String?
     /// The version of the payload's format. See ``Event/version``.
     public var version: Int

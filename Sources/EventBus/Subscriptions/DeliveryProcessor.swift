@@ -155,9 +155,11 @@ final class DeliveryProcessor: Sendable {
         worker: Worker,
         consumer: any TransportConsumer
     ) async throws(InboxUnavailable) -> Disposition {
-        let (delivery, attempt) = (tracked.delivery, tracked.attempt)
+        let attempt = tracked.attempt
+        let delivery: Delivery
         let invocation: Invocation
         do {
+            delivery = try environment.payloads.decoded(tracked.delivery)
             guard let found = try handlers.invocation(for: delivery.envelope) else {
                 return .deadLettered(
                     Failure(
@@ -172,6 +174,8 @@ final class DeliveryProcessor: Sendable {
             invocation = found
         } catch let error as EventBusError where error.code == .newerVersion {
             return deferral(of: tracked, reason: .newerVersion, error)
+        } catch let error as EventBusError where error.code.isOutage {
+            return deferral(of: tracked, reason: .unavailable, error)
         } catch {
             return .deadLettered(Failure(reason: .undecodable, error: error, attempt: attempt))
         }

@@ -53,7 +53,7 @@ public final class EventContext: Sendable {
     /// The subscription of the delivery.
     public var subscription: SubscriptionInfo { processor.subscription }
 
-    /// The event in its wire format.
+    /// The event in its wire format, with the encodings of the bus's payload steps undone.
     public var envelope: Envelope { delivery.envelope }
 
     /// The address for the reply if the event is a request, and `nil` otherwise.

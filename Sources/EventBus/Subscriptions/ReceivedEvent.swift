@@ -6,7 +6,7 @@
 /// }
 /// ```
 public struct ReceivedEvent: Sendable {
-    /// The event in its wire format.
+    /// The event in its wire format, with the encodings of the bus's payload steps undone.
     public let envelope: Envelope
     private let codecs: CodecRegistry
 
@@ -33,8 +33,8 @@ extension CodecRegistry {
             throw EventBusError(
                 .decodingFailed,
                 "event \(envelope.id) of topic \(envelope.topic) has the content encoding "
-                    + "\(encoding.quotedForError), which the bus does not undo; have it published without, or read the "
-                    + "payload in a subscription by pattern"
+                    + "\(encoding.quotedForError), for which the bus has no payload step; add it to "
+                    + "EventBusConfiguration.additionalPayloadSteps, or read the payload in a subscription by pattern"
             )
         }
         let codec = try decoder(for: envelope.contentType)

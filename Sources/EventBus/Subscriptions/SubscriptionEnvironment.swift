@@ -2,6 +2,7 @@
 struct SubscriptionEnvironment: Sendable {
     let transport: any Transport
     let clock: AnyClock
+    let payloads: PayloadPipeline
     let watchdog: HandlerWatchdog
     let logger: BusLogger
     let shutdownTimeout: Duration

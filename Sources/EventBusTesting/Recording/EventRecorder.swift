@@ -25,12 +25,18 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
     }
 
     private let codec: any EventCodec
+    private let payloadSteps: [any PayloadStep]
     private let state = Locked(State())
     private let changes = ChangeSignal()
 
-    /// Creates a recorder that decodes events with `codec`. Defaults to JSON.
-    public init(codec: any EventCodec = JSONEventCodec()) {
+    /// Creates a recorder.
+    ///
+    /// - Parameters:
+    ///   - codec: The codec that decodes events. Defaults to JSON.
+    ///   - payloadSteps: The steps that undo the encodings of payloads. Defaults to none.
+    public init(codec: any EventCodec = JSONEventCodec(), payloadSteps: [any PayloadStep] = []) {
         self.codec = codec
+        self.payloadSteps = payloadSteps
     }
 
     /// The published events, in the order in which their outcomes arrived.
@@ -41,7 +47,7 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
 
     /// Returns the published events of one type.
     public func published<E: Event>(_ type: E.Type) throws -> [E] {
-        try published.filter { $0.envelope.topic == E.topic }.map { try codec.decode(type, from: $0.envelope.payload) }
+        try published.filter { $0.envelope.topic == E.topic }.map { try decode(type, from: $0.envelope) }
     }
 
     /// Returns the events of one type that were handled successfully, once for each group that handled them.
@@ -49,7 +55,12 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
         try settled.filter { delivery in
             guard case .acknowledged = delivery.disposition else { return false }
             return delivery.envelope.topic == E.topic && (group == nil || delivery.subscription.group == group)
-        }.map { try codec.decode(type, from: $0.envelope.payload) }
+        }.map { try decode(type, from: $0.envelope) }
+    }
+
+    private func decode<E: Event>(_ type: E.Type, from envelope: Envelope) throws -> E {
+        let payloads = PayloadPipeline(encoders: [], others: payloadSteps)
+        return try codec.decode(type, from: (payloads.decoded(envelope) ?? envelope).payload)
     }
 
     /// Waits until at least `count` events of a type were handled successfully, and returns them.

@@ -71,12 +71,13 @@ public struct TransportConformance: Sendable {
     public var checks: [ConformanceCheck] {
         var checks = publishingChecks + routingChecks + consumingChecks + failureChecks + retryChecks
         checks += lifecycleChecks + limitChecks + pauseChecks
-        if features.contains(.requestReply) { checks += requestChecks }
+        if features.contains(.requestReply) { checks += requestChecks + payloadRequestChecks }
         if features.contains(.broadcast) { checks += broadcastChecks }
         if features.contains(.scheduling) { checks += schedulingChecks + delayLimitChecks }
         if features.contains(.keyOrder) { checks += keyOrderChecks + keyOrderStopChecks + keyOrderPauseChecks }
         if features.isSuperset(of: [.keyOrder, .connectionLoss]) { checks += revocationChecks }
         if features.contains(.deadLetterQueue) { checks += deadLetterChecks + expiryChecks }
+        if features.contains(.deadLetterQueue) { checks += payloadChecks }
         if features.contains(.connectionLoss) { checks += connectionChecks }
         return checks
     }
