@@ -220,8 +220,7 @@ final class DeliveryProcessor: Sendable {
             }
             // The broker has redelivered the event, so the outcome of this attempt is ignored.
             if worker.isRevoked(delivery) { return .handedBack }
-            let cause = handlerTimeout.flatMap { worker.timeoutError(limit: $0, underlying: error) }
-            return disposition(of: tracked, after: cause ?? error)
+            return disposition(of: tracked, after: context.timeoutError(underlying: error) ?? error)
         }
     }
 }

@@ -177,6 +177,14 @@ extension EventContext {
     /// Removes the handler's time limit, because the handler has returned or thrown.
     func disarmDeadline() { worker.disarm() }
 
+    /// Tells the transport that the delivery waits until `due`, or that it goes on if that is not in the future.
+    func noteWait(until due: AnyClock.Instant) { consumer.holds(delivery, until: due) }
+
+    /// Returns the error for a handler that was cancelled at its limit, or `nil` if this one was not.
+    func timeoutError(underlying: any Error) -> EventBusError? {
+        processor.handlerTimeout.flatMap { worker.timeoutError(limit: $0, underlying: underlying) }
+    }
+
     /// Waits for the next attempt to record an effect. The transport is told that the delivery waits.
     ///
     /// - Returns: `true` if there is time for another attempt, which is not the case if running handlers are being

@@ -15,6 +15,8 @@ package final class EventCorrelation: Sendable {
     let handler: ObjectIdentifier?
     /// The attempt in which the handler runs, and its number. Tasks that outlive the handler keep it.
     private let attempt: (current: CurrentAttempt, number: UInt64)?
+    /// A Boolean value indicating whether what the task publishes may have a derived identity.
+    private let derivesIDs: Bool
 
     private static let traceHeaderNames = ["traceparent", "tracestate", "baggage"]
 
@@ -30,6 +32,7 @@ package final class EventCorrelation: Sendable {
         self.bus = bus
         self.handler = handler
         self.attempt = attempt
+        self.derivesIDs = true
         var traceHeaders: [String: HeaderValue] = [:]
         if !envelope.headers.isEmpty {
             for name in Self.traceHeaderNames {
@@ -38,6 +41,20 @@ package final class EventCorrelation: Sendable {
         }
         self.traceHeaders = traceHeaders
     }
+
+    private init(withoutDerivedIDs other: EventCorrelation) {
+        self.correlationID = other.correlationID
+        self.causationID = other.causationID
+        self.traceHeaders = other.traceHeaders
+        self.bus = other.bus
+        self.handler = other.handler
+        self.attempt = other.attempt
+        self.derivesIDs = false
+    }
+
+    /// Returns the same correlation for a task that handles several events, so that an identity derived from one of them
+    /// would be wrong.
+    func withoutDerivedIDs() -> EventCorrelation { EventCorrelation(withoutDerivedIDs: self) }
 
     /// The correlation of the current task.
     package static var current: EventCorrelation? { ServiceContext.current?[EventCorrelationKey.self] }
@@ -48,7 +65,8 @@ package final class EventCorrelation: Sendable {
 
     /// Returns the identity of an event that the task publishes, or `nil` if it has a random one.
     func derivedID(of event: Envelope) -> EventID? {
-        attempt.flatMap { $0.current.derivedID(of: event, attempt: $0.number) }
+        guard derivesIDs else { return nil }
+        return attempt.flatMap { $0.current.derivedID(of: event, attempt: $0.number) }
     }
 
     /// Holds events that the task publishes until its handler has returned.

@@ -1,7 +1,8 @@
 extension SubscriptionOptions {
-    /// The purpose of a subscription: answering requests or handling events.
+    /// The purpose of a subscription: answering requests, or handling events one by one or in batches.
     enum Purpose {
         case events
+        case batches(Batching)
         case requests
     }
 
@@ -12,6 +13,7 @@ extension SubscriptionOptions {
     }
 
     private func problem(for purpose: Purpose) -> String? {
+        if case .batches(let batching) = purpose, let problem = batching.problem(with: self) { return problem }
         if concurrency < 1 || concurrency > Int(UInt16.max) {
             return "concurrency \(concurrency); give 1 to \(UInt16.max)"
         }
@@ -44,7 +46,7 @@ extension SubscriptionOptions {
         }
         if let problem = breaker?.problem(maximumHold: maximumHold) { return problem }
         if inbox != nil, let problem = inboxOptions.validationError { return problem }
-        guard purpose == .requests else { return nil }
+        guard case .requests = purpose else { return nil }
         if broadcast {
             return "broadcast, but each request has one answer; leave broadcast out, so that one member of the group "
                 + "responds"

@@ -70,14 +70,14 @@ public struct TransportConformance: Sendable {
     /// The checks that apply to the transport's features.
     public var checks: [ConformanceCheck] {
         var checks = publishingChecks + routingChecks + consumingChecks + failureChecks + retryChecks
-        checks += lifecycleChecks + limitChecks + pauseChecks
+        checks += lifecycleChecks + limitChecks + pauseChecks + batchChecks
         if features.contains(.requestReply) { checks += requestChecks + payloadRequestChecks }
         if features.contains(.broadcast) { checks += broadcastChecks }
         if features.contains(.scheduling) { checks += schedulingChecks + delayLimitChecks }
         if features.contains(.keyOrder) { checks += keyOrderChecks + keyOrderStopChecks + keyOrderPauseChecks }
         if features.isSuperset(of: [.keyOrder, .connectionLoss]) { checks += revocationChecks }
         if features.contains(.deadLetterQueue) { checks += deadLetterChecks + expiryChecks }
-        if features.contains(.deadLetterQueue) { checks += payloadChecks }
+        if features.contains(.deadLetterQueue) { checks += payloadChecks + batchFailureChecks }
         if features.contains(.connectionLoss) { checks += connectionChecks }
         return checks
     }
