@@ -10,6 +10,7 @@ let package = Package(
         .library(name: "EventBusTesting", targets: ["EventBusTesting"]),
         .library(name: "EventBusGzip", targets: ["EventBusGzip"]),
         .library(name: "EventBusEncryption", targets: ["EventBusEncryption"]),
+        .library(name: "EventBusClaimCheck", targets: ["EventBusClaimCheck"]),
         .library(name: "EventBusRabbit", targets: ["EventBusRabbit"]),
         .library(name: "EventBusRedis", targets: ["EventBusRedis"]),
         .library(name: "EventBusOutbox", targets: ["EventBusOutbox"]),
@@ -61,6 +62,7 @@ let package = Package(
             ]
         ),
         .target(name: "EventBusGzip", dependencies: ["EventBus", "CZlib"]),
+        .target(name: "EventBusClaimCheck", dependencies: ["EventBus"]),
         .target(name: "EventBusEncryption", dependencies: ["EventBus", "COpenSSL"]),
         .target(
             name: "ConnectionThread",
@@ -169,6 +171,10 @@ let package = Package(
         .testTarget(
             name: "EventBusEncryptionTests",
             dependencies: ["EventBus", "EventBusEncryption", "EventBusGzip", "EventBusInMemory", "EventBusTesting"]
+        ),
+        .testTarget(
+            name: "EventBusClaimCheckTests",
+            dependencies: ["EventBus", "EventBusClaimCheck", "EventBusInMemory", "EventBusTesting"]
         ),
         .testTarget(name: "ConnectionThreadTests", dependencies: ["ConnectionThread", "EventBus"]),
         .testTarget(

@@ -76,11 +76,16 @@ public final class EventBus: Service {
         self.codecs = CodecRegistry(encoder: configuration.codec, others: configuration.additionalCodecs)
         self.payloads = PayloadPipeline(
             encoders: configuration.payloadSteps,
-            others: configuration.additionalPayloadSteps
+            others: configuration.additionalPayloadSteps,
+            claimCheck: configuration.claimCheck
         )
         self.clock = transport.clock
         self.watchdog = HandlerWatchdog(clock: transport.clock)
-        self.publishChain = PublishChain(transport: transport, middleware: configuration.publishMiddleware)
+        let claiming = configuration.claimCheck.map { ClaimCheckMiddleware(claimCheck: $0, clock: transport.clock) }
+        self.publishChain = PublishChain(
+            transport: transport,
+            middleware: configuration.publishMiddleware + (claiming.map { [$0] } ?? [])
+        )
         // The default codec is built into the emitter, and is cheaper if it is not passed.
         let isDefault = (configuration.codec as? JSONEventCodec)?.isDefault == true
         let codec = isDefault ? nil : configuration.codec

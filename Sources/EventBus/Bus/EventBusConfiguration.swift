@@ -27,6 +27,9 @@ public struct EventBusConfiguration: Sendable {
     /// Additional steps that only decode, so that a service can read an encoding before any service writes it. Defaults
     /// to none.
     public var additionalPayloadSteps: [any PayloadStep]
+    /// The rule that sends large payloads through a store, and only their names through the broker, or `nil` for none.
+    /// Defaults to `nil`.
+    public var claimCheck: ClaimCheck?
     /// The middleware that every publish passes through, outermost first. Defaults to tracing and metrics.
     public var publishMiddleware: [any PublishMiddleware]
     /// The middleware that every delivery passes through before its handler, outermost first. Defaults to tracing,
@@ -43,6 +46,7 @@ public struct EventBusConfiguration: Sendable {
         additionalCodecs = []
         payloadSteps = []
         additionalPayloadSteps = []
+        claimCheck = nil
         publishMiddleware = [TracingMiddleware(), MetricsMiddleware()]
         consumeMiddleware = [TracingMiddleware(), MetricsMiddleware(), LoggingMiddleware()]
     }

@@ -4,13 +4,16 @@ package final class PayloadPipeline: Sendable {
     private let decoders: [String: any PayloadStep]
     /// The names of encodings without which an event is refused.
     private let required: [String]
+    private let claimCheck: ClaimCheck?
 
     /// Creates a pipeline.
     ///
     /// - Parameters:
     ///   - encoders: The steps that encode, in this order. They decode too.
     ///   - others: Additional steps that decode.
-    package init(encoders: [any PayloadStep], others: [any PayloadStep] = []) {
+    ///   - claimCheck: The rule that fetches stored bodies, or `nil` for none.
+    package init(encoders: [any PayloadStep], others: [any PayloadStep] = [], claimCheck: ClaimCheck? = nil) {
+        self.claimCheck = claimCheck
         self.encoders = encoders
         var decoders: [String: any PayloadStep] = [:]
         for step in others + encoders { decoders[Self.normalized(step.contentEncoding)] = step }
@@ -97,6 +100,17 @@ package final class PayloadPipeline: Sendable {
         return decoded
     }
 
+    /// Returns the delivery with the stored body of its event, or `nil` if none is stored.
+    ///
+    /// - Throws: ``EventBusError`` with code `.decodingFailed`, or that of an outage.
+    func redeemed(_ delivery: Delivery, clock: AnyClock) async throws(EventBusError) -> Delivery? {
+        guard let claimCheck, ClaimCheck.isClaim(delivery.envelope) else { return nil }
+        return delivery.replacing(try await claimCheck.redeemed(delivery.envelope, clock: clock))
+    }
+
+    /// A Boolean value indicating whether the bodies of events may be in a store.
+    var redeems: Bool { claimCheck != nil }
+
     /// Returns the delivery with all encodings of its event undone, or unchanged if nothing is undone.
     func decoded(_ delivery: Delivery) throws(EventBusError) -> Delivery {
         // First, because nearly every event has none.
@@ -106,7 +120,7 @@ package final class PayloadPipeline: Sendable {
     }
 
     /// Returns the names in the list of a content encoding, without `identity`.
-    private static func names(in contentEncoding: String?) -> [String] {
+    static func names(in contentEncoding: String?) -> [String] {
         guard let contentEncoding else { return [] }
         return contentEncoding.split(separator: ",").map { normalized(String($0)) }
             .filter { !$0.isEmpty && $0 != "identity" }

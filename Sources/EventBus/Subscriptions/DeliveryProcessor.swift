@@ -159,7 +159,11 @@ final class DeliveryProcessor: Sendable {
         let delivery: Delivery
         let invocation: Invocation
         do {
-            delivery = try environment.payloads.decoded(tracked.delivery)
+            var arrived = tracked.delivery
+            if environment.payloads.redeems {
+                arrived = try await environment.payloads.redeemed(arrived, clock: environment.clock) ?? arrived
+            }
+            delivery = try environment.payloads.decoded(arrived)
             guard let found = try handlers.invocation(for: delivery.envelope) else {
                 return .deadLettered(
                     Failure(

@@ -117,8 +117,8 @@ public struct SubscriptionOptions: Sendable {
     ///
     /// Four kinds of events are deferred: those of a newer ``Event/version`` than this instance supports, until a newer
     /// instance handles them (``Failure/Reason/newerVersion``), those whose handler threw an ``EventBusError`` because a
-    /// store or broker is unreachable (``EventBusError/Code/isOutage``, ``Failure/Reason/unavailable``), those whose
-    /// handler threw a ``RetryLater`` that does not count as an attempt (``Failure/Reason/postponed``), and those for
+    /// store or broker is unreachable (``EventBusError/Code/isOutage``, ``Failure/Reason/unavailable``), or whose
+    /// ``PayloadStep`` or ``ClaimCheck`` found its store unreachable, those whose handler threw a ``RetryLater`` that does not count as an attempt (``Failure/Reason/postponed``), and those for
     /// which the ``inbox`` fails, although it works for others (``Failure/Reason/inboxFailed``). The time starts with the
     /// first deferral, and again after each attempt.
     ///

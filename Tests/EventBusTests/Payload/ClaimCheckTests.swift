@@ -1,0 +1,178 @@
+import EventBus
+import EventBusInMemory
+import EventBusTesting
+import Testing
+
+@Suite("Claim check", .timeLimit(.minutes(1)))
+struct ClaimCheckTests {
+    private let broker = InMemoryBroker(clock: ManualClock())
+    private let store = FaultyStore()
+    private let handled = Collected<Letter>()
+    private let large = Letter(text: String(repeating: "x", count: 500))
+
+    private func bus(_ configure: (inout EventBusConfiguration) -> Void = { _ in }) -> EventBus {
+        var configuration = EventBusConfiguration()
+        configuration.claimCheck = ClaimCheck(store: store, threshold: 100)
+        configure(&configuration)
+        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        bus.subscribe(to: Letter.self, group: "readers", retry: .never) { letter, context in
+            #expect(context.attempt == 1)
+            #expect(context.envelope.contentEncoding == nil)
+            handled.add(letter)
+        }
+        return bus
+    }
+
+    @Test("Only large bodies are stored, alone and in a batch, and the broker has their names")
+    func threshold() async throws {
+        let recorder = EventRecorder()
+        let bus = bus { $0.consumeMiddleware.append(recorder) }
+        try await bus.withRunning {
+            try await bus.publish(large)
+            for result in try await bus.publish(contentsOf: [Letter(text: "small"), large]) {
+                _ = try result.get()
+            }
+            try await broker.settled()
+        }
+        #expect(handled.all.map(\.text.count).sorted() == [5, 500, 500])
+        #expect(store.base.all.count == 2)
+        #expect(recorder.settled.map(\.envelope.payload.count).sorted() == [16, 64, 64])
+        let claims = recorder.settled.filter { $0.envelope.contentEncoding == "claim-check" }
+        #expect(claims.count == 2)
+        for delivery in claims {
+            let redeemed = try await ClaimCheck(store: store).redeemed(delivery.envelope)
+            #expect(try JSONEventCodec().decode(Letter.self, from: redeemed.payload) == large)
+        }
+    }
+
+    @Test("An event that is published again has the same name in the store")
+    func repeated() async throws {
+        let bus = bus()
+        let envelope = try bus.envelope(for: large)
+        try await bus.withRunning {
+            try await bus.publish(envelope)
+            try await bus.publish(envelope)
+            try await broker.settled()
+        }
+        #expect(store.base.all.count == 1)
+        #expect(handled.all == [large, large])
+    }
+
+    @Test(
+        "While the store is unavailable, the events that need it are deferred without an attempt, others handled"
+    )
+    func outage() async throws {
+        let bus = bus()
+        try await bus.withRunning {
+            store.failures.withLock { $0 = 3 }
+            try await bus.publish(large)
+            try await bus.publish(Letter(text: "small"))
+            try await broker.settled()
+            #expect(try await bus.deadLetters(of: "readers").count() == 0)
+        }
+        #expect(handled.all == [Letter(text: "small"), large])
+    }
+
+    @Test("A publish whose body cannot be stored throws, and sends nothing")
+    func publishing() async throws {
+        let bus = bus()
+        store.refuses.withLock { $0 = EventBusError(.tooLarge, "too large") }
+        try await bus.withRunning {
+            await #expect { try await bus.publish(large) } throws: {
+                ($0 as? EventBusError)?.code == .tooLarge
+            }
+            store.refuses.withLock { $0 = Broken() }
+            await #expect { try await bus.publish(large) } throws: { error in
+                (error as? EventBusError)?.code == .unavailable && "\(error)".contains("broken")
+            }
+            try await broker.settled()
+        }
+        #expect(handled.all.isEmpty)
+    }
+
+    @Test(
+        "A missing body, one that was changed, and one of another event are dead-lettered with the reason"
+    )
+    func unusable() async throws {
+        let bus = bus()
+        let other = EventBus(transport: .inMemory(broker))
+        try await bus.withRunning {
+            try await other.withRunning {
+                store.loses.withLock { $0 = true }
+                try await bus.publish(large)
+                try await broker.settled()
+                store.loses.withLock { $0 = false }
+                store.changes.withLock { $0 = true }
+                try await bus.publish(large)
+                try await broker.settled()
+                store.changes.withLock { $0 = false }
+                let name = try #require(store.base.all.keys.first)
+                for payload in [name.rawValue, "../../../etc/passwd", String(repeating: "é", count: 32)] {
+                    try await other.publish(
+                        Envelope(
+                            topic: Letter.topic,
+                            payload: Array(payload.utf8),
+                            contentEncoding: "claim-check"
+                        )
+                    )
+                }
+                try await broker.settled()
+                let letters = try await bus.deadLetters(of: "readers").entries()
+                #expect(letters.allSatisfy { $0.failure.reason == .undecodable })
+                let messages = letters.map(\.failure.message)
+                #expect(messages.count == 5)
+                #expect(messages.count { $0.contains("not in the store") } == 1)
+                #expect(messages.count { $0.contains("is damaged, or is not that of") } == 2)
+                #expect(messages.count { $0.contains("is no name of a stored body") } == 2)
+            }
+        }
+        #expect(handled.all.isEmpty)
+    }
+
+    @Test("A bus without a claim check dead-letters such an event, and names the encoding")
+    func unknown() async throws {
+        let bus = bus { $0.claimCheck = nil }
+        try await bus.withRunning {
+            let payload = Array(String(repeating: "a", count: 64).utf8)
+            try await bus.publish(
+                Envelope(topic: Letter.topic, payload: payload, contentEncoding: "claim-check")
+            )
+            try await broker.settled()
+            let letter = try #require(try await bus.deadLetters(of: "readers").entries().first)
+            #expect(letter.failure.message.contains("claim-check"))
+        }
+    }
+}
+
+private struct Letter: Event, Equatable {
+    static let topic: Topic = "letter.written"
+    var text: String
+}
+
+/// A store that fails as it is told.
+private final class FaultyStore: ClaimCheckStore {
+    let base = InMemoryClaimCheckStore()
+    /// The number of reads that fail.
+    let failures = Locked(0)
+    let refuses = Locked<(any Error)?>(nil)
+    let loses = Locked(false)
+    let changes = Locked(false)
+
+    func put(_ body: [UInt8], named name: ClaimCheckName) async throws {
+        if let error = refuses.withLock({ $0 }) { throw error }
+        try await base.put(body, named: name)
+    }
+
+    func get(_ name: ClaimCheckName) async throws -> [UInt8]? {
+        let fails = failures.withLock { failures in
+            failures -= 1
+            return failures >= 0
+        }
+        if fails { throw Broken() }
+        if loses.withLock({ $0 }) { return nil }
+        let body = try await base.get(name)
+        return changes.withLock { $0 } ? body.map { $0 + [0] } : body
+    }
+
+    func remove(_ name: ClaimCheckName) async throws { try await base.remove(name) }
+}
