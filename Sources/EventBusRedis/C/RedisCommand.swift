@@ -6,6 +6,9 @@ struct RedisCommand: Sendable {
     var wire: [UInt8]
     /// The name in metrics: that of the command, or that of the script that it runs.
     let label: String
+    /// A Boolean value indicating whether `ASKING` precedes it, because a node of a cluster redirected it to a node that
+    /// does not serve its slot yet.
+    var isAsking = false
 
     init(_ name: String, _ arguments: [RedisArgument] = [], label: String? = nil) {
         self.label = label ?? name

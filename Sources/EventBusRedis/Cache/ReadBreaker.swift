@@ -20,12 +20,12 @@ extension RedisCache {
     /// Lets readers bypass the server until it answers again. One task pings the server on behalf of all readers.
     func openReads() {
         guard reads.open() else { return }
-        let (reads, connection, limit) = (reads, client.values, options.readTimeout)
+        let (reads, channel, limit) = (reads, client.valueChannel, options.readTimeout)
         Task { [weak self] in
             var backoff = Backoff(initial: .milliseconds(20), maximum: .seconds(1))
             // A released cache has no readers.
             while self != nil {
-                let reply = try? await connection.send(RedisCommand("PING"), timeout: limit)
+                let reply = try? await channel.send(RedisCommand("PING"), timeout: limit, cancellation: .whenLate)
                 if let reply, Handshake.isPong(reply) { break }
                 let pause = backoff.pause()
                 backoff.noteFailure()

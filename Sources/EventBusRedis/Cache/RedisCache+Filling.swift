@@ -136,7 +136,7 @@ extension RedisCache {
             group.addTask {
                 while (try? await self.clock.sleep(for: lease / 3)) != nil {
                     let arguments: [RedisArgument] = [.text(token), .integer(lease.wholeMilliseconds)]
-                    _ = try? await self.client.values.run(
+                    _ = try? await self.client.valueChannel.run(
                         CacheScripts.renew,
                         each: keys.map { ([self.keys.lease($0)], arguments) }
                     )
@@ -156,7 +156,7 @@ extension RedisCache {
     func giveUp(_ keys: [String], _ token: String, failed: Duration = .zero) {
         let failed = failed > .zero ? failed.wholeMilliseconds : 0
         for key in keys {
-            client.values.post(
+            client.valueChannel.post(
                 CacheScripts.giveUp,
                 keys: [self.keys.lease(key)],
                 [.text(token), .text(self.keys.channel), .text("\(process) end \(key)"), .integer(failed)]

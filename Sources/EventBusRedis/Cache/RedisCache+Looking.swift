@@ -122,7 +122,8 @@ extension RedisCache {
         if reads.isOpen { return keys.map { _ in .failed } }
         let calls: [RedisConnection.Call] = keys.map { key in
             let grace = ignored.contains(key) ? -(1 << 52) : early[key].map { -$0.wholeMilliseconds } ?? accepted
-            let names = token.isEmpty ? [self.keys.entry(key), self.keys.lease(key)] : scriptKeys(key, options)
+            // Without a token, the script looks at the entry only.
+            let names = token.isEmpty ? [self.keys.entry(key)] : scriptKeys(key, options)
             let arguments: [RedisArgument] = [
                 .integer(grace), options.negativeTTL == nil ? "0" : "1", .text(token),
                 .integer(self.options.lease.wholeMilliseconds), .integer(tagLife(options).wholeMilliseconds),
@@ -130,7 +131,11 @@ extension RedisCache {
             return (names, arguments)
         }
         do {
-            let replies = try await client.values.run(CacheScripts.look, each: calls, timeout: self.options.readTimeout)
+            let replies = try await client.valueChannel.run(
+                CacheScripts.look,
+                each: calls,
+                timeout: self.options.readTimeout
+            )
             return replies.map { reply in
                 let look = Look(reply)
                 if case .failed = look { metrics.errors.increment() }
@@ -138,7 +143,10 @@ extension RedisCache {
             }
         } catch {
             if !(error is CancellationError) { metrics.errors.increment() }
-            if let error = error as? EventBusError, error.code == .indeterminate || error.code == .timedOut {
+            // One silent node of a cluster must not keep readers away from the others.
+            if !client.isCluster, let error = error as? EventBusError,
+                error.code == .indeterminate || error.code == .timedOut
+            {
                 openReads()
             }
             return keys.map { _ in .failed }

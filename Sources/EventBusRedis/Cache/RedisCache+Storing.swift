@@ -39,7 +39,7 @@ extension RedisCache {
             let life = life(of: ttl, options)
             calls.append((names, storeArguments(token: token, life, stored, computing: computing, key, options)))
         }
-        let replies = try? await client.values.run(CacheScripts.store, each: calls)
+        let replies = try? await client.valueChannel.run(CacheScripts.store, each: calls)
         let failures = replies?.count { if case .error = $0 { true } else { false } } ?? keys.count
         if failures > 0 {
             metrics.errors.increment(by: failures)

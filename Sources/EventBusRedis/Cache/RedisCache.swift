@@ -20,6 +20,8 @@ import Synchronization
 /// **Single flight across processes.** The process that computes a value holds a lease on its key. The others wait for
 /// its message, and one of them takes over when the lease ends.
 ///
+/// **Redis Cluster.** There is no first level, and tags are refused. See <doc:ConnectingToRedis#Redis-Cluster>.
+///
 /// **Redis unreachable.** Values are computed, with a limit on concurrent computations, and not stored. If computing
 /// fails as well, values in memory are served within ``/EventBus/CacheOptions/staleOnError``. A server that does not
 /// answer delays the current readers by ``RedisCacheOptions/readTimeout``. Later readers compute immediately until it
@@ -92,7 +94,8 @@ public final class RedisCache: Cache {
             )
         }
         let level = FirstLevel(
-            capacity: max(0, options.firstLevelCapacity),
+            // The nodes of a cluster tell of changes to their own keys only, so nothing would be coherent.
+            capacity: client.isCluster ? 0 : max(0, options.firstLevelCapacity),
             byteCapacity: max(0, options.firstLevelBytes)
         )
         let process = String.randomHexadecimal(words: 1)
@@ -108,7 +111,7 @@ public final class RedisCache: Cache {
         self.process = process
         self.subscriber = client.subscriber(
             channels: [keys.channel],
-            trackedPrefixes: [keys.entryPrefix, keys.tagPrefix],
+            trackedPrefixes: client.isCluster ? [] : [keys.entryPrefix, keys.tagPrefix],
             partner: client.values
         ) { event in
             switch event {
@@ -147,6 +150,7 @@ public final class RedisCache: Cache {
         compute: @Sendable @escaping ([String]) async throws -> [String: Value]
     ) async throws -> [String: Value] {
         try CacheKeySpelling.checkDistinct(keys)
+        try requireTags(options.tags)
         listen()
         func plan(_ keys: [String], beyond early: [String: Duration] = [:]) -> SingleFlight.Plan {
             SingleFlight.Plan(
@@ -192,12 +196,13 @@ public final class RedisCache: Cache {
 
     /// Stores a value, and invalidates computations for its key that began before.
     public func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws {
+        try requireTags(options.tags)
         listen()
         let stored = try encoded(value, for: key)
         flights.void([key])
         let life = life(of: options.ttl, options)
         do {
-            _ = try await client.values.run(
+            _ = try await client.valueChannel.run(
                 CacheScripts.store,
                 keys: scriptKeys(key, options),
                 storeArguments(token: "", life, stored, computing: nil, key, options),
@@ -217,7 +222,7 @@ public final class RedisCache: Cache {
     public func remove(_ keys: [String]) async throws {
         flights.void(keys)
         defer { level.invalidate(keys) }
-        let replies = try await client.values.run(
+        let replies = try await client.valueChannel.run(
             CacheScripts.remove,
             each: keys.map { key in
                 ([self.keys.entry(key), self.keys.lease(key)], [.text(self.keys.channel), voiding(key)])
@@ -231,15 +236,26 @@ public final class RedisCache: Cache {
     /// The call takes the same short time on the server for any number of entries. They are not served from then on.
     /// The server frees their memory when their keys are computed again, or when they expire.
     public func removeAll(tag: String) async throws {
+        try requireTags([tag])
         flights.void(tag: tag)
         let name = keys.tag(tag)
         defer { level.invalidate(tag: name) }
-        _ = try await client.values.run(
+        _ = try await client.valueChannel.run(
             CacheScripts.removeTag,
             keys: [name],
             [.text(keys.channel), .text("\(process) void-tag \(tag)")],
             isIdempotent: true,
             isCancellable: false
+        )
+    }
+
+    /// Throws if tags cannot be used, because they and the entries are in different slots of a cluster.
+    private func requireTags(_ tags: Set<String>) throws(EventBusError) {
+        guard client.isCluster, let tag = tags.first else { return }
+        throw EventBusError(
+            .unsupported,
+            "the tag \(tag.quotedForError) cannot be used on a Redis cluster, whose slots it would connect; "
+                + "remove entries by their keys, or give the cache a server of its own"
         )
     }
 

@@ -85,12 +85,19 @@ extension RedisConfiguration {
             throw EventBusError(.invalidConfiguration, "database is \(database); it cannot be negative")
         }
         if case .sentinel(let hosts, let service) = endpoint {
-            guard !hosts.isEmpty, !service.isEmpty, hosts.allSatisfy({ !$0.name.isEmpty && 1...65535 ~= $0.port })
-            else {
+            guard !service.isEmpty, Self.areValid(hosts) else {
                 throw EventBusError(
                     .invalidConfiguration,
                     "endpoint lacks a Sentinel's host, the service, or a valid port"
                 )
+            }
+        }
+        if case .cluster(let hosts) = endpoint {
+            guard Self.areValid(hosts) else {
+                throw EventBusError(.invalidConfiguration, "endpoint lacks a node's host or a valid port")
+            }
+            guard database == 0 else {
+                throw EventBusError(.invalidConfiguration, "database is \(database); a Redis cluster has only 0")
             }
         }
         if let tls {
@@ -107,5 +114,9 @@ extension RedisConfiguration {
         if case .unix(let path) = endpoint, path.isEmpty || path.utf8.count > 107 {
             throw EventBusError(.invalidConfiguration, "the path of the unix socket has to have 1 to 107 bytes")
         }
+    }
+
+    private static func areValid(_ hosts: [Host]) -> Bool {
+        !hosts.isEmpty && hosts.allSatisfy { !$0.name.isEmpty && 1...65535 ~= $0.port ?? 1 }
     }
 }

@@ -7,6 +7,8 @@ extension RedisConfiguration {
     /// - `rediss://…` for the same with TLS, see ``tls``
     /// - `redis+sentinel://[[USER]:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/SERVICE[/DATABASE]` for the primary that Redis
     ///   Sentinel names, or `rediss+sentinel://…` with TLS
+    /// - `redis+cluster://[[USER]:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]` for a Redis Cluster, of which at least one node is
+    ///   named, or `rediss+cluster://…` with TLS
     /// - `redis+unix://[[USER]:PASSWORD@]/PATH[?db=DATABASE]`, or `unix://` for short
     ///
     /// User, password and path may contain percent-encoded bytes. IPv6 addresses are enclosed in brackets.
@@ -28,13 +30,18 @@ extension RedisConfiguration {
         case "rediss+sentinel":
             try parseSentinel(rest)
             tls = TLS()
+        case "redis+cluster": try parseCluster(rest)
+        case "rediss+cluster":
+            try parseCluster(rest)
+            tls = TLS()
         case "redis+unix", "unix": try parseUnix(rest)
         case "rediss":
             try parseTCP(rest)
             tls = TLS()
         default:
             throw Self.invalid(
-                "its scheme is none of redis, rediss, redis+sentinel, rediss+sentinel, redis+unix, unix"
+                "its scheme is none of redis, rediss, redis+sentinel, rediss+sentinel, redis+cluster, rediss+cluster, "
+                    + "redis+unix, unix"
             )
         }
     }
@@ -50,14 +57,25 @@ extension RedisConfiguration {
 
     private mutating func parseSentinel(_ text: Substring) throws {
         let slash = try endOfAuthority(text)
-        let hosts = try takeLogin(text[..<slash]).split(separator: ",", omittingEmptySubsequences: false).map { text in
-            let (host, port) = try Self.hostAndPort(text)
-            return port.map { Host(host, port: $0) } ?? Host(host)
-        }
+        let hosts = try takeHosts(text[..<slash])
         let path = text[slash...].dropFirst().split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard let service = path.first, !service.isEmpty else { throw Self.invalid("it names no service") }
         if path.count > 1 { database = try Self.database(path[1]) }
         endpoint = .sentinel(hosts: hosts, service: try Self.decoded(service, "service"))
+    }
+
+    private mutating func parseCluster(_ text: Substring) throws {
+        let slash = try endOfAuthority(text)
+        endpoint = .cluster(hosts: try takeHosts(text[..<slash]))
+        let path = text[slash...].dropFirst()
+        if !path.isEmpty { database = try Self.database(path) }
+    }
+
+    private mutating func takeHosts(_ text: Substring) throws -> [Host] {
+        try takeLogin(text).split(separator: ",", omittingEmptySubsequences: false).map { text in
+            let (host, port) = try Self.hostAndPort(text)
+            return Host(host, port: port)
+        }
     }
 
     private func endOfAuthority(_ text: Substring) throws -> Substring.Index {

@@ -1,7 +1,7 @@
 /// The address of a Redis server, and the limits and timeouts of its connections.
 ///
-/// The server is Redis 6.2 or later: a single server, the one behind a proxy or virtual address, or the primary that
-/// Redis Sentinel names. Redirections of Redis Cluster are not followed. Descriptions of a configuration never show the password.
+/// The server is Redis 6.2 or later: a single server, the one behind a proxy or virtual address, the primary that Redis
+/// Sentinel names, or a Redis Cluster. Descriptions of a configuration never show the password.
 ///
 /// ```swift
 /// var configuration = RedisConfiguration(endpoint: .tcp(host: "cache.internal", port: 6379), credentials: .init(password: secret))
@@ -19,20 +19,30 @@ public struct RedisConfiguration: Sendable {
         /// All Sentinels are asked for the primary at each connection, and the client reconnects when they announce
         /// another one.
         case sentinel(hosts: [Host], service: String)
+        /// A Redis Cluster, and the addresses of some of its nodes.
+        ///
+        /// Any node tells the addresses of the others, so one that is reachable suffices.
+        case cluster(hosts: [Host])
     }
 
-    /// The address of a Redis Sentinel.
+    /// The address of a Redis Sentinel, or of a node of a cluster.
     public struct Host: Hashable, Sendable {
         /// A host name or an IP address.
         public var name: String
-        /// The TCP port. Defaults to 26379.
-        public var port: Int
+        /// The TCP port, or `nil` for the default: 26379 for a Sentinel, and 6379 for a node of a cluster.
+        public var port: Int?
 
         /// Creates the address `name`:`port`.
-        public init(_ name: String, port: Int = 26379) {
+        public init(_ name: String, port: Int? = nil) {
             self.name = name
             self.port = port
         }
+
+        var sentinelPort: Int { port ?? 26379 }
+        var nodePort: Int { port ?? 6379 }
+
+        /// Returns the address as text, with the name in brackets if it is an IPv6 address.
+        func text(_ port: Int) -> String { name.contains(":") ? "[\(name)]:\(port)" : "\(name):\(port)" }
     }
 
     /// A user and a password. A description does not show the password.
@@ -105,6 +115,8 @@ public struct RedisConfiguration: Sendable {
     public var maximumQueuedBytes: Int
     /// The maximum size of a reply in bytes. A larger one ends the connection. Defaults to 64 MiB.
     public var maximumReplySize: Int
+    /// A Boolean value indicating whether the server is one of several nodes, each of which this client connects to.
+    var isClusterNode = false
 
     /// Creates a configuration. The values that are not parameters have their defaults and can be changed afterwards.
     public init(
@@ -142,9 +154,12 @@ extension RedisConfiguration: CustomStringConvertible, CustomDebugStringConverti
         case .unix(let path):
             return "redis+unix://\(login)\(path)?db=\(database)"
         case .sentinel(let hosts, let service):
-            let names = hosts.map { "\($0.name.contains(":") ? "[\($0.name)]" : $0.name):\($0.port)" }
+            let names = hosts.map { $0.text($0.sentinelPort) }
             let scheme = tls == nil ? "redis+sentinel" : "rediss+sentinel"
             return "\(scheme)://\(login)\(names.joined(separator: ","))/\(service)/\(database)"
+        case .cluster(let hosts):
+            let names = hosts.map { $0.text($0.nodePort) }
+            return "redis\(tls == nil ? "" : "s")+cluster://\(login)\(names.joined(separator: ","))"
         }
     }
 
@@ -153,4 +168,20 @@ extension RedisConfiguration: CustomStringConvertible, CustomDebugStringConverti
 
     /// A mirror that shows only ``description``, so that `dump` does not print the password either.
     public var customMirror: Mirror { Mirror(self, children: ["uri": description]) }
+}
+
+extension RedisConfiguration {
+    /// A Boolean value indicating whether the configuration names a cluster.
+    var isCluster: Bool { if case .cluster = endpoint { true } else { false } }
+
+    /// A Boolean value indicating whether the server may be one of several shards.
+    var isPartOfCluster: Bool { isCluster || isClusterNode }
+
+    /// Returns the configuration for one node of the cluster.
+    func forNode(_ address: NodeAddress) -> RedisConfiguration {
+        var configuration = self
+        configuration.endpoint = .tcp(host: address.host, port: address.port)
+        configuration.isClusterNode = true
+        return configuration
+    }
 }

@@ -45,6 +45,13 @@ struct AddressLine {
         return (address, addresses.isEmpty ? deadline : now.advanced(by: share))
     }
 
+    /// Makes the next attempt begin with the address after the present one.
+    mutating func leaveCurrent() {
+        guard let current, let index = order.firstIndex(of: current) else { return }
+        let next = order.index(after: index)
+        first = next < order.endIndex ? order[next] : order.first
+    }
+
     /// Records that the address being tried is connected.
     mutating func noteSuccess() {
         first = current

@@ -5,6 +5,8 @@ import DequeModule
 struct CommandTraffic {
     enum Owner {
         case caller(PendingCommand)
+        /// `ASKING`, which precedes a command of a caller.
+        case asking
         case greeting
         case heartbeat
         case roleCheck
@@ -58,6 +60,8 @@ struct CommandTraffic {
             left += 1
             leftBytes += command.size
             command.begin(at: now)
+            // In the same step, because otherwise it would apply to another command.
+            if command.isAsking, !command.isDone { send(RedisCommand("ASKING"), of: .asking, at: now) }
             guard command.send(to: &output) else { continue }
             let size = command.size
             inFlightSize += size

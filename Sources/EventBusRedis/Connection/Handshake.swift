@@ -50,7 +50,10 @@ struct Handshake {
         }
         if configuration.database != 0 { steps.append(.select) }
         // Role and identity come before subscriptions, because the old protocol accepts no such command afterwards.
-        steps.append(contentsOf: [.setName, .role, .identify])
+        steps.append(.setName)
+        // Replicas of a cluster know its slots and get its messages, too.
+        if case .cluster = configuration.endpoint {} else { steps.append(.role) }
+        steps.append(.identify)
         var prefixes: [String] = []
         if case .subscriber(let channels, let trackedPrefixes, _) = role {
             prefixes = trackedPrefixes
@@ -92,6 +95,7 @@ struct Handshake {
         case .identify:
             let info = try tolerating(reply)?.text ?? ""
             runID = Self.value(of: "run_id", in: info)
+            guard !configuration.isPartOfCluster else { return }
             if Self.value(of: "redis_mode", in: info) == "cluster" { steps.prepend(.countShards) }
         case .countShards:
             let info = try tolerating(reply)?.text ?? ""
@@ -219,8 +223,7 @@ extension EventBusError {
     static func clusterNode(shards: Int) -> EventBusError {
         EventBusError(
             .unsupported,
-            "this Redis is a node of a cluster of \(shards) shards, whose redirections are not followed; connect to a "
-                + "server of its own, to a primary that Redis Sentinel names, or to a cluster with one shard"
+            "this Redis is a node of a cluster of \(shards) shards; name its nodes as redis+cluster://HOST:PORT,HOST:PORT"
         )
     }
 }

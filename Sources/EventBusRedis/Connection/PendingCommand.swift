@@ -12,6 +12,8 @@ final class PendingCommand: @unchecked Sendable {
     private var command: RedisCommand
     /// Its size on the wire, in bytes.
     let size: Int
+    /// A Boolean value indicating whether `ASKING` has to be sent directly before it.
+    var isAsking: Bool { command.isAsking }
     /// Its timeout in nanoseconds, which starts when the connection takes it.
     let timeout: UInt64
     /// The time at which the connection took it.

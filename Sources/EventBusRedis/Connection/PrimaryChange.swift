@@ -1,6 +1,7 @@
+import ConnectionThread
 import EventBus
 
-/// The connections that have to reach another server when Sentinels announce another primary.
+/// The connections that have to reach another server when the primary changes, or when a node leaves a cluster.
 final class PrimaryChange: Sendable {
     private struct Entry: Sendable {
         weak let connection: RedisConnection?
@@ -21,6 +22,17 @@ final class PrimaryChange: Sendable {
         let reason = EventBusError(.unavailable, "Redis Sentinel announced another primary")
         for connection in entries.withLock({ $0.compactMap(\.connection) }) {
             connection.assumeIsolated { $0.lose(reason) }
+        }
+    }
+
+    /// Ends the connections to other addresses than these, which then connect to another node of the cluster.
+    func notify(outside addresses: Set<String>) {
+        let reason = EventBusError(.unavailable, "this node does not serve slots of the Redis cluster any more")
+        for connection in entries.withLock({ $0.compactMap(\.connection) }) {
+            guard let server = connection.presence.server, !addresses.contains(server.address.description) else {
+                continue
+            }
+            connection.thread.execute { connection.assumeIsolated { $0.leaveServer(reason) } }
         }
     }
 }

@@ -7,6 +7,9 @@ extension RedisClient {
     /// let stock = try await redis.send("HINCRBY", "stock", "sku-42", -1).integer
     /// ```
     ///
+    /// On a cluster the first argument, or the first key of a script, decides which node gets the command, and a node that
+    /// does not serve the command's keys names the one that does. A command without a key reaches one of the nodes.
+    ///
     /// Arguments may contain any bytes. Concurrent calls are sent together, without waiting for each other's replies.
     ///
     /// - Parameters:

@@ -3,7 +3,7 @@ public import EventBus
 public import Logging
 import Metrics
 
-/// A shared connection to one Redis server, from which locks, caches and inboxes are created.
+/// A shared connection to one Redis server or one Redis Cluster, from which locks, caches and inboxes are created.
 ///
 /// ```swift
 /// let redis = try RedisClient(RedisConfiguration(uri: "redis://127.0.0.1:6379"), logger: logger)
@@ -16,7 +16,8 @@ import Metrics
 /// more, so that these delay nobody. Locks and caches each have one more for messages. All sockets share one thread.
 ///
 /// The client uses primaries only: if a server has become a replica, the client disconnects and resolves the host name
-/// again.
+/// again. Of a cluster it connects to each primary when that is first needed, and sends each command to the one that
+/// serves its key.
 ///
 /// Call ``close()`` when the client is no longer needed.
 public final class RedisClient: Sendable {
@@ -28,11 +29,18 @@ public final class RedisClient: Sendable {
     private let lookup: RedisConnection.AddressLookup
     private let metrics: ClientMetrics?
     let thread: ConnectionThread
+    /// The connection for commands. To a cluster, it only carries the questions about its slots.
     let connection: RedisConnection
     /// The connection for values. It is separate because a large value must not delay the small commands of locks and
-    /// inboxes.
+    /// inboxes. It is not used with a cluster.
     let values: RedisConnection
+    /// The way of commands to the server, or to the nodes of the cluster.
+    let commandChannel: any CommandChannel
+    /// The way of values and of large commands.
+    let valueChannel: any CommandChannel
+    private let cluster: RedisCluster?
     private let change: PrimaryChange
+    private let hosts: ClusterHosts?
     /// The connection that reports another primary, if the configuration names Sentinels.
     private let sentinel: RedisConnection?
     private let subscribers = Locked<[WeakConnection]>([])
@@ -78,27 +86,44 @@ public final class RedisClient: Sendable {
         }
         self.sentinel = sentinel
         self.change = change
-        self.connection = RedisConnection(
-            configuration,
-            role: .commands,
-            thread: thread,
-            logger: connectionLogger,
-            sentinel: sentinel,
-            metrics: metrics,
-            lookup: lookup
-        )
-        self.values = RedisConnection(
-            configuration,
-            role: .commands,
-            thread: thread,
-            logger: connectionLogger,
-            sentinel: sentinel,
-            metrics: metrics,
-            kind: .values,
-            lookup: lookup
-        )
-        change.add(connection)
-        change.add(values)
+        var hosts: ClusterHosts?
+        if case .cluster(let configured) = configuration.endpoint { hosts = ClusterHosts(configured) }
+        self.hosts = hosts
+        let connect = {
+            @Sendable [thread, hosts, sentinel] (configuration: RedisConfiguration, kind: ConnectionMetrics.Kind) in
+            RedisConnection(
+                configuration,
+                role: .commands,
+                thread: thread,
+                logger: connectionLogger,
+                sentinel: sentinel,
+                hosts: hosts,
+                metrics: metrics,
+                kind: kind,
+                lookup: lookup
+            )
+        }
+        connection = connect(configuration, .commands)
+        values = connect(configuration, .values)
+        if let hosts {
+            let cluster = RedisCluster(control: connection, hosts: hosts, subscribers: change) { address in
+                let configuration = configuration.forNode(address)
+                return RedisCluster.Node(
+                    address,
+                    commands: connect(configuration, .commands),
+                    values: connect(configuration, .values)
+                )
+            }
+            self.cluster = cluster
+            commandChannel = ClusterChannel(cluster, configuration) { $0.commands }
+            valueChannel = ClusterChannel(cluster, configuration) { $0.values }
+        } else {
+            cluster = nil
+            commandChannel = connection
+            valueChannel = values
+            change.add(connection)
+            change.add(values)
+        }
     }
 
     /// Checks that the server answers.
@@ -111,15 +136,20 @@ public final class RedisClient: Sendable {
         }
     }
 
-    /// Returns the health of the server as a component of a health report. It is ready if a primary answers.
+    /// Returns the health of the server as a component of a health report. It is ready if a primary answers. A cluster is
+    /// ready if its primaries answer and serve all slots.
     ///
     /// A server that refuses a feature, such as subscriptions, does not make the component unready. Its
     /// ``/EventBus/ComponentHealth/reason`` then names what has to work without the feature. The component is not ready
     /// if commands and messages reach different servers.
     public func health() async -> ComponentHealth {
         do {
-            try await connection.requirePrimary()
-            if let refusal = values.queue.refusal { throw refusal }
+            if let cluster {
+                try await cluster.requireNodes()
+            } else {
+                try await connection.requirePrimary()
+                if let refusal = values.queue.refusal { throw refusal }
+            }
         } catch {
             return ComponentHealth(name: "redis", status: .notReady, reason: "\(error)")
         }
@@ -138,11 +168,15 @@ public final class RedisClient: Sendable {
     /// Closes all connections permanently, including those for messages. Calls in progress fail, as does every later
     /// call.
     public func close() async {
+        await cluster?.close()
         await connection.close()
         await values.close()
         await sentinel?.close()
         for subscriber in subscribers.withLock({ $0 }) { await subscriber.connection?.close() }
     }
+
+    /// A Boolean value indicating whether keys are distributed over the nodes of a cluster.
+    var isCluster: Bool { cluster != nil }
 
     /// The identity of the current run of the commands' server, if it is connected and tells its identity.
     var serverRunID: String? { connection.presence.server?.runID }
@@ -152,8 +186,13 @@ public final class RedisClient: Sendable {
     /// - Returns: The reply, which is never an error.
     /// - Throws: ``/EventBus/EventBusError``. For an error of the server, `underlying` is a ``RedisServerError``.
     func send(_ command: consuming RedisCommand) async throws -> RedisValue {
-        let connection = command.wire.count < Self.largeCommand ? connection : values
-        return try await connection.send(command).orThrow()
+        let isLarge = command.wire.count >= Self.largeCommand
+        guard isCluster else {
+            // Called directly, because a call by way of the protocol would cost a measurable part of the whole.
+            return try await (isLarge ? values : connection).send(command).orThrow()
+        }
+        let channel = isLarge ? valueChannel : commandChannel
+        return try await channel.send(command, timeout: nil, cancellation: .whenLate).orThrow()
     }
 
     /// The size in bytes from which on a command is sent over the connection for values.
@@ -161,11 +200,11 @@ public final class RedisClient: Sendable {
 
     /// Sends commands together. Each reply may be an error.
     func send(contentsOf commands: [RedisCommand], timeout: Duration? = nil) async throws -> [RedisValue] {
-        try await connection.send(contentsOf: commands, timeout: timeout)
+        try await commandChannel.send(contentsOf: commands, timeout: timeout)
     }
 
-    /// Runs a script over the connection for commands. See
-    /// ``RedisConnection/run(_:keys:_:isIdempotent:isCancellable:isSentInFull:limit:)``.
+    /// Runs a script over the channel for commands. See
+    /// ``CommandChannel/run(_:keys:_:isIdempotent:isCancellable:isSentInFull:limit:)``.
     func run(
         _ script: RedisScript,
         keys: [String],
@@ -175,7 +214,7 @@ public final class RedisClient: Sendable {
         isSentInFull: Bool = false,
         limit: Duration? = nil
     ) async throws -> RedisValue {
-        try await connection.run(
+        try await commandChannel.run(
             script,
             keys: keys,
             arguments,
@@ -188,28 +227,31 @@ public final class RedisClient: Sendable {
 
     /// Sends a script without waiting for its result.
     func post(_ script: RedisScript, keys: [String], _ arguments: [RedisArgument]) {
-        connection.post(script, keys: keys, arguments)
+        commandChannel.post(script, keys: keys, arguments)
     }
 
     /// Creates a connection for messages on the thread of this client. It connects when it is opened. Its messages
-    /// count while it is connected to the same server as `partner`, which defaults to the connection for commands.
+    /// count while it is connected to the same server as `partner`, which defaults to the connection for commands. In a
+    /// cluster, messages that are published at any node reach all of them.
     func subscriber(
         channels: [String],
         trackedPrefixes: [String] = [],
         partner: RedisConnection? = nil,
         onEvent: @escaping @Sendable (RedisConnection.SubscriptionEvent) -> Void
     ) -> RedisConnection {
+        let partner = isCluster ? nil : partner ?? connection
         let subscriber = RedisConnection(
             configuration,
             role: .subscriber(channels: channels, trackedPrefixes: trackedPrefixes, onEvent: onEvent),
             thread: thread,
             logger: connectionLogger,
-            partner: partner ?? connection,
+            partner: partner,
+            hosts: hosts,
             metrics: metrics,
             kind: .messages,
             lookup: lookup
         )
-        (partner ?? connection).presence.add(observer: subscriber)
+        partner?.presence.add(observer: subscriber)
         change.add(subscriber)
         subscribers.withLock { subscribers in
             subscribers.removeAll { $0.connection == nil }

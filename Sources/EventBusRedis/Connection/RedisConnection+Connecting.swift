@@ -75,11 +75,14 @@ extension RedisConnection {
         case .tcp(let host, let port):
             if let addresses = try? lookup(host, port, true) { return tryAddresses(addresses) }
             resolve { [lookup] () throws(EventBusError) in try lookup(host, port, false) }
+        case .cluster:
+            guard let hosts else { return lose(EventBusError(.unavailable, "the Redis cluster has no address")) }
+            resolve { [lookup] () throws(EventBusError) in try hosts.resolve(lookup) }
         case .sentinel(let hosts, let service):
             if case .sentinel = role {
                 resolve { [lookup] () throws(EventBusError) in
                     var addresses: [SocketAddress] = []
-                    for host in hosts { addresses += (try? lookup(host.name, host.port, false)) ?? [] }
+                    for host in hosts { addresses += (try? lookup(host.name, host.sentinelPort, false)) ?? [] }
                     return addresses
                 }
                 return
@@ -279,6 +282,13 @@ extension RedisConnection {
                 if connection.phase == .pausing { connection.connect() }
             }
         }
+    }
+
+    /// Ends the connection, and connects to another of its addresses if there is one.
+    func leaveServer(_ reason: EventBusError) {
+        guard phase == .ready else { return }
+        addresses.leaveCurrent()
+        lose(reason)
     }
 
     /// Handles a socket that accepts no more output. It first reads the server's last replies, which may contain the

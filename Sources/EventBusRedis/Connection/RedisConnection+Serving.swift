@@ -82,6 +82,9 @@ extension RedisConnection {
         case .greeting:
             try handshake.receive(reply)
             greet()
+        case .asking:
+            // If it is refused, so is the command after it.
+            return
         case .heartbeat:
             guard Handshake.isPong(reply) else {
                 throw EventBusError(.unavailable, "Redis answered PING with something else than PONG")

@@ -51,6 +51,8 @@ actor RedisConnection {
     let partner: RedisConnection?
     /// The connection that reports another primary, if the configuration names Sentinels.
     private let sentinel: RedisConnection?
+    /// The addresses of the cluster, if the configuration names one.
+    let hosts: ClusterHosts?
     nonisolated let subscription = Locked(SubscriptionStatus.pending)
 
     var phase = Phase.idle
@@ -103,6 +105,7 @@ actor RedisConnection {
         logger: BackgroundLogger,
         partner: RedisConnection? = nil,
         sentinel: RedisConnection? = nil,
+        hosts: ClusterHosts? = nil,
         metrics: ClientMetrics? = nil,
         kind: ConnectionMetrics.Kind = .commands,
         lookup: @escaping AddressLookup = SocketAddress.resolve
@@ -110,6 +113,7 @@ actor RedisConnection {
         self.configuration = configuration
         self.partner = partner
         self.sentinel = sentinel
+        self.hosts = hosts
         self.metrics = metrics
         self.connectionMetrics = metrics?.connection(kind)
         self.commandTimeout = MonotonicTime.nanoseconds(configuration.commandTimeout)
@@ -136,7 +140,7 @@ actor RedisConnection {
         connectionMetrics?.note(isConnected: false)
         connectionMetrics?.note(isRefusing: false)
         dropSocket(reset: !traffic.inFlight.isEmpty)
-        let reason = EventBusError(.shuttingDown, "the connection to Redis was closed")
+        let reason = EventBusError.closed
         queue.take(into: &submitted)
         for flight in traffic.inFlight {
             if case .caller(let command) = flight.owner { command.fail(reason) }
@@ -251,7 +255,7 @@ actor RedisConnection {
     /// Closes the connection permanently. Commands that are in flight or waiting fail.
     func close() {
         guard phase != .closed else { return }
-        let reason = EventBusError(.shuttingDown, "the connection to Redis was closed")
+        let reason = EventBusError.closed
         setRefusal(reason)
         credentialsTask?.cancel()
         endSocket(reason)

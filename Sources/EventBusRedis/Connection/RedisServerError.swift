@@ -111,7 +111,10 @@ extension RedisServerError {
         case "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS":
             (.unavailable, "Redis cannot take commands at present")
         case "MOVED", "ASK", "CROSSSLOT":
-            (.unsupported, "this Redis is a cluster, whose redirections are not followed; connect to a single server")
+            (
+                .unsupported,
+                "this Redis is a cluster: connect with redis+cluster://, and use keys of one slot in one command"
+            )
         default:
             (.rejected, "Redis refused the command")
         }

@@ -47,7 +47,7 @@ struct SentinelQuery: Sendable {
             } catch {
                 failure = EventBusError(
                     .unavailable,
-                    "no Redis Sentinel names the primary of \(service.quotedForError); the last one, \(host.name):\(host.port): \(error.message)",
+                    "no Redis Sentinel names the primary of \(service.quotedForError); the last one, \(host.name):\(host.sentinelPort): \(error.message)",
                     underlying: error
                 )
             }
@@ -60,7 +60,7 @@ struct SentinelQuery: Sendable {
         _ host: RedisConfiguration.Host,
         until deadline: MonotonicTime
     ) throws(EventBusError) -> Answer {
-        guard let address = try lookup(host.name, host.port, false).first else {
+        guard let address = try lookup(host.name, host.sentinelPort, false).first else {
             throw EventBusError(.unavailable, "it has no address")
         }
         let conversation = try BlockingConversation(with: address, tls: tls, until: deadline)

@@ -64,7 +64,8 @@ enum LockScripts {
         """
 
     /// The script that requests the lock. Arguments: token, ttl, `1` to wait in the queue, hand-over time, channel
-    /// prefix, the time for which a process counts as alive, and `+` if this process listens. Returns `{1, fence}` or
+    /// prefix, the time for which a process counts as alive, and `+` if this process listens, `~` if it does at another node, or
+    /// `-`. Returns `{1, fence}` or
     /// `{0, milliseconds left, token the lock was handed to}`.
     static let acquire = RedisScript(
         common + """

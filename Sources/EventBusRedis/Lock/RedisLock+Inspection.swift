@@ -14,35 +14,47 @@ extension RedisLock: InspectableLock {
 
     /// Returns the holders of all resources with the prefix of this lock, in no particular order and at most `limit`.
     ///
-    /// It walks through all keys of the server in steps (`SCAN`), so it is meant for operators. A resource that is
+    /// It walks through all keys of the server, or of each node of a cluster, in steps (`SCAN`), so it is meant for operators. A resource that is
     /// locked or released meanwhile may be missing.
     public func holders(limit: Int) async throws -> [LockHolder] {
         var holders: [LockHolder] = []
         var seen: Set<ExactString> = []
+        for server in try await client.commandChannel.servers() {
+            try await addHolders(on: server, to: &holders, limit: limit, &seen)
+            if holders.count >= limit { break }
+        }
+        return holders
+    }
+
+    private func addHolders(
+        on server: RedisConnection,
+        to holders: inout [LockHolder],
+        limit: Int,
+        _ seen: inout Set<ExactString>
+    ) async throws {
         var cursor = "0"
         repeat {
-            let reply = try await client.send(
+            let reply = try await server.send(
                 RedisCommand(
                     "SCAN",
                     [.text(cursor), "MATCH", .text(LockKeys.holderPattern(prefix: prefix)), "COUNT", 1000]
                 )
-            )
+            ).orThrow()
             guard let parts = reply.array, parts.count == 2, let next = parts[0].text, let keys = parts[1].array else {
                 throw EventBusError(.unavailable, "Redis answered SCAN with something that makes no sense")
             }
             cursor = next
             let resources = keys.compactMap { $0.text.flatMap { LockKeys.resource(ofHolderKey: $0, prefix: prefix) } }
                 .filter { seen.insert(ExactText($0)).inserted }
-            let replies = try await client.connection.run(
+            let replies = try await client.commandChannel.run(
                 LockScripts.inspect,
                 each: resources.map { (LockKeys(prefix: prefix, resource: $0).all, []) }
             )
             for (resource, reply) in zip(resources, replies) {
-                guard holders.count < limit else { return holders }
+                guard holders.count < limit else { return }
                 if let holder = holder(of: resource, try reply.orThrow()) { holders.append(holder) }
             }
         } while cursor != "0"
-        return holders
     }
 
     /// Ends the grant of `holder` and hands the resource to the first waiter.

@@ -127,6 +127,10 @@ extension RedisLock {
         min(askTime, max(clock.now.duration(to: deadline), Self.grace))
     }
 
+    /// The argument that tells whether this process gets messages: `+` if `PUBLISH` counts it as a subscriber, `~` if it
+    /// may be subscribed at another node of a cluster, which `PUBLISH` does not count, and `-` if it gets none.
+    private var listening: RedisArgument { !waiters.isListening ? "-" : client.isCluster ? "~" : "+" }
+
     /// The interval between two polls. It is short enough that a hand-over is noticed in time even if its message is
     /// lost, and random, so that processes do not poll in step.
     private var pollInterval: Duration { handOverTime * Double.random(in: 0.5...0.9) }
@@ -142,7 +146,7 @@ extension RedisLock {
                 [
                     .text(attempt.token), .integer(attempt.ttl.wholeMilliseconds), waits ? "1" : "0",
                     .integer(handOverTime.wholeMilliseconds), .text(channelPrefix),
-                    .integer((handOverTime * 4).wholeMilliseconds), waiters.isListening ? "+" : "-",
+                    .integer((handOverTime * 4).wholeMilliseconds), listening,
                 ],
                 isIdempotent: true,
                 limit: limit

@@ -92,13 +92,13 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         self.book = LockBook(clock: clock, metrics: metrics)
         self.cleanup = RedisCleanup(client)
         self.renewals = LeaseRenewals(clock: clock, thread: client.thread) {
-            [connection = client.connection] grant, done in
+            [channel = client.commandChannel] grant, done in
             let sent = clock.now
-            connection.run(
+            channel.run(
                 rules.renew,
                 keys: [LockKeys(prefix: prefix, resource: grant.resource).holder],
                 [.text(grant.owner), .integer(grant.ttl.wholeMilliseconds)],
-                timeout: min(connection.configuration.commandTimeout, grant.ttl)
+                timeout: min(channel.configuration.commandTimeout, grant.ttl)
             ) { result in
                 done(Result { try Self.renewed(grant, result.get().orThrow(), sent: sent) })
             }

@@ -58,9 +58,11 @@ enum SharedLockScripts {
             local alive, listens = string.match(state or '', '^(%d+)(.)')
             if alive and tonumber(alive) >= now then
               -- Without messages, or the right to publish, the first waiter is granted its share when it asks.
-              if not hasRoom(head) or listens ~= '+' then return end
+              if not hasRoom(head) or listens == '-' then return end
               local reached = redis.pcall('PUBLISH', channel .. owner, head .. ' ' .. L)
               if type(reached) == 'table' then return end
+              -- In a cluster it may have reached the subscribers of another node, which are not counted.
+              if listens == '~' then reached = 1 end
               redis.call('ZREM', W, head)
               if reached == 0 then
                 redis.call('HDEL', C, owner)

@@ -28,6 +28,12 @@ struct RedisConfigurationTests {
         #expect("\(sentinel)" == "redis+sentinel://:***@s1:26379,s2:26380,[::1]:26379/orders/3")
         #expect(try RedisConfiguration(uri: "rediss+sentinel://s1/orders").tls == RedisConfiguration.TLS())
 
+        let cluster = try RedisConfiguration(uri: "redis+cluster://shop:secret@n1,n2:7001,[::1]")
+        #expect(cluster.endpoint == .cluster(hosts: [.init("n1"), .init("n2", port: 7001), .init("::1")]))
+        #expect(cluster.credentials == .init(user: "shop", password: "secret"))
+        #expect("\(cluster)" == "redis+cluster://shop:***@n1:6379,n2:7001,[::1]:6379")
+        #expect(try RedisConfiguration(uri: "rediss+cluster://n1/0").tls == RedisConfiguration.TLS())
+
         let unix = try RedisConfiguration(uri: "redis+unix://:secret@/run/redis%20a.sock?db=2")
         #expect(unix.endpoint == .unix(path: "/run/redis a.sock"))
         #expect(unix.credentials == .init(password: "secret") && unix.database == 2)
@@ -39,6 +45,7 @@ struct RedisConfigurationTests {
         "redis://h:1/x", "redis://h/-1", "redis://[::1", "redis://[::1]x", "redis://:secret%4@h", "redis://:%ff@h",
         "redis://h?db=1", "unix://secret", "unix:///x?y=1", "redis+sentinel://s1", "redis+sentinel:///orders",
         "redis+sentinel://s1,/orders", "redis://:secret%00@h",
+        "redis+cluster://", "redis+cluster://n1,", "redis+cluster://n1/x",
     ])
     func `a URI that makes no sense is refused, without showing it`(uri: String) {
         #expect {
@@ -128,6 +135,11 @@ struct RedisConfigurationTests {
         let changes: [(inout RedisConfiguration) -> Void] = [
             { $0.heartbeat = .zero }, { $0.commandTimeout = .seconds(-1) }, { $0.maximumInFlight = 0 },
             { $0.database = -1 }, { $0.clientName = "two words" },
+            { $0.endpoint = .cluster(hosts: []) },
+            {
+                $0.endpoint = .cluster(hosts: [.init("n1")])
+                $0.database = 1
+            },
             { $0.endpoint = .unix(path: String(repeating: "x", count: 200)) },
             { $0.tls = .init(certificateFile: "certificate") }, { $0.tls = .init(keyFile: "key") },
             {

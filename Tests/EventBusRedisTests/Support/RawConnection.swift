@@ -1,6 +1,8 @@
 import EventBus
 import Glibc
 
+@testable import EventBusRedis
+
 /// A blocking socket to a server on loopback, for tests that control every byte.
 final class RawConnection: Sendable {
     let descriptor: Int32
@@ -55,6 +57,19 @@ final class RawConnection: Sendable {
 
     func hangUp() {
         shutdown(descriptor, Int32(SHUT_RDWR))
+    }
+}
+
+/// Sends a command to a server of any kind, such as a replica.
+func reply(to command: RedisCommand, at port: Int) throws -> RedisValue {
+    let connection = try RawConnection(waitingFor: port)
+    let reader = try ReplyReader(maximumSize: 1 << 20)
+    connection.write(command.wire)
+    while true {
+        if let reply = try reader.next() { return reply }
+        let bytes = try connection.readBytes()
+        guard !bytes.isEmpty else { throw EventBusError(.unavailable, "the server is gone") }
+        try bytes.withUnsafeBytes { try reader.feed($0) }
     }
 }
 

@@ -1,7 +1,8 @@
 import EventBus
-import EventBusRedis
 import Glibc
 import Logging
+
+@testable import EventBusRedis
 
 /// A disposable Redis server on a free loopback port. It is stopped when the last reference is released or the process
 /// ends.
@@ -12,8 +13,31 @@ final class RedisServer: Sendable {
     private let options: [String]
     private let process: Locked<ChildProcess?>
 
+    /// The port for the other nodes of a cluster.
+    let busPort: Int
+
     /// Starts a server and waits until it answers.
-    init(_ options: String...) async throws {
+    convenience init(_ options: String...) async throws {
+        try await self.init(options: options)
+    }
+
+    /// Starts a node of a cluster, which does not serve any slot.
+    ///
+    /// - Parameter clusterNodeTimeout: The milliseconds after which other nodes take it for dead.
+    convenience init(clusterNodeTimeout: Int) async throws {
+        // By default, the server would take a port that may be in use.
+        let busPort = try freePort()
+        try await self.init(
+            options: [
+                "--cluster-enabled", "yes", "--cluster-port", "\(busPort)", "--cluster-node-timeout",
+                "\(clusterNodeTimeout)", "--repl-diskless-sync-delay", "0",
+            ],
+            busPort: busPort
+        )
+    }
+
+    private init(options: [String], busPort: Int = 0) async throws {
+        self.busPort = busPort
         var template = Array("/tmp/eventbus-redis.XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw EventBusError(.unavailable, "no temporary directory") }
         directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
@@ -42,6 +66,11 @@ final class RedisServer: Sendable {
         var configuration = configuration
         change(&configuration)
         return try RedisClient(configuration, logger: .silent)
+    }
+
+    /// Returns a client of this node alone, which follows no redirections.
+    func nodeClient() throws -> RedisClient {
+        try client { $0.isClusterNode = true }
     }
 
     func start() async throws {

@@ -72,7 +72,7 @@ final class SentinelFleet: Sendable {
         // Asked directly, because Sentinels update what they know of replicas every ten seconds.
         try await eventually("the replica should follow", within: .seconds(60)) {
             servers.contains { server in
-                let text = (try? send(RedisCommand("INFO", ["replication"]), to: server.port))?.text ?? ""
+                let text = (try? reply(to: RedisCommand("INFO", ["replication"]), at: server.port))?.text ?? ""
                 return text.contains("role:slave") && text.contains("master_link_status:up")
             }
         }
@@ -80,19 +80,6 @@ final class SentinelFleet: Sendable {
 
     /// Asks a Sentinel.
     private func ask(_ port: Int, _ words: RedisArgument...) throws -> RedisValue {
-        try send(RedisCommand("SENTINEL", words), to: port)
-    }
-
-    /// Sends a command to a server of any kind.
-    private func send(_ command: RedisCommand, to port: Int) throws -> RedisValue {
-        let connection = try RawConnection(waitingFor: port)
-        let reader = try ReplyReader(maximumSize: 1 << 20)
-        connection.write(command.wire)
-        while true {
-            if let reply = try reader.next() { return reply }
-            let bytes = try connection.readBytes()
-            guard !bytes.isEmpty else { throw EventBusError(.unavailable, "the server is gone") }
-            try bytes.withUnsafeBytes { try reader.feed($0) }
-        }
+        try reply(to: RedisCommand("SENTINEL", words), at: port)
     }
 }

@@ -30,7 +30,7 @@ struct QuorumRenewal: Sendable {
         let count = Locked(Count(tally: QuorumTally(members: members.count)))
         let timeout = min(askTime, grant.ttl)
         for member in members {
-            member.client.connection.run(
+            member.client.commandChannel.run(
                 LockScripts.renew,
                 keys: [QuorumKeys(prefix: prefix, resource: grant.resource).holder],
                 [.text(holder.token), .integer(grant.ttl.wholeMilliseconds)],

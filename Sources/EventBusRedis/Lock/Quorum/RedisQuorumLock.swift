@@ -71,8 +71,15 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
         }
         self.book = LockBook(clock: clock, metrics: LockMetrics(prefix: prefix))
         self.suspicions = Locked(Array(repeating: nil, count: clients.count))
-        self.misconfiguration = Self.duplicate(clients.map(\.configuration.endpoint)).map { first, second in
-            .listedTwice(first, second, "have the same address")
+        if clients.contains(where: \.isCluster) {
+            self.misconfiguration = EventBusError(
+                .invalidConfiguration,
+                "a quorum consists of independent servers, and one of the clients is that of a Redis cluster; use a RedisLock"
+            )
+        } else {
+            self.misconfiguration = Self.duplicate(clients.map(\.configuration.endpoint)).map { first, second in
+                .listedTwice(first, second, "have the same address")
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 import EventBus
 
-extension RedisConnection {
+extension CommandChannel {
     /// Runs a script by its digest, or by its source if the server does not know it. A restart, a failover and `SCRIPT
     /// FLUSH` make the server forget scripts.
     ///
@@ -11,7 +11,7 @@ extension RedisConnection {
     ///     digest is unknown.
     ///   - limit: The maximum duration of the whole call. Defaults to the time of one command for each of the two
     ///     attempts.
-    nonisolated func run(
+    func run(
         _ script: RedisScript,
         keys: [String],
         _ arguments: [RedisArgument],
@@ -34,7 +34,7 @@ extension RedisConnection {
         }
     }
 
-    private nonisolated func runOnce(
+    private func runOnce(
         _ script: RedisScript,
         _ keys: [String],
         _ arguments: [RedisArgument],
@@ -62,7 +62,7 @@ extension RedisConnection {
     typealias Call = (keys: [String], arguments: [RedisArgument])
 
     /// Runs a script for each list of keys. All calls are sent together, and each reply may be an error.
-    nonisolated func run(_ script: RedisScript, each calls: [Call], timeout: Duration? = nil) async throws
+    func run(_ script: RedisScript, each calls: [Call], timeout: Duration? = nil) async throws
         -> [RedisValue]
     {
         var replies = try await send(
@@ -83,7 +83,7 @@ extension RedisConnection {
     }
 
     /// Runs a script without a waiting task. It is sent by its source if the server does not know its digest.
-    nonisolated func run(
+    func run(
         _ script: RedisScript,
         keys: [String],
         _ arguments: [RedisArgument],
@@ -100,11 +100,13 @@ extension RedisConnection {
     }
 
     /// Sends a script without waiting for its result.
-    nonisolated func post(_ script: RedisScript, keys: [String], _ arguments: [RedisArgument]) {
+    func post(_ script: RedisScript, keys: [String], _ arguments: [RedisArgument]) {
         // By its source, because nobody would notice that its digest is unknown.
         post(script.load(keys, arguments))
     }
+}
 
+extension RedisConnection {
     /// Throws unless the server answers and is a primary, as far as it tells its role.
     nonisolated func requirePrimary() async throws {
         let reply = try await send(Handshake.askRole)
