@@ -79,6 +79,38 @@ struct ConnectionProblemTests {
         withExtendedLifetime(server) {}
     }
 
+    @Test(arguments: [
+        ["bench"], ["doctor"], ["story", "order-1", "--group", "inventory"], ["tail"], ["topology", "plan", "FILE"],
+        ["topology", "retire", "FILE", "--former", "FILE"],
+    ])
+    func `every command names a broker that it cannot use, without the password`(arguments: [String]) async throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let file = folder.appending(path: "topology.json")
+        let old = """
+            {"exchange":"events","queueType":"quorum","subscriptions":[{"group":"g","name":"n","queue":"g.n",
+             "patterns":["a"],"formerPatterns":[],"singleActiveConsumer":false}]}
+            """
+        try Data(old.utf8).write(to: file)
+        let empty = folder.appending(path: "empty.json")
+        try Data(#"{"exchange":"events","queueType":"quorum","subscriptions":[]}"#.utf8).write(to: empty)
+        var files = [empty, file].map { $0.path(percentEncoded: false) }
+        let given = arguments.map { $0 == "FILE" ? files.removeFirst() : $0 }
+        let server = try SilentServer()
+        var addresses = [("127.0.0.1:1", Int32(69)), ("127.0.0.1:\(server.port)", 69)]
+        if let broker = TestBroker.url?.split(separator: "@").last { addresses.append((String(broker), 77)) }
+        for (address, status) in addresses {
+            let uri = "amqp://guest:\(Self.password)@\(address)"
+            let outcome = try await Tool.run(given + ["--timeout", "1", "--url", uri])
+            #expect(outcome.status == status, "\(address): \(outcome)")
+            #expect(outcome.output.isEmpty)
+            #expect(outcome.errors.hasPrefix("eventbus: "), "\(outcome.errors)")
+            #expect(!outcome.text.contains(Self.password), "\(outcome.text)")
+        }
+        withExtendedLifetime(server) {}
+    }
+
     @Test(.enabled(if: TestBroker.isThere))
     func `a refused login, a missing virtual host, exchange, group and permission are named`() async throws {
         let scene = try await Scene()
