@@ -34,6 +34,7 @@ final class InMemoryConsumer: TransportConsumer {
                 delivery.token,
                 of: reference,
                 as: disposition,
+                eventID: delivery.envelope.id,
                 retryDue: retryDue,
                 time: time,
                 &effects

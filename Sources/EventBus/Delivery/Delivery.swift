@@ -16,7 +16,7 @@ public final class Delivery: Sendable {
         }
     }
 
-    /// The event as it arrived.
+    /// The event as it arrived, with the id that the subscription has derived (``SubscriptionOptions/identity``).
     public let envelope: Envelope
     /// The number of this attempt to handle the event, from 1. Only failed attempts count.
     public let attempt: Int
@@ -34,6 +34,8 @@ public final class Delivery: Sendable {
     public let token: Token
     /// The failure that a broker under test injects into the handler.
     package let injectedFault: InjectedFault?
+    /// The event's own id if the subscription has derived another one, and `nil` otherwise.
+    private let ownID: EventID?
 
     /// Creates a delivery. It is called by transports only.
     public convenience init(
@@ -65,7 +67,8 @@ public final class Delivery: Sendable {
         firstFailure: EventTime?,
         replyAddress: ReplyAddress?,
         token: Token,
-        injectedFault: InjectedFault?
+        injectedFault: InjectedFault?,
+        ownID: EventID? = nil
     ) {
         self.envelope = envelope
         self.attempt = attempt
@@ -75,6 +78,32 @@ public final class Delivery: Sendable {
         self.replyAddress = replyAddress
         self.token = token
         self.injectedFault = injectedFault
+        self.ownID = ownID
+    }
+}
+
+extension Delivery {
+    /// The event's id as it arrived.
+    var receivedID: EventID { ownID ?? envelope.id }
+
+    /// A Boolean value indicating whether the subscription has derived the event's id.
+    var isIdentified: Bool { ownID != nil }
+
+    /// Returns the delivery with an id that the subscription has derived.
+    func identified(as id: EventID) -> Delivery {
+        var envelope = envelope
+        envelope.id = id
+        return Delivery(
+            envelope: envelope,
+            attempt: attempt,
+            redeliveries: redeliveries,
+            deferredFor: deferredFor,
+            firstFailure: firstFailure,
+            replyAddress: replyAddress,
+            token: token,
+            injectedFault: injectedFault,
+            ownID: receivedID
+        )
     }
 }
 

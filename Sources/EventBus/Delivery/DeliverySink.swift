@@ -42,7 +42,8 @@ public protocol TransportConsumer: Sendable {
     ///
     /// For a retry or a dead letter, the broker has accepted the new copy before the old one is released: a crash in
     /// between duplicates the event but never loses it. An acknowledgement may still be in flight when the call
-    /// returns.
+    /// returns. The copy has the id of the delivery's envelope, which the subscription may have derived
+    /// (``SubscriptionOptions/identity``).
     ///
     /// - Throws: ``EventBusError`` with code `.staleDelivery` if the connection of the delivery is gone. The broker
     ///   then redelivers it.

@@ -1,6 +1,5 @@
 extension EventID {
-    /// Creates the identity of an event that a handler publishes, as a UUID of version 8 (RFC 9562, section 5.8) from a
-    /// SHA-256 hash.
+    /// Creates the identity of an event that a handler publishes.
     ///
     /// Another attempt to handle the same event derives the same identities for the same events.
     ///
@@ -10,32 +9,30 @@ extension EventID {
     ///   - event: The event to publish. Its topic, version, partition key and payload count.
     ///   - position: The number of equal events that the attempt has published before.
     init(handled: (id: EventID, topic: Topic), subscription: String, event: Envelope, position: Int) {
-        var hash = SHA256()
-        // With the length of each part, so that no two lists of parts have the same bytes.
-        hash.append(text: handled.topic.rawValue)
-        hash.append(text: handled.id.rawValue)
-        hash.append(text: subscription)
-        hash.append(text: event.topic.rawValue)
-        hash.append(UInt64(bitPattern: Int64(event.version)))
-        hash.append(event.partitionKey == nil ? 0 : 1 as UInt8)
-        hash.append(text: event.partitionKey ?? "")
-        hash.append(UInt64(event.payload.count))
-        hash.append(event.payload.span)
-        hash.append(UInt64(position))
-        let words = hash.finish()
-        let high = UInt64(words[0]) << 32 | UInt64(words[1])
-        let low = UInt64(words[2]) << 32 | UInt64(words[3])
-        self.init(
-            high: high & 0xFFFF_FFFF_FFFF_0FFF | 0x8000,
-            low: low & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
-        )
+        var digest = EventDigest()
+        digest.append(handled.topic.rawValue)
+        digest.append(handled.id.rawValue)
+        digest.append(subscription)
+        digest.append(event.topic.rawValue)
+        digest.append(UInt64(bitPattern: Int64(event.version)))
+        digest.append(optional: event.partitionKey)
+        digest.append(event.payload)
+        digest.append(UInt64(position))
+        self = digest.id()
     }
-}
 
-extension SHA256 {
-    fileprivate mutating func append(text: String) {
-        let utf8 = text.utf8
-        append(UInt64(utf8.count))
-        append(utf8.span)
+    /// Creates the identity of an event from a text that identifies it, or returns `nil` if the text is blank.
+    ///
+    /// A text that is too long for an identifier, or that contains control characters, is replaced by a digest of it.
+    init?(identifying text: String) {
+        let id = EventID(text)
+        if id.isBlank { return nil }
+        guard id.wireLength > Self.maximumLength || text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
+            self = id
+            return
+        }
+        var digest = EventDigest()
+        digest.append(text)
+        self = digest.id()
     }
 }

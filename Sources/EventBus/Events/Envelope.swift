@@ -5,7 +5,8 @@
 /// try await bus.publish(envelope)
 /// ```
 public struct Envelope: Equatable, Sendable {
-    /// The event's identity, which is the same in every delivery of it.
+    /// The event's identity, which is the same in every delivery of it. An event of another system that has none is
+    /// identified by its content. See ``EventIdentity``.
     public var id: EventID
     /// The topic, which identifies the kind of event.
     public var topic: Topic

@@ -62,7 +62,7 @@ public struct EventID: Hashable, Sendable {
     }
 
     /// A Boolean value indicating whether the identifier is empty or contains only white space and control characters.
-    var isBlank: Bool {
+    package var isBlank: Bool {
         if case .text(let exact) = storage { exact.text.utf8.allSatisfy { $0 <= 0x20 } } else { false }
     }
 

@@ -32,7 +32,7 @@ struct DeliveryLanes {
     /// The deliveries that wait for a retry, each at the head of its key.
     private var held: [Delivery.Token: TrackedDelivery] = [:]
     /// The known state of events whose channel was reopened, until they are redelivered.
-    private var known: [EventIdentity: TrackedDelivery] = [:]
+    private var known: [ArrivalKey: TrackedDelivery] = [:]
     private(set) var running = 0
     private var runsAlone = false
     /// A Boolean value indicating whether nothing may start until the channel is reopened.
@@ -55,7 +55,7 @@ struct DeliveryLanes {
     mutating func receive(_ delivery: Delivery, at now: AnyClock.Instant) {
         guard !isClosed else { return }
         var tracked = TrackedDelivery(delivery, arrival: now)
-        if !known.isEmpty, let earlier = known.removeValue(forKey: EventIdentity(delivery.envelope)) {
+        if !known.isEmpty, let earlier = known.removeValue(forKey: ArrivalKey(delivery)) {
             tracked.resume(earlier)
         }
         if byKey, let key = delivery.envelope.exactPartitionKey {
@@ -201,9 +201,9 @@ struct DeliveryLanes {
         let all = held.values + ready + lanes.values.joined()
         // If an event has two copies, the one with more attempts counts.
         for tracked in all {
-            let identity = EventIdentity(tracked.delivery.envelope)
-            if let other = known[identity], other.attempt >= tracked.attempt { continue }
-            known[identity] = tracked
+            let key = ArrivalKey(tracked.delivery)
+            if let other = known[key], other.attempt >= tracked.attempt { continue }
+            known[key] = tracked
         }
     }
 

@@ -59,7 +59,7 @@ public final class EventContext: Sendable {
     /// The address for the reply if the event is a request, and `nil` otherwise.
     var replyAddress: ReplyAddress? { delivery.replyAddress }
 
-    /// The event's identity, which is the same in every delivery of it.
+    /// The event's identity, which is the same in every delivery of it. See ``SubscriptionOptions/identity``.
     public var id: EventID { delivery.envelope.id }
 
     /// The event's topic.

@@ -18,7 +18,7 @@ public struct SubscriptionHandlers {
     /// The handlers of `exact` as ``TypedHandler`` values.
     private var typed: [Topic: any Sendable] = [:]
     private var conversions: [Topic: [Conversion]] = [:]
-    private let codecs: CodecRegistry
+    let codecs: CodecRegistry
 
     init(codecs: CodecRegistry) {
         self.codecs = codecs

@@ -44,6 +44,7 @@ extension SubscriptionOptions {
             return "\(inboxCount) inboxes in its options, its middleware and the bus's middleware, but the inner one "
                 + "would find each event in progress; leave all but one out"
         }
+        if let problem = identity.problem { return problem }
         if let problem = breaker?.problem(maximumHold: maximumHold) { return problem }
         if inbox != nil, let problem = inboxOptions.validationError { return problem }
         guard case .requests = purpose else { return nil }

@@ -110,6 +110,12 @@ public struct SubscriptionOptions: Sendable {
     /// (``maximumDeferral``). A broadcast subscription cannot have an inbox, because its instances would
     /// share the records.
     public var inbox: (any Inbox)?
+    /// The part of an event that identifies it. Defaults to ``EventIdentity/own``, the event's own id.
+    ///
+    /// ```swift
+    /// let options = SubscriptionOptions(inbox: inbox, identity: .header("order-id"))
+    /// ```
+    public var identity: EventIdentity
     /// The settings of ``inbox``. Each has a default.
     public var inboxOptions: InboxOptions
     /// The maximum time for which an event may be deferred without an attempt before it becomes a dead letter. Defaults
@@ -159,7 +165,8 @@ public struct SubscriptionOptions: Sendable {
         maximumHold: Duration = .seconds(900),
         retryVerdict: (@Sendable (any Error) -> RetryVerdict)? = nil,
         publishing: Publishing = .immediately,
-        breaker: CircuitBreaker? = nil
+        breaker: CircuitBreaker? = nil,
+        identity: EventIdentity = .own
     ) {
         self.concurrency = concurrency
         self.prefetch = prefetch
@@ -168,6 +175,7 @@ public struct SubscriptionOptions: Sendable {
         self.retryVerdict = retryVerdict
         self.publishing = publishing
         self.breaker = breaker
+        self.identity = identity
         self.handlerTimeout = handlerTimeout
         self.ordering = ordering
         self.broadcast = broadcast

@@ -35,6 +35,7 @@ final class SubscriptionRunner: Sendable {
     private let middleware: [any ConsumeMiddleware]
     private let environment: SubscriptionEnvironment
     private let deferrals: DeferralStatus
+    private let identifier: EventIdentifier?
     private let state: Locked<State>
     private let stopping = Signal()
     private let aborting = Signal()
@@ -51,6 +52,12 @@ final class SubscriptionRunner: Sendable {
         self.patterns = handlers.patterns
         self.handlers = HandlerTable(handlers)
         self.deferrals = DeferralStatus(subscription: info, clock: environment.clock, logger: environment.logger)
+        self.identifier = EventIdentifier(
+            options.identity,
+            codecs: handlers.codecs,
+            subscription: info,
+            logger: environment.logger
+        )
         var middleware = options.middleware
         if let inbox = options.inbox {
             middleware.append(DeduplicationMiddleware(inbox: inbox, options: options.inboxOptions))
@@ -64,6 +71,7 @@ final class SubscriptionRunner: Sendable {
             options: options,
             environment: environment,
             deferrals: deferrals,
+            identifier: identifier,
             stopping: stopping,
             aborting: aborting
         )
@@ -331,6 +339,7 @@ final class SubscriptionRunner: Sendable {
                         options: state.options,
                         environment: environment,
                         deferrals: deferrals,
+                        identifier: identifier,
                         stopping: stopping,
                         aborting: aborting
                     )

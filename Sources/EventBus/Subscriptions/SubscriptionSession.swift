@@ -26,6 +26,7 @@ final class SubscriptionSession: Sendable {
     ///
     /// - Parameters:
     ///   - middleware: The prepared middleware of the subscription, including the inbox.
+    ///   - identifier: The source of the events' ids, if the subscription derives them.
     ///   - stopping: The signal that is raised when the subscription stops.
     ///   - aborting: The signal that is raised when the subscription's handlers are cancelled.
     init(
@@ -36,6 +37,7 @@ final class SubscriptionSession: Sendable {
         options: SubscriptionOptions,
         environment: SubscriptionEnvironment,
         deferrals: DeferralStatus,
+        identifier: EventIdentifier?,
         stopping: Signal,
         aborting: Signal
     ) {
@@ -94,6 +96,7 @@ final class SubscriptionSession: Sendable {
             pause: pause,
             deferrals: deferrals,
             settler: settler,
+            identifier: identifier,
             failures: options.breaker.map(FailureRate.init)
         )
     }

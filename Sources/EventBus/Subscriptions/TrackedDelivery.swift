@@ -1,6 +1,6 @@
 /// A delivery in a subscription, with the local state of its event.
 struct TrackedDelivery: Sendable {
-    let delivery: Delivery
+    var delivery: Delivery
     /// The arrival time by the bus's clock, or offset zero if the subscription does not watch ages.
     var arrival: AnyClock.Instant
     /// The time of the event's first arrival, if it was returned with its consumer's channel since. The time for
@@ -51,13 +51,13 @@ struct TrackedDelivery: Sendable {
     }
 }
 
-/// The identity of an event. Ids are unique for each topic.
-struct EventIdentity: Hashable, Sendable {
+/// The topic and the id of an event as it arrived. Ids are unique for each topic.
+struct ArrivalKey: Hashable, Sendable {
     let id: EventID
     let topic: Topic
 
-    init(_ envelope: Envelope) {
-        id = envelope.id
-        topic = envelope.topic
+    init(_ delivery: Delivery) {
+        id = delivery.receivedID
+        topic = delivery.envelope.topic
     }
 }

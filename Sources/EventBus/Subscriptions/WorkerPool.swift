@@ -10,6 +10,8 @@ final class WorkerPool: Sendable {
     private let pause: SubscriptionPause
     private let deferrals: DeferralStatus
     private let settler: DeliverySettler
+    /// The source of the events' ids, if the subscription derives them.
+    private let identifier: EventIdentifier?
     /// The record of failures, if the subscription has a circuit breaker.
     private let failures: FailureRate?
 
@@ -25,6 +27,7 @@ final class WorkerPool: Sendable {
         pause: SubscriptionPause,
         deferrals: DeferralStatus,
         settler: DeliverySettler,
+        identifier: EventIdentifier?,
         failures: FailureRate?
     ) {
         self.subscription = subscription
@@ -35,6 +38,7 @@ final class WorkerPool: Sendable {
         self.pause = pause
         self.deferrals = deferrals
         self.settler = settler
+        self.identifier = identifier
         self.failures = failures
     }
 
@@ -89,14 +93,15 @@ final class WorkerPool: Sendable {
         at place: Int,
         _ consumer: any TransportConsumer
     ) async -> Bool {
-        let delivery = tracked.delivery
         if queue.isToBeReturned(tracked) {
             // It has waited too long.
-            await settler.settle(delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
+            await settler.settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
             if tracked.isProbe { pause.endProbe() }
             return false
         }
         var current = tracked
+        if let identifier { current.delivery = identifier.identified(tracked.delivery) }
+        let delivery = current.delivery
         if tracked.isProbe, let pause = pause.current {
             // The pause may end with this attempt. Its duration does not count towards the time for retries of the
             // event.

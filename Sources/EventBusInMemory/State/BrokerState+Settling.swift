@@ -4,6 +4,7 @@ extension BrokerState {
     /// Settles a delivery according to `disposition`.
     ///
     /// - Parameters:
+    ///   - eventID: The id under which the subscription handles the event.
     ///   - retryDue: The time of the redelivery of a retried or deferred delivery, or `nil` for immediately.
     ///   - time: The time of a failure.
     /// - Returns: `true` if the consumer had the delivery. Otherwise it is stale.
@@ -11,6 +12,7 @@ extension BrokerState {
         _ token: Delivery.Token,
         of consumer: ConsumerReference,
         as disposition: Disposition,
+        eventID: EventID,
         retryDue: AnyClock.Instant?,
         time: EventTime?,
         _ effects: inout Effects
@@ -27,7 +29,7 @@ extension BrokerState {
         case .acknowledged:
             break
         case .retried:
-            var event = settled.event
+            var event = settled.event(as: eventID)
             event.attempt += 1
             event.redeliveries = 0
             event.extras = EventExtras(
@@ -36,7 +38,7 @@ extension BrokerState {
             )
             enqueue(event, in: queue, due: retryDue, &effects)
         case .deferred(let delay, let failure):
-            var event = settled.event
+            var event = settled.event(as: eventID)
             event.redeliveries = 0
             if failure != nil || settled.extras?.expires != nil {
                 event.extras = EventExtras(
@@ -49,7 +51,7 @@ extension BrokerState {
         case .deadLettered(let failure):
             let time = time ?? .now()
             bury(
-                settled.event,
+                settled.event(as: eventID),
                 from: queue,
                 failure: failure,
                 attempts: max(failure.attempt, settled.event.attempt),
@@ -126,5 +128,12 @@ extension ConsumerState.Unsettled {
             redeliveries: delivery.redeliveries,
             extras: extras
         )
+    }
+
+    /// Returns the event in the form in which it was queued, with the id under which its subscription handles it.
+    func event(as id: EventID) -> QueuedEvent {
+        var event = event
+        event.envelope.id = id
+        return event
     }
 }

@@ -122,10 +122,9 @@ extension ConsumerHub {
             "dead-lettering an event without a valid topic",
             metadata: ["queue": "\(session.queueName)", "error": "\(error)"]
         )
-        let id = message.properties.messageID.flatMap { $0.isEmpty ? nil : EventID($0) } ?? EventID()
         session.consumer.hold(
             RabbitConsumer.Held(
-                envelopeID: id,
+                envelopeID: message.eventID,
                 topic: nil,
                 failedAttempts: 0,
                 isTrusted: false,

@@ -38,9 +38,8 @@ struct MessageDecoder: Sendable {
                 let (milliseconds, overflow) = seconds.multipliedReportingOverflow(by: 1000)
                 return overflow ? nil : EventTime(milliseconds: milliseconds)
             }
-        let messageID = properties.messageID.flatMap { $0.isEmpty ? nil : EventID($0) }
         let envelope = Envelope(
-            id: messageID ?? EventID(),
+            id: message.eventID,
             topic: topic,
             payload: message.body,
             contentType: properties.contentType ?? "application/json",

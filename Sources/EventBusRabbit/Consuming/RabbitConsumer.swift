@@ -7,6 +7,7 @@ final class RabbitConsumer: TransportConsumer {
     ///
     /// It is a class, so that storing and releasing it under the lock moves a single reference.
     final class Held: Sendable {
+        /// The event's own id. The subscription may have derived another one.
         let envelopeID: EventID
         let topic: Topic?
         let failedAttempts: Int
@@ -80,6 +81,7 @@ final class RabbitConsumer: TransportConsumer {
     // MARK: Calls of the core
 
     func settle(_ delivery: Delivery, as disposition: Disposition) async throws {
+        let id = delivery.envelope.id
         switch disposition {
         case .acknowledged:
             // A redelivered event may have been lost to another event's crash. That one may be next, so acknowledge
@@ -98,17 +100,18 @@ final class RabbitConsumer: TransportConsumer {
         case .retried(let delay, let failure):
             let held = try held(delivery.token)
             try await republish(delivery.token, held) { () throws(EventBusError) in
-                try Republishing.retry(held, queue: queueName, delay: delay, failure: failure)
+                try Republishing.retry(held, as: id, queue: queueName, delay: delay, failure: failure)
             }
         case .deferred(let delay, let failure):
             let held = try held(delivery.token)
             try await republish(delivery.token, held) { () throws(EventBusError) in
-                try Republishing.deferral(held, queue: queueName, delay: delay, failure: failure)
+                try Republishing.deferral(held, as: id, queue: queueName, delay: delay, failure: failure)
             }
         case .deadLettered(let failure):
             let held = try held(delivery.token)
             try await republish(delivery.token, held) { () throws(EventBusError) in
-                Republishing.deadLetter(held, group: specification.group, queue: queueName, failure: failure)
+                let group = specification.group
+                return Republishing.deadLetter(held, as: id, group: group, queue: queueName, failure: failure)
             }
         }
     }
@@ -216,7 +219,13 @@ final class RabbitConsumer: TransportConsumer {
         var isCopied = false
         if held.message.properties.isLossless {
             do {
-                let copy = try Republishing.deferral(held, queue: queueName, delay: .zero, failure: nil)
+                let copy = try Republishing.deferral(
+                    held,
+                    as: held.envelopeID,
+                    queue: queueName,
+                    delay: .zero,
+                    failure: nil
+                )
                 isCopied = try await send(copy, until: .now.advanced(by: Self.giveBackTimeout)) == nil
             } catch {
                 // It is returned as it is.
@@ -277,7 +286,13 @@ final class RabbitConsumer: TransportConsumer {
             do {
                 let held = try held(token)
                 try await republish(token, held) { () throws(EventBusError) in
-                    Republishing.deadLetter(held, group: specification.group, queue: queueName, failure: failure)
+                    Republishing.deadLetter(
+                        held,
+                        as: held.envelopeID,
+                        group: specification.group,
+                        queue: queueName,
+                        failure: failure
+                    )
                 }
             } catch {
                 // Its connection is gone, so the broker redelivers it.

@@ -1,17 +1,19 @@
 import EventBus
 
-/// The events to publish if a delivery is not acknowledged: a delayed copy or a dead letter.
+/// The events to publish if a delivery is not acknowledged: a delayed copy or a dead letter. They have the id under
+/// which the subscription handles the event.
 enum Republishing {
     typealias Held = RabbitConsumer.Held
 
     /// Returns the next attempt.
     static func retry(
         _ held: Held,
+        as id: EventID,
         queue: String,
         delay: Duration,
         failure: Failure
     ) throws(EventBusError) -> AMQPPublish {
-        var properties = properties(of: held)
+        var properties = properties(of: held, as: id)
         let now = HeaderValue.string(EventTime.now().rfc3339)
         properties.headers[WireHeaders.attempts] = .int(Int64(failure.attempt))
         if properties.headers[WireHeaders.firstFailure] == nil {
@@ -29,11 +31,12 @@ enum Republishing {
     /// With a failure, the delays of such deferrals are added up. See `Delivery.deferredFor`.
     static func deferral(
         _ held: Held,
+        as id: EventID,
         queue: String,
         delay: Duration,
         failure: Failure?
     ) throws(EventBusError) -> AMQPPublish {
-        var properties = properties(of: held)
+        var properties = properties(of: held, as: id)
         var deferred = WireHeaders.deferred(in: held.message.properties.headers, isTrusted: held.isTrusted)
         if failure != nil { deferred += min(delay, .longest) }
         if deferred > .zero { properties.headers[WireHeaders.deferred] = .int(deferred.inNanoseconds / 1_000_000) }
@@ -46,9 +49,9 @@ enum Republishing {
         return try back(to: queue, after: delay, properties, held.message.body)
     }
 
-    private static func properties(of held: Held) -> AMQPProperties {
+    private static func properties(of held: Held, as id: EventID) -> AMQPProperties {
         held.message.properties.forRepublish(
-            id: held.envelopeID,
+            id: id,
             topic: held.topic,
             from: held.message,
             isTrusted: held.isTrusted
@@ -82,8 +85,14 @@ enum Republishing {
     }
 
     /// Returns the dead letter.
-    static func deadLetter(_ held: Held, group: String, queue: String, failure: Failure) -> AMQPPublish {
-        var properties = properties(of: held)
+    static func deadLetter(
+        _ held: Held,
+        as id: EventID,
+        group: String,
+        queue: String,
+        failure: Failure
+    ) -> AMQPPublish {
+        var properties = properties(of: held, as: id)
         let now = HeaderValue.string(EventTime.now().rfc3339)
         properties.headers[WireHeaders.attempts] = .int(Int64(failure.attempt))
         if properties.headers[WireHeaders.firstFailure] == nil {

@@ -53,16 +53,15 @@ struct DeadLetterDecoder: Sendable {
         )
         let own = route.isTrusted ? headers : [:]
         func time(_ name: String) -> EventTime? { own[name]?.string.flatMap { EventTime(rfc3339: $0) } }
-        var envelope =
+        let envelope =
             decoded?.envelope
             ?? Envelope(
+                id: original.eventID,
                 topic: "eventbus.no-topic",
                 payload: message.body,
                 contentType: message.properties.contentType ?? "application/octet-stream",
                 contentEncoding: message.properties.contentEncoding
             )
-        envelope.id =
-            message.properties.messageID.flatMap { $0.isEmpty ? nil : EventID($0) } ?? Self.id(of: original)
         let attempts = decoded?.failedAttempts ?? 0
         let reason = death?.reason ?? own[WireHeaders.reason]?.string ?? "unknown"
         let letter = DeadLetter(
@@ -97,29 +96,6 @@ struct DeadLetterDecoder: Sendable {
         reading.letter.failure.reason = Failure.Reason(rawValue: "unroutable_delay")
         reading.letter.failure.message = "its queue was gone when its delay had passed"
         return reading
-    }
-
-    /// Returns an identifier for a message without one. It is always the same for the same message, so that it can be
-    /// used to replay or discard it.
-    private static func id(of message: AMQPMessage) -> EventID {
-        var hash: (UInt64, UInt64) = (0xCBF2_9CE4_8422_2325, 0x9AE1_6A3B_2F90_404F)
-        func add(_ byte: UInt8) {
-            hash.0 = (hash.0 ^ UInt64(byte)) &* 0x100_0000_01B3
-            hash.1 = (hash.1 &+ UInt64(byte)) &* 0x9E37_79B9_7F4A_7C15
-            hash.1 ^= hash.1 >> 29
-        }
-        for text in [message.exchange, message.routingKey, message.properties.correlationID ?? ""] {
-            for byte in text.utf8 { add(byte) }
-            add(0)
-        }
-        let timestamp = UInt64(bitPattern: message.properties.timestamp ?? 0)
-        for shift in stride(from: UInt64(0), to: 64, by: 8) { add(UInt8(truncatingIfNeeded: timestamp >> shift)) }
-        for byte in message.body { add(byte) }
-        func hex(_ number: UInt64) -> String {
-            let digits = String(number, radix: 16)
-            return String(repeating: "0", count: 16 - digits.count) + digits
-        }
-        return EventID("anonymous-\(hex(hash.0))\(hex(hash.1))")
     }
 }
 

@@ -79,10 +79,9 @@ struct DelayRestorer: Sendable {
             guard tools.hubs.owns(routingKey) else { return nil }
         }
         let headers = message.properties.headers
-        let id = message.properties.messageID.flatMap { $0.isEmpty ? nil : EventID($0) } ?? EventID()
         let topic = headers[WireHeaders.topic]?.string ?? DelayRoute.scheduledTopic(in: key)
         var properties = message.properties.forRepublish(
-            id: id,
+            id: message.eventID,
             topic: topic.flatMap { try? Topic(validating: $0) },
             from: message,
             isTrusted: true

@@ -32,6 +32,8 @@ enum WireHeaders {
 
     /// The broker's count of unsettled deliveries.
     static let deliveryCount = "x-delivery-count"
+    /// The broker's count of consumers that have had the message.
+    static let acquiredCount = "x-acquired-count"
     /// The broker's record of dead-lettering.
     static let death = "x-death"
 
@@ -55,6 +57,11 @@ enum WireHeaders {
     /// Returns a Boolean value indicating whether a header belongs to the user.
     static func isUsers(_ name: String) -> Bool {
         !name.beginsWithBytes(of: EventHeaders.internalPrefix) && !EventHeaders.reservedNames.contains(name)
+    }
+
+    /// Returns a Boolean value indicating whether a header of another client's message is the same in every delivery of it.
+    static func isStable(_ name: String) -> Bool {
+        (isUsers(name) && name != acquiredCount) || fields.contains(name)
     }
 
     /// Returns a Boolean value indicating whether a header may be sent again. It is an allow-list, because the broker

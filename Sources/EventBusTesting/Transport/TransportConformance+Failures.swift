@@ -100,6 +100,33 @@ extension TransportConformance {
 
     var deadLetterChecks: [ConformanceCheck] {
         [
+            check("an event keeps the id that its subscription derives, in retries, dead letters and replays") {
+                scene in
+                let bus = try await scene.makeBus()
+                let seen = Sightings()
+                bus.subscribe(
+                    to: try scene.pattern("probe"),
+                    group: scene.group(),
+                    options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 2), identity: .header("order"))
+                ) { event, context in
+                    seen.note(event.envelope, attempt: context.attempt)
+                    if seen.count < 3 { throw ExpectedError() }
+                }
+                try await scene.running(bus) {
+                    var event = try scene.event(number: 1)
+                    event.headers["order"] = "order-1"
+                    try await bus.publish(event)
+                    let letters = bus.deadLetters(of: scene.group())
+                    try await eventually("one dead letter") { try await letters.count() == 1 }
+                    let letter = try await letters.entries(limit: 1).first?.envelope.id
+                    try expect(letter == "order-1", "the dead letter has the id \(letter.map(\.description) ?? "none")")
+                    let replayed = try await letters.replay("order-1")
+                    try expect(replayed == 1, "\(replayed) replayed")
+                    try await seen.wait(for: 3)
+                    let ids = seen.all.map(\.envelope.id)
+                    try expect(ids == ["order-1", "order-1", "order-1"], "handled as \(ids)")
+                }
+            },
             check("an event is dead-lettered with the reason after exactly the configured attempts") { scene in
                 let bus = try await scene.makeBus()
                 let seen = Sightings()

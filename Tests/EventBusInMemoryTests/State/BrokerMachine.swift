@@ -72,6 +72,7 @@ final class BrokerMachine {
                 delivery.token,
                 of: consumer,
                 as: disposition,
+                eventID: delivery.envelope.id,
                 retryDue: retryDue.map { AnyClock.Instant(offset: $0) },
                 time: EventTime(milliseconds: 1000),
                 &effects

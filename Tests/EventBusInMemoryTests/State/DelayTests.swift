@@ -65,6 +65,7 @@ struct DelayTests {
                 first.token,
                 of: consumer,
                 as: .retried(after: .zero, .sample),
+                eventID: first.envelope.id,
                 retryDue: nil,
                 time: EventTime(milliseconds: 5),
                 &effects

@@ -23,6 +23,44 @@ struct MessageDecoderTests {
         )
     }
 
+    @Test func `a message without an id has the same one in every delivery, and another one if it differs`() throws {
+        let decoder = try decoder("#")
+        func id(_ change: (inout AMQPMessage) -> Void) throws -> EventID {
+            var message = AMQPMessage(exchange: "events", routingKey: "a.b", properties: .init(), body: [1, 2])
+            message.properties.headers = ["tenant": "acme"]
+            change(&message)
+            return try decoder.decode(message).envelope.id
+        }
+        let first = try id { _ in }
+        let same: [(inout AMQPMessage) -> Void] = [
+            { _ in },
+            // A blank id is none, since all events of its publisher would have it.
+            { $0.properties.messageID = "" },
+            { $0.properties.messageID = " \u{0}\n" },
+            // The broker counts these.
+            { $0.properties.headers[WireHeaders.deliveryCount] = 3 },
+            { $0.properties.headers["x-acquired-count"] = 3 },
+            // Anybody may have written these.
+            { $0.properties.headers[WireHeaders.attempts] = 3 },
+            { $0.properties.headers[WireHeaders.topic] = "forged" },
+        ]
+        for change in same { #expect(try id(change) == first) }
+        let others: [(inout AMQPMessage) -> Void] = [
+            { $0.exchange = "legacy" },
+            { $0.routingKey = "a.c" },
+            { $0.body = [1] },
+            { $0.properties.type = "a" },
+            { $0.properties.appID = "a" },
+            { $0.properties.correlationID = "a" },
+            { $0.properties.timestamp = 1 },
+            { $0.properties.headers["tenant"] = "other" },
+            { $0.properties.headers["event-time"] = "2026-01-01T00:00:00Z" },
+            { $0.properties.messageID = "own" },
+        ]
+        #expect(Set(try others.map { try id($0) } + [first]).count == others.count + 1)
+        #expect(try id { $0.properties.messageID = "own" } == "own")
+    }
+
     @Test func `headers of the bus are believed by the exchange they came through`() throws {
         let decoder = try decoder("#")
         for exchange in ["", "eventbus.dead.v1", "eventbus.delay.v1.7", "eventbus.delay.v1.exit"] {

@@ -44,6 +44,29 @@ struct DeliveryLanesTests {
         #expect(lanes.take()?.token.number == 5)
     }
 
+    @Test("An event whose id was derived is recognized when its channel is reopened")
+    func reopenedWithDerivedID() throws {
+        var lanes = DeliveryLanes(byKey: true)
+        let event = Envelope(topic: "a", payload: [], partitionKey: "key")
+        func delivery(generation: UInt64) -> Delivery {
+            Delivery(envelope: event, attempt: 1, token: .init(generation: generation, number: 1))
+        }
+        let start = AnyClock.Instant(offset: .zero)
+        lanes.receive(delivery(generation: 1), at: start)
+        let taken = lanes.take()
+        var tracked = try #require(taken)
+        tracked.delivery = tracked.delivery.identified(as: "derived")
+        tracked.attempt = 3
+        lanes.hold(tracked)
+        lanes.pause()
+        lanes.rememberAll()
+        _ = lanes.revoke(through: 1)
+        lanes.receive(delivery(generation: 2), at: start)
+        lanes.resume(at: start)
+        let redelivered = lanes.take()
+        #expect(redelivered?.attempt == 3)
+    }
+
     @Test("A delivery with too many redeliveries runs alone")
     func alone() throws {
         let lanes = Lanes(byKey: false)

@@ -1,0 +1,52 @@
+internal import Logging
+internal import Synchronization
+
+/// A component that gives deliveries the id under which their subscription handles them.
+final class EventIdentifier: Sendable {
+    private let derive: @Sendable (ReceivedEvent) throws -> EventID?
+    private let codecs: CodecRegistry
+    private let subscription: SubscriptionInfo
+    private let logger: BusLogger
+    private let hasWarned = Atomic(false)
+
+    /// Creates a component, or returns `nil` if events keep their own ids.
+    init?(
+        _ identity: EventIdentity,
+        codecs: CodecRegistry,
+        subscription: SubscriptionInfo,
+        logger: BusLogger
+    ) {
+        guard let derive = identity.derive else { return nil }
+        self.derive = derive
+        self.codecs = codecs
+        self.subscription = subscription
+        self.logger = logger
+    }
+
+    /// Returns a delivery with the id that its subscription derives, or unchanged if none can be derived.
+    func identified(_ delivery: Delivery) -> Delivery {
+        if delivery.isIdentified { return delivery }
+        let problem: String
+        do {
+            if let id = try derive(ReceivedEvent(envelope: delivery.envelope, codecs: codecs)) {
+                return delivery.identified(as: id)
+            }
+            problem = "the part that identifies it is missing, blank or of another type"
+        } catch {
+            problem = "\(error)"
+        }
+        if !hasWarned.exchange(true, ordering: .relaxed) { warn(delivery.envelope, problem) }
+        return delivery
+    }
+
+    private func warn(_ envelope: Envelope, _ problem: String) {
+        logger.logger.warning(
+            "an event keeps its own id, because no other could be derived; further ones are not logged",
+            metadata: [
+                LogKeys.eventID: "\(envelope.id)", LogKeys.topic: "\(envelope.topic)",
+                LogKeys.group: "\(subscription.group)", LogKeys.subscription: "\(subscription.name)",
+                LogKeys.error: "\(problem.printable)",
+            ]
+        )
+    }
+}
