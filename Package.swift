@@ -162,7 +162,13 @@ let package = Package(
         ),
         .testTarget(
             name: "EventBusTestingTests",
-            dependencies: ["EventBus", "EventBusInMemory", "EventBusTesting"]
+            dependencies: [
+                "EventBus",
+                "EventBusInMemory",
+                "EventBusTesting",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "InMemoryLogging", package: "swift-log"),
+            ]
         ),
         .testTarget(
             name: "EventBusGzipTests",

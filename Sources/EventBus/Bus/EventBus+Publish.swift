@@ -161,20 +161,7 @@ extension EventBus {
     ///
     /// - Throws: ``EventBusError`` with code `.encodingFailed`; errors of a ``PayloadStep``.
     public func envelope<E: Event>(for event: E, options: PublishOptions = .init()) throws -> Envelope {
-        let time = EventTime.now()
-        let id = options.id ?? EventID(at: time)
-        var envelope = Envelope(
-            id: id,
-            topic: E.topic,
-            payload: try codecs.encode(event),
-            contentType: codecs.encoder.contentType,
-            version: E.version,
-            time: time,
-            source: configuration.source,
-            correlationID: options.correlationID ?? CorrelationID(id),
-            partitionKey: options.partitionKey ?? event.partitionKey,
-            headers: options.headers
-        )
+        var envelope = try Envelope(event, options: options, source: configuration.source, codecs: codecs)
         if let current = EventCorrelation.current {
             if options.id == nil, let derived = current.derivedID(of: envelope) { envelope.id = derived }
             if options.correlationID == nil { envelope.correlationID = current.correlationID }

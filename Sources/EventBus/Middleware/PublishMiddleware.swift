@@ -48,7 +48,8 @@ public struct OutgoingEvent: Sendable {
 public struct PublishNext: Sendable {
     private let body: @Sendable (OutgoingEvent) async throws -> PublishReceipt
 
-    package init(_ body: @escaping @Sendable (OutgoingEvent) async throws -> PublishReceipt) {
+    /// Creates the rest of a chain from a closure, for a test of a middleware.
+    public init(_ body: @escaping @Sendable (OutgoingEvent) async throws -> PublishReceipt) {
         self.body = body
     }
 

@@ -198,13 +198,7 @@ final class DeliveryProcessor: Sendable {
         }
         let number = worker.currentAttempt.begin(context)
         defer { worker.currentAttempt.end() }
-        let correlation = EventCorrelation(
-            handling: delivery.envelope,
-            correlationID: context.correlationID,
-            bus: environment.bus,
-            handler: ObjectIdentifier(self),
-            attempt: (worker.currentAttempt, number)
-        )
+        let correlation = context.correlation(attempt: number)
         let previousDeadline = handlerTimeout.map { worker.arm($0) }
         defer { if let previousDeadline { worker.disarm(restoring: previousDeadline) } }
         do {

@@ -140,6 +140,17 @@ extension EventContext {
     /// circuit breaker is open.
     var isPaused: Bool { processor.pause.isActive }
 
+    /// Returns the correlation of what the handler publishes in its worker's attempt with this number.
+    func correlation(attempt number: UInt64) -> EventCorrelation {
+        EventCorrelation(
+            handling: delivery.envelope,
+            correlationID: correlationID,
+            bus: processor.environment.bus,
+            handler: ObjectIdentifier(processor),
+            attempt: (worker.currentAttempt, number)
+        )
+    }
+
     /// Ends the subscription's pause, if there is one, because its inbox has answered.
     func noteInboxAnswer() {
         guard processor.pause.isActive, let ended = processor.pause.end(.inbox) else { return }

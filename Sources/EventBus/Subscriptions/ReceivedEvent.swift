@@ -15,6 +15,11 @@ public struct ReceivedEvent: Sendable {
         self.codecs = codecs
     }
 
+    /// Creates an event that is decoded by `codec`.
+    package init(envelope: Envelope, codec: any EventCodec) {
+        self.init(envelope: envelope, codecs: CodecRegistry(encoder: codec, others: []))
+    }
+
     /// The event's topic.
     public var topic: Topic { envelope.topic }
 

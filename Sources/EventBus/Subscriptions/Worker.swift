@@ -37,6 +37,9 @@ package final class Worker: Sendable {
     /// A Boolean value indicating whether the watchdog has cancelled this worker.
     package var isExpired: Bool { deadline.load(ordering: .acquiring) == Self.expired }
 
+    /// Revokes a delivery, as its transport does when the connection is gone.
+    func revoke(_ delivery: Delivery) { queue.revoke(through: delivery.token.generation) }
+
     /// Sets the task that runs the worker. It is cancelled immediately if the worker was cancelled before.
     func adopt(_ adopted: Task<Void, Never>) {
         let isCancelled = execution.withLock { execution in
