@@ -20,6 +20,7 @@ extension EventBus {
     ///
     ///   The broker does not have the event:
     ///   - `.encodingFailed`: The codec could not encode the event.
+    ///   - `.invalidTopic`: A value of a ``RoutedEvent`` cannot be a word of its topic.
     ///   - `.invalidEnvelope`: An id, a key or a header cannot be sent.
     ///   - `.tooLarge`: The event exceeds a limit of the transport.
     ///   - `.unsupported`: The transport does not support the options, such as a delay beyond its
@@ -159,7 +160,8 @@ extension EventBus {
     ///
     /// Use it to store an event and publish it later.
     ///
-    /// - Throws: ``EventBusError`` with code `.encodingFailed`; errors of a ``PayloadStep``.
+    /// - Throws: ``EventBusError`` with code `.encodingFailed`, or `.invalidTopic` for a ``RoutedEvent`` with a value that
+    ///   cannot be a word; errors of a ``PayloadStep``.
     public func envelope<E: Event>(for event: E, options: PublishOptions = .init()) throws -> Envelope {
         var envelope = try Envelope(event, options: options, source: configuration.source, codecs: codecs)
         if let current = EventCorrelation.current {

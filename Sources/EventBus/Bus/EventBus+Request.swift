@@ -31,12 +31,16 @@ extension EventBus {
         let event = OutgoingEvent(envelope: envelope, options: TransportPublishOptions(deadline: deadline))
         let reply = try await publishChain.request(event)
         if let message = reply.headers[RequestHeaders.error]?.string {
-            throw EventBusError(.remoteFailure, "the responder to \(E.topic) failed: \(message.printable)")
+            throw EventBusError(.remoteFailure, "the responder to \(envelope.topic) failed: \(message.printable)")
         }
         do {
             return try codecs.decode(E.Reply.self, from: payloads.decoded(reply) ?? reply)
         } catch {
-            throw EventBusError(.remoteFailure, "the answer to \(E.topic) is no \(E.Reply.self)", underlying: error)
+            throw EventBusError(
+                .remoteFailure,
+                "the answer to \(envelope.topic) is no \(E.Reply.self)",
+                underlying: error
+            )
         }
     }
 

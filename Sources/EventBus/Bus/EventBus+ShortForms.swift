@@ -21,6 +21,7 @@ extension EventBus {
     @discardableResult
     public func subscribe<E: Event>(
         to type: E.Type,
+        matching pattern: TopicPattern? = nil,
         group: String,
         name: String? = nil,
         concurrency: Int? = nil,
@@ -30,7 +31,7 @@ extension EventBus {
         handler: @escaping @Sendable (_ event: E) async throws -> Void
     ) -> Subscription {
         subscribe(group: group, name: name, options: options.with(concurrency, retry, ordering)) {
-            $0.on(type, handler: handler)
+            $0.on(type, matching: pattern, handler: handler)
         }
     }
 
@@ -56,9 +57,10 @@ extension SubscriptionHandlers {
     /// Adds a handler that needs no context for events of one type. If a topic has two handlers, the later one is used.
     public mutating func on<E: Event>(
         _ type: E.Type,
+        matching pattern: TopicPattern? = nil,
         handler: @escaping @Sendable (E) async throws -> Void
     ) {
-        on(type) { event, _ in try await handler(event) }
+        on(type, matching: pattern) { event, _ in try await handler(event) }
     }
 
     /// Adds a handler that needs no context for events whose topic matches a pattern and that have no handler by type.

@@ -19,6 +19,8 @@ extension EventBus {
     ///
     /// - Parameters:
     ///   - type: The type of the events.
+    ///   - pattern: The topics of the events, such as `customer.7.*`, or `nil` for all topics of the type. Every event
+    ///     that matches is decoded as the type, and becomes a dead letter if it cannot be. Defaults to `nil`.
     ///   - group: The group whose members share the events. It consists of letters, digits, `_` and `-`.
     ///   - name: The subscription's name within the group. Defaults to a name derived from the topic.
     ///   - concurrency: The maximum number of deliveries that are handled concurrently. Defaults to that of `options`.
@@ -29,6 +31,7 @@ extension EventBus {
     @discardableResult
     public func subscribe<E: Event>(
         to type: E.Type,
+        matching pattern: TopicPattern? = nil,
         group: String,
         name: String? = nil,
         concurrency: Int? = nil,
@@ -38,7 +41,7 @@ extension EventBus {
         handler: @escaping @Sendable (_ event: E, _ context: EventContext) async throws -> Void
     ) -> Subscription {
         subscribe(group: group, name: name, options: options.with(concurrency, retry, ordering)) {
-            $0.on(type, handler: handler)
+            $0.on(type, matching: pattern, handler: handler)
         }
     }
 

@@ -64,7 +64,7 @@ struct Responder<E: RequestEvent>: Sendable {
 
     private func reply(to context: EventContext, payload: [UInt8]) -> Envelope {
         Envelope(
-            topic: E.topic,
+            topic: context.topic,
             payload: payload,
             contentType: codecs.encoder.contentType,
             source: source,

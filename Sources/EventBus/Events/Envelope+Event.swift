@@ -10,7 +10,7 @@ extension Envelope {
         let id = options.id ?? EventID(at: time)
         self.init(
             id: id,
-            topic: E.topic,
+            topic: try event.resolveTopic(),
             payload: try codecs.encode(event),
             contentType: codecs.encoder.contentType,
             version: E.version,

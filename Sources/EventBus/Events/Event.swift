@@ -11,8 +11,16 @@
 /// The type's JSON format is a contract between services. Optional properties can be added at any time. Increase
 /// ``version`` when old readers cannot interpret a new event correctly.
 public protocol Event: Codable, Sendable {
-    /// The topic of events of this type.
+    /// The topic of events of this type. See ``RoutedEvent`` for a type whose topics contain values of the event.
     static var topic: Topic { get }
+
+    /// The pattern that matches the topics of all events of this type. Defaults to the single ``topic``.
+    static var topicPattern: TopicPattern { get }
+
+    /// Returns the topic of this event. Defaults to the ``topic`` of the type.
+    ///
+    /// - Throws: ``EventBusError`` with code `.invalidTopic`.
+    func resolveTopic() throws(EventBusError) -> Topic
 
     /// The version of the type's wire format. Defaults to 1.
     ///
@@ -29,6 +37,12 @@ public protocol Event: Codable, Sendable {
 }
 
 extension Event {
+    /// The pattern that matches the single topic of the type.
+    public static var topicPattern: TopicPattern { TopicPattern(topic) }
+
+    /// Returns the single topic of the type.
+    public func resolveTopic() throws(EventBusError) -> Topic { Self.topic }
+
     /// The default version, 1.
     public static var version: Int { 1 }
 

@@ -29,9 +29,44 @@ public struct Topic: Sendable {
         self.rawValue = rawValue
     }
 
+    /// Creates a topic from its words, each of which may be a value from elsewhere.
+    ///
+    /// ```swift
+    /// let topic = try Topic(words: ["customer", customerID, "ordered"])
+    /// ```
+    ///
+    /// A dot in a word is an error, because the text after it would become a word of its own, and subscriptions by
+    /// pattern would receive events that are not meant for them.
+    ///
+    /// - Throws: ``EventBusError`` with code `.invalidTopic`, which names the invalid word.
+    public init(words: [String]) throws(EventBusError) {
+        for (index, word) in words.enumerated() {
+            let problem: String
+            if word.isEmpty {
+                problem = "it is empty"
+            } else if word.utf8.contains(UInt8(ascii: ".")) {
+                problem = "it contains a dot, which would make it several words; encode it"
+            } else if let other = Self.problem(in: word, wildcardsAllowed: false) {
+                problem = other
+            } else {
+                continue
+            }
+            throw EventBusError(
+                .invalidTopic,
+                "\(word.quotedForError) cannot be word \(index + 1) of a topic: \(problem)"
+            )
+        }
+        try self.init(validating: words.joined(separator: "."))
+    }
+
     /// The words between the dots.
     public var words: [Substring] {
         rawValue.topicWords
+    }
+
+    /// Creates a topic that is known to be valid.
+    init(unchecked rawValue: String) {
+        self.rawValue = rawValue
     }
 
     static func problem(in text: String, wildcardsAllowed: Bool) -> String? {

@@ -51,6 +51,15 @@ public struct TopicPattern: Sendable {
         words.allSatisfy { if case .literal = $0 { true } else { false } }
     }
 
+    /// A topic with `_` instead of each wildcard, which stands for the topics that the pattern matches.
+    var representative: Topic {
+        let words = words.map { word in
+            if case .literal(let text) = word { text.text } else { "_" }
+        }
+        // It is as long as the pattern, and its words are those of the pattern.
+        return Topic(unchecked: words.joined(separator: "."))
+    }
+
     /// Returns a Boolean value indicating whether the pattern matches `topic`.
     public func matches(_ topic: Topic) -> Bool {
         Self.match(words[...], topic.words[...])

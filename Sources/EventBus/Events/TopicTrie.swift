@@ -43,6 +43,9 @@ package struct TopicTrie<Value> {
 
     package init() {}
 
+    /// The values under all patterns, in no particular order.
+    package var allValues: [Value] { nodes.flatMap(\.values) }
+
     /// Adds `value` under `pattern`.
     package mutating func insert(_ value: Value, for pattern: TopicPattern) {
         var index = 0

@@ -21,6 +21,18 @@ final class Listener<Value>: Sendable {
 
     var isAsync: Bool { file != nil }
 
+    /// Returns the listener for the values for which `isIncluded` returns `true`.
+    func filtered(_ isIncluded: @escaping @Sendable (Value) -> Bool) -> Listener {
+        let body = body
+        guard let file else {
+            return Listener(token: token, .sync({ value in if isIncluded(value) { try body(value) } }))
+        }
+        return Listener(
+            token: token,
+            .async({ value, emission in if isIncluded(value) { try file(value, emission) } }, mailbox: nil)
+        )
+    }
+
     /// Passes a value to the listener, for an emission that is waited for.
     func receive(_ value: Value, of emission: LocalEmission?) throws {
         if let file { try file(value, emission) } else { try body(value) }
@@ -45,11 +57,11 @@ struct ListenerSequence<Value>: Sendable {
     var count: Int { unsafe references.count }
 
     /// Passes `value` to every listener for an emission that is waited for, and returns the failures.
-    func pass(_ value: Value, of emission: LocalEmission?, topic: Topic) -> [LocalListenerFailure] {
+    func pass(_ value: Value, of emission: LocalEmission?, topic: @autoclosure () -> Topic) -> [LocalListenerFailure] {
         var failures: [LocalListenerFailure] = []
         for listener in owners {
             do { try listener.receive(value, of: emission) } catch {
-                failures.append(LocalListenerFailure(topic: topic, listener: listener.token, error: error))
+                failures.append(LocalListenerFailure(topic: topic(), listener: listener.token, error: error))
             }
         }
         return failures
@@ -112,17 +124,17 @@ final class ListenerList<E: Event>: Sendable {
     @inlinable
     func deliver(_ event: E) {
         if hasMailboxes { file(event) }
-        typed.call(event, reporter: reporter) { E.topic }
+        typed.call(event, reporter: reporter) { event.localTopic }
         if patterns.count == 0 { return }
-        patterns.call(LocalEvent(event, codec: codec), reporter: reporter) { E.topic }
+        patterns.call(LocalEvent(event, codec: codec), reporter: reporter) { event.localTopic }
     }
 
     /// Delivers the event like ``deliver(_:)``, for an emission that is waited for and collects the failures.
     func deliver(_ event: E, of emission: LocalEmission) {
         var failures = hasMailboxes ? file(event, of: emission) : []
-        failures += typed.pass(event, of: emission, topic: E.topic)
+        failures += typed.pass(event, of: emission, topic: event.localTopic)
         if patterns.count > 0 {
-            failures += patterns.pass(LocalEvent(event, codec: codec), of: emission, topic: E.topic)
+            failures += patterns.pass(LocalEvent(event, codec: codec), of: emission, topic: event.localTopic)
         }
         emission.add(failures)
     }
@@ -136,8 +148,8 @@ final class ListenerList<E: Event>: Sendable {
 
     /// Adds the event to every mailbox, and returns the failures.
     private func file(_ event: E, of emission: LocalEmission?) -> [LocalListenerFailure] {
-        let failures = asyncTyped.pass(event, of: emission, topic: E.topic)
+        let failures = asyncTyped.pass(event, of: emission, topic: event.localTopic)
         if asyncPatterns.count == 0 { return failures }
-        return failures + asyncPatterns.pass(LocalEvent(event, codec: codec), of: emission, topic: E.topic)
+        return failures + asyncPatterns.pass(LocalEvent(event, codec: codec), of: emission, topic: event.localTopic)
     }
 }

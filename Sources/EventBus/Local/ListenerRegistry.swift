@@ -80,10 +80,13 @@ struct ListenerRegistry: Sendable {
 
     var mailboxes: [any ClosableMailbox] { records.values.compactMap(\.mailbox) }
 
-    /// Returns the listeners for `E`, whose topic is `topic`, from the cache or resolved and then cached.
+    /// Returns the listeners for `E` from the cache or resolved and then cached.
+    ///
+    /// - Parameter topic: The topic of the type, or `nil` if each event has its own. Then every pattern listener is in
+    ///   the list, and compares the topic.
     mutating func resolve<E: Event>(
         _ type: E.Type,
-        topic: Topic,
+        topic: Topic?,
         reporter: FailureReporter,
         codec: LocalEvent.Codec?
     ) -> ListenerList<E> {
@@ -91,11 +94,20 @@ struct ListenerRegistry: Sendable {
         if let list = resolved[key] as? ListenerList<E> { return list }
         let list = ListenerList(
             typed: (typed[key] ?? []).compactMap { $0.listener as? Listener<E> },
-            patterns: patterns.values(matching: topic).sorted { $0.token.id < $1.token.id },
+            patterns: (topic.map { patterns.values(matching: $0) } ?? comparingListeners())
+                .sorted { $0.token.id < $1.token.id },
             reporter: reporter,
             codec: codec
         )
         resolved[key] = list
         return list
+    }
+
+    /// Returns all pattern listeners, each of which ignores events whose topic does not match.
+    private func comparingListeners() -> [Listener<LocalEvent>] {
+        patterns.allValues.compactMap { listener in
+            guard case .pattern(let pattern)? = records[listener.token.id]?.place else { return nil }
+            return listener.filtered { pattern.matches($0.topic) }
+        }
     }
 }

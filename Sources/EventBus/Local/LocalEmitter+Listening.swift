@@ -62,7 +62,7 @@ extension LocalEmitter {
         _ body: @escaping @Sendable (E) async throws -> Void
     ) -> LocalListener {
         register(type, file: file, line: line) { listener in
-            let mailbox = makeMailbox(capacity: capacity, for: listener, topic: { _ in E.topic }, body)
+            let mailbox = makeMailbox(capacity: capacity, for: listener, topic: \.localTopic, body)
             return .async({ event, emission in try mailbox.offer(event, of: emission) }, mailbox: mailbox)
         }
     }
@@ -159,7 +159,7 @@ extension LocalEmitter {
         _ body: @escaping @Sendable (E) async throws -> Void
     ) -> LocalListener {
         register(type, file: file, line: line) { listener in
-            let mailbox = makeMailbox(capacity: 1, for: listener, topic: { _ in E.topic }, body)
+            let mailbox = makeMailbox(capacity: 1, for: listener, topic: \.localTopic, body)
             let pass = onlyOnce(listener)
             return .async({ event, emission in if pass() { try mailbox.offer(event, of: emission) } }, mailbox: nil)
         }

@@ -248,8 +248,8 @@ public final class LocalEmitter: Sendable {
     @usableFromInline
     @inline(never)
     func resolve<E: Event>(_ type: E.Type) -> ListenerList<E> {
-        // Outside the lock, because a topic is user code.
-        let topic = E.topic
+        // Outside the lock, because topics are user code.
+        let topic = E.topicPattern.isExact ? E.topic : nil
         let (list, unread) = registry.withLock { registry in
             let list = registry.resolve(type, topic: topic, reporter: reporter, codec: codec)
             return (list, publish(registry, withTable: true))

@@ -27,8 +27,8 @@ public struct LocalEvent: Sendable {
         self.codec = codec
     }
 
-    /// The topic of the event's type.
-    public var topic: Topic { Swift.type(of: event).topic }
+    /// The topic of the event.
+    public var topic: Topic { event.localTopic }
 
     /// Returns the event as a value of `type`, or `nil` if it has another type.
     @inlinable

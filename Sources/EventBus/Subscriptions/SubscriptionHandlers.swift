@@ -13,9 +13,9 @@ public struct SubscriptionHandlers {
     typealias Decode = @Sendable (Envelope) throws -> Invocation
 
     private(set) var patterns: [TopicPattern] = []
-    private(set) var exact: [Topic: Decode] = [:]
-    private(set) var wildcards: [(pattern: TopicPattern, decode: Decode)] = []
-    /// The handlers of `exact` as ``TypedHandler`` values.
+    private var exact: [Topic: Entry] = [:]
+    private var wildcards: [(pattern: TopicPattern, entry: Entry)] = []
+    /// The handlers by the topic of their type, as ``TypedHandler`` values.
     private var typed: [Topic: any Sendable] = [:]
     private var conversions: [Topic: [Conversion]] = [:]
     let codecs: CodecRegistry
@@ -25,12 +25,19 @@ public struct SubscriptionHandlers {
     }
 
     /// Adds a handler for events of one type. If a topic has two handlers, the later one is used.
+    ///
+    /// - Parameters:
+    ///   - type: The type of the events.
+    ///   - pattern: The topics of the events, or `nil` for all topics of the type. Every event that matches is decoded
+    ///     as the type.
+    ///   - handler: The closure that handles an event.
     public mutating func on<E: Event>(
         _ type: E.Type,
+        matching pattern: TopicPattern? = nil,
         handler: @escaping @Sendable (E, EventContext) async throws -> Void
     ) {
         let codecs = codecs
-        add(topic: E.topic) { envelope in
+        add(E.topic, matching: pattern ?? E.topicPattern) { envelope in
             if envelope.version > E.version {
                 throw EventBusError(
                     .newerVersion,
@@ -95,21 +102,21 @@ public struct SubscriptionHandlers {
         return nil
     }
 
-    /// Returns the handlers by topic, with the conversions of earlier versions.
-    func exactWithConversions() -> [Topic: Decode] {
-        guard !conversions.isEmpty else { return exact }
-        var exact = exact
-        for (topic, conversions) in conversions {
-            guard let current = exact[topic] else { continue }
-            let earlier = conversions.sorted { $0.upTo < $1.upTo }.compactMap { conversion in
-                conversion.decode(typed[topic]).map { (upTo: conversion.upTo, decode: $0) }
-            }
-            exact[topic] = { envelope in
-                let conversion = earlier.first { envelope.version <= $0.upTo }
-                return try (conversion?.decode ?? current)(envelope)
-            }
+    /// Returns the handlers by topic and by pattern, with the conversions of earlier versions.
+    func withConversions() -> (exact: [Topic: Decode], wildcards: [(pattern: TopicPattern, decode: Decode)]) {
+        (exact.mapValues(converting), wildcards.map { ($0.pattern, converting($0.entry)) })
+    }
+
+    private func converting(_ entry: Entry) -> Decode {
+        guard let type = entry.type, let conversions = conversions[type] else { return entry.decode }
+        let current = entry.decode
+        let earlier = conversions.sorted { $0.upTo < $1.upTo }.compactMap { conversion in
+            conversion.decode(typed[type]).map { (upTo: conversion.upTo, decode: $0) }
         }
-        return exact
+        return { envelope in
+            let conversion = earlier.first { envelope.version <= $0.upTo }
+            return try (conversion?.decode ?? current)(envelope)
+        }
     }
 
     /// Adds a handler for events whose topic matches a pattern and that have no handler by type.
@@ -119,22 +126,29 @@ public struct SubscriptionHandlers {
     ) {
         let codecs = codecs
         patterns.append(pattern)
-        wildcards.append(
-            (
-                pattern,
-                { envelope in
-                    let event = ReceivedEvent(envelope: envelope, codecs: codecs)
-                    return { context in try await handler(event, context) }
-                }
-            )
-        )
+        let entry = Entry(type: nil) { envelope in
+            let event = ReceivedEvent(envelope: envelope, codecs: codecs)
+            return { context in try await handler(event, context) }
+        }
+        wildcards.append((pattern, entry))
     }
 
-    mutating func add(topic: Topic, _ decode: @escaping Decode) {
-        if exact.updateValue(decode, forKey: topic) == nil {
-            patterns.append(TopicPattern(topic))
+    /// Adds a handler of a type whose topic is `type`, for the topics that match `pattern`.
+    private mutating func add(_ type: Topic, matching pattern: TopicPattern, _ decode: @escaping Decode) {
+        let entry = Entry(type: type, decode: decode)
+        if pattern.isExact {
+            if exact.updateValue(entry, forKey: Topic(unchecked: pattern.rawValue)) == nil { patterns.append(pattern) }
+        } else {
+            patterns.append(pattern)
+            wildcards.append((pattern, entry))
         }
     }
+}
+
+/// A handler with the topic of its event type, which is `nil` for events of any type.
+private struct Entry {
+    let type: Topic?
+    let decode: SubscriptionHandlers.Decode
 }
 
 /// The handler of one type of event.
@@ -173,8 +187,7 @@ struct HandlerTable: Sendable {
     private let wildcards: [(pattern: TopicPattern, decode: SubscriptionHandlers.Decode)]
 
     init(_ handlers: SubscriptionHandlers) {
-        exact = handlers.exactWithConversions()
-        wildcards = handlers.wildcards
+        (exact, wildcards) = handlers.withConversions()
         if let first = exact.first, exact.count == 1, wildcards.isEmpty {
             only = Only(first.key, first.value)
         } else {

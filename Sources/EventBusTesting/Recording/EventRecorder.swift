@@ -47,14 +47,16 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
 
     /// Returns the published events of one type.
     public func published<E: Event>(_ type: E.Type) throws -> [E] {
-        try published.filter { $0.envelope.topic == E.topic }.map { try decode(type, from: $0.envelope) }
+        let pattern = E.topicPattern
+        return try published.filter { pattern.matches($0.envelope.topic) }.map { try decode(type, from: $0.envelope) }
     }
 
     /// Returns the events of one type that were handled successfully, once for each group that handled them.
     public func handled<E: Event>(_ type: E.Type, by group: String? = nil) throws -> [E] {
-        try settled.filter { delivery in
+        let pattern = E.topicPattern
+        return try settled.filter { delivery in
             guard case .acknowledged = delivery.disposition else { return false }
-            return delivery.envelope.topic == E.topic && (group == nil || delivery.subscription.group == group)
+            return pattern.matches(delivery.envelope.topic) && (group == nil || delivery.subscription.group == group)
         }.map { try decode(type, from: $0.envelope) }
     }
 

@@ -22,7 +22,9 @@ extension TransportConformance {
                 let seen = table.map { _ in Sightings() }
                 for (index, row) in table.enumerated() {
                     let sightings = seen[index]
-                    bus.subscribe(to: try scene.pattern(row.0), group: scene.group(), name: "row\(index)") { event, _ in
+                    bus.subscribe(to: try scene.pattern(row.0), group: scene.group(), name: "row\(index)") {
+                        event,
+                        _ in
                         sightings.note(event.envelope)
                     }
                 }
@@ -45,6 +47,33 @@ extension TransportConformance {
                     }
                 }
             },
+            check("a subscription to a type and a pattern gets the events whose topics have those values") { scene in
+                let bus = try await scene.makeBus()
+                let (some, all) = (Sightings(), Sightings())
+                let pattern = try TopicPattern(validating: "\(scene.id).customer.7.*")
+                bus.subscribe(to: Ordered.self, matching: pattern, group: scene.group("some")) {
+                    event,
+                    context in
+                    try expect(event.customer == "7", "customer \(event.customer) came to the handler of 7")
+                    some.note(context.envelope)
+                }
+                bus.subscribe(to: Ordered.self, group: scene.group("all")) { _, context in
+                    all.note(context.envelope)
+                }
+                try await scene.running(bus) {
+                    let events = ["7", "77", "8", "7"].map { Ordered(scene: scene.id, customer: $0) }
+                    let receipts = try await bus.publish(contentsOf: events)
+                    for receipt in receipts { try expect(try receipt.get().outcome == .routed, "not routed") }
+                    try await all.wait(for: 4)
+                    try await some.wait(for: 2)
+                    let topics = Set(all.all.map(\.envelope.topic.rawValue))
+                    let expected = Set(["7", "77", "8"].map { "\(scene.id).customer.\($0).ordered" })
+                    try expect(topics == expected, "the topics are \(topics)")
+                    try await expectError(.invalidTopic, from: "a dot in a word") {
+                        try await bus.publish(Ordered(scene: scene.id, customer: "7.8"))
+                    }
+                }
+            },
             check("events of a hundred concurrent topics each reach their own handler") { scene in
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
@@ -63,7 +92,9 @@ extension TransportConformance {
                 try await scene.running(bus) {
                     try await withThrowingTaskGroup(of: Void.self) { tasks in
                         for number in 0..<100 {
-                            tasks.addTask { try await bus.publish(try scene.event("many.t\(number)", number: number)) }
+                            tasks.addTask {
+                                try await bus.publish(try scene.event("many.t\(number)", number: number))
+                            }
                         }
                         try await tasks.waitForAll()
                     }
@@ -103,8 +134,14 @@ extension TransportConformance {
                     for number in 0..<20 { try await bus.publish(try scene.event(number: number)) }
                     try await first.wait(for: 20)
                     try await second.wait(for: 20)
-                    try expect(first.numbers.sorted() == Array(0..<20), "the first group saw \(first.numbers)")
-                    try expect(second.numbers.sorted() == Array(0..<20), "the second group saw \(second.numbers)")
+                    try expect(
+                        first.numbers.sorted() == Array(0..<20),
+                        "the first group saw \(first.numbers)"
+                    )
+                    try expect(
+                        second.numbers.sorted() == Array(0..<20),
+                        "the second group saw \(second.numbers)"
+                    )
                 }
             },
             check("the members of a group share its events") { scene in
@@ -118,7 +155,9 @@ extension TransportConformance {
                     ) { event, _ in
                         sightings.note(event.envelope)
                         // Neither handler finishes before both have started, so neither can handle all events.
-                        try await eventually("the other member gets an event") { seen.allSatisfy { $0.count > 0 } }
+                        try await eventually("the other member gets an event") {
+                            seen.allSatisfy { $0.count > 0 }
+                        }
                     }
                 }
                 try await scene.running(buses[0], buses[1]) {
@@ -130,4 +169,12 @@ extension TransportConformance {
             },
         ]
     }
+}
+
+/// An event whose topic contains its values.
+private struct Ordered: RoutedEvent {
+    static let topicTemplate: TopicPattern = "*.customer.*.ordered"
+    var topicValues: [String] { [scene, customer] }
+    var scene: String
+    var customer: String
 }
