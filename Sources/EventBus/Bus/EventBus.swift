@@ -81,6 +81,7 @@ public final class EventBus: Service {
         )
         self.clock = transport.clock
         self.watchdog = HandlerWatchdog(clock: transport.clock)
+        for case let step as any ClockedMiddleware in configuration.publishMiddleware { step.use(transport.clock) }
         let claiming = configuration.claimCheck.map { ClaimCheckMiddleware(claimCheck: $0, clock: transport.clock) }
         self.publishChain = PublishChain(
             transport: transport,

@@ -105,6 +105,9 @@ extension EventContext {
         case conflict
     }
 
+    /// A Boolean value indicating whether an inbox prevented the handler from running.
+    package var isSuppressed: Bool { suppression != .none }
+
     /// The reason why an inbox prevented the handler from running.
     var suppression: Suppression {
         get { suppressed.load(ordering: .relaxed) }

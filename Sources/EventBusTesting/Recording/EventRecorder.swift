@@ -10,7 +10,9 @@ public import EventBus
 /// configuration.record(with: recorder)
 /// let bus = EventBus(transport: .inMemory, configuration: configuration)
 /// ```
-public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
+///
+/// A test that fails prints what has happened with ``story`` or ``withStory(_:)``.
+public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, ClockedMiddleware {
     /// A published event.
     public struct Published: Sendable {
         /// The event.
@@ -22,12 +24,17 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
     private struct State {
         var published: [Published] = []
         var settled: [SettledDelivery] = []
+        var log = StoryLog()
+        /// The clock of the first bus that uses the recorder.
+        var clock: AnyClock?
     }
 
     private let codec: any EventCodec
     private let payloadSteps: [any PayloadStep]
     private let state = Locked(State())
     private let changes = ChangeSignal()
+    /// The clock of a recorder that no bus uses.
+    private let fallbackClock = AnyClock.continuous
 
     /// Creates a recorder.
     ///
@@ -76,7 +83,7 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
     ///   - group: The group that handled them, or `nil` for any group. Defaults to `nil`.
     ///   - count: The number of events.
     ///   - limit: The maximum wait in real time. Defaults to 30 s.
-    /// - Throws: ``ConformanceFailure`` with the events that were handled instead.
+    /// - Throws: ``ConformanceFailure`` with the ``story`` so far.
     public func waitForHandled<E: Event>(
         _ type: E.Type,
         by group: String? = nil,
@@ -95,7 +102,7 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
     ///   - limit: The maximum wait in real time. Defaults to 30 s.
     ///   - what: A description of the condition for the error.
     ///   - condition: The condition to wait for.
-    /// - Throws: ``ConformanceFailure`` with the events that were recorded instead.
+    /// - Throws: ``ConformanceFailure`` with the ``story`` so far.
     public func waitUntil(
         within limit: Duration = .seconds(30),
         _ what: String,
@@ -110,13 +117,16 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
             }
         }
         guard isMet == nil else { return }
-        let seen = settled.map { "\($0.envelope.topic) at \($0.subscription.queueName): \($0.disposition)" }
-        throw ConformanceFailure("not within \(limit): \(what). Settled: \(seen)")
+        throw ConformanceFailure("not within \(limit): \(what)\n\(story)")
     }
 
     /// Removes all recorded events.
     public func reset() {
-        state.withLock { $0 = State() }
+        state.withLock { state in
+            state.published = []
+            state.settled = []
+            state.log.reset()
+        }
     }
 
     // MARK: Middleware
@@ -126,11 +136,14 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
         _ event: OutgoingEvent,
         next: PublishNext
     ) async throws -> PublishReceipt {
+        let step = logged { log, now in log.beginPublish(event, at: now) }
         do {
             let receipt = try await next(event)
+            logged { log, _ in log.endPublish(step, .success(receipt.outcome)) }
             note(Published(envelope: event.envelope, result: .success(receipt)))
             return receipt
         } catch {
+            logged { log, _ in log.endPublish(step, .failure(StoryText(error))) }
             note(Published(envelope: event.envelope, result: .failure(error)))
             throw error
         }
@@ -141,13 +154,31 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware {
         _ context: EventContext,
         next: ConsumeNext
     ) async throws {
+        let step = logged { log, now in log.beginAttempt(context, at: now) }
+        defer { logged { log, now in log.endAttempt(step, isDuplicate: context.isSuppressed, at: now) } }
         try await next(context)
     }
 
     /// Records the outcome of a delivery.
     public func didSettle(_ delivery: SettledDelivery) {
+        logged { log, now in log.settle(delivery, at: now) }
         state.withLock { $0.settled.append(delivery) }
         changes.raise()
+    }
+
+    /// Uses the clock of the bus for the times of the story.
+    package func use(_ clock: AnyClock) {
+        state.withLock { if $0.clock == nil { $0.clock = clock } }
+    }
+
+    /// The steps of the story.
+    var storySteps: [StoryLog.Step] { state.withLock { $0.log.steps } }
+
+    @discardableResult
+    private func logged<Result: Sendable>(_ change: (inout StoryLog, _ now: AnyClock.Instant) -> Result) -> Result {
+        let clock = state.withLock { $0.clock } ?? fallbackClock
+        let now = clock.now
+        return state.withLock { change(&$0.log, now) }
     }
 
     private func note(_ published: Published) {
