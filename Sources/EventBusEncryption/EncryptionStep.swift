@@ -25,6 +25,8 @@ public struct EncryptionStep: PayloadStep {
     public let contentEncoding = "aes256gcm"
     /// A Boolean value indicating whether a bus refuses events that are not encrypted.
     public let isRequired: Bool
+    /// The value `true`: the payload is authenticated together with the event's id.
+    public var bindsIdentity: Bool { true }
     private let key: EncryptionKey
     private let keys: [String: EncryptionKey]
 

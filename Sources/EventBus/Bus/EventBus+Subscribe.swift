@@ -147,6 +147,10 @@ extension EventBus {
             )
         } else if let error = options.validationError(of: runner.info.queueName, for: purpose) {
             runner.fail(error)
+        } else if let problem = payloads.problem(with: options.identity) {
+            runner.fail(
+                EventBusError(.invalidConfiguration, "subscription \(runner.info.queueName) has \(problem)")
+            )
         }
         registry.add(runner)
         return Subscription(runner: runner) { [registry] in registry.remove(runner) }

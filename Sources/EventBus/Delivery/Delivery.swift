@@ -118,7 +118,8 @@ extension Delivery {
             firstFailure: firstFailure,
             replyAddress: replyAddress,
             token: token,
-            injectedFault: injectedFault
+            injectedFault: injectedFault,
+            ownID: ownID
         )
     }
 }

@@ -53,7 +53,7 @@ public struct TopicPattern: Sendable {
 
     /// A topic with `_` instead of each wildcard, which stands for the topics that the pattern matches.
     var representative: Topic {
-        let words = words.map { word in
+        let words = words.map { word -> Substring in
             if case .literal(let text) = word { text.text } else { "_" }
         }
         // It is as long as the pattern, and its words are those of the pattern.

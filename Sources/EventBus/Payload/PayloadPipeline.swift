@@ -4,6 +4,8 @@ package final class PayloadPipeline: Sendable {
     private let decoders: [String: any PayloadStep]
     /// The names of encodings without which an event is refused.
     private let required: [String]
+    /// A description of the part that can only be undone with the id of the publisher, or `nil` if there is none.
+    private let binding: String?
     private let claimCheck: ClaimCheck?
 
     /// Creates a pipeline.
@@ -18,7 +20,17 @@ package final class PayloadPipeline: Sendable {
         var decoders: [String: any PayloadStep] = [:]
         for step in others + encoders { decoders[Self.normalized(step.contentEncoding)] = step }
         self.decoders = decoders
+        let step = (encoders + others).first(where: \.bindsIdentity)
+        self.binding =
+            step.map { "payload step \($0.contentEncoding.quotedForError)" } ?? claimCheck.map { _ in "claim check" }
         self.required = encoders.filter(\.isRequired).map { Self.normalized($0.contentEncoding) }
+    }
+
+    /// Returns a description of the problem with an identity in combination with the steps, or `nil` if there is none.
+    func problem(with identity: EventIdentity) -> String? {
+        guard let binding, identity.derive != nil else { return nil }
+        return "an identity that is derived, but the bus's \(binding) needs the id of the publisher to read an event, "
+            + "which a retry would not have; leave the identity out"
     }
 
     /// Encodes the payload of a new event.

@@ -29,6 +29,11 @@ public protocol PayloadStep: Sendable {
     /// ``EventBusConfiguration/payloadSteps``. Such an event becomes a dead letter. Defaults to `false`.
     var isRequired: Bool { get }
 
+    /// A Boolean value indicating whether the step can only decode an event that has the id with which it was encoded. A
+    /// bus with such a step accepts no subscription whose ``SubscriptionOptions/identity`` derives another id, because
+    /// retries have that id. Defaults to `false`.
+    var bindsIdentity: Bool { get }
+
     /// Encodes the payload of an event that is about to be published. Its identity and topic are final.
     ///
     /// - Returns: `false` if the step leaves the payload as it is, because it is small, for example.
@@ -46,4 +51,7 @@ public protocol PayloadStep: Sendable {
 extension PayloadStep {
     /// The value `false`: the bus also accepts events without this encoding.
     public var isRequired: Bool { false }
+
+    /// The value `false`: the step decodes an event whatever its id.
+    public var bindsIdentity: Bool { false }
 }

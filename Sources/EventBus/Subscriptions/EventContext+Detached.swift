@@ -33,6 +33,7 @@ extension EventContext {
             environment: SubscriptionEnvironment(
                 transport: transport,
                 clock: clock,
+                payloads: PayloadPipeline(encoders: []),
                 watchdog: watchdog,
                 logger: BusLogger(logger),
                 shutdownTimeout: .zero,

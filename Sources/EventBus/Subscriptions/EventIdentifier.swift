@@ -5,6 +5,7 @@ internal import Synchronization
 final class EventIdentifier: Sendable {
     private let derive: @Sendable (ReceivedEvent) throws -> EventID?
     private let codecs: CodecRegistry
+    private let payloads: PayloadPipeline
     private let subscription: SubscriptionInfo
     private let logger: BusLogger
     private let hasWarned = Atomic(false)
@@ -13,12 +14,14 @@ final class EventIdentifier: Sendable {
     init?(
         _ identity: EventIdentity,
         codecs: CodecRegistry,
+        payloads: PayloadPipeline,
         subscription: SubscriptionInfo,
         logger: BusLogger
     ) {
         guard let derive = identity.derive else { return nil }
         self.derive = derive
         self.codecs = codecs
+        self.payloads = payloads
         self.subscription = subscription
         self.logger = logger
     }
@@ -28,7 +31,8 @@ final class EventIdentifier: Sendable {
         if delivery.isIdentified { return delivery }
         let problem: String
         do {
-            if let id = try derive(ReceivedEvent(envelope: delivery.envelope, codecs: codecs)) {
+            let envelope = try payloads.decoded(delivery.envelope) ?? delivery.envelope
+            if let id = try derive(ReceivedEvent(envelope: envelope, codecs: codecs)) {
                 return delivery.identified(as: id)
             }
             problem = "the part that identifies it is missing, blank or of another type"

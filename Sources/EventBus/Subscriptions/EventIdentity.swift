@@ -20,6 +20,9 @@
 /// A text of more than 255 bytes, or with control characters, is replaced by a digest of it. An event from which no id
 /// can be derived, because the part is missing, blank or of another type, keeps its own id. It is handled as usual, and
 /// the first such event of a subscription is logged as a warning.
+///
+/// The payload is read with its ``PayloadStep``s undone. A bus with a ``ClaimCheck``, or with a payload step that needs the
+/// publisher's id (``PayloadStep/bindsIdentity``), accepts no subscription that derives ids.
 public struct EventIdentity: Sendable {
     /// A closure that returns the id, or `nil` to keep the event's own.
     let derive: (@Sendable (ReceivedEvent) throws -> EventID?)?

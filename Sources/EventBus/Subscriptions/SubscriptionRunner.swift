@@ -55,6 +55,7 @@ final class SubscriptionRunner: Sendable {
         self.identifier = EventIdentifier(
             options.identity,
             codecs: handlers.codecs,
+            payloads: environment.payloads,
             subscription: info,
             logger: environment.logger
         )

@@ -39,6 +39,46 @@ struct PayloadStepTests {
         #expect(handled.withLock { $0 } == [plain, plain])
     }
 
+    @Test("An identity is derived from the payload that the handler sees, at every attempt")
+    func identity() async throws {
+        let bus = bus { $0.payloadSteps = [AffixStep("a")] }
+        let ids = Locked<[EventID]>([])
+        let options = SubscriptionOptions(
+            retry: .fixed(.seconds(1), maxAttempts: 2),
+            identity: .field("orderID")
+        )
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { order, context in
+            #expect(order == OrderCreated(orderID: "42"))
+            ids.withLock { $0.append(context.id) }
+            if context.attempt == 1 { throw RetryLater(after: .seconds(1), countsAsAttempt: true) }
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "42"))
+            try await broker.settled()
+        }
+        #expect(ids.withLock { $0 } == ["42", "42"])
+    }
+
+    @Test("A derived identity is refused beside a step or a claim check that needs the publisher's id")
+    func bindingStep() async throws {
+        struct BindingStep: PayloadStep {
+            let contentEncoding = "bound"
+            let bindsIdentity = true
+            func encode(_ envelope: inout Envelope) throws -> Bool { true }
+            func decode(_ envelope: inout Envelope) throws {}
+        }
+        let store = InMemoryClaimCheckStore()
+        for (bus, name) in [
+            (bus { $0.additionalPayloadSteps = [BindingStep()] }, "\"bound\""),
+            (bus { $0.claimCheck = ClaimCheck(store: store) }, "claim check"),
+        ] {
+            let subscription = bus.subscribe(to: "order.#", group: "g", options: .init(identity: .payload)) { _, _ in }
+            let error = await #expect(throws: EventBusError.self) { try await subscription.attached() }
+            #expect(error?.code == .invalidConfiguration)
+            #expect(error?.message.contains(name) == true)
+        }
+    }
+
     @Test("The steps of one publish replace those of the bus")
     func perPublish() throws {
         let bus = bus { $0.payloadSteps = [AffixStep("a")] }
