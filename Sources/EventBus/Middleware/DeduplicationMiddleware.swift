@@ -115,7 +115,9 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
             }
             // The handler has returned, so its time limit does not apply to the record.
             context.disarmDeadline()
-            guard let error = await finish(number, context, { await record(claim, until: $0, context) }) else { return }
+            let error = await finish(number, context, { await record(claim, until: $0, context) })
+            context.worker.recordError = nil
+            guard let error else { return }
             context.isUnrecorded = true
             context.logger.warning(
                 "effect without record: the event was handled, but the inbox could not record it",
@@ -186,7 +188,9 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
                 let delay = Self.recordRetry.delay(afterAttempt: attempt)
                 let due = context.clock.now.advanced(by: delay)
                 let isReplaced = (error as? EventBusError)?.code == .leaseExpired
-                guard !isReplaced, let end, due < end, await context.waitToRecord(until: due) else { return error }
+                guard !isReplaced, let end, due < end else { return error }
+                context.worker.recordError = "\(error)"
+                guard await context.waitToRecord(until: due) else { return error }
                 attempt += 1
             }
         }

@@ -155,6 +155,10 @@ final class SubscriptionRunner: Sendable {
             return "all \(workers.all) handlers have passed their time limit and ignore their cancellation"
         }
         if let pause = session.pause.current { return "paused, because \(pause.explanation)" }
+        // They do not ask the inbox about other events, so nothing else would tell.
+        if let error = session.workers.recordError {
+            return "all \(workers.all) workers wait for the inbox to record what they have handled: \(error)"
+        }
         return session.settler.refused.reason ?? deferrals.outage.map { "handlers cannot work: \($0)" }
     }
 

@@ -21,6 +21,7 @@ package final class Worker: Sendable {
     private let execution = Locked(Execution())
     private let watchdog: HandlerWatchdog
     let currentAttempt = CurrentAttempt()
+    private let recording = Locked<String?>(nil)
     private let queue: DeliveryQueue
 
     init(watchdog: HandlerWatchdog, queue: DeliveryQueue) {
@@ -39,6 +40,12 @@ package final class Worker: Sendable {
 
     /// Revokes a delivery, as its transport does when the connection is gone.
     func revoke(_ delivery: Delivery) { queue.revoke(through: delivery.token.generation) }
+
+    /// The error of the inbox that keeps an effect from being recorded while the worker tries again, or `nil`.
+    var recordError: String? {
+        get { recording.withLock { $0 } }
+        set { recording.withLock { $0 = newValue } }
+    }
 
     /// Sets the task that runs the worker. It is cancelled immediately if the worker was cancelled before.
     func adopt(_ adopted: Task<Void, Never>) {

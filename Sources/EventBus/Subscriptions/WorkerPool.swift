@@ -47,6 +47,19 @@ final class WorkerPool: Sendable {
         workers.withLock { workers in (workers.count, workers.values.count(where: \.isExpired)) }
     }
 
+    /// The error of an inbox that keeps every worker from recording its effect, so that none of them can handle anything,
+    /// or `nil`.
+    var recordError: String? {
+        workers.withLock { workers in
+            var error: String?
+            for worker in workers.values {
+                guard let next = worker.recordError else { return nil }
+                error = next
+            }
+            return error
+        }
+    }
+
     /// Starts `count` workers for the deliveries of `consumer`.
     func start(_ count: Int, for consumer: any TransportConsumer) {
         for place in 0..<count { spawnWorker(at: place, for: consumer) }

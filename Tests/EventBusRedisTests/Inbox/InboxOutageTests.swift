@@ -63,21 +63,20 @@ extension RedisTests {
             ordering: SubscriptionOptions.Ordering
         ) async throws {
             let server = try await RedisServer()
-            let client = try server.client()
             let bus = EventBus(transport: .inMemory(InMemoryBroker()), logger: .silent)
             let effects = Effects()
             bus.subscribe(
                 to: Placed.self,
                 group: "g",
                 name: "orders",
-                options: options(client, ordering: ordering)
+                options: options(try server.client(), ordering: ordering)
             ) { event, context in effects.note(event, context) }
             try await bus.withRunning {
                 for number in 0..<1000 {
                     if number == 200 { server.kill() }
                     try await bus.publish(Placed(number: number))
                 }
-                try await eventually("the inbox should find Redis away") { client.connection.queue.refusal != nil }
+                try await eventually("the subscription should not be ready") { !bus.health().isReady }
                 try await server.start()
                 try await eventually("all events should be handled", within: .seconds(60)) { effects.events == 1000 }
                 try await eventually("the bus should be ready") { bus.health().isReady }

@@ -64,6 +64,40 @@ struct InboxRecordTests {
         }
     }
 
+    @Test("While every worker waits to record its effect, nothing else is handled, and health says so")
+    func allRecording() async throws {
+        let inbox = ScriptedInbox(clock: clock)
+        inbox.fail(completions: .max)
+        let bus = EventBus(transport: .inMemory(broker))
+        let handled = Locked(0)
+        bus.subscribe(
+            to: OrderCreated.self,
+            group: "g",
+            name: "orders",
+            options: SubscriptionOptions(concurrency: 2, inbox: inbox)
+        ) { _, _ in handled.withLock { $0 += 1 } }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "0"))
+            try await eventually("the record fails") { inbox.counts.completions == 1 }
+            // The other worker would find out whether the inbox answers.
+            #expect(bus.health().isReady)
+            for number in 1..<5 { try await bus.publish(OrderCreated(orderID: "\(number)")) }
+            try await eventually("health tells") { !bus.health().isReady }
+            #expect(bus.health().reason.contains("all 2 workers wait for the inbox to record"))
+            #expect(bus.health().reason.contains("StoreError"))
+            #expect(handled.withLock { $0 } == 2)
+            inbox.fail()
+            try await eventually("everything is handled") {
+                clock.advance(by: .milliseconds(50))
+                return handled.withLock { $0 } == 5
+            }
+            try await eventually("health is ready") {
+                clock.advance(by: .milliseconds(50))
+                return bus.health().isReady
+            }
+        }
+    }
+
     @Test("An effect that cannot be recorded during the claim is acknowledged, counted and logged")
     func neverRecorded() async throws {
         let inbox = ScriptedInbox(clock: clock)
