@@ -27,8 +27,8 @@ func library(_ name: String) -> Target.Dependency { .product(name: name, package
 
 /// What the three servers have in common.
 let server: [Target.Dependency] = [
-    "ShopEvents", "ServiceKit", library("EventBus"), library("EventBusOutbox"), library("EventBusRedis"),
-    grdb, httpTypes, hummingbird, logging, metrics, tracing, configuration, lifecycle,
+    "ShopEvents", "ServiceKit", "ServiceStorage", "PostgresDriver", library("EventBus"), library("EventBusOutbox"),
+    library("EventBusRedis"), grdb, httpTypes, hummingbird, logging, metrics, tracing, configuration, lifecycle,
 ]
 
 let package = Package(
@@ -92,9 +92,21 @@ let package = Package(
                 signals,
             ]
         ),
+        .target(name: "BlockingExecutor"),
+        .systemLibrary(name: "CLibpq", providers: [.apt(["libpq-dev"])]),
+        // A client of PostgreSQL that knows nothing of the event bus.
+        .target(name: "PostgresDriver", dependencies: ["CLibpq", "BlockingExecutor"]),
+        .target(
+            name: "ServiceStorage",
+            dependencies: [
+                "PostgresDriver", eventBus, library("EventBusOutbox"), library("EventBusPostgres"), grdb, logging,
+            ]
+        ),
         .target(
             name: "ServiceKit",
             dependencies: [
+                "ServiceStorage",
+                "PostgresDriver",
                 terminalText,
                 eventBus,
                 library("EventBusRabbit"),
@@ -116,12 +128,15 @@ let package = Package(
         .executableTarget(name: "OrderServer", dependencies: server + ["OrderService", "ShopData"]),
         .executableTarget(name: "InventoryServer", dependencies: server + ["InventoryService", "ShopData"]),
         .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
-        .executableTarget(name: "NotificationServer", dependencies: server + ["NotificationService", "CCurl"]),
+        .executableTarget(
+            name: "NotificationServer",
+            dependencies: server + ["NotificationService", "BlockingExecutor", "CCurl"]
+        ),
         .target(
             name: "Fleet",
             dependencies: [
-                "ShopData", "ShopEvents", eventStory, terminalText, "OrderService", "InventoryService", "NotificationService",
-                grdb,
+                "ShopData", "ShopEvents", "ServiceStorage", "PostgresDriver", eventStory, terminalText, "OrderService",
+                "InventoryService", "NotificationService", grdb, logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 systemPackage,
             ]
@@ -149,7 +164,8 @@ let package = Package(
         .testTarget(
             name: "ServiceKitTests",
             dependencies: [
-                "ServiceKit", "ServiceTestKit", eventBus, library("EventBusInMemory"), library("EventBusRabbit"),
+                "ServiceKit", "ServiceStorage", "PostgresDriver", "ServiceTestKit", eventBus,
+                library("EventBusInMemory"), library("EventBusRabbit"),
                 library("EventBusRedis"), grdb, httpTypes, hummingbird, hummingbirdTesting, logging, metrics,
                 coreMetrics, nioCore, nioEmbedded, tracing, configuration, lifecycle,
             ]
@@ -179,8 +195,8 @@ let package = Package(
         .testTarget(
             name: "FleetTests",
             dependencies: [
-                "Fleet", "Shop", "ShopData", "ShopFleet", "OrderServer", "InventoryServer", "NotificationServer", eventStory,
-                library("EventBus"), library("EventBusRabbit"),
+                "Fleet", "PostgresDriver", "Shop", "ShopData", "ShopFleet", "OrderServer", "InventoryServer",
+                "NotificationServer", eventStory, library("EventBus"), library("EventBusRabbit"),
             ]
         ),
     ],

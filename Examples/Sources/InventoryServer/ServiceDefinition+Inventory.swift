@@ -4,6 +4,7 @@ import EventBusOutbox
 import EventBusRedis
 import InventoryService
 import ServiceKit
+import ServiceStorage
 
 extension ServiceDefinition {
     /// The inventory service.
@@ -22,13 +23,14 @@ extension ServiceDefinition {
         ],
         needsBroker: true,
         migrations: StockSchema.registerMigrations,
+        postgresMigrations: StockSchema.postgres,
         assemble: assembleInventory
     )
 
     private static func assembleInventory(_ environment: ServiceEnvironment) async throws -> ServiceAssembly {
         let lock = RedisLock(environment.redis, prefix: "inventory")
         let cache = RedisCache(environment.redis, options: RedisCacheOptions(prefix: "inventory"))
-        let store = SQLiteStockStore(database: environment.database, bus: environment.bus)
+        let store = SQLStockStore(database: environment.database, bus: environment.bus)
         if let file = environment.config.string(forKey: "stock.file") {
             try await OpeningStock.load(file, into: store, logger: environment.logger)
         }
@@ -43,9 +45,8 @@ extension ServiceDefinition {
         // Only one of the replicas publishes. It is not notified of the commits of the others, and takes over quickly.
         relaying.pollInterval = .milliseconds(100)
         relaying.leaseDuration = .seconds(5)
-        let relay = OutboxRelay(
-            database: environment.database,
-            bus: environment.bus,
+        let relay = try environment.database.relay(
+            to: environment.bus,
             configuration: relaying,
             logger: environment.logger
         )

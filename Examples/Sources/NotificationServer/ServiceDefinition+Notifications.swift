@@ -50,6 +50,7 @@ extension ServiceDefinition {
         ],
         needsBroker: true,
         migrations: NotificationSchema.registerMigrations,
+        postgresMigrations: NotificationSchema.postgres,
         assemble: assembleNotifications
     )
 
@@ -68,7 +69,7 @@ extension ServiceDefinition {
         _ environment: ServiceEnvironment
     ) throws -> ServiceAssembly {
         let mailer = try SMTPMailer(smtp)
-        let log = SQLiteNotificationLog(database: environment.database, mailer: mailer, letterhead: letterhead)
+        let log = SQLNotificationLog(database: environment.database, mailer: mailer, letterhead: letterhead)
         // One message at a time. Its claim is renewed while it is sent, so no other replica sends it meanwhile.
         let options = SubscriptionOptions.notifications(
             concurrency: 1,
@@ -87,7 +88,7 @@ extension ServiceDefinition {
     private static func write(_ letterhead: Letterhead, _ environment: ServiceEnvironment) throws -> ServiceAssembly {
         let path = environment.config.string(forKey: "mail.file", default: "notifications.mbox")
         let file = MailFile(path: path, logger: environment.logger)
-        let log = SQLiteNotificationLog(database: environment.database, mailer: file, letterhead: letterhead)
+        let log = SQLNotificationLog(database: environment.database, mailer: file, letterhead: letterhead)
         let options = SubscriptionOptions.notifications(
             concurrency: 16,
             longest: .zero,

@@ -5,6 +5,7 @@ import EventBusRedis
 import Glibc
 import OrderService
 import ServiceKit
+import ServiceStorage
 
 /// The order service: it accepts orders over HTTP, and confirms or cancels them as the inventory answers.
 @main
@@ -45,11 +46,12 @@ extension ServiceDefinition {
                 "commit.groupLimit",
                 .int,
                 default: "128",
-                "how many writes that come at the same time share a commit; 1 for a commit each"
+                "how many writes to SQLite that come at the same time share a commit; 1 for a commit each"
             ),
         ],
         needsBroker: false,
         migrations: OrderSchema.registerMigrations,
+        postgresMigrations: OrderSchema.postgres,
         assemble: assemble
     )
 
@@ -62,7 +64,7 @@ extension ServiceDefinition {
         try check("idempotency.retention", retention, within: 1...1_000_000_000)
         try check("commit.groupLimit", groupLimit, within: 1...10_000)
         let pricing = try pricing(config)
-        let store = SQLiteOrderStore(
+        let store = SQLOrderStore(
             environment.database,
             bus: environment.bus,
             groupLimit: groupLimit,
@@ -75,7 +77,7 @@ extension ServiceDefinition {
             logger: environment.logger
         )
         OrderService(bus: environment.bus, store: orders).subscribe(options: .stockOutcomes)
-        let relay = OutboxRelay(database: environment.database, bus: environment.bus, logger: environment.logger)
+        let relay = try environment.database.relay(to: environment.bus, logger: environment.logger)
         return ServiceAssembly(
             services: [relay],
             checks: [

@@ -3,6 +3,7 @@ import EventBusInMemory
 import EventBusOutbox
 import GRDB
 import OrderService
+import ServiceStorage
 import ServiceTestKit
 import ShopEvents
 import Testing
@@ -14,7 +15,7 @@ struct Scene: Sendable {
     let database: any DatabaseWriter
     let broker: InMemoryBroker
     let bus: EventBus
-    let store: SQLiteOrderStore
+    let store: SQLOrderStore
     let cache = InMemoryCache()
     let orders: CachedOrderStore
 
@@ -33,7 +34,7 @@ struct Scene: Sendable {
         var configuration = EventBusConfiguration()
         configuration.source = "orders"
         bus = EventBus(transport: .inMemory(broker), configuration: configuration)
-        store = SQLiteOrderStore(database, bus: bus, groupLimit: groupLimit, now: now)
+        store = SQLOrderStore(.sqlite(database), bus: bus, groupLimit: groupLimit, now: now)
         orders = CachedOrderStore(store, cache: cache, ttl: .seconds(60), logger: .quiet)
     }
 }

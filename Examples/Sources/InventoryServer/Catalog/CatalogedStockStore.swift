@@ -3,7 +3,7 @@ import InventoryService
 
 /// A store that invalidates the catalog after each change.
 struct CatalogedStockStore: StockStore {
-    let store: SQLiteStockStore
+    let store: SQLStockStore
     let catalog: StockCatalog
 
     /// Returns the number of items of each of these products.

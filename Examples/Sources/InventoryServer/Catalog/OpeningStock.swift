@@ -19,7 +19,7 @@ struct OpeningStock {
     }
 
     /// Loads a file into a store that has no products. Does nothing if the store has products.
-    static func load(_ file: String, into store: SQLiteStockStore, logger: Logger) async throws {
+    static func load(_ file: String, into store: SQLStockStore, logger: Logger) async throws {
         guard try await store.items(after: nil, limit: 1).isEmpty else { return }
         let stock = try OpeningStock(file: file)
         for problem in stock.problems { logger.warning("a line of the opening stock is left out: \(problem)") }

@@ -9,13 +9,13 @@ struct StockCatalog: Sendable {
     /// The time for which a client's change waits for reservations of the same product.
     static let lockWait = Duration.seconds(3)
 
-    private let store: SQLiteStockStore
+    private let store: SQLStockStore
     private let lock: any DistributedLock
     private let cache: any Cache
     private let logger: Logger
 
     /// Creates a catalog of the products in `store`, which `lock` guards and `cache` relieves.
-    init(store: SQLiteStockStore, lock: some DistributedLock, cache: some Cache, logger: Logger) {
+    init(store: SQLStockStore, lock: some DistributedLock, cache: some Cache, logger: Logger) {
         self.store = store
         self.lock = lock
         self.cache = cache
@@ -38,7 +38,7 @@ struct StockCatalog: Sendable {
     /// Sets the number of items of a product, and creates the product if it is unknown. Repeating the call is harmless.
     ///
     /// - Returns: The product after the change, and whether it is new.
-    /// - Throws: Errors of the lock; `StaleFencingToken`; a `DatabaseError` of GRDB.
+    /// - Throws: Errors of the lock; `StaleFencingToken`; errors of the database.
     func put(_ sku: String, _ change: StockChange) async throws -> (item: StockItem, isNew: Bool) {
         let store = store
         let result = try await lock.withLock("stock.\(sku)", wait: Self.lockWait) { lease in

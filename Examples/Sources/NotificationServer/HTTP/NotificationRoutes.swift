@@ -3,10 +3,10 @@ import ServiceKit
 
 /// The read-only HTTP interface of the notification service. `NotificationAPI` describes it for clients.
 struct NotificationRoutes: Sendable {
-    private let log: SQLiteNotificationLog
+    private let log: SQLNotificationLog
 
     /// Creates routes for `log`.
-    init(log: SQLiteNotificationLog) {
+    init(log: SQLNotificationLog) {
         self.log = log
     }
 

@@ -1,3 +1,4 @@
+import BlockingExecutor
 import EventBus
 import Glibc
 import Logging

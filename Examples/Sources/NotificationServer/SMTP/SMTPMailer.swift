@@ -1,3 +1,4 @@
+import BlockingExecutor
 import CCurl
 import EventBus
 import Synchronization

@@ -1,6 +1,7 @@
 import EventBus
-import GRDB
 import NotificationService
+import PostgresDriver
+import ServiceStorage
 
 /// A notification that was sent.
 struct NotificationRecord: Hashable, Sendable {
@@ -15,60 +16,53 @@ struct NotificationRecord: Hashable, Sendable {
 /// The statements of the notification log. Each function runs in the caller's transaction.
 enum NotificationTable {
     /// Returns a Boolean value indicating whether there is a notification about an order.
-    static func contains(_ orderID: String, in db: Database) throws -> Bool {
-        try Int.fetchOne(
-            try db.cachedStatement(sql: "SELECT 1 FROM notifications WHERE order_id = ?"),
-            arguments: [orderID]
-        ) != nil
+    static func contains(_ orderID: String, in db: SQLTransaction) throws -> Bool {
+        try !db.rows("SELECT 1 FROM notifications WHERE order_id = $1", [.text(orderID)]).isEmpty
     }
 
     /// Records a notification, unless there is one about its order or its event.
     ///
     /// - Returns: `true` if there was none.
-    static func insert(_ record: NotificationRecord, in db: Database) throws -> Bool {
+    static func insert(_ record: NotificationRecord, in db: SQLTransaction) throws -> Bool {
         let notice = record.notice
-        try db.cachedStatement(
-            sql: """
-                INSERT INTO notifications (event_id, order_id, customer_id, outcome, text, sent_at)
-                VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-                """
-        ).execute(
-            arguments: [
-                record.eventID.rawValue, notice.orderID, notice.customerID, notice.outcome.rawValue, notice.text,
-                record.sentAt.milliseconds,
+        return try db.execute(
+            """
+            INSERT INTO notifications (event_id, order_id, customer_id, outcome, text, sent_at)
+            VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
+            """,
+            [
+                .text(record.eventID.rawValue), .text(notice.orderID), .text(notice.customerID),
+                .text(notice.outcome.rawValue), .text(notice.text), .integer(record.sentAt.milliseconds),
             ]
-        )
-        return db.changesCount == 1
+        ) == 1
     }
 
     /// Returns the notification about an order, or the latest ones, newest first, if `orderID` is `nil`.
-    static func latest(about orderID: String?, limit: Int, in db: Database) throws -> [NotificationRecord] {
-        let condition = orderID == nil ? "" : "WHERE order_id = ?"
-        var arguments: StatementArguments = orderID.map { [$0] } ?? []
-        arguments += [limit]
-        return try Row.fetchAll(
-            try db.cachedStatement(sql: "SELECT * FROM notifications \(condition) ORDER BY number DESC LIMIT ?"),
-            arguments: arguments
+    static func latest(about orderID: String?, limit: Int, in db: SQLTransaction) throws -> [NotificationRecord] {
+        let condition = orderID == nil ? "" : "WHERE order_id = $1"
+        return try db.rows(
+            "SELECT * FROM notifications \(condition) ORDER BY number DESC LIMIT $\(orderID == nil ? 1 : 2)",
+            (orderID.map { [.text($0)] } ?? []) + [SQLValue(limit)]
         ).map(record)
     }
 
     /// Returns every notification in the order of sending.
-    static func all(in db: Database) throws -> [NotificationRecord] {
-        try Row.fetchAll(db, sql: "SELECT * FROM notifications ORDER BY number").map(record)
+    static func all(in db: SQLTransaction) throws -> [NotificationRecord] {
+        try db.rows("SELECT * FROM notifications ORDER BY number").map(record)
     }
 
-    private static func record(_ row: Row) throws -> NotificationRecord {
-        let name: String = row["outcome"]
+    private static func record(_ row: SQLRow) throws -> NotificationRecord {
+        let name = try row.text("outcome")
         guard let outcome = Notice.Outcome(rawValue: name) else { throw UnreadableNotification(outcome: name) }
-        return NotificationRecord(
+        return try NotificationRecord(
             notice: Notice(
-                orderID: row["order_id"],
-                customerID: row["customer_id"],
+                orderID: row.text("order_id"),
+                customerID: row.text("customer_id"),
                 outcome: outcome,
-                text: row["text"]
+                text: row.text("text")
             ),
-            eventID: EventID(row["event_id"] as String),
-            sentAt: EventTime(milliseconds: row["sent_at"])
+            eventID: EventID(row.text("event_id")),
+            sentAt: EventTime(milliseconds: Int64(row.integer("sent_at")))
         )
     }
 }

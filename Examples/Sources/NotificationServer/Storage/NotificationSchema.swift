@@ -10,6 +10,9 @@ enum NotificationSchema {
         SQLiteInbox.registerMigration(in: &migrator)
     }
 
+    /// The same tables in PostgreSQL.
+    static let postgres: KeyValuePairs = ["notifications.v1": postgresV1]
+
     private static let v1 = """
         CREATE TABLE notifications (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -20,5 +23,17 @@ enum NotificationSchema {
             text TEXT NOT NULL,
             sent_at INTEGER NOT NULL
         ) STRICT;
+        """
+
+    private static let postgresV1 = """
+        CREATE TABLE notifications (
+            number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            event_id text NOT NULL UNIQUE,
+            order_id text NOT NULL UNIQUE,
+            customer_id text NOT NULL,
+            outcome text NOT NULL CHECK (outcome IN ('confirmed', 'cancelled')),
+            text text NOT NULL,
+            sent_at bigint NOT NULL
+        );
         """
 }

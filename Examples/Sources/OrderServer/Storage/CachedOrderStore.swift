@@ -8,7 +8,7 @@ import OrderService
 /// change does not reach the cache, the change becomes visible when the entry expires.
 struct CachedOrderStore: OrderStore {
     /// The store of the orders.
-    let store: SQLiteOrderStore
+    let store: SQLOrderStore
     private let cache: any Cache
     private let options: CacheOptions
     private let logger: Logger
@@ -18,7 +18,7 @@ struct CachedOrderStore: OrderStore {
     /// - Parameters:
     ///   - ttl: The maximum time for which an order is cached.
     ///   - logger: The logger for failed invalidations.
-    init(_ store: SQLiteOrderStore, cache: some Cache, ttl: Duration, logger: Logger) {
+    init(_ store: SQLOrderStore, cache: some Cache, ttl: Duration, logger: Logger) {
         self.store = store
         self.cache = cache
         self.options = CacheOptions(ttl: ttl)

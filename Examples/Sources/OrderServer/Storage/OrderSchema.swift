@@ -12,6 +12,9 @@ enum OrderSchema {
         SQLiteInbox.registerMigration(in: &migrator)
     }
 
+    /// The same tables in PostgreSQL. Orders are in the order of the bytes of their numbers, as in SQLite.
+    static let postgres: KeyValuePairs = ["orders.v1": postgresV1]
+
     // An order's number grows with time, so the order of the key is the order of placement.
     private static let v1 = """
         CREATE TABLE orders (
@@ -66,6 +69,49 @@ enum OrderSchema {
         INSERT INTO idempotency_keys_v2 SELECT '', key, order_id, stored_at FROM idempotency_keys;
         DROP TABLE idempotency_keys;
         ALTER TABLE idempotency_keys_v2 RENAME TO idempotency_keys;
+        CREATE INDEX idempotency_keys_by_time ON idempotency_keys (stored_at);
+        """
+
+    private static let postgresV1 = """
+        CREATE TABLE orders (
+            id text COLLATE "C" NOT NULL PRIMARY KEY CHECK (octet_length(id) BETWEEN 1 AND 100),
+            customer_id text NOT NULL,
+            placed_at text NOT NULL,
+            ship_country text NOT NULL,
+            total_cents bigint NOT NULL CHECK (total_cents >= 0),
+            status text NOT NULL CHECK (status IN ('placed', 'confirmed', 'cancelled')),
+            reason text CHECK (reason IN ('outOfStock', 'unknownProduct')),
+            skus text CHECK (skus IS NULL OR skus::json IS NOT NULL),
+            correlation_id text NOT NULL,
+            CHECK ((status = 'cancelled') = (reason IS NOT NULL)),
+            CHECK ((reason IS NULL) = (skus IS NULL))
+        );
+        CREATE INDEX orders_by_status ON orders (status, id);
+
+        CREATE TABLE order_lines (
+            order_id text COLLATE "C" NOT NULL REFERENCES orders (id) ON DELETE CASCADE,
+            position integer NOT NULL CHECK (position BETWEEN 0 AND 999),
+            sku text NOT NULL CHECK (length(sku) > 0),
+            quantity bigint NOT NULL CHECK (quantity BETWEEN 1 AND 1000000),
+            unit_price_cents bigint NOT NULL CHECK (unit_price_cents BETWEEN 0 AND 100000000),
+            discount_basis_points integer NOT NULL CHECK (discount_basis_points BETWEEN 0 AND 10000),
+            PRIMARY KEY (order_id, position)
+        );
+
+        CREATE TABLE order_history (
+            order_id text COLLATE "C" NOT NULL REFERENCES orders (id) ON DELETE CASCADE,
+            status text NOT NULL CHECK (status IN ('placed', 'confirmed', 'cancelled')),
+            at bigint NOT NULL CHECK (at > 0),
+            PRIMARY KEY (order_id, status)
+        );
+
+        CREATE TABLE idempotency_keys (
+            client text NOT NULL,
+            key text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
+            order_id text COLLATE "C" NOT NULL UNIQUE REFERENCES orders (id) ON DELETE CASCADE,
+            stored_at bigint NOT NULL,
+            PRIMARY KEY (client, key)
+        );
         CREATE INDEX idempotency_keys_by_time ON idempotency_keys (stored_at);
         """
 }

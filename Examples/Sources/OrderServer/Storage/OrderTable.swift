@@ -1,7 +1,8 @@
 import EventBus
 import FoundationEssentials
-import GRDB
 import OrderService
+import PostgresDriver
+import ServiceStorage
 import ShopEvents
 
 /// The statements of the order store. Each function runs in the caller's transaction.
@@ -9,28 +10,26 @@ enum OrderTable {
     // MARK: Writing
 
     /// Stores an order as placed.
-    static func insert(_ order: Order, correlationID: CorrelationID, at time: EventTime, in db: Database) throws {
-        try db.cachedStatement(
-            sql: """
-                INSERT INTO orders (id, customer_id, placed_at, ship_country, total_cents, status, correlation_id)
-                VALUES (?, ?, ?, ?, ?, 'placed', ?)
-                """
-        ).execute(
-            arguments: [
-                order.id, order.customerID, order.placedAt, order.shipCountry, order.items.total.cents,
-                correlationID.rawValue,
+    static func insert(_ order: Order, correlationID: CorrelationID, at time: EventTime, in db: SQLTransaction) throws {
+        try db.execute(
+            """
+            INSERT INTO orders (id, customer_id, placed_at, ship_country, total_cents, status, correlation_id)
+            VALUES ($1, $2, $3, $4, $5, 'placed', $6)
+            """,
+            [
+                .text(order.id), .text(order.customerID), .text(order.placedAt), .text(order.shipCountry),
+                .integer(order.items.total.cents), .text(correlationID.rawValue),
             ]
         )
-        let lines = try db.cachedStatement(
-            sql: """
-                INSERT INTO order_lines (order_id, position, sku, quantity, unit_price_cents, discount_basis_points)
-                VALUES (?, ?, ?, ?, ?, ?)
-                """
-        )
         for (position, line) in order.items.enumerated() {
-            try lines.execute(
-                arguments: [
-                    order.id, position, line.sku, line.quantity, line.unitPrice.cents, line.discount.basisPoints,
+            try db.execute(
+                """
+                INSERT INTO order_lines (order_id, position, sku, quantity, unit_price_cents, discount_basis_points)
+                VALUES ($1, $2, $3, $4, $5, $6)
+                """,
+                [
+                    .text(order.id), SQLValue(position), .text(line.sku), SQLValue(line.quantity),
+                    .integer(line.unitPrice.cents), .integer(line.discount.basisPoints),
                 ]
             )
         }
@@ -40,65 +39,72 @@ enum OrderTable {
     /// Changes the status of a placed order.
     ///
     /// - Returns: `true` if it was placed. Otherwise nothing is changed.
-    static func end(_ id: String, as status: OrderStatus, at time: EventTime, in db: Database) throws -> Bool {
+    static func end(_ id: String, as status: OrderStatus, at time: EventTime, in db: SQLTransaction) throws -> Bool {
         let columns = StatusColumns(status)
-        try db.cachedStatement(
-            sql: "UPDATE orders SET status = ?, reason = ?, skus = ? WHERE id = ? AND status = 'placed'"
-        ).execute(arguments: [columns.status, columns.reason, try columns.skus, id])
-        guard db.changesCount == 1 else { return false }
+        let changed = try db.execute(
+            "UPDATE orders SET status = $1, reason = $2, skus = $3 WHERE id = $4 AND status = 'placed'",
+            [.text(columns.status), SQLValue(columns.reason), SQLValue(try columns.skus), .text(id)]
+        )
+        guard changed == 1 else { return false }
         try note(status.kind, of: id, at: time, in: db)
         return true
     }
 
-    private static func note(_ status: OrderStatus.Kind, of id: String, at time: EventTime, in db: Database) throws {
-        try db.cachedStatement(sql: "INSERT INTO order_history (order_id, status, at) VALUES (?, ?, ?)")
-            .execute(arguments: [id, status.rawValue, time.milliseconds])
+    private static func note(
+        _ status: OrderStatus.Kind,
+        of id: String,
+        at time: EventTime,
+        in db: SQLTransaction
+    ) throws {
+        try db.execute(
+            "INSERT INTO order_history (order_id, status, at) VALUES ($1, $2, $3)",
+            [.text(id), .text(status.rawValue), .integer(time.milliseconds)]
+        )
     }
 
     // MARK: Reading
 
     /// Returns the status of an order, or `nil` if there is none with this id.
-    static func status(of id: String, in db: Database) throws -> OrderStatus? {
-        try Row.fetchOne(
-            try db.cachedStatement(sql: "SELECT status, reason, skus FROM orders WHERE id = ?"),
-            arguments: [id]
-        ).map { try StatusColumns($0).value }
+    static func status(of id: String, in db: SQLTransaction) throws -> OrderStatus? {
+        try db.rows("SELECT status, reason, skus FROM orders WHERE id = $1", [.text(id)])
+            .first.map { try StatusColumns($0).value }
     }
 
     /// Returns all data of an order, or `nil` if there is none with this id.
-    static func record(of id: String, in db: Database) throws -> OrderRecord? {
-        let row = try Row.fetchOne(
-            try db.cachedStatement(sql: "SELECT \(orderColumns) FROM orders WHERE id = ?"),
-            arguments: [id]
+    ///
+    /// - Parameter locking: `true` to keep other transactions from changing the order.
+    static func record(of id: String, locking: Bool = false, in db: SQLTransaction) throws -> OrderRecord? {
+        let rows = try db.rows(
+            "SELECT \(orderColumns) FROM orders WHERE id = $1 \(locking ? db.forUpdate : "")",
+            [.text(id)]
         )
-        guard let row else { return nil }
-        let lines = try Row.fetchAll(
-            try db.cachedStatement(sql: "SELECT * FROM order_lines WHERE order_id = ? ORDER BY position"),
-            arguments: [id]
-        )
-        let history = try Row.fetchAll(
-            try db.cachedStatement(
-                sql: "SELECT status, at FROM order_history WHERE order_id = ? ORDER BY status <> 'placed'"
-            ),
-            arguments: [id]
+        guard let row = rows.first else { return nil }
+        let lines = try db.rows("SELECT * FROM order_lines WHERE order_id = $1 ORDER BY position", [.text(id)])
+        let history = try db.rows(
+            "SELECT status, at FROM order_history WHERE order_id = $1 ORDER BY status <> 'placed'",
+            [.text(id)]
         )
         return OrderRecord(
             order: try order(row, lines: lines.map(line)),
             status: try StatusColumns(row).value,
             history: try history.map { row in
-                OrderRecord.Step(status: try kind(row["status"]), at: EventTime(milliseconds: row["at"]))
+                OrderRecord.Step(
+                    status: try kind(row.text("status")),
+                    at: EventTime(milliseconds: Int64(try row.integer("at")))
+                )
             },
-            correlationID: CorrelationID(row["correlation_id"] as String)
+            correlationID: CorrelationID(try row.text("correlation_id"))
         )
     }
 
     /// Returns every order with its status, in the order of placement.
-    static func all(in db: Database) throws -> [(order: Order, status: OrderStatus)] {
+    static func all(in db: SQLTransaction) throws -> [(order: Order, status: OrderStatus)] {
         var lines: [String: [OrderLine]] = [:]
-        let lineRows = try Row.fetchCursor(db, sql: "SELECT * FROM order_lines ORDER BY order_id, position")
-        while let row = try lineRows.next() { lines[row["order_id"], default: []].append(try line(row)) }
-        return try Row.fetchAll(db, sql: "SELECT \(orderColumns) FROM orders ORDER BY id").map { row in
-            (try order(row, lines: lines[row["id"]] ?? []), try StatusColumns(row).value)
+        for row in try db.rows("SELECT * FROM order_lines ORDER BY order_id, position") {
+            lines[try row.text("order_id"), default: []].append(try line(row))
+        }
+        return try db.rows("SELECT \(orderColumns) FROM orders ORDER BY id").map { row in
+            (try order(row, lines: lines[row.text("id")] ?? []), try StatusColumns(row).value)
         }
     }
 
@@ -107,24 +113,23 @@ enum OrderTable {
         withStatus status: OrderStatus.Kind?,
         after previous: String?,
         limit: Int,
-        in db: Database
+        in db: SQLTransaction
     ) throws -> [OrderSummary] {
-        let condition = status == nil ? "" : "status = ? AND "
-        var arguments: StatementArguments = status.map { [$0.rawValue] } ?? []
-        arguments += [previous ?? "", limit]
-        return try Row.fetchAll(
-            try db.cachedStatement(
-                sql: "SELECT \(orderColumns) FROM orders WHERE \(condition)id > ? ORDER BY id LIMIT ?"
-            ),
-            arguments: arguments
+        let condition = status == nil ? "" : "AND status = $2"
+        return try db.rows(
+            """
+            SELECT \(orderColumns) FROM orders WHERE id > $1 \(condition)
+            ORDER BY id LIMIT $\(status == nil ? 2 : 3)
+            """,
+            [.text(previous ?? "")] + (status.map { [.text($0.rawValue)] } ?? []) + [SQLValue(limit)]
         ).map { row in
-            OrderSummary(
-                id: row["id"],
-                status: try kind(row["status"]),
-                customerID: row["customer_id"],
-                shipCountry: row["ship_country"],
-                placedAt: row["placed_at"],
-                total: Money(cents: row["total_cents"])
+            try OrderSummary(
+                id: row.text("id"),
+                status: kind(row.text("status")),
+                customerID: row.text("customer_id"),
+                shipCountry: row.text("ship_country"),
+                placedAt: row.text("placed_at"),
+                total: Money(cents: Int64(row.integer("total_cents")))
             )
         }
     }
@@ -132,27 +137,29 @@ enum OrderTable {
     private static let orderColumns =
         "id, customer_id, placed_at, ship_country, total_cents, status, reason, skus, correlation_id"
 
-    private static func order(_ row: Row, lines: [OrderLine]) throws -> Order {
-        let order = Order(
-            id: row["id"],
-            customerID: row["customer_id"],
-            placedAt: row["placed_at"],
-            shipCountry: row["ship_country"],
+    private static func order(_ row: SQLRow, lines: [OrderLine]) throws -> Order {
+        let order = try Order(
+            id: row.text("id"),
+            customerID: row.text("customer_id"),
+            placedAt: row.text("placed_at"),
+            shipCountry: row.text("ship_country"),
             items: lines
         )
-        guard let order else { throw UnreadableOrder(problem: "order \(row["id"] as String) has no lines") }
+        guard let order else { throw UnreadableOrder(problem: "order \(try row.text("id")) has no lines") }
         return order
     }
 
-    private static func line(_ row: Row) throws -> OrderLine {
-        let line = OrderLine(
-            sku: row["sku"],
-            quantity: row["quantity"],
-            unitPrice: Money(cents: row["unit_price_cents"]),
-            discount: Discount(basisPoints: row["discount_basis_points"]) ?? .none
+    private static func line(_ row: SQLRow) throws -> OrderLine {
+        let line = try OrderLine(
+            sku: row.text("sku"),
+            quantity: row.integer("quantity"),
+            unitPrice: Money(cents: Int64(row.integer("unit_price_cents"))),
+            discount: Discount(basisPoints: Int64(row.integer("discount_basis_points"))) ?? .none
         )
         guard let line else {
-            throw UnreadableOrder(problem: "line \(row["position"] as Int) of order \(row["order_id"] as String)")
+            throw UnreadableOrder(
+                problem: "line \(try row.integer("position")) of order \(try row.text("order_id"))"
+            )
         }
         return line
     }
@@ -180,16 +187,16 @@ private struct StatusColumns {
         value = status
     }
 
-    init(_ row: Row) throws {
-        switch try OrderTable.kind(row["status"]) {
+    init(_ row: SQLRow) throws {
+        switch try OrderTable.kind(row.text("status")) {
         case .placed: value = .placed
         case .confirmed: value = .confirmed
         case .cancelled:
-            let reason: String = row["reason"]
+            let reason = try row.text("reason")
             guard let reason = RejectionReason(rawValue: reason) else {
                 throw UnreadableOrder(problem: "there is no reason \(reason)")
             }
-            let skus: String = row["skus"]
+            let skus = try row.text("skus")
             value = .cancelled(reason, skus: try JSONDecoder().decode([String].self, from: Data(skus.utf8)))
         }
     }

@@ -13,6 +13,8 @@ struct CommonOptions: Sendable {
     var maximumConnections: Int
     var maximumBodyBytes: Int
     var databasePath: String
+    /// The connection string of PostgreSQL, or `nil` for SQLite.
+    var databaseConnection: String?
     var logLevel: Logger.Level
     var traceFile: String?
     var shutdownTimeout: Duration
@@ -42,6 +44,7 @@ struct CommonOptions: Sendable {
         }
         databasePath = config.string(forKey: "database.path", default: "")
         guard !databasePath.isEmpty else { throw UsageError("database.path is empty; give the path of a file") }
+        databaseConnection = config.string(forKey: "database", isSecret: true).flatMap { $0.isEmpty ? nil : $0 }
         let level = config.string(forKey: "log.level", default: "info")
         guard let known = Logger.Level(rawValue: level.lowercased()) else {
             let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")

@@ -39,10 +39,17 @@ extension ServiceDefinition {
                 "bytes of bodies that may be received at once"
             ),
             Setting(
+                "database",
+                .string,
+                default: nil,
+                isSecret: true,
+                "a PostgreSQL database instead of SQLite: postgres://USER@HOST/NAME or another connection string of libpq"
+            ),
+            Setting(
                 "database.path",
                 .string,
                 default: "\(name).sqlite",
-                "the SQLite database, which is made if missing"
+                "the SQLite database, which is made if missing, unless database is set"
             ),
             Setting("log.level", .string, default: "info", "trace, debug, info, notice, warning, error or critical"),
             Setting("trace.file", .string, default: nil, "where to append spans, as JSON lines; off unless set"),

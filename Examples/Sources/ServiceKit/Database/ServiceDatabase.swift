@@ -1,13 +1,16 @@
 import EventBus
 import GRDB
 import Glibc
+import Logging
+import PostgresDriver
+import ServiceStorage
 
-/// The SQLite database of a service.
+/// The opening and the health of a service's database.
 enum ServiceDatabase {
     /// The time in seconds that a connection waits for another one, in this process or another.
     static let busyTimeout = 5.0
 
-    /// Opens the database, creates it if it does not exist, and migrates its tables.
+    /// Opens an SQLite database, creates it if it does not exist, and migrates its tables.
     ///
     /// It uses WAL mode, so that readers and the writer do not wait for each other. Every commit is on disk before it
     /// returns (`synchronous=FULL`), so a request that was answered and an event that was acknowledged survive a power
@@ -41,6 +44,56 @@ enum ServiceDatabase {
         }
     }
 
+    /// Connects to a PostgreSQL database and migrates its tables. Waits while the server cannot be reached.
+    ///
+    /// - Throws: ``ServiceFailure`` if the server refuses the service.
+    static func open(
+        postgres connection: String,
+        migrations: KeyValuePairs<String, String>,
+        logger: Logger
+    ) async throws -> SQLDatabase {
+        do {
+            let database = try SQLDatabase(postgres: connection, logger: logger)
+            do {
+                try await migrate(database, migrations, logger: logger)
+                return database
+            } catch {
+                await database.close()
+                throw error
+            }
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            throw ServiceFailure("cannot use the PostgreSQL database: \(error)")
+        }
+    }
+
+    private static func migrate(
+        _ database: SQLDatabase,
+        _ scripts: KeyValuePairs<String, String>,
+        logger: Logger
+    ) async throws {
+        var isWaiting = false
+        while true {
+            do {
+                return try await database.migrate(scripts)
+            } catch let error where isTemporary(error) {
+                if !isWaiting { logger.warning("waiting for the database", metadata: ["error": "\(error)"]) }
+                isWaiting = true
+            }
+            try await Task.sleep(for: .milliseconds(250))
+        }
+    }
+
+    /// Returns a Boolean value indicating whether the same work may succeed later.
+    private static func isTemporary(_ error: any Error) -> Bool {
+        switch error {
+        case let error as EventBusError: [.unavailable, .indeterminate, .timedOut].contains(error.code)
+        case let error as PostgresError: error.isTemporary
+        default: false
+        }
+    }
+
     /// Creates a missing database that only its owner can read. SQLite gives its log the permissions of the database.
     ///
     /// The permissions of an existing database are the operator's choice. A failure becomes visible when SQLite opens
@@ -51,9 +104,11 @@ enum ServiceDatabase {
     }
 
     /// Returns the health of the database, which is checked with a small query.
-    static func health(of database: DatabasePool) async -> ComponentHealth {
+    static func health(of database: SQLDatabase) async -> ComponentHealth {
         do {
-            _ = try await database.read { db in try Int.fetchOne(db, sql: "SELECT count(*) FROM sqlite_master") }
+            // SQLite reads the file only for a query of a table.
+            let table = if case .sqlite = database { "sqlite_master" } else { "shop_migration" }
+            try await database.read { transaction in _ = try transaction.rows("SELECT count(*) FROM \(table)") }
             return ComponentHealth(name: "database", status: .ready)
         } catch {
             return ComponentHealth(name: "database", status: .notReady, reason: "\(error)")

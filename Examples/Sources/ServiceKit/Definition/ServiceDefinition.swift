@@ -25,8 +25,10 @@ public struct ServiceDefinition: Sendable {
     public var settings: [Setting]
     /// A Boolean value indicating whether the service is not ready while the broker is unreachable.
     public var needsBroker: Bool
-    /// A closure that registers the service's tables.
+    /// A closure that registers the service's tables in SQLite.
     public var migrations: @Sendable (inout DatabaseMigrator) -> Void
+    /// The scripts of the service's tables in PostgreSQL by name, oldest first.
+    public var postgresMigrations: KeyValuePairs<String, String>
     /// A closure that assembles the parts.
     public var assemble: @Sendable (ServiceEnvironment) async throws -> ServiceAssembly
     /// The version that `--version` prints.
@@ -47,7 +49,8 @@ public struct ServiceDefinition: Sendable {
     ///   - version: The version that `--version` prints after the program's name.
     ///   - spanExporter: A closure that creates the exporter of a tracing backend from the configuration. Defaults to
     ///     writing spans to the file that `trace.file` names, or to discarding them.
-    ///   - migrations: A closure that registers its tables.
+    ///   - migrations: A closure that registers its tables in SQLite.
+    ///   - postgresMigrations: The scripts of its tables in PostgreSQL by name, oldest first.
     ///   - assemble: A closure that assembles its parts. Everything that it receives is created but not running yet.
     public init(
         name: String,
@@ -59,6 +62,7 @@ public struct ServiceDefinition: Sendable {
         version: String = "1.0.0",
         spanExporter: (@Sendable (ConfigReader, Logger) throws -> any SpanExporter)? = nil,
         migrations: @escaping @Sendable (inout DatabaseMigrator) -> Void,
+        postgresMigrations: KeyValuePairs<String, String> = [:],
         assemble: @escaping @Sendable (ServiceEnvironment) async throws -> ServiceAssembly
     ) {
         self.name = name
@@ -70,6 +74,7 @@ public struct ServiceDefinition: Sendable {
         self.version = version
         self.spanExporter = spanExporter
         self.migrations = migrations
+        self.postgresMigrations = postgresMigrations
         self.assemble = assemble
     }
 }

@@ -1,8 +1,8 @@
 public import Configuration
 public import EventBus
 public import EventBusRedis
-public import GRDB
 public import Logging
+public import ServiceStorage
 
 /// The dependencies from which a service is assembled. They are created but not running yet.
 public struct ServiceEnvironment: Sendable {
@@ -14,8 +14,8 @@ public struct ServiceEnvironment: Sendable {
     public let bus: EventBus
     /// The connection to Redis, which connects when it is first used.
     public let redis: RedisClient
-    /// The service's SQLite database, with migrated tables. Committed data survives a power failure.
-    public let database: DatabasePool
+    /// The service's database, with migrated tables. Committed data survives a power failure.
+    public let database: SQLDatabase
 
     /// Creates an environment, for example for a test.
     public init(
@@ -23,7 +23,7 @@ public struct ServiceEnvironment: Sendable {
         logger: Logger,
         bus: EventBus,
         redis: RedisClient,
-        database: DatabasePool
+        database: SQLDatabase
     ) {
         self.config = config
         self.logger = logger

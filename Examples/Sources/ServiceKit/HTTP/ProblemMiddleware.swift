@@ -3,6 +3,7 @@ import GRDB
 import Hummingbird
 import Logging
 import NIOHTTP1
+import PostgresDriver
 
 /// Middleware that answers every error with a problem document. Unexpected errors are logged, and reveal nothing to the
 /// client.
@@ -62,6 +63,7 @@ struct ProblemMiddleware: RouterMiddleware {
         case let error as EventBusError: temporary.contains(error.code)
         case let error as DatabaseError:
             [.SQLITE_BUSY, .SQLITE_LOCKED, .SQLITE_FULL, .SQLITE_IOERR].contains(error.resultCode)
+        case let error as PostgresError: error.isTemporary
         default: false
         }
     }

@@ -1,9 +1,9 @@
 import EventBus
 import EventBusRabbit
 import EventBusRedis
-import GRDB
 import Hummingbird
 import Logging
+import ServiceStorage
 
 /// The assembled parts of a service, which are created but not running.
 struct ServiceParts: Sendable {
@@ -21,8 +21,7 @@ struct ServiceParts: Sendable {
     /// Closes the parts with their own connections.
     func close() async {
         await environment.redis.close()
-        // Its last connection merges the log into the database. If it cannot, the next process does.
-        try? environment.database.close()
+        await environment.database.close()
     }
 }
 
@@ -31,7 +30,7 @@ extension ServiceRun {
     ///
     /// - Throws: ``ServiceFailure`` if the service cannot start, or errors of its assembly.
     func makeParts() async throws -> ServiceParts {
-        let database = try await ServiceDatabase.open(path: options.databasePath, migrations: definition.migrations)
+        let database = try await openDatabase()
         let environment = ServiceEnvironment(
             config: configuration.reader,
             logger: logger,
@@ -45,6 +44,7 @@ extension ServiceRun {
             try Task.checkCancellation()
         } catch {
             await environment.redis.close()
+            await database.close()
             throw error
         }
         let (bus, needsBroker) = (environment.bus, definition.needsBroker)
@@ -64,6 +64,19 @@ extension ServiceRun {
                 hosts: options.allowedHosts,
                 bodies: BodyBudget(limit: options.maximumBodyBytes)
             )
+        )
+    }
+
+    private func openDatabase() async throws -> SQLDatabase {
+        guard let connection = options.databaseConnection else {
+            return .sqlite(
+                try await ServiceDatabase.open(path: options.databasePath, migrations: definition.migrations)
+            )
+        }
+        return try await ServiceDatabase.open(
+            postgres: connection,
+            migrations: definition.postgresMigrations,
+            logger: logger
         )
     }
 

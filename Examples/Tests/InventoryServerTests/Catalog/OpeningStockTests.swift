@@ -11,7 +11,7 @@ import Testing
 @Suite("The opening stock", .timeLimit(.minutes(1)))
 struct OpeningStockTests {
     private let file: StockFile
-    private let store: SQLiteStockStore
+    private let store: SQLStockStore
     private let path: String
 
     init() throws {

@@ -7,7 +7,7 @@ import Testing
 @Suite("Stocking", .timeLimit(.minutes(1)))
 struct StockingTests {
     private let file: StockFile
-    private let store: SQLiteStockStore
+    private let store: SQLStockStore
 
     init() throws {
         file = try StockFile()

@@ -3,6 +3,7 @@ import EventBusInMemory
 import EventBusTesting
 import GRDB
 import InventoryService
+import ServiceStorage
 import ServiceTestKit
 import ShopEvents
 
@@ -12,7 +13,7 @@ import ShopEvents
 struct Replica: Sendable {
     let database: DatabasePool
     let bus: EventBus
-    let store: SQLiteStockStore
+    let store: SQLStockStore
     let catalog: StockCatalog
 
     /// Creates a replica on a database file that others may share.
@@ -28,7 +29,7 @@ struct Replica: Sendable {
         var configuration = EventBusConfiguration()
         configuration.source = "inventory"
         bus = EventBus(transport: .inMemory(broker), configuration: configuration)
-        store = SQLiteStockStore(database: database, bus: bus)
+        store = SQLStockStore(database: .sqlite(database), bus: bus)
         catalog = StockCatalog(store: store, lock: lock, cache: cache, logger: .quiet)
     }
 

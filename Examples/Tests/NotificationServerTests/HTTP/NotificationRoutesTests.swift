@@ -6,6 +6,7 @@ import Hummingbird
 import HummingbirdTesting
 import NotificationService
 import ServiceKit
+import ServiceStorage
 import ServiceTestKit
 import Testing
 
@@ -14,12 +15,12 @@ import Testing
 @Suite("The HTTP routes of the notification service", .timeLimit(.minutes(1)))
 struct NotificationRoutesTests {
     private let scratch: Scratch
-    private let log: SQLiteNotificationLog
+    private let log: SQLNotificationLog
 
     init() async throws {
         scratch = try Scratch()
         let file = try await opened(MailFile(path: scratch.path("mail.mbox"), logger: .quiet))
-        log = SQLiteNotificationLog(database: try scratch.database(), mailer: file, letterhead: try .sample)
+        log = SQLNotificationLog(database: .sqlite(try scratch.database()), mailer: file, letterhead: try .sample)
         for id in ["1", "2", "a b"] {
             _ = try await log.send(
                 Notice(orderID: id, customerID: "VINET", outcome: .confirmed, text: "On its way."),

@@ -1,5 +1,6 @@
 import EventBus
 import GRDB
+import ServiceStorage
 import Testing
 
 @testable import ServiceKit
@@ -36,7 +37,8 @@ struct ServiceDatabaseTests {
         }
         // 2 means FULL.
         #expect(journal == "wal" && synchronous == 2 && timeout == 5000)
-        #expect(await ServiceDatabase.health(of: database) == ComponentHealth(name: "database", status: .ready))
+        let health = await ServiceDatabase.health(of: .sqlite(database))
+        #expect(health == ComponentHealth(name: "database", status: .ready))
     }
 
     @Test("Only its owner can read a new database, its log and its lock file")
@@ -81,7 +83,7 @@ struct ServiceDatabaseTests {
     func closed() async throws {
         let database = try await open()
         try database.close()
-        #expect(await ServiceDatabase.health(of: database).status == .notReady)
+        #expect(await ServiceDatabase.health(of: .sqlite(database)).status == .notReady)
     }
 
     @Test("A process that waits for another's migrations can be cancelled")

@@ -1,11 +1,11 @@
 import Configuration
 import EventBus
 import EventBusRedis
-import GRDB
 import Hummingbird
 import HummingbirdTesting
 import NIOCore
 import ServiceLifecycle
+import ServiceStorage
 import ServiceTestKit
 import Synchronization
 import Testing
@@ -71,8 +71,8 @@ extension WholeProcess {
             let order = Mutex<[String]>([])
             let definition = ServiceDefinition.plain { environment in
                 #expect(environment.config.string(forKey: "database.path") == directory.file("db"))
-                let tables = try await environment.database.read {
-                    try String.fetchAll($0, sql: "SELECT name FROM sqlite_master WHERE name = 'orders'")
+                let tables = try await environment.database.read { db in
+                    try db.rows("SELECT name FROM sqlite_master WHERE name = 'orders'").map { try $0.text("name") }
                 }
                 #expect(tables == ["orders"])
                 return ServiceAssembly(

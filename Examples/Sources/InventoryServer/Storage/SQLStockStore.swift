@@ -1,27 +1,26 @@
 import EventBus
-import EventBusOutbox
-import GRDB
 import InventoryService
 import Logging
 import Metrics
+import ServiceStorage
 import ShopEvents
 
-/// Stock in an SQLite database, which several processes on one machine may share.
+/// Stock in a database, which several processes may share: on one machine an SQLite database, on several PostgreSQL.
 ///
 /// All changes of a decision are in one transaction: the record of the handled event, the fences of the products, the
 /// reserved items, the decision, and the event that announces it. Any of them alone would be inconsistent after a
 /// crash.
-struct SQLiteStockStore: StockStore {
-    let database: any DatabaseWriter
-    private let inbox: SQLiteInbox
-    private let outbox: Outbox
+struct SQLStockStore: StockStore {
+    let database: SQLDatabase
+    private let inbox: SQLInbox
+    private let outbox: SQLOutbox
     private let duplicatesSuppressed: Counter
 
     /// Creates a store in `database`. `bus` encodes its events, and an outbox stores them.
-    init(database: any DatabaseWriter, bus: EventBus) {
+    init(database: SQLDatabase, bus: EventBus) {
         self.database = database
-        self.inbox = SQLiteInbox(database: database)
-        self.outbox = Outbox(bus: bus)
+        self.inbox = SQLInbox(database)
+        self.outbox = SQLOutbox(database, bus: bus)
         self.duplicatesSuppressed = Counter(label: "shop.duplicates_suppressed")
     }
 
@@ -78,22 +77,27 @@ struct SQLiteStockStore: StockStore {
         _ decision: StockDecision,
         for orderID: String,
         _ fencingTokens: [String: UInt64],
-        in db: Database
+        in db: SQLTransaction
     ) throws -> Recorded {
         // The transaction that recorded it has also announced it.
         if let stands = try DecisionTable.decision(for: orderID, in: db) {
             return Recorded(decision: stands, isNew: false)
         }
-        for (sku, token) in fencingTokens { try StockTable.pass(token, for: sku, in: db) }
+        // In one order in all transactions, because they lock the rows of the products.
+        for (sku, token) in fencingTokens.sorted(by: { $0.key < $1.key }) {
+            try StockTable.pass(token, for: sku, in: db)
+        }
         if case .reserved(let quantities) = decision {
-            for (sku, quantity) in quantities { try StockTable.take(quantity, of: sku, in: db) }
+            for (sku, quantity) in quantities.sorted(by: { $0.key < $1.key }) {
+                try StockTable.take(quantity, of: sku, in: db)
+            }
         }
         try DecisionTable.insert(decision, for: orderID, at: .now(), in: db)
         try announce(decision.event(for: orderID), in: db)
         return Recorded(decision: decision, isNew: true)
     }
 
-    private func announce(_ event: some OrderEvent, in db: Database) throws {
+    private func announce(_ event: some OrderEvent, in db: SQLTransaction) throws {
         try outbox.publish(event, options: PublishOptions(requiresSubscriber: true, id: event.eventID), in: db)
     }
 

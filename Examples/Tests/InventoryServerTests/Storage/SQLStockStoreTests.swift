@@ -8,11 +8,11 @@ import Testing
 @testable import InventoryServer
 
 @Suite("Stock in a database", .timeLimit(.minutes(1)))
-struct SQLiteStockStoreTests {
+struct SQLStockStoreTests {
     private let file: StockFile
     private let replica: Replica
 
-    private var store: SQLiteStockStore { replica.store }
+    private var store: SQLStockStore { replica.store }
 
     init() async throws {
         file = try StockFile()

@@ -8,7 +8,7 @@ import Testing
 @testable import OrderServer
 
 @Suite("The order store", .timeLimit(.minutes(2)))
-struct SQLiteOrderStoreTests {
+struct SQLOrderStoreTests {
     @Test("An order, its lines, its history and its event are stored together")
     func placing() async throws {
         let scene = try Scene(now: { EventTime(milliseconds: 1_767_225_600_250) })

@@ -5,6 +5,7 @@ import EventBusTesting
 import Foundation
 import GRDB
 import NotificationService
+import ServiceStorage
 import ServiceTestKit
 import ShopEvents
 import Synchronization
@@ -13,7 +14,7 @@ import Testing
 @testable import NotificationServer
 
 @Suite("Notifications", .timeLimit(.minutes(2)))
-struct SQLiteNotificationLogTests {
+struct SQLNotificationLogTests {
     private let scratch: Scratch
     private let database: DatabasePool
     private let clock = ManualClock()
@@ -25,8 +26,8 @@ struct SQLiteNotificationLogTests {
         broker = InMemoryBroker(clock: clock)
     }
 
-    private func log(_ mailer: any Mailer) throws -> SQLiteNotificationLog {
-        SQLiteNotificationLog(database: database, mailer: mailer, letterhead: try .sample)
+    private func log(_ mailer: any Mailer) throws -> SQLNotificationLog {
+        SQLNotificationLog(database: .sqlite(database), mailer: mailer, letterhead: try .sample)
     }
 
     private func file() async throws -> MailFile {

@@ -1,25 +1,24 @@
 import EventBus
-import EventBusOutbox
-import GRDB
 import Logging
 import Metrics
 import NotificationService
+import ServiceStorage
 
-/// A log that sends notifications by mail and records them in an SQLite database.
+/// A log that sends notifications by mail and records them in a database.
 ///
 /// Sending and recording are two steps. A process that is killed in between sends the same message again, with the same
 /// id. A mail file recognizes it and does not write it twice. A mail server receives it twice.
-struct SQLiteNotificationLog: NotificationLog {
-    private let database: any DatabaseWriter
-    private let inbox: SQLiteInbox
+struct SQLNotificationLog: NotificationLog {
+    private let database: SQLDatabase
+    private let inbox: SQLInbox
     private let mailer: any Mailer
     private let letterhead: Letterhead
     private let duplicatesSuppressed: Counter
 
     /// Creates a log in `database` whose notifications are sent by `mailer`.
-    init(database: any DatabaseWriter, mailer: any Mailer, letterhead: Letterhead) {
+    init(database: SQLDatabase, mailer: any Mailer, letterhead: Letterhead) {
         self.database = database
-        self.inbox = SQLiteInbox(database: database)
+        self.inbox = SQLInbox(database)
         self.mailer = mailer
         self.letterhead = letterhead
         self.duplicatesSuppressed = Counter(label: "shop.duplicates_suppressed")
@@ -57,7 +56,9 @@ struct SQLiteNotificationLog: NotificationLog {
 
     /// Returns the notification about an order, or the latest ones, newest first, if `orderID` is `nil`.
     func latest(about orderID: String?, limit: Int) async throws -> [NotificationRecord] {
-        try await database.read { db in try NotificationTable.latest(about: orderID, limit: limit, in: db) }
+        // PostgreSQL refuses such a text, which is no order's id.
+        if orderID?.utf8.contains(0) == true { return [] }
+        return try await database.read { db in try NotificationTable.latest(about: orderID, limit: limit, in: db) }
     }
 
     private func note(isFirst: Bool, _ notification: Notice, handling context: EventContext?) -> Bool {

@@ -1,8 +1,8 @@
 import EventBus
-import GRDB
 import InventoryService
+import ServiceStorage
 
-extension SQLiteStockStore {
+extension SQLStockStore {
     /// Returns a product, or `nil` if there is none with this SKU.
     func item(_ sku: String) async throws -> StockItem? {
         try await database.read { db in try StockTable.item(sku, in: db) }
@@ -27,7 +27,7 @@ extension SQLiteStockStore {
         fencingToken: UInt64
     ) async throws -> (item: StockItem, isNew: Bool) {
         try await database.write { db in
-            let existing = try StockTable.item(sku, in: db)
+            let existing = try StockTable.item(sku, locking: true, in: db)
             guard let item = change.applied(to: existing, sku: sku) else {
                 throw ImpossibleStock(sku: sku, quantity: change.quantity)
             }
@@ -42,6 +42,8 @@ extension SQLiteStockStore {
     /// - Returns: `true` if there were none.
     func open(with items: [StockItem]) async throws -> Bool {
         try await database.write { db in
+            // Another replica may have found no products either.
+            try db.lock("opening stock")
             guard try StockTable.isEmpty(in: db) else { return false }
             for item in items { try StockTable.put(item, fence: 0, in: db) }
             return true

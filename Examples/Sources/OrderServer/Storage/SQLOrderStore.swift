@@ -1,20 +1,20 @@
 import EventBus
-import EventBusOutbox
-import GRDB
 import Logging
 import Metrics
 import OrderService
+import ServiceStorage
 import ShopEvents
 
-/// Orders in an SQLite database.
+/// Orders in a database.
 ///
 /// An order, its history and its event are stored in one transaction, together with the record of the delivery that
 /// caused them. The relay of an outbox publishes the event.
-struct SQLiteOrderStore: OrderStore {
-    private let database: any DatabaseReader
-    private let writer: GroupCommit
-    private let outbox: Outbox
-    private let inbox: SQLiteInbox
+struct SQLOrderStore: OrderStore {
+    private let database: SQLDatabase
+    /// The common commits of concurrent writes to SQLite. PostgreSQL combines the commits of its connections itself.
+    private let groupCommit: GroupCommit?
+    private let outbox: SQLOutbox
+    private let inbox: SQLInbox
     private let keyRetention: Duration
     private let now: @Sendable () -> EventTime
     private let duplicatesSuppressed = Counter(label: "shop.duplicates_suppressed")
@@ -24,22 +24,30 @@ struct SQLiteOrderStore: OrderStore {
     /// - Parameters:
     ///   - database: A database with the tables of ``OrderSchema``.
     ///   - bus: The bus that provides the source of the events.
-    ///   - groupLimit: The maximum number of writes that are committed together.
+    ///   - groupLimit: The maximum number of writes to SQLite that are committed together.
     ///   - keyRetention: The time for which an idempotency key is remembered.
     ///   - now: A closure that returns the time of day.
     init(
-        _ database: some DatabaseWriter,
+        _ database: SQLDatabase,
         bus: EventBus,
         groupLimit: Int = 128,
         keyRetention: Duration = .seconds(24 * 60 * 60),
         now: @escaping @Sendable () -> EventTime = { .now() }
     ) {
         self.database = database
-        self.writer = GroupCommit(database, limit: groupLimit)
-        self.outbox = Outbox(bus: bus)
-        self.inbox = SQLiteInbox(database: database)
+        self.groupCommit =
+            if case .sqlite(let writer) = database { GroupCommit(writer, limit: groupLimit) } else { nil }
+        self.outbox = SQLOutbox(database, bus: bus)
+        self.inbox = SQLInbox(database)
         self.keyRetention = keyRetention
         self.now = now
+    }
+
+    private func write<Value: Sendable>(
+        _ body: @escaping @Sendable (SQLTransaction) throws -> Value
+    ) async throws -> Value {
+        guard let groupCommit else { return try await database.write(body) }
+        return try await groupCommit.write { db in try body(SQLTransaction(db)) }
     }
 
     // MARK: Placing
@@ -50,13 +58,13 @@ struct SQLiteOrderStore: OrderStore {
     ///   - draft: The content of the order.
     ///   - correlationID: The correlation id of the order's events.
     ///   - key: The client's name for the request, or `nil`.
-    /// - Throws: ``IdempotencyConflict`` if another draft was placed with the key; a `DatabaseError` of GRDB.
+    /// - Throws: ``IdempotencyConflict`` if another draft was placed with the key; errors of the database.
     func place(
         _ draft: OrderDraft,
         correlationID: CorrelationID,
         key: IdempotencyKey? = nil
     ) async throws -> Placement {
-        try await writer.write { [self] db in
+        try await write { [self] db in
             let time = now()
             if let key, let earlier = try placement(with: key, at: time, in: db) {
                 guard OrderDraft(of: earlier.order) == draft else {
@@ -76,7 +84,8 @@ struct SQLiteOrderStore: OrderStore {
         }
     }
 
-    private func placement(with key: IdempotencyKey, at time: EventTime, in db: Database) throws -> OrderRecord? {
+    private func placement(with key: IdempotencyKey, at time: EventTime, in db: SQLTransaction) throws -> OrderRecord? {
+        try IdempotencyKeyTable.lock(key, in: db)
         let start = EventTime(milliseconds: time.milliseconds - keyRetention.milliseconds)
         try IdempotencyKeyTable.forget(key, storedBefore: start, in: db)
         return try IdempotencyKeyTable.order(placedWith: key, since: start, in: db).flatMap { id in
@@ -84,12 +93,13 @@ struct SQLiteOrderStore: OrderStore {
         }
     }
 
-    private func insert(_ order: Order, correlationID: CorrelationID, at time: EventTime, in db: Database) throws {
+    private func insert(_ order: Order, correlationID: CorrelationID, at time: EventTime, in db: SQLTransaction) throws
+    {
         try OrderTable.insert(order, correlationID: correlationID, at: time, in: db)
         try announce(order.created, correlationID: correlationID, in: db)
     }
 
-    private func announce(_ event: some OrderEvent, correlationID: CorrelationID?, in db: Database) throws {
+    private func announce(_ event: some OrderEvent, correlationID: CorrelationID?, in db: SQLTransaction) throws {
         try outbox.publish(
             event,
             options: PublishOptions(requiresSubscriber: true, id: event.eventID, correlationID: correlationID),
@@ -99,7 +109,7 @@ struct SQLiteOrderStore: OrderStore {
 
     /// Stores an order as placed, unless there is one with its id.
     func insert(_ order: Order) async throws -> Order {
-        try await writer.write { [self] db in
+        try await write { [self] db in
             if let existing = try OrderTable.record(of: order.id, in: db) { return existing.order }
             let correlationID = CorrelationID(order.created.eventID)
             try insert(order, correlationID: correlationID, at: now(), in: db)
@@ -126,7 +136,7 @@ struct SQLiteOrderStore: OrderStore {
 
     /// Ends a placed order.
     func end(_ id: String, as status: OrderStatus, handling context: EventContext?) async throws -> OrderStatus? {
-        let ending = try await writer.write { [self] db -> Ending in
+        let ending = try await write { [self] db -> Ending in
             guard let context else { return try end(id, as: status, in: db) }
             do {
                 let ending = try inbox.performOnce(context.inboxKey, in: db) { db in
@@ -152,8 +162,8 @@ struct SQLiteOrderStore: OrderStore {
         }
     }
 
-    private func end(_ id: String, as status: OrderStatus, in db: Database) throws -> Ending {
-        guard let record = try OrderTable.record(of: id, in: db) else { return .stands(nil) }
+    private func end(_ id: String, as status: OrderStatus, in db: SQLTransaction) throws -> Ending {
+        guard let record = try OrderTable.record(of: id, locking: true, in: db) else { return .stands(nil) }
         guard let event = status.event(for: record.order), try OrderTable.end(id, as: status, at: now(), in: db) else {
             return .stands(record.status)
         }
