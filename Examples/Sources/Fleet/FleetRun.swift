@@ -111,9 +111,9 @@ public struct FleetRun: Sendable {
 
     private func placeAll(_ disturber: Disturber, start: ContinuousClock.Instant) async throws {
         let window = rate.map { Duration.seconds(Double(input.orders.count) / $0) } ?? .zero
-        let port = await fleet[.orders].port
+        let ports = await fleet.ports(of: .orders)
         try await withThrowingTaskGroup { group in
-            group.addTask { try await till.placeAll(at: port, pace: Pace(rate: rate, start: start)) }
+            group.addTask { try await till.placeAll(at: ports, pace: Pace(rate: rate, start: start)) }
             group.addTask { try await disturber.run(disturbance, within: window) }
             try await group.waitForAll()
         }

@@ -31,12 +31,20 @@ struct ShopFleetCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Orders that are placed at the same time.", valueName: "number"))
     var concurrency = 16
 
-    @Option(help: ArgumentHelp("Inventory services that share one database.", valueName: "number"))
+    @Option(
+        help: ArgumentHelp(
+            "Inventory services that share one database; with --postgres, services of each kind.",
+            valueName: "number"
+        )
+    )
     var replicas = 2
+
+    @Flag(help: "Keep the data of the services in PostgreSQL instead of SQLite.")
+    var postgres = false
 
     @Option(
         help: ArgumentHelp(
-            "Kill every service, RabbitMQ and Redis with -9 and start them again, twice, at moments drawn from the seed.",
+            "Kill every service and server with -9 and start it again, twice, at moments drawn from the seed.",
             valueName: "seed"
         )
     )
@@ -98,11 +106,13 @@ struct ShopFleetCommand: AsyncParsableCommand {
         display: ProgressDisplay,
         _ interruption: Interruption
     ) async throws -> FleetRun.Outcome {
-        StandardError.line("starting RabbitMQ, Redis and the services; their files are in \(directory)")
+        let servers = postgres ? "RabbitMQ, Redis, PostgreSQL" : "RabbitMQ, Redis"
+        StandardError.line("starting \(servers) and the services; their files are in \(directory)")
         let fleet = Fleet.Configuration(
             places: try FleetPlaces(),
             directory: directory,
             replicas: replicas,
+            usesPostgres: postgres,
             connections: concurrency
         )
         return try await Fleet.withFleet(fleet) { fleet -> FleetRun.Outcome in

@@ -1,7 +1,7 @@
-import Foundation
-internal import GRDB
 import NotificationService
 import OrderService
+internal import PostgresDriver
+internal import ServiceStorage
 
 /// The databases of the three services, which are read during and after a run.
 struct Books: Sendable {
@@ -17,58 +17,63 @@ struct Books: Sendable {
         var parked = 0
     }
 
-    private let orders: DatabaseQueue
-    private let inventory: DatabaseQueue
-    private let notifications: DatabaseQueue
+    private let orders: SQLDatabase
+    private let inventory: SQLDatabase
+    private let notifications: SQLDatabase
     private let mailFile: String
 
     /// Opens the databases of a fleet that has started.
     init(_ fleet: Fleet) throws {
-        func open(_ kind: ServiceKind) throws -> DatabaseQueue {
-            var configuration = Configuration()
-            configuration.readonly = true
-            configuration.busyMode = .timeout(10)
-            configuration.label = kind.databaseFile
-            return try DatabaseQueue(path: fleet.database(of: kind), configuration: configuration)
-        }
-        orders = try open(.orders)
-        inventory = try open(.inventory)
-        notifications = try open(.notifications)
+        orders = try fleet.database(of: .orders)
+        inventory = try fleet.database(of: .inventory)
+        notifications = try fleet.database(of: .notifications)
         mailFile = fleet.mailFile
+    }
+
+    /// Reads a database. Waits while PostgreSQL is down, which may be a disturbance of the fleet.
+    private func read<Value: Sendable>(
+        _ database: SQLDatabase,
+        _ body: @escaping @Sendable (SQLTransaction) throws -> Value
+    ) async throws -> Value {
+        try await wait(atMost: .seconds(60), for: "an answer of the database") { () -> Value? in
+            do {
+                return try await database.read(body)
+            } catch let error as PostgresError where error.isTemporary {
+                return nil
+            }
+        }
     }
 
     /// Returns the progress of the orders.
     func counts() async throws -> Counts {
         var counts = Counts()
-        let statuses = try await orders.read { db in
-            try Row.fetchAll(db, sql: "SELECT status, count(*) AS number FROM orders GROUP BY status")
-                .map { ($0["status"] as String, $0["number"] as Int) }
+        let statuses = try await read(orders) { db in
+            try db.rows("SELECT status, count(*) AS number FROM orders GROUP BY status")
+                .map { (try $0.text("status"), try $0.integer("number")) }
         }
         for (status, number) in statuses {
             counts.placed += number
             if status == "confirmed" { counts.confirmed = number }
             if status == "cancelled" { counts.cancelled = number }
         }
-        counts.notified =
-            try await notifications.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM notifications") } ?? 0
+        counts.notified = try await read(notifications) { db in try Self.number("notifications", in: db) }
         for database in [orders, inventory] {
-            let (waiting, parked) = try await database.read { db in
-                (
-                    try Int.fetchOne(
-                        db,
-                        sql: """
-                            SELECT (SELECT count(*) FROM eventbus_outbox)
-                                + (SELECT count(*) FROM eventbus_outbox_unrouted)
-                                + (SELECT count(*) FROM eventbus_outbox_delayed)
-                            """
-                    ) ?? 0,
-                    try Int.fetchOne(db, sql: "SELECT count(*) FROM eventbus_outbox_parked") ?? 0
+            let (waiting, parked) = try await read(database) { db in
+                let tables = ["eventbus_outbox", "eventbus_outbox_unrouted", "eventbus_outbox_delayed"]
+                return (
+                    try tables.reduce(0) { $0 + (try Self.number($1, in: db)) },
+                    try Self.number("eventbus_outbox_parked", in: db)
                 )
             }
             counts.waiting += waiting
             counts.parked += parked
         }
         return counts
+    }
+
+    /// Returns the number of rows of a table.
+    private static func number(_ table: String, in db: SQLTransaction) throws -> Int {
+        try db.rows("SELECT count(*) AS number FROM \(table)").first?.integer("number") ?? 0
     }
 
     /// Returns a description of the orders without an outcome or a notification.
@@ -82,17 +87,17 @@ struct Books: Sendable {
 
     /// Returns the records of the order service.
     func orderBook() async throws -> OrderBook {
-        try await orders.read(OrderBook.init)
+        try await read(orders, OrderBook.init)
     }
 
     /// Returns the records of the inventory service.
     func stockBook() async throws -> StockBook {
-        try await inventory.read(StockBook.init)
+        try await read(inventory, StockBook.init)
     }
 
     /// Returns the records of the notification service.
     func notificationBook() async throws -> NotificationBook {
         let mailbox = try Mailbox(file: mailFile)
-        return try await notifications.read { db in try NotificationBook(db, mailbox: mailbox) }
+        return try await read(notifications) { db in try NotificationBook(db, mailbox: mailbox) }
     }
 }

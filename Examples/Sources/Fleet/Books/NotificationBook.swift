@@ -1,5 +1,5 @@
-internal import GRDB
 import NotificationService
+internal import ServiceStorage
 
 /// The records of the notification service in its database and its mail file.
 struct NotificationBook: Sendable {
@@ -10,20 +10,20 @@ struct NotificationBook: Sendable {
     /// The content of the mail file.
     var mailbox: Mailbox
 
-    init(_ db: Database, mailbox: Mailbox) throws {
-        let rows = try Row.fetchAll(db, sql: "SELECT * FROM notifications")
+    init(_ db: SQLTransaction, mailbox: Mailbox) throws {
+        let rows = try db.rows("SELECT * FROM notifications")
         notices = try rows.map { row in
-            guard let outcome = Notice.Outcome(rawValue: row["outcome"]) else {
+            guard let outcome = Notice.Outcome(rawValue: try row.text("outcome")) else {
                 throw FleetProblem("a notification makes no sense: \(row)")
             }
-            return Notice(
-                orderID: row["order_id"],
-                customerID: row["customer_id"],
+            return try Notice(
+                orderID: row.text("order_id"),
+                customerID: row.text("customer_id"),
                 outcome: outcome,
-                text: row["text"]
+                text: row.text("text")
             )
         }
-        eventIDs = rows.map { $0["event_id"] }
+        eventIDs = try rows.map { try $0.text("event_id") }
         self.mailbox = mailbox
     }
 }

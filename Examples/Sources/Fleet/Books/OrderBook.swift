@@ -1,6 +1,6 @@
 import Foundation
-internal import GRDB
 import OrderService
+internal import ServiceStorage
 import ShopEvents
 
 /// The records of the order service.
@@ -12,46 +12,47 @@ struct OrderBook: Sendable {
     /// The times at which orders ended, in milliseconds since 1970.
     var endedAt: [String: Int64]
 
-    init(_ db: Database) throws {
+    init(_ db: SQLTransaction) throws {
         var lines: [String: [OrderLine]] = [:]
-        let rows = try Row.fetchCursor(db, sql: "SELECT * FROM order_lines ORDER BY order_id, position")
-        while let row = try rows.next() {
+        for row in try db.rows("SELECT * FROM order_lines ORDER BY order_id, position") {
             guard
-                let discount = Discount(basisPoints: row["discount_basis_points"]),
-                let line = OrderLine(
-                    sku: row["sku"],
-                    quantity: row["quantity"],
-                    unitPrice: Money(cents: row["unit_price_cents"]),
+                let discount = Discount(basisPoints: Int64(try row.integer("discount_basis_points"))),
+                let line = try OrderLine(
+                    sku: row.text("sku"),
+                    quantity: row.integer("quantity"),
+                    unitPrice: Money(cents: Int64(row.integer("unit_price_cents"))),
                     discount: discount
                 )
-            else { throw FleetProblem("a line of order \(row["order_id"] as String) makes no sense: \(row)") }
-            lines[row["order_id"], default: []].append(line)
+            else { throw FleetProblem("a line of order \(try row.text("order_id")) makes no sense: \(row)") }
+            lines[try row.text("order_id"), default: []].append(line)
         }
-        orders = try Row.fetchAll(db, sql: "SELECT * FROM orders ORDER BY id").map { row in
-            let order = Order(
-                id: row["id"],
-                customerID: row["customer_id"],
-                placedAt: row["placed_at"],
-                shipCountry: row["ship_country"],
-                items: lines[row["id"]] ?? []
+        orders = try db.rows("SELECT * FROM orders ORDER BY id").map { row in
+            let order = try Order(
+                id: row.text("id"),
+                customerID: row.text("customer_id"),
+                placedAt: row.text("placed_at"),
+                shipCountry: row.text("ship_country"),
+                items: lines[row.text("id")] ?? []
             )
             guard let order else { throw FleetProblem("an order has no lines: \(row)") }
             return (order, try Self.status(row))
         }
-        keys = try Row.fetchAll(db, sql: "SELECT key, order_id FROM idempotency_keys").reduce(into: [:]) {
-            $0[$1["key"]] = $1["order_id"] as String
+        keys = try db.rows("SELECT key, order_id FROM idempotency_keys").reduce(into: [:]) {
+            $0[try $1.text("key")] = try $1.text("order_id")
         }
-        endedAt = try Row.fetchAll(db, sql: "SELECT order_id, at FROM order_history WHERE status <> 'placed'")
-            .reduce(into: [:]) { $0[$1["order_id"]] = $1["at"] as Int64 }
+        endedAt = try db.rows("SELECT order_id, at FROM order_history WHERE status <> 'placed'")
+            .reduce(into: [:]) { $0[try $1.text("order_id")] = Int64(try $1.integer("at")) }
     }
 
-    private static func status(_ row: Row) throws -> OrderStatus {
-        let status: String = row["status"]
+    private static func status(_ row: SQLRow) throws -> OrderStatus {
+        let status = try row.text("status")
         switch status {
         case "placed": return .placed
         case "confirmed": return .confirmed
         case "cancelled":
-            guard let reason = RejectionReason(rawValue: row["reason"]), let skus: String = row["skus"] else { break }
+            guard let reason = row.optionalText("reason").flatMap(RejectionReason.init(rawValue:)),
+                let skus = row.optionalText("skus")
+            else { break }
             return .cancelled(reason, skus: try JSONDecoder().decode([String].self, from: Data(skus.utf8)))
         default: break
         }

@@ -1,5 +1,5 @@
-internal import GRDB
 import InventoryService
+internal import ServiceStorage
 import ShopEvents
 
 /// The records of the inventory service.
@@ -9,20 +9,20 @@ struct StockBook: Sendable {
     /// The decisions by order.
     var decisions: [String: StockDecision]
 
-    init(_ db: Database) throws {
-        levels = try Row.fetchAll(db, sql: "SELECT sku, quantity FROM stock").reduce(into: [:]) {
-            $0[$1["sku"]] = $1["quantity"] as Int
+    init(_ db: SQLTransaction) throws {
+        levels = try db.rows("SELECT sku, quantity FROM stock").reduce(into: [:]) {
+            $0[try $1.text("sku")] = try $1.integer("quantity")
         }
         var lines: [String: [String: Int]] = [:]
-        let rows = try Row.fetchCursor(db, sql: "SELECT order_id, sku, quantity FROM decision_lines")
-        while let row = try rows.next() {
-            lines[row["order_id"], default: [:]][row["sku"]] = row["quantity"] as Int
+        for row in try db.rows("SELECT order_id, sku, quantity FROM decision_lines") {
+            lines[try row.text("order_id"), default: [:]][try row.text("sku")] = try row.integer("quantity")
         }
-        decisions = try Row.fetchAll(db, sql: "SELECT order_id, outcome, reason FROM decisions").reduce(into: [:]) {
-            let lines = lines[$1["order_id"]] ?? [:]
-            switch ($1["outcome"] as String, ($1["reason"] as String?).flatMap(RejectionReason.init(rawValue:))) {
-            case ("reserved", nil): $0[$1["order_id"]] = .reserved(lines)
-            case ("rejected", let reason?): $0[$1["order_id"]] = .rejected(reason, skus: lines.keys.sorted())
+        decisions = try db.rows("SELECT order_id, outcome, reason FROM decisions").reduce(into: [:]) {
+            let id = try $1.text("order_id")
+            let lines = lines[id] ?? [:]
+            switch (try $1.text("outcome"), $1.optionalText("reason").flatMap(RejectionReason.init(rawValue:))) {
+            case ("reserved", nil): $0[id] = .reserved(lines)
+            case ("rejected", let reason?): $0[id] = .rejected(reason, skus: lines.keys.sorted())
             default: throw FleetProblem("a decision makes no sense: \($1)")
             }
         }

@@ -69,7 +69,7 @@ final class Disturber: Sendable {
         note(service.name, .stopped)
         if status != .exited(0) { exits.withLock { $0.append("\(service.name) ended with \(status) on SIGTERM") } }
         try await service.restart()
-        try await service.ready()
+        try await fleet.ready(service)
         note(service.name, .started)
     }
 

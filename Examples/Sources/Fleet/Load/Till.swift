@@ -66,17 +66,17 @@ public final class Till: Sendable {
     /// Places the orders. Returns when all are accepted, or after a close when the started ones are.
     ///
     /// - Parameters:
-    ///   - port: The port of the order service.
+    ///   - ports: The ports of the order services, which take orders in turn.
     ///   - pace: The schedule of the orders.
     /// - Throws: ``FleetProblem`` if an order is refused, or not accepted within two minutes.
-    func placeAll(at port: Int, pace: Pace) async throws {
+    func placeAll(at ports: [Int], pace: Pace) async throws {
         try await withThrowingTaskGroup { group in
             for _ in 0..<concurrency {
                 group.addTask {
                     while let (index, order) = self.takeNext() {
                         try await Task.sleep(until: pace.due(index), clock: .continuous)
                         if self.isClosed { return }
-                        try await self.place(order, at: port)
+                        try await self.place(order, at: ports, first: index)
                     }
                 }
             }
@@ -92,13 +92,16 @@ public final class Till: Sendable {
         }
     }
 
-    private func place(_ order: Order, at port: Int) async throws {
+    private func place(_ order: Order, at ports: [Int], first: Int) async throws {
         let body = try JSONEncoder().encode(PlaceOrder(order))
         let key = order.id.asHeaderValue
+        var turn = first
         let headers = ["Idempotency-Key": key, "X-Correlation-ID": Self.correlationID(of: order.id)]
         let id = try await wait(atMost: Self.patience, every: .milliseconds(50), for: "taking of order \(order.id)") {
             let answer: Answer
             let isOutage = state.withLock { $0.isOutage }
+            let port = ports[turn % ports.count]
+            turn += 1
             let start = ContinuousClock.now
             do {
                 answer = try await client.send("POST", port: port, "/orders", headers: headers, json: body)

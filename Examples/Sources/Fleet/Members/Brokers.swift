@@ -1,7 +1,8 @@
 import Foundation
 import Glibc
+import PostgresDriver
 
-/// A private RabbitMQ and Redis on free ports, which end with this process.
+/// A private RabbitMQ, Redis and, on request, PostgreSQL on free ports, which end with this process.
 public struct Brokers: Sendable {
     /// A queue and the number of its messages.
     public struct Queue: Hashable, Sendable {
@@ -15,6 +16,8 @@ public struct Brokers: Sendable {
     public let rabbitMQ: String
     /// The address of Redis.
     public let redis: String
+    /// The address of a database of PostgreSQL, or `nil` without PostgreSQL.
+    public let postgres: String?
     private let script: Script
     private let directory: String
 
@@ -23,12 +26,21 @@ public struct Brokers: Sendable {
     /// - Parameters:
     ///   - script: The path of `Scripts/brokers`.
     ///   - directory: The directory of their files. It must not exist, and is removed when they are stopped.
-    public init(script: String, directory: String) async throws {
+    ///   - withPostgres: `true` to start PostgreSQL too.
+    public init(script: String, directory: String, withPostgres: Bool = false) async throws {
         self.script = Script(path: script)
         self.directory = directory
         let exports: String
         do {
-            exports = try await self.script.run("start", "--dir", directory, "--for", "\(getpid())")
+            exports = try await self.script.run(
+                "start",
+                "--only",
+                withPostgres ? "all" : "both",
+                "--dir",
+                directory,
+                "--for",
+                "\(getpid())"
+            )
         } catch {
             try? await Self.stop(self.script, directory)
             throw error
@@ -42,6 +54,7 @@ public struct Brokers: Sendable {
         }
         rabbitMQ = try value("EVENTBUS_TEST_RABBITMQ_URL")
         redis = try value("EVENTBUS_TEST_REDIS_URL")
+        postgres = withPostgres ? try value("EVENTBUS_TEST_POSTGRES_URL") : nil
     }
 
     /// Creates a virtual host, so that several fleets can share one RabbitMQ.
@@ -93,6 +106,22 @@ public struct Brokers: Sendable {
         BrokerMember(name: "redis", script: script, directory: directory)
     }
 
+    /// PostgreSQL as a member of the fleet.
+    public var postgresMember: some FleetMember {
+        BrokerMember(name: "postgres", script: script, directory: directory)
+    }
+
+    /// Creates a schema in PostgreSQL, in which a service has its tables.
+    ///
+    /// - Returns: The connection string of the schema, or `nil` without PostgreSQL.
+    func addSchema(_ name: String) async throws -> String? {
+        guard let postgres else { return nil }
+        let pool = try PostgresPool(postgres, size: 1)
+        try await pool.write { transaction in try transaction.executeScript("CREATE SCHEMA \"\(name)\"") }
+        await pool.close()
+        return "\(postgres)?options=-csearch_path%3D\(name)"
+    }
+
     /// Stops RabbitMQ as an administrator would.
     public func stopRabbitMQ() async throws {
         try await script.run("stop-rabbitmq", directory)
@@ -103,7 +132,7 @@ public struct Brokers: Sendable {
         try await script.run("restart-rabbitmq", directory)
     }
 
-    /// Stops both brokers and removes their files, even in a cancelled task.
+    /// Stops all of them and removes their files, even in a cancelled task.
     public func stop() async throws {
         try await Self.stop(script, directory)
     }

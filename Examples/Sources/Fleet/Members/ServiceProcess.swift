@@ -80,6 +80,13 @@ public actor ServiceProcess: FleetMember {
     /// Waits until the service reports that it is ready.
     public func ready(within limit: Duration = .seconds(60)) async throws {
         try await wait(atMost: limit, every: .milliseconds(50), for: "readiness of \(name), see \(log.file)") {
+            try await isReady
+        }
+    }
+
+    /// A Boolean value indicating whether the service reports that it is ready.
+    var isReady: Bool {
+        get async throws {
             if let status = unexpectedEnd {
                 throw FleetProblem("\(name) ended with \(status) before it was ready; it said:\n\(log.tail)")
             }

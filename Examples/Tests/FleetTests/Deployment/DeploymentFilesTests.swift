@@ -20,7 +20,7 @@ struct DeploymentFilesTests {
         let compose = try values("image:", in: file("compose.yaml")).filter { !$0.hasPrefix("shop/") }
         let bases = try values("ARG ", in: file("Dockerfile"))
         let images = compose + bases
-        #expect(images.count == 4)
+        #expect(images.count == 5)
         for image in images {
             #expect(
                 image.contains(/^(\$\{)?[A-Z_]+_IMAGE(:-|=)[a-z]+:[0-9]+\.[0-9]+(\.[0-9]+)?-[a-z]+\}?$/),
@@ -49,11 +49,13 @@ struct DeploymentFilesTests {
         for secret in secrets {
             let text = try file("systemd/\(URL(filePath: secret).lastPathComponent)")
             users.formUnion(values("RABBITMQ_URI=", in: text))
+            users.formUnion(values("#DATABASE=", in: text))
             #expect(values("HTTP_TOKENS=", in: text) == [""])
         }
-        #expect(users.count == 3)
+        #expect(users.count == 6)
         let compose = try file("compose.yaml")
         #expect(Set(values("RABBITMQ_URI:", in: compose)).count == 3)
+        #expect(Set(values("DATABASE:", in: compose)).count == 3)
         for limit in ["mem_limit:", "pids_limit:", "nofile:"] { #expect(!values(limit, in: compose).isEmpty) }
     }
 

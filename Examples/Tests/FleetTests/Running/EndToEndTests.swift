@@ -89,7 +89,7 @@ struct EndToEndTests {
             try await wait(atMost: .seconds(60), for: "notice of the outage by the inventory") {
                 try await fleet[.inventory].get("/health/ready")?.status == 503
             }
-            try await till.placeAll(at: await fleet[.orders].port, pace: Pace(rate: nil, start: .now))
+            try await till.placeAll(at: await fleet.ports(of: .orders), pace: Pace(rate: nil, start: .now))
             let ready = try await fleet[.orders].get("/health/ready")
             #expect(ready?.status == 200, "\(ready?.text ?? "no answer")")
             try await fleet.brokers.restartRabbitMQ()

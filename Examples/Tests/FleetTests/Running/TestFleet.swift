@@ -14,7 +14,8 @@ enum TestFleet {
         let folder = URL(filePath: NSTemporaryDirectory()).appending(path: "fleet-tests-brokers-\(UUID().uuidString)")
         return try await Brokers(
             script: FleetPlaces().brokersScript,
-            directory: folder.path(percentEncoded: false)
+            directory: folder.path(percentEncoded: false),
+            withPostgres: true
         )
     }
     private static let count = Mutex(0)
@@ -29,11 +30,13 @@ enum TestFleet {
     /// Starts a fleet and calls `body` with it.
     ///
     /// - Parameters:
-    ///   - replicas: The number of inventory services.
+    ///   - replicas: The number of inventory services, or with PostgreSQL of services of each kind.
+    ///   - usesPostgres: `true` for PostgreSQL instead of SQLite.
     ///   - users: A closure that creates users with rights to a virtual host, and returns the login of each service.
     ///   - body: The closure that uses the fleet.
     static func with<Result: Sendable>(
         replicas: Int = 1,
+        usesPostgres: Bool = false,
         users: (Brokers, _ virtualHost: String) async throws -> [ServiceKind: String] = { _, _ in [:] },
         _ body: (Fleet) async throws -> Result
     ) async throws -> Result {
@@ -44,7 +47,8 @@ enum TestFleet {
         var configuration = Fleet.Configuration(
             places: try FleetPlaces(),
             directory: folder.path(percentEncoded: false),
-            replicas: replicas
+            replicas: replicas,
+            usesPostgres: usesPostgres
         )
         configuration.logins = try await users(brokers, "fleet-\(number)")
         // The files that a test leaves behind after an error help to find its cause.
@@ -55,6 +59,11 @@ enum TestFleet {
         )
         try FileManager.default.removeItem(at: folder)
         return result
+    }
+
+    /// Returns the address of a PostgreSQL database.
+    static func postgres() async throws -> String {
+        try #require(try await brokers.value.postgres)
     }
 
     /// Returns a virtual host of RabbitMQ and a database of Redis that no fleet uses.
