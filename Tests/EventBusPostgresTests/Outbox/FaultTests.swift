@@ -1,5 +1,6 @@
 import EventBus
 import EventBusTesting
+import Foundation
 import Testing
 
 @testable import EventBusOutbox
@@ -38,6 +39,35 @@ struct FaultTests {
                     try server.kill()
                     try await server.restart()
                 }
+            }
+            try await eventually("all arrive", within: .seconds(120)) {
+                Set(scene.arrived.all.map(\.number)).count == 300
+            }
+            try await eventually("the relay is ready") { relay.health().status == .ready }
+        }
+        for numbers in Self.firstArrivals(scene).values { #expect(numbers == numbers.sorted()) }
+        await server.stop()
+    }
+
+    @Test(
+        "After a failover to a standby that was promoted, nothing is lost and every key keeps its order",
+        .enabled(if: ProcessInfo.processInfo.environment["EVENTBUS_TEST_FULL"] == "1")
+    )
+    func failover() async throws {
+        let server = try await TestPostgres.start()
+        let primary = try await server.database()
+        let standby = try await server.addStandby()
+        let parts = try #require(primary.url.wholeMatch(of: /(.*):([0-9]+)\/(.*)/))
+        let url = "\(parts.1):\(parts.2),127.0.0.1:\(standby)/\(parts.3)?target_session_attrs=read-write"
+        let scene = Scene(try await TestDatabase(url: url))
+        let relay = try scene.relay { $0.leaseDuration = .seconds(1) }
+        try await scene.run(relay) {
+            for number in 0..<300 {
+                if number == 150 {
+                    try server.kill()
+                    try await server.promoteStandby()
+                }
+                try await Self.store(number, scene)
             }
             try await eventually("all arrive", within: .seconds(120)) {
                 Set(scene.arrived.all.map(\.number)).count == 300

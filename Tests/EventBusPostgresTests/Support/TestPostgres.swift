@@ -62,6 +62,19 @@ struct TestPostgres: Sendable {
         _ = try await run(Self.script, ["restart-postgres", try #require(directory)])
     }
 
+    /// Adds a synchronous standby, which has every commit that was answered from now on.
+    ///
+    /// - Returns: The port of the standby.
+    func addStandby() async throws -> Int {
+        let output = try await run(Self.script, ["standby-postgres", try #require(directory)])
+        return try #require(output.firstMatch(of: /127\.0\.0\.1:([0-9]+)/).flatMap { Int($0.1) }, "\(output)")
+    }
+
+    /// Makes the standby accept writes. Returns when it does.
+    func promoteStandby() async throws {
+        _ = try await run(Self.script, ["promote-postgres", try #require(directory)])
+    }
+
     private static var script: String { "\(folder(3))/Scripts/brokers" }
 }
 
@@ -70,7 +83,7 @@ struct TestDatabase: Sendable {
     let url: String
     let client: PostgresClient
 
-    fileprivate init(url: String) async throws {
+    init(url: String) async throws {
         self.url = url
         client = try PostgresClient(PostgresConfiguration(url), logger: .quiet)
         try await client.migrate()
