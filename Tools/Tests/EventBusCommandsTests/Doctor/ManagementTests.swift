@@ -175,10 +175,18 @@ struct ManagementTests {
         let url = try #require(TestBroker.url)
         let user = try #require(url.split(separator: "/").last { $0.contains("@") }?.split(separator: ":").first)
         try await TestBroker.control("set_user_tags", String(user), "administrator")
-        let outcome = try await Tool.run(
-            ["doctor", "--watch", "0", "--exchange", scene.exchange, "--management", "http://127.0.0.1:\(port)"],
-            environment: scene.environment
-        )
+        func doctor() async throws -> Tool.Outcome {
+            try await Tool.run(
+                ["doctor", "--watch", "0", "--exchange", scene.exchange, "--management", "http://127.0.0.1:\(port)"],
+                environment: scene.environment
+            )
+        }
+        // Queues tell their policy with their next statistics, at most five seconds later.
+        let deadline = ContinuousClock.now + .seconds(30)
+        var outcome = try await doctor()
+        while !outcome.output.contains("the policy reaches"), ContinuousClock.now < deadline {
+            outcome = try await doctor()
+        }
         print(outcome.output)
         #expect(outcome.status == 1, "\(outcome)")
         #expect(outcome.output.contains("\(scene.group).orders: nobody consumes"), "\(outcome)")
