@@ -134,7 +134,7 @@ struct ServiceConfigurationTests {
             (
                 ["--redis-uri", "http://here"],
                 "redis: the Redis URI cannot be used: its scheme is none of redis, rediss, redis+sentinel, rediss+sentinel, "
-                    + "redis+unix, unix"
+                    + "redis+cluster, rediss+cluster, redis+unix, unix"
             ),
         ]
     )
