@@ -20,7 +20,7 @@ extension RabbitTransport {
     ///   - patterns: The patterns of the topics.
     ///   - configuration: The address of the broker. The user must be allowed to declare a queue and to bind it to the
     ///     exchange of events.
-    ///   - queue: The name of the observer's queue, or `nil` for a new one. An event that is sent to it through the
+    ///   - name: The name of the observer's queue, or `nil` for a new one. An event that is sent to it through the
     ///     default exchange is observed too, if there is only one pattern and it is a topic. Defaults to `nil`.
     ///   - logger: The logger for connections without verification. Defaults to swift-log's logger with the label
     ///     `eventbus.rabbitmq`.
