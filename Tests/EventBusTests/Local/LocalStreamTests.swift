@@ -118,9 +118,10 @@ struct LocalStreamTests {
             handled.add("once")
         }
         var error = await #expect(throws: Refusal.self) { try await emitter.emitAndWait(OrderPlaced(number: 1)) }
-        #expect(error?.reason == "sync")
         #expect(handled.values.sorted() == ["async", "once", "sync"])
-        #expect(failures.values.compactMap { ($0.error as? Refusal)?.reason } == ["async"])
+        // An asynchronous listener may throw before the synchronous ones are called.
+        let reported = failures.values.compactMap { ($0.error as? Refusal)?.reason }
+        #expect(([error?.reason ?? "none"] + reported).sorted() == ["async", "sync"])
         error = await #expect(throws: Refusal.self) { try await emitter.emitAndWait(OrderPlaced(number: 2)) }
         #expect(error?.reason == "async")
         #expect(handled.values.count == 5)
