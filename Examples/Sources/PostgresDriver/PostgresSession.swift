@@ -34,7 +34,7 @@ actor PostgresSession {
             }
             return value
         } catch {
-            // What is left of a transaction ends with its connection.
+            // If the rollback fails, the server rolls back when the connection is closed.
             _ = try? connection.execute("ROLLBACK", [])
             if !connection.isIdle { self.connection = nil }
             throw error

@@ -93,23 +93,13 @@ extension Delivery {
     func identified(as id: EventID) -> Delivery {
         var envelope = envelope
         envelope.id = id
-        return Delivery(
-            envelope: envelope,
-            attempt: attempt,
-            redeliveries: redeliveries,
-            deferredFor: deferredFor,
-            firstFailure: firstFailure,
-            replyAddress: replyAddress,
-            token: token,
-            injectedFault: injectedFault,
-            ownID: receivedID
-        )
+        return copy(with: envelope, ownID: receivedID)
     }
-}
 
-extension Delivery {
     /// Returns the same delivery of an event in another form.
-    func replacing(_ envelope: Envelope) -> Delivery {
+    func replacing(_ envelope: Envelope) -> Delivery { copy(with: envelope, ownID: ownID) }
+
+    private func copy(with envelope: Envelope, ownID: EventID?) -> Delivery {
         Delivery(
             envelope: envelope,
             attempt: attempt,

@@ -50,7 +50,7 @@ struct ForeignIdentityTests {
             if calls == 1 {
                 // The broker redelivers it when the connection is gone, and the handler is cancelled.
                 proxy.cutAll()
-                while !context.isRevoked { try await Task.sleep(for: .milliseconds(5)) }
+                try await Signal().wait()
             }
             if calls < 5 { throw HandlerFailed() }
         }

@@ -252,7 +252,7 @@ extension RedisTests {
             let body = Task {
                 try await lock.withLock("restarted", ttl: .milliseconds(600), wait: .zero) { _ in
                     entered.raise()
-                    try await Task.sleep(for: .seconds(60))
+                    try await Signal().wait()
                 }
             }
             try await entered.wait()

@@ -19,6 +19,10 @@ struct BatchTests {
         return numbers
     }
 
+    private func publish(_ numbers: ClosedRange<Int>, on bus: EventBus) async throws {
+        for result in try await bus.publish(contentsOf: numbers.map { Numbered($0) }) { _ = try result.get() }
+    }
+
     @Test("A full batch is handled immediately, and the rest when its time is over, which settled() advances to")
     func collecting() async throws {
         let bus = bus()
@@ -30,7 +34,7 @@ struct BatchTests {
             times.withLock { $0.append(start.duration(to: broker.clock.now)) }
         }
         try await bus.withRunning {
-            for result in try await bus.publish(contentsOf: (1...10).map { Numbered($0) }) { _ = try result.get() }
+            try await publish(1...10, on: bus)
             try await broker.settled()
         }
         #expect(batches.all.map(\.count) == [4, 4, 2])
@@ -61,7 +65,7 @@ struct BatchTests {
             running.withLock { $0.now -= 1 }
         }
         try await bus.withRunning {
-            for result in try await bus.publish(contentsOf: (1...12).map { Numbered($0) }) { _ = try result.get() }
+            try await publish(1...12, on: bus)
             try await broker.settled()
         }
         #expect(batches.all.map(\.count) == [2, 2, 2, 2, 2, 2])
@@ -85,7 +89,7 @@ struct BatchTests {
             }
         }
         try await bus.withRunning {
-            for result in try await bus.publish(contentsOf: (1...5).map { Numbered($0) }) { _ = try result.get() }
+            try await publish(1...5, on: bus)
             try await broker.settled()
             let letters = try await bus.deadLetters(of: "search").entries()
             #expect(try letters.map { try $0.decoded(as: Numbered.self).number } == [3])
@@ -109,7 +113,7 @@ struct BatchTests {
             if note(batch).contains(3) { throw Broken() }
         }
         try await bus.withRunning {
-            for result in try await bus.publish(contentsOf: (1...5).map { Numbered($0) }) { _ = try result.get() }
+            try await publish(1...5, on: bus)
             try await broker.settled()
             let letters = try await bus.deadLetters(of: "search").entries()
             #expect(try letters.map { try $0.decoded(as: Numbered.self).number } == [3])
@@ -134,7 +138,7 @@ struct BatchTests {
         }
         try await bus.withRunning {
             try await bus.publish(Envelope(topic: Numbered.topic, payload: Array("{}".utf8)))
-            for result in try await bus.publish(contentsOf: (1...5).map { Numbered($0) }) { _ = try result.get() }
+            try await publish(1...5, on: bus)
             try await broker.settled()
             #expect(try await bus.deadLetters(of: "search").entries().map(\.failure.reason) == [.undecodable])
         }
@@ -186,7 +190,7 @@ struct BatchTests {
             }
         }
         try await bus.withRunning {
-            for result in try await bus.publish(contentsOf: (1...12).map { Numbered($0) }) { _ = try result.get() }
+            try await publish(1...12, on: bus)
             try await broker.settled()
         }
         let order = handled.withLock { $0 }
@@ -238,7 +242,7 @@ struct BatchTests {
             try await Signal().wait()
         }
         try await bus.withRunning {
-            for result in try await bus.publish(contentsOf: (1...3).map { Numbered($0) }) { _ = try result.get() }
+            try await publish(1...3, on: bus)
             try await eventually("the batch runs") { !batches.all.isEmpty }
             clock.advance(by: .seconds(6))
             try await broker.settled()
@@ -269,7 +273,7 @@ struct BatchTests {
             }
         }
         try await bus.withRunning {
-            for result in try await bus.publish(contentsOf: (1...3).map { Numbered($0) }) { _ = try result.get() }
+            try await publish(1...3, on: bus)
             try await begun.wait()
             broker.loseConnections()
             try await broker.settled()
@@ -288,7 +292,7 @@ struct BatchTests {
             within: .seconds(2)
         ) { batch in _ = note(batch) }
         let running = Task { try await bus.run() }
-        for result in try await bus.publish(contentsOf: (1...3).map { Numbered($0) }) { _ = try result.get() }
+        try await publish(1...3, on: bus)
         try await eventually("the batch waits") { subscription.health.details["running"] == 3 }
         bus.shutdown()
         try await broker.settled()
@@ -307,7 +311,7 @@ struct BatchTests {
         ) { batch in _ = note(batch) }
         try await bus.withRunning {
             await subscription.pause()
-            for result in try await bus.publish(contentsOf: (1...3).map { Numbered($0) }) { _ = try result.get() }
+            try await publish(1...3, on: bus)
             #expect(batches.all.isEmpty)
             subscription.resume()
             try await subscription.attached()

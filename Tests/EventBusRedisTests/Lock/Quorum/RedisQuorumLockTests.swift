@@ -193,7 +193,7 @@ extension RedisTests {
             let body = Task {
                 try await lock.withLock("r", ttl: .seconds(1), wait: .zero) { _ in
                     entered.raise()
-                    try await Task.sleep(for: .seconds(60))
+                    try await Signal().wait()
                 }
             }
             try await entered.wait()
