@@ -22,11 +22,7 @@ extension InMemoryBroker {
         let attempt = step { state, effects in
             tryPublish(envelope, extras: extras(replyAddress, options), deadline: options.deadline, &state, &effects)
         }
-        switch attempt {
-        case .done(let outcome): return outcome
-        case .failed(let error): throw error
-        case .blocked(let blocked): return try await wait(for: blocked)
-        }
+        return try await outcome(of: attempt)
     }
 
     /// Publishes events in order, many of them under one lock.
@@ -68,20 +64,31 @@ extension InMemoryBroker {
 
     /// Sends a request and waits for its reply.
     func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
+        if Task.isCancelled { throw CancellationError() }
         try check(envelope, TransportPublishOptions(deadline: deadline))
         let waiter = OneShot<RequestAnswer>()
-        let number = update { state in
+        // In one step. A request that was pending before its event is queued would look as if only time could end it,
+        // and `settled()` would advance a manual clock to its deadline.
+        let (number, attempt) = step { state, effects in
             let number = state.makeNumber()
             state.pendingRequests[number] = PendingRequest(topic: envelope.topic, deadline: deadline, waiter: waiter)
-            return number
+            let address = ReplyAddress(address: "in-memory", requestID: String(number))
+            let attempt = tryPublish(
+                envelope,
+                extras: EventExtras(replyAddress: address),
+                deadline: deadline,
+                &state,
+                &effects
+            )
+            switch attempt {
+            case .done(.routed), .blocked: break
+            case .done, .failed: state.requestIsReturning(number)
+            }
+            return (number, attempt)
         }
         // A step, because callers of `settled()` wait for it.
         defer { step { state, _ in _ = state.pendingRequests.removeValue(forKey: number) } }
-        let outcome = try await publish(
-            envelope,
-            replyAddress: ReplyAddress(address: "in-memory", requestID: String(number)),
-            options: TransportPublishOptions(deadline: deadline)
-        )
+        let outcome = try await outcome(of: attempt)
         if outcome == .unroutable {
             throw EventBusError(
                 .unroutable,
@@ -93,7 +100,12 @@ extension InMemoryBroker {
             until: deadline,
             on: clock,
             atDeadline: { waiter.resolve(.deadlinePassed) },
-            onCancel: { waiter.resolve(.cancelled) }
+            onCancel: {
+                self.step { state, effects in
+                    state.requestIsReturning(number)
+                    effects.answer(.request(waiter, .cancelled))
+                }
+            }
         )
         switch answer {
         case .reply(let reply):
@@ -114,7 +126,7 @@ extension InMemoryBroker {
         guard let number = UInt64(address.requestID) else { return }
         step { state, effects in
             guard let request = state.pendingRequests[number] else { return }
-            state.pendingRequests[number]?.isAnswered = true
+            state.requestIsReturning(number)
             effects.answer(.request(request.waiter, .reply(envelope)))
         }
     }
@@ -208,6 +220,15 @@ extension InMemoryBroker {
                 try? await clock.sleep(until: look)
                 next = self?.step { state, effects in state.unblockOverdue(at: look, now: clock.now, &effects) }
             }
+        }
+    }
+
+    /// Returns the outcome of an attempt, as soon as there is room for its event.
+    private func outcome(of attempt: Attempt) async throws -> PublishOutcome {
+        switch attempt {
+        case .done(let outcome): return outcome
+        case .failed(let error): throw error
+        case .blocked(let blocked): return try await wait(for: blocked)
         }
     }
 

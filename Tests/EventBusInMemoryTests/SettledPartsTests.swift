@@ -14,6 +14,12 @@ private struct Asked: RequestEvent {
     struct Reply: Codable, Sendable { var price: Int }
 }
 
+/// A request that nobody responds to.
+private struct Unanswered: RequestEvent {
+    static let topic: Topic = "quote.unanswered"
+    struct Reply: Codable, Sendable { var price: Int }
+}
+
 /// A part of a system that reports the activity that the test sets.
 private final class ScriptedPart: ActivityReporting {
     let state: Locked<Activity>
@@ -183,6 +189,42 @@ struct SettledPartsTests {
             try await broker.settled()
             #expect(clock.now.offset == .zero)
         }
+    }
+
+    @Test("Requests that are sent, refused and answered while others settle never let time pass")
+    func requestsWhileSettling() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        bus.respond(to: Asked.self, group: "g") { _, _ in Asked.Reply(price: 7) }
+        try await bus.withRunning {
+            let areSent = Signal()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    while !areSent.isRaised { try await broker.settled() }
+                }
+                group.addTask {
+                    defer { areSent.raise() }
+                    try await withThrowingTaskGroup(of: Void.self) { senders in
+                        for _ in 0..<4 {
+                            senders.addTask {
+                                for _ in 0..<500 {
+                                    let reply = try await bus.request(Asked(), timeout: .seconds(20))
+                                    #expect(reply.price == 7)
+                                    let error = await #expect(throws: EventBusError.self) {
+                                        try await bus.request(Unanswered(), timeout: .seconds(20))
+                                    }
+                                    #expect(error?.code == .unroutable)
+                                }
+                            }
+                        }
+                        try await senders.waitForAll()
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+        #expect(clock.now.offset == .zero)
     }
 
     @Test("When it gives up it names the queue, the handler's event and its duration")

@@ -125,6 +125,7 @@ extension BrokerState {
                 queues[queue].waitingForRoom.removeAll { blockedPublishes[$0] == nil }
             }
         }
+        requestIsReturning(of: blocked.extras)
         let answer: PublishAnswer = cancelled ? .cancelled : .deadlinePassed(queue: blocked.queueName)
         effects.answer(.publish(blocked.waiter, answer))
     }
@@ -149,6 +150,7 @@ extension BrokerState {
                 if target != queue { queuesToDispatch.append(target) }
             }
             let outcome: PublishOutcome = targets.isEmpty ? .unroutable : .routed
+            if outcome == .unroutable { requestIsReturning(of: blocked.extras) }
             effects.answer(.publish(blocked.waiter, .outcome(outcome)))
         }
     }

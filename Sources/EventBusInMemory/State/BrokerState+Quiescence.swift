@@ -17,7 +17,7 @@ extension BrokerState {
         }
         var next = timers.nextDue
         for request in pendingRequests.values {
-            if request.isAnswered || request.deadline <= now { return .busy }
+            if request.isReturning || request.deadline <= now { return .busy }
             next = next.map { min($0, request.deadline) } ?? request.deadline
         }
         // Ready events do not count as work in progress: if a consumer had room for one, it would have been delivered.
