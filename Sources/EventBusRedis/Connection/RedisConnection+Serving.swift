@@ -76,9 +76,9 @@ extension RedisConnection {
             if case .error(let message) = reply { throw handshake.refusal(message) }
             throw EventBusError(.unavailable, "Redis sent a reply that nobody asked for")
         case .caller(let command):
-            let isReadOnly = reply.isReadOnlyError
+            let reason = reply.reasonToReconnect
             command.finish(reply)
-            if isReadOnly { throw .readOnlyReplica }
+            if let reason { throw reason }
         case .greeting:
             try handshake.receive(reply)
             greet()
@@ -221,9 +221,17 @@ extension RedisConnection {
 }
 
 extension RedisValue {
-    /// A Boolean value indicating whether the server, or a script on it, reported that it is a replica.
-    fileprivate var isReadOnlyError: Bool {
-        if case .error(let message) = self { RedisServerError(message).kind == "READONLY" } else { false }
+    /// The error of a server, or of a script on it, that refuses more than this command and would continue to: it is a
+    /// replica, or no longer accepts the login of the connection.
+    fileprivate var reasonToReconnect: EventBusError? {
+        guard case .error(let message) = self else { return nil }
+        let refusal = RedisServerError(message)
+        switch refusal.kind {
+        case "READONLY": return .readOnlyReplica
+        // Only a replica that has lost its primary answers that.
+        case "MASTERDOWN", "NOAUTH": return refusal.asBusError
+        default: return nil
+        }
     }
 
     /// The published message, or `nil` if this is a reply.

@@ -30,6 +30,22 @@ extension RedisTests {
             }
         }
 
+        @Test func `a connection that has lost its login logs in again`() async throws {
+            let server = try await RedisServer("--requirepass", "secret")
+            let logins = Shared(0)
+            let client = try server.client {
+                $0.credentialsProvider = {
+                    logins.change { $0 += 1 }
+                    return .init(password: "secret")
+                }
+            }
+            _ = try await client.send(RedisCommand("RESET"))
+            let error = await #expect(throws: EventBusError.self) { _ = try await client.send("GET", "key") }
+            #expect(error?.code == .authenticationFailed)
+            try await eventually("it should log in again") { (try? await client.send("GET", "key")) != nil }
+            #expect(logins.value == 2)
+        }
+
         @Test func `a user whose password comes from a closure has that user's permissions`() async throws {
             let server = try await RedisServer()
             let admin = try server.client()

@@ -73,6 +73,21 @@ extension RedisTests {
             }
         }
 
+        @Test func `a replica that refuses reads because it has lost its primary is left at once`() async throws {
+            let old = try await RedisServer("--replica-serve-stale-data", "no")
+            let new = try await RedisServer()
+            _ = try await new.client().send("SET", "key", "new")
+            let name = Name(old)
+            // Asks for the role too rarely to find out by that.
+            let client = try name.client(heartbeat: .seconds(60))
+            _ = try await client.send("SET", "key", "old")
+            try await demote(old)
+            name.move(to: new)
+            try await eventually("the value should be that of the new primary") {
+                (try? await client.send("GET", "key"))?.text == "new"
+            }
+        }
+
         @Test func `of the addresses of a name, that of the primary is used`() async throws {
             let replica = try await RedisServer()
             let primary = try await RedisServer()
