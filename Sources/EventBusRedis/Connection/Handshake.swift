@@ -96,7 +96,9 @@ struct Handshake {
             let info = try tolerating(reply)?.text ?? ""
             runID = Self.value(of: "run_id", in: info)
             guard !configuration.isPartOfCluster else { return }
-            if Self.value(of: "redis_mode", in: info) == "cluster" { steps.prepend(.countShards) }
+            // Valkey gives it another name.
+            let mode = Self.value(of: "redis_mode", in: info) ?? Self.value(of: "server_mode", in: info)
+            if mode == "cluster" { steps.prepend(.countShards) }
         case .countShards:
             let info = try tolerating(reply)?.text ?? ""
             let count = Self.value(of: "cluster_size", in: info).flatMap { Int($0) }

@@ -1,5 +1,4 @@
 import EventBus
-import Glibc
 import Testing
 
 @testable import EventBusRedis
@@ -10,28 +9,35 @@ final class ClusterFleet: Sendable {
     /// A connection to each server that follows no redirections.
     let admins: [RedisClient]
 
-    /// Starts primaries that share the slots, without replicas and with few commands.
-    init(primaries count: Int = 3) async throws {
-        (servers, admins) = try await Self.start(count)
+    /// Starts primaries that share the slots.
+    ///
+    /// - Parameter hasReplicas: `true` to start a replica of each primary too. In ``servers``, they follow the primaries
+    ///   in the same order.
+    init(primaries count: Int = 3, hasReplicas: Bool = false) async throws {
+        (servers, admins) = try await Self.start(hasReplicas ? count * 2 : count)
         let share = SlotMap.slotCount / count
         for (index, admin) in admins.enumerated() {
+            _ = try await admin.send("CLUSTER", "SET-CONFIG-EPOCH", .integer(Int64(index + 1)))
+            // All of the earlier ones, because they would take seconds to tell each other.
+            for other in servers[..<index] {
+                let port = RedisArgument.integer(Int64(other.port))
+                _ = try await admin.send("CLUSTER", "MEET", "127.0.0.1", port, .integer(Int64(other.busPort)))
+            }
+            guard index < count else { continue }
             let end = index == count - 1 ? SlotMap.slotCount : (index + 1) * share
             let slots = (index * share..<end).map { RedisArgument.integer(Int64($0)) }
             _ = try await admin.send(RedisCommand("CLUSTER", ["ADDSLOTS"] + slots))
-            _ = try await admin.send("CLUSTER", "SET-CONFIG-EPOCH", .integer(Int64(index + 1)))
-            guard index > 0 else { continue }
-            let port = RedisArgument.integer(Int64(servers[0].port))
-            _ = try await admin.send("CLUSTER", "MEET", "127.0.0.1", port, .integer(Int64(servers[0].busPort)))
         }
         try await awaitAgreement(primaries: count)
-    }
-
-    /// Starts three primaries and three replicas with `redis-cli --cluster create`.
-    init(createdBy tool: ClusterTool) async throws {
-        (servers, admins) = try await Self.start(6)
-        try await tool.run(["create"] + servers.map { "127.0.0.1:\($0.port)" } + ["--cluster-replicas", "1"])
-        try await awaitAgreement(primaries: 3)
-        try await eventually("the replicas should follow") { try links() == 3 }
+        guard hasReplicas else { return }
+        for index in 0..<count {
+            let primary = try await id(of: index)
+            try await eventually("the nodes should know each other") {
+                let reply = try? await admins[count + index].send("CLUSTER", "REPLICATE", .text(primary))
+                return reply == .status("OK")
+            }
+        }
+        for index in 0..<count { try await awaitReplication(of: index) }
     }
 
     private static func start(_ count: Int) async throws -> ([RedisServer], [RedisClient]) {
@@ -71,87 +77,83 @@ final class ClusterFleet: Sendable {
         }
     }
 
-    /// Returns the number of replicas that have the data of their primaries.
-    func links() throws -> Int {
-        try servers.count { server in
+    /// Waits until the replica of a primary has all that the primary has by now.
+    func awaitReplication(of index: Int) async throws {
+        func offset(_ server: RedisServer, _ field: String) throws -> Int? {
             let info = try reply(to: RedisCommand("INFO", ["replication"]), at: server.port).text ?? ""
-            return info.contains("role:slave") && info.contains("master_link_status:up")
+            return info.split(whereSeparator: \.isNewline).first { $0.hasPrefix("\(field):") }
+                .flatMap { Int($0.dropFirst(field.count + 1)) }
+        }
+        let wanted = try #require(try offset(servers[index], "master_repl_offset"))
+        let replica = servers[index + servers.count / 2]
+        try await eventually("the replica should follow") {
+            try offset(replica, "slave_repl_offset") ?? -1 >= wanted
+                && (try offset(servers[index], "connected_slaves") == 1)
         }
     }
 
-    /// Returns the index of the primary that serves the slot of `key`.
-    func owner(of key: String) async throws -> Int {
+    /// Returns the number of times that nodes answered with an error of a kind, such as `MOVED`.
+    func count(of kind: String) throws -> Int {
+        var count = 0
+        for server in servers {
+            let info = try reply(to: RedisCommand("INFO", ["errorstats"]), at: server.port).text ?? ""
+            for line in info.split(whereSeparator: \.isNewline) where line.hasPrefix("errorstat_\(kind):count=") {
+                count += Int(line.split(separator: "=")[1]) ?? 0
+            }
+        }
+        return count
+    }
+
+    /// Returns the index of the primary that serves a slot.
+    func owner(of slot: Int) async throws -> Int {
         for (index, admin) in admins.enumerated() {
             guard let reply = try? await admin.send("CLUSTER", "SLOTS") else { continue }
-            let address = try #require(SlotMap(reply, askedAt: "127.0.0.1")?[HashSlot.of(key.utf8)])
+            let address = try #require(SlotMap(reply, askedAt: "127.0.0.1")?[slot])
             if address.port == servers[index].port { return index }
         }
-        throw EventBusError(.unavailable, "nobody serves \(key)")
+        throw EventBusError(.unavailable, "nobody serves slot \(slot)")
     }
 
     // MARK: Moving slots by hand
 
-    /// Begins to move the slot of `key`. No key has moved yet.
-    func beginMove(of key: String, from source: Int, to target: Int) async throws {
-        let slot = RedisArgument.integer(Int64(HashSlot.of(key.utf8)))
-        _ = try await admins[target].send("CLUSTER", "SETSLOT", slot, "IMPORTING", .text(id(of: source)))
-        _ = try await admins[source].send("CLUSTER", "SETSLOT", slot, "MIGRATING", .text(id(of: target)))
+    /// Moves a slot and its keys to the next primary.
+    func move(_ slot: Int) async throws {
+        let source = try await owner(of: slot)
+        let target = (source + 1) % 3
+        try await beginMove(of: slot, from: source, to: target)
+        try await moveKeys(of: slot, from: source, to: target)
+        try await endMove(of: slot, from: source, to: target)
     }
 
-    /// Moves the keys that a slot has by now.
-    func moveKeys(of key: String, from source: Int, to target: Int) async throws {
-        let slot = RedisArgument.integer(Int64(HashSlot.of(key.utf8)))
-        let keys = try await admins[source].send("CLUSTER", "GETKEYSINSLOT", slot, 1000).array ?? []
-        for key in keys.compactMap(\.text) {
-            _ = try await admins[source].send(
-                "MIGRATE",
-                "127.0.0.1",
-                .integer(Int64(servers[target].port)),
-                .text(key),
-                0,
-                5000
-            )
+    /// Begins to move a slot. No key has moved yet.
+    func beginMove(of slot: Int, from source: Int, to target: Int) async throws {
+        try await set(slot, at: target, "IMPORTING", source)
+        try await set(slot, at: source, "MIGRATING", target)
+    }
+
+    /// Moves the keys that a slot has by now, and those that are added meanwhile.
+    func moveKeys(of slot: Int, from source: Int, to target: Int) async throws {
+        let port = RedisArgument.integer(Int64(servers[target].port))
+        while true {
+            let reply = try await admins[source].send("CLUSTER", "GETKEYSINSLOT", .integer(Int64(slot)), 100)
+            let keys = reply.array?.compactMap(\.text) ?? []
+            if keys.isEmpty { return }
+            let arguments: [RedisArgument] = ["127.0.0.1", port, "", 0, 5000, "KEYS"] + keys.map { .text($0) }
+            _ = try await admins[source].send(RedisCommand("MIGRATE", arguments))
         }
     }
 
     /// Ends the move of a slot, whose keys have all moved.
-    func endMove(of key: String, from source: Int, to target: Int) async throws {
-        let slot = RedisArgument.integer(Int64(HashSlot.of(key.utf8)))
-        for index in [target, source] {
-            _ = try await admins[index].send("CLUSTER", "SETSLOT", slot, "NODE", .text(id(of: target)))
-        }
+    func endMove(of slot: Int, from source: Int, to target: Int) async throws {
+        for index in [target, source] { try await set(slot, at: index, "NODE", target) }
+    }
+
+    private func set(_ slot: Int, at index: Int, _ state: RedisArgument, _ other: Int) async throws {
+        let id = RedisArgument.text(try await id(of: other))
+        _ = try await admins[index].send("CLUSTER", "SETSLOT", .integer(Int64(slot)), state, id)
     }
 
     func id(of index: Int) async throws -> String {
         try #require(try await admins[index].send("CLUSTER", "MYID").text)
-    }
-}
-
-/// The cluster commands of `redis-cli`.
-struct ClusterTool {
-    func run(_ arguments: [String]) async throws {
-        var template = Array("/tmp/eventbus-cluster.XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw EventBusError(.unavailable, "no temporary directory") }
-        let directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-        let script = #"""
-            f=$1; shift
-            redis-cli --cluster "$@" --cluster-yes >"$f/output" 2>&1
-            echo $? >"$f/new"; mv "$f/new" "$f/code"
-            exec sleep 600
-            """#
-        let child = try ChildProcess(["sh", "-c", script, "sh", directory] + arguments)
-        defer { child.end() }
-        try await eventually("redis-cli should end", within: .seconds(120)) { access("\(directory)/code", F_OK) == 0 }
-        guard Self.text("\(directory)/code") == "0\n" else {
-            throw EventBusError(.unavailable, "redis-cli failed: \(Self.text("\(directory)/output").suffix(500))")
-        }
-    }
-
-    private static func text(_ path: String) -> String {
-        guard let file = fopen(path, "r") else { return "" }
-        defer { fclose(file) }
-        var buffer = [UInt8](repeating: 0, count: 1 << 20)
-        let count = fread(&buffer, 1, buffer.count, file)
-        return String(decoding: buffer[..<count], as: UTF8.self)
     }
 }
