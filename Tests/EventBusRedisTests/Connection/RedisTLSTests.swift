@@ -14,20 +14,19 @@ extension RedisTests {
             let certificates: TestCertificates
 
             /// Starts a server that has the certificate with this name.
-            init(certificate: String = "server", requiresCertificate: Bool = false) async throws {
+            init(
+                certificate: String = "server",
+                requiresCertificate: Bool = false,
+                options: [String] = []
+            ) async throws {
                 certificates = try await TestCertificates.shared.value
                 port = try freePort()
                 server = try await RedisServer(
-                    "--tls-port",
-                    "\(port)",
-                    "--tls-cert-file",
-                    certificates.certificate(certificate),
-                    "--tls-key-file",
-                    certificates.key(certificate),
-                    "--tls-ca-cert-file",
-                    certificates.certificate("ca"),
-                    "--tls-auth-clients",
-                    requiresCertificate ? "yes" : "no"
+                    options: [
+                        "--tls-port", "\(port)", "--tls-cert-file", certificates.certificate(certificate),
+                        "--tls-key-file", certificates.key(certificate), "--tls-ca-cert-file",
+                        certificates.certificate("ca"), "--tls-auth-clients", requiresCertificate ? "yes" : "no",
+                    ] + options
                 )
             }
 
@@ -73,6 +72,17 @@ extension RedisTests {
             let commands = texts.map { RedisCommand("ECHO", [.text($0)]) }
             #expect(try await client.send(contentsOf: commands).map(\.text) == texts)
             await client.close()
+        }
+
+        @Test(arguments: ["TLSv1.1", "TLSv1.2", "TLSv1.3"])
+        func `a server with TLS 1.2 or later is used, and an older one refused`(version: String) async throws {
+            // At its lowest level of security, at which it does not refuse the old version itself.
+            let server = try await TLSServer(
+                options: ["--tls-protocols", version, "--tls-ciphers", "DEFAULT@SECLEVEL=0"]
+            )
+            let client = try server.client()
+            guard version == "TLSv1.1" else { return try await client.ping() }
+            await expectRefusal("version", "protocol", by: client)
         }
 
         @Test func `locks and caches work over TLS`() async throws {

@@ -36,7 +36,7 @@ final class RedisServer: Sendable {
         )
     }
 
-    private init(options: [String], busPort: Int = 0) async throws {
+    init(options: [String], busPort: Int = 0) async throws {
         self.busPort = busPort
         var template = Array("/tmp/eventbus-redis.XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw EventBusError(.unavailable, "no temporary directory") }
