@@ -13,7 +13,14 @@ struct Script: Sendable {
     /// - Returns: Its output.
     /// - Throws: ``FleetProblem`` with its error output if it fails.
     @discardableResult
-    func run(_ arguments: String...) async throws -> String {
+    func run(_ arguments: String...) async throws -> String { try await run(arguments) }
+
+    /// Runs the program.
+    ///
+    /// - Returns: Its output.
+    /// - Throws: ``FleetProblem`` with its error output if it fails.
+    @discardableResult
+    func run(_ arguments: [String]) async throws -> String {
         var options = PlatformOptions()
         options.processGroupID = 0
         let result = try await Subprocess.run(

@@ -39,6 +39,34 @@ extension EndToEndTests {
         )
     }
 
+    @Test("The script of the deployment gives each service a database, which no other one can open")
+    func confinedDatabases() async throws {
+        let address = try await TestFleet.postgres()
+        let server = try #require(URLComponents(string: address))
+        let (host, port) = (try #require(server.host), try #require(server.port))
+        let script = Deployment.folder.appending(path: "postgres/init.sh").path(percentEncoded: false)
+        let passwords = Self.passwords.map { "SHOP_\($0)_PASSWORD=\($1)" }
+        try await Script(path: "/usr/bin/env").run(
+            ["PGHOST=\(host)", "PGPORT=\(port)", "POSTGRES_USER=\(try #require(server.user))"] + passwords
+                + ["sh", script]
+        )
+        for kind in ServiceKind.allCases {
+            for other in ServiceKind.allCases {
+                let login = try #require(Self.logins[kind])
+                let database = "postgres://\(login)@\(host):\(port)/\(other.rawValue)"
+                let creation = ["--quiet", "--command", "CREATE TABLE mine (number integer)", database]
+                guard other != kind else {
+                    try await Script(path: "/usr/bin/psql").run(creation)
+                    continue
+                }
+                let problem = await #expect(throws: FleetProblem.self) {
+                    try await Script(path: "/usr/bin/psql").run(creation)
+                }
+                #expect("\(problem as Any)".contains("permission denied for database"), "\(kind) opens \(other)")
+            }
+        }
+    }
+
     /// Expects that the user of one service can read the dead letters of its own group, but neither the dead letters of
     /// another group nor its events.
     private func expectConfined(_ kind: ServiceKind, _ fleet: Fleet) async throws {
