@@ -42,7 +42,7 @@ final class RunningProcess: Sendable {
             FilePath(log),
             .writeOnly,
             options: [.create, .append, .closeOnExec],
-            permissions: [.ownerReadWrite, .groupRead, .otherRead]
+            permissions: .ownerReadWrite
         )
         let end = EndOfProcess()
         let (pids, started) = AsyncStream<pid_t>.makeStream()
