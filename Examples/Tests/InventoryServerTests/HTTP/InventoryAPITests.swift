@@ -37,6 +37,10 @@ struct InventoryAPITests {
         #expect(danglingReferences(in: try document()) == [])
     }
 
+    @Test func `every operation requires a token`() throws {
+        #expect(openOperations(in: try document()) == [])
+    }
+
     @Test("Its limits are those of the code")
     func bounds() throws {
         let components = try #require(try document()["components"] as? [String: Any])

@@ -76,5 +76,6 @@ struct NotificationRoutesTests {
         let document = try #require(json as? [String: Any])
         #expect((document["paths"] as? [String: Any]).map { Array($0.keys) } == ["/notifications"])
         #expect(danglingReferences(in: document) == [])
+        #expect(openOperations(in: document) == [])
     }
 }

@@ -36,6 +36,11 @@ struct OpenAPIDocumentTests {
         #expect(danglingReferences(in: try document()) == [])
     }
 
+    @Test func `every operation but health, metrics and the description requires a token`() throws {
+        let open = ["GET /health/live", "GET /health/ready", "GET /metrics", "GET /openapi.json"]
+        #expect(openOperations(in: try document()) == Set(open))
+    }
+
     @Test("Every operation has a unique id and describes its responses")
     func operationIDs() throws {
         let operations = try operations()
