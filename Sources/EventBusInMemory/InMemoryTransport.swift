@@ -3,6 +3,12 @@ public import EventBus
 /// A transport to an ``InMemoryBroker``. It is the connection of one instance.
 ///
 /// The connection exists while ``run()`` is running. Publishing works without it, and attaching waits for it.
+///
+/// ```swift
+/// let broker = InMemoryBroker()
+/// let orders = EventBus(transport: .inMemory(broker))
+/// let inventory = EventBus(transport: .inMemory(broker))  // Another instance on the same broker.
+/// ```
 public final class InMemoryTransport: Transport {
     /// The broker that the transport is connected to.
     public let broker: InMemoryBroker

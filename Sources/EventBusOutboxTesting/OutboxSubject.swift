@@ -4,6 +4,14 @@ public import EventBusOutbox
 /// An outbox under test, with an empty store of its own.
 ///
 /// ``OutboxConformance`` stores events through it, and publishes them with its relays.
+///
+/// The catalog of `EventBusOutboxTesting` has a whole one. Its relay is created from the store:
+///
+/// ```swift
+/// func makeRelay(_ configuration: OutboxRelay.Configuration) throws -> OutboxRelay {
+///     OutboxRelay(database: database, bus: bus, configuration: configuration)
+/// }
+/// ```
 public protocol OutboxSubject: Sendable {
     /// Stores events in one transaction, in this order, and commits it or rolls it back.
     func store(_ envelopes: [Envelope], options: PublishOptions, commits: Bool) async throws

@@ -55,6 +55,20 @@ public struct PostgresStatement: Hashable, Sendable {
 }
 
 /// A value of a ``PostgresStatement``.
+///
+/// A driver binds each kind to its own type:
+///
+/// ```swift
+/// switch value {
+/// case .null: bindings.appendNull()
+/// case .text(let text): bindings.append(text)
+/// case .integer(let integer): bindings.append(integer)
+/// case .boolean(let boolean): bindings.append(boolean)
+/// case .bytes(let bytes): bindings.append(bytes)
+/// case .integers(let integers): bindings.append(integers)
+/// case .texts(let texts): bindings.append(texts)
+/// }
+/// ```
 public enum PostgresValue: Hashable, Sendable {
     /// SQL's `NULL`.
     case null

@@ -1,6 +1,10 @@
 /// The identity under which an ``Inbox`` records an event: the event and the subscription that handles it.
 ///
 /// The key of a delivery is ``EventContext/inboxKey``.
+///
+/// ```swift
+/// let key = InboxKey(topic: "order.created", eventID: event.id, subscription: "inventory.order-created")
+/// ```
 public struct InboxKey: Hashable, Sendable {
     /// The event's topic. An event is identified by topic and id, because equal ids of different topics may come from
     /// different publishers.

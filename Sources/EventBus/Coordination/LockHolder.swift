@@ -1,4 +1,10 @@
 /// The holder of a resource of an ``InspectableLock``, as seen at one moment.
+///
+/// ```swift
+/// for holder in try await lock.holders() {
+///     print("\(holder.process) holds \(holder.resource) for \(holder.heldFor), \(holder.waiters) waiting")
+/// }
+/// ```
 public struct LockHolder: Hashable, Sendable {
     /// The name of the locked resource.
     public var resource: String

@@ -1,4 +1,9 @@
 /// The answer of a ``RateLimiter`` to a request for permits.
+///
+/// ```swift
+/// let decision = try await limiter.request("mail", limit: RateLimit(10, per: .seconds(1)))
+/// if !decision.isGranted { throw RetryLater(after: decision.delay) }
+/// ```
 public struct RateLimitDecision: Hashable, Sendable {
     /// A Boolean value indicating whether the permits were granted.
     public var isGranted: Bool

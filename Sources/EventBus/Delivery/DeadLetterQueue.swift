@@ -136,6 +136,13 @@ public struct ReplayOptions: Hashable, Sendable {
 }
 
 /// A delivery that failed permanently, with information about the failure.
+///
+/// ```swift
+/// for letter in try await bus.deadLetters(of: "inventory").entries(limit: 10) {
+///     print(letter.envelope.topic, letter.failure.reason, letter.failure.message, letter.attempts)
+///     if let order = try? letter.decoded(as: OrderCreated.self) { print(order.orderID) }
+/// }
+/// ```
 public struct DeadLetter: Sendable {
     /// The event, with its payload byte for byte as it arrived.
     public var envelope: Envelope

@@ -1,4 +1,9 @@
 /// The properties of a subscription that a transport needs to declare its queue and consume it.
+///
+/// ```swift
+/// let queue = QueueSpecification(group: "inventory", name: "order-created", patterns: ["order.created"], prefetch: 16)
+/// try await RabbitTransport.declareTopology(for: [queue], configuration)
+/// ```
 public struct QueueSpecification: Hashable, Sendable {
     /// The group, whose members share the deliveries.
     public var group: String

@@ -2,6 +2,10 @@
 ///
 /// `publish` refuses an event that exceeds a limit on every transport, including the in-memory one, so that a unit test
 /// reveals the events that RabbitMQ would refuse.
+///
+/// ```swift
+/// guard delay <= TransportLimits.maximumDelay else { return store(event, due: delay) }
+/// ```
 public enum TransportLimits {
     /// The longest delay of a scheduled event: about 29 hours.
     ///

@@ -1,6 +1,11 @@
 import Glibc
 
 /// The time of an event: milliseconds since 1970 in UTC, as on the wire.
+///
+/// ```swift
+/// let time = EventTime.now()
+/// print(time.rfc3339)  // 2026-01-31T12:00:00.250Z
+/// ```
 public struct EventTime: Hashable, Comparable, Sendable {
     /// The milliseconds since 1970-01-01T00:00:00Z.
     public var milliseconds: Int64

@@ -8,6 +8,11 @@
 /// | `order.*` | `order.created` | `order`, `order.created.late` |
 /// | `order.#` | `order`, `order.created.late` | `orders` |
 /// | `#` | everything | |
+///
+/// ```swift
+/// let pattern: TopicPattern = "order.*"
+/// pattern.matches("order.created")  // true
+/// ```
 public struct TopicPattern: Sendable {
     /// One word of a pattern.
     package enum Word: Hashable, Sendable {

@@ -35,6 +35,12 @@ public struct HealthReport: Hashable, Sendable {
 }
 
 /// The state of one component: the bus, its transport, or a subscription.
+///
+/// ```swift
+/// for component in bus.health().components where component.status != .ready {
+///     print(component.name, component.reason ?? "")
+/// }
+/// ```
 public struct ComponentHealth: Hashable, Sendable {
     /// The status of a component.
     public enum Status: String, Hashable, Sendable {

@@ -21,6 +21,14 @@ package import CoreMetrics
 ///
 /// For deliveries, `topic` is the subscription's pattern and never a foreign topic, so that the number of labels is
 /// bounded. After the first ``maximumTopics`` published topics, further ones are counted under `other`.
+///
+/// It is part of every bus with the default middleware. If you replace that, add it first:
+///
+/// ```swift
+/// let metrics = MetricsMiddleware()
+/// configuration.publishMiddleware = [metrics]
+/// configuration.consumeMiddleware = [metrics, TenantFilter()]
+/// ```
 public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware {
     /// The maximum number of published topics with separate labels.
     public static let maximumTopics = 1000

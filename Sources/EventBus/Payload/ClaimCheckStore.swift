@@ -5,6 +5,15 @@
 /// wait in queues, outboxes and dead-letter queues.
 ///
 /// Implementations are called from many tasks at once, must respond to cancellation, and must not block their thread.
+///
+/// ```swift
+/// struct BucketStore: ClaimCheckStore {
+///     let bucket: Bucket
+///     func put(_ body: [UInt8], named name: ClaimCheckName) async throws { try await bucket.put(body, name.rawValue) }
+///     func get(_ name: ClaimCheckName) async throws -> [UInt8]? { try await bucket.get(name.rawValue) }
+///     func remove(_ name: ClaimCheckName) async throws { try await bucket.delete(name.rawValue) }
+/// }
+/// ```
 public protocol ClaimCheckStore: Sendable {
     /// Stores a body durably. A body of this name that is already stored is the same, and may be replaced.
     ///

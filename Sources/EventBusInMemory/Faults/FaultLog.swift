@@ -7,6 +7,10 @@ public import EventBus
 /// ```
 public struct FaultLog: Hashable, Sendable {
     /// One injected fault.
+    ///
+    /// ```swift
+    /// let lost = broker.faultLog?.faults.filter { $0.kind == .connectionLoss && $0.queue == "inventory.order-created" }
+    /// ```
     public struct Fault: Hashable, Sendable {
         /// The kind of the fault.
         public var kind: FaultPlan.Kind

@@ -76,6 +76,10 @@ public final class PostgresClient: Sendable {
 }
 
 /// One change of the tables of outbox and inbox.
+///
+/// ```swift
+/// for migration in PostgresClient.migrations { print("-- \(migration.name)\n\(migration.sql)") }
+/// ```
 public struct PostgresMigration: Hashable, Sendable {
     /// The name under which it is recorded in the table `eventbus_migration`.
     public let name: String

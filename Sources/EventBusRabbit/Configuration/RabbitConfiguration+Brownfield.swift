@@ -2,6 +2,11 @@ public import EventBus
 
 extension RabbitConfiguration {
     /// The queue of a subscription that differs from the one that the bus would declare.
+    ///
+    /// ```swift
+    /// configuration.queues["billing.orders"] = .init(name: "legacy-orders", isDeclared: false)
+    /// configuration.queues["mail.orders"] = .init(arguments: ["x-max-priority": 10])
+    /// ```
     public struct Queue: Hashable, Sendable {
         /// The queue's name, or `nil` for `GROUP.NAME`. Defaults to `nil`.
         public var name: String?
@@ -35,6 +40,12 @@ extension RabbitConfiguration {
 
     /// The destination of an event that is not published to ``RabbitConfiguration/exchange`` with its topic as the
     /// routing key.
+    ///
+    /// ```swift
+    /// configuration.route = { event in
+    ///     event.topic == "order.created" ? .init(exchange: "legacy", routingKey: "orders.new") : nil
+    /// }
+    /// ```
     public struct Route: Hashable, Sendable {
         /// The exchange to which the event is published. It is empty for the default exchange.
         public var exchange: String

@@ -12,6 +12,10 @@ public import EventBus
 /// ```
 public struct RabbitConfiguration: Sendable {
     /// A broker's address.
+    ///
+    /// ```swift
+    /// configuration.hosts = [.init("rabbit-1"), .init("rabbit-2"), .init("rabbit-3", port: 5673)]
+    /// ```
     public struct Host: Hashable, Sendable {
         /// A host name or an IP address.
         public var name: String
@@ -26,6 +30,10 @@ public struct RabbitConfiguration: Sendable {
     }
 
     /// A user name and a password.
+    ///
+    /// ```swift
+    /// configuration.credentials = .init(user: "orders", password: secret)
+    /// ```
     public struct Credentials: Sendable, CustomStringConvertible, CustomReflectable {
         /// The user's name.
         public var user: String
@@ -143,6 +151,11 @@ public struct RabbitConfiguration: Sendable {
     }
 
     /// The declaration of exchanges and queues.
+    ///
+    /// ```swift
+    /// try await RabbitTransport.declareTopology(for: bus.queueSpecifications, configuration)  // by the deployment
+    /// configuration.declaration = .passive                                                     // in the service
+    /// ```
     public enum Declaration: String, CaseIterable, Hashable, Sendable {
         /// This service declares them when it needs them.
         case active

@@ -1,4 +1,10 @@
 /// An object on a broker that is missing or different from what subscriptions need.
+///
+/// ```swift
+/// for difference in try await RabbitTransport.compare(topology, configuration) {
+///     print(difference.object, difference.isMissing ? "is missing" : difference.reason)
+/// }
+/// ```
 public struct TopologyDifference: Hashable, Sendable {
     /// The name of the exchange or queue.
     public var object: String

@@ -1,6 +1,6 @@
 import EventBus
 
-/// The first level of a cache, and the tasks that wait for news of a key.
+/// The first level of a cache, and the tasks that wait for changes of a key.
 final class FirstLevel: Sendable {
     private struct State {
         var table: FirstLevelTable
@@ -35,13 +35,13 @@ final class FirstLevel: Sendable {
         state.withLock { $0.table.invalidate(tag: tag) }
     }
 
-    /// Wakes the tasks that wait for news of `key`.
+    /// Wakes the tasks that wait for a change of `key`.
     func wake(_ key: String) {
         let watchers = state.withLock { $0.watchers.removeValue(forKey: ExactText(key)) }
         for signal in watchers?.values ?? [:].values { signal.raise() }
     }
 
-    /// Returns a signal that is raised by the next news of one of `keys`.
+    /// Returns a signal that is raised by the next change of one of `keys`.
     func watch(_ keys: [String]) -> Signal {
         let signal = Signal()
         state.withLock { state in

@@ -164,7 +164,7 @@ extension RedisCache {
         }
     }
 
-    /// Waits for news of a key, but for at most `limit`, because news can be lost.
+    /// Waits for a change of a key, but for at most `limit`, because messages can be lost.
     private func wait(for news: Signal, atMost limit: Duration) async throws {
         let pause = min(limit + .milliseconds(1), .milliseconds(Int64.random(in: 50...100)))
         _ = try await withDeadline(clock.now.advanced(by: pause), clock: clock) { try await news.wait() }

@@ -9,6 +9,10 @@
 /// ```
 public struct RedisConfiguration: Sendable {
     /// The address of a server.
+    ///
+    /// ```swift
+    /// configuration.endpoint = .sentinel(hosts: [.init("sentinel-1"), .init("sentinel-2")], service: "orders")
+    /// ```
     public enum Endpoint: Hashable, Sendable {
         /// A host name or address, and a port.
         case tcp(host: String, port: Int)
@@ -46,6 +50,10 @@ public struct RedisConfiguration: Sendable {
     }
 
     /// A user and a password. A description does not show the password.
+    ///
+    /// ```swift
+    /// configuration.credentials = .init(user: "orders", password: secret)
+    /// ```
     public struct Credentials: Hashable, Sendable, CustomStringConvertible, CustomReflectable {
         /// The user, or `nil` for the default user.
         public var user: String?

@@ -5,7 +5,7 @@ import Metrics
 /// The metrics of a client, under `eventbus.redis.`. Their handlers are called by a separate task, because they are user
 /// code and must not delay the connections' thread.
 final class ClientMetrics: Sendable {
-    /// A measurement that the handlers have not been told yet.
+    /// A measurement that was not passed to the handlers yet.
     enum Measurement: Sendable {
         case command(CommandMetrics, CommandMetrics.Outcome, nanoseconds: Int64)
         case meter(Meter, change: Double)
@@ -28,7 +28,7 @@ final class ClientMetrics: Sendable {
     private let queue: Queue
     private let commands = Locked<[String: CommandMetrics]>([:])
 
-    /// The maximum number of command names that are told apart.
+    /// The maximum number of command names with metrics of their own.
     static let maximumNames = 200
     /// The maximum number of measurements that wait for the handlers.
     static let capacity = 1 << 16

@@ -107,7 +107,7 @@ extension CommandChannel {
 }
 
 extension RedisConnection {
-    /// Throws unless the server answers and is a primary, as far as it tells its role.
+    /// Throws unless the server answers and is a primary, if it tells its role.
     nonisolated func requirePrimary() async throws {
         let reply = try await send(Handshake.askRole)
         if case .error(let message) = reply, RedisServerError(message).asBusError.code != .unavailable {

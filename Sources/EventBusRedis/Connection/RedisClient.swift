@@ -188,7 +188,7 @@ public final class RedisClient: Sendable {
     func send(_ command: consuming RedisCommand) async throws -> RedisValue {
         let isLarge = command.wire.count >= Self.largeCommand
         guard isCluster else {
-            // Called directly, because a call by way of the protocol would cost a measurable part of the whole.
+            // Called directly, because a call through the protocol would cost a measurable part of the whole.
             return try await (isLarge ? values : connection).send(command).orThrow()
         }
         let channel = isLarge ? valueChannel : commandChannel

@@ -14,6 +14,10 @@ public import EventBus
 /// A test that fails prints what has happened with ``story`` or ``withStory(_:)``.
 public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, ClockedMiddleware {
     /// A published event.
+    ///
+    /// ```swift
+    /// #expect(recorder.published.allSatisfy { (try? $0.result.get().outcome) == .routed })
+    /// ```
     public struct Published: Sendable {
         /// The event.
         public var envelope: Envelope

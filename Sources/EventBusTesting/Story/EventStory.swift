@@ -33,6 +33,14 @@ extension EventStory: CustomStringConvertible {
 }
 
 /// An error with the story of the events that led to it. See ``EventRecorder/withStory(_:)``.
+///
+/// ```swift
+/// do {
+///     try await recorder.withStory { try await broker.settled() }
+/// } catch let error as StoryError {
+///     print(error.story)
+/// }
+/// ```
 public struct StoryError: Error, CustomStringConvertible {
     /// The error that was thrown.
     public let underlying: any Error

@@ -33,7 +33,7 @@ struct SlotMap: Hashable, Sendable {
     /// One more than the index of each slot's primary, or zero if no node serves the slot.
     private var owners = [UInt16](repeating: 0, count: slotCount)
 
-    /// Reads the reply to `CLUSTER SLOTS`. Returns `nil` if it makes no sense.
+    /// Reads the reply to `CLUSTER SLOTS`. Returns `nil` if it is malformed.
     ///
     /// - Parameter host: The host that was asked, for nodes that do not know their own host.
     init?(_ reply: RedisValue, askedAt host: String) {
