@@ -18,6 +18,11 @@ public struct FileClaimCheckStore: ClaimCheckStore {
 
     /// Creates a store in an existing folder.
     ///
+    /// ```swift
+    /// let store = try FileClaimCheckStore(directory: "/srv/shop/payloads")
+    /// configuration.claimCheck = ClaimCheck(store: store)
+    /// ```
+    ///
     /// - Parameters:
     ///   - directory: The path of the folder. It should contain nothing else, and its owner alone should have access.
     ///   - maximumSize: The maximum size of a body, in bytes. A publish with a larger one throws `.tooLarge`. Defaults to
@@ -52,6 +57,10 @@ public struct FileClaimCheckStore: ClaimCheckStore {
 
     /// Removes the bodies that were stored longer ago than `age`, and what interrupted writes have left behind. Other files
     /// remain.
+    ///
+    /// ```swift
+    /// let removed = try await store.removeAll(olderThan: .seconds(30 * 86_400))
+    /// ```
     ///
     /// - Returns: The number of removed files.
     @discardableResult

@@ -16,6 +16,10 @@ public struct EncryptionKey: Sendable {
 
     /// Creates a key.
     ///
+    /// ```swift
+    /// let key = try EncryptionKey(id: "2026-11", bytes: secret)  // 32 bytes from the service's store of secrets
+    /// ```
+    ///
     /// - Parameters:
     ///   - id: The key's name, which is not secret, such as the month in which it was created. Another key needs another
     ///     name.

@@ -32,6 +32,10 @@ public struct EncryptionStep: PayloadStep {
 
     /// Creates a step.
     ///
+    /// ```swift
+    /// let step = try EncryptionStep(key: november, otherKeys: [october, december])
+    /// ```
+    ///
     /// - Parameters:
     ///   - key: The key that encrypts. It decrypts too.
     ///   - otherKeys: Additional keys that decrypt: former ones and the next. Defaults to none.

@@ -43,6 +43,10 @@ public struct PostgresStatement: Hashable, Sendable {
 
     /// Returns the text with other placeholders.
     ///
+    /// ```swift
+    /// let text = statement.sql { position in ":\(position)" }
+    /// ```
+    ///
     /// - Parameter placeholder: A function that returns the placeholder of the value at a position, which begins at 1.
     public func sql(placeholder: (_ position: Int) -> String) -> String {
         var text = parts[0]

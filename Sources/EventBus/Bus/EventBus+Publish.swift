@@ -52,6 +52,13 @@ extension EventBus {
 
     /// Publishes events of one type in order. The transport's window limits the number in flight.
     ///
+    /// ```swift
+    /// let results = try await bus.publish(contentsOf: orders)
+    /// for (order, result) in zip(orders, results) {
+    ///     if case .failure(let error) = result { logger.warning("\(order.orderID) was not published: \(error)") }
+    /// }
+    /// ```
+    ///
     /// The call also returns if some or all events were not published. Check each result, for example with `for result
     /// in results { _ = try result.get() }`.
     ///
@@ -157,6 +164,11 @@ extension EventBus {
     }
 
     /// Returns the encoded envelope, with identity and correlation, in which `event` would be published now.
+    ///
+    /// ```swift
+    /// let envelope = try bus.envelope(for: OrderCreated(orderID: "42"))
+    /// try await store(envelope)              // Published later, with the identity and correlation of now.
+    /// ```
     ///
     /// Use it to store an event and publish it later.
     ///

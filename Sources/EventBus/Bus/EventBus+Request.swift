@@ -46,6 +46,12 @@ extension EventBus {
 
     /// Answers requests of one type as a member of `group`. Each request goes to one member.
     ///
+    /// ```swift
+    /// bus.respond(to: GetQuote.self, group: "pricing") { request, context in
+    ///     GetQuote.Reply(cents: try await prices.cents(of: request.sku))
+    /// }
+    /// ```
+    ///
     /// The result of the handler is the reply. An error of the handler reaches the requester as `.remoteFailure`, with
     /// its text only if ``SubscriptionOptions/repliesWithErrorText`` is set. A request is never retried, but it goes to
     /// another responder if its handler was cancelled because the bus shut down or lost its connection. A request that

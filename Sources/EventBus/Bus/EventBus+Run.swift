@@ -9,6 +9,10 @@ extension EventBus {
 
     /// Connects the bus and delivers events. Returns when the bus has been shut down.
     ///
+    /// ```swift
+    /// try await ServiceGroup(services: [bus], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger).run()
+    /// ```
+    ///
     /// A graceful shutdown (of the surrounding `ServiceGroup`, or by ``shutdown()``) refuses publishes from outside
     /// handlers, stops deliveries, and returns deliveries that were not started to the broker. It waits for running
     /// handlers, for unconfirmed publishes and for the asynchronous listeners of ``local`` until
@@ -58,6 +62,13 @@ extension EventBus {
     }
 
     /// Runs the bus while `body` runs, for tests and scripts.
+    ///
+    /// ```swift
+    /// try await bus.withRunning {
+    ///     try await bus.publish(OrderCreated(orderID: "42"))
+    ///     try await broker.settled()
+    /// }
+    /// ```
     ///
     /// Starts the bus, waits until every subscription is attached, runs `body`, and shuts down gracefully. If the bus
     /// fails to start, `body` does not run.

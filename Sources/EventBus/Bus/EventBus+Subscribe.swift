@@ -47,6 +47,12 @@ extension EventBus {
 
     /// Subscribes a handler to every event whose topic matches a pattern, for one group. It works like the subscription
     /// to one type.
+    ///
+    /// ```swift
+    /// bus.subscribe(to: "order.#", group: "audit") { event, context in
+    ///     try await journal.append(event.envelope.topic.rawValue, event.envelope.payload)
+    /// }
+    /// ```
     @discardableResult
     public func subscribe(
         to pattern: TopicPattern,
@@ -64,6 +70,13 @@ extension EventBus {
     }
 
     /// Subscribes handlers for several types or patterns. They share one queue and keep the order of events.
+    ///
+    /// ```swift
+    /// bus.subscribe(group: "billing", name: "orders", ordering: .byPartitionKey) { handlers in
+    ///     handlers.on(OrderCreated.self) { order, context in try await open(order) }
+    ///     handlers.on(OrderCancelled.self) { order, context in try await close(order) }
+    /// }
+    /// ```
     ///
     /// A subscription to several topics requires a name. A name derived from the topics would change with their order,
     /// and the next release would leave events behind in the queue of the former name.

@@ -11,7 +11,7 @@ public struct RateLimit: Hashable, Sendable {
     public var count: Int
     /// The time in which ``count`` permits become available.
     public var period: Duration
-    /// The maximum number of permits that can be granted at once.
+    /// The maximum number of permits that can be granted at once. Defaults to ``count``.
     public var burst: Int
 
     /// Creates a limit.

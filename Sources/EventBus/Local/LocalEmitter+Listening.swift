@@ -5,6 +5,10 @@ import Synchronization
 extension LocalEmitter {
     /// Calls `body` for every event emitted as an `E`, on the emitting thread, until the listener is removed.
     ///
+    /// ```swift
+    /// bus.local.on(OrderCreated.self) { order in counter.increment() }
+    /// ```
+    ///
     /// - Parameters:
     ///   - type: The type of the events.
     ///   - file: The file of the registration, for ``LocalListenerFailure``. Defaults to that of the caller.
@@ -24,6 +28,10 @@ extension LocalEmitter {
     /// Calls `body` for every event whose topic matches `pattern`, on the emitting thread, until the listener is
     /// removed.
     ///
+    /// ```swift
+    /// bus.local.on("order.#") { event in print(event.topic) }
+    /// ```
+    ///
     /// - Parameters:
     ///   - pattern: The topics to listen to. `*` matches one word, and `#` matches zero or more words.
     ///   - file: The file of the registration, for ``LocalListenerFailure``. Defaults to that of the caller.
@@ -41,6 +49,10 @@ extension LocalEmitter {
     }
 
     /// Calls `body` for every event emitted as an `E`, in order and one at a time, in a task of the listener.
+    ///
+    /// ```swift
+    /// bus.local.on(OrderCreated.self, capacity: 1000) { order in try await index.add(order) }
+    /// ```
     ///
     /// The `ServiceContext` of the emitting task is bound while `body` runs.
     ///

@@ -79,6 +79,10 @@ public final class LocalEmitter: Sendable {
     /// Adds `event` to the mailbox of every asynchronous listener, then calls every synchronous listener. Returns when
     /// all of that is done.
     ///
+    /// ```swift
+    /// bus.local.emit(OrderCreated(orderID: "42"))
+    /// ```
+    ///
     /// A listener that emits the event that it listens to calls itself endlessly.
     @inlinable
     public func emit<E: Event>(_ event: E) {
@@ -104,6 +108,12 @@ public final class LocalEmitter: Sendable {
     /// Waits until every asynchronous listener has handled all events emitted so far and meanwhile: no mailbox contains
     /// an event, and no asynchronous listener is running. Returns early if the task is cancelled.
     ///
+    /// ```swift
+    /// bus.local.emit(OrderCreated(orderID: "42"))
+    /// await bus.local.idle()
+    /// #expect(mails.count == 1)
+    /// ```
+    ///
     /// An asynchronous listener must not call it, because it would wait for itself.
     public func idle() async {
         await activity.idle()
@@ -121,6 +131,11 @@ public final class LocalEmitter: Sendable {
     // MARK: Removing
 
     /// Removes a listener. Has no effect if it was already removed.
+    ///
+    /// ```swift
+    /// let listener = bus.local.on(OrderCreated.self) { order in print(order.orderID) }
+    /// bus.local.remove(listener)
+    /// ```
     ///
     /// Events that are emitted afterwards do not reach it. Its closure is released immediately, or when the calls of
     /// ``emit(_:)`` in progress on other threads have ended. These may call it once more. Events in an asynchronous

@@ -27,6 +27,11 @@ public struct Subscription: Sendable {
     /// Waits until the queue is bound and deliveries arrive. Events that are published afterwards reach the
     /// subscription.
     ///
+    /// ```swift
+    /// let subscription = bus.subscribe(to: OrderCreated.self, group: "inventory") { order, context in … }
+    /// try await subscription.attached()  // From now on, no event is missed.
+    /// ```
+    ///
     /// - Throws: ``EventBusError``: `.invalidName`, `.duplicateSubscription`, `.topologyClash`, `.accessRefused` and
     ///   others if the subscription can never be attached; `.shuttingDown` if it was cancelled; `CancellationError`.
     public func attached() async throws {

@@ -43,25 +43,25 @@ public struct FaultPlan: Hashable, Sendable {
 
     /// The seed from which the faults of every event are derived.
     public var seed: UInt64
-    /// The probability of a lost connection, for each delivery.
+    /// The probability of a lost connection, from 0 to 1, for each delivery. Defaults to 0.02.
     public var connectionLoss: Double
-    /// The probability of a lost confirm, for each publish.
+    /// The probability of a lost confirm, for each publish. Defaults to 0.05.
     public var lostConfirm: Double
-    /// The probability of a second copy, for each event and queue.
+    /// The probability of a second copy, for each event and queue. Defaults to 0.05.
     public var duplicateDelivery: Double
-    /// The probability that an event overtakes others, for each event and queue.
+    /// The probability that an event overtakes others, for each event and queue. Defaults to 0.1.
     public var reordering: Double
-    /// The probability of a late arrival, for each event and queue.
+    /// The probability of a late arrival, for each event and queue. Defaults to 0.05.
     public var slowDelivery: Double
-    /// The probability of a failing handler, for each delivery.
+    /// The probability of a failing handler, for each delivery. Defaults to 0.05.
     public var handlerCrash: Double
-    /// The probability that the broker refuses a publish.
+    /// The probability that the broker refuses a publish. Defaults to 0.
     public var refusedPublish: Double
-    /// The probability that a publish times out unsent.
+    /// The probability that a publish times out unsent. Defaults to 0.
     public var timedOutPublish: Double
-    /// The probability that a publish is lost and its outcome is unknown.
+    /// The probability that a publish is lost and its outcome is unknown. Defaults to 0.
     public var lostPublish: Double
-    /// The probability that a publish is kept and its outcome is unknown.
+    /// The probability that a publish is kept and its outcome is unknown. Defaults to 0.
     public var unconfirmedPublish: Double
 
     /// Creates a plan with these probabilities, from 0 to 1. The defaults make every kind of delivery fault happen

@@ -88,6 +88,12 @@ public struct Outbox: Sendable {
 
     /// Returns at most `limit` parked events, oldest first.
     ///
+    /// ```swift
+    /// for event in try await database.read({ db in try outbox.parked(in: db) }) {
+    ///     print(event.id, event.failure.message)
+    /// }
+    /// ```
+    ///
     /// - Throws: A `DatabaseError` of GRDB.
     public func parked(limit: Int = 100, in db: Database) throws -> [ParkedEvent] {
         try OutboxStatements.parked(limit: limit, in: db)
@@ -95,6 +101,10 @@ public struct Outbox: Sendable {
 
     /// Returns a parked event to its place in the outbox, with all its attempts available again. It precedes the
     /// waiting events of its key that were stored after it.
+    ///
+    /// ```swift
+    /// try await database.write { db in try outbox.replay(event.id, in: db) }
+    /// ```
     ///
     /// - Returns: `true` if there was such an event.
     /// - Throws: A `DatabaseError` of GRDB.
@@ -130,6 +140,12 @@ public struct Outbox: Sendable {
 
     /// Registers the outbox's tables with the migrations of a database, as `eventbus.outbox.v1` and
     /// `eventbus.outbox.v2`.
+    ///
+    /// ```swift
+    /// var migrator = DatabaseMigrator()
+    /// Outbox.registerMigration(in: &migrator)
+    /// try migrator.migrate(database)
+    /// ```
     ///
     /// The names of all tables begin with `eventbus_outbox`.
     public static func registerMigration(in migrator: inout DatabaseMigrator) {

@@ -42,6 +42,12 @@ public final class SQLiteInbox: Inbox {
 
     /// Registers the inbox's tables with the migrations of a database, as `eventbus.inbox.v1` to `.v3`.
     ///
+    /// ```swift
+    /// var migrator = DatabaseMigrator()
+    /// SQLiteInbox.registerMigration(in: &migrator)
+    /// try migrator.migrate(database)
+    /// ```
+    ///
     /// The names of all tables begin with `eventbus_inbox`.
     public static func registerMigration(in migrator: inout DatabaseMigrator) {
         migrator.registerMigration("eventbus.inbox.v1") { db in try InboxSchema.createV1(in: db) }

@@ -26,6 +26,10 @@ public struct PostgresConfiguration: Sendable {
 
     /// Creates a configuration from a connection string of libpq, a URI (`postgres://…`) or a list of `keyword=value`.
     ///
+    /// ```swift
+    /// let configuration = try PostgresConfiguration("host=db1,db2 dbname=shop sslmode=verify-full")
+    /// ```
+    ///
     /// - Throws: `EventBusError` with code `.invalidConfiguration`, without the text, which may contain a password.
     public init(_ connectionString: String) throws(EventBusError) {
         guard !connectionString.utf8.contains(0) else {

@@ -80,6 +80,10 @@ public struct PostgresOutbox: Sendable {
     /// Returns a parked event to its place in the outbox, with all its attempts available again. It precedes the
     /// waiting events of its key that were stored after it.
     ///
+    /// ```swift
+    /// for event in try await outbox.parked() { try await outbox.replay(event.id) }
+    /// ```
+    ///
     /// - Returns: `true` if there was such an event.
     /// - Throws: `EventBusError`.
     @discardableResult

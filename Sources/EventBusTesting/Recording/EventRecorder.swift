@@ -63,6 +63,10 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, ClockedM
     }
 
     /// Returns the events of one type that were handled successfully, once for each group that handled them.
+    ///
+    /// ```swift
+    /// #expect(try recorder.handled(OrderConfirmed.self, by: "mail").map(\.orderID) == ["42"])
+    /// ```
     public func handled<E: Event>(_ type: E.Type, by group: String? = nil) throws -> [E] {
         let pattern = E.topicPattern
         return try settled.filter { delivery in
@@ -101,6 +105,10 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, ClockedM
     }
 
     /// Waits until `condition` is true. It is evaluated again after each recorded event.
+    ///
+    /// ```swift
+    /// try await recorder.waitUntil("two orders are published") { $0.published.count == 2 }
+    /// ```
     ///
     /// - Parameters:
     ///   - limit: The maximum wait in real time. Defaults to 30 s.
