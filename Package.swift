@@ -2,6 +2,10 @@
 
 import PackageDescription
 
+// `Scripts/package` compiles the library once for itself and for the packages beside it. The examples read configuration from
+// JSON files, so Configuration then needs the trait for them from the start.
+let isSharedBuild = Context.environment["EVENTBUS_SHARED_BUILD"] != nil
+
 let package = Package(
     name: "swift-event-bus",
     products: [
@@ -27,7 +31,11 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.2.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.3.0"),
-        .package(url: "https://github.com/apple/swift-configuration", from: "1.0.0", traits: []),
+        .package(
+            url: "https://github.com/apple/swift-configuration",
+            from: "1.0.0",
+            traits: isSharedBuild ? ["JSON"] : []
+        ),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],
     targets: [

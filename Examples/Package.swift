@@ -48,11 +48,7 @@ let package = Package(
         .package(name: "swift-event-bus", path: ".."),
         .package(name: "swift-event-bus-tools", path: "../Tools"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
-        .package(
-            url: "https://github.com/apple/swift-configuration",
-            from: "1.0.0",
-            traits: ["JSON", "CommandLineArguments"]
-        ),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.0.0", traits: ["JSON"]),
         .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.2.0"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.3.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.3"),

@@ -9,6 +9,9 @@ let configuration: Target.Dependency = .product(name: "Configuration", package: 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 
+// `Scripts/package` compiles the library once for all packages, with the same traits.
+let isSharedBuild = Context.environment["EVENTBUS_SHARED_BUILD"] != nil
+
 let package = Package(
     name: "swift-event-bus-tools",
     products: [
@@ -19,7 +22,7 @@ let package = Package(
         .library(name: "EventStory", targets: ["EventStory"]),
     ],
     dependencies: [
-        .package(name: "swift-event-bus", path: "..", traits: []),
+        .package(name: "swift-event-bus", path: "..", traits: isSharedBuild ? [.defaults] : []),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.0.0", traits: []),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.3"),
