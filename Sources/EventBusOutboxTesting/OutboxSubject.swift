@@ -5,11 +5,32 @@ public import EventBusOutbox
 ///
 /// ``OutboxConformance`` stores events through it, and publishes them with its relays.
 ///
-/// The catalog of `EventBusOutboxTesting` has a whole one. Its relay is created from the store:
+/// A subject on SQLite:
 ///
 /// ```swift
-/// func makeRelay(_ configuration: OutboxRelay.Configuration) throws -> OutboxRelay {
-///     OutboxRelay(database: database, bus: bus, configuration: configuration)
+/// struct SQLiteSubject: OutboxSubject {
+///     let database: DatabaseQueue
+///     let bus: EventBus
+///     var outbox: Outbox { Outbox(bus: bus) }
+///
+///     func store(_ envelopes: [Envelope], options: PublishOptions, commits: Bool) async throws {
+///         struct RolledBack: Error {}
+///         do {
+///             try await database.write { db in
+///                 for envelope in envelopes { try outbox.publish(envelope, options: options, in: db) }
+///                 if !commits { throw RolledBack() }
+///             }
+///         } catch is RolledBack {}
+///     }
+///
+///     func makeRelay(_ configuration: OutboxRelay.Configuration) throws -> OutboxRelay {
+///         OutboxRelay(database: database, bus: bus, configuration: configuration)
+///     }
+///
+///     func backlog() async throws -> OutboxBacklog {
+///         try await database.read { db in try outbox.backlog(in: db) }
+///     }
+///     // The others call the outbox in the same way.
 /// }
 /// ```
 public protocol OutboxSubject: Sendable {
