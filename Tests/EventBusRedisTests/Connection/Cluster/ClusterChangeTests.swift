@@ -83,7 +83,7 @@ extension RedisTests {
         {
             let fleet = try await ClusterFleet()
             let (load, orders) = (try ClusterLoad(fleet), try Orders(fleet))
-            let (rounds, others) = Self.isFull ? (10, 150) : (3, 25)
+            let (rounds, others) = Self.isFull ? (10, 150) : (3, 10)
             try await orders.bus.withRunning {
                 try await load.run {
                     for round in 0..<rounds {
