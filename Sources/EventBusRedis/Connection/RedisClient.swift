@@ -72,13 +72,11 @@ public final class RedisClient: Sendable {
         self.thread = try ConnectionThread(name: "redis")
         let change = PrimaryChange()
         var sentinel: RedisConnection?
-        if case .sentinel(_, let service) = configuration.endpoint {
+        if case .sentinel(let hosts, let service) = configuration.endpoint {
+            let query = SentinelQuery(configuration, hosts: hosts, service: service, lookup: lookup)
             sentinel = RedisConnection(
                 configuration,
-                role: .sentinel { message in
-                    // The service, and the former and the present address.
-                    if message.split(separator: " ").first.map({ String($0) }) == service { change.notify() }
-                },
+                role: .sentinel { [change] event in change.note(event, query) },
                 thread: thread,
                 logger: connectionLogger,
                 lookup: lookup

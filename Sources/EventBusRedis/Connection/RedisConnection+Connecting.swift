@@ -87,13 +87,7 @@ extension RedisConnection {
                 }
                 return
             }
-            let query = SentinelQuery(
-                hosts: hosts,
-                service: service,
-                credentials: configuration.sentinelCredentials,
-                tls: configuration.tls,
-                lookup: lookup
-            )
+            let query = SentinelQuery(configuration, hosts: hosts, service: service, lookup: lookup)
             resolve { [connectDeadline] () throws(EventBusError) in try query.primary(until: connectDeadline) }
         }
     }
@@ -247,6 +241,7 @@ extension RedisConnection {
         logger.info("connected to Redis", metadata: ["redis.address": "\(configuration)"])
         scheduleHeartbeat()
         pump()
+        if case .sentinel(let onEvent) = role { onEvent(.began) }
         // May end the connection again.
         beginSubscription()
     }

@@ -67,8 +67,8 @@ extension RedisConnection {
         if case .subscriber(_, _, let onEvent) = role, let message = reply.message {
             return onEvent(.message(channel: message.channel, payload: message.payload))
         }
-        if case .sentinel(let onMessage) = role, let message = reply.message {
-            return onMessage(message.payload.text ?? "")
+        if case .sentinel(let onEvent) = role, let message = reply.message {
+            return onEvent(.message(message.payload.text ?? ""))
         }
         switch traffic.land() {
         case .none:
@@ -89,6 +89,7 @@ extension RedisConnection {
             guard Handshake.isPong(reply) else {
                 throw EventBusError(.unavailable, "Redis answered PING with something else than PONG")
             }
+            if case .sentinel(let onEvent) = role { onEvent(.heartbeat) }
         case .roleCheck:
             isAskingRole = false
             // If it is refused now, the permission to ask was revoked.

@@ -14,8 +14,18 @@ actor RedisConnection {
         /// Receives messages, and the names of changed keys with one of the prefixes. `onEvent` is called on the
         /// connection's thread. It must be brief and must not call into user code.
         case subscriber(channels: [String], trackedPrefixes: [String], onEvent: @Sendable (SubscriptionEvent) -> Void)
-        /// Is connected to a Sentinel, and receives its messages about services. `onMessage` is called like `onEvent`.
-        case sentinel(onMessage: @Sendable (_ message: String) -> Void)
+        /// Is connected to a Sentinel, and receives its messages about services. `onEvent` is called like that of a
+        /// subscriber.
+        case sentinel(onEvent: @Sendable (SentinelEvent) -> Void)
+    }
+
+    /// An event of the connection to a Sentinel.
+    enum SentinelEvent: Sendable {
+        /// Messages arrive. Earlier ones may have been missed.
+        case began
+        /// The Sentinel has answered a heartbeat.
+        case heartbeat
+        case message(String)
     }
 
     /// An event that is delivered to a subscriber.

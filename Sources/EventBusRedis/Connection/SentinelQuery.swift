@@ -12,6 +12,19 @@ struct SentinelQuery: Sendable {
     let tls: RedisConfiguration.TLS?
     let lookup: RedisConnection.AddressLookup
 
+    init(
+        _ configuration: RedisConfiguration,
+        hosts: [RedisConfiguration.Host],
+        service: String,
+        lookup: @escaping RedisConnection.AddressLookup
+    ) {
+        self.hosts = hosts
+        self.service = service
+        self.credentials = configuration.sentinelCredentials
+        self.tls = configuration.tls
+        self.lookup = lookup
+    }
+
     /// The name and the port of a primary, and the epoch in which it was elected.
     struct Answer: Hashable {
         let host: String

@@ -35,6 +35,12 @@ extension RedisTests {
             var host: RedisConfiguration.Host { .init("127.0.0.1", port: server.port) }
             var isWatched: Bool { !subscribers.value.isEmpty }
 
+            /// Cuts the connections for messages. The client opens another one.
+            func cut() {
+                for connection in subscribers.value { connection.hangUp() }
+                subscribers.change { $0 = [] }
+            }
+
             func announce(service: String, port: Int) {
                 let message = "\(service) 127.0.0.1 1 127.0.0.1 \(port)"
                 for connection in subscribers.value {
@@ -47,8 +53,11 @@ extension RedisTests {
             }
         }
 
-        private func client(_ sentinels: [RedisConfiguration.Host]) throws -> RedisClient {
+        private func client(_ sentinels: [RedisConfiguration.Host], heartbeat: Duration = .seconds(60)) throws
+            -> RedisClient
+        {
             var configuration = RedisConfiguration(endpoint: .sentinel(hosts: sentinels, service: "orders"))
+            configuration.heartbeat = heartbeat
             configuration.maximumReconnectDelay = .milliseconds(100)
             return try RedisClient(configuration, logger: .silent)
         }
@@ -77,6 +86,26 @@ extension RedisTests {
                 _ = try? await client.ping()
                 return port(of: client) == "\(second.port)"
             }
+            await client.close()
+        }
+
+        @Test(arguments: [true, false])
+        func `a former primary that nobody has announced is left although it still serves`(isCut: Bool) async throws {
+            let (first, second) = (try await RedisServer(), try await RedisServer())
+            // The first one is separated from the others, and hears of nothing.
+            let sentinels = [try ScriptedSentinel(port: first.port), try ScriptedSentinel(port: first.port)]
+            let client = try client(sentinels.map(\.host), heartbeat: isCut ? .seconds(60) : .milliseconds(200))
+            let lock = RedisLock(client)
+            let grant = try await lock.acquire("sku", ttl: .seconds(60), wait: .zero)
+            try await eventually("the client should listen") { sentinels.contains { $0.isWatched } }
+
+            sentinels[1].primary.change { $0 = (second.port, 2) }
+            if isCut { for sentinel in sentinels { sentinel.cut() } }
+            try await eventually("the client should change to the other server") {
+                port(of: client) == "\(second.port)"
+            }
+            let next = try await lock.acquire("sku", ttl: .seconds(60), wait: .seconds(60))
+            #expect(next.fencingToken > grant.fencingToken)
             await client.close()
         }
 
