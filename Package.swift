@@ -196,6 +196,7 @@ let package = Package(
             dependencies: [
                 "EventBus",
                 "EventBusRabbit",
+                "EventBusInMemory",
                 "EventBusTesting",
                 "ConnectionThread",
                 .product(name: "Logging", package: "swift-log"),
