@@ -19,7 +19,8 @@ public final class PostgresClient: Sendable {
     ///
     /// - Parameters:
     ///   - configuration: The settings of the connections.
-    ///   - logger: The logger for lost connections. Defaults to swift-log's logger with the label `eventbus.postgres`.
+    ///   - logger: The logger for lost connections and the release of libpq. Defaults to swift-log's logger with the
+    ///     label `eventbus.postgres`.
     /// - Throws: `EventBusError` with code `.unavailable` if the process has no thread or descriptor left.
     public init(
         _ configuration: PostgresConfiguration,
@@ -28,6 +29,7 @@ public final class PostgresClient: Sendable {
         self.configuration = configuration
         self.logger = logger
         self.connection = try PostgresConnection(configuration, logger: logger)
+        LinkedLibrary.log(to: logger)
     }
 
     /// Closes the connection. Later calls fail.
