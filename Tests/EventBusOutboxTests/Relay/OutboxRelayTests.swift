@@ -237,7 +237,8 @@ struct OutboxRelayTests {
         )
         let outbox = Outbox(bus: bus)
         let recorder = EventRecorder()
-        bus.subscribe(to: OrderPlaced.self, group: "g", options: .init(middleware: [recorder])) { _, _ in }
+        let inOrder = SubscriptionOptions(ordering: .byPartitionKey, middleware: [recorder])
+        bus.subscribe(to: OrderPlaced.self, group: "g", options: inOrder) { _, _ in }
         let relay = OutboxRelay(
             database: database,
             bus: bus,
