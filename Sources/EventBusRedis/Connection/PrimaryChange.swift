@@ -67,7 +67,7 @@ final class PrimaryChange: Sendable {
             connection.presence.server.map { (Entry(connection: connection), $0.address) }
         }
         let problem = startDetachedThread(name: "redis-sentinel", stackSize: 1 << 20) { [weak self] in
-            let primary = try? query.primary(until: .now.advanced(by: .seconds(5)))
+            let primary = try? query.primary(until: .now.advanced(by: .seconds(5)), isOutdatedRefused: true)
             for (entry, address) in addresses {
                 guard let primary, !primary.contains(address), let connection = entry.connection else { continue }
                 connection.thread.execute {

@@ -43,6 +43,7 @@ public final class RedisClient: Sendable {
     private let hosts: ClusterHosts?
     /// The connection that reports another primary, if the configuration names Sentinels.
     private let sentinel: RedisConnection?
+    private let query: SentinelQuery?
     private let subscribers = Locked<[WeakConnection]>([])
 
     /// Creates a client. It does not connect until it is first used.
@@ -72,29 +73,34 @@ public final class RedisClient: Sendable {
         self.thread = try ConnectionThread(name: "redis")
         let change = PrimaryChange()
         var sentinel: RedisConnection?
+        var query: SentinelQuery?
         if case .sentinel(let hosts, let service) = configuration.endpoint {
-            let query = SentinelQuery(configuration, hosts: hosts, service: service, lookup: lookup)
+            let question = SentinelQuery(configuration, hosts: hosts, service: service, lookup: lookup)
+            query = question
             sentinel = RedisConnection(
                 configuration,
-                role: .sentinel { [change] event in change.note(event, query) },
+                role: .sentinel { [change] event in change.note(event, question) },
                 thread: thread,
                 logger: connectionLogger,
                 lookup: lookup
             )
         }
         self.sentinel = sentinel
+        self.query = query
         self.change = change
         var hosts: ClusterHosts?
         if case .cluster(let configured) = configuration.endpoint { hosts = ClusterHosts(configured) }
         self.hosts = hosts
         let connect = {
-            @Sendable [thread, hosts, sentinel] (configuration: RedisConfiguration, kind: ConnectionMetrics.Kind) in
+            @Sendable [thread, hosts, sentinel, query] (configuration: RedisConfiguration, kind: ConnectionMetrics.Kind)
+            in
             RedisConnection(
                 configuration,
                 role: .commands,
                 thread: thread,
                 logger: connectionLogger,
                 sentinel: sentinel,
+                query: query,
                 hosts: hosts,
                 metrics: metrics,
                 kind: kind,
@@ -244,6 +250,7 @@ public final class RedisClient: Sendable {
             thread: thread,
             logger: connectionLogger,
             partner: partner,
+            query: query,
             hosts: hosts,
             metrics: metrics,
             kind: .messages,

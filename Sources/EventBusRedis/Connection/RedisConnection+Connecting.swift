@@ -78,7 +78,7 @@ extension RedisConnection {
         case .cluster:
             guard let hosts else { return lose(EventBusError(.unavailable, "the Redis cluster has no address")) }
             resolve { [lookup] () throws(EventBusError) in try hosts.resolve(lookup) }
-        case .sentinel(let hosts, let service):
+        case .sentinel(let hosts, _):
             if case .sentinel = role {
                 resolve { [lookup] () throws(EventBusError) in
                     var addresses: [SocketAddress] = []
@@ -87,7 +87,7 @@ extension RedisConnection {
                 }
                 return
             }
-            let query = SentinelQuery(configuration, hosts: hosts, service: service, lookup: lookup)
+            guard let query else { return lose(EventBusError(.unavailable, "no Redis Sentinel is configured")) }
             resolve { [connectDeadline] () throws(EventBusError) in try query.primary(until: connectDeadline) }
         }
     }

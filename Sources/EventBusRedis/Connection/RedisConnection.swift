@@ -59,8 +59,9 @@ actor RedisConnection {
     nonisolated let presence = ServerPresence()
     /// The connection whose server the messages have to come from.
     let partner: RedisConnection?
-    /// The connection that reports another primary, if the configuration names Sentinels.
+    /// The connection that reports another primary, and the question for it, if the configuration names Sentinels.
     private let sentinel: RedisConnection?
+    let query: SentinelQuery?
     /// The addresses of the cluster, if the configuration names one.
     let hosts: ClusterHosts?
     nonisolated let subscription = Locked(SubscriptionStatus.pending)
@@ -115,6 +116,7 @@ actor RedisConnection {
         logger: BackgroundLogger,
         partner: RedisConnection? = nil,
         sentinel: RedisConnection? = nil,
+        query: SentinelQuery? = nil,
         hosts: ClusterHosts? = nil,
         metrics: ClientMetrics? = nil,
         kind: ConnectionMetrics.Kind = .commands,
@@ -123,6 +125,7 @@ actor RedisConnection {
         self.configuration = configuration
         self.partner = partner
         self.sentinel = sentinel
+        self.query = query
         self.hosts = hosts
         self.metrics = metrics
         self.connectionMetrics = metrics?.connection(kind)

@@ -5,12 +5,14 @@ import EventBus
 ///
 /// All of them are asked, and the answer with the latest configuration epoch counts, because a Sentinel that was
 /// separated from the others still names the former primary.
-struct SentinelQuery: Sendable {
-    let hosts: [RedisConfiguration.Host]
+final class SentinelQuery: Sendable {
+    private let hosts: [RedisConfiguration.Host]
     let service: String
-    let credentials: RedisConfiguration.Credentials?
-    let tls: RedisConfiguration.TLS?
-    let lookup: RedisConnection.AddressLookup
+    private let credentials: RedisConfiguration.Credentials?
+    private let tls: RedisConfiguration.TLS?
+    private let lookup: RedisConnection.AddressLookup
+    /// The latest epoch of an answer.
+    private let latestEpoch = Locked(Int64.min)
 
     init(
         _ configuration: RedisConfiguration,
@@ -49,7 +51,13 @@ struct SentinelQuery: Sendable {
     private static let patience = Duration.milliseconds(500)
 
     /// Returns the addresses of the primary.
-    func primary(until deadline: MonotonicTime) throws(EventBusError) -> [SocketAddress] {
+    ///
+    /// - Parameter isOutdatedRefused: `true` to throw if the Sentinels that answer name an earlier primary than Sentinels
+    ///   have named before. Otherwise it is returned, because Sentinels that were set up again begin with the first epoch.
+    func primary(
+        until deadline: MonotonicTime,
+        isOutdatedRefused: Bool = false
+    ) throws(EventBusError) -> [SocketAddress] {
         var newest: Answer?
         var failure = EventBusError(.unavailable, "no Redis Sentinel is configured")
         for (index, host) in hosts.enumerated() {
@@ -66,6 +74,13 @@ struct SentinelQuery: Sendable {
             }
         }
         guard let newest else { throw failure }
+        let isOutdated = latestEpoch.withLock { latest in
+            defer { latest = max(latest, newest.epoch) }
+            return newest.epoch < latest
+        }
+        if isOutdated, isOutdatedRefused {
+            throw EventBusError(.unavailable, "the Redis Sentinels that answer name a former primary")
+        }
         return try lookup(newest.host, newest.port, false)
     }
 

@@ -11,15 +11,19 @@ extension RedisTests {
             let server: ScriptedServer
             let primary: Shared<(port: Int, epoch: Int)>
             private let subscribers: Shared<[RawConnection]>
+            private let asked: Shared<Int>
 
             init(port: Int, epoch: Int = 1) throws {
                 let primary = Shared((port: port, epoch: epoch))
                 let subscribers = Shared<[RawConnection]>([])
+                let asked = Shared(0)
+                self.asked = asked
                 self.primary = primary
                 self.subscribers = subscribers
                 server = try ScriptedServer { command, connection in
                     switch command.first {
                     case "SENTINEL":
+                        asked.change { $0 += 1 }
                         let (port, epoch) = primary.value
                         let address = ["ip", "127.0.0.1", "port", "\(port)"]
                         return Self.array(["name", "orders"] + address + ["config-epoch", "\(epoch)"])
@@ -33,6 +37,8 @@ extension RedisTests {
             }
 
             var host: RedisConfiguration.Host { .init("127.0.0.1", port: server.port) }
+            /// The number of times that it was asked for the primary.
+            var questions: Int { asked.value }
             var isWatched: Bool { !subscribers.value.isEmpty }
 
             /// Cuts the connections for messages. The client opens another one.
@@ -106,6 +112,28 @@ extension RedisTests {
             }
             let next = try await lock.acquire("sku", ttl: .seconds(60), wait: .seconds(60))
             #expect(next.fencingToken > grant.fencingToken)
+            await client.close()
+        }
+
+        @Test func `a Sentinel that is left alone does not bring a client back to a former primary`() async throws {
+            let (former, current) = (try await RedisServer(), try await RedisServer())
+            let behind = try ScriptedSentinel(port: former.port)
+            var ahead: ScriptedSentinel? = try ScriptedSentinel(port: current.port, epoch: 2)
+            let hosts = [behind.host, try #require(ahead).host]
+            let client = try client(hosts)
+            try await client.ping()
+            #expect(port(of: client) == "\(current.port)")
+            ahead?.cut()
+            ahead = nil
+            try await eventually("the client should follow the other Sentinel") { behind.isWatched }
+            // Each question begins when the one before has ended.
+            for _ in 0..<3 {
+                let before = behind.questions
+                behind.cut()
+                try await eventually("the client should ask") { behind.isWatched && behind.questions > before }
+            }
+            try await client.ping()
+            #expect(port(of: client) == "\(current.port)")
             await client.close()
         }
 
@@ -194,7 +222,7 @@ extension RedisTests {
             try await eventually("it should be connected to the other server", within: .seconds(60)) {
                 port(of: client) == "\(fleet.servers[1].port)"
             }
-            _ = try await client.send("SET", "key", "value")
+            try await eventually("it should take commands") { (try? await client.send("SET", "key", "value")) != nil }
             await client.close()
         }
     }

@@ -67,7 +67,8 @@ extension RedisTests {
         ) async throws {
             let server = try await RedisServer("--enable-protected-configs", "yes")
             let admin = try server.client()
-            let client = try server.client { $0.commandTimeout = .milliseconds(300) }
+            let client = try server.client { $0.commandTimeout = .seconds(1) }
+            try await eventually("it should connect") { (try? await client.ping()) != nil }
             let (lock, cache) = (RedisLock(client), RedisCache(client))
             let effects = Shared<[Int: Int]>([:])
             let bus = EventBus(transport: .inMemory(InMemoryBroker()), logger: .silent)
