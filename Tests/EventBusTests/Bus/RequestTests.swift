@@ -24,12 +24,16 @@ struct RequestTests {
         }
     }
 
-    @Test("A responder's error causes neither a retry nor a dead letter")
-    func failure() async throws {
+    @Test(
+        "A responder's error causes neither a retry nor a dead letter, and its text crosses only if the responder wants it",
+        arguments: [nil, false, true] as [Bool?]
+    )
+    func failure(repliesWithErrorText: Bool?) async throws {
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker))
         let calls = Locked(0)
-        let options = SubscriptionOptions(repliesWithErrorText: true)
+        var options = SubscriptionOptions()
+        if let repliesWithErrorText { options.repliesWithErrorText = repliesWithErrorText }
         bus.respond(to: GetQuote.self, group: "pricing", options: options) { _, _ in
             calls.withLock { $0 += 1 }
             throw Broken()
@@ -39,7 +43,7 @@ struct RequestTests {
                 try await bus.request(GetQuote(sku: "abc"), timeout: .seconds(5))
             }
             #expect(error?.code == .remoteFailure)
-            #expect(error?.message.contains("broken") == true)
+            #expect("\(String(describing: error))".contains("broken") == (repliesWithErrorText == true))
             try await broker.settled()
             #expect(calls.withLock { $0 } == 1)
             #expect(try await bus.deadLetters(of: "pricing").count() == 0)
