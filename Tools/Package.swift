@@ -43,7 +43,8 @@ let package = Package(
         .testTarget(
             name: "EventBusCommandsTests",
             dependencies: [
-                "EventBusCommands", "EventBusTool", "EventStory", arguments, eventBus, eventBusRabbit, logging,
+                "EventBusCommands", "EventBusTool", "EventStory", "TerminalText", arguments, eventBus, eventBusRabbit,
+                logging,
                 // For the test that the program writes.
                 .product(name: "EventBusInMemory", package: "swift-event-bus"),
                 .product(name: "EventBusTesting", package: "swift-event-bus"),

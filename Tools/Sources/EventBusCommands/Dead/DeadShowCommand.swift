@@ -43,7 +43,11 @@ struct DeadShowCommand: AsyncParsableCommand {
         }
     }
 
-    private func text(_ letter: DeadLetter) -> String {
+    /// The maximum size of a value in bytes. JSON output contains longer ones.
+    private static let maximumValue = 4096
+
+    /// Returns a dead letter for people to read. Everything but its payload is cut.
+    func text(_ letter: DeadLetter) -> String {
         let envelope = letter.envelope
         var rows: [(String, String)] = [
             ("event", envelope.id.rawValue),
@@ -65,11 +69,13 @@ struct DeadShowCommand: AsyncParsableCommand {
         ]
         for header in envelope.headers.values.sorted(by: { $0.name < $1.name }) {
             let value = try? StandardOutput.encoded(HeaderJSON.value(header.value))
-            rows.append(("header \(header.name.printable)", String(decoding: value ?? .init(), as: UTF8.self)))
+            let label = "header \(header.name.cut(toUTF8Length: 255).printable)"
+            rows.append((label, String(decoding: value ?? .init(), as: UTF8.self)))
         }
         let width = rows.map(\.0.count).max() ?? 0
         let lines = rows.filter { !$0.1.isEmpty }.map { label, value in
-            label + String(repeating: " ", count: width - label.count + 2) + value.printable
+            label + String(repeating: " ", count: width - label.count + 2)
+                + value.cut(toUTF8Length: Self.maximumValue).printable
         }
         let payload = PayloadText.text(envelope.payload, isColoured: output.isColoured)
         return lines.joined(separator: "\n") + "\n\n" + payload

@@ -78,12 +78,14 @@ struct TailCommand: AsyncParsableCommand {
         }
     }
 
-    private static func line(_ event: Envelope, isColoured: Bool) -> String {
-        let topic = event.topic.rawValue.printable
+    /// Returns the line of an event. Everything that its publisher chose is cut and printable.
+    static func line(_ event: Envelope, isColoured: Bool) -> String {
+        func shown(_ text: String) -> String { text.cut(toUTF8Length: 400).printable }
+        let topic = shown(event.topic.rawValue)
         var line = "\(event.time.rfc3339)  \(isColoured ? "\u{1B}[36m\(topic)\u{1B}[0m" : topic)  "
-        line += event.id.rawValue.printable
-        if let correlation = event.correlationID { line += "  correlation \(correlation.rawValue)".printable }
-        if let source = event.source { line += "  from \(source)".printable }
+        line += shown(event.id.rawValue)
+        if let correlation = event.correlationID { line += "  correlation \(shown(correlation.rawValue))" }
+        if let source = event.source { line += "  from \(shown(source))" }
         return line
     }
 }

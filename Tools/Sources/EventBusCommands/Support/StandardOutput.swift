@@ -1,6 +1,7 @@
 import ArgumentParser
 import FoundationEssentials
 import Glibc
+import TerminalText
 
 /// Standard output, which a reader may close.
 enum StandardOutput {
@@ -16,11 +17,28 @@ enum StandardOutput {
         try write(Array(try encoded(value)) + [UInt8(ascii: "\n")], to: STDOUT_FILENO)
     }
 
-    /// Returns a value as JSON on one line.
+    /// Returns a value as JSON on one line. All characters that a terminal would interpret are escaped.
     static func encoded(_ value: some Encodable) throws -> Data {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return try encoder.encode(value)
+        let json = try encoder.encode(value)
+        // JSON requires escapes only below U+0020. Most lines contain nothing but printable ASCII.
+        if json.allSatisfy({ $0 < 0x7F }) { return json }
+        let text = String(decoding: json, as: UTF8.self)
+        guard text.unicodeScalars.contains(where: \.isUnprintable) else { return json }
+        var escaped = ""
+        for scalar in text.unicodeScalars {
+            guard scalar.isUnprintable else {
+                escaped.unicodeScalars.append(scalar)
+                continue
+            }
+            // It is inside a text, because everything else in JSON is ASCII.
+            for unit in String(scalar).utf16 {
+                let digits = String(unit, radix: 16)
+                escaped += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            }
+        }
+        return Data(escaped.utf8)
     }
 
     /// Writes all bytes to a descriptor.

@@ -1,5 +1,7 @@
+import ArgumentParser
 import EventBus
 import Foundation
+import TerminalText
 import Testing
 
 @testable import EventBusCommands
@@ -63,5 +65,49 @@ struct LetterLineTests {
         #expect(json.contains("\"b\": [\n"))
         #expect(PayloadText.text(Array("a\u{1B}[2J\nb".utf8), isColoured: true) == "a\\u{1B}[2J\nb")
         #expect(PayloadText.text([0xFF], isColoured: true).contains("/w=="))
+    }
+
+    /// A text that forges lines, colours and directions, and is longer than anything that is printed.
+    private static let nasty =
+        "a\n\u{1B}[2J\u{7F}\u{9B}31m\u{202E}\u{2028}\u{E0041}ü" + String(repeating: "e\u{301}", count: 50_000)
+
+    private func isClean(_ text: String) -> Bool {
+        text.unicodeScalars.allSatisfy { !$0.isUnprintable || $0 == "\n" }
+    }
+
+    @Test func `JSON output has no character that a terminal interprets, and is read as it was`() throws {
+        let json = String(decoding: try StandardOutput.encoded([Self.nasty: Self.nasty]), as: UTF8.self)
+        #expect(isClean(json) && !json.contains("\n"))
+        #expect(json.contains(#"\u007f\u009b31m\u202e\u2028\udb40\udc41ü"#))
+        #expect(try JSONDecoder().decode([String: String].self, from: Data(json.utf8)) == [Self.nasty: Self.nasty])
+    }
+
+    @Test func `no line about an event has a control character or is long, whatever its publisher chose`() throws {
+        let nasty = Self.nasty
+        let envelope = Envelope(
+            id: EventID(nasty),
+            topic: "order.created",
+            payload: Array(#"{"a":1}"#.utf8),
+            contentType: nasty,
+            contentEncoding: nasty,
+            source: nasty,
+            correlationID: CorrelationID(nasty),
+            causationID: EventID(nasty),
+            partitionKey: nasty,
+            headers: [nasty: .string(nasty), "b": .array([.string(nasty)])]
+        )
+        let line = TailCommand.line(envelope, isColoured: false)
+        #expect(isClean(line) && line.utf8.count < 4000)
+        let letter = DeadLetter(
+            envelope: envelope,
+            group: "g",
+            queue: nasty,
+            failure: Failure(reason: .nonRetryable, errorType: nasty, message: nasty, attempt: 1),
+            attempts: 1,
+            firstFailure: nil,
+            lastFailure: .now()
+        )
+        let shown = try DeadShowCommand.parse(["an-id", "--group", "g", "--json"]).text(letter)
+        #expect(isClean(shown) && shown.split(separator: "\n").allSatisfy { $0.utf8.count < 20_000 })
     }
 }
