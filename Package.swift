@@ -195,6 +195,9 @@ let package = Package(
             name: "EventBusRabbitTests",
             dependencies: [
                 "EventBus",
+                "EventBusClaimCheck",
+                "EventBusEncryption",
+                "EventBusGzip",
                 "EventBusRabbit",
                 "EventBusInMemory",
                 "EventBusTesting",

@@ -20,6 +20,7 @@ struct Forgery: Sendable {
         case priority
         case timestamp
         case header(String)
+        case body
     }
 
     var field: Field
@@ -33,13 +34,22 @@ struct Forgery: Sendable {
         "x-eventbus-original-routing-key", "request-expires", "reply-error", "x-eventbus-\u{1B}", "x-death",
         "x-first-death-queue", "x-first-death-exchange", "x-first-death-reason", "x-last-death-queue",
         "x-delivery-count", "x-match", "CC", "BCC", "causation-id", "event-version", "event-time", "partition-key",
-        "traceparent", "tracestate", "baggage", "user\nheader\u{9B}",
+        "traceparent", "tracestate", "baggage", "user\nheader\u{9B}", "x-eventbus-crashes", "x-acquired-count",
+        "encryption-key-id",
     ]
+
+    /// Encodings that the bus with payload steps undoes, more often than any publisher names them, and others.
+    static let encodings = [
+        "gzip", "GZIP , gzip", "gzip, gzip, gzip, gzip", "aes256gcm", "gzip, aes256gcm", "claim-check",
+        "gzip, claim-check", "claim-check, claim-check", "claim-check, gzip", "identity", ",", "br\u{1B}",
+    ].map { NastyValue.text($0) }
 
     /// Every field with every value, and the most harmful ones with the names of objects of others.
     ///
-    /// - Parameter targets: The names of queues and topics that the publisher may not reach.
-    static func all(targets: [String]) -> [Forgery] {
+    /// - Parameters:
+    ///   - targets: The names of queues and topics that the publisher may not reach.
+    ///   - bodies: Payloads that are harmful in an encoding.
+    static func all(targets: [String], bodies: [[UInt8]]) -> [Forgery] {
         let targets = targets.map { NastyValue.text($0) }
         let texts = NastyValue.texts + targets
         var all: [Forgery] = []
@@ -64,7 +74,26 @@ struct Forgery: Sendable {
             ]
             all.append(Forgery(field: .header("x-death"), value: .array([.table(death)])))
         }
+        // Queues of the broker itself, one of which belongs to no consumer.
+        for queue in ["amq.rabbitmq.reply-to", "amq.rabbitmq.reply-to.g1hkABBy"] {
+            all.append(Forgery(field: .property(.replyTo), value: .text(queue)))
+        }
+        all += encodings.map { Forgery(field: .property(.contentEncoding), value: $0) }
+        all += bodies.map { Forgery(field: .body, value: .text($0)) }
         return all
+    }
+
+    /// The encodings that are undone with every body. Both are harmless alone.
+    static func encoded(_ bodies: [[UInt8]]) -> [[Forgery]] {
+        ["gzip", "claim-check", "gzip, claim-check", "aes256gcm, gzip"].flatMap { encoding in
+            bodies.map { body in
+                [
+                    Forgery(field: .property(.contentEncoding), value: .text(encoding)),
+                    Forgery(field: .body, value: .text(body)),
+                    Forgery(field: .header("encryption-key-id"), value: .text("known")),
+                ]
+            }
+        }
     }
 }
 
@@ -75,7 +104,23 @@ struct HostileMessage: Sendable {
     var topic: String
     var forgeries: [Forgery]
 
-    var body: [UInt8] { Array(#"{"number":\#(number)}"#.utf8) }
+    /// The payload: the number, unless it is forged.
+    var body: [UInt8] {
+        for case (.body, .text(let body)) in forgeries.lazy.map({ ($0.field, $0.value) }) { return body }
+        return Array(#"{"number":\#(number)}"#.utf8)
+    }
+
+    /// The id that the peer chose, or `nil` if it is a digest of the message, because the id is blank.
+    var eventID: String? {
+        var id = "hostile-\(number)"
+        for case (.property(.messageID), .text(let text)) in forgeries.map({ ($0.field, $0.value) }) {
+            // An id that is no text is known by its first bytes in hexadecimal.
+            id =
+                String(validating: text, as: UTF8.self)
+                ?? text.prefix(127).map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+        }
+        return id.utf8.allSatisfy { $0 <= 0x20 } ? nil : id
+    }
 
     /// The flags and the bytes of the properties.
     var properties: (flags: UInt16, bytes: [UInt8]) {

@@ -1,9 +1,14 @@
-import EventBus
+import EventBusClaimCheck
+import EventBusEncryption
+import EventBusGzip
 import EventBusRabbit
 import EventBusTesting
+import Glibc
 import InMemoryLogging
 import Logging
 import Testing
+
+@testable import EventBus
 
 /// A virtual host with the services of two groups, and a peer whose broker user may only write to the exchange of
 /// events, with topics that begin with `hostile.public.`.
@@ -42,14 +47,37 @@ struct HostileScene {
     let configuration: RabbitConfiguration
     let peer: HostilePeer
     let bus: EventBus
+    /// The bus of another service of the group, with payload steps and a claim check.
+    let decodingBus: EventBus
     let victimBus: EventBus
     let logs = InMemoryLogHandler()
     let sightings = HostileSightings()
+
+    /// The maximum size of a payload after its decompression.
+    static let maximumSize = 64 << 10
+    /// The body of another event, which is in the store, and its name there.
+    static let storedBody = Array(#"{"number":1234567}"#.utf8)
+    static let storedName = ClaimCheckName(of: storedBody, event: "another event")
+    private let bodyFolder: BodyFolder
+
+    /// Payloads that are harmful in an encoding: names of bodies that are none, leave the folder or belong to another
+    /// event, a small one that decompresses to a large one, and damaged ones.
+    static func bodies() throws -> [[UInt8]] {
+        var bomb = Envelope(topic: Note.topic, payload: [UInt8](repeating: 0x20, count: maximumSize + 1))
+        #expect(try GzipStep(minimumSize: 0).encode(&bomb) && bomb.payload.count < 1000)
+        let traversal = String(repeating: "../", count: 20) + "dev/"
+        return [
+            bomb.payload, Array(bomb.payload.dropLast(9)), bomb.payload + bomb.payload, [0x1F, 0x8B],
+            Array(storedName.rawValue.utf8), Array(traversal.utf8), [UInt8](repeating: UInt8(ascii: "0"), count: 64),
+            Array(storedName.rawValue.uppercased().utf8), [UInt8](repeating: 0, count: 64), [],
+        ]
+    }
 
     /// The names of objects that the peer may not reach.
     static let targets = ["victim.payments", "victim.dead", "vault", "hostile.admin.payment", "attacked.note"]
 
     init() async throws {
+        bodyFolder = try BodyFolder()
         broker = try await TestBroker.shared()
         try await broker.addVirtualHost(host)
         let user = freshName("peer")
@@ -77,11 +105,22 @@ struct HostileScene {
             return logger
         }
         bus = EventBus(transport: .rabbit(configuration, logger: logger()), logger: logger())
+        var decoding = EventBusConfiguration()
+        decoding.payloadSteps = [GzipStep(maximumSize: Self.maximumSize)]
+        decoding.additionalPayloadSteps = [try EncryptionStep(key: .random(id: "known"))]
+        let store = try FileClaimCheckStore(directory: bodyFolder.path)
+        try await store.put(Self.storedBody, named: Self.storedName)
+        decoding.claimCheck = ClaimCheck(store: store)
+        decodingBus = EventBus(
+            transport: .rabbit(configuration, logger: logger()),
+            configuration: decoding,
+            logger: logger()
+        )
         victimBus = EventBus(transport: .rabbit(configuration, logger: logger()), logger: logger())
     }
 
-    /// Subscribes the attacked group by type, by pattern, by key, with an inbox, with a responder, and with a handler
-    /// that fails, and the other group to its own topic.
+    /// Subscribes the attacked group by type, by pattern, by key, in batches, with an inbox, with an identity of its
+    /// own, with payload steps, with a responder, and with handlers that fail, and the other group to its own topic.
     func subscribe() {
         let sightings = sightings
         let options = SubscriptionOptions(
@@ -100,6 +139,27 @@ struct HostileScene {
         bus.subscribe(to: Note.self, group: group, name: "inbox", options: deduplicating) { note, context in
             sightings.see(note.number, context)
         }
+        var identified = deduplicating
+        identified.identity = .field("number")
+        bus.subscribe(to: Note.self, group: group, name: "identified", options: identified) { note, context in
+            sightings.see(note.number, context, id: "\(note.number)")
+        }
+        bus.subscribe(
+            toBatchesOf: Note.self,
+            group: group,
+            name: "batch",
+            maximumCount: Self.concurrency,
+            within: .milliseconds(20),
+            options: options
+        ) { batch in
+            for note in batch { sightings.see(note.event.number, note.context) }
+        }
+        decodingBus.subscribe(to: Note.self, group: group, name: "decoded", options: options) { note, context in
+            sightings.see(note.number, context)
+        }
+        decodingBus.subscribe(to: "hostile.public.#", group: group, name: "bytes", options: options) { event, context in
+            sightings.see(HostileSightings.number(in: event.envelope), context)
+        }
         var keyed = options
         keyed.ordering = .byPartitionKey
         bus.subscribe(to: Keyed.self, group: group, name: "keyed", options: keyed) { event, context in
@@ -108,6 +168,19 @@ struct HostileScene {
         bus.subscribe(to: Failing.self, group: group, name: "failing", options: options) { event, context in
             sightings.see(event.number, context)
             if !sightings.isHealed { throw HostileSightings.Refused(context) }
+        }
+        bus.subscribe(
+            toBatchesOf: Failing.self,
+            group: group,
+            name: "failing-batch",
+            maximumCount: Self.concurrency,
+            within: .milliseconds(20),
+            options: options
+        ) { batch in
+            for event in batch {
+                sightings.see(event.event.number, event.context)
+                if !sightings.isHealed { event.fail(HostileSightings.Refused(event.context)) }
+            }
         }
         bus.respond(to: Question.self, group: group, name: "question", options: options) { question, context in
             sightings.see(question.number, context)
@@ -119,6 +192,11 @@ struct HostileScene {
             context in
             sightings.see(HostileSightings.number(in: event.envelope), context)
         }
+    }
+
+    /// Runs both buses of the attacked group while `body` does.
+    func withAttackedRunning(_ body: @escaping @Sendable () async throws -> Void) async throws {
+        try await bus.withRunning { try await decodingBus.withRunning { try await body() } }
     }
 
     /// Returns the number of messages in every queue of the virtual host.
@@ -140,9 +218,10 @@ struct HostileScene {
                 || (name.hasPrefix("eventbus.delay.") && !name.hasSuffix(".unroutable"))
         }
         @Sendable func isIdle() -> Bool {
-            bus.health().components.filter { $0.name.hasPrefix("subscription.") }.allSatisfy { subscription in
-                ["running", "waiting", "held"].allSatisfy { subscription.details[$0, default: 0] == 0 }
-            }
+            (bus.health().components + decodingBus.health().components).filter { $0.name.hasPrefix("subscription.") }
+                .allSatisfy { subscription in
+                    ["running", "waiting", "held"].allSatisfy { subscription.details[$0, default: 0] == 0 }
+                }
         }
         try await eventually("drained", within: .seconds(60)) {
             guard isIdle() else { return false }
@@ -159,7 +238,7 @@ final class HostileSightings: Sendable {
     private struct State {
         var attempts: [String: Int] = [:]
         var order: [String: [Int]] = [:]
-        var topics: [Int: String] = [:]
+        var messages: [Int: (topic: String, id: String?)] = [:]
         var violations: [String] = []
         var isHealed = false
     }
@@ -180,30 +259,52 @@ final class HostileSightings: Sendable {
     /// The contradictions.
     var violations: [String] { state.withLock { $0.violations } }
 
-    /// Records the true topics of messages before they are sent.
+    /// Records the true topics and ids of messages before they are sent.
     func expect(_ messages: some Sequence<HostileMessage>) {
-        state.withLock { state in for message in messages { state.topics[message.number] = message.topic } }
+        state.withLock { state in
+            for message in messages { state.messages[message.number] = (message.topic, message.eventID) }
+        }
     }
 
     /// Lets the failing handler succeed.
     func heal() { state.withLock { $0.isHealed = true } }
 
-    /// Returns the numbers of the events that a subscription has begun to handle, in order.
+    /// Returns the numbers of the events that a subscription has begun to handle, in order. That of a forged payload is
+    /// -1.
     func order(of subscription: String) -> [Int] { state.withLock { $0.order[subscription] ?? [] } }
 
-    static func number(in envelope: Envelope) -> Int {
-        Int(String(decoding: envelope.payload.filter { (0x30...0x39).contains($0) }, as: UTF8.self)) ?? -1
+    /// Returns the number in the payload of an event, or `nil` if the payload is forged.
+    static func number(in envelope: Envelope) -> Int? {
+        let text = String(decoding: envelope.payload, as: UTF8.self)
+        guard text.hasPrefix(#"{"number":"#), text.hasSuffix("}") else { return nil }
+        return Int(text.dropFirst(#"{"number":"#.count).dropLast())
     }
 
-    func see(_ number: Int, _ context: EventContext) {
+    /// Records an event in a handler.
+    ///
+    /// - Parameters:
+    ///   - number: The number in its payload, or `nil` if the payload is forged.
+    ///   - id: The id that the subscription derives, or `nil` if it is that of the publisher.
+    func see(_ number: Int?, _ context: EventContext, id: String? = nil) {
         context.logger.info("seen", metadata: ["type": "\(context.envelope.topic)"])
         state.withLock { state in
             let name = context.subscription.name
-            let key = "\(name) \(number)"
-            if state.topics[number] != context.topic.rawValue {
+            let key = "\(name) \(number.map { "\($0)" } ?? "forged \(context.id)")"
+            if context.envelope.payload.count > HostileScene.maximumSize {
+                state.violations.append("\(key): too large")
+            }
+            guard let number else { return state.order[name, default: []].append(-1) }
+            guard let message = state.messages[number] else {
+                return state.violations.append("\(key): the body of another event")
+            }
+            if message.topic != context.topic.rawValue {
                 state.violations.append("\(key): the topic \(context.topic)")
             }
-            if context.envelope.id.rawValue.utf8.count > 255 { state.violations.append("\(key): a long id") }
+            let seen = context.id.rawValue
+            if let expected = id ?? message.id, seen != expected {
+                state.violations.append("\(key): the id \(context.id)")
+            }
+            if seen.utf8.count > EventID.maximumLength { state.violations.append("\(key): a long id") }
             // A replay begins with the first attempt again.
             let next = state.attempts[key, default: 0] + 1
             if context.attempt != 1 && context.attempt != next {
@@ -231,4 +332,19 @@ private actor CompletedEvents: Inbox {
     func complete(_ claim: InboxClaim, retention: Duration) { completed.insert(claim.key) }
 
     func abandon(_ claim: InboxClaim) {}
+}
+
+/// A folder for the bodies of large events, which is removed with this object.
+private final class BodyFolder: Sendable {
+    let path: String
+
+    init() throws {
+        var template = Array("/tmp/eventbus-bodies.XXXXXX".utf8CString)
+        path = try #require(mkdtemp(&template).map { String(cString: $0) })
+    }
+
+    deinit {
+        unlink("\(path)/\(HostileScene.storedName)")
+        rmdir(path)
+    }
 }

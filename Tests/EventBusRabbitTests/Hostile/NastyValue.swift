@@ -17,6 +17,7 @@ enum NastyValue: Sendable {
         .text(""),
         .text("a\nb\r\u{1B}[2Jc\u{9B}31md\u{202E}e\u{2028}f\u{0}g\u{7F}"),
         .text([UInt8](repeating: 0xFF, count: 40)),
+        .text([UInt8](repeating: 0xFF, count: 255)),
         .text(String(repeating: "e\u{301}", count: 80)),
         .text("0"),
         .text("-9223372036854775808"),
