@@ -207,6 +207,26 @@ struct ForeignClientTests {
         }
     }
 
+    @Test func `a reply into the responder's own queue is not answered again`() async throws {
+        let scene = try await Scene { $0.allowedReplyQueues = ["group-*"] }
+        let handled = Received()
+        scene.bus.respond(to: Price.self, group: scene.group, name: "price") { _, context in
+            handled.add(context.envelope)
+            return 7
+        }
+        try await scene.bus.withRunning {
+            try await scene.send(
+                #"{"exchange":"\#(scene.configuration.exchange)","routing_key":"trust.price","#
+                    + #""body":"{\"item\":\"x\"}","properties":{"reply_to":"\#(scene.group).price","#
+                    + #""correlation_id":"1"}}"#
+            )
+            let letters = scene.bus.deadLetters(of: scene.group)
+            try await eventually("the reply is no request") { try await letters.count() == 1 }
+            #expect(try await letters.entries(limit: 1)[0].failure.reason == .undecodable)
+            #expect(handled.all.count == 1)
+        }
+    }
+
     @Test func `an event that nothing gives a topic lies in the dead letters with the reason`() async throws {
         let scene = try await Scene()
         scene.bus.subscribe(to: try scene.pattern("#"), group: scene.group, name: "all") { _, _ in }
