@@ -24,7 +24,8 @@ struct DeadLetterToolTests {
         let total = 2400
         try await bus.withRunning {
             let events = (0..<total).map { Envelope(topic: topic, payload: Array("\($0)".utf8)) }
-            for result in try await bus.publish(contentsOf: events) { _ = try result.get() }
+            let options = PublishOptions(deadline: .seconds(120))
+            for result in try await bus.publish(contentsOf: events, options: options) { _ = try result.get() }
             let letters = bus.deadLetters(of: "group-\(name)")
             try await eventually("all dead", within: .seconds(120)) { try await letters.count() == total }
             let clock = ContinuousClock()
