@@ -20,6 +20,8 @@ extension EventBus {
     ///
     /// - Parameters:
     ///   - type: The type of the events.
+    ///   - pattern: The topics of the events, such as `customer.7.*`, or `nil` for all topics of the type. Every event
+    ///     that matches is decoded as the type, and becomes a dead letter if it cannot be. Defaults to `nil`.
     ///   - group: The group whose members share the events. It consists of letters, digits, `_` and `-`.
     ///   - name: The subscription's name within the group. Defaults to a name derived from the topic.
     ///   - maximumCount: The maximum number of events of a batch.
@@ -35,6 +37,7 @@ extension EventBus {
     @discardableResult
     public func subscribe<E: Event>(
         toBatchesOf type: E.Type,
+        matching pattern: TopicPattern? = nil,
         group: String,
         name: String? = nil,
         maximumCount: Int,
@@ -53,7 +56,7 @@ extension EventBus {
             options: options.with(batching.deliveries, retry, ordering),
             purpose: .batches(batching)
         ) {
-            $0.on(type) { event, context in try await collector.handle(event, context) }
+            $0.on(type, matching: pattern) { event, context in try await collector.handle(event, context) }
         }
     }
 }

@@ -47,7 +47,8 @@ extension TransportConformance {
                     }
                 }
             },
-            check("a subscription to a type and a pattern gets the events whose topics have those values") { scene in
+            check("subscriptions to a type and a pattern, single or in batches, get the events whose topics match it") {
+                scene in
                 let bus = try await scene.makeBus()
                 let (some, all) = (Sightings(), Sightings())
                 let pattern = try TopicPattern(validating: "\(scene.id).customer.7.*")
@@ -60,12 +61,31 @@ extension TransportConformance {
                 bus.subscribe(to: Ordered.self, group: scene.group("all")) { _, context in
                     all.note(context.envelope)
                 }
+                let batched = Sightings()
+                bus.subscribe(
+                    toBatchesOf: Ordered.self,
+                    matching: pattern,
+                    group: scene.group("batched"),
+                    maximumCount: 2,
+                    within: .milliseconds(50)
+                ) { batch in
+                    for member in batch {
+                        let customer = member.event.customer
+                        try expect(customer == "7", "customer \(customer) came to the batches of 7")
+                        batched.note(member.context.envelope)
+                    }
+                }
                 try await scene.running(bus) {
                     let events = ["7", "77", "8", "7"].map { Ordered(scene: scene.id, customer: $0) }
                     let receipts = try await bus.publish(contentsOf: events)
                     for receipt in receipts { try expect(try receipt.get().outcome == .routed, "not routed") }
                     try await all.wait(for: 4)
                     try await some.wait(for: 2)
+                    try await batched.wait(for: 2)
+                    try expect(
+                        Set(batched.all.map(\.envelope.id)) == Set(some.all.map(\.envelope.id)),
+                        "batches got other events than single handlers of the same pattern"
+                    )
                     let topics = Set(all.all.map(\.envelope.topic.rawValue))
                     let expected = Set(["7", "77", "8"].map { "\(scene.id).customer.\($0).ordered" })
                     try expect(topics == expected, "the topics are \(topics)")
