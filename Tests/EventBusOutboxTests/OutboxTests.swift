@@ -1,5 +1,6 @@
 import EventBus
 import EventBusInMemory
+import EventBusOutboxTesting
 import EventBusTesting
 import GRDB
 import Testing
@@ -37,6 +38,21 @@ struct OutboxTests {
         }
         #expect(taken.runs.flatMap { $0 }.map(\.envelope) == [envelope, plain])
         #expect(taken.runs.flatMap { $0 }.map(\.requiresSubscriber) == [false, true])
+    }
+
+    @Test("A payload is stored as the payload steps encode it")
+    func payloadSteps() throws {
+        let database = try makeDatabase()
+        var configuration = EventBusConfiguration()
+        configuration.payloadSteps = [MarkingStep()]
+        let outbox = Outbox(bus: EventBus(transport: .inMemory, configuration: configuration))
+        let taken = try database.write { db in
+            try outbox.publish(NoteMarked(text: "secret"), in: db)
+            return try OutboxStatements.take(limit: 10, depth: 10, excluding: [], terms: .init(now: .now()), in: db)
+        }
+        let envelopes = taken.runs.flatMap { $0 }.map(\.envelope)
+        #expect(envelopes.map(\.contentEncoding) == ["x-marked"])
+        #expect(envelopes.map(\.payload) == [Array(#"!{"text":"secret"}"#.utf8)])
     }
 
     @Test("Text that contains NUL is stored whole, and keys that differ behind it are two keys")
@@ -164,4 +180,9 @@ struct OutboxTests {
             _ = try await recorder.waitForHandled(NoteTaken.self)
         }
     }
+}
+
+private struct NoteMarked: Event {
+    static let topic: Topic = "note.marked"
+    var text: String
 }

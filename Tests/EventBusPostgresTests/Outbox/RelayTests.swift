@@ -1,6 +1,7 @@
 import EventBus
 import EventBusInMemory
 import EventBusOutbox
+import EventBusOutboxTesting
 import EventBusTesting
 import Testing
 
@@ -240,6 +241,23 @@ struct RelayTests {
         try await eventually("the lease runs out") { try await other.exchange(request) != nil }
         #expect(try await crashed.exchange(request) == nil)
         try await other.finish(Settlement())
+    }
+
+    @Test("A payload is stored as the payload steps encode it, and arrives decoded")
+    func payloadSteps() async throws {
+        var configuration = EventBusConfiguration()
+        configuration.payloadSteps = [MarkingStep()]
+        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let scene = Scene(try await TestPostgres.database(), bus: bus)
+        try await scene.store(OrderPlaced(orderID: "k", number: 1))
+        let rows = try await scene.database.client.run(
+            PostgresStatement("SELECT \(EventColumns.outbox) FROM eventbus_outbox")
+        )
+        let envelope = try Envelope(rows, 0)
+        #expect(envelope.contentEncoding == "x-marked")
+        #expect(envelope.payload == Array(#"!{"orderID":"k","number":1}"#.utf8))
+        try await scene.run { try await scene.waitForArrivals(1) }
+        #expect(scene.arrived.all == [OrderPlaced(orderID: "k", number: 1)])
     }
 
     @Test("A text with U+0000 is refused when the row is made, because PostgreSQL does not store it")
