@@ -36,7 +36,7 @@ public actor InMemoryStockStore: StockStore {
         handling context: EventContext?
     ) async throws -> StockDecision {
         let stands = try decisions[orderID] ?? take(decision, for: orderID, fencingTokens: fencingTokens)
-        try await bus.publish(stage: stands.event(for: orderID))
+        try await bus.publish(stands.event(for: orderID), options: PublishOptions(requiresSubscriber: true))
         return stands
     }
 

@@ -4,7 +4,7 @@ import ShopEvents
 /// A service that reserves all items of an order, or none.
 ///
 /// It decides about an order under the locks of all its products, and records the decision under the order's id. A
-/// repeated order gets the same answer, under the same event id.
+/// repeated order gets the same answer, under the same event id, which the bus derives.
 public struct InventoryService: Sendable {
     /// The group in which the instances of this service share their work.
     public static let group = "inventory"

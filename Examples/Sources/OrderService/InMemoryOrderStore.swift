@@ -17,7 +17,7 @@ public actor InMemoryOrderStore: OrderStore {
     public func insert(_ order: Order) async throws -> Order {
         if let existing = orders[order.id], existing.order != order { return existing.order }
         if orders[order.id] == nil { orders[order.id] = (order, .placed) }
-        try await bus.publish(stage: order.created)
+        try await bus.publish(order.created, options: PublishOptions(requiresSubscriber: true, id: order.eventID))
         return order
     }
 
@@ -32,7 +32,9 @@ public actor InMemoryOrderStore: OrderStore {
         guard let entry = orders[id] else { return nil }
         if entry.status == .placed { orders[id]?.status = status }
         let stands = entry.status == .placed ? status : entry.status
-        if stands == status, let event = status.event(for: entry.order) { try await bus.publish(stage: event) }
+        if stands == status, let event = status.event(for: entry.order) {
+            try await bus.publish(event, options: PublishOptions(requiresSubscriber: true))
+        }
         return stands
     }
 

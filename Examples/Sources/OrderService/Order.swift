@@ -1,3 +1,4 @@
+public import EventBus
 public import ShopEvents
 
 /// An order of a customer.
@@ -59,6 +60,10 @@ public struct Order: Codable, Hashable, Sendable {
     public var created: OrderCreated {
         OrderCreated(orderID: id, customerID: customerID, items: items)
     }
+
+    /// The id of ``created``, with which the order's story begins. An order that is announced again has the same id, so
+    /// that an inbox recognizes the duplicate. The ids of the later events are derived from it.
+    public var eventID: EventID { EventID(id) }
 
     private static func problem(id: String, texts: [String], items: [OrderLine]) -> (CodingKeys, String)? {
         if !ShopRules.isOrderID(id) {

@@ -4,7 +4,7 @@ import ShopEvents
 /// A service that accepts orders, and confirms or cancels them as the inventory answers.
 ///
 /// Every step may run twice and has its effect once: an order is stored under its id, its end is determined by the
-/// first answer, and each event is always published under the same id.
+/// first answer, and a repeated attempt publishes its events under the same ids, which the bus derives.
 public struct OrderService: Sendable {
     /// The group in which the instances of this service share their work.
     public static let group = "orders"

@@ -39,24 +39,28 @@ struct OrderStoryTests {
         let seen = Events()
         scene.bus.subscribe(to: OrderCreated.self, group: "inventory") { [bus = scene.bus] event, context in
             await seen.append(context.envelope)
-            try await bus.publish(stage: StockReserved(orderID: event.orderID, quantities: event.items.quantities))
+            try await bus.publish(StockReserved(orderID: event.orderID, quantities: event.items.quantities))
         }
-        scene.bus.subscribe(to: OrderConfirmed.self, group: "notifications") { _, context in
-            await seen.append(context.envelope)
+        scene.bus.subscribe(group: "notifications", name: "outcomes") { handlers in
+            handlers.on(StockReserved.self) { _, context in await seen.append(context.envelope) }
+            handlers.on(OrderConfirmed.self) { _, context in await seen.append(context.envelope) }
         }
         let relay = OutboxRelay(database: scene.database, bus: scene.bus)
         try await run(scene, store: scene.orders) {
             try await withThrowingTaskGroup { group in
                 group.addTask { try await relay.run() }
                 let placed = try await scene.store.place(try .sample(), correlationID: "request-1").record.order
-                try await eventually { await seen.all.count == 2 }
+                try await eventually { await seen.all.count == 3 }
                 let record = try #require(try await scene.store.record(of: placed.id))
                 #expect(record.status == .confirmed)
-                let events = await seen.all
-                #expect(events.map(\.id.rawValue) == ["order.created:\(placed.id)", "order.confirmed:\(placed.id)"])
-                #expect(events.allSatisfy { $0.correlationID == "request-1" && $0.source == "orders" })
-                #expect(events.last?.causationID == EventID("stock.reserved:\(placed.id)"))
-                #expect(events.last?.partitionKey == placed.id)
+                let events = Dictionary(uniqueKeysWithValues: await seen.all.map { ($0.topic, $0) })
+                #expect(events.values.allSatisfy { $0.correlationID == "request-1" && $0.source == "orders" })
+                #expect(events.values.allSatisfy { $0.partitionKey == placed.id })
+                let created = try #require(events[OrderCreated.topic])
+                let reserved = try #require(events[StockReserved.topic])
+                #expect(created.id == placed.eventID)
+                #expect(reserved.causationID == created.id)
+                #expect(events[OrderConfirmed.topic]?.causationID == reserved.id)
                 try await eventually { try await scene.database.outbox().isEmpty }
                 group.cancelAll()
             }
@@ -68,12 +72,31 @@ struct OrderStoryTests {
         let scene = try Scene()
         let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id
         try await run(scene, store: scene.orders) {
-            for _ in 0..<20 { try await scene.bus.publish(stage: reserved(id)) }
+            for _ in 0..<20 { try await scene.bus.publish(reserved(id), options: PublishOptions(id: "answer")) }
             try await scene.broker.settled()
         }
         #expect(try await scene.store.record(of: id)?.history.map(\.status) == [.placed, .confirmed])
         #expect(try await scene.database.outbox().map(\.topic) == ["order.created", "order.confirmed"])
         #expect(try await scene.database.count(of: "eventbus_inbox") == 1)
+    }
+
+    @Test("The event of an outcome has the same id if a process that knows nothing of it repeats the work")
+    func derivedID() async throws {
+        let order = try OrderDraft.sample().placed(at: .now())
+        var ids: [String] = []
+        for _ in 1...2 {
+            let scene = try Scene()
+            _ = try await scene.store.insert(order)
+            try await run(scene, store: scene.orders) {
+                try await scene.bus.publish(reserved(order.id), options: PublishOptions(id: "answer"))
+                try await scene.broker.settled()
+            }
+            let events = try await scene.database.outbox()
+            #expect(events.map(\.topic) == ["order.created", "order.confirmed"])
+            #expect(events.map(\.correlationID) == [order.id, order.id])
+            ids += events.suffix(1).map(\.id)
+        }
+        #expect(ids.count == 2 && Set(ids).count == 1)
     }
 
     @Test("A failed attempt leaves neither status nor event nor record, and the next one completes")
@@ -90,7 +113,7 @@ struct OrderStoryTests {
             try await scene.database.execute("DROP TRIGGER refuse")
         }
         try await run(scene, store: store) {
-            try await scene.bus.publish(stage: reserved(id))
+            try await scene.bus.publish(reserved(id))
             try await scene.broker.settled()
         }
         #expect(try await scene.store.order(id)?.status == .confirmed)
@@ -102,15 +125,16 @@ struct OrderStoryTests {
         let scene = try Scene()
         let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id
         try await run(scene, store: scene.orders) {
-            try await scene.bus.publish(stage: reserved(id))
+            try await scene.bus.publish(reserved(id))
             try await scene.broker.settled()
-            try await scene.bus.publish(stage: StockRejected(orderID: id, reason: .outOfStock, skus: ["NW-011"]))
-            try await scene.bus.publish(stage: reserved("nobody"))
+            try await scene.bus.publish(StockRejected(orderID: id, reason: .outOfStock, skus: ["NW-011"]))
+            try await scene.bus.publish(reserved("nobody"))
             try await scene.broker.settled()
         }
         #expect(try await scene.store.order(id)?.status == .confirmed)
         let letters = try await scene.bus.deadLetters(of: OrderService.group).entries(limit: 10)
-        #expect(Set(letters.map(\.envelope.id.rawValue)) == ["stock.rejected:\(id)", "stock.reserved:nobody"])
+        #expect(Set(letters.map(\.envelope.topic)) == [StockRejected.topic, StockReserved.topic])
+        #expect(Set(letters.map(\.envelope.partitionKey)) == [id, "nobody"])
         #expect(letters.allSatisfy { $0.failure.reason == .nonRetryable })
         #expect(try await scene.database.count(of: "eventbus_inbox") == 1)
         #expect(try await scene.database.outbox().map(\.topic) == ["order.created", "order.confirmed"])
@@ -123,7 +147,7 @@ struct OrderStoryTests {
         let id = try await scene.store.place(try .sample(), correlationID: "c").record.order.id
         try await run(scene, store: orders) {
             #expect(try await orders.view(of: id)?.status == .placed)
-            try await scene.bus.publish(stage: reserved(id))
+            try await scene.bus.publish(reserved(id))
             try await scene.broker.settled()
             #expect(try await orders.view(of: id)?.status == .confirmed)
         }

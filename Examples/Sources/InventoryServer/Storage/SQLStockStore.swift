@@ -93,12 +93,8 @@ struct SQLStockStore: StockStore {
             }
         }
         try DecisionTable.insert(decision, for: orderID, at: .now(), in: db)
-        try announce(decision.event(for: orderID), in: db)
+        try outbox.publish(decision.event(for: orderID), options: PublishOptions(requiresSubscriber: true), in: db)
         return Recorded(decision: decision, isNew: true)
-    }
-
-    private func announce(_ event: some OrderEvent, in db: SQLTransaction) throws {
-        try outbox.publish(event, options: PublishOptions(requiresSubscriber: true, id: event.eventID), in: db)
     }
 
     private func note(_ recorded: Recorded, for orderID: String, handling context: EventContext?) {

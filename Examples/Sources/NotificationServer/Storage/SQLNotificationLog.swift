@@ -29,8 +29,8 @@ struct SQLNotificationLog: NotificationLog {
     func send(_ notification: Notice, handling context: EventContext?) async throws -> Bool {
         let wasSent = try await database.read { db in try NotificationTable.contains(notification.orderID, in: db) }
         if wasSent { return note(isFirst: false, notification, handling: context) }
-        // Without a delivery, the id is that of the event that would have caused one.
-        let eventID = context?.id ?? EventID("order.\(notification.outcome.rawValue):\(notification.orderID)")
+        // An order has one notification, so its id identifies one without a delivery.
+        let eventID = context?.id ?? EventID(notification.orderID)
         try await mailer.send(
             MailMessage(
                 notification,

@@ -96,13 +96,9 @@ struct SQLOrderStore: OrderStore {
     private func insert(_ order: Order, correlationID: CorrelationID, at time: EventTime, in db: SQLTransaction) throws
     {
         try OrderTable.insert(order, correlationID: correlationID, at: time, in: db)
-        try announce(order.created, correlationID: correlationID, in: db)
-    }
-
-    private func announce(_ event: some OrderEvent, correlationID: CorrelationID?, in db: SQLTransaction) throws {
         try outbox.publish(
-            event,
-            options: PublishOptions(requiresSubscriber: true, id: event.eventID, correlationID: correlationID),
+            order.created,
+            options: PublishOptions(requiresSubscriber: true, id: order.eventID, correlationID: correlationID),
             in: db
         )
     }
@@ -111,8 +107,7 @@ struct SQLOrderStore: OrderStore {
     func insert(_ order: Order) async throws -> Order {
         try await write { [self] db in
             if let existing = try OrderTable.record(of: order.id, in: db) { return existing.order }
-            let correlationID = CorrelationID(order.created.eventID)
-            try insert(order, correlationID: correlationID, at: now(), in: db)
+            try insert(order, correlationID: CorrelationID(order.eventID), at: now(), in: db)
             return order
         }
     }
@@ -167,7 +162,11 @@ struct SQLOrderStore: OrderStore {
         guard let event = status.event(for: record.order), try OrderTable.end(id, as: status, at: now(), in: db) else {
             return .stands(record.status)
         }
-        try announce(event, correlationID: record.correlationID, in: db)
+        try outbox.publish(
+            event,
+            options: PublishOptions(requiresSubscriber: true, correlationID: record.correlationID),
+            in: db
+        )
         return .changed(status)
     }
 

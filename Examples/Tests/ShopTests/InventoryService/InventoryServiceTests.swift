@@ -21,7 +21,7 @@ struct InventoryServiceTests {
         let line = try #require(OrderLine(sku: "A", quantity: 1, unitPrice: .zero))
         try await bus.withRunning {
             for id in ["1", "2"] {
-                try await bus.publish(stage: OrderCreated(orderID: id, customerID: "C", items: [line]))
+                try await bus.publish(OrderCreated(orderID: id, customerID: "C", items: [line]))
             }
             try await broker.settled()
         }
