@@ -131,8 +131,8 @@ let package = Package(
         .target(
             name: "Fleet",
             dependencies: [
-                "ShopData", "ShopEvents", "ServiceStorage", "PostgresDriver", eventStory, terminalText, "OrderService",
-                "InventoryService", "NotificationService", grdb, logging,
+                "ShopData", "ShopEvents", "ServiceStorage", "PostgresDriver", eventBus, eventStory, terminalText,
+                "OrderService", "InventoryService", "NotificationService", grdb, logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 systemPackage,
             ]

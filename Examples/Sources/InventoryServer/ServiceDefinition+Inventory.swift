@@ -35,11 +35,13 @@ extension ServiceDefinition {
             try await OpeningStock.load(file, into: store, logger: environment.logger)
         }
         let catalog = StockCatalog(store: store, lock: lock, cache: cache, logger: environment.logger)
+        var options = SubscriptionOptions.outlastingOutages
+        options.handlerTimeout = .seconds(60)
         InventoryService(
             bus: environment.bus,
             store: CatalogedStockStore(store: store, catalog: catalog),
             lock: lock
-        ).subscribe(options: SubscriptionOptions(retry: .untilStoresAreBack, handlerTimeout: .seconds(60)))
+        ).subscribe(options: options)
 
         var relaying = OutboxRelay.Configuration()
         // Only one of the replicas publishes. It is not notified of the commits of the others, and takes over quickly.
@@ -57,14 +59,4 @@ extension ServiceDefinition {
             routes: { router in StockRoutes(catalog: catalog).add(to: router) }
         )
     }
-}
-
-extension RetryPolicy {
-    /// Retries for a working day, because Redis or the database may be down for that long and the event is not at
-    /// fault.
-    fileprivate static let untilStoresAreBack = RetryPolicy(
-        maxAttempts: 10_000,
-        initial: .milliseconds(200),
-        maximum: .seconds(5)
-    )
 }

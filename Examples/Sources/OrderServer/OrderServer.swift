@@ -76,7 +76,7 @@ extension ServiceDefinition {
             ttl: .seconds(ttl),
             logger: environment.logger
         )
-        OrderService(bus: environment.bus, store: orders).subscribe(options: .stockOutcomes)
+        OrderService(bus: environment.bus, store: orders).subscribe(options: .outlastingOutages)
         let relay = try environment.database.relay(to: environment.bus, logger: environment.logger)
         return ServiceAssembly(
             services: [relay],
@@ -109,12 +109,4 @@ extension ServiceDefinition {
         if range.contains(value) { return }
         throw ServiceFailure("\(key) is \(value); it can be \(range.lowerBound) to \(range.upperBound)")
     }
-}
-
-extension SubscriptionOptions {
-    /// The options for the inventory's answers. No delivery is given up because of an outage of the database, even for
-    /// days.
-    static let stockOutcomes = SubscriptionOptions(
-        retry: RetryPolicy(maxAttempts: 100_000, initial: .milliseconds(200), maximum: .seconds(5))
-    )
 }

@@ -21,15 +21,17 @@ extension SQLDatabase {
     public func migrate(_ scripts: KeyValuePairs<String, String>) async throws {
         guard case .postgres(let pool, let client) = self else { return }
         try await client.migrate()
-        try await pool.write { transaction in
-            try transaction.execute("SELECT pg_advisory_xact_lock(hashtextextended('shop_migration', 0))")
-            try transaction.execute("CREATE TABLE IF NOT EXISTS shop_migration (name text PRIMARY KEY)")
-            for (name, script) in scripts {
-                let isNew = try transaction.execute(
-                    "INSERT INTO shop_migration (name) VALUES ($1) ON CONFLICT DO NOTHING",
-                    [.text(name)]
-                )
-                if isNew.affectedCount == 1 { try transaction.executeScript(script) }
+        try await reportingOutages {
+            try await pool.write { transaction in
+                try transaction.execute("SELECT pg_advisory_xact_lock(hashtextextended('shop_migration', 0))")
+                try transaction.execute("CREATE TABLE IF NOT EXISTS shop_migration (name text PRIMARY KEY)")
+                for (name, script) in scripts {
+                    let isNew = try transaction.execute(
+                        "INSERT INTO shop_migration (name) VALUES ($1) ON CONFLICT DO NOTHING",
+                        [.text(name)]
+                    )
+                    if isNew.affectedCount == 1 { try transaction.executeScript(script) }
+                }
             }
         }
     }

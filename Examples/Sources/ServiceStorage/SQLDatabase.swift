@@ -13,22 +13,30 @@ public enum SQLDatabase: Sendable {
     case postgres(PostgresPool, events: PostgresClient)
 
     /// Runs `body` in a transaction that only reads, and sees the database as it was at one moment.
+    ///
+    /// - Throws: `EventBusError` with code `.unavailable` if the database is unreachable, busy or full; errors of `body`.
     public func read<Value: Sendable>(
         _ body: @escaping @Sendable (SQLTransaction) throws -> Value
     ) async throws -> Value {
-        switch self {
-        case .sqlite(let writer): try await writer.read { db in try body(SQLTransaction(db)) }
-        case .postgres(let pool, _): try await pool.read { transaction in try body(SQLTransaction(transaction)) }
+        try await reportingOutages {
+            switch self {
+            case .sqlite(let writer): try await writer.read { db in try body(SQLTransaction(db)) }
+            case .postgres(let pool, _): try await pool.read { transaction in try body(SQLTransaction(transaction)) }
+            }
         }
     }
 
     /// Runs `body` in a transaction, which commits if `body` returns and is rolled back if it throws.
+    ///
+    /// - Throws: The errors of ``read(_:)``.
     public func write<Value: Sendable>(
         _ body: @escaping @Sendable (SQLTransaction) throws -> Value
     ) async throws -> Value {
-        switch self {
-        case .sqlite(let writer): try await writer.write { db in try body(SQLTransaction(db)) }
-        case .postgres(let pool, _): try await pool.write { transaction in try body(SQLTransaction(transaction)) }
+        try await reportingOutages {
+            switch self {
+            case .sqlite(let writer): try await writer.write { db in try body(SQLTransaction(db)) }
+            case .postgres(let pool, _): try await pool.write { transaction in try body(SQLTransaction(transaction)) }
+            }
         }
     }
 

@@ -5,6 +5,7 @@ import GRDB
 import Logging
 import OrderService
 import ServiceLifecycle
+import ServiceStorage
 import ServiceTestKit
 import ShopEvents
 import Testing
@@ -20,7 +21,7 @@ struct OrderStoryTests {
         store: some OrderStore,
         _ body: @escaping @Sendable () async throws -> Void
     ) async throws {
-        var options = SubscriptionOptions.stockOutcomes
+        var options = SubscriptionOptions.outlastingOutages
         options.retry.initial = .milliseconds(1)
         options.retry.maximum = .milliseconds(10)
         let service = OrderService(bus: scene.bus, store: store)

@@ -1,6 +1,6 @@
+internal import EventBus
 import NotificationService
 import OrderService
-internal import PostgresDriver
 internal import ServiceStorage
 
 /// The databases of the three services, which are read during and after a run.
@@ -38,7 +38,7 @@ struct Books: Sendable {
         try await wait(atMost: .seconds(60), for: "an answer of the database") { () -> Value? in
             do {
                 return try await database.read(body)
-            } catch let error as PostgresError where error.isTemporary {
+            } catch let error as EventBusError where error.code == .unavailable {
                 return nil
             }
         }

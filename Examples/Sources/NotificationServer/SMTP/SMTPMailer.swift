@@ -32,7 +32,8 @@ actor SMTPMailer: Mailer {
 
     /// Sends a message.
     ///
-    /// - Throws: ``MailRefused`` if the server permanently refuses it, and ``SMTPUnavailable`` otherwise.
+    /// - Throws: ``MailRefused`` if the server permanently refuses it, `RetryLater` if it may accept it later, and
+    ///   `EventBusError` with code `.unavailable` if it takes no mail at all.
     @discardableResult
     func send(_ message: MailMessage) async throws -> Bool {
         let outcome = handle.send(message, configuration)
@@ -40,32 +41,32 @@ actor SMTPMailer: Mailer {
             outage.withLock { $0 = nil }
             return true
         }
-        if let reply = outcome.refusal {
+        let refusal = outcome.refusal
+        if let refusal, refusal.code >= 500 {
             outage.withLock { $0 = nil }
-            throw MailRefused(server: configuration.url, recipient: message.recipient, reply: reply)
+            throw MailRefused(server: configuration.url, recipient: message.recipient, reply: refusal.reply)
         }
-        let error = SMTPUnavailable(
-            server: configuration.url,
-            problem: outcome.problem,
-            reply: outcome.transfer.reply
-        )
-        outage.withLock { $0 = error.description }
-        throw error
+        let reply = outcome.transfer.reply.map { " (\($0))" } ?? ""
+        let reason = "\(configuration.url) takes no mail at present: \(outcome.problem)\(reply)"
+        outage.withLock { $0 = reason }
+        if refusal != nil { throw RetryLater(after: .seconds(60), countsAsAttempt: false, reason: reason) }
+        throw EventBusError(.unavailable, reason)
     }
 }
 
 extension CurlHandle.Outcome {
-    /// The server's reply, if it permanently refused this message. `nil` if it may accept the message later, or if it
-    /// refused not the message but this client, because of its greeting, its lack of encryption, or its login.
-    fileprivate var refusal: String? {
-        guard let code = transfer.replyCode, (500...599).contains(code), let reply = transfer.reply else { return nil }
+    /// The server's reply, if it refused this message, permanently (5xx) or for now (4xx). `nil` if it refused not the
+    /// message but this client, because of its greeting, its lack of encryption, or its login.
+    fileprivate var refusal: (code: Int, reply: String)? {
+        guard let code = transfer.replyCode, (400...599).contains(code), let reply = transfer.reply else { return nil }
         switch result {
         case CURLE_SEND_ERROR:
-            // Sender, recipient or the mail command. But 530 requests encryption or a login first.
-            return code == 530 ? nil : reply
+            // Sender, recipient or the mail command. But 421 ends the connection, and 530 requests encryption or a login
+            // first.
+            return code == 421 || code == 530 ? nil : (code, reply)
         case CURLE_WEIRD_SERVER_REPLY:
             // The message itself. Before it was requested, the reply was to the greeting.
-            return transfer.isWanted ? reply : nil
+            return transfer.isWanted && code != 421 ? (code, reply) : nil
         default:
             return nil
         }

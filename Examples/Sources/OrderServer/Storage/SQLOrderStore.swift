@@ -47,7 +47,7 @@ struct SQLOrderStore: OrderStore {
         _ body: @escaping @Sendable (SQLTransaction) throws -> Value
     ) async throws -> Value {
         guard let groupCommit else { return try await database.write(body) }
-        return try await groupCommit.write { db in try body(SQLTransaction(db)) }
+        return try await reportingOutages { try await groupCommit.write { db in try body(SQLTransaction(db)) } }
     }
 
     // MARK: Placing

@@ -2,7 +2,6 @@ import EventBus
 import GRDB
 import Glibc
 import Logging
-import PostgresDriver
 import ServiceStorage
 
 /// The opening and the health of a service's database.
@@ -77,7 +76,7 @@ enum ServiceDatabase {
         while true {
             do {
                 return try await database.migrate(scripts)
-            } catch let error where isTemporary(error) {
+            } catch let error as EventBusError where temporary.contains(error.code) {
                 if !isWaiting { logger.warning("waiting for the database", metadata: ["error": "\(error)"]) }
                 isWaiting = true
             }
@@ -85,14 +84,8 @@ enum ServiceDatabase {
         }
     }
 
-    /// Returns a Boolean value indicating whether the same work may succeed later.
-    private static func isTemporary(_ error: any Error) -> Bool {
-        switch error {
-        case let error as EventBusError: [.unavailable, .indeterminate, .timedOut].contains(error.code)
-        case let error as PostgresError: error.isTemporary
-        default: false
-        }
-    }
+    /// The errors after which the same work may succeed later.
+    private static let temporary: Set<EventBusError.Code> = [.unavailable, .indeterminate, .timedOut]
 
     /// Creates a missing database that only its owner can read. SQLite gives its log the permissions of the database.
     ///

@@ -1,9 +1,7 @@
 import EventBus
-import GRDB
 import Hummingbird
 import Logging
 import NIOHTTP1
-import PostgresDriver
 
 /// Middleware that answers every error with a problem document. Unexpected errors are logged, and reveal nothing to the
 /// client.
@@ -61,9 +59,6 @@ struct ProblemMiddleware: RouterMiddleware {
         switch error {
         case is CancellationError: true
         case let error as EventBusError: temporary.contains(error.code)
-        case let error as DatabaseError:
-            [.SQLITE_BUSY, .SQLITE_LOCKED, .SQLITE_FULL, .SQLITE_IOERR].contains(error.resultCode)
-        case let error as PostgresError: error.isTemporary
         default: false
         }
     }

@@ -2,6 +2,7 @@ import EventBus
 import EventBusInMemory
 import EventBusTesting
 import InventoryService
+import ServiceStorage
 import ServiceTestKit
 import ShopEvents
 import Testing
@@ -11,10 +12,12 @@ import Testing
 @Suite("Reservations in a database", .timeLimit(.minutes(2)))
 struct ReservationTests {
     private let file: StockFile
-    private let broker = InMemoryBroker(clock: ManualClock())
+    private let clock = ManualClock()
+    private let broker: InMemoryBroker
 
     init() throws {
         file = try StockFile()
+        broker = InMemoryBroker(clock: clock)
     }
 
     /// Publishes orders as the order service does, until all are handled.
@@ -78,7 +81,7 @@ struct ReservationTests {
         let replica = try Replica(file, broker: broker)
         _ = try await replica.store.open(with: [.sample("A", 5)])
         try await replica.database.execute("ALTER TABLE eventbus_outbox RENAME TO away")
-        replica.subscribe(retry: .never)
+        replica.subscribe(options: SubscriptionOptions(retry: .never))
         let order = try OrderCreated.sample("1", ["A": 2])
         try await publish([order], to: [replica])
         #expect(try await replica.store.allLevels() == ["A": 5])
@@ -92,6 +95,19 @@ struct ReservationTests {
         try await publish([order], to: [next])
         #expect(try await next.store.allLevels() == ["A": 3])
         #expect(try await next.database.outbox().map(\.topic) == ["stock.reserved"])
+    }
+
+    @Test("While Redis is down for hours, orders use up no attempt, and the breaker leaves them with the broker")
+    func lockOutage() async throws {
+        let replica = try Replica(file, broker: broker)
+        _ = try await replica.store.open(with: [.sample("A", 50)])
+        let clock = AnyClock(clock)
+        let lock = OpenDoor(clock: clock, outageEnd: clock.now.advanced(by: .seconds(3 * 60 * 60)))
+        replica.subscribe(lock: lock, options: .outlastingOutages)
+        try await publish((1...20).map { try .sample("\($0)", ["A": 1]) }, to: [replica])
+        #expect(try await replica.store.allDecisions().count == 20)
+        let letters = try await replica.bus.deadLetters(of: InventoryService.group).entries(limit: 10)
+        #expect(letters.isEmpty)
     }
 
     @Test("An event id that was used for another order is reported, not taken for a duplicate")

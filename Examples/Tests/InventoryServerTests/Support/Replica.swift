@@ -36,20 +36,23 @@ struct Replica: Sendable {
     /// Subscribes the service to orders.
     func subscribe(
         lock: some DistributedLock = InMemoryLock(clock: ManualClock()),
-        retry: RetryPolicy = .fixed(.milliseconds(1), maxAttempts: 50)
+        options: SubscriptionOptions = SubscriptionOptions(retry: .fixed(.milliseconds(1), maxAttempts: 50))
     ) {
         InventoryService(bus: bus, store: CatalogedStockStore(store: store, catalog: catalog), lock: lock)
-            .subscribe(options: SubscriptionOptions(retry: retry))
+            .subscribe(options: options)
     }
 }
 
 /// A lock that grants everything to everyone immediately, each with the token that it was created with.
 struct OpenDoor: DistributedLock {
-    let clock = AnyClock(ManualClock())
+    var clock = AnyClock(ManualClock())
     var token: UInt64 = 1
+    /// The time until which its store is unreachable, or `nil`.
+    var outageEnd: AnyClock.Instant?
 
     func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
-        LockGrant(
+        if let outageEnd, clock.now < outageEnd { throw EventBusError(.unavailable, "there is no Redis") }
+        return LockGrant(
             resource: resource,
             owner: "all",
             fencingToken: token,

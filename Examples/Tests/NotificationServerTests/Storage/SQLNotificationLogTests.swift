@@ -151,6 +151,18 @@ struct SQLNotificationLogTests {
         #expect(mailer.count == 1)
     }
 
+    @Test("While the mail server is down for hours nothing is lost, and only one event at a time tries it")
+    func mailOutage() async throws {
+        let mailer = RecoveringMailer(clock, downFor: .seconds(2 * 60 * 60))
+        let log = try log(mailer)
+        let letters = try await publish((1...50).map { confirmed("\($0)") }, to: log)
+        #expect(letters.isEmpty)
+        #expect(mailer.sent == 50)
+        #expect(try await log.all().count == 50)
+        // A probe every five seconds are 1440. Without the breaker, each event would try it every half minute.
+        #expect(mailer.attempts < 2000)
+    }
+
     @Test("A message that can never be sent is dead-lettered with the reason and delays no other")
     func refused() async throws {
         let log = try log(await file())

@@ -33,6 +33,31 @@ final class CountingMailer: Mailer {
     }
 }
 
+/// A mailer whose server is down until a time of its clock.
+final class RecoveringMailer: Mailer {
+    private let clock: AnyClock
+    private let recovery: AnyClock.Instant
+    private let state = Mutex((attempts: 0, sent: 0))
+
+    init(_ clock: some Clock<Duration>, downFor outage: Duration) {
+        self.clock = AnyClock(clock)
+        recovery = self.clock.now.advanced(by: outage)
+    }
+
+    var attempts: Int { state.withLock { $0.attempts } }
+    var sent: Int { state.withLock { $0.sent } }
+
+    func send(_ message: MailMessage) async throws -> Bool {
+        let isUp = clock.now >= recovery
+        state.withLock { state in
+            state.attempts += 1
+            if isUp { state.sent += 1 }
+        }
+        guard isUp else { throw EventBusError(.unavailable, "there is no mail server") }
+        return true
+    }
+}
+
 /// An inbox that is unreachable at times.
 final class UnsteadyInbox: Inbox {
     private let inbox: InMemoryInbox

@@ -107,6 +107,21 @@ struct SQLOrderStoreTests {
         #expect(events.allSatisfy { $0.correlationID == "request-1" && $0.requiresSubscriber })
     }
 
+    @Test("A database that another process keeps busy is an outage in the bus's terms")
+    func outage() async throws {
+        let file = try DatabaseFile()
+        let scene = try Scene(database: file.open(timeout: 0))
+        let other = try file.open()
+        try await other.writeWithoutTransaction { db in try db.execute(sql: "BEGIN IMMEDIATE") }
+        let error = await #expect(throws: EventBusError.self) {
+            try await scene.store.place(try .sample(), correlationID: "c")
+        }
+        #expect(error?.code == .unavailable)
+        #expect((error?.underlying as? DatabaseError)?.resultCode == .SQLITE_BUSY)
+        try await other.writeWithoutTransaction { db in try db.execute(sql: "ROLLBACK") }
+        #expect(try await !scene.store.place(try .sample(), correlationID: "c").isReplay)
+    }
+
     @Test("There is nothing to end without an order")
     func unknownOrder() async throws {
         let scene = try Scene()

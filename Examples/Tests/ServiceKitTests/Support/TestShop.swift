@@ -2,6 +2,7 @@ import EventBus
 import GRDB
 import Hummingbird
 import Logging
+import ServiceStorage
 import Tracing
 
 @testable import ServiceKit
@@ -36,7 +37,9 @@ enum TestShop {
         }
         router.get("broken") { _, _ -> String in throw Broken() }
         router.get("unavailable") { _, _ -> String in throw EventBusError(.unavailable, "Redis is away") }
-        router.get("busy") { _, _ -> String in throw DatabaseError(resultCode: .SQLITE_BUSY) }
+        router.get("busy") { _, _ -> String in
+            try await reportingOutages { throw DatabaseError(resultCode: .SQLITE_BUSY) }
+        }
         router.get("teapot") { _, _ -> String in throw HTTPError(.conflict, message: "twice") }
         router.get("trace") { _, _ in ServiceContext.current?.spanIdentity?.traceID ?? "none" }
     }
