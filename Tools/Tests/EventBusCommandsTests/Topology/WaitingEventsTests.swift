@@ -28,9 +28,15 @@ struct WaitingEventsTests {
             #expect(try await waiting.replayAll(options: ReplayOptions(queue: new)) == 5)
             #expect(try await waiting.count() == 0)
             let moved = try await transport.waitingEvents(in: new).entries()
-            #expect(moved.map(\.envelope.id) == (events + events).map(\.id))
-            #expect(moved.map(\.envelope.topic) == (events + events).map(\.topic))
-            #expect(moved.map(\.envelope.payload) == (events + events).map(\.payload))
+            let (routed, sent) = (moved.prefix(5), moved.dropFirst(5))
+            #expect(routed.map(\.envelope.id) == events.map(\.id))
+            // In any order, because the queue may get an event back from an earlier reader after others were read.
+            for event in events {
+                let copy = sent.first { $0.envelope.id == event.id }
+                #expect(copy?.envelope.topic == event.topic)
+                #expect(copy?.envelope.payload == event.payload)
+            }
+            #expect(sent.count == events.count)
         }
     }
 }
