@@ -83,6 +83,14 @@ struct Forgery: Sendable {
         return all
     }
 
+    /// Headers, members and elements that fill most of a frame.
+    static let wide: [[Forgery]] = [
+        (0..<16_000).map { Forgery(field: .header(String($0, radix: 36)), value: .void) },
+        [Forgery(field: .header("wide"), value: .array(Array(repeating: .void, count: 120_000)))],
+        [Forgery(field: .header("wide"), value: .table((0..<16_000).map { (String($0, radix: 36), .void) }))],
+        [Forgery(field: .header("wide"), value: .table(Array(repeating: ("", .void), count: 60_000)))],
+    ]
+
     /// The encodings that are undone with every body. Both are harmless alone.
     static func encoded(_ bodies: [[UInt8]]) -> [[Forgery]] {
         ["gzip", "claim-check", "gzip, claim-check", "aes256gcm, gzip"].flatMap { encoding in

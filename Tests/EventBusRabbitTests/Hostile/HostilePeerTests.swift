@@ -19,10 +19,10 @@ struct HostilePeerTests {
     /// The number of events that are sent to one pair of services.
     private static let maximumMessages = 5000
 
-    /// Returns each forgery alone, encodings with each body, and pairs.
+    /// Returns each forgery alone, encodings with each body, headers that fill a frame, and pairs.
     private func combinations(_ bodies: [[UInt8]], _ generator: inout SplitMix64) -> [[Forgery]] {
         let forgeries = Forgery.all(targets: HostileScene.targets, bodies: bodies)
-        var combinations = forgeries.map { [$0] } + Forgery.encoded(bodies)
+        var combinations = forgeries.map { [$0] } + Forgery.encoded(bodies) + Forgery.wide
         if environment("EVENTBUS_HOSTILE_PAIRS") == "all" {
             for first in forgeries { combinations += forgeries.map { [first, $0] } }
         } else {
