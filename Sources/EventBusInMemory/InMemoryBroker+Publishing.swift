@@ -2,11 +2,7 @@ import EventBus
 
 extension InMemoryBroker {
     /// Publishes an event. If a queue is full, it waits for room until the deadline.
-    func publish(
-        _ envelope: Envelope,
-        replyAddress: ReplyAddress?,
-        options: TransportPublishOptions
-    ) async throws -> PublishOutcome {
+    func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
         if Task.isCancelled { throw CancellationError() }
         try check(envelope, options)
         if options.delay > .zero {
@@ -20,7 +16,7 @@ extension InMemoryBroker {
             return .scheduled
         }
         let attempt = step { state, effects in
-            tryPublish(envelope, extras: extras(replyAddress, options), deadline: options.deadline, &state, &effects)
+            tryPublish(envelope, extras: extras(options), deadline: options.deadline, &state, &effects)
         }
         return try await outcome(of: attempt)
     }
@@ -40,7 +36,7 @@ extension InMemoryBroker {
             if Task.isCancelled || options.delay > .zero || end - start == 1 || !isOrdinary {
                 for envelope in envelopes[start..<end] {
                     do {
-                        results.append(.success(try await publish(envelope, replyAddress: nil, options: options)))
+                        results.append(.success(try await publish(envelope, options: options)))
                     } catch {
                         results.append(.failure(error))
                     }
@@ -132,12 +128,8 @@ extension InMemoryBroker {
     }
 
     /// Returns the properties of an event that few events have, or `nil`.
-    private func extras(_ replyAddress: ReplyAddress?, _ options: TransportPublishOptions) -> EventExtras? {
-        guard replyAddress != nil || options.expiration != nil else { return nil }
-        return EventExtras(
-            replyAddress: replyAddress,
-            expires: options.expiration.map { clock.now.advanced(by: max(.zero, $0).clampedToLongest) }
-        )
+    private func extras(_ options: TransportPublishOptions) -> EventExtras? {
+        options.expiration.map { EventExtras(expires: clock.now.advanced(by: max(.zero, $0).clampedToLongest)) }
     }
 
     private enum Attempt: Sendable {
@@ -200,7 +192,7 @@ extension InMemoryBroker {
     ) -> ([Result<PublishOutcome, any Error>], Blocked?) {
         var outcomes: [Result<PublishOutcome, any Error>] = []
         outcomes.reserveCapacity(envelopes.count)
-        let extras = extras(nil, options)
+        let extras = extras(options)
         for envelope in envelopes {
             switch tryPublish(envelope, extras: extras, deadline: options.deadline, &state, &effects) {
             case .done(let outcome): outcomes.append(.success(outcome))

@@ -46,7 +46,7 @@ public final class InMemoryTransport: Transport {
     ///   `.invalidEnvelope`, `.tooLarge` or `.unsupported` for an event that RabbitMQ would refuse, see
     ///   ``/EventBus/TransportLimits``. `CancellationError` if the task was cancelled first.
     public func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
-        try await broker.publish(envelope, replyAddress: nil, options: options)
+        try await broker.publish(envelope, options: options)
     }
 
     /// Adds events to queues in order. See ``publish(_:options:)``.

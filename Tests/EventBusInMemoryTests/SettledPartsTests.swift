@@ -174,12 +174,18 @@ struct SettledPartsTests {
         }
     }
 
+    /// Returns a bus that answers every request.
+    private func responder(on broker: InMemoryBroker) -> EventBus {
+        let bus = EventBus(transport: .inMemory(broker))
+        bus.respond(to: Asked.self, group: "g") { _, _ in Asked.Reply(price: 7) }
+        return bus
+    }
+
     @Test("A request that was answered has returned before it settles, without any time passing")
     func answeredRequest() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
-        let bus = EventBus(transport: .inMemory(broker))
-        bus.respond(to: Asked.self, group: "g") { _, _ in Asked.Reply(price: 7) }
+        let bus = responder(on: broker)
         try await bus.withRunning {
             for _ in 0..<50 {
                 async let reply = bus.request(Asked(), timeout: .seconds(20))
@@ -195,8 +201,7 @@ struct SettledPartsTests {
     func requestsWhileSettling() async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
-        let bus = EventBus(transport: .inMemory(broker))
-        bus.respond(to: Asked.self, group: "g") { _, _ in Asked.Reply(price: 7) }
+        let bus = responder(on: broker)
         try await bus.withRunning {
             let areSent = Signal()
             try await withThrowingTaskGroup(of: Void.self) { group in

@@ -9,10 +9,16 @@ import PostgresDriver
 public func reportingOutages<Value>(_ body: () async throws -> Value) async throws -> Value {
     do {
         return try await body()
-    } catch let error as DatabaseError where outages.contains(error.resultCode) {
+    } catch let error where isOutage(error) {
         throw EventBusError(.unavailable, "the database cannot be used at the moment", underlying: error)
-    } catch let error as PostgresError where error.isTemporary {
-        throw EventBusError(.unavailable, "the database cannot be used at the moment", underlying: error)
+    }
+}
+
+private func isOutage(_ error: any Error) -> Bool {
+    switch error {
+    case let error as DatabaseError: outages.contains(error.resultCode)
+    case let error as PostgresError: error.isTemporary
+    default: false
     }
 }
 
