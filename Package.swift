@@ -252,6 +252,7 @@ let package = Package(
                 "EventBusTesting",
                 "ConnectionThread",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             exclude: ["Interoperation/psycopg_client.py"]
         ),

@@ -115,19 +115,17 @@ public struct OutboxConformance: Sendable {
                 try expect(scene.arrived(of: "bad") == Array(0..<10), "\(scene.arrived(of: "bad"))")
             },
             check("of several relays one publishes, and another takes over when it stops") { scene in
-                let relays = try (0..<3).map { _ in try scene.relay() }
+                let relays = try (0..<3).map { _ in RunningRelay(try scene.relay()) }
                 try await scene.bus.withRunning {
-                    let tasks = relays.map { relay in Task { try await relay.run() } }
                     for number in 0..<3 {
                         try await scene.store([scene.order("k", number)])
                         try await scene.waitForArrivals(number + 1)
-                        let publishing = relays.indices.filter {
-                            let health = relays[$0].health()
+                        let publishing = relays.filter {
+                            let health = $0.relay.health()
                             return health.status == .ready && health.details["publishes"] == 1
                         }
                         try expect(publishing.count == 1, "\(publishing.count) relays publish")
-                        tasks[publishing[0]].cancel()
-                        try await tasks[publishing[0]].value
+                        try await publishing[0].shutDown()
                     }
                 }
                 try expect(scene.arrived(of: "k") == [0, 1, 2], "\(scene.arrived(of: "k"))")
@@ -204,17 +202,14 @@ private struct OutboxScene: Sendable {
 
     /// Runs a relay while `body` runs, and shuts it down gracefully. A cancelled relay may publish an event again.
     func withRelay(_ body: @Sendable () async throws -> Void) async throws {
-        let logger = Logger(label: "conformance") { _ in SwiftLogNoOpLogHandler() }
-        let group = ServiceGroup(services: [try relay()], logger: logger)
-        let running = Task { try await group.run() }
+        let running = RunningRelay(try relay())
         let result: Result<Void, any Error>
         do {
             result = .success(try await body())
         } catch {
             result = .failure(error)
         }
-        await group.triggerGracefulShutdown()
-        try await running.value
+        try await running.shutDown()
         try result.get()
     }
 
@@ -223,6 +218,25 @@ private struct OutboxScene: Sendable {
     }
 
     func arrived(of key: String) -> [Int] { arrivals.entries.filter { $0.key == key }.map(\.number) }
+}
+
+/// A relay that runs until it is shut down gracefully.
+private struct RunningRelay: Sendable {
+    let relay: OutboxRelay
+    private let group: ServiceGroup
+    private let task: Task<Void, any Error>
+
+    init(_ relay: OutboxRelay) {
+        let logger = Logger(label: "conformance") { _ in SwiftLogNoOpLogHandler() }
+        let group = ServiceGroup(services: [relay], logger: logger)
+        (self.relay, self.group) = (relay, group)
+        task = Task { try await group.run() }
+    }
+
+    func shutDown() async throws {
+        await group.triggerGracefulShutdown()
+        try await task.value
+    }
 }
 
 /// Publish middleware that refuses the events of the key `bad`.

@@ -195,32 +195,6 @@ struct RelayTests {
         try await store.finish(Settlement())
     }
 
-    @Test("Of several relays one publishes, and another takes over when it stops")
-    func takesOver() async throws {
-        let scene = Scene(try await TestPostgres.database())
-        let relays = try (0..<3).map { _ in try scene.relay { $0.pollInterval = .milliseconds(50) } }
-        try await scene.bus.withRunning {
-            var tasks = relays.map { relay in Task { try await relay.run() } }
-            for number in 1...3 {
-                try await scene.store(OrderPlaced(orderID: "k", number: number))
-                try await scene.waitForArrivals(number)
-                let publishing = relays.indices.filter {
-                    let health = relays[$0].health()
-                    return health.status == .ready && health.details["publishes"] == 1
-                }
-                #expect(publishing.count == 1)
-                if let first = publishing.first {
-                    tasks[first].cancel()
-                    _ = try? await tasks[first].value
-                }
-            }
-            for task in tasks { task.cancel() }
-            for task in tasks { _ = try? await task.value }
-            tasks = []
-        }
-        #expect(scene.arrived.all.map(\.number) == [1, 2, 3])
-    }
-
     @Test("A lease of a relay that has crashed runs out by the clock of the server")
     func leaseRunsOut() async throws {
         let scene = Scene(try await TestPostgres.database())

@@ -3,6 +3,7 @@ import EventBusInMemory
 import EventBusOutbox
 import EventBusTesting
 import Logging
+import ServiceLifecycle
 
 @testable import EventBusPostgres
 
@@ -35,18 +36,20 @@ struct Scene: Sendable {
         return try OutboxRelay(database.client, bus: bus, configuration: configuration, logger: .quiet)
     }
 
-    /// Runs the bus and a relay while `body` runs.
+    /// Runs the bus and a relay while `body` runs, and shuts the relay down gracefully. A cancelled relay may publish an
+    /// event again.
     func run(_ relay: OutboxRelay? = nil, _ body: @escaping @Sendable () async throws -> Void) async throws {
         let relay = try relay ?? self.relay()
         try await bus.withRunning {
-            let running = Task { try await relay.run() }
+            let group = ServiceGroup(services: [relay], logger: .quiet)
+            let running = Task { try await group.run() }
             let result: Result<Void, any Error>
             do {
                 result = .success(try await body())
             } catch {
                 result = .failure(error)
             }
-            running.cancel()
+            await group.triggerGracefulShutdown()
             try await running.value
             try result.get()
         }
