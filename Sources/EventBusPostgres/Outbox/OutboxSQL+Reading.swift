@@ -129,12 +129,7 @@ extension OutboxSQL {
     static func floorState(above floor: Int64) -> [PostgresStatement] {
         [
             PostgresStatement("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM eventbus_outbox_sequence"),
-            PostgresStatement(
-                """
-                SELECT pg_snapshot_xmin(snapshot)::text, pg_snapshot_xmax(snapshot)::text
-                FROM pg_current_snapshot() AS snapshot
-                """
-            ),
+            PostgresStatement("SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_current_xact_id()::text"),
             PostgresStatement(
                 """
                 SELECT sequence FROM eventbus_outbox WHERE due_at = 0 AND sequence >= ?::bigint

@@ -92,14 +92,14 @@ extension PostgresOutboxStore {
         let (number, snapshot, first) = (
             floor[floor.startIndex], floor[floor.startIndex + 1], floor[floor.startIndex + 2]
         )
-        guard let oldest = UInt64(try snapshot.text(0, 0)), let next = UInt64(try snapshot.text(0, 1)) else {
+        guard let oldest = UInt64(try snapshot.text(0, 0)), let own = UInt64(try snapshot.text(0, 1)) else {
             throw EventBusError(.decodingFailed, "PostgreSQL sent no transaction ids")
         }
         state.floor.note(
             firstStored: first.count > 0 ? try first.integer(0, 0) : nil,
             lastNumber: try number.integer(0, 0),
             oldestTransaction: oldest,
-            nextTransaction: next
+            transaction: own
         )
         state.earliestDue = firstDue.count > 0 ? try firstDue.integer(0, 0) : now.milliseconds
     }
