@@ -32,6 +32,9 @@ enum OutboxSQL {
         )
     }
 
+    /// Begins a transaction of a relay, of which no relay is notified.
+    static let begin = [PostgresStatement("BEGIN"), PostgresStatement("SET LOCAL eventbus.relay = 'on'")]
+
     // MARK: Lease
 
     /// Locks the lease, so that exchanges follow one another, and returns whether it is that of `owner`, whether it is

@@ -31,8 +31,11 @@ extension PostgresMigration {
     /// events of concurrent ones, so the relay decides which is the first of a key.
     ///
     /// A number is drawn after the transaction has its id, because an argument is evaluated before its function. So a
-    /// number that was drawn before some moment belongs to a transaction whose id is less than the next id at that
-    /// moment. See ``SequenceFloor``.
+    /// number that was drawn before some moment belongs to a transaction whose id is less than one that is assigned after
+    /// that moment. See ``SequenceFloor``.
+    ///
+    /// The trigger does not notify of the relay's transactions. It runs for each statement, even one that adds nothing, so
+    /// a relay would wake itself again and again.
     static let outboxV1 = PostgresMigration(
         name: "eventbus.outbox.v1",
         sql: """
@@ -89,7 +92,9 @@ extension PostgresMigration {
             INSERT INTO eventbus_outbox_state (id, replays) VALUES (1, 0);
             CREATE FUNCTION eventbus_outbox_notify() RETURNS trigger LANGUAGE plpgsql AS $notify$
             BEGIN
-                PERFORM pg_notify('eventbus_outbox', '');
+                IF current_setting('eventbus.relay', true) IS DISTINCT FROM 'on' THEN
+                    PERFORM pg_notify('eventbus_outbox', '');
+                END IF;
                 RETURN NULL;
             END
             $notify$;

@@ -103,14 +103,14 @@ final class PostgresOutboxStore: OutboxStore {
     /// Begins a transaction and locks the lease in it.
     private func lock(_ settlement: Settlement, now: EventTime) async throws -> Lock {
         let answer = try await connection.run(
-            [PostgresStatement("BEGIN")] + OutboxSQL.lockLease(settings.owner) + [
+            OutboxSQL.begin + OutboxSQL.lockLease(settings.owner) + [
                 OutboxSQL.tries(of: Array(Set(settlement.probes.map(\.topic)))),
                 OutboxSQL.dueTopics(now: now),
                 OutboxSQL.replayMark,
             ]
         )
         let results = answer.results
-        let (lease, tries, topics, mark) = (results[2], results[3], results[4], results[5])
+        let (lease, tries, topics, mark) = (results[3], results[4], results[5], results[6])
         var triesByTopic: [String: Int] = [:]
         for row in 0..<tries.count { triesByTopic[try tries.text(row, 0)] = Int(clamping: try tries.integer(row, 1)) }
         let left = Duration.milliseconds(try lease.integer(0, 2))

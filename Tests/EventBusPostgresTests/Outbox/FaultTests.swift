@@ -123,6 +123,60 @@ struct FaultTests {
         await server.stop()
     }
 
+    @Test("The event of a transaction that stays open while nothing else happens is published when it is committed")
+    func loneTransaction() async throws {
+        let scene = Scene(try await TestPostgres.database())
+        let idle = try scene.database.session()
+        let store = try PostgresOutboxStore(
+            scene.database.client,
+            settings: StoreSettings(.init(), maximumDelay: .seconds(100), wallClock: WallClock { .now() })
+        )
+        let request = ExchangeRequest(settlement: Settlement(), busy: [], room: Room(events: 10))
+        _ = try await store.exchange(request)
+        try await idle.execute("BEGIN")
+        _ = try await idle.execute(scene.outbox.row(for: OrderPlaced(orderID: "k", number: 1)))
+        for _ in 0..<5 {
+            let events = try await store.exchange(request)?.taking.runs.flatMap(\.self)
+            #expect(events?.isEmpty == true)
+        }
+        #expect(store.floor <= 1)
+        try await idle.execute("COMMIT")
+        let committed = try await store.exchange(request)?.taking.runs.flatMap(\.self)
+        #expect(committed?.map(\.sequence) == [1])
+        try await store.finish(Settlement())
+        await idle.close()
+    }
+
+    @Test("A relay is notified of what others store, and not of its own transactions, so that it rests when idle")
+    func notifiesOfOthersOnly() async throws {
+        let scene = Scene(try await TestPostgres.database())
+        let notifications = Locked(0)
+        let listener = try PostgresConnection(
+            PostgresConfiguration(scene.database.url),
+            logger: .quiet,
+            channel: "eventbus_outbox",
+            onNotification: { notifications.withLock { $0 += 1 } }
+        )
+        await listener.listen()
+        try await eventually("it listens") {
+            try await listener.run([PostgresStatement("SELECT count(*) FROM pg_listening_channels()")]).results[0]
+                .integer(0, 0) == 1
+        }
+        let before = notifications.withLock { $0 }
+        let store = try PostgresOutboxStore(
+            scene.database.client,
+            settings: StoreSettings(.init(), maximumDelay: .seconds(100), wallClock: WallClock { .now() })
+        )
+        let request = ExchangeRequest(settlement: Settlement(), busy: [], room: Room(events: 10))
+        for _ in 0..<5 { _ = try await store.exchange(request) }
+        // Notifications arrive in the order of the commits.
+        try await scene.store(OrderPlaced(orderID: "k", number: 1))
+        try await eventually("it is notified") { notifications.withLock { $0 } > before }
+        #expect(notifications.withLock { $0 } == before + 1)
+        try await store.finish(Settlement())
+        await listener.close()
+    }
+
     @Test("An idle transaction delays no event of others, and no number is passed over until it ends")
     func idleTransaction() async throws {
         let scene = Scene(try await TestPostgres.database())
