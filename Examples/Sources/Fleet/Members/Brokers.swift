@@ -71,9 +71,18 @@ public struct Brokers: Sendable {
         try await script.run("ctl", directory, "-q", "import_definitions", file)
     }
 
-    /// Returns an address of RabbitMQ with another login, which is given as `name:password`.
+    /// Adds a user of Redis, or changes one.
+    ///
+    /// - Parameter rules: The name and the rules of the user, as in a configuration file after `user`.
+    public func setRedisUser(_ rules: String) async throws {
+        try await Script(path: "/usr/bin/redis-cli").run(
+            ["-e", "-u", redis, "ACL", "SETUSER"] + rules.split(separator: " ").map { String($0) }
+        )
+    }
+
+    /// Returns an address of RabbitMQ or Redis with another login, which is given as `name:password`.
     public static func address(_ address: String, login: String) -> String {
-        address.replacing("//guest:guest@", with: "//\(login)@")
+        address.replacing(/\/\/([^@\/]*@)?/, with: "//\(login)@", maxReplacements: 1)
     }
 
     /// Returns the queues of a virtual host.

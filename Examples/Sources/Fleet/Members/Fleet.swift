@@ -140,7 +140,7 @@ public struct Fleet: Sendable {
                 settings: settings,
                 environment: [
                     "RABBITMQ_URI": configuration.logins[kind].map { Brokers.address(rabbitMQ, login: $0) } ?? rabbitMQ,
-                    "REDIS_URI": redis,
+                    "REDIS_URI": configuration.logins[kind].map { Brokers.address(redis, login: $0) } ?? redis,
                     "HTTP_TOKENS": "fleet:\(client.token)",
                 ],
                 client: client

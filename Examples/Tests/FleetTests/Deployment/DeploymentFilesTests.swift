@@ -38,26 +38,33 @@ struct DeploymentFilesTests {
 
     @Test func `each service has limits, secrets and a user of its own`() throws {
         let units = ["shop-orders.service", "shop-inventory@.service", "shop-notifications.service"]
-        var secrets: Set<String> = []
+        var (secrets, accounts): (Set<String>, Set<String>) = ([], [])
         for unit in units {
             let text = try file("systemd/\(unit)")
             for limit in ["LimitNOFILE=", "MemoryMax=", "TasksMax=", "NoNewPrivileges=yes"] {
                 #expect(text.contains("\n\(limit)"), "\(limit) in \(unit)")
             }
             secrets.formUnion(values("EnvironmentFile=", in: text))
+            accounts.formUnion(values("User=", in: text))
         }
         #expect(secrets.count == 3)
-        var users: Set<String> = []
+        let users = try values("u ", in: file("systemd/shop.sysusers")).compactMap { $0.split(separator: " ").first }
+        #expect(accounts == Set(users.map { String($0) }))
+        #expect(accounts.count == 3)
+        var logins: Set<String> = []
         for secret in secrets {
             let text = try file("systemd/\(URL(filePath: secret).lastPathComponent)")
-            users.formUnion(values("RABBITMQ_URI=", in: text))
-            users.formUnion(values("#DATABASE=", in: text))
+            logins.formUnion(values("RABBITMQ_URI=", in: text))
+            logins.formUnion(values("#DATABASE=", in: text))
+            logins.formUnion(values("REDIS_URI=", in: text))
             #expect(values("HTTP_TOKENS=", in: text) == [""])
         }
-        #expect(users.count == 6)
+        #expect(logins.count == 9)
         let compose = try file("compose.yaml")
         #expect(Set(values("RABBITMQ_URI:", in: compose)).count == 3)
         #expect(Set(values("DATABASE:", in: compose)).count == 3)
+        #expect(Set(values("REDIS_URI:", in: compose)).count == 3)
+        #expect(Set(values("HTTP_TOKENS:", in: compose)).count == 3)
         for limit in ["mem_limit:", "pids_limit:", "nofile:"] { #expect(!values(limit, in: compose).isEmpty) }
     }
 

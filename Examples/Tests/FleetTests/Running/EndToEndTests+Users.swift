@@ -26,11 +26,19 @@ extension EndToEndTests {
                     .replacing("{\"name\": \"/\"}", with: "{\"name\": \"\(virtualHost)\"}")
                 try Data(definitions.utf8).write(to: file)
                 try await brokers.importDefinitions(file: file.path(percentEncoded: false))
+                for rules in try Deployment.redisUsers(Self.passwords) { try await brokers.setRedisUser(rules) }
                 return Self.logins
             },
             { fleet in
                 for kind in ServiceKind.allCases {
                     try await expectConfined(kind, fleet)
+                    try await expectConfinedInRedis(kind, fleet)
+                }
+                for service in fleet.services {
+                    let health = try await service.get("/health/ready")
+                    #expect(health?.status == 200)
+                    // A right that is missing in Redis is named there.
+                    #expect(health?.text.contains("permission") == false, "\(health?.text ?? "")")
                 }
                 let outcome = try await FleetRun(fleet: fleet, input: TestFleet.input(60)).run()
                 #expect(outcome.audit.violations == [])
@@ -47,7 +55,10 @@ extension EndToEndTests {
         let script = Deployment.folder.appending(path: "postgres/init.sh").path(percentEncoded: false)
         let passwords = Self.passwords.map { "SHOP_\($0)_PASSWORD=\($1)" }
         try await Script(path: "/usr/bin/env").run(
-            ["PGHOST=\(host)", "PGPORT=\(port)", "POSTGRES_USER=\(try #require(server.user))"] + passwords
+            [
+                "PGHOST=\(host)", "PGPORT=\(port)", "POSTGRES_USER=\(try #require(server.user))",
+                "PGPASSWORD=\(try #require(server.password))",
+            ] + passwords
                 + ["sh", script]
         )
         for kind in ServiceKind.allCases {
@@ -87,6 +98,19 @@ extension EndToEndTests {
             let spy = EventBus(transport: .rabbit(configuration))
             spy.subscribe(to: "#", group: other.rawValue, name: "spy") { _, _ in }
             await expectRefusal("\(kind) subscribes as \(other)") { try await spy.run() }
+        }
+    }
+
+    /// Expects that the user of one service can use its own keys in Redis, but not those of others.
+    private func expectConfinedInRedis(_ kind: ServiceKind, _ fleet: Fleet) async throws {
+        let login = try #require(Self.logins[kind])
+        let address = Brokers.address(fleet.brokers.redis, login: login)
+        let prefixes: [ServiceKind: String] = [
+            .orders: "shop.orders", .inventory: "inventory", .notifications: "notifications",
+        ]
+        for (owner, prefix) in prefixes {
+            let answer = try await Script(path: "/usr/bin/redis-cli").run(["-u", address, "GET", "\(prefix):cache:x"])
+            #expect(answer.contains("NOPERM") == (owner != kind), "\(kind) reads \(prefix): \(answer)")
         }
     }
 

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Prints the configuration of the shop's Redis: its data is kept on disk, and each service has a user with rights to its
+# own keys and channels, with the passwords of the environment, which have to consist of letters and digits. Without a
+# user, a client can only test whether the server answers.
+set -eu
+
+user() { # NAME PASSWORD PREFIX
+    case $2 in
+    '' | *[!A-Za-z0-9]*) echo "users: the password of $1 has to consist of letters and digits" >&2; exit 1 ;;
+    esac
+    echo "user $1 on >$2 ~$3:* resetchannels &$3:* &__redis__:invalidate -@all" \
+        '+ping +client +select +role +info +eval +evalsha +subscribe +publish +time' \
+        '+get +set +del +pttl +pexpire +zadd +zrem +zrange +zrangebyscore +zcard +zcount +zscore' \
+        '+hget +hset +hdel +hmget +sadd +srem +scan +cluster|info'
+}
+
+echo 'appendonly yes'
+echo 'user default on nopass resetkeys resetchannels -@all +ping'
+user shop-orders "$SHOP_ORDERS_PASSWORD" shop.orders
+user shop-inventory "$SHOP_INVENTORY_PASSWORD" inventory
+user shop-notifications "$SHOP_NOTIFICATIONS_PASSWORD" notifications
