@@ -68,17 +68,30 @@ struct DeadLetterDecoder: Sendable {
             envelope: envelope,
             group: group,
             queue: death?.queue ?? own[WireHeaders.queue]?.string ?? "",
-            failure: Failure(
-                reason: Failure.Reason(rawValue: reason.printable),
-                errorType: own[WireHeaders.errorType]?.string ?? "",
-                message: own[WireHeaders.errorMessage]?.string ?? "given up by the broker: \(reason)",
-                attempt: attempts
-            ),
+            failure: failure(reason, of: own, isOfBroker: death != nil, attempts: attempts),
             attempts: attempts,
             firstFailure: time(WireHeaders.firstFailure),
             lastFailure: (death == nil ? time(WireHeaders.lastFailure) : death?.time) ?? envelope.time
         )
         return Reading(letter: letter, original: original, topic: decoded?.envelope.topic, isTrusted: route.isTrusted)
+    }
+
+    /// Returns the reason why an event was given up.
+    ///
+    /// If the broker gave it up, the error in the headers is of an earlier attempt. It is quoted as such, because a broker
+    /// before 4.0 completes a record that the publisher began, so that the route may be the publisher's claim.
+    private func failure(_ reason: String, of own: HeaderTable, isOfBroker: Bool, attempts: Int) -> Failure {
+        var (type, message) = (own[WireHeaders.errorType]?.string ?? "", own[WireHeaders.errorMessage]?.string)
+        if isOfBroker || message == nil {
+            let earlier = message.map { "; its headers name an earlier error: \(type.isEmpty ? "" : type + ": ")\($0)" }
+            (type, message) = ("", "given up by the broker: \(reason)\(earlier ?? "")")
+        }
+        return Failure(
+            reason: Failure.Reason(rawValue: String(loggable: reason)),
+            errorType: type,
+            message: message ?? "",
+            attempt: attempts
+        )
     }
 
     /// Decodes a delayed event that matched no queue. Its routing key contains the destination, either as a key of the
@@ -101,8 +114,9 @@ struct DeadLetterDecoder: Sendable {
 
 /// The broker's record of the last time it dead-lettered an event.
 ///
-/// The broker writes the newest record first, so the first one that is not of a delay level is its own. Records that a
-/// publisher put into the header follow.
+/// The broker writes the newest record first, so the first one that is not of a delay level is its own, and its queue and
+/// reason are facts. Records that a publisher put into the header follow. A broker before 4.0, however, completes a record
+/// of the same queue and reason that the publisher began, and keeps the publisher's exchange and routing key.
 private struct BrokerDeath {
     var reason: String
     var queue: String

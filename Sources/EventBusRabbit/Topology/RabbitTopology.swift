@@ -55,7 +55,8 @@ public struct RabbitTopology: Hashable, Sendable, Codable {
         }.sorted { $0.queue < $1.queue }
     }
 
-    /// Writes the topology as JSON to a file, in place of an existing one.
+    /// Writes the topology as JSON to a file, in place of an existing one. A new file can be read by its owner only, and a
+    /// symbolic link is not followed.
     ///
     /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration` if the file cannot be written.
     public func write(to path: String) throws {
@@ -63,7 +64,8 @@ public struct RabbitTopology: Hashable, Sendable, Codable {
         func failed() -> EventBusError {
             EventBusError(.invalidConfiguration, "\(path) cannot be written: \(String(errorNumber: errno))")
         }
-        guard let file = fopen(path, "we") else { throw failed() }
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0o600)
+        guard descriptor >= 0, let file = fdopen(descriptor, "w") else { throw failed() }
         let written = bytes.withUnsafeBytes { fwrite($0.baseAddress, 1, $0.count, file) }
         let isClosed = fclose(file) == 0
         guard written == bytes.count, isClosed else { throw failed() }
