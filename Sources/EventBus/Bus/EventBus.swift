@@ -93,7 +93,7 @@ public final class EventBus: Service {
         let failures = Counter(label: "eventbus.local.failed")
         self.local = LocalEmitter(codec: codec, clock: transport.clock) { failure in
             failures.increment()
-            logger.logger.info("local listener failed", metadata: [LogKeys.error: "\(failure)"])
+            logger.logger.info("local listener failed", metadata: [LogKeys.error: "\(String(loggable: failure))"])
         }
         activityMonitor?.add(self)
     }

@@ -45,7 +45,7 @@ struct Responder<E: RequestEvent>: Sendable {
             }
         } catch {
             // The requester asks again after its deadline. The handler must not run twice for one request.
-            context.logger.info("reply could not be sent", metadata: [LogKeys.error: "\("\(error)".printable)"])
+            context.logger.info("reply could not be sent", metadata: [LogKeys.error: "\(String(loggable: error))"])
         }
     }
 
@@ -54,7 +54,7 @@ struct Responder<E: RequestEvent>: Sendable {
     }
 
     private func failure(_ error: any Error, _ context: EventContext) -> Envelope {
-        context.logger.info("request failed", metadata: [LogKeys.error: "\("\(error)".printable)"])
+        context.logger.info("request failed", metadata: [LogKeys.error: "\(String(loggable: error))"])
         var reply = reply(to: context, payload: [])
         reply.headers[RequestHeaders.error] =
             repliesWithErrorText

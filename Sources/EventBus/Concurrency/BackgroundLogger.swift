@@ -17,7 +17,7 @@ package final class BackgroundLogger: Sendable {
                 logger.log(
                     level: line.level,
                     "\(line.message)",
-                    metadata: line.metadata.mapValues { .string($0.printable) }
+                    metadata: line.metadata.mapValues { .string(String(loggable: $0)) }
                 )
             }
             if dropped > 0 {

@@ -69,12 +69,14 @@ public struct Failure: Hashable, Sendable {
         public static let handlerFailed = Reason(rawValue: "handler_failed")
     }
 
+    /// The maximum length of the name of an error type, in UTF-8 bytes.
+    public static let maximumErrorTypeLength = 256
     /// The maximum length of a stored message, in UTF-8 bytes.
     public static let maximumMessageLength = 1024
 
     /// The kind of failure.
     public var reason: Reason
-    /// The type of the error.
+    /// The type of the error, without control characters, truncated to ``maximumErrorTypeLength``.
     public var errorType: String
     /// The text of the error, without control characters, truncated to ``maximumMessageLength``.
     public var message: String
@@ -89,7 +91,8 @@ public struct Failure: Hashable, Sendable {
     public init(reason: Reason, errorType: String, message: String, attempt: Int = 1) {
         self.attempt = attempt
         self.reason = reason
-        self.errorType = errorType.printable
+        self.errorType = errorType.prefixed(toUTF8Length: Self.maximumErrorTypeLength).printable
+            .prefixed(toUTF8Length: Self.maximumErrorTypeLength)
         self.message = message.prefixed(toUTF8Length: Self.maximumMessageLength).printable
             .prefixed(toUTF8Length: Self.maximumMessageLength)
     }

@@ -19,6 +19,16 @@ extension String {
         return text
     }
 
+    /// Creates the description of a value for a log record or a health report: printable and truncated to
+    /// ``maximumLoggedLength`` bytes.
+    package init(loggable value: Any) {
+        let limit = Self.maximumLoggedLength
+        self = "\(value)".prefixed(toUTF8Length: limit).printable.prefixed(toUTF8Length: limit)
+    }
+
+    /// The maximum number of bytes of an error text in a log record.
+    package static var maximumLoggedLength: Int { 2048 }
+
     /// The text in quotes for an error message, printable and truncated to ``maximumQuotedLength`` bytes.
     package var quotedForError: String {
         let limit = Self.maximumQuotedLength

@@ -138,7 +138,7 @@ final class ClaimRenewer: Sendable {
         } catch {
             let isLost = (error as? EventBusError)?.code == .leaseExpired
             guard update(number, { $0.isLost = isLost }) else { return }
-            let metadata: Logger.Metadata = [LogKeys.error: "\("\(error)".printable)"]
+            let metadata: Logger.Metadata = [LogKeys.error: "\(String(loggable: error))"]
             if isLost {
                 entry.context.logger.warning(
                     "lost the inbox claim on an event while its handler runs; another consumer may handle it too",

@@ -121,7 +121,7 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
             context.isUnrecorded = true
             context.logger.warning(
                 "effect without record: the event was handled, but the inbox could not record it",
-                metadata: [LogKeys.error: "\("\(error)".printable)"]
+                metadata: [LogKeys.error: "\(String(loggable: error))"]
             )
         }
     }

@@ -30,12 +30,12 @@ public struct LoggingMiddleware: SettlementObserver {
         case .retried(let delay, let failure):
             logger.info(
                 "event failed and will be retried",
-                metadata: [LogKeys.delay: "\(delay.brief)", LogKeys.error: "\(failure.message)"]
+                metadata: [LogKeys.delay: "\(delay.brief)", LogKeys.error: "\(String(loggable: failure.message))"]
             )
         case .deferred(let delay, let failure?):
             logger.debug(
                 "event deferred; the attempt does not count",
-                metadata: [LogKeys.delay: "\(delay.brief)", LogKeys.error: "\(failure.message.printable)"]
+                metadata: [LogKeys.delay: "\(delay.brief)", LogKeys.error: "\(String(loggable: failure.message))"]
             )
         case .deferred(let delay, nil):
             logger.debug(
@@ -45,7 +45,10 @@ public struct LoggingMiddleware: SettlementObserver {
         case .deadLettered(let failure):
             logger.info(
                 "event dead-lettered",
-                metadata: [LogKeys.reason: "\(failure.reason)", LogKeys.error: "\(failure.message)"]
+                metadata: [
+                    LogKeys.reason: "\(String(loggable: failure.reason))",
+                    LogKeys.error: "\(String(loggable: failure.message))",
+                ]
             )
         case .handedBack:
             logger.debug("event handed back to the broker")

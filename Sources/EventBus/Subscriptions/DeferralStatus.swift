@@ -52,7 +52,7 @@ final class DeferralStatus: Sendable {
             case .inboxFailed: "the inbox fails for some events alone; they wait, and count no attempt"
             default: "handlers cannot work because a store or broker is away; their events wait, and count no attempt"
             }
-        log(.warning, message, [LogKeys.error: "\(failure.message.printable)"])
+        log(.warning, message, [LogKeys.error: "\(String(loggable: failure.message))"])
     }
 
     /// Records that a handler has succeeded.

@@ -130,7 +130,7 @@ final class DeliverySettler: Sendable {
             "a delivery could not be settled",
             metadata: [
                 LogKeys.eventID: "\(delivery.envelope.id)", LogKeys.group: "\(subscription.group)",
-                LogKeys.subscription: "\(subscription.name)", LogKeys.error: "\("\(error)".printable)",
+                LogKeys.subscription: "\(subscription.name)", LogKeys.error: "\(String(loggable: error))",
             ]
         )
     }

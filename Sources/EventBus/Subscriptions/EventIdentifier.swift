@@ -49,7 +49,7 @@ final class EventIdentifier: Sendable {
             metadata: [
                 LogKeys.eventID: "\(envelope.id)", LogKeys.topic: "\(envelope.topic)",
                 LogKeys.group: "\(subscription.group)", LogKeys.subscription: "\(subscription.name)",
-                LogKeys.error: "\(problem.printable)",
+                LogKeys.error: "\(String(loggable: problem))",
             ]
         )
     }

@@ -378,7 +378,8 @@ final class SubscriptionRunner: Sendable {
         environment.logger.logger.info(
             "subscription failed",
             metadata: [
-                LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)", LogKeys.error: "\(error)",
+                LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)",
+                LogKeys.error: "\(String(loggable: error))",
             ]
         )
     }

@@ -173,7 +173,7 @@ final class WorkerPool: Sendable {
             log(
                 .warning,
                 "the subscription pauses because its inbox cannot be used; its deliveries wait, and count no attempt",
-                [LogKeys.error: "\("\(error)".printable)"]
+                [LogKeys.error: "\(String(loggable: error))"]
             )
         }
         // Before the delivery is returned, because a broker on a manual clock must not take it for work in progress.
@@ -218,7 +218,7 @@ final class WorkerPool: Sendable {
         log(
             .warning,
             "the subscription pauses because its circuit breaker opens; its deliveries wait, and one at a time is tried",
-            [LogKeys.error: "\((reason + last).printable)"]
+            [LogKeys.error: "\(String(loggable: reason + last))"]
         )
     }
 

@@ -10,8 +10,8 @@ extension OutboxRelay {
                 LogKeys.eventID: "\(event.envelope.id)",
                 LogKeys.topic: "\(event.envelope.topic)",
                 LogKeys.attempt: "\(failure.attempt)",
-                LogKeys.reason: "\(failure.reason)",
-                LogKeys.error: "\(failure.message)",
+                LogKeys.reason: "\(String(loggable: failure.reason))",
+                LogKeys.error: "\(String(loggable: failure.message))",
             ]
         )
     }
@@ -20,7 +20,9 @@ extension OutboxRelay {
     func log(_ parking: Settlement.Parking) {
         logger.warning(
             "parked an outbox row that contains no event",
-            metadata: ["sequence": "\(parking.sequence)", LogKeys.error: "\(parking.failure.message)"]
+            metadata: [
+                "sequence": "\(parking.sequence)", LogKeys.error: "\(String(loggable: parking.failure.message))",
+            ]
         )
     }
 
@@ -28,7 +30,7 @@ extension OutboxRelay {
     func log(unroutedTopic topic: String) {
         logger.warning(
             "events wait in the outbox because no queue is bound to their topic",
-            metadata: [LogKeys.topic: "\(topic)"]
+            metadata: [LogKeys.topic: "\(String(loggable: topic))"]
         )
     }
 
@@ -37,9 +39,12 @@ extension OutboxRelay {
         if before == trouble { return }
         switch trouble {
         case .outage(let error):
-            logger.warning("the broker accepts no outbox events", metadata: [LogKeys.error: "\(error)"])
+            logger.warning(
+                "the broker accepts no outbox events",
+                metadata: [LogKeys.error: "\(String(loggable: error))"]
+            )
         case .holds(let error):
-            logger.warning("the broker delays outbox events", metadata: [LogKeys.error: "\(error)"])
+            logger.warning("the broker delays outbox events", metadata: [LogKeys.error: "\(String(loggable: error))"])
         case .none:
             logger.info("the broker accepts outbox events again")
         }

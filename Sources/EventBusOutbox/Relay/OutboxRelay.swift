@@ -275,7 +275,10 @@ public final class OutboxRelay: Service {
                 return state.machine.databaseFailure == nil
             }
             if isFirst && !Task.isCancelled {
-                logger.warning("the outbox's database is unavailable", metadata: [LogKeys.error: "\(error)"])
+                logger.warning(
+                    "the outbox's database is unavailable",
+                    metadata: [LogKeys.error: "\(String(loggable: error))"]
+                )
             }
         }
     }
@@ -332,7 +335,7 @@ public final class OutboxRelay: Service {
                 }
                 logger.warning(
                     "could not store the last outcomes of the outbox; their events will be published again",
-                    metadata: [LogKeys.error: "\(error)"]
+                    metadata: [LogKeys.error: "\(String(loggable: error))"]
                 )
                 return
             }

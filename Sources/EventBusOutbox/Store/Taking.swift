@@ -41,6 +41,7 @@ package struct UnroutedTopics: Hashable, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        names.joined(separator: ", ") + (count > names.count ? " and \(count - names.count) more" : "")
+        names.map { String(loggable: $0) }.joined(separator: ", ")
+            + (count > names.count ? " and \(count - names.count) more" : "")
     }
 }

@@ -331,7 +331,7 @@ actor PostgresConnection {
             pump()
         case .failure(let error):
             if failures == 0 {
-                logger.warning("cannot connect to PostgreSQL", metadata: [LogKeys.error: "\(error)"])
+                logger.warning("cannot connect to PostgreSQL", metadata: [LogKeys.error: "\(String(loggable: error))"])
             }
             problem = error
             pause()

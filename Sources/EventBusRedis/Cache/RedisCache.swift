@@ -90,7 +90,10 @@ public final class RedisCache: Cache {
             guard isDue else { return }
             logger.info(
                 "computing a cached value failed",
-                metadata: ["cache.keys": "\(keys.prefix(3).joined(separator: ", "))", "error": "\(error)"]
+                metadata: [
+                    "cache.keys": "\(String(loggable: keys.prefix(3).joined(separator: ", ")))",
+                    "error": "\(String(loggable: error))",
+                ]
             )
         }
         let level = FirstLevel(
