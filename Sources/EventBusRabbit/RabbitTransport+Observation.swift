@@ -67,7 +67,9 @@ extension RabbitTransport {
                     guard let delivery = try await feed.next(until: deadline, thread: connection.thread) else {
                         continue
                     }
-                    if let decoded = try? decoder.decode(delivery.message) { try await body(decoded.envelope) }
+                    if let decoded = try? decoder.decode(delivery.message, in: queue.name) {
+                        try await body(decoded.envelope)
+                    }
                     await connection.acknowledge(delivery.deliveryTag, multiple: false, on: channel)
                 }
             } catch let failure as AMQPFailure {

@@ -179,7 +179,7 @@ extension RabbitTransport {
         // It arrived as the reply to this request, whatever else it claims to be.
         let decoder = MessageDecoder(events: configuration.exchange, patterns: [TopicPattern(envelope.topic)])
         do throws(NoTopic) {
-            var reply = try decoder.decode(message).envelope
+            var reply = try decoder.decode(message, in: message.routingKey).envelope
             reply.topic = envelope.topic
             if message.properties.headers[WireHeaders.correlationID] == nil {
                 reply.correlationID = envelope.correlationID

@@ -1,42 +1,64 @@
 import EventBus
 
-/// The exchange through which a message reached its queue. It decides whether the bus's own headers are trusted, and
-/// where the topic is.
+/// The way in which a message reached its queue. It decides whether the bus's own headers are trusted, and where the topic
+/// is.
 ///
 /// Publishers can set every property and every header. The exchange and the routing key of a delivery are set by the
-/// broker.
+/// broker, but the routing key is only the first one: the headers `CC` and `BCC` add further ones, which lead to other
+/// queues, and which no topic permission is checked against. A retry is therefore trusted only in the queue to which its
+/// first routing key leads.
 enum ArrivalRoute: Equatable {
     /// The exchange of events, where the routing key is the topic.
     case events
-    /// The delay levels, to which only buses publish. Scheduled events have their topic in the routing key.
-    case delay(scheduledTopic: String?)
-    /// The dead-letter exchange, to which only buses and the broker publish.
+    /// The delay levels, for a retry in this queue.
+    case retry
+    /// The delay levels, for a scheduled event, whose topic is in the routing key.
+    case scheduled(topic: String)
+    /// The dead-letter exchange, for a letter of this group. Only buses and the broker publish to it.
     case deadLetter
     /// The default exchange, for a replay or a client that knows the queue's name.
     case defaultExchange
     /// A foreign exchange that was bound to the queue.
     case foreign
+    /// The delay levels or the dead-letter exchange, with a routing key that leads to another queue.
+    case misrouted
 
-    /// Creates the route of a message that was published to `exchange` with `routingKey`.
-    init(exchange: String, routingKey: String, events: String) {
+    /// Creates the route of a message in `queue`.
+    init(of message: AMQPMessage, in queue: String, events: String) {
+        let (exchange, routingKey) = (message.exchange, message.routingKey)
         if exchange.utf8.elementsEqual(events.utf8) {
             self = .events
         } else if exchange.isEmpty {
-            self = .defaultExchange
+            self = routingKey == queue ? .defaultExchange : .foreign
         } else if exchange.beginsWithBytes(of: TopologyNames.delayPrefix) {
-            self = .delay(scheduledTopic: DelayRoute.scheduledTopic(in: routingKey))
+            self = Self.delayed(message, in: queue)
         } else if exchange.utf8.elementsEqual(TopologyNames.deadLetterExchange.utf8) {
-            self = .deadLetter
+            self = TopologyNames.deadLetterQueue(of: routingKey) == queue ? .deadLetter : .misrouted
         } else {
             self = .foreign
         }
     }
 
+    /// Returns the route of a message from the delay levels. Behind the queue in which due events wait, its routing key
+    /// is in the broker's record of that queue.
+    private static func delayed(_ message: AMQPMessage, in queue: String) -> ArrivalRoute {
+        var key = message.routingKey
+        if message.exchange == TopologyNames.delayDue {
+            let due = TopologyNames.dueQueue(of: queue)
+            guard let death = BrokerDeath(message.properties.headers, where: { $0 == due }),
+                death.exchange.beginsWithBytes(of: TopologyNames.delayPrefix)
+            else { return .misrouted }
+            key = death.routingKey
+        }
+        if let topic = DelayRoute.scheduledTopic(in: key) { return .scheduled(topic: topic) }
+        return DelayRoute.queue(in: key) == queue ? .retry : .misrouted
+    }
+
     /// A Boolean value indicating whether headers that begin with `x-eventbus-` were set by the bus.
     var isTrusted: Bool {
         switch self {
-        case .delay, .deadLetter, .defaultExchange: true
-        case .events, .foreign: false
+        case .retry, .deadLetter, .defaultExchange: true
+        case .events, .scheduled, .foreign, .misrouted: false
         }
     }
 }

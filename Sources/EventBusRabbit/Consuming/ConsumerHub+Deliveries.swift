@@ -48,11 +48,14 @@ extension ConsumerHub {
         do throws(NoTopic) {
             let decoded = try consumer.decoder.decode(
                 delivery.message,
+                in: session.queueName,
                 isRedelivered: delivery.isRedelivered,
                 maximumRedeliveries: crashes
             )
             if let queue = decoded.refusedReplyQueue { logRefusedReplyQueue(queue, decoded.envelope, session) }
-            if !decoded.isTrusted, !delivery.isRedelivered { session.latestTime = decoded.envelope.time }
+            if !decoded.isTrusted, !decoded.isDelayed, !delivery.isRedelivered {
+                session.latestTime = decoded.envelope.time
+            }
             if decoded.isEarly { logEarly(decoded.envelope, session) }
             consumer.hold(
                 RabbitConsumer.Held(

@@ -18,15 +18,17 @@ struct MessageDecoder: Sendable {
     /// Decodes a message.
     ///
     /// - Parameters:
+    ///   - queue: The queue in which the message is, or was when it was given up.
     ///   - isRedelivered: The broker's flag that the message was delivered before.
     ///   - maximumRedeliveries: The maximum number of redeliveries that the event may have caused.
     /// - Throws: ``NoTopic`` if nothing tells the event's topic.
     func decode(
         _ message: AMQPMessage,
+        in queue: String,
         isRedelivered: Bool = false,
         maximumRedeliveries: Int = .max
     ) throws(NoTopic) -> DecodedMessage {
-        let route = ArrivalRoute(exchange: message.exchange, routingKey: message.routingKey, events: events)
+        let route = ArrivalRoute(of: message, in: queue, events: events)
         guard let topic = topic(of: message, route) else {
             throw NoTopic(exchange: message.exchange, routingKey: message.routingKey, type: message.properties.type)
         }
@@ -58,11 +60,11 @@ struct MessageDecoder: Sendable {
         )
         var decoded = DecodedMessage(
             envelope: envelope,
-            isTrusted: route.isTrusted,
+            route: route,
             failedAttempts: failedAttempts(headers, route),
             redeliveries: min(redeliveries(headers, isRedelivered), maximumRedeliveries)
         )
-        if case .delay = route, let due = headers[WireHeaders.due]?.int {
+        if decoded.isDelayed, let due = headers[WireHeaders.due]?.int {
             let (early, overflow) = due.subtractingReportingOverflow(EventTime.now().milliseconds)
             decoded.isEarly = !overflow && early > Self.tolerance
         }
@@ -88,12 +90,14 @@ struct MessageDecoder: Sendable {
         switch route {
         case .events:
             return topic(message.routingKey)
-        case .delay(let scheduledTopic):
-            return topic(scheduledTopic) ?? onlyTopic ?? matching(message.properties.type)
-        case .deadLetter, .defaultExchange:
+        case .scheduled(let scheduledTopic):
+            return topic(scheduledTopic)
+        case .retry, .deadLetter, .defaultExchange:
             return onlyTopic ?? matching(message.properties.type)
         case .foreign:
             return matching(message.routingKey) ?? onlyTopic ?? matching(message.properties.type)
+        case .misrouted:
+            return nil
         }
     }
 
@@ -118,8 +122,8 @@ struct MessageDecoder: Sendable {
 /// A message of the broker as decoded for the bus.
 struct DecodedMessage {
     var envelope: Envelope
-    /// A Boolean value indicating whether the bus's own headers in the message were set by the bus.
-    var isTrusted: Bool
+    /// The way in which the message reached its queue.
+    var route: ArrivalRoute
     /// The number of failed attempts.
     var failedAttempts: Int
     /// The number of redeliveries that the event may have caused.
@@ -130,6 +134,17 @@ struct DecodedMessage {
     var isEarly = false
     /// The requested reply queue if it is not allowed.
     var refusedReplyQueue: String?
+
+    /// A Boolean value indicating whether the bus's own headers in the message were set by the bus.
+    var isTrusted: Bool { route.isTrusted }
+
+    /// A Boolean value indicating whether the message came through the delay levels.
+    var isDelayed: Bool {
+        switch route {
+        case .retry, .scheduled: true
+        default: false
+        }
+    }
 }
 
 /// The error for a message that contains no topic.

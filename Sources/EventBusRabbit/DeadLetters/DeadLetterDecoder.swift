@@ -15,6 +15,9 @@ struct DeadLetterDecoder: Sendable {
         var topic: Topic?
         /// A Boolean value indicating whether the bus's own headers were set by the bus.
         var isTrusted: Bool
+        /// A Boolean value indicating whether the event came through the delay levels with a routing key that leads to
+        /// another queue.
+        var isMisrouted: Bool
         /// The routing key behind the delay levels of a scheduled event that matched no subscription.
         var scheduledKey: String?
         /// A Boolean value indicating whether the event is in the queue of its subscription, and not given up.
@@ -22,12 +25,16 @@ struct DeadLetterDecoder: Sendable {
     }
 
     /// Decodes an entry of the group's dead letters.
-    func read(_ message: AMQPMessage) -> Reading { read(message, death: BrokerDeath(message.properties.headers)) }
+    func read(_ message: AMQPMessage) -> Reading {
+        // The records of the delay levels are of earlier places.
+        let death = BrokerDeath(message.properties.headers) { !$0.beginsWithBytes(of: TopologyNames.delayPrefix) }
+        return read(message, in: death?.queue ?? TopologyNames.deadLetterQueue(of: group), death: death)
+    }
 
     /// Decodes an event that waits in a queue.
     func read(waiting message: AMQPMessage, in queue: String) -> Reading {
         // Records of the broker are of earlier places.
-        var reading = read(message, death: nil)
+        var reading = read(message, in: queue, death: nil)
         reading.isWaiting = true
         reading.letter.queue = queue
         reading.letter.group = String(queue.prefix { $0 != "." })
@@ -37,7 +44,8 @@ struct DeadLetterDecoder: Sendable {
         return reading
     }
 
-    private func read(_ message: AMQPMessage, death: BrokerDeath?) -> Reading {
+    /// Decodes an event that is in `queue`, or was there when the broker gave it up.
+    private func read(_ message: AMQPMessage, in queue: String, death: BrokerDeath?) -> Reading {
         let headers = message.properties.headers
         var original = message
         if let death {
@@ -45,12 +53,8 @@ struct DeadLetterDecoder: Sendable {
             original.exchange = death.exchange
             original.routingKey = death.routingKey
         }
-        let decoded = try? messages.decode(original)
-        let route = ArrivalRoute(
-            exchange: original.exchange,
-            routingKey: original.routingKey,
-            events: messages.events
-        )
+        let decoded = try? messages.decode(original, in: queue)
+        let route = ArrivalRoute(of: original, in: queue, events: messages.events)
         let own = route.isTrusted ? headers : [:]
         func time(_ name: String) -> EventTime? { own[name]?.string.flatMap { EventTime(rfc3339: $0) } }
         let envelope =
@@ -67,14 +71,24 @@ struct DeadLetterDecoder: Sendable {
         let letter = DeadLetter(
             envelope: envelope,
             group: group,
-            queue: death?.queue ?? own[WireHeaders.queue]?.string ?? "",
+            queue: Self.clean(death?.queue ?? own[WireHeaders.queue]?.string ?? ""),
             failure: failure(reason, of: own, isOfBroker: death != nil, attempts: attempts),
             attempts: attempts,
             firstFailure: time(WireHeaders.firstFailure),
             lastFailure: (death == nil ? time(WireHeaders.lastFailure) : death?.time) ?? envelope.time
         )
-        return Reading(letter: letter, original: original, topic: decoded?.envelope.topic, isTrusted: route.isTrusted)
+        return Reading(
+            letter: letter,
+            original: original,
+            topic: decoded?.envelope.topic,
+            isTrusted: route.isTrusted,
+            isMisrouted: route == .misrouted
+        )
     }
+
+    /// Returns the name of a queue, or nothing if no queue of a bus can have it, because it would be interpreted where it
+    /// is shown.
+    private static func clean(_ queue: String) -> String { queue == queue.printable ? queue : "" }
 
     /// Returns the reason why an event was given up.
     ///
@@ -97,9 +111,9 @@ struct DeadLetterDecoder: Sendable {
     /// Decodes a delayed event that matched no queue. Its routing key contains the destination, either as a key of the
     /// levels or as the name of a queue after a due queue.
     func read(unroutable message: AMQPMessage) -> Reading {
-        var reading = read(message)
+        let queue = Self.clean(DelayRoute.queue(in: message.routingKey) ?? message.routingKey)
+        var reading = read(message, in: queue, death: nil)
         if DelayRoute.scheduledTopic(in: message.routingKey) == nil {
-            let queue = DelayRoute.queue(in: message.routingKey) ?? message.routingKey
             reading.letter.queue = queue
             reading.letter.group = queue.prefix(while: { $0 != "." }).description
         } else {
@@ -109,38 +123,5 @@ struct DeadLetterDecoder: Sendable {
         reading.letter.failure.reason = Failure.Reason(rawValue: "unroutable_delay")
         reading.letter.failure.message = "its queue was gone when its delay had passed"
         return reading
-    }
-}
-
-/// The broker's record of the last time it dead-lettered an event.
-///
-/// The broker writes the newest record first, so the first one that is not of a delay level is its own, and its queue and
-/// reason are facts. Records that a publisher put into the header follow. A broker before 4.0, however, completes a record
-/// of the same queue and reason that the publisher began, and keeps the publisher's exchange and routing key.
-private struct BrokerDeath {
-    var reason: String
-    var queue: String
-    var exchange: String
-    var routingKey: String
-    var time: EventTime?
-
-    init?(_ headers: HeaderTable) {
-        guard case .array(let entries)? = headers[WireHeaders.death] else { return nil }
-        for case .table(let values) in entries {
-            guard let queue = values["queue"]?.string, let reason = values["reason"]?.string,
-                !queue.beginsWithBytes(of: TopologyNames.delayPrefix)
-            else { continue }
-            self.queue = queue
-            self.reason = reason
-            exchange = values["exchange"]?.string ?? ""
-            routingKey = ""
-            if case .array(let keys)? = values["routing-keys"] { routingKey = keys.first?.string ?? "" }
-            if case .timestamp(let seconds)? = values["time"] {
-                let (milliseconds, overflow) = seconds.multipliedReportingOverflow(by: 1000)
-                time = overflow ? nil : EventTime(milliseconds: milliseconds)
-            }
-            return
-        }
-        return nil
     }
 }

@@ -79,14 +79,15 @@ struct DelayRestorer: Sendable {
             guard tools.hubs.owns(routingKey) else { return nil }
         }
         let headers = message.properties.headers
-        let topic = headers[WireHeaders.topic]?.string ?? DelayRoute.scheduledTopic(in: key)
+        let scheduled = DelayRoute.scheduledTopic(in: key)
+        let topic = scheduled ?? headers[WireHeaders.topic]?.string
         var properties = message.properties.forRepublish(
             id: message.eventID,
             topic: topic.flatMap { try? Topic(validating: $0) },
             from: message,
-            isTrusted: true
+            isTrusted: scheduled == nil
         )
-        for name in Self.kept { properties.headers[name] = headers[name] }
+        if scheduled == nil { for name in Self.kept { properties.headers[name] = headers[name] } }
         return AMQPPublish(exchange: exchange, routingKey: routingKey, properties: properties, body: message.body)
     }
 }

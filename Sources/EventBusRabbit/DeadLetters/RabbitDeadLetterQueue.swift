@@ -277,6 +277,14 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                     + "group \(group); discard it, or move it with the broker's tools"
             )
         }
+        // Its publisher may write to the delay levels, but perhaps not to this queue.
+        guard !reading.isMisrouted else {
+            throw EventBusError(
+                .unsupported,
+                "the dead letter \(letter.envelope.id) came through the delay levels with a routing key that leads to "
+                    + "another queue; discard it, or move it with the broker's tools"
+            )
+        }
         guard message.refusedSize == nil, message.properties.isLossless else {
             throw EventBusError(
                 .unsupported,

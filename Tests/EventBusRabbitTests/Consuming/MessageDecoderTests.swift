@@ -29,7 +29,7 @@ struct MessageDecoderTests {
             var message = AMQPMessage(exchange: "events", routingKey: "a.b", properties: .init(), body: [1, 2])
             message.properties.headers = ["tenant": "acme"]
             change(&message)
-            return try decoder.decode(message).envelope.id
+            return try decoder.decode(message, in: "group.name").envelope.id
         }
         let first = try id { _ in }
         let same: [(inout AMQPMessage) -> Void] = [
@@ -61,19 +61,69 @@ struct MessageDecoderTests {
         #expect(try id { $0.properties.messageID = "own" } == "own")
     }
 
-    @Test func `headers of the bus are believed by the exchange they came through`() throws {
+    /// A message as the broker moves it to a subscription's queue from the one in which due events wait.
+    private func due(_ key: String, from queue: String = "group.name", _ type: String? = nil) -> AMQPMessage {
+        var message = message(TopologyNames.delayDue, queue, type)
+        func record(_ queue: String, _ exchange: String) -> HeaderValue {
+            .table([
+                "queue": .string(queue), "reason": "expired", "exchange": .string(exchange),
+                "routing-keys": .array([.string(key), "0.r.other"]),
+            ])
+        }
+        message.properties.headers[WireHeaders.death] = .array([
+            record(TopologyNames.dueQueue(of: queue), "eventbus.delay.v1.exit"),
+            record("eventbus.delay.v1.3", "eventbus.delay.v1.3"),
+        ])
+        return message
+    }
+
+    @Test func `headers of the bus are believed if the way of the message leads to this queue`() throws {
         let decoder = try decoder("#")
-        for exchange in ["", "eventbus.dead.v1", "eventbus.delay.v1.7", "eventbus.delay.v1.exit"] {
-            let decoded = try decoder.decode(message(exchange, "whatever"))
-            #expect(decoded.envelope.topic == "own.topic", "\(exchange)")
+        let trusted: [(message: AMQPMessage, queue: String)] = [
+            (message("", "group.name"), "group.name"), (message("eventbus.dead.v1", "group"), "group.dead"),
+            (message("eventbus.delay.v1.7", levels + "q.group.name"), "group.name"),
+            (message("eventbus.delay.v1.exit", levels + "r.group.name"), "group.name"),
+            (due(levels + "r.group.name"), "group.name"),
+        ]
+        for (message, queue) in trusted {
+            let decoded = try decoder.decode(message, in: queue)
+            #expect(decoded.envelope.topic == "own.topic", "\(message.exchange)")
             #expect(decoded.failedAttempts == 3)
             #expect(decoded.isTrusted)
         }
-        for exchange in ["events", "amq.topic", "eventbus", "eventbusdelay.v1.7"] {
-            let decoded = try decoder.decode(message(exchange, "a.b", "c.d"))
+        for exchange in ["events", "amq.topic", "eventbus", "eventbusdelay.v1.7", ""] {
+            let decoded = try decoder.decode(message(exchange, "a.b", "c.d"), in: "group.name")
             #expect(decoded.envelope.topic == "a.b", "\(exchange)")
             #expect(decoded.failedAttempts == 0)
             #expect(!decoded.isTrusted)
+        }
+    }
+
+    @Test func `a copy that CC or BCC brought into the queue of another subscription has no topic`() throws {
+        let other = levels + "r.other.name"
+        let unmarked = message(TopologyNames.delayDue, "group.name", "a.b")
+        let misrouted = [
+            message("eventbus.delay.v1.7", other, "a.b"), due(other, from: "group.name", "a.b"), unmarked,
+            due("r.group.name", from: "group.name", "a.b"),
+            message("eventbus.dead.v1", "other", "a.b"),
+        ]
+        for message in misrouted {
+            for pattern in ["#", "a.b"] {
+                #expect(throws: NoTopic.self) { try decoder(pattern).decode(message, in: "group.name") }
+            }
+        }
+    }
+
+    @Test func `the topic of a scheduled event is the one in its routing key, whatever its headers say`() throws {
+        for key in ["t.a.b", "e.0123abcd.a.b"] {
+            for message in [
+                message("eventbus.delay.v1.2", levels + key, "c.d"), due(levels + key, from: "group.name", "c.d"),
+            ] {
+                let decoded = try decoder("#").decode(message, in: "group.name")
+                #expect(decoded.envelope.topic == "a.b")
+                #expect(decoded.failedAttempts == 0)
+                #expect(!decoded.isTrusted)
+            }
         }
     }
 
@@ -83,29 +133,28 @@ struct MessageDecoderTests {
             message.properties.headers = [:]
             return message
         }
-        // The topic of a scheduled event is at the end of its routing key.
-        let scheduled = plain("eventbus.delay.v1.2", levels + "t.a.b", "c.d")
-        #expect(try decoder("#").decode(scheduled).envelope.topic == "a.b")
         // Published directly to the queue: the subscription's only topic, or the type if the pattern matches it.
-        #expect(try decoder("a.b").decode(plain("", "group.name", "c.d")).envelope.topic == "a.b")
-        #expect(try decoder("a.*").decode(plain("", "group.name", "a.c")).envelope.topic == "a.c")
-        #expect(throws: NoTopic.self) { try decoder("a.*").decode(plain("", "group.name", "OrderPlaced")) }
-        #expect(throws: NoTopic.self) { try decoder("#").decode(plain("", "group.name")) }
-        #expect(throws: NoTopic.self) { try decoder("#").decode(plain("events", "a..b", "a.b")) }
+        #expect(try decoder("a.b").decode(plain("", "group.name", "c.d"), in: "group.name").envelope.topic == "a.b")
+        #expect(try decoder("a.*").decode(plain("", "group.name", "a.c"), in: "group.name").envelope.topic == "a.c")
+        #expect(throws: NoTopic.self) {
+            try decoder("a.*").decode(plain("", "group.name", "OrderPlaced"), in: "group.name")
+        }
+        #expect(throws: NoTopic.self) { try decoder("#").decode(plain("", "group.name"), in: "group.name") }
+        #expect(throws: NoTopic.self) { try decoder("#").decode(plain("events", "a..b", "a.b"), in: "group.name") }
         // Through an exchange that another party bound to the queue.
-        #expect(try decoder("a.b").decode(plain("legacy", "x", "c.d")).envelope.topic == "a.b")
-        #expect(try decoder("a.*").decode(plain("legacy", "a.z", "a.c")).envelope.topic == "a.z")
-        #expect(try decoder("a.*").decode(plain("legacy", "x", "a.c")).envelope.topic == "a.c")
+        #expect(try decoder("a.b").decode(plain("legacy", "x", "c.d"), in: "group.name").envelope.topic == "a.b")
+        #expect(try decoder("a.*").decode(plain("legacy", "a.z", "a.c"), in: "group.name").envelope.topic == "a.z")
+        #expect(try decoder("a.*").decode(plain("legacy", "x", "a.c"), in: "group.name").envelope.topic == "a.c")
     }
 
     @Test func `a count of deliveries is believed of a redelivered message in a queue that counts them`() throws {
         let fresh = message("events", "a.b")
-        #expect(try decoder("#").decode(fresh).redeliveries == 0)
-        #expect(try decoder("#").decode(fresh, isRedelivered: true).redeliveries == 1000)
-        #expect(try decoder("#", counts: false).decode(fresh, isRedelivered: true).redeliveries == 1)
+        #expect(try decoder("#").decode(fresh, in: "q").redeliveries == 0)
+        #expect(try decoder("#").decode(fresh, in: "q", isRedelivered: true).redeliveries == 1000)
+        #expect(try decoder("#", counts: false).decode(fresh, in: "q", isRedelivered: true).redeliveries == 1)
         var negative = fresh
         negative.properties.headers[WireHeaders.deliveryCount] = .int(.min)
-        #expect(try decoder("#").decode(negative, isRedelivered: true).redeliveries == 1)
+        #expect(try decoder("#").decode(negative, in: "q", isRedelivered: true).redeliveries == 1)
     }
 
     @Test func `what was not written by a bus does not go out again as if it were`() throws {

@@ -125,7 +125,7 @@ struct ForeignClientTests {
             #""x-death":[{"queue":"\#(victim)","reason":"rejected","exchange":"","routing-keys":["\#(victim)"]}]"#
         // A broker before 4.0 completes a record of the same queue and reason, and keeps the rest of it.
         let merged =
-            #""x-death":[{"queue":"\#(scene.group).placed","reason":"expired","exchange":"","routing-keys":["x"],"#
+            #""x-death":[{"queue":"\#(scene.group).placed","reason":"expired","exchange":"","routing-keys":["\#(scene.group).placed"],"#
             + #""count":0}],"x-eventbus-error-type":"T","x-eventbus-error-message":"m\u001b","#
             + #""x-eventbus-topic":"trust.order.placed""#
         for headers in ["", forged, death, forged + "," + death, forged + "," + merged] {

@@ -1,7 +1,8 @@
 import EventBus
-import EventBusRabbit
 import EventBusTesting
 import Testing
+
+@testable import EventBusRabbit
 
 /// The permissions of the deployment guide for services that do not trust each other, with two users.
 @Suite(.serialized, .timeLimit(.minutes(5)), .enabled(if: TestBroker.sharedIsOurs))
@@ -143,6 +144,69 @@ struct IsolationTests {
             #expect(try await billing.deadLetters(of: "billing").count() == 0)
         }
         try await RabbitTransport.declareTopology(for: [], scene.owner)
+    }
+
+    @Test func `a copy that BCC brings through the delay levels into another group's queue reaches no handler`()
+        async throws
+    {
+        let scene = try await Scene()
+        let handled = Received()
+        let billing = EventBus(transport: .rabbit(scene.owner))
+        billing.subscribe(to: "#", group: "billing", name: "all") { event, _ in handled.add(event.envelope) }
+        let levels = String(repeating: "0.", count: 19)
+        let answers = try await RawClient.run(scene.mail) { client in
+            // Without and with a level's queue on the way.
+            try ["0.", "1."].map { bit in
+                var properties = AMQPBytes()
+                properties.table([
+                    ("BCC", .array([.text("\(levels)\(bit)r.billing.all")])),
+                    ("x-eventbus-topic", .text("billing.paid")),
+                    ("x-eventbus-attempts", .integer(7)),
+                ])
+                return try client.offer(
+                    exchange: "eventbus.delay.v1.0",
+                    routingKey: "\(levels)\(bit)r.mail.sent",
+                    flags: 0x2000,
+                    properties: properties.bytes,
+                    body: [6]
+                )
+            }
+        }
+        #expect(answers.allSatisfy { $0 != .refused })
+        try await billing.withRunning {
+            let letters = billing.deadLetters(of: "billing")
+            try await eventually("two dead letters") { try await letters.count() == 2 }
+            let entries = try await letters.entries(limit: 2)
+            #expect(entries.allSatisfy { $0.failure.reason == .noTopic })
+            let error = await #expect(throws: EventBusError.self) { try await letters.replayAll() }
+            #expect(error?.code == .unsupported)
+            #expect(try await letters.discard { _ in true } == 2)
+        }
+        #expect(handled.all.isEmpty)
+    }
+
+    @Test func `a scheduled event has the topic that its publisher may use, whatever its headers say`() async throws {
+        let scene = try await Scene()
+        let handled = Received()
+        let billing = EventBus(transport: .rabbit(scene.owner))
+        billing.subscribe(to: "#", group: "billing", name: "all") { event, _ in handled.add(event.envelope) }
+        try await billing.withRunning {
+            let key = String(repeating: "0.", count: 19) + "1.e.\(DelayRoute.token(of: "events")).mail.note"
+            _ = try await RawClient.run(scene.mail) { client in
+                var properties = AMQPBytes()
+                properties.table([
+                    ("x-eventbus-topic", .text("billing.paid")), ("x-eventbus-attempts", .integer(7)),
+                ])
+                return try client.offer(
+                    exchange: "eventbus.delay.v1.0",
+                    routingKey: key,
+                    flags: 0x2000,
+                    properties: properties.bytes,
+                    body: [6]
+                )
+            }
+            try await eventually("handled") { handled.all.map(\.topic) == ["mail.note"] }
+        }
     }
 
     private typealias Attempt = (name: String, call: @Sendable (RawClient) throws -> RawClient.Answer)
