@@ -63,6 +63,9 @@ public struct Failure: Hashable, Sendable {
         public static let expired = Reason(rawValue: "expired")
         /// The event contains no topic.
         public static let noTopic = Reason(rawValue: "no_topic")
+        /// A copy of a message came through the delay levels into the queue of another subscription. It cannot be replayed,
+        /// because its publisher may have had no permission to write there.
+        public static let misrouted = Reason(rawValue: "misrouted")
         /// A delayed event matched no queue when it was due.
         public static let unroutableDelay = Reason(rawValue: "unroutable_delay")
         /// The handler failed, and the delivery will be retried.

@@ -137,7 +137,7 @@ extension ConsumerHub {
         )
         session.consumer.deadLetter(
             token,
-            Failure(reason: .noTopic, errorType: "EventBusError", message: "\(error)", attempt: 1)
+            Failure(reason: error.reason, errorType: "EventBusError", message: "\(error)", attempt: 1)
         )
     }
 

@@ -30,7 +30,12 @@ struct MessageDecoder: Sendable {
     ) throws(NoTopic) -> DecodedMessage {
         let route = ArrivalRoute(of: message, in: queue, events: events)
         guard let topic = topic(of: message, route) else {
-            throw NoTopic(exchange: message.exchange, routingKey: message.routingKey, type: message.properties.type)
+            throw NoTopic(
+                exchange: message.exchange,
+                routingKey: message.routingKey,
+                type: message.properties.type,
+                isMisrouted: route == .misrouted
+            )
         }
         let properties = message.properties
         let headers = properties.headers
@@ -152,9 +157,18 @@ struct NoTopic: Error, CustomStringConvertible {
     var exchange: String
     var routingKey: String
     var type: String?
+    /// A Boolean value indicating whether the message came through an exchange of the bus, but was sent to another queue.
+    var isMisrouted: Bool
+
+    /// The reason of the dead letter.
+    var reason: Failure.Reason { isMisrouted ? .misrouted : .noTopic }
 
     var description: String {
-        "nothing says which topic the event has: it came through "
+        if isMisrouted {
+            return "the event was sent through \(exchange.quotedForError) to another queue, and a header such as CC "
+                + "brought a copy of it here"
+        }
+        return "nothing says which topic the event has: it came through "
             + (exchange.isEmpty ? "the default exchange" : "the exchange \(exchange.quotedForError)")
             + " with the routing key \(routingKey.quotedForError) and "
             + (type.map { "the type \($0.quotedForError)" } ?? "without a type")

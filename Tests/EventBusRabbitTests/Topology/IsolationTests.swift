@@ -177,7 +177,7 @@ struct IsolationTests {
             let letters = billing.deadLetters(of: "billing")
             try await eventually("two dead letters") { try await letters.count() == 2 }
             let entries = try await letters.entries(limit: 2)
-            #expect(entries.allSatisfy { $0.failure.reason == .noTopic })
+            #expect(entries.allSatisfy { $0.failure.reason == .misrouted })
             let error = await #expect(throws: EventBusError.self) { try await letters.replayAll() }
             #expect(error?.code == .unsupported)
             #expect(try await letters.discard { _ in true } == 2)
