@@ -49,6 +49,8 @@ public final class OutboxRelay: Service {
         var unrouted: UnroutedTopics?
         /// A Boolean value indicating whether events wait although nothing is due, because others have changed rows.
         var isStranded = false
+        /// The time from which waiting events count as stranded although some are due later.
+        var nextRepair: AnyClock.Instant
         /// A Boolean value indicating whether the relay has nothing to do until something happens or some time passes.
         var isWaiting = false
         /// A signal that is raised when the activity of the relay changes, if somebody waits for it.
@@ -90,7 +92,9 @@ public final class OutboxRelay: Service {
         self.logger = logger
         self.metrics = RelayMetrics(factory: metrics)
         let now = bus.clock.now
-        self.state = Locked(State(machine: RelayMachine(settings: settings, now: now), nextMeasurement: now))
+        self.state = Locked(
+            State(machine: RelayMachine(settings: settings, now: now), nextMeasurement: now, nextRepair: now)
+        )
     }
 
     /// Publishes events until a graceful shutdown, which finishes the batches in flight and writes their outcomes.
@@ -147,6 +151,7 @@ public final class OutboxRelay: Service {
         }
         endObservation()
         await finish()
+        await store.close()
         let change = state.withLock { state in
             state.phase = .stopped
             return state.takeChange()
@@ -272,6 +277,8 @@ public final class OutboxRelay: Service {
             let now = clock.now
             let isFirst = state.withLock { state in
                 defer { state.machine.exchangeFailed(error, settlement: request.settlement, now: now) }
+                // The repair may have taken too long, and must not prevent everything else.
+                state.isStranded = false
                 return state.machine.databaseFailure == nil
             }
             if isFirst && !Task.isCancelled {
@@ -311,12 +318,33 @@ public final class OutboxRelay: Service {
             state.isChanged = false
             return true
         }
-        guard isTime, let backlog = try? await store.backlog() else { return }
+        guard isTime else { return }
+        let backlog: OutboxBacklog
+        do {
+            backlog = try await store.backlog()
+        } catch {
+            if !Task.isCancelled {
+                logger.info(
+                    "the events of the outbox could not be counted",
+                    metadata: [LogKeys.error: "\(String(loggable: error))"]
+                )
+            }
+            return
+        }
         let isStranded = state.withLock { state in
             state.backlog = backlog
             let others = backlog.delayed + (state.unrouted == nil ? 0 : backlog.withoutSubscriber)
-            state.isStranded = state.machine.restsUntilCalled && backlog.count > others
-            return state.isStranded
+            guard state.machine.isIdle, !state.machine.mustLook, backlog.count > others else {
+                state.isStranded = false
+                return false
+            }
+            // Events that are due later are no sign, so look at intervals.
+            if state.machine.nextDue != nil {
+                guard state.nextRepair <= now else { return false }
+                state.nextRepair = now.advanced(by: Self.repairInterval)
+            }
+            state.isStranded = true
+            return true
         }
         metrics.record(backlog)
         if isStranded { look() }
@@ -325,12 +353,15 @@ public final class OutboxRelay: Service {
     /// Writes the outcomes of the last batches, and lets another relay take over.
     private func finish() async {
         let settlement = state.withLock { $0.machine.beginExchange().settlement }
+        let limit = ContinuousClock.now + Self.finishingLimit
         for attempt in 1... {
             do {
                 return try await store.finish(settlement)
             } catch {
                 // Another process may be writing, which takes real time even if the bus has a manual clock.
-                if attempt < Self.finishingAttempts, (try? await Task.sleep(for: Self.finishingInterval)) != nil {
+                if attempt < Self.finishingAttempts, ContinuousClock.now < limit,
+                    (try? await Task.sleep(for: Self.finishingInterval)) != nil
+                {
                     continue
                 }
                 logger.warning(
@@ -344,4 +375,8 @@ public final class OutboxRelay: Service {
 
     private static let finishingAttempts = 20
     private static let finishingInterval = Duration.milliseconds(50)
+    /// The time after which a database that does not answer is not tried again.
+    private static let finishingLimit = Duration.seconds(3)
+    /// The interval at which waiting events are checked while some of them are due later.
+    private static let repairInterval = Duration.seconds(60)
 }

@@ -63,6 +63,9 @@ package struct Settlement: Sendable {
     package var releasesHeld = false
     /// The lanes of all these events, once for each event.
     package var lanes: [Lane] = []
+    /// The identities of all these events by their numbers. A store whose numbers can be given again, as after a failover
+    /// that lost some, compares them.
+    package var identities: [Int64: EventID] = [:]
 
     package init() {}
 
@@ -112,7 +115,7 @@ package struct Settlement: Sendable {
                 error: String("\(error)".prefix(Self.maximumErrorLength))
             )
         )
-        lanes.append(event.lane)
+        join(event)
     }
 
     mutating func wait(_ event: StoredEvent, until readyAt: EventTime) {
@@ -124,12 +127,17 @@ package struct Settlement: Sendable {
     private mutating func probe(_ event: StoredEvent, _ outcome: Probe.Outcome) {
         let topic = event.envelope.topic.rawValue
         probes.append(Probe(sequence: event.sequence, topic: topic, isProbe: true, outcome: outcome))
+        join(event)
+    }
+
+    private mutating func join(_ event: StoredEvent) {
         lanes.append(event.lane)
+        identities[event.sequence] = event.envelope.id
     }
 
     /// Records that the event no longer blocks its key.
     private mutating func leave(_ event: StoredEvent) {
-        lanes.append(event.lane)
+        join(event)
         if !event.isProbe, let key = event.envelope.exactPartitionKey { advancedKeys.insert(key) }
     }
 
@@ -144,6 +152,7 @@ package struct Settlement: Sendable {
         recovered.merge(later.recovered, uniquingKeysWith: +)
         releasesHeld = releasesHeld || later.releasesHeld
         lanes += later.lanes
+        identities.merge(later.identities) { _, later in later }
     }
 
     /// The part that is valid even after another relay has taken over: the events that the broker has confirmed.
@@ -153,6 +162,7 @@ package struct Settlement: Sendable {
         settlement.probes = probes.filter { if case .published = $0.outcome { true } else { false } }
         settlement.advancedKeys = advancedKeys
         settlement.lanes = lanes
+        settlement.identities = identities
         return settlement
     }
 }

@@ -98,7 +98,7 @@ extension OutboxStatements {
         try db.cachedStatement(
             sql: """
                 INSERT OR IGNORE INTO eventbus_outbox_topic (topic, tries, next_at)
-                SELECT DISTINCT topic, 1, 1 FROM eventbus_outbox_unrouted
+                SELECT topic, 1, 1 FROM eventbus_outbox_unrouted GROUP BY topic
                 """
         ).execute()
     }

@@ -21,6 +21,9 @@ package protocol OutboxStore: Sendable {
     /// Writes the last outcomes, even if the calling task is cancelled, and lets another relay take over.
     func finish(_ settlement: Settlement) async throws
 
+    /// Ends the store's connections, after ``finish(_:)`` or instead of it if the database does not answer.
+    func close() async
+
     /// Counts the events.
     func backlog() async throws -> OutboxBacklog
 
@@ -29,6 +32,11 @@ package protocol OutboxStore: Sendable {
     ///
     /// - Returns: A function that ends the calls.
     func observeCommits(_ onCommit: @escaping @Sendable () -> Void) -> @Sendable () -> Void
+}
+
+extension OutboxStore {
+    /// Does nothing.
+    package func close() async {}
 }
 
 /// The settings that a relay gives its store.

@@ -78,6 +78,26 @@ final class PostgresHandle: @unchecked Sendable {
         return configuration.redact(text.split(separator: "\n").joined(separator: " "))
     }
 
+    /// A Boolean value indicating whether the server is on another machine and has not proved its identity.
+    var isUnverified: Bool {
+        let host = PQhost(pointer).map { String(cString: $0) } ?? ""
+        if host.isEmpty || host.hasPrefix("/") || host.hasPrefix("@") || host == "localhost" || host == "::1"
+            || host.hasPrefix("127.")
+        {
+            return false
+        }
+        guard PQsslInUse(pointer) == 1, let options = PQconninfo(pointer) else { return true }
+        defer { PQconninfoFree(options) }
+        var option = options
+        while let keyword = option.pointee.keyword {
+            if String(cString: keyword) == "sslmode" {
+                return option.pointee.val.map { String(cString: $0) } != "verify-full"
+            }
+            option += 1
+        }
+        return true
+    }
+
     // MARK: Input and output
 
     var socket: Int32 { PQsocket(pointer) }

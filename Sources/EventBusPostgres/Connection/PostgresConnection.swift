@@ -94,6 +94,9 @@ actor PostgresConnection {
             ("statement_timeout", "\(limit)"), ("lock_timeout", "\(limit)"),
             ("idle_in_transaction_session_timeout", "\(limit)"),
             ("default_transaction_isolation", "read committed"), ("default_transaction_read_only", "off"),
+            // An event must not be published before the transaction that stored it is on disk. A commit of the relay writes
+            // all earlier ones.
+            ("synchronous_commit", "on"),
             // The tables are small most of the time, and statistics of a queue are always wrong.
             ("enable_seqscan", "off"), ("jit", "off"),
         ]
@@ -326,8 +329,21 @@ actor PostgresConnection {
             }
             phase = .ready(handle, watch)
             isPrepared = false
+            if handle.isUnverified, session == 0 {
+                logger.warning(
+                    "the identity of PostgreSQL is not verified: use sslmode=verify-full",
+                    metadata: ["postgres.address": "\(String(loggable: configuration))"]
+                )
+            }
             session += 1
-            guard submit(Batch(0, setup, session: nil, nil), on: handle) else { return }
+            let preparation = Batch(0, setup, session: nil, nil)
+            // A pooler answers logins itself, and lets statements wait while the server is down.
+            preparation.timer = thread.schedule(
+                at: MonotonicTime.now.advanced(by: configuration.commandTimeout * 5 / 4)
+            ) { [weak self] in
+                self?.assumeIsolated { $0.expire(0) }
+            }
+            guard submit(preparation, on: handle) else { return }
             pump()
         case .failure(let error):
             if failures == 0 {

@@ -33,20 +33,29 @@ enum OutboxSQL {
     }
 
     /// Begins a transaction of a relay, of which no relay is notified.
-    static let begin = [PostgresStatement("BEGIN"), PostgresStatement("SET LOCAL eventbus.relay = 'on'")]
+    static let begin = [
+        // Whatever is the default of the role: the relay reads what others commit meanwhile.
+        PostgresStatement("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
+        PostgresStatement("SET LOCAL eventbus.relay = 'on'"),
+    ]
 
     // MARK: Lease
 
     /// Locks the lease, so that exchanges follow one another, and returns whether it is that of `owner`, whether it is
-    /// free, and the milliseconds that are left of it.
+    /// free, and the milliseconds that are left of it. One that is left longer than it can be was taken before the server's
+    /// clock was set back, and is free.
     static func lockLease(_ owner: String) -> [PostgresStatement] {
         [
             PostgresStatement(
-                "INSERT INTO eventbus_outbox_relay (id, owner, expires_at) VALUES (1, '', 0) ON CONFLICT DO NOTHING"
+                """
+                INSERT INTO eventbus_outbox_relay (id, owner, expires_at, duration) VALUES (1, '', 0, 0)
+                ON CONFLICT DO NOTHING
+                """
             ),
             PostgresStatement(
                 """
-                SELECT owner = ?::text AND expires_at > \(serverTime), expires_at <= \(serverTime),
+                SELECT owner = ?::text AND expires_at > \(serverTime),
+                    expires_at <= \(serverTime) OR expires_at > \(serverTime) + 2 * duration,
                     expires_at - \(serverTime)
                 FROM eventbus_outbox_relay WHERE id = 1 FOR UPDATE
                 """,
@@ -57,8 +66,11 @@ enum OutboxSQL {
 
     static func takeLease(_ owner: String, milliseconds: Int64) -> PostgresStatement {
         PostgresStatement(
-            "UPDATE eventbus_outbox_relay SET owner = ?::text, expires_at = \(serverTime) + ?::bigint WHERE id = 1",
-            [.text(owner), .integer(milliseconds)]
+            """
+            UPDATE eventbus_outbox_relay
+            SET owner = ?::text, expires_at = \(serverTime) + ?::bigint, duration = ?::bigint WHERE id = 1
+            """,
+            [.text(owner), .integer(milliseconds), .integer(milliseconds)]
         )
     }
 
@@ -71,34 +83,64 @@ enum OutboxSQL {
 
     // MARK: Settling
 
-    static func delete(_ sequences: [Int64], from table: OutboxTable) -> PostgresStatement {
-        PostgresStatement(
-            "DELETE FROM \(table.rawValue) WHERE sequence = ANY(?::bigint[])",
-            [.integers(sequences)]
+    static func delete(_ sequence: Int64, from table: OutboxTable) -> PostgresStatement {
+        PostgresStatement("DELETE FROM \(table.rawValue) WHERE sequence = ?::bigint", [.integer(sequence)])
+    }
+
+    /// Deletes events by their numbers and identities. A server that replaced one that crashed may give numbers again, and
+    /// then an event with such a number is another one.
+    static func delete(
+        _ sequences: [Int64],
+        _ identities: [Int64: EventID],
+        from table: OutboxTable
+    ) -> PostgresStatement {
+        let known = sequences.compactMap { sequence in identities[sequence].map { (sequence, $0.rawValue) } }
+        return PostgresStatement(
+            """
+            DELETE FROM \(table.rawValue) AS event USING unnest(?::bigint[], ?::text[]) AS settled (sequence, event_id)
+            WHERE event.sequence = settled.sequence AND event.event_id = settled.event_id
+            """,
+            [.integers(known.map(\.0)), .texts(known.map(\.1))]
         )
     }
 
-    /// Moves an event to another table, with values for the additional columns of that table.
+    /// Moves an event to another table, with values for the additional columns of that table. If an event there has its
+    /// number, because the sequence was set back, the event gets a new one.
+    ///
+    /// - Parameter identity: The identity of the event, or `nil` if it was read in the same transaction.
     static func move(
         _ sequence: Int64,
+        _ identity: EventID?,
         from origin: OutboxTable,
         to table: OutboxTable,
         adding added: [(name: String, type: String, value: PostgresValue)] = []
     ) -> PostgresStatement {
         PostgresStatement(
             """
-            WITH gone AS (DELETE FROM \(origin.rawValue) WHERE sequence = ?::bigint RETURNING *)
+            WITH gone AS (
+                DELETE FROM \(origin.rawValue) WHERE sequence = ?::bigint AND event_id = coalesce(?::text, event_id)
+                RETURNING *
+            )
             INSERT INTO \(table.rawValue) (sequence, \(columns)\(added.map { ", \($0.name)" }.joined()))
-            SELECT sequence, \(columns)\(added.map { ", ?::\($0.type)" }.joined()) FROM gone ON CONFLICT DO NOTHING
+            SELECT \(free(in: table)), \(columns)\(added.map { ", ?::\($0.type)" }.joined()) FROM gone
             """,
-            [.integer(sequence)] + added.map(\.value)
+            [.integer(sequence), identity.map { .text($0.rawValue) } ?? .null] + added.map(\.value)
         )
     }
 
-    static func park(_ parking: Settlement.Parking, now: EventTime) -> PostgresStatement {
+    /// The number of a row of `gone` if no row of a table has it, and a new one otherwise.
+    private static func free(in table: OutboxTable) -> String {
+        """
+        CASE WHEN EXISTS (SELECT 1 FROM \(table.rawValue) AS other WHERE other.sequence = gone.sequence)
+            THEN nextval('eventbus_outbox_sequence') ELSE sequence END
+        """
+    }
+
+    static func park(_ parking: Settlement.Parking, _ identity: EventID?, now: EventTime) -> PostgresStatement {
         let failure = parking.failure
         return move(
             parking.sequence,
+            identity,
             from: parking.table,
             to: .parked,
             adding: [
@@ -110,20 +152,27 @@ enum OutboxSQL {
         )
     }
 
-    static func delay(_ sequence: Int64, until readyAt: EventTime) -> PostgresStatement {
-        move(sequence, from: .outbox, to: .delayed, adding: [("ready_at", "bigint", .integer(readyAt.milliseconds))])
+    static func delay(_ sequence: Int64, _ identity: EventID?, until readyAt: EventTime) -> PostgresStatement {
+        move(
+            sequence,
+            identity,
+            from: .outbox,
+            to: .delayed,
+            adding: [("ready_at", "bigint", .integer(readyAt.milliseconds))]
+        )
     }
 
-    static func postpone(_ delay: Settlement.Delay) -> PostgresStatement {
+    static func postpone(_ delay: Settlement.Delay, _ identity: EventID?) -> PostgresStatement {
         PostgresStatement(
             """
             UPDATE eventbus_outbox SET attempts = ?::integer, holds = ?::integer, last_error = ?::text,
                 due_at = ?::bigint
-            WHERE sequence = ?::bigint
+            WHERE sequence = ?::bigint AND event_id = coalesce(?::text, event_id)
             """,
             [
                 .integer(Int64(delay.attempts)), .integer(Int64(delay.holds)), storable(delay.error),
                 .integer(max(1, delay.dueAt.milliseconds)), .integer(delay.sequence),
+                identity.map { .text($0.rawValue) } ?? .null,
             ]
         )
     }
@@ -145,21 +194,31 @@ enum OutboxSQL {
         )
     }
 
-    /// Makes held events due, because the broker accepts events again.
+    /// Makes held events due, because the broker accepts events again: at most ``returning``, so that a large backlog does
+    /// not exceed the time limit of a statement. The others are tried when their time comes.
     static func releaseHeld(now: EventTime) -> PostgresStatement {
         PostgresStatement(
-            "UPDATE eventbus_outbox SET due_at = ?::bigint WHERE due_at > ?::bigint AND holds > 0 AND attempts = 0",
+            """
+            UPDATE eventbus_outbox SET due_at = ?::bigint WHERE sequence IN (
+                SELECT sequence FROM eventbus_outbox WHERE due_at > ?::bigint AND holds > 0 AND attempts = 0
+                ORDER BY due_at LIMIT \(returning)
+            )
+            """,
             [.integer(now.milliseconds), .integer(now.milliseconds)]
         )
     }
 
-    /// Makes at most `limit` held events of one topic due, because the broker has confirmed one of them.
+    /// Makes at most `limit` held events of one topic due, because the broker has confirmed one of them. It looks only at
+    /// those that are tried next.
     static func release(_ limit: Int, of topic: String, now: EventTime) -> PostgresStatement {
         PostgresStatement(
             """
             UPDATE eventbus_outbox SET due_at = ?::bigint WHERE sequence IN (
-                SELECT sequence FROM eventbus_outbox
-                WHERE due_at > ?::bigint AND topic = ?::text AND holds > 0 AND attempts = 0 LIMIT ?::bigint
+                SELECT sequence FROM (
+                    SELECT sequence, topic, holds, attempts FROM eventbus_outbox WHERE due_at > ?::bigint
+                    ORDER BY due_at LIMIT \(10 * returning)
+                ) AS held
+                WHERE topic = ?::text AND holds > 0 AND attempts = 0 LIMIT ?::bigint
             )
             """,
             [.integer(now.milliseconds), .integer(now.milliseconds), .text(topic), .integer(Int64(limit))]
@@ -185,10 +244,13 @@ enum OutboxSQL {
         )
     }
 
-    static func setAttempts(_ attempts: Int, of probe: Int64) -> PostgresStatement {
+    static func setAttempts(_ attempts: Int, of probe: Int64, _ identity: EventID?) -> PostgresStatement {
         PostgresStatement(
-            "UPDATE eventbus_outbox_unrouted SET attempts = ?::integer WHERE sequence = ?::bigint",
-            [.integer(Int64(attempts)), .integer(probe)]
+            """
+            UPDATE eventbus_outbox_unrouted SET attempts = ?::integer
+            WHERE sequence = ?::bigint AND event_id = coalesce(?::text, event_id)
+            """,
+            [.integer(Int64(attempts)), .integer(probe), identity.map { .text($0.rawValue) } ?? .null]
         )
     }
 
@@ -255,10 +317,14 @@ enum OutboxSQL {
     static func replay(_ sequence: Int64) -> [PostgresStatement] {
         [
             returnEvents(from: .parked, where: "sequence = ?::bigint", .integer(sequence), dueAt: 1),
-            // The relay may have read the events that follow it.
-            PostgresStatement("UPDATE eventbus_outbox_state SET replays = (replays + 1) % 1000000000 WHERE id = 1"),
+            noteReplay,
         ]
     }
+
+    /// Makes the relay read everything again, because it may have read the events that follow one that came back.
+    static let noteReplay = PostgresStatement(
+        "UPDATE eventbus_outbox_state SET replays = (replays + 1) % 1000000000 WHERE id = 1"
+    )
 
     private static func returnEvents(
         from table: OutboxTable,
@@ -274,7 +340,7 @@ enum OutboxSQL {
                 ) RETURNING *
             )
             INSERT INTO eventbus_outbox (sequence, \(columns), due_at)
-            SELECT sequence, \(columns), ?::bigint FROM gone ON CONFLICT DO NOTHING
+            SELECT \(free(in: .outbox)), \(columns), ?::bigint FROM gone
             """,
             [value, .integer(dueAt)]
         )
@@ -319,7 +385,7 @@ enum OutboxSQL {
             PostgresStatement(
                 """
                 INSERT INTO eventbus_outbox_topic (topic, tries, next_at)
-                SELECT DISTINCT topic, 1, 1 FROM eventbus_outbox_unrouted ON CONFLICT DO NOTHING
+                SELECT topic, 1, 1 FROM eventbus_outbox_unrouted GROUP BY topic ON CONFLICT DO NOTHING
                 """
             ),
         ]

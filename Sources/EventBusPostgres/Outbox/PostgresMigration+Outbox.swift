@@ -82,9 +82,10 @@ extension PostgresMigration {
             CREATE TABLE eventbus_outbox_relay (
                 id integer PRIMARY KEY CHECK (id = 1),
                 owner text NOT NULL,
-                expires_at bigint NOT NULL
+                expires_at bigint NOT NULL,
+                duration bigint NOT NULL
             );
-            INSERT INTO eventbus_outbox_relay (id, owner, expires_at) VALUES (1, '', 0);
+            INSERT INTO eventbus_outbox_relay (id, owner, expires_at, duration) VALUES (1, '', 0, 0);
             CREATE TABLE eventbus_outbox_state (
                 id integer PRIMARY KEY CHECK (id = 1),
                 replays bigint NOT NULL

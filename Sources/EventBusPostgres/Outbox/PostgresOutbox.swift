@@ -115,7 +115,7 @@ public struct PostgresOutbox: Sendable {
     /// - Throws: `EventBusError`.
     @discardableResult
     public func discard(_ event: ParkedEvent.ID) async throws -> Bool {
-        try await client.run(OutboxSQL.delete([event], from: .parked)).affectedCount > 0
+        try await client.run(OutboxSQL.delete(event, from: .parked)).affectedCount > 0
     }
 }
 

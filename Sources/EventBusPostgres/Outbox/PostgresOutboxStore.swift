@@ -9,6 +9,8 @@ final class PostgresOutboxStore: OutboxStore {
     /// The state after the last exchange that was committed.
     struct State: Sendable {
         var hasLease = false
+        /// The session of the exchange. Another one may be with a server that lacks the last numbers.
+        var session: UInt64 = 0
         var floor = SequenceFloor()
         /// The time before which no event is due.
         var earliestDue: Int64 = 0
@@ -50,13 +52,16 @@ final class PostgresOutboxStore: OutboxStore {
                 let now = settings.wallClock.now
                 let lock = try await lock(settlement, now: now)
                 let outcome = lock.isOwn ? settlement : settlement.publishedOnly
-                let (statements, _) = settle(outcome, tries: lock.tries, now: now)
+                let (statements, _) = settle(outcome, tries: lock.tries, now: now, publishes: lock.isOwn)
                 _ = try await connection.run(
                     statements + [OutboxSQL.releaseLease(settings.owner), PostgresStatement("COMMIT")],
                     in: lock.session
                 )
             }
         }
+    }
+
+    func close() async {
         await connection.close()
     }
 
@@ -116,8 +121,7 @@ final class PostgresOutboxStore: OutboxStore {
         let left = Duration.milliseconds(try lease.integer(0, 2))
         return Lock(
             isOwn: try lease.boolean(0, 0),
-            // One that is longer than any lease was taken before the server's clock was set back.
-            isFree: try lease.boolean(0, 1) || left > .seconds(2 * 24 * 60 * 60),
+            isFree: try lease.boolean(0, 1),
             left: left,
             tries: triesByTopic,
             dueTopics: try (0..<topics.count).map { (try topics.text($0, 0), try topics.integer($0, 1)) },
@@ -134,18 +138,26 @@ final class PostgresOutboxStore: OutboxStore {
         let lock = try await lock(request.settlement, now: now)
         guard lock.isOwn || lock.isFree else {
             state.withLock { $0 = State() }
-            let (statements, _) = settle(request.settlement.publishedOnly, tries: lock.tries, now: now)
+            let (statements, _) = settle(
+                request.settlement.publishedOnly,
+                tries: lock.tries,
+                now: now,
+                publishes: false
+            )
             _ = try await connection.run(statements + [PostgresStatement("COMMIT")], in: lock.session)
             return nil
         }
         var (statements, newlyUnrouted): ([PostgresStatement], [String]) = ([], [])
         var leaseEnd = now + lock.left
-        if !lock.isOwn || lock.left < settings.leaseDuration * 3 / 4 {
+        // One that is left longer than it lasts was taken before the server's clock was set back.
+        if !lock.isOwn || lock.left < settings.leaseDuration * 3 / 4 || lock.left > settings.leaseDuration {
             let duration = settings.leaseDuration.inNanoseconds / 1_000_000
             statements.append(OutboxSQL.takeLease(settings.owner, milliseconds: duration))
             leaseEnd = now + settings.leaseDuration
         }
         var state = lock.isOwn ? self.state.withLock { $0 } : State()
+        if state.session != lock.session { state = State() }
+        state.session = lock.session
         let isNew = !state.hasLease
         let isStale = state.replayMark.map { $0 != lock.replayMark } ?? false
         if isNew || isStale { state.earliestDue = 0 }
@@ -153,7 +165,7 @@ final class PostgresOutboxStore: OutboxStore {
         state.earliestDue = min(state.earliestDue, now.milliseconds)
         (state.hasLease, state.replayMark) = (true, lock.replayMark)
 
-        let settled = settle(request.settlement, tries: lock.tries, now: now)
+        let settled = settle(request.settlement, tries: lock.tries, now: now, publishes: true)
         statements += settled.statements
         newlyUnrouted = settled.newlyUnrouted
         // Another relay may have held events that this one could publish.

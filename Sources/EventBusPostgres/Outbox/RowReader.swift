@@ -149,12 +149,12 @@ struct RowReader {
                     )
                 )
             case .unrouted:
-                statements.append(OutboxSQL.move(aside.sequence, from: .outbox, to: .unrouted))
+                statements.append(OutboxSQL.move(aside.sequence, nil, from: .outbox, to: .unrouted))
             case .early(let time):
-                statements.append(OutboxSQL.delay(aside.sequence, until: time))
+                statements.append(OutboxSQL.delay(aside.sequence, nil, until: time))
             }
         }
-        statements += taking.unreadable.map { OutboxSQL.park($0, now: now) }
+        statements += taking.unreadable.map { OutboxSQL.park($0, nil, now: now) }
         if !taking.unreadable.isEmpty { taking.isCut = true }
         let keys = Set(asides.compactMap { $0.key.map { ExactText($0) } })
         if !keys.isEmpty { statements.append(OutboxSQL.advance(keys.map(\.text), now: now)) }

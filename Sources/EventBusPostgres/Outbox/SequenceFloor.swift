@@ -6,7 +6,8 @@
 ///
 /// The floor therefore rises only over numbers that had been drawn before a transaction got its id, and only when every
 /// transaction with a lower id has ended. A transaction draws a number after it has its id, so none of them can still
-/// store an event with such a number. An open transaction keeps the floor down, but delays no event.
+/// store an event with such a number. An open transaction keeps the floor down, but delays no event. If numbers are given
+/// again, everything is read again.
 ///
 /// The id is that of the relay's next transaction, because a snapshot does not tell it: its `xmax` is one more than the
 /// highest id that has *ended*, and open transactions may have that id and higher ones.
@@ -29,7 +30,10 @@ struct SequenceFloor: Sendable, Equatable {
     ///   - oldestTransaction: The lowest id of a transaction that may still be open, read before `firstStored`.
     ///   - transaction: The id of the relay's transaction.
     mutating func note(firstStored: Int64?, lastNumber: Int64, oldestTransaction: UInt64, transaction: UInt64) {
-        if let known = mark {
+        if let known = mark, lastNumber < known.lastNumber {
+            // Numbers are given again: a server that lacks the last ones replaced another, or somebody set the sequence.
+            self = SequenceFloor()
+        } else if let known = mark {
             let later = known.laterTransaction ?? transaction
             guard oldestTransaction >= later else {
                 mark?.laterTransaction = later

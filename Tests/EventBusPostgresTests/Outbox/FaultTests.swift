@@ -147,6 +147,118 @@ struct FaultTests {
         await idle.close()
     }
 
+    @Test("Outcomes of events whose numbers are given again, as after a failover, do not concern the new events")
+    func reusedNumbers() async throws {
+        let scene = Scene(try await TestPostgres.database())
+        let settings = StoreSettings(.init(), maximumDelay: .seconds(100), wallClock: WallClock { .now() })
+        let store = try PostgresOutboxStore(scene.database.client, settings: settings)
+        var request = ExchangeRequest(settlement: Settlement(), busy: [], room: Room(events: 10))
+        func orders(_ numbers: ClosedRange<Int>) async throws {
+            for number in numbers { try await scene.store(OrderPlaced(orderID: "k\(number)", number: number)) }
+        }
+        try await orders(1...3)
+        let first = try await store.exchange(request)?.taking.runs.flatMap(\.self) ?? []
+        #expect(first.map(\.sequence) == [1, 2, 3])
+        for event in first { request.settlement.publish(event) }
+        // The server that took over has neither the events nor the numbers.
+        try await scene.database.client.run(PostgresStatement("TRUNCATE eventbus_outbox RESTART IDENTITY"))
+        try await orders(4...6)
+        let second = try await store.exchange(request)?.taking.runs.flatMap(\.self) ?? []
+        #expect(second.map(\.sequence) == [1, 2, 3])
+        #expect(try await scene.database.integer("SELECT count(*) FROM eventbus_outbox") == 3)
+        try await store.finish(Settlement())
+        await store.close()
+    }
+
+    @Test("An event that is moved to a table where another one has its number is kept")
+    func keepsBothOfOneNumber() async throws {
+        let scene = Scene(try await TestPostgres.database())
+        let client = scene.database.client
+        try await scene.store(OrderPlaced(orderID: "k", number: 1))
+        let failure = Failure(reason: .attemptsExhausted, errorType: "T", message: "m")
+        let parking = Settlement.Parking(sequence: 1, failure: failure, table: .outbox)
+        try await client.run(OutboxSQL.park(parking, nil, now: .now()))
+        try await client.run(PostgresStatement("ALTER SEQUENCE eventbus_outbox_sequence RESTART"))
+        try await scene.store(OrderPlaced(orderID: "k", number: 2))
+        try await client.run(OutboxSQL.park(parking, nil, now: .now()))
+        #expect(try await scene.outbox.parked().count == 2)
+        #expect(try await scene.outbox.replayAll() == 2)
+        #expect(try await scene.database.integer("SELECT count(*) FROM eventbus_outbox") == 2)
+    }
+
+    @Test("After the server's clock was set back, the relay that publishes goes on, and another one can take over")
+    func clockSetBack() async throws {
+        let scene = Scene(try await TestPostgres.database())
+        let settings = StoreSettings(.init(), maximumDelay: .seconds(100), wallClock: WallClock { .now() })
+        let store = try PostgresOutboxStore(scene.database.client, settings: settings)
+        let request = ExchangeRequest(settlement: Settlement(), busy: [], room: Room(events: 10))
+        _ = try await store.exchange(request)
+        // As if the clock had been an hour ahead when the lease was taken.
+        let ahead = PostgresStatement("UPDATE eventbus_outbox_relay SET expires_at = expires_at + 3600000")
+        try await scene.database.client.run(ahead)
+        let end = try #require(try await store.exchange(request)?.leaseEnd)
+        #expect(end <= .now() + settings.leaseDuration)
+        try await scene.database.client.run(ahead)
+        var others = settings
+        others.owner = "other"
+        let other = try PostgresOutboxStore(scene.database.client, settings: others)
+        #expect(try await other.exchange(request) != nil)
+        #expect(try await store.exchange(request) == nil)
+        for store in [store, other] { await store.close() }
+    }
+
+    @Test("A relay that stands by when its event is confirmed does not make the next one due in the past of the other")
+    func confirmsOnStandby() async throws {
+        let scene = Scene(try await TestPostgres.database())
+        var settings = StoreSettings(
+            .init(),
+            maximumDelay: .seconds(100),
+            wallClock: WallClock { .now() - .seconds(5) }
+        )
+        settings.owner = "slow"
+        let slow = try PostgresOutboxStore(scene.database.client, settings: settings)
+        (settings.owner, settings.wallClock) = ("other", WallClock { .now() })
+        let other = try PostgresOutboxStore(scene.database.client, settings: settings)
+        let request = ExchangeRequest(settlement: Settlement(), busy: [], room: Room(events: 10))
+        for number in 1...2 { try await scene.store(OrderPlaced(orderID: "k", number: number)) }
+        let first = try #require(try await slow.exchange(request)?.taking.runs.first?.first)
+        try await scene.database.client.run([
+            PostgresStatement("UPDATE eventbus_outbox SET due_at = NULL WHERE sequence = 2"),
+            PostgresStatement("UPDATE eventbus_outbox_relay SET expires_at = 0"),
+        ])
+        let busy = ExchangeRequest(settlement: Settlement(), busy: [first.lane], room: Room(events: 10))
+        for _ in 0..<2 { #expect(try await other.exchange(busy) != nil) }
+        var confirmed = request
+        confirmed.settlement.publish(first)
+        #expect(try await slow.exchange(confirmed) == nil)
+        var next: [Int64] = []
+        for _ in 0..<2 { next += try await other.exchange(request)?.taking.runs.flatMap(\.self).map(\.sequence) ?? [] }
+        #expect(Set(next) == [2])
+        for store in [slow, other] { await store.close() }
+    }
+
+    @Test("An event that nothing makes due is found, although another one is due later")
+    func findsStranded() async throws {
+        let scene = Scene(try await TestPostgres.database())
+        let relay = try scene.relay {
+            $0.pollInterval = .milliseconds(50)
+            $0.measurementInterval = .milliseconds(100)
+        }
+        let later = try scene.outbox.row(
+            for: OrderPlaced(orderID: "later", number: 0),
+            options: .init(delay: .seconds(30 * 24 * 3600))
+        )
+        let stranded = try scene.outbox.row(for: OrderPlaced(orderID: "k", number: 1))
+        try await scene.run(relay) {
+            try await scene.database.client.run(later)
+            try await eventually("it is delayed") { try await scene.outbox.backlog().delayed == 1 }
+            try await scene.database.client.run([
+                stranded, PostgresStatement("UPDATE eventbus_outbox SET due_at = NULL WHERE partition_key = 'k'"),
+            ])
+            try await scene.waitForArrivals(1)
+        }
+    }
+
     @Test("A relay is notified of what others store, and not of its own transactions, so that it rests when idle")
     func notifiesOfOthersOnly() async throws {
         let scene = Scene(try await TestPostgres.database())

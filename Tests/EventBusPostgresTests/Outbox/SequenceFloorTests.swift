@@ -32,15 +32,26 @@ struct SequenceFloorTests {
         }
     }
 
-    @Test("It stays at the first event that waits, and never falls")
+    @Test("It falls to the start when numbers are given again")
+    func falls() {
+        var floor = SequenceFloor()
+        floor.note(firstStored: nil, lastNumber: 10, oldestTransaction: 1, transaction: 1)
+        floor.note(firstStored: nil, lastNumber: 10, oldestTransaction: 2, transaction: 2)
+        #expect(floor.value == 11)
+        floor.note(firstStored: nil, lastNumber: 7, oldestTransaction: 3, transaction: 3)
+        #expect(floor.value == 0)
+        floor.note(firstStored: nil, lastNumber: 7, oldestTransaction: 4, transaction: 4)
+        #expect(floor.value == 8)
+    }
+
+    @Test("It stays at the first event that waits")
     func stays() {
         var floor = SequenceFloor()
         floor.note(firstStored: 4, lastNumber: 10, oldestTransaction: 1, transaction: 2)
         floor.note(firstStored: 4, lastNumber: 10, oldestTransaction: 3, transaction: 3)
         #expect(floor.value == 4)
-        floor.note(firstStored: nil, lastNumber: 0, oldestTransaction: 4, transaction: 4)
+        floor.note(firstStored: nil, lastNumber: 10, oldestTransaction: 4, transaction: 4)
         #expect(floor.value == 11)
-        floor.note(firstStored: nil, lastNumber: 0, oldestTransaction: 5, transaction: 5)
         floor.note(firstStored: nil, lastNumber: .max, oldestTransaction: 6, transaction: 6)
         floor.note(firstStored: nil, lastNumber: .max, oldestTransaction: 7, transaction: 7)
         #expect(floor.value == .max)
