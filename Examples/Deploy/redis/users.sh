@@ -2,6 +2,9 @@
 # Prints the configuration of the shop's Redis: its data is kept on disk, and each service has a user with rights to its
 # own keys and channels, with the passwords of the environment, which have to consist of letters and digits. Without a
 # user, a client can only test whether the server answers.
+#
+# The rights confine the data. A service that was taken over can still block the server with a script, see the names of
+# keys, and make the others empty their first level of the cache.
 set -eu
 
 user() { # NAME PASSWORD PREFIX
@@ -9,7 +12,7 @@ user() { # NAME PASSWORD PREFIX
     '' | *[!A-Za-z0-9]*) echo "users: the password of $1 has to consist of letters and digits" >&2; exit 1 ;;
     esac
     echo "user $1 on >$2 ~$3:* resetchannels &$3:* &__redis__:invalidate -@all" \
-        '+ping +client +select +role +info +eval +evalsha +subscribe +publish +time' \
+        '+ping +client|setname +client|id +client|tracking +select +role +info +eval +evalsha +subscribe +publish +time' \
         '+get +set +del +pttl +pexpire +zadd +zrem +zrange +zrangebyscore +zcard +zcount +zscore' \
         '+hget +hset +hdel +hmget +sadd +srem +scan +cluster|info'
 }

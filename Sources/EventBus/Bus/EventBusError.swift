@@ -138,5 +138,6 @@ extension EventBusError: CustomStringConvertible {
     public var description: String {
         let cause = underlying.map { " (caused by: \($0))" } ?? ""
         return "\(code): \(message)\(cause)".prefixed(toUTF8Length: Self.maximumDescriptionLength).printable
+            .prefixed(toUTF8Length: Self.maximumDescriptionLength)
     }
 }

@@ -57,8 +57,11 @@ public struct ComponentHealth: Hashable, Sendable {
     public var name: String
     /// The status of the component.
     public var status: Status
-    /// The reason why the component is not ready, or `nil`. A ready component may have a remark.
-    public var reason: String?
+    /// The reason why the component is not ready, or `nil`. A ready component may have a remark. It has no control
+    /// characters and is truncated, because it may quote other systems.
+    public var reason: String? {
+        didSet { reason = reason.map { String(loggable: $0) } }
+    }
     /// Additional figures by name.
     public var details: [String: Int]
     /// A Boolean value indicating whether restarting the process may help a component that has failed. It has no
@@ -75,7 +78,7 @@ public struct ComponentHealth: Hashable, Sendable {
     ) {
         self.name = name
         self.status = status
-        self.reason = reason
+        self.reason = reason.map { String(loggable: $0) }
         self.details = details
         self.restartHelps = restartHelps
     }

@@ -37,7 +37,7 @@ struct DeadLetterDecoder: Sendable {
         var reading = read(message, in: queue, death: nil)
         reading.isWaiting = true
         reading.letter.queue = queue
-        reading.letter.group = String(queue.prefix { $0 != "." })
+        reading.letter.group = Self.clean(String(queue.prefix { $0 != "." }))
         reading.letter.failure.reason = Failure.Reason(rawValue: "waiting")
         // The last error of a retry says why the event was not handled.
         if reading.letter.failure.errorType.isEmpty { reading.letter.failure.message = "not handled yet" }

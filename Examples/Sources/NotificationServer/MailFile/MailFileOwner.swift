@@ -24,7 +24,7 @@ struct MailFileOwner {
 
     /// Notes this process. A failure is ignored, because mail can be written without the note.
     func noteSelf() {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
         let process = ProcessInfo.processInfo

@@ -116,7 +116,7 @@ struct MigrationLock {
     /// Waits until no other process holds it.
     init(database: String) async throws {
         let path = database + "-migration"
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             throw ServiceFailure("cannot open the database \(database): \(SystemError.text(errno))")
         }

@@ -36,6 +36,26 @@ enum JSONBody {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         encoder.dateEncodingStrategy = .iso8601
-        return ByteBuffer(bytes: try encoder.encode(value))
+        let json = try encoder.encode(value)
+        // Most bodies are plain ASCII.
+        return ByteBuffer(bytes: json.allSatisfy { $0 < 0x7F } ? json : escaped(json))
+    }
+
+    /// Returns JSON with escapes for the characters that a terminal interprets, because texts of customers are shown there.
+    /// JSON requires them only below U+0020.
+    private static func escaped(_ json: Data) -> Data {
+        var text = ""
+        for scalar in String(decoding: json, as: UTF8.self).unicodeScalars {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator:
+                // It is inside a text, because everything else in JSON is ASCII.
+                for unit in String(scalar).utf16 {
+                    let digits = String(unit, radix: 16)
+                    text += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+                }
+            default: text.unicodeScalars.append(scalar)
+            }
+        }
+        return Data(text.utf8)
     }
 }

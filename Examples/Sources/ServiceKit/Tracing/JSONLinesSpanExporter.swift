@@ -37,7 +37,7 @@ public final class JSONLinesSpanExporter: SpanExporter {
     }
 
     init(path: String, redaction: Redaction, logger: Logger) throws {
-        let descriptor = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+        let descriptor = open(path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             throw ServiceFailure("cannot open the trace file \(path): \(SystemError.text(errno))")
         }
