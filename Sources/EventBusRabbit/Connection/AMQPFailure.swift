@@ -29,6 +29,7 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
 
     var description: String {
         switch kind {
+        case .channelClosed where isExclusivelyConsumed: "another client consumes the queue exclusively: \(text)"
         case .channelClosed(let code): "channel closed by the broker, \(code): \(text)"
         case .connectionClosed(let code): "connection closed by the broker, \(code): \(text)"
         case .queueDown: "the queue is there and does not serve, it has no leader or its node is down: \(text)"
@@ -67,6 +68,13 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
     var isErrorOfPeer: Bool {
         guard case .connectionClosed(let code) = kind else { return false }
         return (500..<600).contains(code) && code != Self.notAllowed
+    }
+
+    /// A Boolean value indicating whether the queue has an exclusive consumer. The broker's code for it is that of a
+    /// missing permission, which instead begins with `access to` or `read access to`. The end of the text may be missing,
+    /// because the broker truncates it.
+    var isExclusivelyConsumed: Bool {
+        kind == .channelClosed(Self.accessRefused) && text.hasPrefix("ACCESS_REFUSED - queue '")
     }
 
     /// A Boolean value indicating whether the broker ended the connection because of an internal error.

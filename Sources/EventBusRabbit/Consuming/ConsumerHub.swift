@@ -75,7 +75,14 @@ actor ConsumerHub {
     }
 
     /// Adds a consumer, whose place is reserved, and waits until it is attached for the first time.
-    func attach(_ specification: QueueSpecification, to sink: any DeliverySink) async throws -> RabbitConsumer {
+    ///
+    /// - Parameter endsOnRefusal: `true` to throw errors that a retry cannot fix, and `false` to wait until someone has
+    ///   fixed them.
+    func attach(
+        _ specification: QueueSpecification,
+        to sink: any DeliverySink,
+        endsOnRefusal: Bool
+    ) async throws -> RabbitConsumer {
         do {
             if let ended { throw ended }
             try Task.checkCancellation()
@@ -105,7 +112,7 @@ actor ConsumerHub {
             hub: self,
             lane: lane
         )
-        let session = ConsumerSession(consumer)
+        let session = ConsumerSession(consumer, endsOnRefusal: endsOnRefusal)
         sessions[id] = session
         arrivals?.yield(id)
         report(session)
@@ -270,7 +277,7 @@ actor ConsumerHub {
                 session.lastFailure = error.isQueueDown ? AMQPFailure(.queueDown, error.text) : error
                 let busError = error.busError(while: "attaching \(session.consumer.specification.queueName)")
                 report(session)
-                if error.isPermanent, session.attachWaiter != nil {
+                if error.isPermanent, session.endsOnRefusal, session.attachWaiter != nil {
                     return session.resolveAttach(.failure(busError))
                 }
                 logger.info("could not attach a consumer", metadata: ["error": "\(busError)"])

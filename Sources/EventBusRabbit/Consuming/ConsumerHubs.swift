@@ -6,6 +6,8 @@ import EventBus
 final class ConsumerHubs: Sendable {
     private struct State {
         var hubs: [ConsumerHub]
+        /// The names of the queues of all consumers that were ever attached.
+        var attached: Set<String> = []
         var ended: EventBusError?
         var failure: (any Error)?
     }
@@ -45,8 +47,15 @@ final class ConsumerHubs: Sendable {
     private var all: [ConsumerHub] { state.withLock { $0.hubs } }
 
     /// Adds a consumer to a hub with room and waits until it is attached for the first time.
+    ///
+    /// A consumer whose queue was attached before waits for everything. A subscription that pauses or changes its
+    /// concurrency must not end because permissions are missing at that moment.
     func attach(_ specification: QueueSpecification, to sink: any DeliverySink) async throws -> RabbitConsumer {
-        try await reserve().attach(specification, to: sink)
+        let name = specification.queueName
+        let wasAttached = state.withLock { $0.attached.contains(name) }
+        let consumer = try await reserve().attach(specification, to: sink, endsOnRefusal: !wasAttached)
+        state.withLock { _ = $0.attached.insert(name) }
+        return consumer
     }
 
     /// Reserves a place on a hub. The hub frees it when the consumer is closed.

@@ -4,6 +4,8 @@ import EventBus
 /// The hub's state of one consumer. It is touched on the hub's thread only.
 final class ConsumerSession {
     let consumer: RabbitConsumer
+    /// A Boolean value indicating whether an error that a retry cannot fix ends the first attempts to attach.
+    let endsOnRefusal: Bool
     var phase = Phase.detached
     var ledger = AckLedger()
     var channel: UInt16 = 0
@@ -56,8 +58,9 @@ final class ConsumerSession {
         case forbidden
     }
 
-    init(_ consumer: RabbitConsumer) {
+    init(_ consumer: RabbitConsumer, endsOnRefusal: Bool) {
         self.consumer = consumer
+        self.endsOnRefusal = endsOnRefusal
     }
 
     /// The time since the event of `latestTime` was published.

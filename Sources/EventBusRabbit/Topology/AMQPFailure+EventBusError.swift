@@ -7,6 +7,12 @@ extension AMQPFailure {
             return EventBusError(.topologyClash, "\(clash)", underlying: self)
         }
         switch code {
+        case _ where isExclusivelyConsumed:
+            return EventBusError(
+                .unavailable,
+                "\(activity): another client consumes the queue exclusively, until it leaves: \(text)",
+                underlying: self
+            )
         case Self.accessRefused:
             return EventBusError(
                 .accessRefused,
@@ -54,7 +60,7 @@ extension AMQPFailure {
     /// A Boolean value indicating whether the same call cannot succeed, because an object is declared differently or
     /// the call is forbidden.
     var isPermanent: Bool {
-        guard case .channelClosed(let code) = kind else { return false }
+        guard case .channelClosed(let code) = kind, !isExclusivelyConsumed else { return false }
         return code == Self.accessRefused || (code == Self.preconditionFailed && TopologyClash(text) != nil)
     }
 }

@@ -10,16 +10,27 @@ struct RawClient {
     /// Runs `body` with a client that has an open channel 1. It blocks a separate thread.
     static func run<Result: Sendable>(
         _ configuration: RabbitConfiguration,
+        frameMaximum: UInt32 = 131_072,
         _ body: @escaping @Sendable (RawClient) throws -> Result
     ) async throws -> Result {
         try await onThread {
-            let client = try RawClient(configuration)
+            let client = try RawClient(configuration, frameMaximum)
             defer { close(client.socket.descriptor) }
             return try body(client)
         }
     }
 
-    private init(_ configuration: RabbitConfiguration) throws {
+    /// Returns a client that stays connected until ``disconnect()``.
+    static func connect(_ configuration: RabbitConfiguration) async throws -> RawClient {
+        try await onThread { try RawClient(configuration, 131_072) }
+    }
+
+    /// Closes the socket, which ends the client's consumers and exclusive queues.
+    func disconnect() {
+        close(socket.descriptor)
+    }
+
+    private init(_ configuration: RabbitConfiguration, _ frameMaximum: UInt32) throws {
         socket = FrameSocket(descriptor: try #require(connectOnLoopback(to: configuration.hosts[0].port)))
         socket.write(Array("AMQP".utf8) + [0, 0, 9, 1])
         try expect(10, 10)
@@ -42,7 +53,7 @@ struct RawClient {
             channel: 0,
             write: { bytes in
                 bytes.short(2047)
-                bytes.long(131_072)
+                bytes.long(frameMaximum)
                 bytes.short(0)
             }
         )
@@ -159,6 +170,27 @@ struct RawClient {
         socket.write(AMQPFrame(type: AMQPFrame.body, channel: 1, payload: body).encoded)
     }
 
+    /// Consumes a queue exclusively. Returns `.refused` if the queue has another consumer.
+    func consumeExclusively(_ queue: String) throws -> Answer {
+        try call(60, 20) { bytes in
+            bytes.short(0)
+            bytes.shortString(queue)
+            bytes.shortString("")
+            bytes.octet(4)
+            bytes.longString([])
+        }
+    }
+
+    /// Declares a queue that belongs to this connection and ends with it.
+    func declareExclusively(_ queue: String) throws -> Answer {
+        try call(50, 10) { bytes in
+            bytes.short(0)
+            bytes.shortString(queue)
+            bytes.octet(4)
+            bytes.longString([])
+        }
+    }
+
     /// Deletes a queue, and nothing that belongs to it.
     static func delete(queue: String, _ configuration: RabbitConfiguration) async throws {
         try await delete(50, 40, queue, configuration)
@@ -218,6 +250,25 @@ struct RawClient {
         #expect(answer == .accepted, "\(queue) was not bound to \(exchange)")
     }
 
+    /// Removes the binding of a queue to an exchange.
+    static func unbind(
+        queue: String,
+        from exchange: String,
+        key: String,
+        _ configuration: RabbitConfiguration
+    ) async throws {
+        let answer = try await run(configuration) { client in
+            try client.call(50, 50) { bytes in
+                bytes.short(0)
+                bytes.shortString(queue)
+                bytes.shortString(exchange)
+                bytes.shortString(key)
+                bytes.longString([])
+            }
+        }
+        #expect(answer == .accepted, "\(queue) was not unbound from \(exchange)")
+    }
+
     /// Returns the number of events that are ready in a queue, or `nil` if it does not exist.
     static func count(queue: String, _ configuration: RabbitConfiguration) async throws -> Int? {
         try await run(configuration) { try $0.count(queue: queue) }
@@ -253,15 +304,25 @@ struct RawClient {
         throw ProcessFailure(command: "queue.declare", status: 0, output: "the broker hung up")
     }
 
+    /// Takes an event out of a queue without settling it. It returns to the queue with the end of the client.
+    @discardableResult
+    func take(_ queue: String) throws -> (header: [UInt8], body: [UInt8]) {
+        try get(queue, isSettled: false)
+    }
+
     /// Takes an event out of a queue, and returns its header frame and its body unchanged.
     func get(_ queue: String) throws -> (header: [UInt8], body: [UInt8]) {
+        try get(queue, isSettled: true)
+    }
+
+    private func get(_ queue: String, isSettled: Bool) throws -> (header: [UInt8], body: [UInt8]) {
         send(
             60,
             70,
             write: { bytes in
                 bytes.short(0)
                 bytes.shortString(queue)
-                bytes.octet(1)
+                bytes.octet(isSettled ? 1 : 0)
             }
         )
         try expect(60, 71)
