@@ -25,9 +25,9 @@ package final class ConnectionThread: SerialExecutor {
     ///
     /// - Parameters:
     ///   - name: The name that debuggers and `top` show. Linux keeps the first 15 bytes.
-    ///   - stackSize: The size of the stack in bytes. Defaults to 8 MiB because readers in C recurse on the stack.
+    ///   - stackSize: The size of the stack in bytes. Defaults to 16 MiB because readers in C recurse on the stack.
     /// - Throws: `EventBusError` with code `.unavailable` if the process has no descriptor or thread left.
-    package init(name: String, stackSize: Int = 8 << 20) throws(EventBusError) {
+    package init(name: String, stackSize: Int = 16 << 20) throws(EventBusError) {
         guard let wakeUp = WakeUpPipe() else {
             throw EventBusError(.unavailable, "no pipe for the I/O thread \(name): \(String(errorNumber: errno))")
         }

@@ -24,6 +24,7 @@ extension AMQPHandle {
             throw AMQPFailure(isRefused ? .tlsFailed : .connectFailed, "\(parameters.host):\(parameters.port): \(text)")
         }
         try authenticate(parameters)
+        acceptLargerFrames()
     }
 
     private func authenticate(_ parameters: LoginParameters) throws(AMQPFailure) {

@@ -22,7 +22,8 @@ final class AMQPHandle: @unchecked Sendable {
     }
 
     var descriptor: Int32 { amqp_get_sockfd(state) }
-    var frameMaximum: Int { Int(amqp_get_frame_max(state)) }
+    /// The negotiated maximum size of a frame that is sent.
+    private(set) var frameMaximum = LoginParameters.frameMaximum
     var heartbeat: Int { Int(amqp_get_heartbeat(state)) }
     var channelMaximum: UInt16 { UInt16(clamping: amqp_get_channel_max(state)) }
 
@@ -230,12 +231,31 @@ final class AMQPHandle: @unchecked Sendable {
 
     // MARK: Receiving
 
+    /// The number of bytes by which a received frame may exceed the negotiated maximum.
+    ///
+    /// RabbitMQ checks the headers of an event when it is published. It does not check them again when it delivers the
+    /// event with its own headers: the count of redeliveries and, for each queue that has dead-lettered the event, an
+    /// entry with all routing keys. The delays of one retry lead through up to 20 queues, with less than 1 KiB for each.
+    static let frameReserve = 128 << 10
+
+    /// Accepts larger frames than the negotiated ones.
+    ///
+    /// The library has one limit for both directions. What is sent is checked before, against ``frameMaximum``.
+    func acceptLargerFrames() {
+        frameMaximum = Int(amqp_get_frame_max(state))
+        // The library aborts the process if a part of a frame has been read.
+        guard amqp_release_buffers_ok(state) != 0 else { return }
+        let limit = Int32(frameMaximum + Self.frameReserve)
+        amqp_tune_connection(state, amqp_get_channel_max(state), limit, amqp_get_heartbeat(state))
+    }
+
     /// Reads the next available frame and serves the heartbeats, without waiting.
     func readFrame() -> FrameReading {
         var frame = amqp_frame_t()
         var zero = timeval(tv_sec: 0, tv_usec: 0)
         let status = amqp_simple_wait_frame_noblock(state, &frame, &zero)
         if status == AMQP_STATUS_TIMEOUT.rawValue { return .nothing }
+        if status == AMQP_STATUS_BAD_AMQP_DATA.rawValue { return .unreadable(Self.failure(status)) }
         guard status == AMQP_STATUS_OK.rawValue else { return .failed(Self.failure(status)) }
         // Everything below copies, so that the frame's memory can be released immediately.
         defer { amqp_maybe_release_buffers_on_channel(state, frame.channel) }

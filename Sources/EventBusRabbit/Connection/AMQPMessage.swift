@@ -25,6 +25,8 @@ enum ChannelEvent: Sendable {
     case delivered(AMQPDelivery)
     case returned(AMQPMessage, code: UInt16, text: String)
     case confirmed(tag: UInt64, multiple: Bool, isAcknowledged: Bool)
+    /// A delivery whose headers cannot be read. The connection ends when this has been handled.
+    case unreadable(deliveryTag: UInt64, isRedelivered: Bool)
     /// The broker cancelled a consumer, for example because its queue was deleted.
     case consumerCancelled(tag: String)
     /// The channel is closed, and its number may be reused.

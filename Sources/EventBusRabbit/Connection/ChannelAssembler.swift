@@ -28,6 +28,11 @@ struct ChannelAssembler {
         self.maximumBodySize = maximumBodySize
     }
 
+    /// The method whose header is the next frame, or `nil` if that is another frame.
+    var methodAwaitingHeader: IncomingMethod? {
+        if case .awaitingHeader(let method) = state { method } else { nil }
+    }
+
     /// Begins a method with content.
     mutating func begin(_ method: IncomingMethod) throws(UnexpectedFrame) {
         guard case .idle = state else { throw UnexpectedFrame(text: "a method before the end of a body") }

@@ -13,6 +13,9 @@ enum FrameReading {
     /// No frame is available.
     case nothing
     case failed(AMQPFailure)
+    /// The library does not understand the next frame, or it is too large. Nothing more can be read, but the connection
+    /// can still be written to.
+    case unreadable(AMQPFailure)
 }
 
 /// A method from the broker.

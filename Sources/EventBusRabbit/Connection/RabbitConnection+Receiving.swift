@@ -20,6 +20,8 @@ extension RabbitConnection {
                 return
             case .failed(let failure):
                 return end(failure)
+            case .unreadable(let failure):
+                return endUnreadable(failure)
             case .frame(let channel, let frame):
                 dispatch(frame, on: channel)
                 count += 1
@@ -28,6 +30,21 @@ extension RabbitConnection {
                 if count >= Self.framesPerTurn { return continueReading() }
             }
         }
+    }
+
+    /// Ends the connection because a frame cannot be read. If it is the header of a delivery, the consumer may settle
+    /// that delivery before, because otherwise it would end every connection to which it is delivered.
+    private func endUnreadable(_ failure: AMQPFailure) {
+        let waiting = channels.values.filter { $0.assembler.methodAwaitingHeader != nil }
+        // The broker sends the frames of a delivery together, so it is that of one channel.
+        guard waiting.count == 1, let channel = waiting.first,
+            case .deliver(let deliveryTag, let isRedelivered, _, _) = channel.assembler.methodAwaitingHeader
+        else { return end(failure) }
+        channel.onEvent(.unreadable(deliveryTag: deliveryTag, isRedelivered: isRedelivered))
+        post(.connectionClose)
+        guard closed == nil else { return }
+        SocketDrain.start(on: descriptor, thread)
+        end(AMQPFailure(.connectionLost, "the headers of a delivery cannot be read: \(failure.text)"))
     }
 
     /// Returns a Boolean value indicating whether the library may be called to read. It sends a heartbeat when one is

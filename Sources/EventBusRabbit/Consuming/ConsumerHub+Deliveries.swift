@@ -24,6 +24,8 @@ extension ConsumerHub {
             connection?.assumeIsolated { connection in
                 connection.closeChannelWithoutWaiting(channel)
             }
+        case .unreadable(let deliveryTag, let isRedelivered):
+            giveUpUnreadable(deliveryTag, isRedelivered: isRedelivered, session)
         case .closed(let failure):
             detached(session, failure)
             session.wake()
@@ -112,6 +114,24 @@ extension ConsumerHub {
         guard !session.arrived.isEmpty else { return }
         session.consumer.sink.receive(contentsOf: session.arrived)
         session.arrived.removeAll(keepingCapacity: true)
+    }
+
+    /// Rejects an event whose headers could not be read for the second time, which sends it to the queue's dead-letter
+    /// exchange. The first time, the network may have been the reason.
+    private func giveUpUnreadable(_ tag: UInt64, isRedelivered: Bool, _ session: ConsumerSession) {
+        guard isRedelivered else {
+            return logger.warning(
+                "received an event whose headers cannot be read; connecting again",
+                metadata: ["queue": "\(session.queueName)"]
+            )
+        }
+        logger.warning(
+            "dead-lettering an event whose headers cannot be read",
+            metadata: ["queue": "\(session.queueName)"]
+        )
+        flush(session)
+        session.ledger.delivered(tag)
+        settle(tag, .reject, session)
     }
 
     /// Dead-letters an event that cannot become an envelope because it contains no topic.

@@ -25,7 +25,7 @@ final class LetterFeed: Sendable {
             case .closed(let failure): state.failure = failure
             case .consumerCancelled:
                 state.failure = AMQPFailure(.channelClosed(AMQPFailure.notFound), "the queue was deleted")
-            case .returned, .confirmed: return nil
+            case .returned, .confirmed, .unreadable: return nil
             }
             return state.takeWaiter()
         }

@@ -317,7 +317,7 @@ actor PublishLane {
             traffic.returned(line, message)
         case .closed(let failure):
             detach(line, failure)
-        case .delivered, .consumerCancelled:
+        case .delivered, .unreadable, .consumerCancelled:
             break
         }
     }

@@ -187,7 +187,7 @@ actor RequestLane {
             resolve(id, .failure(EventBusError(.unroutable, "no one responds to requests of topic \(topic)")))
         case .closed(let failure):
             detach(failure)
-        case .confirmed, .consumerCancelled:
+        case .confirmed, .unreadable, .consumerCancelled:
             break
         }
     }
