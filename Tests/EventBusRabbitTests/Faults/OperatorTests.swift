@@ -8,11 +8,12 @@ extension FaultTests {
     /// figures.
     @Suite(.serialized, .timeLimit(.minutes(5)))
     struct OperatorTests {
-        @Test(arguments: OperatorIntervention.allCases)
+        @Test(arguments: OperatorIntervention.onQueues)
         func `an operator's intervention loses nothing that was confirmed, and everything runs again after it`(
-            _ intervention: OperatorIntervention
+            _ intervention: OperatorIntervention,
+            on type: RabbitConfiguration.QueueType
         ) async throws {
-            let scene = try await OperatorScene(FaultTests.broker())
+            let scene = try await OperatorScene(FaultTests.broker(), type)
             try await scene.bus.withRunning {
                 let running = Task {
                     await scene.load.run(scene.bus, topic: scene.topic, tasks: 4, deadline: .seconds(2)) { _ in true }
@@ -39,7 +40,7 @@ extension FaultTests {
                 let missing = try await scene.missing(except: removed)
                 print(
                     """
-                    op: \(intervention): confirmed \(scene.load.confirmed.count), lost \(missing.count), \
+                    op: \(intervention), \(type): confirmed \(scene.load.confirmed.count), lost \(missing.count), \
                     errors \(scene.load.errors), everything runs \(duration) after the end
                     """
                 )
@@ -63,15 +64,22 @@ extension FaultTests {
 /// A temporary measure of an operator.
 enum OperatorIntervention: CaseIterable, Sendable {
     case permissionsCleared, permissionsClearedAndConnectionsClosed
+    case configuringForbidden, writingForbidden, readingForbidden
     case passwordChanged
     case queuePurged
     case exchangeDeleted
     case bindingDeleted
-    case connectionsLimited
-    case queuesLimited
+    case connectionsLimited, channelsLimited, queuesLimited
     case connectionsClosed
     case memoryAlarm
     case maintenance
+
+    /// All interventions on quorum queues, and those that concern queues on classic ones too.
+    static let onQueues: [(OperatorIntervention, RabbitConfiguration.QueueType)] =
+        allCases.map { ($0, .quorum) }
+        + [.permissionsCleared, .writingForbidden, .readingForbidden, .queuePurged, .bindingDeleted].map {
+            ($0, .classic)
+        }
 
     /// Intervenes, and returns when its effect has been noticed.
     ///
@@ -90,6 +98,19 @@ enum OperatorIntervention: CaseIterable, Sendable {
             try await broker.control("clear_permissions", "-p", host, user)
             try await scene.closeConnections()
             try await scene.notices("a refused login") { scene.isDown && !scene.load.errors.isEmpty }
+        case .configuringForbidden:
+            try await broker.control("set_permissions", "-p", host, user, "^$", ".*", ".*")
+            try await scene.closeConnections()
+            // A broadcast needs a new queue for each connection.
+            try await scene.notices("a refused queue") { scene.reason(of: "group.all")?.contains("403") == true }
+        case .writingForbidden:
+            try await broker.control("set_permissions", "-p", host, user, ".*", "^$", ".*")
+            try await scene.closeConnections()
+            try await scene.notices("a refused publish") { scene.load.errors["accessRefused"] != nil }
+        case .readingForbidden:
+            try await broker.control("set_permissions", "-p", host, user, ".*", ".*", "^$")
+            try await scene.closeConnections()
+            try await scene.notices("a refused consumer") { scene.reason(of: "group.probe")?.contains("403") == true }
         case .passwordChanged:
             try await broker.control("change_password", user, "other")
             try await scene.closeConnections()
@@ -111,6 +132,11 @@ enum OperatorIntervention: CaseIterable, Sendable {
             try await broker.control("set_vhost_limits", "-p", host, #"{"max-connections": 0}"#)
             try await scene.closeConnections()
             try await scene.notices("a refused login") { scene.isDown && !scene.load.errors.isEmpty }
+        case .channelsLimited:
+            try await broker.control("set_user_limits", user, #"{"max-channels": 2}"#)
+            try await scene.closeConnections()
+            // Publishes may succeed over connections that are closed at their next channel.
+            try await scene.notices("a refused channel") { scene.reason(of: "group.probe")?.contains("limit") == true }
         case .queuesLimited:
             try await broker.control("set_vhost_limits", "-p", host, #"{"max-queues": 0}"#)
             scene.subscribeLate()
@@ -134,10 +160,12 @@ enum OperatorIntervention: CaseIterable, Sendable {
     func end(_ scene: OperatorScene) async throws {
         let (broker, user, host) = (scene.broker, scene.user, scene.host)
         switch self {
-        case .permissionsCleared, .permissionsClearedAndConnectionsClosed:
+        case .permissionsCleared, .permissionsClearedAndConnectionsClosed, .configuringForbidden, .writingForbidden,
+            .readingForbidden:
             try await broker.control("set_permissions", "-p", host, user, ".*", ".*", ".*")
         case .passwordChanged: try await broker.control("change_password", user, "secret")
         case .connectionsLimited, .queuesLimited: try await broker.control("clear_vhost_limits", "-p", host)
+        case .channelsLimited: try await broker.control("clear_user_limits", user, "all")
         case .memoryAlarm: try await broker.control("set_vm_memory_high_watermark", "0.4")
         case .maintenance: try await broker.control("eval", "rabbit_maintenance:revive().")
         case .queuePurged, .exchangeDeleted, .bindingDeleted, .connectionsClosed: break
@@ -153,6 +181,8 @@ final class OperatorScene: Sendable {
     let bus: EventBus
     let load = Load()
     let handled = SeenNumbers()
+    /// The events that the subscription by key has handled, which never fails.
+    let keyed = SeenNumbers()
     /// The events that the broadcast has received.
     let broadcast = SeenNumbers()
     let topic: Topic = "op.probe"
@@ -163,7 +193,7 @@ final class OperatorScene: Sendable {
     /// The configuration of the user who may always do everything.
     let owner: RabbitConfiguration
 
-    init(_ broker: TestBroker) async throws {
+    init(_ broker: TestBroker, _ type: RabbitConfiguration.QueueType) async throws {
         self.broker = broker
         try await broker.addVirtualHost(host)
         try await broker.control("add_user", user, "secret")
@@ -171,6 +201,7 @@ final class OperatorScene: Sendable {
         let host = host
         owner = try broker.configuration {
             $0.virtualHost = host
+            $0.queueType = type
             $0.consumerCheckInterval = .milliseconds(200)
         }
         var configuration = owner
@@ -188,6 +219,12 @@ final class OperatorScene: Sendable {
             default: handled.note(event.envelope)
             }
         }
+        bus.subscribe(
+            to: TopicPattern(topic),
+            group: "group",
+            name: "keyed",
+            options: .init(concurrency: 4, ordering: .byPartitionKey)
+        ) { [keyed] event, _ in keyed.note(event.envelope) }
         bus.subscribe(to: TopicPattern(topic), group: "group", name: "all", options: .init(broadcast: true)) {
             [broadcast] event, _ in broadcast.note(event.envelope)
         }
@@ -258,24 +295,32 @@ final class OperatorScene: Sendable {
             }
         }
         try await notices("everything is handled", within: left()) {
-            handled.all.isSuperset(of: [retried, plain, delayed]) && (!isLate.isOn || late.all.contains(plain))
+            handled.all.isSuperset(of: [retried, plain, delayed])
+                && keyed.all.isSuperset(of: [retried, dead, plain, delayed])
+                && (!isLate.isOn || late.all.contains(plain))
         }
-        try await notices("a broadcast is received", within: left()) { broadcast.all.contains { $0 >= first } }
+        // A broadcast misses what is published before it is attached again.
+        try await notices("all consumers are attached", within: left()) { bus.health().isReady }
+        let before = broadcast.count
+        try await notices("a broadcast is received", within: left()) { broadcast.count > before }
         try await notices("a dead letter is kept", within: left()) { try await letters().contains(dead) }
         try await notices("ready", within: left()) { bus.health().isReady }
     }
 
-    /// Returns the numbers of the dead letters.
-    private func letters() async throws -> Set<Int> {
+    /// Returns the numbers of the dead letters of a subscription.
+    private func letters(of subscription: String = "probe") async throws -> Set<Int> {
         guard let entries = try? await bus.deadLetters(of: "group").entries(limit: 10_000) else { return [] }
-        return Set(entries.compactMap { Int(String(decoding: $0.envelope.payload, as: UTF8.self)) })
+        let own = entries.filter { $0.queue == "group.\(subscription)" }
+        return Set(own.compactMap { Int(String(decoding: $0.envelope.payload, as: UTF8.self)) })
     }
 
     /// Returns the confirmed numbers that were neither handled nor dead-lettered nor removed by the operator.
     func missing(except removed: Set<Int>) async throws -> Set<Int> {
         var missing: Set<Int> = []
         _ = try? await eventually("all", within: .seconds(30)) {
-            missing = load.confirmed.subtracting(removed).subtracting(handled.all).subtracting(try await letters())
+            let confirmed = load.confirmed.subtracting(removed)
+            missing = confirmed.subtracting(handled.all).subtracting(try await letters())
+            missing.formUnion(confirmed.subtracting(keyed.all).subtracting(try await letters(of: "keyed")))
             return missing.isEmpty
         }
         return missing
