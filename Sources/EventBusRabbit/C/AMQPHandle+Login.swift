@@ -24,7 +24,7 @@ extension AMQPHandle {
             throw AMQPFailure(isRefused ? .tlsFailed : .connectFailed, "\(parameters.host):\(parameters.port): \(text)")
         }
         try authenticate(parameters)
-        acceptLargerFrames()
+        try acceptFrames(largerBy: parameters.frameReserve)
     }
 
     private func authenticate(_ parameters: LoginParameters) throws(AMQPFailure) {

@@ -238,15 +238,22 @@ final class AMQPHandle: @unchecked Sendable {
     /// entry with all routing keys. The delays of one retry lead through up to 20 queues, with less than 1 KiB for each.
     static let frameReserve = 128 << 10
 
-    /// Accepts larger frames than the negotiated ones.
+    /// The reserve of a connection that reads any event, for example of clients with larger frames. It is too large for
+    /// a connection with many channels, because the library allocates memory of the size of a frame for each.
+    static let largeFrameReserve = 2 << 20
+    /// The size of the stack of a thread that reads with ``largeFrameReserve``. For each array within another, which takes
+    /// up 5 bytes of a frame, the library needs about 100 bytes of the stack.
+    static let largeFrameStackSize = 128 << 20
+
+    /// Accepts frames that are larger than the negotiated ones by `reserve` bytes.
     ///
     /// The library has one limit for both directions. What is sent is checked before, against ``frameMaximum``.
-    func acceptLargerFrames() {
+    func acceptFrames(largerBy reserve: Int) throws(AMQPFailure) {
         frameMaximum = Int(amqp_get_frame_max(state))
         // The library aborts the process if a part of a frame has been read.
         guard amqp_release_buffers_ok(state) != 0 else { return }
-        let limit = Int32(frameMaximum + Self.frameReserve)
-        amqp_tune_connection(state, amqp_get_channel_max(state), limit, amqp_get_heartbeat(state))
+        let limit = Int32(clamping: frameMaximum + reserve)
+        try check(amqp_tune_connection(state, amqp_get_channel_max(state), limit, amqp_get_heartbeat(state)))
     }
 
     /// Reads the next available frame and serves the heartbeats, without waiting.

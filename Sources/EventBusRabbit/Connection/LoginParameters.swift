@@ -14,6 +14,8 @@ struct LoginParameters: Sendable {
     /// The timeout of connecting, and again of logging in.
     var timeout: Duration
     var connectionName: String
+    /// The number of bytes by which a received frame may exceed the negotiated maximum.
+    var frameReserve = AMQPHandle.frameReserve
 
     init(
         _ configuration: RabbitConfiguration,

@@ -108,9 +108,17 @@ actor DeadLetterTools {
         for host in configuration.hosts.shuffled() {
             do {
                 let connection = try RabbitConnection(
-                    handle: try await LoginThread.logIn(configuration, host, role: "dead-letters"),
+                    handle: try await LoginThread.logIn(
+                        configuration,
+                        host,
+                        role: "dead-letters",
+                        frameReserve: AMQPHandle.largeFrameReserve
+                    ),
                     number: 0,
-                    thread: try ConnectionThread(name: "eventbus-dead"),
+                    thread: try ConnectionThread(
+                        name: "eventbus-dead",
+                        stackSize: AMQPHandle.largeFrameStackSize
+                    ),
                     watch: watch,
                     isTLS: configuration.tls != nil,
                     maximumBodySize: configuration.maximumBodySize,

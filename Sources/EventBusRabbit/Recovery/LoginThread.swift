@@ -43,7 +43,8 @@ enum LoginThread {
     static func logIn(
         _ configuration: RabbitConfiguration,
         _ host: RabbitConfiguration.Host,
-        role: String
+        role: String,
+        frameReserve: Int = AMQPHandle.frameReserve
     ) async throws(AMQPFailure) -> AMQPHandle {
         var credentials = configuration.credentials
         if let provider = configuration.credentialsProvider {
@@ -56,7 +57,9 @@ enum LoginThread {
         guard !credentials.user.utf8.contains(0), !credentials.password.utf8.contains(0) else {
             throw AMQPFailure(.connectFailed, "the credentials hold a zero byte")
         }
-        return try await logIn(LoginParameters(configuration, host, credentials, role: role))
+        var parameters = LoginParameters(configuration, host, credentials, role: role)
+        parameters.frameReserve = frameReserve
+        return try await logIn(parameters)
     }
 
     private static func logIn(_ parameters: LoginParameters) async throws(AMQPFailure) -> AMQPHandle {
