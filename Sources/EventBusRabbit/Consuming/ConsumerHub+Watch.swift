@@ -120,7 +120,8 @@ extension ConsumerHub {
             board.setUnroutableDelays(messages)
         }
         for (group, reply) in zip(groups, replies.suffix(groups.count)) {
-            if case .queue(_, let messages, _) = reply { board.setDeadLetters(messages, of: group) }
+            guard case .queue(_, let messages, let consumers) = reply else { continue }
+            board.setDeadLetters(messages, consumers: consumers, of: group)
         }
     }
 

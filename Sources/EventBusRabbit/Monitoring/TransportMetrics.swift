@@ -25,12 +25,14 @@ struct TransportMetrics: Sendable {
             ).increment()
         case .confirm(let duration):
             confirm.recordNanoseconds(duration.inNanoseconds)
-        case .queue(let name, let depth, let age):
+        case .queue(let name, let depth, let age, let consumers):
             gauge("queue.depth", ("queue", name), Double(depth))
             gauge("queue.age", ("queue", name), age.seconds)
-        case .deadLetters(let group, let count, let age):
+            gauge("queue.consumers", ("queue", name), Double(consumers))
+        case .deadLetters(let group, let count, let age, let consumers):
             gauge("dead_letters.depth", ("group", group), Double(count))
             gauge("dead_letters.age", ("group", group), age.seconds)
+            gauge("dead_letters.consumers", ("group", group), Double(consumers))
         }
     }
 

@@ -10,10 +10,11 @@ final class TransportMonitor: Sendable {
         case event(TransportEvent.Kind)
         /// The time from sending an event to its confirm.
         case confirm(Duration)
-        /// The number of ready events in a queue, and the time since the latest one that was delivered was published.
-        case queue(String, depth: Int, age: Duration)
-        /// The number of dead letters of a group and the time for which they have been seen.
-        case deadLetters(group: String, count: Int, age: Duration)
+        /// The number of ready events in a queue, the time since the latest one that was delivered was published, and
+        /// the number of consumers of all services.
+        case queue(String, depth: Int, age: Duration, consumers: Int)
+        /// The number of dead letters of a group, the time for which they have been seen, and the number of consumers.
+        case deadLetters(group: String, count: Int, age: Duration, consumers: Int)
     }
 
     private struct State {

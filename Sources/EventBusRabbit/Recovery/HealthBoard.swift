@@ -130,7 +130,7 @@ final class HealthBoard: Sendable {
             return state.consumers[id]?.name
         }
         guard let name else { return }
-        monitor.record(.queue(name, depth: messages, age: messages > 0 ? age : .zero))
+        monitor.record(.queue(name, depth: messages, age: messages > 0 ? age : .zero, consumers: consumers))
     }
 
     func removeConsumer(_ id: UInt64) {
@@ -138,15 +138,16 @@ final class HealthBoard: Sendable {
         if let removed, removed.isAttached { monitor.note(.consumerDetached, removed.name) }
     }
 
-    /// Records the number of dead letters of a group.
-    func setDeadLetters(_ count: Int, of group: String) {
+    /// Records the number of dead letters of a group, and that of the consumers of their queue.
+    func setDeadLetters(_ count: Int, consumers: Int, of group: String) {
         guard monitor.isMeasuring else { return }
         let since = state.withLock { state in
             let since = count > 0 ? state.deadLettersSince[group] ?? .now : nil
             state.deadLettersSince[group] = since
             return since
         }
-        monitor.record(.deadLetters(group: group, count: count, age: since?.duration(to: .now) ?? .zero))
+        let age = since?.duration(to: .now) ?? .zero
+        monitor.record(.deadLetters(group: group, count: count, age: age, consumers: consumers))
     }
 
     func setUnroutableDelays(_ count: Int) {

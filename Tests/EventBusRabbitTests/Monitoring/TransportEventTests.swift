@@ -177,8 +177,10 @@ struct TransportEventTests {
             for _ in 0..<5 { try await bus.publish(Envelope(topic: topic, payload: [])) }
             try await eventually("four events wait") { gauge("queue.depth", ("queue", "\(group).slow")) == 4 }
             try await eventually("they have an age") { (gauge("queue.age", ("queue", "\(group).slow")) ?? 0) > 0 }
+            try await eventually("one consumer") { gauge("queue.consumers", ("queue", "\(group).slow")) == 1 }
             try await eventually("five dead letters") { gauge("dead_letters.depth", ("group", group)) == 5 }
             try await eventually("they have an age") { (gauge("dead_letters.age", ("group", group)) ?? 0) > 0 }
+            try await eventually("no consumer of them") { gauge("dead_letters.consumers", ("group", group)) == 0 }
             try await eventually("a confirm was timed") {
                 let timer = try? metrics.expectTimer("eventbus.transport.confirm.duration")
                 return (timer?.values.count ?? 0) > 0
