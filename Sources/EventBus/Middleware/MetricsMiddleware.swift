@@ -244,7 +244,7 @@ private final class ConsumeMetrics: PauseObserver {
 
 extension ContinuousClock.Instant {
     /// The nanoseconds from this instant to now.
-    fileprivate var nanosecondsToNow: Int64 {
+    var nanosecondsToNow: Int64 {
         let (seconds, attoseconds) = duration(to: .now).components
         return seconds * 1_000_000_000 + attoseconds / 1_000_000_000
     }

@@ -6,17 +6,34 @@ package import Tracing
 /// It uses the tracer and the instruments that the service bootstrapped with `InstrumentationSystem`, and is left out
 /// if there are none. The publish span is of kind producer, and the handling span of kind consumer. The latter
 /// continues the producer's trace and links to its span. The attributes are those of OpenTelemetry's conventions for
-/// messaging, with `eventbus` as the `messaging.system`, because the middleware does not depend on a transport.
+/// messaging: the destination is the topic, its template is the subscription's pattern, and the error type is the code of
+/// an ``EventBusError`` or the type of any other error. The `messaging.system` is `eventbus` unless you choose another
+/// one:
+///
+/// ```swift
+/// configuration.publishMiddleware[0] = TracingMiddleware(system: "rabbitmq")
+/// configuration.consumeMiddleware[0] = TracingMiddleware(system: "rabbitmq")
+/// ```
 public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
     private let fixedTracer: (any Tracer)?
+    private let system: String
 
-    /// Creates a step that uses the bootstrapped instrumentation.
+    /// Creates a step that uses the bootstrapped instrumentation, with `eventbus` as the `messaging.system`.
     public init() {
-        fixedTracer = nil
+        self.init(system: MessagingConventions.system)
     }
 
-    package init(tracer: any Tracer) {
+    /// Creates a step that uses the bootstrapped instrumentation.
+    ///
+    /// - Parameter system: The value of `messaging.system`, such as `rabbitmq`.
+    public init(system: String) {
+        fixedTracer = nil
+        self.system = system
+    }
+
+    package init(tracer: any Tracer, system: String = "eventbus") {
         fixedTracer = tracer
+        self.system = system
     }
 
     private var tracer: any Tracer { fixedTracer ?? InstrumentationSystem.tracer }
@@ -38,7 +55,7 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
             ofKind: .producer
         )
         defer { span.end() }
-        span.attributes["messaging.system"] = "eventbus"
+        span.attributes["messaging.system"] = system
         span.attributes["messaging.operation.name"] = "publish"
         span.attributes["messaging.operation.type"] = "send"
         span.attributes["messaging.destination.name"] = event.envelope.topic.rawValue
@@ -84,10 +101,12 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
         if !context.envelope.headers.isEmpty {
             span.addLink(SpanLink(context: serviceContext, attributes: [:]))
         }
-        span.attributes["messaging.system"] = "eventbus"
+        span.attributes["messaging.system"] = system
         span.attributes["messaging.operation.name"] = "process"
         span.attributes["messaging.operation.type"] = "process"
         span.attributes["messaging.destination.name"] = context.envelope.topic.rawValue
+        span.attributes["messaging.destination.template"] = context.subscription.pattern
+        span.attributes["messaging.destination.subscription.name"] = context.subscription.name
         span.attributes["messaging.consumer.group.name"] = context.subscription.group
         span.attributes["messaging.message.id"] = context.envelope.id.rawValue
         span.attributes["messaging.message.conversation_id"] = context.correlationID.rawValue
@@ -107,8 +126,7 @@ extension Span {
     /// Records an error as the reason for the failure of the span. The type of an error of the bus is its code.
     fileprivate func fail(with error: any Error) {
         recordError(error)
-        attributes["error.type"] =
-            (error as? EventBusError)?.code.description ?? String(reflecting: type(of: error))
+        attributes["error.type"] = MessagingConventions.errorType(of: error)
         setStatus(.init(code: .error))
     }
 }

@@ -115,7 +115,7 @@ struct TracingMiddlewareTests {
         let tracer = InMemoryTracer()
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker), configuration: .traced(by: tracer))
-        bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+        bus.subscribe(to: "order.*", group: "g", name: "orders") { _, _ in }
         try await bus.withRunning {
             try await bus.publish(OrderCreated(orderID: "1"), options: .init(id: "7"))
             try await broker.settled()
@@ -137,8 +137,28 @@ struct TracingMiddlewareTests {
             #expect(attributes.get("messaging.operation.type") == .string(type))
             #expect(attributes.get("messaging.message.id") == .string("7"))
         }
-        #expect(try attributes(.consumer, "order.created").get("messaging.consumer.group.name") == .string("g"))
+        let consumer = try attributes(.consumer, "order.created")
+        #expect(consumer.get("messaging.consumer.group.name") == .string("g"))
+        #expect(consumer.get("messaging.destination.subscription.name") == .string("orders"))
+        #expect(consumer.get("messaging.destination.template") == .string("order.*"))
         #expect(try attributes(.producer, "order.confirmed").get("error.type") == .string("invalidEnvelope"))
+    }
+
+    @Test("A service chooses the name of the messaging system")
+    func system() async throws {
+        let tracer = InMemoryTracer()
+        let broker = InMemoryBroker()
+        var configuration = EventBusConfiguration()
+        configuration.publishMiddleware = [TracingMiddleware(tracer: tracer, system: "rabbitmq")]
+        configuration.consumeMiddleware = [TracingMiddleware(tracer: tracer, system: "rabbitmq")]
+        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await broker.settled()
+        }
+        let systems = tracer.finishedSpans.map { $0.attributes.get("messaging.system") }
+        #expect(systems == [.string("rabbitmq"), .string("rabbitmq")])
     }
 
     @Test("Without a tracer the step is left out")
