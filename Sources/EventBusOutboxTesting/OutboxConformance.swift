@@ -139,6 +139,37 @@ public struct OutboxConformance: Sendable {
                 }
                 try expect(scene.arrived(of: "k") == Array(0..<20), "\(scene.arrived(of: "k"))")
             },
+            check("an attempt that is repeated after its commit stores the same events under the same identities") {
+                scene in
+                let effects = Locked<[Int: Int]>([:])
+                scene.bus.subscribe(
+                    to: Stored.self,
+                    group: "conformance-effects",
+                    options: SubscriptionOptions(inbox: InMemoryInbox())
+                ) { stored in effects.withLock { $0[stored.number, default: 0] += 1 } }
+                let identities = Locked<[Int: [EventID]]>([:])
+                scene.bus.subscribe(
+                    to: Ordered.self,
+                    group: "conformance-orders",
+                    options: SubscriptionOptions(concurrency: 10, retry: .fixed(.milliseconds(1), maxAttempts: 3))
+                ) { ordered, context in
+                    let envelope = try scene.bus.envelope(for: Stored(number: ordered.number))
+                    identities.withLock { $0[ordered.number, default: []].append(envelope.id) }
+                    try await scene.store([envelope])
+                    if context.attempt < 3 { throw Crash() }
+                }
+                try await scene.run {
+                    for number in 0..<20 { try await scene.bus.publish(Ordered(number: number)) }
+                    try await eventually("every order has an effect, and nothing is left") {
+                        let backlog = try await scene.outbox.backlog()
+                        let attempts = identities.withLock { $0.values.reduce(0) { $0 + $1.count } }
+                        return attempts == 60 && effects.withLock { $0.count } == 20 && backlog.count == 0
+                    }
+                }
+                let all = identities.withLock { $0.values.map(Set.init) }
+                try expect(all.allSatisfy { $0.count == 1 }, "the identities are \(all)")
+                try expect(effects.withLock { $0 }.values.allSatisfy { $0 == 1 }, "\(effects.withLock { $0 })")
+            },
         ]
     }
 
@@ -238,6 +269,19 @@ private struct RunningRelay: Sendable {
         try await task.value
     }
 }
+
+private struct Ordered: Event {
+    static let topic: Topic = "conformance.outbox.ordered"
+    var number: Int
+}
+
+private struct Stored: Event {
+    static let topic: Topic = "conformance.outbox.stored"
+    var number: Int
+}
+
+/// The error of a handler that has committed and does not get to its acknowledgement.
+private struct Crash: Error {}
 
 /// Publish middleware that refuses the events of the key `bad`.
 private final class Refusal: PublishMiddleware {

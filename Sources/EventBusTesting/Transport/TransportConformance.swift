@@ -70,7 +70,7 @@ public struct TransportConformance: Sendable {
     /// The checks that apply to the transport's features.
     public var checks: [ConformanceCheck] {
         var checks = publishingChecks + routingChecks + consumingChecks + failureChecks + retryChecks
-        checks += lifecycleChecks + limitChecks + pauseChecks + batchChecks
+        checks += lifecycleChecks + limitChecks + pauseChecks + batchChecks + versionChecks
         if features.contains(.requestReply) { checks += requestChecks + payloadRequestChecks }
         if features.contains(.broadcast) { checks += broadcastChecks }
         if features.contains(.scheduling) { checks += schedulingChecks + delayLimitChecks }
