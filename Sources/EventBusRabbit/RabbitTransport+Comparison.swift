@@ -43,11 +43,13 @@ extension RabbitTransport {
                     differences.append(TopologyDifference(object: name, isMissing: true, reason: "missing"))
                     continue
                 case .failure(let failure):
+                    try failure.throwIfForbidden()
                     differences.append(TopologyDifference(object: name, isMissing: false, reason: failure.text))
                     continue
                 case .success: break
                 }
                 if case .failure(let failure) = try await answer(to: call, on: connection) {
+                    try failure.throwIfForbidden()
                     let clash = TopologyClash(failure.text)
                     if limited.contains(name), clash?.argument == "x-delivery-limit" { continue }
                     let reason = clash.map { "\($0)" } ?? failure.text
@@ -56,6 +58,13 @@ extension RabbitTransport {
             }
             return differences
         }
+    }
+}
+
+extension AMQPFailure {
+    /// Throws the failure if the user lacks a permission, because the object may be as it should be.
+    fileprivate func throwIfForbidden() throws(AMQPFailure) {
+        if code == Self.accessRefused { throw self }
     }
 }
 

@@ -38,6 +38,12 @@ struct DeadRound: Sendable {
         var dryRun: Bool
         var interrupted: Bool
         var problem: String?
+        /// A Boolean value indicating whether the user lacks a permission.
+        var isRefused = false
+
+        private enum CodingKeys: String, CodingKey {
+            case place, read, changed, dryRun, interrupted, problem
+        }
     }
 
     private struct Counts {
@@ -97,6 +103,7 @@ struct DeadRound: Sendable {
             )
             throw CommandFailure.interrupted
         }
+        if outcomes.contains(where: \.isRefused) { throw CommandFailure.refused }
         if outcomes.contains(where: { $0.problem != nil }) { throw CommandFailure.partial }
     }
 
@@ -120,6 +127,7 @@ struct DeadRound: Sendable {
         } catch let error as EventBusError where error.code != .unavailable {
             // The message says how many were changed, and which were not.
             outcome.problem = error.message
+            outcome.isRefused = error.code == .accessRefused
         }
         outcome.read = counts.values.withLock { $0.read }
         outcome.interrupted = interruption.isRequested

@@ -28,8 +28,8 @@ struct GeneratedTest {
         let error = redacted.isEmpty ? "\(failure.errorType): \(failure.message)" : failure.errorType
         return """
             \(imports)
-            /// \(letter.group.printable) gave the event up at \(letter.lastFailure.rfc3339) after \(letter.attempts) attempts, as \
-            \("\(failure.reason)".printable):
+            /// \(letter.group.printable) gave the event up at \(letter.lastFailure.rfc3339) after \
+            \(letter.attempts.counted("attempt")), as \("\(failure.reason)".printable):
             /// \(error.printable)
             @Test(\(SwiftLiteral.text("\(topic) \(envelope.id.rawValue) is handled by \(letter.group)")))
             func \(functionName)() async throws {
