@@ -151,7 +151,7 @@ public struct OutboxConformance: Sendable {
                 scene.bus.subscribe(
                     to: Ordered.self,
                     group: "conformance-orders",
-                    options: SubscriptionOptions(concurrency: 10, retry: .fixed(.milliseconds(1), maxAttempts: 3))
+                    options: SubscriptionOptions(concurrency: 10, retry: .fixed(.milliseconds(1), maximumAttempts: 3))
                 ) { ordered, context in
                     let envelope = try scene.bus.envelope(for: Stored(number: ordered.number))
                     identities.withLock { $0[ordered.number, default: []].append(envelope.id) }

@@ -17,7 +17,7 @@ extension RabbitTransport {
     /// - Throws: ``/EventBus/EventBusError``: `.authenticationFailed`, `.accessRefused`, `.unavailable`.
     public static func compare(
         _ topology: RabbitTopology,
-        _ configuration: RabbitConfiguration,
+        on configuration: RabbitConfiguration,
         logger: Logger = Logger(label: "eventbus.rabbitmq")
     ) async throws -> [TopologyDifference] {
         var configuration = configuration

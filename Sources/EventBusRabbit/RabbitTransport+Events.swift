@@ -4,7 +4,6 @@ extension RabbitTransport {
     /// Each call returns a separate stream, which buffers 256 events. An observer that is slower loses the earliest of
     /// them. The stream ends when ``run()`` returns.
     public func events() -> AsyncStream<TransportEvent> {
-        if let core { return core.board.monitor.events() }
-        return AsyncStream { $0.finish() }
+        core.board.monitor.events()
     }
 }

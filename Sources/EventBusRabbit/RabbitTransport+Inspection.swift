@@ -14,7 +14,7 @@ extension RabbitTransport {
     /// - Throws: ``/EventBus/EventBusError``: `.authenticationFailed`, `.accessRefused`, `.unavailable`.
     public static func inspect(
         queues: [String] = [],
-        _ configuration: RabbitConfiguration,
+        on configuration: RabbitConfiguration,
         logger: Logger = Logger(label: "eventbus.rabbitmq")
     ) async throws -> BrokerInspection {
         let plan = TopologyPlan(configuration)

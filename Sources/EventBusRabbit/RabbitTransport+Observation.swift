@@ -11,7 +11,7 @@ extension RabbitTransport {
     /// are not observed, because they do not pass through the exchange of events.
     ///
     /// ```swift
-    /// try await RabbitTransport.observe(["order.#"], configuration) { event in
+    /// try await RabbitTransport.observe(["order.#"], on: configuration) { event in
     ///     print(event.topic, event.id)
     /// }
     /// ```
@@ -31,7 +31,7 @@ extension RabbitTransport {
     ///   host.
     public static func observe(
         _ patterns: [TopicPattern],
-        _ configuration: RabbitConfiguration,
+        on configuration: RabbitConfiguration,
         queue name: String? = nil,
         logger: Logger = Logger(label: "eventbus.rabbitmq"),
         onStart: @escaping @Sendable () async -> Void = {},
@@ -39,7 +39,7 @@ extension RabbitTransport {
     ) async throws {
         let decoder = MessageDecoder(events: configuration.exchange, patterns: patterns)
         let queue = QueueDeclaration(
-            name: name ?? "\(configuration.connectionName).observer.\(EventID().rawValue)",
+            name: name ?? "\(configuration.clientName).observer.\(EventID().rawValue)",
             isDurable: false,
             isExclusive: true,
             isAutoDeleted: true,

@@ -6,20 +6,19 @@ import Synchronization
 extension RabbitTransport {
     /// Sends one event and waits until the broker has confirmed it.
     public func publish(_ envelope: Envelope, options: TransportPublishOptions) async throws -> PublishOutcome {
-        let core = try requireCore()
         let publish = try makePublish(envelope, options)
         do {
-            let outcome = try await send(publish, options, core)
-            note(.success(outcome), of: publish, core)
+            let outcome = try await send(publish, options)
+            note(.success(outcome), of: publish)
             return outcome
         } catch {
-            note(.failure(error), of: publish, core)
+            note(.failure(error), of: publish)
             throw error
         }
     }
 
     /// Reports an event that matched no queue or was refused.
-    private func note(_ result: Result<PublishOutcome, any Error>, of publish: AMQPPublish, _ core: Core) {
+    private func note(_ result: Result<PublishOutcome, any Error>, of publish: AMQPPublish) {
         switch result {
         case .success(.unroutable):
             core.board.monitor.note(.returned, publish.routingKey)
@@ -34,14 +33,13 @@ extension RabbitTransport {
     /// sends the event again.
     private func send(
         _ publish: AMQPPublish,
-        _ options: TransportPublishOptions,
-        _ core: Core
+        _ options: TransportPublishOptions
     ) async throws -> PublishOutcome {
         let deadline = monotonic(options.deadline)
         let outcome = options.delay > .zero ? PublishOutcome.scheduled : .routed
         var result = try await core.lane.publish(publish, outcome: outcome, deadline: deadline)
         var repetitions = 0
-        while result == .unroutable, repetitions < 6, isEvidence(publish, options, core), MonotonicTime.now < deadline,
+        while result == .unroutable, repetitions < 6, isEvidence(publish, options), MonotonicTime.now < deadline,
             await core.hubs.declareAgain("an event to \(publish.exchange) found no queue")
         {
             // A deleted queue is declared by its consumer, which is notified at the same time.
@@ -54,7 +52,7 @@ extension RabbitTransport {
 
     /// Returns a Boolean value indicating whether an event without a matching queue shows that a queue or a binding is
     /// missing. A delay level matches every event, and a topic that one of our subscriptions requests has a queue.
-    private func isEvidence(_ publish: AMQPPublish, _ options: TransportPublishOptions, _ core: Core) -> Bool {
+    private func isEvidence(_ publish: AMQPPublish, _ options: TransportPublishOptions) -> Bool {
         options.delay > .zero || (publish.exchange == configuration.exchange && core.hubs.expects(publish.routingKey))
     }
 
@@ -64,7 +62,6 @@ extension RabbitTransport {
         options: TransportPublishOptions
     ) async -> [Result<PublishOutcome, any Error>] {
         guard !envelopes.isEmpty else { return [] }
-        guard let core else { return envelopes.map { _ in .failure(problem ?? CancellationError()) } }
         let batch = PublishBatch(count: envelopes.count)
         var publishes: [(index: Int, publish: AMQPPublish)] = []
         publishes.reserveCapacity(envelopes.count)
@@ -82,14 +79,14 @@ extension RabbitTransport {
             deadline: monotonic(options.deadline)
         )
         for (index, publish) in publishes {
-            if case .success(.unroutable) = results[index], isEvidence(publish, options, core) {
+            if case .success(.unroutable) = results[index], isEvidence(publish, options) {
                 do {
-                    results[index] = .success(try await send(publish, options, core))
+                    results[index] = .success(try await send(publish, options))
                 } catch {
                     results[index] = .failure(error)
                 }
             }
-            note(results[index], of: publish, core)
+            note(results[index], of: publish)
         }
         return results
     }
@@ -162,7 +159,6 @@ extension RabbitTransport {
 
     /// Sends a request and waits for its reply.
     public func request(_ envelope: Envelope, deadline: AnyClock.Instant) async throws -> Envelope {
-        let core = try requireCore()
         var properties = AMQPProperties(envelope)
         // Foreign responders send the correlation id back, so it identifies the request here, and a header carries the
         // chain of causes.
@@ -192,7 +188,6 @@ extension RabbitTransport {
 
     /// Sends the reply to a request, once.
     public func reply(_ envelope: Envelope, to address: ReplyAddress) async throws {
-        let core = try requireCore()
         try envelope.validate()
         var properties = AMQPProperties(envelope)
         properties.correlationID = address.requestID

@@ -9,7 +9,7 @@ extension RabbitTransport {
     /// ```swift
     /// let queue = QueueSpecification(
     ///     group: "inventory", name: "order-created", patterns: ["order.created"], prefetch: 16)
-    /// try await RabbitTransport.declareTopology(for: [queue], configuration)
+    /// try await RabbitTransport.declareTopology(for: [queue], on: configuration)
     /// ```
     ///
     /// It may be called again at any time. Existing objects are not changed.
@@ -23,7 +23,7 @@ extension RabbitTransport {
     ///   connecting.
     public static func declareTopology(
         for queues: [QueueSpecification],
-        _ configuration: RabbitConfiguration,
+        on configuration: RabbitConfiguration,
         logger: Logger = Logger(label: "eventbus.rabbitmq")
     ) async throws {
         let plan = TopologyPlan(configuration)
@@ -60,7 +60,7 @@ extension RabbitTransport {
         group: String,
         name: String,
         patterns: [TopicPattern] = [],
-        _ configuration: RabbitConfiguration,
+        on configuration: RabbitConfiguration,
         logger: Logger = Logger(label: "eventbus.rabbitmq")
     ) async throws -> Bool {
         let queue = "\(group).\(name)"
@@ -128,7 +128,7 @@ extension RabbitTransport {
                     watch: watch,
                     isTLS: configuration.tls != nil,
                     maximumBodySize: configuration.maximumBodySize,
-                    callTimeout: configuration.callTimeout,
+                    callTimeout: configuration.commandTimeout,
                     onEvent: { _ in }
                 )
             } catch {
@@ -173,7 +173,7 @@ extension RabbitTransport {
     package static func delete(
         queues: [String],
         exchange: String,
-        _ configuration: RabbitConfiguration
+        on configuration: RabbitConfiguration
     ) async throws {
         let logger = Logger(label: "eventbus.rabbitmq", factory: { _ in SwiftLogNoOpLogHandler() })
         let calls =

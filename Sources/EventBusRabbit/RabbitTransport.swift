@@ -11,7 +11,7 @@ import Synchronization
 ///
 /// ```swift
 /// let configuration = try RabbitConfiguration(uri: "amqp://orders:secret@rabbit.internal/shop")
-/// let bus = EventBus(transport: .rabbit(configuration, logger: logger))
+/// let bus = try EventBus(transport: .rabbit(configuration, logger: logger))
 /// ```
 public final class RabbitTransport: Transport {
     /// The name of the transport, `rabbitmq`.
@@ -20,8 +20,7 @@ public final class RabbitTransport: Transport {
     public let clock: AnyClock
 
     let configuration: RabbitConfiguration
-    let problem: EventBusError?
-    let core: Core?
+    let core: Core
 
     /// The parts of a transport that need threads.
     struct Core: Sendable {
@@ -44,97 +43,84 @@ public final class RabbitTransport: Transport {
     private let hasRun = Atomic(false)
     let lastRequest = Atomic<UInt64>(0)
 
-    /// Creates a transport, which connects when it runs. Problems with the configuration are thrown then, too.
+    /// Creates a transport, which connects when it runs.
     ///
     /// - Parameters:
     ///   - configuration: The address of the broker and the settings of the connections.
     ///   - logger: The logger for lost and established connections, and for missing or refused objects on the broker.
     ///     Defaults to swift-log's logger with the label `eventbus.rabbitmq`. For silence, pass one with a
     ///     `SwiftLogNoOpLogHandler`. It is called from a separate task, never on an I/O thread.
+    /// - Throws: ``/EventBus/EventBusError``: `.invalidConfiguration`, which names the value, or `.unavailable` if the
+    ///   process has no thread or descriptor left.
     public convenience init(
         _ configuration: RabbitConfiguration,
         logger: Logger = Logger(label: "eventbus.rabbitmq")
-    ) {
-        self.init(configuration, logger: logger, metrics: TransportMetrics())
+    ) throws(EventBusError) {
+        try self.init(configuration, logger: logger, metrics: TransportMetrics())
     }
 
-    init(_ configuration: RabbitConfiguration, logger: Logger, metrics: TransportMetrics?) {
+    init(_ configuration: RabbitConfiguration, logger: Logger, metrics: TransportMetrics?) throws(EventBusError) {
+        try configuration.validate()
         let monitor = TransportMonitor(metrics: metrics)
         self.clock = .continuous
         self.configuration = configuration
-        var problem: EventBusError?
-        var core: Core?
-        do throws(EventBusError) {
-            try configuration.validate()
-            let logger = BackgroundLogger(logger)
-            let publishThread = try ConnectionThread(name: "eventbus-pub")
-            let board = HealthBoard(livenessTimeout: configuration.livenessTimeout, monitor: monitor)
-            func makeLane() -> PublishLane {
-                PublishLane(
-                    thread: publishThread,
-                    maximumCount: configuration.maximumUnconfirmedEvents,
-                    maximumBytes: configuration.maximumUnconfirmedBytes,
-                    onRefusal: { refusal in
-                        logger.info("RabbitMQ rejects events", metadata: ["reason": "\(refusal.text)"])
-                    },
-                    onConfirm: monitor.onConfirm
-                )
-            }
-            let republishes = makeLane()
-            let watch = SendWatch()
-            let hubs = try ConsumerHubs(capacity: configuration.maximumConsumersPerConnection) {
-                number,
-                onRestored throws(EventBusError) in
-                ConsumerHub(
-                    number: number,
-                    thread: try ConnectionThread(name: "eventbus-con"),
-                    configuration: configuration,
-                    lane: republishes,
-                    board: board,
-                    watch: watch,
-                    logger: logger,
-                    onRestored: onRestored
-                )
-            }
-            core = Core(
-                publishThread: publishThread,
-                lane: makeLane(),
-                replies: makeLane(),
-                republishes: republishes,
-                requests: RequestLane(thread: publishThread),
-                hubs: hubs,
-                tools: DeadLetterTools(
-                    configuration: configuration,
-                    hubs: hubs,
-                    lane: republishes,
-                    watch: watch,
-                    logger: logger
-                ),
+        let logger = BackgroundLogger(logger)
+        let publishThread = try ConnectionThread(name: "eventbus-pub")
+        let board = HealthBoard(livenessTimeout: configuration.livenessTimeout, monitor: monitor)
+        func makeLane() -> PublishLane {
+            PublishLane(
+                thread: publishThread,
+                maximumCount: configuration.maximumUnconfirmedEvents,
+                maximumBytes: configuration.maximumUnconfirmedBytes,
+                onRefusal: { refusal in
+                    logger.info("RabbitMQ rejects events", metadata: ["reason": "\(refusal.text)"])
+                },
+                onConfirm: monitor.onConfirm
+            )
+        }
+        let republishes = makeLane()
+        let watch = SendWatch()
+        let hubs = try ConsumerHubs(capacity: configuration.maximumConsumersPerConnection) {
+            number,
+            onRestored throws(EventBusError) in
+            ConsumerHub(
+                number: number,
+                thread: try ConnectionThread(name: "eventbus-con"),
+                configuration: configuration,
+                lane: republishes,
                 board: board,
                 watch: watch,
-                logger: logger
+                logger: logger,
+                onRestored: onRestored
             )
-        } catch {
-            problem = error
         }
-        self.problem = problem
-        self.core = core
-    }
-
-    func requireCore() throws(EventBusError) -> Core {
-        guard let core else { throw problem ?? EventBusError(.unavailable, "no threads") }
-        return core
+        self.core = Core(
+            publishThread: publishThread,
+            lane: makeLane(),
+            replies: makeLane(),
+            republishes: republishes,
+            requests: RequestLane(thread: publishThread),
+            hubs: hubs,
+            tools: DeadLetterTools(
+                configuration: configuration,
+                hubs: hubs,
+                lane: republishes,
+                watch: watch,
+                logger: logger
+            ),
+            board: board,
+            watch: watch,
+            logger: logger
+        )
     }
 
     // MARK: Running
 
     /// Connects and stays connected until the task is cancelled.
     ///
-    /// - Throws: ``/EventBus/EventBusError``: `.authenticationFailed`, `.accessRefused`, `.topologyClash`, `.notFound`
-    ///   or `.invalidConfiguration` if the first connection shows that another attempt cannot succeed;
-    ///   `.alreadyRunning`.
+    /// - Throws: ``/EventBus/EventBusError``: `.authenticationFailed`, `.accessRefused`, `.topologyClash` or `.notFound`
+    ///   if the first connection shows that another attempt cannot succeed; `.alreadyRunning`.
     public func run() async throws {
-        let core = try requireCore()
         guard hasRun.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else {
             throw EventBusError(.alreadyRunning, "the transport runs already, or has run; make a new one")
         }
@@ -143,14 +129,14 @@ public final class RabbitTransport: Transport {
         do {
             try await core.watch.watching {
                 try await withThrowingTaskGroup(of: Void.self) { group in
-                    group.addTask { try await self.keepPublishing(core) }
-                    group.addTask { try await self.keepConsuming(core) }
-                    group.addTask { await core.board.monitor.run() }
-                    group.addTask { await DelayRestorer(tools: core.tools).run(core.hubs.restorations) }
+                    group.addTask { try await self.keepPublishing() }
+                    group.addTask { try await self.keepConsuming() }
+                    group.addTask { await self.core.board.monitor.run() }
+                    group.addTask { await DelayRestorer(tools: self.core.tools).run(self.core.hubs.restorations) }
                     group.addTask {
                         await waitUntilCancelled()
                         // Otherwise the restorer would wait for a silent broker.
-                        await core.tools.end()
+                        await self.core.tools.end()
                     }
                     defer { group.cancelAll() }
                     // The first error ends the others.
@@ -175,7 +161,6 @@ public final class RabbitTransport: Transport {
     private func loop(
         _ role: HealthBoard.Role,
         on thread: ConnectionThread,
-        _ core: Core,
         onFailure: @escaping @Sendable (AMQPFailure) async -> Void = { _ in }
     ) -> ConnectionLoop {
         core.board.started(role)
@@ -190,7 +175,7 @@ public final class RabbitTransport: Transport {
         )
     }
 
-    private func keepPublishing(_ core: Core) async throws {
+    private func keepPublishing() async throws {
         let side = PublishSide(
             lane: core.lane,
             replies: core.replies,
@@ -201,27 +186,27 @@ public final class RabbitTransport: Transport {
             configuration: configuration,
             logger: core.logger
         )
-        try await loop(.publish, on: core.publishThread, core, onFailure: { await side.note($0) }).run(
+        try await loop(.publish, on: core.publishThread, onFailure: { await side.note($0) }).run(
             onEvent: { side.handle($0) },
             serve: { connection throws(EventBusError) in try await side.serve(connection) },
             shutDown: { connection in
                 let deadline = MonotonicTime.now.advanced(by: .seconds(2))
-                await core.lane.drain(until: deadline)
-                await core.replies.drain(until: deadline)
-                await core.republishes.drain(until: deadline)
+                await self.core.lane.drain(until: deadline)
+                await self.core.replies.drain(until: deadline)
+                await self.core.republishes.drain(until: deadline)
                 await connection.close()
             }
         )
     }
 
-    private func keepConsuming(_ core: Core) async throws {
+    private func keepConsuming() async throws {
         await withDiscardingTaskGroup { group in
             for await hub in core.hubs.arrivals {
                 group.addTask {
                     do {
-                        try await self.keepConsuming(hub, core)
+                        try await self.keepConsuming(hub)
                     } catch {
-                        core.hubs.finish(error)
+                        self.core.hubs.finish(error)
                     }
                 }
             }
@@ -230,9 +215,9 @@ public final class RabbitTransport: Transport {
         if let error = core.hubs.failure { throw error }
     }
 
-    private func keepConsuming(_ hub: ConsumerHub, _ core: Core) async throws {
+    private func keepConsuming(_ hub: ConsumerHub) async throws {
         let (board, role) = (core.board, HealthBoard.Role.consuming(hub.number))
-        try await loop(role, on: hub.thread, core).run(
+        try await loop(role, on: hub.thread).run(
             onEvent: { event in
                 if case .blocked(let reason) = event { board.setBlocked(role, reason: reason) }
                 if case .unblocked = event { board.setBlocked(role, reason: nil) }
@@ -252,21 +237,19 @@ public final class RabbitTransport: Transport {
 
     /// Declares a subscription's queue and its bindings, and starts to deliver.
     public func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
-        try await requireCore().hubs.attach(queue, to: sink)
+        try await core.hubs.attach(queue, to: sink)
     }
 
     /// Returns the dead letters of `group`.
     public func deadLetters(of group: String) -> any DeadLetterQueue {
-        guard let core else { return UnavailableDeadLetters(problem: problem) }
-        return RabbitDeadLetterQueue(group: group, tools: core.tools)
+        RabbitDeadLetterQueue(group: group, tools: core.tools)
     }
 
     /// The delayed events of all groups in the virtual host whose queue was missing when they were due. Health reports
     /// count them as `unroutable_delays`. A retry can be replayed when its queue exists again. Scheduled events without
     /// a subscription have no queue, and can only be read and discarded.
     public var unroutableDelays: any DeadLetterQueue {
-        guard let core else { return UnavailableDeadLetters(problem: problem) }
-        return RabbitDeadLetterQueue(unroutableDelaysWith: core.tools)
+        RabbitDeadLetterQueue(unroutableDelaysWith: core.tools)
     }
 
     /// Returns the events that wait in a queue, for a queue whose subscription no longer exists.
@@ -281,18 +264,14 @@ public final class RabbitTransport: Transport {
     ///
     /// The reason of their failure is `waiting`. They cannot be restored.
     public func waitingEvents(in queue: String) -> any DeadLetterQueue {
-        guard let core else { return UnavailableDeadLetters(problem: problem) }
-        return RabbitDeadLetterQueue(waitingIn: queue, tools: core.tools)
+        RabbitDeadLetterQueue(waitingIn: queue, tools: core.tools)
     }
 
     // MARK: Health
 
     /// Returns the state of both connections and of every consumer.
     public func health() -> [ComponentHealth] {
-        guard let core else {
-            return [ComponentHealth(name: "transport.rabbitmq", status: .failed, reason: problem?.description)]
-        }
-        return core.board.report(
+        core.board.report(
             prefix: "transport.rabbitmq",
             publishDetails: [
                 "unconfirmed": core.lane.unconfirmed.load(ordering: .relaxed),
@@ -306,10 +285,16 @@ public final class RabbitTransport: Transport {
 
 extension Transport where Self == RabbitTransport {
     /// Returns a transport to RabbitMQ with this configuration.
+    ///
+    /// ```swift
+    /// let bus = try EventBus(transport: .rabbit(configuration))
+    /// ```
+    ///
+    /// - Throws: ``/EventBus/EventBusError``, see ``RabbitTransport/init(_:logger:)``.
     public static func rabbit(
         _ configuration: RabbitConfiguration,
         logger: Logger = Logger(label: "eventbus.rabbitmq")
-    ) -> RabbitTransport {
-        RabbitTransport(configuration, logger: logger)
+    ) throws(EventBusError) -> RabbitTransport {
+        try RabbitTransport(configuration, logger: logger)
     }
 }

@@ -84,7 +84,7 @@ struct SettledPartsTests {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
         let bus = EventBus(transport: .inMemory(broker))
-        let options = SubscriptionOptions(retry: .fixed(.seconds(1), maxAttempts: 3), handlerTimeout: .seconds(30))
+        let options = SubscriptionOptions(retry: .fixed(.seconds(1), maximumAttempts: 3), handlerTimeout: .seconds(30))
         bus.subscribe(to: Placed.self, group: "g", options: options) { _, _ in
             try await Signal().wait()
         }

@@ -24,7 +24,7 @@ struct SettledTests {
                 return consumer
             }
             let bus = EventBus(transport: transport, configuration: configuration)
-            bus.subscribe(to: "a", group: "g", options: .init(retry: .fixed(.seconds(1), maxAttempts: 3))) { _, _ in
+            bus.subscribe(to: "a", group: "g", options: .init(retry: .fixed(.seconds(1), maximumAttempts: 3))) { _, _ in
                 throw Refusal()
             }
             try await bus.withRunning {

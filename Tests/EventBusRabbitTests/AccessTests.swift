@@ -42,7 +42,7 @@ struct AccessTests {
                 prefetch: 1
             ),
         ]
-        try await RabbitTransport.declareTopology(for: queues, owner)
+        try await RabbitTransport.declareTopology(for: queues, on: owner)
         return (broker, configuration, user, name)
     }
 
@@ -83,7 +83,7 @@ struct AccessTests {
     @Test func `a publish that is refused fails with a reason, and no other waits for it`() async throws {
         let (broker, configuration, user, name) = try await user(write: "^events-.*")
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         bus.subscribe(
             to: try TopicPattern(validating: "\(name).#"),
             group: "group-\(name)",
@@ -127,7 +127,7 @@ struct AccessTests {
         try await broker.control("set_topic_permissions", user, "events-\(name)", "^\(name)\\.probe$", ".*")
         let topic = try Topic(validating: "\(name).probe")
         let forbidden = try Topic(validating: "\(name).forbidden")
-        let transport = RabbitTransport(configuration)
+        let transport = try RabbitTransport(configuration)
         let bus = EventBus(transport: transport)
         try await bus.withRunning {
             _ = try await publishing(bus, to: topic) {
@@ -155,12 +155,12 @@ struct AccessTests {
     @Test func `a retry that is refused takes the queue's own way to the dead letters`() async throws {
         let (_, configuration, _, name) = try await user(write: "^events-.*")
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         bus.subscribe(
             to: try TopicPattern(validating: "\(name).#"),
             group: "group-\(name)",
             name: "probe",
-            options: .init(concurrency: 16, retry: .fixed(.milliseconds(100), maxAttempts: 3))
+            options: .init(concurrency: 16, retry: .fixed(.milliseconds(100), maximumAttempts: 3))
         ) { event, _ in
             if event.envelope.payload == [2] { throw CancellationError() }
         }
@@ -180,7 +180,7 @@ struct AccessTests {
     @Test func `a reply that is refused disturbs no publish`() async throws {
         let (broker, configuration, _, name) = try await user(write: "^events-.*")
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let asked = Received()
         bus.respond(to: Question.self, group: "group-\(name)", name: "question") { _, context in
             asked.add(Envelope(topic: Question.topic, payload: []))
@@ -188,7 +188,7 @@ struct AccessTests {
         }
         var owner = configuration
         owner.credentials = try RabbitConfiguration(uri: broker.url).credentials
-        let requester = EventBus(transport: .rabbit(owner))
+        let requester = try EventBus(transport: .rabbit(owner))
         try await bus.withRunning {
             try await requester.withRunning {
                 let count = try await publishing(bus, to: topic) {
@@ -214,15 +214,15 @@ struct AccessTests {
         try await broker.control("set_permissions", "-p", host, configuration.credentials.user, ".*", ".*", ".*")
         var own = configuration
         own.virtualHost = host
-        try await RabbitTransport.declareTopology(for: [], own)
+        try await RabbitTransport.declareTopology(for: [], on: own)
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(own))
+        let bus = try EventBus(transport: .rabbit(own))
         let level = own
         try await bus.withRunning {
             // Everything has been declared when this returns.
             try await bus.publish(Envelope(topic: topic, payload: []))
             _ = try await publishing(bus, to: topic) {
-                try await RabbitTransport.delete(queues: [], exchange: "eventbus.delay.v1.0", level)
+                try await RabbitTransport.delete(queues: [], exchange: "eventbus.delay.v1.0", on: level)
                 let error = await #expect(throws: EventBusError.self) {
                     try await bus.publish(
                         Envelope(topic: topic, payload: []),
@@ -233,7 +233,7 @@ struct AccessTests {
             }
             #expect(connections(bus).first == 1)
             // A service that may declare restores the object without help.
-            try await RabbitTransport.declareTopology(for: [], level)
+            try await RabbitTransport.declareTopology(for: [], on: level)
             try await eventually("scheduled", within: .seconds(20)) {
                 let receipt = try? await bus.publish(
                     Envelope(topic: topic, payload: [3]),
@@ -246,8 +246,8 @@ struct AccessTests {
 
     @Test func `without a place for dead letters a passive service does not begin to handle`() async throws {
         let (_, configuration, _, name) = try await user(write: ".*")
-        try await RabbitTransport.delete(queues: ["group-\(name).dead"], exchange: "none-\(name)", configuration)
-        let transport = RabbitTransport(configuration)
+        try await RabbitTransport.delete(queues: ["group-\(name).dead"], exchange: "none-\(name)", on: configuration)
+        let transport = try RabbitTransport(configuration)
         let queue = QueueSpecification(
             group: "group-\(name)",
             name: "probe",

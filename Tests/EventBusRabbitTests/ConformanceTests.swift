@@ -15,7 +15,7 @@ struct ConformanceTests {
         proxied.hosts = [.init("127.0.0.1", port: proxy.port)]
         let throughProxy = proxied
         return TransportNamespace(
-            makeTransport: { RecordingTransport(RabbitTransport(throughProxy), queues) },
+            makeTransport: { RecordingTransport(try RabbitTransport(throughProxy), queues) },
             loseConnections: {
                 let before = proxy.connections
                 proxy.cutAll()
@@ -23,7 +23,7 @@ struct ConformanceTests {
             },
             close: {
                 let names = queues.all
-                try? await RabbitTransport.delete(queues: names, exchange: configuration.exchange, configuration)
+                try? await RabbitTransport.delete(queues: names, exchange: configuration.exchange, on: configuration)
             }
         )
     }

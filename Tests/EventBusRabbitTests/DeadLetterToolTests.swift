@@ -10,7 +10,7 @@ struct DeadLetterToolTests {
         let name = freshName()
         let configuration = try await TestBroker.shared().configuration { $0.exchange = "events-\(name)" }
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let handled = SeenNumbers()
         let isBroken = Switch(true)
         bus.subscribe(

@@ -43,12 +43,12 @@ struct ForeignEventTests {
         let name = freshName()
         let configuration = try await TestBroker.shared().configuration { $0.exchange = "events-\(name)" }
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let handled = Received()
         bus.subscribe(
             to: TopicPattern(topic),
             group: "group-\(name)",
-            options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 3))
+            options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 3))
         ) { event, _ in
             handled.add(event.envelope)
             if event.envelope.payload == [7, 7, 7] { throw CancellationError() }
@@ -82,7 +82,7 @@ struct ForeignEventTests {
         let name = freshName()
         let configuration = try await TestBroker.shared().configuration { $0.exchange = "events-\(name)" }
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let handled = Received()
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, _ in handled.add(event.envelope) }
         try await bus.withRunning {
@@ -109,7 +109,7 @@ struct ForeignEventTests {
         let configuration = try await TestBroker.shared().configuration { $0.exchange = "events-\(name)" }
         let topic = try Topic(validating: "\(name).probe")
         let broadcastTopic = try Topic(validating: "\(name).broadcast")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let handled = Received()
         let isBroken = Switch(true)
         for (pattern, isBroadcast) in [(topic, false), (broadcastTopic, true)] {

@@ -17,7 +17,7 @@ struct LeaderlessQueueTests {
             $0.exchange = "events-\(name)"
             $0.consumerCheckInterval = .milliseconds(100)
         }
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let handled = SeenNumbers()
         let topic = try Topic(validating: "\(name).good")
         let badTopic = try Topic(validating: "\(name).bad")

@@ -14,7 +14,7 @@ struct PeerFaultTests {
     private func configuration(_ peer: FakePeer) throws -> RabbitConfiguration {
         var configuration = try RabbitConfiguration(uri: "amqp://127.0.0.1:\(peer.port)/")
         configuration.declaration = .passive
-        configuration.newQueueSettling = .zero
+        configuration.newQueueGracePeriod = .zero
         configuration.reconnect = .init(initial: .milliseconds(20), maximum: .milliseconds(100))
         return configuration
     }
@@ -48,7 +48,7 @@ struct PeerFaultTests {
 
     @Test func `headers larger than the broker's frames fail alone`() async throws {
         let peer = try FakePeer(.init(frameMaximum: 8192))
-        let transport = RabbitTransport(try configuration(peer))
+        let transport = try RabbitTransport(configuration(peer))
         try await running(transport) {
             _ = try await publish(transport)
             let error = await #expect(throws: EventBusError.self) {
@@ -77,7 +77,7 @@ struct PeerFaultTests {
         var table = AMQPBytes()
         table.shortString("deep")
         let peer = try FakePeer(.init(serverProperties: table.bytes + value))
-        let transport = RabbitTransport(try configuration(peer))
+        let transport = try RabbitTransport(configuration(peer))
         print("server properties of \(value.count) bytes, 13,000 levels deep")
         let outcome = try await running(transport) { try await publish(transport) }
         #expect(outcome == .routed)
@@ -117,7 +117,7 @@ struct PeerFaultTests {
                     + AMQPFrame.delivery(channel, tag: .max - 1, routingKey: "a.b")
             })
         )
-        let bus = EventBus(transport: .rabbit(try configuration(peer)))
+        let bus = try EventBus(transport: .rabbit(configuration(peer)))
         let received = Received()
         bus.subscribe(to: "a.b", group: "g", name: "n") { event, _ in received.add(event.envelope) }
         try await bus.withRunning {
@@ -136,7 +136,7 @@ struct PeerFaultTests {
                 return [blocked, .channelClose(channel, 404, "NOT_FOUND - no exchange 'events' in vhost '/'")]
             })
         )
-        let transport = RabbitTransport(try configuration(peer))
+        let transport = try RabbitTransport(configuration(peer))
         try await running(transport) {
             try await eventually("connected") { transport.health().allSatisfy { $0.status == .ready } }
             let error = await #expect(throws: EventBusError.self) {
@@ -162,12 +162,12 @@ struct PeerFaultTests {
             })
         )
         var configuration = try configuration(peer)
-        configuration.callTimeout = .seconds(2)
+        configuration.commandTimeout = .seconds(2)
         let plan = TopologyPlan(configuration).sharedCheck
         let exchanges = plan.count { if case .exchangeDeclare = $0 { true } else { false } }
         // All of them are requested together, and all answers together take longer than a single one may.
         #expect(Double(exchanges) * 0.12 > 2)
-        let transport = RabbitTransport(configuration)
+        let transport = try RabbitTransport(configuration)
         try await running(transport) {
             let outcome = try await publish(transport, within: .seconds(30))
             #expect(outcome == .routed)
@@ -199,7 +199,7 @@ struct PeerFaultTests {
         // The dead letters are never confirmed, so their deliveries are not settled either.
         busConfiguration.shutdownTimeout = .seconds(1)
         busConfiguration.cancellationGrace = .milliseconds(500)
-        let bus = EventBus(transport: .rabbit(configuration), configuration: busConfiguration)
+        let bus = try EventBus(transport: .rabbit(configuration), configuration: busConfiguration)
         bus.subscribe(to: "a.b", group: "g", name: "n", options: .init(concurrency: 4, retry: .never)) { _, _ in
             throw HandlerFailed()
         }
@@ -221,7 +221,7 @@ struct PeerFaultTests {
         var busConfiguration = EventBusConfiguration()
         busConfiguration.shutdownTimeout = .seconds(1)
         busConfiguration.cancellationGrace = .milliseconds(500)
-        let bus = EventBus(transport: .rabbit(try configuration(peer)), configuration: busConfiguration)
+        let bus = try EventBus(transport: .rabbit(configuration(peer)), configuration: busConfiguration)
         bus.subscribe(to: "a.b", group: "g", name: "n") { _, _ in }
         let ended = Switch(false)
         let running = Task {
@@ -249,8 +249,8 @@ struct PeerFaultTests {
             })
         )
         var configuration = try configuration(peer)
-        configuration.callTimeout = .seconds(600)
-        let transport = RabbitTransport(configuration)
+        configuration.commandTimeout = .seconds(600)
+        let transport = try RabbitTransport(configuration)
         try await running(transport) {
             _ = try? await publish(transport)
             try await eventually("asked for a delayed event") { peer.seen.methods.contains(.get) }
@@ -263,10 +263,10 @@ struct PeerFaultTests {
         var configuration = try RabbitConfiguration(uri: "amqps://127.0.0.1:\(try freePort())/")
         configuration.tls?.insecureSkipsVerification = true
         await #expect(throws: EventBusError.self) {
-            try await RabbitTransport.declareTopology(for: [], configuration, logger: logger)
+            try await RabbitTransport.declareTopology(for: [], on: configuration, logger: logger)
         }
         await #expect(throws: EventBusError.self) {
-            try await RabbitTransport.retireQueue(group: "g", name: "n", configuration, logger: logger)
+            try await RabbitTransport.retireQueue(group: "g", name: "n", on: configuration, logger: logger)
         }
         #expect(log.entries.count { "\($0.message)".contains("verification is disabled") } == 2)
     }

@@ -25,7 +25,7 @@ struct RefusalTests {
         var logger = Logger(label: "test", factory: { _ in log })
         logger.logLevel = .trace
         let configuration = try broker.configuration { $0.credentials.password = Self.canary }
-        let transport = RabbitTransport(configuration, logger: logger)
+        let transport = try RabbitTransport(configuration, logger: logger)
         let publishing = Task { () -> (any Error)? in
             do {
                 _ = try await transport.publish(
@@ -72,7 +72,7 @@ struct RefusalTests {
         let broker = try await TestBroker.shared()
         let configuration = try broker.configuration { $0.virtualHost = "nowhere" }
         let start = ContinuousClock.now
-        let error = try await error(of: RabbitTransport(configuration))
+        let error = try await error(of: try RabbitTransport(configuration))
         print("wrong virtual host: \(error.code) after \(start.duration(to: .now))")
         #expect(error.code == .accessRefused)
         #expect(error.message.contains("nowhere"))
@@ -99,7 +99,7 @@ struct RefusalTests {
         let broker = try await TestBroker.shared()
         let name = freshName()
         let configuration = try await user(broker, name, configure: "^$")
-        let error = try await error(of: RabbitTransport(configuration))
+        let error = try await error(of: try RabbitTransport(configuration))
         print("no right to configure: \(error.code)")
         #expect(error.code == .accessRefused, "\(error)")
 
@@ -112,10 +112,10 @@ struct RefusalTests {
             patterns: [TopicPattern(topic)],
             prefetch: 1
         )
-        try await RabbitTransport.declareTopology(for: [queue], owner)
+        try await RabbitTransport.declareTopology(for: [queue], on: owner)
         var passive = configuration
         passive.declaration = .passive
-        let bus = EventBus(transport: .rabbit(passive))
+        let bus = try EventBus(transport: .rabbit(passive))
         let received = Received()
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "probe") { event, _ in
             received.add(event.envelope)
@@ -132,8 +132,11 @@ struct RefusalTests {
         let broker = try await TestBroker.shared()
         let name = freshName()
         // The exchange exists, and everything except publishing to it is allowed.
-        try await RabbitTransport.declareTopology(for: [], try broker.configuration { $0.exchange = "events-\(name)" })
-        let transport = RabbitTransport(try await user(broker, name, write: "^(?!events-).*"))
+        try await RabbitTransport.declareTopology(
+            for: [],
+            on: try broker.configuration { $0.exchange = "events-\(name)" }
+        )
+        let transport = try RabbitTransport(await user(broker, name, write: "^(?!events-).*"))
         await withTaskGroup(of: Void.self) { group in
             group.addTask { try? await transport.run() }
             let start = ContinuousClock.now
@@ -158,10 +161,10 @@ struct RefusalTests {
         let name = freshName()
         let queue = QueueSpecification(group: "group-\(name)", name: "probe", patterns: ["a.b"], prefetch: 1)
         let owner = try broker.configuration { $0.exchange = "events-\(name)" }
-        try await RabbitTransport.declareTopology(for: [queue], owner)
+        try await RabbitTransport.declareTopology(for: [queue], on: owner)
         // Binding requires read permission for the exchange, and consuming for the queue.
         for readable in ["^(?!group-).*", "^$"] {
-            let transport = RabbitTransport(try await user(broker, name, read: readable))
+            let transport = try RabbitTransport(await user(broker, name, read: readable))
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { try? await transport.run() }
                 let start = ContinuousClock.now
@@ -188,7 +191,7 @@ struct RefusalTests {
         var logger = Logger(label: "test", factory: { _ in log })
         logger.logLevel = .trace
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration, logger: logger), logger: logger)
+        let bus = try EventBus(transport: .rabbit(configuration, logger: logger), logger: logger)
         let seen = SeenNumbers()
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, context in
             context.logger.info("handling")
@@ -222,7 +225,7 @@ struct RefusalTests {
         let log = InMemoryLogHandler()
         var logger = Logger(label: "test", factory: { _ in log })
         logger.logLevel = .trace
-        let transport = RabbitTransport(configuration, logger: logger)
+        let transport = try RabbitTransport(configuration, logger: logger)
         let error = try await error(of: transport)
         var dumped = ""
         dump(configuration, to: &dumped)
@@ -243,8 +246,8 @@ struct RefusalTests {
         var quorum = classic
         quorum.queueType = .quorum
         let queue = QueueSpecification(group: "group-\(name)", name: "probe", patterns: ["a.b"], prefetch: 1)
-        try await RabbitTransport.declareTopology(for: [queue], classic)
-        let transport = RabbitTransport(quorum)
+        try await RabbitTransport.declareTopology(for: [queue], on: classic)
+        let transport = try RabbitTransport(quorum)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await transport.run() }
             let error = await #expect(throws: EventBusError.self) {
@@ -275,7 +278,7 @@ struct RefusalTests {
 
     @Test func `no broker at all leaves a publish with its deadline`() async throws {
         let configuration = try RabbitConfiguration(uri: "amqp://127.0.0.1:1/")
-        let transport = RabbitTransport(configuration)
+        let transport = try RabbitTransport(configuration)
         await withTaskGroup(of: Void.self) { group in
             group.addTask { try? await transport.run() }
             let start = ContinuousClock.now

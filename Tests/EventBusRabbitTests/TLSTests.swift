@@ -74,7 +74,7 @@ struct TLSTests {
 
     @Test func `events of every size pass both ways`() async throws {
         let name = freshName()
-        let bus = EventBus(transport: .rabbit(try await configuration()))
+        let bus = try EventBus(transport: .rabbit(await configuration()))
         let topic = try Topic(validating: "\(name).probe")
         let received = Received()
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", options: .init(concurrency: 100)) { event, _ in
@@ -163,7 +163,7 @@ struct TLSTests {
     @Test func `a server whose certificate is right hears the protocol's first word`() async throws {
         // The data that the surrounding tests look for is detected if it is sent.
         let heard = try await heard("server") { configuration in
-            let transport = RabbitTransport(configuration)
+            let transport = try RabbitTransport(configuration)
             let running = Task { try await transport.run() }
             // The server speaks only TLS, so each connection waits for an answer until its time is over.
             try await eventually("both connections have given up") {
@@ -216,7 +216,7 @@ struct TLSTests {
         configuration.hosts[0].port = try #require(environment("EVENTBUS_TEST_PORT").flatMap { Int($0) })
         configuration.tls?.caFile = try #require(environment("EVENTBUS_TEST_CA"))
         configuration.connectTimeout = .seconds(2)
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let running = Task { try await bus.run() }
         let deadline = Duration.seconds(1)
         await #expect(throws: EventBusError.self) {
@@ -227,7 +227,7 @@ struct TLSTests {
     }
 
     @Test func `a broker that asks for a certificate takes no client without one`() async throws {
-        let bus = EventBus(
+        let bus = try EventBus(
             transport: .rabbit(
                 try await configuration {
                     $0.certificateFile = nil
@@ -248,7 +248,7 @@ struct TLSTests {
     @Test func `without verification a connection comes about, by its insecure name`() async throws {
         let configuration = try await configuration(host: "127.0.0.1") { $0.insecureSkipsVerification = true }
         let log = InMemoryLogHandler()
-        let bus = EventBus(transport: .rabbit(configuration, logger: Logger(label: "test", factory: { _ in log })))
+        let bus = try EventBus(transport: .rabbit(configuration, logger: Logger(label: "test", factory: { _ in log })))
         try await bus.withRunning {
             let receipt = try await bus.publish(Envelope(topic: "a.b", payload: []))
             #expect(receipt.outcome == .unroutable)

@@ -17,7 +17,7 @@ struct WireTests {
             $0.exchange = "events-\(name)"
             configure(&$0)
         }
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let received = Received()
         let topic = try Topic(validating: "\(name).probe")
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", options: .init(concurrency: 1)) { event, _ in
@@ -74,8 +74,8 @@ struct WireTests {
         var narrow = configuration
         narrow.maximumBodySize = 100
         let topic = try Topic(validating: "\(name).probe")
-        let publisher = EventBus(transport: .rabbit(configuration))
-        let consumer = EventBus(transport: .rabbit(narrow))
+        let publisher = try EventBus(transport: .rabbit(configuration))
+        let consumer = try EventBus(transport: .rabbit(narrow))
         let received = Received()
         consumer.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, _ in received.add(event.envelope) }
         try await publisher.withRunning {
@@ -157,14 +157,14 @@ struct WireTests {
         let broker = try await TestBroker.shared()
         let name = freshName()
         let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let topic = try Topic(validating: name + "." + String(repeating: "t", count: 199 - name.utf8.count))
         let received = Received()
         bus.subscribe(
             to: TopicPattern(topic),
             group: "group-\(name)",
             name: "long",
-            options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 3))
+            options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 3))
         ) { event, context in
             if context.attempt < 3 { throw CancellationError() }
             received.add(event.envelope)

@@ -65,12 +65,12 @@ struct RabbitThroughput {
             prefetch: Self.concurrency
         )
         // Before the bus subscribes, so that the events wait in the queue and the halves do not overlap.
-        try await RabbitTransport.declareTopology(for: [queue], rabbit)
+        try await RabbitTransport.declareTopology(for: [queue], on: rabbit)
 
         var configuration = EventBusConfiguration()
         if !isTyped { configuration.codec = FillerCodec() }
         configuration.publishTimeout = .seconds(120)
-        let bus = EventBus(transport: .rabbit(rabbit), configuration: configuration)
+        let bus = try EventBus(transport: .rabbit(rabbit), configuration: configuration)
         try await bus.withRunning {
             // RabbitPeer is connected before it reads the clock. Nobody receives this event.
             try await bus.publish(Envelope(topic: "bench.connected", payload: []))
@@ -84,7 +84,7 @@ struct RabbitThroughput {
                 try await consume(Filler.self, from: bus)
             }
         }
-        try await RabbitTransport.retireQueue(group: queue.group, name: queue.name, rabbit)
+        try await RabbitTransport.retireQueue(group: queue.group, name: queue.name, on: rabbit)
     }
 
     // MARK: Throughput

@@ -49,10 +49,10 @@ struct RelayThroughput {
             patterns: ["bench.filling"],
             prefetch: 1
         )
-        try await RabbitTransport.declareTopology(for: [queue], rabbit)
+        try await RabbitTransport.declareTopology(for: [queue], on: rabbit)
         var configuration = EventBusConfiguration()
         configuration.publishTimeout = .seconds(120)
-        let bus = EventBus(transport: .rabbit(rabbit), configuration: configuration)
+        let bus = try EventBus(transport: .rabbit(rabbit), configuration: configuration)
         let time = try await bus.withRunning { try await publish(bus, (0..<events).map(Filling.init)) }
         return Double(events) / (time / .seconds(1))
     }

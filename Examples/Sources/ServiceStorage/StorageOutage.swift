@@ -31,7 +31,7 @@ extension SubscriptionOptions {
     /// Events that fail because of an outage use up no attempt. If most events fail, the breaker leaves them with the
     /// broker, and one at a time probes every five seconds. Only errors that a retry cannot fix make dead letters earlier.
     public static let outlastingOutages = SubscriptionOptions(
-        retry: RetryPolicy(maxAttempts: .max, maximum: .seconds(5), maximumTime: threeDays),
+        retry: RetryPolicy(maximumAttempts: .max, maximum: .seconds(5), maximumTime: threeDays),
         maximumDeferral: threeDays,
         breaker: CircuitBreaker(minimumAttempts: 5, window: .seconds(120), probeInterval: .seconds(5))
     )

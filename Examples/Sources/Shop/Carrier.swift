@@ -19,13 +19,17 @@ enum Carrier: Sendable {
     }
 
     /// Returns a bus with its own connection.
-    func bus(_ configuration: EventBusConfiguration, logger: Logger) -> EventBus {
+    func bus(_ configuration: EventBusConfiguration, logger: Logger) throws -> EventBus {
         switch self {
         case .inMemory(let broker):
             return EventBus(transport: .inMemory(broker), configuration: configuration, logger: logger)
         case .rabbitMQ(var rabbit):
-            rabbit.connectionName = configuration.source ?? "shop"
-            return EventBus(transport: .rabbit(rabbit, logger: logger), configuration: configuration, logger: logger)
+            rabbit.clientName = configuration.source ?? "shop"
+            return try EventBus(
+                transport: .rabbit(rabbit, logger: logger),
+                configuration: configuration,
+                logger: logger
+            )
         }
     }
 

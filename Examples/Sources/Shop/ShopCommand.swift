@@ -87,7 +87,7 @@ struct ShopCommand: AsyncParsableCommand {
         let input = try ShopInput(ordersFile: orders, stockFile: stock)
         for problem in input.problems { StandardError.line(problem) }
         let display = ProgressDisplay()
-        let run = ShopRun(
+        let run = try ShopRun(
             input: input,
             carrier: try carrier(),
             coordination: try coordination(),

@@ -58,15 +58,15 @@ struct ShopRun: Sendable {
         usesInbox: Bool = true,
         notices: NoticeFile? = nil,
         logger: Logger = Logger(label: "shop") { _ in SwiftLogNoOpLogHandler() }
-    ) {
+    ) throws {
         let tally = tally
-        func bus(_ source: String) -> EventBus {
+        func bus(_ source: String) throws -> EventBus {
             var configuration = EventBusConfiguration()
             configuration.source = source
             configuration.consumeMiddleware.append(tally)
-            return carrier.bus(configuration, logger: logger)
+            return try carrier.bus(configuration, logger: logger)
         }
-        let buses = [bus("orders"), bus("inventory"), bus("notifications")]
+        let buses = try [bus("orders"), bus("inventory"), bus("notifications")]
         self.input = input
         self.usesInbox = usesInbox
         let coordination = coordination ?? .inMemory(clock: carrier.clock)

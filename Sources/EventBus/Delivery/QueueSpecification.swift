@@ -2,7 +2,7 @@
 ///
 /// ```swift
 /// let queue = QueueSpecification(group: "inventory", name: "order-created", patterns: ["order.created"], prefetch: 16)
-/// try await RabbitTransport.declareTopology(for: [queue], configuration)
+/// try await RabbitTransport.declareTopology(for: [queue], on: configuration)
 /// ```
 public struct QueueSpecification: Hashable, Sendable {
     /// The group, whose members share the deliveries.

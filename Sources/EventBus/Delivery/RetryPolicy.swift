@@ -10,15 +10,15 @@ internal import Glibc
 /// most 141 s, which is longer than the restart of a database takes.
 ///
 /// ```swift
-/// let patient = RetryPolicy(maxAttempts: 20, initial: .milliseconds(500), maximum: .seconds(60))
+/// let patient = RetryPolicy(maximumAttempts: 20, initial: .milliseconds(500), maximum: .seconds(60))
 /// ```
 ///
 /// Only attempts whose handler ran and failed count. See <doc:DeliveryOfAnEvent>. Invalid values are clamped when they
 /// are set.
 public struct RetryPolicy: Hashable, Sendable {
     /// The total number of attempts, including the first. 1 means no retry. Smaller values count as 1. Defaults to 12.
-    public var maxAttempts: Int {
-        didSet { maxAttempts = Self.clamped(maxAttempts) }
+    public var maximumAttempts: Int {
+        didSet { maximumAttempts = Self.clamped(maximumAttempts) }
     }
     /// The upper bound of the first delay. A negative duration counts as zero. Defaults to 200 ms.
     public var initial: Duration {
@@ -38,10 +38,10 @@ public struct RetryPolicy: Hashable, Sendable {
     ///
     /// If the longest possible delay after an attempt would end later, the attempt is the last one
     /// (``EventContext/isLastAttempt``), and the reason of the dead letter is
-    /// ``Failure/Reason/retryTimeExhausted``. With `maxAttempts: .max`, only the time limits the retries:
+    /// ``Failure/Reason/retryTimeExhausted``. With `maximumAttempts: .max`, only the time limits the retries:
     ///
     /// ```swift
-    /// let policy = RetryPolicy(maxAttempts: .max, maximumTime: .seconds(600))
+    /// let policy = RetryPolicy(maximumAttempts: .max, maximumTime: .seconds(600))
     /// ```
     ///
     /// The time is that of the wall clock, and includes waiting in a queue. The failures of a by-key or broadcast
@@ -51,23 +51,23 @@ public struct RetryPolicy: Hashable, Sendable {
     }
     /// A Boolean value indicating whether delays are random. If it is `false`, each delay is its upper bound. Defaults
     /// to `true`.
-    public var jitter: Bool
+    public var usesJitter: Bool
 
     /// Creates a policy of exponential backoff. Omitted values use the defaults, and invalid values are clamped as the
     /// properties describe.
     public init(
-        maxAttempts: Int = 12,
+        maximumAttempts: Int = 12,
         initial: Duration = .milliseconds(200),
         multiplier: Double = 2,
         maximum: Duration = .seconds(30),
-        jitter: Bool = true,
+        usesJitter: Bool = true,
         maximumTime: Duration? = nil
     ) {
-        self.maxAttempts = Self.clamped(maxAttempts)
+        self.maximumAttempts = Self.clamped(maximumAttempts)
         self.initial = Self.clamped(initial)
         self.multiplier = Self.clamped(multiplier)
         self.maximum = Self.clamped(maximum)
-        self.jitter = jitter
+        self.usesJitter = usesJitter
         self.maximumTime = maximumTime.map { Self.clamped($0) }
     }
 
@@ -82,16 +82,16 @@ public struct RetryPolicy: Hashable, Sendable {
     public static let `default` = RetryPolicy()
 
     /// A policy without retries: a failed event becomes a dead letter immediately.
-    public static let never = RetryPolicy(maxAttempts: 1)
+    public static let never = RetryPolicy(maximumAttempts: 1)
 
     /// Returns a policy that retries after the same delay every time.
-    public static func fixed(_ delay: Duration, maxAttempts: Int, maximumTime: Duration? = nil) -> RetryPolicy {
+    public static func fixed(_ delay: Duration, maximumAttempts: Int, maximumTime: Duration? = nil) -> RetryPolicy {
         RetryPolicy(
-            maxAttempts: maxAttempts,
+            maximumAttempts: maximumAttempts,
             initial: delay,
             multiplier: 1,
             maximum: delay,
-            jitter: false,
+            usesJitter: false,
             maximumTime: maximumTime
         )
     }
@@ -106,7 +106,7 @@ public struct RetryPolicy: Hashable, Sendable {
     /// Returns the delay after the attempt with this number, from 1.
     package func delay(afterAttempt attempt: Int, using generator: inout some RandomNumberGenerator) -> Duration {
         let bound = bound(afterAttempt: attempt)
-        guard jitter else { return bound }
+        guard usesJitter else { return bound }
         return bound * Double.random(in: 0...1, using: &generator)
     }
 

@@ -17,7 +17,7 @@ public struct RetryVerdict: Hashable, Sendable {
     package enum Kind: Hashable, Sendable {
         case byPolicy
         case giveUp
-        case retry(after: Duration?, maxAttempts: Int)
+        case retry(after: Duration?, maximumAttempts: Int)
     }
 
     package let kind: Kind
@@ -34,9 +34,9 @@ public struct RetryVerdict: Hashable, Sendable {
     ///   - delay: The delay before the next attempt, or `nil` for that of the policy. A negative duration counts as zero,
     ///     and a longer one than ``TransportLimits/maximumDelay`` as that. A by-key or broadcast subscription shortens it
     ///     to the time that is left of ``SubscriptionOptions/maximumHold``.
-    ///   - maxAttempts: The total number of attempts for this error, or `nil` for that of the policy. It cannot exceed
+    ///   - maximumAttempts: The total number of attempts for this error, or `nil` for that of the policy. It cannot exceed
     ///     the number of the policy.
-    public static func retry(after delay: Duration? = nil, maxAttempts: Int? = nil) -> RetryVerdict {
-        RetryVerdict(kind: .retry(after: delay.map { max(.zero, $0) }, maxAttempts: maxAttempts ?? .max))
+    public static func retry(after delay: Duration? = nil, maximumAttempts: Int? = nil) -> RetryVerdict {
+        RetryVerdict(kind: .retry(after: delay.map { max(.zero, $0) }, maximumAttempts: maximumAttempts ?? .max))
     }
 }

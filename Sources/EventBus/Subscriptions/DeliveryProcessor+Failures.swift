@@ -9,8 +9,8 @@ extension DeliveryProcessor {
             return dispositionByPolicy(of: tracked, after: error)
         case .giveUp:
             return .deadLettered(Failure(reason: .nonRetryable, error: error, attempt: tracked.attempt))
-        case .retry(let delay, let maxAttempts):
-            return retried(tracked, after: delay, maxAttempts: maxAttempts, error)
+        case .retry(let delay, let maximumAttempts):
+            return retried(tracked, after: delay, maximumAttempts: maximumAttempts, error)
         }
     }
 
@@ -84,15 +84,15 @@ extension DeliveryProcessor {
     ///
     /// - Parameters:
     ///   - delay: The delay, or `nil` for that of the policy.
-    ///   - maxAttempts: The maximum number of attempts. That of the policy applies as well.
+    ///   - maximumAttempts: The maximum number of attempts. That of the policy applies as well.
     private func retried(
         _ tracked: TrackedDelivery,
         after delay: Duration? = nil,
-        maxAttempts: Int = .max,
+        maximumAttempts: Int = .max,
         _ error: any Error
     ) -> Disposition {
         let attempt = tracked.attempt
-        guard attempt < min(maxAttempts, retry.maxAttempts) else {
+        guard attempt < min(maximumAttempts, retry.maximumAttempts) else {
             return .deadLettered(Failure(reason: .attemptsExhausted, error: error, attempt: attempt))
         }
         let delay = min(delay ?? retry.delay(afterAttempt: attempt), TransportLimits.maximumDelay)

@@ -103,7 +103,7 @@ final class DeliveryProcessor: Sendable {
         do {
             disposition = try await handle(
                 tracked,
-                isLast: exhaustsHold || exhaustsTime || attempt >= retry.maxAttempts,
+                isLast: exhaustsHold || exhaustsTime || attempt >= retry.maximumAttempts,
                 worker: worker,
                 consumer: consumer
             )

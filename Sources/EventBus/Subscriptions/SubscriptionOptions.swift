@@ -2,7 +2,7 @@
 ///
 /// ```swift
 /// var options = SubscriptionOptions(concurrency: 4)
-/// options.retry = RetryPolicy(maxAttempts: 5)
+/// options.retry = RetryPolicy(maximumAttempts: 5)
 /// options.handlerTimeout = .seconds(30)
 /// ```
 public struct SubscriptionOptions: Sendable {
@@ -231,7 +231,7 @@ extension SubscriptionOptions {
         var needed = Duration.zero
         var attempt = 1
         // Bounded, because the number of attempts of a policy has no maximum.
-        while attempt < min(retry.maxAttempts, 1000) {
+        while attempt < min(retry.maximumAttempts, 1000) {
             needed += retry.bound(afterAttempt: attempt)
             if needed >= maximumHold / 2 { return maximumHold / 2 }
             attempt += 1

@@ -38,7 +38,7 @@ final class SubscriptionPause: Sendable {
         var isCancelled = false
     }
 
-    private static let inboxBackoff = RetryPolicy(initial: .milliseconds(200), maximum: .seconds(5), jitter: false)
+    private static let inboxBackoff = RetryPolicy(initial: .milliseconds(200), maximum: .seconds(5), usesJitter: false)
 
     private let queue: DeliveryQueue
     private let clock: AnyClock

@@ -45,7 +45,7 @@ extension OutboxRelay {
             batchSize = 500
             pollInterval = .seconds(1)
             leaseDuration = .seconds(10)
-            retry = RetryPolicy(maxAttempts: 20)
+            retry = RetryPolicy(maximumAttempts: 20)
             maximumRetryInterval = .seconds(120)
             requiresSubscriber = true
             measurementInterval = .seconds(5)

@@ -74,7 +74,7 @@ extension RelayMachine {
         if error is any NonRetryable || (error as? EventBusError)?.code != .unsupported {
             return Failure(reason: .nonRetryable, error: error, attempt: attempt)
         }
-        if attempt < settings.retry.maxAttempts { return nil }
+        if attempt < settings.retry.maximumAttempts { return nil }
         return Failure(reason: .attemptsExhausted, error: error, attempt: attempt)
     }
 

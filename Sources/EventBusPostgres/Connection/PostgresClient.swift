@@ -9,7 +9,8 @@ public import Logging
 /// ```
 ///
 /// It connects when it is first used, and reconnects with growing delays. It is no driver for the tables of a service,
-/// which uses any PostgreSQL client for them.
+/// which uses any PostgreSQL client for them. In a `ServiceGroup` it is a service that closes the connection at the end.
+/// Elsewhere, call ``close()`` when it is no longer needed.
 public final class PostgresClient: Sendable {
     let configuration: PostgresConfiguration
     let logger: Logger
@@ -21,11 +22,13 @@ public final class PostgresClient: Sendable {
     ///   - configuration: The settings of the connections.
     ///   - logger: The logger for lost connections and the release of libpq. Defaults to swift-log's logger with the
     ///     label `eventbus.postgres`.
-    /// - Throws: `EventBusError` with code `.unavailable` if the process has no thread or descriptor left.
+    /// - Throws: `EventBusError`: `.invalidConfiguration`, which names the value, or `.unavailable` if the process has
+    ///   no thread or descriptor left.
     public init(
         _ configuration: PostgresConfiguration,
         logger: Logger = Logger(label: "eventbus.postgres")
     ) throws(EventBusError) {
+        try configuration.validate()
         self.configuration = configuration
         self.logger = logger
         self.connection = try PostgresConnection(configuration, logger: logger)

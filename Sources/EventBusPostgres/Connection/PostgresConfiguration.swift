@@ -19,10 +19,8 @@ public struct PostgresConfiguration: Sendable {
 
     /// The time within which a statement has to be carried out, including the wait for a connection. Defaults to 5 s.
     public var commandTimeout = Duration.seconds(5)
-    /// The maximum delay before the first attempt to reconnect. Defaults to 100 ms.
-    public var reconnectDelay = Duration.milliseconds(100)
-    /// The maximum delay between later attempts, up to which the delay doubles. Defaults to 5 s.
-    public var maximumReconnectDelay = Duration.seconds(5)
+    /// The delays before reconnecting. Defaults to up to 100 ms at first, and up to 5 s later.
+    public var reconnect = ReconnectDelays()
 
     /// Creates a configuration from a connection string of libpq, a URI (`postgres://…`) or a list of `keyword=value`.
     ///
@@ -54,6 +52,16 @@ public struct PostgresConfiguration: Sendable {
         self.password = values["password"].flatMap { $0.isEmpty ? nil : $0 }
         let shown = ["host", "hostaddr", "port", "dbname", "user", "sslmode", "target_session_attrs", "service"]
         self.address = shown.compactMap { name in values[name].map { "\(name)=\($0)" } }.joined(separator: " ")
+    }
+
+    /// Checks values that would otherwise fail late.
+    ///
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the value.
+    public func validate() throws(EventBusError) {
+        guard commandTimeout > .zero else {
+            throw EventBusError(.invalidConfiguration, "commandTimeout is \(commandTimeout); it has to be positive")
+        }
+        try reconnect.validate()
     }
 
     /// Returns a text without the password.

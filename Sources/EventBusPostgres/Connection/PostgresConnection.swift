@@ -367,8 +367,8 @@ actor PostgresConnection {
         failures = min(failures + 1, 1000)
         phase = .pausing
         let policy = RetryPolicy(
-            initial: configuration.reconnectDelay,
-            maximum: max(configuration.reconnectDelay, configuration.maximumReconnectDelay)
+            initial: configuration.reconnect.initial,
+            maximum: max(configuration.reconnect.initial, configuration.reconnect.maximum)
         )
         thread.schedule(at: MonotonicTime.now.advanced(by: policy.delay(afterAttempt: failures))) { [weak self] in
             self?.assumeIsolated { $0.endPause() }

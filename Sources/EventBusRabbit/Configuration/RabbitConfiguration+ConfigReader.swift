@@ -1,5 +1,5 @@
 public import Configuration
-import EventBus
+public import EventBus
 
 extension RabbitConfiguration {
     /// Creates a configuration from a configuration reader.
@@ -16,16 +16,16 @@ extension RabbitConfiguration {
     /// | `scheduling` | `shared`, `own` or `isolated` | see ``scheduling`` | `own` |
     /// | `allowedReplyQueues` | string array | see ``allowedReplyQueues`` | none |
     /// | `livenessTimeout` | double, seconds | see ``livenessTimeout``; 0 for no limit | 600 |
-    /// | `connectionName` | string | the name of the connections in the broker's tools | `eventbus` |
+    /// | `clientName` | string | the name of the connections in the broker's tools | `eventbus` |
     /// | `heartbeat` | double, seconds | see ``heartbeat``; 0 to disable it | 10 |
     /// | `connectTimeout` | double, seconds | see ``connectTimeout`` | 5 |
-    /// | `callTimeout` | double, seconds | see ``callTimeout`` | 15 |
+    /// | `commandTimeout` | double, seconds | see ``commandTimeout`` | 15 |
     /// | `maximumUnconfirmedEvents` | int | the maximum number of unconfirmed events | 1000 |
     /// | `maximumUnconfirmedBytes` | int | the maximum size of unconfirmed events | 16777216 |
     /// | `maximumBodySize` | int, bytes | the maximum size of a payload | 16777216 |
     /// | `reconnect.initial` | double, seconds | the bound of the first delay | 0.1 |
     /// | `reconnect.maximum` | double, seconds | the maximum bound of a delay | 5 |
-    /// | `newQueueSettling` | double, seconds | see ``newQueueSettling`` | 2 |
+    /// | `newQueueGracePeriod` | double, seconds | see ``newQueueGracePeriod`` | 2 |
     /// | `consumerCheckInterval` | double, seconds | see ``consumerCheckInterval`` | 1 |
     /// | `tls.caFile` | string | the trusted authorities, in PEM | Debian's bundle |
     /// | `tls.certificateFile` | string | the client certificate, in PEM | none |
@@ -40,7 +40,7 @@ extension RabbitConfiguration {
     /// keys: `config.scoped(to: "rabbitmq")`.
     ///
     /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the key.
-    public init(config: ConfigReader) throws {
+    public init(config: ConfigReader) throws(EventBusError) {
         guard let uri = config.string(forKey: "uri", isSecret: true) else {
             throw EventBusError(
                 .invalidConfiguration,
@@ -52,7 +52,7 @@ extension RabbitConfiguration {
         credentials.password = config.string(forKey: "password", isSecret: true, default: credentials.password)
         virtualHost = config.string(forKey: "virtualHost", default: virtualHost)
         exchange = config.string(forKey: "exchange", default: exchange)
-        connectionName = config.string(forKey: "connectionName", default: connectionName)
+        clientName = config.string(forKey: "clientName", default: clientName)
         try config.read("queueType", into: &queueType)
         try config.read("declaration", into: &declaration)
         try config.read("scheduling", into: &scheduling)
@@ -62,10 +62,9 @@ extension RabbitConfiguration {
         livenessTimeout = liveness > .zero ? liveness : nil
         try config.read("heartbeat", into: &heartbeat, allowingZero: true)
         try config.read("connectTimeout", into: &connectTimeout, allowingZero: false)
-        try config.read("callTimeout", into: &callTimeout, allowingZero: false)
-        try config.read("reconnect.initial", into: &reconnect.initial, allowingZero: true)
-        try config.read("reconnect.maximum", into: &reconnect.maximum, allowingZero: true)
-        try config.read("newQueueSettling", into: &newQueueSettling, allowingZero: true)
+        try config.read("commandTimeout", into: &commandTimeout, allowingZero: false)
+        try config.read("reconnect", into: &reconnect)
+        try config.read("newQueueGracePeriod", into: &newQueueGracePeriod, allowingZero: true)
         try config.read("consumerCheckInterval", into: &consumerCheckInterval, allowingZero: false)
         maximumUnconfirmedEvents = config.int(forKey: "maximumUnconfirmedEvents", default: maximumUnconfirmedEvents)
         maximumUnconfirmedBytes = config.int(forKey: "maximumUnconfirmedBytes", default: maximumUnconfirmedBytes)

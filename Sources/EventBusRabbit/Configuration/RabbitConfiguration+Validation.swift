@@ -40,8 +40,8 @@ extension RabbitConfiguration {
         try check(maximumUnconfirmedBytes > 0, "maximumUnconfirmedBytes is \(maximumUnconfirmedBytes)")
         try check(maximumBodySize > 0, "maximumBodySize is \(maximumBodySize)")
         try check(connectTimeout > .zero, "connectTimeout is \(connectTimeout); connecting takes time")
-        try check(callTimeout > .zero, "callTimeout is \(callTimeout); an answer takes time")
-        try check(reconnect.initial >= .zero && reconnect.maximum >= .zero, "a wait of reconnect is negative")
+        try check(commandTimeout > .zero, "commandTimeout is \(commandTimeout); an answer takes time")
+        try reconnect.validate()
         if let livenessTimeout {
             try check(livenessTimeout > .zero, "livenessTimeout is \(livenessTimeout); give nil for no limit")
         }
@@ -54,7 +54,7 @@ extension RabbitConfiguration {
         }
         let names = queues.values.compactMap(\.name)
         try check(Set(names).count == names.count, "two subscriptions have one queue")
-        try check(newQueueSettling >= .zero, "newQueueSettling is negative")
+        try check(newQueueGracePeriod >= .zero, "newQueueGracePeriod is negative")
         try check(consumerCheckInterval > .zero, "consumerCheckInterval is \(consumerCheckInterval)")
         if let tls {
             try check(

@@ -7,7 +7,7 @@ public import EventBus
 ///
 /// ```swift
 /// var configuration = try RabbitConfiguration(uri: "amqps://orders:secret@rabbit.internal/shop")
-/// configuration.connectionName = "orders"
+/// configuration.clientName = "orders"
 /// configuration.heartbeat = .seconds(5)
 /// ```
 public struct RabbitConfiguration: Sendable {
@@ -118,21 +118,6 @@ public struct RabbitConfiguration: Sendable {
         case classic
     }
 
-    /// The delays before reconnecting. The n-th delay is random between zero and `initial × 2^(n − 1)`, at most
-    /// `maximum`.
-    public struct Reconnect: Hashable, Sendable {
-        /// The upper bound of the first delay. Defaults to 100 ms.
-        public var initial: Duration
-        /// The maximum of the upper bound. Defaults to 5 s.
-        public var maximum: Duration
-
-        /// Creates delays with these bounds.
-        public init(initial: Duration = .milliseconds(100), maximum: Duration = .seconds(5)) {
-            self.initial = initial
-            self.maximum = maximum
-        }
-    }
-
     /// The subscriptions that receive a scheduled event when its delay has passed.
     ///
     /// All services of a virtual host share the delay levels. In the first releases, a scheduled event reached the
@@ -153,13 +138,13 @@ public struct RabbitConfiguration: Sendable {
     /// The declaration of exchanges and queues.
     ///
     /// ```swift
-    /// try await RabbitTransport.declareTopology(for: bus.queueSpecifications, configuration)  // by the deployment
+    /// try await RabbitTransport.declareTopology(for: bus.queueSpecifications, on: configuration)  // by the deployment
     /// configuration.declaration = .passive                                                     // in the service
     /// ```
     public enum Declaration: String, CaseIterable, Hashable, Sendable {
         /// This service declares them when it needs them.
         case active
-        /// They were declared with ``RabbitTransport/declareTopology(for:_:logger:)``. This service only checks that
+        /// They were declared with ``RabbitTransport/declareTopology(for:on:logger:)``. This service only checks that
         /// they exist, and needs no permission to configure.
         case passive
     }
@@ -191,7 +176,7 @@ public struct RabbitConfiguration: Sendable {
     /// connection. Zero disables heartbeats, so that dead connections are not detected. Defaults to 10 s.
     public var heartbeat: Duration
     /// The name of the connections in the broker's tools. Defaults to `eventbus`.
-    public var connectionName: String
+    public var clientName: String
     /// The topic exchange to which events are published. Defaults to `events`.
     public var exchange: String
     /// The type of subscriptions' queues. Existing queues keep their type: changing it is a topology clash until they
@@ -214,16 +199,16 @@ public struct RabbitConfiguration: Sendable {
     public var connectTimeout: Duration
     /// The maximum time for the broker's reply to a method, after which the connection counts as lost. Defaults to
     /// 15 s.
-    public var callTimeout: Duration
+    public var commandTimeout: Duration
     /// The delays before reconnecting. Defaults to up to 100 ms at first, and up to 5 s later.
-    public var reconnect: Reconnect
+    public var reconnect: ReconnectDelays
     /// The declaration of exchanges and queues. Defaults to ``Declaration/active``.
     public var declaration: Declaration
     /// The subscriptions that receive scheduled events. Defaults to ``Scheduling/own``.
     public var scheduling: Scheduling
     /// The time after its declaration at which a new quorum queue counts as attached. A broker that is killed within
     /// the first second of a quorum queue's life loses events that it confirmed. Defaults to 2 s.
-    public var newQueueSettling: Duration
+    public var newQueueGracePeriod: Duration
     /// The queues that differ from those that the bus would declare, by the names that the bus would give them,
     /// `GROUP.NAME`. Defaults to none. Broadcast subscriptions cannot have one.
     ///
@@ -256,7 +241,7 @@ public struct RabbitConfiguration: Sendable {
         self.tls = tls
         self.livenessTimeout = .seconds(600)
         self.heartbeat = .seconds(10)
-        self.connectionName = "eventbus"
+        self.clientName = "eventbus"
         self.exchange = "events"
         self.queueType = .quorum
         self.allowedReplyQueues = []
@@ -264,11 +249,11 @@ public struct RabbitConfiguration: Sendable {
         self.maximumUnconfirmedBytes = 16 << 20
         self.maximumBodySize = TransportLimits.maximumBodySize
         self.connectTimeout = .seconds(5)
-        self.callTimeout = .seconds(15)
-        self.reconnect = Reconnect()
+        self.commandTimeout = .seconds(15)
+        self.reconnect = ReconnectDelays()
         self.declaration = .active
         self.scheduling = .own
-        self.newQueueSettling = .seconds(2)
+        self.newQueueGracePeriod = .seconds(2)
         self.queues = [:]
         self.consumerCheckInterval = .seconds(1)
     }

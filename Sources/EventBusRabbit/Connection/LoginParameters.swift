@@ -31,6 +31,6 @@ struct LoginParameters: Sendable {
         self.tls = configuration.tls
         self.heartbeat = Int(configuration.heartbeat.components.seconds)
         self.timeout = configuration.connectTimeout
-        self.connectionName = "\(configuration.connectionName).\(role)"
+        self.connectionName = "\(configuration.clientName).\(role)"
     }
 }

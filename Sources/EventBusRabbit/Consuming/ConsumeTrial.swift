@@ -22,7 +22,7 @@ struct ConsumeTrial {
             watch: watch,
             isTLS: configuration.tls != nil,
             maximumBodySize: configuration.maximumBodySize,
-            callTimeout: configuration.callTimeout,
+            callTimeout: configuration.commandTimeout,
             onEvent: { _ in }
         )
         await connection.start()

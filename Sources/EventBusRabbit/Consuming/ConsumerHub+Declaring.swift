@@ -120,7 +120,7 @@ extension ConsumerHub {
         on connection: RabbitConnection
     ) async throws(AMQPFailure) -> Bool {
         var isNew = false
-        if !specification.broadcast, configuration.newQueueSettling > .zero {
+        if !specification.broadcast, configuration.newQueueGracePeriod > .zero {
             var quorumQueues = [TopologyNames.dueQueue(of: name)]
             if configuration.queueType == .quorum { quorumQueues.append(name) }
             for queue in quorumQueues where !isNew { isNew = try await !exists(queue, on: connection) }

@@ -356,8 +356,8 @@ actor ConsumerHub {
         }
         expected.withLock { $0[id] = specification }
         report(session)
-        if isNew, session.attachWaiter != nil, configuration.newQueueSettling > .zero {
-            await sleep(session, until: .now.advanced(by: configuration.newQueueSettling))
+        if isNew, session.attachWaiter != nil, configuration.newQueueGracePeriod > .zero {
+            await sleep(session, until: .now.advanced(by: configuration.newQueueGracePeriod))
             guard session.phase == .attached else { return }
         }
         session.resolveAttach(.success(()))

@@ -122,7 +122,7 @@ actor DeadLetterTools {
                     watch: watch,
                     isTLS: configuration.tls != nil,
                     maximumBodySize: configuration.maximumBodySize,
-                    callTimeout: configuration.callTimeout,
+                    callTimeout: configuration.commandTimeout,
                     onEvent: { _ in }
                 )
                 await connection.start()

@@ -363,18 +363,3 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         }
     }
 }
-
-/// A replacement for a transport that could not be created.
-struct UnavailableDeadLetters: DeadLetterQueue {
-    let problem: EventBusError?
-
-    private var error: EventBusError { problem ?? EventBusError(.unavailable, "there is no transport") }
-
-    func count() async throws -> Int { throw error }
-    func entries(limit: Int, offset: Int) async throws -> [DeadLetter] { throw error }
-    func replay(options: ReplayOptions, where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
-        throw error
-    }
-    func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int { throw error }
-    func restore(_ letters: [DeadLetter]) async throws { throw error }
-}

@@ -1,7 +1,7 @@
 /// The state of a broker and of some of its objects, as a client can find it out without changing anything.
 ///
 /// ```swift
-/// let inspection = try await RabbitTransport.inspect(queues: ["inventory.order-created"], configuration)
+/// let inspection = try await RabbitTransport.inspect(queues: ["inventory.order-created"], on: configuration)
 /// for queue in inspection.queues { print(queue.name, queue.events ?? 0, queue.consumers ?? 0) }
 /// ```
 public struct BrokerInspection: Sendable {

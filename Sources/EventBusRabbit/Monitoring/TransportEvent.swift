@@ -1,7 +1,7 @@
 /// A change of a transport's connections and consumers, or a publish that reached no queue.
 ///
 /// ```swift
-/// let transport = RabbitTransport(configuration)
+/// let transport = try RabbitTransport(configuration)
 /// let changes = transport.events()
 /// Task {
 ///     for await change in changes where change.kind == .disconnected {

@@ -87,7 +87,7 @@ struct ConnectionLoop: Sendable {
             watch: watch,
             isTLS: configuration.tls != nil,
             maximumBodySize: configuration.maximumBodySize,
-            callTimeout: configuration.callTimeout,
+            callTimeout: configuration.commandTimeout,
             onEvent: onEvent
         )
         await connection.start()

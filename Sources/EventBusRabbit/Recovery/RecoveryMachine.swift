@@ -15,7 +15,7 @@ struct RecoveryMachine {
     static let stableAfter = Duration.seconds(5)
 
     private let hosts: [RabbitConfiguration.Host]
-    private let reconnect: RabbitConfiguration.Reconnect
+    private let reconnect: ReconnectDelays
     private var untried: [RabbitConfiguration.Host] = []
     private var rounds = 0
     private var mustWait = false
@@ -28,7 +28,7 @@ struct RecoveryMachine {
     /// broker whose user database is temporarily unavailable refuses everyone.
     static let maximumRefusedRounds = 3
 
-    init(hosts: [RabbitConfiguration.Host], reconnect: RabbitConfiguration.Reconnect) {
+    init(hosts: [RabbitConfiguration.Host], reconnect: ReconnectDelays) {
         self.hosts = hosts
         self.reconnect = reconnect
     }

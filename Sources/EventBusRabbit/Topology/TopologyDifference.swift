@@ -1,7 +1,7 @@
 /// An object on a broker that is missing or different from what subscriptions need.
 ///
 /// ```swift
-/// for difference in try await RabbitTransport.compare(topology, configuration) {
+/// for difference in try await RabbitTransport.compare(topology, on: configuration) {
 ///     print(difference.object, difference.isMissing ? "is missing" : difference.reason)
 /// }
 /// ```

@@ -1,5 +1,5 @@
 public import Configuration
-import EventBus
+public import EventBus
 
 extension RedisConfiguration {
     /// Creates a configuration from a configuration reader.
@@ -9,10 +9,20 @@ extension RedisConfiguration {
     /// | `uri` | string, secret | address, login and database, see ``init(uri:)`` | `redis://127.0.0.1:6379/0` |
     /// | `user` | string | the user, which overrides the one in the URI | none |
     /// | `password` | string, secret | the password, which overrides the one in the URI | none |
+    /// | `database` | int | the database, which overrides the one in the URI | 0 |
     /// | `clientName` | string | the name of this process in the server's client list | `eventbus` |
     /// | `connectTimeout` | double, seconds | see ``connectTimeout`` | 5 |
     /// | `commandTimeout` | double, seconds | see ``commandTimeout`` | 2 |
     /// | `heartbeat` | double, seconds | see ``heartbeat`` | 2 |
+    /// | `reconnect.initial` | double, seconds | the bound of the first delay | 0.05 |
+    /// | `reconnect.maximum` | double, seconds | the maximum bound of a delay | 2 |
+    /// | `maximumInFlight` | int | the maximum number of commands in flight | 8192 |
+    /// | `maximumInFlightBytes` | int, bytes | the maximum size of commands in flight | 16777216 |
+    /// | `maximumQueued` | int | see ``maximumQueued`` | 100000 |
+    /// | `maximumQueuedBytes` | int, bytes | see ``maximumQueuedBytes`` | 67108864 |
+    /// | `maximumReplySize` | int, bytes | see ``maximumReplySize`` | 67108864 |
+    /// | `sentinel.user` | string | the user of the Sentinels | none |
+    /// | `sentinel.password` | string, secret | the password of the Sentinels | none |
     /// | `tls.caFile` | string | the trusted authorities, in PEM | the system's |
     /// | `tls.certificateFile` | string | the client certificate, in PEM | none |
     /// | `tls.keyFile` | string | its key, in PEM | none |
@@ -23,30 +33,34 @@ extension RedisConfiguration {
     /// The keys under `tls` require a `rediss` URI, and are an error with another one. Scope the reader to prefix the keys: `config.scoped(to: "redis")`.
     ///
     /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which names the key.
-    public init(config: ConfigReader) throws {
+    public init(config: ConfigReader) throws(EventBusError) {
         if let uri = config.string(forKey: "uri", isSecret: true) {
             try self.init(uri: uri)
         } else {
             self.init()
         }
         try readCredentials(config)
-        if let clientName = config.string(forKey: "clientName") { self.clientName = clientName }
+        database = config.int(forKey: "database", default: database)
+        clientName = config.string(forKey: "clientName", default: clientName)
         try config.read("connectTimeout", into: &connectTimeout, allowingZero: false)
         try config.read("commandTimeout", into: &commandTimeout, allowingZero: false)
         try config.read("heartbeat", into: &heartbeat, allowingZero: false)
+        try config.read("reconnect", into: &reconnect)
+        maximumInFlight = config.int(forKey: "maximumInFlight", default: maximumInFlight)
+        maximumInFlightBytes = config.int(forKey: "maximumInFlightBytes", default: maximumInFlightBytes)
+        maximumQueued = config.int(forKey: "maximumQueued", default: maximumQueued)
+        maximumQueuedBytes = config.int(forKey: "maximumQueuedBytes", default: maximumQueuedBytes)
+        maximumReplySize = config.int(forKey: "maximumReplySize", default: maximumReplySize)
         try readTLS(config)
+        try validate()
     }
 
     private mutating func readCredentials(_ config: ConfigReader) throws(EventBusError) {
         guard config.string(forKey: "username") == nil else {
             throw EventBusError(.invalidConfiguration, "username is given; the key is user")
         }
-        let user = config.string(forKey: "user")
-        if let password = config.string(forKey: "password", isSecret: true) ?? credentials?.password {
-            credentials = Credentials(user: user ?? credentials?.user, password: password)
-        } else if user != nil {
-            throw EventBusError(.invalidConfiguration, "user is given without a password; Redis needs both")
-        }
+        try config.read("", into: &credentials)
+        try config.read("sentinel.", into: &sentinelCredentials)
     }
 
     private mutating func readTLS(_ config: ConfigReader) throws(EventBusError) {
@@ -63,60 +77,18 @@ extension RedisConfiguration {
     }
 }
 
-extension RedisConfiguration {
-    /// Throws if a value is invalid. The message names the value.
-    func validate() throws(EventBusError) {
-        let durations: [(String, Duration)] = [
-            ("connectTimeout", connectTimeout), ("commandTimeout", commandTimeout), ("heartbeat", heartbeat),
-            ("reconnectDelay", reconnectDelay), ("maximumReconnectDelay", maximumReconnectDelay),
-        ]
-        for (name, value) in durations where value <= .zero {
-            throw EventBusError(.invalidConfiguration, "\(name) is \(value); it has to be positive")
+extension ConfigReader {
+    /// Reads a user and a password, whose keys begin with `prefix`.
+    fileprivate func read(
+        _ prefix: String,
+        into credentials: inout RedisConfiguration.Credentials?
+    ) throws(EventBusError) {
+        let user = string(forKey: ConfigKey("\(prefix)user"))
+        let password = string(forKey: ConfigKey("\(prefix)password"), isSecret: true)
+        if let password = password ?? credentials?.password {
+            credentials = RedisConfiguration.Credentials(user: user ?? credentials?.user, password: password)
+        } else if user != nil {
+            throw EventBusError(.invalidConfiguration, "\(prefix)user is given without a password; Redis needs both")
         }
-        let numbers = [
-            ("maximumInFlight", maximumInFlight), ("maximumInFlightBytes", maximumInFlightBytes),
-            ("maximumQueued", maximumQueued), ("maximumQueuedBytes", maximumQueuedBytes),
-            ("maximumReplySize", maximumReplySize),
-        ]
-        for (name, value) in numbers where value <= 0 {
-            throw EventBusError(.invalidConfiguration, "\(name) is \(value); it has to be positive")
-        }
-        guard database >= 0 else {
-            throw EventBusError(.invalidConfiguration, "database is \(database); it cannot be negative")
-        }
-        if case .sentinel(let hosts, let service) = endpoint {
-            guard !service.isEmpty, Self.areValid(hosts) else {
-                throw EventBusError(
-                    .invalidConfiguration,
-                    "endpoint lacks a Sentinel's host, the service, or a valid port"
-                )
-            }
-        }
-        if case .cluster(let hosts) = endpoint {
-            guard Self.areValid(hosts) else {
-                throw EventBusError(.invalidConfiguration, "endpoint lacks a node's host or a valid port")
-            }
-            guard database == 0 else {
-                throw EventBusError(.invalidConfiguration, "database is \(database); a Redis cluster has only 0")
-            }
-        }
-        if let tls {
-            if case .unix = endpoint {
-                throw EventBusError(.invalidConfiguration, "tls is set for a unix socket; it requires a host")
-            }
-            guard (tls.certificateFile == nil) == (tls.keyFile == nil) else {
-                throw EventBusError(.invalidConfiguration, "tls.certificateFile and tls.keyFile go together")
-            }
-        }
-        guard !clientName.isEmpty, clientName.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-            throw EventBusError(.invalidConfiguration, "clientName has to be of printable ASCII without spaces")
-        }
-        if case .unix(let path) = endpoint, path.isEmpty || path.utf8.count > 107 {
-            throw EventBusError(.invalidConfiguration, "the path of the unix socket has to have 1 to 107 bytes")
-        }
-    }
-
-    private static func areValid(_ hosts: [Host]) -> Bool {
-        !hosts.isEmpty && hosts.allSatisfy { !$0.name.isEmpty && 1...65535 ~= $0.port ?? 1 }
     }
 }

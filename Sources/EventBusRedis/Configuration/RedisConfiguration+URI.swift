@@ -1,4 +1,4 @@
-import EventBus
+public import EventBus
 
 extension RedisConfiguration {
     /// Creates a configuration from a URI. Values that are not part of the URI have their defaults.
@@ -18,7 +18,7 @@ extension RedisConfiguration {
     /// ```
     ///
     /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration`, which does not show the password.
-    public init(uri: String) throws {
+    public init(uri: String) throws(EventBusError) {
         self.init()
         guard let scheme = uri.firstRange(of: "://") else {
             throw Self.invalid("it has no scheme; write redis://HOST:PORT/DATABASE")
@@ -46,7 +46,7 @@ extension RedisConfiguration {
         }
     }
 
-    private mutating func parseTCP(_ text: Substring) throws {
+    private mutating func parseTCP(_ text: Substring) throws(EventBusError) {
         let slash = try endOfAuthority(text)
         let hostAndPort = try takeLogin(text[..<slash])
         let path = text[slash...].dropFirst()
@@ -55,7 +55,7 @@ extension RedisConfiguration {
         endpoint = .tcp(host: host, port: port ?? 6379)
     }
 
-    private mutating func parseSentinel(_ text: Substring) throws {
+    private mutating func parseSentinel(_ text: Substring) throws(EventBusError) {
         let slash = try endOfAuthority(text)
         let hosts = try takeHosts(text[..<slash])
         let path = text[slash...].dropFirst().split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
@@ -64,28 +64,28 @@ extension RedisConfiguration {
         endpoint = .sentinel(hosts: hosts, service: try Self.decoded(service, "service"))
     }
 
-    private mutating func parseCluster(_ text: Substring) throws {
+    private mutating func parseCluster(_ text: Substring) throws(EventBusError) {
         let slash = try endOfAuthority(text)
         endpoint = .cluster(hosts: try takeHosts(text[..<slash]))
         let path = text[slash...].dropFirst()
         if !path.isEmpty { database = try Self.database(path) }
     }
 
-    private mutating func takeHosts(_ text: Substring) throws -> [Host] {
-        try takeLogin(text).split(separator: ",", omittingEmptySubsequences: false).map { text in
+    private mutating func takeHosts(_ text: Substring) throws(EventBusError) -> [Host] {
+        try takeLogin(text).split(separator: ",", omittingEmptySubsequences: false).map { text throws(EventBusError) in
             let (host, port) = try Self.hostAndPort(text)
             return Host(host, port: port)
         }
     }
 
-    private func endOfAuthority(_ text: Substring) throws -> Substring.Index {
+    private func endOfAuthority(_ text: Substring) throws(EventBusError) -> Substring.Index {
         guard !text.contains("?"), !text.contains("#") else {
             throw Self.invalid("it has parameters, which only redis+unix:// takes")
         }
         return text.firstIndex(of: "/") ?? text.endIndex
     }
 
-    private static func hostAndPort(_ text: Substring) throws -> (host: String, port: Int?) {
+    private static func hostAndPort(_ text: Substring) throws(EventBusError) -> (host: String, port: Int?) {
         var host = text
         var port: Substring?
         if text.first == "[" {
@@ -99,7 +99,7 @@ extension RedisConfiguration {
             port = text[colon...].dropFirst()
         }
         guard !host.isEmpty else { throw invalid("it names no host") }
-        let number = try port.map { port in
+        let number = try port.map { port throws(EventBusError) in
             guard let number = Int(port), (1...65535).contains(number) else {
                 throw invalid("its port is not a number from 1 to 65535")
             }
@@ -108,7 +108,7 @@ extension RedisConfiguration {
         return (try decoded(host, "host"), number)
     }
 
-    private mutating func parseUnix(_ text: Substring) throws {
+    private mutating func parseUnix(_ text: Substring) throws(EventBusError) {
         let query = text.firstIndex(of: "?") ?? text.endIndex
         let path = try takeLogin(text[..<query])
         guard path.first == "/" else { throw Self.invalid("the path of its socket does not begin with /") }
@@ -122,7 +122,7 @@ extension RedisConfiguration {
 
     /// Removes user and password from the front. The last @ ends them, because an unescaped one is part of the
     /// password.
-    private mutating func takeLogin(_ text: Substring) throws -> Substring {
+    private mutating func takeLogin(_ text: Substring) throws(EventBusError) -> Substring {
         guard let at = text.lastIndex(of: "@") else { return text }
         let login = text[..<at]
         if let colon = login.firstIndex(of: ":") {
@@ -135,12 +135,12 @@ extension RedisConfiguration {
         return text[at...].dropFirst()
     }
 
-    private static func database(_ text: Substring) throws -> Int {
+    private static func database(_ text: Substring) throws(EventBusError) -> Int {
         guard let number = Int(text), number >= 0 else { throw invalid("its database is not a number") }
         return number
     }
 
-    private static func decoded(_ text: Substring, _ what: String) throws -> String {
+    private static func decoded(_ text: Substring, _ what: String) throws(EventBusError) -> String {
         var bytes: [UInt8] = []
         var rest = Substring(text).utf8
         while let byte = rest.popFirst() {

@@ -1,3 +1,5 @@
+public import EventBus
+
 /// The address of a Redis server, and the limits and timeouts of its connections.
 ///
 /// The server is Redis 6.2 or later: a single server, the one behind a proxy or virtual address, the primary that Redis
@@ -106,11 +108,8 @@ public struct RedisConfiguration: Sendable {
     /// The time after which a silent connection is probed. It is closed if it does not answer within the same time
     /// again. Defaults to 2 s.
     public var heartbeat: Duration
-    /// The upper bound of the first delay before reconnecting. The bound doubles with each failure, and each delay is a
-    /// random value between zero and the bound (full jitter). Defaults to 50 ms.
-    public var reconnectDelay: Duration
-    /// The value that the bound of the delay does not exceed. Defaults to 2 s.
-    public var maximumReconnectDelay: Duration
+    /// The delays before reconnecting. Defaults to up to 50 ms at first, and up to 2 s later.
+    public var reconnect: ReconnectDelays
     /// The maximum number of commands in flight. Further ones wait. Defaults to 8,192.
     public var maximumInFlight: Int
     /// The maximum size in bytes of the commands in flight. Defaults to 16 MiB.
@@ -141,8 +140,7 @@ public struct RedisConfiguration: Sendable {
         self.connectTimeout = .seconds(5)
         self.commandTimeout = .seconds(2)
         self.heartbeat = .seconds(2)
-        self.reconnectDelay = .milliseconds(50)
-        self.maximumReconnectDelay = .seconds(2)
+        self.reconnect = ReconnectDelays(initial: .milliseconds(50), maximum: .seconds(2))
         self.maximumInFlight = 8192
         self.maximumInFlightBytes = 16 << 20
         self.maximumQueued = 100_000

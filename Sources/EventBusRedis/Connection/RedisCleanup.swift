@@ -95,8 +95,8 @@ final class RedisCleanup: Sendable {
     private func repeatUntilAnswered(_ entry: Entry) async {
         let step = entry.step
         var backoff = Backoff(
-            initial: client.configuration.reconnectDelay,
-            maximum: client.configuration.maximumReconnectDelay
+            initial: client.configuration.reconnect.initial,
+            maximum: client.configuration.reconnect.maximum
         )
         while true {
             do {

@@ -19,7 +19,8 @@ import Metrics
 /// again. Of a cluster it connects to each primary when that is first needed, and sends each command to the one that
 /// serves its key.
 ///
-/// Call ``close()`` when the client is no longer needed.
+/// In a `ServiceGroup`, the client is a service that closes its connections at the end. Elsewhere, call ``close()`` when
+/// it is no longer needed.
 public final class RedisClient: Sendable {
     /// The configuration that the client was created with.
     public let configuration: RedisConfiguration
@@ -48,9 +49,17 @@ public final class RedisClient: Sendable {
 
     /// Creates a client. It does not connect until it is first used.
     ///
+    /// - Parameters:
+    ///   - configuration: The address of the server and the settings of the connections. Defaults to a server on this
+    ///     host.
+    ///   - logger: The logger for lost and established connections. Defaults to swift-log's logger with the label
+    ///     `eventbus.redis`.
     /// - Throws: ``/EventBus/EventBusError``: `.invalidConfiguration`, which names the value, or `.unavailable` if the
     ///   process has no thread or descriptor left.
-    public convenience init(_ configuration: RedisConfiguration = RedisConfiguration(), logger: Logger) throws {
+    public convenience init(
+        _ configuration: RedisConfiguration = RedisConfiguration(),
+        logger: Logger = Logger(label: "eventbus.redis")
+    ) throws(EventBusError) {
         try self.init(configuration, logger: logger, metrics: MetricsSystem.factory)
         LinkedLibraries.log(to: logger)
     }
@@ -61,7 +70,7 @@ public final class RedisClient: Sendable {
         logger: Logger,
         metrics factory: any MetricsFactory = MetricsSystem.factory,
         lookup: @escaping RedisConnection.AddressLookup = SocketAddress.resolve
-    ) throws {
+    ) throws(EventBusError) {
         try configuration.validate()
         self.configuration = configuration
         self.logger = logger

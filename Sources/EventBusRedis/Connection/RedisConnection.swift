@@ -141,8 +141,8 @@ actor RedisConnection {
         self.credentials = configuration.credentials
         self.handshake = Handshake(configuration, configuration.credentials, role: role)
         self.backoff = Backoff(
-            initial: configuration.reconnectDelay,
-            maximum: configuration.maximumReconnectDelay
+            initial: configuration.reconnect.initial,
+            maximum: configuration.reconnect.maximum
         )
     }
 

@@ -41,7 +41,7 @@ extension TransportConformance {
                     group: scene.group(),
                     maximumCount: 10,
                     within: .milliseconds(100),
-                    retry: .fixed(.milliseconds(10), maxAttempts: 3)
+                    retry: .fixed(.milliseconds(10), maximumAttempts: 3)
                 ) { batch in
                     for member in batch {
                         let (number, attempt) = (member.event.number, member.context.attempt)

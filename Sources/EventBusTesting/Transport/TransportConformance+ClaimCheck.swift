@@ -15,7 +15,7 @@ extension TransportConformance {
                 bus.subscribe(
                     to: LargeProbe.self,
                     group: scene.group(),
-                    options: .init(retry: .fixed(.milliseconds(10), maxAttempts: 3))
+                    options: .init(retry: .fixed(.milliseconds(10), maximumAttempts: 3))
                 ) { event, context in
                     if context.attempt == 1 { throw ExpectedError() }
                     seen.note(context.envelope, attempt: context.attempt)

@@ -37,7 +37,7 @@ extension TransportConformance {
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
-                    options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 2))
+                    options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 2))
                 ) { event, context in
                     seen.note(event.envelope, attempt: context.attempt)
                     guard String(decoding: event.envelope.payload, as: UTF8.self) == "0", context.attempt == 1 else {

@@ -10,7 +10,7 @@ extension TransportConformance {
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
-                    options: .init(retry: .fixed(delay, maxAttempts: 3))
+                    options: .init(retry: .fixed(delay, maximumAttempts: 3))
                 ) { event, context in
                     seen.note(event.envelope, attempt: context.attempt, at: bus.clock.now)
                     if context.attempt < 3 { throw ExpectedError() }
@@ -34,7 +34,7 @@ extension TransportConformance {
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
-                    options: .init(concurrency: 1, retry: .fixed(.milliseconds(100), maxAttempts: 2))
+                    options: .init(concurrency: 1, retry: .fixed(.milliseconds(100), maximumAttempts: 2))
                 ) { event, context in
                     if event.envelope.payload == Array("0".utf8) && context.attempt == 1 { throw ExpectedError() }
                     seen.note(event.envelope)
@@ -52,7 +52,7 @@ extension TransportConformance {
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group("failing"),
-                    options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 2))
+                    options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 2))
                 ) { event, context in
                     failing.note(event.envelope)
                     if context.attempt == 1 { throw ExpectedError() }
@@ -77,7 +77,7 @@ extension TransportConformance {
                 first.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
-                    options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 3))
+                    options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 3))
                 ) { event, context in
                     seen.note(event.envelope, attempt: context.attempt)
                     throw ExpectedError()
@@ -107,7 +107,7 @@ extension TransportConformance {
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
-                    options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 2), identity: .header("order"))
+                    options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 2), identity: .header("order"))
                 ) { event, context in
                     seen.note(event.envelope, attempt: context.attempt)
                     if seen.count < 3 { throw ExpectedError() }
@@ -134,7 +134,7 @@ extension TransportConformance {
                     to: try scene.pattern("probe"),
                     group: scene.group(),
                     name: "failing",
-                    options: .init(retry: .fixed(.milliseconds(20), maxAttempts: 3))
+                    options: .init(retry: .fixed(.milliseconds(20), maximumAttempts: 3))
                 ) { event, context in
                     seen.note(event.envelope, attempt: context.attempt)
                     throw ExpectedError()

@@ -13,7 +13,7 @@ extension TransportConformance {
                     group: scene.group(),
                     options: .init(
                         concurrency: 8,
-                        retry: .fixed(.milliseconds(20), maxAttempts: 3),
+                        retry: .fixed(.milliseconds(20), maximumAttempts: 3),
                         ordering: .byPartitionKey
                     )
                 ) { event, context in

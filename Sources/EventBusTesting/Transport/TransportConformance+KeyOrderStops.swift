@@ -97,7 +97,7 @@ extension TransportConformance {
                 group: scene.group(),
                 options: .init(
                     concurrency: 2,
-                    retry: .fixed(.milliseconds(100), maxAttempts: 1000),
+                    retry: .fixed(.milliseconds(100), maximumAttempts: 1000),
                     ordering: .byPartitionKey,
                     maximumHold: .milliseconds(300)
                 )

@@ -81,7 +81,7 @@ extension TransportConformance {
                     group: scene.group(),
                     options: .init(
                         concurrency: 2,
-                        retry: .fixed(.milliseconds(1), maxAttempts: 50),
+                        retry: .fixed(.milliseconds(1), maximumAttempts: 50),
                         breaker: CircuitBreaker(minimumAttempts: 3, probeInterval: .milliseconds(50))
                     )
                 ) { event, _ in

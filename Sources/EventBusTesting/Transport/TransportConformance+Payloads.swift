@@ -10,7 +10,7 @@ extension TransportConformance {
                 bus.subscribe(
                     to: SealedProbe.self,
                     group: scene.group(),
-                    options: .init(retry: .fixed(.milliseconds(10), maxAttempts: 3))
+                    options: .init(retry: .fixed(.milliseconds(10), maximumAttempts: 3))
                 ) { event, context in
                     if failed.withLock({ $0.insert(event.number).inserted }) { throw ExpectedError() }
                     seen.note(context.envelope, attempt: context.attempt)

@@ -87,7 +87,7 @@ extension TransportConformance {
                     bus.subscribe(
                         to: try scene.pattern("probe"),
                         group: scene.group(),
-                        options: .init(retry: .fixed(.milliseconds(10), maxAttempts: 3), broadcast: true)
+                        options: .init(retry: .fixed(.milliseconds(10), maximumAttempts: 3), broadcast: true)
                     ) { event, context in
                         if event.envelope.payload == Array("3".utf8) && context.attempt < 3 { throw ExpectedError() }
                         sightings.note(event.envelope, attempt: context.attempt)

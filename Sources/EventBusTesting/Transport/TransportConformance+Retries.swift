@@ -7,7 +7,7 @@ extension TransportConformance {
                 let bus = try await scene.makeBus()
                 let seen = Sightings()
                 let delay = Duration.milliseconds(100)
-                var options = SubscriptionOptions(retry: .fixed(.seconds(3600), maxAttempts: 4))
+                var options = SubscriptionOptions(retry: .fixed(.seconds(3600), maximumAttempts: 4))
                 options.retryVerdict = { $0 is ExpectedError ? .retry(after: delay) : .byPolicy }
                 bus.subscribe(to: try scene.pattern("probe"), group: scene.group(), options: options) {
                     event,
@@ -38,7 +38,9 @@ extension TransportConformance {
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
-                    options: .init(retry: .fixed(.milliseconds(20), maxAttempts: .max, maximumTime: .milliseconds(200)))
+                    options: .init(
+                        retry: .fixed(.milliseconds(20), maximumAttempts: .max, maximumTime: .milliseconds(200))
+                    )
                 ) { event, context in
                     last.withLock { $0.append(context.isLastAttempt) }
                     seen.note(event.envelope, attempt: context.attempt)
@@ -64,7 +66,7 @@ extension TransportConformance {
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
-                    options: .init(retry: .fixed(year, maxAttempts: 2))
+                    options: .init(retry: .fixed(year, maximumAttempts: 2))
                 ) { event, context in
                     seen.note(event.envelope, attempt: context.attempt)
                     switch Int(String(decoding: event.envelope.payload, as: UTF8.self)) {
@@ -91,7 +93,7 @@ extension TransportConformance {
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
-                    options: .init(retry: .fixed(.milliseconds(1), maxAttempts: 3), publishing: .whenHandled)
+                    options: .init(retry: .fixed(.milliseconds(1), maximumAttempts: 3), publishing: .whenHandled)
                 ) { event, context in
                     let text = String(decoding: event.envelope.payload, as: UTF8.self)
                     let effect = try scene.event("effect", payload: Array("\(text)/\(context.attempt)".utf8))
@@ -120,7 +122,7 @@ extension TransportConformance {
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
-                    options: .init(retry: .fixed(.milliseconds(1), maxAttempts: 3))
+                    options: .init(retry: .fixed(.milliseconds(1), maximumAttempts: 3))
                 ) { event, context in
                     let number = try event.decoded(as: Int.self)
                     let effect = Effect(number: number, isLast: context.isLastAttempt)

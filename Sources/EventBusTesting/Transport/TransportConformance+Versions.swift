@@ -10,7 +10,7 @@ extension TransportConformance {
                 bus.subscribe(
                     group: scene.group(),
                     name: "bills",
-                    options: .init(retry: .fixed(.milliseconds(1), maxAttempts: 3))
+                    options: .init(retry: .fixed(.milliseconds(1), maximumAttempts: 3))
                 ) { handlers in
                     handlers.on(Billed.self) { bill in
                         if failed.withLock({ $0.insert(bill.cents).inserted }) { throw ExpectedError() }

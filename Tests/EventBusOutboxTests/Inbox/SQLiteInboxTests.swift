@@ -109,7 +109,7 @@ struct SQLiteInboxTests {
         let bus = EventBus(transport: .inMemory(InMemoryBroker(faults: FaultPlan(seed: 7))))
         let outbox = Outbox(bus: bus)
         let runs = Collected<EventID>()
-        let options = SubscriptionOptions(concurrency: 8, retry: .fixed(.milliseconds(1), maxAttempts: 20))
+        let options = SubscriptionOptions(concurrency: 8, retry: .fixed(.milliseconds(1), maximumAttempts: 20))
         bus.subscribe(to: NoteTaken.self, group: "g", options: options) { note, context in
             let id = context.id
             let isFirst = context.attempt == 1

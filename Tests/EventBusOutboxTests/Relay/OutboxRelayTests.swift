@@ -104,7 +104,7 @@ struct OutboxRelayTests {
         let relay = OutboxRelay(
             database: database,
             bus: bus,
-            configuration: .with { $0.retry = .fixed(.seconds(60), maxAttempts: 5) }
+            configuration: .with { $0.retry = .fixed(.seconds(60), maximumAttempts: 5) }
         )
         try await database.write { db in
             for number in 0..<4 {
@@ -161,7 +161,7 @@ struct OutboxRelayTests {
         let relay = OutboxRelay(
             database: database,
             bus: bus,
-            configuration: .with { $0.retry = .fixed(.seconds(3), maxAttempts: 3) }
+            configuration: .with { $0.retry = .fixed(.seconds(3), maximumAttempts: 3) }
         )
         try await running(bus, relay) {
             try await database.write { db in
@@ -242,7 +242,7 @@ struct OutboxRelayTests {
         let relay = OutboxRelay(
             database: database,
             bus: bus,
-            configuration: .with { $0.retry = .fixed(.seconds(1), maxAttempts: 2) }
+            configuration: .with { $0.retry = .fixed(.seconds(1), maximumAttempts: 2) }
         )
         #expect(relay.health().status == .notReady)
         try await running(bus, relay) {
@@ -280,8 +280,11 @@ struct OutboxRelayTests {
         let handled = Collected<OrderPlaced>()
         let missing = Locked(Set(0..<500))
         let isComplete = Signal()
-        bus.subscribe(to: OrderPlaced.self, group: "g", options: .init(retry: .fixed(.milliseconds(1), maxAttempts: 9)))
-        {
+        bus.subscribe(
+            to: OrderPlaced.self,
+            group: "g",
+            options: .init(retry: .fixed(.milliseconds(1), maximumAttempts: 9))
+        ) {
             order,
             _ in
             handled.add(order)

@@ -196,7 +196,7 @@ struct RelayMachineTests {
     @Test("An event that breaks the connection whenever it is sent delays the others only temporarily")
     func findsTheCulprit() throws {
         var settings = OutboxRelay.Configuration()
-        settings.retry = .fixed(.milliseconds(10), maxAttempts: 1)
+        settings.retry = .fixed(.milliseconds(10), maximumAttempts: 1)
         settings.leaseDuration = .seconds(1000)
         var machine = Self.machine((1...100).map { [Self.event($0)] }, settings: settings)
         var (published, rounds, offset) = (Set<Int64>(), 0, Duration.zero)

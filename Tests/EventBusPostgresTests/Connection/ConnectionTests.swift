@@ -1,5 +1,7 @@
+import Configuration
 import EventBus
 import EventBusTesting
+import ServiceLifecycle
 import Testing
 
 @testable import EventBusPostgres
@@ -134,6 +136,38 @@ struct ConnectionTests {
             #expect(error?.code == .invalidConfiguration)
             #expect(error?.description.contains("s3cret") == false)
         }
+    }
+
+    @Test("A reader gives a configuration, and names the key that is wrong")
+    func reads() throws {
+        let uri = "postgres://shop@127.0.0.1:1/db"
+        let provider = InMemoryProvider(values: [
+            "uri": .init(.string(uri), isSecret: true), "commandTimeout": 2.5, "reconnect.initial": 0.25,
+            "reconnect.maximum": 8,
+        ])
+        let configuration = try PostgresConfiguration(config: ConfigReader(provider: provider))
+        #expect(configuration.connectionString == uri)
+        #expect(configuration.commandTimeout == .milliseconds(2500))
+        #expect(configuration.reconnect == .init(initial: .milliseconds(250), maximum: .seconds(8)))
+        for (key, values) in [("uri", [:]), ("commandTimeout", ["uri": "postgres://h/d", "commandTimeout": -1.0])]
+            as [(String, [AbsoluteConfigKey: ConfigValue])]
+        {
+            let reader = ConfigReader(provider: InMemoryProvider(values: values))
+            let error = #expect(throws: EventBusError.self) { try PostgresConfiguration(config: reader) }
+            #expect(error?.code == .invalidConfiguration)
+            #expect(error?.message.contains(key) == true)
+        }
+    }
+
+    @Test("A client that runs in a service group is closed when the group shuts down")
+    func runs() async throws {
+        let client = try PostgresClient(PostgresConfiguration("postgres://127.0.0.1:1/db"), logger: .quiet)
+        let group = ServiceGroup(services: [client], logger: .quiet)
+        let running = Task { try await group.run() }
+        await group.triggerGracefulShutdown()
+        try await running.value
+        let error = await #expect(throws: EventBusError.self) { try await client.run(PostgresStatement("SELECT 1")) }
+        #expect(error?.code == .shuttingDown)
     }
 
     @Test("A task that is cancelled while it waits for a connection stops waiting")

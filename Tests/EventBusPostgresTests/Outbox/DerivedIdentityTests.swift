@@ -20,7 +20,7 @@ struct DerivedIdentityTests {
     )
     func oneEffect(derives: Bool) async throws {
         let scene = Scene(try await TestPostgres.database(), hasSubscriber: false)
-        var options = SubscriptionOptions(concurrency: 4, retry: .fixed(.milliseconds(1), maxAttempts: 2))
+        var options = SubscriptionOptions(concurrency: 4, retry: .fixed(.milliseconds(1), maximumAttempts: 2))
         options.derivesEventIDs = derives
         scene.bus.subscribe(to: OrderPlaced.self, group: "shipping", options: options) { order, context in
             let row = try scene.outbox.row(for: Shipped(number: order.number))

@@ -52,11 +52,11 @@ struct RabbitConfigurationTests {
         let reader = ConfigReader(
             provider: InMemoryProvider(values: [
                 "uri": "amqps://user:secret@host/shop", "user": "other", "password": "better", "virtualHost": "eu",
-                "exchange": "orders", "queueType": "classic", "declaration": "passive", "connectionName": "orders-1",
-                "heartbeat": "3.0", "connectTimeout": "1.5", "callTimeout": "4.0", "maximumUnconfirmedEvents": 7,
+                "exchange": "orders", "queueType": "classic", "declaration": "passive", "clientName": "orders-1",
+                "heartbeat": "3.0", "connectTimeout": "1.5", "commandTimeout": "4.0", "maximumUnconfirmedEvents": 7,
                 "maximumUnconfirmedBytes": 8, "maximumBodySize": 9, "reconnect.initial": "0.0",
                 "reconnect.maximum": "2.0",
-                "newQueueSettling": "0.0", "consumerCheckInterval": "0.5", "tls.caFile": "/ca",
+                "newQueueGracePeriod": "0.0", "consumerCheckInterval": "0.5", "tls.caFile": "/ca",
                 "tls.certificateFile": "/c",
                 "tls.keyFile": "/k", "tls.keyPassword": "kp", "tls.usesCertificateIdentity": true,
                 "tls.insecureSkipsVerification": true,
@@ -69,15 +69,15 @@ struct RabbitConfigurationTests {
         #expect(configuration.exchange == "orders")
         #expect(configuration.queueType == .classic)
         #expect(configuration.declaration == .passive)
-        #expect(configuration.connectionName == "orders-1")
+        #expect(configuration.clientName == "orders-1")
         #expect(configuration.heartbeat == .seconds(3))
         #expect(configuration.connectTimeout == .milliseconds(1500))
-        #expect(configuration.callTimeout == .seconds(4))
+        #expect(configuration.commandTimeout == .seconds(4))
         #expect(configuration.maximumUnconfirmedEvents == 7)
         #expect(configuration.maximumUnconfirmedBytes == 8)
         #expect(configuration.maximumBodySize == 9)
         #expect(configuration.reconnect == .init(initial: .zero, maximum: .seconds(2)))
-        #expect(configuration.newQueueSettling == .zero)
+        #expect(configuration.newQueueGracePeriod == .zero)
         #expect(configuration.consumerCheckInterval == .milliseconds(500))
         #expect(configuration.tls?.caFile == "/ca")
         #expect(configuration.tls?.certificateFile == "/c")
@@ -113,7 +113,7 @@ struct RabbitConfigurationTests {
             ("hosts", { $0.hosts = [] }), ("virtualHost", { $0.virtualHost = "" }),
             ("exchange", { $0.exchange = "amq.x" }),
             ("heartbeat", { $0.heartbeat = .milliseconds(500) }), ("maximumBodySize", { $0.maximumBodySize = 0 }),
-            ("password", { $0.credentials.password = "a\0b" }), ("callTimeout", { $0.callTimeout = .zero }),
+            ("password", { $0.credentials.password = "a\0b" }), ("commandTimeout", { $0.commandTimeout = .zero }),
             ("tls", { $0.tls = .init(certificateFile: "/c") }),
         ]
         for (name, spoil) in bad {

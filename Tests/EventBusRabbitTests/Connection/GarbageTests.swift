@@ -165,11 +165,11 @@ extension FaultTests {
             fflush(nil)
             let peer = try ScriptedBroker(until: meeting.stage, answer: meeting.bytes, hangsUp: meeting.hangsUp)
             var configuration = try RabbitConfiguration(uri: "amqp://127.0.0.1:\(peer.port)/")
-            configuration.newQueueSettling = .zero
+            configuration.newQueueGracePeriod = .zero
             configuration.connectTimeout = .milliseconds(150)
-            configuration.callTimeout = .milliseconds(150)
+            configuration.commandTimeout = .milliseconds(150)
             configuration.reconnect = .init(initial: .zero, maximum: .zero)
-            let bus = EventBus(transport: .rabbit(configuration))
+            let bus = try EventBus(transport: .rabbit(configuration))
             bus.subscribe(to: "a.b", group: "g", name: "n") { _, _ in }
             let running = Task { try await bus.run() }
             let deadline = Duration.milliseconds(100)

@@ -41,7 +41,7 @@ extension FaultTests {
             let name = freshName()
             let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
             let topic = try Topic(validating: "\(name).probe")
-            let bus = EventBus(transport: .rabbit(configuration))
+            let bus = try EventBus(transport: .rabbit(configuration))
             let (begun, ended) = (SeenNumbers(), SeenNumbers())
             let mayEnd = Signal()
             @Sendable func publish(_ number: Int) async throws {
@@ -51,7 +51,11 @@ extension FaultTests {
                 to: TopicPattern(topic),
                 group: "group-\(name)",
                 name: "probe",
-                options: .init(concurrency: 4, retry: .fixed(.milliseconds(100), maxAttempts: 3), handlerTimeout: nil)
+                options: .init(
+                    concurrency: 4,
+                    retry: .fixed(.milliseconds(100), maximumAttempts: 3),
+                    handlerTimeout: nil
+                )
             ) { event, _ in
                 guard event.envelope.payload == Array("1".utf8) else { return ended.note(event.envelope) }
                 begun.note(event.envelope)
@@ -94,10 +98,10 @@ extension FaultTests {
             let name = freshName()
             let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
             let topic = try Topic(validating: "\(name).probe")
-            let bus = EventBus(transport: .rabbit(configuration))
+            let bus = try EventBus(transport: .rabbit(configuration))
             try await bus.withRunning {
                 try await bus.publish(Envelope(topic: topic, payload: Array("1".utf8)))
-                try await RabbitTransport.delete(queues: [], exchange: "events-\(name)", configuration)
+                try await RabbitTransport.delete(queues: [], exchange: "events-\(name)", on: configuration)
                 let deleted = ContinuousClock.now
                 let outcome = try await bus.publish(Envelope(topic: topic, payload: Array("2".utf8))).outcome
                 let published = deleted.duration(to: .now)
@@ -121,7 +125,7 @@ extension FaultTests {
             // Until the first one has ended, the second one receives nothing.
             secondProxy.cut(after: 1, .toBroker)
             let topic = try Topic(validating: "\(name).probe")
-            let bus = EventBus(transport: .rabbit(configuration))
+            let bus = try EventBus(transport: .rabbit(configuration))
             let seen = SeenNumbers()
             bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "probe") { event, _ in
                 seen.note(event.envelope)

@@ -27,8 +27,8 @@ struct ExclusiveConsumerTests {
             let queue = QueueSpecification(group: group, name: "probe", patterns: [TopicPattern(topic)], prefetch: 1)
             var owner = configuration
             owner.credentials = try RabbitConfiguration(uri: broker.url).credentials
-            try await RabbitTransport.declareTopology(for: [queue], owner)
-            bus = EventBus(transport: .rabbit(configuration))
+            try await RabbitTransport.declareTopology(for: [queue], on: owner)
+            bus = try EventBus(transport: .rabbit(configuration))
         }
 
         var queue: String { "\(group).probe" }

@@ -13,7 +13,7 @@ struct ManyConsumersTests {
             $0.exchange = "events-\(name)"
             $0.maximumConsumersPerConnection = 2
         }
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let handled = Received()
         @Sendable func topic(_ number: Int) throws -> Topic { try Topic(validating: "\(name).t\(number)") }
         var subscriptions: [Subscription] = []
@@ -23,7 +23,7 @@ struct ManyConsumersTests {
                     to: TopicPattern(try topic(number)),
                     group: "group-\(name)",
                     name: "n\(number)",
-                    options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 2))
+                    options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 2))
                 ) { event, context in
                     if context.attempt == 1 || event.envelope.topic.rawValue.hasSuffix("4") { throw HandlerFailed() }
                     handled.add(event.envelope)

@@ -74,12 +74,12 @@ struct ThreadTests {
         configuration.publishMiddleware = [Middleware(threads: threads)]
         configuration.consumeMiddleware = [Middleware(threads: threads)]
         let rabbit = try broker.configuration { $0.exchange = "events-\(name)" }
-        let bus = EventBus(transport: .rabbit(rabbit), configuration: configuration)
+        let bus = try EventBus(transport: .rabbit(rabbit), configuration: configuration)
         let handled = Locked(0)
         bus.subscribe(
             to: Probe.self,
             group: "group-\(name)",
-            options: .init(retry: .fixed(.milliseconds(50), maxAttempts: 3))
+            options: .init(retry: .fixed(.milliseconds(50), maximumAttempts: 3))
         ) { event, context in
             threads.note("handler before")
             await Task.yield()

@@ -19,8 +19,8 @@ struct WatchTests {
         var queueName: String { queue.queueName }
 
         /// Returns a bus whose broker cannot report that it ended a consumer.
-        func makeBus(_ seen: SeenNumbers) -> EventBus {
-            let bus = EventBus(transport: .rabbit(configuration, logger: Logger(label: "t", factory: { _ in log })))
+        func makeBus(_ seen: SeenNumbers) throws -> EventBus {
+            let bus = try EventBus(transport: .rabbit(configuration, logger: Logger(label: "t", factory: { _ in log })))
             bus.subscribe(to: TopicPattern(topic), group: queue.group, name: queue.name) { event, _ in
                 seen.note(event.envelope)
             }
@@ -63,16 +63,16 @@ struct WatchTests {
         let interval = Duration.milliseconds(700)
         let scene = try await scene(asking: interval)
         let seen = SeenNumbers()
-        let bus = scene.makeBus(seen)
+        let bus = try scene.makeBus(seen)
         try await bus.withRunning {
             try await eventually("one consumer in health") { scene.details(bus)["consumers"] == 1 }
             func replaceQueue() async throws {
                 try await RabbitTransport.delete(
                     queues: [scene.queueName],
                     exchange: "none-\(scene.name)",
-                    scene.configuration
+                    on: scene.configuration
                 )
-                try await RabbitTransport.declareTopology(for: [scene.queue], scene.configuration)
+                try await RabbitTransport.declareTopology(for: [scene.queue], on: scene.configuration)
             }
             let lost = ContinuousClock.now
             try await replaceQueue()
@@ -101,13 +101,13 @@ struct WatchTests {
     @Test func `a queue that is gone twice is declared and consumed again, on the same connection`() async throws {
         let scene = try await scene()
         let seen = SeenNumbers()
-        let bus = scene.makeBus(seen)
+        let bus = try scene.makeBus(seen)
         try await bus.withRunning {
             try await eventually("one consumer in health") { scene.details(bus)["consumers"] == 1 }
             try await RabbitTransport.delete(
                 queues: [scene.queueName],
                 exchange: "none-\(scene.name)",
-                scene.configuration
+                on: scene.configuration
             )
             let lost = ContinuousClock.now
             try await eventually("attached again") { scene.reasons.contains("the queue is gone") }
@@ -126,13 +126,13 @@ struct WatchTests {
     {
         // The watch does not find the queue missing during the test.
         let scene = try await scene(asking: .seconds(600))
-        let bus = scene.makeBus(SeenNumbers())
+        let bus = try scene.makeBus(SeenNumbers())
         try await bus.withRunning {
             #expect(try await scene.publish(1, bus) == .routed)
             try await RabbitTransport.delete(
                 queues: [scene.queueName],
                 exchange: scene.configuration.exchange,
-                scene.configuration
+                on: scene.configuration
             )
             #expect(try await scene.publish(2, bus) == .unroutable)
             #expect(!bus.health().reason.contains("missing on the broker"))
@@ -145,10 +145,14 @@ struct WatchTests {
     {
         let scene = try await scene()
         let seen = SeenNumbers()
-        let bus = scene.makeBus(seen)
+        let bus = try scene.makeBus(seen)
         try await bus.withRunning {
             #expect(try await scene.publish(1, bus) == .routed)
-            try await RabbitTransport.delete(queues: [], exchange: scene.configuration.exchange, scene.configuration)
+            try await RabbitTransport.delete(
+                queues: [],
+                exchange: scene.configuration.exchange,
+                on: scene.configuration
+            )
             let lost = ContinuousClock.now
             try await eventually("events are routed again") { try await scene.publish(2, bus) == .routed }
             print("an exchange deleted: its queue bound again after \(lost.duration(to: .now)), asking every 200 ms")
@@ -161,10 +165,10 @@ struct WatchTests {
     @Test func `health says how many consumers a queue has, and what waits in it`() async throws {
         let scene = try await scene()
         let seen = SeenNumbers()
-        let bus = scene.makeBus(seen)
+        let bus = try scene.makeBus(seen)
         try await bus.withRunning {
             try await eventually("one consumer") { scene.details(bus)["consumers"] == 1 }
-            let second = Instance(scene.makeBus(seen))
+            let second = Instance(try scene.makeBus(seen))
             try await eventually("two consumers") { scene.details(bus)["consumers"] == 2 }
             try await second.end()
             try await eventually("one consumer again") { scene.details(bus)["consumers"] == 1 }

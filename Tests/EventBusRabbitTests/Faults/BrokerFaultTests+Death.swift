@@ -12,17 +12,17 @@ extension FaultTests.BrokerFaultTests {
             $0.exchange = "events-\(name)"
             $0.heartbeat = .seconds(2)
             // The first two seconds of a queue are not guaranteed.
-            $0.newQueueSettling = .seconds(2)
+            $0.newQueueGracePeriod = .seconds(2)
         }
         let topic = try Topic(validating: "\(name).probe")
-        let publisher = EventBus(transport: .rabbit(configuration))
-        let consumer = EventBus(transport: .rabbit(configuration))
+        let publisher = try EventBus(transport: .rabbit(configuration))
+        let consumer = try EventBus(transport: .rabbit(configuration))
         let seen = SeenNumbers()
         let retried = SeenNumbers()
         consumer.subscribe(
             to: TopicPattern(topic),
             group: "group-\(name)",
-            options: .init(concurrency: 64, retry: .fixed(.milliseconds(100), maxAttempts: 5))
+            options: .init(concurrency: 64, retry: .fixed(.milliseconds(100), maximumAttempts: 5))
         ) { event, context in
             let number = Int(String(decoding: event.envelope.payload, as: UTF8.self)) ?? 0
             if number % 10 == 0, context.attempt == 1 {
@@ -98,10 +98,10 @@ extension FaultTests.BrokerFaultTests {
         let name = freshName()
         let configuration = try broker.configuration {
             $0.exchange = "events-\(name)"
-            $0.newQueueSettling = .seconds(2)
+            $0.newQueueGracePeriod = .seconds(2)
         }
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let seen = SeenNumbers()
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", options: .init(concurrency: 64)) { event, _ in
             seen.note(event.envelope)

@@ -9,7 +9,7 @@ extension FaultTests.BrokerFaultTests {
         let name = freshName()
         let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let seen = SeenNumbers()
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "probe") { event, _ in
             seen.note(event.envelope)
@@ -56,8 +56,8 @@ extension FaultTests.BrokerFaultTests {
         let (doomedTopic, healthyTopic) = (
             try Topic(validating: "\(name).doomed"), try Topic(validating: "\(name).healthy")
         )
-        let transport = RabbitTransport(configuration)
-        let doomed = EventBus(transport: .rabbit(configuration))
+        let transport = try RabbitTransport(configuration)
+        let doomed = try EventBus(transport: .rabbit(configuration))
         let healthy = EventBus(transport: transport)
         let failed = SeenNumbers()
         let times = Times()
@@ -65,7 +65,7 @@ extension FaultTests.BrokerFaultTests {
             to: TopicPattern(doomedTopic),
             group: "doomed-\(name)",
             name: "probe",
-            options: .init(concurrency: 40, retry: .fixed(.seconds(5), maxAttempts: 5))
+            options: .init(concurrency: 40, retry: .fixed(.seconds(5), maximumAttempts: 5))
         ) { event, _ in
             failed.note(event.envelope)
             throw CancellationError()
@@ -73,7 +73,7 @@ extension FaultTests.BrokerFaultTests {
         healthy.subscribe(
             to: TopicPattern(healthyTopic),
             group: "healthy-\(name)",
-            options: .init(concurrency: 20, retry: .fixed(.milliseconds(500), maxAttempts: 5))
+            options: .init(concurrency: 20, retry: .fixed(.milliseconds(500), maximumAttempts: 5))
         ) { event, context in
             if context.attempt < 3 { throw CancellationError() }
             times.end(Int(String(decoding: event.envelope.payload, as: UTF8.self)) ?? 0)

@@ -15,8 +15,8 @@ extension FaultTests.BrokerFaultTests {
             $0.connectTimeout = .seconds(1)
         }
         let topic = try Topic(validating: "\(name).probe")
-        let publisher = EventBus(transport: .rabbit(configuration))
-        let consumer = EventBus(transport: .rabbit(configuration))
+        let publisher = try EventBus(transport: .rabbit(configuration))
+        let consumer = try EventBus(transport: .rabbit(configuration))
         let seen = SeenNumbers()
         consumer.subscribe(to: TopicPattern(topic), group: "group-\(name)", options: .init(concurrency: 64)) {
             event,
@@ -76,10 +76,10 @@ extension FaultTests.BrokerFaultTests {
         let configuration = try broker.configuration {
             $0.exchange = "events-\(name)"
             $0.heartbeat = .seconds(1)
-            $0.callTimeout = .seconds(2)
+            $0.commandTimeout = .seconds(2)
         }
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let port = try port(broker)
         try await bus.withRunning {
             let event = Envelope(topic: topic, payload: [1])
@@ -110,7 +110,7 @@ extension FaultTests.BrokerFaultTests {
         let name = freshName()
         let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let seen = SeenNumbers()
         let mayEnd = Signal()
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", options: .init(concurrency: 1)) { event, _ in

@@ -44,7 +44,7 @@ extension FaultTests {
             }
             let direct = try await TestBroker.shared().configuration { $0.exchange = "events-\(name)" }
             let (topic, feedTopic) = (try Topic(validating: "\(name).probe"), try Topic(validating: "\(name).feed"))
-            let bus = EventBus(transport: .rabbit(configuration))
+            let bus = try EventBus(transport: .rabbit(configuration))
             let (seen, seenOfFeed) = (SeenNumbers(), SeenNumbers())
             bus.subscribe(to: try TopicPattern(validating: "\(name).*"), group: "group-\(name)", name: "probe") {
                 event,
@@ -53,7 +53,7 @@ extension FaultTests {
             }
             let (load, feed) = (Load(), Load())
             // Bypasses the proxy, so that there is something to deliver while the publishing connection never lasts.
-            let feeder = Instance(EventBus(transport: .rabbit(direct)))
+            let feeder = Instance(try EventBus(transport: .rabbit(direct)))
             let start = ContinuousClock.now
             try await bus.withRunning {
                 // A connection that is cut repeatedly is slower than one that is not.
@@ -143,7 +143,7 @@ extension FaultTests {
                 $0.reconnect = .init(initial: .zero, maximum: .zero)
             }
             let topic = try Topic(validating: "\(name).probe")
-            let bus = EventBus(transport: .rabbit(configuration))
+            let bus = try EventBus(transport: .rabbit(configuration))
             let seen = SeenNumbers()
             bus.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, _ in seen.note(event.envelope) }
             try await bus.withRunning {
@@ -176,10 +176,10 @@ extension FaultTests {
         @Test func `a silent network without heartbeats holds up no end`() async throws {
             let (configuration, proxy, name) = try await viaProxy {
                 $0.heartbeat = .zero
-                $0.callTimeout = .seconds(2)
+                $0.commandTimeout = .seconds(2)
             }
             let topic = try Topic(validating: "\(name).probe")
-            let bus = EventBus(transport: .rabbit(configuration))
+            let bus = try EventBus(transport: .rabbit(configuration))
             let seen = SeenNumbers()
             bus.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, _ in seen.note(event.envelope) }
             let frozen = Locked<ContinuousClock.Instant?>(nil)
@@ -207,7 +207,7 @@ extension FaultTests {
                 $0.connectTimeout = .seconds(1)
             }
             let topic = try Topic(validating: "\(name).probe")
-            let bus = EventBus(transport: .rabbit(configuration))
+            let bus = try EventBus(transport: .rabbit(configuration))
             let seen = SeenNumbers()
             bus.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, _ in seen.note(event.envelope) }
             try await bus.withRunning {
@@ -236,7 +236,7 @@ extension FaultTests {
         @Test func `a handler that runs for six heartbeats loses neither connection nor delivery`() async throws {
             let (configuration, proxy, name) = try await viaProxy(swallowing: []) { $0.heartbeat = .seconds(1) }
             let topic = try Topic(validating: "\(name).probe")
-            let transport = RabbitTransport(configuration)
+            let transport = try RabbitTransport(configuration)
             let bus = EventBus(transport: transport)
             let seen = SeenNumbers()
             bus.subscribe(to: TopicPattern(topic), group: "group-\(name)") { event, _ in

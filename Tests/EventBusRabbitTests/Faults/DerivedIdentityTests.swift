@@ -23,14 +23,14 @@ extension FaultTests {
             let crashes = Crashes(of: proxy)
             let effects = Locked<[Int: Int]>([:])
 
-            let service = EventBus(transport: .rabbit(proxied))
+            let service = try EventBus(transport: .rabbit(proxied))
             var options = SubscriptionOptions(concurrency: Crashes.handlersPerCrash)
             options.derivesEventIDs = derivesIDs
             service.subscribe(to: Ordered.self, group: "cash-\(name)", options: options) { order in
                 try await service.publish(Charged(number: order.number))
                 try await crashes.crashOnce(handling: order.number)
             }
-            let downstream = EventBus(transport: .rabbit(direct))
+            let downstream = try EventBus(transport: .rabbit(direct))
             let inbox = SubscriptionOptions(inbox: InMemoryInbox())
             downstream.subscribe(to: Charged.self, group: "mail-\(name)", options: inbox) { charge in
                 effects.withLock { $0[charge.number, default: 0] += 1 }

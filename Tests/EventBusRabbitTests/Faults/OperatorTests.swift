@@ -206,12 +206,12 @@ final class OperatorScene: Sendable {
         }
         var configuration = owner
         configuration.credentials = .init(user: user, password: "secret")
-        bus = EventBus(transport: .rabbit(configuration))
+        bus = try EventBus(transport: .rabbit(configuration))
         bus.subscribe(
             to: TopicPattern(topic),
             group: "group",
             name: "probe",
-            options: .init(concurrency: 16, retry: .fixed(.milliseconds(100), maxAttempts: 3))
+            options: .init(concurrency: 16, retry: .fixed(.milliseconds(100), maximumAttempts: 3))
         ) { [handled] event, context in
             switch (Int(String(decoding: event.envelope.payload, as: UTF8.self)) ?? 0) % 10 {
             case 0 where context.attempt == 1: throw HandlerFailed()

@@ -104,19 +104,19 @@ struct HostileScene {
             logger.logLevel = .trace
             return logger
         }
-        bus = EventBus(transport: .rabbit(configuration, logger: logger()), logger: logger())
+        bus = try EventBus(transport: .rabbit(configuration, logger: logger()), logger: logger())
         var decoding = EventBusConfiguration()
         decoding.payloadSteps = [GzipStep(maximumSize: Self.maximumSize)]
         decoding.additionalPayloadSteps = [try EncryptionStep(key: .random(id: "known"))]
         let store = try FileClaimCheckStore(directory: bodyFolder.path)
         try await store.put(Self.storedBody, named: Self.storedName)
         decoding.claimCheck = ClaimCheck(store: store)
-        decodingBus = EventBus(
+        decodingBus = try EventBus(
             transport: .rabbit(configuration, logger: logger()),
             configuration: decoding,
             logger: logger()
         )
-        victimBus = EventBus(transport: .rabbit(configuration, logger: logger()), logger: logger())
+        victimBus = try EventBus(transport: .rabbit(configuration, logger: logger()), logger: logger())
     }
 
     /// Subscribes the attacked group by type, by pattern, by key, in batches, with an inbox, with an identity of its
@@ -125,7 +125,7 @@ struct HostileScene {
         let sightings = sightings
         let options = SubscriptionOptions(
             concurrency: Self.concurrency,
-            retry: .fixed(.milliseconds(100), maxAttempts: 2),
+            retry: .fixed(.milliseconds(100), maximumAttempts: 2),
             maximumDeferral: .milliseconds(500)
         )
         bus.subscribe(to: Note.self, group: group, name: "note", options: options) { note, context in

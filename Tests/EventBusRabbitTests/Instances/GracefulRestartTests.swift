@@ -36,7 +36,7 @@ extension FaultTests {
             ) async throws -> Instance {
                 var own = EventBusConfiguration()
                 own.shutdownTimeout = .milliseconds(50)
-                let bus = EventBus(transport: .rabbit(configuration), configuration: own)
+                let bus = try EventBus(transport: .rabbit(configuration), configuration: own)
                 let subscription = bus.subscribe(
                     to: TopicPattern(topic),
                     group: group,
@@ -50,7 +50,7 @@ extension FaultTests {
             }
 
             func publish(_ numbers: Range<Int>, _ key: (Int) -> String?) async throws {
-                let bus = EventBus(transport: .rabbit(configuration))
+                let bus = try EventBus(transport: .rabbit(configuration))
                 let topic = topic
                 let envelopes = numbers.map { number in
                     Envelope(topic: topic, payload: Array("\(number)".utf8), partitionKey: key(number))
@@ -64,7 +64,7 @@ extension FaultTests {
             }
 
             func deadLetters() async throws -> Int {
-                let bus = EventBus(transport: .rabbit(configuration))
+                let bus = try EventBus(transport: .rabbit(configuration))
                 let group = group
                 return try await bus.withRunning { try await bus.deadLetters(of: group).count() }
             }
@@ -77,7 +77,7 @@ extension FaultTests {
             // Each key has an event that is retried, and one that waits behind it.
             let options = SubscriptionOptions(
                 concurrency: Self.held,
-                retry: .fixed(.seconds(60), maxAttempts: 5),
+                retry: .fixed(.seconds(60), maximumAttempts: 5),
                 ordering: .byPartitionKey
             )
             try await RabbitTransport.declareTopology(
@@ -90,7 +90,7 @@ extension FaultTests {
                         singleActiveConsumer: true
                     )
                 ],
-                scene.configuration
+                on: scene.configuration
             )
             try await scene.publish(0..<2 * Self.held) { "k\($0 % Self.held)" }
             for restart in 0..<Self.restarts {
@@ -161,8 +161,8 @@ extension FaultTests {
                 prefetch: 256,
                 singleActiveConsumer: true
             )
-            try await RabbitTransport.declareTopology(for: [queue], old)
-            try await RabbitTransport.declareTopology(for: [queue], scene.configuration)
+            try await RabbitTransport.declareTopology(for: [queue], on: old)
+            try await RabbitTransport.declareTopology(for: [queue], on: scene.configuration)
             let seen = SeenNumbers()
             let instance = try await scene.instance(options) { event, _ in seen.note(event.envelope) }
             try await scene.publish(0..<1) { _ in "k" }

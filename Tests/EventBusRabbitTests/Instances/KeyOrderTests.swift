@@ -124,9 +124,9 @@ extension FaultTests {
                 $0.exchange = "events-\(name)"
                 if let port { $0.hosts[0].port = port }
             }
-            let bus = EventBus(transport: .rabbit(configuration))
+            let bus = try EventBus(transport: .rabbit(configuration))
             // Over a connection that no test cuts.
-            let effects = EventBus(transport: .rabbit(try broker.configuration { $0.exchange = "events-\(name)" }))
+            let effects = try EventBus(transport: .rabbit(broker.configuration { $0.exchange = "events-\(name)" }))
             let effect = try Topic(validating: "\(name).effect")
             let subscription = bus.subscribe(
                 to: try TopicPattern(validating: "\(name).probe"),
@@ -134,7 +134,7 @@ extension FaultTests {
                 name: "probe",
                 options: .init(
                     concurrency: 16,
-                    retry: .fixed(.milliseconds(5), maxAttempts: 5),
+                    retry: .fixed(.milliseconds(5), maximumAttempts: 5),
                     ordering: .byPartitionKey
                 )
             ) { event, context in
@@ -160,7 +160,7 @@ extension FaultTests {
         private func publishAll(_ broker: TestBroker, _ name: String) async throws {
             let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
             let topic = try Topic(validating: "\(name).probe")
-            let bus = EventBus(transport: .rabbit(configuration))
+            let bus = try EventBus(transport: .rabbit(configuration))
             try await bus.withRunning {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for key in 0..<Self.keys {

@@ -7,7 +7,7 @@ extension FaultTests {
     /// Instances that are replaced one after another while events fail and are retried.
     @Suite(.serialized, .timeLimit(.minutes(3)))
     struct RollingRestartTests {
-        private static let maxAttempts = 4
+        private static let maximumAttempts = 4
 
         /// The attempts that handlers saw of each event.
         private final class Attempts: Sendable {
@@ -26,7 +26,7 @@ extension FaultTests {
             let topic = try Topic(validating: "\(name).probe")
             let attempts = Attempts()
             let load = Load()
-            let publishing = Instance(EventBus(transport: .rabbit(configuration)))
+            let publishing = Instance(try EventBus(transport: .rabbit(configuration)))
             let publisher = publishing.bus
             let effect = try Topic(validating: "\(name).effect")
 
@@ -34,13 +34,16 @@ extension FaultTests {
                 let proxy = try TestProxy(to: configuration.hosts[0].port)
                 var own = configuration
                 own.hosts[0].port = proxy.port
-                let bus = EventBus(transport: .rabbit(own))
+                let bus = try EventBus(transport: .rabbit(own))
                 // Every event fails twice. Those that end with 3 never succeed.
                 let subscription = bus.subscribe(
                     to: TopicPattern(topic),
                     group: "group-\(name)",
                     name: "probe",
-                    options: .init(concurrency: 32, retry: .fixed(.milliseconds(100), maxAttempts: Self.maxAttempts))
+                    options: .init(
+                        concurrency: 32,
+                        retry: .fixed(.milliseconds(100), maximumAttempts: Self.maximumAttempts)
+                    )
                 ) { event, context in
                     let number = Int(String(decoding: event.envelope.payload, as: UTF8.self)) ?? 0
                     attempts.note(number, context.attempt)
@@ -78,7 +81,9 @@ extension FaultTests {
                     try await letters.count() >= hopeless.count
                 }
                 try await eventually("every event handled", within: .seconds(60)) {
-                    confirmed.allSatisfy { attempts.all[$0]?.contains($0 % 10 == 3 ? Self.maxAttempts : 3) ?? false }
+                    confirmed.allSatisfy {
+                        attempts.all[$0]?.contains($0 % 10 == 3 ? Self.maximumAttempts : 3) ?? false
+                    }
                 }
                 // A cut connection may cause two dead letters of one event, so their number does not show whether the
                 // last one arrived.
@@ -92,7 +97,7 @@ extension FaultTests {
                 let seen = attempts.all
                 // An attempt that no handler saw was lost in the restart.
                 let short = confirmed.filter { number in
-                    Set(seen[number] ?? []) != Set(1...(number % 10 == 3 ? Self.maxAttempts : 3))
+                    Set(seen[number] ?? []) != Set(1...(number % 10 == 3 ? Self.maximumAttempts : 3))
                 }
                 let repeated = confirmed.filter { seen[$0]?.count != Set(seen[$0] ?? []).count }
                 let dead = numbers(of: entries)
@@ -107,7 +112,7 @@ extension FaultTests {
                 #expect(short == [])
                 #expect(dead == hopeless)
                 for entry in entries {
-                    #expect(entry.attempts == Self.maxAttempts)
+                    #expect(entry.attempts == Self.maximumAttempts)
                     #expect(entry.failure.reason == .attemptsExhausted)
                 }
                 if !isHard { #expect(repeated == []) }

@@ -36,7 +36,7 @@ struct ForeignClientTests {
                 configure(&$0)
             }
             let logs = logs
-            bus = EventBus(
+            bus = try EventBus(
                 transport: .rabbit(configuration, logger: Logger(label: "test", factory: { _ in logs }))
             )
         }
@@ -87,7 +87,7 @@ struct ForeignClientTests {
             to: try scene.pattern("#"),
             group: scene.group,
             name: "all",
-            options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 2))
+            options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 2))
         ) { event, context in
             seen.withLock { $0.append((event.topic, context.attempt)) }
             if context.attempt == 1 { throw CancellationError() }
@@ -118,7 +118,7 @@ struct ForeignClientTests {
             patterns: [TopicPattern(Placed.topic)],
             prefetch: 1
         )
-        try await RabbitTransport.declareTopology(for: [queue], scene.configuration)
+        try await RabbitTransport.declareTopology(for: [queue], on: scene.configuration)
         // The consumer is not running, so the events expire in the queue.
         let forged = #""x-eventbus-queue":"\#(victim)","x-eventbus-group":"victim","x-eventbus-reason":"forged\nline""#
         let death =
@@ -139,7 +139,7 @@ struct ForeignClientTests {
         scene.bus.subscribe(to: Placed.self, group: scene.group, name: "placed") { _, context in
             handled.add(context.envelope)
         }
-        let reader = RabbitTransport(scene.configuration)
+        let reader = try RabbitTransport(scene.configuration)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await reader.run() }
             let letters = reader.deadLetters(of: scene.group)

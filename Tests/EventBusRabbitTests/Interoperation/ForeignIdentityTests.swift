@@ -36,12 +36,12 @@ struct ForeignIdentityTests {
         let proxy = try TestProxy(to: configuration.hosts[0].port)
         var proxied = configuration
         proxied.hosts = [.init("127.0.0.1", port: proxy.port)]
-        let bus = EventBus(transport: .rabbit(proxied))
+        let bus = try EventBus(transport: .rabbit(proxied))
         bus.subscribe(
             to: try pattern("placed"),
             group: group,
             name: "orders",
-            options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 3))
+            options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 3))
         ) { _, context in
             let calls = seen.withLock { ids in
                 ids.append(context.id)
@@ -67,7 +67,7 @@ struct ForeignIdentityTests {
 
     @Test func `an inbox drops what a client sends again without an id, and nothing that differs`() async throws {
         let broker = try await TestBroker.shared()
-        let bus = EventBus(transport: .rabbit(try configuration(broker)))
+        let bus = try EventBus(transport: .rabbit(configuration(broker)))
         let handled = Received()
         bus.subscribe(
             to: try pattern("placed"),
@@ -95,14 +95,14 @@ struct ForeignIdentityTests {
 
     @Test func `an id derived from a field outweighs the ids that a client makes up for each copy`() async throws {
         let broker = try await TestBroker.shared()
-        let bus = EventBus(transport: .rabbit(try configuration(broker)))
+        let bus = try EventBus(transport: .rabbit(configuration(broker)))
         let handled = Received()
         bus.subscribe(
             to: try pattern("placed"),
             group: group,
             name: "orders",
             options: .init(
-                retry: .fixed(.milliseconds(100), maxAttempts: 2),
+                retry: .fixed(.milliseconds(100), maximumAttempts: 2),
                 inbox: InMemoryInbox(),
                 identity: .field("order", "number")
             )

@@ -36,7 +36,7 @@ struct LargeHeaderTests {
             $0.queueType = type
         }
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let handled = SeenNumbers()
         let attempts = SeenNumbers()
         bus.subscribe(
@@ -44,7 +44,7 @@ struct LargeHeaderTests {
             group: "group-\(name)",
             name: "probe",
             // This delay consists of six levels, each of which adds to the headers.
-            options: .init(retry: .fixed(.milliseconds(6_300), maxAttempts: 2))
+            options: .init(retry: .fixed(.milliseconds(6_300), maximumAttempts: 2))
         ) { event, context in
             attempts.note(event.envelope)
             if context.attempt == 1 { throw HandlerFailed() }
@@ -103,7 +103,7 @@ struct LargeHeaderTests {
             $0.virtualHost = "\(type)"
             $0.queueType = type
         }
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let handled = SeenNumbers()
         bus.subscribe(to: "large.probe", group: "group", name: "probe") { event, _ in
             handled.note(event.envelope)
@@ -160,7 +160,7 @@ struct LargeHeaderTests {
             patterns: [TopicPattern(topic)],
             prefetch: 1
         )
-        try await RabbitTransport.declareTopology(for: [queue], configuration)
+        try await RabbitTransport.declareTopology(for: [queue], on: configuration)
         let (flags, bytes) = properties(of: Self.frame)
         try await RawClient.run(configuration) { client in
             try client.publish(
@@ -175,7 +175,7 @@ struct LargeHeaderTests {
         for _ in 0..<2 {
             _ = try await RawClient.run(configuration) { try $0.take("group-\(name).probe") }
         }
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let received = Received()
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "probe") { event, _ in
             received.add(event.envelope)

@@ -42,7 +42,7 @@ struct PikaTests {
 
     private func makeBus(_ name: String) async throws -> (TestBroker, EventBus) {
         let broker = try await TestBroker.shared()
-        return (broker, EventBus(transport: .rabbit(try broker.configuration { $0.exchange = "events-\(name)" })))
+        return (broker, try EventBus(transport: .rabbit(broker.configuration { $0.exchange = "events-\(name)" })))
     }
 
     @Test func `it sees the properties and headers of the design`() async throws {
@@ -115,7 +115,7 @@ struct PikaTests {
         bus.subscribe(
             to: try TopicPattern(validating: "\(name).created"),
             group: "group-\(name)",
-            options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 4))
+            options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 4))
         ) { event, context in
             if context.attempt < 4 { throw CancellationError() }
             seen.add(event.envelope)
@@ -172,7 +172,7 @@ struct PikaTests {
         bus.subscribe(
             to: try TopicPattern(validating: "\(name).created"),
             group: "group-\(name)",
-            options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 3))
+            options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 3))
         ) { event, context in
             seen.add(event.envelope)
             if context.attempt < 2 { throw CancellationError() }

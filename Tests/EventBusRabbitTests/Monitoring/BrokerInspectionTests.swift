@@ -11,7 +11,7 @@ struct BrokerInspectionTests {
         let broker = try await TestBroker.shared()
         let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
         let group = "group-\(name)"
-        let before = try await RabbitTransport.inspect(queues: ["\(group).probe"], configuration)
+        let before = try await RabbitTransport.inspect(queues: ["\(group).probe"], on: configuration)
         #expect(before.missingExchanges.contains("events-\(name)"))
         #expect(before.queues.map(\.isMissing) == [true])
         #expect(!before.version.isEmpty)
@@ -22,15 +22,15 @@ struct BrokerInspectionTests {
             patterns: [try TopicPattern(validating: "\(name).#")],
             prefetch: 1
         )
-        try await RabbitTransport.declareTopology(for: [queue], configuration)
-        let bus = EventBus(transport: .rabbit(configuration))
+        try await RabbitTransport.declareTopology(for: [queue], on: configuration)
+        let bus = try EventBus(transport: .rabbit(configuration))
         try await bus.withRunning {
             for _ in 0..<3 {
                 try await bus.publish(Envelope(topic: try Topic(validating: "\(name).probe"), payload: [1]))
             }
         }
         let queues = ["\(group).probe", "\(group).dead", "\(group).none"]
-        let after = try await RabbitTransport.inspect(queues: queues, configuration)
+        let after = try await RabbitTransport.inspect(queues: queues, on: configuration)
         #expect(after.missingExchanges.isEmpty)
         #expect(after.queues.map(\.name) == queues)
         #expect(after.queues.map(\.events) == [3, 0, nil])
@@ -41,7 +41,7 @@ struct BrokerInspectionTests {
         try await RabbitTransport.delete(
             queues: ["\(group).probe", "\(group).dead"],
             exchange: "events-\(name)",
-            configuration
+            on: configuration
         )
     }
 
@@ -51,7 +51,7 @@ struct BrokerInspectionTests {
             let configuration = try broker.configuration(change)
             return try #require(
                 await #expect(throws: EventBusError.self) {
-                    _ = try await RabbitTransport.inspect(configuration)
+                    _ = try await RabbitTransport.inspect(on: configuration)
                 }
             )
         }

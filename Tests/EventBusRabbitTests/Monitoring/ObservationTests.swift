@@ -17,12 +17,12 @@ struct ObservationTests {
             patterns: [try TopicPattern(validating: "\(name).#")],
             prefetch: 1
         )
-        try await RabbitTransport.declareTopology(for: [queue], configuration)
+        try await RabbitTransport.declareTopology(for: [queue], on: configuration)
         let seen = Locked<[Envelope]>([])
         let (started, start) = AsyncStream<Void>.makeStream()
         let pattern = try TopicPattern(validating: "\(name).order.*")
         let observer = Task {
-            try await RabbitTransport.observe([pattern], configuration) {
+            try await RabbitTransport.observe([pattern], on: configuration) {
                 start.finish()
             } _: { event in
                 let count = seen.withLock { events in
@@ -33,7 +33,7 @@ struct ObservationTests {
             }
         }
         for await _ in started {}
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         var sent: [Envelope] = []
         for number in 0..<300 {
             let envelope = Envelope(
@@ -49,12 +49,12 @@ struct ObservationTests {
         }
         await #expect(throws: Enough.self) { try await observer.value }
         #expect(seen.withLock { $0 } == sent)
-        let inspection = try await RabbitTransport.inspect(queues: [queue.queueName], configuration)
+        let inspection = try await RabbitTransport.inspect(queues: [queue.queueName], on: configuration)
         #expect(inspection.queues[0].events == 301)
         try await RabbitTransport.delete(
             queues: [queue.queueName, "group-\(name).dead"],
             exchange: configuration.exchange,
-            configuration
+            on: configuration
         )
     }
 
@@ -63,17 +63,17 @@ struct ObservationTests {
         let broker = try await TestBroker.shared()
         let missing = try broker.configuration { $0.exchange = "events-\(name)" }
         let error = await #expect(throws: EventBusError.self) {
-            try await RabbitTransport.observe(["#"], missing) { _ in }
+            try await RabbitTransport.observe(["#"], on: missing) { _ in }
         }
         #expect(error?.code == .notFound)
-        try await RabbitTransport.declareTopology(for: [], missing)
+        try await RabbitTransport.declareTopology(for: [], on: missing)
         let (started, start) = AsyncStream<Void>.makeStream()
         let observer = Task {
-            try await RabbitTransport.observe(["#"], missing, onStart: { start.finish() }) { _ in }
+            try await RabbitTransport.observe(["#"], on: missing, onStart: { start.finish() }) { _ in }
         }
         for await _ in started {}
         observer.cancel()
         await #expect(throws: CancellationError.self) { try await observer.value }
-        try await RabbitTransport.delete(queues: [], exchange: missing.exchange, missing)
+        try await RabbitTransport.delete(queues: [], exchange: missing.exchange, on: missing)
     }
 }

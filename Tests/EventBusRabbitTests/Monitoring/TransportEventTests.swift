@@ -35,7 +35,7 @@ struct TransportEventTests {
         let proxy = try TestProxy(to: direct.hosts[0].port)
         var configuration = direct
         configuration.hosts[0].port = proxy.port
-        let transport = RabbitTransport(configuration)
+        let transport = try RabbitTransport(configuration)
         let observers = [Observed(transport.events()), Observed(transport.events())]
         let bus = EventBus(transport: transport)
         let topic = try Topic(validating: "\(name).probe")
@@ -77,7 +77,7 @@ struct TransportEventTests {
             $0.exchange = "events-\(name)"
             $0.route = { _ in .init(exchange: "missing-\(name)", routingKey: "elsewhere") }
         }
-        let transport = RabbitTransport(configuration)
+        let transport = try RabbitTransport(configuration)
         let observer = Observed(transport.events())
         let bus = EventBus(transport: transport)
         let topic = try Topic(validating: "\(name).probe")
@@ -104,7 +104,7 @@ struct TransportEventTests {
         )
         var configuration = try RabbitConfiguration(uri: "amqp://127.0.0.1:\(peer.port)/")
         configuration.declaration = .passive
-        let transport = RabbitTransport(configuration)
+        let transport = try RabbitTransport(configuration)
         let observer = Observed(transport.events())
         let running = Task { try await transport.run() }
         try await eventually("\(observer.all)") { observer.count(.connected, "publish") == 1 }
@@ -158,7 +158,7 @@ struct TransportEventTests {
         }
         let metrics = TestMetrics()
         let logger = Logger(label: "eventbus.rabbitmq", factory: { _ in SwiftLogNoOpLogHandler() })
-        let transport = RabbitTransport(configuration, logger: logger, metrics: TransportMetrics(factory: metrics))
+        let transport = try RabbitTransport(configuration, logger: logger, metrics: TransportMetrics(factory: metrics))
         let bus = EventBus(transport: transport)
         let topic = try Topic(validating: "\(name).probe")
         let group = "group-\(name)"

@@ -17,8 +17,8 @@ struct RequestOnceTests {
         let proxy = try TestProxy(to: direct.hosts[0].port)
         var proxied = direct
         proxied.hosts = [.init("127.0.0.1", port: proxy.port)]
-        let responder = EventBus(transport: .rabbit(direct))
-        let requester = EventBus(transport: .rabbit(proxied))
+        let responder = try EventBus(transport: .rabbit(direct))
+        let requester = try EventBus(transport: .rabbit(proxied))
         let calls = Locked(0)
         let isReleased = Switch(false)
         responder.respond(to: Slow.self, group: "group-\(name)") { request, _ in

@@ -22,11 +22,11 @@ struct ConnectingTests {
             if hasOwnHost { $0.virtualHost = name }
             $0.exchange = "events-\(name)"
             $0.connectTimeout = .seconds(30)
-            $0.callTimeout = .seconds(60)
+            $0.commandTimeout = .seconds(60)
         }
         let log = InMemoryLogHandler()
         let logger = Logger(label: "test", factory: { _ in log })
-        let transports = (0..<Self.count).map { _ in RabbitTransport(configuration, logger: logger) }
+        let transports = try (0..<Self.count).map { _ in try RabbitTransport(configuration, logger: logger) }
         let topic = try Topic(validating: "\(name).probe")
         let start = ContinuousClock.now
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -57,7 +57,7 @@ struct ConnectingTests {
         // It accepts connections, and never says a word.
         let listener = try listenOnLoopback()
         defer { close(listener.descriptor) }
-        let transport = RabbitTransport(try RabbitConfiguration(uri: "amqp://127.0.0.1:\(listener.port)/"))
+        let transport = try RabbitTransport(RabbitConfiguration(uri: "amqp://127.0.0.1:\(listener.port)/"))
         await withTaskGroup(of: Void.self) { group in
             group.addTask { try? await transport.run() }
             let error = await #expect(throws: EventBusError.self) {

@@ -28,7 +28,7 @@ struct LoginTests {
             $0.livenessTimeout = .seconds(1)
         }
         let topic = try Topic(validating: "\(name).probe")
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         try await bus.withRunning {
             try await bus.publish(Envelope(topic: topic, payload: []))
             try await broker.control("change_password", user, "second")

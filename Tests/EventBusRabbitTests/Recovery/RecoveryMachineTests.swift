@@ -6,7 +6,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1)))
 struct RecoveryMachineTests {
     private let hosts = [RabbitConfiguration.Host("a"), .init("b"), .init("c")]
-    private let reconnect = RabbitConfiguration.Reconnect(initial: .milliseconds(100), maximum: .seconds(1))
+    private let reconnect = ReconnectDelays(initial: .milliseconds(100), maximum: .seconds(1))
     private let unreachable = AMQPFailure(.connectFailed, "refused")
 
     @Test func `all hosts are tried before the first wait`() {

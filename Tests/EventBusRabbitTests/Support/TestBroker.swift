@@ -124,7 +124,7 @@ struct TestBroker: Sendable {
     /// Returns a configuration for the broker, with values that suit a test.
     func configuration(_ configure: (inout RabbitConfiguration) -> Void = { _ in }) throws -> RabbitConfiguration {
         var configuration = try RabbitConfiguration(uri: url)
-        configuration.newQueueSettling = .zero
+        configuration.newQueueGracePeriod = .zero
         configuration.reconnect = .init(initial: .milliseconds(20), maximum: .milliseconds(200))
         configuration.connectTimeout = .seconds(3)
         configure(&configuration)

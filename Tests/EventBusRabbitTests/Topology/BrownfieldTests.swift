@@ -26,13 +26,13 @@ struct BrownfieldTests {
         }
         try await RawClient.declare(queue: queue, configuration)
         try await RawClient.bind(queue: queue, to: "amq.topic", key: "\(name).orders.#", configuration)
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let (handled, isBroken) = (Received(), Switch(true))
         bus.subscribe(
             to: TopicPattern(topic),
             group: "group-\(name)",
             name: "orders",
-            options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 2))
+            options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 2))
         ) { event, context in
             if context.attempt == 1 || (event.envelope.payload == [2] && isBroken.isOn) { throw HandlerFailed() }
             handled.add(event.envelope)
@@ -74,7 +74,7 @@ struct BrownfieldTests {
             }
         }
         try await RawClient.declare(queue: silent, configuration)
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let handled = Received()
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "orders") { event, _ in
             handled.add(event.envelope)
@@ -89,7 +89,7 @@ struct BrownfieldTests {
         // A different set of arguments clashes, and the error names the argument.
         var other = configuration
         other.queues["group-\(name).orders"]?.arguments = ["x-max-priority": 6]
-        let second = EventBus(transport: .rabbit(other))
+        let second = try EventBus(transport: .rabbit(other))
         let subscription = second.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "orders") { _, _ in }
         let running = Task { try? await second.run() }
         let error = await #expect(throws: EventBusError.self) { try await subscription.attached() }

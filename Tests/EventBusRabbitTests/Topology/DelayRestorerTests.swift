@@ -16,7 +16,7 @@ struct DelayRestorerTests {
             $0.consumerCheckInterval = .seconds(5)
         }
         let topic = try Topic(validating: "\(name).probe")
-        let transport = RabbitTransport(configuration)
+        let transport = try RabbitTransport(configuration)
         let bus = EventBus(transport: transport)
         let (failed, retried, scheduled) = (SeenNumbers(), SeenNumbers(), SeenNumbers())
         let attempts = Locked<Set<Int>>([])
@@ -24,7 +24,7 @@ struct DelayRestorerTests {
             to: TopicPattern(topic),
             group: "group-\(name)",
             name: "probe",
-            options: .init(concurrency: 20, retry: .fixed(.seconds(1), maxAttempts: 3))
+            options: .init(concurrency: 20, retry: .fixed(.seconds(1), maximumAttempts: 3))
         ) { event, context in
             let number = Int(String(decoding: event.envelope.payload, as: UTF8.self)) ?? 0
             if number >= 20 { return scheduled.note(event.envelope) }

@@ -20,7 +20,7 @@ struct DeletedObjectTests {
             // Every fifth check finds missing objects that no event has revealed.
             $0.consumerCheckInterval = .milliseconds(200)
         }
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let attempts = SeenNumbers()
         let handled = SeenNumbers()
         let topic = try Topic(validating: "\(name).probe")
@@ -28,7 +28,7 @@ struct DeletedObjectTests {
             to: TopicPattern(topic),
             group: "group",
             name: "probe",
-            options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 2))
+            options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 2))
         ) { event, context in
             attempts.note(event.envelope)
             let number = Int(String(decoding: event.envelope.payload, as: UTF8.self)) ?? 0

@@ -23,8 +23,8 @@ struct FullQueueTests {
             try Topic(validating: "\(name).stopped"), try Topic(validating: "\(name).working")
         )
         let (kept, handled) = (SeenNumbers(), SeenNumbers())
-        @Sendable func stopped() -> EventBus {
-            let bus = EventBus(transport: .rabbit(configuration))
+        @Sendable func stopped() throws -> EventBus {
+            let bus = try EventBus(transport: .rabbit(configuration))
             bus.subscribe(to: TopicPattern(stoppedTopic), group: "group-\(name)", name: "stopped") { event, _ in
                 kept.note(event.envelope)
             }
@@ -39,13 +39,13 @@ struct FullQueueTests {
             "--apply-to",
             "queues"
         )
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         for group in ["group-\(name)", "other-\(name)"] {
             bus.subscribe(
                 to: TopicPattern(topic),
                 group: group,
                 name: "working",
-                options: .init(concurrency: 20, retry: .fixed(.milliseconds(200), maxAttempts: 3))
+                options: .init(concurrency: 20, retry: .fixed(.milliseconds(200), maximumAttempts: 3))
             ) { event, context in
                 if context.attempt < 3 { throw HandlerFailed() }
                 handled.note(event.envelope)
@@ -90,8 +90,8 @@ struct FullQueueTests {
         let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
         let topic = try Topic(validating: "\(name).probe")
         let (kept, handled) = (Received(), Received())
-        @Sendable func stopped() -> EventBus {
-            let bus = EventBus(transport: .rabbit(configuration))
+        @Sendable func stopped() throws -> EventBus {
+            let bus = try EventBus(transport: .rabbit(configuration))
             bus.subscribe(to: TopicPattern(topic), group: "stopped-\(name)", name: "probe") { event, _ in
                 kept.add(event.envelope)
             }
@@ -106,7 +106,7 @@ struct FullQueueTests {
             "--apply-to",
             "queues"
         )
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         bus.subscribe(to: TopicPattern(topic), group: "working-\(name)", name: "probe") { event, _ in
             handled.add(event.envelope)
         }

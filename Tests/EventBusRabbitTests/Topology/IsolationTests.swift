@@ -28,7 +28,7 @@ struct IsolationTests {
             let queues = [("mail", "sent", "mail.#"), ("mail", "invoices", "billing.#"), ("billing", "all", "#")].map {
                 QueueSpecification(group: $0, name: $1, patterns: [TopicPattern(stringLiteral: $2)], prefetch: 16)
             }
-            try await RabbitTransport.declareTopology(for: queues, owner)
+            try await RabbitTransport.declareTopology(for: queues, on: owner)
             mail = try await Self.user("mail", host, broker)
             billing = try await Self.user("billing", host, broker)
         }
@@ -68,15 +68,15 @@ struct IsolationTests {
         async throws
     {
         let scene = try await Scene()
-        let bus = EventBus(transport: .rabbit(scene.mail))
-        let billing = EventBus(transport: .rabbit(scene.owner))
+        let bus = try EventBus(transport: .rabbit(scene.mail))
+        let billing = try EventBus(transport: .rabbit(scene.owner))
         let (handled, invoices) = (Received(), Received())
         let attempts = Locked<[Int]>([])
         bus.subscribe(
             to: "mail.#",
             group: "mail",
             name: "sent",
-            options: .init(retry: .fixed(.milliseconds(100), maxAttempts: 2))
+            options: .init(retry: .fixed(.milliseconds(100), maximumAttempts: 2))
         ) { event, context in
             guard event.topic == "mail.failing" else { return handled.add(event.envelope) }
             attempts.withLock { $0.append(context.attempt) }
@@ -117,9 +117,9 @@ struct IsolationTests {
 
     @Test func `an isolated service reaches no other service's topics, queues and dead letters`() async throws {
         let scene = try await Scene()
-        let bus = EventBus(transport: .rabbit(scene.mail))
+        let bus = try EventBus(transport: .rabbit(scene.mail))
         let handled = Received()
-        let billing = EventBus(transport: .rabbit(scene.billing))
+        let billing = try EventBus(transport: .rabbit(scene.billing))
         billing.subscribe(to: "#", group: "billing", name: "all") { event, _ in handled.add(event.envelope) }
         try await bus.withRunning {
             for delay in [Duration.zero, .milliseconds(100), .milliseconds(200)] {
@@ -143,7 +143,7 @@ struct IsolationTests {
             #expect(handled.all.map(\.payload) == [[9]])
             #expect(try await billing.deadLetters(of: "billing").count() == 0)
         }
-        try await RabbitTransport.declareTopology(for: [], scene.owner)
+        try await RabbitTransport.declareTopology(for: [], on: scene.owner)
     }
 
     @Test func `a copy that BCC brings through the delay levels into another group's queue reaches no handler`()
@@ -151,7 +151,7 @@ struct IsolationTests {
     {
         let scene = try await Scene()
         let handled = Received()
-        let billing = EventBus(transport: .rabbit(scene.owner))
+        let billing = try EventBus(transport: .rabbit(scene.owner))
         billing.subscribe(to: "#", group: "billing", name: "all") { event, _ in handled.add(event.envelope) }
         let levels = String(repeating: "0.", count: 19)
         let answers = try await RawClient.run(scene.mail) { client in
@@ -188,7 +188,7 @@ struct IsolationTests {
     @Test func `a scheduled event has the topic that its publisher may use, whatever its headers say`() async throws {
         let scene = try await Scene()
         let handled = Received()
-        let billing = EventBus(transport: .rabbit(scene.owner))
+        let billing = try EventBus(transport: .rabbit(scene.owner))
         billing.subscribe(to: "#", group: "billing", name: "all") { event, _ in handled.add(event.envelope) }
         try await billing.withRunning {
             let key = String(repeating: "0.", count: 19) + "1.e.\(DelayRoute.token(of: "events")).mail.note"

@@ -18,13 +18,13 @@ struct PolicyTests {
         try await broker.addVirtualHost(name)
         let configuration = try broker.configuration { $0.virtualHost = name }
         let log = InMemoryLogHandler()
-        let bus = EventBus(transport: .rabbit(configuration, logger: Logger(label: "t", factory: { _ in log })))
+        let bus = try EventBus(transport: .rabbit(configuration, logger: Logger(label: "t", factory: { _ in log })))
         let attempts = Locked<[Int]>([])
         bus.subscribe(
             to: "order.created",
             group: "mail",
             name: "orders",
-            options: .init(retry: .fixed(.seconds(300), maxAttempts: 3))
+            options: .init(retry: .fixed(.seconds(300), maximumAttempts: 3))
         ) { _, context in
             attempts.withLock { $0.append(context.attempt) }
             if context.attempt < 3 { throw HandlerFailed() }
@@ -64,7 +64,7 @@ struct PolicyTests {
         let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
         let topic = try Topic(validating: "\(name).unseen")
         let unread = "unread-\(name)"
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         try await bus.withRunning {
             #expect(try await bus.publish(Envelope(topic: topic, payload: [])).outcome == .unroutable)
             try await RawClient.declare(queue: unread, configuration)

@@ -18,7 +18,7 @@ struct SchedulingTests {
             $0.exchange = exchange
             $0.scheduling = scheduling
         }
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         bus.subscribe(to: TopicPattern(topic), group: "group-\(exchange)", name: "probe") { event, _ in
             seen.add(event.envelope)
         }
@@ -78,7 +78,7 @@ struct SchedulingTests {
         let name = freshName()
         let topic = try Topic(validating: "\(name).due")
         let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let seen = Received()
         let attempts = Locked<[Int]>([])
         bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "probe") { event, context in

@@ -27,18 +27,18 @@ struct TopologyTests {
         async throws
     {
         let settling = Duration.seconds(1)
-        let scene = try await scene { $0.newQueueSettling = settling }
+        let scene = try await scene { $0.newQueueGracePeriod = settling }
         var old = scene.configuration
         // An existing queue never waits that long.
-        old.newQueueSettling = .seconds(3600)
+        old.newQueueGracePeriod = .seconds(3600)
         var times: [Duration] = []
         for configuration in [scene.configuration, old] {
-            let bus = EventBus(transport: .rabbit(configuration))
+            let bus = try EventBus(transport: .rabbit(configuration))
             try await bus.withRunning {
                 // The connection exists already, so that only the queue is measured.
                 _ = try await bus.publish(Envelope(topic: scene.topic("x"), payload: []))
             }
-            let second = EventBus(transport: .rabbit(configuration))
+            let second = try EventBus(transport: .rabbit(configuration))
             let subscription = second.subscribe(to: try scene.pattern("x"), group: scene.group, name: "probe") { _, _ in
             }
             let start = ContinuousClock.now
@@ -64,12 +64,12 @@ struct TopologyTests {
                 group: scene.group,
                 name: "probe",
                 patterns: [try scene.pattern("x")],
-                scene.configuration
+                on: scene.configuration
             )
         }
         #expect(try await retire() == false)
-        try await RabbitTransport.declareTopology(for: [queue], scene.configuration)
-        let publisher = EventBus(transport: .rabbit(scene.configuration))
+        try await RabbitTransport.declareTopology(for: [queue], on: scene.configuration)
+        let publisher = try EventBus(transport: .rabbit(scene.configuration))
         try await publisher.withRunning {
             _ = try await publisher.publish(Envelope(topic: scene.topic("x"), payload: [1]))
             let full = await #expect(throws: EventBusError.self) { try await retire() }
@@ -80,7 +80,7 @@ struct TopologyTests {
             #expect(receipt.outcome == .unroutable)
         }
 
-        let bus = EventBus(transport: .rabbit(scene.configuration))
+        let bus = try EventBus(transport: .rabbit(scene.configuration))
         let received = Received()
         bus.subscribe(to: try scene.pattern("x"), group: scene.group, name: "probe") { event, _ in
             received.add(event.envelope)
@@ -97,13 +97,13 @@ struct TopologyTests {
 
     @Test func `a former pattern is unbound, for events at once and for scheduled ones`() async throws {
         let scene = try await scene()
-        let first = EventBus(transport: .rabbit(scene.configuration))
+        let first = try EventBus(transport: .rabbit(scene.configuration))
         first.subscribe(to: try scene.pattern("old"), group: scene.group, name: "probe") { _, _ in }
         try await first.withRunning {
             let receipt = try await first.publish(Envelope(topic: scene.topic("old"), payload: []))
             #expect(receipt.outcome == .routed)
         }
-        let bus = EventBus(transport: .rabbit(scene.configuration))
+        let bus = try EventBus(transport: .rabbit(scene.configuration))
         let received = Received()
         bus.subscribe(
             to: try scene.pattern("new"),
@@ -111,7 +111,7 @@ struct TopologyTests {
             name: "probe",
             options: .init(formerPatterns: [try scene.pattern("old")])
         ) { event, _ in received.add(event.envelope) }
-        let transport = RabbitTransport(scene.configuration)
+        let transport = try RabbitTransport(scene.configuration)
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await transport.run() }
             try await bus.withRunning {
@@ -154,14 +154,14 @@ struct TopologyTests {
                 prefetch: 256,
                 singleActiveConsumer: true
             )
-            try await RabbitTransport.declareTopology(for: [queue], scene.configuration)
+            try await RabbitTransport.declareTopology(for: [queue], on: scene.configuration)
             try await TestBroker.shared().control("delete_queue", "eventbus.crashes.v1.\(scene.group).probe")
             scene.configuration.declaration = .passive
         }
         let proxy = try TestProxy(to: scene.configuration.hosts[0].port)
         let direct = scene.configuration
         scene.configuration.hosts[0].port = proxy.port
-        let bus = EventBus(transport: .rabbit(scene.configuration))
+        let bus = try EventBus(transport: .rabbit(scene.configuration))
         let (poisoned, innocent) = (SeenNumbers(), SeenNumbers())
         @Sendable func connections() -> Int {
             bus.health().components.first { $0.name.hasSuffix(".consume") }?.details["connections"] ?? 0
@@ -181,7 +181,7 @@ struct TopologyTests {
             try await eventually("the connection is another") { connections() > before }
             throw CancellationError()
         }
-        let publisher = EventBus(transport: .rabbit(direct))
+        let publisher = try EventBus(transport: .rabbit(direct))
         let group = scene.group
         let topic = try scene.topic("x")
         try await bus.withRunning {

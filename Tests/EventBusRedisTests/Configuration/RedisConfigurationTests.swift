@@ -99,7 +99,10 @@ struct RedisConfigurationTests {
         let reader = ConfigReader(
             provider: InMemoryProvider(values: [
                 "uri": "redis://host:1/2", "password": "secret", "user": "user", "heartbeat": 0.5,
-                "commandTimeout": 3.0, "connectTimeout": 4.0, "clientName": "shop",
+                "commandTimeout": 3.0, "connectTimeout": 4.0, "clientName": "shop", "reconnect.initial": 0.25,
+                "reconnect.maximum": 8, "maximumInFlight": 11, "maximumInFlightBytes": 12, "maximumQueued": 13,
+                "maximumQueuedBytes": 14, "maximumReplySize": 15, "sentinel.user": "watcher",
+                "sentinel.password": "hidden",
             ])
         )
         let configuration = try RedisConfiguration(config: reader)
@@ -110,6 +113,13 @@ struct RedisConfigurationTests {
         #expect(configuration.commandTimeout == .seconds(3))
         #expect(configuration.connectTimeout == .seconds(4))
         #expect(configuration.clientName == "shop")
+        #expect(configuration.reconnect == .init(initial: .milliseconds(250), maximum: .seconds(8)))
+        #expect(configuration.maximumInFlight == 11)
+        #expect(configuration.maximumInFlightBytes == 12)
+        #expect(configuration.maximumQueued == 13)
+        #expect(configuration.maximumQueuedBytes == 14)
+        #expect(configuration.maximumReplySize == 15)
+        #expect(configuration.sentinelCredentials == .init(user: "watcher", password: "hidden"))
 
         #expect {
             try RedisConfiguration(config: ConfigReader(provider: InMemoryProvider(values: ["heartbeat": -1.0])))
@@ -118,7 +128,7 @@ struct RedisConfigurationTests {
         }
     }
 
-    @Test(arguments: ["user", "username", "tls.caFile"])
+    @Test(arguments: ["user", "username", "sentinel.user", "tls.caFile"])
     func `a key that has no effect is refused instead of being ignored`(key: String) {
         let reader = ConfigReader(
             provider: InMemoryProvider(values: [AbsoluteConfigKey(ConfigKey(key)): "value", "uri": "redis://host"])

@@ -22,7 +22,7 @@ extension RedisTests {
             /// - Parameter rotates: `true` if each lookup starts with another address.
             func client(rotates: Bool = false, heartbeat: Duration = .milliseconds(200)) throws -> RedisClient {
                 var configuration = RedisConfiguration(endpoint: .tcp(host: "name", port: 1))
-                configuration.maximumReconnectDelay = .milliseconds(50)
+                configuration.reconnect.maximum = .milliseconds(50)
                 configuration.heartbeat = heartbeat
                 let (ports, turns) = (ports, Shared(0))
                 return try RedisClient(configuration, logger: .silent) { _, _, _ throws(EventBusError) in

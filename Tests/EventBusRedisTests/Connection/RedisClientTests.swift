@@ -1,6 +1,8 @@
 import ConnectionThread
 import EventBus
 import Glibc
+import Logging
+import ServiceLifecycle
 import Testing
 
 @testable import EventBusRedis
@@ -172,6 +174,16 @@ extension RedisTests {
             server.pause()
             try await ended.wait()
             await connection.close()
+        }
+
+        @Test func `a client that runs in a service group is closed when the group shuts down`() async throws {
+            let client = try RedisClient(RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: 1)))
+            let group = ServiceGroup(services: [client], logger: Logger(label: "test"))
+            let running = Task { try await group.run() }
+            await group.triggerGracefulShutdown()
+            try await running.value
+            let error = await #expect(throws: EventBusError.self) { try await client.ping() }
+            #expect(error?.code == .shuttingDown)
         }
 
         @Test func `a closed client refuses every call`() async throws {

@@ -39,7 +39,7 @@ extension RedisTests {
             var configuration = RedisConfiguration(endpoint: .tcp(host: "several", port: 1))
             configuration.connectTimeout = .seconds(1)
             configuration.commandTimeout = .seconds(10)
-            configuration.maximumReconnectDelay = .milliseconds(50)
+            configuration.reconnect.maximum = .milliseconds(50)
             change(&configuration)
             return try RedisClient(configuration, logger: .silent) { _, _, _ throws(EventBusError) in
                 var addresses: [SocketAddress] = []

@@ -37,7 +37,7 @@ extension RedisTests {
                 var tls = RedisConfiguration.TLS(caFile: certificates.certificate("ca"))
                 change(&tls)
                 var configuration = RedisConfiguration(endpoint: .tcp(host: host, port: port), tls: tls)
-                configuration.maximumReconnectDelay = .milliseconds(100)
+                configuration.reconnect.maximum = .milliseconds(100)
                 configuration.commandTimeout = .seconds(20)
                 return try RedisClient(configuration, logger: .silent)
             }

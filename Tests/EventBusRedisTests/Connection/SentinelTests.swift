@@ -64,7 +64,7 @@ extension RedisTests {
         {
             var configuration = RedisConfiguration(endpoint: .sentinel(hosts: sentinels, service: "orders"))
             configuration.heartbeat = heartbeat
-            configuration.maximumReconnectDelay = .milliseconds(100)
+            configuration.reconnect.maximum = .milliseconds(100)
             return try RedisClient(configuration, logger: .silent)
         }
 

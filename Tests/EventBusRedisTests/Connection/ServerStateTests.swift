@@ -73,7 +73,7 @@ extension RedisTests {
             let effects = Shared<[Int: Int]>([:])
             let bus = EventBus(transport: .inMemory(InMemoryBroker()), logger: .silent)
             let options = SubscriptionOptions(
-                retry: RetryPolicy(maxAttempts: 1, initial: .milliseconds(10)),
+                retry: RetryPolicy(maximumAttempts: 1, initial: .milliseconds(10)),
                 inbox: RedisInbox(client)
             )
             bus.subscribe(to: Placed.self, group: "g", name: "orders", options: options) { event, _ in

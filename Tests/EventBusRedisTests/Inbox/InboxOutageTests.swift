@@ -35,7 +35,7 @@ extension RedisTests {
             -> SubscriptionOptions
         {
             var options = SubscriptionOptions(
-                retry: RetryPolicy(maxAttempts: 2, initial: .milliseconds(10)),
+                retry: RetryPolicy(maximumAttempts: 2, initial: .milliseconds(10)),
                 ordering: ordering,
                 inbox: RedisInbox(client)
             )

@@ -128,7 +128,7 @@ extension RedisTests {
                 logger: .silent
             )
             var configuration = try RedisConfiguration(uri: String(words[3]))
-            configuration.maximumReconnectDelay = .milliseconds(100)
+            configuration.reconnect.maximum = .milliseconds(100)
             let locks = try RedisClient(configuration, logger: .silent)
             let slot = RedisArgument.integer(Int64(numbers[1]))
             do {

@@ -53,7 +53,7 @@ final class ClusterFleet: Sendable {
         var configuration = RedisConfiguration(
             endpoint: .cluster(hosts: servers.map { .init("127.0.0.1", port: $0.port) })
         )
-        configuration.maximumReconnectDelay = .milliseconds(100)
+        configuration.reconnect.maximum = .milliseconds(100)
         return configuration
     }
 

@@ -62,7 +62,7 @@ final class RedisProxy: Sendable {
 
     func client(_ change: (inout RedisConfiguration) -> Void = { _ in }) throws -> RedisClient {
         var configuration = RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: port))
-        configuration.maximumReconnectDelay = .milliseconds(50)
+        configuration.reconnect.maximum = .milliseconds(50)
         change(&configuration)
         return try RedisClient(configuration, logger: .silent)
     }

@@ -58,7 +58,7 @@ final class RedisServer: Sendable {
 
     var configuration: RedisConfiguration {
         var configuration = RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: port))
-        configuration.maximumReconnectDelay = .milliseconds(100)
+        configuration.reconnect.maximum = .milliseconds(100)
         return configuration
     }
 

@@ -38,7 +38,7 @@ final class ScriptedServer: Sendable {
     var configuration: RedisConfiguration {
         var configuration = RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: port))
         configuration.connectTimeout = .seconds(2)
-        configuration.maximumReconnectDelay = .milliseconds(50)
+        configuration.reconnect.maximum = .milliseconds(50)
         return configuration
     }
 

@@ -55,7 +55,7 @@ final class SentinelFleet: Sendable {
         var configuration = RedisConfiguration(
             endpoint: .sentinel(hosts: ports.map { .init("127.0.0.1", port: $0) }, service: "orders")
         )
-        configuration.maximumReconnectDelay = .milliseconds(100)
+        configuration.reconnect.maximum = .milliseconds(100)
         return configuration
     }
 

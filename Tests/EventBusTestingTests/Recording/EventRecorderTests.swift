@@ -42,7 +42,7 @@ struct EventRecorderTests {
         bus.subscribe(
             to: Ticked.self,
             group: "g",
-            options: .init(retry: .fixed(.seconds(30), maxAttempts: 3), ordering: .byPartitionKey)
+            options: .init(retry: .fixed(.seconds(30), maximumAttempts: 3), ordering: .byPartitionKey)
         ) { _, _ in throw Broken() }
         try await bus.withRunning {
             try await bus.publish(Ticked(number: 1))

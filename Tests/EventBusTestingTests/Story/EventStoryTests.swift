@@ -42,7 +42,7 @@ struct EventStoryTests {
             to: OrderPlaced.self,
             group: "printer",
             options: .init(
-                retry: .fixed(.seconds(30), maxAttempts: 2),
+                retry: .fixed(.seconds(30), maximumAttempts: 2),
                 ordering: byKey ? .byPartitionKey : .none
             )
         ) { [bus] order, context in

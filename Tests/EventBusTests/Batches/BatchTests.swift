@@ -80,7 +80,7 @@ struct BatchTests {
             group: "search",
             maximumCount: 10,
             within: .milliseconds(50),
-            retry: .fixed(.seconds(1), maxAttempts: 3)
+            retry: .fixed(.seconds(1), maximumAttempts: 3)
         ) { batch in
             _ = note(batch)
             for member in batch
@@ -108,7 +108,7 @@ struct BatchTests {
             group: "search",
             maximumCount: 10,
             within: .milliseconds(50),
-            retry: .fixed(.seconds(1), maxAttempts: 2)
+            retry: .fixed(.seconds(1), maximumAttempts: 2)
         ) { batch in
             if note(batch).contains(3) { throw Broken() }
         }
@@ -176,7 +176,7 @@ struct BatchTests {
             group: "search",
             maximumCount: 4,
             within: .milliseconds(50),
-            retry: .fixed(.seconds(1), maxAttempts: 3),
+            retry: .fixed(.seconds(1), maximumAttempts: 3),
             ordering: .byPartitionKey
         ) { batch in
             #expect(Set(batch.map(\.event.partitionKey)).count == batch.count)
@@ -207,7 +207,7 @@ struct BatchTests {
             group: "search",
             maximumCount: 2,
             within: .milliseconds(50),
-            retry: .fixed(.seconds(1), maxAttempts: 2)
+            retry: .fixed(.seconds(1), maximumAttempts: 2)
         ) { batch in
             let outside = try bus.envelope(for: Indexed())
             published.withLock { $0[0, default: []].append(outside) }

@@ -13,7 +13,7 @@ struct DerivedIdentityTests {
     /// Handles one order with `options`, in as many attempts as `handler` needs, and returns the identities that each
     /// attempt published.
     private func identities(
-        options: SubscriptionOptions = .init(retry: .fixed(.seconds(1), maxAttempts: 5)),
+        options: SubscriptionOptions = .init(retry: .fixed(.seconds(1), maximumAttempts: 5)),
         order: EventID = "order-1",
         name: String = "orders",
         attempts: Int = 2,
@@ -37,7 +37,7 @@ struct DerivedIdentityTests {
     @Test("Every attempt publishes the same events under the same identities", arguments: [false, true])
     func same(byKey: Bool) async throws {
         let options = SubscriptionOptions(
-            retry: .fixed(.seconds(1), maxAttempts: 5),
+            retry: .fixed(.seconds(1), maximumAttempts: 5),
             ordering: byKey ? .byPartitionKey : .none
         )
         let attempts = try await identities(options: options, attempts: 3) { bus, _ in
@@ -90,7 +90,7 @@ struct DerivedIdentityTests {
         }
         #expect(given == [["mine"], ["mine"]])
         for change in 0..<2 {
-            var options = SubscriptionOptions(retry: .fixed(.seconds(1), maxAttempts: 5), broadcast: change == 0)
+            var options = SubscriptionOptions(retry: .fixed(.seconds(1), maximumAttempts: 5), broadcast: change == 0)
             options.derivesEventIDs = change == 0
             let attempts = try await identities(
                 options: options,
@@ -124,7 +124,7 @@ struct DerivedIdentityTests {
         for derives in [true, false] {
             let broker = InMemoryBroker(clock: ManualClock())
             let bus = EventBus(transport: .inMemory(broker))
-            var options = SubscriptionOptions(retry: .fixed(.seconds(1), maxAttempts: 5))
+            var options = SubscriptionOptions(retry: .fixed(.seconds(1), maximumAttempts: 5))
             options.derivesEventIDs = derives
             bus.subscribe(to: OrderCreated.self, group: "g\(derives)", options: options) { order, context in
                 try await bus.publish(OrderConfirmed(orderID: order.orderID))

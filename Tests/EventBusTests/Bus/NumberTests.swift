@@ -56,7 +56,7 @@ struct NumberTests {
     func subscriptionTimes(value: Duration) async {
         for ordering in [SubscriptionOptions.Ordering.none, .byPartitionKey] {
             await use(.init(), SubscriptionOptions(ordering: ordering, maximumDeferral: value, maximumHold: value))
-            let policy = RetryPolicy(maxAttempts: .max, initial: value, multiplier: .infinity, maximum: value)
+            let policy = RetryPolicy(maximumAttempts: .max, initial: value, multiplier: .infinity, maximum: value)
             await use(.init(), SubscriptionOptions(retry: policy, ordering: ordering))
         }
         for path: WritableKeyPath<InboxOptions, Duration> in [\.lease, \.retention, \.recheckInterval] {

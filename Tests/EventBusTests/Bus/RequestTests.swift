@@ -55,7 +55,7 @@ struct RequestTests {
         let broker = InMemoryBroker(clock: ManualClock())
         let bus = EventBus(transport: .inMemory(broker))
         let attempts = Locked<[Int]>([])
-        let options = SubscriptionOptions(retry: .fixed(.seconds(1), maxAttempts: 3))
+        let options = SubscriptionOptions(retry: .fixed(.seconds(1), maximumAttempts: 3))
         bus.respond(to: GetQuote.self, group: "pricing", options: options) { _, context in
             attempts.withLock { $0.append(context.attempt) }
             throw Broken()

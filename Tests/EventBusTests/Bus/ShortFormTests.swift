@@ -17,13 +17,17 @@ struct ShortFormTests {
     @Test("Retry, concurrency and order are given directly, and take precedence over the options")
     func options() async throws {
         let attempts = Locked<[String: Int]>([:])
-        let inner = SubscriptionOptions(concurrency: 7, retry: .fixed(.seconds(1), maxAttempts: 9))
+        let inner = SubscriptionOptions(concurrency: 7, retry: .fixed(.seconds(1), maximumAttempts: 9))
         bus.subscribe(to: OrderCreated.self, group: "a", retry: .never, options: inner) { _ in
             attempts.withLock { $0["a", default: 0] += 1 }
             throw Broken()
         }
-        bus.subscribe(to: "order.*", group: "b", retry: .fixed(.seconds(1), maxAttempts: 2), ordering: .byPartitionKey)
-        {
+        bus.subscribe(
+            to: "order.*",
+            group: "b",
+            retry: .fixed(.seconds(1), maximumAttempts: 2),
+            ordering: .byPartitionKey
+        ) {
             event in
             attempts.withLock { $0["b", default: 0] += 1 }
             #expect(event.topic == OrderCreated.topic)

@@ -5,7 +5,7 @@ import Testing
 struct RetryPolicyTests {
     @Test("The bounds grow by the multiplier up to the maximum")
     func bounds() {
-        let policy = RetryPolicy(maxAttempts: 20, initial: .milliseconds(200), multiplier: 2, maximum: .seconds(30))
+        let policy = RetryPolicy(maximumAttempts: 20, initial: .milliseconds(200), multiplier: 2, maximum: .seconds(30))
         let bounds = (1...10).map { policy.bound(afterAttempt: $0) }
         #expect(bounds[0] == .milliseconds(200))
         #expect(bounds[1] == .milliseconds(400))
@@ -29,13 +29,15 @@ struct RetryPolicyTests {
     @Test("The default makes 12 attempts, whose delays add up to at most 141 seconds and 70 on average")
     func defaultTotal() {
         let policy = RetryPolicy.default
-        #expect(policy.maxAttempts == 12)
-        let bounds = (1..<policy.maxAttempts).map { policy.bound(afterAttempt: $0) }
+        #expect(policy.maximumAttempts == 12)
+        let bounds = (1..<policy.maximumAttempts).map { policy.bound(afterAttempt: $0) }
         #expect(bounds.reduce(.zero, +) == .seconds(141))
         var generator = SplitMix64(seed: 1)
         var total = Duration.zero
         for _ in 0..<1000 {
-            for attempt in 1..<policy.maxAttempts { total += policy.delay(afterAttempt: attempt, using: &generator) }
+            for attempt in 1..<policy.maximumAttempts {
+                total += policy.delay(afterAttempt: attempt, using: &generator)
+            }
         }
         #expect(abs(total.inSeconds / 1000 - 70.5) < 3)
     }
@@ -55,18 +57,18 @@ struct RetryPolicyTests {
         for duration in Self.oddDurations {
             for attempts in [Int.min, -1, 0, 1, 2, .max] {
                 var later = RetryPolicy()
-                later.maxAttempts = attempts
+                later.maximumAttempts = attempts
                 later.multiplier = multiplier
                 later.initial = duration
                 later.maximum = duration
                 let policy = RetryPolicy(
-                    maxAttempts: attempts,
+                    maximumAttempts: attempts,
                     initial: duration,
                     multiplier: multiplier,
                     maximum: duration
                 )
                 #expect(later == policy)
-                #expect(policy.maxAttempts >= 1 && policy.multiplier >= 1 && policy.initial >= .zero)
+                #expect(policy.maximumAttempts >= 1 && policy.multiplier >= 1 && policy.initial >= .zero)
                 for attempt in [Int.min, -1, 0, 1, 2, 1000, .max - 1, .max] {
                     let bound = policy.bound(afterAttempt: attempt)
                     #expect(bound >= .zero && bound <= policy.maximum)

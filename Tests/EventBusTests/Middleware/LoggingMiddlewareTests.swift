@@ -14,7 +14,7 @@ struct LoggingMiddlewareTests {
         logger.logLevel = .debug
         let broker = InMemoryBroker(clock: ManualClock())
         let bus = EventBus(transport: .inMemory(broker), logger: logger)
-        let retry = RetryPolicy.fixed(.seconds(1), maxAttempts: 2)
+        let retry = RetryPolicy.fixed(.seconds(1), maximumAttempts: 2)
         bus.subscribe(to: OrderCreated.self, group: "g", options: .init(retry: retry)) { _, context in
             context.logger.info("working")
             throw Broken()

@@ -12,7 +12,7 @@ struct MessagingMetricsMiddlewareTests {
         let metrics = TestMetrics()
         let broker = InMemoryBroker(clock: ManualClock())
         let bus = EventBus(transport: .inMemory(broker), configuration: .measured(by: metrics))
-        let retry = RetryPolicy.fixed(.seconds(1), maxAttempts: 3)
+        let retry = RetryPolicy.fixed(.seconds(1), maximumAttempts: 3)
         bus.subscribe(to: "order.*", group: "g", name: "orders", options: .init(retry: retry)) { _, context in
             if context.attempt < 3 { throw Broken() }
         }

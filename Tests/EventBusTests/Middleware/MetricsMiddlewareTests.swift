@@ -20,7 +20,7 @@ struct MetricsMiddlewareTests {
         bus.subscribe(
             to: "order.#",
             group: "g",
-            options: .init(retry: .fixed(.seconds(1), maxAttempts: 3))
+            options: .init(retry: .fixed(.seconds(1), maximumAttempts: 3))
         ) { event, context in
             if event.topic == "order.created" || context.attempt == 1 { throw Broken() }
         }

@@ -16,7 +16,7 @@ struct TimeoutMiddlewareTests {
             to: OrderCreated.self,
             group: "g",
             options: .init(
-                retry: .fixed(.zero, maxAttempts: 2),
+                retry: .fixed(.zero, maximumAttempts: 2),
                 handlerTimeout: .seconds(60),
                 middleware: [try TimeoutMiddleware(.seconds(2))]
             )

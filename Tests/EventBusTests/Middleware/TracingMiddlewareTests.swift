@@ -95,7 +95,7 @@ struct TracingMiddlewareTests {
         let tracer = InMemoryTracer()
         let broker = InMemoryBroker()
         let bus = EventBus(transport: .inMemory(broker), configuration: .traced(by: tracer))
-        let retry = RetryPolicy.fixed(.milliseconds(1), maxAttempts: 2)
+        let retry = RetryPolicy.fixed(.milliseconds(1), maximumAttempts: 2)
         bus.subscribe(to: OrderCreated.self, group: "g", options: .init(retry: retry)) { _, context in
             if context.attempt == 1 { throw Broken() }
         }

@@ -44,7 +44,7 @@ struct PayloadStepTests {
         let bus = bus { $0.payloadSteps = [AffixStep("a")] }
         let ids = Locked<[EventID]>([])
         let options = SubscriptionOptions(
-            retry: .fixed(.seconds(1), maxAttempts: 2),
+            retry: .fixed(.seconds(1), maximumAttempts: 2),
             identity: .field("orderID")
         )
         bus.subscribe(to: OrderCreated.self, group: "g", options: options) { order, context in

@@ -23,7 +23,7 @@ struct EdgeReviewTests {
         let bus = EventBus(transport: .inMemory(broker))
         let inbox = ScriptedInbox(clock: clock)
         inbox.fail(begins: .max)
-        var options = SubscriptionOptions(retry: .fixed(.seconds(60), maxAttempts: 5))
+        var options = SubscriptionOptions(retry: .fixed(.seconds(60), maximumAttempts: 5))
         switch wait {
         case .heldByKey: options.ordering = .byPartitionKey
         case .heldBroadcast: options.broadcast = true
@@ -91,7 +91,7 @@ struct EdgeReviewTests {
     @Test("A retry beyond the longest delay of the broker is made after that delay")
     func longRetry() async throws {
         let bus = EventBus(transport: .inMemory(broker))
-        let options = SubscriptionOptions(retry: .fixed(.seconds(60 * 86_400), maxAttempts: 2))
+        let options = SubscriptionOptions(retry: .fixed(.seconds(60 * 86_400), maximumAttempts: 2))
         bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in throw Broken() }
         try await bus.withRunning {
             try await bus.publish(OrderCreated(orderID: "1"))

@@ -32,7 +32,11 @@ struct LaneReviewTests {
         bus.subscribe(
             to: OrderCreated.self,
             group: "g",
-            options: .init(retry: .fixed(.seconds(1), maxAttempts: 3), ordering: .byPartitionKey, broadcast: broadcast)
+            options: .init(
+                retry: .fixed(.seconds(1), maximumAttempts: 3),
+                ordering: .byPartitionKey,
+                broadcast: broadcast
+            )
         ) { order, context in
             seen.withLock { $0.append("\(order.orderID)\(context.attempt)") }
             if context.attempt == 1 { throw Broken() }
@@ -53,7 +57,11 @@ struct LaneReviewTests {
         bus.subscribe(
             to: OrderCreated.self,
             group: "g",
-            options: .init(retry: .fixed(.seconds(60), maxAttempts: 3), handlerTimeout: nil, ordering: .byPartitionKey)
+            options: .init(
+                retry: .fixed(.seconds(60), maximumAttempts: 3),
+                handlerTimeout: nil,
+                ordering: .byPartitionKey
+            )
         ) { _, context in
             attempts.withLock { $0.append(context.attempt) }
             if attempts.withLock({ $0.count }) == 1 { throw Broken() }

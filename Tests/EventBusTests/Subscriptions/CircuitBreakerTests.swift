@@ -33,7 +33,7 @@ struct CircuitBreakerTests {
     ) -> SubscriptionOptions {
         SubscriptionOptions(
             concurrency: 1,
-            retry: .fixed(.seconds(1), maxAttempts: 1000),
+            retry: .fixed(.seconds(1), maximumAttempts: 1000),
             ordering: way.ordering,
             broadcast: way.broadcast,
             inbox: inbox,

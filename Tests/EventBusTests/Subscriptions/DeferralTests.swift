@@ -153,7 +153,10 @@ struct DeferralTests {
         let bus = EventBus(transport: .inMemory(broker))
         let calls = Locked(0)
         let attempts = Locked<Set<Int>>([])
-        let options = SubscriptionOptions(retry: .fixed(.seconds(1), maxAttempts: 5), maximumDeferral: .seconds(100))
+        let options = SubscriptionOptions(
+            retry: .fixed(.seconds(1), maximumAttempts: 5),
+            maximumDeferral: .seconds(100)
+        )
         bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, context in
             attempts.withLock { _ = $0.insert(context.attempt) }
             let call = calls.withLock { calls in

@@ -34,7 +34,7 @@ struct EventIdentityTests {
         let bus = makeBus()
         let seen = Locked<[EventID]>([])
         let options = SubscriptionOptions(
-            retry: .fixed(.seconds(1), maxAttempts: 3),
+            retry: .fixed(.seconds(1), maximumAttempts: 3),
             ordering: ordering,
             identity: identity
         )
@@ -125,7 +125,7 @@ struct EventIdentityTests {
         let bus = makeBus()
         let handled = Locked<[InboxKey]>([])
         let options = SubscriptionOptions(
-            retry: .fixed(.seconds(1), maxAttempts: 3),
+            retry: .fixed(.seconds(1), maximumAttempts: 3),
             ordering: byKey ? .byPartitionKey : .none,
             inbox: InMemoryInbox(clock: clock),
             identity: .field("id")
@@ -153,7 +153,7 @@ struct EventIdentityTests {
             to: "order.placed",
             group: "g",
             name: "orders",
-            options: .init(retry: .fixed(.seconds(1), maxAttempts: 2), identity: .field("id"))
+            options: .init(retry: .fixed(.seconds(1), maximumAttempts: 2), identity: .field("id"))
         ) { [bus] _, _ in
             try await bus.publish(OrderConfirmed(orderID: "7"))
             throw Broken()

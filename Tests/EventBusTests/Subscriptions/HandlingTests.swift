@@ -13,7 +13,7 @@ struct HandlingTests {
         bus.subscribe(
             to: OrderCreated.self,
             group: "g",
-            options: .init(retry: .fixed(.seconds(30), maxAttempts: 4))
+            options: .init(retry: .fixed(.seconds(30), maximumAttempts: 4))
         ) { _, context in
             attempts.withLock { $0.append(context.attempt) }
             if context.attempt < 4 { throw Broken() }
@@ -41,7 +41,7 @@ struct HandlingTests {
             group: "g",
             options: .init(
                 concurrency: 2,
-                retry: .fixed(.seconds(1), maxAttempts: 3),
+                retry: .fixed(.seconds(1), maximumAttempts: 3),
                 handlerTimeout: .seconds(10),
                 ordering: byKey ? .byPartitionKey : .none
             )

@@ -181,7 +181,7 @@ struct InboxPauseTests {
         let bus = EventBus(transport: .inMemory(broker))
         let attempts = Locked<[Int]>([])
         let options = SubscriptionOptions(
-            retry: .fixed(.seconds(1), maxAttempts: 3),
+            retry: .fixed(.seconds(1), maximumAttempts: 3),
             ordering: .byPartitionKey,
             inbox: inbox
         )

@@ -15,7 +15,7 @@ struct KeyOrderTests {
             group: "g",
             options: .init(
                 concurrency: 4,
-                retry: .fixed(.seconds(30), maxAttempts: 3),
+                retry: .fixed(.seconds(30), maximumAttempts: 3),
                 handlerTimeout: nil,
                 ordering: .byPartitionKey
             )
@@ -60,7 +60,7 @@ struct KeyOrderTests {
         bus.subscribe(
             to: OrderCreated.self,
             group: "g",
-            options: .init(retry: .fixed(.seconds(400), maxAttempts: 10), ordering: .byPartitionKey)
+            options: .init(retry: .fixed(.seconds(400), maximumAttempts: 10), ordering: .byPartitionKey)
         ) { _, context in
             attempts.withLock { $0.append((context.attempt, context.isLastAttempt)) }
             throw Broken()
@@ -85,7 +85,7 @@ struct KeyOrderTests {
         bus.subscribe(
             to: OrderCreated.self,
             group: "g",
-            options: .init(retry: .fixed(.seconds(30), maxAttempts: 10), ordering: .byPartitionKey)
+            options: .init(retry: .fixed(.seconds(30), maximumAttempts: 10), ordering: .byPartitionKey)
         ) { _, context in
             last.withLock { $0.append(context.isLastAttempt) }
             throw Broken()
@@ -112,7 +112,7 @@ struct KeyOrderTests {
             name: "all",
             options: .init(
                 concurrency: 4,
-                retry: .fixed(.seconds(400), maxAttempts: 10),
+                retry: .fixed(.seconds(400), maximumAttempts: 10),
                 handlerTimeout: nil,
                 ordering: .byPartitionKey
             )

@@ -37,7 +37,7 @@ struct PublishWhenHandledTests {
 
     private func options(attempts: Int = 5, inbox: (any Inbox)? = nil) -> SubscriptionOptions {
         SubscriptionOptions(
-            retry: .fixed(.seconds(1), maxAttempts: attempts),
+            retry: .fixed(.seconds(1), maximumAttempts: attempts),
             inbox: inbox,
             publishing: .whenHandled
         )

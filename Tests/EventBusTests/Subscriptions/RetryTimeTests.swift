@@ -45,7 +45,7 @@ struct RetryTimeTests {
     @Test("The last attempt is the one after which the next would come too late", arguments: DeferralTests.Way.all)
     func lastAttempt(way: DeferralTests.Way) async throws {
         var options = SubscriptionOptions(ordering: way.ordering, broadcast: way.broadcast)
-        options.retry = .fixed(.seconds(10), maxAttempts: .max, maximumTime: .seconds(35))
+        options.retry = .fixed(.seconds(10), maximumAttempts: .max, maximumTime: .seconds(35))
         let failed = try await fail(options)
         #expect(failed.attempts.map(\.time) == [.zero, .seconds(10), .seconds(20), .seconds(30)])
         #expect(failed.attempts.map(\.number) == [1, 2, 3, 4])
@@ -59,7 +59,7 @@ struct RetryTimeTests {
 
     @Test("The number of attempts still applies")
     func attempts() async throws {
-        let options = SubscriptionOptions(retry: .fixed(.seconds(1), maxAttempts: 2, maximumTime: .seconds(60)))
+        let options = SubscriptionOptions(retry: .fixed(.seconds(1), maximumAttempts: 2, maximumTime: .seconds(60)))
         let failed = try await fail(options)
         #expect(failed.attempts.count == 2)
         #expect(failed.letter?.failure.reason == .attemptsExhausted)
@@ -68,7 +68,7 @@ struct RetryTimeTests {
     @Test("A handler that asks for a later attempt gets it at the end of the time", arguments: DeferralTests.Way.all)
     func later(way: DeferralTests.Way) async throws {
         var options = SubscriptionOptions(ordering: way.ordering, broadcast: way.broadcast)
-        options.retry = .fixed(.seconds(10), maxAttempts: .max, maximumTime: .seconds(60))
+        options.retry = .fixed(.seconds(10), maximumAttempts: .max, maximumTime: .seconds(60))
         let failed = try await fail(options, with: RetryLater(after: .seconds(40)))
         #expect(failed.attempts.map(\.isLast) == [false, false, true])
         #expect(failed.attempts.dropFirst().first?.time == .seconds(40))

@@ -53,12 +53,12 @@ struct RetryVerdictTests {
 
     @Test("A verdict gives up on a single case of an error, and shortens the attempts of another one")
     func verdicts() async throws {
-        var options = SubscriptionOptions(retry: .fixed(.seconds(10), maxAttempts: 5))
+        var options = SubscriptionOptions(retry: .fixed(.seconds(10), maximumAttempts: 5))
         options.retryVerdict = { error in
             switch error {
             case Declined.byTheBank: .giveUp
             case Declined.busy: .retry(after: .seconds(1))
-            case Declined.broken: .retry(maxAttempts: 2)
+            case Declined.broken: .retry(maximumAttempts: 2)
             default: .byPolicy
             }
         }
@@ -73,8 +73,8 @@ struct RetryVerdictTests {
 
     @Test("A verdict can lower the number of attempts and not raise it")
     func attempts() async throws {
-        var options = SubscriptionOptions(retry: .fixed(.seconds(10), maxAttempts: 3))
-        options.retryVerdict = { $0 as? Declined == .broken ? .retry(maxAttempts: 2) : .retry(maxAttempts: 9) }
+        var options = SubscriptionOptions(retry: .fixed(.seconds(10), maximumAttempts: 3))
+        options.retryVerdict = { $0 as? Declined == .broken ? .retry(maximumAttempts: 2) : .retry(maximumAttempts: 9) }
         let broken = try await handle(options) { _ in Declined.broken }
         #expect(broken.attempts.map(\.number) == [1, 2])
         #expect(broken.letter?.failure.reason == .attemptsExhausted)
@@ -85,7 +85,7 @@ struct RetryVerdictTests {
 
     @Test("A verdict decides about non-retryable errors and outages as well")
     func overrides() async throws {
-        var options = SubscriptionOptions(retry: .fixed(.seconds(1), maxAttempts: 2))
+        var options = SubscriptionOptions(retry: .fixed(.seconds(1), maximumAttempts: 2))
         options.retryVerdict = { _ in .retry() }
         let hopeless = try await handle(options) { call in call == 1 ? Hopeless() : nil }
         #expect(hopeless.attempts.map(\.number) == [1, 2])
@@ -97,7 +97,7 @@ struct RetryVerdictTests {
     @Test("A postponed event is retried at that time, as another attempt", arguments: DeferralTests.Way.all)
     func postponed(way: DeferralTests.Way) async throws {
         var options = SubscriptionOptions(ordering: way.ordering, broadcast: way.broadcast)
-        options.retry = .fixed(.seconds(1), maxAttempts: 3)
+        options.retry = .fixed(.seconds(1), maximumAttempts: 3)
         let later = try await handle(options) { _ in RetryLater(after: .seconds(30), reason: "too many requests") }
         #expect(later.attempts.map(\.time) == [.zero, .seconds(30), .seconds(60)])
         #expect(later.attempts.map(\.number) == [1, 2, 3])
@@ -127,7 +127,7 @@ struct RetryVerdictTests {
     @Test("A delay that is longer than a delivery may be held is shortened, and the attempt after it is the last")
     func held() async throws {
         var options = SubscriptionOptions(ordering: .byPartitionKey, maximumHold: .seconds(60))
-        options.retry = .fixed(.seconds(1), maxAttempts: 9)
+        options.retry = .fixed(.seconds(1), maximumAttempts: 9)
         let held = try await handle(options) { _ in RetryLater(after: .seconds(45)) }
         #expect(held.attempts.map(\.time) == [.zero, .seconds(45), .seconds(60)])
         #expect(held.attempts.map(\.isLast) == [false, false, true])

@@ -196,7 +196,7 @@ struct SubscriptionPauseTests {
         let subscription = bus.subscribe(
             to: "order.#",
             group: "g",
-            options: .init(retry: .fixed(.seconds(60), maxAttempts: 5), ordering: .byPartitionKey)
+            options: .init(retry: .fixed(.seconds(60), maximumAttempts: 5), ordering: .byPartitionKey)
         ) { event, _ in
             let text = String(decoding: event.envelope.payload, as: UTF8.self)
             if text == "0", fails.withLock({ $0 }) { throw Failed() }

@@ -64,7 +64,7 @@ struct FlowCommandTests {
 
     @Test func `the doctor finds queues without consumers, dead letters and missing queues`() async throws {
         let scene = try await Scene()
-        let bus = EventBus(transport: .rabbit(scene.configuration))
+        let bus = try EventBus(transport: .rabbit(scene.configuration))
         bus.subscribe(
             to: try TopicPattern(validating: "\(scene.group).#"),
             group: scene.group,

@@ -165,7 +165,7 @@ struct SoakRun: Sendable {
         )
         var logger = Logger(label: "audit")
         logger.logLevel = .notice
-        let bus = EventBus(transport: .rabbit(rabbit, logger: logger), logger: logger)
+        let bus = try EventBus(transport: .rabbit(rabbit, logger: logger), logger: logger)
         return try await bus.withRunning {
             var entries: [DeadLetterEntry] = []
             for topic in SoakTopic.allCases {

@@ -15,7 +15,7 @@ extension Worker {
         configuration.shutdownTimeout = .seconds(15)
         let bus = EventBus(transport: try transport(), configuration: configuration, logger: logger)
         var options = SubscriptionOptions(
-            retry: RetryPolicy(maxAttempts: 4, initial: .milliseconds(150), maximum: .seconds(1))
+            retry: RetryPolicy(maximumAttempts: 4, initial: .milliseconds(150), maximum: .seconds(1))
         )
         options.middleware = [SettlementRecorder(ledger: ledger)]
         var redis: RedisClient?

@@ -70,8 +70,8 @@ struct Worker: Sendable {
             .init(user: "soak", password: String(decoding: readFile(file), as: UTF8.self))
         }
         rabbit.heartbeat = .seconds(5)
-        rabbit.connectionName = name
-        let transport = RabbitTransport(rabbit, logger: logger)
+        rabbit.clientName = name
+        let transport = try RabbitTransport(rabbit, logger: logger)
         let events = transport.events()
         let ledger = ledger
         Task {

@@ -34,7 +34,7 @@ extension ServiceRun {
         let environment = ServiceEnvironment(
             config: configuration.reader,
             logger: logger,
-            bus: makeBus(),
+            bus: try makeBus(),
             redis: try RedisClient(options.redis, logger: logger),
             database: database
         )
@@ -80,12 +80,12 @@ extension ServiceRun {
         )
     }
 
-    private func makeBus() -> EventBus {
+    private func makeBus() throws -> EventBus {
         var bus = EventBusConfiguration()
         bus.source = definition.name
         // The rest of the time is for parts that stop after the bus.
         bus.shutdownTimeout = options.shutdownTimeout * 0.7
-        return EventBus(transport: .rabbit(options.rabbit, logger: logger), configuration: bus, logger: logger)
+        return try EventBus(transport: .rabbit(options.rabbit, logger: logger), configuration: bus, logger: logger)
     }
 
     private func commonChecks(_ environment: ServiceEnvironment) -> [HealthCheck] {

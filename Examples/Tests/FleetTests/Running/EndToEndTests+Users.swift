@@ -84,7 +84,7 @@ extension EndToEndTests {
         let login = try #require(Self.logins[kind])
         let host = fleet.brokers.rabbitMQ.replacing("/%2F", with: "/\(fleet.virtualHost)")
         let configuration = try RabbitConfiguration(uri: Brokers.address(host, login: login))
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         try await bus.withRunning {
             let count = try await bus.deadLetters(of: kind.rawValue).count()
             #expect(count == 0)
@@ -95,7 +95,7 @@ extension EndToEndTests {
             }
         }
         for other in ServiceKind.allCases where other != kind {
-            let spy = EventBus(transport: .rabbit(configuration))
+            let spy = try EventBus(transport: .rabbit(configuration))
             spy.subscribe(to: "#", group: other.rawValue, name: "spy") { _, _ in }
             await expectRefusal("\(kind) subscribes as \(other)") { try await spy.run() }
         }

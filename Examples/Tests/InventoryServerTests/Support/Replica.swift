@@ -36,7 +36,7 @@ struct Replica: Sendable {
     /// Subscribes the service to orders.
     func subscribe(
         lock: some DistributedLock = InMemoryLock(clock: ManualClock()),
-        options: SubscriptionOptions = SubscriptionOptions(retry: .fixed(.milliseconds(1), maxAttempts: 50))
+        options: SubscriptionOptions = SubscriptionOptions(retry: .fixed(.milliseconds(1), maximumAttempts: 50))
     ) {
         InventoryService(bus: bus, store: CatalogedStockStore(store: store, catalog: catalog), lock: lock)
             .subscribe(options: options)

@@ -56,7 +56,7 @@ struct ServiceConfigurationTests {
         #expect(options.shutdownTimeout == .seconds(20))
         #expect(options.rabbit.hosts.map(\.name) == ["localhost"])
         #expect(options.rabbit.virtualHost == "/")
-        #expect(options.rabbit.connectionName == "order-service")
+        #expect(options.rabbit.clientName == "order-service")
         #expect(options.redis.clientName == "order-service")
     }
 

@@ -15,7 +15,7 @@ extension WholeProcess {
             ProcessTelemetry.shared.bootstrapTracing(service: "orders", exporter: exporter)
             let broker = InMemoryBroker()
             let bus = EventBus(transport: .inMemory(broker))
-            let retry = RetryPolicy.fixed(.milliseconds(1), maxAttempts: 2)
+            let retry = RetryPolicy.fixed(.milliseconds(1), maximumAttempts: 2)
             bus.subscribe(to: Placed.self, group: "inventory", options: .init(retry: retry)) { event, context in
                 if context.attempt == 1 { throw NotYet() }
                 try await bus.publish(Reserved(id: event.id))

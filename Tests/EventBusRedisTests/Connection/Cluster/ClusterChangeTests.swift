@@ -50,7 +50,7 @@ extension RedisTests {
                 inbox = CountingInbox(base: RedisInbox(try fleet.client { $0.commandTimeout = .seconds(2) }))
                 let options = SubscriptionOptions(
                     concurrency: 16,
-                    retry: RetryPolicy(maxAttempts: 2, initial: .milliseconds(10)),
+                    retry: RetryPolicy(maximumAttempts: 2, initial: .milliseconds(10)),
                     inbox: inbox
                 )
                 let effects = effects

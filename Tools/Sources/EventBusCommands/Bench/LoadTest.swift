@@ -45,7 +45,12 @@ struct LoadTest: Sendable {
         let (starts, start) = AsyncStream<Void>.makeStream()
         return try await withThrowingTaskGroup(of: Result?.self) { [broker] group in
             group.addTask {
-                try await RabbitTransport.observe([TopicPattern(topic)], configuration, queue: queue, logger: logger) {
+                try await RabbitTransport.observe(
+                    [TopicPattern(topic)],
+                    on: configuration,
+                    queue: queue,
+                    logger: logger
+                ) {
                     start.finish()
                 } _: { _ in
                     state.consumed.increment()

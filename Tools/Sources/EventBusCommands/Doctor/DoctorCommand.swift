@@ -75,7 +75,9 @@ struct DoctorCommand: AsyncParsableCommand {
         var inspections: [BrokerInspection] = []
         for number in 0..<Self.inspections {
             try await clock.sleep(until: start + .seconds(watch) * number / (Self.inspections - 1))
-            inspections.append(try await RabbitTransport.inspect(queues: names, configuration, logger: broker.logger))
+            inspections.append(
+                try await RabbitTransport.inspect(queues: names, on: configuration, logger: broker.logger)
+            )
         }
         let settings = report.map {
             ManagementExamination(

@@ -56,7 +56,7 @@ struct TailCommand: AsyncParsableCommand {
         let logger = broker.logger
         let count = Mutex(0)
         do {
-            try await RabbitTransport.observe(patterns, configuration, logger: logger) {
+            try await RabbitTransport.observe(patterns, on: configuration, logger: logger) {
                 StandardError.line("eventbus: waiting for events")
             } _: { event in
                 if let correlation, event.correlationID?.rawValue != correlation { return }

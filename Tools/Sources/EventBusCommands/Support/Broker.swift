@@ -27,7 +27,7 @@ struct Broker: Sendable {
         let logger = options.logger
         let inspection = try await RabbitTransport.inspect(
             queues: groups.map { "\($0).dead" },
-            configuration,
+            on: configuration,
             logger: logger
         )
         if inspection.missingExchanges.contains(configuration.exchange) {
@@ -42,7 +42,7 @@ struct Broker: Sendable {
                     + "the name of the group, and that one of its services ran"
             )
         }
-        let transport = RabbitTransport(configuration, logger: logger)
+        let transport = try RabbitTransport(configuration, logger: logger)
         return try await withThrowingTaskGroup(of: Value?.self) { group in
             group.addTask {
                 try await transport.run()

@@ -69,9 +69,9 @@ struct BrokerOptions: ParsableArguments {
         var configuration = try RabbitConfiguration(config: ConfigReader(provider: provider))
         // The tool declares nothing, because that is the services' decision.
         configuration.declaration = .passive
-        configuration.connectionName = "eventbus-tool"
+        configuration.clientName = "eventbus-tool"
         configuration.connectTimeout = .seconds(timeout)
-        configuration.callTimeout = .seconds(timeout)
+        configuration.commandTimeout = .seconds(timeout)
         return configuration
     }
 }

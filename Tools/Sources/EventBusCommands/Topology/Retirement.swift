@@ -91,7 +91,7 @@ struct Retirement: Sendable {
                     group: subscription.group,
                     name: subscription.name,
                     patterns: patterns,
-                    broker.configuration,
+                    on: broker.configuration,
                     logger: broker.options.logger
                 )
                 result.outcome = .retired
@@ -148,7 +148,7 @@ struct Retirement: Sendable {
     private func state(of queue: String) async throws -> BrokerInspection.Queue {
         try await RabbitTransport.inspect(
             queues: [queue],
-            broker.configuration,
+            on: broker.configuration,
             logger: broker.options.logger
         ).queues[0]
     }

@@ -76,7 +76,7 @@ struct TopologyShowCommand: AsyncParsableCommand {
         let groups = Set(subscriptions.map(\.subscription.group)).sorted()
         let names = subscriptions.map(\.subscription.queue) + groups.map { "\($0).dead" }
         let configuration = try broker.configuration()
-        let states = try await RabbitTransport.inspect(queues: names, configuration, logger: broker.logger).queues
+        let states = try await RabbitTransport.inspect(queues: names, on: configuration, logger: broker.logger).queues
         var table = TextTable(["queue", "topics", "exchange", ">events", ">consumers"])
         for (index, state) in states.enumerated() {
             let entry = index < subscriptions.count ? subscriptions[index] : nil
@@ -130,7 +130,7 @@ struct TopologyDiffCommand: AsyncParsableCommand {
         for (_, topology) in try files.topologies() {
             let differences = try await RabbitTransport.compare(
                 topology,
-                try broker.configuration(),
+                on: try broker.configuration(),
                 logger: broker.logger
             )
             for difference in differences {
@@ -167,7 +167,7 @@ struct TopologyApplyCommand: AsyncParsableCommand {
             var configuration = try broker.configuration()
             try topology.apply(to: &configuration)
             let specifications = try topology.specifications
-            try await RabbitTransport.declareTopology(for: specifications, configuration, logger: broker.logger)
+            try await RabbitTransport.declareTopology(for: specifications, on: configuration, logger: broker.logger)
             try StandardOutput.line("\(file): \(specifications.count) subscriptions declared".printable)
         }
     }

@@ -24,11 +24,11 @@ struct TopologyPlanCommand: AsyncParsableCommand {
         let configuration = try broker.configuration()
         var differences: [TopologyDifference] = []
         for topology in revision.current {
-            differences += try await RabbitTransport.compare(topology, configuration, logger: broker.logger)
+            differences += try await RabbitTransport.compare(topology, on: configuration, logger: broker.logger)
         }
         let inspection = try await RabbitTransport.inspect(
             queues: revision.allQueues,
-            configuration,
+            on: configuration,
             logger: broker.logger
         )
         let changes = revision.changes(differences, inspection.queues)

@@ -20,7 +20,7 @@ struct DeadVolumeTests {
             try await scene.add((start..<min(start + 5000, count)).map { try scene.letter($0) })
         }
         try await scene.wait(for: count, in: "\(scene.group).dead")
-        let transport = RabbitTransport(scene.configuration)
+        let transport = try RabbitTransport(scene.configuration)
         let bus = EventBus(transport: transport)
         let handled = Atomic(0)
         bus.subscribe(

@@ -60,7 +60,7 @@ struct Scene: Sendable {
                 prefetch: 16
             )
         }
-        try await RabbitTransport.declareTopology(for: queues, configuration)
+        try await RabbitTransport.declareTopology(for: queues, on: configuration)
     }
 
     /// Returns a dead letter.
@@ -98,7 +98,7 @@ struct Scene: Sendable {
 
     /// Adds dead letters to those of the group.
     func add(_ letters: [DeadLetter]) async throws {
-        let (transport, group) = (RabbitTransport(configuration), group)
+        let (transport, group) = (try RabbitTransport(configuration), group)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await transport.run() }
             try await transport.deadLetters(of: group).restore(letters)
@@ -109,7 +109,7 @@ struct Scene: Sendable {
 
     /// Returns the number of events in a queue.
     func count(_ queue: String) async throws -> Int {
-        let inspection = try await RabbitTransport.inspect(queues: [queue], configuration)
+        let inspection = try await RabbitTransport.inspect(queues: [queue], on: configuration)
         return try #require(inspection.queues[0].events, "\(inspection.queues[0])")
     }
 

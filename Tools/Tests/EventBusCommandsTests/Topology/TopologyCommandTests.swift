@@ -11,7 +11,7 @@ struct TopologyCommandTests {
         let url = try #require(TestBroker.url)
         var configuration = try RabbitConfiguration(uri: url)
         configuration.exchange = "events-\(group)"
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         let pattern = try TopicPattern(validating: "\(group).#")
         bus.subscribe(to: pattern, group: group, name: "orders") { _, _ in }
         bus.subscribe(to: pattern, group: group, name: "keyed", options: .init(ordering: .byPartitionKey)) { _, _ in }

@@ -32,7 +32,7 @@ struct TopologyRetireTests {
                     )
                 ]
                 try RabbitTopology(of: queues, configuration).write(to: file)
-                try await RabbitTransport.declareTopology(for: queues, configuration)
+                try await RabbitTransport.declareTopology(for: queues, on: configuration)
             }
         }
 
@@ -42,7 +42,7 @@ struct TopologyRetireTests {
 
         /// Publishes events to the queues of both releases.
         func publish(_ topics: [String]) async throws {
-            let publisher = EventBus(transport: .rabbit(configuration))
+            let publisher = try EventBus(transport: .rabbit(configuration))
             try await publisher.withRunning {
                 for topic in topics {
                     _ = try await publisher.publish(
@@ -53,7 +53,7 @@ struct TopologyRetireTests {
         }
 
         func state(_ name: String) async throws -> BrokerInspection.Queue {
-            try await RabbitTransport.inspect(queues: ["\(group).\(name)"], configuration).queues[0]
+            try await RabbitTransport.inspect(queues: ["\(group).\(name)"], on: configuration).queues[0]
         }
     }
 
@@ -104,7 +104,7 @@ struct TopologyRetireTests {
         defer { try? FileManager.default.removeItem(at: releases.folder) }
         let (group, old, new) = (releases.group, releases.old, releases.new)
         let configuration = releases.configuration
-        let bus = EventBus(transport: .rabbit(configuration))
+        let bus = try EventBus(transport: .rabbit(configuration))
         bus.subscribe(to: try TopicPattern(validating: "\(group).order.#"), group: group, name: "former") { _, _ in }
         try await bus.withRunning {
             let used = try await releases.run("retire", new, "--former", old, "--move-to", "\(group).fresh")
@@ -119,7 +119,7 @@ struct TopologyRetireTests {
             prefetch: 1
         )
         try RabbitTopology(of: [foreign], configuration).write(to: old)
-        try await RabbitTransport.declareTopology(for: [foreign], configuration)
+        try await RabbitTransport.declareTopology(for: [foreign], on: configuration)
         try await releases.publish(["order.created", "stock.reserved", "order.cancelled"])
         let moved = try await releases.run("retire", new, "--former", old, "--move-to", "\(group).fresh")
         #expect(moved.status == 1)

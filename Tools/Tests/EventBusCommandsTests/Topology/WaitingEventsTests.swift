@@ -8,7 +8,7 @@ struct WaitingEventsTests {
     @Test func `events that wait in a queue are read, and sent to another one as first attempts`() async throws {
         let scene = try await Scene()
         let (old, new) = (scene.queue, "\(scene.group).renamed")
-        let transport = RabbitTransport(scene.configuration)
+        let transport = try RabbitTransport(scene.configuration)
         let bus = EventBus(transport: transport)
         try await bus.withRunning {
             // Both queues of the scene receive it.

@@ -78,9 +78,9 @@ private struct VirtualHost: Sendable {
     /// when the service has given the five events up.
     func runWithBugs() async throws {
         let configuration = try RabbitConfiguration(uri: url)
-        let service = EventBus(transport: .rabbit(configuration))
+        let service = try EventBus(transport: .rabbit(configuration))
         PlantedBugs.$areMended.withValue(false) { PlantedBugs.subscribe(service) }
-        let publisher = EventBus(transport: .rabbit(configuration))
+        let publisher = try EventBus(transport: .rabbit(configuration))
         try await service.withRunning {
             try await publisher.withRunning {
                 let chaos = Task {

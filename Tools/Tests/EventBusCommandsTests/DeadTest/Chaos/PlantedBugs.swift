@@ -38,7 +38,7 @@ enum PlantedBugs {
     /// Subscribes the handlers to a bus.
     static func subscribe(_ bus: EventBus) {
         let areMended = areMended
-        let options = SubscriptionOptions(retry: .fixed(.milliseconds(10), maxAttempts: 3))
+        let options = SubscriptionOptions(retry: .fixed(.milliseconds(10), maximumAttempts: 3))
         func handle(_ topic: TopicPattern, _ handler: @escaping @Sendable (ReceivedEvent) throws -> Void) {
             bus.subscribe(to: topic, group: group, options: options) { event, _ in try handler(event) }
         }
