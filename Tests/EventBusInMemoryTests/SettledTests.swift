@@ -12,7 +12,8 @@ struct SettledTests {
             let broker = InMemoryBroker(clock: ManualClock())
             let reports = Reports(clock: broker.clock)
             var configuration = EventBusConfiguration()
-            configuration.consumeMiddleware = [reports]
+            configuration.consumeMiddleware = []
+            configuration.deliveryObservers = [reports]
             // Its replies to settlements arrive some time after the broker has acted on them.
             var transport = ForwardingTransport(to: .inMemory(broker))
             transport.onAttach = { base, queue, sink in
@@ -164,7 +165,7 @@ extension InMemoryBroker {
 private struct Refusal: Error {}
 
 /// The time of each report of an attempt, by the broker's clock.
-private final class Reports: ConsumeMiddleware {
+private final class Reports: DeliveryObserver {
     private let clock: AnyClock
     private let reports = Locked<[(attempt: Int, time: Duration)]>([])
 
@@ -173,8 +174,6 @@ private final class Reports: ConsumeMiddleware {
     }
 
     var all: [(attempt: Int, time: Duration)] { reports.withLock { $0 } }
-
-    func consume(_ context: EventContext, next: ConsumeNext) async throws { try await next(context) }
 
     func didSettle(_ delivery: SettledDelivery) {
         let time = AnyClock.Instant(offset: .zero).duration(to: clock.now)

@@ -3,8 +3,8 @@ import Synchronization
 
 /// The times from the call of `publish` to the handler, to the acknowledgement and to the confirm of an event.
 ///
-/// It is middleware, which observes an event when its acknowledgement has been passed to the connection.
-final class Latency: ConsumeMiddleware {
+/// It observes an event when its acknowledgement has been passed to the connection.
+final class Latency: DeliveryObserver {
     private struct State {
         var handled: [Int64] = []
         var acknowledged: [Int64] = []
@@ -23,10 +23,6 @@ final class Latency: ConsumeMiddleware {
     func confirmed(since start: UInt64) {
         let elapsed = elapsed(since: start)
         state.withLock { $0.confirmed.append(elapsed) }
-    }
-
-    func consume(_ context: EventContext, next: ConsumeNext) async throws {
-        try await next(context)
     }
 
     /// Records that the handler of the event that was published at `start` begins.

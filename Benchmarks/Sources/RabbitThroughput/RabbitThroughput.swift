@@ -140,7 +140,7 @@ struct RabbitThroughput {
         let subscription = bus.subscribe(
             to: Filler.self,
             group: name,
-            options: SubscriptionOptions(concurrency: Self.concurrency, middleware: [latency])
+            options: SubscriptionOptions(concurrency: Self.concurrency, observers: [latency])
         ) { event, _ in
             latency.handled(since: Filler.number(in: event.bytes))
         }

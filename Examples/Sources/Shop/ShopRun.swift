@@ -63,7 +63,7 @@ struct ShopRun: Sendable {
         func bus(_ source: String) throws -> EventBus {
             var configuration = EventBusConfiguration()
             configuration.source = source
-            configuration.consumeMiddleware.append(tally)
+            configuration.deliveryObservers.append(tally)
             return try carrier.bus(configuration, logger: logger)
         }
         let buses = try [bus("orders"), bus("inventory"), bus("notifications")]

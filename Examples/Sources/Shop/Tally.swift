@@ -1,8 +1,8 @@
 import EventBus
 import Synchronization
 
-/// Middleware that counts the outcomes of deliveries on all buses of the shop.
-final class Tally: ConsumeMiddleware {
+/// An observer that counts the outcomes of deliveries on all buses of the shop.
+final class Tally: DeliveryObserver {
     /// The counts at one moment.
     struct Counts: Hashable, Sendable {
         var placed = 0
@@ -18,10 +18,6 @@ final class Tally: ConsumeMiddleware {
 
     func update(_ change: (inout Counts) -> Void) {
         state.withLock { change(&$0) }
-    }
-
-    func consume(_ context: EventContext, next: ConsumeNext) async throws {
-        try await next(context)
     }
 
     /// Counts a settled delivery. Unsettled deliveries of a lost connection are redelivered and counted then.

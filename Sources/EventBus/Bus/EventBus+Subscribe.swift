@@ -118,6 +118,7 @@ extension EventBus {
     ) -> Subscription {
         var options = options
         options.middleware = configuration.consumeMiddleware + options.middleware
+        options.observers = configuration.deliveryObservers + options.observers
         if options.publishing == .whenHandled { holdsPublishes.store(true, ordering: .relaxed) }
         let codecs = options.acceptedContentTypes.isEmpty ? codecs : codecs.accepting(options.acceptedContentTypes)
         var handlers = SubscriptionHandlers(codecs: codecs)

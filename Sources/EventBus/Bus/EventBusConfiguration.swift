@@ -32,9 +32,11 @@ public struct EventBusConfiguration: Sendable {
     public var claimCheck: ClaimCheck?
     /// The middleware that every publish passes through, outermost first. Defaults to tracing and metrics.
     public var publishMiddleware: [any PublishMiddleware]
-    /// The middleware that every delivery passes through before its handler, outermost first. Defaults to tracing,
-    /// metrics and logging.
+    /// The middleware that every delivery passes through before its handler, outermost first. Defaults to tracing and
+    /// metrics.
     public var consumeMiddleware: [any ConsumeMiddleware]
+    /// The observers of the outcomes of deliveries, in addition to middleware that also observes. Defaults to logging.
+    public var deliveryObservers: [any DeliveryObserver]
 
     /// Creates a configuration with all defaults.
     public init() {
@@ -48,6 +50,7 @@ public struct EventBusConfiguration: Sendable {
         additionalPayloadSteps = []
         claimCheck = nil
         publishMiddleware = [TracingMiddleware(), MetricsMiddleware()]
-        consumeMiddleware = [TracingMiddleware(), MetricsMiddleware(), LoggingMiddleware()]
+        consumeMiddleware = [TracingMiddleware(), MetricsMiddleware()]
+        deliveryObservers = [LoggingObserver()]
     }
 }

@@ -1,7 +1,6 @@
-/// The common requirements of middleware for publishing and for consuming. One type may be both.
+/// The common requirements of middleware and of observers. One type may be several of them.
 public protocol EventMiddleware: Sendable {
-    /// A Boolean value indicating whether the step does anything in this process. An inactive step is left out of the
-    /// chain.
+    /// A Boolean value indicating whether the step does anything in this process. An inactive step is left out.
     var isActive: Bool { get }
 }
 

@@ -29,7 +29,7 @@ package import CoreMetrics
 /// configuration.publishMiddleware = [metrics]
 /// configuration.consumeMiddleware = [metrics, TenantFilter()]
 /// ```
-public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware {
+public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware, DeliveryObserver {
     /// The maximum number of published topics with separate labels.
     public static let maximumTopics = 1000
 
@@ -157,7 +157,7 @@ private struct PublishInstruments: Sendable {
 }
 
 /// The instruments of one subscription.
-private final class ConsumeMetrics: PauseObserver {
+private final class ConsumeMetrics: ConsumeMiddleware, PauseObserver {
     private let delivered: Counter
     private let succeeded: Counter
     private let failed: Counter

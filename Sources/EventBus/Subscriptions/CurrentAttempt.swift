@@ -77,9 +77,9 @@ final class CurrentAttempt: Sendable {
         }
     }
 
-    /// Tells the middleware that the handler has exceeded its time limit.
+    /// Tells the observers that the handler has exceeded its time limit.
     func reportTimeout() {
         guard let context = state.withLock({ $0.context }), !context.isAskingInbox else { return }
-        for step in context.processor.middleware { step.didTimeOut(context) }
+        for observer in context.processor.observers { observer.didTimeOut(context) }
     }
 }

@@ -4,7 +4,7 @@ internal import Instrumentation
 final class DeliveryProcessor: Sendable {
     let subscription: SubscriptionInfo
     let handlers: HandlerTable
-    let middleware: [any ConsumeMiddleware]
+    let observers: [any DeliveryObserver]
     let retry: RetryPolicy
     let retryVerdict: (@Sendable (any Error) -> RetryVerdict)?
     let handlerTimeout: Duration?
@@ -29,6 +29,7 @@ final class DeliveryProcessor: Sendable {
         subscription: SubscriptionInfo,
         handlers: HandlerTable,
         middleware: [any ConsumeMiddleware],
+        observers: [any DeliveryObserver],
         retry: RetryPolicy,
         retryVerdict: (@Sendable (any Error) -> RetryVerdict)?,
         handlerTimeout: Duration?,
@@ -42,7 +43,7 @@ final class DeliveryProcessor: Sendable {
     ) {
         self.subscription = subscription
         self.handlers = handlers
-        self.middleware = middleware
+        self.observers = observers
         self.retry = retry
         self.retryVerdict = retryVerdict
         self.handlerTimeout = handlerTimeout
@@ -63,7 +64,7 @@ final class DeliveryProcessor: Sendable {
             // Between the effect and its record, inside the step of the inbox.
             if context.fault == .crashAfterHandler { throw InjectedFault.crashAfterHandler }
         }
-        for step in middleware.reversed() where !(step is any SettlementObserver) {
+        for step in middleware.reversed() {
             let next = ConsumeNext(chain)
             chain = { context in try await step.consume(context, next: next) }
         }

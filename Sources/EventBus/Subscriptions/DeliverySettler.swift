@@ -1,9 +1,9 @@
 internal import Logging
 
-/// A component that settles the deliveries of a subscription with the transport, and reports them to the middleware.
+/// A component that settles the deliveries of a subscription with the transport, and reports them to the observers.
 final class DeliverySettler: Sendable {
     let subscription: SubscriptionInfo
-    let middleware: [any ConsumeMiddleware]
+    let observers: [any DeliveryObserver]
     /// A Boolean value indicating whether the order of keys is kept across instances.
     let keepsOrder: Bool
     let queue: DeliveryQueue
@@ -15,14 +15,14 @@ final class DeliverySettler: Sendable {
 
     init(
         subscription: SubscriptionInfo,
-        middleware: [any ConsumeMiddleware],
+        observers: [any DeliveryObserver],
         keepsOrder: Bool,
         queue: DeliveryQueue,
         stopping: Signal,
         environment: SubscriptionEnvironment
     ) {
         self.subscription = subscription
-        self.middleware = middleware
+        self.observers = observers
         self.keepsOrder = keepsOrder
         self.queue = queue
         self.stopping = stopping
@@ -135,9 +135,9 @@ final class DeliverySettler: Sendable {
         )
     }
 
-    /// Reports the outcome of a delivery to the middleware.
+    /// Reports the outcome of a delivery to the observers.
     func report(_ delivery: Delivery, _ disposition: Disposition, attempt: Int, isHeld: Bool) {
-        guard !middleware.isEmpty else { return }
+        guard !observers.isEmpty else { return }
         let settled = SettledDelivery(
             delivery: delivery,
             attempt: attempt,
@@ -145,6 +145,6 @@ final class DeliverySettler: Sendable {
             isHeld: isHeld,
             settler: self
         )
-        for step in middleware { step.didSettle(settled) }
+        for observer in observers { observer.didSettle(settled) }
     }
 }

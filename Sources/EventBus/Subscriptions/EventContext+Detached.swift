@@ -22,6 +22,7 @@ extension EventContext {
             subscription: subscription,
             handlers: HandlerTable(SubscriptionHandlers(codecs: CodecRegistry(encoder: JSONEventCodec(), others: []))),
             middleware: [],
+            observers: [],
             retry: options.retry,
             retryVerdict: nil,
             handlerTimeout: nil,
@@ -78,7 +79,7 @@ extension SettledDelivery {
             isHeld: isHeld,
             settler: DeliverySettler(
                 subscription: context.subscription,
-                middleware: [],
+                observers: [],
                 keepsOrder: false,
                 queue: DeliveryQueue(SubscriptionOptions().queueOptions, clock: processor.environment.clock),
                 stopping: Signal(),

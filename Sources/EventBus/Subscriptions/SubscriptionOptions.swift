@@ -146,6 +146,9 @@ public struct SubscriptionOptions: Sendable {
     public var repliesWithErrorText: Bool
     /// The middleware of this subscription's deliveries, inside the bus's own middleware. Defaults to none.
     public var middleware: [any ConsumeMiddleware]
+    /// The observers of the outcomes of this subscription's deliveries, in addition to those of the bus. Defaults to
+    /// none.
+    public var observers: [any DeliveryObserver]
 
     /// Creates options. Omitted values use the defaults.
     public init(
@@ -162,6 +165,7 @@ public struct SubscriptionOptions: Sendable {
         acceptedContentTypes: Set<String> = [],
         repliesWithErrorText: Bool = false,
         middleware: [any ConsumeMiddleware] = [],
+        observers: [any DeliveryObserver] = [],
         maximumHold: Duration = .seconds(900),
         retryVerdict: (@Sendable (any Error) -> RetryVerdict)? = nil,
         publishing: Publishing = .immediately,
@@ -186,6 +190,7 @@ public struct SubscriptionOptions: Sendable {
         self.acceptedContentTypes = acceptedContentTypes
         self.repliesWithErrorText = repliesWithErrorText
         self.middleware = middleware
+        self.observers = observers
     }
 }
 

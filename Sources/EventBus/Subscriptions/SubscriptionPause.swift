@@ -164,8 +164,8 @@ final class SubscriptionPause: Sendable {
     }
 }
 
-/// A step that observes the pauses of its subscription.
-package protocol PauseObserver: ConsumeMiddleware {
+/// An observer of the pauses of its subscription.
+package protocol PauseObserver: DeliveryObserver {
     /// Observes that the subscription pauses or continues.
     func didPause(_ isPaused: Bool)
 }

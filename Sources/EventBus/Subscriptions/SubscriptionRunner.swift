@@ -33,6 +33,7 @@ final class SubscriptionRunner: Sendable {
     private let patterns: [TopicPattern]
     private let handlers: HandlerTable
     private let middleware: [any ConsumeMiddleware]
+    private let observers: [any DeliveryObserver]
     private let environment: SubscriptionEnvironment
     private let deferrals: DeferralStatus
     private let identifier: EventIdentifier?
@@ -64,11 +65,15 @@ final class SubscriptionRunner: Sendable {
             middleware.append(DeduplicationMiddleware(inbox: inbox, options: options.inboxOptions))
         }
         self.middleware = middleware.filter(\.isActive).map { $0.prepared(for: info) }
+        self.observers =
+            self.middleware.compactMap { $0 as? any DeliveryObserver }
+            + options.observers.filter(\.isActive).map { $0.prepared(for: info) }
         let session = SubscriptionSession(
             of: info,
             patterns: patterns,
             handlers: self.handlers,
             middleware: self.middleware,
+            observers: observers,
             options: options,
             environment: environment,
             deferrals: deferrals,
@@ -227,7 +232,7 @@ final class SubscriptionRunner: Sendable {
     }
 
     private func notePause(_ isPaused: Bool, _ message: Logger.Message) {
-        for case let observer as any PauseObserver in middleware { observer.didPause(isPaused) }
+        for case let observer as any PauseObserver in observers { observer.didPause(isPaused) }
         environment.logger.logger.notice(
             message,
             metadata: [LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)"]
@@ -341,6 +346,7 @@ final class SubscriptionRunner: Sendable {
                         patterns: patterns,
                         handlers: handlers,
                         middleware: middleware,
+                        observers: observers,
                         options: state.options,
                         environment: environment,
                         deferrals: deferrals,

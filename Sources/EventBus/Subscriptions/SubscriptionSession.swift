@@ -26,6 +26,7 @@ final class SubscriptionSession: Sendable {
     ///
     /// - Parameters:
     ///   - middleware: The prepared middleware of the subscription, including the inbox.
+    ///   - observers: The prepared observers of the subscription, including middleware that observes.
     ///   - identifier: The source of the events' ids, if the subscription derives them.
     ///   - stopping: The signal that is raised when the subscription stops.
     ///   - aborting: The signal that is raised when the subscription's handlers are cancelled.
@@ -34,6 +35,7 @@ final class SubscriptionSession: Sendable {
         patterns: [TopicPattern],
         handlers: HandlerTable,
         middleware: [any ConsumeMiddleware],
+        observers: [any DeliveryObserver],
         options: SubscriptionOptions,
         environment: SubscriptionEnvironment,
         deferrals: DeferralStatus,
@@ -62,12 +64,13 @@ final class SubscriptionSession: Sendable {
             queue: queue,
             clock: environment.clock,
             breaker: options.breaker,
-            observers: middleware.compactMap { $0 as? any PauseObserver }
+            observers: observers.compactMap { $0 as? any PauseObserver }
         )
         self.processor = DeliveryProcessor(
             subscription: info,
             handlers: handlers,
             middleware: middleware,
+            observers: observers,
             retry: options.retry,
             retryVerdict: options.retryVerdict,
             handlerTimeout: options.handlerTimeout,
@@ -81,7 +84,7 @@ final class SubscriptionSession: Sendable {
         )
         self.settler = DeliverySettler(
             subscription: info,
-            middleware: middleware,
+            observers: observers,
             keepsOrder: specification.singleActiveConsumer,
             queue: queue,
             stopping: self.stopping,

@@ -2,7 +2,7 @@ public import EventBus
 
 extension SettledDelivery {
     /// Creates the outcome of a delivery, for a test of a middleware's
-    /// ``/EventBus/ConsumeMiddleware/didSettle(_:)``.
+    /// ``/EventBus/DeliveryObserver/didSettle(_:)``.
     ///
     /// ```swift
     /// let context = try EventContext(handling: order, attempt: 3)

@@ -12,7 +12,7 @@ public import EventBus
 /// ```
 ///
 /// A test that fails prints what has happened with ``story`` or ``withStory(_:)``.
-public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, ClockedMiddleware {
+public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, DeliveryObserver, ClockedMiddleware {
     /// A published event.
     ///
     /// ```swift

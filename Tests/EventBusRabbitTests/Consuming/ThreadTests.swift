@@ -36,7 +36,7 @@ struct ThreadTests {
         }
     }
 
-    private struct Middleware: PublishMiddleware, ConsumeMiddleware {
+    private struct Middleware: PublishMiddleware, ConsumeMiddleware, DeliveryObserver {
         let threads: Threads
 
         func publish(_ event: OutgoingEvent, next: PublishNext) async throws -> PublishReceipt {

@@ -51,7 +51,7 @@ struct MetricsMiddlewareTests {
     }
 
     /// Middleware that passes every call on to a step that was not prepared for a subscription.
-    private struct Wrapping: ConsumeMiddleware {
+    private struct Wrapping: ConsumeMiddleware, DeliveryObserver {
         let step: MetricsMiddleware
 
         func consume(_ context: EventContext, next: ConsumeNext) async throws {

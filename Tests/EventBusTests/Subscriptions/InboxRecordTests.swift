@@ -34,7 +34,7 @@ struct InboxRecordTests {
         then: @escaping @Sendable () async throws -> Void = {}
     ) -> EventBus {
         var configuration = EventBusConfiguration()
-        if let metrics { configuration.consumeMiddleware = [MetricsMiddleware(factory: metrics), LoggingMiddleware()] }
+        if let metrics { configuration.consumeMiddleware = [MetricsMiddleware(factory: metrics)] }
         let bus = EventBus(transport: .inMemory(broker), configuration: configuration, logger: logger)
         let options = SubscriptionOptions(retry: retry, handlerTimeout: handlerTimeout, inbox: inbox)
         bus.subscribe(to: OrderCreated.self, group: "g", options: options) { [calls] _, _ in

@@ -14,7 +14,7 @@ struct OverdueHandlerTests {
         let clock = ManualClock()
         let (log, metrics) = (InMemoryLogHandler(), TestMetrics())
         var configuration = EventBusConfiguration()
-        configuration.consumeMiddleware = [MetricsMiddleware(factory: metrics), LoggingMiddleware()]
+        configuration.consumeMiddleware = [MetricsMiddleware(factory: metrics)]
         let bus = EventBus(
             transport: .inMemory(InMemoryBroker(clock: clock)),
             configuration: configuration,

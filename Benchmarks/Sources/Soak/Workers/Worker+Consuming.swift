@@ -17,7 +17,7 @@ extension Worker {
         var options = SubscriptionOptions(
             retry: RetryPolicy(maximumAttempts: 4, initial: .milliseconds(150), maximum: .seconds(1))
         )
-        options.middleware = [SettlementRecorder(ledger: ledger)]
+        options.observers = [SettlementRecorder(ledger: ledger)]
         var redis: RedisClient?
         switch topic {
         case .plain:
@@ -99,10 +99,8 @@ private final class Serials: Sendable {
 }
 
 /// Records the outcomes of deliveries.
-private struct SettlementRecorder: ConsumeMiddleware {
+private struct SettlementRecorder: DeliveryObserver {
     let ledger: LedgerWriter
-
-    func consume(_ context: EventContext, next: ConsumeNext) async throws { try await next(context) }
 
     func didSettle(_ delivery: SettledDelivery) {
         guard !delivery.isHeld, let number = EventNumber(id: delivery.envelope.id.rawValue) else { return }

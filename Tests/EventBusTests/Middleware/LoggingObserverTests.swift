@@ -6,7 +6,7 @@ import Logging
 import Testing
 
 @Suite("Logging", .timeLimit(.minutes(1)))
-struct LoggingMiddlewareTests {
+struct LoggingObserverTests {
     @Test("Log messages of a handler and its bus have the event, its chain, its group and its attempt")
     func lines() async throws {
         let handler = InMemoryLogHandler()

@@ -1,9 +1,9 @@
 internal import Logging
 
-/// Middleware that logs the outcome of each delivery. Retries, dead letters and handlers that exceed their time limit are
+/// An observer that logs the outcome of each delivery. Retries, dead letters and handlers that exceed their time limit are
 /// logged at `info`, and all other outcomes at `debug`.
-public struct LoggingMiddleware: SettlementObserver {
-    /// Creates a step that logs to the bus's logger.
+public struct LoggingObserver: DeliveryObserver {
+    /// Creates an observer that logs to the bus's logger.
     public init() {}
 
     /// Logs that a handler was cancelled at its time limit.
