@@ -7,7 +7,7 @@ public import EventBus
 /// let store = try FileClaimCheckStore(directory: "/var/lib/shop/bodies")
 /// var configuration = EventBusConfiguration()
 /// configuration.claimCheck = ClaimCheck(store: store)
-/// let bus = EventBus(transport: .inMemory, configuration: configuration)
+/// let bus = EventBus(transport: .inMemory(), configuration: configuration)
 /// ```
 ///
 /// Each body is a file that only its owner may read. It appears under its name when it is complete and on disk. On a

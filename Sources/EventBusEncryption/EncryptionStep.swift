@@ -6,7 +6,7 @@ public import EventBus
 /// let key = try EncryptionKey.random(id: "2026-11")
 /// var configuration = EventBusConfiguration()
 /// configuration.payloadSteps = [try EncryptionStep(key: key)]
-/// let bus = EventBus(transport: .inMemory, configuration: configuration)
+/// let bus = EventBus(transport: .inMemory(), configuration: configuration)
 /// ```
 ///
 /// The payload is encrypted and authenticated together with the event's topic, identity, content type and version, so

@@ -6,7 +6,7 @@ public import EventBus
 /// ```swift
 /// var configuration = EventBusConfiguration()
 /// configuration.payloadSteps = [GzipStep()]
-/// let bus = EventBus(transport: .inMemory, configuration: configuration)
+/// let bus = EventBus(transport: .inMemory(), configuration: configuration)
 /// ```
 ///
 /// The content encoding is `gzip`, as in HTTP, so clients in other languages can read and write such events.

@@ -19,7 +19,7 @@ final class InMemoryConsumer: TransportConsumer {
         var retryDue: AnyClock.Instant?
         var time: EventTime?
         switch disposition {
-        case .acknowledged, .handedBack:
+        case .acknowledged, .requeued:
             break
         case .retried(let delay, _):
             time = broker.clock.wallTime

@@ -138,8 +138,8 @@ extension InMemoryTransport: ActivityMonitoring {
 }
 
 extension Transport where Self == InMemoryTransport {
-    /// A transport to a new broker.
-    public static var inMemory: InMemoryTransport { InMemoryTransport() }
+    /// Returns a transport to a new broker.
+    public static func inMemory() -> InMemoryTransport { InMemoryTransport() }
 
     /// Returns a transport to `broker`.
     public static func inMemory(_ broker: InMemoryBroker) -> InMemoryTransport { InMemoryTransport(broker: broker) }

@@ -192,7 +192,7 @@ private struct OutboxScene: Sendable {
     init(_ make: (EventBus) async throws -> any OutboxSubject) async throws {
         var configuration = EventBusConfiguration()
         configuration.publishMiddleware = [refusal]
-        bus = EventBus(transport: .inMemory, configuration: configuration)
+        bus = EventBus(transport: .inMemory(), configuration: configuration)
         outbox = try await make(bus)
         subscribe(to: Self.topic)
     }

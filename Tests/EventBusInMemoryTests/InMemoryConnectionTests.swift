@@ -8,7 +8,7 @@ import Testing
 struct InMemoryConnectionTests {
     @Test("Attaching waits for run(), and ends with cancellation")
     func attachWaits() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let given = Task { try await transport.attach(.sample("given-up"), to: RecordingSink()) }
         await transport.broker.waitForAttaching(1)
         given.cancel()
@@ -27,7 +27,7 @@ struct InMemoryConnectionTests {
 
     @Test("When run() is cancelled it returns, unsettled deliveries are back in their queues, and settling them throws")
     func runEnds() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let sink = RecordingSink()
         let consumer = Locked<(any TransportConsumer)?>(nil)
         try await running(transport) {
@@ -59,7 +59,7 @@ struct InMemoryConnectionTests {
 
     @Test("A second run() of one transport is an error")
     func runsTwice() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         try await running(transport) {
             _ = try await transport.attach(.sample(), to: RecordingSink())
             let error = await #expect(throws: EventBusError.self) { try await transport.run() }
@@ -69,7 +69,7 @@ struct InMemoryConnectionTests {
 
     @Test("A lost connection revokes deliveries, attaches again automatically and increases the generation")
     func loss() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let sink = RecordingSink()
         try await running(transport) {
             let consumer = try await transport.attach(.sample(), to: sink)
@@ -110,7 +110,7 @@ struct InMemoryConnectionTests {
     @Test("Nothing reaches a sink after stop() or close() has returned")
     func nothingAfterStop() async throws {
         for round in 0..<200 {
-            let transport = InMemoryTransport.inMemory
+            let transport = InMemoryTransport()
             let sink = RecordingSink()
             try await running(transport) {
                 let consumer = try await transport.attach(.sample(prefetch: 1000), to: sink)

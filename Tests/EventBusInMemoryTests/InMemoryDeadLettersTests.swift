@@ -82,7 +82,7 @@ struct InMemoryDeadLettersTests {
 
     @Test("A dead letter whose queue is gone is kept, and the error names the queue")
     func orphan() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let sink = RecordingSink()
         try await running(transport) {
             let consumer = try await transport.attach(.sample(broadcast: true), to: sink)

@@ -90,7 +90,7 @@ struct InMemoryPublishingTests {
 
     @Test("A request gets its first reply only")
     func request() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let sink = RecordingSink()
         try await running(transport) {
             let consumer = try await transport.attach(.sample(), to: sink)
@@ -126,7 +126,7 @@ struct InMemoryPublishingTests {
 
     @Test("A request without a responder is unroutable immediately")
     func requestUnroutable() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let error = await #expect(throws: EventBusError.self) {
             _ = try await transport.request(.sample("q"), deadline: transport.clock.now.advanced(by: .seconds(60)))
         }

@@ -8,7 +8,7 @@ import Testing
 struct InMemoryTransportTests {
     @Test("An event reaches the queue of every matching subscription and is removed when acknowledged")
     func publishAndAcknowledge() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let exact = RecordingSink()
         let wide = RecordingSink()
         let other = RecordingSink()

@@ -102,7 +102,7 @@ struct SettledTests {
 
     @Test("After the limit it throws an error that names the pending work")
     func limit() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         try await running(transport) {
             let consumer = try await transport.attach(.sample(), to: RecordingSink())
             await consumer.close()
@@ -142,7 +142,7 @@ struct SettledTests {
 
     @Test("A cancelled waiter returns promptly")
     func cancelled() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         try await running(transport) {
             let consumer = try await transport.attach(.sample(), to: RecordingSink())
             await consumer.close()

@@ -12,7 +12,7 @@ struct OutboxTests {
     @Test("Every field of an envelope is read from the database unchanged")
     func roundTrip() throws {
         let database = try makeDatabase()
-        let outbox = Outbox(bus: EventBus(transport: .inMemory))
+        let outbox = Outbox(bus: EventBus(transport: .inMemory()))
         let envelope = Envelope(
             id: "an id of another system",
             topic: "order.placed",
@@ -45,7 +45,7 @@ struct OutboxTests {
         let database = try makeDatabase()
         var configuration = EventBusConfiguration()
         configuration.payloadSteps = [MarkingStep()]
-        let outbox = Outbox(bus: EventBus(transport: .inMemory, configuration: configuration))
+        let outbox = Outbox(bus: EventBus(transport: .inMemory(), configuration: configuration))
         let taken = try database.write { db in
             try outbox.publish(NoteMarked(text: "secret"), in: db)
             return try OutboxStatements.take(limit: 10, depth: 10, excluding: [], terms: .init(now: .now()), in: db)
@@ -58,7 +58,7 @@ struct OutboxTests {
     @Test("Text that contains NUL is stored whole, and keys that differ behind it are two keys")
     func nul() throws {
         let database = try makeDatabase()
-        let outbox = Outbox(bus: EventBus(transport: .inMemory))
+        let outbox = Outbox(bus: EventBus(transport: .inMemory()))
         let envelopes = (1...4).map { number in
             Envelope(
                 id: EventID("a\0\(number)"),
@@ -90,7 +90,7 @@ struct OutboxTests {
     @Test("An event that is invalid on the wire makes the transaction fail, not the relay")
     func refusesIllegalEvents() throws {
         let database = try makeDatabase()
-        let outbox = Outbox(bus: EventBus(transport: .inMemory))
+        let outbox = Outbox(bus: EventBus(transport: .inMemory()))
         let error = #expect(throws: EventBusError.self) {
             try database.write { db in
                 try outbox.publish(NoteTaken(number: 1), options: PublishOptions(headers: ["x-death": 1]), in: db)
@@ -103,7 +103,7 @@ struct OutboxTests {
     @Test("Outside a transaction nothing is stored")
     func refusesToStandAlone() throws {
         let database = try makeDatabase()
-        let outbox = Outbox(bus: EventBus(transport: .inMemory))
+        let outbox = Outbox(bus: EventBus(transport: .inMemory()))
         let error = #expect(throws: EventBusError.self) {
             try database.writeWithoutTransaction { db in try outbox.publish(NoteTaken(number: 1), in: db) }
         }
@@ -114,7 +114,7 @@ struct OutboxTests {
     @Test("A rolled back transaction publishes nothing, and a committed one exactly the stored events")
     func transactions() async throws {
         let database = try makeDatabase()
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let outbox = Outbox(bus: bus)
         let relay = OutboxRelay(database: database, bus: bus)
         let recorder = EventRecorder()
@@ -143,7 +143,7 @@ struct OutboxTests {
     @Test("Correlation and causation are those of the handler that stored the event")
     func correlation() async throws {
         let database = try makeDatabase()
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let outbox = Outbox(bus: bus)
         let recorder = EventRecorder()
         bus.subscribe(to: OrderPlaced.self, group: "g") { _, _ in

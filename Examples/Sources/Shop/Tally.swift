@@ -25,7 +25,7 @@ final class Tally: DeliveryObserver {
         switch delivery.disposition {
         case .retried: update { $0.retries += 1 }
         case .deadLettered: update { $0.deadLetters += 1 }
-        case .acknowledged, .deferred, .handedBack: break
+        case .acknowledged, .deferred, .requeued: break
         }
     }
 }

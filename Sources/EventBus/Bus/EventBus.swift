@@ -6,7 +6,7 @@ internal import Synchronization
 /// A bus for typed events between the parts of a system. Each event is handled by every subscribed group at least once.
 ///
 /// ```swift
-/// let bus = EventBus(transport: .inMemory)
+/// let bus = EventBus(transport: .inMemory())
 ///
 /// bus.subscribe(to: OrderCreated.self, group: "inventory") { order, context in
 ///     context.logger.info("reserving stock")
@@ -59,7 +59,7 @@ public final class EventBus: Service {
     /// Bootstrap metrics and tracing first: a bus that is created without them omits their middleware.
     ///
     /// - Parameters:
-    ///   - transport: The transport that carries the events, such as `.inMemory`.
+    ///   - transport: The transport that carries the events, such as `.inMemory()`.
     ///   - configuration: The settings of the bus. Each has a default.
     ///   - logger: The logger of the bus and of its handlers' contexts. Defaults to swift-log's logger with the label
     ///     `eventbus`, so that dead letters and failed subscriptions are visible. For a silent bus, pass `Logger(label:

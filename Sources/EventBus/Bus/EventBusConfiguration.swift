@@ -4,7 +4,7 @@
 /// var configuration = EventBusConfiguration()
 /// configuration.source = "orders"
 /// configuration.publishTimeout = .seconds(5)
-/// let bus = EventBus(transport: .inMemory, configuration: configuration)
+/// let bus = EventBus(transport: .inMemory(), configuration: configuration)
 /// ```
 public struct EventBusConfiguration: Sendable {
     /// The name of this service, such as `orders`, which its events carry as their source, or `nil` for none. Defaults to

@@ -49,7 +49,7 @@ public protocol Cache: Sendable {
     ///
     /// `value(for:as:options:compute:)` calls it first, so that a hit in memory costs little more than the lookup. A
     /// cache that keeps no values in memory need not implement it.
-    func valueAtHand(
+    func cachedValue(
         for key: String,
         as type: any (Codable & Sendable).Type,
         options: CacheOptions
@@ -74,7 +74,7 @@ public protocol Cache: Sendable {
 
 extension Cache {
     /// Returns `nil`, because no value is available without waiting.
-    public func valueAtHand(
+    public func cachedValue(
         for key: String,
         as type: any (Codable & Sendable).Type,
         options: CacheOptions
@@ -99,7 +99,7 @@ extension Cache {
         options: CacheOptions = CacheOptions(),
         compute: @Sendable @escaping () async throws -> Value?
     ) async throws -> Value? {
-        if let atHand = valueAtHand(for: key, as: type, options: options), let value = atHand as? Value { return value }
+        if let atHand = cachedValue(for: key, as: type, options: options), let value = atHand as? Value { return value }
         return try await findOptional(key, type, options, compute)
     }
 
@@ -119,7 +119,7 @@ extension Cache {
         options: CacheOptions = CacheOptions(),
         compute: @Sendable @escaping () async throws -> Value
     ) async throws -> Value {
-        if let atHand = valueAtHand(for: key, as: type, options: options), let value = atHand as? Value { return value }
+        if let atHand = cachedValue(for: key, as: type, options: options), let value = atHand as? Value { return value }
         return try await find(key, type, options, compute)
     }
 

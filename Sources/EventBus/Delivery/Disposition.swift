@@ -16,7 +16,7 @@ public enum Disposition: Sendable {
     indirect case deadLettered(Failure)
     /// The delivery was not handled for an unrelated reason, such as a shutdown. The broker redelivers it as the same
     /// attempt.
-    case handedBack
+    case requeued
 }
 
 /// The reason why a delivery was not acknowledged.

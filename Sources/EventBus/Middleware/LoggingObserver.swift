@@ -16,7 +16,7 @@ public struct LoggingObserver: DeliveryObserver {
         let level: Logger.Level
         switch delivery.disposition {
         case .retried, .deadLettered: level = .info
-        case .acknowledged, .deferred, .handedBack: level = .debug
+        case .acknowledged, .deferred, .requeued: level = .debug
         }
         guard delivery.logger.logger.logLevel <= level else { return }
         let logger = delivery.logger.describing(
@@ -50,8 +50,8 @@ public struct LoggingObserver: DeliveryObserver {
                     LogKeys.error: "\(String(loggable: failure.message))",
                 ]
             )
-        case .handedBack:
-            logger.debug("event handed back to the broker")
+        case .requeued:
+            logger.debug("event requeued")
         }
     }
 }

@@ -236,7 +236,7 @@ private final class ConsumeMetrics: ConsumeMiddleware, PauseObserver {
                 ],
                 factory: factory
             ).increment()
-        case .acknowledged, .deferred, .handedBack:
+        case .acknowledged, .deferred, .requeued:
             break
         }
     }

@@ -3,7 +3,7 @@
 /// ```swift
 /// var configuration = EventBusConfiguration()
 /// configuration.claimCheck = ClaimCheck(store: InMemoryClaimCheckStore(), threshold: 1 << 20)
-/// let bus = EventBus(transport: .inMemory, configuration: configuration)
+/// let bus = EventBus(transport: .inMemory(), configuration: configuration)
 /// ```
 ///
 /// The body is stored after all payload steps and publish middleware, so it is compressed and encrypted in the store too,

@@ -1,7 +1,7 @@
 extension DeliveryProcessor {
     /// Returns the disposition of a delivery whose attempt threw `error`.
     func disposition(of tracked: TrackedDelivery, after error: any Error) -> Disposition {
-        if aborting.isRaised { return .handedBack }
+        if aborting.isRaised { return .requeued }
         // An injected crash takes the place of a redelivery, about which no code of the user decides.
         let verdict = error is InjectedFault ? .byPolicy : retryVerdict?(error) ?? .byPolicy
         switch verdict.kind {
@@ -23,7 +23,7 @@ extension DeliveryProcessor {
         after delay: Duration? = nil,
         _ error: any Error
     ) -> Disposition {
-        if aborting.isRaised { return .handedBack }
+        if aborting.isRaised { return .requeued }
         guard tracked.deferredFor < maximumDeferral else {
             return .deadLettered(Failure(reason: reason, error: error, attempt: tracked.attempt))
         }

@@ -109,7 +109,7 @@ final class DeliveryProcessor: Sendable {
                 consumer: consumer
             )
         } catch {
-            return Outcome(disposition: .handedBack, attempt: attempt, inboxError: error.underlying)
+            return Outcome(disposition: .requeued, attempt: attempt, inboxError: error.underlying)
         }
         if retry.maximumTime != nil { disposition = limited(disposition, of: tracked, isLast: exhaustsTime) }
         guard let maximumHold else { return Outcome(disposition: disposition, attempt: attempt) }
@@ -144,7 +144,7 @@ final class DeliveryProcessor: Sendable {
                 // An event that goes back to the broker comes again at once, so only the attempt took time.
                 deferredFor: isTooOld ? start.duration(to: now) : hold
             )
-        case .acknowledged, .deadLettered, .handedBack:
+        case .acknowledged, .deadLettered, .requeued:
             return Outcome(disposition: disposition, attempt: attempt)
         }
     }
@@ -211,14 +211,14 @@ final class DeliveryProcessor: Sendable {
         } catch {
             if let uncounted = context.uncountedError ?? error as? any UncountedError {
                 if let deferred = uncounted as? DeferredDelivery { return .deferred(after: deferred.after, nil) }
-                if context.isGivenUp { return .handedBack }
+                if context.isGivenUp { return .requeued }
                 if let own = uncounted as? OwnInboxError {
                     return deferral(of: tracked, reason: .inboxFailed, own.underlying)
                 }
                 throw uncounted as? InboxUnavailable ?? InboxUnavailable(underlying: uncounted)
             }
             // The broker has redelivered the event, so the outcome of this attempt is ignored.
-            if worker.isRevoked(delivery) { return .handedBack }
+            if worker.isRevoked(delivery) { return .requeued }
             return disposition(of: tracked, after: context.timeoutError(underlying: error) ?? error)
         }
     }

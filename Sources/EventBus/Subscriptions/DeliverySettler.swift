@@ -36,7 +36,7 @@ final class DeliverySettler: Sendable {
         attempt: Int,
         consumer: any TransportConsumer
     ) async {
-        if keepsOrder, case .handedBack = disposition {
+        if keepsOrder, case .requeued = disposition {
             // It stays unacknowledged until its channel is closed. If it were returned alone, it would be redelivered
             // after the events behind it.
             return report(delivery, disposition, attempt: attempt, isHeld: false)
@@ -70,7 +70,7 @@ final class DeliverySettler: Sendable {
             noteUnsettled(delivery, error, isRefused ? .debug : .warning)
             guard keepsOrder else {
                 // Returned, so that the broker redelivers it instead of waiting for a settlement that will never arrive.
-                _ = await settleShielded(delivery, as: .handedBack, consumer)
+                _ = await settleShielded(delivery, as: .requeued, consumer)
                 return
             }
             if !isRefused { refused.add() }
@@ -104,7 +104,7 @@ final class DeliverySettler: Sendable {
         await withDiscardingTaskGroup { group in
             for tracked in deliveries {
                 @Sendable func giveBack() async {
-                    await settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
+                    await settle(tracked.delivery, as: .requeued, attempt: tracked.attempt, consumer: consumer)
                 }
                 // The transport may return a redelivered event as a copy, and wait for its confirm.
                 if tracked.delivery.redeliveries > 0 { group.addTask { await giveBack() } } else { await giveBack() }

@@ -54,7 +54,7 @@ extension Disposition {
         case .deferred(_, let failure): failure?.reason == .unavailable ? true : nil
         case .deadLettered(let failure):
             [.attemptsExhausted, .retryTimeExhausted, .holdLimit, .unavailable].contains(failure.reason) ? true : nil
-        case .handedBack: nil
+        case .requeued: nil
         }
     }
 
@@ -63,7 +63,7 @@ extension Disposition {
         switch self {
         case .retried(_, let failure), .deadLettered(let failure): failure
         case .deferred(_, let failure): failure
-        case .acknowledged, .handedBack: nil
+        case .acknowledged, .requeued: nil
         }
     }
 }

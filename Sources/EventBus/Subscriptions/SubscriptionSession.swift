@@ -181,7 +181,7 @@ final class SubscriptionSession: Sendable {
             abandoned = await awaitHandlers(until: deadline)
             await wait(until: max(deadline, graceEnd)) { await consumer.close() }
             for tracked in left {
-                settler.report(tracked.delivery, .handedBack, attempt: tracked.attempt, isHeld: false)
+                settler.report(tracked.delivery, .requeued, attempt: tracked.attempt, isHeld: false)
             }
         } else {
             await wait(until: deadline) { await consumer.stop() }

@@ -108,7 +108,7 @@ final class WorkerPool: Sendable {
     ) async -> Bool {
         if queue.isToBeReturned(tracked) {
             // It has waited too long.
-            await settler.settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
+            await settler.settle(tracked.delivery, as: .requeued, attempt: tracked.attempt, consumer: consumer)
             if tracked.isProbe { pause.endProbe() }
             return false
         }
@@ -153,7 +153,7 @@ final class WorkerPool: Sendable {
         let due = environment.clock.now.advanced(by: delay)
         consumer.holds(delivery, until: due)
         guard queue.hold(held, until: due, by: place) else {
-            await settler.settle(delivery, as: .handedBack, attempt: outcome.attempt, consumer: consumer)
+            await settler.settle(delivery, as: .requeued, attempt: outcome.attempt, consumer: consumer)
             return false
         }
         if outcome.isTooOld { queue.requestReopening() }
@@ -179,7 +179,7 @@ final class WorkerPool: Sendable {
         // Before the delivery is returned, because a broker on a manual clock must not take it for work in progress.
         consumer.pauses(until: nextProbe)
         if queue.putBack(tracked, by: place) { return true }
-        await settler.settle(tracked.delivery, as: .handedBack, attempt: tracked.attempt, consumer: consumer)
+        await settler.settle(tracked.delivery, as: .requeued, attempt: tracked.attempt, consumer: consumer)
         return false
     }
 
@@ -235,7 +235,7 @@ final class WorkerPool: Sendable {
         if isBroadcast, case .deferred(_, let failure?) = outcome.disposition {
             return .deadLettered(failure)
         }
-        return .handedBack
+        return .requeued
     }
 
     /// Records the outcome of a delivery for health reports and logs.

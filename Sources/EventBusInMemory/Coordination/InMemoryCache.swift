@@ -81,7 +81,7 @@ public final class InMemoryCache: Cache {
     }
 
     /// Returns the value for `key` if it has the given type and is fresh.
-    public func valueAtHand(
+    public func cachedValue(
         for key: String,
         as type: any (Codable & Sendable).Type,
         options: CacheOptions

@@ -58,7 +58,7 @@ extension BrokerState {
                 firstFailure: settled.extras?.firstFailure ?? failure.firstFailure ?? time,
                 time: time
             )
-        case .handedBack:
+        case .requeued:
             queues[queue].putBack(settled.event)
             readyCount += 1
         }

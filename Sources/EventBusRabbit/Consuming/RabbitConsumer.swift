@@ -87,7 +87,7 @@ final class RabbitConsumer: TransportConsumer {
             // A redelivered event may have been lost to another event's crash. That one may be next, so acknowledge
             // immediately.
             try settle(delivery.token, .acknowledge, isUrgent: delivery.redeliveries > 0)
-        case .handedBack:
+        case .requeued:
             let isSuspectNext = delivery.redeliveries + 1 >= RedeliveryLimits.alone
             guard isSuspectNext, !specification.singleActiveConsumer else {
                 return try settle(delivery.token, .requeue)

@@ -109,7 +109,7 @@ public final class RedisCache: Cache {
         self.clock = clock
         self.flights = flights
         self.level = level
-        self.gate = ComputeGate(limit: max(1, options.computesWithoutRedis))
+        self.gate = ComputeGate(limit: max(1, options.maximumConcurrentFallbacks))
         self.metrics = metrics
         self.process = process
         self.subscriber = client.subscriber(
@@ -186,7 +186,7 @@ public final class RedisCache: Cache {
     }
 
     /// Returns the value for `key` if it has the given type, is fresh, and is in the memory of this process.
-    public func valueAtHand(
+    public func cachedValue(
         for key: String,
         as type: any (Codable & Sendable).Type,
         options: CacheOptions

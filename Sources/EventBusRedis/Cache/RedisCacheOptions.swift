@@ -21,7 +21,7 @@ public struct RedisCacheOptions: Hashable, Sendable {
     /// would not become smaller by an eighth is stored uncompressed. Defaults to 4,096.
     public var compressionThreshold: Int?
     /// The maximum number of concurrent computations while Redis cannot be reached. Defaults to 64.
-    public var computesWithoutRedis: Int
+    public var maximumConcurrentFallbacks: Int
 
     /// Creates options. Omitted values use the defaults.
     public init(
@@ -31,7 +31,7 @@ public struct RedisCacheOptions: Hashable, Sendable {
         lease: Duration = .seconds(3),
         readTimeout: Duration = .milliseconds(500),
         compressionThreshold: Int? = 4096,
-        computesWithoutRedis: Int = 64
+        maximumConcurrentFallbacks: Int = 64
     ) {
         self.prefix = prefix
         self.firstLevelCapacity = firstLevelCapacity
@@ -39,6 +39,6 @@ public struct RedisCacheOptions: Hashable, Sendable {
         self.lease = lease
         self.readTimeout = readTimeout
         self.compressionThreshold = compressionThreshold
-        self.computesWithoutRedis = computesWithoutRedis
+        self.maximumConcurrentFallbacks = maximumConcurrentFallbacks
     }
 }

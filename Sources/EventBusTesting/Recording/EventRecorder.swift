@@ -8,7 +8,7 @@ public import EventBus
 /// let recorder = EventRecorder()
 /// var configuration = EventBusConfiguration()
 /// configuration.record(with: recorder)
-/// let bus = EventBus(transport: .inMemory, configuration: configuration)
+/// let bus = EventBus(transport: .inMemory(), configuration: configuration)
 /// ```
 ///
 /// A test that fails prints what has happened with ``story`` or ``withStory(_:)``.

@@ -127,7 +127,7 @@ struct StoryDrawing {
         case .deferred(let delay, let failure): result("○", "deferred by \(Self.brief(delay))", failure)
         case .deadLettered(let failure):
             result("†", (attempt.hasBegun ? "\(name) failed\(took), " : "") + "dead letter: \(failure.reason)", failure)
-        case .handedBack: result("○", "returned to the broker")
+        case .requeued: result("○", "returned to the broker")
         }
     }
 

@@ -8,7 +8,7 @@ struct OrderUnderLoadTests {
     @Test("Deliveries reach a sink one at a time and in the order of the queue, on any thread")
     func order() async throws {
         let count = 20_000
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let broker = transport.broker
         let inside = Locked(false)
         let overlaps = Locked(0)
@@ -53,7 +53,7 @@ struct OrderUnderLoadTests {
     @Test("A hundred thousand events are handled and leave nothing behind")
     func smoke() async throws {
         let count = 100_000
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let worker = Worker()
         try await worker.run(on: transport, .sample(prefetch: 256)) {
             let options = TransportPublishOptions(deadline: transport.clock.now.advanced(by: .seconds(60)))

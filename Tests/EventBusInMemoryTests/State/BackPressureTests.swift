@@ -103,7 +103,7 @@ struct BackPressureTests {
         let machine = BrokerMachine(maximumQueueLength: 1)
         let consumer = try machine.attach(.sample(prefetch: 2))
         for text in ["a", "b", "c"] { machine.publish(text) }
-        machine.settle(machine.deliveries(consumer)[0], of: consumer, as: .handedBack)
+        machine.settle(machine.deliveries(consumer)[0], of: consumer, as: .requeued)
         machine.stop(consumer)
         machine.close(consumer)
         #expect(machine.state.readyCount == 3)

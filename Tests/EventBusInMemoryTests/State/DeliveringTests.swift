@@ -70,12 +70,12 @@ struct DeliveringTests {
     }
 
     @Test("A returned delivery is redelivered as the same attempt")
-    func handedBack() throws {
+    func requeued() throws {
         let machine = BrokerMachine()
         let consumer = try machine.attach(.sample(prefetch: 1))
         machine.publish("a")
         machine.publish("b")
-        machine.settle(machine.deliveries(consumer)[0], of: consumer, as: .handedBack)
+        machine.settle(machine.deliveries(consumer)[0], of: consumer, as: .requeued)
         #expect(machine.texts(consumer) == ["a", "a"])
         #expect(machine.deliveries(consumer)[1].attempt == 1)
         #expect(machine.deliveries(consumer)[1].redeliveries == 0)

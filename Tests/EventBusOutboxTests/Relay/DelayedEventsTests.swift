@@ -77,7 +77,7 @@ extension RelayInTroubleSuite {
         )
         func anyDelay(delay: Duration) throws {
             let database = try makeDatabase()
-            let outbox = Outbox(bus: EventBus(transport: .inMemory))
+            let outbox = Outbox(bus: EventBus(transport: .inMemory()))
             try database.write { db in
                 try outbox.publish(NoteTaken(number: 1), options: .init(delay: delay), in: db)
                 let backlog = try outbox.backlog(in: db)

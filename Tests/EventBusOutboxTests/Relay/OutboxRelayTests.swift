@@ -46,7 +46,7 @@ struct OutboxRelayTests {
     @Test("Events of one key arrive in the order in which they were stored", arguments: [1, 7, 500])
     func keepsOrder(batchSize: Int) async throws {
         let database = try makeDatabase()
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let outbox = Outbox(bus: bus)
         let arrived = Collected<OrderPlaced>()
         let recorder = EventRecorder()
@@ -126,7 +126,7 @@ struct OutboxRelayTests {
     @Test("On request it drops events without a subscriber, except if the event itself requires one")
     func subscriberNotRequired() async throws {
         let database = try makeDatabase()
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let outbox = Outbox(bus: bus)
         let relay = OutboxRelay(database: database, bus: bus, configuration: .with { $0.requiresSubscriber = false })
         try await running(bus, relay) {
@@ -198,7 +198,7 @@ struct OutboxRelayTests {
     @Test("A row without an event is parked, can be discarded, and delays nothing")
     func unreadableRow() async throws {
         let database = try makeDatabase()
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let outbox = Outbox(bus: bus)
         let recorder = EventRecorder()
         bus.subscribe(to: OrderPlaced.self, group: "g", options: .init(middleware: [recorder])) { _, _ in }
@@ -387,7 +387,7 @@ struct OutboxRelayTests {
 
     @Test("A relay runs once")
     func runsOnce() async throws {
-        let relay = OutboxRelay(database: try makeDatabase(), bus: EventBus(transport: .inMemory))
+        let relay = OutboxRelay(database: try makeDatabase(), bus: EventBus(transport: .inMemory()))
         let run = Task { try await relay.run() }
         run.cancel()
         try await run.value

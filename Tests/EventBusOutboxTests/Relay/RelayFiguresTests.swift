@@ -45,7 +45,7 @@ struct RelayFiguresTests {
         let count = 10_000
         let file = try DatabaseFile()
         let database: any DatabaseWriter = isOnDisk ? try file.open() : try makeDatabase()
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let outbox = Outbox(bus: bus)
         let seen = Locked(Set<Int>())
         let isComplete = Signal()

@@ -73,7 +73,7 @@ struct RelayMachineTests {
     @Test("A backlog of large events is read in parts of limited size")
     func largeEvents() throws {
         let database = try makeDatabase()
-        let outbox = Outbox(bus: EventBus(transport: .inMemory))
+        let outbox = Outbox(bus: EventBus(transport: .inMemory()))
         let megabyte = 1 << 20
         try database.write { db in
             for number in 1...100 {

@@ -12,7 +12,7 @@ extension RelayInTroubleSuite {
         @Test("When all are replayed, they precede the waiting events of their keys")
         func all() throws {
             let database = try makeDatabase()
-            let outbox = Outbox(bus: EventBus(transport: .inMemory))
+            let outbox = Outbox(bus: EventBus(transport: .inMemory()))
             try database.write { db in
                 for number in 1...6 { try outbox.publish(OrderPlaced(orderID: "k", number: number), in: db) }
                 for sequence in 1...3 as ClosedRange<Int64> {
@@ -28,7 +28,7 @@ extension RelayInTroubleSuite {
         @Test("Events return to their places in any order of replay", arguments: [[3, 1, 2], [1, 2, 3], [2, 3, 1]])
         func single(order: [Int64]) throws {
             let database = try makeDatabase()
-            let outbox = Outbox(bus: EventBus(transport: .inMemory))
+            let outbox = Outbox(bus: EventBus(transport: .inMemory()))
             try database.write { db in
                 for number in 1...6 { try outbox.publish(OrderPlaced(orderID: "k", number: number), in: db) }
                 for sequence in order {

@@ -115,7 +115,7 @@ extension RelayInTroubleSuite {
         func migration() async throws {
             for hasMigrator in [true, false] {
                 let database = try DatabaseQueue()
-                let bus = EventBus(transport: .inMemory)
+                let bus = EventBus(transport: .inMemory())
                 try await database.write { db in
                     try db.execute(sql: OutboxSchema.v1)
                     for number in 1...4 {
@@ -156,7 +156,7 @@ extension RelayInTroubleSuite {
         @Test("The order of keys is repaired in steps")
         func repairInSteps() throws {
             let database = try makeDatabase()
-            let outbox = Outbox(bus: EventBus(transport: .inMemory))
+            let outbox = Outbox(bus: EventBus(transport: .inMemory()))
             try database.write { db in
                 for number in 0..<30 {
                     try outbox.publish(OrderPlaced(orderID: "\(number % 10)", number: number), in: db)

@@ -129,7 +129,7 @@ struct RelayTests {
         ]
         let scene = Scene(
             try await TestPostgres.database(),
-            bus: EventBus(transport: .inMemory, configuration: configuration)
+            bus: EventBus(transport: .inMemory(), configuration: configuration)
         )
         try await scene.run {
             for number in 1...3 {
@@ -221,7 +221,7 @@ struct RelayTests {
     func payloadSteps() async throws {
         var configuration = EventBusConfiguration()
         configuration.payloadSteps = [MarkingStep()]
-        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let bus = EventBus(transport: .inMemory(), configuration: configuration)
         let scene = Scene(try await TestPostgres.database(), bus: bus)
         try await scene.store(OrderPlaced(orderID: "k", number: 1))
         let rows = try await scene.database.client.run(

@@ -16,7 +16,7 @@ struct Scene: Sendable {
     let arrived = Collected<OrderPlaced>()
     let recorder = EventRecorder()
 
-    init(_ database: TestDatabase, bus: EventBus = EventBus(transport: .inMemory), hasSubscriber: Bool = true) {
+    init(_ database: TestDatabase, bus: EventBus = EventBus(transport: .inMemory()), hasSubscriber: Bool = true) {
         self.database = database
         self.bus = bus
         outbox = PostgresOutbox(database.client, bus: bus)

@@ -107,13 +107,13 @@ extension RedisTests {
             // One value is in the memory of another process.
             try await eventually("the other process should keep a value in memory") {
                 _ = try await other.value(for: "big-0", as: Int.self, options: tagged) { 0 }
-                return other.valueAtHand(for: "big-0", as: Int.self, options: tagged) != nil
+                return other.cachedValue(for: "big-0", as: Int.self, options: tagged) != nil
             }
             let before = try await commands(client)
             try await cache.removeAll(tag: "big")
             #expect(try await commands(client) - before < 20)
             try await eventually("the other process should hear of it") {
-                other.valueAtHand(for: "big-0", as: Int.self, options: tagged) == nil
+                other.cachedValue(for: "big-0", as: Int.self, options: tagged) == nil
             }
             for key in ["big-0", "big-2500", "big-4999"] {
                 #expect(try await cache.value(for: key, as: Int.self, options: tagged) { 2 } == 2)

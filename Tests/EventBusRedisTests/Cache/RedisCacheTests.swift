@@ -130,7 +130,7 @@ extension RedisTests {
             let configuration = RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: try freePort()))
             let cache = RedisCache(
                 try RedisClient(configuration, logger: .silent),
-                options: RedisCacheOptions(computesWithoutRedis: 3)
+                options: RedisCacheOptions(maximumConcurrentFallbacks: 3)
             )
             let running = Shared((now: 0, most: 0))
             try await withThrowingTaskGroup(of: Void.self) { group in

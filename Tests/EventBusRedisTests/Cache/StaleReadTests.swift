@@ -103,7 +103,7 @@ extension RedisTests {
             /// Returns the value for a key, or `nil` if the server did not answer.
             func read(_ key: String) async throws -> Int? {
                 let options = StaleReadTests.options
-                if let value = cache.valueAtHand(for: key, as: Int.self, options: options) as? Int {
+                if let value = cache.cachedValue(for: key, as: Int.self, options: options) as? Int {
                     figures.change { $0.fromMemory += 1 }
                     return value
                 }

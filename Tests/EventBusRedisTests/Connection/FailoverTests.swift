@@ -118,7 +118,7 @@ extension RedisTests {
                 try await cache.set("value", for: "key")
                 try await eventually("the cache should keep values in memory") {
                     _ = try await cache.value(for: "key", as: String.self) { "other" }
-                    return cache.valueAtHand(for: "key", as: String.self, options: CacheOptions()) != nil
+                    return cache.cachedValue(for: "key", as: String.self, options: CacheOptions()) != nil
                 }
                 await client.close()
             }
@@ -162,7 +162,7 @@ extension RedisTests {
             try await cache.set("old", for: "key")
             try await eventually("the cache should keep the value in memory") {
                 _ = try await cache.value(for: "key", as: String.self) { "computed" }
-                return cache.valueAtHand(for: "key", as: String.self, options: CacheOptions()) != nil
+                return cache.cachedValue(for: "key", as: String.self, options: CacheOptions()) != nil
             }
             // The old server continues as if it were the primary. Only the connection for messages is cut.
             try await writer.set("new", for: "key")
@@ -173,7 +173,7 @@ extension RedisTests {
             }
             try await eventually("the cache should keep values in memory again") {
                 _ = try await cache.value(for: "key", as: String.self) { "computed" }
-                return cache.valueAtHand(for: "key", as: String.self, options: CacheOptions()) != nil
+                return cache.cachedValue(for: "key", as: String.self, options: CacheOptions()) != nil
             }
             try await writer.set("newer", for: "key")
             try await eventually("the cache should hear of changes there") {

@@ -37,7 +37,7 @@ extension RedisTests {
             for number in 0..<100 {
                 try await cache.set("\(number)", for: "key")
                 #expect(try await cache.value(for: "key", as: String.self) { "computed" } == "\(number)")
-                #expect(cache.valueAtHand(for: "key", as: String.self, options: options) == nil)
+                #expect(cache.cachedValue(for: "key", as: String.self, options: options) == nil)
             }
             // Waiters of the lock are served by polling.
             let order = Shared(0)

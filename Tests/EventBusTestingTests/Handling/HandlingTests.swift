@@ -95,7 +95,7 @@ struct HandlingTests {
 
     @Test("What a handler publishes belongs to the handled event, with the same ids at every attempt")
     func correlation() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let envelope = try Envelope(of: order, options: .init(id: "order-42", correlationID: "chain"))
         var published: [Envelope] = []
         for attempt in 1...2 {
@@ -167,7 +167,7 @@ struct HandlingTests {
         let recorder = EventRecorder()
         let context = try EventContext(handling: order, attempt: 2)
         recorder.didSettle(SettledDelivery(of: context, as: .acknowledged))
-        recorder.didSettle(SettledDelivery(of: context, as: .handedBack, isHeld: true))
+        recorder.didSettle(SettledDelivery(of: context, as: .requeued, isHeld: true))
         #expect(try recorder.handled(OrderPlaced.self, by: "test") == [order])
         #expect(recorder.settled.map(\.attempt) == [2, 2])
         #expect(recorder.settled.map(\.isHeld) == [false, true])

@@ -46,10 +46,10 @@ struct TransportConformanceTests {
 
     @Test("Every check has a unique name, and only checks of missing features are left out")
     func names() {
-        let all = TransportConformance { _ in TransportNamespace(makeTransport: { InMemoryTransport.inMemory }) }.checks
+        let all = TransportConformance { _ in TransportNamespace(makeTransport: { InMemoryTransport() }) }.checks
         #expect(Set(all.map(\.name)).count == all.count)
         let core = TransportConformance(features: []) { _ in
-            TransportNamespace(makeTransport: { InMemoryTransport.inMemory })
+            TransportNamespace(makeTransport: { InMemoryTransport() })
         }.checks
         #expect(Set(core.map(\.name)).isStrictSubset(of: all.map(\.name)))
     }

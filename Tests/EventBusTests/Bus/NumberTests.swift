@@ -123,7 +123,7 @@ struct NumberTests {
 
     @Test("The pages of dead letters", arguments: integers)
     func pages(value: Int) async throws {
-        let letters = EventBus(transport: .inMemory).deadLetters(of: "g")
+        let letters = EventBus(transport: .inMemory()).deadLetters(of: "g")
         #expect(try await letters.entries(limit: value, offset: value).isEmpty)
     }
 
@@ -140,7 +140,7 @@ struct NumberTests {
 
     @Test("The rate of a replay", arguments: integers)
     func replayRate(value: Int) async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         bus.subscribe(to: OrderCreated.self, group: "g", options: .init(retry: .never)) { _, _ in throw Broken() }
         try await bus.withRunning {
             try await bus.publish(OrderCreated(orderID: "1"))

@@ -8,7 +8,7 @@ import Testing
 struct OutlivingTaskTests {
     @Test("They publish under the handler's chain while the bus runs, and are refused while it drains")
     func refused() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let (left, holding, mayPublish, mayEnd) = (Signal(), Signal(), Signal(), Signal())
         let chain = Locked<CorrelationID?>(nil)
         let task = Locked<Task<PublishReceipt, any Error>?>(nil)
@@ -47,7 +47,7 @@ struct OutlivingTaskTests {
 
     @Test("A task that cancels the subscription waits for its end, unlike the handler itself")
     func cancels() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let handle = Notes<EventBus.Subscription>()
         let (returned, holding, mayEnd) = (Signal(), Signal(), Signal())
         let cancelling = Locked<Task<Void, any Error>?>(nil)

@@ -22,7 +22,7 @@ struct PublishTests {
 
     @Test("A publish before the start waits for it")
     func waitsForStart() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let recorder = EventRecorder()
         bus.subscribe(to: OrderCreated.self, group: "inventory", options: .init(middleware: [recorder])) { _, _ in }
         async let receipt = bus.publish(OrderCreated(orderID: "1"))
@@ -53,7 +53,7 @@ struct PublishTests {
             static let topic: Topic = "endless"
             var value: Double
         }
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         try await bus.withRunning {
             let error = await #expect(throws: EventBusError.self) { try await bus.publish(Endless(value: .infinity)) }
             #expect(error?.code == .encodingFailed)
@@ -67,7 +67,7 @@ struct PublishTests {
     @Test("A batch of envelopes is sent unchanged and in order, and tells for each whether it has a subscriber")
     func envelopes() async throws {
         let recorder = EventRecorder()
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let options = SubscriptionOptions(concurrency: 1, middleware: [recorder])
         bus.subscribe(to: OrderCreated.self, group: "inventory", options: options) { _, _ in }
         var envelopes = try (0..<20).map { try bus.envelope(for: OrderCreated(orderID: "\($0)")) }
@@ -109,7 +109,7 @@ struct PublishTests {
         var configuration = EventBusConfiguration()
         configuration.publishMiddleware.append(Refusing())
         configuration.record(with: recorder)
-        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let bus = EventBus(transport: .inMemory(), configuration: configuration)
         bus.subscribe(to: OrderCreated.self, group: "inventory", options: .init(concurrency: 1)) { _, _ in }
         try await bus.withRunning {
             let orders = (0..<50).map { OrderCreated(orderID: "\($0)") }
@@ -126,7 +126,7 @@ struct PublishTests {
 
     @Test("Local listeners receive an event after the transport has accepted it, and not earlier")
     func localListeners() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let heard = Locked<[String]>([])
         bus.local.on(OrderCreated.self) { event in heard.withLock { $0.append(event.orderID) } }
         try await bus.withRunning {

@@ -7,7 +7,7 @@ import Testing
 struct RequestTests {
     @Test("A request gets its reply, in the same chain of causes")
     func reply() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let chain = Locked<[CorrelationID]>([])
         bus.respond(to: GetQuote.self, group: "pricing") { request, context in
             chain.withLock { $0.append(context.correlationID) }
@@ -96,7 +96,7 @@ struct RequestTests {
 
     @Test("A request whose responder lost its connection is answered by the next responder")
     func revoked() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let bus = EventBus(transport: transport)
         let began = Signal()
         bus.respond(to: GetQuote.self, group: "pricing") { _, _ in
@@ -128,7 +128,7 @@ struct RequestTests {
 
     @Test("A request with any expiry in the future is answered", arguments: [Int64.max, Int64.max - 60_000])
     func farExpiry(_ expiry: Int64) async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let bus = EventBus(transport: transport)
         bus.respond(to: GetQuote.self, group: "pricing") { _, _ in GetQuote.Reply(price: 1) }
         try await bus.withRunning {

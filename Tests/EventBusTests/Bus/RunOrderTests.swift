@@ -62,7 +62,7 @@ struct RunOrderTests {
         ] as [([Step], [String])]
     )
     func sequences(steps: [Step], expected: [String]) async {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
         var outcomes: [String] = []
         for step in steps { outcomes.append(await outcome(of: step, on: bus)) }
@@ -71,7 +71,7 @@ struct RunOrderTests {
 
     @Test("withRunning on a running bus throws, runs no body, and does not affect the bus")
     func withRunningTwice() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
         try await bus.withRunning {
             let hasRun = Locked(false)
@@ -89,7 +89,7 @@ struct RunOrderTests {
     @Test("A bus that is shut down while it starts runs no body and throws")
     func shutdownWhileStarting() async throws {
         let attaching = Signal()
-        let transport = ForwardingTransport(to: .inMemory) { _ in
+        let transport = ForwardingTransport(to: .inMemory()) { _ in
             attaching.raise()
             try await Signal().wait()
         }
@@ -104,7 +104,7 @@ struct RunOrderTests {
 
     @Test("The error of run() after a shutdown reports the shutdown")
     func message() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         bus.shutdown()
         let error = await #expect(throws: EventBusError.self) { try await bus.run() }
         #expect(error?.message.contains("shut down before run()") == true)

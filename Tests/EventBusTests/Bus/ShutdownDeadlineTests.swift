@@ -10,7 +10,7 @@ struct ShutdownDeadlineTests {
     private func bus(until release: Signal) -> EventBus {
         // Waits even if the task is cancelled.
         @Sendable func wait() async { await Task { try? await release.wait() }.value }
-        var transport = ForwardingTransport(to: .inMemory)
+        var transport = ForwardingTransport(to: .inMemory())
         transport.onAttach = { base, queue, sink in
             var consumer = ForwardingConsumer(to: try await base.attach(queue, to: sink))
             consumer.onStop = { _ in await wait() }

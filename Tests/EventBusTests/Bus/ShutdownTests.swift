@@ -155,23 +155,23 @@ struct ShutdownTests {
     @Test("A subscription that can never work keeps the bus from starting")
     func badSubscriptions() async throws {
         for (group, name) in [("bad.group", "x"), ("g", "dead"), ("g", ""), ("", "x"), ("g", "a b")] {
-            let bus = EventBus(transport: .inMemory)
+            let bus = EventBus(transport: .inMemory())
             let subscription = bus.subscribe(to: OrderCreated.self, group: group, name: name) { _, _ in }
             let error = await #expect(throws: EventBusError.self) { try await bus.run() }
             #expect(error?.code == .invalidName)
             let again = await #expect(throws: EventBusError.self) { try await subscription.attached() }
             #expect(again?.code == .invalidName)
         }
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
         bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
         let error = await #expect(throws: EventBusError.self) { try await bus.run() }
         #expect(error?.code == .duplicateSubscription)
-        let empty = EventBus(transport: .inMemory)
+        let empty = EventBus(transport: .inMemory())
         empty.subscribe(group: "g", name: "empty") { _ in }
         let nothing = await #expect(throws: EventBusError.self) { try await empty.run() }
         #expect(nothing?.code == .invalidConfiguration)
-        let zero = EventBus(transport: .inMemory)
+        let zero = EventBus(transport: .inMemory())
         zero.subscribe(to: OrderCreated.self, group: "g", options: .init(concurrency: 0)) { _, _ in }
         let none = await #expect(throws: EventBusError.self) { try await zero.run() }
         #expect(none?.code == .invalidConfiguration)
@@ -179,7 +179,7 @@ struct ShutdownTests {
 
     @Test("A subscription to several topics requires a name")
     func severalHandlersWithoutName() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let subscription = bus.subscribe(group: "g") { handlers in
             handlers.on(OrderConfirmed.self) { _, _ in }
             handlers.on(OrderCreated.self) { _, _ in }
@@ -191,7 +191,7 @@ struct ShutdownTests {
         #expect(again?.code == .invalidName)
 
         // Two handlers for one topic make one queue of one name.
-        let single = EventBus(transport: .inMemory)
+        let single = EventBus(transport: .inMemory())
         let one = single.subscribe(group: "g") { handlers in
             handlers.on(OrderCreated.self) { _, _ in }
             handlers.on(OrderCreated.self) { _, _ in }
@@ -204,7 +204,7 @@ struct ShutdownTests {
     func labelOfSeveral() async throws {
         let labels = Locked<[String]>([])
         for isReversed in [false, true] {
-            let bus = EventBus(transport: .inMemory)
+            let bus = EventBus(transport: .inMemory())
             bus.subscribe(group: "g", name: "both") { handlers in
                 let note: @Sendable (ReceivedEvent, EventContext) -> Void = { _, context in
                     labels.withLock { $0.append(context.subscription.pattern) }
@@ -221,7 +221,7 @@ struct ShutdownTests {
     @Test("A subscription that fails while the bus runs is logged immediately, and the bus is live but not ready")
     func failsWhileRunning() async throws {
         let log = InMemoryLogHandler()
-        let transport = ForwardingTransport(to: .inMemory) { queue in
+        let transport = ForwardingTransport(to: .inMemory()) { queue in
             if queue.group == "clash" { throw EventBusError(.topologyClash, "it has other arguments") }
         }
         let bus = EventBus(transport: transport, logger: Logger(label: "test") { _ in log })
@@ -248,7 +248,7 @@ struct ShutdownTests {
 
     @Test("The name of a cancelled subscription may be used again")
     func nameAgain() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let first = bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
         try await bus.withRunning {
             await first.cancel()
@@ -260,7 +260,7 @@ struct ShutdownTests {
 
     @Test("Health tells which components are ready, and the reasons of the others")
     func health() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
         #expect(!bus.health().isReady)
         #expect(bus.health().isLive)

@@ -7,7 +7,7 @@ import Testing
 struct BlankCorrelationTests {
     @Test("A blank id means none, in options and envelopes", arguments: ["", " ", "\t \n"])
     func none(text: String) throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         var options = PublishOptions(correlationID: CorrelationID(text))
         #expect(options.correlationID == nil)
         options.correlationID = "c"

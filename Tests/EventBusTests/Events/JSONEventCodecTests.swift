@@ -62,7 +62,7 @@ struct JSONEventCodecTests {
         codec.keyEncodingStrategy = .convertToSnakeCase
         var configuration = EventBusConfiguration()
         configuration.codec = codec
-        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let bus = EventBus(transport: .inMemory(), configuration: configuration)
         let payloads = Locked<[String]>([])
         bus.local.on("parcel.#") { event in
             let text = String(decoding: try event.payload(), as: UTF8.self)

@@ -10,7 +10,7 @@ import Testing
 struct LocalShutdownTests {
     @Test("run() waits for all events of asynchronous listeners", arguments: [false, true])
     func awaited(viaShutdown: Bool) async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let (heard, heardOnce) = (Counter(), Counter())
         bus.local.on(OrderPlaced.self) { _ in
             for _ in 0..<10 { await Task.yield() }
@@ -33,7 +33,7 @@ struct LocalShutdownTests {
     func cancelled() async throws {
         var configuration = EventBusConfiguration()
         configuration.cancellationGrace = .seconds(30)
-        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let bus = EventBus(transport: .inMemory(), configuration: configuration)
         let (door, heard) = (Door(), Counter())
         bus.local.on(OrderPlaced.self) { _ in
             await door.pass()

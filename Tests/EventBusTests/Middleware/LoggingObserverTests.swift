@@ -43,7 +43,7 @@ struct LoggingObserverTests {
     @Test("A failing local listener is logged and does not affect others")
     func localListener() async throws {
         let handler = InMemoryLogHandler()
-        let bus = EventBus(transport: .inMemory, logger: Logger(label: "test") { _ in handler })
+        let bus = EventBus(transport: .inMemory(), logger: Logger(label: "test") { _ in handler })
         let heard = Locked(0)
         bus.local.on(OrderCreated.self) { _ in throw Broken() }
         bus.local.on(OrderCreated.self) { _ in heard.withLock { $0 += 1 } }

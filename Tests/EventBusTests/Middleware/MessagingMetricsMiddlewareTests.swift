@@ -47,7 +47,7 @@ struct MessagingMetricsMiddlewareTests {
     @Test("Published topics past the limit share one label")
     func boundedLabels() async throws {
         let metrics = TestMetrics()
-        let bus = EventBus(transport: .inMemory, configuration: .measured(by: metrics))
+        let bus = EventBus(transport: .inMemory(), configuration: .measured(by: metrics))
         try await bus.withRunning {
             for number in 0..<(MetricsMiddleware.maximumTopics + 10) {
                 try await bus.publish(Envelope(topic: try Topic(validating: "t.\(number)"), payload: []))

@@ -87,7 +87,7 @@ struct MetricsMiddlewareTests {
     @Test("A failing local listener is counted, and the others receive the event")
     func localFailures() throws {
         let metrics = TestMetrics()
-        let bus = withMetricsFactory(metrics) { EventBus(transport: .inMemory) }
+        let bus = withMetricsFactory(metrics) { EventBus(transport: .inMemory()) }
         let heard = Atomic(0)
         bus.local.on(OrderCreated.self) { _ in throw Broken() }
         bus.local.on(OrderCreated.self) { _ in heard.add(1, ordering: .relaxed) }
@@ -102,7 +102,7 @@ struct MetricsMiddlewareTests {
         let metrics = TestMetrics()
         var configuration = EventBusConfiguration()
         configuration.publishMiddleware = [MetricsMiddleware(factory: metrics)]
-        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let bus = EventBus(transport: .inMemory(), configuration: configuration)
         try await bus.withRunning {
             for number in 0..<(MetricsMiddleware.maximumTopics + 10) {
                 try await bus.publish(Envelope(topic: try Topic(validating: "t.\(number)"), payload: []))

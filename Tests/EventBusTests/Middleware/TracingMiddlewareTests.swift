@@ -32,7 +32,7 @@ struct TracingMiddlewareTests {
     @Test("A request and its reply are in one trace, and a failing request is a failed span")
     func requests() async throws {
         let tracer = InMemoryTracer()
-        let bus = EventBus(transport: .inMemory, configuration: .traced(by: tracer))
+        let bus = EventBus(transport: .inMemory(), configuration: .traced(by: tracer))
         let subscription = bus.respond(to: GetQuote.self, group: "g") { _, _ in .init(price: 7) }
         try await bus.withRunning {
             let quote = try await bus.request(GetQuote(sku: "a"), timeout: .seconds(10))
@@ -54,7 +54,7 @@ struct TracingMiddlewareTests {
         let middleware = TracingMiddleware(tracer: tracer)
         var configuration = EventBusConfiguration()
         configuration.publishMiddleware = [middleware]
-        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let bus = EventBus(transport: .inMemory(), configuration: configuration)
         var envelope = try bus.envelope(for: OrderCreated(orderID: "1"))
         tracer.withSpan("request") { _ in middleware.carryTrace(in: &envelope) }
         let stored = envelope

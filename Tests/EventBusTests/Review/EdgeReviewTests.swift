@@ -48,7 +48,7 @@ struct EdgeReviewTests {
     func cancelEachOther() async throws {
         var configuration = EventBusConfiguration()
         configuration.shutdownTimeout = .milliseconds(100)
-        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let bus = EventBus(transport: .inMemory(), configuration: configuration)
         let subscriptions = Locked<[Subscription]>([])
         let begun = Locked(0)
         let ended = Locked(0)

@@ -10,7 +10,7 @@ struct LimitReviewTests {
         arguments: [Duration.zero, .seconds(-1), .nanoseconds(-2)]
     )
     func noTime(limit: Duration) async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         bus.subscribe(to: OrderCreated.self, group: "g", options: .init(handlerTimeout: limit)) { _, _ in }
         let error = await #expect(throws: EventBusError.self) { try await bus.withRunning {} }
         #expect(error?.code == .invalidConfiguration)
@@ -25,7 +25,7 @@ struct LimitReviewTests {
         configuration.publishTimeout = limit
         configuration.shutdownTimeout = limit
         configuration.cancellationGrace = limit
-        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let bus = EventBus(transport: .inMemory(), configuration: configuration)
         bus.respond(to: GetQuote.self, group: "g", options: .init(handlerTimeout: limit)) { _, _ in
             // Long enough to detect a wait that ends immediately.
             for _ in 0..<1000 { await Task.yield() }

@@ -20,7 +20,7 @@ struct StartAndEndReviewTests {
 
     @Test("A shutdown before the start ends the subscriptions, so that nobody waits for them")
     func shutdownBeforeStart() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let subscription = bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
         bus.shutdown()
         let error = await #expect(throws: EventBusError.self) {
@@ -32,7 +32,7 @@ struct StartAndEndReviewTests {
 
     @Test("A bus that cannot start because of one subscription ends the others and refuses publishes")
     func failedStart() async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let good = bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in }
         bus.subscribe(to: OrderCreated.self, group: "g", name: "dead") { _, _ in }
         let early = Task { try await bus.publish(OrderCreated(orderID: "1"), options: .init(deadline: .seconds(5))) }
@@ -69,7 +69,7 @@ struct StartAndEndReviewTests {
     @Test("A second run() does not affect the first one's bus")
     func secondRun() async throws {
         for _ in 0..<20 {
-            let bus = EventBus(transport: .inMemory)
+            let bus = EventBus(transport: .inMemory())
             let outcomes = await withTaskGroup(of: Bool.self) { group in
                 for _ in 0..<8 {
                     group.addTask { (try? await bus.run()) != nil }
@@ -121,7 +121,7 @@ struct StartAndEndReviewTests {
     func letsGo() async throws {
         weak var weakBus: EventBus?
         do {
-            let bus = EventBus(transport: .inMemory)
+            let bus = EventBus(transport: .inMemory())
             weakBus = bus
             bus.subscribe(to: OrderCreated.self, group: "g") { order, _ in
                 try await bus.publish(OrderConfirmed(orderID: order.orderID))

@@ -9,7 +9,7 @@ struct WireValueReviewTests {
     func nestedNames() async throws {
         let long = String(repeating: "x", count: 300)
         for value: HeaderValue in [[long: 1], ["a": [long: 1]], [[[long: 1]]]] {
-            let bus = EventBus(transport: .inMemory)
+            let bus = EventBus(transport: .inMemory())
             try await bus.withRunning {
                 let error = await #expect(throws: EventBusError.self) {
                     try await bus.publish(OrderCreated(orderID: "1"), options: .init(headers: ["table": value]))

@@ -171,7 +171,7 @@ struct KeyOrderTests {
     @Test("An invalid prefetch or hold is refused with a message that states the remedy")
     func validation() async throws {
         func error(_ options: SubscriptionOptions) async -> EventBusError? {
-            let bus = EventBus(transport: .inMemory)
+            let bus = EventBus(transport: .inMemory())
             let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in }
             return await #expect(throws: EventBusError.self) { try await subscription.attached() }
         }
@@ -203,7 +203,7 @@ struct KeyOrderTests {
             (SubscriptionOptions(concurrency: 2, prefetch: 7), 7),
         ] {
             let prefetch = Locked(0)
-            let transport = ForwardingTransport(to: .inMemory) { queue in prefetch.withLock { $0 = queue.prefetch } }
+            let transport = ForwardingTransport(to: .inMemory()) { queue in prefetch.withLock { $0 = queue.prefetch } }
             let bus = EventBus(transport: transport)
             bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in }
             try await bus.withRunning {}
@@ -213,7 +213,7 @@ struct KeyOrderTests {
 
     @Test("A handler that ignores cancellation can check whether its delivery was revoked")
     func revoked() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let bus = EventBus(transport: transport)
         let (began, release) = (Signal(), Signal())
         let revoked = Locked<[Bool]>([])
@@ -235,7 +235,7 @@ struct KeyOrderTests {
 
     @Test("The handler of a broadcast continues when its connection is lost, because nobody takes over")
     func broadcastRevoked() async throws {
-        let transport = InMemoryTransport.inMemory
+        let transport = InMemoryTransport()
         let bus = EventBus(transport: transport)
         let (began, release, ended) = (Signal(), Signal(), Signal())
         bus.subscribe(to: OrderCreated.self, group: "g", options: .init(broadcast: true)) { _, _ in

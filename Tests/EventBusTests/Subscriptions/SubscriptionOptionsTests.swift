@@ -62,7 +62,7 @@ struct SubscriptionOptionsTests {
 
     @Test("A subscription with such options fails with an error that states the remedy", arguments: cases)
     func rejected(_ option: Case) async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: option.options) { _, _ in }
         let error = await #expect(throws: EventBusError.self) { try await subscription.attached() }
         #expect(error?.code == .invalidConfiguration)
@@ -80,7 +80,7 @@ struct SubscriptionOptionsTests {
         ]
     )
     func rejectedResponder(_ option: Case) async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         let responder = bus.respond(to: GetQuote.self, group: "g", options: option.options) { _, _ in .init(price: 1) }
         let error = await #expect(throws: EventBusError.self) { try await responder.attached() }
         #expect(error?.code == .invalidConfiguration)
@@ -91,7 +91,7 @@ struct SubscriptionOptionsTests {
     func inboxOfTheBus() async throws {
         var configuration = EventBusConfiguration()
         configuration.consumeMiddleware.append(DeduplicationMiddleware(inbox: InMemoryInbox()))
-        let bus = EventBus(transport: .inMemory, configuration: configuration)
+        let bus = EventBus(transport: .inMemory(), configuration: configuration)
         let subscriptions = [
             bus.subscribe(to: OrderCreated.self, group: "a", options: .init(broadcast: true)) { _, _ in },
             bus.subscribe(to: OrderCreated.self, group: "b", options: .init(inbox: InMemoryInbox())) { _, _ in },

@@ -21,7 +21,7 @@ struct StockTests {
 
     /// Calls `body` with five items of A, and a subscriber to the decisions.
     private func withStore(_ body: @escaping @Sendable (InMemoryStockStore) async throws -> Void) async throws {
-        let bus = EventBus(transport: .inMemory)
+        let bus = EventBus(transport: .inMemory())
         bus.subscribe(to: "stock.*", group: "test") { _, _ in }
         let store = InMemoryStockStore(
             [try #require(StockItem(sku: "A", name: "a", quantity: 5, unitPrice: .zero))],

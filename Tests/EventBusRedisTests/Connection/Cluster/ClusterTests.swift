@@ -210,7 +210,7 @@ extension RedisTests {
             // Nothing is served from memory, because no node would tell of all changes.
             #expect(try await cache.value(for: "b", as: Int.self) { 1 } == 1)
             #expect(try await cache.value(for: "b", as: Int.self) { 2 } == 1)
-            #expect(cache.valueAtHand(for: "b", as: Int.self, options: CacheOptions()) == nil)
+            #expect(cache.cachedValue(for: "b", as: Int.self, options: CacheOptions()) == nil)
         }
 
         @Test func `a node is refused where a single server is meant, and the other way round`() async throws {
