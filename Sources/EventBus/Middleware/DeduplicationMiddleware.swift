@@ -209,12 +209,3 @@ struct InboxUnavailable: UncountedError {
 struct OwnInboxError: UncountedError {
     var underlying: any Error
 }
-
-/// An error that causes a later redelivery as the same attempt.
-package struct DeferredDelivery: UncountedError {
-    package var after: Duration
-
-    package init(after: Duration) {
-        self.after = after
-    }
-}

@@ -20,17 +20,17 @@ struct FaultInjector: Sendable {
     mutating func strikes(_ kind: FaultPlan.Kind, _ envelope: Envelope, in queue: String) -> UInt64? {
         let rate = log.plan.rate(of: kind)
         if rate <= 0 { return nil }
-        var question = StableHash(seed: log.plan.seed)
+        var question = FaultHash(seed: log.plan.seed)
         question.combine(kind.rawValue.utf8)
         question.combine(queue.utf8)
         question.combine(envelope.topic.rawValue.utf8)
         question.combine(envelope.payload)
         let asked = askedCounts[question.value, default: 0]
         askedCounts[question.value] = asked + 1
-        let bits = StableHash.mix(question.value &+ asked &* 0x9E37_79B9_7F4A_7C15)
+        let bits = FaultHash.mix(question.value &+ asked &* 0x9E37_79B9_7F4A_7C15)
         // 53 bits make a number from 0 up to, but not including, 1.
         guard Double(bits >> 11) * 0x1p-53 < rate, mayStrike(kind, envelope, in: queue) else { return nil }
-        return StableHash.mix(bits)
+        return FaultHash.mix(bits)
     }
 
     /// Records that the fault struck.
@@ -51,33 +51,10 @@ struct FaultInjector: Sendable {
     }
 
     private func victim(_ kind: FaultPlan.Kind, _ envelope: Envelope, in queue: String) -> UInt64 {
-        var hash = StableHash(seed: 0)
+        var hash = FaultHash(seed: 0)
         hash.combine(kind.rawValue.utf8)
         hash.combine(queue.utf8)
         hash.combine(envelope.id.rawValue.utf8)
         return hash.value
-    }
-}
-
-/// A hash that is the same in every process, unlike Swift's `Hasher`: FNV-1a with the finalizer of SplitMix64 (Steele,
-/// Lea, Flood 2014).
-struct StableHash {
-    private(set) var value: UInt64
-
-    init(seed: UInt64) {
-        self.value = 0xCBF2_9CE4_8422_2325 ^ Self.mix(seed)
-    }
-
-    mutating func combine(_ bytes: some Sequence<UInt8>) {
-        for byte in bytes { value = (value ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        // Terminates the field, so that the next field is not its continuation.
-        value = (value ^ 0xFF) &* 0x100_0000_01B3
-    }
-
-    static func mix(_ value: UInt64) -> UInt64 {
-        var mixed = value &+ 0x9E37_79B9_7F4A_7C15
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

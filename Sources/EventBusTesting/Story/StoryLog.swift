@@ -126,12 +126,3 @@ struct StoryLog: Sendable {
         return Position(generation: generation, index: steps.count - 1)
     }
 }
-
-/// A text that takes the place of an error in a story.
-struct StoryText: Error {
-    let text: String
-
-    init(_ error: any Error) {
-        text = "\(error)"
-    }
-}

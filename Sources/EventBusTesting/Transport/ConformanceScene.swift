@@ -70,55 +70,6 @@ struct ConformanceScene: Sendable {
     }
 }
 
-/// The events that a handler of a check has received.
-final class Sightings: Sendable {
-    struct Sighting: Sendable {
-        var envelope: Envelope
-        var attempt: Int
-        var time: AnyClock.Instant
-
-        var text: String { String(decoding: envelope.payload, as: UTF8.self) }
-    }
-
-    private let sightings = Locked<[Sighting]>([])
-
-    var all: [Sighting] { sightings.withLock { $0 } }
-    var count: Int { sightings.withLock { $0.count } }
-    var texts: [String] { all.map(\.text) }
-    var numbers: [Int] { all.compactMap { Int($0.text) } }
-
-    func note(_ envelope: Envelope, attempt: Int = 1, at time: AnyClock.Instant = AnyClock.Instant(offset: .zero)) {
-        sightings.withLock { $0.append(Sighting(envelope: envelope, attempt: attempt, time: time)) }
-    }
-
-    /// Waits until there are at least `count` events.
-    func wait(for count: Int, within limit: Duration = .seconds(20), file: String = #fileID, line: Int = #line)
-        async throws
-    {
-        try await eventually(
-            "\(count) handled, but \(self.count)",
-            within: limit,
-            file: file,
-            line: line
-        ) { self.count >= count }
-    }
-}
-
-/// A sink that stores deliveries, for checks below the bus.
-final class StoringSink: DeliverySink {
-    private let deliveries = Locked<[Delivery]>([])
-
-    var all: [Delivery] { deliveries.withLock { $0 } }
-
-    func receive(_ delivery: Delivery) {
-        deliveries.withLock { $0.append(delivery) }
-    }
-
-    func revoke(through generation: UInt64) {
-        deliveries.withLock { $0.removeAll { $0.token.generation <= generation } }
-    }
-}
-
 /// The error that the handlers of a check throw.
 struct ExpectedError: Error, CustomStringConvertible {
     var description: String { "expected by the check" }

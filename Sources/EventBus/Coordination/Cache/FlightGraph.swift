@@ -1,0 +1,11 @@
+/// The waits between computations, over all caches of the process.
+enum FlightGraph {
+    /// A computation.
+    struct Node: Hashable, Sendable {
+        /// The cache's ``SingleFlight``.
+        var cache: ObjectIdentifier
+        var flight: FlightMachine.FlightID
+    }
+
+    static let shared = WaitGraph<Node>()
+}

@@ -1,0 +1,104 @@
+/// The dead letters of a group, which are kept until someone handles them.
+///
+/// ```swift
+/// let letters = bus.deadLetters(of: "inventory")
+/// for letter in try await letters.entries(limit: 10) { print(letter.queue, letter.failure.message) }
+/// let replayed = try await letters.replayAll()
+/// ```
+///
+/// Entries are never removed automatically. Reading does not remove them: they stay until they are replayed or
+/// discarded.
+public protocol DeadLetterQueue: Sendable {
+    /// Returns the number of dead letters.
+    func count() async throws -> Int
+
+    /// Returns a page of the dead letters from the oldest on: at most `limit`, after the first `offset`.
+    func entries(limit: Int, offset: Int) async throws -> [DeadLetter]
+
+    /// Calls `body` with each dead letter from the oldest on, in one pass, until `body` returns `false` or throws.
+    ///
+    /// It reads any number of dead letters without holding them in memory. The default implementation reads them page
+    /// by page.
+    ///
+    /// ```swift
+    /// let counts = Mutex<[Failure.Reason: Int]>([:])
+    /// try await bus.deadLetters(of: "inventory").scan { letter in
+    ///     counts.withLock { $0[letter.failure.reason, default: 0] += 1 }
+    ///     return true
+    /// }
+    /// ```
+    func scan(_ body: @Sendable (DeadLetter) throws -> Bool) async throws
+
+    /// Sends the dead letters for which `isIncluded` returns `true` back to the queue of their subscription as a first
+    /// attempt, and removes each when the broker has accepted the new copy. A crash in between causes a duplicate.
+    ///
+    /// A dead letter that cannot be replayed, for example because its queue no longer exists or was that of a
+    /// broadcast, is kept. It does not prevent the others from being replayed.
+    ///
+    /// - Parameters:
+    ///   - options: The options. A dry run counts without sending, and a rate limits the number of events sent per
+    ///     second.
+    ///   - isIncluded: A closure that selects the dead letters to replay.
+    /// - Returns: The number of dead letters that were replayed, or would be in a dry run.
+    /// - Throws: ``EventBusError`` after all others were replayed, if some could not be: the message contains the
+    ///   number of replayed dead letters and the reasons for the others, with code `.notFound` or `.unroutable` if
+    ///   queues are missing. Errors that end the replay early, such as `.unavailable`.
+    func replay(
+        options: ReplayOptions,
+        where isIncluded: @Sendable (DeadLetter) -> Bool
+    ) async throws -> Int
+
+    /// Permanently removes the dead letters for which `isIncluded` returns `true`.
+    ///
+    /// - Returns: The number of removed dead letters.
+    func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int
+
+    /// Adds dead letters, such as those of a backup, as dead letters of this group.
+    ///
+    /// Each keeps its event, its queue and its failure. Properties of a foreign client's event that an ``Envelope``
+    /// does not contain are not restored. The default implementation throws `.unsupported`.
+    ///
+    /// - Throws: ``EventBusError`` after all others were added, if some could not be: the message contains the number
+    ///   of added dead letters and the first reason. Errors that end it early, such as `.unavailable`.
+    func restore(_ letters: [DeadLetter]) async throws
+}
+
+extension DeadLetterQueue {
+    /// Returns the oldest dead letters, at most `limit`.
+    public func entries(limit: Int) async throws -> [DeadLetter] {
+        try await entries(limit: limit, offset: 0)
+    }
+
+    /// Returns all dead letters from the oldest on. Read them in pages if they may not fit in memory.
+    public func entries() async throws -> [DeadLetter] {
+        try await entries(limit: .max, offset: 0)
+    }
+
+    /// Reads the dead letters page by page.
+    public func scan(_ body: @Sendable (DeadLetter) throws -> Bool) async throws {
+        var offset = 0
+        while true {
+            let page = try await entries(limit: 100, offset: offset)
+            for letter in page where try !body(letter) { return }
+            if page.isEmpty { return }
+            offset += page.count
+        }
+    }
+
+    /// Throws an error with code `.unsupported`.
+    public func restore(_ letters: [DeadLetter]) async throws {
+        throw EventBusError(.unsupported, "these dead letters cannot be added to")
+    }
+
+    /// Replays all dead letters, and returns their number.
+    @discardableResult
+    public func replayAll(options: ReplayOptions = .init()) async throws -> Int {
+        try await replay(options: options) { _ in true }
+    }
+
+    /// Replays the dead letters of the event with this id, and returns their number.
+    @discardableResult
+    public func replay(_ id: EventID, options: ReplayOptions = .init()) async throws -> Int {
+        try await replay(options: options) { $0.envelope.id == id }
+    }
+}
