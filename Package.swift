@@ -8,6 +8,8 @@ let isSharedBuild = Context.environment["EVENTBUS_SHARED_BUILD"] != nil
 
 let package = Package(
     name: "swift-event-bus",
+    // For inline arrays and spans. The targets with a C library have only been built on Linux.
+    platforms: [.macOS(.v26), .iOS(.v26), .tvOS(.v26), .watchOS(.v26), .visionOS(.v26)],
     products: [
         .library(name: "EventBus", targets: ["EventBus"]),
         .library(name: "EventBusInMemory", targets: ["EventBusInMemory"]),

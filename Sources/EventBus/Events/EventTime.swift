@@ -1,5 +1,3 @@
-import Glibc
-
 /// The time of an event: milliseconds since 1970 in UTC, as on the wire.
 ///
 /// ```swift
@@ -17,9 +15,8 @@ public struct EventTime: Hashable, Comparable, Sendable {
 
     /// Returns the current time of the system's wall clock.
     public static func now() -> EventTime {
-        var time = timespec()
-        unsafe clock_gettime(CLOCK_REALTIME, &time)
-        return EventTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+        let (seconds, nanoseconds) = Platform.wallClock
+        return EventTime(milliseconds: seconds * 1000 + nanoseconds / 1_000_000)
     }
 
     /// Returns a Boolean value indicating whether `lhs` is earlier than `rhs`.

@@ -1,5 +1,3 @@
-import Glibc
-
 /// A text that is compared byte by byte, as a broker and a store compare names.
 ///
 /// A Swift string equals every other string that differs from it only in Unicode normalization: `é` may be one scalar,
@@ -27,7 +25,7 @@ extension ExactText: Hashable {
                 guard left.count == right.count else { return false }
                 guard let start = left.baseAddress, let other = right.baseAddress else { return true }
                 // Safe because both buffers have `left.count` bytes during this call.
-                return unsafe start == other || memcmp(start, other, left.count) == 0
+                return unsafe start == other || Platform.areEqual(start, other, count: left.count)
             }
         }
     }

@@ -1,5 +1,9 @@
 internal import EventBusJSON
+#if canImport(FoundationEssentials)
 public import FoundationEssentials
+#else
+public import Foundation
+#endif
 
 /// A codec for plain JSON, which is the default because clients in any language can read and write it.
 ///

@@ -1,11 +1,3 @@
-#if canImport(Darwin)
-import Darwin
-#elseif canImport(Musl)
-import Musl
-#else
-import Glibc
-#endif
-
 /// A reporter that passes the failures of listeners to the emitter's owner.
 @usableFromInline
 final class FailureReporter: Sendable {
@@ -27,8 +19,6 @@ final class FailureReporter: Sendable {
 
     /// Writes the failure as a line to standard error.
     static func writeToStandardError(_ failure: LocalListenerFailure) {
-        let line = Array("\(failure)\n".utf8)
-        // Safe because the buffer is valid for the call. A short write to standard error cannot be fixed.
-        _ = unsafe line.withUnsafeBytes { bytes in unsafe write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
+        Platform.writeToStandardError(Array("\(failure)\n".utf8))
     }
 }

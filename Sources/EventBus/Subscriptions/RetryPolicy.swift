@@ -1,5 +1,3 @@
-internal import Glibc
-
 /// The number of attempts for a failing delivery, and the delays between them.
 ///
 /// The delay before attempt *n + 1* is random between zero and `initial × multiplier^(n − 1)`, at most `maximum`:
@@ -114,7 +112,7 @@ public struct RetryPolicy: Hashable, Sendable {
     package func bound(afterAttempt attempt: Int) -> Duration {
         guard initial > .zero else { return .zero }
         // A floating-point power does not trap. At worst it becomes infinite, and `maximum` bounds it.
-        let factor = attempt > 1 ? pow(multiplier, Double(attempt) - 1) : 1
+        let factor = attempt > 1 ? Platform.power(multiplier, Double(attempt) - 1) : 1
         let seconds = initial.inSeconds * factor
         guard seconds < maximum.inSeconds else { return maximum }
         return .nanoseconds(Int64(seconds * 1e9))

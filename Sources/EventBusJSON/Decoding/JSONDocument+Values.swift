@@ -1,4 +1,8 @@
+#if canImport(FoundationEssentials)
 internal import FoundationEssentials
+#else
+internal import Foundation
+#endif
 
 extension JSONDocument {
     /// Returns the integer at `token`, or `nil` if there is no integer there or it does not fit.

@@ -1,4 +1,8 @@
+#if canImport(FoundationEssentials)
 internal import FoundationEssentials
+#else
+internal import Foundation
+#endif
 
 extension JSONEncodingState {
     /// Writes a value of a known type. Returns `false` if only the type's own `encode(to:)` can write it.

@@ -1,4 +1,8 @@
+#if canImport(FoundationEssentials)
 internal import FoundationEssentials
+#else
+internal import Foundation
+#endif
 
 /// A JSON text that is being written: the whole text, or a part whose place in its parent is reserved.
 ///

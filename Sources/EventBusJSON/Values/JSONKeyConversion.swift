@@ -1,4 +1,8 @@
+#if canImport(FoundationEssentials)
 internal import FoundationEssentials
+#else
+internal import Foundation
+#endif
 
 /// The conversions between Swift names and JSON names, identical to those of Foundation's coders.
 enum JSONKeyConversion {

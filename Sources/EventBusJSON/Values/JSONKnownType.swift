@@ -1,4 +1,8 @@
+#if canImport(FoundationEssentials)
 internal import FoundationEssentials
+#else
+internal import Foundation
+#endif
 
 /// The types that the coder reads and writes itself.
 enum JSONKnownType: UInt8 {

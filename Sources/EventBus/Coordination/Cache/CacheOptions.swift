@@ -1,5 +1,3 @@
-import Glibc
-
 /// The options for reading and storing cached values.
 ///
 /// An entry is *fresh* for ``ttl``, minus the jitter. After that it is stale: for ``staleWhileRevalidate`` it is served
@@ -84,7 +82,8 @@ public struct CacheOptions: Hashable, Sendable {
     /// Returns a Boolean value indicating whether the reader of an entry that is fresh for `left` and took `computing`
     /// starts an early refresh. `draw` is a random number from 0 up to, but not including, 1.
     package func isDueEarly(left: Duration, computing: Duration, draw: Double = .random(in: 0..<1)) -> Bool {
-        mayBeDueEarly(left: left, computing: computing) && left / computing < earlyRefresh * -log(1 - draw)
+        mayBeDueEarly(left: left, computing: computing)
+            && left / computing < earlyRefresh * -Platform.logarithm(of: 1 - draw)
     }
 
     /// Returns a Boolean value indicating whether ``isDueEarly(left:computing:draw:)`` can be true for any random
