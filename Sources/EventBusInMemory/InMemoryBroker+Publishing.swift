@@ -71,7 +71,7 @@ extension InMemoryBroker {
             let address = ReplyAddress(address: "in-memory", requestID: String(number))
             let attempt = tryPublish(
                 envelope,
-                extras: EventExtras(replyAddress: address),
+                extras: EventMetadata(replyAddress: address),
                 deadline: deadline,
                 &state,
                 &effects
@@ -128,8 +128,8 @@ extension InMemoryBroker {
     }
 
     /// Returns the properties of an event that few events have, or `nil`.
-    private func extras(_ options: TransportPublishOptions) -> EventExtras? {
-        options.expiration.map { EventExtras(expires: clock.now.advanced(by: max(.zero, $0).clampedToLongest)) }
+    private func extras(_ options: TransportPublishOptions) -> EventMetadata? {
+        options.expiration.map { EventMetadata(expires: clock.now.advanced(by: max(.zero, $0).clampedToLongest)) }
     }
 
     private enum Attempt: Sendable {
@@ -149,7 +149,7 @@ extension InMemoryBroker {
 
     private func tryPublish(
         _ envelope: Envelope,
-        extras: EventExtras?,
+        extras: EventMetadata?,
         deadline: AnyClock.Instant,
         _ state: inout BrokerState,
         _ effects: inout Effects

@@ -6,9 +6,9 @@ final class InMemoryConsumer: TransportConsumer {
     private let transport: InMemoryTransport
     private let broker: InMemoryBroker
     private let reference: ConsumerReference
-    private let port: ConsumerPort
+    private let port: ConsumerMailbox
 
-    init(transport: InMemoryTransport, reference: ConsumerReference, port: ConsumerPort) {
+    init(transport: InMemoryTransport, reference: ConsumerReference, port: ConsumerMailbox) {
         self.transport = transport
         self.broker = transport.broker
         self.reference = reference

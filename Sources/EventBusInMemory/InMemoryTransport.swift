@@ -79,7 +79,7 @@ public final class InMemoryTransport: Transport {
     ///   `CancellationError` if the task was cancelled.
     public func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
         try Task.checkCancellation()
-        let port = ConsumerPort(sink: sink)
+        let port = ConsumerMailbox(sink: sink)
         while true {
             try await broker.waitUntilRunning(connection)
             let consumer: ConsumerReference? = try broker.step { (state, effects) throws(EventBusError) in

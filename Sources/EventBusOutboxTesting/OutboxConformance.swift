@@ -184,7 +184,7 @@ public struct OutboxConformance: Sendable {
 private struct OutboxScene: Sendable {
     let bus: EventBus
     let outbox: any OutboxSubject
-    let arrivals = Journal<(key: String, number: Int)>()
+    let arrivals = EventLog<(key: String, number: Int)>()
     let refusal = Refusal()
 
     private static let topic: Topic = "conformance.outbox.order"

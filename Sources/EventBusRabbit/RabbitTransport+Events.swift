@@ -4,6 +4,6 @@ extension RabbitTransport {
     /// Each call returns a separate stream, which buffers 256 events. An observer that is slower loses the earliest of
     /// them. The stream ends when ``run()`` returns.
     public func events() -> AsyncStream<TransportEvent> {
-        core.board.monitor.events()
+        core.health.monitor.events()
     }
 }

@@ -21,9 +21,9 @@ extension RabbitTransport {
     private func note(_ result: Result<PublishOutcome, any Error>, of publish: AMQPPublish) {
         switch result {
         case .success(.unroutable):
-            core.board.monitor.note(.returned, publish.routingKey)
+            core.health.monitor.note(.returned, publish.routingKey)
         case .failure(let error as EventBusError) where error.code.isRefusal:
-            core.board.monitor.note(.refused, publish.routingKey, reason: error.message)
+            core.health.monitor.note(.refused, publish.routingKey, reason: error.message)
         case .success, .failure:
             break
         }
@@ -37,15 +37,15 @@ extension RabbitTransport {
     ) async throws -> PublishOutcome {
         let deadline = monotonic(options.deadline)
         let outcome = options.delay > .zero ? PublishOutcome.scheduled : .routed
-        var result = try await core.lane.publish(publish, outcome: outcome, deadline: deadline)
+        var result = try await core.publisher.publish(publish, outcome: outcome, deadline: deadline)
         var repetitions = 0
         while result == .unroutable, repetitions < 6, isEvidence(publish, options), MonotonicTime.now < deadline,
-            await core.hubs.declareAgain("an event to \(publish.exchange) found no queue")
+            await core.managers.declareAgain("an event to \(publish.exchange) found no queue")
         {
             // A deleted queue is declared by its consumer, which is notified at the same time.
             if repetitions > 0 { try await Task.sleep(for: .milliseconds(10) * (1 << repetitions)) }
             repetitions += 1
-            result = try await core.lane.publish(publish, outcome: outcome, deadline: deadline)
+            result = try await core.publisher.publish(publish, outcome: outcome, deadline: deadline)
         }
         return result
     }
@@ -53,7 +53,8 @@ extension RabbitTransport {
     /// Returns a Boolean value indicating whether an event without a matching queue shows that a queue or a binding is
     /// missing. A delay level matches every event, and a topic that one of our subscriptions requests has a queue.
     private func isEvidence(_ publish: AMQPPublish, _ options: TransportPublishOptions) -> Bool {
-        options.delay > .zero || (publish.exchange == configuration.exchange && core.hubs.expects(publish.routingKey))
+        options.delay > .zero
+            || (publish.exchange == configuration.exchange && core.managers.expects(publish.routingKey))
     }
 
     /// Sends many events in order and keeps the window full.
@@ -62,7 +63,7 @@ extension RabbitTransport {
         options: TransportPublishOptions
     ) async -> [Result<PublishOutcome, any Error>] {
         guard !envelopes.isEmpty else { return [] }
-        let batch = PublishBatch(count: envelopes.count)
+        let batch = PublishBatchPromise(count: envelopes.count)
         var publishes: [(index: Int, publish: AMQPPublish)] = []
         publishes.reserveCapacity(envelopes.count)
         for (index, envelope) in envelopes.enumerated() {
@@ -72,7 +73,7 @@ extension RabbitTransport {
                 batch.resolve(index, .failure(error))
             }
         }
-        var results = await core.lane.publish(
+        var results = await core.publisher.publish(
             publishes,
             of: batch,
             outcome: options.delay > .zero ? .scheduled : .routed,
@@ -166,7 +167,7 @@ extension RabbitTransport {
         if let chain = properties.correlationID { properties.headers[WireHeaders.correlationID] = .string(chain) }
         let ownID = String(id.suffix(AMQPProperties.maximumTextLength))
         properties.correlationID = ownID
-        properties.replyTo = RequestLane.replyQueue
+        properties.replyTo = RequestClient.replyQueue
         let message = try await core.requests.request(
             try makePublish(envelope, TransportPublishOptions(deadline: deadline), properties),
             id: ownID,

@@ -112,8 +112,8 @@ extension RabbitTransport {
     ) async throws -> Value {
         try configuration.validate()
         let thread = try ConnectionThread(name: "eventbus-adm")
-        let watch = SendWatch()
-        var machine = RecoveryMachine(hosts: configuration.hosts, reconnect: configuration.reconnect)
+        let watch = SendTimeoutMonitor()
+        var machine = ReconnectStateMachine(hosts: configuration.hosts, reconnect: configuration.reconnect)
         var generator = SplitMix64(seed: .random(in: .min ... .max))
         var failure = EventBusError(.unavailable, "\(activity): there is no host")
         for _ in configuration.hosts {

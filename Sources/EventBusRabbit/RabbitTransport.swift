@@ -25,18 +25,18 @@ public final class RabbitTransport: Transport {
     /// The parts of a transport that need threads.
     struct Core: Sendable {
         let publishThread: ConnectionThread
-        let lane: PublishLane
-        /// The lane of replies. It has a separate channel, so that requesters cannot disturb the service's own
+        let publisher: RabbitPublisher
+        /// The publisher of replies. It has a separate channel, so that requesters cannot disturb the service's own
         /// publishes.
-        let replies: PublishLane
-        /// The lane of retries and dead letters. It has a separate window, so that a queue that confirms nothing does
+        let replies: RabbitPublisher
+        /// The publisher of retries and dead letters. It has a separate window, so that a queue that confirms nothing does
         /// not fill that of others.
-        let republishes: PublishLane
-        let requests: RequestLane
-        let hubs: ConsumerHubs
+        let republishes: RabbitPublisher
+        let requests: RequestClient
+        let managers: ConsumerManagers
         let tools: DeadLetterTools
-        let board: HealthBoard
-        let watch: SendWatch
+        let health: ConnectionHealth
+        let watch: SendTimeoutMonitor
         let logger: BackgroundLogger
     }
 
@@ -66,9 +66,9 @@ public final class RabbitTransport: Transport {
         self.configuration = configuration
         let logger = BackgroundLogger(logger)
         let publishThread = try ConnectionThread(name: "eventbus-pub")
-        let board = HealthBoard(livenessTimeout: configuration.livenessTimeout, monitor: monitor)
-        func makeLane() -> PublishLane {
-            PublishLane(
+        let health = ConnectionHealth(livenessTimeout: configuration.livenessTimeout, monitor: monitor)
+        func makePublisher() -> RabbitPublisher {
+            RabbitPublisher(
                 thread: publishThread,
                 maximumCount: configuration.maximumUnconfirmedEvents,
                 maximumBytes: configuration.maximumUnconfirmedBytes,
@@ -78,17 +78,17 @@ public final class RabbitTransport: Transport {
                 onConfirm: monitor.onConfirm
             )
         }
-        let republishes = makeLane()
-        let watch = SendWatch()
-        let hubs = try ConsumerHubs(capacity: configuration.maximumConsumersPerConnection) {
+        let republishes = makePublisher()
+        let watch = SendTimeoutMonitor()
+        let managers = try ConsumerManagers(capacity: configuration.maximumConsumersPerConnection) {
             number,
             onRestored throws(EventBusError) in
-            ConsumerHub(
+            ConsumerManager(
                 number: number,
                 thread: try ConnectionThread(name: "eventbus-con"),
                 configuration: configuration,
-                lane: republishes,
-                board: board,
+                publisher: republishes,
+                health: health,
                 watch: watch,
                 logger: logger,
                 onRestored: onRestored
@@ -96,19 +96,19 @@ public final class RabbitTransport: Transport {
         }
         self.core = Core(
             publishThread: publishThread,
-            lane: makeLane(),
-            replies: makeLane(),
+            publisher: makePublisher(),
+            replies: makePublisher(),
             republishes: republishes,
-            requests: RequestLane(thread: publishThread),
-            hubs: hubs,
+            requests: RequestClient(thread: publishThread),
+            managers: managers,
             tools: DeadLetterTools(
                 configuration: configuration,
-                hubs: hubs,
-                lane: republishes,
+                managers: managers,
+                publisher: republishes,
                 watch: watch,
                 logger: logger
             ),
-            board: board,
+            health: health,
             watch: watch,
             logger: logger
         )
@@ -131,8 +131,8 @@ public final class RabbitTransport: Transport {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await self.keepPublishing() }
                     group.addTask { try await self.keepConsuming() }
-                    group.addTask { await self.core.board.monitor.run() }
-                    group.addTask { await DelayRestorer(tools: self.core.tools).run(self.core.hubs.restorations) }
+                    group.addTask { await self.core.health.monitor.run() }
+                    group.addTask { await DelayRestorer(tools: self.core.tools).run(self.core.managers.restorations) }
                     group.addTask {
                         await waitUntilCancelled()
                         // Otherwise the restorer would wait for a silent broker.
@@ -145,44 +145,44 @@ public final class RabbitTransport: Transport {
             }
         } catch let error as EventBusError {
             failure = error
-            core.board.failed(error)
+            core.health.failed(error)
         }
         let ending = failure ?? EventBusError(.shuttingDown, "the transport was shut down")
-        await core.lane.end(ending)
+        await core.publisher.end(ending)
         await core.replies.end(ending)
         await core.republishes.end(ending)
         await core.requests.end(ending)
-        await core.hubs.end(ending)
+        await core.managers.end(ending)
         await core.tools.end()
-        core.board.monitor.finish()
+        core.health.monitor.finish()
         if let failure { throw failure }
     }
 
     private func loop(
-        _ role: HealthBoard.Role,
+        _ role: ConnectionHealth.Role,
         on thread: ConnectionThread,
         onFailure: @escaping @Sendable (AMQPFailure) async -> Void = { _ in }
-    ) -> ConnectionLoop {
-        core.board.started(role)
-        return ConnectionLoop(
+    ) -> ReconnectLoop {
+        core.health.started(role)
+        return ReconnectLoop(
             role: role,
             configuration: configuration,
             thread: thread,
             watch: core.watch,
-            board: core.board,
+            health: core.health,
             logger: core.logger,
             onFailure: onFailure
         )
     }
 
     private func keepPublishing() async throws {
-        let side = PublishSide(
-            lane: core.lane,
+        let side = PublishConnectionHandler(
+            publisher: core.publisher,
             replies: core.replies,
             republishes: core.republishes,
             requests: core.requests,
-            hubs: core.hubs,
-            board: core.board,
+            managers: core.managers,
+            health: core.health,
             configuration: configuration,
             logger: core.logger
         )
@@ -191,7 +191,7 @@ public final class RabbitTransport: Transport {
             serve: { connection throws(EventBusError) in try await side.serve(connection) },
             shutDown: { connection in
                 let deadline = MonotonicTime.now.advanced(by: .seconds(2))
-                await self.core.lane.drain(until: deadline)
+                await self.core.publisher.drain(until: deadline)
                 await self.core.replies.drain(until: deadline)
                 await self.core.republishes.drain(until: deadline)
                 await connection.close()
@@ -201,33 +201,33 @@ public final class RabbitTransport: Transport {
 
     private func keepConsuming() async throws {
         await withDiscardingTaskGroup { group in
-            for await hub in core.hubs.arrivals {
+            for await manager in core.managers.arrivals {
                 group.addTask {
                     do {
-                        try await self.keepConsuming(hub)
+                        try await self.keepConsuming(manager)
                     } catch {
-                        self.core.hubs.finish(error)
+                        self.core.managers.finish(error)
                     }
                 }
             }
             group.cancelAll()
         }
-        if let error = core.hubs.failure { throw error }
+        if let error = core.managers.failure { throw error }
     }
 
-    private func keepConsuming(_ hub: ConsumerHub) async throws {
-        let (board, role) = (core.board, HealthBoard.Role.consuming(hub.number))
-        try await loop(role, on: hub.thread).run(
+    private func keepConsuming(_ manager: ConsumerManager) async throws {
+        let (health, role) = (core.health, ConnectionHealth.Role.consuming(manager.number))
+        try await loop(role, on: manager.thread).run(
             onEvent: { event in
-                if case .blocked(let reason) = event { board.setBlocked(role, reason: reason) }
-                if case .unblocked = event { board.setBlocked(role, reason: nil) }
+                if case .blocked(let reason) = event { health.setBlocked(role, reason: reason) }
+                if case .unblocked = event { health.setBlocked(role, reason: nil) }
             },
             serve: { connection throws(EventBusError) in
-                board.connected(role)
-                return await hub.serve(connection)
+                health.connected(role)
+                return await manager.serve(connection)
             },
             shutDown: { connection in
-                await hub.flushAll()
+                await manager.flushAll()
                 await connection.close()
             }
         )
@@ -237,7 +237,7 @@ public final class RabbitTransport: Transport {
 
     /// Declares a subscription's queue and its bindings, and starts to deliver.
     public func attach(_ queue: QueueSpecification, to sink: any DeliverySink) async throws -> any TransportConsumer {
-        try await core.hubs.attach(queue, to: sink)
+        try await core.managers.attach(queue, to: sink)
     }
 
     /// Returns the dead letters of `group`.
@@ -271,11 +271,11 @@ public final class RabbitTransport: Transport {
 
     /// Returns the state of both connections and of every consumer.
     public func health() -> [ComponentHealth] {
-        core.board.report(
+        core.health.report(
             prefix: "transport.rabbitmq",
             publishDetails: [
-                "unconfirmed": core.lane.unconfirmed.load(ordering: .relaxed),
-                "waiting": core.lane.waiting.load(ordering: .relaxed),
+                "unconfirmed": core.publisher.unconfirmed.load(ordering: .relaxed),
+                "waiting": core.publisher.waiting.load(ordering: .relaxed),
                 "republishing": core.republishes.unconfirmed.load(ordering: .relaxed)
                     + core.republishes.waiting.load(ordering: .relaxed),
             ]

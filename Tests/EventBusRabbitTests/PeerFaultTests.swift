@@ -90,7 +90,7 @@ struct PeerFaultTests {
             handle: try await LoginThread.logIn(configuration, configuration.hosts[0], role: "test"),
             number: 1,
             thread: try ConnectionThread(name: "test"),
-            watch: SendWatch(),
+            watch: SendTimeoutMonitor(),
             isTLS: false,
             maximumBodySize: 1000,
             callTimeout: .seconds(5),

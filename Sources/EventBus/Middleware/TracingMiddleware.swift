@@ -73,7 +73,7 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
     }
 
     /// Adds the current task's trace to an envelope that is published later elsewhere, where the trace continues.
-    package func carryTrace(in envelope: inout Envelope) {
+    package func injectTrace(in envelope: inout Envelope) {
         guard isActive, let context = ServiceContext.current else { return }
         instrument.inject(context, into: &envelope.headers, using: HeaderInjector())
     }

@@ -3,9 +3,9 @@
 /// A worker is only woken, and takes its delivery under the lock. Data of one thread therefore reaches another through
 /// the lock alone, which the thread sanitizer recognizes, unlike the hand-over of a continuation. It also means that a
 /// burst does not need the lock for each delivery.
-final class DeliveryQueue: QuiescentSink {
+final class DeliveryQueue: IdleReporting {
     private struct State {
-        var lanes: DeliveryLanes
+        var lanes: PartitionedQueue
         /// The free workers. The one that became free last is woken first, because its memory is still cached.
         var idleWorkers: [CheckedContinuation<Void, Never>] = []
         /// The number of workers that were woken and have not checked for a delivery yet.
@@ -31,7 +31,7 @@ final class DeliveryQueue: QuiescentSink {
         var quiet: Signal?
 
         /// Returns the signal to raise if nothing is being handled and somebody waits for that.
-        mutating func takeQuiet() -> Signal? {
+        mutating func takeIdleWaiters() -> Signal? {
             guard lanes.running == 0 else { return nil }
             defer { quiet = nil }
             return quiet
@@ -55,7 +55,7 @@ final class DeliveryQueue: QuiescentSink {
         self.clock = clock
         state = Locked(
             State(
-                lanes: DeliveryLanes(byKey: options.byKey),
+                lanes: PartitionedQueue(byKey: options.byKey),
                 workers: Array(repeating: nil, count: options.workers),
                 current: Array(repeating: nil, count: options.workers)
             )
@@ -192,20 +192,20 @@ final class DeliveryQueue: QuiescentSink {
             state.current[place] = nil
             if !state.retired.isEmpty, state.retired.contains(place) {
                 let isDrained = state.lanes.isClosed && state.lanes.running == 0
-                return (Finding.end, isDrained, state.takeWake(), state.takeQuiet(), Signal?.none)
+                return (Finding.end, isDrained, state.takeWake(), state.takeIdleWaiters(), Signal?.none)
             }
             if let delivery = state.lanes.take() {
                 if options.tooOld == .reopensChannel, isTooOld(delivery, at: now) {
                     state.lanes.putBack(delivery)
                     state.lanes.pause()
-                    return (Finding.wait, false, nil, state.takeQuiet(), state.reopening)
+                    return (Finding.wait, false, nil, state.takeIdleWaiters(), state.reopening)
                 }
                 state.current[place] = delivery.delivery.token
                 // A finished delivery that was handled alone may have blocked several others.
                 return (Finding.go(delivery), false, state.takeWake(), nil, nil)
             }
             let isEnd = state.lanes.isClosed
-            return (isEnd ? .end : .wait, isEnd && state.lanes.running == 0, nil, state.takeQuiet(), nil)
+            return (isEnd ? .end : .wait, isEnd && state.lanes.running == 0, nil, state.takeIdleWaiters(), nil)
         }
         if isDrained { drained.raise() }
         quiet?.raise()
@@ -233,7 +233,7 @@ final class DeliveryQueue: QuiescentSink {
         let (isDrained, quiet) = state.withLock { state in
             state.lanes.finish(delivery)
             state.current[place] = nil
-            return (state.lanes.isClosed && state.lanes.running == 0, state.takeQuiet())
+            return (state.lanes.isClosed && state.lanes.running == 0, state.takeIdleWaiters())
         }
         if isDrained { drained.raise() }
         quiet?.raise()
@@ -252,7 +252,7 @@ final class DeliveryQueue: QuiescentSink {
             guard !state.lanes.isClosed, !state.isRevoked(tracked.delivery) else { return (false, Signal?.none) }
             state.lanes.hold(tracked)
             state.current[place] = nil
-            return (true, state.takeQuiet())
+            return (true, state.takeIdleWaiters())
         }
         guard isHeld else { return false }
         let timer = Task { [clock] in
@@ -290,7 +290,7 @@ final class DeliveryQueue: QuiescentSink {
             guard !state.lanes.isClosed, !state.isRevoked(tracked.delivery) else { return (false, Signal?.none) }
             state.lanes.putBack(tracked)
             state.current[place] = nil
-            return (true, state.takeQuiet())
+            return (true, state.takeIdleWaiters())
         }
         guard isBack else { return false }
         quiet?.raise()

@@ -10,12 +10,12 @@ public import EventBus
 /// restart are handled again. It stores completions for their retention, and active claims.
 public final class InMemoryInbox: Inbox {
     private let clock: AnyClock
-    private let machine: Locked<InboxMachine>
+    private let machine: Locked<InboxStateMachine>
 
     /// Creates an empty inbox.
     public init(clock: some Clock<Duration> = ContinuousClock()) {
         self.clock = AnyClock(clock)
-        self.machine = Locked(InboxMachine())
+        self.machine = Locked(InboxStateMachine())
     }
 
     /// Claims an event for a subscription, unless it is completed or another claim on it is active.

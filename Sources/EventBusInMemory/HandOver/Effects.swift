@@ -6,8 +6,8 @@ import EventBus
 struct Effects: Sendable {
     /// An item for one consumer.
     struct HandOver: Sendable {
-        var port: ConsumerPort
-        var item: ConsumerPort.Item
+        var port: ConsumerMailbox
+        var item: ConsumerMailbox.Item
     }
 
     /// An answer for a waiting caller.
@@ -28,9 +28,9 @@ struct Effects: Sendable {
     private(set) var firstHandOver: HandOver?
     private(set) var furtherHandOvers: [HandOver] = []
     private(set) var answers: [Answer] = []
-    private(set) var closedPorts: [ConsumerPort] = []
+    private(set) var closedPorts: [ConsumerMailbox] = []
 
-    mutating func handOver(_ item: ConsumerPort.Item, to port: ConsumerPort) {
+    mutating func handOver(_ item: ConsumerMailbox.Item, to port: ConsumerMailbox) {
         if firstHandOver == nil {
             firstHandOver = HandOver(port: port, item: item)
         } else {
@@ -42,7 +42,7 @@ struct Effects: Sendable {
         answers.append(answer)
     }
 
-    mutating func close(_ port: ConsumerPort) {
+    mutating func close(_ port: ConsumerMailbox) {
         closedPorts.append(port)
     }
 

@@ -73,7 +73,7 @@ extension BrokerState {
     /// Declares the queue of `specification` and adds a consumer to it.
     mutating func attach(
         _ specification: QueueSpecification,
-        port: ConsumerPort,
+        port: ConsumerMailbox,
         connection: Int,
         _ effects: inout Effects
     ) throws(EventBusError) -> ConsumerReference {

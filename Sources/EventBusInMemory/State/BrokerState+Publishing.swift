@@ -3,7 +3,7 @@ import EventBus
 /// A publish that waits for room in a queue.
 struct BlockedPublish: Sendable {
     var envelope: Envelope
-    var extras: EventExtras?
+    var extras: EventMetadata?
     var queueName: String
     var deadline: AnyClock.Instant
     var waiter: OneShot<PublishAnswer>
@@ -23,7 +23,7 @@ extension BrokerState {
     /// those with room if full queues refuse.
     mutating func publish(
         _ envelope: Envelope,
-        extras: EventExtras? = nil,
+        extras: EventMetadata? = nil,
         now: () -> AnyClock.Instant,
         _ effects: inout Effects
     ) -> PublishStep {
@@ -46,7 +46,7 @@ extension BrokerState {
     mutating func route(
         _ envelope: Envelope,
         to targets: [Int],
-        extras: EventExtras?,
+        extras: EventMetadata?,
         now: () -> AnyClock.Instant,
         _ effects: inout Effects
     ) -> PublishOutcome {
@@ -71,7 +71,7 @@ extension BrokerState {
     /// Registers a publish that waits until `queue` has room, or until `deadline`.
     mutating func block(
         _ envelope: Envelope,
-        extras: EventExtras?,
+        extras: EventMetadata?,
         on queue: Int,
         until deadline: AnyClock.Instant,
         waiter: OneShot<PublishAnswer>

@@ -32,7 +32,7 @@ extension BrokerState {
             var event = settled.event(as: eventID)
             event.attempt += 1
             event.redeliveries = 0
-            event.extras = EventExtras(
+            event.extras = EventMetadata(
                 replyAddress: settled.extras?.replyAddress,
                 firstFailure: settled.extras?.firstFailure ?? time
             )
@@ -41,7 +41,7 @@ extension BrokerState {
             var event = settled.event(as: eventID)
             event.redeliveries = 0
             if failure != nil || settled.extras?.expires != nil {
-                event.extras = EventExtras(
+                event.extras = EventMetadata(
                     replyAddress: settled.extras?.replyAddress,
                     firstFailure: settled.extras?.firstFailure,
                     deferredFor: settled.delivery.deferredFor + (failure == nil ? .zero : delay)

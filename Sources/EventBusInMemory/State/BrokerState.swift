@@ -83,7 +83,7 @@ struct BrokerState: Sendable {
     // MARK: Delivering
 
     /// Adds a new event to the end of a queue, or delivers it directly to a waiting consumer.
-    mutating func enqueue(_ envelope: Envelope, extras: EventExtras?, to queue: Int, _ effects: inout Effects) {
+    mutating func enqueue(_ envelope: Envelope, extras: EventMetadata?, to queue: Int, _ effects: inout Effects) {
         if faults == nil, queues[queue].readyCount == 0, let consumer = queues[queue].nextConsumer(in: consumers) {
             // The event is never queued. The separate path saves a copy of the envelope.
             let position = queues[queue].takePosition()
@@ -149,7 +149,7 @@ struct BrokerState: Sendable {
         position: Int,
         attempt: Int = 1,
         redeliveries: Int = 0,
-        extras: EventExtras?,
+        extras: EventMetadata?,
         queue: Int,
         consumer: Int,
         fault: InjectedFault? = nil

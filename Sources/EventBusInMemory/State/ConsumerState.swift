@@ -6,7 +6,7 @@ struct ConsumerState: Sendable {
     struct Unsettled: Sendable {
         let delivery: Delivery
         let position: Int
-        let extras: EventExtras?
+        let extras: EventMetadata?
         /// The end of the time for which the delivery only waits for its retry in the order of its key.
         var heldUntil: AnyClock.Instant?
     }
@@ -19,7 +19,7 @@ struct ConsumerState: Sendable {
     /// The number that distinguishes the consumer from earlier ones in its slot.
     let uniqueID: UInt64
     let specification: QueueSpecification
-    let port: ConsumerPort
+    let port: ConsumerMailbox
     let connection: Int
     let prefetch: Int
     var queue: Int
@@ -39,7 +39,7 @@ struct ConsumerState: Sendable {
     init(
         uniqueID: UInt64,
         specification: QueueSpecification,
-        port: ConsumerPort,
+        port: ConsumerMailbox,
         connection: Int,
         queue: Int
     ) {
@@ -62,7 +62,7 @@ struct ConsumerState: Sendable {
         position: Int,
         attempt: Int,
         redeliveries: Int,
-        extras: EventExtras?,
+        extras: EventMetadata?,
         generation: UInt64,
         sequence: UInt64,
         fault: InjectedFault?

@@ -16,7 +16,7 @@ extension BrokerState {
     }
 
     /// Records the same for the request whose event `extras` belong to, if it is one.
-    mutating func requestIsReturning(of extras: EventExtras?) {
+    mutating func requestIsReturning(of extras: EventMetadata?) {
         if let number = extras?.replyAddress.flatMap({ UInt64($0.requestID) }) { requestIsReturning(number) }
     }
 }

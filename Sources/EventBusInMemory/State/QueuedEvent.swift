@@ -9,11 +9,11 @@ struct QueuedEvent: Sendable {
     var attempt: Int = 1
     var redeliveries: Int = 0
     /// The properties that few events have.
-    var extras: EventExtras?
+    var extras: EventMetadata?
 }
 
 /// The properties that few events have, stored separately to keep the other events small.
-final class EventExtras: Sendable {
+final class EventMetadata: Sendable {
     let replyAddress: ReplyAddress?
     /// The time at which the first attempt failed.
     let firstFailure: EventTime?

@@ -79,7 +79,7 @@ struct LaneTable: Sendable {
     }
 
     /// Records that the event in flight has an outcome to be written. The next event of its lane may be published.
-    mutating func goOn(_ lane: Lane) {
+    mutating func resume(_ lane: Lane) {
         lanes[lane]?.isInFlight = false
         lanes[lane]?.unwritten += 1
         line(up: lane)

@@ -31,7 +31,7 @@ extension OutboxRelay {
         )
     }
 
-    private static func trouble(of machine: RelayMachine, unrouted: UnroutedTopics?) -> String? {
+    private static func trouble(of machine: RelayStateMachine, unrouted: UnroutedTopics?) -> String? {
         if let failure = machine.databaseFailure { return "the database cannot be used: \(failure)" }
         if let outage = machine.outage { return "the broker takes no events, which wait: \(outage.error)" }
         var reasons: [String] = []

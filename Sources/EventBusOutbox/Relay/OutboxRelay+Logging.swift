@@ -17,7 +17,7 @@ extension OutboxRelay {
     }
 
     /// Logs that a row contains no event.
-    func log(_ parking: Settlement.Parking) {
+    func log(_ parking: Settlement.ParkedRow) {
         logger.warning(
             "parked an outbox row that contains no event",
             metadata: [
@@ -35,7 +35,7 @@ extension OutboxRelay {
     }
 
     /// Logs the state of the broker if its kind has changed.
-    func log(_ trouble: RelayMachine.Trouble, after before: RelayMachine.Trouble) {
+    func log(_ trouble: RelayStateMachine.Trouble, after before: RelayStateMachine.Trouble) {
         if before == trouble { return }
         switch trouble {
         case .outage(let error):

@@ -40,7 +40,7 @@ public import ServiceLifecycle
 /// Only the publishing relay measures these. A relay on standby reports zeros.
 public final class OutboxRelay: Service {
     struct State: Sendable {
-        var machine: RelayMachine
+        var machine: RelayStateMachine
         var phase = Phase.idle
         var backlog: OutboxBacklog?
         /// A Boolean value indicating whether the backlog may have changed since it was measured.
@@ -93,7 +93,7 @@ public final class OutboxRelay: Service {
         self.metrics = RelayMetrics(factory: metrics)
         let now = bus.clock.now
         self.state = Locked(
-            State(machine: RelayMachine(settings: settings, now: now), nextMeasurement: now, nextRepair: now)
+            State(machine: RelayStateMachine(settings: settings, now: now), nextMeasurement: now, nextRepair: now)
         )
     }
 
@@ -159,7 +159,7 @@ public final class OutboxRelay: Service {
         change?.raise()
     }
 
-    private func nextStep() -> RelayMachine.Step? {
+    private func nextStep() -> RelayStateMachine.Step? {
         let (now, wallTime) = (clock.now, wallClock.now)
         let (step, change) = state.withLock { state in
             let step = state.phase == .running ? state.machine.next(now: now, wallTime: wallTime) : nil
@@ -183,7 +183,7 @@ public final class OutboxRelay: Service {
 
     // MARK: Publishing
 
-    private func publish(_ batch: RelayMachine.Batch) async {
+    private func publish(_ batch: RelayStateMachine.Batch) async {
         let outcomes = await outcomes(of: batch.events)
         let (now, wallTime) = (clock.now, wallClock.now)
         let (givenUp, before, after) = state.withLock { state in
@@ -199,16 +199,16 @@ public final class OutboxRelay: Service {
         wakeUp.call()
     }
 
-    private func outcomes(of events: [StoredEvent]) async -> [RelayMachine.Outcome] {
+    private func outcomes(of events: [StoredEvent]) async -> [RelayStateMachine.Outcome] {
         let wallTime = wallClock.now
         let isDelayed = events.contains { $0.delay(at: wallTime) > .zero }
         guard isDelayed else { return await send(events, delay: .zero) }
         // Delays differ between events, so these are published individually and concurrently.
-        return await withTaskGroup(of: (Int, RelayMachine.Outcome?).self) { group in
+        return await withTaskGroup(of: (Int, RelayStateMachine.Outcome?).self) { group in
             for (index, event) in events.enumerated() {
                 group.addTask { (index, await self.send([event], delay: event.delay(at: wallTime)).first) }
             }
-            var outcomes = [RelayMachine.Outcome](repeating: .held(CancellationError()), count: events.count)
+            var outcomes = [RelayStateMachine.Outcome](repeating: .held(CancellationError()), count: events.count)
             for await (index, outcome) in group {
                 if let outcome { outcomes[index] = outcome }
             }
@@ -216,7 +216,7 @@ public final class OutboxRelay: Service {
         }
     }
 
-    private func send(_ events: [StoredEvent], delay: Duration) async -> [RelayMachine.Outcome] {
+    private func send(_ events: [StoredEvent], delay: Duration) async -> [RelayStateMachine.Outcome] {
         let options = PublishOptions(deadline: settings.publishTimeout, delay: delay)
         do {
             // A transport that does not keep the deadline must not delay other events.
@@ -229,7 +229,7 @@ public final class OutboxRelay: Service {
             }
             return zip(events, results).map { event, result in outcome(of: event, result, delay: delay) }
         } catch {
-            return events.map { _ in RelayMachine.Outcome(error, delay: delay) }
+            return events.map { _ in RelayStateMachine.Outcome(error, delay: delay) }
         }
     }
 
@@ -237,13 +237,13 @@ public final class OutboxRelay: Service {
         of event: StoredEvent,
         _ result: Result<PublishReceipt, any Error>,
         delay: Duration
-    ) -> RelayMachine.Outcome {
+    ) -> RelayStateMachine.Outcome {
         switch result {
         case .success(let receipt):
             let isMissed = receipt.outcome == .unroutable && (settings.requiresSubscriber || event.requiresSubscriber)
             return isMissed ? .unrouted : .published
         case .failure(let error):
-            return RelayMachine.Outcome(error, delay: delay)
+            return RelayStateMachine.Outcome(error, delay: delay)
         }
     }
 

@@ -3,7 +3,7 @@ package import EventBus
 /// The outcomes of events, which are written in one transaction.
 package struct Settlement: Sendable {
     /// An event that is given up.
-    package struct Parking: Sendable {
+    package struct ParkedRow: Sendable {
         package var sequence: Int64
         package var failure: Failure
         package var table: OutboxTable
@@ -51,7 +51,7 @@ package struct Settlement: Sendable {
 
     /// The events that the broker has confirmed.
     package var published: [Int64] = []
-    package var parked: [Parking] = []
+    package var parked: [ParkedRow] = []
     package var delayed: [Delay] = []
     package var early: [Early] = []
     package var probes: [Probe] = []
@@ -84,7 +84,7 @@ package struct Settlement: Sendable {
 
     mutating func park(_ event: StoredEvent, _ failure: Failure) {
         let table: OutboxTable = event.isProbe ? .unrouted : .outbox
-        parked.append(Parking(sequence: event.sequence, failure: failure, table: table))
+        parked.append(ParkedRow(sequence: event.sequence, failure: failure, table: table))
         leave(event)
     }
 

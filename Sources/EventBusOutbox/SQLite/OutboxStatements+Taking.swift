@@ -18,7 +18,7 @@ extension OutboxStatements {
         excluding busy: Set<Lane>,
         terms: ReadingTerms,
         in db: Database
-    ) throws -> Taking {
+    ) throws -> FetchedEvents {
         let (probes, isCut) = try returnWaiting(busy: busy, now: terms.now, in: db)
         var reader = RunReader(terms: terms, depth: depth, busy: busy)
         reader.taking.isCut = isCut
@@ -68,7 +68,7 @@ private struct RunReader {
     let terms: ReadingTerms
     let depth: Int
     let busy: Set<Lane>
-    var taking = Taking()
+    var taking = FetchedEvents()
 
     private struct Entry {
         var sequence: Int64
@@ -101,7 +101,7 @@ private struct RunReader {
             taking.runs.append([event])
         } catch {
             taking.unreadable.append(
-                Settlement.Parking(
+                Settlement.ParkedRow(
                     sequence: try row.value(.sequence),
                     failure: Failure(reason: .undecodable, error: error),
                     table: .unrouted
@@ -208,7 +208,7 @@ private struct RunReader {
             switch removal.cause {
             case .unreadable(let error):
                 taking.unreadable.append(
-                    Settlement.Parking(
+                    Settlement.ParkedRow(
                         sequence: removal.sequence,
                         failure: Failure(reason: .undecodable, error: error),
                         table: .outbox

@@ -18,7 +18,7 @@ package struct OutboxRow: Sendable {
             throw EventBusError(.unsupported, "the outbox stores no expiration and no priority of an event")
         }
         var envelope = envelope
-        TracingMiddleware().carryTrace(in: &envelope)
+        TracingMiddleware().injectTrace(in: &envelope)
         try envelope.validate()
         self.envelope = envelope
         storedAt = now

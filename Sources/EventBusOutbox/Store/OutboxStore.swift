@@ -98,14 +98,14 @@ package struct ExchangeRequest: Sendable {
 
 /// The result of an exchange for the publishing relay.
 package struct ExchangeAnswer: Sendable {
-    package var taking: Taking
+    package var taking: FetchedEvents
     package var leaseEnd: EventTime
     /// The topics that have just turned out to have no subscription.
     package var newlyUnrouted: [String]
     /// A Boolean value indicating whether events returned to the outbox that precede events already read.
     package var isStale: Bool
 
-    package init(taking: Taking, leaseEnd: EventTime, newlyUnrouted: [String], isStale: Bool) {
+    package init(taking: FetchedEvents, leaseEnd: EventTime, newlyUnrouted: [String], isStale: Bool) {
         self.taking = taking
         self.leaseEnd = leaseEnd
         self.newlyUnrouted = newlyUnrouted

@@ -136,7 +136,7 @@ enum OutboxSQL {
         """
     }
 
-    static func park(_ parking: Settlement.Parking, _ identity: EventID?, now: EventTime) -> PostgresStatement {
+    static func park(_ parking: Settlement.ParkedRow, _ identity: EventID?, now: EventTime) -> PostgresStatement {
         let failure = parking.failure
         return move(
             parking.sequence,

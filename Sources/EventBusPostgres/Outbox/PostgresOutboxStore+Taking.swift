@@ -9,7 +9,7 @@ extension PostgresOutboxStore {
         after statements: [PostgresStatement],
         state: inout State,
         now: EventTime
-    ) async throws -> Taking {
+    ) async throws -> FetchedEvents {
         let limit = request.room.events
         let size = 2 * limit + request.busy.count + 500
         let stored = OutboxSQL.Window(kind: .stored(from: state.floor.value), size: size)

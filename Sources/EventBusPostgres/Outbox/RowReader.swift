@@ -38,7 +38,7 @@ struct RowReader {
 
     let terms: ReadingTerms
     let topics: TopicStates
-    var taking = Taking()
+    var taking = FetchedEvents()
     private var asides: [Aside] = []
 
     init(terms: ReadingTerms, topics: TopicStates) {
@@ -66,7 +66,7 @@ struct RowReader {
             taking.runs.append([event])
         } catch {
             taking.unreadable.append(
-                Settlement.Parking(
+                Settlement.ParkedRow(
                     sequence: sequence,
                     failure: Failure(reason: .undecodable, error: error),
                     table: .unrouted
@@ -142,7 +142,7 @@ struct RowReader {
             switch aside.removal {
             case .unreadable(let error):
                 taking.unreadable.append(
-                    Settlement.Parking(
+                    Settlement.ParkedRow(
                         sequence: aside.sequence,
                         failure: Failure(reason: .undecodable, error: error),
                         table: .outbox

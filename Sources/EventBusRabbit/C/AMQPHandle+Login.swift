@@ -29,12 +29,12 @@ extension AMQPHandle {
 
     private func authenticate(_ parameters: LoginParameters) throws(AMQPFailure) {
         // The library's own properties lack the capabilities that report cancelled consumers and alarms.
-        let scratch = Scratch()
+        let arena = Arena()
         let capabilities: HeaderTable = [
             "consumer_cancel_notify": true, "connection.blocked": true, "publisher_confirms": true, "basic.nack": true,
             "exchange_exchange_bindings": true, "authentication_failure_close": true, "per_consumer_qos": true,
         ]
-        var properties = scratch.table([
+        var properties = arena.table([
             "product": "swift-event-bus", "connection_name": .string(parameters.connectionName),
             "capabilities": .table(capabilities),
         ])

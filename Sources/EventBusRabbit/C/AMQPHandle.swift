@@ -9,7 +9,7 @@ import Glibc
 // Safe because two threads never use it at once, see above. It is Sendable to be handed over once.
 final class AMQPHandle: @unchecked Sendable {
     let state: amqp_connection_state_t
-    private let scratch = Scratch()
+    private let arena = Arena()
 
     init() throws(AMQPFailure) {
         guard let state = amqp_new_connection() else { throw AMQPFailure(.connectFailed, "out of memory") }
@@ -51,7 +51,7 @@ final class AMQPHandle: @unchecked Sendable {
     private func send<Method>(_ id: amqp_method_number_t, _ method: Method, on channel: UInt16) throws(AMQPFailure) {
         var method = method
         let status = withUnsafeMutablePointer(to: &method) { amqp_send_method(state, channel, id, $0) }
-        scratch.reset()
+        arena.reset()
         try check(status)
     }
 
@@ -67,50 +67,50 @@ final class AMQPHandle: @unchecked Sendable {
             try send(AMQP_CONFIRM_SELECT_METHOD, amqp_confirm_select_t(), on: channel)
         case .exchangeDeclare(let name, let type, let isPassive, let arguments):
             var method = amqp_exchange_declare_t()
-            method.exchange = scratch.bytes(name)
-            method.type = scratch.bytes(type)
+            method.exchange = arena.bytes(name)
+            method.type = arena.bytes(type)
             method.passive = isPassive ? 1 : 0
             method.durable = 1
-            method.arguments = scratch.table(HeaderTable(arguments))
+            method.arguments = arena.table(HeaderTable(arguments))
             try send(AMQP_EXCHANGE_DECLARE_METHOD, method, on: channel)
         case .exchangeDelete(let name):
             var method = amqp_exchange_delete_t()
-            method.exchange = scratch.bytes(name)
+            method.exchange = arena.bytes(name)
             try send(AMQP_EXCHANGE_DELETE_METHOD, method, on: channel)
         case .exchangeBind(let source, let destination, let routingKey):
             var method = amqp_exchange_bind_t()
-            method.source = scratch.bytes(source)
-            method.destination = scratch.bytes(destination)
-            method.routing_key = scratch.bytes(routingKey)
+            method.source = arena.bytes(source)
+            method.destination = arena.bytes(destination)
+            method.routing_key = arena.bytes(routingKey)
             try send(AMQP_EXCHANGE_BIND_METHOD, method, on: channel)
         case .queueDeclare(let queue):
             var method = amqp_queue_declare_t()
-            method.queue = scratch.bytes(queue.name)
+            method.queue = arena.bytes(queue.name)
             method.passive = queue.isPassive ? 1 : 0
             method.durable = queue.isDurable ? 1 : 0
             method.exclusive = queue.isExclusive ? 1 : 0
             method.auto_delete = queue.isAutoDeleted ? 1 : 0
-            method.arguments = scratch.table(HeaderTable(queue.arguments))
+            method.arguments = arena.table(HeaderTable(queue.arguments))
             try send(AMQP_QUEUE_DECLARE_METHOD, method, on: channel)
         case .queueDelete(let name):
             var method = amqp_queue_delete_t()
-            method.queue = scratch.bytes(name)
+            method.queue = arena.bytes(name)
             try send(AMQP_QUEUE_DELETE_METHOD, method, on: channel)
         case .queueBind(let queue, let exchange, let routingKey):
             var method = amqp_queue_bind_t()
-            method.queue = scratch.bytes(queue)
-            method.exchange = scratch.bytes(exchange)
-            method.routing_key = scratch.bytes(routingKey)
+            method.queue = arena.bytes(queue)
+            method.exchange = arena.bytes(exchange)
+            method.routing_key = arena.bytes(routingKey)
             try send(AMQP_QUEUE_BIND_METHOD, method, on: channel)
         case .queueUnbind(let queue, let exchange, let routingKey):
             var method = amqp_queue_unbind_t()
-            method.queue = scratch.bytes(queue)
-            method.exchange = scratch.bytes(exchange)
-            method.routing_key = scratch.bytes(routingKey)
+            method.queue = arena.bytes(queue)
+            method.exchange = arena.bytes(exchange)
+            method.routing_key = arena.bytes(routingKey)
             try send(AMQP_QUEUE_UNBIND_METHOD, method, on: channel)
         case .queuePurge(let name):
             var method = amqp_queue_purge_t()
-            method.queue = scratch.bytes(name)
+            method.queue = arena.bytes(name)
             try send(AMQP_QUEUE_PURGE_METHOD, method, on: channel)
         case .basicQos(let prefetch):
             var method = amqp_basic_qos_t()
@@ -118,18 +118,18 @@ final class AMQPHandle: @unchecked Sendable {
             try send(AMQP_BASIC_QOS_METHOD, method, on: channel)
         case .basicConsume(let queue, let tag, let isAutoAcknowledged, let arguments):
             var method = amqp_basic_consume_t()
-            method.queue = scratch.bytes(queue)
-            method.consumer_tag = scratch.bytes(tag)
+            method.queue = arena.bytes(queue)
+            method.consumer_tag = arena.bytes(tag)
             method.no_ack = isAutoAcknowledged ? 1 : 0
-            method.arguments = scratch.table(HeaderTable(arguments))
+            method.arguments = arena.table(HeaderTable(arguments))
             try send(AMQP_BASIC_CONSUME_METHOD, method, on: channel)
         case .basicCancel(let tag):
             var method = amqp_basic_cancel_t()
-            method.consumer_tag = scratch.bytes(tag)
+            method.consumer_tag = arena.bytes(tag)
             try send(AMQP_BASIC_CANCEL_METHOD, method, on: channel)
         case .basicGet(let queue):
             var method = amqp_basic_get_t()
-            method.queue = scratch.bytes(queue)
+            method.queue = arena.bytes(queue)
             try send(AMQP_BASIC_GET_METHOD, method, on: channel)
         }
     }
@@ -160,7 +160,7 @@ final class AMQPHandle: @unchecked Sendable {
     func sendConnectionClose() throws(AMQPFailure) {
         var method = amqp_connection_close_t()
         method.reply_code = UInt16(AMQP_REPLY_SUCCESS)
-        method.reply_text = scratch.bytes("closed by the client")
+        method.reply_text = arena.bytes("closed by the client")
         try send(AMQP_CONNECTION_CLOSE_METHOD, method, on: 0)
     }
 
@@ -171,13 +171,13 @@ final class AMQPHandle: @unchecked Sendable {
 
     /// Sends the method, the header and a body of at most ``maximumBodyInOneFrame``.
     func sendWhole(_ publish: AMQPPublish, on channel: UInt16) throws(AMQPFailure) {
-        var properties = publish.properties.encoded(in: scratch)
+        var properties = publish.properties.encoded(in: arena)
         let status = publish.body.withUnsafeBytes { body in
             amqp_basic_publish(
                 state,
                 channel,
-                scratch.bytes(publish.exchange),
-                scratch.bytes(publish.routingKey),
+                arena.bytes(publish.exchange),
+                arena.bytes(publish.routingKey),
                 publish.isMandatory ? 1 : 0,
                 0,
                 &properties,
@@ -185,21 +185,21 @@ final class AMQPHandle: @unchecked Sendable {
                 amqp_bytes_t(len: body.count, bytes: UnsafeMutableRawPointer(mutating: body.baseAddress))
             )
         }
-        scratch.reset()
+        arena.reset()
         try check(status)
     }
 
     /// Sends the method and the header. The body follows in frames.
     func sendHead(of publish: AMQPPublish, on channel: UInt16) throws(AMQPFailure) {
         var method = amqp_basic_publish_t()
-        method.exchange = scratch.bytes(publish.exchange)
-        method.routing_key = scratch.bytes(publish.routingKey)
+        method.exchange = arena.bytes(publish.exchange)
+        method.routing_key = arena.bytes(publish.routingKey)
         method.mandatory = publish.isMandatory ? 1 : 0
         var status = withUnsafeMutablePointer(to: &method) {
             amqp_send_method(state, channel, AMQP_BASIC_PUBLISH_METHOD, $0)
         }
         if status >= 0 {
-            var properties = publish.properties.encoded(in: scratch)
+            var properties = publish.properties.encoded(in: arena)
             status = withUnsafeMutablePointer(to: &properties) { properties in
                 var frame = amqp_frame_t()
                 frame.frame_type = UInt8(AMQP_FRAME_HEADER)
@@ -210,7 +210,7 @@ final class AMQPHandle: @unchecked Sendable {
                 return amqp_send_frame(state, &frame)
             }
         }
-        scratch.reset()
+        arena.reset()
         try check(status)
     }
 

@@ -32,15 +32,15 @@ extension AMQPProperties {
         self.isLossless = isLossless
     }
 
-    /// Returns the properties in the library's format, valid until `scratch` is reset.
-    func encoded(in scratch: Scratch) -> amqp_basic_properties_t {
+    /// Returns the properties in the library's format, valid until `arena` is reset.
+    func encoded(in arena: Arena) -> amqp_basic_properties_t {
         var properties = amqp_basic_properties_t()
         var flags: amqp_flags_t = 0
         func set(_ flag: Int32) { flags |= amqp_flags_t(bitPattern: flag) }
         func text(_ flag: Int32, _ value: String?) -> amqp_bytes_t {
             guard let value else { return amqp_bytes_t(len: 0, bytes: nil) }
             set(flag)
-            return scratch.bytes(value)
+            return arena.bytes(value)
         }
         properties.content_type = text(AMQP_BASIC_CONTENT_TYPE_FLAG, contentType)
         properties.content_encoding = text(AMQP_BASIC_CONTENT_ENCODING_FLAG, contentEncoding)
@@ -62,7 +62,7 @@ extension AMQPProperties {
         }
         if !headers.isEmpty {
             set(AMQP_BASIC_HEADERS_FLAG)
-            properties.headers = scratch.table(headers)
+            properties.headers = arena.table(headers)
         }
         properties._flags = flags
         return properties

@@ -15,7 +15,7 @@ extension RabbitConnection {
         var count = 0
         while let handle {
             // Reading sends the heartbeats.
-            switch watchdog.guarding({ handle.readFrame() }) {
+            switch sendTimeout.guarding({ handle.readFrame() }) {
             case .nothing:
                 return
             case .failed(let failure):
@@ -181,7 +181,7 @@ extension RabbitConnection {
             }
             onEvent(.unblocked)
         case .connectionClose(let code, let text):
-            if let handle { try? watchdog.guarding { () throws(AMQPFailure) in try handle.sendConnectionCloseOK() } }
+            if let handle { try? sendTimeout.guarding { () throws(AMQPFailure) in try handle.sendConnectionCloseOK() } }
             end(AMQPFailure(.connectionClosed(code), text))
         case .connectionCloseOK:
             end(AMQPFailure(.closedByUs, "closed"))

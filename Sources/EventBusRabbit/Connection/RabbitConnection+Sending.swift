@@ -21,10 +21,10 @@ extension RabbitConnection {
         if let problem = publish.problem(frameMaximum: frameMaximum) { return .unsendable(problem) }
         do throws(AMQPFailure) {
             if publish.body.count <= min(handle.maximumBodyInOneFrame, Self.bytesPerCheck) {
-                try watchdog.guarding { () throws(AMQPFailure) in try handle.sendWhole(publish, on: channel) }
+                try sendTimeout.guarding { () throws(AMQPFailure) in try handle.sendWhole(publish, on: channel) }
                 credit -= publish.size
             } else {
-                try watchdog.guarding { () throws(AMQPFailure) in try handle.sendHead(of: publish, on: channel) }
+                try sendTimeout.guarding { () throws(AMQPFailure) in try handle.sendHead(of: publish, on: channel) }
                 partial = PartialBody(channel: channel, body: publish.body, offset: 0)
                 credit = 0
                 sendPartial()
@@ -65,7 +65,7 @@ extension RabbitConnection {
         guard let handle else { return }
         credit -= 64
         do throws(AMQPFailure) {
-            try watchdog.guarding { () throws(AMQPFailure) in
+            try sendTimeout.guarding { () throws(AMQPFailure) in
                 switch outgoing {
                 case .call(let call, let channel):
                     if channels[channel] != nil { try handle.send(call, on: channel) }
@@ -118,7 +118,7 @@ extension RabbitConnection {
         while let current = partial, let handle, hasRoom(evenIfPartial: true) {
             let end = min(current.offset + min(frameMaximum - 8, Self.bytesPerFrame), current.body.count)
             do throws(AMQPFailure) {
-                try watchdog.guarding { () throws(AMQPFailure) in
+                try sendTimeout.guarding { () throws(AMQPFailure) in
                     try handle.sendBody(current.body[current.offset..<end], on: current.channel)
                 }
             } catch {

@@ -64,8 +64,8 @@ actor RabbitConnection {
     nonisolated let number: UInt64
     let callTimeout: Duration
     let maximumBodySize: Int
-    let watch: SendWatch
-    let watchdog: SendWatchdog
+    let watch: SendTimeoutMonitor
+    let sendTimeout: SendTimeout
     let descriptor: Int32
     let alwaysDrains: Bool
     let onEvent: @Sendable (ConnectionEvent) -> Void
@@ -100,7 +100,7 @@ actor RabbitConnection {
         handle: AMQPHandle,
         number: UInt64,
         thread: ConnectionThread,
-        watch: SendWatch,
+        watch: SendTimeoutMonitor,
         isTLS: Bool,
         maximumBodySize: Int,
         callTimeout: Duration,
@@ -114,7 +114,7 @@ actor RabbitConnection {
         self.number = number
         self.thread = thread
         self.watch = watch
-        self.watchdog = SendWatchdog(takingOver: descriptor)
+        self.sendTimeout = SendTimeout(takingOver: descriptor)
         self.descriptor = descriptor
         self.alwaysDrains = isTLS
         self.maximumBodySize = maximumBodySize
@@ -133,7 +133,7 @@ actor RabbitConnection {
     /// Starts to serve the socket.
     func start() {
         guard let handle, socketWatch == nil else { return }
-        watch.add(watchdog)
+        watch.add(sendTimeout)
         socketWatch = thread.watch(descriptor, for: .readable) { [weak self] events in
             self?.assumeIsolated { $0.ready(events) }
         }
@@ -180,8 +180,8 @@ actor RabbitConnection {
         if let socketWatch { thread.unwatch(socketWatch) }
         if let pump { thread.cancel(pump) }
         if let continuation { thread.cancel(continuation) }
-        watch.remove(watchdog)
-        watchdog.close()
+        watch.remove(sendTimeout)
+        sendTimeout.close()
         handle = nil
         outbox = []
         partial = nil

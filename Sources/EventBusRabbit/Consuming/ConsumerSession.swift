@@ -1,13 +1,13 @@
 import ConnectionThread
 import EventBus
 
-/// The hub's state of one consumer. It is touched on the hub's thread only.
+/// The manager's state of one consumer. It is touched on the manager's thread only.
 final class ConsumerSession {
     let consumer: RabbitConsumer
     /// A Boolean value indicating whether an error that a retry cannot fix ends the first attempts to attach.
     let endsOnRefusal: Bool
     var phase = Phase.detached
-    var ledger = AckLedger()
+    var tracker = AckTracker()
     var channel: UInt16 = 0
     var generation: UInt64 = 0
     /// The queue's name, which is new on each channel for a broadcast.

@@ -56,8 +56,8 @@ final class RabbitConsumer: TransportConsumer {
     let sink: any DeliverySink
     /// The decoder of the queue's messages.
     let decoder: MessageDecoder
-    private let hub: ConsumerHub
-    private let lane: PublishLane
+    private let manager: ConsumerManager
+    private let publisher: RabbitPublisher
     private let state = Locked(State())
 
     init(
@@ -66,16 +66,16 @@ final class RabbitConsumer: TransportConsumer {
         queueName: String,
         sink: any DeliverySink,
         decoder: MessageDecoder,
-        hub: ConsumerHub,
-        lane: PublishLane
+        manager: ConsumerManager,
+        publisher: RabbitPublisher
     ) {
         self.id = id
         self.decoder = decoder
         self.specification = specification
         self.queueName = queueName
         self.sink = sink
-        self.hub = hub
-        self.lane = lane
+        self.manager = manager
+        self.publisher = publisher
     }
 
     // MARK: Calls of the core
@@ -100,32 +100,32 @@ final class RabbitConsumer: TransportConsumer {
         case .retried(let delay, let failure):
             let held = try held(delivery.token)
             try await republish(delivery.token, held) { () throws(EventBusError) in
-                try Republishing.retry(held, as: id, queue: queueName, delay: delay, failure: failure)
+                try RepublishBuilder.retry(held, as: id, queue: queueName, delay: delay, failure: failure)
             }
         case .deferred(let delay, let failure):
             let held = try held(delivery.token)
             try await republish(delivery.token, held) { () throws(EventBusError) in
-                try Republishing.deferral(held, as: id, queue: queueName, delay: delay, failure: failure)
+                try RepublishBuilder.deferral(held, as: id, queue: queueName, delay: delay, failure: failure)
             }
         case .deadLettered(let failure):
             let held = try held(delivery.token)
             try await republish(delivery.token, held) { () throws(EventBusError) in
                 let group = specification.group
-                return Republishing.deadLetter(held, as: id, group: group, queue: queueName, failure: failure)
+                return RepublishBuilder.deadLetter(held, as: id, group: group, queue: queueName, failure: failure)
             }
         }
     }
 
     func stop() async {
-        await hub.stop(id)
+        await manager.stop(id)
     }
 
     func close() async {
-        await hub.close(id)
+        await manager.close(id)
     }
 
     func reopen() async {
-        await hub.reopen(id)
+        await manager.reopen(id)
     }
 
     // MARK: Settling
@@ -164,8 +164,8 @@ final class RabbitConsumer: TransportConsumer {
         }
         withExtendedLifetime(freed) {}
         switch urgency {
-        case .now: hub.flushNow(self)
-        case .soon: hub.flushSoon(self)
+        case .now: manager.flushNow(self)
+        case .soon: manager.flushSoon(self)
         case .known: break
         case .stale: throw stale
         }
@@ -193,7 +193,7 @@ final class RabbitConsumer: TransportConsumer {
                     throw EventBusError(.unavailable, "the broker took no copy within \(Self.republishTimeout)")
                 }
                 var isMended = false
-                if case .missing(let text) = obstacle { isMended = await hub.declareAgain(text) }
+                if case .missing(let text) = obstacle { isMended = await manager.declareAgain(text) }
                 if failures > 1 || !isMended { await withoutCancellation { try? await Task.sleep(for: wait) } }
             }
         } catch let error as EventBusError where Self.isFinal(error) {
@@ -219,7 +219,7 @@ final class RabbitConsumer: TransportConsumer {
         var isCopied = false
         if held.message.properties.isLossless {
             do {
-                let copy = try Republishing.deferral(
+                let copy = try RepublishBuilder.deferral(
                     held,
                     as: held.envelopeID,
                     queue: queueName,
@@ -245,16 +245,16 @@ final class RabbitConsumer: TransportConsumer {
     /// Publishes a copy once. Returns the reason why the broker does not accept it, or `nil` if it does.
     private func send(_ publish: AMQPPublish, until deadline: MonotonicTime) async throws -> Obstacle? {
         // The delivery of a cancelled handler is settled nevertheless.
-        let lane = lane
+        let publisher = publisher
         do {
             let outcome = try await withoutCancellation {
-                try await lane.publish(publish, outcome: .scheduled, deadline: deadline)
+                try await publisher.publish(publish, outcome: .scheduled, deadline: deadline)
             }
             guard outcome == .unroutable else { return nil }
-            hub.board.monitor.note(.returned, publish.routingKey)
+            manager.health.monitor.note(.returned, publish.routingKey)
             return .missing("a copy to \(publish.exchange) for \(publish.routingKey) found no queue")
         } catch let error as EventBusError where error.code.isRefusal {
-            hub.board.monitor.note(.refused, publish.routingKey, reason: error.message)
+            manager.health.monitor.note(.refused, publish.routingKey, reason: error.message)
             if error.code == .notFound { return .missing(error.message) }
             // The broker closes no channel for a queue that refuses it.
             if error.code == .rejected, error.underlying == nil { return .refused }
@@ -271,12 +271,12 @@ final class RabbitConsumer: TransportConsumer {
     /// Rejects a delivery that cannot be republished, which sends it unchanged to the queue's dead-letter exchange with
     /// the broker's reason.
     private func giveToBroker(_ token: Delivery.Token, _ held: Held, _ reason: String) async throws {
-        hub.logger.info(
+        manager.logger.info(
             "cannot republish an event; the queue dead-letters it",
             metadata: ["queue": "\(queueName)", "event": "\(held.envelopeID)", "reason": "\(reason)"]
         )
         // A classic queue drops an event that it cannot dead-letter.
-        await hub.ensureDeadLetters(of: specification.group)
+        await manager.ensureDeadLetters(of: specification.group)
         try settle(token, .reject)
     }
 
@@ -286,7 +286,7 @@ final class RabbitConsumer: TransportConsumer {
             do {
                 let held = try held(token)
                 try await republish(token, held) { () throws(EventBusError) in
-                    Republishing.deadLetter(
+                    RepublishBuilder.deadLetter(
                         held,
                         as: held.envelopeID,
                         group: specification.group,
@@ -310,10 +310,10 @@ final class RabbitConsumer: TransportConsumer {
             replyAddress: delivery.replyAddress,
             token: delivery.token
         )
-        hub.deliverAgain(copy, to: self, after: delay)
+        manager.deliverAgain(copy, to: self, after: delay)
     }
 
-    // MARK: Calls of the hub
+    // MARK: Calls of the manager
 
     /// Starts to accept deliveries of a new channel.
     func begin(generation: UInt64) {

@@ -6,7 +6,7 @@ import EventBus
 /// pseudo-queues of direct reply-to are always allowed, because the broker creates their names, and they lead to their
 /// requester only.
 struct ReplyQueues: Sendable {
-    private static let direct = RequestLane.replyQueue + "."
+    private static let direct = RequestClient.replyQueue + "."
 
     /// The names, or beginnings of names that end in `*`.
     var allowed: [String] = []

@@ -8,10 +8,10 @@ actor DeadLetterTools {
     private static let idleTime = Duration.seconds(3)
 
     nonisolated let configuration: RabbitConfiguration
-    nonisolated let hubs: ConsumerHubs
-    nonisolated let lane: PublishLane
+    nonisolated let managers: ConsumerManagers
+    nonisolated let publisher: RabbitPublisher
     nonisolated let logger: BackgroundLogger
-    private let watch: SendWatch
+    private let watch: SendTimeoutMonitor
     private var connection: RabbitConnection?
     private var opening: Task<Result<RabbitConnection, AMQPFailure>, Never>?
     private var isEnded = false
@@ -21,14 +21,14 @@ actor DeadLetterTools {
 
     init(
         configuration: RabbitConfiguration,
-        hubs: ConsumerHubs,
-        lane: PublishLane,
-        watch: SendWatch,
+        managers: ConsumerManagers,
+        publisher: RabbitPublisher,
+        watch: SendTimeoutMonitor,
         logger: BackgroundLogger
     ) {
         self.configuration = configuration
-        self.hubs = hubs
-        self.lane = lane
+        self.managers = managers
+        self.publisher = publisher
         self.watch = watch
         self.logger = logger
     }
@@ -38,7 +38,7 @@ actor DeadLetterTools {
         _ body: (RabbitConnection) async throws -> Value
     ) async throws -> Value {
         // Throws the reason if the transport does not run or has no connection.
-        try await hubs.waitForConnection(until: .now.advanced(by: .seconds(10)))
+        try await managers.waitForConnection(until: .now.advanced(by: .seconds(10)))
         let connection = try await take()
         do {
             let value = try await body(connection)
@@ -102,7 +102,7 @@ actor DeadLetterTools {
 
     private static func open(
         _ configuration: RabbitConfiguration,
-        _ watch: SendWatch
+        _ watch: SendTimeoutMonitor
     ) async -> Result<RabbitConnection, AMQPFailure> {
         var failure = AMQPFailure(.connectFailed, "no host")
         for host in configuration.hosts.shuffled() {

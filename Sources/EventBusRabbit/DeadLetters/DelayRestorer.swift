@@ -61,7 +61,7 @@ struct DelayRestorer: Sendable {
 
     private func send(_ publish: AMQPPublish) async -> Bool {
         let deadline = MonotonicTime.now.advanced(by: Self.publishTimeout)
-        let outcome = try? await tools.lane.publish(publish, outcome: .scheduled, deadline: deadline)
+        let outcome = try? await tools.publisher.publish(publish, outcome: .scheduled, deadline: deadline)
         return outcome == .scheduled
     }
 
@@ -72,11 +72,11 @@ struct DelayRestorer: Sendable {
         let key = message.routingKey
         let (exchange, routingKey): (String, String)
         if let topic = DelayRoute.scheduledTopic(in: key) {
-            guard tools.hubs.expects(topic) else { return nil }
+            guard tools.managers.expects(topic) else { return nil }
             (exchange, routingKey) = (TopologyNames.delayExit, key)
         } else {
             (exchange, routingKey) = ("", DelayRoute.queue(in: key) ?? key)
-            guard tools.hubs.owns(routingKey) else { return nil }
+            guard tools.managers.owns(routingKey) else { return nil }
         }
         let headers = message.properties.headers
         let scheduled = DelayRoute.scheduledTopic(in: key)

@@ -231,7 +231,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         make: (Item) throws(EventBusError) -> AMQPPublish,
         unroutable: (Item) -> String
     ) async -> [Result<Void, any Error>] {
-        let batch = PublishBatch(count: items.count)
+        let batch = PublishBatchPromise(count: items.count)
         var publishes: [(index: Int, publish: AMQPPublish)] = []
         for (index, item) in items.enumerated() {
             do {
@@ -240,7 +240,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                 batch.resolve(index, .failure(error))
             }
         }
-        let results = await tools.lane.publish(
+        let results = await tools.publisher.publish(
             publishes,
             of: batch,
             outcome: .routed,
@@ -358,7 +358,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                 throw failure.busError(while: "reading \(queueName)")
             }
             // The queue of one of our groups was deleted. That of another group never existed.
-            if await tools.hubs.serves(group) { _ = await tools.hubs.declareAgain(failure.text) }
+            if await tools.managers.serves(group) { _ = await tools.managers.declareAgain(failure.text) }
             return nil
         }
     }

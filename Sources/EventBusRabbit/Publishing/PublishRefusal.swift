@@ -37,7 +37,7 @@ struct PublishRefusal: Hashable, Sendable {
     var isOfRoute: Bool { exchange != nil && (code == AMQPFailure.accessRefused || code == AMQPFailure.notFound) }
 
     /// A Boolean value indicating whether declaring missing objects may help.
-    var mayBeMended: Bool { code == AMQPFailure.notFound }
+    var isRetriable: Bool { code == AMQPFailure.notFound }
 
     /// Returns a Boolean value indicating whether an event has the destination of the refused one.
     func concerns(_ publish: AMQPPublish) -> Bool {

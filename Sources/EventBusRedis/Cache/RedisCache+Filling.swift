@@ -76,11 +76,11 @@ extension RedisCache {
     /// Serves stale values for the keys whose computation failed, or throws the error of the computation.
     func fallBack<Value: Codable & Sendable>(
         on failures: [String: any Error],
-        _ found: inout Found<Value>,
+        _ found: inout LookupResult<Value>,
         as type: Value.Type,
         _ options: CacheOptions
     ) async throws {
-        var fallback = Found<Value>()
+        var fallback = LookupResult<Value>()
         fallback.missing = Array(failures.keys)
         if options.staleOnError > .zero {
             fallback = lookInMemory(

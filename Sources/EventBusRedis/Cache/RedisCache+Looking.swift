@@ -3,7 +3,7 @@ import EventBus
 
 extension RedisCache {
     /// The result of a lookup: the values found, and the keys without a value.
-    struct Found<Value: Sendable> {
+    struct LookupResult<Value: Sendable> {
         var values: [String: Value] = [:]
         /// The keys in `values` whose values are stale.
         var stale: [String] = []
@@ -13,10 +13,10 @@ extension RedisCache {
     }
 
     /// The server's answer for one key.
-    enum Look {
-        case hit(StoredValue, Age, tags: [String])
+    enum CacheLookup {
+        case hit(StoredValue, EntryAge, tags: [String])
         /// The absence of a value, which is cached.
-        case none(Age, tags: [String])
+        case none(EntryAge, tags: [String])
         /// This process has the lease and computes the value.
         case compute
         /// Another process computes the value. Its lease ends after this time.
@@ -29,7 +29,7 @@ extension RedisCache {
     }
 
     /// The remaining freshness of an entry, the time that it is kept after that, and the time that it took to compute.
-    struct Age {
+    struct EntryAge {
         let fresh: Duration
         let staleness: Duration
         let computing: Duration
@@ -41,10 +41,10 @@ extension RedisCache {
         _ options: CacheOptions,
         accepting staleness: Duration,
         evenIfIncoherent: Bool = false
-    ) -> Found<Value> {
+    ) -> LookupResult<Value> {
         let now = FirstLevelTable.now
         let found = level.withTable { table in
-            var found = Found<Value>()
+            var found = LookupResult<Value>()
             var seen: Set<String> = []
             for key in keys where keys.count == 1 || seen.insert(key).inserted {
                 guard let entry = table.entry(for: key, now: now, evenIfIncoherent: evenIfIncoherent),
@@ -69,7 +69,7 @@ extension RedisCache {
 
     /// Asks the server for the missing keys, and keeps the results in memory. On failure, the keys stay missing.
     func lookOnServer<Value: Codable & Sendable>(
-        _ found: inout Found<Value>,
+        _ found: inout LookupResult<Value>,
         as type: Value.Type,
         _ options: CacheOptions,
         accepting staleness: Duration
@@ -117,7 +117,7 @@ extension RedisCache {
         token: String,
         beyond early: [String: Duration] = [:],
         ignoring ignored: Set<String> = []
-    ) async -> [Look] {
+    ) async -> [CacheLookup] {
         let accepted: Int64 = max(.zero, staleness) == .zero ? 0 : staleness.wholeMilliseconds
         if reads.isOpen { return keys.map { _ in .failed } }
         let calls: [RedisConnection.Call] = keys.map { key in
@@ -137,7 +137,7 @@ extension RedisCache {
                 timeout: self.options.readTimeout
             )
             return replies.map { reply in
-                let look = Look(reply)
+                let look = CacheLookup(reply)
                 if case .failed = look { metrics.errors.increment() }
                 return look
             }
@@ -155,7 +155,7 @@ extension RedisCache {
 
     private func entry(
         _ value: (any Sendable)?,
-        _ age: Age,
+        _ age: EntryAge,
         _ tags: [String],
         size: Int,
         _ sent: FirstLevelTable.Instant
@@ -172,7 +172,7 @@ extension RedisCache {
     }
 }
 
-extension RedisCache.Found {
+extension RedisCache.LookupResult {
     /// Records a value that is due for an early refresh in the background.
     mutating func note(_ key: String, _ fresh: Duration, _ computing: Duration, _ options: CacheOptions) {
         if fresh <= .zero {
@@ -185,7 +185,7 @@ extension RedisCache.Found {
     }
 }
 
-extension RedisCache.Look {
+extension RedisCache.CacheLookup {
     init(_ reply: RedisValue) {
         let parts = reply.array ?? []
         func number(_ index: Int) -> Int64? {
@@ -193,11 +193,11 @@ extension RedisCache.Look {
             return parts[index].integer ?? parts[index].text.flatMap { Int64($0) }
         }
         func duration(_ index: Int) -> Duration? { number(index).map { .milliseconds($0) } }
-        func age(from index: Int) -> RedisCache.Age? {
+        func age(from index: Int) -> RedisCache.EntryAge? {
             guard let fresh = duration(index), let staleness = duration(index + 1) else { return nil }
             // Entries that were set have no computation time.
             let computing = number(index + 2).map { Duration.microseconds(max(0, $0)) } ?? .zero
-            return RedisCache.Age(fresh: fresh, staleness: staleness, computing: computing)
+            return RedisCache.EntryAge(fresh: fresh, staleness: staleness, computing: computing)
         }
         /// Returns the keys of the tags, which are listed with their generations.
         func tags(_ index: Int) -> [String]? {

@@ -3,14 +3,14 @@ import EventBus
 
 extension RedisCache {
     /// The time that an entry is kept, and the part of it that follows its freshness.
-    struct Life {
+    struct EntryLifetime {
         let keep: Duration
         let staleness: Duration
     }
 
-    func life(of ttl: Duration, _ options: CacheOptions) -> Life {
+    func life(of ttl: Duration, _ options: CacheOptions) -> EntryLifetime {
         let staleness = options.staleness
-        return Life(keep: options.freshness(of: ttl) + staleness, staleness: staleness)
+        return EntryLifetime(keep: options.freshness(of: ttl) + staleness, staleness: staleness)
     }
 
     /// Stores values that were computed under leases. If a value cannot be stored, its lease is given up.
@@ -51,7 +51,7 @@ extension RedisCache {
     /// the absence is not to be cached.
     func storeArguments(
         token: String,
-        _ life: Life,
+        _ life: EntryLifetime,
         _ stored: StoredValue?,
         computing: Duration?,
         _ key: String,

@@ -40,7 +40,7 @@ public final class RedisCache: Cache {
     let clock: AnyClock
     let flights: SingleFlight
     let level: FirstLevel
-    let gate: ComputeGate
+    let gate: ConcurrencyLimiter
     let metrics: CacheMetrics
     /// The identity of this process in messages.
     let process: String
@@ -109,7 +109,7 @@ public final class RedisCache: Cache {
         self.clock = clock
         self.flights = flights
         self.level = level
-        self.gate = ComputeGate(limit: max(1, options.maximumConcurrentFallbacks))
+        self.gate = ConcurrencyLimiter(limit: max(1, options.maximumConcurrentFallbacks))
         self.metrics = metrics
         self.process = process
         self.subscriber = client.subscriber(

@@ -21,7 +21,7 @@ final class PendingCommand: @unchecked Sendable {
     private(set) var isSent = false
     private(set) var isDone = false
     /// The task that waits for it, unless it is part of a batch.
-    var waiter = ReplyWaiter<RedisValue>.nobody
+    var waiter = ReplyContinuation<RedisValue>.nobody
     /// The batch that it is part of until it has ended, and its index there.
     private var batch: CommandBatch?
     private let index: Int
@@ -42,8 +42,8 @@ final class PendingCommand: @unchecked Sendable {
     }
 
     /// Makes the waiting task responsive to cancellation from now on.
-    func sendForHandler() {
-        if let batch { batch.waiter.sendForHandler() } else { waiter.sendForHandler() }
+    func installCancellationHandler() {
+        if let batch { batch.waiter.installCancellationHandler() } else { waiter.installCancellationHandler() }
     }
 
     /// The end of its timeout, or `nil` until the connection has taken it.
@@ -120,7 +120,7 @@ final class PendingCommand: @unchecked Sendable {
 // Safe for the same reasons as the commands.
 final class CommandBatch: @unchecked Sendable {
     private(set) var commands: [PendingCommand] = []
-    var waiter = ReplyWaiter<[RedisValue]>.nobody
+    var waiter = ReplyContinuation<[RedisValue]>.nobody
     private var replies: [RedisValue]
     private var missing: Int
     private var failure: (any Error)?

@@ -149,11 +149,11 @@ extension RedisConnection {
     private func checkPatience(_ now: MonotonicTime) {
         for flight in traffic.inFlight {
             guard flight.sentAt.advanced(by: Self.patience) <= now else { break }
-            if case .caller(let command) = flight.owner { command.sendForHandler() }
+            if case .caller(let command) = flight.owner { command.installCancellationHandler() }
         }
         for command in traffic.waiting {
             guard let begunAt = command.begunAt, begunAt.advanced(by: Self.patience) <= now else { break }
-            command.sendForHandler()
+            command.installCancellationHandler()
         }
         if !traffic.isEmpty { schedulePatienceCheck(at: now) }
     }

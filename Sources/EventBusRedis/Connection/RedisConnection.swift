@@ -82,7 +82,7 @@ actor RedisConnection {
     var backoff: Backoff
     private nonisolated let metrics: ClientMetrics?
     var connectionMetrics: ConnectionMetrics?
-    var addresses = AddressLine()
+    var addresses = AddressRotation()
     /// The server of this connection, once it has answered the greeting.
     var server: ServerIdentity?
     /// The number of consecutive times that commands and messages reached different servers.
@@ -97,7 +97,7 @@ actor RedisConnection {
     var lastDelivered: UInt64 = 0
     var isAskingRole = false
 
-    var traffic = CommandTraffic()
+    var traffic = CommandPipeline()
     /// The commands that were submitted last. It is empty between turns.
     private var submitted = Deque<PendingCommand>()
     private var isFlushScheduled = false
@@ -196,8 +196,8 @@ actor RedisConnection {
             pending.waiter = .away
             submit(pending)
         }
-        return try await comeBack {
-            pending.waiter.comeBack($0)
+        return try await register {
+            pending.waiter.register($0)
         } onCancel: {
             pending.cancel()
         }
@@ -230,8 +230,8 @@ actor RedisConnection {
             }
         }
         if let replies { return replies }
-        return try await comeBack {
-            batch.waiter.comeBack($0)
+        return try await register {
+            batch.waiter.register($0)
         } onCancel: {
             batch.cancel()
         }
@@ -278,7 +278,7 @@ actor RedisConnection {
     }
 
     /// Installs a cancellation handler, and continues to wait with it.
-    private nonisolated func comeBack<Value: Sendable>(
+    private nonisolated func register<Value: Sendable>(
         _ body: @escaping @Sendable (UnsafeContinuation<Value, any Error>) -> Void,
         onCancel: @escaping @Sendable () -> Void
     ) async throws -> Value {
@@ -355,7 +355,7 @@ actor RedisConnection {
     }
 
     /// Sends an internal command of the connection before the waiting commands.
-    func send(_ command: RedisCommand, of owner: CommandTraffic.Owner) {
+    func send(_ command: RedisCommand, of owner: CommandPipeline.Owner) {
         traffic.send(command, of: owner, at: .now)
         scheduleFlush()
     }

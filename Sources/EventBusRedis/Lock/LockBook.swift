@@ -4,7 +4,7 @@ import EventBus
 final class LockBook: Sendable {
     private let clock: AnyClock
     let metrics: LockMetrics?
-    private let ledger = Locked(LockLedger())
+    private let ledger = Locked(LockStateTable())
 
     /// Creates a book, which counts nothing if `metrics` is `nil`.
     init(clock: AnyClock, metrics: LockMetrics?) {

@@ -2,7 +2,7 @@ import EventBus
 
 /// The waiters of this process, and the messages that wake them.
 final class LockWaiters: Sendable {
-    typealias Token = LockLines.Token
+    typealias Token = WaiterQueues.Token
 
     private enum Sleeper {
         case parked(CheckedContinuation<Void, Never>)
@@ -11,7 +11,7 @@ final class LockWaiters: Sendable {
     }
 
     private struct State {
-        var lines = LockLines()
+        var lines = WaiterQueues()
         var sleepers: [Token: Sleeper] = [:]
         var isListening = false
         /// A signal that is raised when it is known whether this process listens.

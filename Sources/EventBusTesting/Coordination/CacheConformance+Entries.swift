@@ -4,7 +4,7 @@ extension CacheConformance {
     var entries: [ConformanceCheck] {
         [
             check("a value is computed once and served from then on, to every instance") { setup in
-                let calls = Journal<Int>()
+                let calls = EventLog<Int>()
                 for cache in [setup.one, setup.one, setup.other] {
                     let value = try await cache.value(for: setup.key, as: Price.self, options: setup.long) {
                         Price(amount: calls.note(1), currency: "EUR")
@@ -22,7 +22,7 @@ extension CacheConformance {
                 }
             },
             check("a value is computed again when its time is over") { setup in
-                let calls = Journal<Int>()
+                let calls = EventLog<Int>()
                 _ = try await setup.one.value(for: setup.key, as: Int.self, options: setup.short) { calls.note(1) }
                 try await setup.outlastTTL()
                 let value = try await setup.one.value(for: setup.key, as: Int.self, options: setup.short) {
@@ -39,7 +39,7 @@ extension CacheConformance {
                 }
             },
             check("the absence of a value is cached if requested") { setup in
-                let calls = Journal<Int>()
+                let calls = EventLog<Int>()
                 var options = setup.long
                 options.negativeTTL = .seconds(60)
                 for _ in 0..<3 {
@@ -54,7 +54,7 @@ extension CacheConformance {
                 try expect(value == 7, "who does not wish so got \(value)")
             },
             check("the absence of a value is not cached otherwise") { setup in
-                let calls = Journal<Int>()
+                let calls = EventLog<Int>()
                 for _ in 0..<3 {
                     _ = try await setup.one.value(for: setup.key, as: Int.self, options: setup.long) {
                         calls.note(1)
@@ -71,7 +71,7 @@ extension CacheConformance {
             check("a batch computes missing values with one call") { setup in
                 let keys = (0..<10).map { "\(setup.key)-\($0)" }
                 for key in keys[0..<3] { try await setup.one.set(key, for: key, options: setup.long) }
-                let calls = Journal<[String]>()
+                let calls = EventLog<[String]>()
                 for _ in 0..<2 {
                     let values = try await setup.one.values(
                         for: keys + keys,

@@ -4,8 +4,8 @@ extension CacheConformance {
     var flights: [ConformanceCheck] {
         [
             check("concurrent callers wait for one computation") { setup in
-                let calls = Journal<Int>()
-                let asked = Journal<Int>()
+                let calls = EventLog<Int>()
+                let asked = EventLog<Int>()
                 let gate = Gate()
                 let values = try await withThrowingTaskGroup(of: Int.self) { group in
                     for number in 0..<100 {
@@ -41,7 +41,7 @@ extension CacheConformance {
             check("an error of a computation is shared with callers that ask soon afterwards") { setup in
                 var options = setup.long
                 options.failureTTL = .seconds(60)
-                let calls = Journal<Int>()
+                let calls = EventLog<Int>()
                 for _ in 0..<100 {
                     do {
                         _ = try await setup.one.value(for: setup.key, as: Int.self, options: options) {
@@ -75,7 +75,7 @@ extension CacheConformance {
                 options.failureTTL = .seconds(60)
                 _ = try await setup.one.value(for: setup.key, as: Int.self, options: options) { 1 }
                 try await setup.outlastTTL()
-                let calls = Journal<Int>()
+                let calls = EventLog<Int>()
                 let frozen = options
                 let ask: @Sendable () async throws -> Int = {
                     try await setup.one.value(for: setup.key, as: Int.self, options: frozen) {

@@ -27,8 +27,8 @@ extension CacheConformance {
             },
             check("two computations that ask for each other's keys end immediately") { setup in
                 let keys = ["\(setup.key)-a", "\(setup.key)-b"]
-                let begun = Journal<Int>()
-                let refused = Journal<Int>()
+                let begun = EventLog<Int>()
+                let refused = EventLog<Int>()
                 let ask: @Sendable (Int) async throws -> Int = { number in
                     try await setup.one.value(for: keys[number], as: Int.self, options: setup.long) {
                         begun.note(number)

@@ -10,7 +10,7 @@ extension CacheConformance {
                 options.staleWhileRevalidate = .seconds(60)
                 try await setup.one.set(1, for: setup.key, options: options)
                 try await setup.outlastTTL()
-                let calls = Journal<Int>()
+                let calls = EventLog<Int>()
                 let ask: @Sendable () async throws -> Int = { [options] in
                     try await setup.one.value(for: setup.key, as: Int.self, options: options) {
                         calls.note(1)
@@ -30,7 +30,7 @@ extension CacheConformance {
             check("early refresh recomputes a value before it expires") { setup in
                 let gate = Gate()
                 defer { gate.open() }
-                let calls = Journal<Int>()
+                let calls = EventLog<Int>()
                 let ask: @Sendable (Double) async throws -> Int = { eagerness in
                     var options = setup.long
                     options.earlyRefresh = eagerness

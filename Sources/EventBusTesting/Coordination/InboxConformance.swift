@@ -180,7 +180,7 @@ public struct InboxConformance: Sendable {
                 }
             },
             check("of many concurrent callers, one gets the claim") { setup in
-                let claims = Journal<InboxClaim>()
+                let claims = EventLog<InboxClaim>()
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for number in 0..<50 {
                         let inbox = number.isMultiple(of: 2) ? setup.one : setup.other
@@ -244,7 +244,7 @@ extension InboxConformance.Setup {
     /// Returns an expired claim and the one that replaced it.
     fileprivate func takeOver() async throws -> (late: InboxClaim, inForce: InboxClaim) {
         let late = try await claim(one, lease: short)
-        let taken = Journal<InboxClaim>()
+        let taken = EventLog<InboxClaim>()
         try await eventually("a claim should run out after its lease of \(short)") {
             guard case .new(let claim) = try await begin(other) else { return false }
             taken.note(claim)

@@ -23,8 +23,8 @@ extension LockConformance {
                 for name in names { try await setup.expectHeld(name, "by its holder") }
             },
             check("of many tasks that want a resource, one holds it at a time") { setup in
-                let inside = Journal<Int>()
-                let outside = Journal<Int>()
+                let inside = EventLog<Int>()
+                let outside = EventLog<Int>()
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for worker in 0..<8 {
                         let lock = worker.isMultiple(of: 2) ? setup.one : setup.other

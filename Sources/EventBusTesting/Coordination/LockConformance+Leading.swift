@@ -6,8 +6,8 @@ extension LockConformance {
     var leading: [ConformanceCheck] {
         [
             check("one of many candidates leads at a time, and each leads in turn") { setup in
-                let inside = Journal<Int>()
-                let outside = Journal<Int>()
+                let inside = EventLog<Int>()
+                let outside = EventLog<Int>()
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for candidate in 0..<4 {
                         let lock = candidate.isMultiple(of: 2) ? setup.one : setup.other
@@ -41,7 +41,7 @@ extension LockConformance {
                 try expect(token > dead.fencingToken, "token \(token) came after \(dead.fencingToken)")
             },
             check("a leader whose lease is lost is cancelled, and leads again") { setup in
-                let terms = Journal<UInt64>()
+                let terms = EventLog<UInt64>()
                 let count = try await setup.one.lead(setup.resource, ttl: setup.ttl) { lease in
                     let number = terms.note(lease.fencingToken)
                     guard number == 1 else { return number }

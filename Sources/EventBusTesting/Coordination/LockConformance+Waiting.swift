@@ -15,7 +15,7 @@ extension LockConformance {
             },
             check("waiters get the resource in the order of arrival") { setup in
                 let grant = try await setup.one.acquire(setup.resource, ttl: setup.long, wait: .zero)
-                let order = Journal<Int>()
+                let order = EventLog<Int>()
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for number in 0..<5 {
                         let lock = number.isMultiple(of: 2) ? setup.other : setup.one

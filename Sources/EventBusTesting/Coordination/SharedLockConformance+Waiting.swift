@@ -5,7 +5,7 @@ extension SharedLockConformance {
         [
             check("readers that ask after a waiting writer get the resource after it") { setup in
                 let reader = try await setup.acquire(.shared, of: setup.one)
-                let order = Journal<String>()
+                let order = EventLog<String>()
                 let writing = Task {
                     let grant = try await setup.acquire(.exclusive, of: setup.other, wait: .seconds(30))
                     order.note("writer")
@@ -24,7 +24,7 @@ extension SharedLockConformance {
             },
             check("the release of a writer hands the resource to all waiting readers") { setup in
                 let writer = try await setup.acquire(.exclusive, of: setup.one)
-                let together = Journal<Int>()
+                let together = EventLog<Int>()
                 let everyone = Gate()
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     for number in 0..<6 {

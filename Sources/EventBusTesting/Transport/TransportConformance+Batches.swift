@@ -6,7 +6,7 @@ extension TransportConformance {
             check("a batch handler receives every event once, in batches up to the maximum count") { scene in
                 let bus = try await scene.makeBus()
                 let sizes = Locked<[Int]>([])
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 bus.subscribe(
                     toBatchesOf: BatchedProbe.self,
                     group: scene.group(),
@@ -47,7 +47,7 @@ extension TransportConformance {
                         let (number, attempt) = (member.event.number, member.context.attempt)
                         attempts.withLock { $0[number, default: []].append(attempt) }
                         switch number {
-                        case 0: member.fail(HopelessError())
+                        case 0: member.fail(NonRetryableTestError())
                         case 1 where attempt < 3: member.fail(ExpectedError())
                         default: break
                         }

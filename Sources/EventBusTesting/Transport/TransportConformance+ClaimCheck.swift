@@ -11,7 +11,7 @@ extension TransportConformance {
                 let bus = try await scene.makeBus {
                     $0.claimCheck = ClaimCheck(store: store, threshold: 1000)
                 }
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 bus.subscribe(
                     to: LargeProbe.self,
                     group: scene.group(),

@@ -5,7 +5,7 @@ extension TransportConformance {
         [
             check("unsettled deliveries of a lost connection are redelivered, as the same attempt") { scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let isLost = Signal()
                 bus.subscribe(to: try scene.pattern("probe"), group: scene.group(), options: .init(concurrency: 2)) {
                     event,
@@ -32,7 +32,7 @@ extension TransportConformance {
             check("publishing and handling continue after a lost connection, and a waiting retry is kept") {
                 scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let hasFailed = Signal()
                 bus.subscribe(
                     to: try scene.pattern("probe"),

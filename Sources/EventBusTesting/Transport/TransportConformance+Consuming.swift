@@ -131,7 +131,7 @@ extension TransportConformance {
             },
             check("events of one topic are handled in the order of publishing") { scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 bus.subscribe(to: try scene.pattern("probe"), group: scene.group(), options: .init(concurrency: 1)) {
                     event,
                     _ in seen.note(event.envelope)
@@ -143,7 +143,7 @@ extension TransportConformance {
                 }
             },
             check("a group keeps its events while none of its members runs") { scene in
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let first = try await scene.makeBus()
                 let publisher = try await scene.makeBus()
                 let second = try await scene.makeBus()
@@ -165,7 +165,7 @@ extension TransportConformance {
             },
             check("subscribing and cancelling work while the bus runs") { scene in
                 let bus = try await scene.makeBus()
-                let (early, late) = (Sightings(), Sightings())
+                let (early, late) = (DeliveryRecord(), DeliveryRecord())
                 try await scene.running(bus) {
                     let first = bus.subscribe(to: try scene.pattern("probe"), group: scene.group("early")) { event, _ in
                         early.note(event.envelope)

@@ -8,7 +8,7 @@ extension TransportConformance {
                 let absent = try await scene.makeBus()
                 absent.subscribe(to: pattern, group: group, name: "slow") { _, _ in }
                 try await scene.running(absent) {}
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let present = try await scene.makeBus()
                 present.subscribe(to: pattern, group: group, name: "slow") { event, _ in seen.note(event.envelope) }
                 let publisher = try await scene.makeBus()

@@ -5,7 +5,7 @@ extension TransportConformance {
         [
             check("a failed event is redelivered, as the next attempt, no earlier than its delay") { scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let delay = Duration.milliseconds(100)
                 bus.subscribe(
                     to: try scene.pattern("probe"),
@@ -30,7 +30,7 @@ extension TransportConformance {
             },
             check("a failing event does not hold up the events after it") { scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
@@ -48,7 +48,7 @@ extension TransportConformance {
             },
             check("a retry reaches the subscription that failed, and no other") { scene in
                 let bus = try await scene.makeBus()
-                let (failing, healthy) = (Sightings(), Sightings())
+                let (failing, healthy) = (DeliveryRecord(), DeliveryRecord())
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group("failing"),
@@ -73,7 +73,7 @@ extension TransportConformance {
                 scene in
                 let first = try await scene.makeBus()
                 let second = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 first.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
@@ -103,7 +103,7 @@ extension TransportConformance {
             check("an event keeps the id that its subscription derives, in retries, dead letters and replays") {
                 scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
@@ -129,7 +129,7 @@ extension TransportConformance {
             },
             check("an event is dead-lettered with the reason after exactly the configured attempts") { scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
@@ -169,10 +169,10 @@ extension TransportConformance {
             },
             check("a non-retryable error dead-letters the event immediately") { scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 bus.subscribe(to: try scene.pattern("probe"), group: scene.group()) { event, context in
                     seen.note(event.envelope, attempt: context.attempt)
-                    throw HopelessError()
+                    throw NonRetryableTestError()
                 }
                 try await scene.running(bus) {
                     try await bus.publish(try scene.event(number: 1))
@@ -200,7 +200,7 @@ extension TransportConformance {
             },
             check("dead letters are replayed to their own subscription, as a first attempt") { scene in
                 let bus = try await scene.makeBus()
-                let (seen, other) = (Sightings(), Sightings())
+                let (seen, other) = (DeliveryRecord(), DeliveryRecord())
                 let isMended = Signal()
                 bus.subscribe(
                     to: try scene.pattern("probe"),
@@ -246,7 +246,7 @@ extension TransportConformance {
             check("dead letters are scanned in one pass, restored with their failure, and sent to another queue") {
                 scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 for name in ["old", "new"] {
                     bus.subscribe(
                         to: try scene.pattern(name == "old" ? "probe" : "other"),

@@ -5,7 +5,7 @@ extension TransportConformance {
         [
             check("events of one key keep their order through failures, while keys run concurrently") { scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let sideBySide = Signal()
                 let running = Locked<Set<String>>([])
                 bus.subscribe(
@@ -38,7 +38,7 @@ extension TransportConformance {
             check("events of one key keep their order across instances and a change of the active one") { scene in
                 let buses = [try await scene.makeBus(), try await scene.makeBus()]
                 let publisher = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let by = Locked([0, 0])
                 for (index, bus) in buses.enumerated() {
                     bus.subscribe(
@@ -77,7 +77,7 @@ extension TransportConformance {
         ]
     }
 
-    private static func expectOrder(_ seen: Sightings, keys: Int) throws {
+    private static func expectOrder(_ seen: DeliveryRecord, keys: Int) throws {
         for key in 0..<keys {
             let numbers = seen.all.filter { $0.envelope.partitionKey == "key\(key)" }.compactMap { Int($0.text) }
             try expect(numbers == numbers.sorted(), "the order of key\(key) was \(numbers)")

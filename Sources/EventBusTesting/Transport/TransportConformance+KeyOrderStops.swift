@@ -223,7 +223,7 @@ extension TransportConformance {
                 let bus = try await scene.makeBus()
                 let (begun, cancelled) = (Signal(), Signal())
                 let revoked = Locked<[Bool]>([])
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),

@@ -6,7 +6,7 @@ extension TransportConformance {
             check("a shutdown waits for the handler, whose event is then settled") { scene in
                 let bus = try await scene.makeBus()
                 let successor = try await scene.makeBus()
-                let (seen, again) = (Sightings(), Sightings())
+                let (seen, again) = (DeliveryRecord(), DeliveryRecord())
                 let mayEnd = Signal()
                 bus.subscribe(to: try scene.pattern("probe"), group: scene.group()) { event, _ in
                     seen.note(event.envelope)
@@ -33,7 +33,7 @@ extension TransportConformance {
             check("cancelling ends the handler and returns its event, as the same attempt") { scene in
                 let bus = try await scene.makeBus()
                 let successor = try await scene.makeBus()
-                let (seen, again) = (Sightings(), Sightings())
+                let (seen, again) = (DeliveryRecord(), DeliveryRecord())
                 let wasCancelled = Signal()
                 bus.subscribe(to: try scene.pattern("probe"), group: scene.group()) { event, _ in
                     seen.note(event.envelope)
@@ -65,7 +65,7 @@ extension TransportConformance {
                 scene in
                 let publisher = try await scene.makeBus()
                 let consumer = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 consumer.subscribe(to: try scene.pattern("probe"), group: scene.group()) { event, _ in
                     seen.note(event.envelope)
                 }
@@ -90,7 +90,7 @@ extension TransportConformance {
                 }
             },
             check("instances that close concurrently under load lose nothing") { scene in
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let publisher = try await scene.makeBus()
                 let leaving = [try await scene.makeBus(), try await scene.makeBus(), try await scene.makeBus()]
                 let last = try await scene.makeBus()

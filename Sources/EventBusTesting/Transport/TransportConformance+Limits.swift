@@ -5,7 +5,7 @@ extension TransportConformance {
         [
             check("an event that cannot be encoded is refused, alone and in a batch, and holds up no other event") {
                 scene in
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let bus = try await scene.makeBus()
                 bus.subscribe(to: try scene.pattern("#"), group: scene.group(), name: "all") { event, _ in
                     seen.note(event.envelope)
@@ -59,7 +59,7 @@ extension TransportConformance {
                 }
             },
             check("headers whose names differ only in Unicode normalization are two headers") { scene in
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let bus = try await scene.makeBus()
                 bus.subscribe(to: try scene.pattern("#"), group: scene.group(), name: "all") { event, _ in
                     seen.note(event.envelope)
@@ -76,7 +76,7 @@ extension TransportConformance {
             },
             check("events whose partition keys differ only in Unicode normalization do not wait for each other") {
                 scene in
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let release = Gate()
                 let bus = try await scene.makeBus()
                 let options = SubscriptionOptions(concurrency: 2, ordering: .byPartitionKey)
@@ -97,8 +97,8 @@ extension TransportConformance {
                 }
             },
             check("topics that differ only in Unicode normalization are two topics") { scene in
-                let composed = Sightings()
-                let decomposed = Sightings()
+                let composed = DeliveryRecord()
+                let decomposed = DeliveryRecord()
                 let bus = try await scene.makeBus()
                 let topics = [try scene.topic("caf\u{E9}"), try scene.topic("cafe\u{301}")]
                 bus.subscribe(to: TopicPattern(topics[0]), group: scene.group(), name: "composed") { event, _ in
@@ -140,7 +140,7 @@ extension TransportConformance {
                 }
             },
             check("a delayed event that was kept without a subscription is replayed to a later one") { scene in
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let bus = try await scene.makeBus()
                 try await scene.running(bus) {
                     let event = try scene.event("late")

@@ -5,7 +5,7 @@ extension TransportConformance {
         [
             check("a paused subscription receives nothing, and every event after it is resumed") { scene in
                 let bus = try await scene.makeBus()
-                let (paused, other) = (Sightings(), Sightings())
+                let (paused, other) = (DeliveryRecord(), DeliveryRecord())
                 let subscription = bus.subscribe(to: try scene.pattern("probe"), group: scene.group()) {
                     event,
                     context in
@@ -74,7 +74,7 @@ extension TransportConformance {
             },
             check("a subscription whose circuit breaker opened goes on when its handler works again") { scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let failures = Locked(8)
                 let subscription = bus.subscribe(
                     to: try scene.pattern("probe"),
@@ -113,10 +113,10 @@ extension TransportConformance {
 
     private func leavesEvents(
         to ordering: SubscriptionOptions.Ordering,
-        _ scene: ConformanceScene
+        _ scene: ConformanceContext
     ) async throws {
         let (first, second) = (try await scene.makeBus(), try await scene.makeBus())
-        let seen = (first: Sightings(), second: Sightings())
+        let seen = (first: DeliveryRecord(), second: DeliveryRecord())
         let options = SubscriptionOptions(concurrency: 2, ordering: ordering)
         let subscription = first.subscribe(to: try scene.pattern("probe"), group: scene.group(), options: options) {
             event,

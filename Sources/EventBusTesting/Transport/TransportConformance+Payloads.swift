@@ -6,7 +6,7 @@ extension TransportConformance {
             check("payload steps are undone in reverse, in batches, retries and scheduled events too") { scene in
                 let bus = try await scene.makeBus { $0.payloadSteps = [SealingStep(name: "inner"), SealingStep()] }
                 let failed = Locked<Set<Int>>([])
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 bus.subscribe(
                     to: SealedProbe.self,
                     group: scene.group(),
@@ -75,7 +75,7 @@ extension TransportConformance {
     }
 }
 
-extension ConformanceScene {
+extension ConformanceContext {
     /// Checks that there is one dead letter with these bytes and this encoding, and that its reason contains `name`.
     fileprivate func expectUndecodable(
         on bus: EventBus,

@@ -4,7 +4,7 @@ extension TransportConformance {
     var publishingChecks: [ConformanceCheck] {
         [
             check("an event arrives with every field unchanged") { scene in
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let bus = try await scene.makeBus()
                 bus.subscribe(to: try scene.pattern("#"), group: scene.group(), name: "all") { event, _ in
                     seen.note(event.envelope)
@@ -33,7 +33,7 @@ extension TransportConformance {
                 }
             },
             check("headers of every valid kind arrive unchanged") { scene in
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let bus = try await scene.makeBus()
                 bus.subscribe(to: try scene.pattern("#"), group: scene.group(), name: "all") { event, _ in
                     seen.note(event.envelope)
@@ -60,7 +60,7 @@ extension TransportConformance {
                 }
             },
             check("empty and large payloads arrive byte for byte") { [largestPayload] scene in
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let bus = try await scene.makeBus()
                 bus.subscribe(
                     to: try scene.pattern("#"),
@@ -92,7 +92,7 @@ extension TransportConformance {
                 }
             },
             check("a batch is published in order, with one receipt each") { scene in
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let bus = try await scene.makeBus()
                 let other = try await scene.makeBus()
                 bus.subscribe(
@@ -116,18 +116,18 @@ extension TransportConformance {
             },
             check("50 concurrent publishers and 50 subscribers lose nothing") { scene in
                 let groups = 5
-                let seen = (0..<groups).map { _ in Sightings() }
+                let seen = (0..<groups).map { _ in DeliveryRecord() }
                 let publisher = try await scene.makeBus()
                 let members = [try await scene.makeBus(), try await scene.makeBus()]
                 for number in 0..<50 {
-                    let sightings = seen[number % groups]
+                    let entries = seen[number % groups]
                     // Each group has ten subscribers: five queues, with one member on each connection.
                     let name = "sub\(number / groups / 2)"
                     members[number / groups % 2].subscribe(
                         to: try scene.pattern("part\(number / groups / 2)"),
                         group: scene.group("g\(number % groups)"),
                         name: name
-                    ) { event, _ in sightings.note(event.envelope) }
+                    ) { event, _ in entries.note(event.envelope) }
                 }
                 try await scene.running(publisher, members[0], members[1]) {
                     try await withThrowingTaskGroup(of: Void.self) { tasks in
@@ -144,9 +144,9 @@ extension TransportConformance {
                         }
                         try await tasks.waitForAll()
                     }
-                    for sightings in seen {
-                        try await sightings.wait(for: 500)
-                        let distinct = Set(sightings.numbers)
+                    for entries in seen {
+                        try await entries.wait(for: 500)
+                        let distinct = Set(entries.numbers)
                         try expect(distinct == Set(0..<500), "a group saw \(distinct.count) of 500 events")
                     }
                 }

@@ -5,7 +5,7 @@ extension TransportConformance {
         [
             check("a request is answered by one responder") { scene in
                 let (asking, answering) = (try await scene.makeBus(), try await scene.makeBus())
-                let asked = Sightings()
+                let asked = DeliveryRecord()
                 for number in 0..<2 {
                     (number == 0 ? asking : answering).respond(to: DoubleProbe.self, group: scene.group()) {
                         request,
@@ -82,25 +82,25 @@ extension TransportConformance {
         [
             check("a broadcast reaches every instance, and leaves no queue behind") { scene in
                 let buses = [try await scene.makeBus(), try await scene.makeBus()]
-                let seen = [Sightings(), Sightings()]
-                for (bus, sightings) in zip(buses, seen) {
+                let seen = [DeliveryRecord(), DeliveryRecord()]
+                for (bus, entries) in zip(buses, seen) {
                     bus.subscribe(
                         to: try scene.pattern("probe"),
                         group: scene.group(),
                         options: .init(retry: .fixed(.milliseconds(10), maximumAttempts: 3), broadcast: true)
                     ) { event, context in
                         if event.envelope.payload == Array("3".utf8) && context.attempt < 3 { throw ExpectedError() }
-                        sightings.note(event.envelope, attempt: context.attempt)
+                        entries.note(event.envelope, attempt: context.attempt)
                     }
                 }
                 let publisher = try await scene.makeBus()
                 try await scene.running(publisher) {
                     try await scene.running(buses[0], buses[1]) {
                         for number in 0..<10 { try await publisher.publish(try scene.event(number: number)) }
-                        for sightings in seen {
-                            try await sightings.wait(for: 10)
-                            try expect(Set(sightings.numbers) == Set(0..<10), "an instance saw \(sightings.numbers)")
-                            let retried = sightings.all.first { $0.text == "3" }?.attempt
+                        for entries in seen {
+                            try await entries.wait(for: 10)
+                            try expect(Set(entries.numbers) == Set(0..<10), "an instance saw \(entries.numbers)")
+                            let retried = entries.all.first { $0.text == "3" }?.attempt
                             try expect(
                                 retried == 3,
                                 "the failed event was handled at attempt \(String(describing: retried))"
@@ -119,10 +119,10 @@ extension TransportConformance {
         [
             check("a delayed event arrives after its delay, at every subscription") { scene in
                 let bus = try await scene.makeBus()
-                let (first, second) = (Sightings(), Sightings())
-                for (name, sightings) in [("first", first), ("second", second)] {
+                let (first, second) = (DeliveryRecord(), DeliveryRecord())
+                for (name, entries) in [("first", first), ("second", second)] {
                     bus.subscribe(to: try scene.pattern("probe"), group: scene.group(name)) { event, context in
-                        sightings.note(event.envelope, attempt: context.attempt, at: bus.clock.now)
+                        entries.note(event.envelope, attempt: context.attempt, at: bus.clock.now)
                     }
                 }
                 try await scene.running(bus) {
@@ -130,12 +130,12 @@ extension TransportConformance {
                     let sent = try scene.event(number: 1)
                     let receipt = try await bus.publish(sent, options: .init(delay: .milliseconds(100)))
                     try expect(receipt.outcome == .scheduled, "the outcome is \(receipt.outcome), not scheduled")
-                    for sightings in [first, second] {
-                        try await sightings.wait(for: 1)
-                        let waited = start.duration(to: sightings.all[0].time)
+                    for entries in [first, second] {
+                        try await entries.wait(for: 1)
+                        let waited = start.duration(to: entries.all[0].time)
                         try expect(waited >= .milliseconds(100), "a delay of 100 ms took \(waited)")
-                        try expect(sightings.all[0].envelope == sent, "the delay changed the event")
-                        try expect(sightings.all[0].attempt == 1, "it came as attempt \(sightings.all[0].attempt)")
+                        try expect(entries.all[0].envelope == sent, "the delay changed the event")
+                        try expect(entries.all[0].attempt == 1, "it came as attempt \(entries.all[0].attempt)")
                     }
                 }
             }

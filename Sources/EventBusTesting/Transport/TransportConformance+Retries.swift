@@ -5,7 +5,7 @@ extension TransportConformance {
         [
             check("a handler decides when its event is retried, and whether the attempt counts") { scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let delay = Duration.milliseconds(100)
                 var options = SubscriptionOptions(retry: .fixed(.seconds(3600), maximumAttempts: 4))
                 options.retryVerdict = { $0 is ExpectedError ? .retry(after: delay) : .byPolicy }
@@ -33,7 +33,7 @@ extension TransportConformance {
             },
             check("retries end at the policy's maximum time, and the reason is in the dead letter") { scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let last = Locked<[Bool]>([])
                 bus.subscribe(
                     to: try scene.pattern("probe"),
@@ -61,7 +61,7 @@ extension TransportConformance {
             },
             check("a delay that is longer than a broker can wait is shortened, and the event is kept") { scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 let year = Duration.seconds(365 * 86_400)
                 bus.subscribe(
                     to: try scene.pattern("probe"),
@@ -89,7 +89,7 @@ extension TransportConformance {
             },
             check("what a handler publishes when it has returned is sent once, and discarded if it throws") { scene in
                 let bus = try await scene.makeBus()
-                let effects = Sightings()
+                let effects = DeliveryRecord()
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),
@@ -118,7 +118,7 @@ extension TransportConformance {
             },
             check("an attempt that is repeated publishes the same events under the same identities") { scene in
                 let bus = try await scene.makeBus()
-                let published = Sightings()
+                let published = DeliveryRecord()
                 bus.subscribe(
                     to: try scene.pattern("probe"),
                     group: scene.group(),

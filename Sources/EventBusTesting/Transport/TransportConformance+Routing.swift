@@ -19,18 +19,18 @@ extension TransportConformance {
                 ]
                 let topics = Set(table.flatMap { $0.1 + $0.2 }).sorted()
                 let bus = try await scene.makeBus()
-                let seen = table.map { _ in Sightings() }
+                let seen = table.map { _ in DeliveryRecord() }
                 for (index, row) in table.enumerated() {
-                    let sightings = seen[index]
+                    let entries = seen[index]
                     bus.subscribe(to: try scene.pattern(row.0), group: scene.group(), name: "row\(index)") {
                         event,
                         _ in
-                        sightings.note(event.envelope)
+                        entries.note(event.envelope)
                     }
                 }
                 try await scene.running(bus) {
                     for topic in topics { try await bus.publish(try scene.event(topic)) }
-                    for (row, sightings) in zip(table, seen) {
+                    for (row, entries) in zip(table, seen) {
                         let pattern = try scene.pattern(row.0)
                         let expected = Set(try topics.map(scene.topic).filter(pattern.matches))
                         try expect(
@@ -38,8 +38,8 @@ extension TransportConformance {
                                 && row.2.allSatisfy { !expected.contains(try scene.topic($0)) },
                             "the table is wrong about \(row.0)"
                         )
-                        try await sightings.wait(for: expected.count)
-                        let received = sightings.all.map(\.envelope.topic)
+                        try await entries.wait(for: expected.count)
+                        let received = entries.all.map(\.envelope.topic)
                         try expect(
                             Set(received) == expected && received.count == expected.count,
                             "\(row.0) should get \(expected), got \(received)"
@@ -50,7 +50,7 @@ extension TransportConformance {
             check("subscriptions to a type and a pattern, single or in batches, get the events whose topics match it") {
                 scene in
                 let bus = try await scene.makeBus()
-                let (some, all) = (Sightings(), Sightings())
+                let (some, all) = (DeliveryRecord(), DeliveryRecord())
                 let pattern = try TopicPattern(validating: "\(scene.id).customer.7.*")
                 bus.subscribe(to: Ordered.self, matching: pattern, group: scene.group("some")) {
                     event,
@@ -61,7 +61,7 @@ extension TransportConformance {
                 bus.subscribe(to: Ordered.self, group: scene.group("all")) { _, context in
                     all.note(context.envelope)
                 }
-                let batched = Sightings()
+                let batched = DeliveryRecord()
                 bus.subscribe(
                     toBatchesOf: Ordered.self,
                     matching: pattern,
@@ -96,7 +96,7 @@ extension TransportConformance {
             },
             check("events of a hundred concurrent topics each reach their own handler") { scene in
                 let bus = try await scene.makeBus()
-                let seen = Sightings()
+                let seen = DeliveryRecord()
                 bus.subscribe(group: scene.group(), name: "many") { [scene] handlers in
                     for number in 0..<100 {
                         guard let pattern = try? scene.pattern("many.t\(number)") else { continue }
@@ -124,7 +124,7 @@ extension TransportConformance {
             },
             check("topics are isolated from each other") { scene in
                 let bus = try await scene.makeBus()
-                let (left, right) = (Sightings(), Sightings())
+                let (left, right) = (DeliveryRecord(), DeliveryRecord())
                 bus.subscribe(to: try scene.pattern("left"), group: scene.group()) { event, _ in
                     left.note(event.envelope)
                 }
@@ -143,7 +143,7 @@ extension TransportConformance {
             },
             check("two groups each get every event") { scene in
                 let bus = try await scene.makeBus()
-                let (first, second) = (Sightings(), Sightings())
+                let (first, second) = (DeliveryRecord(), DeliveryRecord())
                 bus.subscribe(to: try scene.pattern("probe"), group: scene.group("first")) { event, _ in
                     first.note(event.envelope)
                 }
@@ -166,14 +166,14 @@ extension TransportConformance {
             },
             check("the members of a group share its events") { scene in
                 let buses = [try await scene.makeBus(), try await scene.makeBus()]
-                let seen = [Sightings(), Sightings()]
-                for (bus, sightings) in zip(buses, seen) {
+                let seen = [DeliveryRecord(), DeliveryRecord()]
+                for (bus, entries) in zip(buses, seen) {
                     bus.subscribe(
                         to: try scene.pattern("probe"),
                         group: scene.group(),
                         options: .init(concurrency: 1)
                     ) { event, _ in
-                        sightings.note(event.envelope)
+                        entries.note(event.envelope)
                         // Neither handler finishes before both have started, so neither can handle all events.
                         try await eventually("the other member gets an event") {
                             seen.allSatisfy { $0.count > 0 }

@@ -85,14 +85,14 @@ public struct TransportConformance: Sendable {
     /// Returns a check that runs in a separate namespace.
     func check(
         _ name: String,
-        _ body: @escaping @Sendable (ConformanceScene) async throws -> Void
+        _ body: @escaping @Sendable (ConformanceContext) async throws -> Void
     ) -> ConformanceCheck {
         ConformanceCheck(name) {
-            let id = ConformanceScene.newID()
+            let id = ConformanceContext.newID()
             let namespace = try await makeNamespace(id)
             let result: Result<Void, any Error>
             do {
-                result = .success(try await body(ConformanceScene(id: id, namespace: namespace)))
+                result = .success(try await body(ConformanceContext(id: id, namespace: namespace)))
             } catch {
                 result = .failure(error)
             }

@@ -22,7 +22,7 @@ extension CoordinationTests {
 
         @Test("A thousand concurrent callers get the value of one computation")
         func singleFlight() async throws {
-            let calls = Journal<Int>()
+            let calls = EventLog<Int>()
             let gate = Gate()
             let values = try await withThrowingTaskGroup(of: Int.self) { group in
                 for _ in 0..<1_000 {
@@ -43,7 +43,7 @@ extension CoordinationTests {
 
         @Test("A thousand callers with overlapping batches compute each key once")
         func overlappingBatches() async throws {
-            let computed = Journal<[String]>()
+            let computed = EventLog<[String]>()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for number in 0..<1_000 {
                     let keys = (0..<10).map { "\((number + $0) % 50)" }
@@ -77,7 +77,7 @@ extension CoordinationTests {
             #expect(try await value(options, 1) == 1)
             clock.advance(by: .seconds(14))
             let gate = Gate()
-            let calls = Journal<Int>()
+            let calls = EventLog<Int>()
             for _ in 0..<100 {
                 let value = try await cache.value(for: "key", as: Int.self, options: options) {
                     calls.note(0)
@@ -133,7 +133,7 @@ extension CoordinationTests {
         func negative() async throws {
             var options = options
             options.negativeTTL = .seconds(2)
-            let calls = Journal<Int>()
+            let calls = EventLog<Int>()
             let none: @Sendable () async throws -> Int? = {
                 calls.note(0)
                 return nil
@@ -223,7 +223,7 @@ extension CoordinationTests {
         func joinsNone() async throws {
             let gate = Gate()
             let started = Gate()
-            let calls = Journal<Int>()
+            let calls = EventLog<Int>()
             let optional = Task {
                 try await cache.value(for: "key", as: Int.self) {
                     started.open()
@@ -242,7 +242,7 @@ extension CoordinationTests {
 
         @Test("A caller that was already cancelled computes nothing")
         func cancelledBefore() async throws {
-            let calls = Journal<Int>()
+            let calls = EventLog<Int>()
             let task = Task {
                 withUnsafeCurrentTask { unsafe $0?.cancel() }
                 return try await cache.value(for: "key", as: Int.self) { calls.note(0) }

@@ -16,7 +16,7 @@ extension CoordinationTests {
         @Test("An expired lease passes the resource to the next waiter, repeatedly")
         func expiry() async throws {
             let grant = try await lock.acquire("sku", ttl: .seconds(10), wait: .zero)
-            let order = Journal<Int>()
+            let order = EventLog<Int>()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 // Each grant expires, and each has a shorter time to live than the one before.
                 for number in 0..<5 {
@@ -40,8 +40,8 @@ extension CoordinationTests {
         @Test("A thousand waiters get the resource, one at a time, in the order of arrival")
         func thousandWaiters() async throws {
             let grant = try await lock.acquire("sku", ttl: .seconds(10), wait: .zero)
-            let order = Journal<Int>()
-            let tokens = Journal<UInt64>()
+            let order = EventLog<Int>()
+            let tokens = EventLog<UInt64>()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for number in 0..<1_000 {
                     group.addTask {
@@ -80,7 +80,7 @@ extension CoordinationTests {
 
         @Test("Cancelling a waiter leaves no lock behind at any point")
         func cancelAnywhere() async throws {
-            let granted = Journal<Bool>()
+            let granted = EventLog<Bool>()
             // Each round gives the waiter, the release and the cancellation a different head start.
             for round in 0..<600 {
                 let grant = try await lock.acquire("sku", ttl: .seconds(10), wait: .zero)
@@ -123,8 +123,8 @@ extension CoordinationTests {
 
         @Test("A body holds the lock while a thousand others wait")
         func thousandBodies() async throws {
-            let inside = Journal<Int>()
-            let outside = Journal<Int>()
+            let inside = EventLog<Int>()
+            let outside = EventLog<Int>()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for number in 0..<1_000 {
                     group.addTask {

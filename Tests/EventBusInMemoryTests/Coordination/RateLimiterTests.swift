@@ -61,7 +61,7 @@ extension CoordinationTests {
 
         @Test("A hundred waiting tasks get their permits one after another, in the order in which they asked")
         func order() async throws {
-            let order = Journal<Int>()
+            let order = EventLog<Int>()
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for number in 0..<100 {
                     group.addTask {

@@ -39,7 +39,7 @@ final class BrokerMachine {
     }
 
     func attach(_ specification: QueueSpecification, connection: Int? = nil) throws -> ConsumerReference {
-        let port = ConsumerPort(sink: RecordingSink())
+        let port = ConsumerMailbox(sink: RecordingSink())
         let chosen = connection ?? self.connection
         return try step { state, effects in
             try state.attach(specification, port: port, connection: chosen, &effects)

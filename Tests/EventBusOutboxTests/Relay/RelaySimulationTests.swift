@@ -13,10 +13,10 @@ private struct Simulation {
 
     static let start = EventTime(milliseconds: 1_000_000)
 
-    var machine: RelayMachine
+    var machine: RelayStateMachine
     var now = Duration.zero
     var rows: [Int64: Row] = [:]
-    var underWay: [(batch: RelayMachine.Batch, end: Duration)] = []
+    var underWay: [(batch: RelayStateMachine.Batch, end: Duration)] = []
     /// The wait of each event until it was first sent, and the number of times it was sent.
     var waits: [Int64: Duration] = [:]
     var sends: [Int64: Int] = [:]
@@ -26,7 +26,7 @@ private struct Simulation {
     init(settings: OutboxRelay.Configuration = .init(), isSilent: @escaping (StoredEvent) -> Bool) {
         self.settings = settings
         self.isSilent = isSilent
-        machine = RelayMachine(settings: settings, now: AnyClock.Instant(offset: .zero))
+        machine = RelayStateMachine(settings: settings, now: AnyClock.Instant(offset: .zero))
     }
 
     private var instant: AnyClock.Instant { AnyClock.Instant(offset: now) }
@@ -44,7 +44,7 @@ private struct Simulation {
             if let index = underWay.firstIndex(where: { $0.end <= now }) {
                 let batch = underWay.remove(at: index).batch
                 let outcomes = batch.events.map { event in
-                    isSilent(event) ? RelayMachine.Outcome.held(EventBusError(.indeterminate, "")) : .published
+                    isSilent(event) ? RelayStateMachine.Outcome.held(EventBusError(.indeterminate, "")) : .published
                 }
                 _ = machine.finish(batch, outcomes: outcomes, now: instant, wallTime: wallTime)
                 continue
@@ -77,7 +77,7 @@ private struct Simulation {
         if settlement.releasesHeld { for key in rows.keys { rows[key]?.dueAt = .zero } }
         let free = rows.values.filter { !busy.contains($0.event.lane) }
         let due = free.filter { $0.dueAt <= now }.map(\.event).sorted { $0.sequence < $1.sequence }
-        let taking = Taking(
+        let taking = FetchedEvents(
             runs: due.prefix(room.events).map { [$0] },
             count: min(room.events, due.count),
             isCut: due.count > room.events,

@@ -176,7 +176,7 @@ struct FaultTests {
         let client = scene.database.client
         try await scene.store(OrderPlaced(orderID: "k", number: 1))
         let failure = Failure(reason: .attemptsExhausted, errorType: "T", message: "m")
-        let parking = Settlement.Parking(sequence: 1, failure: failure, table: .outbox)
+        let parking = Settlement.ParkedRow(sequence: 1, failure: failure, table: .outbox)
         try await client.run(OutboxSQL.park(parking, nil, now: .now()))
         try await client.run(PostgresStatement("ALTER SEQUENCE eventbus_outbox_sequence RESTART"))
         try await scene.store(OrderPlaced(orderID: "k", number: 2))

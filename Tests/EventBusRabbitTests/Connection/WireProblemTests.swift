@@ -55,8 +55,8 @@ struct WireProblemTests {
     }
 
     @Test func `what cannot go out leaves the window, and its number to the next`() {
-        var machine = PublishMachine<Int>(maximumCount: 2, maximumBytes: 1000)
-        var resolved: [PublishMachine<Int>.Resolved] = []
+        var machine = PublishStateMachine<Int>(maximumCount: 2, maximumBytes: 1000)
+        var resolved: [PublishStateMachine<Int>.Resolved] = []
         machine.connected()
         for id in 1...2 {
             machine.add(

@@ -90,7 +90,7 @@ extension FaultTests.BrokerFaultTests {
             // Healthy events fail and are retried meanwhile.
             let mayEnd = Signal()
             defer { mayEnd.raise() }
-            let traffic = Task {
+            let router = Task {
                 // Not until it is cancelled, because a cancelled call may have published its event or not.
                 while !mayEnd.isRaised {
                     let number = times.begun
@@ -113,10 +113,10 @@ extension FaultTests.BrokerFaultTests {
                 times.ended.isSuperset(of: due..<(due + 50))
             }
             mayEnd.raise()
-            try await traffic.value
+            try await router.value
             try await eventually("all retried twice") { times.ended.count == times.begun }
             let ended = times.ended.count
-            #expect(ended - before >= 50, "the traffic went on while the retries came due")
+            #expect(ended - before >= 50, "the router went on while the retries came due")
             #expect(try await healthy.deadLetters(of: "healthy-\(name)").count() == 0)
             print(
                 """

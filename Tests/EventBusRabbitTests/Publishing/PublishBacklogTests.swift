@@ -8,7 +8,7 @@ import Testing
 /// would exceed the time limit of the suite.
 @Suite(.serialized, .timeLimit(.minutes(1)))
 struct PublishBacklogTests {
-    private typealias Machine = PublishMachine<Int>
+    private typealias Machine = PublishStateMachine<Int>
 
     private static let count = 20_000
 
@@ -82,7 +82,7 @@ struct PublishBacklogTests {
     @Test(arguments: 0..<100)
     func `a line keeps its order, whoever leaves it`(seed: UInt64) {
         var generator = SplitMix64(seed: seed)
-        var line = WaitingLine<UInt64>()
+        var line = PublishBacklog<UInt64>()
         var model: [UInt64] = []
         var last: UInt64 = 100
         for _ in 0..<500 {

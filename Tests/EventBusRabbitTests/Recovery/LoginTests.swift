@@ -83,14 +83,14 @@ struct LoginTests {
     }
 
     @Test func `an alarm while only consuming leaves health ready`() {
-        let board = HealthBoard(livenessTimeout: nil)
-        for role in [HealthBoard.Role.publish, .consume] { board.connected(role) }
-        board.setBlocked(.consume, reason: "low on memory")
-        #expect(board.report(prefix: "t", publishDetails: [:]).allSatisfy { $0.status == .ready })
-        board.setBlocked(.publish, reason: "low on memory")
-        #expect(board.report(prefix: "t", publishDetails: [:]).contains { $0.status == .notReady })
-        board.setMissing("topology", "no queue 'group.dead'")
-        #expect(board.report(prefix: "t", publishDetails: [:]).allSatisfy { $0.status == .notReady })
+        let health = ConnectionHealth(livenessTimeout: nil)
+        for role in [ConnectionHealth.Role.publish, .consume] { health.connected(role) }
+        health.setBlocked(.consume, reason: "low on memory")
+        #expect(health.report(prefix: "t", publishDetails: [:]).allSatisfy { $0.status == .ready })
+        health.setBlocked(.publish, reason: "low on memory")
+        #expect(health.report(prefix: "t", publishDetails: [:]).contains { $0.status == .notReady })
+        health.setMissing("topology", "no queue 'group.dead'")
+        #expect(health.report(prefix: "t", publishDetails: [:]).allSatisfy { $0.status == .notReady })
     }
 
     @Test func `a clash is recognized by the beginning of the broker's text`() {

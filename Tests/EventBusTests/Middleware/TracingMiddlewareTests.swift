@@ -56,7 +56,7 @@ struct TracingMiddlewareTests {
         configuration.publishMiddleware = [middleware]
         let bus = EventBus(transport: .inMemory(), configuration: configuration)
         var envelope = try bus.envelope(for: OrderCreated(orderID: "1"))
-        tracer.withSpan("request") { _ in middleware.carryTrace(in: &envelope) }
+        tracer.withSpan("request") { _ in middleware.injectTrace(in: &envelope) }
         let stored = envelope
         try await bus.withRunning { _ = try await bus.publish(stored) }
         let request = try #require(tracer.finishedSpans.first { $0.operationName == "request" })

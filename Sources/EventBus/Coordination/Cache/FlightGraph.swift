@@ -4,7 +4,7 @@ enum FlightGraph {
     struct Node: Hashable, Sendable {
         /// The cache's ``SingleFlight``.
         var cache: ObjectIdentifier
-        var flight: FlightMachine.FlightID
+        var flight: FlightStateMachine.FlightID
     }
 
     static let shared = WaitGraph<Node>()

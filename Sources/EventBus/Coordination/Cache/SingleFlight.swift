@@ -3,7 +3,7 @@
 /// A computation belongs to none of its callers, so it runs in a separate task. A cancelled caller leaves it, and it is
 /// cancelled when the last caller has left. It inherits the task-local values of the caller that started it.
 package final class SingleFlight: Sendable {
-    package typealias FlightID = FlightMachine.FlightID
+    package typealias FlightID = FlightStateMachine.FlightID
     package typealias Values = [String: any Sendable]
 
     /// The keys to compute, and the way to compute them.
@@ -50,9 +50,9 @@ package final class SingleFlight: Sendable {
     }
 
     private struct State {
-        var machine = FlightMachine()
+        var machine = FlightStateMachine()
         var failures = RecentFailures()
-        var waiters: [FlightMachine.WaiterID: Waiter] = [:]
+        var waiters: [FlightStateMachine.WaiterID: Waiter] = [:]
         var tasks: [FlightID: Task<Void, Never>] = [:]
 
         /// Splits the keys of a plan into those with a recent failure, with its error, and the others.
@@ -222,7 +222,7 @@ package final class SingleFlight: Sendable {
         for continuation in parked { continuation.resume(returning: landing) }
     }
 
-    private func landing(for ticket: FlightMachine.Ticket) async -> Landing {
+    private func landing(for ticket: FlightStateMachine.Ticket) async -> Landing {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let landing: Landing? = state.withLock { state in
@@ -242,7 +242,7 @@ package final class SingleFlight: Sendable {
         }
     }
 
-    private func leave(_ ticket: FlightMachine.Ticket) {
+    private func leave(_ ticket: FlightStateMachine.Ticket) {
         let task = state.withLock { state -> Task<Void, Never>? in
             state.waiters[ticket.waiter] = nil
             guard state.machine.leave(ticket) else { return nil }

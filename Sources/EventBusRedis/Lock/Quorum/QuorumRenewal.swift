@@ -8,7 +8,7 @@ struct QuorumRenewal: Sendable {
     let clock: AnyClock
 
     private struct Count {
-        var tally: QuorumTally
+        var tally: VoteCount
         var isForeign = false
         var isDecided = false
     }
@@ -26,8 +26,8 @@ struct QuorumRenewal: Sendable {
             return completion(.failure(error))
         }
         let sent = clock.now
-        members[holder.usher].keepTurn(of: holder, grant.resource, grant.ttl)
-        let count = Locked(Count(tally: QuorumTally(members: members.count)))
+        members[holder.queueServer].keepTurn(of: holder, grant.resource, grant.ttl)
+        let count = Locked(Count(tally: VoteCount(members: members.count)))
         let timeout = min(askTime, grant.ttl)
         for member in members {
             member.client.commandChannel.run(

@@ -13,8 +13,8 @@ extension RedisQuorumLock {
     func acquireUncounted(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
         try Task.checkCancellation()
         let deadline = clock.now.advanced(by: wait)
-        let (usher, turn) = try await takeTurn(resource, ttl: ttl, wait: wait, deadline)
-        var holder = QuorumHolder(usher: usher, round: 0, turnToken: turn.owner)
+        let (queueServer, turn) = try await takeTurn(resource, ttl: ttl, wait: wait, deadline)
+        var holder = QuorumHolder(queueServer: queueServer, round: 0, turnToken: turn.owner)
         let keys = QuorumKeys(prefix: prefix, resource: resource)
         do {
             while true {
@@ -36,8 +36,8 @@ extension RedisQuorumLock {
                     if isOver { throw unavailable(resource, "no majority of the servers answered") }
                 }
                 try await clock.sleep(until: min(deadline, clock.now.advanced(by: pause)))
-                members[usher].keepTurn(of: holder, resource, ttl)
-                holder = QuorumHolder(usher: usher, round: holder.round + 1, turnToken: turn.owner)
+                members[queueServer].keepTurn(of: holder, resource, ttl)
+                holder = QuorumHolder(queueServer: queueServer, round: holder.round + 1, turnToken: turn.owner)
             }
         } catch {
             await giveUp(holder, keys, turn)
@@ -53,20 +53,20 @@ extension RedisQuorumLock {
         ttl: Duration,
         wait: Duration,
         _ deadline: AnyClock.Instant
-    ) async throws -> (usher: Int, turn: LockGrant) {
+    ) async throws -> (queueServer: Int, turn: LockGrant) {
         while true {
             var failure: EventBusError?
             var isFull = true
-            for usher in ushers() {
+            for queueServer in queueServers() {
                 // The first server may have used up the time by not answering. Then each of the others is asked once.
                 let left = max(.zero, clock.now.duration(to: deadline))
                 do {
-                    return (usher, try await members[usher].turn.acquire(resource, ttl: ttl, wait: left))
+                    return (queueServer, try await members[queueServer].turn.acquire(resource, ttl: ttl, wait: left))
                 } catch let error as EventBusError where error.code != .lockTimedOut {
                     failure = error
                     if !error.isOutOfMemory { isFull = false }
                     let end = clock.now.advanced(by: .seconds(5))
-                    suspicions.withLock { $0[usher] = end }
+                    suspicions.withLock { $0[queueServer] = end }
                 }
             }
             // The rest of the wait is used, because servers restart. Servers that are out of memory are reported
@@ -80,7 +80,7 @@ extension RedisQuorumLock {
     }
 
     /// Returns the servers in the order in which they are asked for a turn.
-    private func ushers() -> [Int] {
+    private func queueServers() -> [Int] {
         let now = clock.now
         return suspicions.withLock { suspicions in
             let isSuspect = suspicions.map { $0.map { now < $0 } ?? false }
@@ -153,7 +153,7 @@ extension RedisQuorumLock {
             let step = releaseStep(holder.token, keys, turn.ttl)
             for member in members { group.addTask { await member.cleanup.run(step, grace: RedisLock.grace) } }
         }
-        members[holder.usher].turn.abandon(turn)
+        members[holder.queueServer].turn.abandon(turn)
     }
 
     func releaseStep(_ token: String, _ keys: QuorumKeys, _ ttl: Duration) -> RedisCleanup.Step {

@@ -3,7 +3,7 @@ import EventBus
 extension RedisQuorumLock {
     /// The replies of the servers to one question at the time of the decision.
     struct Poll {
-        var tally: QuorumTally
+        var tally: VoteCount
         var replies: [RedisValue?]
 
         /// The earliest time at which one of the refusing servers may be free.
@@ -37,10 +37,10 @@ extension RedisQuorumLock {
         _ arguments: [RedisArgument],
         isIdempotent: Bool = true,
         limit: Duration,
-        _ ballot: @escaping @Sendable (RedisValue) -> QuorumTally.Ballot
+        _ ballot: @escaping @Sendable (RedisValue) -> VoteCount.Vote
     ) async throws -> Poll {
         var poll = Poll(
-            tally: QuorumTally(members: members.count),
+            tally: VoteCount(members: members.count),
             replies: Array(repeating: nil, count: members.count)
         )
         await withTaskGroup(of: (Int, RedisValue?).self) { group in

@@ -165,7 +165,7 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
         for (index, member) in members.enumerated() where poll.replies[index] == nil {
             member.cleanup.start(releaseStep(holder.token, keys, grant.ttl))
         }
-        await members[holder.usher].turn.giveBack(holder.turn(grant), grace: RedisLock.grace)
+        await members[holder.queueServer].turn.giveBack(holder.turn(grant), grace: RedisLock.grace)
         switch poll.tally.decision {
         case .granted: book.ended(grant, isConfirmed: true)
         case .refused where poll.tally.refused > members.count - poll.tally.quorum: throw lost(grant, poll)
@@ -181,7 +181,7 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
         book.ended(grant)
         let step = releaseStep(holder.token, QuorumKeys(prefix: prefix, resource: grant.resource), grant.ttl)
         for member in members { member.cleanup.start(step) }
-        members[holder.usher].turn.abandon(holder.turn(grant))
+        members[holder.queueServer].turn.abandon(holder.turn(grant))
     }
 
     private func lost(_ grant: LockGrant, _ poll: Poll) -> EventBusError {

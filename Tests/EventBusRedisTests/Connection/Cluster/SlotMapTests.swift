@@ -82,7 +82,7 @@ struct SlotMapTests {
     }
 
     @Test func `ASKING is sent directly before its command, and not without it`() {
-        var traffic = CommandTraffic()
+        var traffic = CommandPipeline()
         var asking = RedisCommand("GET", ["a"])
         asking.isAsking = true
         let ended = PendingCommand(asking, timeout: 1)

@@ -13,7 +13,7 @@ extension CoordinationTests {
         @Test("A leader whose lease is lost leads again when its body has ended, whether it returned or threw")
         func leadsAgain() async throws {
             let lock = ScriptedLock(clock: clock, onRenew: { _ in throw EventBusError(.lockNotOwned, "taken") })
-            let terms = Journal<UInt64>()
+            let terms = EventLog<UInt64>()
             let leading = Task {
                 try await lock.lead("scheduler", ttl: .seconds(9)) { lease in
                     let term = terms.note(lease.fencingToken)
@@ -93,7 +93,7 @@ extension CoordinationTests {
 private final class UnreachableLock: DistributedLock {
     let clock: AnyClock
     private let errors: [EventBusError.Code]
-    private let calls = Journal<Void>()
+    private let calls = EventLog<Void>()
 
     init(clock: some Clock<Duration>, errors: [EventBusError.Code]) {
         self.clock = AnyClock(clock)

@@ -11,7 +11,7 @@ final class ScriptedLock: DistributedLock {
     }
 
     let clock: AnyClock
-    let calls = Journal<Call>()
+    let calls = EventLog<Call>()
     private let onRenew: @Sendable (LockGrant) async throws -> AnyClock.Instant
     private let onRelease: @Sendable (LockGrant) async throws -> Void
 
