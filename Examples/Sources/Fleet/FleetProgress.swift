@@ -4,8 +4,8 @@ import ShopData
 struct FleetProgress: Sendable {
     /// The number of orders to place.
     var total: Int
-    var counts: Books.Counts
-    var figures: Till.Figures
+    var counts: DatabaseSnapshot.Counts
+    var figures: LoadGenerator.Figures
     var events: [FleetEvent]
     var elapsed: Duration
 

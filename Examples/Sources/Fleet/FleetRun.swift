@@ -28,7 +28,7 @@ public struct FleetRun: Sendable {
     private let input: ShopInput
     private let disturbance: Disturbance
     private let rate: Double?
-    private let till: Till
+    private let till: LoadGenerator
     private let display: ProgressDisplay?
 
     /// Creates a run.
@@ -55,7 +55,7 @@ public struct FleetRun: Sendable {
         let window = disturbance.defaultWindow?.seconds
         self.rate = rate ?? window.map { max(0.001, Double(input.orders.count) / $0) }
         self.display = display
-        till = Till(orders: input.orders, client: fleet.client, concurrency: concurrency)
+        till = LoadGenerator(orders: input.orders, client: fleet.client, concurrency: concurrency)
     }
 
     /// Stops placing orders. Placed orders are completed.
@@ -68,9 +68,9 @@ public struct FleetRun: Sendable {
     /// - Throws: ``FleetProblem`` if there is no progress for two minutes, or if a service ends unexpectedly.
     public func run() async throws -> Outcome {
         try await stockUp()
-        let books = try Books(fleet)
+        let books = try DatabaseSnapshot(fleet)
         let start = ContinuousClock.now
-        let disturber = Disturber(fleet, till: till, start: start, reporting: display)
+        let disturber = FaultRunner(fleet, till: till, start: start, reporting: display)
         try await withThrowingTaskGroup { group in
             group.addTask { try await watch(books, disturber, since: start) }
             try await placeAll(disturber, start: start)
@@ -109,18 +109,18 @@ public struct FleetRun: Sendable {
         }
     }
 
-    private func placeAll(_ disturber: Disturber, start: ContinuousClock.Instant) async throws {
+    private func placeAll(_ disturber: FaultRunner, start: ContinuousClock.Instant) async throws {
         let window = rate.map { Duration.seconds(Double(input.orders.count) / $0) } ?? .zero
         let ports = await fleet.ports(of: .orders)
         try await withThrowingTaskGroup { group in
-            group.addTask { try await till.placeAll(at: ports, pace: Pace(rate: rate, start: start)) }
+            group.addTask { try await till.placeAll(at: ports, pace: ArrivalRate(rate: rate, start: start)) }
             group.addTask { try await disturber.run(disturbance, within: window) }
             try await group.waitForAll()
         }
     }
 
     /// Waits until every accepted order has an outcome and a notification, and all events are published.
-    private func settle(_ books: Books) async throws {
+    private func settle(_ books: DatabaseSnapshot) async throws {
         var (last, since) = (try await books.counts(), ContinuousClock.now)
         while true {
             let counts = try await books.counts()
@@ -155,7 +155,9 @@ public struct FleetRun: Sendable {
     }
 
     /// Shows progress, and ends the run if a service stops working.
-    private func watch(_ books: Books, _ disturber: Disturber, since start: ContinuousClock.Instant) async throws {
+    private func watch(_ books: DatabaseSnapshot, _ disturber: FaultRunner, since start: ContinuousClock.Instant)
+        async throws
+    {
         let interval = display?.interval ?? .milliseconds(500)
         while !Task.isCancelled {
             if let end = await fleet.unexpectedEnds().first { throw FleetProblem(end) }
@@ -174,14 +176,14 @@ public struct FleetRun: Sendable {
     }
 
     private func outcome(
-        _ books: Books,
-        _ disturber: Disturber,
+        _ books: DatabaseSnapshot,
+        _ disturber: FaultRunner,
         queues: [Brokers.Queue],
         problems: [String],
         after elapsed: Duration
     ) async throws -> Outcome {
         let (figures, events) = (till.figures, disturber.events)
-        let handlings = Handlings(fleet.services)
+        let handlings = HandlingLog(fleet.services)
         let spans = try Span.all(of: fleet.services)
         let evidence = FleetAudit.Evidence(
             input: input,

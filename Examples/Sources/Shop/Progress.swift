@@ -4,7 +4,7 @@ import ShopData
 struct Progress: Sendable {
     /// The number of orders to place.
     var total: Int
-    var counts: Tally.Counts
+    var counts: DeliveryCounter.Counts
     /// The number of customers that were notified of a confirmation.
     var confirmed: Int
     /// The number of customers that were notified of a cancellation.

@@ -89,9 +89,9 @@ struct ShopCommand: AsyncParsableCommand {
         let display = ProgressDisplay()
         let run = try ShopRun(
             input: input,
-            carrier: try carrier(),
+            broker: try broker(),
             coordination: try coordination(),
-            notices: try notices.map(NoticeFile.init(path:)),
+            notices: try notices.map(NotificationFile.init(path:)),
             logger: logger
         )
         let outcome = try await run.run(gracefulShutdownSignals: [.sigint, .sigterm], reporting: display)
@@ -106,7 +106,7 @@ struct ShopCommand: AsyncParsableCommand {
         return try .redis(RedisConfiguration(uri: redis), logger: logger)
     }
 
-    private func carrier() throws -> Carrier {
+    private func broker() throws -> BrokerKind {
         if let url { return .rabbitMQ(try RabbitConfiguration(uri: url)) }
         return .inMemory(InMemoryBroker(faults: faults.map { FaultPlan(seed: $0) }))
     }

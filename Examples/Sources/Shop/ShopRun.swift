@@ -26,9 +26,9 @@ struct ShopRun: Sendable {
     }
 
     let input: ShopInput
-    let carrier: Carrier
+    let broker: BrokerKind
     private let coordination: Coordination
-    let tally = Tally()
+    let tally = DeliveryCounter()
     let logger: Logger
 
     /// A Boolean value indicating whether the subscriptions have inboxes. Without them, the stores alone make the
@@ -47,16 +47,16 @@ struct ShopRun: Sendable {
     ///
     /// - Parameters:
     ///   - input: The orders to place, and the stock.
-    ///   - carrier: The broker that carries the events between the services.
+    ///   - broker: The broker that carries the events between the services.
     ///   - coordination: The lock, the cache and the inboxes. Defaults to in-memory ones.
     ///   - usesInbox: `true` if the subscriptions remember handled events.
     ///   - notices: The destination of the messages to customers. Defaults to the books only.
     init(
         input: ShopInput,
-        carrier: Carrier = .inMemory(InMemoryBroker()),
+        broker: BrokerKind = .inMemory(InMemoryBroker()),
         coordination: Coordination? = nil,
         usesInbox: Bool = true,
-        notices: NoticeFile? = nil,
+        notices: NotificationFile? = nil,
         logger: Logger = Logger(label: "shop") { _ in SwiftLogNoOpLogHandler() }
     ) throws {
         let tally = tally
@@ -64,13 +64,13 @@ struct ShopRun: Sendable {
             var configuration = EventBusConfiguration()
             configuration.source = source
             configuration.deliveryObservers.append(tally)
-            return try carrier.bus(configuration, logger: logger)
+            return try broker.bus(configuration, logger: logger)
         }
         let buses = try [bus("orders"), bus("inventory"), bus("notifications")]
         self.input = input
         self.usesInbox = usesInbox
-        let coordination = coordination ?? .inMemory(clock: carrier.clock)
-        self.carrier = carrier
+        let coordination = coordination ?? .inMemory(clock: broker.clock)
+        self.broker = broker
         self.coordination = coordination
         self.logger = logger
         self.buses = buses
@@ -104,7 +104,7 @@ struct ShopRun: Sendable {
             notifications.subscribe(options: subscriptionOptions()),
         ]
         let deadLetters = Mutex<[DeadLetter]>([])
-        let till = Till(orders: input.orders, service: orders, tally: tally, logger: logger)
+        let till = OrderSubmitter(orders: input.orders, service: orders, tally: tally, logger: logger)
         let driver = Driver {
             for subscription in subscriptions { try await subscription.attached() }
             try await withThrowingTaskGroup { group in
@@ -112,7 +112,7 @@ struct ShopRun: Sendable {
                     group.addTask { await report(to: display, since: start) }
                 }
                 try await till.placeAll()
-                try await carrier.settled(
+                try await broker.settled(
                     progress: { await notificationLog.all().count },
                     isDone: { await notificationLog.all().count == tally.counts.placed }
                 )
@@ -171,7 +171,7 @@ struct ShopRun: Sendable {
     }
 
     private var faultLog: FaultLog? {
-        if case .inMemory(let broker) = carrier { broker.faultLog } else { nil }
+        if case .inMemory(let broker) = broker { broker.faultLog } else { nil }
     }
 
     private func readDeadLetters() async throws -> [DeadLetter] {

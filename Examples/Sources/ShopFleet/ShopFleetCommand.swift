@@ -109,7 +109,7 @@ struct ShopFleetCommand: AsyncParsableCommand {
         let servers = postgres ? "RabbitMQ, Redis, PostgreSQL" : "RabbitMQ, Redis"
         StandardError.line("starting \(servers) and the services; their files are in \(directory)")
         let fleet = Fleet.Configuration(
-            places: try FleetPlaces(),
+            places: try FleetPaths(),
             directory: directory,
             replicas: replicas,
             usesPostgres: postgres,

@@ -10,7 +10,7 @@ public struct FleetAudit: Sendable {
     /// The number of messages in the mail file.
     public var mails: Int
     /// The handled events, including those that were handled more than once.
-    public var handlings: Handlings
+    public var handlings: HandlingLog
     /// The queues in RabbitMQ at the end of the run.
     public var queues: [Brokers.Queue]
     /// The violations, one on each line. It is empty if the books agree.
@@ -19,17 +19,17 @@ public struct FleetAudit: Sendable {
     /// The facts that a run knows in addition to the books.
     struct Evidence: Sendable {
         var input: ShopInput
-        var figures: Till.Figures
+        var figures: LoadGenerator.Figures
         var isInterrupted: Bool
         var disturbance: Disturbance
         var events: [FleetEvent]
-        var handlings: Handlings
+        var handlings: HandlingLog
         var queues: [Brokers.Queue]
         /// The problems with processes, one on each line.
         var problems: [String]
     }
 
-    init(_ books: Books, _ evidence: Evidence) async throws {
+    init(_ books: DatabaseSnapshot, _ evidence: Evidence) async throws {
         let orderBook = try await books.orderBook()
         let stockBook = try await books.stockBook()
         let notificationBook = try await books.notificationBook()
@@ -104,7 +104,7 @@ public struct FleetAudit: Sendable {
         check(twice.isEmpty || !isQuiet, "events were handled twice: \(twice.prefix(5))")
     }
 
-    private mutating func check(_ book: NotificationBook) {
+    private mutating func check(_ book: NotificationSnapshot) {
         let ids = book.mailbox.messages.map(\.id)
         check(ids.count == book.notices.count, "\(book.notices.count) notifications, \(ids.count) mails")
         check(!ids.contains(""), "a mail has no Message-ID")

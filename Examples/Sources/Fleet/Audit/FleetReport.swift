@@ -55,7 +55,7 @@ public struct FleetReport: Encodable, Sendable {
 extension FleetReport.Figures {
     init(
         _ audit: FleetAudit,
-        _ figures: Till.Figures,
+        _ figures: LoadGenerator.Figures,
         disturbance: Disturbance,
         events: [FleetEvent],
         stories: StoryBook

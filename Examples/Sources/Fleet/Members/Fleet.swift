@@ -9,7 +9,7 @@ public struct Fleet: Sendable {
     /// The configuration of a fleet.
     public struct Configuration: Sendable {
         /// The locations of the programs.
-        public var places: FleetPlaces
+        public var places: FleetPaths
         /// The existing directory for databases, mail, logs and spans.
         public var directory: String
         /// The number of inventory services that share one database. With PostgreSQL, the number of services of each kind.
@@ -24,7 +24,7 @@ public struct Fleet: Sendable {
 
         /// Creates a configuration.
         public init(
-            places: FleetPlaces,
+            places: FleetPaths,
             directory: String,
             replicas: Int = 1,
             usesPostgres: Bool = false,

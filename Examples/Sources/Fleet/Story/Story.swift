@@ -50,7 +50,7 @@ public struct StoryBook: Sendable {
         // A span without a correlation id belongs to the correlation of its trace.
         let grouped = Dictionary(grouping: spans) { $0.correlationID ?? correlations[$0.traceID] ?? "" }
         for order in orders {
-            let correlation = Till.correlationID(of: order)
+            let correlation = LoadGenerator.correlationID(of: order)
             guard let own = grouped[correlation] else { continue }
             let sorted = own.sorted { ($0.start, -$0.duration) < ($1.start, -$1.duration) }
             guard let first = sorted.first, let last = sorted.last else { continue }

@@ -32,8 +32,8 @@ struct ServiceRun: Sendable {
 
     /// Runs until a signal has ended the service. Returns the exit code.
     func untilSignal() async -> Int32 {
-        let end = EndRequest()
-        let deadline = LastDeadline(executable: definition.executable, timeout: options.shutdownTimeout)
+        let end = ShutdownRequest()
+        let deadline = ShutdownWatchdog(executable: definition.executable, timeout: options.shutdownTimeout)
         let watch = SignalWatch { number in
             logger.info("shutting down", metadata: ["signal": "\(number == SIGINT ? "SIGINT" : "SIGTERM")"])
             deadline.begin()
@@ -54,7 +54,7 @@ struct ServiceRun: Sendable {
     }
 
     /// Creates all parts, runs them, and stops them when `end` is requested.
-    func run(until end: EndRequest) async throws {
+    func run(until end: ShutdownRequest) async throws {
         for key in configuration.unknownKeys {
             logger.warning("the configuration file has a key that is not known", metadata: ["key": "\(key)"])
         }
@@ -82,7 +82,7 @@ struct ServiceRun: Sendable {
         }
     }
 
-    private func runParts(until end: EndRequest) async throws {
+    private func runParts(until end: ShutdownRequest) async throws {
         let making = Task { try await makeParts() }
         // Until there is something to shut down, the end only stops the creation of parts.
         end.onRequest { making.cancel() }
@@ -108,8 +108,8 @@ struct ServiceRun: Sendable {
         await parts.close()
     }
 
-    private func serve(_ parts: ServiceParts, until end: EndRequest) async throws {
-        let notice = LifeNotice(readiness: parts.readiness)
+    private func serve(_ parts: ServiceParts, until end: ShutdownRequest) async throws {
+        let notice = ReadinessService(readiness: parts.readiness)
         let server = HTTPService(responder: parts.responder, options: options, logger: logger)
         // The server first, so that it is stopped last and reports that the service is draining.
         let services: [any Service] = [server, parts.environment.bus] + parts.assembly.services + [notice]
@@ -126,7 +126,7 @@ struct ServiceRun: Sendable {
 
 /// A service that records when everything has been started and when the end begins. It is started last and stopped
 /// first.
-private struct LifeNotice: Service {
+private struct ReadinessService: Service {
     let readiness: Readiness
 
     func run() async throws {

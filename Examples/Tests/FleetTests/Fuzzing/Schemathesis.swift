@@ -8,7 +8,7 @@ enum Schemathesis {
     private static let version = "4.32.5"
     private static let environment = Task { () async throws -> String in
         // Beside the programs, where the next test run finds it.
-        let folder = URL(filePath: try FleetPlaces().executables).appending(path: "schemathesis")
+        let folder = URL(filePath: try FleetPaths().executables).appending(path: "schemathesis")
         let program = folder.appending(path: "bin/schemathesis").path(percentEncoded: false)
         if FileManager.default.isExecutableFile(atPath: program) { return program }
         let path = folder.path(percentEncoded: false)

@@ -11,7 +11,7 @@ extension EndToEndTests {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         let path = folder.path(percentEncoded: false)
         let fleet = try await RunningProcess(
-            "\(FleetPlaces().executables)/ShopFleet",
+            "\(FleetPaths().executables)/ShopFleet",
             arguments: ["--rate", "1", "--keep", "\(path)/files"],
             environment: ["TMPDIR": path],
             log: "\(path)/output"

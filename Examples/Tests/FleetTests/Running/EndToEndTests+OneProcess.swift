@@ -10,7 +10,7 @@ extension EndToEndTests {
         let (rabbitMQ, redis) = try await TestFleet.places()
         let report = URL(filePath: NSTemporaryDirectory()).appending(path: "shop-\(UUID().uuidString).json")
         defer { try? FileManager.default.removeItem(at: report) }
-        let shop = Script(path: "\(try FleetPlaces().executables)/Shop")
+        let shop = Script(path: "\(try FleetPaths().executables)/Shop")
         let summary = try await shop.run(
             "--transport",
             "rabbitmq",

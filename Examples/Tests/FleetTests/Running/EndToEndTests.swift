@@ -84,12 +84,12 @@ struct EndToEndTests {
     func rabbitMQStopped() async throws {
         try await TestFleet.with { fleet in
             let input = TestFleet.input(100)
-            let till = Till(orders: input.orders, client: fleet.client, concurrency: 8)
+            let till = LoadGenerator(orders: input.orders, client: fleet.client, concurrency: 8)
             try await fleet.brokers.stopRabbitMQ()
             try await wait(atMost: .seconds(60), for: "notice of the outage by the inventory") {
                 try await fleet[.inventory].get("/health/ready")?.status == 503
             }
-            try await till.placeAll(at: await fleet.ports(of: .orders), pace: Pace(rate: nil, start: .now))
+            try await till.placeAll(at: await fleet.ports(of: .orders), pace: ArrivalRate(rate: nil, start: .now))
             let ready = try await fleet[.orders].get("/health/ready")
             #expect(ready?.status == 200, "\(ready?.text ?? "no answer")")
             try await fleet.brokers.restartRabbitMQ()
@@ -102,7 +102,7 @@ struct EndToEndTests {
             // Generous, because the machine may be busy.
             #expect(p99 < 2_000)
 
-            let books = try Books(fleet)
+            let books = try DatabaseSnapshot(fleet)
             try await wait(atMost: .seconds(120), for: "all notifications") {
                 let counts = try await books.counts()
                 return counts.notified == 100 && counts.waiting == 0

@@ -13,7 +13,7 @@ enum TestFleet {
     private static let brokers = Task { () async throws -> Brokers in
         let folder = URL(filePath: NSTemporaryDirectory()).appending(path: "fleet-tests-brokers-\(UUID().uuidString)")
         return try await Brokers(
-            script: FleetPlaces().brokersScript,
+            script: FleetPaths().brokersScript,
             directory: folder.path(percentEncoded: false),
             withPostgres: true
         )
@@ -45,7 +45,7 @@ enum TestFleet {
         let folder = URL(filePath: NSTemporaryDirectory()).appending(path: "fleet-tests-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         var configuration = Fleet.Configuration(
-            places: try FleetPlaces(),
+            places: try FleetPaths(),
             directory: folder.path(percentEncoded: false),
             replicas: replicas,
             usesPostgres: usesPostgres

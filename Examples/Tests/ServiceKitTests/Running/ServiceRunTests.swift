@@ -87,7 +87,7 @@ extension WholeProcess {
                 )
             }
             let run = try await makeRun(definition, arguments("--trace-file", directory.file("trace")))
-            let end = EndRequest()
+            let end = ShutdownRequest()
             let running = Task { try await run.run(until: end) }
             let port = try await port()
             try await eventually("it is ready") { try await get("/health/ready", port: port).status == 200 }
@@ -125,7 +125,7 @@ extension WholeProcess {
                 )
             }
             let run = try await makeRun(definition, arguments())
-            let end = EndRequest()
+            let end = ShutdownRequest()
             let running = Task { try await run.run(until: end) }
             let port = try await port()
             try await eventually("it is ready") { try await get("/health/ready", port: port).status == 200 }
@@ -141,7 +141,7 @@ extension WholeProcess {
         @Test("A service that needs the broker is not ready without it, and gives the reason")
         func needsBroker() async throws {
             let run = try await makeRun(.plain(needsBroker: true), arguments())
-            let end = EndRequest()
+            let end = ShutdownRequest()
             let running = Task { try await run.run(until: end) }
             let port = try await port()
             try await eventually("it tells why") {
@@ -162,7 +162,7 @@ extension WholeProcess {
                 return ServiceAssembly()
             }
             let run = try await makeRun(definition, arguments())
-            let end = EndRequest()
+            let end = ShutdownRequest()
             let running = Task { try await run.run(until: end) }
             await isMaking.wait()
             end.request()
@@ -175,7 +175,7 @@ extension WholeProcess {
                 ServiceAssembly(services: [ClosureService { try await Task.sleep(for: .seconds(600)) }])
             }
             let run = try await makeRun(definition, arguments("--shutdown-timeout", "0.05"))
-            let end = EndRequest()
+            let end = ShutdownRequest()
             let running = Task { try await run.run(until: end) }
             _ = try await port()
             end.request()
@@ -199,19 +199,19 @@ extension WholeProcess {
                 )
             }
             let run = try await makeRun(definition, arguments())
-            await #expect(throws: Broken()) { try await run.run(until: EndRequest()) }
+            await #expect(throws: Broken()) { try await run.run(until: ShutdownRequest()) }
             await ended.wait()
         }
 
         @Test("A port in use is named")
         func portInUse() async throws {
             let first = try await makeRun(.plain(), arguments())
-            let end = EndRequest()
+            let end = ShutdownRequest()
             let running = Task { try await first.run(until: end) }
             let port = try await port()
             let second = try await makeRun(.plain(), arguments().map { $0 == "0" ? "\(port)" : $0 })
             await #expect(throws: ServiceFailure("cannot listen on 127.0.0.1:\(port): Address already in use")) {
-                try await second.run(until: EndRequest())
+                try await second.run(until: ShutdownRequest())
             }
             end.request()
             try await running.value
@@ -222,7 +222,7 @@ extension WholeProcess {
                 ServiceAssembly { router in router.get("orders") { _, _ in "[]" } }
             }
             let run = try await makeRun(definition, arguments("--http-maximum-connections", "1"))
-            let end = EndRequest()
+            let end = ShutdownRequest()
             let running = Task { try await run.run(until: end) }
             let port = try await port()
             let order = Journal()
@@ -266,7 +266,7 @@ extension WholeProcess {
         func unknownKeys() async throws {
             let file = try directory.write(#"{"http": {"prot": 1}}"#, to: "c.json")
             let run = try await makeRun(.plain(), arguments("--config-file", file))
-            let end = EndRequest()
+            let end = ShutdownRequest()
             end.request()
             try await run.run(until: end)
             let line = try JSONObject(try #require(log.lines.first))

@@ -25,7 +25,7 @@ struct SignalWatchTests {
 
     @Test("A request to end is remembered until there is something to end")
     func endRequest() {
-        let end = EndRequest()
+        let end = ShutdownRequest()
         let count = Atomic(0)
         end.onRequest { count.add(1, ordering: .relaxed) }
         #expect(!end.isRequested && count.load(ordering: .relaxed) == 0)

@@ -47,7 +47,7 @@ struct ShopRunTests {
 
     @Test("The books agree with any faults of the broker", arguments: [1, 2, 3, 17, 42] as [UInt64])
     func faults(seed: UInt64) async throws {
-        let outcome = try await ShopRun(input: sample(400), carrier: faulty(seed)).run()
+        let outcome = try await ShopRun(input: sample(400), broker: faulty(seed)).run()
         #expect(outcome.audit.violations == [], "seed \(seed)")
         #expect(outcome.report.orders == 400)
         #expect(outcome.report.notified == 400)
@@ -57,7 +57,7 @@ struct ShopRunTests {
 
     @Test("Without inboxes the stores alone keep the books right", arguments: [1, 2] as [UInt64])
     func withoutInbox(seed: UInt64) async throws {
-        let outcome = try await ShopRun(input: sample(400), carrier: faulty(seed), usesInbox: false).run()
+        let outcome = try await ShopRun(input: sample(400), broker: faulty(seed), usesInbox: false).run()
         #expect(outcome.audit.violations == [], "seed \(seed)")
         #expect(outcome.report.notified == 400)
         #expect(outcome.report.duplicatesSuppressed == 0)
@@ -66,7 +66,7 @@ struct ShopRunTests {
     @Test("Of a hundred orders for ten items, ten are confirmed")
     func contested() async throws {
         let input = ShopInput(orders: try (1...100).map { try order($0, of: "A") }, stock: [try stock("A", 10)])
-        let outcome = try await ShopRun(input: input, carrier: faulty(5)).run()
+        let outcome = try await ShopRun(input: input, broker: faulty(5)).run()
         #expect(outcome.audit.violations == [])
         #expect(outcome.report.reserved == 10)
         #expect(outcome.report.remainingStock == ["A": 0])
@@ -89,6 +89,6 @@ struct ShopRunTests {
 }
 
 /// Returns an in-memory broker with the faults of a seed.
-private func faulty(_ seed: UInt64) -> Carrier {
+private func faulty(_ seed: UInt64) -> BrokerKind {
     .inMemory(InMemoryBroker(faults: FaultPlan(seed: seed)))
 }

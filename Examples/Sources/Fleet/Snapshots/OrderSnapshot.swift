@@ -4,7 +4,7 @@ internal import ServiceStorage
 import ShopEvents
 
 /// The records of the order service.
-struct OrderBook: Sendable {
+struct OrderSnapshot: Sendable {
     /// The orders and their statuses.
     var orders: [(order: Order, status: OrderStatus)]
     /// The orders by the idempotency keys with which they were placed.

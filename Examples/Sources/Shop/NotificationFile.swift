@@ -4,7 +4,7 @@ import NotificationService
 import ShopData
 
 /// A file with the messages to customers, one on each line, as they are sent.
-final class NoticeFile: Sendable {
+final class NotificationFile: Sendable {
     private let path: String
     private let descriptor: Int32
 

@@ -3,7 +3,7 @@ import Glibc
 import Synchronization
 
 /// A timer that ends a process that was asked to end, if a part of it neither returns nor responds to cancellation.
-final class LastDeadline: Sendable {
+final class ShutdownWatchdog: Sendable {
     /// The time that cancelled work has to end.
     static let grace = Duration.seconds(5)
 

@@ -1,5 +1,5 @@
 /// The schedule of the orders.
-struct Pace: Sendable {
+struct ArrivalRate: Sendable {
     /// The number of orders per second, or `nil` for the maximum.
     var rate: Double?
     let start: ContinuousClock.Instant

@@ -4,7 +4,7 @@ import OrderService
 import Synchronization
 
 /// Places orders, several at a time, until all are placed or it is closed.
-final class Till: Sendable {
+final class OrderSubmitter: Sendable {
     private static let concurrency = 32
     private static let attempts = 3
 
@@ -15,11 +15,11 @@ final class Till: Sendable {
 
     private let orders: [Order]
     private let service: OrderService
-    private let tally: Tally
+    private let tally: DeliveryCounter
     private let logger: Logger
     private let state = Mutex(State())
 
-    init(orders: [Order], service: OrderService, tally: Tally, logger: Logger) {
+    init(orders: [Order], service: OrderService, tally: DeliveryCounter, logger: Logger) {
         self.orders = orders
         self.service = service
         self.tally = tally

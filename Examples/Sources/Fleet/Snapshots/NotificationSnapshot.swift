@@ -2,7 +2,7 @@ import NotificationService
 internal import ServiceStorage
 
 /// The records of the notification service in its database and its mail file.
-struct NotificationBook: Sendable {
+struct NotificationSnapshot: Sendable {
     /// The notices in the database.
     var notices: [Notice]
     /// The ids of the events that the records refer to.

@@ -4,7 +4,7 @@ import EventBusRabbit
 import Logging
 
 /// The broker that carries the shop's events.
-enum Carrier: Sendable {
+enum BrokerKind: Sendable {
     /// A broker in this process.
     case inMemory(InMemoryBroker)
     /// A RabbitMQ server with a virtual host that only the shop uses.

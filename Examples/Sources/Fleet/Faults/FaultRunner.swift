@@ -6,16 +6,16 @@ import TerminalText
 
 /// Applies a ``Disturbance`` to the fleet and records it.
 ///
-/// If the till closes early, the disturber applies no further disturbance and starts the members that are down.
-final class Disturber: Sendable {
+/// If the last order is placed early, the runner applies no further disturbance and starts the members that are down.
+final class FaultRunner: Sendable {
     private let fleet: Fleet
-    private let till: Till
+    private let till: LoadGenerator
     private let display: ProgressDisplay?
     private let start: ContinuousClock.Instant
     private let record = Mutex<[FleetEvent]>([])
     private let exits = Mutex<[String]>([])
 
-    init(_ fleet: Fleet, till: Till, start: ContinuousClock.Instant, reporting display: ProgressDisplay?) {
+    init(_ fleet: Fleet, till: LoadGenerator, start: ContinuousClock.Instant, reporting display: ProgressDisplay?) {
         self.fleet = fleet
         self.till = till
         self.start = start

@@ -1,5 +1,5 @@
 /// The handled events according to the logs of the services.
-public struct Handlings: Sendable {
+public struct HandlingLog: Sendable {
     /// The number of times that each event had its effect, by service and event.
     private var handled: [Key: Int] = [:]
     /// The number of deliveries that had already been handled.

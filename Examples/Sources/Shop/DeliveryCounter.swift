@@ -2,7 +2,7 @@ import EventBus
 import Synchronization
 
 /// An observer that counts the outcomes of deliveries on all buses of the shop.
-final class Tally: DeliveryObserver {
+final class DeliveryCounter: DeliveryObserver {
     /// The counts at one moment.
     struct Counts: Hashable, Sendable {
         var placed = 0

@@ -4,7 +4,7 @@ import OrderService
 internal import ServiceStorage
 
 /// The databases of the three services, which are read during and after a run.
-struct Books: Sendable {
+struct DatabaseSnapshot: Sendable {
     /// The progress of the orders.
     struct Counts: Hashable, Sendable {
         var placed = 0
@@ -86,18 +86,18 @@ struct Books: Sendable {
     }
 
     /// Returns the records of the order service.
-    func orderBook() async throws -> OrderBook {
-        try await read(orders, OrderBook.init)
+    func orderBook() async throws -> OrderSnapshot {
+        try await read(orders, OrderSnapshot.init)
     }
 
     /// Returns the records of the inventory service.
-    func stockBook() async throws -> StockBook {
-        try await read(inventory, StockBook.init)
+    func stockBook() async throws -> StockSnapshot {
+        try await read(inventory, StockSnapshot.init)
     }
 
     /// Returns the records of the notification service.
-    func notificationBook() async throws -> NotificationBook {
+    func notificationBook() async throws -> NotificationSnapshot {
         let mailbox = try Mailbox(file: mailFile)
-        return try await read(notifications) { db in try NotificationBook(db, mailbox: mailbox) }
+        return try await read(notifications) { db in try NotificationSnapshot(db, mailbox: mailbox) }
     }
 }

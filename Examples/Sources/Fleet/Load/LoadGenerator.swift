@@ -8,7 +8,7 @@ import Synchronization
 ///
 /// An order is always sent with the same idempotency key, so that a service that accepted it and was killed before it
 /// responded accepts it only once.
-public final class Till: Sendable {
+public final class LoadGenerator: Sendable {
     /// The figures so far.
     public struct Figures: Sendable {
         /// The services' numbers of the accepted orders, by the original number.
@@ -69,7 +69,7 @@ public final class Till: Sendable {
     ///   - ports: The ports of the order services, which take orders in turn.
     ///   - pace: The schedule of the orders.
     /// - Throws: ``FleetProblem`` if an order is refused, or not accepted within two minutes.
-    func placeAll(at ports: [Int], pace: Pace) async throws {
+    func placeAll(at ports: [Int], pace: ArrivalRate) async throws {
         try await withThrowingTaskGroup { group in
             for _ in 0..<concurrency {
                 group.addTask {

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// A request to end a run, which may be made before there is anything to end.
-final class EndRequest: Sendable {
+final class ShutdownRequest: Sendable {
     private struct State {
         var isRequested = false
         var action: (@Sendable () -> Void)?

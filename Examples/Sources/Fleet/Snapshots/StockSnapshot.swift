@@ -3,7 +3,7 @@ internal import ServiceStorage
 import ShopEvents
 
 /// The records of the inventory service.
-struct StockBook: Sendable {
+struct StockSnapshot: Sendable {
     /// The number of items of each product.
     var levels: [String: Int]
     /// The decisions by order.

@@ -1,7 +1,7 @@
 import Foundation
 
 /// The locations of a fleet's programs.
-public struct FleetPlaces: Sendable {
+public struct FleetPaths: Sendable {
     /// The directory of the services' programs.
     public var executables: String
     /// The path of `Scripts/brokers`.
