@@ -8,7 +8,7 @@ import Glibc
 /// and declares what is missing:
 ///
 /// ```swift
-/// try RabbitTopology(of: bus, configuration).write(to: "topology.json")
+/// try RabbitTopology(of: bus, with: configuration).write(to: "topology.json")
 /// ```
 public struct RabbitTopology: Hashable, Sendable, Codable {
     /// A subscription.
@@ -35,12 +35,12 @@ public struct RabbitTopology: Hashable, Sendable, Codable {
     public var subscriptions: [Subscription]
 
     /// Creates the topology of the bus's present subscriptions.
-    public init(of bus: EventBus, _ configuration: RabbitConfiguration) {
-        self.init(of: bus.queueSpecifications, configuration)
+    public init(of bus: EventBus, with configuration: RabbitConfiguration) {
+        self.init(of: bus.queueSpecifications, with: configuration)
     }
 
     /// Creates the topology of subscriptions.
-    public init(of specifications: [QueueSpecification], _ configuration: RabbitConfiguration) {
+    public init(of specifications: [QueueSpecification], with configuration: RabbitConfiguration) {
         exchange = configuration.exchange
         queueType = configuration.queueType.rawValue
         subscriptions = specifications.filter { !$0.broadcast }.map { specification in

@@ -8,7 +8,7 @@ extension Lease {
     ///
     /// ```swift
     /// try await lock.withLock("account:42") { lease in
-    ///     try await lease.evaluate("redis.call('SET', KEYS[1], ARGV[1])", keys: ["balance:42"], ["100"])
+    ///     try await lease.evaluate("redis.call('SET', KEYS[1], ARGV[1])", keys: ["balance:42"], arguments: ["100"])
     /// }
     /// ```
     ///
@@ -22,7 +22,7 @@ extension Lease {
     public func evaluate(
         _ script: String,
         keys: [String] = [],
-        _ arguments: [RedisArgument] = []
+        arguments: [RedisArgument] = []
     ) async throws -> RedisValue {
         guard let lock = holding.lock as? RedisLock else {
             throw EventBusError(.unsupported, "evaluate needs a lease of a RedisLock, since the script runs on Redis")

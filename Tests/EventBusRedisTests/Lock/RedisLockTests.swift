@@ -286,7 +286,7 @@ extension RedisTests {
             let resource = "evaluate-\(EventID())"
             let script = "return {KEYS[1], ARGV[1], redis.call('INCR', KEYS[1])}"
             let result = try await lock.withLock(resource) { lease in
-                try await lease.evaluate(script, keys: [resource], ["a"])
+                try await lease.evaluate(script, keys: [resource], arguments: ["a"])
             }
             #expect(result == .array([.bulk(Array(resource.utf8)), .bulk([97]), .integer(1)]))
 
@@ -296,7 +296,7 @@ extension RedisTests {
             }
             try await eventually("the lease should end") {
                 do {
-                    _ = try await late.evaluate(script, keys: [resource], ["a"])
+                    _ = try await late.evaluate(script, keys: [resource], arguments: ["a"])
                     return false
                 } catch let error as EventBusError {
                     return error.code == .leaseExpired
@@ -307,7 +307,7 @@ extension RedisTests {
                 return
             }
             do {
-                _ = try await late.evaluate(script, keys: [resource], ["a"])
+                _ = try await late.evaluate(script, keys: [resource], arguments: ["a"])
                 Issue.record("a lease that is another's by now let a script run")
             } catch let error as EventBusError {
                 #expect(error.code == .lockNotOwned)

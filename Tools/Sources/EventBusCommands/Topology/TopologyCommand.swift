@@ -11,7 +11,7 @@ struct TopologyCommand: AsyncParsableCommand {
         abstract:
             "Shows what services need on the broker, compares it with what is there, declares it, and removes the rest.",
         discussion: """
-            A service writes the file with RabbitTopology(of: bus, configuration).write(to: "topology.json"). Bindings \
+            A service writes the file with RabbitTopology(of: bus, with: configuration).write(to: "topology.json"). Bindings \
             are not compared, because AMQP does not list them.
             """,
         subcommands: [

@@ -20,7 +20,7 @@ struct TopologyCommandTests {
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
         let file = folder.appending(path: "topology.json").path(percentEncoded: false)
-        try RabbitTopology(of: bus, configuration).write(to: file)
+        try RabbitTopology(of: bus, with: configuration).write(to: file)
         func run(_ arguments: String...) async throws -> Tool.Outcome {
             try await Tool.run(["topology"] + arguments, environment: ["EVENTBUS_URL": url])
         }

@@ -31,7 +31,7 @@ struct TopologyRetireTests {
                         prefetch: 1
                     )
                 ]
-                try RabbitTopology(of: queues, configuration).write(to: file)
+                try RabbitTopology(of: queues, with: configuration).write(to: file)
                 try await RabbitTransport.declareTopology(for: queues, on: configuration)
             }
         }
@@ -118,7 +118,7 @@ struct TopologyRetireTests {
             patterns: ["order.#", "stock.#"].compactMap { try? TopicPattern(validating: "\(group).\($0)") },
             prefetch: 1
         )
-        try RabbitTopology(of: [foreign], configuration).write(to: old)
+        try RabbitTopology(of: [foreign], with: configuration).write(to: old)
         try await RabbitTransport.declareTopology(for: [foreign], on: configuration)
         try await releases.publish(["order.created", "stock.reserved", "order.cancelled"])
         let moved = try await releases.run("retire", new, "--former", old, "--move-to", "\(group).fresh")

@@ -22,7 +22,7 @@ struct TopologyRevisionTests {
                 prefetch: 1
             )
         }
-        return RabbitTopology(of: specifications, configuration)
+        return RabbitTopology(of: specifications, with: configuration)
     }
 
     private func changes(
