@@ -196,6 +196,8 @@ final class DeliveryQueue: QuiescentSink {
             }
             if let delivery = state.lanes.take() {
                 if options.tooOld == .reopensChannel, isTooOld(delivery, at: now) {
+                    // It has not probed, so another delivery may.
+                    if delivery.isProbe { state.lanes.gate = .probe }
                     state.lanes.putBack(delivery)
                     state.lanes.pause()
                     return (Finding.wait, false, nil, state.takeQuiet(), state.reopening)
