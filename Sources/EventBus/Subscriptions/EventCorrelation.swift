@@ -18,7 +18,8 @@ package final class EventCorrelation: Sendable {
     /// A Boolean value indicating whether what the task publishes may have a derived identity.
     private let derivesIDs: Bool
 
-    private static let traceHeaderNames = ["traceparent", "tracestate", "baggage"]
+    /// The names of the headers that carry a trace.
+    static let traceHeaderNames = ["traceparent", "tracestate", "baggage"]
 
     init(
         handling envelope: Envelope,
@@ -64,9 +65,14 @@ package final class EventCorrelation: Sendable {
     var isHandlerRunning: Bool { attempt.map { $0.current.isUnderWay($0.number) } ?? false }
 
     /// Returns the identity of an event that the task publishes, or `nil` if it has a random one.
-    func derivedID(of event: Envelope) -> EventID? {
+    func derivedID(of event: Envelope, options: PublishOptions) -> DerivedEventID? {
         guard derivesIDs else { return nil }
-        return attempt.flatMap { $0.current.derivedID(of: event, attempt: $0.number) }
+        return attempt.flatMap { $0.current.derivedID(of: event, options: options, attempt: $0.number) }
+    }
+
+    /// Records that an event with a derived identity was not published, so that the next equal one gets this identity.
+    func release(_ derived: DerivedEventID) {
+        if let attempt { attempt.current.release(derived, attempt: attempt.number) }
     }
 
     /// Holds events that the task publishes until its handler has returned.
