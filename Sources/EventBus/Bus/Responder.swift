@@ -20,7 +20,7 @@ struct Responder<E: RequestEvent>: Sendable {
             return
         }
         if let expires = context.headers[RequestHeaders.expires]?.int,
-            EventTime.now().milliseconds - RequestHeaders.clockSkew > expires
+            context.clock.wallTime.milliseconds - RequestHeaders.clockSkew > expires
         {
             context.logger.info("request expired before its reply")
             return
