@@ -148,11 +148,12 @@ final class SubscriptionRunner: Sendable {
     /// Returns the reason why an attached subscription currently handles nothing, or `nil`.
     private func impediment(
         _ session: SubscriptionSession,
-        _ workers: (all: Int, overdue: Int),
+        _ workers: (all: Int, overdue: Int, waiting: Int),
         _ deferrals: (count: Int, outage: String?, remark: String?)
     ) -> String? {
-        if workers.overdue > 0, workers.overdue == workers.all {
-            return "all \(workers.all) handlers have passed their time limit and ignore their cancellation"
+        if workers.overdue > 0, workers.overdue + workers.waiting == workers.all {
+            let others = workers.waiting == 0 ? "all" : "\(workers.waiting) events wait for a batch that cannot run:"
+            return "\(others) \(workers.overdue) handlers have passed their time limit and ignore their cancellation"
         }
         if let pause = session.pause.current { return "paused, because \(pause.explanation)" }
         // They do not ask the inbox about other events, so nothing else would tell.

@@ -42,9 +42,13 @@ final class WorkerPool: Sendable {
         self.failures = failures
     }
 
-    /// The number of workers, and of those whose handler passed its limit and has not ended.
-    var counts: (all: Int, overdue: Int) {
-        workers.withLock { workers in (workers.count, workers.values.count(where: \.isExpired)) }
+    /// The number of workers, of those whose handler passed its limit and has not ended, and of those whose event waits
+    /// for other handlers.
+    var counts: (all: Int, overdue: Int, waiting: Int) {
+        workers.withLock { workers in
+            let workers = workers.values
+            return (workers.count, workers.count(where: \.isExpired), workers.count { $0.isWaiting && !$0.isExpired })
+        }
     }
 
     /// The error of an inbox that keeps every worker from recording its effect, so that none of them can handle anything,
