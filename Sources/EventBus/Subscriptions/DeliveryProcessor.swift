@@ -55,6 +55,8 @@ final class DeliveryProcessor: Sendable {
         self.aborting = aborting
         // Folded once, so that a delivery costs one call for each step and no allocation.
         var chain: Invocation = { context in
+            // A responder may find out otherwise.
+            context.handlerEvidence = .works
             if holdsPublishes {
                 try await context.invokeHoldingPublishes()
             } else {
@@ -83,6 +85,8 @@ final class DeliveryProcessor: Sendable {
         /// The error of the inbox if it could not be reached. Then the subscription pauses, and the disposition is
         /// ignored.
         var inboxError: (any Error)?
+        /// A Boolean value indicating whether the attempt tells of a failing handler, or `nil` if it tells nothing.
+        var isHandlerFailure: Bool?
     }
 
     /// Makes one attempt and decides the next step.
@@ -90,6 +94,18 @@ final class DeliveryProcessor: Sendable {
         _ tracked: TrackedDelivery,
         worker: Worker,
         consumer: any TransportConsumer
+    ) async -> Outcome {
+        var evidence = HandlerEvidence.none
+        var outcome = await attempt(tracked, worker: worker, consumer: consumer, evidence: &evidence)
+        outcome.isHandlerFailure = outcome.disposition.isHandlerFailure(evidence)
+        return outcome
+    }
+
+    private func attempt(
+        _ tracked: TrackedDelivery,
+        worker: Worker,
+        consumer: any TransportConsumer,
+        evidence: inout HandlerEvidence
     ) async -> Outcome {
         let attempt = tracked.attempt
         // Decided before the attempt, by the longest possible delay after it, so that the handler can be told.
@@ -105,7 +121,8 @@ final class DeliveryProcessor: Sendable {
                 tracked,
                 isLast: exhaustsHold || exhaustsTime || attempt >= retry.maxAttempts,
                 worker: worker,
-                consumer: consumer
+                consumer: consumer,
+                evidence: &evidence
             )
         } catch {
             return Outcome(disposition: .handedBack, attempt: attempt, inboxError: error.underlying)
@@ -153,7 +170,8 @@ final class DeliveryProcessor: Sendable {
         _ tracked: TrackedDelivery,
         isLast: Bool,
         worker: Worker,
-        consumer: any TransportConsumer
+        consumer: any TransportConsumer,
+        evidence: inout HandlerEvidence
     ) async throws(InboxUnavailable) -> Disposition {
         let attempt = tracked.attempt
         let delivery: Delivery
@@ -204,6 +222,7 @@ final class DeliveryProcessor: Sendable {
         do {
             try await ServiceContext.$current.withValue(correlation.serviceContext) { try await chain(context) }
             if context.fault == .crashAfterRecord { throw InjectedFault.crashAfterRecord }
+            evidence = context.handlerEvidence
             return .acknowledged
         } catch let error as EventBusError where error.code == .timedOut && context.uncountedError == nil {
             return disposition(of: tracked, after: error)

@@ -25,6 +25,7 @@ public final class EventContext: Sendable {
     let processor: DeliveryProcessor
     private let consumer: any TransportConsumer
     private let suppressed = Atomic<Suppression>(.none)
+    private let evidence = Atomic<HandlerEvidence>(.none)
     private let unrecorded = Atomic(false)
     private let askingInbox = Atomic(false)
     private let uncounted = Locked<(any UncountedError)?>(nil)
@@ -112,6 +113,12 @@ extension EventContext {
     var suppression: Suppression {
         get { suppressed.load(ordering: .relaxed) }
         set { suppressed.store(newValue, ordering: .relaxed) }
+    }
+
+    /// What the attempt tells of the handler if the delivery is acknowledged.
+    var handlerEvidence: HandlerEvidence {
+        get { evidence.load(ordering: .relaxed) }
+        set { evidence.store(newValue, ordering: .relaxed) }
     }
 
     /// A Boolean value indicating whether the handler returned, but its inbox could not record that.

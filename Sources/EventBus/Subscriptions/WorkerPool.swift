@@ -128,11 +128,11 @@ final class WorkerPool: Sendable {
         let outcome = await processor.attempt(current, worker: worker, consumer: consumer)
         if let error = outcome.inboxError { return await pause(tracked, after: error, at: place, consumer) }
         if let failures {
-            judge(outcome.disposition, isProbe: tracked.isProbe, failures, consumer)
+            judge(outcome, isProbe: tracked.isProbe, failures, consumer)
         } else if tracked.isProbe {
             pause.endProbe()
         }
-        note(outcome.disposition)
+        note(outcome)
         guard let delay = outcome.holdFor, settler.keepsOrder || !outcome.isTooOld else {
             let disposition = outcome.isTooOld ? tooOldDisposition(outcome) : tracked.dated(outcome.disposition)
             await worker.shielded {
@@ -189,16 +189,16 @@ final class WorkerPool: Sendable {
 
     /// Opens or closes the circuit breaker by the outcome of an attempt.
     private func judge(
-        _ disposition: Disposition,
+        _ outcome: DeliveryProcessor.Outcome,
         isProbe: Bool,
         _ failures: FailureRate,
         _ consumer: any TransportConsumer
     ) {
-        let isFailure = disposition.isHandlerFailure
+        let (isFailure, failure) = (outcome.isHandlerFailure, outcome.disposition.failure)
         if isProbe, let current = pause.current, current.cause == .failures {
             switch isFailure {
             case true?:
-                let reason = disposition.failure.map { "\($0.errorType): \($0.message)" } ?? "its probe failed"
+                let reason = failure.map { "\($0.errorType): \($0.message)" } ?? "its probe failed"
                 consumer.pauses(until: pause.fail(.failures, reason, isProbe: true).nextProbe)
             case false?:
                 guard let ended = pause.end(.failures) else { return }
@@ -215,7 +215,7 @@ final class WorkerPool: Sendable {
         guard let isFailure, !pause.isActive,
             let reason = failures.note(isFailure: isFailure, at: environment.clock.now)
         else { return }
-        let last = disposition.failure.map { ", at last \($0.errorType): \($0.message)" } ?? ""
+        let last = failure.map { ", at last \($0.errorType): \($0.message)" } ?? ""
         let (begins, nextProbe) = pause.fail(.failures, reason + last, isProbe: false)
         guard begins else { return }
         consumer.pauses(until: nextProbe)
@@ -243,9 +243,9 @@ final class WorkerPool: Sendable {
     }
 
     /// Records the outcome of a delivery for health reports and logs.
-    private func note(_ disposition: Disposition) {
-        switch disposition {
-        case .acknowledged: deferrals.noteHandled()
+    private func note(_ outcome: DeliveryProcessor.Outcome) {
+        switch outcome.disposition {
+        case .acknowledged: if outcome.isHandlerFailure == false { deferrals.noteHandled() }
         case .deferred(_, let failure?): deferrals.note(failure)
         default: break
         }
