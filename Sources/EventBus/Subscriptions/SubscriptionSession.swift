@@ -27,6 +27,8 @@ final class SubscriptionSession: Sendable {
     /// - Parameters:
     ///   - middleware: The prepared middleware of the subscription, including the inbox.
     ///   - identifier: The source of the events' ids, if the subscription derives them.
+    ///   - failures: The record of failures, if the subscription has a circuit breaker.
+    ///   - pause: The pause of the previous session, which continues.
     ///   - stopping: The signal that is raised when the subscription stops.
     ///   - aborting: The signal that is raised when the subscription's handlers are cancelled.
     init(
@@ -38,6 +40,8 @@ final class SubscriptionSession: Sendable {
         environment: SubscriptionEnvironment,
         deferrals: DeferralStatus,
         identifier: EventIdentifier?,
+        failures: FailureRate?,
+        continuing pause: SubscriptionPause.Pause? = nil,
         stopping: Signal,
         aborting: Signal
     ) {
@@ -62,7 +66,8 @@ final class SubscriptionSession: Sendable {
             queue: queue,
             clock: environment.clock,
             breaker: options.breaker,
-            observers: middleware.compactMap { $0 as? any PauseObserver }
+            observers: middleware.compactMap { $0 as? any PauseObserver },
+            continuing: pause
         )
         self.processor = DeliveryProcessor(
             subscription: info,
@@ -74,7 +79,7 @@ final class SubscriptionSession: Sendable {
             derivesEventIDs: options.derivesEventIDs && !options.broadcast,
             holdsPublishes: options.publishing == .whenHandled,
             maximumDeferral: options.maximumDeferral,
-            pause: pause,
+            pause: self.pause,
             maximumHold: options.holdsRetries ? options.maximumHold : nil,
             environment: environment,
             aborting: aborting
@@ -93,11 +98,11 @@ final class SubscriptionSession: Sendable {
             environment: environment,
             processor: processor,
             queue: queue,
-            pause: pause,
+            pause: self.pause,
             deferrals: deferrals,
             settler: settler,
             identifier: identifier,
-            failures: options.breaker.map(FailureRate.init)
+            failures: failures
         )
     }
 
@@ -125,6 +130,7 @@ final class SubscriptionSession: Sendable {
 
     /// Starts to handle the deliveries of `consumer`.
     func start(_ consumer: any TransportConsumer) {
+        if let nextProbe = pause.begin() { consumer.pauses(until: nextProbe) }
         workers.start(concurrency, for: consumer)
     }
 
