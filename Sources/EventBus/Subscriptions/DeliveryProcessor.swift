@@ -136,8 +136,12 @@ final class DeliveryProcessor: Sendable {
                 return Outcome(disposition: .deadLettered(failure), attempt: attempt)
             }
             // A verdict may ask for more than the policy's delay, for which the event may be held.
-            let left = maximumHold - tracked.firstArrival.duration(to: environment.clock.now)
-            return Outcome(disposition: disposition, attempt: attempt, holdFor: min(delay, max(.zero, left)))
+            let now = environment.clock.now
+            let hold = min(delay, max(.zero, maximumHold - tracked.firstArrival.duration(to: now)))
+            // A pause extends the time for retries, but not the time that the broker waits for a settlement.
+            let isExtended = tracked.firstArrival > tracked.arrival
+            let isTooOld = isExtended && tracked.arrival.duration(to: now.advanced(by: hold)) > maximumHold
+            return Outcome(disposition: disposition, attempt: attempt, holdFor: hold, isTooOld: isTooOld)
         case .deferred(let delay, var failure?) where failure.reason == .postponed:
             // Returning it to the broker would lead to the next attempt immediately.
             let left = maximumHold - tracked.arrival.duration(to: environment.clock.now)

@@ -322,8 +322,8 @@ final class DeliveryQueue: QuiescentSink {
     }
 
     /// Lets all deliveries start again, after workers are woken.
-    func openGate(after pause: Duration) {
-        state.withLock { $0.lanes.openGate(after: pause) }
+    func openGate(afterPauseSince start: AnyClock.Instant, at now: AnyClock.Instant) {
+        state.withLock { $0.lanes.openGate(afterPauseSince: start, at: now) }
     }
 
     // MARK: Reopening the channel

@@ -38,6 +38,11 @@ extension Disposition {
         }
     }
 
+    /// A Boolean value indicating whether another attempt follows because this one failed.
+    var isRetry: Bool {
+        if case .retried = self { true } else { false }
+    }
+
     /// The failure of an attempt that was not successful.
     var failure: Failure? {
         switch self {

@@ -160,7 +160,7 @@ final class SubscriptionPause: Sendable {
                 state.timer = nil
             }
             active.store(false, ordering: .releasing)
-            queue.openGate(after: pause.since.duration(to: now))
+            queue.openGate(afterPauseSince: pause.since, at: now)
             return (pause, state.timer, state.isCancelled)
         }
         timer?.cancel()

@@ -120,10 +120,8 @@ final class WorkerPool: Sendable {
         if let identifier { current.delivery = identifier.identified(tracked.delivery) }
         let delivery = current.delivery
         if tracked.isProbe, let pause = pause.current {
-            // The pause may end with this attempt. Its duration does not count towards the time for retries of the
-            // event.
-            let paused = pause.since.duration(to: environment.clock.now)
-            current.firstArrival = current.firstArrival.advanced(by: paused)
+            // The pause may end with this attempt.
+            current.extend(byPauseSince: pause.since, until: environment.clock.now)
         }
         let outcome = await processor.attempt(current, worker: worker, consumer: consumer)
         if let error = outcome.inboxError { return await pause(tracked, after: error, at: place, consumer) }
@@ -133,7 +131,7 @@ final class WorkerPool: Sendable {
             pause.endProbe()
         }
         note(outcome)
-        guard let delay = outcome.holdFor, settler.keepsOrder || !outcome.isTooOld else {
+        guard let delay = outcome.holdFor, settler.keepsOrder || !outcome.isTooOld || outcome.disposition.isRetry else {
             let disposition = outcome.isTooOld ? tooOldDisposition(outcome) : tracked.dated(outcome.disposition)
             await worker.shielded {
                 await settler.settle(delivery, as: disposition, attempt: outcome.attempt, consumer: consumer)
@@ -160,7 +158,7 @@ final class WorkerPool: Sendable {
             await settler.settle(delivery, as: .handedBack, attempt: outcome.attempt, consumer: consumer)
             return false
         }
-        if outcome.isTooOld { queue.requestReopening() }
+        if outcome.isTooOld, settler.keepsOrder { queue.requestReopening() }
         return true
     }
 
