@@ -179,11 +179,11 @@ extension EventContext {
         worker.currentAttempt.beginHolding()
         do {
             try await invocation(self)
+            try await publishHeld()
         } catch {
             discardHeld()
             throw error
         }
-        try await publishHeld()
     }
 
     /// Publishes what the handler has published so far, in order, if its subscription publishes when it has returned.
@@ -192,8 +192,12 @@ extension EventContext {
         try await held.first?.bus.publish(held)
     }
 
-    /// Discards what the handler has published so far.
-    func discardHeld() { _ = worker.currentAttempt.endHolding() }
+    /// Discards what the handler has published so far, and what tasks that outlive the attempt publish, if the subscription
+    /// publishes when the handler has returned.
+    func discardHeld() {
+        if processor.holdsPublishes { EventCorrelation.current?.discardPublishes() }
+        _ = worker.currentAttempt.endHolding()
+    }
 
     /// Removes the handler's time limit, because the handler has returned or thrown.
     func disarmDeadline() { worker.disarm() }

@@ -1,4 +1,5 @@
 internal import Instrumentation
+internal import Synchronization
 
 /// The correlation that a handler's task carries, so that all events published inside it belong to the handled event's
 /// chain.
@@ -17,6 +18,7 @@ package final class EventCorrelation: Sendable {
     private let attempt: (current: CurrentAttempt, number: UInt64)?
     /// A Boolean value indicating whether what the task publishes may have a derived identity.
     private let derivesIDs: Bool
+    private let discarding = Atomic(false)
 
     /// The names of the headers that carry a trace.
     static let traceHeaderNames = ["traceparent", "tracestate", "baggage"]
@@ -81,6 +83,12 @@ package final class EventCorrelation: Sendable {
     func hold(_ events: [HeldPublish]) -> Bool {
         attempt.map { $0.current.hold(events, attempt: $0.number) } ?? false
     }
+
+    /// A Boolean value indicating whether the task has outlived a failed attempt whose publishes were discarded.
+    var discardsPublishes: Bool { discarding.load(ordering: .acquiring) && !isHandlerRunning }
+
+    /// Records that the handler has failed, so that tasks that outlive the attempt publish nothing any more.
+    func discardPublishes() { discarding.store(true, ordering: .releasing) }
 
     /// The current task's context with this correlation.
     var serviceContext: ServiceContext {

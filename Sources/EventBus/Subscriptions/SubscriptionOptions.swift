@@ -101,6 +101,9 @@ public struct SubscriptionOptions: Sendable {
     /// attempt fails, and the next attempt publishes all of them again, with the same derived identities
     /// (``derivesEventIDs``).
     ///
+    /// A task that outlives its handler publishes immediately. If the attempt has failed, its publishes throw
+    /// `CancellationError` instead, because the next attempt publishes.
+    ///
     /// The option applies to events that the handler and its tasks publish on the handler's own bus. Requests and events of
     /// ``EventBus/EventBus/local`` are sent immediately. A responder's events are sent before its reply. Deadlines and delays
     /// start when the event is sent. Held events take memory until then.
