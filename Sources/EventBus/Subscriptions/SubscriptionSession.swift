@@ -161,8 +161,21 @@ final class SubscriptionSession: Sendable {
                 "returned deliveries to the broker, in order, because they waited too long",
                 metadata: [LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)"]
             )
-            queue.prepareReopening()
-            await wait(until: graceEnd) { await consumer.reopen() }
+            let revocation = queue.prepareReopening()
+            let reopened = Signal()
+            // Not a child task, which would have to be awaited.
+            Task {
+                await consumer.reopen()
+                reopened.raise()
+            }
+            // Until the deliveries are gone, nothing may start, because another consumer may already have the events. If
+            // their connection is lost, the broker redelivers them, whatever becomes of the call.
+            await withTaskGroup(of: Void.self) { group in
+                for end in [stopping, reopened, revocation] { group.addTask { try? await end.wait() } }
+                await group.next()
+                group.cancelAll()
+            }
+            guard !stopping.isRaised, !Task.isCancelled else { return }
             queue.resume()
         }
     }

@@ -43,7 +43,7 @@ struct ProbePermitTests {
             next.withLock { $0 = delivery }
         }
         try await reopening.wait()
-        queue.prepareReopening()
+        _ = queue.prepareReopening()
         queue.revoke(through: 1)
         queue.receive(delivery(2, generation: 2))
         queue.resume()
