@@ -1,4 +1,3 @@
-internal import Dispatch
 public import EventBus
 
 /// A store for the bodies of large events in a folder, which several services may share.
@@ -11,9 +10,11 @@ public import EventBus
 /// ```
 ///
 /// Each body is a file that only its owner may read. It appears under its name when it is complete and on disk. On a
-/// network file system, all services need the same folder and the same user.
+/// network file system, all services need the same folder and the same user. A task that is cancelled or whose deadline passes
+/// does not wait for a file system that hangs. Up to 16 calls run at once, and further ones wait for them.
 public struct FileClaimCheckStore: ClaimCheckStore {
     private let folder: Folder
+    private let calls = BlockingCalls(limit: 16)
     private let maximumSize: Int
 
     /// Creates a store in an existing folder.
@@ -41,18 +42,17 @@ public struct FileClaimCheckStore: ClaimCheckStore {
                 "the body has \(body.count) bytes, the store takes \(maximumSize); raise maximumSize everywhere"
             )
         }
-        try await blocking { [folder] in try folder.write(body, to: name.rawValue) }
+        try await calls.run { [folder] in try folder.write(body, to: name.rawValue) }
     }
 
     /// Returns the content of the file of this name, or `nil` if there is none.
     public func get(_ name: ClaimCheckName) async throws -> [UInt8]? {
-        try await blocking { [folder, maximumSize] in try folder.read(name.rawValue, limit: maximumSize)
-        }
+        try await calls.run { [folder, maximumSize] in try folder.read(name.rawValue, limit: maximumSize) }
     }
 
     /// Removes the file of this name, if there is one.
     public func remove(_ name: ClaimCheckName) async throws {
-        try await blocking { [folder] in try folder.remove(name.rawValue) }
+        try await calls.run { [folder] in try folder.remove(name.rawValue) }
     }
 
     /// Removes the bodies that were stored longer ago than `age`, and what interrupted writes have left behind. Other files
@@ -65,21 +65,9 @@ public struct FileClaimCheckStore: ClaimCheckStore {
     /// - Returns: The number of removed files.
     @discardableResult
     public func removeAll(olderThan age: Duration) async throws -> Int {
-        try await blocking { [folder] in
+        try await calls.run { [folder] in
             try folder.removeAll(olderThan: age) {
                 $0.hasPrefix(Folder.temporaryPrefix) || ClaimCheckName(rawValue: $0) != nil
-            }
-        }
-    }
-
-    /// Runs a blocking call outside of the cooperative threads.
-    private func blocking<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result)
-        async throws -> Result
-    {
-        try Task.checkCancellation()
-        return try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global().async {
-                continuation.resume(with: Swift.Result { try body() })
             }
         }
     }

@@ -41,6 +41,8 @@ final class BatchCollector<E: Event>: Sendable {
     private let maximumCount: Int
     private let interval: Duration
     private let handler: Handler
+    /// One permit for each batch that may be handled concurrently.
+    private let permits: Permits
     /// The batch that accepts events.
     private let open = Locked<Batch?>(nil)
 
@@ -48,17 +50,20 @@ final class BatchCollector<E: Event>: Sendable {
         self.maximumCount = batching.maximumCount
         self.interval = batching.interval
         self.handler = handler
+        self.permits = Permits(batching.concurrency)
     }
 
     /// Handles an event in a batch.
     func handle(_ event: E, _ context: EventContext) async throws {
         while true {
             let member = BatchedEvent(event, context)
+            member.beginWait()
+            defer { member.endWait() }
             let outcome: BatchedEvent<E>.Outcome
             // An event that failed before runs alone, so that it cannot use up the attempts of others. Nothing joins the
             // event that probes for a paused subscription.
             if context.attempt > 1 || context.isProbe {
-                outcome = await run([member])
+                outcome = await runAlone(member)
             } else {
                 let (batch, count) = join(member)
                 outcome = count == 1 ? await lead(batch, member) : await follow(batch, member, count)
@@ -82,20 +87,30 @@ final class BatchCollector<E: Event>: Sendable {
         }
     }
 
-    /// Waits until the batch is full or due, and runs its handler.
+    /// Runs the handler for an event when fewer batches than allowed are being handled.
+    private func runAlone(_ member: BatchedEvent<E>) async -> BatchedEvent<E>.Outcome {
+        guard (try? await permits.acquire()) != nil else { return .repeated }
+        defer { permits.release() }
+        return await run([member])
+    }
+
+    /// Waits until the batch is full or due and fewer batches than allowed are being handled, and runs its handler.
     private func lead(_ batch: Batch, _ first: BatchedEvent<E>) async -> BatchedEvent<E>.Outcome {
         if maximumCount > 1 {
             first.context.noteWait(until: batch.due)
             // If it is cancelled, the batch is closed early and repeated below.
             _ = try? await withDeadline(batch.due, clock: first.context.clock) { try await batch.isFull.wait() }
         }
+        // The batch collects other events meanwhile.
+        let isPermitted = (try? await permits.acquire()) != nil
+        defer { if isPermitted { permits.release() } }
         open.withLock { open in
             if open === batch { open = nil }
         }
         let members = batch.close()
         let now = first.context.clock.now
         for member in members { member.context.noteWait(until: now) }
-        let isGivenUp = first.context.isGivenUp || Task.isCancelled
+        let isGivenUp = !isPermitted || first.context.isGivenUp || Task.isCancelled
         var present = [first]
         for member in members.dropFirst() {
             if isGivenUp || member.context.isGivenUp {
@@ -125,6 +140,7 @@ final class BatchCollector<E: Event>: Sendable {
     ///
     /// - Returns: The outcome of the first event.
     private func run(_ members: [BatchedEvent<E>]) async -> BatchedEvent<E>.Outcome {
+        for member in members { member.endWait() }
         var thrown: (any Error)?
         do {
             let context = EventCorrelation.current?.withoutDerivedIDs().serviceContext

@@ -26,10 +26,6 @@ struct Batching: Sendable {
         if interval <= .zero {
             return "batches within \(interval); give the time for which the first event of a batch waits for others"
         }
-        if let limit = options.handlerTimeout, limit <= interval {
-            return "handlerTimeout \(limit), but batches within \(interval); give a longer limit, because the first "
-                + "event of a batch waits for others within it"
-        }
         if options.publishing == .whenHandled {
             return "publishing .whenHandled, but a batch has no single outcome on which its publishes could depend; "
                 + "leave it out, or subscribe to single events"

@@ -15,8 +15,11 @@ extension EventBus {
     ///
     /// Everything else works as for single events: each is checked by the inbox and passes the middleware by itself.
     /// With ``SubscriptionOptions/Ordering/byPartitionKey``, a batch contains at most one event of a key. The time limit of
-    /// a handler (``SubscriptionOptions/handlerTimeout``) includes the wait for other events, and
+    /// a handler (``SubscriptionOptions/handlerTimeout``) starts when its batch runs, and
     /// ``SubscriptionOptions/publishing`` cannot be ``SubscriptionOptions/Publishing/whenHandled``.
+    ///
+    /// A batch that is complete while `concurrency` others are handled waits for one of them. If it is not full, it
+    /// collects further events meanwhile.
     ///
     /// - Parameters:
     ///   - type: The type of the events.
@@ -26,7 +29,8 @@ extension EventBus {
     ///   - name: The subscription's name within the group. Defaults to a name derived from the topic.
     ///   - maximumCount: The maximum number of events of a batch.
     ///   - interval: The maximum time for which the first event of a batch waits for others.
-    ///   - concurrency: The maximum number of batches that are handled concurrently. Defaults to 1. It replaces
+    ///   - concurrency: The maximum number of batches that are handled concurrently, including those of single events that
+    ///     have failed before. Defaults to 1. It replaces
     ///     ``SubscriptionOptions/concurrency``, which counts events. So does ``Subscription/changeConcurrency(to:)``: its
     ///     number is also the maximum number of events in a batch, if it is less than `maximumCount`.
     ///   - retry: The policy for retries after a failure. Defaults to that of `options`.

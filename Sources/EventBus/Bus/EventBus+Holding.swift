@@ -17,6 +17,7 @@ extension EventBus {
         guard let correlation = holdingCorrelation else { return nil }
         try Task.checkCancellation()
         try envelope.validate()
+        if correlation.discardsPublishes { throw CancellationError() }
         let event = HeldPublish(bus: self, envelope: envelope, options: options, emission: emit)
         return correlation.hold([event]) ? PublishReceipt(id: envelope.id, outcome: .held) : nil
     }
@@ -30,6 +31,7 @@ extension EventBus {
         emission: (_ index: Int) -> HeldPublish.Emission? = { _ in nil }
     ) -> [Result<PublishReceipt, any Error>]? {
         guard let correlation = holdingCorrelation else { return nil }
+        if correlation.discardsPublishes { return envelopes.map { _ in .failure(CancellationError()) } }
         var events: [HeldPublish] = []
         let results = envelopes.enumerated().map { index, envelope -> Result<PublishReceipt, any Error> in
             Result {

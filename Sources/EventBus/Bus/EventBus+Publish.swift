@@ -41,13 +41,18 @@ extension EventBus {
     ///     task was cancelled before the broker answered.
     @discardableResult
     public func publish<E: Event>(_ event: E, options: PublishOptions = .init()) async throws -> PublishReceipt {
-        let envelope = try envelope(for: event, options: options)
-        if mayHoldPublishes, let receipt = try hold(envelope, options: options, emit: { $0.emit(event) }) {
+        let (envelope, derived) = try identifiedEnvelope(for: event, options: options)
+        do {
+            if mayHoldPublishes, let receipt = try hold(envelope, options: options, emit: { $0.emit(event) }) {
+                return receipt
+            }
+            let receipt = try await publish(envelope, options: options)
+            if receipt.outcome.isImmediate { local.emit(event) }
             return receipt
+        } catch {
+            release(derived)
+            throw error
         }
-        let receipt = try await publish(envelope, options: options)
-        if receipt.outcome.isImmediate { local.emit(event) }
-        return receipt
     }
 
     /// Publishes events of one type in order. The transport's window limits the number in flight.
@@ -82,12 +87,15 @@ extension EventBus {
         var results = [Result<PublishReceipt, any Error>?](repeating: nil, count: events.count)
         var envelopes: [Envelope] = []
         var positions: [Int] = []
+        var derived: [Int: DerivedEventID] = [:]
         envelopes.reserveCapacity(events.count)
         positions.reserveCapacity(events.count)
         for (index, event) in events.enumerated() {
             do {
-                envelopes.append(try envelope(for: event, options: options))
+                let (envelope, id) = try identifiedEnvelope(for: event, options: options)
+                envelopes.append(envelope)
                 positions.append(index)
+                if let id { derived[index] = id }
             } catch {
                 results[index] = .failure(error)
             }
@@ -104,7 +112,10 @@ extension EventBus {
         }
         for (index, result) in zip(positions, published) {
             results[index] = result
-            if case .success(let receipt) = result, receipt.outcome.isImmediate { local.emit(events[index]) }
+            switch result {
+            case .success(let receipt): if receipt.outcome.isImmediate { local.emit(events[index]) }
+            case .failure: release(derived[index])
+            }
         }
         return results.compactMap(\.self)
     }
@@ -170,14 +181,28 @@ extension EventBus {
     /// try await store(envelope)              // Published later, with the identity and correlation of now.
     /// ```
     ///
-    /// Use it to store an event and publish it later.
+    /// Use it to store an event and publish it later. Inside a handler it counts as a publish of the event, so that an
+    /// equal event that is published afterwards has another identity.
     ///
     /// - Throws: ``EventBusError`` with code `.encodingFailed`, or `.invalidTopic` for a ``RoutedEvent`` with a value that
     ///   cannot be a word; errors of a ``PayloadStep``.
     public func envelope<E: Event>(for event: E, options: PublishOptions = .init()) throws -> Envelope {
+        try identifiedEnvelope(for: event, options: options).envelope
+    }
+
+    /// Returns the envelope of an event, and its identity if that is derived. Pass the latter to ``release(_:)`` if the
+    /// event is not published.
+    private func identifiedEnvelope<E: Event>(
+        for event: E,
+        options: PublishOptions
+    ) throws -> (envelope: Envelope, derived: DerivedEventID?) {
         var envelope = try Envelope(event, options: options, source: configuration.source, codecs: codecs)
+        var derived: DerivedEventID?
         if let current = EventCorrelation.current {
-            if options.id == nil, let derived = current.derivedID(of: envelope) { envelope.id = derived }
+            if options.id == nil {
+                derived = current.derivedID(of: envelope, options: options)
+                if let derived { envelope.id = derived.id }
+            }
             if options.correlationID == nil { envelope.correlationID = current.correlationID }
             envelope.causationID = current.causationID
             for (name, value) in current.traceHeaders where envelope.headers[name] == nil {
@@ -185,8 +210,17 @@ extension EventBus {
             }
         }
         // Last, because a derived identity depends on the payload as the codec encodes it.
-        try payloads.encode(&envelope, with: options.payloadSteps)
-        return envelope
+        do {
+            try payloads.encode(&envelope, with: options.payloadSteps)
+        } catch {
+            release(derived)
+            throw error
+        }
+        return (envelope, derived)
+    }
+
+    private func release(_ derived: DerivedEventID?) {
+        if let derived { EventCorrelation.current?.release(derived) }
     }
 
     private static func check(

@@ -24,7 +24,7 @@ extension EventBus {
         if options.id == nil { options.id = EventID() }
         var envelope = try envelope(for: request, options: options)
         let lifetime = Int64(timeout.inNanoseconds / 1_000_000)
-        envelope.headers[RequestHeaders.expires] = .int(EventTime.now().milliseconds &+ lifetime)
+        envelope.headers[RequestHeaders.expires] = .int(clock.wallTime.milliseconds &+ lifetime)
         try envelope.validate()
         if try !admitNow() { try await admit(until: deadline) }
         defer { publishFinished() }

@@ -20,8 +20,9 @@ struct Responder<E: RequestEvent>: Sendable {
             return
         }
         if let expires = context.headers[RequestHeaders.expires]?.int,
-            EventTime.now().milliseconds - RequestHeaders.clockSkew > expires
+            context.clock.wallTime.milliseconds - RequestHeaders.clockSkew > expires
         {
+            context.handlerEvidence = .none
             context.logger.info("request expired before its reply")
             return
         }
@@ -34,6 +35,7 @@ struct Responder<E: RequestEvent>: Sendable {
             // Another responder gets the request and sends the reply.
             if context.isGivenUp { throw error }
             context.discardHeld()
+            context.handlerEvidence = HandlerEvidence(of: error)
             answer = failure(error, context)
         }
         do {

@@ -24,6 +24,32 @@ package func withDeadline<Result: Sendable>(
     }
 }
 
+/// Like ``withDeadline(_:clock:_:)``, for an operation of a user, which may ignore its cancellation. It is then left
+/// behind.
+package func withFirmDeadline<Result: Sendable>(
+    _ deadline: AnyClock.Instant,
+    clock: AnyClock,
+    _ operation: @escaping @Sendable () async throws -> Result
+) async throws -> Result? {
+    try Task.checkCancellation()
+    let outcome = OneShot<Swift.Result<Result?, any Error>>()
+    let work = Task {
+        do {
+            outcome.resolve(.success(try await operation()))
+        } catch {
+            outcome.resolve(.failure(error))
+        }
+    }
+    let timer = Task {
+        if (try? await clock.sleep(until: deadline)) != nil { outcome.resolve(.success(nil)) }
+    }
+    defer {
+        work.cancel()
+        timer.cancel()
+    }
+    return try await outcome.wait(onCancel: { outcome.resolve(.failure(CancellationError())) }).get()
+}
+
 /// Runs `operation` shielded from the cancellation of the calling task, whether the task is cancelled before or during
 /// the operation.
 package func withoutCancellation<Result: Sendable>(

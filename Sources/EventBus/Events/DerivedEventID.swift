@@ -1,3 +1,12 @@
+/// The identity of an event that a handler publishes, with its place among equal events of the attempt.
+struct DerivedEventID: Sendable {
+    let id: EventID
+    /// The identity of the first of the equal events.
+    let first: EventID
+    /// The number of equal events that the attempt has published before.
+    let position: Int
+}
+
 extension EventID {
     /// Creates the identity of an event that a handler publishes.
     ///
@@ -6,9 +15,17 @@ extension EventID {
     /// - Parameters:
     ///   - handled: The identity and topic of the event that is being handled.
     ///   - subscription: The name of the handler's queue.
-    ///   - event: The event to publish. Its topic, version, partition key and payload count.
+    ///   - event: The event to publish. Its topic, version, partition key, payload and headers count, without those of
+    ///     the trace.
+    ///   - options: The options of the publish. The delay and the expiration count.
     ///   - position: The number of equal events that the attempt has published before.
-    init(handled: (id: EventID, topic: Topic), subscription: String, event: Envelope, position: Int) {
+    init(
+        handled: (id: EventID, topic: Topic),
+        subscription: String,
+        event: Envelope,
+        options: PublishOptions,
+        position: Int
+    ) {
         var digest = EventDigest()
         digest.append(handled.topic.rawValue)
         digest.append(handled.id.rawValue)
@@ -18,6 +35,13 @@ extension EventID {
         digest.append(optional: event.partitionKey)
         digest.append(event.payload)
         digest.append(UInt64(position))
+        let headers = event.headers.values.filter { !EventCorrelation.traceHeaderNames.contains($0.name) }
+        // Most events have none of them, and keep the identities of earlier releases.
+        if !headers.isEmpty || options.delay != .zero || options.expiration != nil {
+            digest.append(headers)
+            digest.append(UInt64(bitPattern: options.delay.inNanoseconds))
+            digest.append(UInt64(bitPattern: options.expiration?.inNanoseconds ?? -1))
+        }
         self = digest.id()
     }
 

@@ -1,4 +1,5 @@
 internal import EventBusJSON
+
 #if canImport(FoundationEssentials)
 public import FoundationEssentials
 #else

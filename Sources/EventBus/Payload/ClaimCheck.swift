@@ -88,7 +88,7 @@ public struct ClaimCheck: Sendable {
     ) async throws(EventBusError) -> [UInt8]? {
         let found: [UInt8]??
         do {
-            found = try await withDeadline(clock.now.advanced(by: timeout), clock: clock) { [store] in
+            found = try await withFirmDeadline(clock.now.advanced(by: timeout), clock: clock) { [store] in
                 try await store.get(name)
             }
         } catch {
@@ -116,7 +116,7 @@ public struct ClaimCheck: Sendable {
         let name = ClaimCheckName(of: body, event: envelope.id)
         let isStored: Void?
         do {
-            isStored = try await withDeadline(deadline, clock: clock) { [store] in
+            isStored = try await withFirmDeadline(deadline, clock: clock) { [store] in
                 try await store.put(body, named: name)
             }
         } catch let error as EventBusError where error.code.isAboutTheEvent {

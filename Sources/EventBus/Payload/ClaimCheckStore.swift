@@ -4,7 +4,8 @@
 /// one, because it does not know which groups still need it. Remove bodies by age, and keep them as long as events may
 /// wait in queues, outboxes and dead-letter queues.
 ///
-/// Implementations are called from many tasks at once, must respond to cancellation, and must not block their thread.
+/// Implementations are called from many tasks at once, should respond to cancellation, and must not block their thread. The
+/// bus leaves a call behind that ignores its cancellation, and proceeds as if the store were unavailable.
 ///
 /// ```swift
 /// struct BucketStore: ClaimCheckStore {

@@ -12,8 +12,9 @@
 /// the metric `eventbus.paused` is 1.
 ///
 /// Events that are retried, that became dead letters after their last attempt, or that wait for an outage count as
-/// failures. Those whose own content is to blame, such as ``NonRetryable`` errors, do not count. Each instance counts for
-/// itself.
+/// failures, and so do requests whose responder threw. Those whose own content is to blame, such as ``NonRetryable``
+/// errors, do not count, and neither do events for which the handler did not run, such as duplicates that an inbox
+/// suppresses. Each instance counts for itself.
 public struct CircuitBreaker: Hashable, Sendable {
     /// The share of failures among the attempts of the ``window`` at which the breaker opens, from 0 to 1. Defaults to
     /// 0.5.

@@ -5,11 +5,30 @@ final class CurrentAttempt: Sendable {
         /// A number that grows with every attempt of the worker.
         var number: UInt64 = 0
         var context: EventContext?
-        /// The numbers of events that the attempt has published, by the identity of the first of equal ones.
-        var published: [EventID: Int] = [:]
+        /// The positions of events that the attempt has published, by the identity of the first of equal ones.
+        var published: [EventID: Positions] = [:]
         /// The events that the handler has published and that wait until it has returned, or `nil` if events are
         /// published immediately.
         var held: [HeldPublish]?
+    }
+
+    /// The positions among equal events.
+    private struct Positions {
+        private var next = 0
+        /// The positions of events that were not published.
+        private var free: Set<Int> = []
+
+        /// Returns the lowest position that no event has.
+        mutating func take() -> Int {
+            if let lowest = free.min() {
+                free.remove(lowest)
+                return lowest
+            }
+            defer { next += 1 }
+            return next
+        }
+
+        mutating func release(_ position: Int) { free.insert(position) }
     }
 
     private let state = Locked(State())
@@ -38,19 +57,29 @@ final class CurrentAttempt: Sendable {
 
     /// Returns the identity of an event that the attempt with this number publishes, or `nil` if the attempt has ended or
     /// derives none.
-    func derivedID(of event: Envelope, attempt number: UInt64) -> EventID? {
+    func derivedID(of event: Envelope, options: PublishOptions, attempt number: UInt64) -> DerivedEventID? {
         let context = state.withLock { $0.number == number ? $0.context : nil }
         guard let context, context.processor.derivesEventIDs else { return nil }
         let handled = (id: context.id, topic: context.topic)
         let queue = context.subscription.queueName
-        let first = EventID(handled: handled, subscription: queue, event: event, position: 0)
+        func id(_ position: Int) -> EventID {
+            EventID(handled: handled, subscription: queue, event: event, options: options, position: position)
+        }
+        let first = id(0)
         let position = state.withLock { state -> Int in
             guard state.number == number else { return 0 }
-            defer { state.published[first, default: 0] += 1 }
-            return state.published[first, default: 0]
+            return state.published[first, default: Positions()].take()
         }
-        guard position > 0 else { return first }
-        return EventID(handled: handled, subscription: queue, event: event, position: position)
+        return DerivedEventID(id: position > 0 ? id(position) : first, first: first, position: position)
+    }
+
+    /// Records that an event of the attempt with this number was not published, so that the next equal one gets its
+    /// identity.
+    func release(_ derived: DerivedEventID, attempt number: UInt64) {
+        state.withLock { state in
+            guard state.number == number else { return }
+            state.published[derived.first]?.release(derived.position)
+        }
     }
 
     // MARK: Publishing when handled

@@ -56,6 +56,8 @@ final class DeliveryProcessor: Sendable {
         self.aborting = aborting
         // Folded once, so that a delivery costs one call for each step and no allocation.
         var chain: Invocation = { context in
+            // A responder may find out otherwise.
+            context.handlerEvidence = .works
             if holdsPublishes {
                 try await context.invokeHoldingPublishes()
             } else {
@@ -84,6 +86,8 @@ final class DeliveryProcessor: Sendable {
         /// The error of the inbox if it could not be reached. Then the subscription pauses, and the disposition is
         /// ignored.
         var inboxError: (any Error)?
+        /// A Boolean value indicating whether the attempt tells of a failing handler, or `nil` if it tells nothing.
+        var isHandlerFailure: Bool?
     }
 
     /// Makes one attempt and decides the next step.
@@ -91,6 +95,18 @@ final class DeliveryProcessor: Sendable {
         _ tracked: TrackedDelivery,
         worker: Worker,
         consumer: any TransportConsumer
+    ) async -> Outcome {
+        var evidence = HandlerEvidence.none
+        var outcome = await attempt(tracked, worker: worker, consumer: consumer, evidence: &evidence)
+        outcome.isHandlerFailure = outcome.disposition.isHandlerFailure(evidence)
+        return outcome
+    }
+
+    private func attempt(
+        _ tracked: TrackedDelivery,
+        worker: Worker,
+        consumer: any TransportConsumer,
+        evidence: inout HandlerEvidence
     ) async -> Outcome {
         let attempt = tracked.attempt
         // Decided before the attempt, by the longest possible delay after it, so that the handler can be told.
@@ -106,7 +122,8 @@ final class DeliveryProcessor: Sendable {
                 tracked,
                 isLast: exhaustsHold || exhaustsTime || attempt >= retry.maximumAttempts,
                 worker: worker,
-                consumer: consumer
+                consumer: consumer,
+                evidence: &evidence
             )
         } catch {
             return Outcome(disposition: .requeued, attempt: attempt, inboxError: error.underlying)
@@ -120,8 +137,12 @@ final class DeliveryProcessor: Sendable {
                 return Outcome(disposition: .deadLettered(failure), attempt: attempt)
             }
             // A verdict may ask for more than the policy's delay, for which the event may be held.
-            let left = maximumHold - tracked.firstArrival.duration(to: environment.clock.now)
-            return Outcome(disposition: disposition, attempt: attempt, holdFor: min(delay, max(.zero, left)))
+            let now = environment.clock.now
+            let hold = min(delay, max(.zero, maximumHold - tracked.firstArrival.duration(to: now)))
+            // A pause extends the time for retries, but not the time that the broker waits for a settlement.
+            let isExtended = tracked.firstArrival > tracked.arrival
+            let isTooOld = isExtended && tracked.arrival.duration(to: now.advanced(by: hold)) > maximumHold
+            return Outcome(disposition: disposition, attempt: attempt, holdFor: hold, isTooOld: isTooOld)
         case .deferred(let delay, var failure?) where failure.reason == .postponed:
             // Returning it to the broker would lead to the next attempt immediately.
             let left = maximumHold - tracked.arrival.duration(to: environment.clock.now)
@@ -154,7 +175,8 @@ final class DeliveryProcessor: Sendable {
         _ tracked: TrackedDelivery,
         isLast: Bool,
         worker: Worker,
-        consumer: any TransportConsumer
+        consumer: any TransportConsumer,
+        evidence: inout HandlerEvidence
     ) async throws(InboxUnavailable) -> Disposition {
         let attempt = tracked.attempt
         let delivery: Delivery
@@ -205,6 +227,7 @@ final class DeliveryProcessor: Sendable {
         do {
             try await ServiceContext.$current.withValue(correlation.serviceContext) { try await chain(context) }
             if context.fault == .crashAfterRecord { throw InjectedFault.crashAfterRecord }
+            evidence = context.handlerEvidence
             return .acknowledged
         } catch let error as EventBusError where error.code == .timedOut && context.uncountedError == nil {
             return disposition(of: tracked, after: error)

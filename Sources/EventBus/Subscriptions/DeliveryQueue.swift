@@ -22,6 +22,8 @@ final class DeliveryQueue: IdleReporting {
         var timers: [Delivery.Token: Task<Void, Never>] = [:]
         /// A signal that is raised when the channel has to be reopened.
         var reopening = Signal()
+        /// A signal that is raised when the deliveries that are about to be returned are gone.
+        var revocation: Signal?
 
         func isRevoked(_ delivery: Delivery) -> Bool {
             revokedThrough.map { delivery.token.generation <= $0 } ?? false
@@ -112,7 +114,7 @@ final class DeliveryQueue: IdleReporting {
 
     func revoke(through generation: UInt64) {
         let cancelsRevoked = options.cancelsRevoked
-        let (timers, workers) = state.withLock { state in
+        let (timers, workers, revocation) = state.withLock { state in
             state.revokedThrough = max(state.revokedThrough ?? generation, generation)
             let held = state.lanes.revoke(through: generation)
             let timers = held.compactMap { state.timers.removeValue(forKey: $0) }
@@ -121,8 +123,10 @@ final class DeliveryQueue: IdleReporting {
                 guard let token, token.generation <= generation, let worker = state.workers[place] else { continue }
                 if state.retired.insert(place).inserted { workers.append(worker) }
             }
-            return (timers, workers)
+            let isEmpty = state.lanes.waiting == 0 && state.lanes.heldCount == 0
+            return (timers, workers, isEmpty ? state.revocation.take() : nil)
         }
+        revocation?.raise()
         for timer in timers { timer.cancel() }
         wakeWorkers()
         guard !workers.isEmpty else { return }
@@ -196,6 +200,8 @@ final class DeliveryQueue: IdleReporting {
             }
             if let delivery = state.lanes.take() {
                 if options.tooOld == .reopensChannel, isTooOld(delivery, at: now) {
+                    // It has not probed, so another delivery may.
+                    if delivery.isProbe { state.lanes.gate = .probe }
                     state.lanes.putBack(delivery)
                     state.lanes.pause()
                     return (Finding.wait, false, nil, state.takeIdleWaiters(), state.reopening)
@@ -320,8 +326,8 @@ final class DeliveryQueue: IdleReporting {
     }
 
     /// Lets all deliveries start again, after workers are woken.
-    func openGate(after pause: Duration) {
-        state.withLock { $0.lanes.openGate(after: pause) }
+    func openGate(afterPauseSince start: AnyClock.Instant, at now: AnyClock.Instant) {
+        state.withLock { $0.lanes.openGate(afterPauseSince: start, at: now) }
     }
 
     // MARK: Reopening the channel
@@ -339,8 +345,15 @@ final class DeliveryQueue: IdleReporting {
     }
 
     /// Stores the known state of the deliveries that are about to be returned.
-    func prepareReopening() {
-        state.withLock { $0.lanes.rememberAll() }
+    ///
+    /// - Returns: A signal that is raised when they are gone.
+    func prepareReopening() -> Signal {
+        state.withLock { state in
+            state.lanes.rememberAll()
+            let revocation = Signal()
+            state.revocation = revocation
+            return revocation
+        }
     }
 
     /// Continues after the channel was reopened.

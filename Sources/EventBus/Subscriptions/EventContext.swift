@@ -25,6 +25,7 @@ public final class EventContext: Sendable {
     let processor: DeliveryProcessor
     private let consumer: any TransportConsumer
     private let suppressed = Atomic<Suppression>(.none)
+    private let evidence = Atomic<HandlerEvidence>(.none)
     private let unrecorded = Atomic(false)
     private let askingInbox = Atomic(false)
     private let uncounted = Locked<(any UncountedError)?>(nil)
@@ -114,6 +115,12 @@ extension EventContext {
         set { suppressed.store(newValue, ordering: .relaxed) }
     }
 
+    /// What the attempt tells of the handler if the delivery is acknowledged.
+    var handlerEvidence: HandlerEvidence {
+        get { evidence.load(ordering: .relaxed) }
+        set { evidence.store(newValue, ordering: .relaxed) }
+    }
+
     /// A Boolean value indicating whether the handler returned, but its inbox could not record that.
     var isUnrecorded: Bool {
         get { unrecorded.load(ordering: .relaxed) }
@@ -172,11 +179,11 @@ extension EventContext {
         worker.currentAttempt.beginHolding()
         do {
             try await invocation(self)
+            try await publishHeld()
         } catch {
             discardHeld()
             throw error
         }
-        try await publishHeld()
     }
 
     /// Publishes what the handler has published so far, in order, if its subscription publishes when it has returned.
@@ -185,8 +192,12 @@ extension EventContext {
         try await held.first?.bus.publish(held)
     }
 
-    /// Discards what the handler has published so far.
-    func discardHeld() { _ = worker.currentAttempt.endHolding() }
+    /// Discards what the handler has published so far, and what tasks that outlive the attempt publish, if the subscription
+    /// publishes when the handler has returned.
+    func discardHeld() {
+        if processor.holdsPublishes { EventCorrelation.current?.discardPublishes() }
+        _ = worker.currentAttempt.endHolding()
+    }
 
     /// Removes the handler's time limit, because the handler has returned or thrown.
     func disarmDeadline() { worker.disarm() }

@@ -1,4 +1,5 @@
 internal import Instrumentation
+internal import Synchronization
 
 /// The correlation that a handler's task carries, so that all events published inside it belong to the handled event's
 /// chain.
@@ -17,8 +18,10 @@ package final class EventCorrelation: Sendable {
     private let attempt: (current: CurrentAttempt, number: UInt64)?
     /// A Boolean value indicating whether what the task publishes may have a derived identity.
     private let derivesIDs: Bool
+    private let discarding = Atomic(false)
 
-    private static let traceHeaderNames = ["traceparent", "tracestate", "baggage"]
+    /// The names of the headers that carry a trace.
+    static let traceHeaderNames = ["traceparent", "tracestate", "baggage"]
 
     init(
         handling envelope: Envelope,
@@ -64,9 +67,14 @@ package final class EventCorrelation: Sendable {
     var isHandlerRunning: Bool { attempt.map { $0.current.isUnderWay($0.number) } ?? false }
 
     /// Returns the identity of an event that the task publishes, or `nil` if it has a random one.
-    func derivedID(of event: Envelope) -> EventID? {
+    func derivedID(of event: Envelope, options: PublishOptions) -> DerivedEventID? {
         guard derivesIDs else { return nil }
-        return attempt.flatMap { $0.current.derivedID(of: event, attempt: $0.number) }
+        return attempt.flatMap { $0.current.derivedID(of: event, options: options, attempt: $0.number) }
+    }
+
+    /// Records that an event with a derived identity was not published, so that the next equal one gets this identity.
+    func release(_ derived: DerivedEventID) {
+        if let attempt { attempt.current.release(derived, attempt: attempt.number) }
     }
 
     /// Holds events that the task publishes until its handler has returned.
@@ -75,6 +83,12 @@ package final class EventCorrelation: Sendable {
     func hold(_ events: [HeldPublish]) -> Bool {
         attempt.map { $0.current.hold(events, attempt: $0.number) } ?? false
     }
+
+    /// A Boolean value indicating whether the task has outlived a failed attempt whose publishes were discarded.
+    var discardsPublishes: Bool { discarding.load(ordering: .acquiring) && !isHandlerRunning }
+
+    /// Records that the handler has failed, so that tasks that outlive the attempt publish nothing any more.
+    func discardPublishes() { discarding.store(true, ordering: .releasing) }
 
     /// The current task's context with this correlation.
     var serviceContext: ServiceContext {

@@ -44,26 +44,3 @@ final class FailureRate: Sendable {
         }
     }
 }
-
-extension Disposition {
-    /// A Boolean value indicating whether the attempt tells of a failing handler, or `nil` if it tells nothing.
-    var isHandlerFailure: Bool? {
-        switch self {
-        case .acknowledged: false
-        case .retried: true
-        case .deferred(_, let failure): failure?.reason == .unavailable ? true : nil
-        case .deadLettered(let failure):
-            [.attemptsExhausted, .retryTimeExhausted, .holdLimit, .unavailable].contains(failure.reason) ? true : nil
-        case .requeued: nil
-        }
-    }
-
-    /// The failure of an attempt that was not successful.
-    var failure: Failure? {
-        switch self {
-        case .retried(_, let failure), .deadLettered(let failure): failure
-        case .deferred(_, let failure): failure
-        case .acknowledged, .requeued: nil
-        }
-    }
-}

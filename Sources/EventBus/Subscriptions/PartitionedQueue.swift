@@ -178,15 +178,16 @@ struct PartitionedQueue {
         return oldest
     }
 
-    /// Opens the gate. The duration of the pause does not count towards the time for retries of deliveries that were
-    /// tried before.
-    mutating func openGate(after pause: Duration) {
+    /// Opens the gate. The pause since `start` does not count towards the time for retries of the deliveries that it held
+    /// back.
+    mutating func openGate(afterPauseSince start: AnyClock.Instant, at now: AnyClock.Instant) {
         gate = .open
-        for index in ready.indices {
-            ready[index].firstArrival = ready[index].firstArrival.advanced(by: pause)
-        }
-        for token in held.keys {
-            if let first = held[token]?.firstArrival { held[token]?.firstArrival = first.advanced(by: pause) }
+        for index in ready.indices { ready[index].extend(byPauseSince: start, until: now) }
+        for token in held.keys { held[token]?.extend(byPauseSince: start, until: now) }
+        for key in lanes.keys {
+            guard var lane = lanes.updateValue([], forKey: key) else { continue }
+            for index in lane.indices { lane[index].extend(byPauseSince: start, until: now) }
+            lanes[key] = lane
         }
     }
 

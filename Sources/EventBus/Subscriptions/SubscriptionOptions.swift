@@ -83,12 +83,15 @@ public struct SubscriptionOptions: Sendable {
     /// A Boolean value indicating whether events that the handler publishes get an identity derived from the handled
     /// event. Defaults to `true`.
     ///
-    /// The identity depends on the handled event, the subscription, and the topic, version, partition key and payload of
-    /// the published event. A further attempt that publishes the same events therefore gives them the same identities,
-    /// so that an ``inbox`` of their subscribers suppresses the duplicates. Events that differ have different
-    /// identities, and so do several equal events of one attempt. Identities of a broadcast's events are never derived,
-    /// because all its instances handle the same event, and ``PublishOptions/id`` takes precedence. Events that contain
-    /// the current time or random values differ at every attempt.
+    /// The identity depends on the handled event, the subscription, and the topic, version, partition key, payload,
+    /// headers, delay and expiration of the published event. A further attempt that publishes the same events therefore
+    /// gives them the same identities, so that an ``inbox`` of their subscribers suppresses the duplicates. Events that
+    /// differ have different identities, and so do several equal events of one attempt. An event that is published again
+    /// after `publish` has thrown keeps its identity. Identities of a broadcast's events are never derived, because all
+    /// its instances handle the same event, and ``PublishOptions/id`` takes precedence.
+    ///
+    /// Events that contain the current time or random values differ at every attempt, and so do those with a delay that
+    /// is computed from the current time. Give them an id of your own, such as one made from ``EventContext/id``.
     public var derivesEventIDs = true
     /// The time at which events that the handler publishes are sent. Defaults to ``Publishing/immediately``.
     ///
@@ -97,6 +100,9 @@ public struct SubscriptionOptions: Sendable {
     /// the ``inbox`` and acknowledges it. If the handler throws, the bus discards them. If one of them cannot be sent, the
     /// attempt fails, and the next attempt publishes all of them again, with the same derived identities
     /// (``derivesEventIDs``).
+    ///
+    /// A task that outlives its handler publishes immediately. If the attempt has failed, its publishes throw
+    /// `CancellationError` instead, because the next attempt publishes.
     ///
     /// The option applies to events that the handler and its tasks publish on the handler's own bus. Requests and events of
     /// ``EventBus/EventBus/local`` are sent immediately. A responder's events are sent before its reply. Deadlines and delays

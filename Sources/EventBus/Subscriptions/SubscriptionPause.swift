@@ -34,7 +34,7 @@ final class SubscriptionPause: Sendable {
     private struct State {
         var pause: Pause?
         var timer: Task<Void, Never>?
-        /// A Boolean value indicating whether the subscription stops, so that there is no further probe.
+        /// A Boolean value indicating whether the session ends, so that there is no further probe.
         var isCancelled = false
     }
 
@@ -44,19 +44,26 @@ final class SubscriptionPause: Sendable {
     private let clock: AnyClock
     private let breaker: CircuitBreaker?
     private let observers: [any PauseObserver]
-    private let state = Locked(State())
-    private let active = Atomic(false)
+    private let state: Locked<State>
+    private let active: Atomic<Bool>
 
+    /// Creates the pauses of a session.
+    ///
+    /// - Parameter earlier: The pause of the subscription's previous session, which continues with ``begin()``.
     init(
         queue: DeliveryQueue,
         clock: AnyClock,
         breaker: CircuitBreaker? = nil,
-        observers: [any PauseObserver] = []
+        observers: [any PauseObserver] = [],
+        continuing earlier: Pause? = nil
     ) {
         self.queue = queue
         self.clock = clock
         self.breaker = breaker
         self.observers = observers
+        self.state = Locked(State(pause: earlier))
+        self.active = Atomic(earlier != nil)
+        if earlier != nil { queue.closeGate() }
     }
 
     /// A Boolean value indicating whether the subscription is paused.
@@ -64,6 +71,15 @@ final class SubscriptionPause: Sendable {
 
     /// The current pause.
     var current: Pause? { state.withLock { $0.pause } }
+
+    /// Continues the pause of the previous session, if there is one.
+    ///
+    /// - Returns: The time at which the next delivery may probe.
+    func begin() -> AnyClock.Instant? {
+        guard let pause = current else { return nil }
+        schedule(at: pause.nextProbe)
+        return pause.nextProbe
+    }
 
     /// Begins a pause, or postpones the next probe.
     ///
@@ -137,24 +153,26 @@ final class SubscriptionPause: Sendable {
     /// - Returns: The pause, if there was one.
     func end(_ cause: Cause) -> Pause? {
         let now = clock.now
-        let (pause, timer) = state.withLock { state -> (Pause?, Task<Void, Never>?) in
-            guard let pause = state.pause, pause.cause == cause else { return (nil, nil) }
+        let (pause, timer, isCancelled) = state.withLock { state -> (Pause?, Task<Void, Never>?, Bool) in
+            guard let pause = state.pause, pause.cause == cause else { return (nil, nil, false) }
             defer {
                 state.pause = nil
                 state.timer = nil
             }
             active.store(false, ordering: .releasing)
-            queue.openGate(after: pause.since.duration(to: now))
-            return (pause, state.timer)
+            queue.openGate(afterPauseSince: pause.since, at: now)
+            return (pause, state.timer, state.isCancelled)
         }
         timer?.cancel()
         guard pause != nil else { return nil }
         queue.wakeWorkers()
+        // The subscription may be paused by its user, and reports its state when the session has ended.
+        if isCancelled { return pause }
         for observer in observers { observer.didPause(false) }
         return pause
     }
 
-    /// Ends the wait for the next probe, because the subscription stops.
+    /// Ends the wait for the next probe, because the session ends.
     func cancel() {
         let timer = state.withLock { state in
             state.isCancelled = true

@@ -25,6 +25,9 @@ final class SubscriptionRunner: Sendable {
         /// A signal that is raised when the pause ends.
         var resumption = Signal()
 
+        /// A Boolean value indicating whether the user or the session has paused the subscription.
+        var isHeldBack: Bool { isPaused || session.pause.isActive }
+
         /// A Boolean value indicating whether the session is to continue.
         var isSessionWanted: Bool { !isPaused && session.concurrency == options.concurrency }
     }
@@ -37,6 +40,8 @@ final class SubscriptionRunner: Sendable {
     private let environment: SubscriptionEnvironment
     private let deferrals: DeferralStatus
     private let identifier: EventIdentifier?
+    /// The record of failures, if the subscription has a circuit breaker.
+    private let failures: FailureRate?
     private let state: Locked<State>
     private let stopping = Signal()
     private let aborting = Signal()
@@ -60,6 +65,7 @@ final class SubscriptionRunner: Sendable {
             subscription: info,
             logger: environment.logger
         )
+        self.failures = options.breaker.map(FailureRate.init)
         var middleware = options.middleware
         if let inbox = options.inbox {
             middleware.append(DeduplicationMiddleware(inbox: inbox, options: options.inboxOptions))
@@ -78,6 +84,7 @@ final class SubscriptionRunner: Sendable {
             environment: environment,
             deferrals: deferrals,
             identifier: identifier,
+            failures: failures,
             stopping: stopping,
             aborting: aborting
         )
@@ -153,11 +160,12 @@ final class SubscriptionRunner: Sendable {
     /// Returns the reason why an attached subscription currently handles nothing, or `nil`.
     private func impediment(
         _ session: SubscriptionSession,
-        _ workers: (all: Int, overdue: Int),
+        _ workers: (all: Int, overdue: Int, waiting: Int),
         _ deferrals: (count: Int, outage: String?, remark: String?)
     ) -> String? {
-        if workers.overdue > 0, workers.overdue == workers.all {
-            return "all \(workers.all) handlers have passed their time limit and ignore their cancellation"
+        if workers.overdue > 0, workers.overdue + workers.waiting == workers.all {
+            let others = workers.waiting == 0 ? "all" : "\(workers.waiting) events wait for a batch that cannot run:"
+            return "\(others) \(workers.overdue) handlers have passed their time limit and ignore their cancellation"
         }
         if let pause = session.pause.current { return "paused, because \(pause.explanation)" }
         // They do not ask the inbox about other events, so nothing else would tell.
@@ -191,7 +199,7 @@ final class SubscriptionRunner: Sendable {
             // A session that is being attached declares the queue first, so that it collects events.
             return (begins, state.phase == .attached || state.phase == .draining ? state.session : nil)
         }
-        if begins { notePause(true, "the subscription is paused by pause()") }
+        if begins { notePause("the subscription is paused by pause()") }
         await end(session)
     }
 
@@ -205,7 +213,7 @@ final class SubscriptionRunner: Sendable {
         }
         guard let resumption else { return }
         resumption.raise()
-        notePause(false, "the subscription is resumed")
+        notePause("the subscription is resumed")
     }
 
     /// Changes the concurrency, and begins another session with it after the handlers of the current one have returned.
@@ -231,8 +239,12 @@ final class SubscriptionRunner: Sendable {
         try? await session.ended.wait()
     }
 
-    private func notePause(_ isPaused: Bool, _ message: Logger.Message) {
+    private func reportPause(_ isPaused: Bool) {
         for case let observer as any PauseObserver in observers { observer.didPause(isPaused) }
+    }
+
+    private func notePause(_ message: Logger.Message) {
+        reportPause(state.withLock { $0.phase != .ended && $0.isHeldBack })
         environment.logger.logger.notice(
             message,
             metadata: [LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)"]
@@ -244,7 +256,7 @@ final class SubscriptionRunner: Sendable {
     /// Ends the subscription before it has started, with an error that the user has to know.
     func fail(_ error: EventBusError) {
         note(error)
-        ended.raise()
+        end()
     }
 
     /// Tells the subscription to drain: it gets no new deliveries, and running handlers may finish until the shutdown
@@ -265,7 +277,7 @@ final class SubscriptionRunner: Sendable {
         session.stopping.raise()
         if endsAtOnce {
             attachment.raise()
-            ended.raise()
+            end()
         }
     }
 
@@ -283,13 +295,19 @@ final class SubscriptionRunner: Sendable {
             return true
         }
         guard begins else { return }
-        defer { ended.raise() }
+        defer { end() }
         repeat {
             let session = state.withLock { $0.session }
             let isAttached = await run(session)
             session.ended.raise()
             guard isAttached else { return }
         } while await beginNextSession()
+    }
+
+    /// Tells everybody that the subscription has ended. It counts as paused no more.
+    private func end() {
+        if state.withLock({ $0.isHeldBack }) { reportPause(false) }
+        ended.raise()
     }
 
     /// Attaches a session, runs it until it has to end, and drains it.
@@ -351,13 +369,19 @@ final class SubscriptionRunner: Sendable {
                         environment: environment,
                         deferrals: deferrals,
                         identifier: identifier,
+                        failures: failures,
+                        continuing: state.session.pause.current,
                         stopping: stopping,
                         aborting: aborting
                     )
                 }
                 return (state.phase, state.resumption, state.attachment)
             }
-            if phase == .attaching { return true }
+            if phase == .attaching {
+                // The pause of the previous session continues, or has ended with it.
+                reportPause(state.withLock { $0.isHeldBack })
+                return true
+            }
             if phase == .ended {
                 // Somebody may be waiting for the session that was to follow.
                 if !attachment.isRaised { note(EventBusError(.shuttingDown, "\(info.queueName) was cancelled")) }

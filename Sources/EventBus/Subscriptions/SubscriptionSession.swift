@@ -28,6 +28,8 @@ final class SubscriptionSession: Sendable {
     ///   - middleware: The prepared middleware of the subscription, including the inbox.
     ///   - observers: The prepared observers of the subscription, including middleware that observes.
     ///   - identifier: The source of the events' ids, if the subscription derives them.
+    ///   - failures: The record of failures, if the subscription has a circuit breaker.
+    ///   - pause: The pause of the previous session, which continues.
     ///   - stopping: The signal that is raised when the subscription stops.
     ///   - aborting: The signal that is raised when the subscription's handlers are cancelled.
     init(
@@ -40,6 +42,8 @@ final class SubscriptionSession: Sendable {
         environment: SubscriptionEnvironment,
         deferrals: DeferralStatus,
         identifier: EventIdentifier?,
+        failures: FailureRate?,
+        continuing pause: SubscriptionPause.Pause? = nil,
         stopping: Signal,
         aborting: Signal
     ) {
@@ -64,7 +68,8 @@ final class SubscriptionSession: Sendable {
             queue: queue,
             clock: environment.clock,
             breaker: options.breaker,
-            observers: observers.compactMap { $0 as? any PauseObserver }
+            observers: observers.compactMap { $0 as? any PauseObserver },
+            continuing: pause
         )
         self.processor = DeliveryProcessor(
             subscription: info,
@@ -77,7 +82,7 @@ final class SubscriptionSession: Sendable {
             derivesEventIDs: options.derivesEventIDs && !options.broadcast,
             holdsPublishes: options.publishing == .whenHandled,
             maximumDeferral: options.maximumDeferral,
-            pause: pause,
+            pause: self.pause,
             maximumHold: options.holdsRetries ? options.maximumHold : nil,
             environment: environment,
             aborting: aborting
@@ -96,11 +101,11 @@ final class SubscriptionSession: Sendable {
             environment: environment,
             processor: processor,
             queue: queue,
-            pause: pause,
+            pause: self.pause,
             deferrals: deferrals,
             settler: settler,
             identifier: identifier,
-            failures: options.breaker.map(FailureRate.init)
+            failures: failures
         )
     }
 
@@ -128,6 +133,7 @@ final class SubscriptionSession: Sendable {
 
     /// Starts to handle the deliveries of `consumer`.
     func start(_ consumer: any TransportConsumer) {
+        if let nextProbe = pause.begin() { consumer.pauses(until: nextProbe) }
         workers.start(concurrency, for: consumer)
     }
 
@@ -158,8 +164,21 @@ final class SubscriptionSession: Sendable {
                 "returned deliveries to the broker, in order, because they waited too long",
                 metadata: [LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)"]
             )
-            queue.prepareReopening()
-            await wait(until: graceEnd) { await consumer.reopen() }
+            let revocation = queue.prepareReopening()
+            let reopened = Signal()
+            // Not a child task, which would have to be awaited.
+            Task {
+                await consumer.reopen()
+                reopened.raise()
+            }
+            // Until the deliveries are gone, nothing may start, because another consumer may already have the events. If
+            // their connection is lost, the broker redelivers them, whatever becomes of the call.
+            await withTaskGroup(of: Void.self) { group in
+                for end in [stopping, reopened, revocation] { group.addTask { try? await end.wait() } }
+                await group.next()
+                group.cancelAll()
+            }
+            guard !stopping.isRaised, !Task.isCancelled else { return }
             queue.resume()
         }
     }

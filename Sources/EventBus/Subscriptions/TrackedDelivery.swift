@@ -25,6 +25,12 @@ struct TrackedDelivery: Sendable {
         self.deferredFor = delivery.deferredFor
     }
 
+    /// Extends the time for retries by the part of a pause that the event has seen.
+    mutating func extend(byPauseSince start: AnyClock.Instant, until now: AnyClock.Instant) {
+        let paused = max(start, firstArrival).duration(to: now)
+        if paused > .zero { firstArrival = firstArrival.advanced(by: paused) }
+    }
+
     /// A Boolean value indicating whether no attempt has failed in this process.
     var isUntried: Bool { firstFailure == nil }
 

@@ -18,6 +18,7 @@ package final class Worker: Sendable {
     }
 
     private let deadline = Atomic<Int64>(idle)
+    private let waiting = Atomic(false)
     private let execution = Locked(Execution())
     private let watchdog: HandlerWatchdog
     let currentAttempt = CurrentAttempt()
@@ -37,6 +38,9 @@ package final class Worker: Sendable {
 
     /// A Boolean value indicating whether the watchdog has cancelled this worker.
     package var isExpired: Bool { deadline.load(ordering: .acquiring) == Self.expired }
+
+    /// A Boolean value indicating whether the worker's event waits for other handlers before its own runs.
+    var isWaiting: Bool { waiting.load(ordering: .relaxed) }
 
     /// Revokes a delivery, as its transport does when the connection is gone.
     func revoke(_ delivery: Delivery) { queue.revoke(through: delivery.token.generation) }
@@ -103,6 +107,24 @@ package final class Worker: Sendable {
         let current = deadline.load(ordering: .relaxed)
         guard current != Self.expired, previous != Self.expired else { return }
         _ = deadline.compareExchange(expected: current, desired: previous, ordering: .acquiringAndReleasing)
+    }
+
+    /// Removes the deadline while the event waits for other handlers.
+    ///
+    /// - Returns: The time that is left, or `nil` if there is no deadline or it has passed.
+    func suspendDeadline() -> Duration? {
+        waiting.store(true, ordering: .relaxed)
+        let current = deadline.load(ordering: .relaxed)
+        guard current > Self.idle,
+            deadline.compareExchange(expected: current, desired: Self.idle, ordering: .acquiringAndReleasing).exchanged
+        else { return nil }
+        return .nanoseconds(current - watchdog.now)
+    }
+
+    /// Ends the wait, and sets a deadline `left` from now.
+    func resumeDeadline(_ left: Duration?) {
+        waiting.store(false, ordering: .relaxed)
+        if let left { _ = arm(left) }
     }
 
     /// Removes the deadline, unless it has passed, because the handler has returned.

@@ -42,9 +42,13 @@ final class WorkerPool: Sendable {
         self.failures = failures
     }
 
-    /// The number of workers, and of those whose handler passed its limit and has not ended.
-    var counts: (all: Int, overdue: Int) {
-        workers.withLock { workers in (workers.count, workers.values.count(where: \.isExpired)) }
+    /// The number of workers, of those whose handler passed its limit and has not ended, and of those whose event waits
+    /// for other handlers.
+    var counts: (all: Int, overdue: Int, waiting: Int) {
+        workers.withLock { workers in
+            let workers = workers.values
+            return (workers.count, workers.count(where: \.isExpired), workers.count { $0.isWaiting && !$0.isExpired })
+        }
     }
 
     /// The error of an inbox that keeps every worker from recording its effect, so that none of them can handle anything,
@@ -116,20 +120,18 @@ final class WorkerPool: Sendable {
         if let identifier { current.delivery = identifier.identified(tracked.delivery) }
         let delivery = current.delivery
         if tracked.isProbe, let pause = pause.current {
-            // The pause may end with this attempt. Its duration does not count towards the time for retries of the
-            // event.
-            let paused = pause.since.duration(to: environment.clock.now)
-            current.firstArrival = current.firstArrival.advanced(by: paused)
+            // The pause may end with this attempt.
+            current.extend(byPauseSince: pause.since, until: environment.clock.now)
         }
         let outcome = await processor.attempt(current, worker: worker, consumer: consumer)
         if let error = outcome.inboxError { return await pause(tracked, after: error, at: place, consumer) }
         if let failures {
-            judge(outcome.disposition, isProbe: tracked.isProbe, failures, consumer)
+            judge(outcome, isProbe: tracked.isProbe, failures, consumer)
         } else if tracked.isProbe {
             pause.endProbe()
         }
-        note(outcome.disposition)
-        guard let delay = outcome.holdFor, settler.keepsOrder || !outcome.isTooOld else {
+        note(outcome)
+        guard let delay = outcome.holdFor, settler.keepsOrder || !outcome.isTooOld || outcome.disposition.isRetry else {
             let disposition = outcome.isTooOld ? tooOldDisposition(outcome) : tracked.dated(outcome.disposition)
             await worker.shielded {
                 await settler.settle(delivery, as: disposition, attempt: outcome.attempt, consumer: consumer)
@@ -156,7 +158,7 @@ final class WorkerPool: Sendable {
             await settler.settle(delivery, as: .requeued, attempt: outcome.attempt, consumer: consumer)
             return false
         }
-        if outcome.isTooOld { queue.requestReopening() }
+        if outcome.isTooOld, settler.keepsOrder { queue.requestReopening() }
         return true
     }
 
@@ -185,16 +187,16 @@ final class WorkerPool: Sendable {
 
     /// Opens or closes the circuit breaker by the outcome of an attempt.
     private func judge(
-        _ disposition: Disposition,
+        _ outcome: DeliveryProcessor.Outcome,
         isProbe: Bool,
         _ failures: FailureRate,
         _ consumer: any TransportConsumer
     ) {
-        let isFailure = disposition.isHandlerFailure
+        let (isFailure, failure) = (outcome.isHandlerFailure, outcome.disposition.failure)
         if isProbe, let current = pause.current, current.cause == .failures {
             switch isFailure {
             case true?:
-                let reason = disposition.failure.map { "\($0.errorType): \($0.message)" } ?? "its probe failed"
+                let reason = failure.map { "\($0.errorType): \($0.message)" } ?? "its probe failed"
                 consumer.pauses(until: pause.fail(.failures, reason, isProbe: true).nextProbe)
             case false?:
                 guard let ended = pause.end(.failures) else { return }
@@ -211,7 +213,7 @@ final class WorkerPool: Sendable {
         guard let isFailure, !pause.isActive,
             let reason = failures.note(isFailure: isFailure, at: environment.clock.now)
         else { return }
-        let last = disposition.failure.map { ", at last \($0.errorType): \($0.message)" } ?? ""
+        let last = failure.map { ", at last \($0.errorType): \($0.message)" } ?? ""
         let (begins, nextProbe) = pause.fail(.failures, reason + last, isProbe: false)
         guard begins else { return }
         consumer.pauses(until: nextProbe)
@@ -239,9 +241,9 @@ final class WorkerPool: Sendable {
     }
 
     /// Records the outcome of a delivery for health reports and logs.
-    private func note(_ disposition: Disposition) {
-        switch disposition {
-        case .acknowledged: deferrals.noteHandled()
+    private func note(_ outcome: DeliveryProcessor.Outcome) {
+        switch outcome.disposition {
+        case .acknowledged: if outcome.isHandlerFailure == false { deferrals.noteHandled() }
         case .deferred(_, let failure?): deferrals.note(failure)
         default: break
         }

@@ -12,6 +12,8 @@ package struct ForwardingConsumer: TransportConsumer {
     package var onStop: @Sendable (any TransportConsumer) async -> Void = { await $0.stop() }
     /// A closure that closes the consumer.
     package var onClose: @Sendable (any TransportConsumer) async -> Void = { await $0.close() }
+    /// A closure that returns all unsettled deliveries and consumes the queue again.
+    package var onReopen: @Sendable (any TransportConsumer) async -> Void = { await $0.reopen() }
 
     /// Creates a consumer that forwards everything to `base`.
     package init(to base: any TransportConsumer) {
@@ -26,5 +28,5 @@ package struct ForwardingConsumer: TransportConsumer {
     package func pauses(until instant: AnyClock.Instant?) { base.pauses(until: instant) }
     package func stop() async { await onStop(base) }
     package func close() async { await onClose(base) }
-    package func reopen() async { await base.reopen() }
+    package func reopen() async { await onReopen(base) }
 }

@@ -72,6 +72,107 @@ struct BatchTests {
         #expect(running.withLock { $0.most } == concurrency)
     }
 
+    @Test("Batches that are not full, and failed events, wait for a running batch and collect others meanwhile")
+    func concurrencyOfSmallBatches() async throws {
+        let bus = bus()
+        let running = Locked((now: 0, most: 0))
+        let gate = Locked(Signal())
+        let subscription = bus.subscribe(
+            toBatchesOf: Numbered.self,
+            group: "search",
+            maximumCount: 10,
+            within: .milliseconds(50),
+            retry: .fixed(.seconds(1), maximumAttempts: 3)
+        ) { batch in
+            running.withLock { running in
+                running.now += 1
+                running.most = max(running.most, running.now)
+            }
+            defer { running.withLock { $0.now -= 1 } }
+            _ = note(batch)
+            try await gate.withLock { $0 }.wait()
+            if batch[0].event.number > 1, batch[0].context.attempt == 1 { throw Broken() }
+        }
+        try await bus.withRunning {
+            for number in 1...4 {
+                try await publish(number...number, on: bus)
+                try await eventually("the event is in a batch") { subscription.health.details["running"] == number }
+                if number < 3 { try await clock.sleeper(dueBy: clock.now.advanced(by: .milliseconds(50))) }
+                clock.advance(by: .milliseconds(50))
+                if number == 1 { try await eventually("the first batch runs") { !batches.all.isEmpty } }
+            }
+            gate.withLock { $0 }.raise()
+            try await broker.settled()
+        }
+        #expect(batches.all.first == [1])
+        #expect(batches.all.dropFirst().first?.contains(2) == true)
+        #expect(Set(batches.all.suffix(3)) == [[2], [3], [4]])
+        #expect(running.withLock { $0.most } == 1)
+    }
+
+    @Test("The wait for a running batch is not part of the handler's time")
+    func timeoutAfterWait() async throws {
+        let bus = bus()
+        let gates = [Signal(), Signal()]
+        let subscription = bus.subscribe(
+            toBatchesOf: Numbered.self,
+            group: "search",
+            maximumCount: 2,
+            within: .milliseconds(50),
+            options: .init(prefetch: 10, retry: .never, handlerTimeout: .seconds(5))
+        ) { batch in
+            let number = note(batch)[0]
+            if number < 2 { try await gates[number].wait() }
+        }
+        try await bus.withRunning {
+            for number in 0...1 {
+                try await publish(number...number, on: bus)
+                try await eventually("the event is in a batch") { subscription.health.details["running"] == number + 1 }
+                try await clock.sleeper(dueBy: clock.now.advanced(by: .milliseconds(50)))
+                clock.advance(by: .milliseconds(100))
+                if number == 0 { try await eventually("the first batch runs") { batches.all == [[0]] } }
+            }
+            clock.advance(by: .seconds(4))
+            gates[0].raise()
+            try await eventually("the second batch runs") { batches.all == [[0], [1]] }
+            clock.advance(by: .seconds(4))
+            gates[1].raise()
+            try await broker.settled()
+            #expect(try await bus.deadLetters(of: "search").count() == 0)
+        }
+    }
+
+    @Test("Health tells if all events wait for a batch that ignores its cancellation")
+    func stuck() async throws {
+        let bus = bus()
+        let gate = Signal()
+        let subscription = bus.subscribe(
+            toBatchesOf: Numbered.self,
+            group: "search",
+            maximumCount: 2,
+            within: .milliseconds(50),
+            options: .init(retry: .never, handlerTimeout: .seconds(5))
+        ) { batch in
+            _ = note(batch)
+            await withoutCancellation { try? await gate.wait() }
+        }
+        try await bus.withRunning {
+            try await publish(1...1, on: bus)
+            try await clock.sleeper(dueBy: clock.now.advanced(by: .milliseconds(50)))
+            clock.advance(by: .milliseconds(50))
+            try await eventually("the first batch runs") { batches.all == [[1]] }
+            try await publish(2...2, on: bus)
+            try await clock.sleeper(dueBy: clock.now.advanced(by: .milliseconds(50)))
+            clock.advance(by: .seconds(6))
+            try await eventually("health tells") { subscription.health.status == .notReady }
+            #expect(subscription.health.reason?.contains("ignore their cancellation") == true)
+            gate.raise()
+            try await eventually("the second batch runs") { batches.all == [[1], [2]] }
+            try await broker.settled()
+            #expect(subscription.health.status == .ready)
+        }
+    }
+
     @Test("Only the events that are declared failed fail, and each is retried alone by its own attempts")
     func singleFailures() async throws {
         let bus = bus()
@@ -328,7 +429,6 @@ struct BatchTests {
             (Int.max, 50, 2, SubscriptionOptions(), "at most 65535"),
             (10, 50, 2, SubscriptionOptions(prefetch: 19), "the prefetch is at least 20"),
             (10, 0, 1, SubscriptionOptions(), "give the time"),
-            (10, 50, 1, SubscriptionOptions(handlerTimeout: .milliseconds(50)), "give a longer limit"),
             (10, 50, 1, SubscriptionOptions(publishing: .whenHandled), "leave it out"),
         ]
     )

@@ -68,6 +68,42 @@ struct RequestTests {
         }
     }
 
+    @Test("A request expires by the clock of the bus", arguments: [(0, true), (60, true), (75, false)])
+    func expiry(seconds: Int, isHandled: Bool) async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let handled = Signal()
+        let subscription = bus.respond(to: GetQuote.self, group: "pricing") { _, _ in
+            handled.raise()
+            return GetQuote.Reply(price: 1)
+        }
+        await subscription.pause()
+        try await bus.withRunning {
+            let quote = Task { try await bus.request(GetQuote(sku: "abc"), timeout: .seconds(10)) }
+            try await clock.sleeper(dueBy: clock.now.advanced(by: .seconds(10)))
+            try await eventually("the request waits") { broker.queues.map(\.ready) == [1] }
+            // Clocks of hosts may differ by a minute.
+            clock.advance(by: .seconds(seconds))
+            subscription.resume()
+            try await broker.settled()
+            _ = try? await quote.value
+            #expect(handled.isRaised == isHandled)
+        }
+    }
+
+    @Test("A manual clock that is ahead of the system's does not make a request expire")
+    func clockAhead() async throws {
+        let clock = ManualClock()
+        let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: clock)))
+        bus.respond(to: GetQuote.self, group: "pricing") { _, _ in GetQuote.Reply(price: 1) }
+        try await bus.withRunning {
+            clock.advance(by: .seconds(3600))
+            let quote = try await bus.request(GetQuote(sku: "abc"), timeout: .seconds(10))
+            #expect(quote == GetQuote.Reply(price: 1))
+        }
+    }
+
     @Test("A request whose responder is cancelled by the end of its bus is answered by another")
     func cancelled() async throws {
         let broker = InMemoryBroker()

@@ -129,6 +129,73 @@ struct ClaimCheckTests {
         #expect(handled.all.isEmpty)
     }
 
+    @Test("A store that ignores cancellation delays a publish no longer than its deadline")
+    func silentOnPublish() async throws {
+        let clock = ManualClock()
+        let store = SilentStore()
+        defer { store.mayAnswer.raise() }
+        var configuration = EventBusConfiguration()
+        configuration.claimCheck = ClaimCheck(store: store, threshold: 100)
+        let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: clock)), configuration: configuration)
+        try await bus.withRunning {
+            let outcomes = Collected<EventBusError.Code?>()
+            let cancelled = Task {
+                do { try await bus.publish(large) } catch is CancellationError { outcomes.add(nil) }
+            }
+            try await store.asked.wait()
+            cancelled.cancel()
+            try await eventually("the cancelled publish ends", within: .seconds(5)) { outcomes.all == [nil] }
+            Task {
+                do {
+                    try await bus.publish(large, options: .init(deadline: .seconds(5)))
+                } catch let error as EventBusError {
+                    outcomes.add(error.code)
+                }
+            }
+            try await clock.sleeper(dueBy: clock.now.advanced(by: .seconds(5)))
+            clock.advance(by: .seconds(5))
+            try await eventually("the publish ends", within: .seconds(5)) { outcomes.all == [nil, .timedOut] }
+            store.mayAnswer.raise()
+        }
+    }
+
+    @Test("A store that ignores cancellation defers the events that need it, and blocks no worker")
+    func silentOnReading() async throws {
+        let store = SilentStore()
+        defer { store.mayAnswer.raise() }
+        let publisher = EventBus(
+            transport: .inMemory(broker),
+            configuration: {
+                var configuration = EventBusConfiguration()
+                configuration.claimCheck = ClaimCheck(store: store.base, threshold: 100)
+                return configuration
+            }()
+        )
+        var configuration = EventBusConfiguration()
+        configuration.claimCheck = ClaimCheck(store: store, threshold: 100)
+        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        let options = SubscriptionOptions(concurrency: 1)
+        bus.subscribe(to: Letter.self, group: "readers", options: options) { letter, context in
+            #expect(context.attempt == 1)
+            handled.add(letter)
+        }
+        try await publisher.withRunning {
+            try await bus.withRunning {
+                try await publisher.publish(large)
+                try await store.asked.wait()
+                try await publisher.publish(Letter(text: "small"))
+                let clock = broker.clock
+                try await eventually("the small letter is handled", within: .seconds(10)) {
+                    await clock.advance(to: clock.now.advanced(by: .seconds(1)))
+                    return handled.all == [Letter(text: "small")]
+                }
+                store.mayAnswer.raise()
+                try await broker.settled()
+                #expect(handled.all.last == large)
+            }
+        }
+    }
+
     @Test("A bus without a claim check dead-letters such an event, and names the encoding")
     func unknown() async throws {
         let bus = bus { $0.claimCheck = nil }
@@ -172,6 +239,30 @@ private final class FaultyStore: ClaimCheckStore {
         if loses.withLock({ $0 }) { return nil }
         let body = try await base.get(name)
         return changes.withLock { $0 } ? body.map { $0 + [0] } : body
+    }
+
+    func remove(_ name: ClaimCheckName) async throws { try await base.remove(name) }
+}
+
+/// A store that does not answer before it may, and ignores cancellation.
+private final class SilentStore: ClaimCheckStore {
+    let base = InMemoryClaimCheckStore()
+    let asked = Signal()
+    let mayAnswer = Signal()
+
+    private func wait() async {
+        asked.raise()
+        await withoutCancellation { [mayAnswer] in try? await mayAnswer.wait() }
+    }
+
+    func put(_ body: [UInt8], named name: ClaimCheckName) async throws {
+        await wait()
+        try await base.put(body, named: name)
+    }
+
+    func get(_ name: ClaimCheckName) async throws -> [UInt8]? {
+        await wait()
+        return try await base.get(name)
     }
 
     func remove(_ name: ClaimCheckName) async throws { try await base.remove(name) }

@@ -119,6 +119,97 @@ struct DerivedIdentityTests {
         #expect(late.count == 2)
     }
 
+    @Test("Equal events with other headers, delays or expirations keep their identities in any order")
+    func options() async throws {
+        let options: [PublishOptions] = [
+            .init(), .init(headers: ["tenant": "a"]), .init(headers: ["tenant": "b"]), .init(headers: ["tenant": 1]),
+            .init(delay: .seconds(60)), .init(delay: .seconds(3600)), .init(expiration: .seconds(60)),
+            .init(expiration: .seconds(3600)),
+        ]
+        let attempts = try await identities { bus, context in
+            let indices = context.attempt == 1 ? Array(options.indices) : options.indices.reversed()
+            var published = options.map { _ in EventID() }
+            for index in indices {
+                published[index] = try await bus.publish(OrderConfirmed(orderID: "1"), options: options[index]).id
+            }
+            return published
+        }
+        #expect(attempts.count == 2)
+        #expect(attempts.first == attempts.last)
+        #expect(Set(attempts.joined()).count == options.count)
+    }
+
+    @Test("The trace of an attempt changes no identity")
+    func traces() async throws {
+        let attempts = try await identities { bus, context in
+            let headers: EventHeaders = [
+                "traceparent": .string("\(context.attempt)"), "tracestate": "a", "baggage": "b",
+            ]
+            let traced = try await bus.publish(OrderConfirmed(orderID: "1"), options: .init(headers: headers)).id
+            return [traced, try await bus.publish(OrderConfirmed(orderID: "2")).id]
+        }
+        #expect(Set(attempts).count == 1)
+        let plain = try await identities { bus, _ in
+            [
+                try await bus.publish(OrderConfirmed(orderID: "1")).id,
+                try await bus.publish(OrderConfirmed(orderID: "2")).id,
+            ]
+        }
+        #expect(plain == attempts)
+    }
+
+    @Test("An event that is published again after an error keeps its identity", arguments: [false, true])
+    func repeated(inBatch: Bool) async throws {
+        let sent = Locked<[EventID]>([])
+        var transport = ForwardingTransport(to: .inMemory(InMemoryBroker(clock: ManualClock())))
+        transport.onPublish = { base, envelope, options in
+            let outcome = try await base.publish(envelope, options: options)
+            guard envelope.topic == OrderConfirmed.topic else { return outcome }
+            let count = sent.withLock { sent in
+                sent.append(envelope.id)
+                return sent.count
+            }
+            // The broker has the second event, but the publisher does not know.
+            if count == 2 { throw EventBusError(.indeterminate, "the connection was lost") }
+            return outcome
+        }
+        let bus = EventBus(transport: transport)
+        let attempts = Locked<[[EventID]]>([])
+        let handled = Signal()
+        let retry = RetryPolicy.fixed(.zero, maximumAttempts: 2)
+        bus.subscribe(to: OrderCreated.self, group: "g", options: .init(retry: retry)) { _, context in
+            var published: [EventID] = []
+            for _ in 0..<3 {
+                while true {
+                    let event = OrderConfirmed(orderID: "1")
+                    do {
+                        if inBatch {
+                            let results = try await bus.publish(contentsOf: [event])
+                            published.append(try results[0].get().id)
+                        } else {
+                            published.append(try await bus.publish(event).id)
+                        }
+                        break
+                    } catch {
+                        continue
+                    }
+                }
+            }
+            let all = published
+            attempts.withLock { $0.append(all) }
+            if context.attempt == 1 { throw Broken() }
+            handled.raise()
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await handled.wait()
+        }
+        let (first, second) = attempts.withLock { ($0[0], $0[1]) }
+        #expect(first == second)
+        #expect(Set(first).count == 3)
+        #expect(sent.withLock { Array($0.prefix(4)) } == [first[0], first[1], first[1], first[2]])
+    }
+
     @Test("A crash after publishing has one effect in a subscriber with an inbox, and two without derived identities")
     func oneEffect() async throws {
         for derives in [true, false] {

@@ -168,6 +168,37 @@ struct KeyOrderTests {
         }
     }
 
+    @Test("A pause extends the time for retries of an event by the time for which the event was paused")
+    func agesAfterPause() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(configuration: .init(consumerTimeout: nil), clock: clock)
+        let ages = Ages(clock: broker.clock)
+        let bus = EventBus(transport: ForwardingTransport(to: broker, watching: ages))
+        let options = SubscriptionOptions(
+            retry: .fixed(.seconds(400), maximumAttempts: 1000),
+            ordering: .byPartitionKey,
+            maximumHold: .seconds(900),
+            breaker: CircuitBreaker(failureShare: 1, minimumAttempts: 5, probeInterval: .seconds(30))
+        )
+        let attempts = Locked<[Duration]>([])
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { order, _ in
+            let time = clock.now.offset
+            if order.orderID == "late" { attempts.withLock { $0.append(time) } }
+            if order.orderID == "late" || time < .seconds(7200) { throw Broken() }
+        }
+        try await bus.withRunning {
+            for number in 0..<5 { try await bus.publish(OrderCreated(orderID: "\(number)")) }
+            try await bus.publish(OrderCreated(orderID: "late"), options: .init(delay: .seconds(6500)))
+            try await broker.settled()
+            let letters = try await bus.deadLetters(of: "g").entries()
+            #expect(letters.map(\.failure.reason) == [.holdLimit])
+            let times = attempts.withLock { $0.filter { $0 >= .seconds(7200) } }
+            let last = try #require(times.last)
+            #expect(last >= .seconds(7600) && last <= .seconds(8130), "attempts at \(times)")
+            #expect(ages.largest <= .seconds(930), "a delivery was in hand for \(ages.largest)")
+        }
+    }
+
     @Test("An invalid prefetch or hold is refused with a message that states the remedy")
     func validation() async throws {
         func error(_ options: SubscriptionOptions) async -> EventBusError? {

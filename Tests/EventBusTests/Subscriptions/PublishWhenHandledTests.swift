@@ -235,4 +235,65 @@ struct PublishWhenHandledTests {
             #expect(confirmed.all == ["later"])
         }
     }
+
+    /// The way in which an attempt fails after its handler has left a task behind.
+    enum Failing: CaseIterable { case handler, publish, responder }
+
+    @Test(
+        "A task that outlives a failed attempt publishes nothing, because the next attempt does",
+        arguments: Failing.allCases
+    )
+    func outlivingFailure(_ failing: Failing) async throws {
+        let bus = EventBus(transport: .inMemory(broker))
+        let confirmed = confirmations(bus)
+        let failed = Signal()
+        let errors = Notes<String>()
+        let tasks = Locked<[Task<Void, Never>]>([])
+        let leaveTask: @Sendable () -> Void = {
+            let outliving = Task {
+                try? await failed.wait()
+                do {
+                    try await bus.publish(OrderConfirmed(orderID: "late"))
+                    errors.add("none")
+                } catch is CancellationError {
+                    errors.add("cancelled")
+                } catch {
+                    errors.add("\(error)")
+                }
+                let results = try? await bus.publish(contentsOf: [OrderConfirmed(orderID: "late")])
+                if case .failure(is CancellationError)? = results?.first { errors.add("cancelled") }
+            }
+            tasks.withLock { $0.append(outliving) }
+        }
+        bus.subscribe(to: OrderCreated.self, group: "orders", options: options()) { _, context in
+            if context.attempt == 1 {
+                leaveTask()
+                if failing == .handler { throw Failed() }
+                try await bus.publish(
+                    OrderConfirmed(orderID: "x"),
+                    options: .init(delay: .seconds(1), expiration: .seconds(1))
+                )
+            } else {
+                failed.raise()
+                for task in tasks.withLock({ $0 }) { await task.value }
+            }
+        }
+        bus.respond(to: GetQuote.self, group: "quotes", options: options()) { _, _ in
+            leaveTask()
+            throw Failed()
+        }
+        try await bus.withRunning {
+            if failing == .responder {
+                _ = try? await bus.request(GetQuote(sku: "1"), timeout: .seconds(5))
+                try await broker.settled()
+                failed.raise()
+                for task in tasks.withLock({ $0 }) { await task.value }
+            } else {
+                try await bus.publish(OrderCreated(orderID: "1"))
+            }
+            try await broker.settled()
+            #expect(errors.values == ["cancelled", "cancelled"])
+            #expect(confirmed.all.isEmpty)
+        }
+    }
 }
