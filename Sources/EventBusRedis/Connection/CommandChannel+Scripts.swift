@@ -107,17 +107,20 @@ extension CommandChannel {
 }
 
 extension RedisConnection {
-    /// Throws unless the server answers and is a primary, if it tells its role.
+    /// Throws unless the server answers, is a primary, if it tells its role, and can save its data. If it cannot, it
+    /// refuses `PING`, and all writes.
     nonisolated func requirePrimary() async throws {
-        let reply = try await send(Handshake.askRole)
-        if case .error(let message) = reply, RedisServerError(message).asBusError.code != .unavailable {
-            // The user lacks the permission to ask, so a reply to `PING` has to suffice.
-            let pong = try await send(RedisCommand("PING")).orThrow()
-            guard Handshake.isPong(pong) else {
-                throw EventBusError(.unavailable, "Redis answered PING with something else than PONG")
+        let replies = try await send(contentsOf: [Handshake.askRole, RedisCommand("PING")])
+        // Without the permission to ask for the role, the reply to `PING` has to suffice.
+        let isPermitted =
+            if case .error(let message) = replies[0] {
+                RedisServerError(message).asBusError.code == .unavailable
+            } else {
+                true
             }
-            return
+        if isPermitted { try Handshake.requirePrimary(try replies[0].orThrow()) }
+        guard Handshake.isPong(try replies[1].orThrow()) else {
+            throw EventBusError(.unavailable, "Redis answered PING with something else than PONG")
         }
-        try Handshake.requirePrimary(try reply.orThrow())
     }
 }
