@@ -21,12 +21,23 @@ extension CommandChannel {
         limit: Duration? = nil
     ) async throws -> RedisValue {
         let deadline = limit.map { ContinuousClock.now.advanced(by: $0) }
+        return try await againIfUnknown(isIdempotent, until: deadline) {
+            try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
+        }
+    }
+
+    /// Runs a step, and once more if its outcome is unknown and running it twice has the same effect.
+    private func againIfUnknown<Reply>(
+        _ isIdempotent: Bool,
+        until deadline: ContinuousClock.Instant? = nil,
+        _ step: () async throws -> Reply
+    ) async throws -> Reply {
         do {
-            return try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
+            return try await step()
         } catch let error as EventBusError where error.code == .indeterminate && isIdempotent {
             if let deadline, deadline <= .now { throw error }
             do {
-                return try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
+                return try await step()
             } catch let again as EventBusError where again.code != .indeterminate && again.isTransient {
                 // The outcome of the first attempt is still unknown.
                 throw error
@@ -62,9 +73,18 @@ extension CommandChannel {
     typealias Call = (keys: [String], arguments: [RedisArgument])
 
     /// Runs a script for each list of keys. All calls are sent together, and each reply may be an error.
-    func run(_ script: RedisScript, each calls: [Call], timeout: Duration? = nil) async throws
-        -> [RedisValue]
-    {
+    ///
+    /// - Parameter isIdempotent: `true` to send all calls again if the outcome of one is unknown.
+    func run(
+        _ script: RedisScript,
+        each calls: [Call],
+        isIdempotent: Bool = false,
+        timeout: Duration? = nil
+    ) async throws -> [RedisValue] {
+        try await againIfUnknown(isIdempotent) { try await runOnce(script, each: calls, timeout) }
+    }
+
+    private func runOnce(_ script: RedisScript, each calls: [Call], _ timeout: Duration?) async throws -> [RedisValue] {
         var replies = try await send(
             contentsOf: calls.map { script.call($0.keys, $0.arguments) },
             timeout: timeout
