@@ -116,6 +116,20 @@ extension RedisTests {
             try await lock.release(second)
         }
 
+        @Test func `a time to live that is over when a grant arrives is refused`() async throws {
+            let client = try await SharedRedis.client()
+            let clients = try await [SharedRedis.client(), SharedRedis.client(), SharedRedis.client()]
+            let locks: [any DistributedLock] = [
+                RedisLock(client), RedisSharedLock(client).lock(for: .shared), RedisQuorumLock(clients),
+            ]
+            for lock in locks {
+                let error = await #expect(throws: EventBusError.self) {
+                    try await lock.withLock("short", ttl: .milliseconds(2), wait: .milliseconds(100)) { _ in }
+                }
+                #expect(error?.code == .invalidConfiguration, "\(String(describing: error))")
+            }
+        }
+
         @Test func `without the right to publish the next in line finds out by asking`() async throws {
             let server = try await RedisServer()
             let admin = try server.client()

@@ -105,9 +105,11 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
     /// Requests `resource` and waits for it for at most `wait`.
     ///
     /// - Throws: The errors of the protocol; `.unavailable` if no majority of the servers answered, or if that took so
-    ///   long that nothing was left of the lease; `.invalidConfiguration` if one server is listed twice.
+    ///   long that nothing was left of the lease; `.invalidConfiguration` if one server is listed twice, or if `ttl`
+    ///   is less than the possible drift of the clocks.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
         if let misconfiguration { throw misconfiguration }
+        try RedisLock.requireLease(resource, ttl)
         return try await book.acquisition { try await acquireUncounted(resource, ttl: ttl, wait: wait) }
     }
 
