@@ -122,7 +122,8 @@ enum SharedLockScripts {
               redis.call('PEXPIRE', W, 60000)
             end
             local ends = redis.call('ZRANGE', L, 0, 0, 'WITHSCORES')[2]
-            return {0, math.max(0, tonumber(ends or '0') - now), redis.call('ZRANGE', W, 0, 0)[1] or ''}
+            -- Without holders there is room, which the first waiter takes when it asks.
+            return {0, ends and math.max(0, tonumber(ends) - now) or px, redis.call('ZRANGE', W, 0, 0)[1] or ''}
             """,
         name: "shared_lock.acquire"
     )

@@ -65,6 +65,29 @@ extension RedisTests {
             try await lock.lock(for: .exclusive).release(grant)
         }
 
+        @Test func `who waits behind a process without messages asks again after the hand-over time`() async throws {
+            let client = try await SharedRedis.client()
+            let keys = LockKeys(prefix: "eventbus:shared", resource: "r-\(EventID())")
+            func acquire(_ token: String, listens: String) async throws -> RedisValue {
+                try await client.run(
+                    SharedLockScripts.acquire,
+                    keys: keys.all,
+                    [.text(token), 60_000, "1", 500, "wake:", 60_000, .text(listens)],
+                    isIdempotent: true
+                )
+            }
+            for token in ["h.1.0", "p.1.0", "q.1.0"] { _ = try await acquire(token, listens: "-") }
+            _ = try await client.run(
+                SharedLockScripts.release,
+                keys: keys.all,
+                ["h.1.0", 500, "wake:"],
+                isIdempotent: true
+            )
+            let answer = try await acquire("q.1.0", listens: "+").array ?? []
+            #expect(answer.map { $0.integer ?? -1 } == [0, 500, -1] && answer.last?.text == "p.1.0", "\(answer)")
+            #expect(try await acquire("p.1.0", listens: "-").array?.first == .integer(1))
+        }
+
         @Test func `a message that arrives after its waiter has taken the share ends nothing`() async throws {
             let client = try await SharedRedis.client()
             let lock = RedisSharedLock(client)
