@@ -145,9 +145,10 @@ public final class RedisClient: Sendable {
     /// writes, is not ready.
     ///
     /// A server that refuses a feature, such as subscriptions, does not make the component unready. Its
-    /// ``/EventBus/ComponentHealth/reason`` then names what has to work without the feature. For a minute it also names
-    /// the reason for which the server refused a write: it was out of memory, or had too few replicas. The component is
-    /// not ready if commands and messages reach different servers.
+    /// ``/EventBus/ComponentHealth/reason`` then names what has to work without the feature. It also names the
+    /// reason for which there is no connection for messages, and for a minute the one for which the server refused a
+    /// write: it was out of memory, or had too few replicas. The component is not ready if commands and messages reach
+    /// different servers.
     public func health() async -> ComponentHealth {
         do {
             if let cluster {
@@ -167,7 +168,11 @@ public final class RedisClient: Sendable {
         }
         for subscriber in subscribers.withLock({ $0.compactMap(\.connection) }) {
             switch subscriber.subscription.withLock({ $0 }) {
-            case .pending, .inForce: break
+            case .inForce: break
+            case .pending:
+                guard let refusal = subscriber.queue.refusal else { break }
+                let words = "messages: \(refusal.message)"
+                if !refusals.contains(words) { refusals.append(words) }
             case .refused(let words): refusals += words.filter { !refusals.contains($0) }
             case .elsewhere(let problem): return ComponentHealth(name: "redis", status: .notReady, reason: problem)
             }
