@@ -38,9 +38,9 @@ extension CommandChannel {
             if let deadline, deadline <= .now { throw error }
             do {
                 return try await step()
-            } catch let again as EventBusError where again.code != .indeterminate && again.isTransient {
-                // The outcome of the first attempt is still unknown.
-                throw error
+            } catch let again as EventBusError where again.code != .indeterminate {
+                // The outcome of the first attempt is still unknown, even if the second one was refused for good.
+                throw EventBusError(.indeterminate, error.message, underlying: again)
             }
         }
     }
