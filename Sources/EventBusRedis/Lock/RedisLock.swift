@@ -43,7 +43,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
     ///   - client: The connection to the server.
     ///   - prefix: The prefix of the keys, without braces. Locks with different prefixes are independent.
     ///   - handOverTime: The time within which a waiter that was handed the lock has to take it before it passes to the
-    ///     next waiter. Defaults to 500 ms.
+    ///     next waiter, at least 50 ms and at most one hour. Defaults to 500 ms.
     ///   - processName: The name of this process in a ``/EventBus/LockHolder``, at most 64 bytes. Defaults to the host
     ///     name and the process id.
     public convenience init(
@@ -75,7 +75,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         metrics: LockMetrics?
     ) {
         precondition(!prefix.contains("{") && !prefix.contains("}"), "the prefix of keys cannot have braces")
-        let handOverTime = max(.milliseconds(1), handOverTime)
+        let handOverTime = min(max(.milliseconds(50), handOverTime), .seconds(3600))
         let process = HolderIdentity.make(name: processName ?? ProcessName.current)
         let clock = AnyClock.continuous
         let waiters = LockWaiters(clock: clock)

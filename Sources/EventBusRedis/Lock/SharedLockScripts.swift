@@ -45,6 +45,11 @@ enum SharedLockScripts {
           if most == 0 or count >= most then return false end
           return limit(redis.call('ZRANGE', L, 0, 0)[1]) ~= 0
         end
+        -- Kept for as long as a waiter may take to ask again.
+        local function keep(key, alive)
+          local kept = math.max(60000, tonumber(alive))
+          if redis.call('PTTL', key) < kept then redis.call('PEXPIRE', key, string.format('%.0f', kept)) end
+        end
         local function handOver(px, channel)
           prune()
           for _ = 1, 64 do
@@ -95,7 +100,7 @@ enum SharedLockScripts {
             end
             local function noteAlive()
               redis.call('HSET', C, owner, string.format('%.0f', now + ARGV[6]) .. ARGV[7])
-              redis.call('PEXPIRE', C, 60000)
+              keep(C, ARGV[6])
             end
             if holds(token) then return take() end
             redis.call('ZADD', W, 'XX', 0, '')
@@ -119,7 +124,7 @@ enum SharedLockScripts {
               end
               -- A hand-over that emptied the queue has forgotten the processes.
               noteAlive()
-              redis.call('PEXPIRE', W, 60000)
+              keep(W, ARGV[6])
             end
             local ends = redis.call('ZRANGE', L, 0, 0, 'WITHSCORES')[2]
             -- Without holders there is room, which the first waiter takes when it asks.
