@@ -36,7 +36,11 @@ enum SharedLockScripts {
           local gone = redis.call('ZRANGEBYSCORE', L, '-inf', now, 'LIMIT', 0, 128)
           if #gone == 0 then return end
           redis.call('ZREM', L, unpack(gone))
-          redis.call('SREM', H, unpack(gone))
+          for _, token in ipairs(gone) do
+            -- It was handed its share and did not come: its process is stopped, and so are its other waiters.
+            local isLate = redis.call('SREM', H, token) == 1
+            if isLate and process(token) ~= process(ARGV[1]) then redis.call('HDEL', C, process(token)) end
+          end
         end
         local function hasRoom(token)
           local count = redis.call('ZCARD', L)
@@ -74,7 +78,11 @@ enum SharedLockScripts {
               else
                 admit(head, px)
                 redis.call('SADD', H, head)
+                -- Both are kept for a while, so that a share that was not taken in time is noticed.
                 redis.call('PEXPIRE', H, string.format('%.0f', px + 60000))
+                if redis.call('PTTL', L) < px + 60000 then
+                  redis.call('PEXPIRE', L, string.format('%.0f', px + 60000))
+                end
               end
             else
               redis.call('ZREM', W, head)
