@@ -26,7 +26,7 @@ extension RedisCache {
             // A released cache has no readers.
             while self != nil {
                 let reply = try? await channel.send(RedisCommand("PING"), timeout: limit, cancellation: .whenLate)
-                if let reply, Handshake.isPong(reply) { break }
+                if let reply, Handshake.provesLife(reply) { break }
                 let pause = backoff.pause()
                 backoff.noteFailure()
                 try? await Task.sleep(for: pause)

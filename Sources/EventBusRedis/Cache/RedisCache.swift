@@ -221,20 +221,22 @@ public final class RedisCache: Cache {
         level.invalidate([key])
     }
 
-    /// Removes entries, and invalidates computations for their keys that began before.
+    /// Removes entries, and invalidates computations for their keys that began before. The call completes even if the
+    /// calling task is cancelled, because what the entries were made from has changed already.
     public func remove(_ keys: [String]) async throws {
         flights.void(keys)
         defer { level.invalidate(keys) }
-        let replies = try await client.valueChannel.run(
-            CacheScripts.remove,
-            each: keys.map { key in
-                ([self.keys.entry(key), self.keys.lease(key)], [.text(self.keys.channel), voiding(key)])
-            }
-        )
+        let calls: [RedisConnection.Call] = keys.map { key in
+            ([self.keys.entry(key), self.keys.lease(key)], [.text(self.keys.channel), voiding(key)])
+        }
+        let replies = try await withoutCancellation { [channel = client.valueChannel] in
+            try await channel.run(CacheScripts.remove, each: calls, isIdempotent: true)
+        }
         for reply in replies { _ = try reply.orThrow() }
     }
 
-    /// Removes every entry that was stored with `tag`, and invalidates computations with this tag that began before.
+    /// Removes every entry that was stored with `tag`, and invalidates computations with this tag that began before. The
+    /// call completes even if the calling task is cancelled.
     ///
     /// The call takes the same short time on the server for any number of entries. They are not served from then on.
     /// The server frees their memory when their keys are computed again, or when they expire.

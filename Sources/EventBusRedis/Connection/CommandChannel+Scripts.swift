@@ -21,15 +21,26 @@ extension CommandChannel {
         limit: Duration? = nil
     ) async throws -> RedisValue {
         let deadline = limit.map { ContinuousClock.now.advanced(by: $0) }
+        return try await againIfUnknown(isIdempotent, until: deadline) {
+            try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
+        }
+    }
+
+    /// Runs a step, and once more if its outcome is unknown and running it twice has the same effect.
+    private func againIfUnknown<Reply>(
+        _ isIdempotent: Bool,
+        until deadline: ContinuousClock.Instant? = nil,
+        _ step: () async throws -> Reply
+    ) async throws -> Reply {
         do {
-            return try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
+            return try await step()
         } catch let error as EventBusError where error.code == .indeterminate && isIdempotent {
             if let deadline, deadline <= .now { throw error }
             do {
-                return try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
-            } catch let again as EventBusError where again.code != .indeterminate && again.isTransient {
-                // The outcome of the first attempt is still unknown.
-                throw error
+                return try await step()
+            } catch let again as EventBusError where again.code != .indeterminate {
+                // The outcome of the first attempt is still unknown, even if the second one was refused for good.
+                throw EventBusError(.indeterminate, error.message, underlying: again)
             }
         }
     }
@@ -62,9 +73,18 @@ extension CommandChannel {
     typealias Call = (keys: [String], arguments: [RedisArgument])
 
     /// Runs a script for each list of keys. All calls are sent together, and each reply may be an error.
-    func run(_ script: RedisScript, each calls: [Call], timeout: Duration? = nil) async throws
-        -> [RedisValue]
-    {
+    ///
+    /// - Parameter isIdempotent: `true` to send all calls again if the outcome of one is unknown.
+    func run(
+        _ script: RedisScript,
+        each calls: [Call],
+        isIdempotent: Bool = false,
+        timeout: Duration? = nil
+    ) async throws -> [RedisValue] {
+        try await againIfUnknown(isIdempotent) { try await runOnce(script, each: calls, timeout) }
+    }
+
+    private func runOnce(_ script: RedisScript, each calls: [Call], _ timeout: Duration?) async throws -> [RedisValue] {
         var replies = try await send(
             contentsOf: calls.map { script.call($0.keys, $0.arguments) },
             timeout: timeout
@@ -107,17 +127,20 @@ extension CommandChannel {
 }
 
 extension RedisConnection {
-    /// Throws unless the server answers and is a primary, if it tells its role.
+    /// Throws unless the server answers, is a primary, if it tells its role, and can save its data. If it cannot, it
+    /// refuses `PING`, and all writes.
     nonisolated func requirePrimary() async throws {
-        let reply = try await send(Handshake.askRole)
-        if case .error(let message) = reply, RedisServerError(message).asBusError.code != .unavailable {
-            // The user lacks the permission to ask, so a reply to `PING` has to suffice.
-            let pong = try await send(RedisCommand("PING")).orThrow()
-            guard Handshake.isPong(pong) else {
-                throw EventBusError(.unavailable, "Redis answered PING with something else than PONG")
+        let replies = try await send(contentsOf: [Handshake.askRole, RedisCommand("PING")])
+        // Without the permission to ask for the role, the reply to `PING` has to suffice.
+        let isPermitted =
+            if case .error(let message) = replies[0] {
+                RedisServerError(message).asBusError.code == .unavailable
+            } else {
+                true
             }
-            return
+        if isPermitted { try Handshake.requirePrimary(try replies[0].orThrow()) }
+        guard Handshake.isPong(try replies[1].orThrow()) else {
+            throw EventBusError(.unavailable, "Redis answered PING with something else than PONG")
         }
-        try Handshake.requirePrimary(try reply.orThrow())
     }
 }

@@ -112,6 +112,8 @@ struct Handshake {
         case .subscribe(let channel):
             _ = try accepting(reply, "SUBSCRIBE \(channel)")
         case .ping:
+            // A server that cannot save its data refuses even this. It still answers reads.
+            if case .error(let message) = reply, RedisServerError(message).kind == "MISCONF" { return }
             guard Self.isPong(try answer(reply)) else { throw unexpected("PING") }
         case .login:
             guard try answer(reply) == .status("OK") else { throw unexpected("AUTH") }
@@ -124,6 +126,13 @@ struct Handshake {
     /// subscriptions.
     static func isPong(_ reply: RedisValue) -> Bool {
         reply == .status("PONG") || reply.array?.first?.text == "pong"
+    }
+
+    /// Returns a Boolean value indicating whether a reply to `PING` proves that the server serves this connection. An
+    /// error proves it too, unless it refuses the whole connection.
+    static func provesLife(_ reply: RedisValue) -> Bool {
+        guard case .error(let message) = reply else { return isPong(reply) }
+        return !isAboutConnection(message)
     }
 
     static var askRole: RedisCommand { RedisCommand("ROLE") }

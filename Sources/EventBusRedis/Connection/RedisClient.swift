@@ -150,11 +150,14 @@ public final class RedisClient: Sendable {
     }
 
     /// Returns the health of the server as a component of a health report. It is ready if a primary answers. A cluster is
-    /// ready if its primaries answer and serve all slots.
+    /// ready if its primaries answer and serve all slots. A server that cannot save its data, and therefore refuses all
+    /// writes, is not ready.
     ///
     /// A server that refuses a feature, such as subscriptions, does not make the component unready. Its
-    /// ``/EventBus/ComponentHealth/reason`` then names what has to work without the feature. The component is not ready
-    /// if commands and messages reach different servers.
+    /// ``/EventBus/ComponentHealth/reason`` then names what has to work without the feature. It also names the
+    /// reason for which there is no connection for messages, and for a minute the one for which the server refused a
+    /// write: it was out of memory, or had too few replicas. The component is not ready if commands and messages reach
+    /// different servers.
     public func health() async -> ComponentHealth {
         do {
             if let cluster {
@@ -167,9 +170,18 @@ public final class RedisClient: Sendable {
             return ComponentHealth(name: "redis", status: .notReady, reason: "\(error)")
         }
         var refusals: [String] = []
+        for connection in cluster?.connections ?? [connection, values] {
+            guard let refusal = connection.refusedWrites.recent else { continue }
+            let words = "writes, which were refused within the last minute: \(refusal)"
+            if !refusals.contains(words) { refusals.append(words) }
+        }
         for subscriber in subscribers.withLock({ $0.compactMap(\.connection) }) {
             switch subscriber.subscription.withLock({ $0 }) {
-            case .pending, .inForce: break
+            case .inForce: break
+            case .pending:
+                guard let refusal = subscriber.queue.refusal else { break }
+                let words = "messages: \(refusal.message)"
+                if !refusals.contains(words) { refusals.append(words) }
             case .refused(let words): refusals += words.filter { !refusals.contains($0) }
             case .elsewhere(let problem): return ComponentHealth(name: "redis", status: .notReady, reason: problem)
             }

@@ -77,13 +77,19 @@ extension RedisConnection {
             resolve { [lookup] () throws(EventBusError) in try lookup(host, port, false) }
         case .cluster:
             guard let hosts else { return lose(EventBusError(.unavailable, "the Redis cluster has no address")) }
-            resolve { [lookup] () throws(EventBusError) in try hosts.resolve(lookup) }
+            resolve { [lookup, connectDeadline] () throws(EventBusError) in
+                try hosts.resolve(lookup, until: connectDeadline)
+            }
         case .sentinel(let hosts, _):
             if case .sentinel = role {
-                resolve { [lookup] () throws(EventBusError) in
-                    var addresses: [SocketAddress] = []
-                    for host in hosts { addresses += (try? lookup(host.name, host.sentinelPort, false)) ?? [] }
-                    return addresses
+                resolve { [lookup, connectDeadline] () throws(EventBusError) in
+                    let found = callDetached(
+                        for: hosts,
+                        threadName: "redis-resolve",
+                        until: connectDeadline,
+                        patience: SentinelQuery.patience
+                    ) { host throws(EventBusError) in try lookup(host.name, host.sentinelPort, false) }
+                    return found.flatMap { (try? $0?.get()) ?? [] }
                 }
                 return
             }

@@ -76,9 +76,12 @@ extension RedisConnection {
             if case .error(let message) = reply { throw handshake.refusal(message) }
             throw EventBusError(.unavailable, "Redis sent a reply that nobody asked for")
         case .caller(let command):
-            let reason = reply.reasonToReconnect
+            let refusal: RedisServerError? =
+                if case .error(let message) = reply { RedisServerError(message) } else { nil }
             command.finish(reply)
-            if let reason { throw reason }
+            guard let refusal else { return }
+            refusedWrites.note(refusal)
+            if let reason = refusal.reasonToReconnect { throw reason }
         case .greeting:
             try handshake.receive(reply)
             greet()
@@ -86,7 +89,7 @@ extension RedisConnection {
             // If it is refused, so is the command after it.
             return
         case .heartbeat:
-            guard Handshake.isPong(reply) else {
+            guard Handshake.provesLife(reply) else {
                 throw EventBusError(.unavailable, "Redis answered PING with something else than PONG")
             }
             if case .sentinel(let onEvent) = role { onEvent(.heartbeat) }
@@ -221,20 +224,20 @@ extension RedisConnection {
     }
 }
 
-extension RedisValue {
+extension RedisServerError {
     /// The error of a server, or of a script on it, that refuses more than this command and would continue to: it is a
     /// replica, or no longer accepts the login of the connection.
     fileprivate var reasonToReconnect: EventBusError? {
-        guard case .error(let message) = self else { return nil }
-        let refusal = RedisServerError(message)
-        switch refusal.kind {
-        case "READONLY": return .readOnlyReplica
+        switch kind {
+        case "READONLY": .readOnlyReplica
         // Only a replica that has lost its primary answers that.
-        case "MASTERDOWN", "NOAUTH": return refusal.asBusError
-        default: return nil
+        case "MASTERDOWN", "NOAUTH": asBusError
+        default: nil
         }
     }
+}
 
+extension RedisValue {
     /// The published message, or `nil` if this is a reply.
     fileprivate var message: (channel: String, payload: RedisValue)? {
         guard let parts = array, parts.count == 3, parts[0].text == "message", let channel = parts[1].text else {

@@ -64,6 +64,7 @@ actor RedisConnection {
     let query: SentinelQuery?
     /// The addresses of the cluster, if the configuration names one.
     let hosts: ClusterHosts?
+    nonisolated let refusedWrites = RefusedWrites()
     nonisolated let subscription = Locked(SubscriptionStatus.pending)
 
     var phase = Phase.idle

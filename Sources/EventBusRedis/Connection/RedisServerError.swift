@@ -108,7 +108,9 @@ extension RedisServerError {
             (.unavailable, "Redis is out of memory; raise maxmemory or choose an eviction policy")
         case "BUSY", "UNKILLABLE":
             (.unavailable, "Redis is busy with a script")
-        case "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS":
+        case "TRYAGAIN":
+            (.unavailable, "the slot of these keys is being moved to another node of the Redis cluster")
+        case "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "NOREPLICAS":
             (.unavailable, "Redis cannot take commands at present")
         case "MOVED", "ASK", "CROSSSLOT":
             (

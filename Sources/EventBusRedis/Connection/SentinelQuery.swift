@@ -3,7 +3,7 @@ import EventBus
 
 /// The question to the Sentinels for the address of a service's primary. It blocks.
 ///
-/// All of them are asked, and the answer with the latest configuration epoch counts, because a Sentinel that was
+/// All of them are asked at once, and the answer with the latest configuration epoch counts, because a Sentinel that was
 /// separated from the others still names the former primary.
 final class SentinelQuery: Sendable {
     private let hosts: [RedisConfiguration.Host]
@@ -47,8 +47,8 @@ final class SentinelQuery: Sendable {
         }
     }
 
-    /// The maximum time for one Sentinel, because the others may answer.
-    private static let patience = Duration.milliseconds(500)
+    /// The maximum time for the conversation with one Sentinel, and for those that come after the first.
+    static let patience = Duration.milliseconds(500)
 
     /// Returns the addresses of the primary.
     ///
@@ -60,10 +60,17 @@ final class SentinelQuery: Sendable {
     ) throws(EventBusError) -> [SocketAddress] {
         var newest: Answer?
         var failure = EventBusError(.unavailable, "no Redis Sentinel is configured")
-        for (index, host) in hosts.enumerated() {
-            let share = MonotonicTime.now.duration(to: deadline) / (hosts.count - index + 1)
+        let answers = callDetached(
+            for: hosts,
+            threadName: "redis-sentinel",
+            until: deadline,
+            patience: Self.patience
+        ) { host throws(EventBusError) in try self.ask(host, until: deadline) }
+        for (host, answer) in zip(hosts, answers) {
             do throws(EventBusError) {
-                let answer = try ask(host, until: .now.advanced(by: min(share, Self.patience)))
+                guard let answer = try answer?.get() else {
+                    throw EventBusError(.unavailable, "it did not answer in time")
+                }
                 if answer.epoch >= newest?.epoch ?? .min { newest = answer }
             } catch {
                 failure = EventBusError(
@@ -91,7 +98,8 @@ final class SentinelQuery: Sendable {
         guard let address = try lookup(host.name, host.sentinelPort, false).first else {
             throw EventBusError(.unavailable, "it has no address")
         }
-        let conversation = try BlockingConversation(with: address, tls: tls, until: deadline)
+        let end = min(deadline, MonotonicTime.now.advanced(by: Self.patience))
+        let conversation = try BlockingConversation(with: address, tls: tls, until: end)
         if let credentials {
             let words = [credentials.user, credentials.password].compactMap { $0 }
             let reply = try conversation.ask(RedisCommand("AUTH", words.map { .text($0) }))

@@ -26,6 +26,11 @@ enum LockScripts {
           redis.call('SET', L, token, 'PX', px)
           return text
         end
+        -- Kept for as long as a waiter may take to ask again.
+        local function keep(key, alive)
+          local kept = math.max(60000, tonumber(alive))
+          if redis.call('PTTL', key) < kept then redis.call('PEXPIRE', key, string.format('%.0f', kept)) end
+        end
         local function handOver(px, channel)
           for _ = 1, 256 do
             local head = redis.call('ZRANGE', W, 0, 0)[1]
@@ -83,7 +88,7 @@ enum LockScripts {
             redis.call('ZADD', W, 'XX', 0, '')
             if waits then
               redis.call('HSET', C, owner, string.format('%.0f', now + ARGV[6]) .. ARGV[7])
-              redis.call('PEXPIRE', C, 60000)
+              keep(C, ARGV[6])
             end
             if not holder then
               local late = redis.call('GET', H)
@@ -107,7 +112,7 @@ enum LockScripts {
                 local last = redis.call('ZRANGE', W, -1, -1, 'WITHSCORES')[2]
                 redis.call('ZADD', W, string.format('%.0f', math.max(us, tonumber(last or '0') + 1)), token)
               end
-              redis.call('PEXPIRE', W, 60000)
+              keep(W, ARGV[6])
             end
             return {0, redis.call('PTTL', L), redis.call('GET', H) or ''}
             """,

@@ -43,7 +43,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
     ///   - client: The connection to the server.
     ///   - prefix: The prefix of the keys, without braces. Locks with different prefixes are independent.
     ///   - handOverTime: The time within which a waiter that was handed the lock has to take it before it passes to the
-    ///     next waiter. Defaults to 500 ms.
+    ///     next waiter, at least 50 ms and at most one hour. Defaults to 500 ms.
     ///   - processName: The name of this process in a ``/EventBus/LockHolder``, at most 64 bytes. Defaults to the host
     ///     name and the process id.
     public convenience init(
@@ -75,7 +75,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         metrics: LockMetrics?
     ) {
         precondition(!prefix.contains("{") && !prefix.contains("}"), "the prefix of keys cannot have braces")
-        let handOverTime = max(.milliseconds(1), handOverTime)
+        let handOverTime = min(max(.milliseconds(50), handOverTime), .seconds(3600))
         let process = HolderIdentity.make(name: processName ?? ProcessName.current)
         let clock = AnyClock.continuous
         let waiters = LockWaiters(clock: clock)
@@ -126,16 +126,27 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
     /// cancelled call.
     ///
     /// - Throws: The errors of the protocol; `.lockTimedOut` only if another holder had the resource; `.unavailable` if
-    ///   Redis could not be asked, which is thrown immediately if Redis is out of memory.
+    ///   Redis could not be asked, which is thrown immediately if Redis is out of memory; `.invalidConfiguration` if `ttl`
+    ///   is less than the possible drift of the clocks, which is 2 ms and a hundredth.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
         try await acquire(resource, ttl: ttl, wait: wait, tokenSuffix: "")
     }
 
     /// Requests `resource` with a token that ends with `tokenSuffix`.
     func acquire(_ resource: String, ttl: Duration, wait: Duration, tokenSuffix: String) async throws -> LockGrant {
-        try await book.acquisition {
+        try Self.requireLease(resource, ttl)
+        return try await book.acquisition {
             try await acquireUncounted(resource, ttl: ttl, wait: wait, tokenSuffix: tokenSuffix)
         }
+    }
+
+    /// Throws if each lease of this time to live would have ended when its grant arrives.
+    static func requireLease(_ resource: String, _ ttl: Duration) throws(EventBusError) {
+        guard ttl.lessDrift <= .zero else { return }
+        throw EventBusError(
+            .invalidConfiguration,
+            "the ttl of '\(resource)' is \(ttl); nothing is left of that when a grant arrives, so use at least 10 ms"
+        )
     }
 
     /// Renews a grant for its whole time to live.

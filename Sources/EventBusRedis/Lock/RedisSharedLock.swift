@@ -20,7 +20,7 @@ public final class RedisSharedLock: SharedLock {
     ///   - client: The connection to the server.
     ///   - prefix: The prefix of the keys, without braces. Locks with different prefixes are independent.
     ///   - handOverTime: The time within which a waiter that was handed a share has to take it before it passes to the
-    ///     next waiter. Defaults to 500 ms.
+    ///     next waiter, at least 50 ms and at most one hour. Defaults to 500 ms.
     public init(
         _ client: RedisClient,
         prefix: String = "eventbus",

@@ -36,7 +36,11 @@ enum SharedLockScripts {
           local gone = redis.call('ZRANGEBYSCORE', L, '-inf', now, 'LIMIT', 0, 128)
           if #gone == 0 then return end
           redis.call('ZREM', L, unpack(gone))
-          redis.call('SREM', H, unpack(gone))
+          for _, token in ipairs(gone) do
+            -- It was handed its share and did not come: its process is stopped, and so are its other waiters.
+            local isLate = redis.call('SREM', H, token) == 1
+            if isLate and process(token) ~= process(ARGV[1]) then redis.call('HDEL', C, process(token)) end
+          end
         end
         local function hasRoom(token)
           local count = redis.call('ZCARD', L)
@@ -44,6 +48,11 @@ enum SharedLockScripts {
           local most = limit(token)
           if most == 0 or count >= most then return false end
           return limit(redis.call('ZRANGE', L, 0, 0)[1]) ~= 0
+        end
+        -- Kept for as long as a waiter may take to ask again.
+        local function keep(key, alive)
+          local kept = math.max(60000, tonumber(alive))
+          if redis.call('PTTL', key) < kept then redis.call('PEXPIRE', key, string.format('%.0f', kept)) end
         end
         local function handOver(px, channel)
           prune()
@@ -69,7 +78,11 @@ enum SharedLockScripts {
               else
                 admit(head, px)
                 redis.call('SADD', H, head)
+                -- Both are kept for a while, so that a share that was not taken in time is noticed.
                 redis.call('PEXPIRE', H, string.format('%.0f', px + 60000))
+                if redis.call('PTTL', L) < px + 60000 then
+                  redis.call('PEXPIRE', L, string.format('%.0f', px + 60000))
+                end
               end
             else
               redis.call('ZREM', W, head)
@@ -95,7 +108,7 @@ enum SharedLockScripts {
             end
             local function noteAlive()
               redis.call('HSET', C, owner, string.format('%.0f', now + ARGV[6]) .. ARGV[7])
-              redis.call('PEXPIRE', C, 60000)
+              keep(C, ARGV[6])
             end
             if holds(token) then return take() end
             redis.call('ZADD', W, 'XX', 0, '')
@@ -119,10 +132,11 @@ enum SharedLockScripts {
               end
               -- A hand-over that emptied the queue has forgotten the processes.
               noteAlive()
-              redis.call('PEXPIRE', W, 60000)
+              keep(W, ARGV[6])
             end
             local ends = redis.call('ZRANGE', L, 0, 0, 'WITHSCORES')[2]
-            return {0, math.max(0, tonumber(ends or '0') - now), redis.call('ZRANGE', W, 0, 0)[1] or ''}
+            -- Without holders there is room, which the first waiter takes when it asks.
+            return {0, ends and math.max(0, tonumber(ends) - now) or px, redis.call('ZRANGE', W, 0, 0)[1] or ''}
             """,
         name: "shared_lock.acquire"
     )

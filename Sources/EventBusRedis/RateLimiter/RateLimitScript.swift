@@ -1,7 +1,8 @@
 /// The request for permits as one script.
 ///
 /// A key contains the time of its last grant by the server's clock, and the level of the bucket at that time, both in
-/// microseconds. The level falls as time passes. If the clock is set back, it stays until the next grant.
+/// microseconds. The level falls as time passes. If the clock is set back, the next request notes the level at the new
+/// time.
 enum RateLimitScript {
     /// The script that requests permits. Arguments: the time in which one permit becomes available, the permits, the
     /// burst and the maximum wait, all times in microseconds. Returns `{1 or 0, delay in microseconds, remaining}`.
@@ -18,8 +19,9 @@ enum RateLimitScript {
         -- Levels are rounded, which must not refuse the last permit of a burst.
         local delay = math.max(0, math.ceil(filled - burst * interval - 0.5))
         local granted = delay <= wait
-        if granted then
-          level = filled
+        if granted then level = filled end
+        -- Without that, the level would not fall until a clock that was set back has caught up.
+        if granted or us < tonumber(last or '0') then
           local kept = string.format('%.0f', math.ceil(level / 1000) + 1)
           redis.call('SET', KEYS[1], string.format('%.0f:%.3f', us, level), 'PX', kept)
         end

@@ -30,6 +30,20 @@ extension CacheConformance {
                 try await setup.one.removeAll(tag: setup.key)
                 try await setup.expect(2, for: setup.key, "after the removal of a tag it has no more")
             },
+            check("a removal is carried out even if the calling task is cancelled") { setup in
+                var tagged = setup.long
+                tagged.tags = [setup.key]
+                let keys = (0..<2).map { "\(setup.key)-\($0)" }
+                try await setup.one.set(1, for: keys[0], options: setup.long)
+                try await setup.one.set(1, for: keys[1], options: tagged)
+                let removing = Task {
+                    withUnsafeCurrentTask { $0?.cancel() }
+                    try await setup.other.remove(keys[0])
+                    try await setup.other.removeAll(tag: setup.key)
+                }
+                try await removing.value
+                for key in keys { try await setup.expectNone(for: key, "after its removal by a cancelled task") }
+            },
             check("a removal invalidates computations that began before it") { setup in
                 try await Self.expectVoid(setup, setup.long) { try await setup.other.remove(setup.key) }
             },

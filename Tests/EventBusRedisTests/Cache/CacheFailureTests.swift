@@ -61,6 +61,17 @@ extension RedisTests {
             #expect(lines.first?.contains("BackendDown") == true)
         }
 
+        @Test func `a removal whose outcome is unknown is sent once more`() async throws {
+            let asked = Shared(0)
+            let server = try ScriptedServer { command, _ in
+                guard command.contains(CacheScripts.remove.digest) else { return greetingReply(command) }
+                asked.change { $0 += 1 }
+                return asked.value == 1 ? nil : Array(":1\r\n".utf8)
+            }
+            try await RedisCache(try server.client()).remove(["key"])
+            #expect(asked.value == 2)
+        }
+
         @Test func `a server that says nothing holds readers up once, then they compute until it answers again`()
             async throws
         {

@@ -286,5 +286,37 @@ extension RedisTests {
             #expect(answered == 6, "one in flight, and five that may wait")
             #expect(refused == 44)
         }
+
+        /// A server that cuts the connection at the first call of a script and refuses all others, and the digests of the
+        /// called scripts.
+        private func cutting() throws -> (server: ScriptedServer, called: Shared<[String]>) {
+            let called = Shared<[String]>([])
+            let server = try ScriptedServer { command, _ in
+                guard command.first == "EVALSHA" else { return greetingReply(command) }
+                called.change { $0.append(command[1]) }
+                return called.value.count == 1 ? nil : Array("-NOPERM no permission\r\n".utf8)
+            }
+            return (server, called)
+        }
+
+        @Test func `a claim whose outcome is unknown is withdrawn, also if the repetition is refused`() async throws {
+            let (server, called) = try cutting()
+            let key = InboxKey(topic: "test.placed", eventID: EventID(), subscription: "orders")
+            let error = await #expect(throws: EventBusError.self) {
+                _ = try await RedisInbox(try server.client()).begin(key, lease: .seconds(30))
+            }
+            #expect(error?.code == .indeterminate)
+            #expect("\(try #require(error))".contains("NOPERM"))
+            try await eventually("it should be withdrawn") { called.value.contains(InboxScripts.withdraw.digest) }
+        }
+
+        @Test func `a grant whose outcome is unknown is given back, also if the repetition is refused`() async throws {
+            let (server, called) = try cutting()
+            let error = await #expect(throws: EventBusError.self) {
+                _ = try await RedisLock(try server.client()).acquire("sku", ttl: .seconds(60), wait: .zero)
+            }
+            #expect(error?.code == .indeterminate)
+            try await eventually("it should be given back") { called.value.contains(LockScripts.leave.digest) }
+        }
     }
 }

@@ -57,6 +57,19 @@ extension RedisTests {
             #expect(Set(refusals).count == refusals.count, "\(refusals)")
         }
 
+        @Test func `health tells why messages have no connection, and remains ready`() async throws {
+            let server = try ScriptedServer { command, _ in
+                command.first == "SUBSCRIBE" ? nil : greetingReply(command)
+            }
+            let client = try server.client()
+            let lock = RedisLock(client)
+            lock.subscriber.open()
+            try await eventually("health should tell it") {
+                await client.health().reason?.contains("messages: ") == true
+            }
+            #expect(await client.health().status == .ready)
+        }
+
         private func connectionsReceived(_ admin: RedisClient) async throws -> Int {
             let info = try await admin.send(RedisCommand("INFO", ["stats"])).text ?? ""
             let name = "total_connections_received:"

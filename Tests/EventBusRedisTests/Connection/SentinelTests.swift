@@ -155,6 +155,30 @@ extension RedisTests {
             silent.close()
         }
 
+        @Test(arguments: [true, false])
+        func `a name that is not resolved holds nobody up who asks others`(isCluster: Bool) async throws {
+            let name = Valve(isOpen: false)
+            defer { name.open() }
+            let fleet = isCluster ? try await ClusterFleet() : nil
+            let server = if let fleet { fleet.servers[0] } else { try await RedisServer() }
+            let sentinel = try ScriptedSentinel(port: server.port)
+            let other = isCluster ? .init("127.0.0.1", port: server.port) : sentinel.host
+            let hosts = [.init("nowhere", port: 1), other]
+            var configuration = RedisConfiguration(
+                endpoint: isCluster ? .cluster(hosts: hosts) : .sentinel(hosts: hosts, service: "orders")
+            )
+            // Nothing else would end the attempt.
+            configuration.connectTimeout = .seconds(600)
+            configuration.commandTimeout = .seconds(30)
+            let lookup: RedisConnection.AddressLookup = { host, port, numericOnly throws(EventBusError) in
+                if host == "nowhere" { name.pass() }
+                return try SocketAddress.resolve(host: host, port: port, numericOnly: numericOnly)
+            }
+            let client = try RedisClient(configuration, logger: .silent, lookup: lookup)
+            try await client.ping()
+            await client.close()
+        }
+
         @Test func `without a Sentinel that knows the service, the error names the service`() async throws {
             let sentinel = try ScriptedServer { _, _ in Array("-ERR No such master with that name\r\n".utf8) }
             for host in [sentinel.port, try freePort()] {

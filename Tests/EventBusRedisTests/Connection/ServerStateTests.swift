@@ -109,5 +109,76 @@ extension RedisTests {
                 try await eventually("the bus should be ready") { bus.health().isReady }
             }
         }
+
+        @Test func `a server that cannot save its data is used for what it still does, and health tells it`()
+            async throws
+        {
+            let server = try await RedisServer("--enable-protected-configs", "yes")
+            let admin = try server.client()
+            let cache = RedisCache(admin)
+            try await cache.set(0, for: "stored")
+            let leave = try await enter(.cannotSaveItsData, server, admin)
+
+            let client = try server.client { $0.heartbeat = .milliseconds(50) }
+            #expect(try await client.send("GET", "key") == .null)
+            let (began, ended) = (Shared(0), Shared(0))
+            let subscriber = client.subscriber(channels: ["x"]) { event in
+                switch event {
+                case .began: began.change { $0 += 1 }
+                case .ended: ended.change { $0 += 1 }
+                case .message: break
+                }
+            }
+            subscriber.open()
+            try await eventually("messages should arrive") { began.value == 1 }
+            let before = try await refusedPings(admin)
+            try await eventually("heartbeats should be refused") { try await refusedPings(admin) >= before + 5 }
+            #expect(began.value == 1 && ended.value == 0)
+            #expect(try await RedisCache(client).value(for: "stored", as: Int.self) { 1 } == 0)
+
+            let health = await client.health()
+            #expect(health.status == .notReady)
+            #expect(health.reason?.contains("MISCONF") == true, "\(health)")
+            try await leave()
+            #expect(await client.health() == ComponentHealth(name: "redis", status: .ready))
+        }
+
+        private func refusedPings(_ admin: RedisClient) async throws -> Int {
+            let info = try await admin.send("INFO", "commandstats").text ?? ""
+            let line = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix("cmdstat_ping:") } ?? ""
+            let count = line.split(separator: ",").first { $0.hasPrefix("rejected_calls=") }
+            return count.flatMap { Int($0.dropFirst("rejected_calls=".count)) } ?? 0
+        }
+
+        @Test func `readers ask a server again that answers but cannot save its data`() async throws {
+            let server = try await RedisServer("--enable-protected-configs", "yes")
+            let admin = try server.client()
+            let proxy = try RedisProxy(to: server.port)
+            let options = RedisCacheOptions(firstLevelCapacity: 0, readTimeout: .milliseconds(200))
+            let cache = RedisCache(try proxy.client { $0.heartbeat = .seconds(60) }, options: options)
+            try await cache.set(0, for: "stored")
+            proxy.replies.close()
+            #expect(try await cache.value(for: "stored", as: Int.self) { 1 } == 1)
+            let leave = try await enter(.cannotSaveItsData, server, admin)
+            try await eventually("the server should be asked for life") { try await refusedPings(admin) >= 2 }
+            proxy.replies.open()
+            try await eventually("the server should be asked again") {
+                try await cache.value(for: "stored", as: Int.self) { 1 } == 0
+            }
+            try await leave()
+        }
+
+        @Test(arguments: [State.hasTooFewReplicas, .isFull])
+        func `health tells which writes a server has refused lately, and remains ready`(state: State) async throws {
+            let server = try await RedisServer("--maxmemory-policy", "noeviction")
+            let admin = try server.client()
+            let client = try server.client()
+            let leave = try await enter(state, server, admin)
+            await #expect(throws: EventBusError.self) { try await client.send("SET", "key", "value") }
+            let health = await client.health()
+            #expect(health.status == .ready)
+            #expect(health.reason?.contains(state == .isFull ? "OOM" : "NOREPLICAS") == true, "\(health)")
+            try await leave()
+        }
     }
 }

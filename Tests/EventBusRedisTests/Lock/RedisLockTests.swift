@@ -116,6 +116,51 @@ extension RedisTests {
             try await lock.release(second)
         }
 
+        @Test func `a time to live that is over when a grant arrives is refused`() async throws {
+            let client = try await SharedRedis.client()
+            let clients = try await [SharedRedis.client(), SharedRedis.client(), SharedRedis.client()]
+            let locks: [any DistributedLock] = [
+                RedisLock(client), RedisSharedLock(client).lock(for: .shared), RedisQuorumLock(clients),
+            ]
+            for lock in locks {
+                let error = await #expect(throws: EventBusError.self) {
+                    try await lock.withLock("short", ttl: .milliseconds(2), wait: .milliseconds(100)) { _ in }
+                }
+                #expect(error?.code == .invalidConfiguration, "\(String(describing: error))")
+            }
+        }
+
+        @Test(arguments: [LockScripts.acquire, SharedLockScripts.acquire])
+        func `a place in the queue is kept for as long as its process counts as alive`(script: RedisScript) async throws
+        {
+            let client = try await SharedRedis.client()
+            let keys = LockKeys(prefix: "eventbus", resource: "r-\(EventID())")
+            // The second is a process with a short hand-over time.
+            for (token, alive) in [("h.1.0", 2000), ("p.1.0", 600_000), ("q.1.0", 2000)] as [(String, Int64)] {
+                _ = try await client.run(
+                    script,
+                    keys: keys.all,
+                    [.text(token), 60_000, "1", .integer(alive / 4), "wake:", .integer(alive), "-"],
+                    isIdempotent: true
+                )
+            }
+            for key in [keys.base + ":w", keys.base + ":c"] {
+                let kept = try await client.send("PTTL", .text(key)).integer ?? 0
+                #expect(kept > 500_000, "\(key) is kept for \(kept) ms")
+            }
+        }
+
+        @Test func `the hand-over time has bounds`() async throws {
+            let client = try await SharedRedis.client()
+            for (given, used) in [
+                (Duration.zero, Duration.milliseconds(50)), (.seconds(1), .seconds(1)),
+                (.seconds(Int64.max), .seconds(3600)),
+            ] {
+                #expect(RedisLock(client, handOverTime: given).handOverTime == used)
+                #expect(RedisSharedLock(client, handOverTime: given).base.handOverTime == used)
+            }
+        }
+
         @Test func `without the right to publish the next in line finds out by asking`() async throws {
             let server = try await RedisServer()
             let admin = try server.client()

@@ -1,5 +1,6 @@
 import EventBus
 import EventBusTesting
+import Glibc
 import Testing
 
 @testable import EventBusRedis
@@ -63,6 +64,61 @@ extension RedisTests {
             let grant = try await lock.lock(for: .exclusive).acquire(resource, ttl: .seconds(60), wait: .seconds(30))
             #expect(try await client.send("ZCARD", .text(holders)).integer == 1)
             try await lock.lock(for: .exclusive).release(grant)
+        }
+
+        @Test func `who waits behind a process without messages asks again after the hand-over time`() async throws {
+            let client = try await SharedRedis.client()
+            let keys = LockKeys(prefix: "eventbus:shared", resource: "r-\(EventID())")
+            func acquire(_ token: String, listens: String) async throws -> RedisValue {
+                try await client.run(
+                    SharedLockScripts.acquire,
+                    keys: keys.all,
+                    [.text(token), 60_000, "1", 500, "wake:", 60_000, .text(listens)],
+                    isIdempotent: true
+                )
+            }
+            for token in ["h.1.0", "p.1.0", "q.1.0"] { _ = try await acquire(token, listens: "-") }
+            _ = try await client.run(
+                SharedLockScripts.release,
+                keys: keys.all,
+                ["h.1.0", 500, "wake:"],
+                isIdempotent: true
+            )
+            let answer = try await acquire("q.1.0", listens: "+").array ?? []
+            #expect(answer.map { $0.integer ?? -1 } == [0, 500, -1] && answer.last?.text == "p.1.0", "\(answer)")
+            #expect(try await acquire("p.1.0", listens: "-").array?.first == .integer(1))
+        }
+
+        @Test func `a process that does not come for a share delays the queue once`() async throws {
+            let client = try await SharedRedis.client()
+            let keys = LockKeys(prefix: "eventbus:shared", resource: "r-\(EventID())")
+            func acquire(_ token: String) async throws -> RedisValue {
+                try await client.run(
+                    SharedLockScripts.acquire,
+                    keys: keys.all,
+                    // As if it listened at another node of a cluster.
+                    [.text(token), 60_000, "1", 50, "wake:", 60_000, "~"],
+                    isIdempotent: true
+                )
+            }
+            for token in ["h.1.0", "p.1.0", "p.2.0", "p.3.0", "q.1.0"] { _ = try await acquire(token) }
+            _ = try await client.run(
+                SharedLockScripts.release,
+                keys: keys.all,
+                ["h.1.0", 50, "wake:"],
+                isIdempotent: true
+            )
+            try await eventually("the hand-over should run out") {
+                try await client.send("ZCOUNT", .text(keys.holder), .integer(Int64(Self.now())), "+inf").integer == 0
+            }
+            #expect(try await acquire("q.1.0").array?.first == .integer(1))
+        }
+
+        /// The time of this machine, which is also that of the server, in milliseconds.
+        private static func now() -> Int {
+            var time = timespec()
+            clock_gettime(CLOCK_REALTIME, &time)
+            return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
         }
 
         @Test func `a message that arrives after its waiter has taken the share ends nothing`() async throws {

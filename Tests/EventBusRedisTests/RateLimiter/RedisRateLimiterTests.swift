@@ -34,6 +34,20 @@ extension RedisTests {
             #expect(!refusal.isGranted && refusal.delay <= .seconds(50))
         }
 
+        @Test func `after a clock was set back, permits become available in their own time`() async throws {
+            let client = try await SharedRedis.client()
+            let limiter = RedisRateLimiter(client)
+            // Written by a server whose clock was an hour ahead, with all permits used.
+            let seconds = try #require(try await client.send("TIME").array?.first?.text.flatMap { Int64($0) })
+            let limit = RateLimit(2, per: .milliseconds(400))
+            _ = try await client.send("SET", .text(key), .text("\((seconds + 3600) * 1_000_000):400000.000"))
+            let refusal = try await limiter.request(name, limit: limit)
+            #expect(!refusal.isGranted && refusal.delay <= .milliseconds(200))
+            try await eventually("a permit should become available", within: .seconds(10)) {
+                try await limiter.request(name, limit: limit).isGranted
+            }
+        }
+
         @Test(arguments: ["", "nonsense", "1:2", "-5:1.0", "9e999:1.0", "1:\(String(repeating: "9", count: 400)).0"])
         func `a key that another program wrote is replaced, or refuses without an error`(value: String) async throws {
             let client = try await SharedRedis.client()

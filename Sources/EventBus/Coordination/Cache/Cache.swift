@@ -60,13 +60,15 @@ public protocol Cache: Sendable {
     /// - Throws: ``EventBusError``: `.encodingFailed`, `.tooLarge`, `.unavailable` or `.indeterminate`.
     func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws
 
-    /// Removes entries, and invalidates computations for their keys that began before.
+    /// Removes entries, and invalidates computations for their keys that began before. The call completes even if the
+    /// calling task is cancelled, because what the entries were made from has changed already.
     ///
     /// - Throws: ``EventBusError``: `.unavailable` or `.indeterminate` if the store did not answer. The entries may
     ///   then be served until they expire.
     func remove(_ keys: [String]) async throws
 
-    /// Removes every entry that was stored with `tag`, and invalidates computations with this tag that began before.
+    /// Removes every entry that was stored with `tag`, and invalidates computations with this tag that began before. The
+    /// call completes even if the calling task is cancelled.
     ///
     /// - Throws: The errors of ``remove(_:)``.
     func removeAll(tag: String) async throws

@@ -47,16 +47,21 @@ extension DistributedLock {
         var failures = 0
         while true {
             try Task.checkCancellation()
+            let hasLed = Locked(false)
             do {
                 // The time after which a candidate gives up its place in the queue and takes another one.
                 return try await hold(role, ttl: ttl, wait: .seconds(3600)) { holding in
-                    try await Self.lead(body, holding)
+                    hasLed.withLock { $0 = true }
+                    return try await Self.lead(body, holding)
                 }
             } catch let failure as BodyFailure {
                 throw failure.error
-            } catch let error as EventBusError where error.code == .lockTimedOut || error.isEndOfLease {
+            } catch let error as EventBusError where error.code == .lockTimedOut {
                 failures = 0
-            } catch let error as EventBusError where error.code.isRetriable {
+            } catch let error as EventBusError where error.isEndOfLease && hasLed.withLock({ $0 }) {
+                failures = 0
+            } catch let error as EventBusError where error.isEndOfLease || error.code.isRetriable {
+                // Without having led, a candidate would only get another lease that ends on its way here.
                 failures += 1
                 try await clock.sleep(for: pauses.delay(afterAttempt: failures))
             }

@@ -147,7 +147,8 @@ extension DistributedLock {
 
     /// Acquires a lease that is valid when this method returns and that is being renewed.
     ///
-    /// A grant may expire before this task runs again if other bodies block all threads.
+    /// A grant may expire before this task runs again if other bodies block all threads, or on its way here. The next one
+    /// is requested after a pause, because it may have the same fate.
     private func acquireInTime(_ resource: String, ttl: Duration, wait: Duration) async throws -> LeaseHolding {
         let deadline = clock.now.advanced(by: wait)
         var left = wait
@@ -161,8 +162,10 @@ extension DistributedLock {
             } catch {
                 holding.stopRenewing()
                 _ = await Result { try await holding.release() }
-                guard clock.now < deadline else { throw error }
                 left = clock.now.duration(to: deadline)
+                guard left > .zero else { throw error }
+                try await clock.sleep(for: min(left, .milliseconds(Int64.random(in: 50...150))))
+                left = max(.zero, clock.now.duration(to: deadline))
             }
         }
     }

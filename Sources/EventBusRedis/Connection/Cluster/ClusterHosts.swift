@@ -1,3 +1,4 @@
+import ConnectionThread
 import EventBus
 
 /// The addresses at which a cluster can be asked for its nodes: those that it named last, and the configured ones.
@@ -12,14 +13,24 @@ final class ClusterHosts: Sendable {
     /// Replaces the addresses that the cluster named last.
     func note(_ addresses: [NodeAddress]) { known.withLock { $0 = addresses } }
 
-    /// Returns the addresses of all hosts that can be resolved. It may block.
-    func resolve(_ lookup: RedisConnection.AddressLookup) throws(EventBusError) -> [SocketAddress] {
+    /// Returns the addresses of all hosts that can be resolved in time. It blocks.
+    func resolve(
+        _ lookup: @escaping RedisConnection.AddressLookup,
+        until deadline: MonotonicTime
+    ) throws(EventBusError) -> [SocketAddress] {
         var addresses: [SocketAddress] = []
         var failure: EventBusError?
         // In any order, so that the processes of a fleet do not all connect to the same node.
-        for host in known.withLock({ $0 }).shuffled() + configured {
+        let hosts = known.withLock { $0 }.shuffled() + configured
+        let found = callDetached(
+            for: hosts,
+            threadName: "redis-resolve",
+            until: deadline,
+            patience: .milliseconds(500)
+        ) { host throws(EventBusError) in try lookup(host.host, host.port, false) }
+        for result in found {
             do throws(EventBusError) {
-                for address in try lookup(host.host, host.port, false) where !addresses.contains(address) {
+                for address in try result?.get() ?? [] where !addresses.contains(address) {
                     addresses.append(address)
                 }
             } catch {

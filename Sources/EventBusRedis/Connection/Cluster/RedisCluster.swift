@@ -215,6 +215,11 @@ final class RedisCluster: Sendable {
         }
     }
 
+    /// The connections to the nodes.
+    var connections: [RedisConnection] {
+        state.withLock { $0.nodes.values.flatMap { [$0.commands, $0.values] } }
+    }
+
     /// Closes the connections to all nodes permanently.
     func close() async {
         let nodes = state.withLock { state in

@@ -45,7 +45,7 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
     ///   - prefix: The prefix of the keys, without braces. Locks with different prefixes are independent. A
     ///     ``RedisLock`` with the same prefix is independent of this lock, too.
     ///   - handOverTime: The time within which a waiter whose turn it is has to respond before the turn passes to the
-    ///     next one. Defaults to 500 ms.
+    ///     next one, at least 50 ms and at most one hour. Defaults to 500 ms.
     public init(_ clients: [RedisClient], prefix: String = "eventbus", handOverTime: Duration = .milliseconds(500)) {
         precondition(clients.count >= 3, "a majority that survives the loss of a server takes three servers")
         let clock = AnyClock.continuous
@@ -105,9 +105,11 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
     /// Requests `resource` and waits for it for at most `wait`.
     ///
     /// - Throws: The errors of the protocol; `.unavailable` if no majority of the servers answered, or if that took so
-    ///   long that nothing was left of the lease; `.invalidConfiguration` if one server is listed twice.
+    ///   long that nothing was left of the lease; `.invalidConfiguration` if one server is listed twice, or if `ttl`
+    ///   is less than the possible drift of the clocks.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
         if let misconfiguration { throw misconfiguration }
+        try RedisLock.requireLease(resource, ttl)
         return try await book.acquisition { try await acquireUncounted(resource, ttl: ttl, wait: wait) }
     }
 

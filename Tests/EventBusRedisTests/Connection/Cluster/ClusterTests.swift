@@ -115,6 +115,25 @@ extension RedisTests {
             try await readers.release(try await reading)
         }
 
+        @Test func `while a slot is moved, a request for its lock fails with the move as the reason`() async throws {
+            let fleet = try await ClusterFleet()
+            let client = try fleet.client { $0.commandTimeout = .milliseconds(500) }
+            let lock = RedisLock(client)
+            let slot = HashSlot.of(LockKeys(prefix: "eventbus", resource: "moved").holder.utf8)
+            let source = try await fleet.owner(of: slot)
+            let target = (source + 1) % 3
+            let grant = try await lock.acquire("moved", ttl: .seconds(60), wait: .zero)
+            try await fleet.beginMove(of: slot, from: source, to: target)
+            let error = await #expect(throws: EventBusError.self) {
+                _ = try await lock.acquire("moved", ttl: .seconds(60), wait: .zero)
+            }
+            #expect("\(try #require(error))".contains("being moved to another node"))
+            _ = try await lock.renew(grant)
+            try await fleet.moveKeys(of: slot, from: source, to: target)
+            try await fleet.endMove(of: slot, from: source, to: target)
+            try await lock.release(grant)
+        }
+
         @Test func `while a slot is moved, its lock is held, its waiter waits, and its inbox serves`() async throws {
             let fleet = try await ClusterFleet()
             let client = try fleet.client()

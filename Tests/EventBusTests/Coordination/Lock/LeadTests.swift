@@ -78,6 +78,20 @@ extension CoordinationTests {
             #expect(lock.asked == 5)
         }
 
+        @Test("A candidate whose leases have ended when they arrive pauses, also when its wait is over")
+        func lateGrants() async throws {
+            let lock = ScriptedLock(clock: clock, grantsLate: true)
+            let leading = Task { try await lock.lead("scheduler") { _ in } }
+            for _ in 0..<3 {
+                try await clock.sleepers(atLeast: 1)
+                clock.advance(by: .seconds(3600))
+            }
+            try await clock.sleepers(atLeast: 1)
+            #expect(lock.count(of: .acquire("scheduler")) == 4)
+            leading.cancel()
+            await #expect(throws: CancellationError.self) { try await leading.value }
+        }
+
         @Test("Leading a role inside itself is an error, not a wait")
         func reentrancy() async throws {
             let lock = InMemoryLock(clock: clock)

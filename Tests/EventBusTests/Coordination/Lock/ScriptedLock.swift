@@ -12,15 +12,19 @@ final class ScriptedLock: DistributedLock {
 
     let clock: AnyClock
     let calls = EventLog<Call>()
+    /// A Boolean value indicating whether each lease has ended when its grant arrives.
+    private let grantsLate: Bool
     private let onRenew: @Sendable (LockGrant) async throws -> AnyClock.Instant
     private let onRelease: @Sendable (LockGrant) async throws -> Void
 
     init(
         clock: some Clock<Duration>,
+        grantsLate: Bool = false,
         onRenew: @escaping @Sendable (LockGrant) async throws -> AnyClock.Instant = { $0.validUntil },
         onRelease: @escaping @Sendable (LockGrant) async throws -> Void = { _ in }
     ) {
         self.clock = AnyClock(clock)
+        self.grantsLate = grantsLate
         self.onRenew = onRenew
         self.onRelease = onRelease
     }
@@ -32,7 +36,7 @@ final class ScriptedLock: DistributedLock {
             owner: "\(number)",
             fencingToken: UInt64(number),
             ttl: ttl,
-            validUntil: clock.now.advanced(by: ttl)
+            validUntil: clock.now.advanced(by: grantsLate ? .zero : ttl)
         )
     }
 

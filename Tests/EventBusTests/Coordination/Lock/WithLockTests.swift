@@ -204,6 +204,14 @@ extension CoordinationTests {
             #expect(lock.calls.count == 0)
         }
 
+        @Test("A lock whose leases have ended when they arrive is asked a few times a second, until the wait is over")
+        func lateGrants() async throws {
+            let lock = ScriptedLock(clock: ContinuousClock(), grantsLate: true)
+            await expectCode(.leaseExpired) { try await lock.withLock("sku", wait: .milliseconds(500)) { _ in } }
+            #expect((2...12).contains(lock.count(of: .acquire("sku"))), "\(lock.count(of: .acquire("sku")))")
+            #expect(lock.count(of: .acquire("sku")) == lock.count(of: .release(isCancelled: false)))
+        }
+
         @Test("A lock without a name, a time to live or a valid wait is refused")
         func invalidArguments() async throws {
             let lock = ScriptedLock(clock: clock)
