@@ -20,7 +20,7 @@ enum ArrivalRoute: Equatable {
     case defaultExchange
     /// A foreign exchange that was bound to the queue.
     case foreign
-    /// The delay levels or the dead-letter exchange, with a routing key that leads to another queue.
+    /// The delay levels, with a routing key that leads to another queue.
     case misrouted
 
     /// Creates the route of a message in `queue`.
@@ -33,7 +33,7 @@ enum ArrivalRoute: Equatable {
         } else if exchange.beginsWithBytes(of: TopologyNames.delayPrefix) {
             self = Self.delayed(message, in: queue)
         } else if exchange.utf8.elementsEqual(TopologyNames.deadLetterExchange.utf8) {
-            self = TopologyNames.deadLetterQueue(of: routingKey) == queue ? .deadLetter : .misrouted
+            self = TopologyNames.deadLetterQueue(of: routingKey) == queue ? .deadLetter : .foreign
         } else {
             self = .foreign
         }
@@ -45,7 +45,8 @@ enum ArrivalRoute: Equatable {
         var key = message.routingKey
         if message.exchange == TopologyNames.delayDue {
             let due = TopologyNames.dueQueue(of: queue)
-            guard let death = BrokerDeath(message.properties.headers, where: { $0 == due }),
+            // A bus sends no further keys, and which one is the first of several depends on the broker.
+            guard let death = BrokerDeath(message.properties.headers, where: { $0 == due }), death.keyCount == 1,
                 death.exchange.beginsWithBytes(of: TopologyNames.delayPrefix)
             else { return .misrouted }
             key = death.routingKey

@@ -9,7 +9,10 @@ struct BrokerDeath {
     var reason: String
     var queue: String
     var exchange: String
+    /// The first routing key.
     var routingKey: String
+    /// The number of routing keys. There are more than one if the message has the header `CC`.
+    var keyCount = 0
     var time: EventTime?
 
     /// Creates the newest record of a queue that satisfies a condition. Returns `nil` if there is none.
@@ -22,7 +25,10 @@ struct BrokerDeath {
             self.reason = reason
             exchange = values["exchange"]?.string ?? ""
             routingKey = ""
-            if case .array(let keys)? = values["routing-keys"] { routingKey = keys.first?.string ?? "" }
+            if case .array(let keys)? = values["routing-keys"] {
+                routingKey = keys.first?.string ?? ""
+                keyCount = keys.count
+            }
             if case .timestamp(let seconds)? = values["time"] {
                 let (milliseconds, overflow) = seconds.multipliedReportingOverflow(by: 1000)
                 time = overflow ? nil : EventTime(milliseconds: milliseconds)

@@ -78,16 +78,22 @@ struct DelayRestorer: Sendable {
             (exchange, routingKey) = ("", DelayRoute.queue(in: key) ?? key)
             guard tools.managers.owns(routingKey) else { return nil }
         }
+        // What goes out through the default exchange is trusted.
+        let route = ArrivalRoute(of: message, in: routingKey, events: tools.configuration.exchange)
         let headers = message.properties.headers
-        let scheduled = DelayRoute.scheduledTopic(in: key)
-        let topic = scheduled ?? headers[WireHeaders.topic]?.string
+        let topic: String?
+        switch route {
+        case .scheduled(let scheduled): topic = scheduled
+        case .misrouted: return nil
+        default: topic = headers[WireHeaders.topic]?.string
+        }
         var properties = message.properties.forRepublish(
             id: message.eventID,
             topic: topic.flatMap { try? Topic(validating: $0) },
             from: message,
-            isTrusted: scheduled == nil
+            isTrusted: route.isTrusted
         )
-        if scheduled == nil { for name in Self.kept { properties.headers[name] = headers[name] } }
+        if route.isTrusted { for name in Self.kept { properties.headers[name] = headers[name] } }
         return AMQPPublish(exchange: exchange, routingKey: routingKey, properties: properties, body: message.body)
     }
 }

@@ -62,12 +62,14 @@ struct MessageDecoderTests {
     }
 
     /// A message as the broker moves it to a subscription's queue from the one in which due events wait.
-    private func due(_ key: String, from queue: String = "group.name", _ type: String? = nil) -> AMQPMessage {
+    private func due(_ key: String, from queue: String = "group.name", _ type: String? = nil, others: [String] = [])
+        -> AMQPMessage
+    {
         var message = message(TopologyNames.delayDue, queue, type)
         func record(_ queue: String, _ exchange: String) -> HeaderValue {
             .table([
                 "queue": .string(queue), "reason": "expired", "exchange": .string(exchange),
-                "routing-keys": .array([.string(key), "0.r.other"]),
+                "routing-keys": .array(([key] + others).map { .string($0) }),
             ])
         }
         message.properties.headers[WireHeaders.death] = .array([
@@ -91,7 +93,7 @@ struct MessageDecoderTests {
             #expect(decoded.failedAttempts == 3)
             #expect(decoded.isTrusted)
         }
-        for exchange in ["events", "amq.topic", "eventbus", "eventbusdelay.v1.7", ""] {
+        for exchange in ["events", "amq.topic", "eventbus", "eventbusdelay.v1.7", "eventbus.dead.v1", ""] {
             let decoded = try decoder.decode(message(exchange, "a.b", "c.d"), in: "group.name")
             #expect(decoded.envelope.topic == "a.b", "\(exchange)")
             #expect(decoded.failedAttempts == 0)
@@ -105,7 +107,7 @@ struct MessageDecoderTests {
         let misrouted = [
             message("eventbus.delay.v1.7", other, "a.b"), due(other, from: "group.name", "a.b"), unmarked,
             due("r.group.name", from: "group.name", "a.b"),
-            message("eventbus.dead.v1", "other", "a.b"),
+            due(levels + "r.group.name", from: "group.name", "a.b", others: [other]),
         ]
         for message in misrouted {
             for pattern in ["#", "a.b"] {
