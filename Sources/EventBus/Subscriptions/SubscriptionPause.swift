@@ -90,22 +90,23 @@ final class SubscriptionPause: Sendable {
     /// - Returns: Whether the pause begins with this call, and the time at which the next delivery may probe.
     func fail(_ cause: Cause, _ reason: String, isProbe: Bool) -> (begins: Bool, nextProbe: AnyClock.Instant) {
         let now = clock.now
-        let (begins, schedules, nextProbe) = state.withLock { state in
+        let (begins, reports, schedules, nextProbe) = state.withLock { state in
             if var pause = state.pause {
-                guard isProbe else { return (false, false, pause.nextProbe) }
+                guard isProbe else { return (false, false, false, pause.nextProbe) }
                 pause.reason = reason
                 pause.failedProbes += 1
                 pause.nextProbe = now.advanced(by: interval(pause.cause, failedProbes: pause.failedProbes))
                 state.pause = pause
-                return (false, true, pause.nextProbe)
+                return (false, false, true, pause.nextProbe)
             }
             let nextProbe = now.advanced(by: interval(cause, failedProbes: 0))
             state.pause = Pause(cause: cause, since: now, reason: reason, nextProbe: nextProbe)
             active.store(true, ordering: .releasing)
             queue.closeGate()
-            return (true, true, nextProbe)
+            // A handler that was abandoned may fail after the end.
+            return (true, !state.isCancelled, true, nextProbe)
         }
-        if begins { for observer in observers { observer.didPause(true) } }
+        if reports { for observer in observers { observer.didPause(true) } }
         if schedules { schedule(at: nextProbe) }
         return (begins, nextProbe)
     }

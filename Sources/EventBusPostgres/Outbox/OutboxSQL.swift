@@ -35,7 +35,7 @@ enum OutboxSQL {
     /// Begins a transaction of a relay, of which no relay is notified.
     static let begin = [
         // Whatever is the default of the role: the relay reads what others commit meanwhile.
-        PostgresStatement("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
+        PostgresStatement("BEGIN ISOLATION LEVEL READ COMMITTED"),
         PostgresStatement("SET LOCAL eventbus.relay = 'on'"),
     ]
 
@@ -377,8 +377,10 @@ enum OutboxSQL {
         [
             PostgresStatement(
                 """
-                UPDATE eventbus_outbox AS event SET due_at = ?::bigint
-                WHERE due_at IS NULL AND NOT \(hasEarlier)
+                UPDATE eventbus_outbox SET due_at = ?::bigint WHERE sequence IN (
+                    SELECT sequence FROM eventbus_outbox AS event
+                    WHERE due_at IS NULL AND NOT \(hasEarlier) LIMIT \(returning)
+                )
                 """,
                 [.integer(now.milliseconds)]
             ),

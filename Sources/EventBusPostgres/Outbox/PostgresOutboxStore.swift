@@ -156,8 +156,9 @@ final class PostgresOutboxStore: OutboxStore {
             leaseEnd = now + settings.leaseDuration
         }
         var state = lock.isOwn ? self.state.withLock { $0 } : State()
-        if state.session != lock.session { state = State() }
-        state.session = lock.session
+        if state.session != lock.session {
+            (state.session, state.floor, state.earliestDue) = (lock.session, SequenceFloor(), 0)
+        }
         let isNew = !state.hasLease
         let isStale = state.replayMark.map { $0 != lock.replayMark } ?? false
         if isNew || isStale { state.earliestDue = 0 }
