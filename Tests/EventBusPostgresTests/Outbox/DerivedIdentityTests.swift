@@ -29,7 +29,7 @@ struct DerivedIdentityTests {
         }
         let effects = Locked<[Int: Int]>([:])
         let arrivals = Arrivals()
-        let inbox = SubscriptionOptions(inbox: PostgresInbox(scene.database.client), middleware: [arrivals])
+        let inbox = SubscriptionOptions(inbox: PostgresInbox(scene.database.client), observers: [arrivals])
         scene.bus.subscribe(to: Shipped.self, group: "mail", options: inbox) { shipped in
             effects.withLock { $0[shipped.number, default: 0] += 1 }
         }
@@ -44,13 +44,11 @@ struct DerivedIdentityTests {
     }
 }
 
-/// Middleware that counts the deliveries that are acknowledged, with those that the inbox knew.
-private final class Arrivals: ConsumeMiddleware {
+/// An observer that counts the deliveries that are acknowledged, with those that the inbox knew.
+private final class Arrivals: DeliveryObserver {
     private let acknowledged = Locked(0)
 
     var count: Int { acknowledged.withLock { $0 } }
-
-    func consume(_ context: EventContext, next: ConsumeNext) async throws { try await next(context) }
 
     func didSettle(_ delivery: SettledDelivery) {
         if case .acknowledged = delivery.disposition { acknowledged.withLock { $0 += 1 } }
