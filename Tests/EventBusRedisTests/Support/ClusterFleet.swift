@@ -118,7 +118,7 @@ final class ClusterFleet: Sendable {
 
     /// Moves a slot and its keys to the next primary.
     func move(_ slot: Int) async throws {
-        let source = try await owner(of: slot)
+        let source = try await claimedOwner(of: slot)
         let target = (source + 1) % 3
         try await beginMove(of: slot, from: source, to: target)
         try await moveKeys(of: slot, from: source, to: target)
@@ -146,6 +146,31 @@ final class ClusterFleet: Sendable {
     /// Ends the move of a slot, whose keys have all moved.
     func endMove(of slot: Int, from source: Int, to target: Int) async throws {
         for index in [target, source] { try await set(slot, at: index, "NODE", target) }
+    }
+
+    /// Returns the index of the primary that serves a slot, and lets one serve it that no node claims any more.
+    ///
+    /// A message that a source sent before the end of a move, with a newer epoch, may make the target believe that the slot
+    /// is still the source's. One of them has to claim it again with an epoch that is newer still, as
+    /// `redis-cli --cluster fix` does.
+    @discardableResult
+    func claimedOwner(of slot: Int) async throws -> Int {
+        let deadline = ContinuousClock.now + .seconds(20)
+        while true {
+            do {
+                return try await owner(of: slot)
+            } catch {
+                guard ContinuousClock.now < deadline else { throw error }
+                var counts: [Int64] = []
+                for admin in admins.prefix(3) {
+                    let reply = try? await admin.send("CLUSTER", "COUNTKEYSINSLOT", .integer(Int64(slot)))
+                    counts.append(reply?.integer ?? 0)
+                }
+                let holder = counts.indices.max { counts[$0] < counts[$1] } ?? 0
+                _ = try await admins[holder].send("CLUSTER", "BUMPEPOCH")
+                for index in 0..<3 { try await set(slot, at: index, "NODE", holder) }
+            }
+        }
     }
 
     private func set(_ slot: Int, at index: Int, _ state: RedisArgument, _ other: Int) async throws {

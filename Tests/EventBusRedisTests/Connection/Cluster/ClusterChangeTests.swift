@@ -95,7 +95,8 @@ extension RedisTests {
                     try await orders.expect(rounds * 300)
                     let before = load.acquisitions
                     try await eventually("all locks should go on") {
-                        zip(load.acquisitions, before).allSatisfy { $0 > $1 }
+                        for slot in load.slots { try await fleet.claimedOwner(of: slot) }
+                        return zip(load.acquisitions, before).allSatisfy { $0 > $1 }
                     }
                 }
             }
