@@ -104,7 +104,7 @@ private struct Site: Sendable {
                 patterns: [try TopicPattern(validating: "\(scene.group).#")],
                 prefetch: 1
             )
-            try RabbitTopology(of: [queue], scene.configuration).write(to: path(file))
+            try RabbitTopology(of: [queue], with: scene.configuration).write(to: path(file))
         }
         let letters = try await scene.run("dead", "export")
         try Data(letters.output.utf8).write(to: URL(filePath: path("LETTERS")))

@@ -194,6 +194,6 @@ struct ServiceConfigurationTests {
         #expect(keys.isSuperset(of: ["config.file", "http.host", "http.port", "database.path", "log.level"]))
         #expect(keys.isSuperset(of: ["trace.file", "shutdown.timeout", "rabbitmq.uri", "redis.uri"]))
         #expect(keys.count { $0.hasPrefix("rabbitmq.") } == 24)
-        #expect(keys.count { $0.hasPrefix("redis.") } == 7)
+        #expect(keys.count { $0.hasPrefix("redis.") } == 14)
     }
 }
