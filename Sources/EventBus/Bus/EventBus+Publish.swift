@@ -122,7 +122,7 @@ extension EventBus {
 
     /// Publishes already encoded events in order. The transport's window limits the number in flight.
     ///
-    /// The call works like ``publish(_:options:)-(Envelope,_)`` for each of them. The options that create an envelope
+    /// The call works like ``publish(_:options:)-(EventBus.Envelope,_)`` for each of them. The options that create an envelope
     /// (identity, headers, key, correlation) have no effect.
     ///
     /// - Returns: One result for each envelope, in order: its receipt, or an error.
