@@ -348,8 +348,9 @@ final class DeliveryQueue: IdleReporting {
     ///
     /// - Returns: A signal that is raised when they are gone.
     func prepareReopening() -> Signal {
-        state.withLock { state in
-            state.lanes.rememberAll()
+        let now = clock.now
+        return state.withLock { state in
+            state.lanes.rememberAll(at: now)
             let revocation = Signal()
             state.revocation = revocation
             return revocation

@@ -197,11 +197,12 @@ struct PartitionedQueue {
     mutating func pause() { isPaused = true }
 
     /// Stores the known state of every event that waits or is held, for its redelivery.
-    mutating func rememberAll() {
+    mutating func rememberAll(at now: AnyClock.Instant) {
         known = [:]
         let all = held.values + ready + lanes.values.joined()
         // If an event has two copies, the one with more attempts counts.
-        for tracked in all {
+        for var tracked in all {
+            tracked.endHold(at: now)
             let key = ArrivalKey(tracked.delivery)
             if let other = known[key], other.attempt >= tracked.attempt { continue }
             known[key] = tracked

@@ -12,6 +12,8 @@ struct TrackedDelivery: Sendable {
     var firstFailure: EventTime?
     /// The total time for which the event has been deferred since its last attempt.
     var deferredFor: Duration
+    /// The time until which it was last held for the next attempt. The whole time counts as deferred from the beginning.
+    var heldUntil: AnyClock.Instant?
     /// A Boolean value indicating whether it is the delivery that probes while its subscription is paused.
     var isProbe = false
     /// The number of redeliveries that this subscription caused and that say nothing about the event.
@@ -23,6 +25,12 @@ struct TrackedDelivery: Sendable {
         self.firstArrival = arrival
         self.attempt = delivery.attempt
         self.deferredFor = delivery.deferredFor
+    }
+
+    /// Removes the rest of the time for which it is held from the total deferral, because it comes again before.
+    mutating func endHold(at now: AnyClock.Instant) {
+        if let heldUntil, heldUntil > now { deferredFor = max(.zero, deferredFor - now.duration(to: heldUntil)) }
+        heldUntil = nil
     }
 
     /// Extends the time for retries by the part of a pause that the event has seen.

@@ -153,6 +153,7 @@ final class WorkerPool: Sendable {
         }
         settler.report(delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)
         let due = environment.clock.now.advanced(by: delay)
+        held.heldUntil = due
         consumer.holds(delivery, until: due)
         guard queue.hold(held, until: due, by: place) else {
             await settler.settle(delivery, as: .requeued, attempt: outcome.attempt, consumer: consumer)

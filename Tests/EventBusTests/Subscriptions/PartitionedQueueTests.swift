@@ -59,12 +59,30 @@ struct PartitionedQueueTests {
         tracked.attempt = 3
         lanes.hold(tracked)
         lanes.pause()
-        lanes.rememberAll()
+        lanes.rememberAll(at: AnyClock.Instant(offset: .zero))
         _ = lanes.revoke(through: 1)
         lanes.receive(delivery(generation: 2), at: start)
         lanes.resume(at: start)
         let redelivered = lanes.take()
         #expect(redelivered?.attempt == 3)
+    }
+
+    @Test("An event that comes again before the end of its hold counts only the time that has passed as deferred")
+    func endsHold() {
+        func at(_ seconds: Int) -> AnyClock.Instant { AnyClock.Instant(offset: .seconds(seconds)) }
+        let envelope = Envelope(topic: "a", payload: [])
+        var tracked = TrackedDelivery(
+            Delivery(envelope: envelope, attempt: 1, token: .init(generation: 1, number: 1)),
+            arrival: at(0)
+        )
+        (tracked.deferredFor, tracked.heldUntil) = (.seconds(450), at(450))
+        tracked.endHold(at: at(10))
+        #expect(tracked.deferredFor == .seconds(10))
+        tracked.endHold(at: at(10))
+        #expect(tracked.deferredFor == .seconds(10))
+        (tracked.deferredFor, tracked.heldUntil) = (.zero, at(450))
+        tracked.endHold(at: at(20))
+        #expect(tracked.deferredFor == .zero)
     }
 
     @Test("A delivery with too many redeliveries runs alone")
@@ -229,7 +247,7 @@ private final class Lanes {
     func revoke(through generation: UInt64) -> [Delivery.Token] { lanes.revoke(through: generation) }
     func reopen(revoking generation: UInt64) {
         lanes.pause()
-        lanes.rememberAll()
+        lanes.rememberAll(at: AnyClock.Instant(offset: .zero))
         _ = lanes.revoke(through: generation)
     }
     func resume(at seconds: Int) { lanes.resume(at: AnyClock.Instant(offset: .seconds(seconds))) }
