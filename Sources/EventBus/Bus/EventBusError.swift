@@ -137,7 +137,6 @@ extension EventBusError: CustomStringConvertible {
     /// The code, message and cause on one line, without control characters, truncated to 4 KiB.
     public var description: String {
         let cause = underlying.map { " (caused by: \($0))" } ?? ""
-        return "\(code): \(message)\(cause)".prefixed(toUTF8Length: Self.maximumDescriptionLength).printable
-            .prefixed(toUTF8Length: Self.maximumDescriptionLength)
+        return "\(code): \(message)\(cause)".printable(upToUTF8Length: Self.maximumDescriptionLength)
     }
 }

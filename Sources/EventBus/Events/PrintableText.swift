@@ -19,11 +19,16 @@ extension String {
         return text
     }
 
+    /// Returns ``printable``, truncated to `limit` bytes. A longer text is cut before that, too, so that its length does not
+    /// matter.
+    package func printable(upToUTF8Length limit: Int) -> String {
+        prefixed(toUTF8Length: limit).printable.prefixed(toUTF8Length: limit)
+    }
+
     /// Creates the description of a value for a log record or a health report: printable and truncated to
     /// ``maximumLoggedLength`` bytes.
     package init(loggable value: Any) {
-        let limit = Self.maximumLoggedLength
-        self = "\(value)".prefixed(toUTF8Length: limit).printable.prefixed(toUTF8Length: limit)
+        self = "\(value)".printable(upToUTF8Length: Self.maximumLoggedLength)
     }
 
     /// The maximum number of bytes of an error text in a log record.

@@ -115,7 +115,7 @@ extension EventContext {
         set { suppressed.store(newValue, ordering: .relaxed) }
     }
 
-    /// What the attempt tells of the handler if the delivery is acknowledged.
+    /// The evidence about the handler that the attempt gives if the delivery is acknowledged.
     var handlerEvidence: HandlerEvidence {
         get { evidence.load(ordering: .relaxed) }
         set { evidence.store(newValue, ordering: .relaxed) }

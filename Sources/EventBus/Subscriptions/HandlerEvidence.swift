@@ -1,15 +1,15 @@
 internal import Synchronization
 
-/// What an attempt that ends with an acknowledgement tells of the handler.
+/// The evidence about a handler that an acknowledged attempt gives.
 enum HandlerEvidence: UInt8, AtomicRepresentable {
     /// Nothing: it was not called, or its failure is the fault of the event.
     case none
     /// It works.
     case works
-    /// It failed, and its requester was told.
+    /// It failed, and the error was sent to the requester.
     case fails
 
-    /// Creates what a responder's error tells, of which the requester was told.
+    /// Creates the evidence of a responder's error that was sent to the requester.
     init(of error: any Error) {
         switch error {
         case is any NonRetryable: self = .none
@@ -21,7 +21,7 @@ enum HandlerEvidence: UInt8, AtomicRepresentable {
 }
 
 extension Disposition {
-    /// Returns a Boolean value indicating whether the attempt tells of a failing handler, or `nil` if it tells nothing.
+    /// Returns a Boolean value indicating whether the handler failed, or `nil` if the attempt gives no evidence.
     func isHandlerFailure(_ evidence: HandlerEvidence) -> Bool? {
         switch self {
         case .acknowledged:

@@ -154,12 +154,14 @@ final class WorkerPool: Sendable {
         settler.report(delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)
         let due = environment.clock.now.advanced(by: delay)
         held.heldUntil = due
-        consumer.holds(delivery, until: due)
+        // It goes back to the broker at once, so a broker on a manual clock must not wait for that time.
+        let returns = outcome.isTooOld && settler.keepsOrder
+        if !returns { consumer.holds(delivery, until: due) }
         guard queue.hold(held, until: due, by: place) else {
             await settler.settle(delivery, as: .requeued, attempt: outcome.attempt, consumer: consumer)
             return false
         }
-        if outcome.isTooOld, settler.keepsOrder { queue.requestReopening() }
+        if returns { queue.requestReopening() }
         return true
     }
 

@@ -73,10 +73,8 @@ public struct Failure: Hashable, Sendable {
     public init(reason: Reason, errorType: String, message: String, attempt: Int = 1) {
         self.attempt = attempt
         self.reason = reason
-        self.errorType = errorType.prefixed(toUTF8Length: Self.maximumErrorTypeLength).printable
-            .prefixed(toUTF8Length: Self.maximumErrorTypeLength)
-        self.message = message.prefixed(toUTF8Length: Self.maximumMessageLength).printable
-            .prefixed(toUTF8Length: Self.maximumMessageLength)
+        self.errorType = errorType.printable(upToUTF8Length: Self.maximumErrorTypeLength)
+        self.message = message.printable(upToUTF8Length: Self.maximumMessageLength)
     }
 
     /// Creates a failure that describes `error`.

@@ -54,7 +54,7 @@ struct DeadLetterDecoder: Sendable {
             original.routingKey = death.routingKey
         }
         let decoded = try? messages.decode(original, in: queue)
-        let route = ArrivalRoute(of: original, in: queue, events: messages.events)
+        let route = decoded?.route ?? ArrivalRoute(of: original, in: queue, events: messages.events)
         let own = route.isTrusted ? headers : [:]
         func time(_ name: String) -> EventTime? { own[name]?.string.flatMap { EventTime(rfc3339: $0) } }
         let envelope =
@@ -82,7 +82,7 @@ struct DeadLetterDecoder: Sendable {
             original: original,
             topic: decoded?.envelope.topic,
             isTrusted: route.isTrusted,
-            isMisrouted: route == .misrouted
+            isMisrouted: route == .misrouted || letter.failure.reason == .misrouted
         )
     }
 

@@ -78,7 +78,7 @@ struct DelayRestorer: Sendable {
             (exchange, routingKey) = ("", DelayRoute.queue(in: key) ?? key)
             guard tools.managers.owns(routingKey) else { return nil }
         }
-        // What goes out through the default exchange is trusted.
+        // The receiver trusts every message from the default exchange.
         let route = ArrivalRoute(of: message, in: routingKey, events: tools.configuration.exchange)
         let headers = message.properties.headers
         let topic: String?

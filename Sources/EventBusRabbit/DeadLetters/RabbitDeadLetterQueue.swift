@@ -278,7 +278,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             )
         }
         // Its publisher may write to the delay levels, but perhaps not to this queue.
-        guard !reading.isMisrouted, letter.failure.reason != .misrouted else {
+        guard !reading.isMisrouted else {
             throw EventBusError(
                 .unsupported,
                 "the dead letter \(letter.envelope.id) came through the delay levels with a routing key that leads to "

@@ -44,6 +44,24 @@ struct ExclusiveConsumerTests {
             bus.health().components.first { $0.name.contains("consumer.\(queue)") && $0.status != .ready }?.reason
         }
 
+        /// Starts the bus, waits until the subscription is refused for a reason, and checks that it is attached after
+        /// `remedy`.
+        func attaches(afterRefusal reason: String, remedy: @escaping @Sendable () -> Void) async throws {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await bus.run() }
+                group.addTask {
+                    defer { bus.shutdown() }
+                    try await eventually("health names the cause", within: .seconds(20)) {
+                        self.reason?.contains(reason) == true
+                    }
+                    remedy()
+                    try await eventually("attached", within: .seconds(20)) { bus.health().isReady }
+                    try await deliver()
+                }
+                try await group.waitForAll()
+            }
+        }
+
         /// Publishes an event and waits until it is handled.
         func deliver() async throws {
             let event = Envelope(topic: topic, payload: [1])
@@ -58,19 +76,7 @@ struct ExclusiveConsumerTests {
         let other = try await RawClient.connect(scene.configuration)
         let isExclusive = try await onThread { try other.consumeExclusively(scene.queue) == .accepted }
         try #require(isExclusive)
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await scene.bus.run() }
-            group.addTask {
-                defer { scene.bus.shutdown() }
-                try await eventually("health names the cause", within: .seconds(20)) {
-                    scene.reason?.contains("another client consumes the queue exclusively") == true
-                }
-                other.disconnect()
-                try await eventually("attached", within: .seconds(20)) { scene.bus.health().isReady }
-                try await scene.deliver()
-            }
-            try await group.waitForAll()
-        }
+        try await scene.attaches(afterRefusal: "another client consumes the queue exclusively") { other.disconnect() }
     }
 
     @Test func `a subscription that is resumed while another client consumes exclusively waits for it`() async throws {
@@ -123,18 +129,6 @@ struct ExclusiveConsumerTests {
         let other = try await RawClient.connect(scene.configuration)
         let isExclusive = try await onThread { try other.declareExclusively(scene.queue) == .accepted }
         try #require(isExclusive)
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { try await scene.bus.run() }
-            group.addTask {
-                defer { scene.bus.shutdown() }
-                try await eventually("health names the cause", within: .seconds(20)) {
-                    scene.reason?.contains("RESOURCE_LOCKED") == true
-                }
-                other.disconnect()
-                try await eventually("attached", within: .seconds(20)) { scene.bus.health().isReady }
-                try await scene.deliver()
-            }
-            try await group.waitForAll()
-        }
+        try await scene.attaches(afterRefusal: "RESOURCE_LOCKED") { other.disconnect() }
     }
 }
