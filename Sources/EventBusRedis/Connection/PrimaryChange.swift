@@ -40,8 +40,13 @@ final class PrimaryChange: Sendable {
         switch event {
         case .message(let message):
             // The service, and the former and the present address.
-            guard message.split(separator: " ").first.map({ String($0) }) == query.service else { return }
-            for connection in connections { connection.assumeIsolated { $0.lose(.anotherPrimary) } }
+            let words = message.split(separator: " ")
+            guard words.first.map({ String($0) }) == query.service else { return }
+            // A connection may have found the new primary before the message.
+            let primary = words.count == 5 ? "\(words[3]):\(words[4])" : nil
+            for connection in connections {
+                connection.assumeIsolated { if $0.server?.address.description != primary { $0.lose(.anotherPrimary) } }
+            }
         case .began:
             ask(query)
         case .heartbeat:

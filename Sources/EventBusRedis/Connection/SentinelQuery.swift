@@ -29,9 +29,9 @@ final class SentinelQuery: Sendable {
 
     /// The name and the port of a primary, and the epoch in which it was elected.
     struct Answer: Hashable {
-        let host: String
-        let port: Int
-        let epoch: Int64
+        var host: String
+        var port: Int
+        var epoch: Int64
 
         /// Reads the reply to `SENTINEL MASTER`.
         init?(_ reply: RedisValue) {
@@ -105,6 +105,21 @@ final class SentinelQuery: Sendable {
             let reply = try conversation.ask(RedisCommand("AUTH", words.map { .text($0) }))
             if case .error(let message) = reply { throw RedisServerError(withoutSecrets: message).asBusError }
         }
+        var answer = try master(conversation)
+        // While a Sentinel completes a failover, its reply to MASTER names the former primary with the new epoch. Its
+        // reply to the other question names the new primary from the promotion on.
+        let current = try conversation.ask(RedisCommand("SENTINEL", ["GET-MASTER-ADDR-BY-NAME", .text(service)]))
+        if let words = current.array, words.count == 2, let host = words[0].text, !host.isEmpty,
+            let port = words[1].text.flatMap({ Int($0) }), (host, port) != (answer.host, answer.port)
+        {
+            // The epoch may have changed between the two replies.
+            answer.epoch = try master(conversation).epoch
+            (answer.host, answer.port) = (host, port)
+        }
+        return answer
+    }
+
+    private func master(_ conversation: BlockingConversation) throws(EventBusError) -> Answer {
         let reply = try conversation.ask(RedisCommand("SENTINEL", ["MASTER", .text(service)])).orThrow()
         guard let answer = Answer(reply) else {
             throw EventBusError(.unavailable, "its answer to SENTINEL MASTER makes no sense")

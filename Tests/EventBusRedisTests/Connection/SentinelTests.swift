@@ -10,6 +10,10 @@ extension RedisTests {
         private final class ScriptedSentinel: Sendable {
             let server: ScriptedServer
             let primary: Shared<(port: Int, epoch: Int)>
+            /// The port of a replica that it has promoted in a failover that is not complete.
+            let promoted = Shared<Int?>(nil)
+            /// The number of heartbeats that it received.
+            let heartbeats = Shared(0)
             private let subscribers: Shared<[RawConnection]>
             private let asked: Shared<Int>
 
@@ -20,17 +24,21 @@ extension RedisTests {
                 self.asked = asked
                 self.primary = primary
                 self.subscribers = subscribers
-                server = try ScriptedServer { command, connection in
+                server = try ScriptedServer { [promoted, heartbeats] command, connection in
                     switch command.first {
+                    case "SENTINEL" where command[1] == "GET-MASTER-ADDR-BY-NAME":
+                        defer { asked.change { $0 += 1 } }
+                        return Self.array(["127.0.0.1", "\(promoted.value ?? primary.value.port)"])
                     case "SENTINEL":
-                        asked.change { $0 += 1 }
                         let (port, epoch) = primary.value
                         let address = ["ip", "127.0.0.1", "port", "\(port)"]
                         return Self.array(["name", "orders"] + address + ["config-epoch", "\(epoch)"])
                     case "SUBSCRIBE":
                         subscribers.change { $0.append(connection) }
                         return Array("*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n".utf8)
-                    case "PING": return Self.array(["pong", ""])
+                    case "PING":
+                        heartbeats.change { $0 += 1 }
+                        return Self.array(["pong", ""])
                     default: return Array("+OK\r\n".utf8)
                     }
                 }
@@ -80,7 +88,8 @@ extension RedisTests {
             let client = try client([sentinel.host])
             try await client.ping()
             #expect(port(of: client) == "\(first.port)")
-            try await eventually("the client should listen") { sentinel.isWatched }
+            // It asks when it connects and when it begins to listen.
+            try await eventually("the client should have asked") { sentinel.isWatched && sentinel.questions == 2 }
 
             sentinel.primary.change { $0 = (second.port, 2) }
             sentinel.announce(service: "payments", port: second.port)
@@ -134,6 +143,48 @@ extension RedisTests {
             }
             try await client.ping()
             #expect(port(of: client) == "\(current.port)")
+            await client.close()
+        }
+
+        @Test func `a Sentinel that completes a failover does not bring a client back to the former primary`()
+            async throws
+        {
+            let (former, current) = (try await RedisServer(), try await RedisServer())
+            // The one that leads the failover has promoted the replica, and the other one has been told so.
+            let leader = try ScriptedSentinel(port: former.port, epoch: 2)
+            leader.promoted.change { $0 = current.port }
+            let follower = try ScriptedSentinel(port: current.port, epoch: 2)
+            for hosts in [[leader.host, follower.host], [follower.host, leader.host], [leader.host]] {
+                let client = try client(hosts)
+                try await client.ping()
+                #expect(port(of: client) == "\(current.port)")
+                await client.close()
+            }
+        }
+
+        @Test func `a connection that has found the new primary outlives its announcement`() async throws {
+            let (former, current) = (try await RedisServer(), try await RedisServer())
+            let sentinel = try ScriptedSentinel(port: current.port, epoch: 2)
+            let client = try client([sentinel.host], heartbeat: .milliseconds(50))
+            try await client.ping()
+            try await eventually("the client should listen") { sentinel.isWatched }
+            func connectionCount() async throws -> Substring? {
+                let statistics = try await client.send("INFO", "stats").text ?? ""
+                return statistics.split(separator: "\r\n").first { $0.hasPrefix("total_connections_received:") }
+            }
+            let count = try await connectionCount()
+            try #require(count != nil)
+            sentinel.announce(service: "orders", port: current.port)
+            // The reply to the first heartbeat follows the announcement, and the second heartbeat follows that reply.
+            let heartbeats = sentinel.heartbeats.value
+            try await eventually("the client should have read it") { sentinel.heartbeats.value > heartbeats + 1 }
+            #expect(try await connectionCount() == count)
+            sentinel.primary.change { $0 = (former.port, 3) }
+            sentinel.announce(service: "orders", port: former.port)
+            try await eventually("the client should change to the other server") {
+                _ = try? await client.ping()
+                return port(of: client) == "\(former.port)"
+            }
             await client.close()
         }
 
@@ -231,7 +282,10 @@ extension RedisTests {
             await load.value
             #expect(fences.value == fences.value.sorted())
             #expect(Set(fences.value).count == fences.value.count)
-            try await cache.set(2, for: "sentinel")
+            // Large values have a connection of their own, which may still be on its way to the new primary.
+            try await eventually("the cache should store again") {
+                (try? await cache.set(2, for: "sentinel")) != nil
+            }
             #expect(try await cache.value(for: "sentinel", as: Int.self) { 0 } == 2)
             #expect(await client.health().status == .ready)
             await client.close()

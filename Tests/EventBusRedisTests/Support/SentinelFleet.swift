@@ -14,10 +14,48 @@ final class SentinelFleet: Sendable {
         let primary = try await RedisServer("--repl-diskless-sync-delay", "0")
         let replica = try await RedisServer("--replicaof", "127.0.0.1", "\(primary.port)")
         servers = [primary, replica]
+        // A Sentinel that asks the primary too early does not ask again for ten seconds.
+        try await eventually("the primary should know its replica", within: .seconds(60)) {
+            let text = (try? reply(to: RedisCommand("INFO", ["replication"]), at: primary.port))?.text ?? ""
+            return text.contains("connected_slaves:1") && text.contains("state=online")
+        }
         var template = Array("/tmp/eventbus-sentinel.XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw EventBusError(.unavailable, "no temporary directory") }
         let directory = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         var (ports, sentinels): ([Int], [ChildProcess]) = ([], [])
+        for _ in 0..<3 {
+            let (port, sentinel) = try await Self.startSentinel(of: primary.port, in: directory)
+            ports.append(port)
+            sentinels.append(sentinel)
+        }
+        self.ports = ports
+        self.sentinels = sentinels
+        var replies: [String] = []
+        let deadline = ContinuousClock.now.advanced(by: .seconds(60))
+        repeat {
+            guard ContinuousClock.now < deadline else {
+                throw EventBusError(
+                    .unavailable,
+                    "the Sentinels should know each other and the replica, but say:\n\(replies.joined(separator: "\n"))"
+                )
+            }
+            try await Task.sleep(for: .milliseconds(20))
+            replies = ports.map { port in
+                let words = (try? ask(port, "MASTER", "orders"))?.array?.map { $0.text ?? "" } ?? []
+                func value(_ name: String) -> String {
+                    words.firstIndex(of: name).map { words[$0 + 1] } ?? "no \(name)"
+                }
+                return "\(value("num-other-sentinels")) other Sentinels, \(value("num-slaves")) replicas"
+            }
+        } while !replies.allSatisfy { $0 == "2 other Sentinels, 1 replicas" }
+    }
+
+    /// Starts a Sentinel, on another port if it does not answer at the first one.
+    private static func startSentinel(
+        of primary: Int,
+        in directory: String
+    ) async throws -> (port: Int, process: ChildProcess) {
+        var problem: any Error = EventBusError(.unavailable, "no Sentinel")
         for _ in 0..<3 {
             let port = try freePort()
             let file = "\(directory)/\(port).conf"
@@ -26,7 +64,7 @@ final class SentinelFleet: Sendable {
                 port \(port)
                 dir \(directory)
                 logfile \(directory)/\(port).log
-                sentinel monitor orders 127.0.0.1 \(primary.port) 2
+                sentinel monitor orders 127.0.0.1 \(primary) 2
                 sentinel down-after-milliseconds orders 500
                 sentinel failover-timeout orders 2000
 
@@ -34,21 +72,16 @@ final class SentinelFleet: Sendable {
             guard let stream = fopen(file, "w") else { throw EventBusError(.unavailable, "no file \(file)") }
             fputs(text, stream)
             fclose(stream)
-            sentinels.append(try ChildProcess(["redis-server", file, "--sentinel"]))
-            ports.append(port)
-        }
-        self.ports = ports
-        self.sentinels = sentinels
-        for port in ports {
-            try await eventually("the Sentinels should know each other and the replica") {
-                let reply = try? ask(port, "MASTER", "orders")
-                let words = reply?.array?.map { $0.text ?? "" } ?? []
-                func value(_ name: String) -> String? {
-                    words.firstIndex(of: name).map { words[$0 + 1] }
-                }
-                return value("num-other-sentinels") == "2" && value("num-slaves") == "1"
+            let process = try ChildProcess(["redis-server", file, "--sentinel"])
+            do {
+                let name = try reply(to: RedisCommand("SENTINEL", ["MYID"]), at: port)
+                if name.text != nil { return (port, process) }
+                problem = EventBusError(.unavailable, "port \(port) belongs to another server")
+            } catch {
+                problem = error
             }
         }
+        throw problem
     }
 
     var configuration: RedisConfiguration {
