@@ -53,8 +53,8 @@ extension RabbitTransport {
     ///   - logger: The logger for connections without verification. Defaults to swift-log's logger with the label
     ///     `eventbus.rabbitmq`.
     /// - Returns: `true` if the queue existed.
-    /// - Throws: ``/EventBus/EventBusError``: `.rejected` if it is in use or contains events, `.accessRefused`,
-    ///   `.unavailable`.
+    /// - Throws: ``/EventBus/EventBusError``: `.rejected` if it is in use or contains events, or belongs to another
+    ///   system, `.accessRefused`, `.unavailable`.
     @discardableResult
     public static func retireQueue(
         group: String,
@@ -63,7 +63,11 @@ extension RabbitTransport {
         on configuration: RabbitConfiguration,
         logger: Logger = Logger(label: "eventbus.rabbitmq")
     ) async throws -> Bool {
-        let queue = "\(group).\(name)"
+        let own = configuration.queues["\(group).\(name)"]
+        let queue = own?.name ?? "\(group).\(name)"
+        if own?.isDeclared == false {
+            throw EventBusError(.rejected, "\(queue) belongs to another system, which unbinds and deletes it")
+        }
         let plan = TopologyPlan(configuration)
         return try await withConnection(configuration, "retiring \(queue)", logger) {
             connection,

@@ -107,6 +107,51 @@ struct PeerFaultTests {
         await connection.close()
     }
 
+    @Test func `the number of a channel that both sides close is used again only after the broker's answer`()
+        async throws
+    {
+        let closeOK = AMQPFrame(channel: 1, payload: AMQPBytes.method(20, 41) { _ in })
+        let peer = try FakePeer(
+            .init(answer: { method, channel, count in
+                switch method {
+                // The broker's own close crosses that of the client, which it answers later.
+                case .init(20, 40) where count == 1: return [.channelClose(channel, 404, "NOT_FOUND - no queue")]
+                case .init(20, 10) where count == 2:
+                    return [
+                        closeOK,
+                        AMQPFrame(channel: channel, payload: AMQPBytes.method(20, 11) { $0.longString([]) }),
+                    ]
+                default: return nil
+                }
+            })
+        )
+        let configuration = try configuration(peer)
+        let connection = try RabbitConnection(
+            handle: try await LoginThread.logIn(configuration, configuration.hosts[0], role: "test"),
+            number: 1,
+            thread: try ConnectionThread(name: "test"),
+            watch: SendTimeoutMonitor(),
+            isTLS: false,
+            maximumBodySize: 1000,
+            callTimeout: .seconds(5),
+            onEvent: { _ in }
+        )
+        await connection.start()
+        await connection.closeChannel(try await connection.openChannel { _ in })
+        let second = try await connection.openChannel { _ in }
+        let reply = try await connection.call(
+            .queueDeclare(QueueDeclaration(name: "q", isPassive: true)),
+            on: second
+        )
+        guard case .queue = reply else {
+            Issue.record("a declaration was answered with \(reply)")
+            return
+        }
+        // The number is available again.
+        #expect(try await connection.openChannel { _ in } == 1)
+        await connection.close()
+    }
+
     @Test func `the greatest delivery tag is a delivery like any other`() async throws {
         let peer = try FakePeer(
             .init(answer: { method, channel, _ in

@@ -140,16 +140,34 @@ extension RabbitConnection {
             channels[number]?.onEvent(.consumerCancelled(tag: tag))
         case .channelClose(let code, let text):
             let failure = AMQPFailure(.channelClosed(code), text)
-            guard let channel = channels.removeValue(forKey: number) else { return }
+            guard let channel = channels[number] else { return }
             // The broker expects no more of it, and would take the rest of a body for that of another channel.
             if partial?.channel == number { partial = nil }
             post(.channelCloseOK(number))
-            for call in channel.calls { call.complete(.failure(failure)) }
+            let calls = channel.calls
+            channel.calls = []
+            if channel.isClosing, !channel.awaitsCloseOK {
+                reserve(channel, number)
+            } else {
+                channels[number] = nil
+            }
+            for call in calls { call.complete(.failure(failure)) }
             channel.onEvent(.closed(failure))
         case .unknown, .connectionClose, .connectionCloseOK, .blocked, .unblocked:
             // `basic.flow` and others, which RabbitMQ does not send.
             break
         }
+    }
+
+    /// Keeps the number of a channel that both sides close until the broker has answered.
+    private func reserve(_ channel: Channel, _ number: UInt16) {
+        channel.awaitsCloseOK = true
+        // A broker that never answers costs this number only.
+        channel.calls = [
+            PendingCall(deadline: MonotonicTime(nanoseconds: .max)) { [weak self] _ in
+                self?.assumeIsolated { $0.channels[number] = nil }
+            }
+        ]
     }
 
     func dispatch(_ content: ChannelAssembler.Content, on number: UInt16) {
@@ -176,7 +194,7 @@ extension RabbitConnection {
             onEvent(.blocked(reason: reason))
         case .unblocked:
             isBlocked = false
-            for channel in channels.values where !channel.calls.isEmpty {
+            for channel in channels.values where !channel.calls.isEmpty && !channel.awaitsCloseOK {
                 channel.calls[0].deadline = .now.advanced(by: callTimeout)
             }
             onEvent(.unblocked)

@@ -21,12 +21,18 @@ actor RabbitConnection {
 
     /// A channel. It is a class, because every frame looks up its channel, which should be a reference and not a copy.
     final class Channel {
+        /// The number of channels that were opened before. A channel's number is used again.
+        let id: UInt64
         var assembler: ChannelAssembler
         let onEvent: @Sendable (ChannelEvent) -> Void
         var calls = Deque<PendingCall>()
         var isClosing = false
+        /// A Boolean value indicating whether the broker closed the channel while we did. Its number is in use until the
+        /// broker has answered our close, because the answer would be taken for that to the next channel's first call.
+        var awaitsCloseOK = false
 
-        init(assembler: ChannelAssembler, onEvent: @escaping @Sendable (ChannelEvent) -> Void) {
+        init(id: UInt64, assembler: ChannelAssembler, onEvent: @escaping @Sendable (ChannelEvent) -> Void) {
+            self.id = id
             self.assembler = assembler
             self.onEvent = onEvent
         }
@@ -81,6 +87,7 @@ actor RabbitConnection {
     var pump: TimerID?
     var continuation: TimerID?
     var channels: [UInt16: Channel] = [:]
+    private var openedChannels: UInt64 = 0
     var outbox = Deque<Outgoing>()
     var partial: PartialBody?
     var credit = 0
@@ -209,7 +216,9 @@ actor RabbitConnection {
         // each frame.
         var number: UInt16 = 1
         while channels[number] != nil { number += 1 }
+        openedChannels += 1
         channels[number] = Channel(
+            id: openedChannels,
             assembler: ChannelAssembler(maximumBodySize: maximumBodySize),
             onEvent: onEvent
         )
@@ -225,17 +234,23 @@ actor RabbitConnection {
 
     /// Closes a channel. Its unsettled deliveries return to their queue.
     func closeChannel(_ number: UInt16) async {
-        guard channels[number] != nil, channels[number]?.isClosing == false else { return }
+        guard let channel = channels[number], !channel.isClosing else { return }
+        let id = channel.id
         _ = try? await call(.channelClose, on: number)
-        channels[number] = nil
+        release(id, number)
     }
 
     /// Closes a channel without waiting.
     func closeChannelWithoutWaiting(_ number: UInt16) {
-        guard channels[number] != nil, channels[number]?.isClosing == false else { return }
-        begin(.channelClose, on: number) { [weak self] _ in
-            self?.assumeIsolated { $0.channels[number] = nil }
+        guard let channel = channels[number], !channel.isClosing else { return }
+        begin(.channelClose, on: number) { [weak self, id = channel.id] _ in
+            self?.assumeIsolated { $0.release(id, number) }
         }
+    }
+
+    /// Makes the number of a closed channel available, unless it is that of a later channel already.
+    private func release(_ id: UInt64, _ number: UInt16) {
+        if let channel = channels[number], channel.id == id, !channel.awaitsCloseOK { channels[number] = nil }
     }
 
     /// Sends a method and waits for its reply. Several calls may be pending on one channel. They are answered in order.

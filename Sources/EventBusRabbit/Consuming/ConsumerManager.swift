@@ -310,17 +310,53 @@ actor ConsumerManager {
             specification.broadcast
             ? "\(specification.queueName).\(EventID())" : session.consumer.queueName
         let isNew = try await declare(specification, name: queueName, on: connection)
-        guard session.phase == .attaching else { return }
+        let isConsumed: Bool
+        do throws(AMQPFailure) {
+            isConsumed = try await consume(session, queueName, isNew: isNew, generation: generation, on: connection)
+        } catch {
+            await removeUnused(queueName, of: session, on: connection)
+            throw error
+        }
+        if !isConsumed { await removeUnused(queueName, of: session, on: connection) }
+    }
+
+    /// Deletes the queue of a broadcast that was declared and is not consumed. It would take events until the connection
+    /// ends.
+    private func removeUnused(
+        _ queueName: String,
+        of session: ConsumerSession,
+        on connection: RabbitConnection
+    ) async {
+        guard session.consumer.specification.broadcast,
+            let channel = try? await connection.openChannel({ _ in })
+        else { return }
+        _ = try? await connection.call(.queueDelete(name: queueName), on: channel)
+        await connection.closeChannel(channel)
+    }
+
+    /// Consumes the queue that was declared. Returns `false` if the consumer was closed before.
+    private func consume(
+        _ session: ConsumerSession,
+        _ queueName: String,
+        isNew: Bool,
+        generation: UInt64,
+        on connection: RabbitConnection
+    ) async throws(AMQPFailure) -> Bool {
+        let specification = session.consumer.specification
+        guard session.phase == .attaching else { return false }
         if session.isSuspect, !specification.broadcast {
             try await tryConsuming(session, name: queueName)
-            guard session.phase == .attaching else { return }
+            guard session.phase == .attaching else { return false }
         }
 
         let id = session.consumer.id
         let channel = try await connection.openChannel { [weak self] event in
             self?.assumeIsolated { $0.handle(event, of: id, generation) }
         }
-        guard session.phase == .attaching else { return await connection.closeChannel(channel) }
+        guard session.phase == .attaching else {
+            await connection.closeChannel(channel)
+            return false
+        }
         session.channel = channel
         session.generation = generation
         session.queueName = queueName
@@ -346,7 +382,7 @@ actor ConsumerManager {
             if session.phase == .stopped {
                 try await connection.call(.basicCancel(tag: Self.tag(session)), on: channel)
             }
-            return
+            return true
         }
         session.phase = .attached
         session.lastFailure = nil
@@ -358,9 +394,10 @@ actor ConsumerManager {
         report(session)
         if isNew, session.attachWaiter != nil, configuration.newQueueGracePeriod > .zero {
             await sleep(session, until: .now.advanced(by: configuration.newQueueGracePeriod))
-            guard session.phase == .attached else { return }
+            guard session.phase == .attached else { return true }
         }
         session.resolveAttach(.success(()))
+        return true
     }
 
     /// Consumes a suspected queue where it affects no other consumer.

@@ -64,6 +64,9 @@ final class ConnectionHealth: Sendable {
         state.withLock { $0.links[role, default: Link()].lostAt = .now }
     }
 
+    /// A Boolean value indicating whether the broker has accepted one of the connections.
+    var wasConnected: Bool { state.withLock { $0.links.values.contains { $0.connections > 0 } } }
+
     /// Records a missing object on the broker, or with `nil` that nothing is missing any more.
     func setMissing(_ subject: String, _ reason: String?) {
         state.withLock { $0.missing[subject] = reason }

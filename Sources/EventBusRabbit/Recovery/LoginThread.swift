@@ -48,11 +48,7 @@ enum LoginThread {
     ) async throws(AMQPFailure) -> AMQPHandle {
         var credentials = configuration.credentials
         if let provider = configuration.credentialsProvider {
-            do {
-                credentials = try await provider()
-            } catch {
-                throw AMQPFailure(.connectFailed, "the credentials could not be obtained: \(error)")
-            }
+            credentials = try await Self.credentials(from: provider, within: configuration.connectTimeout)
         }
         guard !credentials.user.utf8.contains(0), !credentials.password.utf8.contains(0) else {
             throw AMQPFailure(.connectFailed, "the credentials hold a zero byte")
@@ -60,6 +56,24 @@ enum LoginThread {
         var parameters = LoginParameters(configuration, host, credentials, role: role)
         parameters.frameReserve = frameReserve
         return try await logIn(parameters)
+    }
+
+    /// Asks the user's closure, which may ignore its cancellation.
+    private static func credentials(
+        from provider: @escaping @Sendable () async throws -> RabbitConfiguration.Credentials,
+        within limit: Duration
+    ) async throws(AMQPFailure) -> RabbitConfiguration.Credentials {
+        let clock = AnyClock.continuous
+        let credentials: RabbitConfiguration.Credentials?
+        do {
+            credentials = try await withFirmDeadline(clock.now.advanced(by: limit), clock: clock, provider)
+        } catch {
+            throw AMQPFailure(.connectFailed, "the credentials could not be obtained: \(error)")
+        }
+        guard let credentials else {
+            throw AMQPFailure(.connectFailed, "the credentials were not obtained within \(limit)")
+        }
+        return credentials
     }
 
     private static func logIn(_ parameters: LoginParameters) async throws(AMQPFailure) -> AMQPHandle {

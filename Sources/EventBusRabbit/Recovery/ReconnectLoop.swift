@@ -26,7 +26,11 @@ struct ReconnectLoop: Sendable {
         serve: @escaping @Sendable (RabbitConnection) async throws(EventBusError) -> AMQPFailure,
         shutDown: @escaping @Sendable (RabbitConnection) async -> Void
     ) async throws(EventBusError) {
-        var machine = ReconnectStateMachine(hosts: configuration.hosts, reconnect: configuration.reconnect)
+        var machine = ReconnectStateMachine(
+            hosts: configuration.hosts,
+            reconnect: configuration.reconnect,
+            wasConnected: health.wasConnected
+        )
         var generator = SplitMix64(seed: .random(in: .min ... .max))
         var number: UInt64 = 0
         while !Task.isCancelled {

@@ -22,15 +22,19 @@ struct ReconnectStateMachine {
     /// The number of hosts in this round that refused the login.
     private var refusals = 0
     private var refusedRounds = 0
-    private(set) var wasConnected = false
+    private(set) var wasConnected: Bool
 
     /// The number of consecutive rounds in which every host has to refuse the login before the machine gives up. A
     /// broker whose user database is temporarily unavailable refuses everyone.
     static let maximumRefusedRounds = 3
 
-    init(hosts: [RabbitConfiguration.Host], reconnect: ReconnectDelays) {
+    /// Creates the state machine of one connection.
+    ///
+    /// - Parameter wasConnected: `true` if another connection of the transport has been accepted before.
+    init(hosts: [RabbitConfiguration.Host], reconnect: ReconnectDelays, wasConnected: Bool = false) {
         self.hosts = hosts
         self.reconnect = reconnect
+        self.wasConnected = wasConnected
     }
 
     /// Returns the next step.

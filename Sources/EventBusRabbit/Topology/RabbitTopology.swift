@@ -25,6 +25,11 @@ public struct RabbitTopology: Hashable, Sendable, Codable {
         public var formerPatterns: [String]
         /// A Boolean value indicating whether only one consumer of the queue is active.
         public var singleActiveConsumer: Bool
+        /// A Boolean value indicating whether the bus declares the queue and binds it. It is `false` for a queue of
+        /// another system.
+        public var isDeclared = true
+        /// The arguments of the queue, in addition to the bus's own or instead of them.
+        public var arguments: [String: HeaderValue] = [:]
     }
 
     /// The exchange of events.
@@ -44,13 +49,16 @@ public struct RabbitTopology: Hashable, Sendable, Codable {
         exchange = configuration.exchange
         queueType = configuration.queueType.rawValue
         subscriptions = specifications.filter { !$0.broadcast }.map { specification in
-            Subscription(
+            let queue = configuration.queues[specification.queueName]
+            return Subscription(
                 group: specification.group,
                 name: specification.name,
                 queue: configuration.queueName(of: specification),
                 patterns: specification.patterns.map(\.rawValue),
                 formerPatterns: specification.formerPatterns.map(\.rawValue),
-                singleActiveConsumer: specification.singleActiveConsumer
+                singleActiveConsumer: specification.singleActiveConsumer,
+                isDeclared: queue?.isDeclared ?? true,
+                arguments: queue?.arguments ?? [:]
             )
         }.sorted { $0.queue < $1.queue }
     }
@@ -58,7 +66,8 @@ public struct RabbitTopology: Hashable, Sendable, Codable {
     /// Writes the topology as JSON to a file, in place of an existing one. A new file can be read by its owner only, and a
     /// symbolic link is not followed.
     ///
-    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration` if the file cannot be written.
+    /// - Throws: ``/EventBus/EventBusError`` with code `.invalidConfiguration` if the file cannot be written;
+    ///   `EncodingError` for an argument that is neither a text nor a number nor a Boolean value.
     public func write(to path: String) throws {
         let bytes = try JSONEventCodec().encode(self) + [UInt8(ascii: "\n")]
         func failed() -> EventBusError {
@@ -89,7 +98,7 @@ public struct RabbitTopology: Hashable, Sendable, Codable {
         }
     }
 
-    /// Applies the exchange, the type and the names of the queues to a configuration.
+    /// Applies the exchange, the type of the queues, and the queues that differ from the usual ones, to a configuration.
     public func apply(to configuration: inout RabbitConfiguration) throws {
         guard let type = RabbitConfiguration.QueueType(rawValue: queueType) else {
             throw EventBusError(.invalidConfiguration, "queueType is \(queueType.quotedForError)")
@@ -98,7 +107,12 @@ public struct RabbitTopology: Hashable, Sendable, Codable {
         configuration.queueType = type
         for subscription in subscriptions {
             let usual = "\(subscription.group).\(subscription.name)"
-            if subscription.queue != usual { configuration.queues[usual] = .init(name: subscription.queue) }
+            let queue = RabbitConfiguration.Queue(
+                name: subscription.queue == usual ? nil : subscription.queue,
+                isDeclared: subscription.isDeclared,
+                arguments: subscription.arguments
+            )
+            if queue != .init() { configuration.queues[usual] = queue }
         }
     }
 }

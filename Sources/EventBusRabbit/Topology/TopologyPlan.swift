@@ -226,6 +226,8 @@ struct TopologyPlan: Sendable {
         let retries = [
             exit(DelayRoute.Destination.queue(name).key, to: due, isBound: false),
             exit("q.\(name)", to: name, isBound: false),
+            // Events that are due then stay in their queue, instead of being confirmed into one that is deleted.
+            .queueUnbind(queue: name, exchange: TopologyNames.delayDue, routingKey: name),
         ]
         return retries + patterns.flatMap { unbindings($0, name: name, due: due) }
     }

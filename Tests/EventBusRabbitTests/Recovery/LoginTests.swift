@@ -56,6 +56,28 @@ struct LoginTests {
         try await broker.control("delete_user", user)
     }
 
+    @Test func `credentials that never arrive use up the time limit of connecting, and nothing else`() async throws {
+        let broker = try await TestBroker.shared()
+        let release = Gate()
+        let configuration = try broker.configuration {
+            $0.connectTimeout = .milliseconds(200)
+            $0.credentialsProvider = {
+                // Ignores its cancellation.
+                await release.pass()
+                return .init(user: "guest", password: "guest")
+            }
+        }
+        let bus = try EventBus(transport: .rabbit(configuration))
+        let running = Task { try await bus.run() }
+        try await eventually("the cause") {
+            bus.health().components.contains { $0.reason?.contains("credentials were not obtained within") == true }
+        }
+        bus.shutdown()
+        // A bus that ends before it was connected reports the reason.
+        try? await running.value
+        release.open()
+    }
+
     @Test func `every address of a host is known by its number`() throws {
         #expect(try HostAddress.resolve("localhost").contains { $0 == "127.0.0.1" || $0 == "::1" })
         #expect(try HostAddress.resolve("127.0.0.1") == ["127.0.0.1"])

@@ -25,6 +25,19 @@ struct ReconnectStateMachineTests {
         }
     }
 
+    @Test func `a refused connection is tried again if another one of the transport was accepted before`() {
+        for wasConnected in [true, false] {
+            var machine = ReconnectStateMachine(hosts: [hosts[0]], reconnect: reconnect, wasConnected: wasConnected)
+            var generator = SplitMix64(seed: 1)
+            var isTriedAgain = true
+            for _ in 0..<10 where isTriedAgain {
+                guard case .connect = machine.next(using: &generator) else { continue }
+                isTriedAgain = machine.failed(AMQPFailure(.connectionClosed(403), "ACCESS_REFUSED"))
+            }
+            #expect(isTriedAgain == wasConnected)
+        }
+    }
+
     @Test func `the order of hosts differs from one machine to the next`() {
         let orders = (0..<40).map { seed -> String in
             var machine = ReconnectStateMachine(hosts: hosts, reconnect: reconnect)

@@ -1,6 +1,8 @@
 import EventBus
 import EventBusRabbit
 import EventBusTesting
+import FoundationEssentials
+import Glibc
 import Testing
 
 /// Queues and exchanges that another system declared.
@@ -97,5 +99,101 @@ struct BrownfieldTests {
         running.cancel()
         await running.value
         for queue in [queue, silent] { try await RawClient.delete(queue: queue, configuration) }
+    }
+
+    @Test func `a topology file keeps what is particular about a queue, and leaves that of another system alone`()
+        async throws
+    {
+        let broker = try await TestBroker.shared()
+        let name = freshName()
+        let (foreign, own) = ("legacy-\(name)", "own-\(name)")
+        let configuration = try broker.configuration {
+            $0.exchange = "events-\(name)"
+            $0.queueType = .classic
+            $0.queues["group-\(name).foreign"] = .init(name: foreign, isDeclared: false)
+            $0.queues["group-\(name).own"] = .init(
+                name: own,
+                arguments: ["x-max-priority": 5, "x-overflow": "reject-publish"]
+            )
+        }
+        let pattern = try TopicPattern(validating: "\(name).created")
+        let specifications = ["foreign", "own"].map {
+            QueueSpecification(group: "group-\(name)", name: $0, patterns: [pattern], prefetch: 1)
+        }
+        let topology = RabbitTopology(of: specifications, with: configuration)
+        let file = "/tmp/topology-\(name).json"
+        try topology.write(to: file)
+        defer { unlink(file) }
+        let bytes = Array(try String(contentsOfFile: file, encoding: .utf8).utf8)
+        let read = try JSONEventCodec().decode(RabbitTopology.self, from: bytes)
+        #expect(read == topology)
+
+        // As an operator, who has only the address of the broker and the file.
+        var operating = try broker.configuration { _ in }
+        try read.apply(to: &operating)
+        #expect(operating.queues == configuration.queues)
+        await #expect(throws: EventBusError.self, "the queue of another system is not declared") {
+            try await RabbitTransport.declareTopology(for: try read.specifications, on: operating)
+        }
+        let missing = try await RabbitTransport.compare(read, on: operating).map(\.object)
+        #expect(missing.contains(foreign))
+
+        try await RawClient.declare(queue: foreign, configuration)
+        try await RabbitTransport.declareTopology(for: try read.specifications, on: operating)
+        #expect(try await RabbitTransport.compare(read, on: operating).isEmpty)
+        let bus = try EventBus(transport: .rabbit(configuration))
+        try await bus.withRunning {
+            _ = try await bus.publish(Envelope(topic: Topic(validating: "\(name).created"), payload: [1]))
+        }
+        #expect(try await RawClient.count(queue: own, configuration) == 1)
+        #expect(try await RawClient.count(queue: foreign, configuration) == 0, "nobody bound it")
+        let error = await #expect(throws: EventBusError.self) {
+            try await RabbitTransport.retireQueue(
+                group: "group-\(name)",
+                name: "foreign",
+                patterns: [pattern],
+                on: operating
+            )
+        }
+        #expect(error?.code == .rejected)
+        let full = await #expect(throws: EventBusError.self) {
+            try await RabbitTransport.retireQueue(
+                group: "group-\(name)",
+                name: "own",
+                patterns: [pattern],
+                on: operating
+            )
+        }
+        #expect(full?.message.contains("\(own) has 1 events") == true)
+        try await RawClient.delete(queue: own, configuration)
+        try await RawClient.delete(queue: foreign, configuration)
+    }
+
+    @Test func `the queue of a broadcast that cannot be consumed does not remain`() async throws {
+        let broker = try await TestBroker.shared()
+        try #require(broker.directory != nil, "needs a broker of our own")
+        let name = freshName()
+        let configuration = try broker.configuration {
+            $0.exchange = "events-\(name)"
+            // The broker refuses it, because a priority is an integer.
+            $0.queues["group-\(name).everywhere"] = .init(consumerArguments: ["x-priority": "high"])
+        }
+        let bus = try EventBus(transport: .rabbit(configuration))
+        let subscription = bus.subscribe(
+            to: try TopicPattern(validating: "\(name).#"),
+            group: "group-\(name)",
+            name: "everywhere",
+            options: .init(broadcast: true)
+        ) { _, _ in }
+        let running = Task { try? await bus.run() }
+        try await eventually("refused several times") {
+            subscription.health.reason?.contains("priority") == true
+        }
+        try await eventually("no queue remains") {
+            let queues = try await broker.control("list_queues", "--no-table-headers", "name")
+            return !queues.contains("group-\(name).everywhere.")
+        }
+        running.cancel()
+        await running.value
     }
 }

@@ -57,6 +57,9 @@ struct Retirement: Sendable {
         }
         var broker = broker
         broker.configuration.exchange = retired.exchange
+        if subscription.queue != "\(subscription.group).\(subscription.name)" {
+            broker.configuration.queues["\(subscription.group).\(subscription.name)"] = .init(name: subscription.queue)
+        }
         var result = Result(queue: subscription.queue, outcome: .kept)
         func kept(_ reason: String) -> Result {
             result.reason = reason

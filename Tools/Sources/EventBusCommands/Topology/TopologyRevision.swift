@@ -7,8 +7,8 @@ struct TopologyRevision: Sendable {
         var exchange: String
         var subscription: RabbitTopology.Subscription
 
-        /// A Boolean value indicating whether another system named the queue.
-        var isForeign: Bool { subscription.queue != "\(subscription.group).\(subscription.name)" }
+        /// A Boolean value indicating whether the queue belongs to another system.
+        var isForeign: Bool { !subscription.isDeclared }
     }
 
     let current: [RabbitTopology]
