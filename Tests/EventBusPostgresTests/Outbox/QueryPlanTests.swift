@@ -25,15 +25,16 @@ struct QueryPlanTests {
         try await scene.database.client.run(PostgresStatement("ANALYZE"))
         let window = OutboxSQL.Window(kind: .stored(from: 0), size: 500)
         let due = OutboxSQL.Window(kind: .due(from: 0, to: now), size: 500)
+        let place = EventPlace(sequence: 1, eventID: "a")
         let statements =
             [
                 OutboxSQL.heads(window, excluding: [.key(ExactText("1")), .single(7)], limit: 100, bytes: 1000),
                 OutboxSQL.heads(due, excluding: [], limit: 100, bytes: 1000),
                 OutboxSQL.followers(of: [("1", 1), ("2", 2)], depth: 10, bytes: 1000),
                 OutboxSQL.demote(window), OutboxSQL.demote(due),
-                OutboxSQL.delete([1, 2, 3], [1: "a", 2: "b", 3: "c"], from: .outbox),
-                OutboxSQL.advance(["1", "2"], now: now), OutboxSQL.delay(1, "a", until: now),
-                OutboxSQL.move(1, "a", from: .outbox, to: .unrouted), OutboxSQL.returnDelayed(now: now),
+                OutboxSQL.delete([place, place], from: .outbox),
+                OutboxSQL.advance(["1", "2"], now: now), OutboxSQL.delay(place, until: now),
+                OutboxSQL.move(place, from: .outbox, to: .unrouted), OutboxSQL.returnDelayed(now: now),
                 OutboxSQL.returnUnrouted("t1", now: now), OutboxSQL.probe(of: "t1"), OutboxSQL.forget("t1"),
                 OutboxSQL.releaseHeld(now: now), OutboxSQL.release(3, of: "t1", now: now),
                 OutboxSQL.firstDue(from: 0), OutboxSQL.nextTimes(now: now), OutboxSQL.tries(of: ["t1"]),
