@@ -4,7 +4,7 @@ import Testing
 
 @testable import EventBusPostgres
 
-@Suite("The query plans of the outbox in PostgreSQL", .timeLimit(.minutes(1)))
+@Suite("The query plans of the outbox and the inbox in PostgreSQL", .timeLimit(.minutes(1)))
 struct QueryPlanTests {
     @Test("No statement of an exchange reads a whole table, however many events wait")
     func usesIndexes() async throws {
@@ -42,9 +42,39 @@ struct QueryPlanTests {
             ] + OutboxSQL.repairValues(now: now, latest: now).prefix(1) + OutboxSQL.floorState(above: 1).suffix(1)
             + OutboxSQL.replay(1) + OutboxSQL.lockLease("me").suffix(1)
         for statement in statements {
-            let plan = try await scene.database.client.run(statement.explained)
-            let text = try (0..<plan.count).map { try plan.text($0, 0) }.joined(separator: "\n")
-            #expect(!text.contains("Seq Scan"), "\(statement.sql)\n\(text)")
+            let plan = try await Self.plan(statement, scene.database)
+            #expect(!plan.contains("Seq Scan"), "\(statement.sql)\n\(plan)")
         }
+    }
+
+    @Test("No statement of the inbox reads a whole table, however many events are recorded")
+    func usesIndexesOfInbox() async throws {
+        let database = try await TestPostgres.database()
+        try await database.client.run(
+            PostgresStatement(
+                """
+                INSERT INTO eventbus_inbox (subscription, event_id, topic, is_completed, ends_at, lease)
+                SELECT 'g.h', number::text::bytea, 't', true, 4000000000000, 0
+                FROM generate_series(1, 20000) AS number
+                """
+            )
+        )
+        try await database.client.run(PostgresStatement("ANALYZE"))
+        let key = InboxKey(topic: "t", eventID: EventID("7"), subscription: "g.h")
+        let claim = InboxClaim(key: key, fence: 7)
+        let statements = [
+            InboxSQL.begin(key, lease: 1), InboxSQL.state(key), InboxSQL.renew(claim, lease: 1),
+            InboxSQL.complete(claim, retention: 1), InboxSQL.abandon(claim), InboxSQL.record(key, retention: 1),
+            InboxSQL.forget,
+        ]
+        for statement in statements {
+            let plan = try await Self.plan(statement, database)
+            #expect(!plan.contains("Seq Scan"), "\(statement.sql)\n\(plan)")
+        }
+    }
+
+    private static func plan(_ statement: PostgresStatement, _ database: TestDatabase) async throws -> String {
+        let plan = try await database.client.run(statement.explained)
+        return try (0..<plan.count).map { try plan.text($0, 0) }.joined(separator: "\n")
     }
 }
