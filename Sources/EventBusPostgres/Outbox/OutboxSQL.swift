@@ -14,6 +14,12 @@ enum OutboxSQL {
             WHERE earlier.partition_key = event.partition_key AND earlier.sequence < event.sequence
         )
         """
+    /// The place of an event among those of its key in a selection.
+    static let placeInKey = """
+        row_number() OVER (
+            PARTITION BY partition_key, CASE WHEN partition_key IS NULL THEN sequence END ORDER BY sequence
+        )
+        """
     /// The server's time in milliseconds. Leases use it, because the relays are on several hosts.
     private static let serverTime = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 

@@ -39,12 +39,17 @@ struct QueryPlanTests {
                 OutboxSQL.releaseHeld(now: now), OutboxSQL.release(3, of: "t1", now: now),
                 OutboxSQL.firstDue(from: 0), OutboxSQL.nextTimes(now: now), OutboxSQL.tries(of: ["t1"]),
                 OutboxSQL.dueTopics(now: now), OutboxSQL.takeLease("me", milliseconds: 1),
-            ] + OutboxSQL.repairValues(now: now, latest: now).prefix(1) + OutboxSQL.floorState(above: 1).suffix(1)
+                OutboxSQL.repairStranded(after: 0, now: now), OutboxSQL.repairTopics,
+            ] + OutboxSQL.repairValues(now: now, latest: now) + OutboxSQL.floorState(above: 1).suffix(1)
             + OutboxSQL.replay(1) + OutboxSQL.lockLease("me").suffix(1)
         for statement in statements {
             let plan = try await Self.plan(statement, scene.database)
             #expect(!plan.contains("Seq Scan"), "\(statement.sql)\n\(plan)")
         }
+        // Every count ends at a limit, and reads only an index.
+        let plan = try await Self.plan(OutboxSQL.backlog, scene.database)
+        #expect(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "\(plan)")
+        #expect(plan.matches(of: /Aggregate[^\n]*\n *-> *Limit[^\n]*\n *-> *Index Only Scan/).count == 4, "\(plan)")
     }
 
     @Test("No statement of the inbox reads a whole table, however many events are recorded")
