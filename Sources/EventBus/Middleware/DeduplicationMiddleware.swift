@@ -105,7 +105,6 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
             do {
                 try await next(context)
             } catch {
-                context.disarmDeadline()
                 // If this fails the claim expires by itself. The handler's error is the one to throw.
                 _ = await finish(number, context) { [inbox] _ in
                     try? await inbox.abandon(claim)
@@ -113,8 +112,6 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
                 }
                 throw error
             }
-            // The handler has returned, so its time limit does not apply to the record.
-            context.disarmDeadline()
             let error = await finish(number, context, { await record(claim, until: $0, context) })
             context.worker.recordError = nil
             guard let error else { return }
@@ -149,7 +146,8 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         throw InboxUnavailable(underlying: EventBusError(.timedOut, "the inbox did not answer in time"))
     }
 
-    /// Makes the last calls about a claim, shielded from cancellation, and waits for them until the claim ends.
+    /// Makes the last calls about a claim, shielded from cancellation, and waits for them until the claim ends. The handler
+    /// has ended, so its time limit does not apply to them.
     ///
     /// - Parameter calls: The calls. Their argument is the end of the claim, or `nil` if the claim was lost.
     /// - Returns: The error of `calls`, or the error for an inbox that did not answer.
@@ -158,6 +156,8 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         _ context: EventContext,
         _ calls: @escaping @Sendable (AnyClock.Instant?) async -> (any Error)?
     ) async -> (any Error)? {
+        let suspension = context.worker.suspendDeadline(forOthers: false)
+        defer { context.worker.resumeDeadline(suspension) }
         let outcome = OneShot<(any Error)?>()
         let end = renewer.finish(number, context.clock) {
             outcome.resolve(EventBusError(.timedOut, "the inbox did not answer before the claim ended"))
