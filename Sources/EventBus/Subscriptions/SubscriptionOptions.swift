@@ -72,7 +72,8 @@ public struct SubscriptionOptions: Sendable {
     /// The maximum duration of a handler, after which it is cancelled as described in ``TimeoutMiddleware``, or `nil`
     /// for no limit. Defaults to 5 minutes.
     ///
-    /// The limit takes effect soon after it has passed, not at that very instant.
+    /// The limit takes effect soon after it has passed, not at that very instant. Without a limit, a handler that never
+    /// returns holds up whatever waits for running handlers until its delivery is revoked.
     public var handlerTimeout: Duration?
     /// The order in which deliveries are handled. Defaults to ``Ordering/none``.
     public var ordering: Ordering

@@ -19,6 +19,7 @@ package final class Worker: Sendable {
 
     private let deadline = Atomic<Int64>(idle)
     private let waiting = Atomic(false)
+    private let abandoned = Atomic(false)
     private let execution = Locked(Execution())
     private let watchdog: HandlerWatchdog
     let currentAttempt = CurrentAttempt()
@@ -38,6 +39,18 @@ package final class Worker: Sendable {
 
     /// A Boolean value indicating whether the watchdog has cancelled this worker.
     package var isExpired: Bool { deadline.load(ordering: .acquiring) == Self.expired }
+
+    /// A Boolean value indicating whether nothing waits for the worker any more, because it ignores its cancellation.
+    var isAbandoned: Bool {
+        get { abandoned.load(ordering: .relaxed) }
+        set { abandoned.store(newValue, ordering: .relaxed) }
+    }
+
+    /// A Boolean value indicating whether its handler was cancelled and has not ended in time.
+    var isOverdue: Bool { isExpired || isAbandoned }
+
+    /// A Boolean value indicating whether its handler has ended and its delivery is being settled.
+    var isSettling: Bool { execution.withLock { $0.isShielded } }
 
     /// A Boolean value indicating whether the worker's event waits for other handlers before its own runs.
     var isWaiting: Bool { waiting.load(ordering: .relaxed) }
@@ -150,6 +163,7 @@ package final class Worker: Sendable {
             .exchanged
         {
             cancel()
+            queue.noteExpiry(of: self)
             currentAttempt.reportTimeout()
         }
         return nil
