@@ -8,7 +8,11 @@ internal import Logging
 /// ```
 ///
 /// A new event is claimed, handled, and recorded. An event that was completed before is acknowledged without running
-/// the handler, counted and logged. An event that another consumer is handling is checked again later.
+/// the handler, counted and logged. An event that another consumer is handling is checked again later, and becomes a dead
+/// letter if that never ends (``Failure/Reason/inProgress``).
+///
+/// A claim is renewed while its handler runs. If the handler was cancelled, because its time limit has passed or its
+/// delivery was revoked, and has not ended after another ``InboxOptions/lease``, the claim is left to expire.
 ///
 /// While the inbox cannot be reached, the subscription pauses: its deliveries stay unacknowledged, one at a time asks
 /// the inbox again with backoff, and no attempt counts.
@@ -99,7 +103,11 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
             )
             didSuppress(context.inboxKey)
         case .inProgress(let retryAfter):
-            throw DeferredDelivery(after: max(.milliseconds(1), min(retryAfter, options.recheckInterval)))
+            throw DeferredDelivery(
+                after: max(.milliseconds(1), min(retryAfter, options.recheckInterval)),
+                lease: options.lease,
+                event: context.id
+            )
         case .new(let claim):
             let number = renewer.add(claim, since: start, handling: context)
             do {

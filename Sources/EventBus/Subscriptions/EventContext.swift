@@ -142,6 +142,9 @@ extension EventContext {
     /// A Boolean value indicating whether the handler's outcome is ignored, because the broker redelivers the event.
     var isGivenUp: Bool { processor.aborting.isRaised || isRevoked }
 
+    /// A Boolean value indicating whether the handler's task is cancelled.
+    var isHandlerCancelled: Bool { worker.isExpired || isGivenUp }
+
     /// The failure that a broker under test injects into this attempt. It affects the delivery's first attempt only,
     /// because other attempts follow in this process.
     var fault: InjectedFault? { attempt == delivery.attempt ? delivery.injectedFault : nil }

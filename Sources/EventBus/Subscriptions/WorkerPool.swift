@@ -140,7 +140,7 @@ final class WorkerPool: Sendable {
         } else if isProbe {
             pause.endProbe()
         }
-        note(outcome)
+        note(outcome, of: tracked)
         guard let delay = outcome.holdFor, settler.keepsOrder || !outcome.isTooOld || outcome.disposition.isRetry else {
             let disposition = outcome.isTooOld ? tooOldDisposition(outcome) : tracked.dated(outcome.disposition)
             await worker.shielded {
@@ -255,10 +255,10 @@ final class WorkerPool: Sendable {
     }
 
     /// Records the outcome of a delivery for health reports and logs.
-    private func note(_ outcome: DeliveryProcessor.Outcome) {
+    private func note(_ outcome: DeliveryProcessor.Outcome, of tracked: TrackedDelivery) {
         switch outcome.disposition {
         case .acknowledged: if outcome.isHandlerFailure == false { deferrals.noteHandled() }
-        case .deferred(_, let failure?): deferrals.note(failure)
+        case .deferred(_, let failure?): deferrals.note(failure, after: tracked.deferredFor)
         default: break
         }
     }
