@@ -15,8 +15,8 @@ public final class BatchedEvent<E: Event>: Sendable {
     /// The information about the delivery of the event.
     public let context: EventContext
 
-    /// The time that is left of the handler's limit while the event waits for its batch to run.
-    private let timeLeft = Locked<Duration?>(nil)
+    /// The suspension of the handler's time limit while the event waits for its batch to run.
+    private let suspension = Locked<Worker.Suspension?>(nil)
     private let failure = Locked<(any Error)?>(nil)
     /// The context of the event's own task, with its trace and its correlation.
     private let serviceContext = ServiceContext.current
@@ -52,13 +52,13 @@ public final class BatchedEvent<E: Event>: Sendable {
 
     /// Records that the event waits for its batch to run, which does not count towards the handler's time limit.
     func beginWait() {
-        let left = context.worker.suspendDeadline()
-        timeLeft.withLock { $0 = left }
+        let begun = context.worker.suspendDeadline(forOthers: true)
+        suspension.withLock { $0 = begun }
     }
 
     /// Records that the event's batch runs, or that the event does not wait any more.
     func endWait() {
-        context.worker.resumeDeadline(timeLeft.withLock { $0.take() })
+        context.worker.resumeDeadline(suspension.withLock { $0.take() })
     }
 
     /// Returns the outcome of the event, given the error of the batch's handler.

@@ -14,12 +14,15 @@ extension EventBus {
         options: PublishOptions,
         emit: HeldPublish.Emission? = nil
     ) throws -> PublishReceipt? {
-        guard let correlation = holdingCorrelation else { return nil }
+        guard let heldPublishes else { return nil }
         try Task.checkCancellation()
         try envelope.validate()
-        if correlation.discardsPublishes { throw CancellationError() }
         let event = HeldPublish(bus: self, envelope: envelope, options: options, emission: emit)
-        return correlation.hold([event]) ? PublishReceipt(id: envelope.id, outcome: .held) : nil
+        switch heldPublishes.hold([event]) {
+        case .held: return PublishReceipt(id: envelope.id, outcome: .held)
+        case .immediate: return nil
+        case .discarded: throw CancellationError()
+        }
     }
 
     /// Holds the valid ones of several events, like ``hold(_:options:emit:)``.
@@ -30,8 +33,7 @@ extension EventBus {
         options: PublishOptions,
         emission: (_ index: Int) -> HeldPublish.Emission? = { _ in nil }
     ) -> [Result<PublishReceipt, any Error>]? {
-        guard let correlation = holdingCorrelation else { return nil }
-        if correlation.discardsPublishes { return envelopes.map { _ in .failure(CancellationError()) } }
+        guard let heldPublishes else { return nil }
         var events: [HeldPublish] = []
         let results = envelopes.enumerated().map { index, envelope -> Result<PublishReceipt, any Error> in
             Result {
@@ -42,15 +44,19 @@ extension EventBus {
                 return PublishReceipt(id: envelope.id, outcome: .held)
             }
         }
-        return correlation.hold(events) ? results : nil
+        switch heldPublishes.hold(events) {
+        case .held: return results
+        case .immediate: return nil
+        case .discarded: return envelopes.map { _ in .failure(CancellationError()) }
+        }
     }
 
-    /// The current task's correlation, if it may belong to a handler of this bus that holds what it publishes.
-    private var holdingCorrelation: EventCorrelation? {
+    /// The events that wait for the current task's handler, if it is one of this bus that holds what it publishes.
+    private var heldPublishes: HeldPublishes? {
         guard mayHoldPublishes, let current = EventCorrelation.current,
             current.bus == ObjectIdentifier(self)
         else { return nil }
-        return current
+        return current.heldPublishes
     }
 
     /// Publishes events that a handler has published before it returned, in order.

@@ -5,6 +5,9 @@ internal import Logging
 /// A handler that ends within a third of the lease costs an entry in a table and no renewal. The task starts with the
 /// first claim, and ends when a round finds no claim. No round waits for the inbox, so a renewal without an answer blocks
 /// no other.
+///
+/// A handler that was cancelled has one more lease to end. Then its claim is left to expire, so that an event whose handler
+/// never returns can be taken over.
 final class ClaimRenewer: Sendable {
     private struct Entry {
         let claim: InboxClaim
@@ -14,8 +17,10 @@ final class ClaimRenewer: Sendable {
         var end: AnyClock.Instant
         /// A Boolean value indicating whether a renewal is in progress.
         var isRenewing = false
-        /// A Boolean value indicating whether a renewal found the claim lost, so that there is nothing to renew.
+        /// A Boolean value indicating whether a renewal found the claim lost, or the claim is left to expire.
         var isLost = false
+        /// The time after which the claim is left to expire, because the handler was cancelled, or `nil` if it was not.
+        var renewalEnd: AnyClock.Instant?
         /// The action at ``end``, which is set when the handler has ended and the last calls to the inbox are in progress.
         var onEnd: (@Sendable () -> Void)?
 
@@ -107,23 +112,37 @@ final class ClaimRenewer: Sendable {
     private func makeRound(_ clock: AnyClock) -> Duration? {
         let now = clock.now
         let soon = max(.milliseconds(1), lease / 12)
-        let round: (due: [(UInt64, Entry)], pause: Duration)? = state.withLock { state in
+        let round: (due: [(UInt64, Entry)], left: [Entry], pause: Duration)? = state.withLock { state in
             guard !state.entries.isEmpty else {
                 state.isRunning = false
                 return nil
             }
-            var due: [(UInt64, Entry)] = []
+            var (due, left): ([(UInt64, Entry)], [Entry]) = ([], [])
             var pause = lease / 3
             for (number, entry) in state.entries where !entry.isLost || entry.onEnd != nil {
+                if entry.onEnd == nil, entry.context.isHandlerCancelled {
+                    let end = entry.renewalEnd ?? now.advanced(by: lease)
+                    state.entries[number]?.renewalEnd = end
+                    guard now < end else {
+                        state.entries[number]?.isLost = true
+                        left.append(entry)
+                        continue
+                    }
+                }
                 let wait = now.duration(to: entry.due(lease: lease))
                 pause = min(pause, max(soon, wait))
                 guard wait <= .zero, entry.onEnd != nil || !entry.isRenewing else { continue }
                 state.entries[number]?.isRenewing = true
                 due.append((number, entry))
             }
-            return (due, pause)
+            return (due, left, pause)
         }
         guard let round else { return nil }
+        for entry in round.left {
+            entry.context.logger.warning(
+                "no longer renews the inbox claim of a handler that ignores its cancellation; it will expire"
+            )
+        }
         for (number, entry) in round.due {
             if let onEnd = entry.onEnd { onEnd() } else { Task { await renew(number, entry, clock) } }
         }
@@ -137,7 +156,7 @@ final class ClaimRenewer: Sendable {
             _ = update(number) { $0.end = max($0.end, start.advanced(by: lease)) }
         } catch {
             let isLost = (error as? EventBusError)?.code == .leaseExpired
-            guard update(number, { $0.isLost = isLost }) else { return }
+            guard update(number, { $0.isLost = $0.isLost || isLost }) else { return }
             let metadata: Logger.Metadata = [LogKeys.error: "\(String(loggable: error))"]
             if isLost {
                 entry.context.logger.warning(

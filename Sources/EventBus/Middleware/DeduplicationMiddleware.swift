@@ -8,7 +8,11 @@ internal import Logging
 /// ```
 ///
 /// A new event is claimed, handled, and recorded. An event that was completed before is acknowledged without running
-/// the handler, counted and logged. An event that another consumer is handling is checked again later.
+/// the handler, counted and logged. An event that another consumer is handling is checked again later, and becomes a dead
+/// letter if that never ends (``Failure/Reason/inProgress``).
+///
+/// A claim is renewed while its handler runs. If the handler was cancelled, because its time limit has passed or its
+/// delivery was revoked, and has not ended after another ``InboxOptions/lease``, the claim is left to expire.
 ///
 /// While the inbox cannot be reached, the subscription pauses: its deliveries stay unacknowledged, one at a time asks
 /// the inbox again with backoff, and no attempt counts.
@@ -99,13 +103,16 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
             )
             didSuppress(context.inboxKey)
         case .inProgress(let retryAfter):
-            throw DeferredDelivery(after: max(.milliseconds(1), min(retryAfter, options.recheckInterval)))
+            throw DeferredDelivery(
+                after: max(.milliseconds(1), min(retryAfter, options.recheckInterval)),
+                lease: options.lease,
+                event: context.id
+            )
         case .new(let claim):
             let number = renewer.add(claim, since: start, handling: context)
             do {
                 try await next(context)
             } catch {
-                context.disarmDeadline()
                 // If this fails the claim expires by itself. The handler's error is the one to throw.
                 _ = await finish(number, context) { [inbox] _ in
                     try? await inbox.abandon(claim)
@@ -113,8 +120,6 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
                 }
                 throw error
             }
-            // The handler has returned, so its time limit does not apply to the record.
-            context.disarmDeadline()
             let error = await finish(number, context, { await record(claim, until: $0, context) })
             context.worker.recordError = nil
             guard let error else { return }
@@ -149,7 +154,8 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         throw InboxUnavailable(underlying: EventBusError(.timedOut, "the inbox did not answer in time"))
     }
 
-    /// Makes the last calls about a claim, shielded from cancellation, and waits for them until the claim ends.
+    /// Makes the last calls about a claim, shielded from cancellation, and waits for them until the claim ends. The handler
+    /// has ended, so its time limit does not apply to them.
     ///
     /// - Parameter calls: The calls. Their argument is the end of the claim, or `nil` if the claim was lost.
     /// - Returns: The error of `calls`, or the error for an inbox that did not answer.
@@ -158,6 +164,8 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         _ context: EventContext,
         _ calls: @escaping @Sendable (AnyClock.Instant?) async -> (any Error)?
     ) async -> (any Error)? {
+        let suspension = context.worker.suspendDeadline(forOthers: false)
+        defer { context.worker.resumeDeadline(suspension) }
         let outcome = OneShot<(any Error)?>()
         let end = renewer.finish(number, context.clock) {
             outcome.resolve(EventBusError(.timedOut, "the inbox did not answer before the claim ended"))

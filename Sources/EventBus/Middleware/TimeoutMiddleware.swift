@@ -7,8 +7,8 @@
 ///
 /// The middleware cancels the task of a handler that exceeds the limit. The attempt then fails with code `.timedOut`,
 /// unless the handler returns normally. A handler that ignores cancellation keeps its delivery and counts as one
-/// of the subscription's concurrent handlers until it returns, so that one process never handles a delivery twice at
-/// the same time.
+/// of the subscription's concurrent handlers until it returns. After ``EventBusConfiguration/cancellationGrace`` nothing
+/// but the next event of its key waits for it.
 public struct TimeoutMiddleware: ConsumeMiddleware {
     /// The maximum duration of a handler.
     public let limit: Duration

@@ -7,9 +7,6 @@ final class CurrentAttempt: Sendable {
         var context: EventContext?
         /// The positions of events that the attempt has published, by the identity of the first of equal ones.
         var published: [EventID: Positions] = [:]
-        /// The events that the handler has published and that wait until it has returned, or `nil` if events are
-        /// published immediately.
-        var held: [HeldPublish]?
     }
 
     /// The positions among equal events.
@@ -79,30 +76,6 @@ final class CurrentAttempt: Sendable {
         state.withLock { state in
             guard state.number == number else { return }
             state.published[derived.first]?.release(derived.position)
-        }
-    }
-
-    // MARK: Publishing when handled
-
-    /// Holds what the handler publishes from now on.
-    func beginHolding() { state.withLock { $0.held = [] } }
-
-    /// Holds events that the attempt with this number publishes.
-    ///
-    /// - Returns: `false` if they are to be published immediately, because the attempt holds nothing or has ended.
-    func hold(_ events: [HeldPublish], attempt number: UInt64) -> Bool {
-        state.withLock { state in
-            guard state.number == number, state.held != nil else { return false }
-            state.held?.append(contentsOf: events)
-            return true
-        }
-    }
-
-    /// Returns the held events. What the attempt publishes afterwards is published immediately.
-    func endHolding() -> [HeldPublish] {
-        state.withLock { state in
-            defer { state.held = nil }
-            return state.held ?? []
         }
     }
 

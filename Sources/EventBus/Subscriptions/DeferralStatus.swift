@@ -2,8 +2,8 @@ internal import Logging
 internal import Synchronization
 
 /// The status, for health and logs, of deliveries that are deferred without an attempt: because only a newer release can
-/// handle them, because a store or broker that their handlers need is unreachable, or because the inbox fails for them
-/// alone.
+/// handle them, because a store or broker that their handlers need is unreachable, because another consumer keeps its
+/// claim on them, or because the inbox fails for them alone.
 final class DeferralStatus: Sendable {
     private struct State {
         var count = 0
@@ -17,6 +17,8 @@ final class DeferralStatus: Sendable {
     /// The time for which an outage is reported without another deferral. A deferred event is redelivered within 30
     /// seconds, but the last one may have been dead-lettered.
     private static let outageMemory = Duration.seconds(120)
+    /// The time for which an event may wait for another consumer's claim before that is reported.
+    private static let patience = Duration.seconds(60)
 
     private let subscription: SubscriptionInfo
     private let clock: AnyClock
@@ -31,7 +33,11 @@ final class DeferralStatus: Sendable {
     }
 
     /// Records a delivery that is deferred because of `failure`.
-    func note(_ failure: Failure) {
+    ///
+    /// - Parameter deferredFor: The time for which it has been deferred before.
+    func note(_ failure: Failure, after deferredFor: Duration) {
+        // A duplicate usually arrives while the first one is being handled.
+        if failure.reason == .inProgress, deferredFor < Self.patience { return }
         let now = clock.now
         let isNew = state.withLock { state in
             state.count += 1
@@ -49,6 +55,7 @@ final class DeferralStatus: Sendable {
         let message: Logger.Message =
             switch failure.reason {
             case .newerVersion: "events wait for a newer release of this service, and count no attempt"
+            case .inProgress: "events wait because another consumer keeps its claim on them, and count no attempt"
             case .inboxFailed: "the inbox fails for some events alone; they wait, and count no attempt"
             default: "handlers cannot work because a store or broker is away; their events wait, and count no attempt"
             }

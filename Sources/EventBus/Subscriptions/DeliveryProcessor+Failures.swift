@@ -16,15 +16,18 @@ extension DeliveryProcessor {
 
     /// Defers a delivery without an attempt, unless it has been deferred for too long.
     ///
-    /// - Parameter delay: The delay, or `nil` for one that grows with the time for which the delivery has been deferred.
+    /// - Parameters:
+    ///   - delay: The delay, or `nil` for one that grows with the time for which the delivery has been deferred.
+    ///   - minimum: A time for which it may be deferred even if the subscription allows less.
     func deferral(
         of tracked: TrackedDelivery,
         reason: Failure.Reason,
         after delay: Duration? = nil,
+        forAtLeast minimum: Duration = .zero,
         _ error: any Error
     ) -> Disposition {
         if aborting.isRaised { return .requeued }
-        guard tracked.deferredFor < maximumDeferral else {
+        guard tracked.deferredFor < max(maximumDeferral, minimum) else {
             return .deadLettered(Failure(reason: reason, error: error, attempt: tracked.attempt))
         }
         let longest = min(max(tracked.deferredFor, .milliseconds(500)), .seconds(30))
@@ -32,6 +35,14 @@ extension DeliveryProcessor {
             after: min(delay ?? longest * Double.random(in: 0.5...1), TransportLimits.maximumDelay),
             Failure(reason: reason, error: error, attempt: tracked.attempt - 1)
         )
+    }
+
+    /// Defers a delivery whose event another consumer has claimed, unless the claim lasts for too long.
+    func deferral(of tracked: TrackedDelivery, _ claimed: DeferredDelivery) -> Disposition {
+        // A consumer that was killed keeps its claim for a lease. One whose handler hangs renews it up to the time limit
+        // and then for little more than a lease.
+        let longestClaim = (handlerTimeout ?? .zero).clampedToLongest + claimed.lease * 4
+        return deferral(of: tracked, reason: .inProgress, after: claimed.after, forAtLeast: longestClaim, claimed)
     }
 
     /// Returns a Boolean value indicating whether the longest possible delay after the next attempt would end later than

@@ -233,7 +233,7 @@ final class DeliveryProcessor: Sendable {
             return disposition(of: tracked, after: error)
         } catch {
             if let uncounted = context.uncountedError ?? error as? any UncountedError {
-                if let deferred = uncounted as? DeferredDelivery { return .deferred(after: deferred.after, nil) }
+                if let deferred = uncounted as? DeferredDelivery { return deferral(of: tracked, deferred) }
                 if context.isGivenUp { return .requeued }
                 if let own = uncounted as? OwnInboxError {
                     return deferral(of: tracked, reason: .inboxFailed, own.underlying)

@@ -15,6 +15,8 @@ extension DeliveryQueue {
         var workers = 1
         /// A Boolean value indicating whether a handler whose delivery was revoked is cancelled.
         var cancelsRevoked = true
+        /// The time that a cancelled handler has to end before it is abandoned.
+        var cancellationGrace = Duration.zero
         var tooOld = TooOld.begins
         /// The maximum time for which a delivery may wait for its first attempt.
         var maximumWait = Duration.zero

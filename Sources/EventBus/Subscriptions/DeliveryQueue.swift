@@ -4,7 +4,7 @@
 /// the lock alone, which the thread sanitizer recognizes, unlike the hand-over of a continuation. It also means that a
 /// burst does not need the lock for each delivery.
 final class DeliveryQueue: IdleReporting {
-    private struct State {
+    struct State {
         var lanes: PartitionedQueue
         /// The free workers. The one that became free last is woken first, because its memory is still cached.
         var idleWorkers: [CheckedContinuation<Void, Never>] = []
@@ -15,7 +15,7 @@ final class DeliveryQueue: IdleReporting {
         /// The workers by index.
         var workers: [Worker?]
         /// The delivery that each worker is handling.
-        var current: [Delivery.Token?]
+        var current: [Delivery?]
         /// The workers that were cancelled because their delivery was revoked. They take no more deliveries.
         var retired: Set<Int> = []
         /// The timers of held deliveries.
@@ -31,12 +31,17 @@ final class DeliveryQueue: IdleReporting {
 
         /// A signal that is raised when nothing is being handled. It is created on request.
         var quiet: Signal?
+        /// A signal that is raised when nothing but abandoned deliveries is being handled. It is created on request.
+        var inactive: Signal?
+        /// The closure that is called when the delivery that probes is abandoned.
+        var onAbandonedProbe: (@Sendable () -> Void)?
 
-        /// Returns the signal to raise if nothing is being handled and somebody waits for that.
-        mutating func takeIdleWaiters() -> Signal? {
-            guard lanes.running == 0 else { return nil }
-            defer { quiet = nil }
-            return quiet
+        /// Returns the signals to raise if somebody waits for handlers to end, and none is left.
+        mutating func takeIdleWaiters() -> IdleWaiters? {
+            guard lanes.active == 0, quiet != nil || inactive != nil else { return nil }
+            var waiters = IdleWaiters(inactive: inactive.take())
+            if lanes.running == 0 { waiters.quiet = quiet.take() }
+            return waiters
         }
 
         /// Returns a free worker to wake, if there are more deliveries than woken workers.
@@ -47,10 +52,22 @@ final class DeliveryQueue: IdleReporting {
         }
     }
 
-    private let options: Options
-    private let clock: AnyClock
-    private let state: Locked<State>
-    private let drained = Signal()
+    /// The signals of those that wait until handlers have ended.
+    struct IdleWaiters {
+        var inactive: Signal?
+        var quiet: Signal?
+
+        func raise() {
+            inactive?.raise()
+            quiet?.raise()
+        }
+    }
+
+    let options: Options
+    let clock: AnyClock
+    let state: Locked<State>
+    /// A signal that is raised when the queue is closed and nothing but abandoned deliveries is being handled.
+    let drained = Signal()
 
     init(_ options: Options, clock: AnyClock) {
         self.options = options
@@ -77,6 +94,19 @@ final class DeliveryQueue: IdleReporting {
             return signal
         }
     }
+
+    /// Returns a signal for when nothing but abandoned deliveries is being handled, or `nil` if nothing else is.
+    func inactivity() -> Signal? {
+        state.withLock { state in
+            if state.lanes.active == 0 { return nil }
+            let signal = state.inactive ?? Signal()
+            state.inactive = signal
+            return signal
+        }
+    }
+
+    /// A Boolean value indicating whether nothing starts until the channel is reopened.
+    var isPaused: Bool { state.withLock { $0.lanes.isPaused } }
 
     /// The numbers of deliveries that wait, that are being handled, and that are held for a retry.
     var counts: (waiting: Int, running: Int, held: Int) {
@@ -114,24 +144,28 @@ final class DeliveryQueue: IdleReporting {
 
     func revoke(through generation: UInt64) {
         let cancelsRevoked = options.cancelsRevoked
-        let (timers, workers, revocation) = state.withLock { state in
+        let (timers, cancelled, revocation) = state.withLock { state in
             state.revokedThrough = max(state.revokedThrough ?? generation, generation)
             let held = state.lanes.revoke(through: generation)
             let timers = held.compactMap { state.timers.removeValue(forKey: $0) }
-            var workers: [Worker] = []
-            for (place, token) in state.current.enumerated() where cancelsRevoked {
-                guard let token, token.generation <= generation, let worker = state.workers[place] else { continue }
-                if state.retired.insert(place).inserted { workers.append(worker) }
+            var cancelled: [(place: Int, worker: Worker, delivery: Delivery)] = []
+            for (place, delivery) in state.current.enumerated() where cancelsRevoked {
+                guard let delivery, delivery.token.generation <= generation, let worker = state.workers[place] else {
+                    continue
+                }
+                if state.retired.insert(place).inserted { cancelled.append((place, worker, delivery)) }
+                if worker.isExpired { state.lanes.leaveKey(ofAbandoned: delivery) }
             }
             let isEmpty = state.lanes.waiting == 0 && state.lanes.heldCount == 0
-            return (timers, workers, isEmpty ? state.revocation.take() : nil)
+            return (timers, cancelled, isEmpty ? state.revocation.take() : nil)
         }
         revocation?.raise()
         for timer in timers { timer.cancel() }
         wakeWorkers()
-        guard !workers.isEmpty else { return }
+        guard !cancelled.isEmpty else { return }
         // Cancelling runs user code, which must not run on the thread of a connection.
-        Task { for worker in workers { worker.cancel() } }
+        Task { for (_, worker, _) in cancelled { worker.cancel() } }
+        for (place, _, delivery) in cancelled { abandonAfterGrace(delivery, at: place) }
     }
 
     // MARK: Calls of the workers
@@ -195,7 +229,7 @@ final class DeliveryQueue: IdleReporting {
             if let finished { state.lanes.finish(finished) }
             state.current[place] = nil
             if !state.retired.isEmpty, state.retired.contains(place) {
-                let isDrained = state.lanes.isClosed && state.lanes.running == 0
+                let isDrained = state.lanes.isClosed && state.lanes.active == 0
                 return (Finding.end, isDrained, state.takeWake(), state.takeIdleWaiters(), Signal?.none)
             }
             if let delivery = state.lanes.take() {
@@ -206,12 +240,12 @@ final class DeliveryQueue: IdleReporting {
                     state.lanes.pause()
                     return (Finding.wait, false, nil, state.takeIdleWaiters(), state.reopening)
                 }
-                state.current[place] = delivery.delivery.token
+                state.current[place] = delivery.delivery
                 // A finished delivery that was handled alone may have blocked several others.
                 return (Finding.go(delivery), false, state.takeWake(), nil, nil)
             }
             let isEnd = state.lanes.isClosed
-            return (isEnd ? .end : .wait, isEnd && state.lanes.running == 0, nil, state.takeIdleWaiters(), nil)
+            return (isEnd ? .end : .wait, isEnd && state.lanes.active == 0, nil, state.takeIdleWaiters(), nil)
         }
         if isDrained { drained.raise() }
         quiet?.raise()
@@ -239,7 +273,7 @@ final class DeliveryQueue: IdleReporting {
         let (isDrained, quiet) = state.withLock { state in
             state.lanes.finish(delivery)
             state.current[place] = nil
-            return (state.lanes.isClosed && state.lanes.running == 0, state.takeIdleWaiters())
+            return (state.lanes.isClosed && state.lanes.active == 0, state.takeIdleWaiters())
         }
         if isDrained { drained.raise() }
         quiet?.raise()
@@ -255,7 +289,7 @@ final class DeliveryQueue: IdleReporting {
     func hold(_ tracked: TrackedDelivery, until due: AnyClock.Instant, by place: Int) -> Bool {
         let token = tracked.delivery.token
         let (isHeld, quiet) = state.withLock { state in
-            guard !state.lanes.isClosed, !state.isRevoked(tracked.delivery) else { return (false, Signal?.none) }
+            guard !state.lanes.isClosed, !state.isRevoked(tracked.delivery) else { return (false, IdleWaiters?.none) }
             state.lanes.hold(tracked)
             state.current[place] = nil
             return (true, state.takeIdleWaiters())
@@ -293,7 +327,7 @@ final class DeliveryQueue: IdleReporting {
     ///   the worker still has it.
     func putBack(_ tracked: TrackedDelivery, by place: Int) -> Bool {
         let (isBack, quiet) = state.withLock { state in
-            guard !state.lanes.isClosed, !state.isRevoked(tracked.delivery) else { return (false, Signal?.none) }
+            guard !state.lanes.isClosed, !state.isRevoked(tracked.delivery) else { return (false, IdleWaiters?.none) }
             state.lanes.putBack(tracked)
             state.current[place] = nil
             return (true, state.takeIdleWaiters())
@@ -377,8 +411,9 @@ final class DeliveryQueue: IdleReporting {
             let timers = state.timers.values.map { $0 }
             state.idleWorkers = []
             state.timers = [:]
+            state.onAbandonedProbe = nil
             state.waking += workers.count
-            return (left, workers, timers, state.lanes.running == 0)
+            return (left, workers, timers, state.lanes.active == 0)
         }
         for timer in timers { timer.cancel() }
         for worker in workers { worker.resume() }
@@ -386,7 +421,7 @@ final class DeliveryQueue: IdleReporting {
         return left
     }
 
-    /// Waits until the queue is closed and no delivery is being handled.
+    /// Waits until the queue is closed and nothing but abandoned deliveries is being handled.
     ///
     /// - Throws: `CancellationError` if the task is cancelled first.
     func waitUntilDrained() async throws {

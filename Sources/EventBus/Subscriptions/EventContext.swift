@@ -1,3 +1,4 @@
+internal import Instrumentation
 public import Logging
 internal import Synchronization
 
@@ -142,6 +143,9 @@ extension EventContext {
     /// A Boolean value indicating whether the handler's outcome is ignored, because the broker redelivers the event.
     var isGivenUp: Bool { processor.aborting.isRaised || isRevoked }
 
+    /// A Boolean value indicating whether the handler's task is cancelled.
+    var isHandlerCancelled: Bool { worker.isExpired || isGivenUp }
+
     /// The failure that a broker under test injects into this attempt. It affects the delivery's first attempt only,
     /// because other attempts follow in this process.
     var fault: InjectedFault? { attempt == delivery.attempt ? delivery.injectedFault : nil }
@@ -176,31 +180,28 @@ extension EventContext {
 
     /// Runs the handler, and then publishes what it has published meanwhile. If it throws, that is discarded.
     func invokeHoldingPublishes() async throws {
-        worker.currentAttempt.beginHolding()
-        do {
-            try await invocation(self)
-            try await publishHeld()
-        } catch {
-            discardHeld()
-            throw error
+        guard let correlation = EventCorrelation.current else { return try await invocation(self) }
+        let context = correlation.holding(HeldPublishes()).serviceContext
+        try await ServiceContext.$current.withValue(context) {
+            do {
+                try await invocation(self)
+                try await publishHeld()
+            } catch {
+                discardHeld()
+                throw error
+            }
         }
     }
 
     /// Publishes what the handler has published so far, in order, if its subscription publishes when it has returned.
     func publishHeld() async throws {
-        let held = worker.currentAttempt.endHolding()
+        guard let held = EventCorrelation.current?.heldPublishes?.take() else { return }
         try await held.first?.bus.publish(held)
     }
 
-    /// Discards what the handler has published so far, and what tasks that outlive the attempt publish, if the subscription
+    /// Discards what the handler has published so far, and what tasks that outlive it publish, if the subscription
     /// publishes when the handler has returned.
-    func discardHeld() {
-        if processor.holdsPublishes { EventCorrelation.current?.discardPublishes() }
-        _ = worker.currentAttempt.endHolding()
-    }
-
-    /// Removes the handler's time limit, because the handler has returned or thrown.
-    func disarmDeadline() { worker.disarm() }
+    func discardHeld() { EventCorrelation.current?.heldPublishes?.discard() }
 
     /// Tells the transport that the delivery waits until `due`, or that it goes on if that is not in the future.
     func noteWait(until due: AnyClock.Instant) { consumer.holds(delivery, until: due) }

@@ -1,5 +1,4 @@
 internal import Instrumentation
-internal import Synchronization
 
 /// The correlation that a handler's task carries, so that all events published inside it belong to the handled event's
 /// chain.
@@ -18,7 +17,9 @@ package final class EventCorrelation: Sendable {
     private let attempt: (current: CurrentAttempt, number: UInt64)?
     /// A Boolean value indicating whether what the task publishes may have a derived identity.
     private let derivesIDs: Bool
-    private let discarding = Atomic(false)
+    /// The events that the handler has published and that wait until it has returned, or `nil` if events are published
+    /// immediately.
+    let heldPublishes: HeldPublishes?
 
     /// The names of the headers that carry a trace.
     static let traceHeaderNames = ["traceparent", "tracestate", "baggage"]
@@ -36,6 +37,7 @@ package final class EventCorrelation: Sendable {
         self.handler = handler
         self.attempt = attempt
         self.derivesIDs = true
+        self.heldPublishes = nil
         var traceHeaders: [String: HeaderValue] = [:]
         if !envelope.headers.isEmpty {
             for name in Self.traceHeaderNames {
@@ -45,19 +47,27 @@ package final class EventCorrelation: Sendable {
         self.traceHeaders = traceHeaders
     }
 
-    private init(withoutDerivedIDs other: EventCorrelation) {
+    private init(_ other: EventCorrelation, derivesIDs: Bool, heldPublishes: HeldPublishes?) {
         self.correlationID = other.correlationID
         self.causationID = other.causationID
         self.traceHeaders = other.traceHeaders
         self.bus = other.bus
         self.handler = other.handler
         self.attempt = other.attempt
-        self.derivesIDs = false
+        self.derivesIDs = derivesIDs
+        self.heldPublishes = heldPublishes
     }
 
     /// Returns the same correlation for a task that handles several events, so that an identity derived from one of them
     /// would be wrong.
-    func withoutDerivedIDs() -> EventCorrelation { EventCorrelation(withoutDerivedIDs: self) }
+    func withoutDerivedIDs() -> EventCorrelation {
+        EventCorrelation(self, derivesIDs: false, heldPublishes: heldPublishes)
+    }
+
+    /// Returns the same correlation for the call of a handler whose publishes are held.
+    func holding(_ publishes: HeldPublishes) -> EventCorrelation {
+        EventCorrelation(self, derivesIDs: derivesIDs, heldPublishes: publishes)
+    }
 
     /// The correlation of the current task.
     package static var current: EventCorrelation? { ServiceContext.current?[EventCorrelationKey.self] }
@@ -76,19 +86,6 @@ package final class EventCorrelation: Sendable {
     func release(_ derived: DerivedEventID) {
         if let attempt { attempt.current.release(derived, attempt: attempt.number) }
     }
-
-    /// Holds events that the task publishes until its handler has returned.
-    ///
-    /// - Returns: `false` if they are to be published immediately.
-    func hold(_ events: [HeldPublish]) -> Bool {
-        attempt.map { $0.current.hold(events, attempt: $0.number) } ?? false
-    }
-
-    /// A Boolean value indicating whether the task has outlived a failed attempt whose publishes were discarded.
-    var discardsPublishes: Bool { discarding.load(ordering: .acquiring) && !isHandlerRunning }
-
-    /// Records that the handler has failed, so that tasks that outlive the attempt publish nothing any more.
-    func discardPublishes() { discarding.store(true, ordering: .releasing) }
 
     /// The current task's context with this correlation.
     var serviceContext: ServiceContext {

@@ -11,6 +11,8 @@ import DequeModule
 /// handled alone and takes no others down with it. If there are several such suspects, the next one is picked at random
 /// on every redelivery. Otherwise a delivery that crashes the process could always precede the same innocent ones, and
 /// they would reach the delivery limit with it.
+///
+/// A delivery whose handler ignores its cancellation is abandoned: nothing but the next one of its key waits for it.
 struct PartitionedQueue {
     /// The deliveries that may start.
     enum Gate {
@@ -33,7 +35,12 @@ struct PartitionedQueue {
     private var held: [Delivery.Token: TrackedDelivery] = [:]
     /// The known state of events whose channel was reopened, until they are redelivered.
     private var known: [ArrivalKey: TrackedDelivery] = [:]
+    /// The number of deliveries that are being handled.
     private(set) var running = 0
+    /// Those of them that are abandoned, and whether the next delivery of their key waits for them.
+    private var abandoned: [Delivery.Token: Bool] = [:]
+    /// The delivery that probes while the subscription is paused.
+    private var probe: Delivery.Token?
     private var runsAlone = false
     /// A Boolean value indicating whether nothing may start until the channel is reopened.
     private(set) var isPaused = false
@@ -47,6 +54,9 @@ struct PartitionedQueue {
 
     /// The number of deliveries that wait to be handled.
     var waiting: Int { ready.count + lanes.values.reduce(0) { $0 + $1.count } }
+
+    /// The number of deliveries that are being handled and are not abandoned.
+    var active: Int { running - abandoned.count }
 
     /// The number of deliveries that wait for a retry.
     var heldCount: Int { held.count }
@@ -71,7 +81,7 @@ struct PartitionedQueue {
     /// The number of deliveries that may be taken now, each by one worker.
     var takeable: Int {
         guard !runsAlone, !isPaused, gate != .closed, !ready.isEmpty else { return 0 }
-        if isSuspect(ready[ready.startIndex]) { return running == 0 ? 1 : 0 }
+        if isSuspect(ready[ready.startIndex]) { return active == 0 ? 1 : 0 }
         return gate == .probe ? 1 : ready.count
     }
 
@@ -84,6 +94,7 @@ struct PartitionedQueue {
         if gate == .probe {
             gate = .closed
             next.isProbe = true
+            probe = next.delivery.token
         }
         runsAlone = isSuspect(next)
         running += 1
@@ -107,15 +118,24 @@ struct PartitionedQueue {
 
     /// Records that a delivery was settled or no longer belongs to the subscription. The delivery behind it may follow.
     mutating func finish(_ delivery: Delivery) {
+        if end(delivery.token) { leave(delivery.envelope.exactPartitionKey) }
+    }
+
+    /// Records that a delivery is not being handled any more.
+    ///
+    /// - Returns: `true` if the next delivery of its key waits for it.
+    @discardableResult
+    private mutating func end(_ token: Delivery.Token) -> Bool {
         running -= 1
+        // Another one may run alone meanwhile.
+        if !abandoned.isEmpty, let keepsKey = abandoned.removeValue(forKey: token) { return keepsKey }
         runsAlone = false
-        leave(delivery.envelope.exactPartitionKey)
+        return true
     }
 
     /// Keeps a delivery that was taken for its next attempt. Only its key waits with it.
     mutating func hold(_ tracked: TrackedDelivery) {
-        running -= 1
-        runsAlone = false
+        end(tracked.delivery.token)
         held[tracked.delivery.token] = tracked
     }
 
@@ -132,8 +152,8 @@ struct PartitionedQueue {
 
     /// Undoes a ``take()``.
     mutating func putBack(_ tracked: TrackedDelivery) {
-        running -= 1
-        runsAlone = false
+        end(tracked.delivery.token)
+        if probe == tracked.delivery.token { probe = nil }
         var tracked = tracked
         tracked.isProbe = false
         ready.prepend(tracked)
@@ -147,6 +167,33 @@ struct PartitionedQueue {
         } else {
             lanes[key] = nil
         }
+    }
+
+    // MARK: Abandoning
+
+    /// Ignores a delivery that is being handled, except that its key waits for it.
+    mutating func abandon(_ delivery: Delivery) {
+        guard abandoned[delivery.token] == nil else { return }
+        abandoned[delivery.token] = true
+        runsAlone = false
+    }
+
+    func isAbandoned(_ delivery: Delivery) -> Bool { abandoned[delivery.token] != nil }
+
+    /// Lets the next delivery of its key follow an abandoned one.
+    mutating func leaveKey(ofAbandoned delivery: Delivery) {
+        guard abandoned[delivery.token] == true else { return }
+        abandoned[delivery.token] = false
+        leave(delivery.envelope.exactPartitionKey)
+    }
+
+    /// Ends the probe of a delivery.
+    ///
+    /// - Returns: `true` if it was the one that probes, so that the caller has to report the outcome.
+    mutating func endProbe(_ token: Delivery.Token) -> Bool {
+        guard probe == token else { return false }
+        probe = nil
+        return true
     }
 
     /// Drops deliveries of `generation` or earlier that are not being handled, because the broker redelivers them.

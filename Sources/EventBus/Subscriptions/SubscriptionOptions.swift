@@ -72,7 +72,8 @@ public struct SubscriptionOptions: Sendable {
     /// The maximum duration of a handler, after which it is cancelled as described in ``TimeoutMiddleware``, or `nil`
     /// for no limit. Defaults to 5 minutes.
     ///
-    /// The limit takes effect soon after it has passed, not at that very instant.
+    /// The limit takes effect soon after it has passed, not at that very instant. Without a limit, a handler that never
+    /// returns holds up whatever waits for running handlers until its delivery is revoked.
     public var handlerTimeout: Duration?
     /// The order in which deliveries are handled. Defaults to ``Ordering/none``.
     public var ordering: Ordering
@@ -127,12 +128,14 @@ public struct SubscriptionOptions: Sendable {
     /// The maximum time for which an event may be deferred without an attempt before it becomes a dead letter. Defaults
     /// to 1 hour.
     ///
-    /// Four kinds of events are deferred: those of a newer ``Event/version`` than this instance supports, until a newer
+    /// Five kinds of events are deferred: those of a newer ``Event/version`` than this instance supports, until a newer
     /// instance handles them (``Failure/Reason/newerVersion``), those whose handler threw an ``EventBusError`` because a
     /// store or broker is unreachable (``EventBusError/Code/isOutage``, ``Failure/Reason/unavailable``), or whose
-    /// ``PayloadStep`` or ``ClaimCheck`` found its store unreachable, those whose handler threw a ``RetryLater`` that does not count as an attempt (``Failure/Reason/postponed``), and those for
-    /// which the ``inbox`` fails, although it works for others (``Failure/Reason/inboxFailed``). The time starts with the
-    /// first deferral, and again after each attempt.
+    /// ``PayloadStep`` or ``ClaimCheck`` found its store unreachable, those whose handler threw a ``RetryLater`` that does not count as an attempt (``Failure/Reason/postponed``), those for
+    /// which the ``inbox`` fails, although it works for others (``Failure/Reason/inboxFailed``), and those that another
+    /// consumer has claimed in the inbox (``Failure/Reason/inProgress``). The last ones may be deferred for at least
+    /// ``handlerTimeout`` and four leases (``InboxOptions/lease``). The time starts with the first deferral, and again
+    /// after each attempt.
     ///
     /// A by-key subscription keeps counting when it returns events to the broker because of ``maximumHold``. If another
     /// instance takes over, the time starts again. An event of a broadcast subscription is deferred for no longer than

@@ -91,13 +91,11 @@ final class SubscriptionPause: Sendable {
     func fail(_ cause: Cause, _ reason: String, isProbe: Bool) -> (begins: Bool, nextProbe: AnyClock.Instant) {
         let now = clock.now
         let (begins, reports, schedules, nextProbe) = state.withLock { state in
-            if var pause = state.pause {
+            if let pause = state.pause {
                 guard isProbe else { return (false, false, false, pause.nextProbe) }
-                pause.reason = reason
-                pause.failedProbes += 1
-                pause.nextProbe = now.advanced(by: interval(pause.cause, failedProbes: pause.failedProbes))
-                state.pause = pause
-                return (false, false, true, pause.nextProbe)
+                let postponed = postponingProbe(pause, reason, at: now)
+                state.pause = postponed
+                return (false, false, true, postponed.nextProbe)
             }
             let nextProbe = now.advanced(by: interval(cause, failedProbes: 0))
             state.pause = Pause(cause: cause, since: now, reason: reason, nextProbe: nextProbe)
@@ -109,6 +107,30 @@ final class SubscriptionPause: Sendable {
         if reports { for observer in observers { observer.didPause(true) } }
         if schedules { schedule(at: nextProbe) }
         return (begins, nextProbe)
+    }
+
+    /// Counts the probe as failed, because it does not end.
+    ///
+    /// - Returns: The time at which another delivery may probe, or `nil` if the pause has ended.
+    func failProbe(_ reason: String) -> AnyClock.Instant? {
+        let now = clock.now
+        let nextProbe = state.withLock { state in
+            state.pause.map { pause in
+                let postponed = postponingProbe(pause, reason, at: now)
+                state.pause = postponed
+                return postponed.nextProbe
+            }
+        }
+        if let nextProbe { schedule(at: nextProbe) }
+        return nextProbe
+    }
+
+    private func postponingProbe(_ pause: Pause, _ reason: String, at now: AnyClock.Instant) -> Pause {
+        var pause = pause
+        pause.reason = reason
+        pause.failedProbes += 1
+        pause.nextProbe = now.advanced(by: interval(pause.cause, failedProbes: pause.failedProbes))
+        return pause
     }
 
     /// Returns the time before the next probe.

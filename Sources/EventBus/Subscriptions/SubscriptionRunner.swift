@@ -14,8 +14,8 @@ final class SubscriptionRunner: Sendable {
     private struct State {
         var phase: Phase = .registered
         var error: EventBusError?
-        /// The number of handlers that did not end in time at the shutdown.
-        var abandoned = 0
+        /// The queues of ended sessions whose handlers ignore their cancellation.
+        var abandoned: [DeliveryQueue] = []
         var options: SubscriptionOptions
         var session: SubscriptionSession
         /// A signal that is raised when the attachment of the session has succeeded or failed.
@@ -96,8 +96,8 @@ final class SubscriptionRunner: Sendable {
     /// The error of a failed subscription.
     var error: EventBusError? { state.withLock { $0.error } }
 
-    /// The number of handlers that did not end in time when the subscription stopped.
-    var abandoned: Int { state.withLock { $0.abandoned } }
+    /// The number of running handlers of sessions that have ended without them.
+    var abandoned: Int { state.withLock { $0.abandoned }.reduce(0) { $0 + $1.counts.running } }
 
     /// The specification of the queue.
     var specification: QueueSpecification { state.withLock { $0.session.specification } }
@@ -145,12 +145,17 @@ final class SubscriptionRunner: Sendable {
         switch phase {
         case .attached:
             if let reason = impediment(session, workers, deferrals) { return component(.notReady, reason) }
-            return component(.ready, deferrals.remark)
+            let remarks = [remark(onAbandoned: workers.overdue + abandoned), deferrals.remark].compactMap(\.self)
+            return component(.ready, remarks.isEmpty ? nil : remarks.joined(separator: "; "))
         case .registered, .attaching: return component(.notReady, "not attached yet")
         case .draining where stopping.isRaised:
             return component(.notReady, "draining")
         case .draining:
-            return component(.ready, "waits for its running handlers before it \(isPaused ? "pauses" : "goes on")")
+            let next = "before it \(isPaused ? "pauses" : "goes on")"
+            if let cause = overdueCause(workers.overdue) {
+                return component(.notReady, "waits for its running handlers \(next), but \(cause)")
+            }
+            return component(.ready, "waits for its running handlers \(next)")
         // It does what it was told to.
         case .paused: return component(.ready, "paused by pause()")
         case .ended: return component(.notReady, "ended")
@@ -165,7 +170,11 @@ final class SubscriptionRunner: Sendable {
     ) -> String? {
         if workers.overdue > 0, workers.overdue + workers.waiting == workers.all {
             let others = workers.waiting == 0 ? "all" : "\(workers.waiting) events wait for a batch that cannot run:"
-            return "\(others) \(workers.overdue) handlers have passed their time limit and ignore their cancellation"
+            return "\(others) \(workers.overdue) handlers have passed their time limit or lost their delivery, and "
+                + "ignore their cancellation"
+        }
+        if session.queue.isPaused, let cause = overdueCause(workers.overdue) {
+            return "waits for its running handlers before it returns old deliveries to the broker, but \(cause)"
         }
         if let pause = session.pause.current { return "paused, because \(pause.explanation)" }
         // They do not ask the inbox about other events, so nothing else would tell.
@@ -173,6 +182,20 @@ final class SubscriptionRunner: Sendable {
             return "all \(workers.all) workers wait for the inbox to record what they have handled: \(error)"
         }
         return session.settler.refused.reason ?? deferrals.outage.map { "handlers cannot work: \($0)" }
+    }
+
+    /// Returns a remark about handlers that occupy workers for nothing.
+    private func remark(onAbandoned count: Int) -> String? {
+        overdueCause(count).map { "\($0), which takes up capacity" }
+    }
+
+    /// Returns a description of `count` handlers that were cancelled in vain, or `nil` if there are none.
+    private func overdueCause(_ count: Int) -> String? {
+        switch count {
+        case 0: nil
+        case 1: "1 handler ignores its cancellation"
+        default: "\(count) handlers ignore their cancellation"
+        }
     }
 
     /// Waits until deliveries arrive.
@@ -345,8 +368,10 @@ final class SubscriptionRunner: Sendable {
         if !session.stopping.isRaised { abort() }
         state.withLock { $0.phase = .draining }
         // In a separate task, because the caller's cancellation must not shorten the time that handlers have to end.
-        let abandoned = await Task { await session.drain(consumer) }.value
-        state.withLock { $0.abandoned += abandoned }
+        await Task { await session.drain(consumer) }.value
+        state.withLock { state in
+            state.abandoned = (state.abandoned + [session.queue]).filter { $0.counts.running > 0 }
+        }
         return true
     }
 

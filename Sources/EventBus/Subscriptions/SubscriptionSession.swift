@@ -61,7 +61,8 @@ final class SubscriptionSession: Sendable {
         )
         specification.ordersByKey = options.ordering == .byPartitionKey
         self.specification = specification
-        let queueOptions = options.queueOptions
+        var queueOptions = options.queueOptions
+        queueOptions.cancellationGrace = environment.cancellationGrace
         self.concurrency = queueOptions.workers
         self.queue = DeliveryQueue(queueOptions, clock: environment.clock)
         self.pause = SubscriptionPause(
@@ -148,8 +149,8 @@ final class SubscriptionSession: Sendable {
                     try await reopening.wait()
                 }
                 guard !stopping.isRaised else { return }
-                // Nothing starts any more. Running handlers finish and are settled.
-                if let idle = queue.quiescence() {
+                // Nothing starts any more. Running handlers finish and are settled, unless they ignore their cancellation.
+                if let idle = queue.inactivity() {
                     try await first {
                         try await stopping.wait()
                     } or: {
@@ -186,18 +187,15 @@ final class SubscriptionSession: Sendable {
     /// Returns what no handler has started, waits for the running handlers, and closes the consumer.
     ///
     /// The handlers have time until the shutdown deadline. If the subscription does not stop, but pauses, they have any
-    /// time.
-    ///
-    /// - Returns: The number of handlers that did not end in time.
-    func drain(_ consumer: any TransportConsumer) async -> Int {
+    /// time. Handlers that ignore their cancellation are not waited for.
+    func drain(_ consumer: any TransportConsumer) async {
         pause.cancel()
         let deadline = environment.clock.now.advanced(by: environment.shutdownTimeout)
-        let abandoned: Int
         if settler.keepsOrder {
             // No `stop()`, and no delivery is returned alone, because the next consumer would then start with later
             // events. The close returns everything in one step, after the handlers have ended.
             let left = queue.close()
-            abandoned = await awaitHandlers(until: deadline)
+            await awaitHandlers(until: deadline)
             await wait(until: max(deadline, graceEnd)) { await consumer.close() }
             for tracked in left {
                 settler.report(tracked.delivery, .requeued, attempt: tracked.attempt, isHeld: false)
@@ -208,15 +206,14 @@ final class SubscriptionSession: Sendable {
             if !left.isEmpty {
                 await wait(until: max(deadline, graceEnd)) { await settler.giveBack(left, consumer: consumer) }
             }
-            abandoned = await awaitHandlers(until: deadline)
+            await awaitHandlers(until: deadline)
             await wait(until: max(deadline, graceEnd)) { await consumer.close() }
         }
-        return abandoned
     }
 
     /// Waits until no handler is running and everything handled is settled. At the deadline, or when the subscription
     /// is aborted, it cancels the handlers and waits for as long as they have to end.
-    private func awaitHandlers(until deadline: AnyClock.Instant) async -> Int {
+    private func awaitHandlers(until deadline: AnyClock.Instant) async {
         let (queue, subscription, clock) = (queue, subscription, environment.clock)
         var deadline = deadline
         if !subscription.stopping.isRaised {
@@ -241,13 +238,10 @@ final class SubscriptionSession: Sendable {
                 return try await group.next() ?? false
             }
         }
-        guard isDrained != true else { return 0 }
+        guard isDrained != true else { return }
         subscription.aborting.raise()
         workers.cancelAll()
-        let isDrainedInGrace: Void? = try? await withDeadline(graceEnd, clock: clock) {
-            try await queue.waitUntilDrained()
-        }
-        return isDrainedInGrace == nil ? queue.counts.running : 0
+        try? await withDeadline(graceEnd, clock: clock) { try await queue.waitUntilDrained() }
     }
 
     /// The time by which cancelled handlers have to end.

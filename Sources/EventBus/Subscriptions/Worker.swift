@@ -17,8 +17,25 @@ package final class Worker: Sendable {
         var isShielded = false
     }
 
+    /// A time limit that was replaced by a shorter one.
+    package struct ReplacedLimit: Sendable {
+        /// Its deadline at the time of the replacement.
+        fileprivate let deadline: Int64
+        /// The total suspended time before.
+        fileprivate let suspended: Int64
+    }
+
+    /// A wait that is not part of any time limit.
+    struct Suspension: Sendable {
+        fileprivate let deadline: Int64
+        fileprivate let start: Int64
+    }
+
     private let deadline = Atomic<Int64>(idle)
+    /// The total time for which limits were suspended, in nanoseconds.
+    private let suspended = Atomic<Int64>(0)
     private let waiting = Atomic(false)
+    private let abandoned = Atomic(false)
     private let execution = Locked(Execution())
     private let watchdog: HandlerWatchdog
     let currentAttempt = CurrentAttempt()
@@ -38,6 +55,18 @@ package final class Worker: Sendable {
 
     /// A Boolean value indicating whether the watchdog has cancelled this worker.
     package var isExpired: Bool { deadline.load(ordering: .acquiring) == Self.expired }
+
+    /// A Boolean value indicating whether nothing waits for the worker any more, because it ignores its cancellation.
+    var isAbandoned: Bool {
+        get { abandoned.load(ordering: .relaxed) }
+        set { abandoned.store(newValue, ordering: .relaxed) }
+    }
+
+    /// A Boolean value indicating whether its handler was cancelled and has not ended in time.
+    var isOverdue: Bool { isExpired || isAbandoned }
+
+    /// A Boolean value indicating whether its handler has ended and its delivery is being settled.
+    var isSettling: Bool { execution.withLock { $0.isShielded } }
 
     /// A Boolean value indicating whether the worker's event waits for other handlers before its own runs.
     var isWaiting: Bool { waiting.load(ordering: .relaxed) }
@@ -84,8 +113,12 @@ package final class Worker: Sendable {
         return try await step()
     }
 
-    /// Sets a deadline `limit` from now, unless an earlier one is set. Returns the previous deadline.
-    package func arm(_ limit: Duration) -> Int64 {
+    /// Sets a deadline `limit` from now, unless an earlier one is set. Returns the previous limit.
+    package func arm(_ limit: Duration) -> ReplacedLimit {
+        ReplacedLimit(deadline: replaceDeadline(by: limit), suspended: suspended.load(ordering: .relaxed))
+    }
+
+    private func replaceDeadline(by limit: Duration) -> Int64 {
         let previous = deadline.load(ordering: .relaxed)
         if previous == Self.expired { return previous }
         let wanted = watchdog.now + limit.inNanoseconds
@@ -102,34 +135,38 @@ package final class Worker: Sendable {
         return previous
     }
 
-    /// Restores the previous deadline, unless the current one has passed.
-    package func disarm(restoring previous: Int64) {
+    /// Restores the previous limit, unless the current one has passed. Suspensions since the replacement extend it.
+    package func disarm(restoring previous: ReplacedLimit) {
         let current = deadline.load(ordering: .relaxed)
-        guard current != Self.expired, previous != Self.expired else { return }
-        _ = deadline.compareExchange(expected: current, desired: previous, ordering: .acquiringAndReleasing)
+        guard current != Self.expired, previous.deadline != Self.expired else { return }
+        var restored = previous.deadline
+        if restored != Self.idle { restored += suspended.load(ordering: .relaxed) - previous.suspended }
+        _ = deadline.compareExchange(expected: current, desired: restored, ordering: .acquiringAndReleasing)
     }
 
-    /// Removes the deadline while the event waits for other handlers.
+    /// Removes the deadline for the duration of a wait, which extends all limits that are set.
     ///
-    /// - Returns: The time that is left, or `nil` if there is no deadline or it has passed.
-    func suspendDeadline() -> Duration? {
-        waiting.store(true, ordering: .relaxed)
+    /// - Parameter forOthers: `true` if the event waits for other handlers.
+    /// - Returns: The suspension to end with ``resumeDeadline(_:)``, or `nil` if there is no deadline or it has passed.
+    func suspendDeadline(forOthers: Bool) -> Suspension? {
+        if forOthers { waiting.store(true, ordering: .relaxed) }
         let current = deadline.load(ordering: .relaxed)
         guard current > Self.idle,
             deadline.compareExchange(expected: current, desired: Self.idle, ordering: .acquiringAndReleasing).exchanged
         else { return nil }
-        return .nanoseconds(current - watchdog.now)
+        return Suspension(deadline: current, start: watchdog.now)
     }
 
-    /// Ends the wait, and sets a deadline `left` from now.
-    func resumeDeadline(_ left: Duration?) {
+    /// Ends a wait, and sets the deadline again, later by the duration of the wait.
+    func resumeDeadline(_ suspension: Suspension?) {
         waiting.store(false, ordering: .relaxed)
-        if let left { _ = arm(left) }
-    }
-
-    /// Removes the deadline, unless it has passed, because the handler has returned.
-    func disarm() {
-        disarm(restoring: Self.idle)
+        guard let suspension else { return }
+        let duration = watchdog.now - suspension.start
+        suspended.add(duration, ordering: .relaxed)
+        let resumed = suspension.deadline + duration
+        // Sequentially consistent for the same reason as in `arm(_:)`.
+        deadline.store(resumed, ordering: .sequentiallyConsistent)
+        watchdog.expect(resumed)
     }
 
     /// Returns the error for a handler that was cancelled at its limit, or `nil` if this one was not.
@@ -150,6 +187,7 @@ package final class Worker: Sendable {
             .exchanged
         {
             cancel()
+            queue.noteExpiry(of: self)
             currentAttempt.reportTimeout()
         }
         return nil

@@ -42,12 +42,14 @@ final class WorkerPool: Sendable {
         self.failures = failures
     }
 
-    /// The number of workers, of those whose handler passed its limit and has not ended, and of those whose event waits
-    /// for other handlers.
+    /// The number of workers, of those whose handler was cancelled and has not ended in time, and of those whose event
+    /// waits for other handlers.
     var counts: (all: Int, overdue: Int, waiting: Int) {
         workers.withLock { workers in
             let workers = workers.values
-            return (workers.count, workers.count(where: \.isExpired), workers.count { $0.isWaiting && !$0.isExpired })
+            return (
+                workers.count, workers.count(where: \.isOverdue), workers.count { $0.isWaiting && !$0.isOverdue }
+            )
         }
     }
 
@@ -66,6 +68,10 @@ final class WorkerPool: Sendable {
 
     /// Starts `count` workers for the deliveries of `consumer`.
     func start(_ count: Int, for consumer: any TransportConsumer) {
+        queue.onAbandonedProbe { [weak pause] in
+            guard let nextProbe = pause?.failProbe("its probe ignores its cancellation") else { return }
+            consumer.pauses(until: nextProbe)
+        }
         for place in 0..<count { spawnWorker(at: place, for: consumer) }
     }
 
@@ -113,7 +119,7 @@ final class WorkerPool: Sendable {
         if queue.isToBeReturned(tracked) {
             // It has waited too long.
             await settler.settle(tracked.delivery, as: .requeued, attempt: tracked.attempt, consumer: consumer)
-            if tracked.isProbe { pause.endProbe() }
+            if queue.endProbe(tracked) { pause.endProbe() }
             return false
         }
         var current = tracked
@@ -124,13 +130,17 @@ final class WorkerPool: Sendable {
             current.extend(byPauseSince: pause.since, until: environment.clock.now)
         }
         let outcome = await processor.attempt(current, worker: worker, consumer: consumer)
-        if let error = outcome.inboxError { return await pause(tracked, after: error, at: place, consumer) }
-        if let failures {
-            judge(outcome, isProbe: tracked.isProbe, failures, consumer)
-        } else if tracked.isProbe {
+        let isProbe = queue.endProbe(tracked)
+        if let error = outcome.inboxError {
+            return await pause(tracked, isProbe: isProbe, after: error, at: place, consumer)
+        }
+        // A probe that was abandoned has failed already.
+        if let failures, isProbe || !tracked.isProbe {
+            judge(outcome, isProbe: isProbe, failures, consumer)
+        } else if isProbe {
             pause.endProbe()
         }
-        note(outcome)
+        note(outcome, of: tracked)
         guard let delay = outcome.holdFor, settler.keepsOrder || !outcome.isTooOld || outcome.disposition.isRetry else {
             let disposition = outcome.isTooOld ? tooOldDisposition(outcome) : tracked.dated(outcome.disposition)
             await worker.shielded {
@@ -169,11 +179,12 @@ final class WorkerPool: Sendable {
     /// queue unchanged.
     private func pause(
         _ tracked: TrackedDelivery,
+        isProbe: Bool,
         after error: any Error,
         at place: Int,
         _ consumer: any TransportConsumer
     ) async -> Bool {
-        let (begins, nextProbe) = pause.fail(.inbox, "\(error)", isProbe: tracked.isProbe)
+        let (begins, nextProbe) = pause.fail(.inbox, "\(error)", isProbe: isProbe)
         if begins {
             log(
                 .warning,
@@ -244,10 +255,10 @@ final class WorkerPool: Sendable {
     }
 
     /// Records the outcome of a delivery for health reports and logs.
-    private func note(_ outcome: DeliveryProcessor.Outcome) {
+    private func note(_ outcome: DeliveryProcessor.Outcome, of tracked: TrackedDelivery) {
         switch outcome.disposition {
         case .acknowledged: if outcome.isHandlerFailure == false { deferrals.noteHandled() }
-        case .deferred(_, let failure?): deferrals.note(failure)
+        case .deferred(_, let failure?): deferrals.note(failure, after: tracked.deferredFor)
         default: break
         }
     }

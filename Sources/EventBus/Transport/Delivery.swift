@@ -24,7 +24,7 @@ public final class Delivery: Sendable {
     /// a crashed consumer count too.
     public let redeliveries: Int
     /// The total time for which the event has been deferred since its last attempt, because only a newer release could
-    /// handle it or a store or broker was unreachable.
+    /// handle it, a store or broker was unreachable, or another consumer had claimed it.
     public let deferredFor: Duration
     /// The time at which the first attempt failed, or `nil` if none has failed or the transport does not know it.
     public let firstFailure: EventTime?

@@ -8,9 +8,9 @@ public enum Disposition: Sendable {
     indirect case retried(after: Duration, Failure)
     /// The delivery cannot be handled at present and is redelivered as the same attempt, after the duration `after`.
     ///
-    /// With a failure, only a newer release can handle it, a store or broker is unreachable, or the inbox fails for this
-    /// event. The transport adds up the delays of such deferrals until the next attempt (``Delivery/deferredFor``). Without a failure, another
-    /// consumer is handling the event.
+    /// With a failure, only a newer release can handle it, a store or broker is unreachable, another consumer is handling
+    /// the event, or the inbox fails for it. The transport adds up the delays of such deferrals until the next attempt
+    /// (``Delivery/deferredFor``). Those without a failure are not added up.
     indirect case deferred(after: Duration, Failure?)
     /// The delivery failed permanently and becomes a dead letter of the group.
     indirect case deadLettered(Failure)

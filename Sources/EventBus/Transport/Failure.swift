@@ -32,6 +32,9 @@ public struct Failure: Hashable, Sendable {
         /// The subscription's inbox failed for this event for longer than ``SubscriptionOptions/maximumDeferral``, while
         /// it worked for other events.
         public static let inboxFailed = Reason(rawValue: "inbox_failed")
+        /// Another consumer had claimed the event in the subscription's inbox for longer than
+        /// ``SubscriptionOptions/maximumDeferral``.
+        public static let inProgress = Reason(rawValue: "in_progress")
         /// The payload could not be decoded.
         public static let undecodable = Reason(rawValue: "undecodable")
         /// The subscription does not request the event's topic, because an old binding still exists.

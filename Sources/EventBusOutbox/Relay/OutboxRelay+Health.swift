@@ -14,6 +14,8 @@ extension OutboxRelay {
             details["parked"] = backlog.parked
             details["delayed"] = backlog.delayed
             details["without_subscriber"] = backlog.withoutSubscriber
+            // Absent otherwise, because most readers never meet it.
+            if backlog.isLowerBound { details["counts_are_lower_bounds"] = 1 }
         }
         details["publishes"] = machine.leaseEnd == nil ? 0 : 1
         let reason: String? =

@@ -21,7 +21,7 @@ extension OutboxRelay {
         logger.warning(
             "parked an outbox row that contains no event",
             metadata: [
-                "sequence": "\(parking.sequence)", LogKeys.error: "\(String(loggable: parking.failure.message))",
+                "sequence": "\(parking.place.sequence)", LogKeys.error: "\(String(loggable: parking.failure.message))",
             ]
         )
     }

@@ -37,7 +37,8 @@ public import ServiceLifecycle
 /// | `eventbus.outbox.given_up` | counter | events that were parked |
 /// | `eventbus.outbox.without_subscriber` | gauge | events without a subscriber |
 ///
-/// Only the publishing relay measures these. A relay on standby reports zeros.
+/// Only the publishing relay measures these. A relay on standby reports zeros. From PostgreSQL, the gauges count at most
+/// 100,000 events of each state (``OutboxBacklog/isLowerBound``), while the age tells how long a larger backlog lasts.
 public final class OutboxRelay: Service {
     struct State: Sendable {
         var machine: RelayStateMachine

@@ -4,12 +4,12 @@ package import EventBus
 package struct Settlement: Sendable {
     /// An event that is given up.
     package struct ParkedRow: Sendable {
-        package var sequence: Int64
+        package var place: EventPlace
         package var failure: Failure
         package var table: OutboxTable
 
-        package init(sequence: Int64, failure: Failure, table: OutboxTable) {
-            self.sequence = sequence
+        package init(place: EventPlace, failure: Failure, table: OutboxTable) {
+            self.place = place
             self.failure = failure
             self.table = table
         }
@@ -17,7 +17,7 @@ package struct Settlement: Sendable {
 
     /// An event that is tried again later.
     package struct Delay: Sendable {
-        package var sequence: Int64
+        package var place: EventPlace
         package var attempts: Int
         package var holds: Int
         package var dueAt: EventTime
@@ -26,7 +26,7 @@ package struct Settlement: Sendable {
 
     /// An event whose delay the broker refused as too long.
     package struct Early: Sendable {
-        package var sequence: Int64
+        package var place: EventPlace
         package var readyAt: EventTime
     }
 
@@ -39,7 +39,7 @@ package struct Settlement: Sendable {
             case held(attempts: Int)
         }
 
-        package var sequence: Int64
+        package var place: EventPlace
         package var topic: String
         /// A Boolean value indicating whether the event was set aside before.
         package var isProbe: Bool
@@ -50,7 +50,7 @@ package struct Settlement: Sendable {
     private static let maximumErrorLength = 1024
 
     /// The events that the broker has confirmed.
-    package var published: [Int64] = []
+    package var published: [EventPlace] = []
     package var parked: [ParkedRow] = []
     package var delayed: [Delay] = []
     package var early: [Early] = []
@@ -63,9 +63,6 @@ package struct Settlement: Sendable {
     package var releasesHeld = false
     /// The lanes of all these events, once for each event.
     package var lanes: [Lane] = []
-    /// The identities of all these events by their numbers. A store whose numbers can be given again, as after a failover
-    /// that lost some, compares them.
-    package var identities: [Int64: EventID] = [:]
 
     package init() {}
 
@@ -76,7 +73,7 @@ package struct Settlement: Sendable {
         if event.isProbe {
             probe(event, .published)
         } else {
-            published.append(event.sequence)
+            published.append(event.place)
             leave(event)
             if event.holds > 0 { recovered[event.envelope.topic, default: 0] += 1 }
         }
@@ -84,7 +81,7 @@ package struct Settlement: Sendable {
 
     mutating func park(_ event: StoredEvent, _ failure: Failure) {
         let table: OutboxTable = event.isProbe ? .unrouted : .outbox
-        parked.append(ParkedRow(sequence: event.sequence, failure: failure, table: table))
+        parked.append(ParkedRow(place: event.place, failure: failure, table: table))
         leave(event)
     }
 
@@ -94,7 +91,7 @@ package struct Settlement: Sendable {
         } else {
             probes.append(
                 Probe(
-                    sequence: event.sequence,
+                    place: event.place,
                     topic: event.envelope.topic.rawValue,
                     isProbe: false,
                     outcome: .unrouted
@@ -108,7 +105,7 @@ package struct Settlement: Sendable {
         if event.isProbe { return probe(event, .held(attempts: event.attempts)) }
         delayed.append(
             Delay(
-                sequence: event.sequence,
+                place: event.place,
                 attempts: event.attempts,
                 holds: event.holds,
                 dueAt: dueAt,
@@ -120,19 +117,18 @@ package struct Settlement: Sendable {
 
     mutating func wait(_ event: StoredEvent, until readyAt: EventTime) {
         if event.isProbe { return probe(event, .held(attempts: event.attempts)) }
-        early.append(Early(sequence: event.sequence, readyAt: readyAt))
+        early.append(Early(place: event.place, readyAt: readyAt))
         leave(event)
     }
 
     private mutating func probe(_ event: StoredEvent, _ outcome: Probe.Outcome) {
         let topic = event.envelope.topic.rawValue
-        probes.append(Probe(sequence: event.sequence, topic: topic, isProbe: true, outcome: outcome))
+        probes.append(Probe(place: event.place, topic: topic, isProbe: true, outcome: outcome))
         join(event)
     }
 
     private mutating func join(_ event: StoredEvent) {
         lanes.append(event.lane)
-        identities[event.sequence] = event.envelope.id
     }
 
     /// Records that the event no longer blocks its key.
@@ -152,7 +148,6 @@ package struct Settlement: Sendable {
         recovered.merge(later.recovered, uniquingKeysWith: +)
         releasesHeld = releasesHeld || later.releasesHeld
         lanes += later.lanes
-        identities.merge(later.identities) { _, later in later }
     }
 
     /// The part that is valid even after another relay has taken over: the events that the broker has confirmed.
@@ -162,7 +157,6 @@ package struct Settlement: Sendable {
         settlement.probes = probes.filter { if case .published = $0.outcome { true } else { false } }
         settlement.advancedKeys = advancedKeys
         settlement.lanes = lanes
-        settlement.identities = identities
         return settlement
     }
 }

@@ -102,7 +102,7 @@ private struct RunReader {
         } catch {
             taking.unreadable.append(
                 Settlement.ParkedRow(
-                    sequence: try row.value(.sequence),
+                    place: EventPlace(sequence: try row.value(.sequence), eventID: nil),
                     failure: Failure(reason: .undecodable, error: error),
                     table: .unrouted
                 )
@@ -209,7 +209,7 @@ private struct RunReader {
             case .unreadable(let error):
                 taking.unreadable.append(
                     Settlement.ParkedRow(
-                        sequence: removal.sequence,
+                        place: EventPlace(sequence: removal.sequence, eventID: nil),
                         failure: Failure(reason: .undecodable, error: error),
                         table: .outbox
                     )
@@ -219,7 +219,13 @@ private struct RunReader {
             }
         }
         for parking in taking.unreadable {
-            try OutboxStatements.park(parking.sequence, parking.failure, from: parking.table, now: terms.now, in: db)
+            try OutboxStatements.park(
+                parking.place.sequence,
+                parking.failure,
+                from: parking.table,
+                now: terms.now,
+                in: db
+            )
         }
         for removal in removals { try OutboxStatements.advance(removal.key, in: db) }
         return !removals.isEmpty || !taking.unreadable.isEmpty

@@ -21,14 +21,14 @@ extension OutboxStatements {
         let known = try tries(of: probe.topic, in: db)
         switch probe.outcome {
         case .published:
-            try delete(probe.sequence, from: .unrouted, in: db)
+            try delete(probe.place.sequence, from: .unrouted, in: db)
             try note(probe.topic, tries: 0, nextAt: EventTime(milliseconds: 0), in: db)
             return false
         case .held(let attempts):
             try db.cachedStatement(sql: "UPDATE eventbus_outbox_unrouted SET attempts = ? WHERE sequence = ?")
-                .execute(arguments: [attempts, probe.sequence])
+                .execute(arguments: [attempts, probe.place.sequence])
         case .unrouted:
-            if !probe.isProbe { try move(probe.sequence, to: .unrouted, in: db) }
+            if !probe.isProbe { try move(probe.place.sequence, to: .unrouted, in: db) }
             // Other events of its topic were in flight when the first one was returned.
             if !probe.isProbe, let known, known > 0 { return false }
         }

@@ -45,11 +45,11 @@ enum OutboxStatements {
         in db: Database
     ) throws -> [String] {
         if settlement.isEmpty { return [] }
-        for sequence in settlement.published { try delete(sequence, from: .outbox, in: db) }
+        for place in settlement.published { try delete(place.sequence, from: .outbox, in: db) }
         for parking in settlement.parked {
-            try park(parking.sequence, parking.failure, from: parking.table, now: now, in: db)
+            try park(parking.place.sequence, parking.failure, from: parking.table, now: now, in: db)
         }
-        for early in settlement.early { try delay(early.sequence, until: early.readyAt, in: db) }
+        for early in settlement.early { try delay(early.place.sequence, until: early.readyAt, in: db) }
         var unrouted: [String] = []
         for probe in settlement.probes {
             let isNew = try settle(probe, retry: retry, now: now, in: db)
@@ -77,7 +77,7 @@ enum OutboxStatements {
                 WHERE sequence = ?
                 """
         ).execute(
-            arguments: [delay.attempts, delay.holds, delay.error, delay.dueAt.milliseconds, delay.sequence]
+            arguments: [delay.attempts, delay.holds, delay.error, delay.dueAt.milliseconds, delay.place.sequence]
         )
     }
 

@@ -6,6 +6,19 @@ package enum Lane: Hashable, Sendable {
     case single(Int64)
 }
 
+/// The number of an event in its table and its identity. Numbers can be given again, as by a server that took over without
+/// the last ones, and then another event has the number.
+package struct EventPlace: Hashable, Sendable {
+    package var sequence: Int64
+    /// The identity of the event, or `nil` if it was read in the same transaction, so that the number is enough.
+    package var eventID: EventID?
+
+    package init(sequence: Int64, eventID: EventID?) {
+        self.sequence = sequence
+        self.eventID = eventID
+    }
+}
+
 /// An event in the outbox.
 package struct StoredEvent: Sendable {
     /// The position among all events ever stored in this outbox.
@@ -26,6 +39,8 @@ package struct StoredEvent: Sendable {
     package var lane: Lane {
         isProbe ? .single(sequence) : envelope.exactPartitionKey.map(Lane.key) ?? .single(sequence)
     }
+
+    package var place: EventPlace { EventPlace(sequence: sequence, eventID: envelope.id) }
 
     /// The approximate number of bytes in memory.
     package var size: Int { envelope.payload.count + 512 }

@@ -4,6 +4,8 @@ internal import EventBus
 struct PostgresServerError: Error, Hashable, CustomStringConvertible {
     /// The code for a write on a server that only reads, such as one that was demoted.
     static let readOnly = "25006"
+    /// The code for a lock that was not available in time.
+    static let lockNotAvailable = "55P03"
 
     /// The code, five characters of the SQL standard and PostgreSQL.
     var code: String

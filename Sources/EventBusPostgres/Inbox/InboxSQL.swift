@@ -1,21 +1,36 @@
 internal import EventBus
 
 /// The statements of the inbox.
+///
+/// Those of the bus do not wait for the lock of a record, which a handler's own transaction may hold for long: everything
+/// that follows on their connection would wait with them.
 enum InboxSQL {
     /// The server's time in milliseconds.
     private static let time = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     private static let isKey = "subscription = ?::text AND event_id = ?::bytea AND topic = ?::text"
+    /// The record as `free`, locked, unless another transaction has locked it.
+    private static let free = """
+        free AS MATERIALIZED (SELECT 1 FROM eventbus_inbox WHERE \(isKey) FOR UPDATE SKIP LOCKED)
+        """
+    private static let isFree = "EXISTS (SELECT 1 FROM free)"
+    private static let isFreeOrAbsent = "\(isFree) OR NOT EXISTS (SELECT 1 FROM eventbus_inbox WHERE \(isKey))"
 
-    /// Claims an event and returns the fence, or returns no row.
+    /// Limits the wait for a record that another transaction is adding, which is invisible and so cannot be skipped.
+    static let waitBriefly = PostgresStatement("SELECT set_config('lock_timeout', '20', true)")
+
+    /// Claims an event and returns the fence, or returns no row, also if another transaction has locked the record.
     ///
     /// A claim that ends later than its lease allows was made before the server's clock was set back, and counts as
     /// expired.
     static func begin(_ key: InboxKey, lease: Int64) -> PostgresStatement {
         PostgresStatement(
             """
+            WITH \(free)
             INSERT INTO eventbus_inbox AS record (
                 subscription, event_id, topic, payload_digest, is_completed, ends_at, lease
-            ) VALUES (?::text, ?::bytea, ?::text, ?::bigint, false, \(time) + ?::bigint, ?::bigint)
+            )
+            SELECT ?::text, ?::bytea, ?::text, ?::bigint, false, \(time) + ?::bigint, ?::bigint
+            WHERE \(isFreeOrAbsent)
             ON CONFLICT (subscription, event_id, topic) DO UPDATE
             SET fence = EXCLUDED.fence, is_completed = false, ends_at = EXCLUDED.ends_at, lease = EXCLUDED.lease,
                 payload_digest = EXCLUDED.payload_digest
@@ -23,49 +38,66 @@ enum InboxSQL {
                 OR (NOT record.is_completed AND record.ends_at > \(time) + record.lease + 1000)
             RETURNING fence
             """,
-            values(key) + [digest(key), .integer(lease), .integer(lease)]
+            values(key) + values(key) + [digest(key), .integer(lease), .integer(lease)] + values(key)
         )
     }
 
-    /// Returns whether the event is completed, the milliseconds that are left of the record, and the payload's digest.
+    /// Returns whether the event is completed, the milliseconds that are left of the record, the payload's digest and the
+    /// fence.
     static func state(_ key: InboxKey) -> PostgresStatement {
         PostgresStatement(
-            "SELECT is_completed, ends_at - \(time), payload_digest FROM eventbus_inbox WHERE \(isKey)",
+            "SELECT is_completed, ends_at - \(time), payload_digest, fence FROM eventbus_inbox WHERE \(isKey)",
             values(key)
         )
     }
 
+    /// Extends a claim, and returns whether it is active. It is while another transaction has locked its record, because
+    /// nobody else can claim the event meanwhile.
     static func renew(_ claim: InboxClaim, lease: Int64) -> PostgresStatement {
         PostgresStatement(
             """
-            UPDATE eventbus_inbox SET
-                ends_at = CASE WHEN is_completed THEN ends_at ELSE \(time) + ?::bigint END,
-                lease = ?::bigint
-            WHERE \(isKey) AND fence = ?::bigint AND ends_at > \(time)
+            WITH \(free), renewed AS (
+                UPDATE eventbus_inbox SET
+                    ends_at = CASE WHEN is_completed THEN ends_at ELSE \(time) + ?::bigint END,
+                    lease = ?::bigint
+                WHERE \(isKey) AND fence = ?::bigint AND ends_at > \(time) AND \(isFree)
+                RETURNING 1
+            )
+            SELECT EXISTS (SELECT 1 FROM renewed) OR (
+                NOT \(isFree) AND EXISTS (SELECT 1 FROM eventbus_inbox WHERE \(isKey) AND fence = ?::bigint)
+            )
             """,
-            [.integer(lease), .integer(lease)] + values(claim.key) + [fence(claim)]
+            values(claim.key) + [.integer(lease), .integer(lease)] + values(claim.key) + [fence(claim)]
+                + values(claim.key) + [fence(claim)]
         )
     }
 
     static func complete(_ claim: InboxClaim, retention: Int64) -> PostgresStatement {
         PostgresStatement(
             """
+            WITH \(free)
             INSERT INTO eventbus_inbox AS record (
                 subscription, event_id, topic, payload_digest, fence, is_completed, ends_at, lease
-            ) VALUES (?::text, ?::bytea, ?::text, ?::bigint, ?::bigint, true, \(time) + ?::bigint, 0)
+            )
+            SELECT ?::text, ?::bytea, ?::text, ?::bigint, ?::bigint, true, \(time) + ?::bigint, 0
+            WHERE \(isFreeOrAbsent)
             ON CONFLICT (subscription, event_id, topic) DO UPDATE
             SET fence = EXCLUDED.fence, is_completed = true, ends_at = EXCLUDED.ends_at,
                 payload_digest = EXCLUDED.payload_digest
             WHERE record.fence = EXCLUDED.fence OR record.ends_at <= \(time)
             """,
-            values(claim.key) + [digest(claim.key), fence(claim), .integer(retention)]
+            values(claim.key) + values(claim.key) + [digest(claim.key), fence(claim), .integer(retention)]
+                + values(claim.key)
         )
     }
 
     static func abandon(_ claim: InboxClaim) -> PostgresStatement {
         PostgresStatement(
-            "DELETE FROM eventbus_inbox WHERE \(isKey) AND fence = ?::bigint AND NOT is_completed",
-            values(claim.key) + [fence(claim)]
+            """
+            WITH \(free)
+            DELETE FROM eventbus_inbox WHERE \(isKey) AND fence = ?::bigint AND NOT is_completed AND \(isFree)
+            """,
+            values(claim.key) + values(claim.key) + [fence(claim)]
         )
     }
 

@@ -50,50 +50,94 @@ public final class PostgresInbox: Inbox {
 
     // MARK: Inbox
 
-    /// Claims an event for a subscription, unless it is completed or another claim on it is active.
+    /// Claims an event for a subscription, unless it is completed, another claim on it is active, or a transaction holds
+    /// its record.
     public func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision {
         let begin = try InboxSQL.begin(key, lease: Self.milliseconds(lease)).checked()
         for _ in 0..<Self.attempts {
-            // The record is deleted last, because that waits for nobody and so cannot deadlock.
-            let results = try await client.run([begin, InboxSQL.state(key), InboxSQL.forget])
-            if results[0].count > 0 {
-                return .new(InboxClaim(key: key, fence: UInt64(bitPattern: try results[0].integer(0, 0))))
+            let results: [PostgresResult]
+            do {
+                // Others are deleted last, because that waits for nobody and so cannot deadlock.
+                results = try await client.run([InboxSQL.waitBriefly, begin, InboxSQL.state(key), InboxSQL.forget])
+            } catch let error as EventBusError where error.isLocked {
+                return .inProgress(retryAfter: Self.recheck)
+            }
+            let (claim, state) = (results[1], results[2])
+            if claim.count > 0 {
+                return .new(InboxClaim(key: key, fence: UInt64(bitPattern: try claim.integer(0, 0))))
             }
             // The record may have been deleted since.
-            guard results[1].count > 0 else { continue }
-            if try results[1].boolean(0, 0) {
-                let digest = try results[1].optionalInteger(0, 2).map { UInt64(bitPattern: $0) }
+            guard state.count > 0 else { continue }
+            let left = try state.integer(0, 1)
+            // The transaction that holds an expired record decides what becomes of it.
+            guard left > 0 else { break }
+            if try state.boolean(0, 0) {
+                let digest = try state.optionalInteger(0, 2).map { UInt64(bitPattern: $0) }
                 return key.decision(completedWith: digest)
             }
-            return .inProgress(retryAfter: .milliseconds(max(1, try results[1].integer(0, 1))))
+            return .inProgress(retryAfter: .milliseconds(left))
         }
-        return .inProgress(retryAfter: .milliseconds(100))
+        return .inProgress(retryAfter: Self.recheck)
     }
 
     /// Extends an active claim.
+    ///
+    /// A transaction that holds the record, such as the handler's own after ``row(for:retention:)``, keeps the claim
+    /// active until it ends. The claim is not extended meanwhile: if the transaction is rolled back after the end of the
+    /// lease, another consumer can claim the event immediately.
     public func renew(_ claim: InboxClaim, lease: Duration) async throws {
         let result = try await run([InboxSQL.renew(claim, lease: Self.milliseconds(lease))])[0]
-        if result.affectedCount == 0 { throw EventBusError.notInForce(claim) }
+        if try !result.boolean(0, 0) { throw EventBusError.notInForce(claim) }
     }
 
     /// Records that the event was handled. The call completes even if the calling task is cancelled.
+    ///
+    /// - Throws: As `Inbox`; `.unavailable` also while a transaction holds the record, after which another call succeeds.
     public func complete(_ claim: InboxClaim, retention: Duration) async throws {
         let results = try await run([
-            InboxSQL.complete(claim, retention: Self.milliseconds(retention)), InboxSQL.state(claim.key),
+            InboxSQL.waitBriefly, InboxSQL.complete(claim, retention: Self.milliseconds(retention)),
+            InboxSQL.state(claim.key),
         ])
-        guard results[0].affectedCount == 0 else { return }
-        let isCompleted = results[1].count > 0 ? try results[1].boolean(0, 0) : false
+        let state = results[2]
+        guard results[1].affectedCount == 0 else { return }
+        guard state.count > 0 else { throw EventBusError.held(claim) }
+        let isCompleted = try state.boolean(0, 0)
+        if try Self.isOwn(state, claim) {
+            // The transaction of the effect has recorded it.
+            if isCompleted { return }
+            throw EventBusError.held(claim)
+        }
+        if try state.integer(0, 1) <= 0 { throw EventBusError.held(claim) }
         throw EventBusError.replaced(claim, isCompleted: isCompleted)
     }
 
     /// Ends a claim, so that the event can be claimed again immediately. The call completes even if the calling task is
-    /// cancelled.
+    /// cancelled. It waits for a transaction that holds the record, for at most the `commandTimeout`.
     public func abandon(_ claim: InboxClaim) async throws {
-        _ = try await run([InboxSQL.abandon(claim)])
+        let deadline = ContinuousClock.now + client.configuration.commandTimeout
+        let statements = try [InboxSQL.abandon(claim).checked(), InboxSQL.state(claim.key)]
+        try await withoutCancellation { [client] in
+            // The wait is here, because one in the server would delay all statements that follow on the connection.
+            var pause = Duration.milliseconds(10)
+            while true {
+                let state = try await client.run(statements)[1]
+                guard state.count > 0, try Self.isOwn(state, claim), try !state.boolean(0, 0) else { return }
+                guard ContinuousClock.now + pause < deadline else { throw EventBusError.held(claim) }
+                try await Task.sleep(for: pause)
+                pause = min(pause * 2, Self.recheck)
+            }
+        }
     }
 
     /// The number of attempts to claim an event whose record disappears meanwhile.
     private static let attempts = 3
+    /// The time after which a record that a transaction holds is looked at again.
+    private static let recheck = Duration.milliseconds(100)
+
+    /// Returns a Boolean value indicating whether a row of `InboxSQL.state` is that of a claim.
+    private static func isOwn(_ state: PostgresResult, _ claim: InboxClaim) throws -> Bool {
+        try state.integer(0, 3) == Int64(bitPattern: claim.fence)
+    }
 
     private func run(_ statements: [PostgresStatement]) async throws -> [PostgresResult] {
         for statement in statements { _ = try statement.checked() }
@@ -105,5 +149,17 @@ public final class PostgresInbox: Inbox {
         let bounded = min(max(duration, .milliseconds(1)), .seconds(100 * 366 * 24 * 60 * 60))
         let (seconds, attoseconds) = bounded.components
         return seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000
+    }
+}
+
+extension EventBusError {
+    /// Returns the error for a record that another transaction holds.
+    fileprivate static func held(_ claim: InboxClaim) -> EventBusError {
+        EventBusError(.unavailable, "another transaction holds the inbox's record of \(claim.key)")
+    }
+
+    /// A Boolean value indicating whether the server gave up waiting for a lock.
+    fileprivate var isLocked: Bool {
+        (underlying as? PostgresServerError)?.code == PostgresServerError.lockNotAvailable
     }
 }

@@ -59,9 +59,7 @@ extension OutboxSQL {
                 SELECT sequence, partition_key, due_at FROM eventbus_outbox WHERE \(window.text)
             ), heads AS MATERIALIZED (
                 SELECT sequence, due_at FROM (
-                    SELECT *, row_number() OVER (
-                        PARTITION BY partition_key, CASE WHEN partition_key IS NULL THEN sequence END ORDER BY sequence
-                    ) AS place FROM seen
+                    SELECT *, \(placeInKey) AS place FROM seen
                 ) AS event
                 WHERE place = 1
                     AND (partition_key IS NULL OR NOT partition_key = ANY(?::text[]))
@@ -162,14 +160,22 @@ extension OutboxSQL {
 
     static let replayMark = PostgresStatement("SELECT replays FROM eventbus_outbox_state WHERE id = 1")
 
+    /// The number of rows of each table above which the backlog does not count them.
+    static let countLimit = 100_000
+
+    /// Counts the rows of each table, up to one more than ``countLimit``. To count millions takes seconds, for which
+    /// everything else on the connection would wait.
     static let backlog = PostgresStatement(
         """
-        SELECT (SELECT count(*) FROM eventbus_outbox), (SELECT count(*) FROM eventbus_outbox_unrouted),
-            (SELECT count(*) FROM eventbus_outbox_delayed), (SELECT count(*) FROM eventbus_outbox_parked),
+        SELECT \(count(.outbox)), \(count(.unrouted)), \(count(.delayed)), \(count(.parked)),
             (SELECT stored_at FROM eventbus_outbox ORDER BY sequence LIMIT 1),
             (SELECT stored_at FROM eventbus_outbox_unrouted ORDER BY sequence LIMIT 1)
         """
     )
+
+    private static func count(_ table: OutboxTable) -> String {
+        "(SELECT count(*) FROM (SELECT FROM \(table.rawValue) ORDER BY sequence LIMIT \(countLimit + 1)) AS event)"
+    }
 
     static func parked(limit: Int) -> PostgresStatement {
         PostgresStatement(

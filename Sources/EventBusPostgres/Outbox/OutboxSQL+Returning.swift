@@ -56,11 +56,19 @@ extension OutboxSQL {
 
     // MARK: Repairing
 
-    /// Corrects times that are further ahead than possible, because a clock was set back after they were stored.
+    /// The number of rows that one repair of ``repairStranded(after:now:)`` looks at.
+    static let repairing = 5000
+
+    /// Corrects times that are further ahead than possible, because a clock was set back after they were stored: at most
+    /// ``returning`` of each kind.
     static func repairValues(now: EventTime, latest: EventTime) -> [PostgresStatement] {
         [
             PostgresStatement(
-                "UPDATE eventbus_outbox SET due_at = ?::bigint WHERE due_at > ?::bigint OR due_at < 0",
+                """
+                UPDATE eventbus_outbox SET due_at = ?::bigint WHERE sequence IN (
+                    SELECT sequence FROM eventbus_outbox WHERE due_at > ?::bigint OR due_at < 0 LIMIT \(returning)
+                )
+                """,
                 [.integer(now.milliseconds), .integer(latest.milliseconds)]
             ),
             PostgresStatement(
@@ -73,31 +81,53 @@ extension OutboxSQL {
                 UPDATE eventbus_outbox_delayed
                 SET ready_at = ready_at - (stored_at - now), deliver_at = deliver_at - (stored_at - now), stored_at = now
                 FROM (SELECT ?::bigint AS now) AS clock
-                WHERE stored_at > now + 60000
+                WHERE sequence IN (
+                    SELECT sequence FROM eventbus_outbox_delayed WHERE stored_at > ?::bigint LIMIT \(returning)
+                )
                 """,
-                [.integer(now.milliseconds)]
+                [.integer(now.milliseconds), .integer(now.milliseconds + 60000)]
             ),
         ]
     }
 
-    /// Makes events due that nothing else makes due, because somebody has changed rows.
-    static func repairStranded(now: EventTime) -> [PostgresStatement] {
-        [
-            PostgresStatement(
-                """
-                UPDATE eventbus_outbox SET due_at = ?::bigint WHERE sequence IN (
-                    SELECT sequence FROM eventbus_outbox AS event
-                    WHERE due_at IS NULL AND NOT \(hasEarlier) LIMIT \(returning)
-                )
-                """,
-                [.integer(now.milliseconds)]
-            ),
-            PostgresStatement(
-                """
-                INSERT INTO eventbus_outbox_topic (topic, tries, next_at)
-                SELECT topic, 1, 1 FROM eventbus_outbox_unrouted GROUP BY topic ON CONFLICT DO NOTHING
-                """
-            ),
-        ]
+    /// Makes events due that nothing else makes due, because somebody has changed rows. It looks at ``repairing`` events
+    /// behind others, from a number on, and returns the last number and how many they were.
+    ///
+    /// Only the first event of a key among them can be the first of all, so many events of one key cost little.
+    static func repairStranded(after sequence: Int64, now: EventTime) -> PostgresStatement {
+        PostgresStatement(
+            """
+            WITH seen AS MATERIALIZED (
+                SELECT sequence, partition_key FROM eventbus_outbox WHERE due_at IS NULL AND sequence > ?::bigint
+                ORDER BY due_at, sequence LIMIT \(repairing)
+            ), heads AS MATERIALIZED (
+                SELECT sequence FROM (
+                    SELECT *, \(placeInKey) AS place FROM seen
+                ) AS event
+                WHERE place = 1 AND (partition_key IS NULL OR NOT \(hasEarlier))
+            ), repaired AS (
+                UPDATE eventbus_outbox SET due_at = ?::bigint WHERE sequence IN (SELECT sequence FROM heads)
+            )
+            SELECT max(sequence), count(*) FROM seen
+            """,
+            [.integer(sequence), .integer(now.milliseconds)]
+        )
     }
+
+    /// Makes topics known whose events were set aside. It steps from topic to topic instead of reading all events.
+    static let repairTopics = PostgresStatement(
+        """
+        WITH RECURSIVE aside AS (
+            (SELECT topic FROM eventbus_outbox_unrouted ORDER BY topic, sequence LIMIT 1)
+            UNION ALL
+            SELECT (
+                SELECT event.topic FROM eventbus_outbox_unrouted AS event WHERE event.topic > aside.topic
+                ORDER BY event.topic, event.sequence LIMIT 1
+            )
+            FROM aside WHERE topic IS NOT NULL
+        )
+        INSERT INTO eventbus_outbox_topic (topic, tries, next_at)
+        SELECT topic, 1, 1 FROM aside WHERE topic IS NOT NULL ON CONFLICT DO NOTHING
+        """
+    )
 }

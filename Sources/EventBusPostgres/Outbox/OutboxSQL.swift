@@ -14,6 +14,12 @@ enum OutboxSQL {
             WHERE earlier.partition_key = event.partition_key AND earlier.sequence < event.sequence
         )
         """
+    /// The place of an event among those of its key in a selection.
+    static let placeInKey = """
+        row_number() OVER (
+            PARTITION BY partition_key, CASE WHEN partition_key IS NULL THEN sequence END ORDER BY sequence
+        )
+        """
     /// The server's time in milliseconds. Leases use it, because the relays are on several hosts.
     private static let serverTime = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
@@ -89,12 +95,8 @@ enum OutboxSQL {
 
     /// Deletes events by their numbers and identities. A server that replaced one that crashed may give numbers again, and
     /// then an event with such a number is another one.
-    static func delete(
-        _ sequences: [Int64],
-        _ identities: [Int64: EventID],
-        from table: OutboxTable
-    ) -> PostgresStatement {
-        let known = sequences.compactMap { sequence in identities[sequence].map { (sequence, $0.rawValue) } }
+    static func delete(_ places: [EventPlace], from table: OutboxTable) -> PostgresStatement {
+        let known = places.compactMap { place in place.eventID.map { (place.sequence, $0.rawValue) } }
         return PostgresStatement(
             """
             DELETE FROM \(table.rawValue) AS event USING unnest(?::bigint[], ?::text[]) AS settled (sequence, event_id)
@@ -106,11 +108,8 @@ enum OutboxSQL {
 
     /// Moves an event to another table, with values for the additional columns of that table. If an event there has its
     /// number, because the sequence was set back, the event gets a new one.
-    ///
-    /// - Parameter identity: The identity of the event, or `nil` if it was read in the same transaction.
     static func move(
-        _ sequence: Int64,
-        _ identity: EventID?,
+        _ place: EventPlace,
         from origin: OutboxTable,
         to table: OutboxTable,
         adding added: [(name: String, type: String, value: PostgresValue)] = []
@@ -124,7 +123,7 @@ enum OutboxSQL {
             INSERT INTO \(table.rawValue) (sequence, \(columns)\(added.map { ", \($0.name)" }.joined()))
             SELECT \(free(in: table)), \(columns)\(added.map { ", ?::\($0.type)" }.joined()) FROM gone
             """,
-            [.integer(sequence), identity.map { .text($0.rawValue) } ?? .null] + added.map(\.value)
+            [.integer(place.sequence), identity(place)] + added.map(\.value)
         )
     }
 
@@ -136,11 +135,10 @@ enum OutboxSQL {
         """
     }
 
-    static func park(_ parking: Settlement.ParkedRow, _ identity: EventID?, now: EventTime) -> PostgresStatement {
+    static func park(_ parking: Settlement.ParkedRow, now: EventTime) -> PostgresStatement {
         let failure = parking.failure
         return move(
-            parking.sequence,
-            identity,
+            parking.place,
             from: parking.table,
             to: .parked,
             adding: [
@@ -152,17 +150,16 @@ enum OutboxSQL {
         )
     }
 
-    static func delay(_ sequence: Int64, _ identity: EventID?, until readyAt: EventTime) -> PostgresStatement {
+    static func delay(_ place: EventPlace, until readyAt: EventTime) -> PostgresStatement {
         move(
-            sequence,
-            identity,
+            place,
             from: .outbox,
             to: .delayed,
             adding: [("ready_at", "bigint", .integer(readyAt.milliseconds))]
         )
     }
 
-    static func postpone(_ delay: Settlement.Delay, _ identity: EventID?) -> PostgresStatement {
+    static func postpone(_ delay: Settlement.Delay) -> PostgresStatement {
         PostgresStatement(
             """
             UPDATE eventbus_outbox SET attempts = ?::integer, holds = ?::integer, last_error = ?::text,
@@ -171,8 +168,7 @@ enum OutboxSQL {
             """,
             [
                 .integer(Int64(delay.attempts)), .integer(Int64(delay.holds)), storable(delay.error),
-                .integer(max(1, delay.dueAt.milliseconds)), .integer(delay.sequence),
-                identity.map { .text($0.rawValue) } ?? .null,
+                .integer(max(1, delay.dueAt.milliseconds)), .integer(delay.place.sequence), identity(delay.place),
             ]
         )
     }
@@ -244,13 +240,13 @@ enum OutboxSQL {
         )
     }
 
-    static func setAttempts(_ attempts: Int, of probe: Int64, _ identity: EventID?) -> PostgresStatement {
+    static func setAttempts(_ attempts: Int, of probe: EventPlace) -> PostgresStatement {
         PostgresStatement(
             """
             UPDATE eventbus_outbox_unrouted SET attempts = ?::integer
             WHERE sequence = ?::bigint AND event_id = coalesce(?::text, event_id)
             """,
-            [.integer(Int64(attempts)), .integer(probe), identity.map { .text($0.rawValue) } ?? .null]
+            [.integer(Int64(attempts)), .integer(probe.sequence), identity(probe)]
         )
     }
 
@@ -293,7 +289,9 @@ enum OutboxSQL {
         )
     }
 
-    // MARK: Text
+    // MARK: Values
+
+    private static func identity(_ place: EventPlace) -> PostgresValue { PostgresValue(place.eventID?.rawValue) }
 
     /// Returns a text without U+0000, which PostgreSQL does not store.
     private static func storable(_ text: String) -> PostgresValue {

@@ -62,7 +62,8 @@ public struct PostgresOutbox: Sendable {
 
     // MARK: State
 
-    /// Returns the number of events that wait to be published and of parked events.
+    /// Returns the number of events that wait to be published and of parked events. At most 100,000 of each state are
+    /// counted (`OutboxBacklog.isLowerBound`).
     ///
     /// - Throws: `EventBusError`.
     public func backlog() async throws -> OutboxBacklog {
@@ -127,6 +128,7 @@ extension OutboxBacklog {
             unrouted: Int(clamping: try rows.integer(0, 1)),
             delayed: Int(clamping: try rows.integer(0, 2)),
             parked: Int(clamping: try rows.integer(0, 3)),
+            limit: OutboxSQL.countLimit,
             oldest: try [4, 5].map { try rows.optionalInteger(0, $0).map(EventTime.init(milliseconds:)) },
             now: now
         )

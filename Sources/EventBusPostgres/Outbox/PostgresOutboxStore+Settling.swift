@@ -16,27 +16,24 @@ extension PostgresOutboxStore {
         var statements: [PostgresStatement] = []
         if settlement.isEmpty { return ([], []) }
         if !settlement.published.isEmpty {
-            statements.append(OutboxSQL.delete(settlement.published, settlement.identities, from: .outbox))
+            statements.append(OutboxSQL.delete(settlement.published, from: .outbox))
         }
-        func identity(_ sequence: Int64) -> EventID? { settlement.identities[sequence] }
-        statements += settlement.parked.map { OutboxSQL.park($0, identity($0.sequence), now: now) }
-        statements += settlement.early.map { OutboxSQL.delay($0.sequence, identity($0.sequence), until: $0.readyAt) }
+        statements += settlement.parked.map { OutboxSQL.park($0, now: now) }
+        statements += settlement.early.map { OutboxSQL.delay($0.place, until: $0.readyAt) }
         var (tries, newlyUnrouted) = (tries, [String]())
         for probe in settlement.probes {
             let known = tries[probe.topic]
             switch probe.outcome {
             case .published:
-                statements.append(OutboxSQL.delete([probe.sequence], settlement.identities, from: .unrouted))
+                statements.append(OutboxSQL.delete([probe.place], from: .unrouted))
                 statements.append(OutboxSQL.note(probe.topic, tries: 0, nextAt: EventTime(milliseconds: 0)))
                 tries[probe.topic] = 0
                 continue
             case .held(let attempts):
-                statements.append(OutboxSQL.setAttempts(attempts, of: probe.sequence, identity(probe.sequence)))
+                statements.append(OutboxSQL.setAttempts(attempts, of: probe.place))
             case .unrouted:
                 if !probe.isProbe {
-                    statements.append(
-                        OutboxSQL.move(probe.sequence, identity(probe.sequence), from: .outbox, to: .unrouted)
-                    )
+                    statements.append(OutboxSQL.move(probe.place, from: .outbox, to: .unrouted))
                     // Other events of its topic were in flight when the first one was returned.
                     if let known, known > 0 { continue }
                 }
@@ -53,7 +50,7 @@ extension PostgresOutboxStore {
             statements.append(OutboxSQL.advance(settlement.advancedKeys.map(\.text), now: time))
             if !publishes { statements.append(OutboxSQL.noteReplay) }
         }
-        statements += settlement.delayed.map { OutboxSQL.postpone($0, identity($0.sequence)) }
+        statements += settlement.delayed.map { OutboxSQL.postpone($0) }
         for (topic, count) in settlement.recovered {
             statements.append(OutboxSQL.release(count * 2, of: topic.rawValue, now: now))
         }

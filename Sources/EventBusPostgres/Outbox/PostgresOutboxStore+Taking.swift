@@ -15,6 +15,7 @@ extension PostgresOutboxStore {
         let stored = OutboxSQL.Window(kind: .stored(from: state.floor.value), size: size)
         let due = OutboxSQL.Window(kind: .due(from: state.earliestDue, to: now), size: size)
         var batch = Batch(statements)
+        let repaired = state.repairedUpTo.map { batch.add(OutboxSQL.repairStranded(after: $0, now: now)) }
         let delayed = batch.add(OutboxSQL.returnDelayed(now: now))
         let topics = lock.dueTopics.map { topic, tries in
             let position = batch.add(
@@ -40,6 +41,11 @@ extension PostgresOutboxStore {
         reader.taking.nextDue = try Self.earliest(results[times])
         reader.taking.nextTopic = reader.topics.next(after: now)
         reader.taking.unrouted = reader.topics.unrouted
+        if let repaired {
+            let isCut = try results[repaired].integer(0, 1) == OutboxSQL.repairing
+            state.repairedUpTo = isCut ? try results[repaired].optionalInteger(0, 0) : nil
+            if isCut { reader.taking.isCut = true }
+        }
         if results[delayed].affectedCount == OutboxSQL.returning { reader.taking.isCut = true }
         for topic in topics {
             if !topic.isReturning {

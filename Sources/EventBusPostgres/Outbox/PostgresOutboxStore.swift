@@ -19,6 +19,8 @@ final class PostgresOutboxStore: OutboxStore {
         /// A Boolean value indicating whether the events that wait as they were stored begin with many that wait behind
         /// others.
         var isObstructed = false
+        /// The number after which the repair of stranded events goes on, or `nil` if none is in progress.
+        var repairedUpTo: Int64?
     }
 
     let connection: PostgresConnection
@@ -172,8 +174,9 @@ final class PostgresOutboxStore: OutboxStore {
         // Another relay may have held events that this one could publish.
         if isNew { statements.append(OutboxSQL.releaseHeld(now: now)) }
         if request.isStranded {
-            statements += OutboxSQL.repairStranded(now: now)
+            statements.append(OutboxSQL.repairTopics)
             (state.floor, state.earliestDue) = (SequenceFloor(), 0)
+            if state.repairedUpTo == nil { state.repairedUpTo = .min }
         }
         if isNew || request.settlement.isEmpty {
             statements += OutboxSQL.repairValues(now: now, latest: now + settings.longestInterval)

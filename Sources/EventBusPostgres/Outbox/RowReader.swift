@@ -67,7 +67,7 @@ struct RowReader {
         } catch {
             taking.unreadable.append(
                 Settlement.ParkedRow(
-                    sequence: sequence,
+                    place: EventPlace(sequence: sequence, eventID: nil),
                     failure: Failure(reason: .undecodable, error: error),
                     table: .unrouted
                 )
@@ -139,22 +139,23 @@ struct RowReader {
     mutating func removals(now: EventTime) -> [PostgresStatement] {
         var statements: [PostgresStatement] = []
         for aside in asides {
+            let place = EventPlace(sequence: aside.sequence, eventID: nil)
             switch aside.removal {
             case .unreadable(let error):
                 taking.unreadable.append(
                     Settlement.ParkedRow(
-                        sequence: aside.sequence,
+                        place: place,
                         failure: Failure(reason: .undecodable, error: error),
                         table: .outbox
                     )
                 )
             case .unrouted:
-                statements.append(OutboxSQL.move(aside.sequence, nil, from: .outbox, to: .unrouted))
+                statements.append(OutboxSQL.move(place, from: .outbox, to: .unrouted))
             case .early(let time):
-                statements.append(OutboxSQL.delay(aside.sequence, nil, until: time))
+                statements.append(OutboxSQL.delay(place, until: time))
             }
         }
-        statements += taking.unreadable.map { OutboxSQL.park($0, nil, now: now) }
+        statements += taking.unreadable.map { OutboxSQL.park($0, now: now) }
         if !taking.unreadable.isEmpty { taking.isCut = true }
         let keys = Set(asides.compactMap { $0.key.map { ExactText($0) } })
         if !keys.isEmpty { statements.append(OutboxSQL.advance(keys.map(\.text), now: now)) }

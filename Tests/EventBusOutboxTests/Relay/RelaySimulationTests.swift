@@ -69,10 +69,10 @@ private struct Simulation {
 
     private mutating func exchange() {
         let (settlement, busy, room) = machine.beginExchange()
-        for sequence in settlement.published { rows[sequence] = nil }
+        for place in settlement.published { rows[place.sequence] = nil }
         for delay in settlement.delayed {
-            rows[delay.sequence]?.event.holds = delay.holds
-            rows[delay.sequence]?.dueAt = delay.dueAt.since(Self.start)
+            rows[delay.place.sequence]?.event.holds = delay.holds
+            rows[delay.place.sequence]?.dueAt = delay.dueAt.since(Self.start)
         }
         if settlement.releasesHeld { for key in rows.keys { rows[key]?.dueAt = .zero } }
         let free = rows.values.filter { !busy.contains($0.event.lane) }

@@ -110,7 +110,7 @@ struct RelayStateMachineTests {
         finish(&machine, first)
         #expect(isExchange(&machine))
         let (settlement, busy, _) = machine.beginExchange()
-        #expect(settlement.published == [1, 2])
+        #expect(settlement.published.map(\.sequence) == [1, 2])
         #expect(settlement.advancedKeys.map(\.text).sorted() == ["a", "b"])
         #expect(busy.isEmpty)
         #expect(machine.isIdle)
@@ -125,7 +125,7 @@ struct RelayStateMachineTests {
         #expect(machine.databaseFailure != nil)
         #expect(!isExchange(&machine))
         #expect(isExchange(&machine, after: .seconds(1)))
-        #expect(machine.beginExchange().settlement.published == [1])
+        #expect(machine.beginExchange().settlement.published.map(\.sequence) == [1])
     }
 
     @Test("Without enough time left in the lease nothing is published, and the lease is renewed")
@@ -148,7 +148,7 @@ struct RelayStateMachineTests {
         finish(&machine, first) { $0.sequence == 1 ? .published : .held(Broken()) }
         #expect(batch(&machine, after: .seconds(60)) == nil)
         let (settlement, busy, _) = machine.beginExchange()
-        #expect(settlement.published == [1])
+        #expect(settlement.published.map(\.sequence) == [1])
         #expect(busy.isEmpty)
     }
 
@@ -215,9 +215,9 @@ struct RelayStateMachineTests {
             }
             // Postponed events are read again.
             let settlement = machine.beginExchange().settlement
-            published.formUnion(settlement.published)
+            published.formUnion(settlement.published.map(\.sequence))
             let runs = settlement.delayed.compactMap { delay in
-                stored[delay.sequence].map { event in
+                stored[delay.place.sequence].map { event in
                     var event = event
                     event.holds = delay.holds
                     return [event]

@@ -170,17 +170,53 @@ struct FaultTests {
         await store.close()
     }
 
+    @Test("Of two events that have had one number, each gets its own outcome", arguments: [true, false])
+    func outcomesOfOneNumber(isFirstPublished: Bool) async throws {
+        let scene = Scene(try await TestPostgres.database())
+        let settings = StoreSettings(.init(), maximumDelay: .seconds(100), wallClock: WallClock { .now() })
+        let store = try PostgresOutboxStore(scene.database.client, settings: settings)
+        func read(_ request: ExchangeRequest) async throws -> StoredEvent {
+            let event = try #require(try await store.exchange(request)?.taking.runs.first?.first)
+            #expect(event.sequence == 1)
+            return event
+        }
+        try await scene.store(OrderPlaced(orderID: "a", number: 1))
+        let first = try await read(ExchangeRequest(settlement: Settlement(), busy: [], room: Room(events: 10)))
+        // The server that took over lacks the event, and gives its number to another one while it is in flight.
+        try await scene.database.client.run(PostgresStatement("TRUNCATE eventbus_outbox RESTART IDENTITY"))
+        try await scene.store(OrderPlaced(orderID: "b", number: 2))
+        let second = try await read(
+            ExchangeRequest(settlement: Settlement(), busy: [first.lane], room: Room(events: 10))
+        )
+        var settlement = Settlement()
+        if isFirstPublished {
+            settlement.publish(first)
+            settlement.delay(second, until: .now() + .seconds(60), error: NeverAgain())
+        } else {
+            settlement.publish(second)
+            settlement.delay(first, until: .now() + .seconds(60), error: NeverAgain())
+        }
+        try await store.finish(settlement)
+        let left = try await scene.database.integer("SELECT count(*) FROM eventbus_outbox WHERE partition_key = 'b'")
+        #expect(left == (isFirstPublished ? 1 : 0))
+        await store.close()
+    }
+
     @Test("An event that is moved to a table where another one has its number is kept")
     func keepsBothOfOneNumber() async throws {
         let scene = Scene(try await TestPostgres.database())
         let client = scene.database.client
         try await scene.store(OrderPlaced(orderID: "k", number: 1))
         let failure = Failure(reason: .attemptsExhausted, errorType: "T", message: "m")
-        let parking = Settlement.ParkedRow(sequence: 1, failure: failure, table: .outbox)
-        try await client.run(OutboxSQL.park(parking, nil, now: .now()))
+        let parking = Settlement.ParkedRow(
+            place: EventPlace(sequence: 1, eventID: nil),
+            failure: failure,
+            table: .outbox
+        )
+        try await client.run(OutboxSQL.park(parking, now: .now()))
         try await client.run(PostgresStatement("ALTER SEQUENCE eventbus_outbox_sequence RESTART"))
         try await scene.store(OrderPlaced(orderID: "k", number: 2))
-        try await client.run(OutboxSQL.park(parking, nil, now: .now()))
+        try await client.run(OutboxSQL.park(parking, now: .now()))
         #expect(try await scene.outbox.parked().count == 2)
         #expect(try await scene.outbox.replayAll() == 2)
         #expect(try await scene.database.integer("SELECT count(*) FROM eventbus_outbox") == 2)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import EventBusPostgres
 
-@Suite("The query plans of the outbox in PostgreSQL", .timeLimit(.minutes(1)))
+@Suite("The query plans of the outbox and the inbox in PostgreSQL", .timeLimit(.minutes(1)))
 struct QueryPlanTests {
     @Test("No statement of an exchange reads a whole table, however many events wait")
     func usesIndexes() async throws {
@@ -25,25 +25,61 @@ struct QueryPlanTests {
         try await scene.database.client.run(PostgresStatement("ANALYZE"))
         let window = OutboxSQL.Window(kind: .stored(from: 0), size: 500)
         let due = OutboxSQL.Window(kind: .due(from: 0, to: now), size: 500)
+        let place = EventPlace(sequence: 1, eventID: "a")
         let statements =
             [
                 OutboxSQL.heads(window, excluding: [.key(ExactText("1")), .single(7)], limit: 100, bytes: 1000),
                 OutboxSQL.heads(due, excluding: [], limit: 100, bytes: 1000),
                 OutboxSQL.followers(of: [("1", 1), ("2", 2)], depth: 10, bytes: 1000),
                 OutboxSQL.demote(window), OutboxSQL.demote(due),
-                OutboxSQL.delete([1, 2, 3], [1: "a", 2: "b", 3: "c"], from: .outbox),
-                OutboxSQL.advance(["1", "2"], now: now), OutboxSQL.delay(1, "a", until: now),
-                OutboxSQL.move(1, "a", from: .outbox, to: .unrouted), OutboxSQL.returnDelayed(now: now),
+                OutboxSQL.delete([place, place], from: .outbox),
+                OutboxSQL.advance(["1", "2"], now: now), OutboxSQL.delay(place, until: now),
+                OutboxSQL.move(place, from: .outbox, to: .unrouted), OutboxSQL.returnDelayed(now: now),
                 OutboxSQL.returnUnrouted("t1", now: now), OutboxSQL.probe(of: "t1"), OutboxSQL.forget("t1"),
                 OutboxSQL.releaseHeld(now: now), OutboxSQL.release(3, of: "t1", now: now),
                 OutboxSQL.firstDue(from: 0), OutboxSQL.nextTimes(now: now), OutboxSQL.tries(of: ["t1"]),
                 OutboxSQL.dueTopics(now: now), OutboxSQL.takeLease("me", milliseconds: 1),
-            ] + OutboxSQL.repairValues(now: now, latest: now).prefix(1) + OutboxSQL.floorState(above: 1).suffix(1)
+                OutboxSQL.repairStranded(after: 0, now: now), OutboxSQL.repairTopics,
+            ] + OutboxSQL.repairValues(now: now, latest: now) + OutboxSQL.floorState(above: 1).suffix(1)
             + OutboxSQL.replay(1) + OutboxSQL.lockLease("me").suffix(1)
         for statement in statements {
-            let plan = try await scene.database.client.run(statement.explained)
-            let text = try (0..<plan.count).map { try plan.text($0, 0) }.joined(separator: "\n")
-            #expect(!text.contains("Seq Scan"), "\(statement.sql)\n\(text)")
+            let plan = try await Self.plan(statement, scene.database)
+            #expect(!plan.contains("Seq Scan"), "\(statement.sql)\n\(plan)")
         }
+        // Every count ends at a limit, and reads only an index.
+        let plan = try await Self.plan(OutboxSQL.backlog, scene.database)
+        #expect(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "\(plan)")
+        #expect(plan.matches(of: /Aggregate[^\n]*\n *-> *Limit[^\n]*\n *-> *Index Only Scan/).count == 4, "\(plan)")
+    }
+
+    @Test("No statement of the inbox reads a whole table, however many events are recorded")
+    func usesIndexesOfInbox() async throws {
+        let database = try await TestPostgres.database()
+        try await database.client.run(
+            PostgresStatement(
+                """
+                INSERT INTO eventbus_inbox (subscription, event_id, topic, is_completed, ends_at, lease)
+                SELECT 'g.h', number::text::bytea, 't', true, 4000000000000, 0
+                FROM generate_series(1, 20000) AS number
+                """
+            )
+        )
+        try await database.client.run(PostgresStatement("ANALYZE"))
+        let key = InboxKey(topic: "t", eventID: EventID("7"), subscription: "g.h")
+        let claim = InboxClaim(key: key, fence: 7)
+        let statements = [
+            InboxSQL.begin(key, lease: 1), InboxSQL.state(key), InboxSQL.renew(claim, lease: 1),
+            InboxSQL.complete(claim, retention: 1), InboxSQL.abandon(claim), InboxSQL.record(key, retention: 1),
+            InboxSQL.forget,
+        ]
+        for statement in statements {
+            let plan = try await Self.plan(statement, database)
+            #expect(!plan.contains("Seq Scan"), "\(statement.sql)\n\(plan)")
+        }
+    }
+
+    private static func plan(_ statement: PostgresStatement, _ database: TestDatabase) async throws -> String {
+        let plan = try await database.client.run(statement.explained)
+        return try (0..<plan.count).map { try plan.text($0, 0) }.joined(separator: "\n")
     }
 }

@@ -21,8 +21,11 @@ struct TestPostgres: Sendable {
     }
 
     /// Starts a separate server for tests that harm it. It ends with this process at the latest.
-    static func start() async throws -> TestPostgres {
-        let output = try await run(script, ["start", "--only", "postgres", "--for", "\(getpid())"])
+    ///
+    /// - Parameter directory: The directory of its files. Defaults to a new one.
+    static func start(in directory: String? = nil) async throws -> TestPostgres {
+        let place = directory.map { ["--dir", $0] } ?? []
+        let output = try await run(script, ["start", "--only", "postgres", "--for", "\(getpid())"] + place)
         var exports: [String: String] = [:]
         for line in output.split(separator: "\n") where line.hasPrefix("export ") {
             let parts = line.dropFirst("export ".count).split(separator: "=", maxSplits: 1)

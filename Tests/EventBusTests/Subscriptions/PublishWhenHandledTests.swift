@@ -296,4 +296,90 @@ struct PublishWhenHandledTests {
             #expect(confirmed.all.isEmpty)
         }
     }
+
+    @Test("A task that outlives a failed handler publishes nothing while the attempt still ends, but middleware does")
+    func outlivingFailureWithinAttempt() async throws {
+        let bus = EventBus(transport: .inMemory(broker))
+        let confirmed = confirmations(bus)
+        let failed = Signal()
+        let task = Locked<Task<String, Never>?>(nil)
+        let outcomes = Notes<String>()
+        let inbox = ScriptedInbox(clock: clock) { call, _ in
+            guard call == .abandon, let outliving = task.withLock({ $0.take() }) else { return }
+            failed.raise()
+            outcomes.add(await outliving.value)
+        }
+        var options = options(inbox: inbox)
+        options.middleware = [
+            Around { context, next in
+                do {
+                    try await next(context)
+                } catch {
+                    try await bus.publish(OrderConfirmed(orderID: "middleware"))
+                    throw error
+                }
+            }
+        ]
+        bus.subscribe(to: OrderCreated.self, group: "orders", options: options) { _, context in
+            guard context.attempt == 1 else { return }
+            let outliving = Task {
+                try? await failed.wait()
+                return await Self.outcome { try await bus.publish(OrderConfirmed(orderID: "late")) }
+            }
+            task.withLock { $0 = outliving }
+            throw Failed()
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await broker.settled()
+            #expect(outcomes.values == ["cancelled"])
+            #expect(confirmed.all == ["middleware"])
+        }
+    }
+
+    @Test("If middleware handles an event again in one attempt, what the first handler left behind publishes nothing")
+    func handledAgain() async throws {
+        let bus = EventBus(transport: .inMemory(broker))
+        let confirmed = confirmations(bus)
+        let again = Signal()
+        let task = Locked<Task<String, Never>?>(nil)
+        let outcomes = Notes<String>()
+        var options = options()
+        options.middleware = [
+            Around { context, next in
+                do { try await next(context) } catch { try await next(context) }
+            }
+        ]
+        bus.subscribe(to: OrderCreated.self, group: "orders", options: options) { _, context in
+            if let outliving = task.withLock({ $0 }) {
+                again.raise()
+                outcomes.add(await outliving.value)
+                try await bus.publish(OrderConfirmed(orderID: "second"))
+                return
+            }
+            try await bus.publish(OrderConfirmed(orderID: "first"))
+            let outliving = Task {
+                try? await again.wait()
+                return await Self.outcome { try await bus.publish(OrderConfirmed(orderID: "late")) }
+            }
+            task.withLock { $0 = outliving }
+            throw Failed()
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await broker.settled()
+            #expect(outcomes.values == ["cancelled"])
+            #expect(confirmed.all == ["second"])
+        }
+    }
+
+    private static func outcome(of publish: () async throws -> PublishReceipt) async -> String {
+        do {
+            return "\(try await publish().outcome)"
+        } catch is CancellationError {
+            return "cancelled"
+        } catch {
+            return "\(error)"
+        }
+    }
 }

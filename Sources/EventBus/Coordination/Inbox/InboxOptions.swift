@@ -7,7 +7,8 @@
 public struct InboxOptions: Hashable, Sendable {
     /// The time for which a claim on an event is active without a renewal. Defaults to 30 seconds.
     ///
-    /// A claim is renewed while its handler runs, however long that takes. If a process is killed inside a handler, the
+    /// A claim is renewed while its handler runs, however long that takes, unless the handler ignores its cancellation for
+    /// longer than this time. If a process is killed inside a handler, the
     /// event waits for the rest of this time before another consumer handles it. An inbox that takes longer than this to
     /// answer counts as unavailable.
     public var lease: Duration
