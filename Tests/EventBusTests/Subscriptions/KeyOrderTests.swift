@@ -199,6 +199,41 @@ struct KeyOrderTests {
         }
     }
 
+    @Test("A pause extends the time for retries by its length once, however often an event probes")
+    func repeatedProbes() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let options = SubscriptionOptions(
+            retry: .fixed(.seconds(100), maximumAttempts: 1000),
+            ordering: .byPartitionKey,
+            maximumHold: .seconds(900),
+            breaker: CircuitBreaker(failureShare: 1, minimumAttempts: 5, probeInterval: .seconds(30))
+        )
+        let attempts = Locked<[Duration]>([])
+        let succeeded = Collected<Duration>()
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { order, _ in
+            let time = clock.now.offset
+            if order.orderID == "bad" { attempts.withLock { $0.append(time) } }
+            if order.orderID == "bad" || time < .seconds(7200) { throw Broken() }
+            succeeded.add(time)
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "bad"))
+            for number in 0..<5 {
+                try await bus.publish(OrderCreated(orderID: "\(number)"), options: .init(delay: .seconds(650)))
+            }
+            try await broker.settled()
+            let letters = try await bus.deadLetters(of: "g").entries()
+            #expect(letters.map(\.failure.reason) == [.holdLimit])
+            let times = attempts.withLock { $0 }
+            #expect(times.count { $0 > .seconds(650) && $0 < .seconds(7200) } > 2)
+            // It had used 650 of its 900 seconds when the pause began.
+            let (end, last) = (try #require(succeeded.all.first), try #require(times.last))
+            #expect(last > end && last <= end + .seconds(250 + 100), "end \(end), attempts at \(times)")
+        }
+    }
+
     @Test("An invalid prefetch or hold is refused with a message that states the remedy")
     func validation() async throws {
         func error(_ options: SubscriptionOptions) async -> EventBusError? {
