@@ -139,9 +139,11 @@ final class DeliveryProcessor: Sendable {
             // A verdict may ask for more than the policy's delay, for which the event may be held.
             let now = environment.clock.now
             let hold = min(delay, max(.zero, maximumHold - tracked.firstArrival.duration(to: now)))
-            // A pause extends the time for retries, but not the time that the broker waits for a settlement.
+            // A pause extends the time for retries, but not the time that the broker waits for a settlement. Without a
+            // pause, only a long attempt leads beyond the hold.
             let isExtended = tracked.firstArrival > tracked.arrival
-            let isTooOld = isExtended && tracked.arrival.duration(to: now.advanced(by: hold)) > maximumHold
+            let limit = isExtended ? maximumHold : SubscriptionOptions.maximumAge(holding: maximumHold)
+            let isTooOld = tracked.arrival.duration(to: now.advanced(by: hold)) > limit
             return Outcome(disposition: disposition, attempt: attempt, holdFor: hold, isTooOld: isTooOld)
         case .deferred(let delay, var failure?) where failure.reason == .postponed:
             // Returning it to the broker would lead to the next attempt immediately.

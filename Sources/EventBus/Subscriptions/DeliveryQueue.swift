@@ -147,6 +147,8 @@ final class DeliveryQueue: IdleReporting {
         let (timers, cancelled, revocation) = state.withLock { state in
             state.revokedThrough = max(state.revokedThrough ?? generation, generation)
             let held = state.lanes.revoke(through: generation)
+            // The queue of a broadcast has ended with its channel.
+            if options.tooOld == .returnsAll { state.lanes.forgetAll() }
             let timers = held.compactMap { state.timers.removeValue(forKey: $0) }
             var cancelled: [(place: Int, worker: Worker, delivery: Delivery)] = []
             for (place, delivery) in state.current.enumerated() where cancelsRevoked {
@@ -257,15 +259,48 @@ final class DeliveryQueue: IdleReporting {
         return finding
     }
 
-    /// Returns a Boolean value indicating whether a delivery has waited too long for its first attempt.
+    /// Returns a Boolean value indicating whether a delivery has waited too long for its next attempt.
     private func isTooOld(_ tracked: TrackedDelivery, at now: AnyClock.Instant) -> Bool {
-        options.watchesAge && tracked.isUntried && tracked.arrival.duration(to: now) > options.maximumWait
+        let limit = tracked.isUntried ? options.maximumWait : options.maximumAge
+        return options.watchesAge && tracked.arrival.duration(to: now) > limit
     }
 
-    /// Returns a Boolean value indicating whether a delivery that was just taken has to be returned to the broker
-    /// instead of being handled.
-    func isToBeReturned(_ tracked: TrackedDelivery) -> Bool {
-        options.tooOld == .returns && isTooOld(tracked, at: now)
+    /// Takes the deliveries that have to be returned to the broker instead of handling one that was just taken, which is
+    /// among them if there are any.
+    func takeTooOld(with taken: TrackedDelivery) -> [TrackedDelivery] {
+        let now = now
+        switch options.tooOld {
+        case .reopensChannel: return []
+        case .returns: return isTooOld(taken, at: now) ? [taken] : []
+        case .returnsAll:
+            // While the subscription is paused, nothing else finds out about the others.
+            return takeAll(with: taken) { lanes in
+                if isTooOld(taken, at: now) { return true }
+                guard taken.isProbe, let oldest = lanes.oldestArrival else { return false }
+                return oldest.duration(to: now) > options.maximumWait
+            }
+        }
+    }
+
+    /// Takes all deliveries that no worker is handling, to return them to the broker, and stores their known state for
+    /// their redelivery.
+    ///
+    /// - Parameters:
+    ///   - taken: A delivery that a worker is handling and that is returned too.
+    ///   - condition: The condition under which they are taken.
+    /// - Returns: The deliveries, in the order in which the broker has delivered them.
+    func takeAll(
+        with taken: TrackedDelivery? = nil,
+        if condition: (PartitionedQueue) -> Bool = { _ in true }
+    ) -> [TrackedDelivery] {
+        let now = clock.now
+        let (all, timers) = state.withLock { state -> ([TrackedDelivery], [Task<Void, Never>]) in
+            guard condition(state.lanes) else { return ([], []) }
+            let all = state.lanes.takeAll(with: taken, at: now)
+            return (all, all.compactMap { state.timers.removeValue(forKey: $0.delivery.token) })
+        }
+        for timer in timers { timer.cancel() }
+        return all
     }
 
     /// Records that a worker has finished its delivery and takes no other one.

@@ -196,6 +196,26 @@ struct PartitionedQueue {
         return true
     }
 
+    /// Removes all deliveries that wait or are held, and stores their known state and that of `taken`, which is being
+    /// handled, for their redelivery.
+    ///
+    /// - Returns: The deliveries and `taken`, in the order in which the broker has delivered them.
+    mutating func takeAll(with taken: TrackedDelivery?, at now: AnyClock.Instant) -> [TrackedDelivery] {
+        var all = taken.map { [$0] } ?? []
+        all.append(contentsOf: held.values)
+        all.append(contentsOf: ready)
+        for lane in lanes.values { all.append(contentsOf: lane) }
+        for tracked in all { remember(tracked, at: now) }
+        _ = revoke(through: .max)
+        return all.sorted { one, other in
+            let (one, other) = (one.delivery.token, other.delivery.token)
+            return (one.generation, one.number) < (other.generation, other.number)
+        }
+    }
+
+    /// Drops the stored state of events that are not redelivered.
+    mutating func forgetAll() { known = [:] }
+
     /// Drops deliveries of `generation` or earlier that are not being handled, because the broker redelivers them.
     ///
     /// - Returns: The dropped deliveries that were held.
@@ -247,13 +267,16 @@ struct PartitionedQueue {
     mutating func rememberAll(at now: AnyClock.Instant) {
         known = [:]
         let all = held.values + ready + lanes.values.joined()
+        for tracked in all { remember(tracked, at: now) }
+    }
+
+    private mutating func remember(_ tracked: TrackedDelivery, at now: AnyClock.Instant) {
+        var tracked = tracked
+        tracked.endHold(at: now)
+        let key = ArrivalKey(tracked.delivery)
         // If an event has two copies, the one with more attempts counts.
-        for var tracked in all {
-            tracked.endHold(at: now)
-            let key = ArrivalKey(tracked.delivery)
-            if let other = known[key], other.attempt >= tracked.attempt { continue }
-            known[key] = tracked
-        }
+        if let other = known[key], other.attempt >= tracked.attempt { return }
+        known[key] = tracked
     }
 
     /// Continues after a pause. Remaining deliveries count as new arrivals: they have just arrived, or the transport

@@ -220,6 +220,13 @@ extension SubscriptionOptions {
         return min(max(256, concurrency.multipliedReportingOverflow(by: 16).partialValue), Int(UInt16.max))
     }
 
+    /// Returns the maximum age of a delivery at which it may wait for another attempt. It is later than the end of the
+    /// longest hold, and well before the consumer timeout.
+    static func maximumAge(holding maximumHold: Duration) -> Duration {
+        let hold = maximumHold.clampedToLongest
+        return hold + hold / 4
+    }
+
     /// The options of the subscription's queue of deliveries.
     var queueOptions: DeliveryQueue.Options {
         let byKey = ordering == .byPartitionKey
@@ -229,8 +236,9 @@ extension SubscriptionOptions {
         // No other consumer takes over from the handler of a broadcast.
         options.cancelsRevoked = !broadcast
         options.tooOld =
-            if broadcast { .begins } else if byKey { .reopensChannel } else { .returns }
+            if broadcast { .returnsAll } else if byKey { .reopensChannel } else { .returns }
         options.maximumWait = maximumWait
+        options.maximumAge = Self.maximumAge(holding: maximumHold)
         options.watchesAge = holdsRetries || effectivePrefetch > concurrency || usesInbox || breaker != nil
         return options
     }

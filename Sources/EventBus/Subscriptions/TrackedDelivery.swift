@@ -6,6 +6,8 @@ struct TrackedDelivery: Sendable {
     /// The time of the event's first arrival, if it was returned with its consumer's channel since. The time for
     /// retries counts from here.
     var firstArrival: AnyClock.Instant
+    /// The time up to which pauses have extended the time for retries, or the arrival.
+    var extendedUntil: AnyClock.Instant
     /// The number of the next attempt.
     var attempt: Int
     /// The wall-clock time at which the first attempt in this process failed.
@@ -23,6 +25,7 @@ struct TrackedDelivery: Sendable {
         self.delivery = delivery
         self.arrival = arrival
         self.firstArrival = arrival
+        self.extendedUntil = arrival
         self.attempt = delivery.attempt
         self.deferredFor = delivery.deferredFor
     }
@@ -33,10 +36,11 @@ struct TrackedDelivery: Sendable {
         heldUntil = nil
     }
 
-    /// Extends the time for retries by the part of a pause that the event has seen.
+    /// Extends the time for retries by the part of a pause that the event has seen and that has not extended it before.
     mutating func extend(byPauseSince start: AnyClock.Instant, until now: AnyClock.Instant) {
-        let paused = max(start, firstArrival).duration(to: now)
+        let paused = max(start, extendedUntil).duration(to: now)
         if paused > .zero { firstArrival = firstArrival.advanced(by: paused) }
+        extendedUntil = max(extendedUntil, now)
     }
 
     /// A Boolean value indicating whether no attempt has failed in this process.
@@ -59,6 +63,7 @@ struct TrackedDelivery: Sendable {
         if !earlier.isUntried {
             firstFailure = earlier.firstFailure
             firstArrival = earlier.firstArrival
+            extendedUntil = earlier.extendedUntil
         }
         let added = max(0, delivery.redeliveries - earlier.delivery.redeliveries)
         innocentRedeliveries = min(delivery.redeliveries, earlier.innocentRedeliveries + min(1, added))

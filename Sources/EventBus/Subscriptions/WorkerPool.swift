@@ -116,9 +116,9 @@ final class WorkerPool: Sendable {
         at place: Int,
         _ consumer: any TransportConsumer
     ) async -> Bool {
-        if queue.isToBeReturned(tracked) {
-            // It has waited too long.
-            await settler.settle(tracked.delivery, as: .requeued, attempt: tracked.attempt, consumer: consumer)
+        let tooOld = queue.takeTooOld(with: tracked)
+        if !tooOld.isEmpty {
+            await giveBack(tooOld, consumer)
             if queue.endProbe(tracked) { pause.endProbe() }
             return false
         }
@@ -164,15 +164,23 @@ final class WorkerPool: Sendable {
         settler.report(delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)
         let due = environment.clock.now.advanced(by: delay)
         held.heldUntil = due
-        // It goes back to the broker at once, so a broker on a manual clock must not wait for that time.
-        let returns = outcome.isTooOld && settler.keepsOrder
-        if !returns { consumer.holds(delivery, until: due) }
+        // If it goes back to the broker at once, a broker on a manual clock must not wait for that time.
+        if !outcome.isTooOld { consumer.holds(delivery, until: due) }
         guard queue.hold(held, until: due, by: place) else {
             await settler.settle(delivery, as: .requeued, attempt: outcome.attempt, consumer: consumer)
             return false
         }
-        if returns { queue.requestReopening() }
+        if outcome.isTooOld {
+            if settler.keepsOrder { queue.requestReopening() } else { await giveBack(queue.takeAll(), consumer) }
+        }
         return true
+    }
+
+    /// Returns deliveries to the broker, in order, because they have waited too long.
+    private func giveBack(_ deliveries: [TrackedDelivery], _ consumer: any TransportConsumer) async {
+        for tracked in deliveries {
+            await settler.settle(tracked.delivery, as: .requeued, attempt: tracked.attempt, consumer: consumer)
+        }
     }
 
     /// Pauses the subscription, because the inbox could not be reached for a delivery. The delivery is returned to the

@@ -137,8 +137,8 @@ struct KeyOrderTests {
         }
     }
 
-    @Test("A delivery that waits too long for a free handler is returned and handled later")
-    func agesWithoutKey() async throws {
+    @Test("A delivery that waits too long for a free handler is returned and handled later", arguments: [false, true])
+    func agesWithoutKey(broadcast: Bool) async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
         let ages = Ages(clock: broker.clock)
@@ -149,7 +149,7 @@ struct KeyOrderTests {
             to: "#",
             group: "g",
             name: "all",
-            options: .init(concurrency: 1, prefetch: 10, handlerTimeout: nil)
+            options: .init(concurrency: 1, prefetch: 10, handlerTimeout: nil, broadcast: broadcast)
         ) { _, _ in
             begun.withLock { $0 += 1 }
             try await broker.clock.sleep(until: broker.clock.now.advanced(by: .seconds(600)))
@@ -168,23 +168,29 @@ struct KeyOrderTests {
         }
     }
 
-    @Test("A pause extends the time for retries of an event by the time for which the event was paused")
-    func agesAfterPause() async throws {
+    @Test(
+        "A pause extends the time for retries of an event by the time for which the event was paused",
+        arguments: DeferralTests.Way.all.dropFirst()
+    )
+    func agesAfterPause(way: DeferralTests.Way) async throws {
         let clock = ManualClock()
         let broker = InMemoryBroker(configuration: .init(consumerTimeout: nil), clock: clock)
         let ages = Ages(clock: broker.clock)
         let bus = EventBus(transport: ForwardingTransport(to: broker, watching: ages))
         let options = SubscriptionOptions(
             retry: .fixed(.seconds(400), maximumAttempts: 1000),
-            ordering: .byPartitionKey,
+            ordering: way.ordering,
+            broadcast: way.broadcast,
             maximumHold: .seconds(900),
             breaker: CircuitBreaker(failureShare: 1, minimumAttempts: 5, probeInterval: .seconds(30))
         )
         let attempts = Locked<[Duration]>([])
+        let succeeded = Collected<Duration>()
         bus.subscribe(to: OrderCreated.self, group: "g", options: options) { order, _ in
             let time = clock.now.offset
             if order.orderID == "late" { attempts.withLock { $0.append(time) } }
             if order.orderID == "late" || time < .seconds(7200) { throw Broken() }
+            succeeded.add(time)
         }
         try await bus.withRunning {
             for number in 0..<5 { try await bus.publish(OrderCreated(orderID: "\(number)")) }
@@ -193,9 +199,97 @@ struct KeyOrderTests {
             let letters = try await bus.deadLetters(of: "g").entries()
             #expect(letters.map(\.failure.reason) == [.holdLimit])
             let times = attempts.withLock { $0.filter { $0 >= .seconds(7200) } }
-            let last = try #require(times.last)
-            #expect(last >= .seconds(7600) && last <= .seconds(8130), "attempts at \(times)")
+            let (end, last) = (try #require(succeeded.all.first), try #require(times.last))
+            #expect(last >= end + .seconds(400) && last <= end + .seconds(930), "end \(end), attempts at \(times)")
             #expect(ages.largest <= .seconds(930), "a delivery was in hand for \(ages.largest)")
+        }
+    }
+
+    @Test("A pause extends the time for retries by its length once, however often an event probes")
+    func repeatedProbes() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let options = SubscriptionOptions(
+            retry: .fixed(.seconds(100), maximumAttempts: 1000),
+            ordering: .byPartitionKey,
+            maximumHold: .seconds(900),
+            breaker: CircuitBreaker(failureShare: 1, minimumAttempts: 5, probeInterval: .seconds(30))
+        )
+        let attempts = Locked<[Duration]>([])
+        let succeeded = Collected<Duration>()
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { order, _ in
+            let time = clock.now.offset
+            if order.orderID == "bad" { attempts.withLock { $0.append(time) } }
+            if order.orderID == "bad" || time < .seconds(7200) { throw Broken() }
+            succeeded.add(time)
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "bad"))
+            for number in 0..<5 {
+                try await bus.publish(OrderCreated(orderID: "\(number)"), options: .init(delay: .seconds(650)))
+            }
+            try await broker.settled()
+            let letters = try await bus.deadLetters(of: "g").entries()
+            #expect(letters.map(\.failure.reason) == [.holdLimit])
+            let times = attempts.withLock { $0 }
+            #expect(times.count { $0 > .seconds(650) && $0 < .seconds(7200) } > 2)
+            // It had used 650 of its 900 seconds when the pause began.
+            let (end, last) = (try #require(succeeded.all.first), try #require(times.last))
+            #expect(last > end && last <= end + .seconds(250 + 100), "end \(end), attempts at \(times)")
+        }
+    }
+
+    @Test(
+        "Events that were tried do not wait for free handlers until the broker takes them back",
+        arguments: [true, false]
+    )
+    func agesOfTriedEvents(broadcast: Bool) async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let ages = Ages(clock: broker.clock)
+        let bus = EventBus(transport: ForwardingTransport(to: broker, watching: ages))
+        let begun = Locked(0)
+        let ended = Locked(0)
+        let attempts = Locked<[String: [Int]]>([:])
+        let options = SubscriptionOptions(
+            concurrency: 10,
+            prefetch: 20,
+            retry: .fixed(.seconds(1), maximumAttempts: 4),
+            handlerTimeout: nil,
+            ordering: .byPartitionKey,
+            broadcast: broadcast
+        )
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { order, context in
+            attempts.withLock { $0[order.orderID, default: []].append(context.attempt) }
+            if context.attempt > 1 {
+                begun.withLock { $0 += 1 }
+                defer { ended.withLock { $0 += 1 } }
+                try await broker.clock.sleep(until: broker.clock.now.advanced(by: .seconds(600)))
+            }
+            throw Broken()
+        }
+        try await bus.withRunning {
+            for number in 0..<20 { try await bus.publish(OrderCreated(orderID: "\(number)")) }
+            try await eventually("all have been tried") { attempts.withLock { $0.count } == 20 }
+            for round in 1...4 {
+                try await eventually("round \(round)") {
+                    if begun.withLock({ $0 }) == 10 * round { return true }
+                    // Only to the next retry, and not to the end of a handler.
+                    if let left = clock.nextSleeperOffset.map({ $0 - clock.now.offset }), left <= .seconds(1) {
+                        clock.advance(by: left)
+                    }
+                    return false
+                }
+                clock.advance(by: .seconds(601))
+                try await eventually("the end of round \(round)") { ended.withLock { $0 } == 10 * round }
+            }
+            try await broker.settled()
+            for (order, numbers) in attempts.withLock({ $0 }) { #expect(numbers == [1, 2, 3], "event \(order)") }
+            let letters = try await bus.deadLetters(of: "g").entries(limit: 100)
+            #expect(letters.count == 20)
+            #expect(letters.allSatisfy { $0.failure.reason == .holdLimit })
+            #expect(ages.largest < .seconds(1800), "a delivery was in hand for \(ages.largest)")
         }
     }
 
