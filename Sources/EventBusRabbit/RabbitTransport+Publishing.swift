@@ -207,6 +207,11 @@ extension RabbitTransport {
         guard address.address.utf8.count <= AMQPProperties.maximumTextLength,
             address.requestID.utf8.count <= AMQPProperties.maximumTextLength
         else { throw EventBusError(.invalidEnvelope, "the reply's address is longer than 255 bytes") }
+        // Requesters may end the connection again and again, and replies must not fill the memory meanwhile.
+        guard core.replies.waiting.load(ordering: .relaxed) < configuration.maximumUnconfirmedEvents else {
+            throw EventBusError(.unavailable, "too many replies wait for a connection")
+        }
+        core.replyDemand.signal()
         core.replies.send(publish, deadline: .now.advanced(by: .seconds(30)))
     }
 }

@@ -6,8 +6,9 @@ import Synchronization
 /// A transport that carries events over RabbitMQ 3.10 or later.
 ///
 /// It has two connections, one for publishing and one for consuming, each on a separate thread, and a channel for each
-/// subscription. The broker confirms every publish, and reports events that match no queue. Lost connections are
-/// re-established, including declarations, consumers and unconfirmed events.
+/// subscription. The first reply to a request opens another one, for replies only. The broker confirms every publish, and
+/// reports events that match no queue. Lost connections are re-established, including declarations, consumers and
+/// unconfirmed events.
 ///
 /// ```swift
 /// let configuration = try RabbitConfiguration(uri: "amqp://orders:secret@rabbit.internal/shop")
@@ -26,9 +27,12 @@ public final class RabbitTransport: Transport {
     struct Core: Sendable {
         let publishThread: ConnectionThread
         let publisher: RabbitPublisher
-        /// The publisher of replies. It has a separate channel, so that requesters cannot disturb the service's own
+        /// The publisher of replies. It has a separate connection, so that requesters cannot disturb the service's own
         /// publishes.
         let replies: RabbitPublisher
+        let replyThread: ConnectionThread
+        /// The signal that the connection for replies is needed.
+        let replyDemand: ReplyDemand
         /// The publisher of retries and dead letters. It has a separate window, so that a queue that confirms nothing does
         /// not fill that of others.
         let republishes: RabbitPublisher
@@ -66,10 +70,11 @@ public final class RabbitTransport: Transport {
         self.configuration = configuration
         let logger = BackgroundLogger(logger)
         let publishThread = try ConnectionThread(name: "eventbus-pub")
+        let replyThread = try ConnectionThread(name: "eventbus-rep")
         let health = ConnectionHealth(livenessTimeout: configuration.livenessTimeout, monitor: monitor)
-        func makePublisher() -> RabbitPublisher {
+        func makePublisher(on thread: ConnectionThread) -> RabbitPublisher {
             RabbitPublisher(
-                thread: publishThread,
+                thread: thread,
                 maximumCount: configuration.maximumUnconfirmedEvents,
                 maximumBytes: configuration.maximumUnconfirmedBytes,
                 onRefusal: { refusal in
@@ -78,7 +83,7 @@ public final class RabbitTransport: Transport {
                 onConfirm: monitor.onConfirm
             )
         }
-        let republishes = makePublisher()
+        let republishes = makePublisher(on: publishThread)
         let watch = SendTimeoutMonitor()
         let managers = try ConsumerManagers(capacity: configuration.maximumConsumersPerConnection) {
             number,
@@ -96,8 +101,10 @@ public final class RabbitTransport: Transport {
         }
         self.core = Core(
             publishThread: publishThread,
-            publisher: makePublisher(),
-            replies: makePublisher(),
+            publisher: makePublisher(on: publishThread),
+            replies: makePublisher(on: replyThread),
+            replyThread: replyThread,
+            replyDemand: ReplyDemand(),
             republishes: republishes,
             requests: RequestClient(thread: publishThread),
             managers: managers,
@@ -131,6 +138,7 @@ public final class RabbitTransport: Transport {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask { try await self.keepPublishing() }
                     group.addTask { try await self.keepConsuming() }
+                    group.addTask { await self.keepReplying() }
                     group.addTask { await self.core.health.monitor.run() }
                     group.addTask { await DelayRestorer(tools: self.core.tools).run(self.core.managers.restorations) }
                     group.addTask {
@@ -178,7 +186,6 @@ public final class RabbitTransport: Transport {
     private func keepPublishing() async throws {
         let side = PublishConnectionHandler(
             publisher: core.publisher,
-            replies: core.replies,
             republishes: core.republishes,
             requests: core.requests,
             managers: core.managers,
@@ -192,11 +199,37 @@ public final class RabbitTransport: Transport {
             shutDown: { connection in
                 let deadline = MonotonicTime.now.advanced(by: .seconds(2))
                 await self.core.publisher.drain(until: deadline)
-                await self.core.replies.drain(until: deadline)
                 await self.core.republishes.drain(until: deadline)
                 await connection.close()
             }
         )
+    }
+
+    /// Keeps the connection for replies established from the first reply on. Nothing that happens to it ends the
+    /// transport.
+    private func keepReplying() async {
+        guard await core.replyDemand.wait() else { return }
+        let side = ReplyConnectionHandler(replies: core.replies, health: core.health, logger: core.logger)
+        let loop = loop(.reply, on: core.replyThread, onFailure: { await side.replies.note($0) })
+        // A reply that is sent just before a shutdown may still wait for the connection.
+        let connecting = Task {
+            while !Task.isCancelled {
+                do throws(EventBusError) {
+                    try await loop.run(
+                        onEvent: { side.handle($0) },
+                        serve: { connection in await side.serve(connection) },
+                        shutDown: { await $0.close() }
+                    )
+                } catch {
+                    core.logger.info("no connection for replies", metadata: ["error": "\(error)"])
+                    try? await Task.sleep(for: configuration.reconnect.maximum)
+                }
+            }
+        }
+        await waitUntilCancelled()
+        await core.replies.drainAll(until: .now.advanced(by: .seconds(2)))
+        connecting.cancel()
+        await connecting.value
     }
 
     private func keepConsuming() async throws {
@@ -269,7 +302,7 @@ public final class RabbitTransport: Transport {
 
     // MARK: Health
 
-    /// Returns the state of both connections and of every consumer.
+    /// Returns the state of the connections and of every consumer.
     public func health() -> [ComponentHealth] {
         core.health.report(
             prefix: "transport.rabbitmq",

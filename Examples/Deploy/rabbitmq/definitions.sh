@@ -19,6 +19,11 @@ permission() { # USER PATTERN
     printf '    {"user": "%s", "vhost": "/", "configure": "%s", "write": "%s", "read": "%s"}' "$1" "$2" "$2" "$2"
 }
 
+# Without a topic permission, a user may publish events of every topic. Each service publishes its own only.
+topics() { # USER TOPICS
+    printf '    {"user": "%s", "vhost": "/", "exchange": "events", "write": "%s", "read": ".*"}' "$1" "$2"
+}
+
 service() { # GROUP
     permission "shop-$1" "^(events|eventbus\\\\..+|$1\\\\..+)\$"
 }
@@ -41,6 +46,11 @@ $(permission shop-admin '.*'),
 $(service orders),
 $(service inventory),
 $(service notifications)
+  ],
+  "topic_permissions": [
+$(topics shop-orders '^order\\.[a-z]+$'),
+$(topics shop-inventory '^stock\\.[a-z]+$'),
+$(topics shop-notifications '^$')
   ]
 }
 JSON

@@ -121,7 +121,10 @@ private struct Arguments {
             switch value {
             case .null: add(nil, isBinary: false)
             case .text(let text):
-                if text.utf8.contains(0) { throw .invalid("PostgreSQL stores no text with U+0000") }
+                // The code that the server has for it.
+                if text.utf8.contains(0) {
+                    throw .refused(sqlState: "22021", "PostgreSQL stores no text with U+0000")
+                }
                 add(Array(text.utf8), isBinary: false)
             case .integer(let number): add(Array("\(number)".utf8), isBinary: false)
             case .boolean(let flag): add([UInt8(ascii: flag ? "t" : "f")], isBinary: false)

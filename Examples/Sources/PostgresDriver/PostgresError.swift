@@ -7,6 +7,9 @@ public struct PostgresError: Error, Hashable, CustomStringConvertible {
     /// A Boolean value indicating whether the same work may succeed later, because the server or the connection failed.
     public var isTemporary: Bool
 
+    /// A Boolean value indicating whether a value is at fault, which PostgreSQL will never store.
+    public var isAboutValue: Bool { sqlState?.hasPrefix("22") == true }
+
     /// The message and the code.
     public var description: String { sqlState.map { "\(message) (SQLSTATE \($0))" } ?? message }
 

@@ -5,13 +5,25 @@ import PostgresDriver
 /// Runs `body`, and reports an unreachable, busy or full database as an outage in the bus's terms. An event that is
 /// being handled is then deferred and uses up no attempt.
 ///
-/// - Throws: `EventBusError` with code `.unavailable` for an outage; any other error of `body`.
+/// - Throws: `EventBusError` with code `.unavailable` for an outage; ``UnstorableValue`` for a value that the database will
+///   never store; any other error of `body`.
 public func reportingOutages<Value>(_ body: () async throws -> Value) async throws -> Value {
     do {
         return try await body()
     } catch let error where isOutage(error) {
         throw EventBusError(.unavailable, "the database cannot be used at the moment", underlying: error)
+    } catch let error as PostgresError where error.isAboutValue {
+        throw UnstorableValue(reason: error.description)
     }
+}
+
+/// The error for a value of an event that the database will never store.
+public struct UnstorableValue: Error, NonRetryable, Hashable, CustomStringConvertible {
+    /// The reason in the words of the database.
+    public let reason: String
+
+    /// The reason.
+    public var description: String { reason }
 }
 
 private func isOutage(_ error: any Error) -> Bool {

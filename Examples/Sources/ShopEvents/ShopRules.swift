@@ -18,11 +18,12 @@ public enum ShopRules {
     }
 
     /// Returns a Boolean value indicating whether `text` is valid as the id of a customer or the name of a country: a
-    /// text without control characters, which would end or garble it elsewhere.
+    /// text without control characters, line separators and characters that change the direction of others, which would end
+    /// or garble it elsewhere.
     public static func isText(_ text: String) -> Bool {
         // The bytes first, because a text of any size may have been received.
         text.utf8.count <= 4 * textLengths.upperBound && textLengths.contains(text.unicodeScalars.count)
-            && text.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
+            && text.unicodeScalars.allSatisfy { !$0.isUnprintable }
     }
 
     /// Returns a Boolean value indicating whether `text` is a valid product number, which can be used in a path, a

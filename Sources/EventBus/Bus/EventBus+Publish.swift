@@ -205,9 +205,7 @@ extension EventBus {
             }
             if options.correlationID == nil { envelope.correlationID = current.correlationID }
             envelope.causationID = current.causationID
-            for (name, value) in current.traceHeaders where envelope.headers[name] == nil {
-                envelope.headers[name] = value
-            }
+            envelope.inherit(current.traceHeaders)
         }
         // Last, because a derived identity depends on the payload as the codec encodes it.
         do {

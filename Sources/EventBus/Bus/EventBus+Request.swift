@@ -31,7 +31,8 @@ extension EventBus {
         let event = OutgoingEvent(envelope: envelope, options: TransportPublishOptions(deadline: deadline))
         let reply = try await publishChain.request(event)
         if let message = reply.headers[RequestHeaders.error]?.string {
-            throw EventBusError(.remoteFailure, "the responder to \(envelope.topic) failed: \(message.printable)")
+            let text = message.printable(upToUTF8Length: Failure.maximumMessageLength)
+            throw EventBusError(.remoteFailure, "the responder to \(envelope.topic) failed: \(text)")
         }
         do {
             return try codecs.decode(E.Reply.self, from: payloads.decoded(reply) ?? reply)

@@ -71,7 +71,7 @@ struct Responder<E: RequestEvent>: Sendable {
             contentType: codecs.encoder.contentType,
             source: source,
             correlationID: context.correlationID,
-            causationID: context.id
+            causationID: context.id.portable
         )
     }
 }

@@ -29,6 +29,9 @@ public struct CorrelationID: Hashable, Sendable {
 
     package var wireLength: Int { id.wireLength }
 
+    /// The identifier in a form that every transport and store accepts, see ``EventID/portable``.
+    package var portable: CorrelationID { CorrelationID(id.portable) }
+
     /// A Boolean value indicating whether the identifier is empty or blank, which means none.
     var isBlank: Bool { id.isBlank }
 }

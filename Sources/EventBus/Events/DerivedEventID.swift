@@ -35,7 +35,7 @@ extension EventID {
         digest.append(optional: event.partitionKey)
         digest.append(event.payload)
         digest.append(UInt64(position))
-        let headers = event.headers.values.filter { !EventCorrelation.traceHeaderNames.contains($0.name) }
+        let headers = event.headers.values.filter { InheritedTrace.maximumLengths[$0.name] == nil }
         // Most events have none of them, and keep the identities of earlier releases.
         if !headers.isEmpty || options.delay != .zero || options.expiration != nil {
             digest.append(headers)
@@ -51,12 +51,6 @@ extension EventID {
     init?(identifying text: String) {
         let id = EventID(text)
         if id.isBlank { return nil }
-        guard id.wireLength > Self.maximumLength || text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
-            self = id
-            return
-        }
-        var digest = EventDigest()
-        digest.append(text)
-        self = digest.id()
+        self = id.portable
     }
 }

@@ -95,7 +95,7 @@ public struct Envelope: Equatable, Sendable {
         if let length = contentEncoding?.utf8.count, length > limit { throw tooLong("content encoding", length) }
         if headers.isEmpty { return }
         if let problem = headers.problem { throw EventBusError(.invalidEnvelope, problem) }
-        let size = headers.values.extent.size + ownHeaderSize
+        let size = headerSize
         if size > TransportLimits.maximumHeaderSize {
             throw EventBusError(
                 .tooLarge,

@@ -24,6 +24,9 @@ public struct EventTime: Hashable, Comparable, Sendable {
         lhs.milliseconds < rhs.milliseconds
     }
 
+    /// A Boolean value indicating whether RFC 3339 can express the time: its year is one of 0 to 9999.
+    package var isRFC3339: Bool { (-62_167_219_200_000...253_402_300_799_999).contains(milliseconds) }
+
     /// The time in RFC 3339 format, in UTC with milliseconds: `2026-01-31T12:00:00.250Z`.
     public var rfc3339: String {
         let seconds = milliseconds.floorDivided(by: 1000)
@@ -110,7 +113,7 @@ extension EventTime: Codable {
     ///
     /// - Throws: `EncodingError` for a year outside 0 to 9999, which RFC 3339 cannot express.
     public func encode(to encoder: any Encoder) throws {
-        guard (-62_167_219_200_000...253_402_300_799_999).contains(milliseconds) else {
+        guard isRFC3339 else {
             throw EncodingError.invalidValue(
                 self,
                 .init(codingPath: encoder.codingPath, debugDescription: "RFC 3339 has no year of more than four digits")

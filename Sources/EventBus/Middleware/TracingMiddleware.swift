@@ -58,12 +58,12 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
         span.attributes["messaging.system"] = system
         span.attributes["messaging.operation.name"] = "publish"
         span.attributes["messaging.operation.type"] = "send"
-        span.attributes["messaging.destination.name"] = event.envelope.topic.rawValue
-        span.attributes["messaging.message.id"] = event.envelope.id.rawValue
+        span.attributes["messaging.destination.name"] = event.envelope.topic.description
+        span.attributes["messaging.message.id"] = event.envelope.id.description
         let correlationID = event.envelope.correlationID ?? CorrelationID(event.envelope.id)
-        span.attributes["messaging.message.conversation_id"] = correlationID.rawValue
+        span.attributes["messaging.message.conversation_id"] = correlationID.description
         var event = event
-        instrument.inject(span.context, into: &event.envelope.headers, using: HeaderInjector())
+        inject(span.context, into: &event.envelope)
         do {
             return try await next(event)
         } catch {
@@ -75,7 +75,14 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
     /// Adds the current task's trace to an envelope that is published later elsewhere, where the trace continues.
     package func injectTrace(in envelope: inout Envelope) {
         guard isActive, let context = ServiceContext.current else { return }
+        inject(context, into: &envelope)
+    }
+
+    /// Adds a trace to an envelope, unless its headers would become too large. The baggage may be that of a handled event.
+    private func inject(_ context: ServiceContext, into envelope: inout Envelope) {
+        let own = envelope.headers
         instrument.inject(context, into: &envelope.headers, using: HeaderInjector())
+        if envelope.headerSize > TransportLimits.maximumHeaderSize { envelope.headers = own }
     }
 
     /// Returns the trace context of an envelope that was created elsewhere.
@@ -104,12 +111,12 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
         span.attributes["messaging.system"] = system
         span.attributes["messaging.operation.name"] = "process"
         span.attributes["messaging.operation.type"] = "process"
-        span.attributes["messaging.destination.name"] = context.envelope.topic.rawValue
+        span.attributes["messaging.destination.name"] = context.envelope.topic.description
         span.attributes["messaging.destination.template"] = context.subscription.pattern
         span.attributes["messaging.destination.subscription.name"] = context.subscription.name
         span.attributes["messaging.consumer.group.name"] = context.subscription.group
-        span.attributes["messaging.message.id"] = context.envelope.id.rawValue
-        span.attributes["messaging.message.conversation_id"] = context.correlationID.rawValue
+        span.attributes["messaging.message.id"] = context.envelope.id.description
+        span.attributes["messaging.message.conversation_id"] = context.correlationID.description
         span.attributes["eventbus.attempt"] = context.attempt
         do {
             try await ServiceContext.$current.withValue(span.context) { try await next(context) }
@@ -139,6 +146,6 @@ private struct HeaderInjector: Injector {
 
 private struct HeaderExtractor: Extractor {
     func extract(key: String, from headers: EventHeaders) -> String? {
-        headers[key]?.string
+        InheritedTrace.text(of: headers[key], named: key)
     }
 }

@@ -244,6 +244,7 @@ final class DeliveryProcessor: Sendable {
             }
             // The broker has redelivered the event, so the outcome of this attempt is ignored.
             if worker.isRevoked(delivery) { return .requeued }
+            if let error = error as? EventBusError, error.code.isAboutTheEvent { evidence = .publishedNoEvent }
             return disposition(of: tracked, after: context.timeoutError(underlying: error) ?? error)
         }
     }

@@ -15,7 +15,8 @@ public final class EventContext: Sendable {
     public let attempt: Int
     /// A Boolean value indicating whether the event becomes a dead letter if this attempt fails.
     public let isLastAttempt: Bool
-    /// The chain of causes that the event belongs to. If the event had none, it is the event's own id.
+    /// The chain of causes that the event belongs to. If the event had none, it is the event's own id. A digest replaces one
+    /// that is too long or contains control characters.
     public let correlationID: CorrelationID
 
     let delivery: Delivery
@@ -45,7 +46,7 @@ public final class EventContext: Sendable {
         self.attempt = attempt
         self.isLastAttempt = isLastAttempt
         self.isProbe = isProbe
-        self.correlationID = delivery.envelope.correlationID ?? CorrelationID(delivery.envelope.id)
+        self.correlationID = (delivery.envelope.correlationID ?? CorrelationID(delivery.envelope.id)).portable
         self.worker = worker
         self.invocation = invocation
         self.processor = processor

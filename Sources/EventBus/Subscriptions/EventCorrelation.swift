@@ -7,7 +7,8 @@ package final class EventCorrelation: Sendable {
     package let correlationID: CorrelationID
     /// The event being handled.
     package let causationID: EventID
-    /// The handled event's trace headers, which are passed on unchanged if the service has no tracer.
+    /// The handled event's trace headers, which are passed on unchanged if the service has no tracer. See
+    /// ``InheritedTrace``.
     package let traceHeaders: [String: HeaderValue]
     /// The bus of the handler.
     package let bus: ObjectIdentifier?
@@ -21,9 +22,6 @@ package final class EventCorrelation: Sendable {
     /// immediately.
     let heldPublishes: HeldPublishes?
 
-    /// The names of the headers that carry a trace.
-    static let traceHeaderNames = ["traceparent", "tracestate", "baggage"]
-
     init(
         handling envelope: Envelope,
         correlationID: CorrelationID,
@@ -32,7 +30,7 @@ package final class EventCorrelation: Sendable {
         attempt: (current: CurrentAttempt, number: UInt64)
     ) {
         self.correlationID = correlationID
-        self.causationID = envelope.id
+        self.causationID = envelope.id.portable
         self.bus = bus
         self.handler = handler
         self.attempt = attempt
@@ -40,8 +38,9 @@ package final class EventCorrelation: Sendable {
         self.heldPublishes = nil
         var traceHeaders: [String: HeaderValue] = [:]
         if !envelope.headers.isEmpty {
-            for name in Self.traceHeaderNames {
-                if let value = envelope.headers[name] { traceHeaders[name] = value }
+            for name in InheritedTrace.maximumLengths.keys {
+                let text = InheritedTrace.text(of: envelope.headers[name], named: name)
+                if let text { traceHeaders[name] = .string(text) }
             }
         }
         self.traceHeaders = traceHeaders

@@ -8,12 +8,14 @@ enum HandlerEvidence: UInt8, AtomicRepresentable {
     case works
     /// It failed, and the error was sent to the requester.
     case fails
+    /// What it published could not be published at any time. The handled event may have caused that, and no pause helps.
+    case publishedNoEvent
 
     /// Creates the evidence of a responder's error that was sent to the requester.
     init(of error: any Error) {
         switch error {
         case is any NonRetryable: self = .none
-        case let error as EventBusError where error.code == .decodingFailed: self = .none
+        case let error as EventBusError where error.code.isAboutTheEvent: self = .none
         case let later as RetryLater where !later.countsAsAttempt: self = .none
         default: self = .fails
         }
@@ -26,12 +28,13 @@ extension Disposition {
         switch self {
         case .acknowledged:
             switch evidence {
-            case .none: nil
+            case .none, .publishedNoEvent: nil
             case .works: false
             case .fails: true
             }
-        case .retried: true
+        case .retried: evidence == .publishedNoEvent ? nil : true
         case .deferred(_, let failure): failure?.reason == .unavailable ? true : nil
+        case .deadLettered where evidence == .publishedNoEvent: nil
         case .deadLettered(let failure):
             [.attemptsExhausted, .retryTimeExhausted, .holdLimit, .unavailable].contains(failure.reason) ? true : nil
         case .requeued: nil

@@ -49,14 +49,15 @@ public struct PostgresOutbox: Sendable {
     ///     delay exceeds the limit of the broker (`EventBus.maximumDelay`) waits in the database. `deadline` has no
     ///     effect. An event that `requiresSubscriber` waits for a subscriber even if the relay does not require one.
     /// - Throws: `EventBusError`: `.encodingFailed`, `.invalidEnvelope`, also for a text with U+0000, which PostgreSQL
-    ///   does not store; `.unsupported` for the options `expiration` and `priority`.
+    ///   does not store, except for the ids of causes, which digests replace; `.unsupported` for the options `expiration` and `priority`.
     public func row<E: Event>(for event: E, options: PublishOptions = .init()) throws -> PostgresStatement {
         try row(for: try bus.envelope(for: event, options: options), options: options)
     }
 
     /// Returns the statement that stores an event that is already encoded. See ``row(for:options:)-(E,_)``.
     public func row(for envelope: Envelope, options: PublishOptions = .init()) throws -> PostgresStatement {
-        let row = try OutboxRow(envelope, options: options, maximumDelay: bus.maximumDelay, now: clock.now)
+        // An event that is passed on may have ids that PostgreSQL cannot store.
+        let row = try OutboxRow(envelope.storable, options: options, maximumDelay: bus.maximumDelay, now: clock.now)
         return try OutboxSQL.insert(row).checked()
     }
 
@@ -117,6 +118,16 @@ public struct PostgresOutbox: Sendable {
     @discardableResult
     public func discard(_ event: ParkedEvent.ID) async throws -> Bool {
         try await client.run(OutboxSQL.delete(event, from: .parked)).affectedCount > 0
+    }
+}
+
+extension Envelope {
+    /// The envelope with digests for ids of other events that contain U+0000.
+    fileprivate var storable: Envelope {
+        var envelope = self
+        if correlationID?.rawValue.utf8.contains(0) == true { envelope.correlationID = correlationID?.portable }
+        if causationID?.rawValue.utf8.contains(0) == true { envelope.causationID = causationID?.portable }
+        return envelope
     }
 }
 

@@ -30,8 +30,7 @@ struct BrokerDeath {
                 keyCount = keys.count
             }
             if case .timestamp(let seconds)? = values["time"] {
-                let (milliseconds, overflow) = seconds.multipliedReportingOverflow(by: 1000)
-                time = overflow ? nil : EventTime(milliseconds: milliseconds)
+                time = EventTime(foreignSeconds: seconds)
             }
             return
         }

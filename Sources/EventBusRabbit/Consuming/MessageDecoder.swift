@@ -41,10 +41,7 @@ struct MessageDecoder: Sendable {
         let headers = properties.headers
         let time =
             headers[WireHeaders.time]?.string.flatMap { EventTime(rfc3339: $0) }
-            ?? properties.timestamp.flatMap { seconds in
-                let (milliseconds, overflow) = seconds.multipliedReportingOverflow(by: 1000)
-                return overflow ? nil : EventTime(milliseconds: milliseconds)
-            }
+            ?? properties.timestamp.flatMap { EventTime(foreignSeconds: $0) }
         let envelope = Envelope(
             id: message.eventID,
             topic: topic,
@@ -64,7 +61,8 @@ struct MessageDecoder: Sendable {
                 ? EventHeaders(headers.filter { WireHeaders.isUsers($0.name) }) : EventHeaders()
         )
         var decoded = DecodedMessage(
-            envelope: envelope,
+            // A letter that is exported must be accepted when it is restored.
+            envelope: envelope.portable,
             route: route,
             failedAttempts: failedAttempts(headers, route),
             redeliveries: min(redeliveries(headers, isRedelivered), maximumRedeliveries)
@@ -173,5 +171,15 @@ struct NoTopic: Error, CustomStringConvertible {
             + " with the routing key \(routingKey.quotedForError) and "
             + (type.map { "the type \($0.quotedForError)" } ?? "without a type")
             + "; publish it to the exchange of events with its topic as routing key"
+    }
+}
+
+extension EventTime {
+    /// Creates the time of a timestamp that anyone may have chosen, or returns `nil` if it is outside the years 0 to 9999,
+    /// which exports and stores cannot express.
+    init?(foreignSeconds seconds: Int64) {
+        let (milliseconds, overflow) = seconds.multipliedReportingOverflow(by: 1000)
+        self.init(milliseconds: milliseconds)
+        if overflow || !isRFC3339 { return nil }
     }
 }

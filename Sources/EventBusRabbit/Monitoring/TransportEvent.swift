@@ -1,3 +1,5 @@
+import EventBus
+
 /// A change of a transport's connections and consumers, or a publish that reached no queue.
 ///
 /// ```swift
@@ -46,16 +48,18 @@ public struct TransportEvent: Hashable, Sendable, CustomStringConvertible {
 
     /// The kind of the change.
     public let kind: Kind
-    /// The subject: the name of the connection (`publish`, `consume`, `consume-2` …), the queue of the consumer, or the
-    /// routing key of the event.
+    /// The subject: the name of the connection (`publish`, `reply`, `consume`, `consume-2` …), the queue of the consumer, or the
+    /// routing key of the event, with control characters escaped, and truncated to 2 KiB.
     public let subject: String
-    /// The reason, in the words of the broker or of the network, or `nil` if there is none.
+    /// The reason, in the words of the broker or of the network, or `nil` if there is none. Control characters are escaped,
+    /// and it is truncated to 2 KiB.
     public let reason: String?
 
     init(_ kind: Kind, _ subject: String, reason: String? = nil) {
         self.kind = kind
-        self.subject = subject
-        self.reason = reason
+        // Both may contain what another service or the broker has chosen.
+        self.subject = String(loggable: subject)
+        self.reason = reason.map { String(loggable: $0) }
     }
 
     /// The kind, the subject and the reason.

@@ -4,7 +4,6 @@ import EventBus
 /// The user of the publish connection, which declares shared objects and keeps every publisher on a channel.
 struct PublishConnectionHandler: Sendable {
     let publisher: RabbitPublisher
-    let replies: RabbitPublisher
     let republishes: RabbitPublisher
     let requests: RequestClient
     let managers: ConsumerManagers
@@ -27,21 +26,19 @@ struct PublishConnectionHandler: Sendable {
             // Retries and dead letters first, because a delivery and its handler wait for each.
             republishes.assumeIsolated { $0.becameWritable() }
             publisher.assumeIsolated { $0.becameWritable() }
-            replies.assumeIsolated { $0.becameWritable() }
             requests.assumeIsolated { $0.becameWritable() }
         }
     }
 
     private func setBlocked(_ isBlocked: Bool) {
         publisher.assumeIsolated { $0.setBlocked(isBlocked) }
-        replies.assumeIsolated { $0.setBlocked(isBlocked) }
         republishes.assumeIsolated { $0.setBlocked(isBlocked) }
         requests.assumeIsolated { $0.setBlocked(isBlocked) }
     }
 
     /// Passes the reason why there is no connection to waiting callers.
     func note(_ failure: AMQPFailure) async {
-        for publisher in [publisher, replies, republishes] { await publisher.note(failure) }
+        for publisher in [publisher, republishes] { await publisher.note(failure) }
         await requests.note(failure)
     }
 
@@ -51,7 +48,6 @@ struct PublishConnectionHandler: Sendable {
             try await declareShared(on: connection)
             try await publisher.attach(to: connection)
             try await republishes.attach(to: connection)
-            try await replies.attach(to: connection)
             try await requests.attach(to: connection)
         } catch {
             // If this service declares objects, a missing one was deleted meanwhile, and the next attempt declares it
@@ -66,7 +62,7 @@ struct PublishConnectionHandler: Sendable {
         let failure = await withTaskGroup(of: AMQPFailure?.self) { group in
             group.addTask {
                 let failure = await connection.waitUntilClosed()
-                for publisher in [publisher, replies, republishes] { await publisher.wakeProbeWaiters() }
+                for publisher in [publisher, republishes] { await publisher.wakeProbeWaiters() }
                 return failure
             }
             group.addTask {
@@ -83,9 +79,10 @@ struct PublishConnectionHandler: Sendable {
     /// Keeps the channels open. A channel may fail without its connection, for example because an event was refused or
     /// its exchange deleted.
     private func keepAttached(_ connection: RabbitConnection) async {
+        let keeper = ChannelKeeper(logger: logger)
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
-                await keep("publish", on: connection) {
+                await keeper.keep("publish", on: connection) {
                     await publisher.waitUntilDetached()
                 } open: { () async throws(AMQPFailure) in
                     await declareSharedAgain(on: connection)
@@ -93,7 +90,7 @@ struct PublishConnectionHandler: Sendable {
                 }
             }
             group.addTask {
-                await keep("republish", on: connection) {
+                await keeper.keep("republish", on: connection) {
                     await republishes.waitUntilDetached()
                 } open: { () async throws(AMQPFailure) in
                     await declareSharedAgain(on: connection)
@@ -101,64 +98,17 @@ struct PublishConnectionHandler: Sendable {
                 }
             }
             group.addTask {
-                await keep("reply", on: connection) {
-                    await replies.waitUntilDetached()
-                } open: { () async throws(AMQPFailure) in
-                    try await replies.attach(to: connection)
-                }
-            }
-            group.addTask {
-                await keep("request", on: connection) {
+                await keeper.keep("request", on: connection) {
                     await requests.waitUntilDetached()
                 } open: { () async throws(AMQPFailure) in
                     await declareSharedAgain(on: connection)
                     try await requests.attach(to: connection)
                 }
             }
-            for publisher in [publisher, replies, republishes] {
-                group.addTask {
-                    await keep("second", on: connection) {
-                        await publisher.waitUntilProbeNeeded(on: connection)
-                    } open: { () async throws(AMQPFailure) in
-                        guard await publisher.isProbeNeeded else { return }
-                        try await publisher.attachProbe(to: connection)
-                    }
-                }
+            for publisher in [publisher, republishes] {
+                group.addTask { await keeper.keepSecond(of: publisher, on: connection) }
             }
         }
-    }
-
-    /// Opens a channel whenever it is needed, until the connection has ended.
-    private func keep(
-        _ name: String,
-        on connection: RabbitConnection,
-        waitUntilWanted: @Sendable () async -> Void,
-        open: @Sendable () async throws(AMQPFailure) -> Void
-    ) async {
-        var failures = 0
-        let clock = ContinuousClock()
-        var opened = clock.now
-        while await connection.isOpen {
-            await waitUntilWanted()
-            guard await connection.isOpen else { return }
-            // A channel that was open for a while resets the count.
-            if opened.duration(to: clock.now) > ReconnectStateMachine.stableAfter { failures = 0 }
-            await pause(failures)
-            failures += 1
-            do throws(AMQPFailure) {
-                try await open()
-            } catch {
-                guard await connection.isOpen else { return }
-                logger.info("could not open the \(name) channel", metadata: ["reason": "\(error)"])
-            }
-            opened = clock.now
-        }
-    }
-
-    private func pause(_ failures: Int) async {
-        guard failures > 0 else { return }
-        let bound = min(Duration.milliseconds(10) * (1 << min(failures, 8)), .seconds(2))
-        try? await Task.sleep(for: bound * Double.random(in: 0.5...1))
     }
 
     /// Declares shared objects again. If one is still missing, its publishers get an error, and the others continue.

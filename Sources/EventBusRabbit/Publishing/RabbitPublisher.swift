@@ -44,6 +44,8 @@ actor RabbitPublisher {
     private var resolved: [Router.Machine.Resolved] = []
     private var timer: (id: TimerID, deadline: MonotonicTime)?
     private var drainWaiters: [CheckedContinuation<Void, Never>] = []
+    /// A Boolean value indicating whether draining includes events that wait to be sent.
+    private var drainsWaiting = false
     private var detachWaiters: [CheckedContinuation<Void, Never>] = []
     private var probeWaiters: [CheckedContinuation<Void, Never>] = []
 
@@ -233,6 +235,21 @@ actor RabbitPublisher {
     /// Waits for the confirms of sent events, while the connection is alive and until `deadline` at most.
     func drain(until deadline: MonotonicTime) async {
         guard primary != nil, router.unconfirmed > 0 else { return }
+        await waitUntilDrained(until: deadline)
+    }
+
+    /// Waits until no event waits or is unconfirmed, also without a connection, until `deadline` at most.
+    func drainAll(until deadline: MonotonicTime) async {
+        drainsWaiting = true
+        guard !isDrained else { return }
+        await waitUntilDrained(until: deadline)
+    }
+
+    private var isDrained: Bool {
+        router.unconfirmed == 0 && (!drainsWaiting || router.waitingCount == 0)
+    }
+
+    private func waitUntilDrained(until deadline: MonotonicTime) async {
         thread.schedule(at: deadline) { [weak self] in self?.assumeIsolated { $0.wakeDrainWaiters() } }
         await withCheckedContinuation { drainWaiters.append($0) }
     }
@@ -350,7 +367,7 @@ actor RabbitPublisher {
             finish(resolved)
             resolved.removeAll(keepingCapacity: true)
         }
-        if router.unconfirmed == 0, !drainWaiters.isEmpty { wakeDrainWaiters() }
+        if !drainWaiters.isEmpty, isDrained { wakeDrainWaiters() }
         if !probeWaiters.isEmpty, isProbeNeeded { wakeProbeWaiters() }
     }
 

@@ -8,6 +8,8 @@ final class ConnectionHealth: Sendable {
         case publish
         /// The connection for consuming with this number, from 0.
         case consuming(Int)
+        /// The connection for replies, which exists from the first one on.
+        case reply
 
         /// The connection that exists even without a subscription.
         static let consume = Role.consuming(0)
@@ -15,6 +17,7 @@ final class ConnectionHealth: Sendable {
         var name: String {
             switch self {
             case .publish: "publish"
+            case .reply: "reply"
             case .consuming(0): "consume"
             case .consuming(let number): "consume-\(number + 1)"
             }
@@ -178,6 +181,9 @@ final class ConnectionHealth: Sendable {
                 let (status, reason): (ComponentHealth.Status, String?) =
                     if let failure = state.failure {
                         (.failed, failure.description)
+                    } else if role == .reply {
+                        // Requesters can end it, and must not make the service unready.
+                        (.ready, link.isConnected ? nil : (link.lastError ?? "not connected yet").printable)
                     } else if !link.isConnected {
                         (isLost(link) ? .failed : .notReady, (link.lastError ?? "not connected yet").printable)
                     } else if let blocked = link.blockedReason, role == .publish {

@@ -177,9 +177,40 @@ struct MessageDecoderTests {
         #expect(headers[WireHeaders.topic] == nil)
     }
 
+    @Test func `ids that no event may have, and times outside of four-digit years, are replaced`() throws {
+        let decoder = try decoder("#")
+        let long = String(repeating: "x", count: 256)
+        for text in [long, "a\u{0}b"] {
+            var message = AMQPMessage(exchange: "events", routingKey: "a.b", properties: .init(), body: [])
+            message.properties.headers = [
+                WireHeaders.correlationID: .string(text), WireHeaders.causationID: .string(text),
+                WireHeaders.partitionKey: .string(text + long),
+                "numbers": .array([.double(.nan), .table(["a": .double(-.infinity)]), 1]),
+            ]
+            let envelope = try decoder.decode(message, in: "group.name").envelope
+            try envelope.validate()
+            #expect(envelope.correlationID?.rawValue == envelope.causationID?.rawValue)
+            #expect(envelope.correlationID?.rawValue.utf8.count == 36)
+            #expect(envelope.partitionKey?.utf8.count == 36)
+            #expect(envelope.headers["numbers"] == .array(["nan", .table(["a": "-inf"]), 1]))
+            // The digest is the same in every delivery.
+            #expect(try decoder.decode(message, in: "group.name").envelope.partitionKey == envelope.partitionKey)
+        }
+        for seconds: Int64 in [300_000_000_000, -70_000_000_000, .max, .min] {
+            var message = AMQPMessage(exchange: "events", routingKey: "a.b", properties: .init(), body: [])
+            message.properties.timestamp = seconds
+            let time = try decoder.decode(message, in: "group.name").envelope.time
+            #expect(EventTime(rfc3339: time.rfc3339) == time)
+            #expect(time > EventTime(milliseconds: 1_700_000_000_000))
+            let death: HeaderTable = ["queue": "q", "time": .timestamp(seconds: seconds)]
+            message.properties.headers["x-death"] = .array([.table(death)])
+            #expect(BrokerDeath(message.properties.headers) { _ in true }?.time == nil)
+        }
+    }
+
     @Test func `replies go to pseudo-queues of the broker and to what is allowed`() {
         let queues = ReplyQueues(allowed: ["rpc.replies", "amq.gen-*"])
-        for name in ["amq.rabbitmq.reply-to.g1h2", "rpc.replies", "amq.gen-X1"] { #expect(queues.contains(name)) }
+        for name in [ForgedReplyTo.wrongHash, "rpc.replies", "amq.gen-X1"] { #expect(queues.contains(name)) }
         for name in ["amq.rabbitmq.reply-to", "victim.payments", "rpc.replies2", "group.dead", "amq.gen"] {
             #expect(!queues.contains(name))
         }

@@ -29,6 +29,15 @@ struct TransportEventTests {
         }
     }
 
+    @Test func `a transport event has no control character and is short, whatever the peer chose`() {
+        let nasty = "a\n\u{1B}[2J\u{9B}31m\u{202E}" + String(repeating: "x\u{9B}", count: 1 << 19)
+        let event = TransportEvent(.refused, nasty, reason: nasty)
+        for text in [event.subject, event.reason ?? "", event.description] {
+            #expect(text.utf8.count < 5000)
+            #expect(!text.unicodeScalars.contains { [.control, .format].contains($0.properties.generalCategory) })
+        }
+    }
+
     @Test func `connections, consumers and publishes without a queue are reported to every observer`() async throws {
         let name = freshName()
         let direct = try await TestBroker.shared().configuration { $0.exchange = "events-\(name)" }

@@ -1,4 +1,5 @@
 import EventBus
+import Glibc
 import Testing
 
 /// Certificates for one test run: an authority, a server's certificate for `localhost`, an expired one, a client's, and
@@ -12,10 +13,12 @@ struct TestCertificates: Sendable {
     func key(_ name: String) -> String { "\(directory)/\(name).key" }
 
     static func make() async throws -> TestCertificates {
-        let directory = "/tmp/eventbus-tls-\(freshName())"
+        // Nobody else can have made the folder before.
+        var template = Array("/tmp/eventbus-tls.XXXXXX".utf8CString)
+        let directory = try #require(mkdtemp(&template).map { String(cString: $0) })
         let script = """
             set -e
-            mkdir -m 0700 \(directory) && cd \(directory)
+            cd \(directory)
             authority() {
                 openssl req -x509 -newkey rsa:2048 -nodes -keyout $1.key -out $1.pem -days 2 -subj "/CN=$2"
             }

@@ -65,6 +65,38 @@ struct TracingMiddlewareTests {
         #expect(publish.traceID == request.traceID)
     }
 
+    @Test("No attribute of a span has a control character, whatever ids the publisher chose")
+    func foreignIDs() async throws {
+        let tracer = InMemoryTracer()
+        let broker = InMemoryBroker()
+        let bus = EventBus(transport: .inMemory(broker), configuration: .traced(by: tracer))
+        bus.subscribe(to: OrderCreated.self, group: "g") { order, _ in
+            try await bus.publish(OrderConfirmed(orderID: order.orderID))
+        }
+        let nasty = "a\n\u{1B}[2J\u{9B}31m\u{202E}"
+        let foreign = Envelope(
+            id: EventID(nasty),
+            topic: OrderCreated.topic,
+            payload: Array(#"{"orderID":"1"}"#.utf8),
+            correlationID: CorrelationID(nasty)
+        )
+        try await bus.withRunning {
+            try await bus.publish(foreign)
+            try await broker.settled()
+        }
+        #expect(tracer.finishedSpans.count == 3)
+        for span in tracer.finishedSpans {
+            var texts: [String] = []
+            span.attributes.forEach { _, value in
+                if case .string(let text) = value { texts.append(text) }
+            }
+            #expect(texts.count > 5)
+            for text in texts {
+                #expect(!text.unicodeScalars.contains { [.control, .format].contains($0.properties.generalCategory) })
+            }
+        }
+    }
+
     @Test("The spans of publishing and handling an event have the correlation id of its chain")
     func conversation() async throws {
         let tracer = InMemoryTracer()

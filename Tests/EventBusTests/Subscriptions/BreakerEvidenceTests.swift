@@ -71,6 +71,28 @@ struct BreakerEvidenceTests {
         }
     }
 
+    @Test("A publish that no broker would accept tells nothing about the handler")
+    func unpublishable() async throws {
+        let bus = EventBus(transport: .inMemory(broker))
+        var options = options(CircuitBreaker(minimumAttempts: 2, probeInterval: .seconds(300)))
+        options.retry = .fixed(.seconds(1), maximumAttempts: 3)
+        let pauses = Locked(0)
+        let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in
+            try await bus.publish(Envelope(id: "", topic: "order.confirmed", payload: []))
+        }
+        try await bus.withRunning {
+            for id in ["1", "2", "3", "4"] {
+                try await bus.publish(OrderCreated(orderID: id))
+                try await broker.settled(within: .seconds(10_000))
+                if subscription.health.status != .ready { pauses.withLock { $0 += 1 } }
+            }
+            let letters = try await bus.deadLetters(of: "g").count()
+            #expect(letters == 4)
+        }
+        #expect(pauses.withLock { $0 } == 0)
+        #expect(clock.now.offset < .seconds(300))
+    }
+
     @Test("Failures of a responder count, although the requester gets them as replies")
     func responder() async throws {
         let bus = EventBus(transport: .inMemory(broker))

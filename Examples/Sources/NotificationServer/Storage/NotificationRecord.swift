@@ -31,7 +31,7 @@ enum NotificationTable {
             VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING
             """,
             [
-                .text(record.eventID.rawValue), .text(notice.orderID), .text(notice.customerID),
+                .text(StoredEventID.text(of: record.eventID)), .text(notice.orderID), .text(notice.customerID),
                 .text(notice.outcome.rawValue), .text(notice.text), .integer(record.sentAt.milliseconds),
             ]
         ) == 1
@@ -61,10 +61,36 @@ enum NotificationTable {
                 outcome: outcome,
                 text: row.text("text")
             ),
-            eventID: EventID(row.text("event_id")),
+            eventID: StoredEventID.id(of: row.text("event_id")),
             sentAt: EventTime(milliseconds: Int64(row.integer("sent_at")))
         )
     }
+}
+
+/// The event ids of the notification log as text. A publisher may choose an id with U+0000, which no column of text holds:
+/// PostgreSQL refuses it, and SQLite's driver stores its beginning only. Such an id is stored in hexadecimal.
+enum StoredEventID {
+    private static let prefix = "hex:"
+
+    /// Returns the text that is stored.
+    static func text(of id: EventID) -> String {
+        let text = id.rawValue
+        guard text.utf8.contains(0) || text.hasPrefix(prefix) else { return text }
+        return prefix + text.utf8.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+    }
+
+    /// Returns the id of a stored text.
+    static func id(of stored: String) -> EventID {
+        guard stored.hasPrefix(prefix) else { return EventID(stored) }
+        let digits = stored.utf8.dropFirst(prefix.utf8.count).map { UInt8(String(UnicodeScalar($0)), radix: 16) ?? 0 }
+        let bytes = stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
+        return EventID(String(decoding: bytes, as: UTF8.self))
+    }
+}
+
+/// The error for a notification that the database can never hold, so that it must not be sent again and again.
+struct UnstorableNotification: Error, NonRetryable, Hashable, CustomStringConvertible {
+    var description: String { "the notification contains U+0000, which the database cannot store" }
 }
 
 /// The error for database content that this version of the service cannot read.

@@ -75,10 +75,14 @@ struct DeploymentFilesTests {
         struct Definitions: Decodable {
             struct User: Decodable { var name, password, tags: String }
             struct Permission: Decodable { var user, vhost, configure, write, read: String }
+            struct TopicPermission: Decodable { var user, vhost, exchange, write, read: String }
             var users: [User]
             var permissions: [Permission]
+            var topicPermissions: [TopicPermission]
         }
-        let definitions = try JSONDecoder().decode(Definitions.self, from: output)
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        let definitions = try decoder.decode(Definitions.self, from: output)
         #expect(definitions.users.filter { $0.tags == "administrator" }.map(\.name) == ["shop-admin"])
         for permission in definitions.permissions where permission.user != "shop-admin" {
             let group = String(permission.user.dropFirst("shop-".count))
@@ -90,6 +94,16 @@ struct DeploymentFilesTests {
                 for name in ["amq.default", "vault", "x\(group).dead", "eventbus", "\(group)"] {
                     #expect(try expression.firstMatch(in: name) == nil, "\(permission.user): \(name)")
                 }
+            }
+        }
+        let topics = ["shop-orders": "order.created", "shop-inventory": "stock.rejected", "shop-notifications": nil]
+        #expect(Set(definitions.topicPermissions.map(\.user)) == Set(topics.keys))
+        for permission in definitions.topicPermissions {
+            #expect(permission.exchange == "events")
+            let expression = try Regex(permission.write)
+            for topic in ["order.created", "stock.rejected", "xorder.created", "order.created.x", "a.order.created"] {
+                let isAllowed = try expression.firstMatch(in: topic) != nil
+                #expect(isAllowed == (topics[permission.user] == topic), "\(permission.user): \(topic)")
             }
         }
         #expect(throws: FleetProblem.self) { try Deployment.definitions(["ADMIN": "a\"b"]) }

@@ -80,6 +80,27 @@ struct ScriptsTests {
         #expect(!hadPolicy || !calls.contains { $0.contains("policy-rc.d") })
     }
 
+    @Test func `the file of an installation that was killed is removed, and that of another one is kept`() throws {
+        let stage = try Stage()
+        try stage.add("swift", "exit 0")
+        try stage.add("dpkg-query", "case $2 in *Status*) echo installed ;; esac")
+        try stage.add("id", "echo 1000")
+        try stage.add("sudo", "\"$@\"")
+        let policy = stage.path("policy-rc.d")
+        // No process has this number.
+        let contents = [
+            ("# eventbus-setup 99999999", false),
+            ("# eventbus-setup \(ProcessInfo.processInfo.processIdentifier)", true),
+            ("# of an administrator", true),
+        ]
+        for (line, isKept) in contents {
+            try Data("#!/bin/sh\n\(line)\nexit 101\n".utf8).write(to: URL(filePath: policy))
+            let (status, errors) = try stage.run("setup", environment: ["EVENTBUS_SETUP_POLICY": policy])
+            #expect(status == 0, "\(errors)")
+            #expect(FileManager.default.fileExists(atPath: policy) == isKept, "\(line)")
+        }
+    }
+
     @Test func `a Debian that others could have changed is not entered`() throws {
         let stage = try Stage()
         for (name, mode) in [("others", 0o777), ("group", 0o775)] {

@@ -192,6 +192,48 @@ struct SQLNotificationLogTests {
         #expect(Set(try await log.all().map(\.orderID)) == ["1", "2"])
     }
 
+    @Test("An event whose id no column of text holds is announced once, and recorded with its id")
+    func foreignIDs() async throws {
+        let counting = CountingMailer(try await file())
+        let log = try log(counting)
+        let bus = EventBus(transport: .inMemory(broker))
+        let options = SubscriptionOptions.notifications(
+            concurrency: 1,
+            longest: .zero,
+            inbox: InMemoryInbox(clock: clock)
+        )
+        NotificationService(bus: bus, log: log).subscribe(options: options)
+        let ids: [EventID] = ["a", "a\u{0}b", "a\u{0}c", "hex:61", "hex:zz"]
+        try await bus.withRunning {
+            for (number, id) in ids.enumerated() {
+                for _ in 1...2 { try await bus.publish(confirmed("\(number)"), options: PublishOptions(id: id)) }
+            }
+            try await broker.settled(within: .seconds(100))
+        }
+        #expect(counting.count == ids.count)
+        let records = try await log.latest(about: nil, limit: 100)
+        #expect(Set(records.map(\.eventID)) == Set(ids))
+        #expect(ids.map { StoredEventID.id(of: StoredEventID.text(of: $0)) } == ids)
+        #expect(ids.allSatisfy { !StoredEventID.text(of: $0).utf8.contains(0) })
+    }
+
+    @Test("What the database cannot hold is not sent")
+    func unstorable() async throws {
+        let counting = CountingMailer(try await file())
+        let log = try log(counting)
+        for text in ["order", "customer", "text"] {
+            func value(_ name: String) -> String { name == text ? "a\u{0}" : name }
+            let notice = Notice(
+                orderID: value("order"),
+                customerID: value("customer"),
+                outcome: .confirmed,
+                text: value("text")
+            )
+            await #expect(throws: UnstorableNotification.self) { try await log.send(notice, handling: nil) }
+        }
+        #expect(counting.count == 0)
+    }
+
     @Test("Notifications without a delivery are identified by their orders")
     func withoutDelivery() async throws {
         let log = try log(await file())

@@ -41,7 +41,7 @@ enum SwiftLiteral {
         switch value {
         case .string(let text): ".string(\(self.text(text)))"
         case .int(let number): ".int(\(number))"
-        case .double(let number): ".double(\(number))"
+        case .double(let number): ".double(\(self.number(number)))"
         case .bool(let flag): ".bool(\(flag))"
         case .bytes(let bytes): ".bytes(\(self.bytes(bytes)))"
         case .timestamp(let seconds): ".timestamp(seconds: \(seconds))"
@@ -49,6 +49,12 @@ enum SwiftLiteral {
         case .table(let table): ".table(\(self.table(table)))"
         case .null: ".null"
         }
+    }
+
+    /// Returns the expression for a number. One that is not finite has no literal.
+    private static func number(_ number: Double) -> String {
+        if number.isNaN { return ".nan" }
+        return number.isInfinite ? (number < 0 ? "-.infinity" : ".infinity") : "\(number)"
     }
 
     /// Returns the literal of a table, in the order of the names.

@@ -7,7 +7,8 @@ enum HeaderJSON {
         switch header {
         case .string(let text): .string(text)
         case .int(let number): .integer(number)
-        case .double(let number): .object(["$double": .number(number)])
+        // JSON has no number that is not finite.
+        case .double(let number): .object(["$double": number.isFinite ? .number(number) : .string("\(number)")])
         case .bool(let flag): .bool(flag)
         case .bytes(let bytes): .object(["$bytes": .string(Data(bytes).base64EncodedString())])
         case .timestamp(let seconds): .object(["$timestamp": .integer(seconds)])
@@ -43,6 +44,7 @@ enum HeaderJSON {
             switch members.first {
             case ("$double", .number(let number))?: return .double(number)
             case ("$double", .integer(let number))?: return .double(Double(number))
+            case ("$double", .string(let text))?: return Double(text).map { .double($0) }
             case ("$bytes", .string(let text))?: return Data(base64Encoded: text).map { .bytes([UInt8]($0)) }
             case ("$timestamp", .integer(let seconds))?: return .timestamp(seconds: seconds)
             case ("$table", .object(let members))?: return table(members, depth: depth + 1).map { .table($0) }

@@ -49,6 +49,25 @@ struct LetterLineTests {
         }
     }
 
+    @Test(arguments: [Double.nan, .infinity, -.infinity, .greatestFiniteMagnitude, -0.0])
+    func `every number in a header survives an export and has a literal`(number: Double) throws {
+        let headers: HeaderTable = ["a": .double(number), "b": .array([.double(number)])]
+        let json = try StandardOutput.encoded(HeaderJSON.object(headers))
+        guard case .object(let members) = try JSONDecoder().decode(JSONValue.self, from: json) else {
+            throw CommandFailure("no object")
+        }
+        let read = try #require(HeaderJSON.table(members))
+        guard case .double(let back)? = read["a"], case .array(let values)? = read["b"] else {
+            throw CommandFailure("no number")
+        }
+        #expect(back == number || back.isNaN && number.isNaN)
+        #expect(values.count == 1)
+        let literals = [
+            "nan": ".double(.nan)", "inf": ".double(.infinity)", "-inf": ".double(-.infinity)",
+        ]
+        #expect(SwiftLiteral.header(.double(number)) == literals["\(number)"] ?? ".double(\(number))")
+    }
+
     @Test func `errors that differ in identifiers have one shape`() {
         #expect(LetterGroups.shape(of: "no stock for A-7: 3 wanted, 1.5 left") == "no stock for #: # wanted, #.# left")
         #expect(
