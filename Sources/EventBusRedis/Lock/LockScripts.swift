@@ -17,12 +17,15 @@ enum LockScripts {
         local us = time[1] * 1000000 + time[2]
         local now = math.floor(us / 1000)
         local function process(token) return string.match(token, '^[^.]*') end
+        -- The milliseconds for which a fence is kept after a lease of `px` milliseconds: until the clock is an hour past
+        -- both. From then on the clock itself stays ahead.
+        local function fenceTime(fence, px)
+          return string.format('%.0f', px + 3600000 + math.max(0, math.ceil((fence - us) / 1000)))
+        end
         local function grant(token, px)
           local fence = math.max(tonumber(redis.call('GET', F) or '0') + 1, us)
           local text = string.format('%.0f', fence)
-          -- Kept until the clock is an hour past it: from then on the clock itself stays ahead.
-          local kept = 3600000 + math.max(0, math.ceil((fence - us) / 1000))
-          redis.call('SET', F, text, 'PX', string.format('%.0f', kept))
+          redis.call('SET', F, text, 'PX', fenceTime(fence, px))
           redis.call('SET', L, token, 'PX', px)
           return text
         end
@@ -82,7 +85,10 @@ enum LockScripts {
               redis.call('ZREM', W, token)
               redis.call('DEL', H)
               redis.call('PEXPIRE', L, ttl)
-              return {1, redis.call('GET', F) or grant(token, ttl)}
+              local fence = redis.call('GET', F)
+              if not fence then return {1, grant(token, ttl)} end
+              redis.call('PEXPIRE', F, fenceTime(tonumber(fence), ttl))
+              return {1, fence}
             end
             if holder == token then return take() end
             redis.call('ZADD', W, 'XX', 0, '')
@@ -127,6 +133,8 @@ enum LockScripts {
             if not holder then return 'expired' end
             if holder ~= ARGV[1] then return 'foreign' end
             redis.call('DEL', L, H)
+            local fence = redis.call('GET', F)
+            if fence then redis.call('PEXPIRE', F, fenceTime(tonumber(fence), 0)) end
             handOver(tonumber(ARGV[2]), ARGV[3])
             return 'released'
             """,
@@ -156,20 +164,24 @@ enum LockScripts {
         name: "lock.decline"
     )
 
-    /// The script that renews the lease. Arguments: token, ttl. Returns `renewed`, `foreign` or `expired`.
+    /// The script that renews the lease. Keys: the holder's and the fence's. Arguments: token, ttl. Returns `renewed`,
+    /// `foreign` or `expired`.
     static let renew = RedisScript(
         """
         local holder = redis.call('GET', KEYS[1])
         if not holder then return 'expired' end
         if holder ~= ARGV[1] then return 'foreign' end
         redis.call('PEXPIRE', KEYS[1], ARGV[2])
+        -- The fence outlives the lease by an hour. It is missing if the server was told to remove it.
+        local left, kept = redis.call('PTTL', KEYS[2]), ARGV[2] + 3600000
+        if left >= 0 and left < kept then redis.call('PEXPIRE', KEYS[2], string.format('%.0f', kept)) end
         return 'renewed'
         """,
         name: "lock.renew"
     )
 
-    /// The script that describes the holder. Returns its token, the milliseconds left, its fence, the time in
-    /// microseconds and the number of waiters, or nothing if the resource is free.
+    /// The script that describes the holder. Returns its token, the milliseconds left, its fence (empty if it is
+    /// unknown), the time in microseconds and the number of waiters, or nothing if the resource is free.
     static let inspect = RedisScript(
         """
         local holder = redis.call('GET', KEYS[1])
@@ -231,5 +243,6 @@ struct LockKeys {
     }
 
     var holder: String { base + ":l" }
+    var holderAndFence: [String] { [":l", ":f"].map { base + $0 } }
     var all: [String] { [":l", ":f", ":w", ":c", ":h"].map { base + $0 } }
 }

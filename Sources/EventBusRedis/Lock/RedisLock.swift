@@ -96,7 +96,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
             let sent = clock.now
             channel.run(
                 rules.renew,
-                keys: [LockKeys(prefix: prefix, resource: grant.resource).holder],
+                keys: LockKeys(prefix: prefix, resource: grant.resource).holderAndFence,
                 [.text(grant.owner), .integer(grant.ttl.wholeMilliseconds)],
                 timeout: min(channel.configuration.commandTimeout, grant.ttl)
             ) { result in
@@ -154,7 +154,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         let sent = clock.now
         let answer = try await client.run(
             rules.renew,
-            keys: [LockKeys(prefix: prefix, resource: grant.resource).holder],
+            keys: LockKeys(prefix: prefix, resource: grant.resource).holderAndFence,
             [.text(grant.owner), .integer(grant.ttl.wholeMilliseconds)],
             isIdempotent: true
         )
