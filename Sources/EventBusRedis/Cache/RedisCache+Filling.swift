@@ -74,6 +74,9 @@ extension RedisCache {
     }
 
     /// Serves stale values for the keys whose computation failed, or throws the error of the computation.
+    ///
+    /// What memory contains while changes are not reported may have been removed elsewhere, so it is served only for keys
+    /// that the server cannot be asked for.
     func fallBack<Value: Codable & Sendable>(
         on failures: [String: any Error],
         _ found: inout LookupResult<Value>,
@@ -83,15 +86,22 @@ extension RedisCache {
         var fallback = LookupResult<Value>()
         fallback.missing = Array(failures.keys)
         if options.staleOnError > .zero {
-            fallback = lookInMemory(
-                for: fallback.missing,
-                as: type,
-                options,
-                accepting: options.staleOnError,
-                evenIfIncoherent: true
-            )
+            fallback = lookInMemory(for: fallback.missing, as: type, options, accepting: options.staleOnError)
             if !fallback.missing.isEmpty {
                 await lookOnServer(&fallback, as: type, options, accepting: options.staleOnError)
+            }
+            if !fallback.unanswered.isEmpty {
+                let kept = lookInMemory(
+                    for: fallback.unanswered,
+                    as: type,
+                    options,
+                    accepting: options.staleOnError,
+                    evenIfIncoherent: true
+                )
+                let unanswered = Set(fallback.unanswered)
+                fallback.missing = fallback.missing.filter { !unanswered.contains($0) } + kept.missing
+                fallback.values.merge(kept.values) { $1 }
+                fallback.stale += kept.stale
             }
             metrics.stale.increment(by: fallback.stale.count)
         }
