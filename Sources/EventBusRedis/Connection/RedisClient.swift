@@ -12,8 +12,9 @@ import Metrics
 ///
 /// The client connects when it is first used, and reconnects whenever the connection is lost. While the server cannot
 /// be reached, calls fail immediately with `.unavailable`, and the repeated connection attempts serve as probes. One
-/// socket carries the commands of all callers. A second one carries the values of caches and commands of 64 KiB and
-/// more, so that these delay nobody. Locks and caches each have one more for messages. All sockets share one thread.
+/// socket carries the commands of all locks, inboxes and rate limiters. A second one carries the values of caches and the
+/// commands of ``send(_:_:)`` and `Lease.evaluate`, so that large ones, or large replies, delay no lock. Locks and caches
+/// each have one more for messages. All sockets share one thread.
 ///
 /// The client uses primaries only: if a server has become a replica, the client disconnects and resolves the host name
 /// again. Of a cluster it connects to each primary when that is first needed, and sends each command to the one that
@@ -30,14 +31,14 @@ public final class RedisClient: Sendable {
     private let lookup: RedisConnection.AddressLookup
     private let metrics: ClientMetrics?
     let thread: ConnectionThread
-    /// The connection for commands. To a cluster, it only carries the questions about its slots.
+    /// The connection for the library's own small commands. To a cluster, it only carries the questions about its slots.
     let connection: RedisConnection
-    /// The connection for values. It is separate because a large value must not delay the small commands of locks and
-    /// inboxes. It is not used with a cluster.
+    /// The connection for values and for the commands of users. It is separate because neither a large value nor a large
+    /// reply must delay the small commands of locks and inboxes. It is not used with a cluster.
     let values: RedisConnection
-    /// The way of commands to the server, or to the nodes of the cluster.
+    /// The way of the library's own small commands to the server, or to the nodes of the cluster.
     let commandChannel: any CommandChannel
-    /// The way of values and of large commands.
+    /// The way of values and of the commands of users.
     let valueChannel: any CommandChannel
     private let cluster: RedisCluster?
     private let change: PrimaryChange
@@ -206,22 +207,17 @@ public final class RedisClient: Sendable {
     /// The identity of the current run of the commands' server, if it is connected and tells its identity.
     var serverRunID: String? { connection.presence.server?.runID }
 
-    /// Sends a command.
+    /// Sends a command of a user, of which nobody knows how large its reply will be.
     ///
     /// - Returns: The reply, which is never an error.
     /// - Throws: ``/EventBus/EventBusError``. For an error of the server, `underlying` is a ``RedisServerError``.
     func send(_ command: consuming RedisCommand) async throws -> RedisValue {
-        let isLarge = command.wire.count >= Self.largeCommand
         guard isCluster else {
             // Called directly, because a call through the protocol would cost a measurable part of the whole.
-            return try await (isLarge ? values : connection).send(command).orThrow()
+            return try await values.send(command).orThrow()
         }
-        let channel = isLarge ? valueChannel : commandChannel
-        return try await channel.send(command, timeout: nil, cancellation: .whenLate).orThrow()
+        return try await valueChannel.send(command, timeout: nil, cancellation: .whenLate).orThrow()
     }
-
-    /// The size in bytes from which on a command is sent over the connection for values.
-    private static var largeCommand: Int { 64 << 10 }
 
     /// Sends commands together. Each reply may be an error.
     func send(contentsOf commands: [RedisCommand], timeout: Duration? = nil) async throws -> [RedisValue] {
