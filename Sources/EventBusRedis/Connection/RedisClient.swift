@@ -102,13 +102,18 @@ public final class RedisClient: Sendable {
         if case .cluster(let configured) = configuration.endpoint { hosts = ClusterHosts(configured) }
         self.hosts = hosts
         let connect = {
-            @Sendable [thread, hosts, sentinel, query] (configuration: RedisConfiguration, kind: ConnectionMetrics.Kind)
-            in
+            @Sendable [thread, hosts, sentinel, query]
+            (
+                configuration: RedisConfiguration,
+                kind: ConnectionMetrics.Kind,
+                partner: RedisConnection?
+            ) in
             RedisConnection(
                 configuration,
                 role: .commands,
                 thread: thread,
                 logger: connectionLogger,
+                partner: partner,
                 sentinel: sentinel,
                 query: query,
                 hosts: hosts,
@@ -117,15 +122,15 @@ public final class RedisClient: Sendable {
                 lookup: lookup
             )
         }
-        connection = connect(configuration, .commands)
-        values = connect(configuration, .values)
+        connection = connect(configuration, .commands, nil)
+        values = connect(configuration, .values, hosts == nil ? connection : nil)
         if let hosts {
             let cluster = RedisCluster(control: connection, hosts: hosts, subscribers: change) { address in
                 let configuration = configuration.forNode(address)
                 return RedisCluster.Node(
                     address,
-                    commands: connect(configuration, .commands),
-                    values: connect(configuration, .values)
+                    commands: connect(configuration, .commands, nil),
+                    values: connect(configuration, .values, nil)
                 )
             }
             self.cluster = cluster
@@ -135,6 +140,7 @@ public final class RedisClient: Sendable {
             cluster = nil
             commandChannel = connection
             valueChannel = values
+            connection.presence.add(observer: values)
             change.add(connection)
             change.add(values)
         }
@@ -157,8 +163,8 @@ public final class RedisClient: Sendable {
     /// A server that refuses a feature, such as subscriptions, does not make the component unready. Its
     /// ``/EventBus/ComponentHealth/reason`` then names what has to work without the feature. It also names the
     /// reason for which there is no connection for messages, and for a minute the one for which the server refused a
-    /// write: it was out of memory, or had too few replicas. The component is not ready if commands and messages reach
-    /// different servers.
+    /// write: it was out of memory, or had too few replicas. The component is not ready if its connections reach different
+    /// servers.
     public func health() async -> ComponentHealth {
         do {
             if let cluster {
@@ -166,6 +172,9 @@ public final class RedisClient: Sendable {
             } else {
                 try await connection.requirePrimary()
                 if let refusal = values.queue.refusal { throw refusal }
+                if case .elsewhere(let problem) = values.subscription.withLock({ $0 }) {
+                    throw EventBusError(.unavailable, problem)
+                }
             }
         } catch {
             return ComponentHealth(name: "redis", status: .notReady, reason: "\(error)")
