@@ -20,6 +20,8 @@ struct Handshake {
 
     private let configuration: RedisConfiguration
     private let credentials: RedisConfiguration.Credentials?
+    /// A Boolean value indicating whether the login is that of the configuration's service, and not that of a Sentinel.
+    private let usesProvider: Bool
     private let trackedPrefixes: [String]
     private var steps: Deque<Step>
     /// The step that was sent last.
@@ -41,6 +43,7 @@ struct Handshake {
     ) {
         self.configuration = configuration
         self.credentials = credentials
+        if case .sentinel = role { usesProvider = false } else { usesProvider = true }
         var steps: Deque<Step> = []
         if credentials != nil { steps.append(.login) }
         if case .sentinel = role {
@@ -155,6 +158,7 @@ struct Handshake {
     func refusal(_ message: String) -> EventBusError {
         let refusal =
             credentials == nil ? RedisServerError(message) : RedisServerError(withoutSecrets: message)
+        if usesProvider, let passing = refusal.passingRefusal(configuration) { return passing }
         let error = refusal.asBusError
         guard error.code == .rejected else { return error }
         // Such as at the limit of clients, or in protected mode. A later attempt may succeed.

@@ -94,6 +94,14 @@ extension RedisServerError {
         return EventBusError(code, advice, underlying: self)
     }
 
+    /// The error that callers get of a refused login whose successor the next attempt may obtain, or `nil` if this is
+    /// something else, or if the login does not change.
+    func passingRefusal(_ configuration: RedisConfiguration) -> EventBusError? {
+        guard configuration.credentialsProvider != nil, kind == "NOAUTH" || kind == "WRONGPASS" else { return nil }
+        let advice = "Redis refused the login of the credentialsProvider, which is asked again"
+        return EventBusError(.unavailable, advice, underlying: self)
+    }
+
     private var meaning: (EventBusError.Code, String) {
         switch kind {
         case "NOAUTH", "WRONGPASS":
