@@ -11,7 +11,50 @@
 /// nothing. Taking a handed over lock, renewing and releasing work without free memory, because they allocate no more
 /// than the waiter's place in the queue that they free.
 enum LockScripts {
-    private static let common = """
+    /// The functions that remove from the queue what is left of waiters that are gone, given `W`, `C`, `us`, `now` and
+    /// `process`. Each looks at a few entries only, however many there are.
+    static let queueFunctions = """
+        local function isGone(owner)
+          local alive = string.match(redis.call('HGET', C, owner) or '', '^%d+')
+          return not alive or tonumber(alive) < now
+        end
+        -- Forgets the process of a token that has just left the queue, unless another of its waiters may be there.
+        local function forget(token)
+          local count = redis.call('ZCARD', W)
+          if count == 0 then
+            redis.call('DEL', C)
+          elseif count <= 16 then
+            for _, other in ipairs(redis.call('ZRANGE', W, 0, 15)) do
+              if process(other) == process(token) then return end
+            end
+            redis.call('HDEL', C, process(token))
+          end
+        end
+        -- Removes some of the processes that have stopped asking, and some of their waiters. Each question of a waiter
+        -- looks at others, so they go as fast as they come.
+        local function sweep()
+          local count = redis.call('ZCARD', W)
+          if count > 16 then
+            local first = us % count
+            for _, token in ipairs(redis.call('ZRANGE', W, first, first + 3)) do
+              if isGone(process(token)) then
+                redis.call('ZREM', W, token)
+                redis.call('HDEL', C, process(token))
+              end
+            end
+          end
+          local owners = redis.pcall('HRANDFIELD', C, 2)
+          -- Without the permission, they remain until the queue is empty.
+          if owners.err then return end
+          for _, owner in ipairs(owners) do
+            if isGone(owner) then redis.call('HDEL', C, owner) end
+          end
+        end
+
+        """
+
+    private static let common =
+        """
         local L, F, W, C, H = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
         local time = redis.call('TIME')
         local us = time[1] * 1000000 + time[2]
@@ -34,42 +77,44 @@ enum LockScripts {
           local kept = math.max(60000, tonumber(alive))
           if redis.call('PTTL', key) < kept then redis.call('PEXPIRE', key, string.format('%.0f', kept)) end
         end
-        local function handOver(px, channel)
-          for _ = 1, 256 do
-            local head = redis.call('ZRANGE', W, 0, 0)[1]
-            if not head then
-              redis.call('DEL', C)
+
+        """ + queueFunctions + """
+            local function handOver(px, channel)
+              for _ = 1, 256 do
+                local head = redis.call('ZRANGE', W, 0, 0)[1]
+                if not head then
+                  redis.call('DEL', C)
+                  return nil
+                end
+                redis.call('ZREM', W, head)
+                local owner = process(head)
+                local state = redis.call('HGET', C, owner)
+                if state then
+                  local alive, listens = string.match(state, '^(%d+)(.)')
+                  if tonumber(alive) >= now then
+                    grant(head, px)
+                    redis.call('SET', H, head, 'PX', px + 60000)
+                    local reached = redis.pcall('PUBLISH', channel .. owner, head .. ' ' .. L)
+                    -- Without the right to publish, the waiter finds out by asking.
+                    if type(reached) == 'table' or reached > 0 or listens ~= '+' then return head end
+                    redis.call('DEL', L, H)
+                  end
+                  redis.call('HDEL', C, owner)
+                end
+              end
               return nil
             end
-            redis.call('ZREM', W, head)
-            local owner = process(head)
-            local state = redis.call('HGET', C, owner)
-            if state then
-              local alive, listens = string.match(state, '^(%d+)(.)')
-              if tonumber(alive) >= now then
-                grant(head, px)
-                redis.call('SET', H, head, 'PX', px + 60000)
-                local reached = redis.pcall('PUBLISH', channel .. owner, head .. ' ' .. L)
-                -- Without the right to publish, the waiter finds out by asking.
-                if type(reached) == 'table' or reached > 0 or listens ~= '+' then return head end
-                redis.call('DEL', L, H)
-              end
-              redis.call('HDEL', C, owner)
+            -- Gives back what was handed to a waiter that does not take it, also when its time for that is over: the others of
+            -- its process have stopped no more than it has.
+            local function decline(token, px, channel)
+              local holder = redis.call('GET', L)
+              redis.call('DEL', H)
+              if holder and holder ~= token then return end
+              redis.call('DEL', L)
+              handOver(px, channel)
             end
-          end
-          return nil
-        end
-        -- Gives back what was handed to a waiter that does not take it, also when its time for that is over: the others of
-        -- its process have stopped no more than it has.
-        local function decline(token, px, channel)
-          local holder = redis.call('GET', L)
-          redis.call('DEL', H)
-          if holder and holder ~= token then return end
-          redis.call('DEL', L)
-          handOver(px, channel)
-        end
 
-        """
+            """
 
     /// The script that requests the lock. Arguments: token, ttl, `1` to wait in the queue, hand-over time, channel
     /// prefix, the time for which a process counts as alive, and `+` if this process listens, `~` if it does at another node, or
@@ -85,6 +130,7 @@ enum LockScripts {
               redis.call('ZREM', W, token)
               redis.call('DEL', H)
               redis.call('PEXPIRE', L, ttl)
+              forget(token)
               local fence = redis.call('GET', F)
               if not fence then return {1, grant(token, ttl)} end
               redis.call('PEXPIRE', F, fenceTime(tonumber(fence), ttl))
@@ -101,7 +147,10 @@ enum LockScripts {
               if late then
                 redis.call('DEL', H)
                 -- It comes late, but nobody else came either.
-                if late == token then return {1, grant(token, ttl)} end
+                if late == token then
+                  forget(token)
+                  return {1, grant(token, ttl)}
+                end
                 -- It was handed the lock and did not come: its process is stopped, and so are its other waiters.
                 if process(late) ~= owner then redis.call('HDEL', C, process(late)) end
               end
@@ -110,10 +159,12 @@ enum LockScripts {
               if holder == token then return take() end
               if not holder and (head == token or redis.call('ZCARD', W) == 0) then
                 redis.call('ZREM', W, token)
+                forget(token)
                 return {1, grant(token, ttl)}
               end
             end
             if waits then
+              sweep()
               if not redis.call('ZSCORE', W, token) then
                 local last = redis.call('ZRANGE', W, -1, -1, 'WITHSCORES')[2]
                 redis.call('ZADD', W, string.format('%.0f', math.max(us, tonumber(last or '0') + 1)), token)
@@ -146,6 +197,7 @@ enum LockScripts {
     static let leave = RedisScript(
         common + """
             redis.call('ZREM', W, ARGV[1])
+            forget(ARGV[1])
             if redis.call('GET', L) == ARGV[1] or redis.call('GET', H) == ARGV[1] then
               decline(ARGV[1], tonumber(ARGV[2]), ARGV[3])
             end
