@@ -185,6 +185,20 @@ struct CacheKeys: Sendable {
     func lease(_ key: String) -> String { "\(prefix):fill:" + RedisKeys.tag(key) }
     func tag(_ tag: String) -> String { tagPrefix + RedisKeys.tag(tag) }
 
+    /// Returns the greatest size in bytes of a tag's key and its generation in the list of an entry's tags.
+    static func listedSize(ofTag name: String) -> Int {
+        // As the server's encoder for JSON escapes it.
+        let escaped = name.utf8.reduce(0) { size, byte in
+            switch byte {
+            case 0..<0x20, 0x7F: size + 6
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): size + 2
+            default: size + 1
+            }
+        }
+        // Quotes, commas, and the generation: two random numbers and a time.
+        return escaped + 64
+    }
+
     /// Returns the cache key of an entry, given the name of its Redis key.
     func key(ofEntry name: String) -> String? {
         guard name.hasPrefix(entryPrefix) else { return nil }

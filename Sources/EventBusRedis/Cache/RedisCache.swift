@@ -201,7 +201,7 @@ public final class RedisCache: Cache {
     public func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws {
         try requireTags(options.tags)
         listen()
-        let stored = try encoded(value, for: key)
+        let stored = try encoded(value, for: key, options)
         flights.void([key])
         let life = life(of: options.ttl, options)
         do {
