@@ -47,6 +47,7 @@ public final class RedisClient: Sendable {
     private let sentinel: RedisConnection?
     private let query: SentinelQuery?
     private let subscribers = Locked<[WeakConnection]>([])
+    private let cleanups = Locked<[WeakCleanup]>([])
 
     /// Creates a client. It does not connect until it is first used.
     ///
@@ -202,12 +203,36 @@ public final class RedisClient: Sendable {
 
     /// Closes all connections permanently, including those for messages. Calls in progress fail, as does every later
     /// call.
+    ///
+    /// What was begun in the background before, such as the release of a lease that was dropped, is completed first. That
+    /// takes at most 500 ms, and is omitted if the server is known to be unreachable.
     public func close() async {
+        await settleCleanups()
         await cluster?.close()
         await connection.close()
         await values.close()
         await sentinel?.close()
         for subscriber in subscribers.withLock({ $0 }) { await subscriber.connection?.close() }
+    }
+
+    /// Registers a runner of cleanup steps, which ``close()`` waits for. It is not retained.
+    func add(_ cleanup: RedisCleanup) {
+        cleanups.withLock { cleanups in
+            cleanups.removeAll { $0.cleanup == nil }
+            cleanups.append(WeakCleanup(cleanup: cleanup))
+        }
+    }
+
+    private func settleCleanups() async {
+        if !isCluster, connection.queue.refusal != nil { return }
+        let cleanups = cleanups.withLock { $0.compactMap(\.cleanup) }.filter { $0.count > 0 }
+        guard !cleanups.isEmpty else { return }
+        let clock = AnyClock.continuous
+        let deadline = clock.now.advanced(by: .milliseconds(500))
+        // Also if the calling task is cancelled, because that is how services end.
+        _ = try? await withoutCancellation {
+            try await withDeadline(deadline, clock: clock) { for cleanup in cleanups { try await cleanup.settle() } }
+        }
     }
 
     /// A Boolean value indicating whether keys are distributed over the nodes of a cluster.
@@ -293,6 +318,10 @@ public final class RedisClient: Sendable {
 
     private struct WeakConnection: Sendable {
         weak let connection: RedisConnection?
+    }
+
+    private struct WeakCleanup: Sendable {
+        weak let cleanup: RedisCleanup?
     }
 }
 
