@@ -41,6 +41,7 @@ public final class RedisCache: Cache {
     let flights: SingleFlight
     let level: FirstLevel
     let gate: ConcurrencyLimiter
+    let leases: CacheLeases
     let metrics: CacheMetrics
     /// The identity of this process in messages.
     let process: String
@@ -110,6 +111,7 @@ public final class RedisCache: Cache {
         self.flights = flights
         self.level = level
         self.gate = ConcurrencyLimiter(limit: max(1, options.maximumConcurrentFallbacks))
+        self.leases = CacheLeases(client, keys: keys, lease: options.lease, clock: clock)
         self.metrics = metrics
         self.process = process
         self.subscriber = client.subscriber(
