@@ -24,7 +24,7 @@ extension RedisCache {
         var calls: [RedisConnection.Call] = []
         for key in keys {
             // The tags are those recorded in the lease.
-            let names = [self.keys.entry(key), self.keys.lease(key)]
+            let names = [self.keys.entry(key), self.keys.lease(key), self.keys.guardKey(key)]
             var stored: StoredValue?
             if let value = values[key] {
                 stored = try? encoded(value, for: key, options)
@@ -69,9 +69,9 @@ extension RedisCache {
         ]
     }
 
-    /// Returns the keys of a script: entry, lease, and tags.
+    /// Returns the keys of a script: entry, lease, guard, and tags.
     func scriptKeys(_ key: String, _ options: CacheOptions) -> [String] {
-        [keys.entry(key), keys.lease(key)] + options.tags.sorted().map { keys.tag($0) }
+        [keys.entry(key), keys.lease(key), keys.guardKey(key)] + options.tags.sorted().map { keys.tag($0) }
     }
 
     /// Returns how long the tags of a value that is about to be computed have to be known. This is the longest time for

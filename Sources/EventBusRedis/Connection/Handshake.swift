@@ -132,10 +132,10 @@ struct Handshake {
     }
 
     /// Returns a Boolean value indicating whether a reply to `PING` proves that the server serves this connection. An
-    /// error proves it too, unless it refuses the whole connection.
+    /// error proves it too, unless it refuses the whole connection. A server that is busy with a script will go on.
     static func provesLife(_ reply: RedisValue) -> Bool {
         guard case .error(let message) = reply else { return isPong(reply) }
-        return !isAboutConnection(message)
+        return RedisServerError(message).kind == "BUSY" || !isAboutConnection(message)
     }
 
     static var askRole: RedisCommand { RedisCommand("ROLE") }
