@@ -147,7 +147,7 @@ public final class RedisClient: Sendable {
         }
     }
 
-    /// Checks that the server answers.
+    /// Checks that the server answers to a command like those of ``send(_:_:)``.
     ///
     /// - Throws: ``/EventBus/EventBusError`` if the server does not answer, or answers with an error.
     public func ping() async throws {
