@@ -14,7 +14,7 @@ user() { # NAME PASSWORD PREFIX
     echo "user $1 on >$2 ~$3:* resetchannels &$3:* &__redis__:invalidate -@all" \
         '+ping +client|setname +client|id +client|tracking +select +role +info +eval +evalsha +subscribe +publish +time' \
         '+get +set +del +pttl +pexpire +zadd +zrem +zrange +zrangebyscore +zcard +zcount +zscore' \
-        '+hget +hset +hdel +hmget +sadd +srem +scan +cluster|info'
+        '+hget +hset +hdel +hmget +hrandfield +sadd +srem +scan +cluster|info'
 }
 
 echo 'appendonly yes'

@@ -12,8 +12,8 @@
 /// has the same effect.
 ///
 /// **Memory.** A server without free memory refuses a script at its first writing command, if that command may
-/// allocate, and none of the later ones. A script that may allocate therefore begins its changes with a `SET … XX` of a
-/// key that never exists.
+/// allocate, and none of the later ones. A script that may allocate therefore begins its changes with a `SET … XX` of the
+/// guard, a key that never exists.
 enum CacheScripts {
     private static let common = """
         local function isCurrent(tags)
@@ -24,11 +24,11 @@ enum CacheScripts {
           end
           return true
         end
-        -- The present generations of the tags in KEYS, from the third key on, each known for so many milliseconds at least.
+        -- The present generations of the tags in KEYS, from the fourth key on, each known for so many milliseconds at least.
         local function generations(life, seed)
-          if #KEYS < 3 then return false end
+          if #KEYS < 4 then return false end
           local list = {}
-          for index = 3, #KEYS do
+          for index = 4, #KEYS do
             local generation = redis.call('GET', KEYS[index])
             if not generation then
               local time = redis.call('TIME')
@@ -43,13 +43,13 @@ enum CacheScripts {
           end
           return cjson.encode(list)
         end
-        local function refuseIfFull() redis.call('SET', KEYS[2] .. ':g', '', 'XX') end
+        local function refuseIfFull() redis.call('SET', KEYS[3], '', 'XX') end
 
         """
 
     /// The script that looks up an entry, and may take the lease for computing it.
     ///
-    /// Keys: entry, lease, tags. Arguments: the milliseconds past its freshness for which an entry is accepted, `1` if
+    /// Keys: entry, lease, guard, tags. Arguments: the milliseconds past its freshness for which an entry is accepted, `1` if
     /// a recorded absence is accepted, the token of the caller that would compute the value (empty: none), the lease's
     /// milliseconds, and the milliseconds for which the tags have to be known.
     ///
@@ -113,7 +113,7 @@ enum CacheScripts {
         name: "cache.give_up"
     )
 
-    /// The script that stores a value that was computed under a lease, or sets a value. Keys: entry, lease, and the
+    /// The script that stores a value that was computed under a lease, or sets a value. Keys: entry, lease, guard, and the
     /// tags of a value that is set. Arguments: the lease's token (empty: set the value in any case, and notify the
     /// processes that compute it), milliseconds to keep, `s`, `v` or `n` (or `-` to store nothing), the bytes, channel,
     /// message, `c` and `z` (or empty), and a text that makes new generations unique. Returns whether the value was
@@ -183,7 +183,22 @@ struct CacheKeys: Sendable {
 
     func entry(_ key: String) -> String { entryPrefix + RedisKeys.tag(key) }
     func lease(_ key: String) -> String { "\(prefix):fill:" + RedisKeys.tag(key) }
+    func guardKey(_ key: String) -> String { lease(key) + ":g" }
     func tag(_ tag: String) -> String { tagPrefix + RedisKeys.tag(tag) }
+
+    /// Returns the greatest size in bytes of a tag's key and its generation in the list of an entry's tags.
+    static func listedSize(ofTag name: String) -> Int {
+        // As the server's encoder for JSON escapes it.
+        let escaped = name.utf8.reduce(0) { size, byte in
+            switch byte {
+            case 0..<0x20, 0x7F: size + 6
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): size + 2
+            default: size + 1
+            }
+        }
+        // Quotes, commas, and the generation: two random numbers and a time.
+        return escaped + 64
+    }
 
     /// Returns the cache key of an entry, given the name of its Redis key.
     func key(ofEntry name: String) -> String? {

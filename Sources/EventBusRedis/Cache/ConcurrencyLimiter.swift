@@ -1,8 +1,26 @@
 import DequeModule
 import EventBus
+import Synchronization
 
 /// A limit on concurrent computations. It protects the backend while the cache has no server.
+///
+/// A computation that waits for another one gives its permit back, because the other one may need it, and continues without
+/// one.
 final class ConcurrencyLimiter: Sendable {
+    /// A permit to compute, which is given back once.
+    private final class Permit: Sendable {
+        private let limiter: ConcurrencyLimiter
+        private let isGivenBack = Atomic(false)
+
+        init(of limiter: ConcurrencyLimiter) {
+            self.limiter = limiter
+        }
+
+        func giveBack() {
+            if !isGivenBack.exchange(true, ordering: .relaxed) { limiter.leave() }
+        }
+    }
+
     private struct State {
         var free: Int
         var nextID: UInt64 = 0
@@ -15,10 +33,15 @@ final class ConcurrencyLimiter: Sendable {
         state = Locked(State(free: limit))
     }
 
+    /// The number of computations that wait for their turn.
+    var waitingCount: Int { state.withLock { $0.waiting.count } }
+
+    /// Runs a computation when there is a permit for it.
     func run<R: Sendable>(_ body: () async throws -> R) async throws -> R {
         try await enter()
-        defer { leave() }
-        return try await body()
+        let permit = Permit(of: self)
+        defer { permit.giveBack() }
+        return try await SingleFlight.$willWait.withValue({ permit.giveBack() }) { try await body() }
     }
 
     private func enter() async throws {

@@ -74,6 +74,9 @@ extension RedisCache {
     }
 
     /// Serves stale values for the keys whose computation failed, or throws the error of the computation.
+    ///
+    /// What memory contains while changes are not reported may have been removed elsewhere, so it is served only for keys
+    /// that the server cannot be asked for.
     func fallBack<Value: Codable & Sendable>(
         on failures: [String: any Error],
         _ found: inout LookupResult<Value>,
@@ -83,15 +86,22 @@ extension RedisCache {
         var fallback = LookupResult<Value>()
         fallback.missing = Array(failures.keys)
         if options.staleOnError > .zero {
-            fallback = lookInMemory(
-                for: fallback.missing,
-                as: type,
-                options,
-                accepting: options.staleOnError,
-                evenIfIncoherent: true
-            )
+            fallback = lookInMemory(for: fallback.missing, as: type, options, accepting: options.staleOnError)
             if !fallback.missing.isEmpty {
                 await lookOnServer(&fallback, as: type, options, accepting: options.staleOnError)
+            }
+            if !fallback.unanswered.isEmpty {
+                let kept = lookInMemory(
+                    for: fallback.unanswered,
+                    as: type,
+                    options,
+                    accepting: options.staleOnError,
+                    evenIfIncoherent: true
+                )
+                let unanswered = Set(fallback.unanswered)
+                fallback.missing = fallback.missing.filter { !unanswered.contains($0) } + kept.missing
+                fallback.values.merge(kept.values) { $1 }
+                fallback.stale += kept.stale
             }
             metrics.stale.increment(by: fallback.stale.count)
         }
@@ -110,7 +120,10 @@ extension RedisCache {
         return try await withTaskCancellationHandler {
             do {
                 let start = clock.now
-                let computed = try await whileRenewing(keys, token) { try await compute(keys) }
+                // Until the values are stored, because large ones take their time on the way.
+                let grants = leases.begin(keys, token)
+                defer { leases.end(grants) }
+                let computed = try await compute(keys)
                 let computing = start.duration(to: clock.now)
                 try Task.checkCancellation()
                 await store(computed, for: keys, token, options, computing: computing)
@@ -122,32 +135,6 @@ extension RedisCache {
         } onCancel: {
             // Immediately, because a computation that ignores its cancellation must not keep its keys.
             giveUp(keys, token)
-        }
-    }
-
-    private func whileRenewing<Value: Sendable>(
-        _ keys: [String],
-        _ token: String,
-        _ body: @Sendable @escaping () async throws -> [String: Value]
-    ) async throws -> [String: Value] {
-        let lease = options.lease
-        return try await withThrowingTaskGroup(of: [String: Value]?.self) { group in
-            group.addTask { try await body() }
-            group.addTask {
-                while (try? await self.clock.sleep(for: lease / 3)) != nil {
-                    let arguments: [RedisArgument] = [.text(token), .integer(lease.wholeMilliseconds)]
-                    _ = try? await self.client.valueChannel.run(
-                        CacheScripts.renew,
-                        each: keys.map { ([self.keys.lease($0)], arguments) }
-                    )
-                }
-                return nil
-            }
-            defer { group.cancelAll() }
-            while let result = try await group.next() {
-                if let result { return result }
-            }
-            throw CancellationError()
         }
     }
 

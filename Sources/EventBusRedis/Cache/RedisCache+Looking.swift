@@ -10,6 +10,8 @@ extension RedisCache {
         /// The keys of fresh values that are due for an early refresh, with the remaining time of freshness.
         var early: [String: Duration] = [:]
         var missing: [String] = []
+        /// The missing keys that the server could not be asked for.
+        var unanswered: [String] = []
     }
 
     /// The server's answer for one key.
@@ -93,7 +95,8 @@ extension RedisCache {
             case .none(let age, let tags):
                 entry = self.entry(nil, age, tags, size: key.utf8.count, sent)
                 found.note(key, age.fresh, age.computing, options)
-            case .compute, .busy, .miss, .failedLately, .failed: break
+            case .failed: found.unanswered.append(key)
+            case .compute, .busy, .miss, .failedLately: break
             }
             if entry == nil { missing.append(key) }
             entries.append(entry)

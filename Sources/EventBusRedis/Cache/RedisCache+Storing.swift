@@ -24,10 +24,10 @@ extension RedisCache {
         var calls: [RedisConnection.Call] = []
         for key in keys {
             // The tags are those recorded in the lease.
-            let names = [self.keys.entry(key), self.keys.lease(key)]
+            let names = [self.keys.entry(key), self.keys.lease(key), self.keys.guardKey(key)]
             var stored: StoredValue?
             if let value = values[key] {
-                stored = try? encoded(value, for: key)
+                stored = try? encoded(value, for: key, options)
                 guard stored != nil else {
                     // A failure to store must not fail the lookup.
                     metrics.errors.increment()
@@ -69,9 +69,9 @@ extension RedisCache {
         ]
     }
 
-    /// Returns the keys of a script: entry, lease, and tags.
+    /// Returns the keys of a script: entry, lease, guard, and tags.
     func scriptKeys(_ key: String, _ options: CacheOptions) -> [String] {
-        [keys.entry(key), keys.lease(key)] + options.tags.sorted().map { keys.tag($0) }
+        [keys.entry(key), keys.lease(key), keys.guardKey(key)] + options.tags.sorted().map { keys.tag($0) }
     }
 
     /// Returns how long the tags of a value that is about to be computed have to be known. This is the longest time for
@@ -85,7 +85,11 @@ extension RedisCache {
 
     // MARK: Encoding values
 
-    func encoded<Value: Codable & Sendable>(_ value: Value, for key: String) throws(EventBusError) -> StoredValue {
+    func encoded<Value: Codable & Sendable>(
+        _ value: Value,
+        for key: String,
+        _ options: CacheOptions
+    ) throws(EventBusError) -> StoredValue {
         let bytes: [UInt8]
         do {
             bytes = try codec.encode(value)
@@ -96,14 +100,16 @@ extension RedisCache {
                 underlying: error
             )
         }
-        guard bytes.count <= largestValue else {
+        let tagBytes = options.tags.reduce(0) { $0 + CacheKeys.listedSize(ofTag: keys.tag($1)) }
+        guard bytes.count + tagBytes <= largestValue else {
+            let tags = tagBytes == 0 ? "" : " and its tags \(tagBytes)"
             throw EventBusError(
                 .tooLarge,
-                "the value for \(key.quotedForError) has \(bytes.count) bytes, which nobody could read again; "
+                "the value for \(key.quotedForError) has \(bytes.count) bytes\(tags), which nobody could read again; "
                     + "raise maximumReplySize"
             )
         }
-        return StoredValue(encoded: bytes, compressingFrom: options.compressionThreshold)
+        return StoredValue(encoded: bytes, compressingFrom: self.options.compressionThreshold)
     }
 
     /// Decodes a value, and returns it with its encoded size.
@@ -115,7 +121,7 @@ extension RedisCache {
         return (value, bytes.count)
     }
 
-    /// The size of the largest value that is stored. A reply with a larger one would end the connection of every
-    /// reader, and a reply contains little more than the value.
+    /// The size of the largest value that is stored, including its list of tags. A reply with a larger one would end the
+    /// connection of every reader, and a reply contains little more than these.
     private var largestValue: Int { max(0, client.configuration.maximumReplySize - 1024) }
 }

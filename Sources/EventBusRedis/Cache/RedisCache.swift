@@ -41,6 +41,7 @@ public final class RedisCache: Cache {
     let flights: SingleFlight
     let level: FirstLevel
     let gate: ConcurrencyLimiter
+    let leases: CacheLeases
     let metrics: CacheMetrics
     /// The identity of this process in messages.
     let process: String
@@ -110,6 +111,7 @@ public final class RedisCache: Cache {
         self.flights = flights
         self.level = level
         self.gate = ConcurrencyLimiter(limit: max(1, options.maximumConcurrentFallbacks))
+        self.leases = CacheLeases(client, keys: keys, lease: options.lease, clock: clock)
         self.metrics = metrics
         self.process = process
         self.subscriber = client.subscriber(
@@ -201,7 +203,7 @@ public final class RedisCache: Cache {
     public func set<Value: Codable & Sendable>(_ value: Value, for key: String, options: CacheOptions) async throws {
         try requireTags(options.tags)
         listen()
-        let stored = try encoded(value, for: key)
+        let stored = try encoded(value, for: key, options)
         flights.void([key])
         let life = life(of: options.ttl, options)
         do {

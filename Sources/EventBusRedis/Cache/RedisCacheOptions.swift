@@ -20,7 +20,8 @@ public struct RedisCacheOptions: Hashable, Sendable {
     /// The encoded size in bytes from which on a value is compressed, or `nil` to disable compression. A value that
     /// would not become smaller by an eighth is stored uncompressed. Defaults to 4,096.
     public var compressionThreshold: Int?
-    /// The maximum number of concurrent computations while Redis cannot be reached. Defaults to 64.
+    /// The maximum number of concurrent computations while Redis cannot be reached. Those that wait or have waited for
+    /// another computation are not counted. Defaults to 64.
     public var maximumConcurrentFallbacks: Int
 
     /// Creates options. Omitted values use the defaults.

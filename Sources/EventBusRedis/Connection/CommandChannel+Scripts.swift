@@ -74,14 +74,24 @@ extension CommandChannel {
 
     /// Runs a script for each list of keys. All calls are sent together, and each reply may be an error.
     ///
-    /// - Parameter isIdempotent: `true` to send all calls again if the outcome of one is unknown.
+    /// - Parameter isIdempotent: `true` to send those calls again whose outcome is unknown.
     func run(
         _ script: RedisScript,
         each calls: [Call],
         isIdempotent: Bool = false,
         timeout: Duration? = nil
     ) async throws -> [RedisValue] {
-        try await againIfUnknown(isIdempotent) { try await runOnce(script, each: calls, timeout) }
+        var replies = try await againIfUnknown(isIdempotent) { try await runOnce(script, each: calls, timeout) }
+        // Of the calls to a cluster, only some may be affected.
+        let unknown = isIdempotent ? replies.indices.filter { replies[$0].isUnknownOutcome } : []
+        guard !unknown.isEmpty else { return replies }
+        let again = try? await runOnce(script, each: unknown.map { calls[$0] }, timeout)
+        for (index, reply) in zip(unknown, again ?? []) {
+            // The outcome of the first attempt is still unknown if the second one was refused.
+            if case .error = reply { continue }
+            replies[index] = reply
+        }
+        return replies
     }
 
     private func runOnce(_ script: RedisScript, each calls: [Call], _ timeout: Duration?) async throws -> [RedisValue] {

@@ -20,6 +20,8 @@ struct Handshake {
 
     private let configuration: RedisConfiguration
     private let credentials: RedisConfiguration.Credentials?
+    /// A Boolean value indicating whether the login is that of the configuration's service, and not that of a Sentinel.
+    private let usesProvider: Bool
     private let trackedPrefixes: [String]
     private var steps: Deque<Step>
     /// The step that was sent last.
@@ -41,6 +43,7 @@ struct Handshake {
     ) {
         self.configuration = configuration
         self.credentials = credentials
+        if case .sentinel = role { usesProvider = false } else { usesProvider = true }
         var steps: Deque<Step> = []
         if credentials != nil { steps.append(.login) }
         if case .sentinel = role {
@@ -129,10 +132,10 @@ struct Handshake {
     }
 
     /// Returns a Boolean value indicating whether a reply to `PING` proves that the server serves this connection. An
-    /// error proves it too, unless it refuses the whole connection.
+    /// error proves it too, unless it refuses the whole connection. A server that is busy with a script will go on.
     static func provesLife(_ reply: RedisValue) -> Bool {
         guard case .error(let message) = reply else { return isPong(reply) }
-        return !isAboutConnection(message)
+        return RedisServerError(message).kind == "BUSY" || !isAboutConnection(message)
     }
 
     static var askRole: RedisCommand { RedisCommand("ROLE") }
@@ -155,6 +158,7 @@ struct Handshake {
     func refusal(_ message: String) -> EventBusError {
         let refusal =
             credentials == nil ? RedisServerError(message) : RedisServerError(withoutSecrets: message)
+        if usesProvider, let passing = refusal.passingRefusal(configuration) { return passing }
         let error = refusal.asBusError
         guard error.code == .rejected else { return error }
         // Such as at the limit of clients, or in protected mode. A later attempt may succeed.

@@ -91,6 +91,11 @@ final class PendingCommand: @unchecked Sendable {
         end(.failure(error))
     }
 
+    /// Ends the command with the error of a server that did not execute it.
+    func refuse(_ error: EventBusError) {
+        end(.failure(error))
+    }
+
     func expire() {
         let error =
             isSent

@@ -29,6 +29,8 @@ final class RedisCleanup: Sendable {
     private struct State {
         var underway = 0
         var waiting = Deque<Entry>()
+        /// A signal that is raised when all steps are done, if somebody waits for that.
+        var idle: Signal?
     }
 
     private let client: RedisClient
@@ -36,10 +38,22 @@ final class RedisCleanup: Sendable {
 
     init(_ client: RedisClient) {
         self.client = client
+        client.add(self)
     }
 
     /// The number of steps that have not been answered.
     var count: Int { state.withLock { $0.underway + $0.waiting.count } }
+
+    /// Waits until all steps are done.
+    func settle() async throws {
+        let idle = state.withLock { state -> Signal? in
+            if state.underway == 0 { return nil }
+            let idle = state.idle ?? Signal()
+            state.idle = idle
+            return idle
+        }
+        try await idle?.wait()
+    }
 
     /// Runs a step. Returns when it is done or `grace` is over, in which case it continues in the background.
     ///
@@ -80,11 +94,14 @@ final class RedisCleanup: Sendable {
         while true {
             await repeatUntilAnswered(entry)
             entry.done.raise()
-            let next = state.withLock { state in
-                let next = state.waiting.popFirst()
-                if next == nil { state.underway -= 1 }
-                return next
+            let (next, idle) = state.withLock { state -> (Entry?, Signal?) in
+                if let next = state.waiting.popFirst() { return (next, nil) }
+                state.underway -= 1
+                guard state.underway == 0 else { return (nil, nil) }
+                defer { state.idle = nil }
+                return (nil, state.idle)
             }
+            idle?.raise()
             guard let next else { return }
             entry = next
         }

@@ -1,7 +1,7 @@
 import EventBus
 
 extension RedisClient {
-    /// Sends any command over the shared connection.
+    /// Sends any command over the connection that all callers share with the caches.
     ///
     /// ```swift
     /// let stock = try await redis.send("HINCRBY", "stock", "sku-42", -1).integer

@@ -12,8 +12,9 @@ import Metrics
 ///
 /// The client connects when it is first used, and reconnects whenever the connection is lost. While the server cannot
 /// be reached, calls fail immediately with `.unavailable`, and the repeated connection attempts serve as probes. One
-/// socket carries the commands of all callers. A second one carries the values of caches and commands of 64 KiB and
-/// more, so that these delay nobody. Locks and caches each have one more for messages. All sockets share one thread.
+/// socket carries the commands of all locks, inboxes and rate limiters. A second one carries the values of caches and the
+/// commands of ``send(_:_:)`` and `Lease.evaluate`, so that large ones, or large replies, delay no lock. Locks and caches
+/// each have one more for messages. All sockets share one thread.
 ///
 /// The client uses primaries only: if a server has become a replica, the client disconnects and resolves the host name
 /// again. Of a cluster it connects to each primary when that is first needed, and sends each command to the one that
@@ -30,14 +31,14 @@ public final class RedisClient: Sendable {
     private let lookup: RedisConnection.AddressLookup
     private let metrics: ClientMetrics?
     let thread: ConnectionThread
-    /// The connection for commands. To a cluster, it only carries the questions about its slots.
+    /// The connection for the library's own small commands. To a cluster, it only carries the questions about its slots.
     let connection: RedisConnection
-    /// The connection for values. It is separate because a large value must not delay the small commands of locks and
-    /// inboxes. It is not used with a cluster.
+    /// The connection for values and for the commands of users. It is separate because neither a large value nor a large
+    /// reply must delay the small commands of locks and inboxes. It is not used with a cluster.
     let values: RedisConnection
-    /// The way of commands to the server, or to the nodes of the cluster.
+    /// The way of the library's own small commands to the server, or to the nodes of the cluster.
     let commandChannel: any CommandChannel
-    /// The way of values and of large commands.
+    /// The way of values and of the commands of users.
     let valueChannel: any CommandChannel
     private let cluster: RedisCluster?
     private let change: PrimaryChange
@@ -46,6 +47,7 @@ public final class RedisClient: Sendable {
     private let sentinel: RedisConnection?
     private let query: SentinelQuery?
     private let subscribers = Locked<[WeakConnection]>([])
+    private let cleanups = Locked<[WeakCleanup]>([])
 
     /// Creates a client. It does not connect until it is first used.
     ///
@@ -101,13 +103,18 @@ public final class RedisClient: Sendable {
         if case .cluster(let configured) = configuration.endpoint { hosts = ClusterHosts(configured) }
         self.hosts = hosts
         let connect = {
-            @Sendable [thread, hosts, sentinel, query] (configuration: RedisConfiguration, kind: ConnectionMetrics.Kind)
-            in
+            @Sendable [thread, hosts, sentinel, query]
+            (
+                configuration: RedisConfiguration,
+                kind: ConnectionMetrics.Kind,
+                partner: RedisConnection?
+            ) in
             RedisConnection(
                 configuration,
                 role: .commands,
                 thread: thread,
                 logger: connectionLogger,
+                partner: partner,
                 sentinel: sentinel,
                 query: query,
                 hosts: hosts,
@@ -116,15 +123,15 @@ public final class RedisClient: Sendable {
                 lookup: lookup
             )
         }
-        connection = connect(configuration, .commands)
-        values = connect(configuration, .values)
+        connection = connect(configuration, .commands, nil)
+        values = connect(configuration, .values, hosts == nil ? connection : nil)
         if let hosts {
             let cluster = RedisCluster(control: connection, hosts: hosts, subscribers: change) { address in
                 let configuration = configuration.forNode(address)
                 return RedisCluster.Node(
                     address,
-                    commands: connect(configuration, .commands),
-                    values: connect(configuration, .values)
+                    commands: connect(configuration, .commands, nil),
+                    values: connect(configuration, .values, nil)
                 )
             }
             self.cluster = cluster
@@ -134,12 +141,13 @@ public final class RedisClient: Sendable {
             cluster = nil
             commandChannel = connection
             valueChannel = values
+            connection.presence.add(observer: values)
             change.add(connection)
             change.add(values)
         }
     }
 
-    /// Checks that the server answers.
+    /// Checks that the server answers to a command like those of ``send(_:_:)``.
     ///
     /// - Throws: ``/EventBus/EventBusError`` if the server does not answer, or answers with an error.
     public func ping() async throws {
@@ -156,8 +164,8 @@ public final class RedisClient: Sendable {
     /// A server that refuses a feature, such as subscriptions, does not make the component unready. Its
     /// ``/EventBus/ComponentHealth/reason`` then names what has to work without the feature. It also names the
     /// reason for which there is no connection for messages, and for a minute the one for which the server refused a
-    /// write: it was out of memory, or had too few replicas. The component is not ready if commands and messages reach
-    /// different servers.
+    /// write: it was out of memory, or had too few replicas. The component is not ready if its connections reach different
+    /// servers.
     public func health() async -> ComponentHealth {
         do {
             if let cluster {
@@ -165,6 +173,9 @@ public final class RedisClient: Sendable {
             } else {
                 try await connection.requirePrimary()
                 if let refusal = values.queue.refusal { throw refusal }
+                if case .elsewhere(let problem) = values.subscription.withLock({ $0 }) {
+                    throw EventBusError(.unavailable, problem)
+                }
             }
         } catch {
             return ComponentHealth(name: "redis", status: .notReady, reason: "\(error)")
@@ -192,12 +203,36 @@ public final class RedisClient: Sendable {
 
     /// Closes all connections permanently, including those for messages. Calls in progress fail, as does every later
     /// call.
+    ///
+    /// What was begun in the background before, such as the release of a lease that was dropped, is completed first. That
+    /// takes at most 500 ms, and is omitted if the server is known to be unreachable.
     public func close() async {
+        await settleCleanups()
         await cluster?.close()
         await connection.close()
         await values.close()
         await sentinel?.close()
         for subscriber in subscribers.withLock({ $0 }) { await subscriber.connection?.close() }
+    }
+
+    /// Registers a runner of cleanup steps, which ``close()`` waits for. It is not retained.
+    func add(_ cleanup: RedisCleanup) {
+        cleanups.withLock { cleanups in
+            cleanups.removeAll { $0.cleanup == nil }
+            cleanups.append(WeakCleanup(cleanup: cleanup))
+        }
+    }
+
+    private func settleCleanups() async {
+        if !isCluster, connection.queue.refusal != nil { return }
+        let cleanups = cleanups.withLock { $0.compactMap(\.cleanup) }.filter { $0.count > 0 }
+        guard !cleanups.isEmpty else { return }
+        let clock = AnyClock.continuous
+        let deadline = clock.now.advanced(by: .milliseconds(500))
+        // Also if the calling task is cancelled, because that is how services end.
+        _ = try? await withoutCancellation {
+            try await withDeadline(deadline, clock: clock) { for cleanup in cleanups { try await cleanup.settle() } }
+        }
     }
 
     /// A Boolean value indicating whether keys are distributed over the nodes of a cluster.
@@ -206,22 +241,17 @@ public final class RedisClient: Sendable {
     /// The identity of the current run of the commands' server, if it is connected and tells its identity.
     var serverRunID: String? { connection.presence.server?.runID }
 
-    /// Sends a command.
+    /// Sends a command of a user, of which nobody knows how large its reply will be.
     ///
     /// - Returns: The reply, which is never an error.
     /// - Throws: ``/EventBus/EventBusError``. For an error of the server, `underlying` is a ``RedisServerError``.
     func send(_ command: consuming RedisCommand) async throws -> RedisValue {
-        let isLarge = command.wire.count >= Self.largeCommand
         guard isCluster else {
             // Called directly, because a call through the protocol would cost a measurable part of the whole.
-            return try await (isLarge ? values : connection).send(command).orThrow()
+            return try await values.send(command).orThrow()
         }
-        let channel = isLarge ? valueChannel : commandChannel
-        return try await channel.send(command, timeout: nil, cancellation: .whenLate).orThrow()
+        return try await valueChannel.send(command, timeout: nil, cancellation: .whenLate).orThrow()
     }
-
-    /// The size in bytes from which on a command is sent over the connection for values.
-    private static var largeCommand: Int { 64 << 10 }
 
     /// Sends commands together. Each reply may be an error.
     func send(contentsOf commands: [RedisCommand], timeout: Duration? = nil) async throws -> [RedisValue] {
@@ -288,6 +318,10 @@ public final class RedisClient: Sendable {
 
     private struct WeakConnection: Sendable {
         weak let connection: RedisConnection?
+    }
+
+    private struct WeakCleanup: Sendable {
+        weak let cleanup: RedisCleanup?
     }
 }
 

@@ -125,7 +125,8 @@ extension RedisConnection {
     }
 
     private func tryAddresses(_ addresses: [SocketAddress]) {
-        self.addresses.begin(addresses, preferring: partner?.presence.server?.address, until: connectDeadline)
+        let companion = partner?.presence.server ?? (hasServed ? nil : presence.observedServer)
+        self.addresses.begin(addresses, preferring: companion?.address, until: connectDeadline)
         tryNextAddress(after: EventBusError(.unavailable, "the Redis host has no address"))
     }
 
@@ -242,6 +243,10 @@ extension RedisConnection {
         lastDelivered = traffic.written
         isAskingRole = false
         setPresence(addresses.current.map { ServerIdentity(runID: handshake.runID, address: $0) })
+        hasServed = true
+        // No command may reach another server than that of the partner.
+        if case .commands = role { comparePartner() }
+        guard phase == .ready else { return }
         setRefusal(nil)
         connectionMetrics?.note(isConnected: true)
         logger.info("connected to Redis", metadata: ["redis.address": "\(configuration)"])
@@ -309,12 +314,10 @@ extension RedisConnection {
             if case .caller(let command) = flight.owner { command.fail(reason) }
         }
         setPresence(nil)
-        if case .subscriber(_, _, let onEvent) = role {
-            subscription.withLock { status in
-                if case .inForce = status { status = .pending }
-            }
-            onEvent(.ended)
+        subscription.withLock { status in
+            if case .inForce = status { status = .pending }
         }
+        if case .subscriber(_, _, let onEvent) = role { onEvent(.ended) }
     }
 
     /// Closes the socket. With `reset`, undelivered output is discarded. Otherwise the kernel could still deliver,

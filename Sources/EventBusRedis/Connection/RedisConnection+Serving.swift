@@ -78,8 +78,12 @@ extension RedisConnection {
         case .caller(let command):
             let refusal: RedisServerError? =
                 if case .error(let message) = reply { RedisServerError(message) } else { nil }
+            guard let refusal else { return command.finish(reply) }
+            if let passing = refusal.passingRefusal(configuration) {
+                command.refuse(passing)
+                throw passing
+            }
             command.finish(reply)
-            guard let refusal else { return }
             refusedWrites.note(refusal)
             if let reason = refusal.reasonToReconnect { throw reason }
         case .greeting:

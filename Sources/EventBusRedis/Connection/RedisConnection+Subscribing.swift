@@ -3,16 +3,15 @@ import EventBus
 import Logging
 
 extension RedisConnection {
-    /// The state of a connection for messages.
+    /// The state of a connection that has to reach the server of its partner, and of its messages if it has any.
     enum SubscriptionStatus: Sendable {
-        /// The connection was not opened or has not connected yet, or the connection for commands has not connected
-        /// yet.
+        /// The connection was not opened or has not connected yet, or its partner has not connected yet.
         case pending
-        /// Messages arrive from the server that executes the commands.
+        /// Both have reached the same server, and messages arrive.
         case inForce
         /// The server refuses features that messages need. Each refusal includes the server's message.
         case refused([String])
-        /// Commands reach another server.
+        /// The partner has reached another server.
         case elsewhere(String)
     }
 
@@ -49,12 +48,13 @@ extension RedisConnection {
     }
 
     /// Decides whether messages count. Only messages from the server that executes the commands report the changes they
-    /// make.
+    /// make. Values have to be on that server, too, so a connection for them leaves another one.
     func comparePartner() {
         guard phase == .ready, handshake.refusals.isEmpty, let server else { return }
         guard let partner else { return setInForce(true) }
         guard let theirs = partner.presence.server else {
-            partner.open()
+            // Messages need their partner. Values do not, but then nothing is known about them.
+            if case .subscriber = role { partner.open() } else { subscription.withLock { $0 = .pending } }
             return setInForce(false)
         }
         guard !server.isSameServer(as: theirs) else {
@@ -62,7 +62,8 @@ extension RedisConnection {
             return setInForce(true)
         }
         mismatches += 1
-        let problem = "commands reach the Redis server \(theirs), and messages \(server)"
+        let what = if case .subscriber = role { "messages" } else { "values" }
+        let problem = "commands reach the Redis server \(theirs), and \(what) \(server)"
         setInForce(false)
         subscription.withLock { $0 = .elsewhere(problem) }
         let reason = EventBusError(.unavailable, "\(problem); both have to reach the same one")
@@ -80,7 +81,6 @@ extension RedisConnection {
 
     /// Begins or ends the period in which messages count.
     func setInForce(_ isInForce: Bool) {
-        guard case .subscriber(_, _, let onEvent) = role else { return }
         let changed = subscription.withLock { status in
             if case .inForce = status {
                 if !isInForce { status = .pending }
@@ -89,7 +89,7 @@ extension RedisConnection {
             if isInForce { status = .inForce }
             return isInForce
         }
-        guard changed else { return }
+        guard changed, case .subscriber(_, _, let onEvent) = role else { return }
         onEvent(isInForce ? .began : .ended)
     }
 

@@ -57,7 +57,7 @@ actor RedisConnection {
     let logger: BackgroundLogger
     /// The server that this connection has reached, for comparison by other connections.
     nonisolated let presence = ServerPresence()
-    /// The connection whose server the messages have to come from.
+    /// The connection whose server this one has to reach, too.
     let partner: RedisConnection?
     /// The connection that reports another primary, and the question for it, if the configuration names Sentinels.
     private let sentinel: RedisConnection?
@@ -86,7 +86,9 @@ actor RedisConnection {
     var addresses = AddressRotation()
     /// The server of this connection, once it has answered the greeting.
     var server: ServerIdentity?
-    /// The number of consecutive times that commands and messages reached different servers.
+    /// A Boolean value indicating whether a server has answered a greeting.
+    var hasServed = false
+    /// The number of consecutive times that this connection and its partner reached different servers.
     var mismatches = 0
     /// The refused features that have been logged. Each is logged once.
     var reportedRefusals: Set<String> = []

@@ -88,14 +88,28 @@ extension RedisServerError {
         "CROSSSLOT", "LOADING", "BUSY", "WRONGTYPE",
     ]
 
+    /// The kind of the error that stands in for the reply of a node that may have executed its command. No server sends
+    /// it.
+    static var unknownOutcome: String { "INDETERMINATE" }
+
     /// The error that callers get.
     var asBusError: EventBusError {
         let (code, advice) = meaning
         return EventBusError(code, advice, underlying: self)
     }
 
+    /// The error that callers get of a refused login whose successor the next attempt may obtain, or `nil` if this is
+    /// something else, or if the login does not change.
+    func passingRefusal(_ configuration: RedisConfiguration) -> EventBusError? {
+        guard configuration.credentialsProvider != nil, kind == "NOAUTH" || kind == "WRONGPASS" else { return nil }
+        let advice = "Redis refused the login of the credentialsProvider, which is asked again"
+        return EventBusError(.unavailable, advice, underlying: self)
+    }
+
     private var meaning: (EventBusError.Code, String) {
         switch kind {
+        case Self.unknownOutcome:
+            (.indeterminate, "a node of the Redis cluster did not answer in time; the command may be carried out")
         case "NOAUTH", "WRONGPASS":
             (.authenticationFailed, "Redis refused the login; check user and password")
         case "NOPERM":
@@ -124,6 +138,15 @@ extension RedisServerError {
 }
 
 extension RedisValue {
+    /// A Boolean value indicating whether this stands in for the reply to a command that may have been executed.
+    var isUnknownOutcome: Bool {
+        if case .error(let message) = self {
+            RedisServerError(message).kind == RedisServerError.unknownOutcome
+        } else {
+            false
+        }
+    }
+
     /// Returns the value, or throws it if it is an error.
     consuming func orThrow() throws(EventBusError) -> RedisValue {
         if case .error(let message) = self { throw RedisServerError(message).asBusError }

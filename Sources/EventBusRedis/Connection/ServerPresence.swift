@@ -33,6 +33,12 @@ final class ServerPresence: Sendable {
     /// The server, or `nil` while there is no connection.
     var server: ServerIdentity? { state.withLock { $0.server } }
 
+    /// The server that one of the observers has reached.
+    var observedServer: ServerIdentity? {
+        let observers = state.withLock { $0.observers }
+        return observers.lazy.compactMap { $0.connection?.presence.server }.first
+    }
+
     /// Sets the server. Returns the connections that have to be notified.
     func set(_ server: ServerIdentity?) -> [RedisConnection] {
         state.withLock { state in

@@ -7,8 +7,8 @@
 /// recognized if it arrives late.
 ///
 /// A Redis that is out of memory refuses a script's first write if the command may allocate. It refuses `begin`, which
-/// adds a record. The other steps replace a record by one of the same size, so they begin with `PEXPIRE`, which allocates
-/// nothing, and work on a full server.
+/// adds a record. If there is a record, the other steps replace it by one of the same size, so they begin with `PEXPIRE`,
+/// which allocates nothing, and work on a full server.
 enum InboxScripts {
     private static let common = """
         local time = redis.call('TIME')
@@ -18,7 +18,9 @@ enum InboxScripts {
         local state, fence, ends, lease, request
         if record then state, fence, ends, lease, request = string.match(record, '^(%a):(%d+):(%d+):(%d+):(.*)$') end
         local inForce = state == 'p' and tonumber(ends) > now
-        local function allowReplacing() redis.call('PEXPIRE', KEYS[1], 3600000) end
+        local function allowReplacing()
+          if record then redis.call('PEXPIRE', KEYS[1], 3600000) end
+        end
         local function claim(milliseconds)
           local text = string.format('%.0f', milliseconds)
           local value = 'p:' .. fence .. ':' .. string.format('%.0f', now + milliseconds) .. ':' .. text .. ':' .. request

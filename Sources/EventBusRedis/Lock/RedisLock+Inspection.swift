@@ -2,6 +2,9 @@ public import EventBus
 
 extension RedisLock: InspectableLock {
     /// Returns the holder of `resource`, or `nil` if it is free.
+    ///
+    /// If somebody has removed the resource's fencing token from the server, the holder's `fencingToken` and `heldFor` are
+    /// zero.
     public func holder(of resource: String) async throws -> LockHolder? {
         let reply = try await client.run(
             LockScripts.inspect,
@@ -9,7 +12,7 @@ extension RedisLock: InspectableLock {
             [],
             isIdempotent: true
         )
-        return holder(of: resource, reply)
+        return try holder(of: resource, reply)
     }
 
     /// Returns the holders of all resources with the prefix of this lock, in no particular order and at most `limit`.
@@ -52,7 +55,7 @@ extension RedisLock: InspectableLock {
             )
             for (resource, reply) in zip(resources, replies) {
                 guard holders.count < limit else { return }
-                if let holder = holder(of: resource, try reply.orThrow()) { holders.append(holder) }
+                if let holder = try holder(of: resource, reply.orThrow()) { holders.append(holder) }
             }
         } while cursor != "0"
     }
@@ -70,18 +73,23 @@ extension RedisLock: InspectableLock {
         return reply.text == "released"
     }
 
-    private func holder(of resource: String, _ reply: RedisValue) -> LockHolder? {
+    /// Reads the reply to ``LockScripts/inspect``. Only an empty one means that the resource is free.
+    private func holder(of resource: String, _ reply: RedisValue) throws(EventBusError) -> LockHolder? {
+        if reply.array?.isEmpty == true { return nil }
         guard let parts = reply.array, parts.count == 5, let owner = parts[0].text, let remaining = parts[1].integer,
-            let fence = parts[2].text.flatMap({ UInt64($0) }), let now = parts[3].text.flatMap({ UInt64($0) }),
-            let waiters = parts[4].integer
-        else { return nil }
+            let now = parts[3].text.flatMap({ UInt64($0) }), let waiters = parts[4].integer
+        else {
+            throw EventBusError(.unavailable, "Redis answered a lock script with something that makes no sense")
+        }
+        // It is unknown if somebody has removed it.
+        let fence = parts[2].text.flatMap { UInt64($0) }
         return LockHolder(
             resource: resource,
             owner: owner,
             process: HolderIdentity.name(ofOwner: owner),
-            fencingToken: fence,
+            fencingToken: fence ?? 0,
             // A token is the time of its grant, unless the clock was set back.
-            heldFor: .microseconds(Int64(clamping: now > fence ? now - fence : 0)),
+            heldFor: .microseconds(Int64(clamping: now - min(now, fence ?? now))),
             remaining: .milliseconds(max(0, remaining)),
             waiters: Int(waiters)
         )

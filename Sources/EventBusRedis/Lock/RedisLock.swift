@@ -96,7 +96,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
             let sent = clock.now
             channel.run(
                 rules.renew,
-                keys: [LockKeys(prefix: prefix, resource: grant.resource).holder],
+                keys: LockKeys(prefix: prefix, resource: grant.resource).holderAndFence,
                 [.text(grant.owner), .integer(grant.ttl.wholeMilliseconds)],
                 timeout: min(channel.configuration.commandTimeout, grant.ttl)
             ) { result in
@@ -154,7 +154,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         let sent = clock.now
         let answer = try await client.run(
             rules.renew,
-            keys: [LockKeys(prefix: prefix, resource: grant.resource).holder],
+            keys: LockKeys(prefix: prefix, resource: grant.resource).holderAndFence,
             [.text(grant.owner), .integer(grant.ttl.wholeMilliseconds)],
             isIdempotent: true
         )
@@ -240,7 +240,8 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
         cleanup.start(releaseStep(grant))
     }
 
-    /// Runs a script, which the server starts only if `grant` is still valid.
+    /// Runs a script, which the server starts only if `grant` is still valid. It is sent like a value, because it and its
+    /// reply may be large.
     func evaluate(
         _ script: String,
         keys: [String],
@@ -249,7 +250,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
     ) async throws -> RedisValue {
         let holder = LockKeys(prefix: prefix, resource: grant.resource).holder
         do {
-            return try await client.run(
+            return try await client.valueChannel.run(
                 LockScripts.guarded(script),
                 keys: [holder] + keys,
                 [.text(grant.owner)] + arguments,

@@ -9,7 +9,8 @@
 /// An exclusive holder is the only one, so the number of holders and one of their tokens tell whether there is room for
 /// another. No script looks at more than 128 holders or 64 waiters. Those that are left over are looked at by the next.
 enum SharedLockScripts {
-    private static let common = """
+    private static let common =
+        """
         local L, F, W, C, H = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
         local time = redis.call('TIME')
         local us = time[1] * 1000000 + time[2]
@@ -54,44 +55,46 @@ enum SharedLockScripts {
           local kept = math.max(60000, tonumber(alive))
           if redis.call('PTTL', key) < kept then redis.call('PEXPIRE', key, string.format('%.0f', kept)) end
         end
-        local function handOver(px, channel)
-          prune()
-          for _ = 1, 64 do
-            local head = redis.call('ZRANGE', W, 0, 0)[1]
-            if not head then
-              redis.call('DEL', C)
-              return
-            end
-            local owner = process(head)
-            local state = redis.call('HGET', C, owner)
-            local alive, listens = string.match(state or '', '^(%d+)(.)')
-            if alive and tonumber(alive) >= now then
-              -- Without messages, or the right to publish, the first waiter is granted its share when it asks.
-              if not hasRoom(head) or listens == '-' then return end
-              local reached = redis.pcall('PUBLISH', channel .. owner, head .. ' ' .. L)
-              if type(reached) == 'table' then return end
-              -- In a cluster it may have reached the subscribers of another node, which are not counted.
-              if listens == '~' then reached = 1 end
-              redis.call('ZREM', W, head)
-              if reached == 0 then
-                redis.call('HDEL', C, owner)
-              else
-                admit(head, px)
-                redis.call('SADD', H, head)
-                -- Both are kept for a while, so that a share that was not taken in time is noticed.
-                redis.call('PEXPIRE', H, string.format('%.0f', px + 60000))
-                if redis.call('PTTL', L) < px + 60000 then
-                  redis.call('PEXPIRE', L, string.format('%.0f', px + 60000))
+
+        """ + LockScripts.queueFunctions + """
+            local function handOver(px, channel)
+              prune()
+              for _ = 1, 64 do
+                local head = redis.call('ZRANGE', W, 0, 0)[1]
+                if not head then
+                  redis.call('DEL', C)
+                  return
+                end
+                local owner = process(head)
+                local state = redis.call('HGET', C, owner)
+                local alive, listens = string.match(state or '', '^(%d+)(.)')
+                if alive and tonumber(alive) >= now then
+                  -- Without messages, or the right to publish, the first waiter is granted its share when it asks.
+                  if not hasRoom(head) or listens == '-' then return end
+                  local reached = redis.pcall('PUBLISH', channel .. owner, head .. ' ' .. L)
+                  if type(reached) == 'table' then return end
+                  -- In a cluster it may have reached the subscribers of another node, which are not counted.
+                  if listens == '~' then reached = 1 end
+                  redis.call('ZREM', W, head)
+                  if reached == 0 then
+                    redis.call('HDEL', C, owner)
+                  else
+                    admit(head, px)
+                    redis.call('SADD', H, head)
+                    -- Both are kept for a while, so that a share that was not taken in time is noticed.
+                    redis.call('PEXPIRE', H, string.format('%.0f', px + 60000))
+                    if redis.call('PTTL', L) < px + 60000 then
+                      redis.call('PEXPIRE', L, string.format('%.0f', px + 60000))
+                    end
+                  end
+                else
+                  redis.call('ZREM', W, head)
+                  redis.call('HDEL', C, owner)
                 end
               end
-            else
-              redis.call('ZREM', W, head)
-              redis.call('HDEL', C, owner)
             end
-          end
-        end
 
-        """
+            """
 
     /// The script that requests a share. Its result names the first waiter instead of the one that was handed the lock,
     /// so that its process wakes it if a message was lost.
@@ -103,6 +106,7 @@ enum SharedLockScripts {
             local function take()
               redis.call('ZREM', W, token)
               redis.call('SREM', H, token)
+              forget(token)
               admit(token, ttl)
               return {1, fence()}
             end
@@ -132,6 +136,7 @@ enum SharedLockScripts {
               end
               -- A hand-over that emptied the queue has forgotten the processes.
               noteAlive()
+              sweep()
               keep(W, ARGV[6])
             end
             local ends = redis.call('ZRANGE', L, 0, 0, 'WITHSCORES')[2]
@@ -157,6 +162,7 @@ enum SharedLockScripts {
     static let leave = RedisScript(
         common + """
             redis.call('ZREM', W, ARGV[1])
+            forget(ARGV[1])
             redis.call('SREM', H, ARGV[1])
             redis.call('ZREM', L, ARGV[1])
             handOver(tonumber(ARGV[2]), ARGV[3])

@@ -84,5 +84,54 @@ extension RedisTests {
             try await plain.set(most, for: "most", options: long)
             #expect(try await plain.value(for: "most", as: String.self, options: long) { "anew" } == most)
         }
+
+        @Test func `a value with so many or such long tags that nobody could read it again is served, and not stored`()
+            async throws
+        {
+            let server = try await RedisServer()
+            let cache = try cache(server, compressionThreshold: nil) { $0.maximumReplySize = 16 * 1024 }
+            // Each is a byte of a key, and six of the list of tags.
+            let tags = [
+                Set((0..<40).map { "tag-\($0)-" + String(repeating: "t", count: 200) }),
+                [String(repeating: "\u{1}", count: 1000)], [String(repeating: "/", count: 4000)],
+            ]
+            for (index, tags) in tags.enumerated() {
+                let options = CacheOptions(ttl: .seconds(60), tags: tags)
+                let value = String(repeating: "x", count: 11 * 1024)
+                let key = "computed-\(index)"
+                #expect(try await cache.value(for: key, as: String.self, options: options) { value } == value)
+                #expect(try await cache.client.send("EXISTS", .text(cache.keys.entry(key))).integer == 0)
+                let error = await #expect(throws: EventBusError.self) {
+                    try await cache.set(value, for: "set-\(index)", options: options)
+                }
+                #expect(error?.code == .tooLarge)
+                #expect(try await cache.client.send("EXISTS", .text(cache.keys.entry("set-\(index)"))).integer == 0)
+            }
+            // The largest value that fits beside its tags is stored and read on the same connection.
+            let options = CacheOptions(ttl: .seconds(60), tags: tags[0])
+            let connections = try await connectionCount(server)
+            var size = 15 * 1024
+            while true {
+                let value = String(repeating: "y", count: size)
+                do {
+                    try await cache.set(value, for: "most", options: options)
+                } catch let error as EventBusError where error.code == .tooLarge && size > 0 {
+                    size -= 16
+                    continue
+                }
+                #expect(try await cache.value(for: "most", as: String.self, options: options) { "anew" } == value)
+                break
+            }
+            #expect(size > 1024, "a value of \(size) bytes is too large")
+            // One more is that of the question.
+            #expect(try await connectionCount(server) == connections + 1)
+        }
+
+        /// Returns the number of connections that a server has accepted, including that of the question.
+        private func connectionCount(_ server: RedisServer) async throws -> Int {
+            let info = try reply(to: RedisCommand("INFO", ["stats"]), at: server.port).text ?? ""
+            let line = info.split(whereSeparator: \.isNewline).first { $0.hasPrefix("total_connections_received:") }
+            return try #require(line.flatMap { Int($0.drop { $0 != ":" }.dropFirst()) })
+        }
     }
 }

@@ -74,27 +74,27 @@ extension RedisTests {
             let server = try await RedisServer()
             let client = try client(server)
             try await client.ping()
-            try await eventually("it should be connected") { try meter("connected", "commands") == 1 }
-            #expect(try metrics.expectCounter("eventbus.redis.reconnects", [("connection", "commands")]).values.isEmpty)
+            try await eventually("it should be connected") { try meter("connected", "values") == 1 }
+            #expect(try metrics.expectCounter("eventbus.redis.reconnects", [("connection", "values")]).values.isEmpty)
 
             server.kill()
             try await eventually("the breaker should open") {
                 _ = try? await client.ping()
-                return try meter("breakers_open", "commands") == 1
+                return try meter("breakers_open", "values") == 1
             }
-            try await eventually("it should not be connected") { try meter("connected", "commands") == 0 }
+            try await eventually("it should not be connected") { try meter("connected", "values") == 0 }
             try await eventually("the refused commands should be counted") {
                 count("PING", EventBusError.Code.unavailable.description) > 0
             }
 
             try await server.start()
             try await eventually("it should reconnect") { (try? await client.ping()) != nil }
-            let reconnects = try metrics.expectCounter("eventbus.redis.reconnects", [("connection", "commands")])
+            let reconnects = try metrics.expectCounter("eventbus.redis.reconnects", [("connection", "values")])
             try await eventually("the reconnect should be counted") { reconnects.totalValue == 1 }
-            #expect(try meter("connected", "commands") == 1)
-            #expect(try meter("breakers_open", "commands") == 0)
+            #expect(try meter("connected", "values") == 1)
+            #expect(try meter("breakers_open", "values") == 0)
             await client.close()
-            try await eventually("it should be closed") { try meter("connected", "commands") == 0 }
+            try await eventually("it should be closed") { try meter("connected", "values") == 0 }
         }
 
         @Test func `commands in flight are recorded, and are none after the connection is lost`() async throws {
@@ -107,12 +107,12 @@ extension RedisTests {
             server.pause()
             let calls = (0..<5).map { _ in Task { try await client.ping() } }
             try await eventually("they should be recorded") {
-                try metrics.expectMeter("eventbus.redis.in_flight", [("connection", "commands")]).values
+                try metrics.expectMeter("eventbus.redis.in_flight", [("connection", "values")]).values
                     .contains { $0 >= 5 }
             }
             server.resume()
             for call in calls { _ = await call.result }
-            try await eventually("none should be in flight") { try meter("in_flight", "commands") < 2 }
+            try await eventually("none should be in flight") { try meter("in_flight", "values") < 2 }
             await client.close()
         }
 

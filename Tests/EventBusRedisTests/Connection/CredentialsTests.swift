@@ -41,9 +41,49 @@ extension RedisTests {
             }
             _ = try await client.send(RedisCommand("RESET"))
             let error = await #expect(throws: EventBusError.self) { _ = try await client.send("GET", "key") }
-            #expect(error?.code == .authenticationFailed)
+            #expect(error?.code == .unavailable)
+            #expect((error?.underlying as? RedisServerError)?.kind == "NOAUTH")
             try await eventually("it should log in again") { (try? await client.send("GET", "key")) != nil }
             #expect(logins.value == 2)
+        }
+
+        @Test func `a wait, and a candidate, outlive a rotation of the password`() async throws {
+            let server = try await RedisServer("--requirepass", "first")
+            let password = Shared("first")
+            let client = try server.client { $0.credentialsProvider = { .init(password: password.value) } }
+            let lock = RedisLock(client)
+            let keys = ["waited", "led"].map { LockKeys(prefix: "eventbus", resource: $0) }
+            for key in keys { _ = try await client.send("SET", .text(key.holder), "other.1", "PX", 600_000) }
+            let waiting = Task { try await lock.acquire("waited", ttl: .seconds(60), wait: .seconds(60)) }
+            let leading = Task { try await lock.lead("led") { $0.fencingToken } }
+            for key in keys {
+                try await eventually("they should stand in line") {
+                    try await client.send("ZCARD", .text(key.base + ":w")).integer == 1
+                }
+            }
+            // The server knows the new password before the client does.
+            let admin = try server.client { $0.credentials = .init(password: "second") }
+            _ = try await client.send("CONFIG", "SET", "requirepass", "second")
+            _ = try await admin.send(RedisCommand("CLIENT", ["KILL", "TYPE", "normal", "SKIPME", "yes"]))
+            try await eventually("the old password should be refused") {
+                let refusal = client.connection.queue.refusal
+                return (refusal?.underlying as? RedisServerError)?.kind == "WRONGPASS"
+            }
+            let refused = await #expect(throws: EventBusError.self) { _ = try await client.send("GET", "key") }
+            #expect(refused?.code == .unavailable)
+            password.change { $0 = "second" }
+            for key in keys { _ = try await admin.send("DEL", .text(key.holder)) }
+            try await lock.release(try await waiting.value)
+            #expect(try await leading.value > 0)
+        }
+
+        @Test func `without a closure for the password, a refused login is final`() async throws {
+            let server = try await RedisServer("--requirepass", "first")
+            let client = try server.client { $0.credentials = .init(password: "wrong") }
+            let error = await #expect(throws: EventBusError.self) {
+                _ = try await RedisLock(client).acquire("sku", ttl: .seconds(60), wait: .seconds(60))
+            }
+            #expect(error?.code == .authenticationFailed)
         }
 
         @Test func `a user whose password comes from a closure has that user's permissions`() async throws {

@@ -124,6 +124,57 @@ extension RedisTests {
             }
         }
 
+        @Test func `with several servers behind a name, values and locks reach the same one`() async throws {
+            let servers = (try await RedisServer(), try await RedisServer())
+            let name = Name(servers.0, servers.1)
+            for round in 0..<10 {
+                let client = try name.client(rotates: true)
+                func server(_ channel: any CommandChannel) async throws -> String? {
+                    let reply = try await channel.send(
+                        RedisCommand("INFO", ["server"]),
+                        timeout: nil,
+                        cancellation: .never
+                    )
+                    return reply.text?.split(whereSeparator: \.isNewline).first { $0.hasPrefix("run_id") }.map(
+                        String.init
+                    )
+                }
+                // Both orders of the connections.
+                let channels =
+                    round % 2 == 0
+                    ? [client.commandChannel, client.valueChannel] : [client.valueChannel, client.commandChannel]
+                let first = try await server(channels[0])
+                let second = try await server(channels[1])
+                #expect(first != nil && first == second, "round \(round)")
+                #expect(try await server(channels[0]) == first)
+                #expect(await client.health().status == .ready)
+                await client.close()
+            }
+        }
+
+        @Test func `a client whose values cannot reach the server of the locks is not ready`() async throws {
+            let servers = (try await RedisServer(), try await RedisServer())
+            let name = Name(servers.0)
+            let client = try name.client()
+            _ = try await client.commandChannel.send(RedisCommand("PING"), timeout: nil, cancellation: .never)
+            // Looked up again by the connection that is opened now only.
+            name.move(to: servers.1)
+            let wanted = try address(of: servers.1)
+            try await eventually("the locks should follow the name, to the server of the values") {
+                _ = try? await client.send("SET", "key", "value")
+                let health = await client.health()
+                return health.status == .ready
+                    && client.connection.presence.server == client.values.presence.server
+                    && client.connection.presence.server?.address == wanted
+            }
+            #expect(try await servers.1.client().send("GET", "key").text == "value")
+            #expect(try await servers.0.client().send("GET", "key") == .null)
+        }
+
+        private func address(of server: RedisServer) throws -> SocketAddress? {
+            try SocketAddress.resolve(host: "127.0.0.1", port: server.port, numericOnly: true).first
+        }
+
         @Test func `with several servers behind a name, a release wakes the waiter instead of taking it for dead`()
             async throws
         {

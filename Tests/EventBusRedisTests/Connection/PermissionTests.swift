@@ -11,7 +11,7 @@ extension RedisTests {
         private let rules = """
             on >secret ~eventbus:* resetchannels &eventbus:* &__redis__:invalidate +ping +client +select +role +info \
             +eval +evalsha +subscribe +publish +time +get +set +del +pttl +pexpire +zadd +zrem +zrange +zrangebyscore \
-            +zcard +zcount +zscore +hget +hset +hdel +hmget +sadd +srem +scan +cluster|info +cluster|slots +asking
+            +zcard +zcount +zscore +hget +hset +hdel +hmget +sadd +srem +scan +hrandfield +cluster|info +cluster|slots +asking
             """
 
         private func addUser(_ admin: RedisClient) async throws {

@@ -139,6 +139,23 @@ extension RedisTests {
             try await eventually("there should be a second connection") { greetings.withLock { $0 } >= 2 }
         }
 
+        @Test func `a heartbeat that is answered with the word that a script runs ends no connection`() async throws {
+            let (greetings, pings) = (Shared(0), Shared(0))
+            let server = try ScriptedServer { command, _ in
+                if command.first == "CLIENT" { greetings.change { $0 += 1 } }
+                if command.first == "ROLE" { return Array("-ERR unknown command\r\n".utf8) }
+                guard command.first == "PING" else { return greetingReply(command) }
+                pings.change { $0 += 1 }
+                let busy = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL.\r\n"
+                // The first is the greeting's.
+                return Array((pings.value == 1 ? "+PONG\r\n" : busy).utf8)
+            }
+            let client = try server.client { $0.heartbeat = .milliseconds(40) }
+            _ = try? await client.send(RedisCommand("SELECT", ["0"]))
+            try await eventually("there should be several heartbeats") { pings.value >= 5 }
+            #expect(greetings.value == 1)
+        }
+
         @Test func `a peer that accepts and says nothing is given up in time`() async throws {
             let listenerPort = try freePort()
             let listener = try #require(try RawListener(port: listenerPort))

@@ -80,6 +80,27 @@ extension RedisTests {
             }
         }
 
+        @Test func `on a server that is full nothing is recorded of events that it does not know`() async throws {
+            let server = try await RedisServer("--maxmemory-policy", "noeviction")
+            let client = try server.client()
+            _ = try await client.send("SET", "known", "p:1:1:30000:request")
+            _ = try await client.send(RedisCommand("CONFIG", ["SET", "maxmemory", "1"]))
+            for number in 0..<1000 {
+                for (script, arguments) in [
+                    (InboxScripts.withdraw, ["request"]), (InboxScripts.complete, ["7", 60_000, "digest"]),
+                ] as [(RedisScript, [RedisArgument])] {
+                    let error = await #expect(throws: EventBusError.self) {
+                        let key = "inbox-unknown-\(number)"
+                        _ = try await client.run(script, keys: [key], arguments, isIdempotent: true)
+                    }
+                    #expect(error?.isOutOfMemory == true)
+                }
+            }
+            #expect(try await client.send("DBSIZE").integer == 1)
+            _ = try await client.run(InboxScripts.withdraw, keys: ["known"], ["request"], isIdempotent: true)
+            #expect(try await client.send("GET", "known").text == "a:1:0:0:request")
+        }
+
         @Test func `a claim whose answer never came is withdrawn, so that the event can be claimed elsewhere`()
             async throws
         {

@@ -166,7 +166,7 @@ extension RedisTests {
 
         // MARK: large values
 
-        @Test func `a large value on its way holds up neither locks nor other commands`() async throws {
+        @Test func `a large value on its way holds up no lock, rate limiter or inbox`() async throws {
             let server = try await RedisServer()
             let gate = Valve(isOpen: false)
             let stuck = Signal()
@@ -181,17 +181,135 @@ extension RedisTests {
                 $0.heartbeat = .seconds(60)
             }
             let cache = RedisCache(client, options: RedisCacheOptions(compressionThreshold: nil))
-            let lock = RedisLock(client)
+            let (lock, limiter, inbox) = (RedisLock(client), RedisRateLimiter(client), RedisInbox(client))
             let value = String(repeating: "x", count: 8 << 20)
             let storing = Task { try await cache.set(value, for: "large") }
             let sending = Task { try await client.send("SET", "plain", .text(value)) }
             try await stuck.wait()
             for number in 0..<20 { try await lock.withLock("sku-\(number)") { lease in try await lease.renew() } }
-            _ = try await client.send("SET", "small", "value")
+            #expect(try await limiter.request("sku", limit: RateLimit(1, per: .seconds(60))).isGranted)
+            let key = InboxKey(topic: "test.placed", eventID: EventID(), subscription: "orders")
+            guard case .new = try await inbox.begin(key, lease: .seconds(30)) else {
+                Issue.record("a new event was claimed already")
+                return
+            }
             gate.open()
             try await storing.value
             _ = try await sending.value
             #expect(try await cache.value(for: "large", as: String.self) { "other" } == value)
+        }
+
+        @Test func `what a script under a lease sends and gets, and a large reply, hold up no lock`() async throws {
+            let server = try await RedisServer()
+            let (requests, replies) = (Valve(), Valve())
+            let stuck = Shared(Signal())
+            let proxy = try RedisProxy(to: server.port) { direction, bytes in
+                guard bytes.count > 32_000 else { return }
+                stuck.value.raise()
+                if direction == .request { requests.pass() } else { replies.pass() }
+            }
+            let client = try proxy.client {
+                $0.commandTimeout = .seconds(60)
+                $0.heartbeat = .seconds(60)
+            }
+            let lock = RedisLock(client)
+            let value = String(repeating: "x", count: 8 << 20)
+            _ = try await server.client().send("SET", "large", .text(value))
+            func expectLocks() async throws {
+                for number in 0..<20 { try await lock.withLock("sku-\(number)") { lease in try await lease.renew() } }
+            }
+            func expectLocks(
+                while closed: Valve,
+                _ call: @escaping @Sendable () async throws -> RedisValue
+            ) async throws {
+                closed.close()
+                stuck.change { $0 = Signal() }
+                let calling = Task { try await call() }
+                try await stuck.value.wait()
+                try await expectLocks()
+                closed.open()
+                _ = try await calling.value
+            }
+            try await expectLocks(while: requests) { try await client.send("SET", "plain", .text(value)) }
+            try await expectLocks(while: replies) { try await client.send("GET", "large") }
+            try await expectLocks(while: requests) {
+                try await lock.withLock("evaluate") { try await $0.evaluate("return 1", arguments: [.text(value)]) }
+            }
+            try await expectLocks(while: replies) {
+                try await lock.withLock("evaluate") { try await $0.evaluate("return redis.call('GET', 'large')") }
+            }
+        }
+
+        @Test func `a reply that is too large ends no connection that locks use`() async throws {
+            let server = try await RedisServer()
+            let client = try server.client { $0.maximumReplySize = 1 << 20 }
+            let lock = RedisLock(client)
+            _ = try await client.send("SET", "large", .bytes([UInt8](repeating: 1, count: 2 << 20)))
+            func connection() async throws -> Int64? {
+                try await client.connection.send(RedisCommand("CLIENT", ["ID"])).integer
+            }
+            let before = try await connection()
+            await #expect(throws: EventBusError.self) { _ = try await client.send("GET", "large") }
+            #expect(try await connection() == before)
+            let error = await #expect(throws: EventBusError.self) {
+                try await lock.withLock("sku") { lease in
+                    _ = try await lease.evaluate("return redis.call('GET', 'large')")
+                }
+            }
+            #expect(error?.code == .indeterminate)
+            #expect(try await connection() == before)
+        }
+
+        @Test func `the lease of a computation is renewed while a large value of the same cache is on its way`()
+            async throws
+        {
+            let server = try await RedisServer()
+            let gate = Valve(isOpen: false)
+            let stuck = Signal()
+            let proxy = try RedisProxy(to: server.port) { direction, bytes in
+                guard direction == .request, bytes.count > 32_000 else { return }
+                stuck.raise()
+                gate.pass()
+            }
+            let client = try proxy.client {
+                $0.commandTimeout = .seconds(60)
+                $0.heartbeat = .seconds(60)
+            }
+            let options = RedisCacheOptions(lease: .milliseconds(600), compressionThreshold: nil)
+            let cache = RedisCache(client, options: options)
+            let other = RedisCache(try server.client(), options: options)
+            let (isComputing, mayEnd, computations) = (Signal(), Signal(), Shared(0))
+            let computing = Task {
+                try await cache.value(for: "slow", as: Int.self) {
+                    computations.change { $0 += 1 }
+                    isComputing.raise()
+                    try await mayEnd.wait()
+                    return 1
+                }
+            }
+            try await isComputing.wait()
+            let storing = Task { try await cache.set(String(repeating: "x", count: 8 << 20), for: "large") }
+            try await stuck.wait()
+            let probe = try server.client()
+            let lease = RedisArgument.text(cache.keys.lease("slow"))
+            // Each renewal of the lease is at most 600 ms long.
+            let end = ContinuousClock.now.advanced(by: .seconds(2))
+            while ContinuousClock.now < end {
+                let exists = try await probe.send("EXISTS", lease).integer
+                try #require(exists == 1, "the lease has ended")
+            }
+            let waiting = Task {
+                try await other.value(for: "slow", as: Int.self) {
+                    computations.change { $0 += 1 }
+                    return 2
+                }
+            }
+            gate.open()
+            mayEnd.raise()
+            try await storing.value
+            #expect(try await computing.value == 1)
+            #expect(try await waiting.value == 1)
+            #expect(computations.value == 1)
         }
 
         @Test func `a large command that moves slowly is not taken for a dead connection`() async throws {

@@ -360,6 +360,46 @@ extension RedisTests {
             try await other.release()
         }
 
+        @Test func `a candidate whose request the server rejects for good throws that`() async throws {
+            let server = try await RedisServer()
+            let client = try server.client()
+            _ = try await client.send("SADD", .text(LockKeys(prefix: "eventbus", resource: "role").holder), "member")
+            let clock = AnyClock.continuous
+            let error = await #expect(throws: EventBusError.self) {
+                try await withDeadline(clock.now.advanced(by: .seconds(5)), clock: clock) {
+                    try await RedisLock(client).lead("role") { _ in }
+                }
+            }
+            #expect(error?.code == .rejected)
+            #expect((error?.underlying as? RedisServerError)?.kind == "WRONGTYPE")
+        }
+
+        @Test func `a lease that was dropped immediately before its client is closed is released`() async throws {
+            let server = try await RedisServer()
+            let check = RedisLock(try server.client())
+            for number in 0..<100 {
+                let client = try server.client()
+                guard try await RedisLock(client).tryLock("sku-\(number)", ttl: long) != nil else {
+                    Issue.record("a free resource was refused")
+                    return
+                }
+                await client.close()
+                #expect(try await check.holder(of: "sku-\(number)") == nil)
+            }
+        }
+
+        @Test func `a client that is closed while its server is away does not wait for releases`() async throws {
+            let server = try await RedisServer()
+            let client = try server.client()
+            let lock = RedisLock(client)
+            let grant = try await lock.acquire("sku", ttl: long, wait: .zero)
+            server.kill()
+            try await eventually("it should find the server away") { client.connection.queue.refusal != nil }
+            lock.abandon(grant)
+            await client.close()
+            try await eventually("the release should be given up") { lock.cleanup.count == 0 }
+        }
+
         @Test func `without a server a call fails within its deadline, and holds nothing`() async throws {
             let configuration = RedisConfiguration(endpoint: .tcp(host: "127.0.0.1", port: try freePort()))
             let lock = RedisLock(try RedisClient(configuration, logger: .silent))

@@ -6,6 +6,10 @@ package final class SingleFlight: Sendable {
     package typealias FlightID = FlightStateMachine.FlightID
     package typealias Values = [String: any Sendable]
 
+    /// A closure that the current computation calls when it begins to wait for another one, of any cache. It returns what
+    /// the other one may need.
+    @TaskLocal package static var willWait: (@Sendable () -> Void)?
+
     /// The keys to compute, and the way to compute them.
     package struct Plan: Sendable {
         package var keys: [String]
@@ -109,6 +113,7 @@ package final class SingleFlight: Sendable {
             )
         }
         defer { if let context { FlightGraph.shared.remove(context.node, waitingFor: nodes) } }
+        if !tickets.isEmpty { Self.willWait?() }
         var outcome = Outcome(failures: failures)
         for (index, ticket) in tickets.enumerated() {
             let landing = await landing(for: ticket)
@@ -162,7 +167,7 @@ package final class SingleFlight: Sendable {
     private func launch(_ id: FlightID, _ keys: [String], _ plan: Plan, path: [[String]]) {
         let node = FlightGraph.Node(cache: ObjectIdentifier(self), flight: id)
         let task = FlightContext.$current.withValue(FlightContext(node: node, path: path + [keys])) {
-            Task { await fly(id, keys, plan) }
+            Self.$willWait.withValue(nil) { Task { await fly(id, keys, plan) } }
         }
         let isAloft = state.withLock { state in
             guard state.machine.isAloft(id) else { return false }

@@ -60,7 +60,7 @@ extension DistributedLock {
                 failures = 0
             } catch let error as EventBusError where error.isEndOfLease && hasLed.withLock({ $0 }) {
                 failures = 0
-            } catch let error as EventBusError where error.isEndOfLease || error.code.isRetriable {
+            } catch let error as EventBusError where error.isEndOfLease || error.mayPass {
                 // Without having led, a candidate would only get another lease that ends on its way here.
                 failures += 1
                 try await clock.sleep(for: pauses.delay(afterAttempt: failures))
@@ -95,4 +95,7 @@ extension EventBusError {
     fileprivate var isEndOfLease: Bool {
         code == .lockLost || code == .leaseExpired || code == .lockNotOwned
     }
+
+    /// A Boolean value indicating whether a later attempt may succeed. A store that rejects a request rejects it again.
+    fileprivate var mayPass: Bool { code.isRetriable && code != .rejected }
 }

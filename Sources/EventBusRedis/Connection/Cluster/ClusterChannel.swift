@@ -110,7 +110,7 @@ final class ClusterChannel: CommandChannel {
     // MARK: Several commands
 
     /// Sends commands together to each node. If a node cannot be reached, the replies for its slots are errors, unless no
-    /// node can be reached.
+    /// node can be reached. They tell whether the commands may have been executed.
     func send(contentsOf commands: [RedisCommand], timeout: Duration?) async throws -> [RedisValue] {
         try Task.checkCancellation()
         guard !commands.isEmpty else { return [] }
@@ -128,19 +128,23 @@ final class ClusterChannel: CommandChannel {
                 replies[index] = Self.reply(for: error)
             }
         }
-        try await withThrowingTaskGroup(of: ([Int], Result<[RedisValue], any Error>).self) { group in
+        try await withThrowingTaskGroup(of: ([Int], [Answer]).self) { group in
             for (node, indices) in batches.values {
-                group.addTask { (indices, await self.send(indices.map { commands[$0] }, to: node, until: deadline)) }
+                group.addTask {
+                    (indices, try await self.send(indices.map { commands[$0] }, to: node, until: deadline))
+                }
             }
-            for try await (indices, result) in group {
-                switch result {
-                case .success(let answers):
-                    hasAnswer = true
-                    for (index, answer) in zip(indices, answers) { replies[index] = answer }
-                case .failure(let error):
-                    if error is CancellationError { throw error }
-                    failure = error
-                    for index in indices { replies[index] = Self.reply(for: error) }
+            for try await (indices, answers) in group {
+                for (index, answer) in zip(indices, answers) {
+                    switch answer {
+                    case .success(let reply):
+                        hasAnswer = true
+                        replies[index] = reply
+                    case .failure(let error):
+                        // If all fail, an unknown outcome is what the caller has to know.
+                        if failure == nil || error.code == .indeterminate { failure = error }
+                        replies[index] = Self.reply(for: error)
+                    }
                 }
             }
         }
@@ -148,36 +152,47 @@ final class ClusterChannel: CommandChannel {
         return replies
     }
 
-    private static func reply(for error: any Error) -> RedisValue {
-        .error("CLUSTERDOWN a node of the cluster failed: \(error)")
+    /// The reply to one command, or the error for which there is none.
+    private typealias Answer = Result<RedisValue, EventBusError>
+
+    private static func reply(for error: EventBusError) -> RedisValue {
+        let kind = error.code == .indeterminate ? RedisServerError.unknownOutcome : "CLUSTERDOWN"
+        return .error("\(kind) a node of the cluster failed: \(error)")
     }
 
     /// Sends commands to a node, and those that it redirects to others.
+    ///
+    /// - Throws: `CancellationError`.
     private func send(
         _ commands: [RedisCommand],
         to node: RedisCluster.Node,
         until deadline: AnyClock.Instant
-    ) async -> Result<[RedisValue], any Error> {
+    ) async throws -> [Answer] {
+        let replies: [RedisValue]
         do {
             let left = max(.milliseconds(1), AnyClock.continuous.now.duration(to: deadline))
-            var replies = try await connection(node).send(contentsOf: commands, timeout: left)
-            try await withThrowingTaskGroup(of: (Int, RedisValue).self) { group in
-                for index in replies.indices {
-                    guard let redirection = Redirection(replies[index], from: node.address.host) else {
-                        replies[index] = replies[index].notingMovingSlot
-                        continue
-                    }
-                    if case .moved(let slot, let address) = redirection { cluster.noteMoved(slot, to: address) }
-                    let command = commands[index]
-                    group.addTask { (index, try await self.send(command, until: deadline, .whenLate)) }
-                }
-                for try await (index, reply) in group { replies[index] = reply }
-            }
-            return .success(replies)
-        } catch {
+            replies = try await connection(node).send(contentsOf: commands, timeout: left)
+        } catch let error as EventBusError {
             note(error)
-            return .failure(error)
+            return commands.map { _ in .failure(error) }
         }
+        var answers = replies.map { Answer.success($0.notingMovingSlot) }
+        try await withThrowingTaskGroup(of: (Int, Answer).self) { group in
+            for index in replies.indices {
+                guard let redirection = Redirection(replies[index], from: node.address.host) else { continue }
+                if case .moved(let slot, let address) = redirection { cluster.noteMoved(slot, to: address) }
+                let command = commands[index]
+                group.addTask {
+                    do {
+                        return (index, .success(try await self.send(command, until: deadline, .whenLate)))
+                    } catch let error as EventBusError {
+                        return (index, .failure(error))
+                    }
+                }
+            }
+            for try await (index, answer) in group { answers[index] = answer }
+        }
+        return answers
     }
 
     // MARK: Without a task

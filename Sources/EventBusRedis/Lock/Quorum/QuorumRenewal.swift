@@ -32,7 +32,7 @@ struct QuorumRenewal: Sendable {
         for member in members {
             member.client.commandChannel.run(
                 LockScripts.renew,
-                keys: [QuorumKeys(prefix: prefix, resource: grant.resource).holder],
+                keys: QuorumKeys(prefix: prefix, resource: grant.resource).all,
                 [.text(holder.token), .integer(grant.ttl.wholeMilliseconds)],
                 timeout: timeout
             ) { result in

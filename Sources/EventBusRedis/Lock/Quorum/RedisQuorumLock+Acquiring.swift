@@ -171,7 +171,7 @@ extension RedisQuorumLock.Member {
     func keepTurn(of holder: QuorumHolder, _ resource: String, _ ttl: Duration) {
         turn.client.post(
             LockScripts.renew,
-            keys: [LockKeys(prefix: turn.prefix, resource: resource).holder],
+            keys: LockKeys(prefix: turn.prefix, resource: resource).holderAndFence,
             [.text(holder.turnToken), .integer(ttl.wholeMilliseconds)]
         )
     }
