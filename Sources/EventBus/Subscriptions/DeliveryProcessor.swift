@@ -91,19 +91,30 @@ final class DeliveryProcessor: Sendable {
     }
 
     /// Makes one attempt and decides the next step.
+    ///
+    /// - Parameter identityError: The error that prevented the event's id from being derived, so that its handler must not
+    ///   run.
     func attempt(
         _ tracked: TrackedDelivery,
+        identityError: EventBusError? = nil,
         worker: Worker,
         consumer: any TransportConsumer
     ) async -> Outcome {
         var evidence = HandlerEvidence.none
-        var outcome = await attempt(tracked, worker: worker, consumer: consumer, evidence: &evidence)
+        var outcome = await attempt(
+            tracked,
+            identityError: identityError,
+            worker: worker,
+            consumer: consumer,
+            evidence: &evidence
+        )
         outcome.isHandlerFailure = outcome.disposition.isHandlerFailure(evidence)
         return outcome
     }
 
     private func attempt(
         _ tracked: TrackedDelivery,
+        identityError: EventBusError?,
         worker: Worker,
         consumer: any TransportConsumer,
         evidence: inout HandlerEvidence
@@ -120,6 +131,7 @@ final class DeliveryProcessor: Sendable {
         do {
             disposition = try await handle(
                 tracked,
+                identityError: identityError,
                 isLast: exhaustsHold || exhaustsTime || attempt >= retry.maximumAttempts,
                 worker: worker,
                 consumer: consumer,
@@ -175,6 +187,7 @@ final class DeliveryProcessor: Sendable {
     /// Makes one attempt.
     private func handle(
         _ tracked: TrackedDelivery,
+        identityError: EventBusError?,
         isLast: Bool,
         worker: Worker,
         consumer: any TransportConsumer,
@@ -184,6 +197,7 @@ final class DeliveryProcessor: Sendable {
         let delivery: Delivery
         let invocation: Invocation
         do {
+            if let identityError { throw identityError }
             var arrived = tracked.delivery
             if environment.payloads.redeems {
                 arrived = try await environment.payloads.redeemed(arrived, clock: environment.clock) ?? arrived

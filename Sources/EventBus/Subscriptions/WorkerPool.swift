@@ -117,13 +117,20 @@ final class WorkerPool: Sendable {
             return false
         }
         var current = tracked
-        if let identifier { current.delivery = identifier.identified(tracked.delivery) }
+        var identityError: EventBusError?
+        if let identifier {
+            do throws(EventBusError) {
+                current.delivery = try identifier.identified(tracked.delivery)
+            } catch {
+                identityError = error
+            }
+        }
         let delivery = current.delivery
         if tracked.isProbe, let pause = pause.current {
             // The pause may end with this attempt.
             current.extend(byPauseSince: pause.since, until: environment.clock.now)
         }
-        let outcome = await processor.attempt(current, worker: worker, consumer: consumer)
+        let outcome = await processor.attempt(current, identityError: identityError, worker: worker, consumer: consumer)
         if let error = outcome.inboxError { return await pause(tracked, after: error, at: place, consumer) }
         if let failures {
             judge(outcome, isProbe: tracked.isProbe, failures, consumer)
