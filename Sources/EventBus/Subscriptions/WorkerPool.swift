@@ -150,12 +150,12 @@ final class WorkerPool: Sendable {
         held.attempt = outcome.attempt + 1
         switch outcome.disposition {
         case .retried:
-            held.firstFailure = held.firstFailure ?? environment.clock.wallTime
+            held.noteFailure(environment.clock)
             held.deferredFor = .zero
         case .deferred(_, let failure?):
             held.deferredFor += outcome.deferredFor
             // Its handler has run, so it is not returned to the broker like an event that waits for its first attempt.
-            if failure.reason == .postponed { held.firstFailure = held.firstFailure ?? environment.clock.wallTime }
+            if failure.reason == .postponed { held.noteFailure(environment.clock) }
         default: break
         }
         settler.report(delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)
