@@ -56,6 +56,8 @@ final class DeliveryProcessor: Sendable {
         self.aborting = aborting
         // Folded once, so that a delivery costs one call for each step and no allocation.
         var chain: Invocation = { context in
+            if derivesEventIDs { context.worker.currentAttempt.beginCall() }
+            defer { if derivesEventIDs { context.worker.currentAttempt.endCall() } }
             // A responder may find out otherwise.
             context.handlerEvidence = .works
             if holdsPublishes {
