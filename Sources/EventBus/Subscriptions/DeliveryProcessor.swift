@@ -66,7 +66,10 @@ final class DeliveryProcessor: Sendable {
                 try await context.invocation(context)
             }
             // Between the effect and its record, inside the step of the inbox.
-            if context.fault == .crashAfterHandler { throw InjectedFault.crashAfterHandler }
+            if context.fault == .crashAfterHandler {
+                context.hasCrashed = true
+                throw InjectedFault.crashAfterHandler
+            }
         }
         for step in middleware.reversed() {
             let next = ConsumeNext(chain)
@@ -242,25 +245,38 @@ final class DeliveryProcessor: Sendable {
         let correlation = context.correlation(attempt: number)
         let previousDeadline = handlerTimeout.map { worker.arm($0) }
         defer { if let previousDeadline { worker.disarm(restoring: previousDeadline) } }
+        let failure: (any Error)?
         do {
             try await ServiceContext.$current.withValue(correlation.serviceContext) { try await chain(context) }
-            if context.fault == .crashAfterRecord { throw InjectedFault.crashAfterRecord }
+            failure = context.lastFault
+        } catch {
+            failure = error
+        }
+        // Also if middleware has swallowed or replaced the error, because no handler has seen the event then.
+        if let uncounted = context.uncountedError ?? failure as? any UncountedError {
+            return try disposition(of: tracked, afterUncounted: uncounted, context)
+        }
+        guard let failure else {
             evidence = context.handlerEvidence
             return .acknowledged
-        } catch let error as EventBusError where error.code == .timedOut && context.uncountedError == nil {
-            return disposition(of: tracked, after: error)
-        } catch {
-            if let uncounted = context.uncountedError ?? error as? any UncountedError {
-                if let deferred = uncounted as? DeferredDelivery { return .deferred(after: deferred.after, nil) }
-                if context.isGivenUp { return .requeued }
-                if let own = uncounted as? OwnInboxError {
-                    return deferral(of: tracked, reason: .inboxFailed, own.underlying)
-                }
-                throw uncounted as? InboxUnavailable ?? InboxUnavailable(underlying: uncounted)
-            }
-            // The broker has redelivered the event, so the outcome of this attempt is ignored.
-            if worker.isRevoked(delivery) { return .requeued }
-            return disposition(of: tracked, after: context.timeoutError(underlying: error) ?? error)
         }
+        if (failure as? EventBusError)?.code == .timedOut { return disposition(of: tracked, after: failure) }
+        // The broker has redelivered the event, so the outcome of this attempt is ignored.
+        if worker.isRevoked(delivery) { return .requeued }
+        return disposition(of: tracked, after: context.timeoutError(underlying: failure) ?? failure)
+    }
+
+    /// Returns the disposition of a delivery for which the inbox let no handler run.
+    ///
+    /// - Throws: The error that pauses the subscription.
+    private func disposition(
+        of tracked: TrackedDelivery,
+        afterUncounted error: any UncountedError,
+        _ context: EventContext
+    ) throws(InboxUnavailable) -> Disposition {
+        if let deferred = error as? DeferredDelivery { return .deferred(after: deferred.after, nil) }
+        if context.isGivenUp { return .requeued }
+        if let own = error as? OwnInboxError { return deferral(of: tracked, reason: .inboxFailed, own.underlying) }
+        throw error as? InboxUnavailable ?? InboxUnavailable(underlying: error)
     }
 }
