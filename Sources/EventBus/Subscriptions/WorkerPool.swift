@@ -188,7 +188,7 @@ final class WorkerPool: Sendable {
         at place: Int,
         _ consumer: any TransportConsumer
     ) async -> Bool {
-        let (begins, nextProbe) = pause.fail(.inbox, "\(error)", isProbe: tracked.isProbe)
+        let (begins, nextProbe) = pause.fail(.inbox, String(loggable: error), isProbe: tracked.isProbe)
         if begins {
             log(
                 .warning,
