@@ -190,6 +190,17 @@ extension EventBus {
         try identifiedEnvelope(for: event, options: options).envelope
     }
 
+    /// Returns an envelope like ``envelope(for:options:)``, and a closure to call if it is not stored after all, so that the
+    /// next equal event has its identity.
+    package func revocableEnvelope<E: Event>(
+        for event: E,
+        options: PublishOptions
+    ) throws -> (envelope: Envelope, revoke: (@Sendable () -> Void)?) {
+        let (envelope, derived) = try identifiedEnvelope(for: event, options: options)
+        guard let derived, let current = EventCorrelation.current else { return (envelope, nil) }
+        return (envelope, { current.release(derived) })
+    }
+
     /// Returns the envelope of an event, and its identity if that is derived. Pass the latter to ``release(_:)`` if the
     /// event is not published.
     private func identifiedEnvelope<E: Event>(

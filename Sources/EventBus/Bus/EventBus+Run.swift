@@ -24,10 +24,12 @@ extension EventBus {
     /// unless it ignored its cancellation. Such handlers are named in the log and in the error.
     ///
     /// - Throws: ``EventBusError``: `.alreadyRunning` on a second call; `.shuttingDown` if the bus was shut down before
-    ///   the first call; the error of a subscription that was made before the start and can never work; errors of the
-    ///   transport that a retry cannot fix, such as `.authenticationFailed`; `.shutdownTimedOut` if handlers or local
-    ///   listeners did not end in time, after everything else was closed.
+    ///   the first call; `.invalidConfiguration` for a limit that leaves no time; the error of a subscription that was
+    ///   made before the start and can never work; errors of the transport that a retry cannot fix, such as
+    ///   `.authenticationFailed`; `.shutdownTimedOut` if handlers or local listeners did not end in time, after
+    ///   everything else was closed.
     public func run() async throws {
+        try configuration.validate()
         try await run(try begin())
     }
 

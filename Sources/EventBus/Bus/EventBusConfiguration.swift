@@ -53,4 +53,19 @@ public struct EventBusConfiguration: Sendable {
         consumeMiddleware = [TracingMiddleware(), MetricsMiddleware()]
         deliveryObservers = [LoggingObserver()]
     }
+
+    /// Checks that every duration leaves time for what it limits.
+    ///
+    /// - Throws: ``EventBusError`` with code `.invalidConfiguration`, which names the value.
+    func validate() throws(EventBusError) {
+        let limits = [
+            ("publishTimeout", publishTimeout), ("claimCheck.timeout", claimCheck?.timeout ?? publishTimeout),
+        ]
+        for (name, limit) in limits where limit <= .zero {
+            throw EventBusError(
+                .invalidConfiguration,
+                "the bus's \(name) is \(limit), which leaves no time; give one above zero"
+            )
+        }
+    }
 }

@@ -34,6 +34,7 @@ public struct AnyClock: Clock, Sendable {
     private let advanceTo: (@Sendable (Duration) async -> Void)?
     private let readNextSleeper: (@Sendable () -> Duration?)?
     private let addAdvanceHook: (@Sendable (@escaping @Sendable () -> Bool) -> Void)?
+    private var wallClockShift: (@Sendable () -> Duration)?
 
     /// The smallest difference between instants that the clock can measure.
     public let minimumResolution: Duration
@@ -81,9 +82,17 @@ public struct AnyClock: Clock, Sendable {
 
     /// The time of the wall clock, which advances with a manual clock.
     package var wallTime: EventTime {
-        let now = EventTime.now()
+        var now = EventTime.now()
+        if let wallClockShift { now.milliseconds += wallClockShift().inNanoseconds / 1_000_000 }
         guard isManual else { return now }
         return EventTime(milliseconds: now.milliseconds + self.now.offset.inNanoseconds / 1_000_000)
+    }
+
+    /// Returns the same clock with a wall clock that is set forward or back by what a closure returns, for tests.
+    package func settingWallClock(by shift: @escaping @Sendable () -> Duration) -> AnyClock {
+        var clock = self
+        clock.wallClockShift = shift
+        return clock
     }
 
     /// Advances a manual clock to `instant`. Has no effect on a real clock.

@@ -197,7 +197,7 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
                 let due = context.clock.now.advanced(by: delay)
                 let isReplaced = (error as? EventBusError)?.code == .leaseExpired
                 guard !isReplaced, let end, due < end else { return error }
-                context.worker.recordError = "\(error)"
+                context.worker.recordError = String(loggable: error)
                 guard await context.waitToRecord(until: due) else { return error }
                 attempt += 1
             }

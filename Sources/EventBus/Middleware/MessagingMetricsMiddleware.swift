@@ -24,7 +24,7 @@ package import CoreMetrics
 /// further ones are counted under `other`. Attempts have `messaging.destination.template`, which is the subscription's
 /// pattern, `messaging.destination.subscription.name` and `messaging.consumer.group.name`. Durations also have
 /// `messaging.operation.type` (`send`).
-public final class MessagingMetricsMiddleware: PublishMiddleware, ConsumeMiddleware {
+public final class MessagingMetricsMiddleware: PublishMiddleware, ConsumeMiddleware, PromptMiddleware {
     private let fixedFactory: (any MetricsFactory)?
     private let system: String
     private let topics = Locked<Set<Topic>>([])

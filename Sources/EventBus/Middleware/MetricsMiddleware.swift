@@ -29,7 +29,7 @@ package import CoreMetrics
 /// configuration.publishMiddleware = [metrics]
 /// configuration.consumeMiddleware = [metrics, TenantFilter()]
 /// ```
-public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware, DeliveryObserver {
+public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware, DeliveryObserver, PromptMiddleware {
     /// The maximum number of published topics with separate labels.
     public static let maximumTopics = 1000
 

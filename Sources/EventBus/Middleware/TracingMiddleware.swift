@@ -14,7 +14,7 @@ package import Tracing
 /// configuration.publishMiddleware[0] = TracingMiddleware(system: "rabbitmq")
 /// configuration.consumeMiddleware[0] = TracingMiddleware(system: "rabbitmq")
 /// ```
-public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware {
+public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware, PromptMiddleware {
     private let fixedTracer: (any Tracer)?
     private let system: String
 

@@ -21,7 +21,7 @@ public struct ClaimCheck: Sendable {
     /// The maximum size of an encoded payload, in bytes, that is sent without the store. It is at least the size of a
     /// name, 64. Defaults to 256 KiB.
     public var threshold: Int
-    /// The maximum time for which a body may take to arrive. Defaults to 30 s.
+    /// The maximum time for which a body may take to arrive, above zero. Defaults to 30 s.
     public var timeout: Duration
 
     /// Creates a rule. Omitted values use the defaults.

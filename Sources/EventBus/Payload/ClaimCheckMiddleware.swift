@@ -1,5 +1,5 @@
 /// The last step of a publish, which stores the bodies of large events.
-struct ClaimCheckMiddleware: PublishMiddleware {
+struct ClaimCheckMiddleware: PromptMiddleware {
     let claimCheck: ClaimCheck
     let clock: AnyClock
 

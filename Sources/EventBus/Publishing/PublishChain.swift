@@ -3,11 +3,21 @@ struct PublishChain: Sendable {
     private let transport: any Transport
     private let middleware: [any PublishMiddleware]
     private let single: @Sendable (OutgoingEvent) async throws -> PublishReceipt
+    /// A Boolean value indicating whether the middleware may wait for longer than the deadline.
+    private let mayWait: Bool
+
+    /// The time after the deadline for which the transport may still tell its outcome.
+    static let grace = Duration.seconds(1)
+
+    static var tooLate: EventBusError {
+        EventBusError(.timedOut, "publish middleware did not let the event through before the deadline")
+    }
 
     init(transport: any Transport, middleware: [any PublishMiddleware]) {
         let active = middleware.filter(\.isActive)
         self.transport = transport
         self.middleware = active
+        self.mayWait = active.contains { !($0 is any PromptMiddleware) }
         self.single = Self.fold(active) { event in try await Self.send(event, on: transport) }
     }
 
@@ -26,7 +36,12 @@ struct PublishChain: Sendable {
     /// Sends one event.
     func publish(_ event: OutgoingEvent) async throws -> PublishReceipt {
         if middleware.isEmpty { return try await Self.send(event, on: transport) }
-        return try await single(event)
+        guard mayWait else { return try await single(event) }
+        let publish = BoundedPublish<PublishReceipt>()
+        let chain = Self.fold(middleware) { [transport] event in
+            try await publish.send { try await Self.send(event, on: transport) }
+        }
+        return try await publish.run(until: event.deadline, clock: transport.clock) { try await chain(event) }
     }
 
     private static func send(_ event: OutgoingEvent, on transport: any Transport) async throws -> PublishReceipt {
@@ -40,17 +55,25 @@ struct PublishChain: Sendable {
         let transport = transport
         if middleware.isEmpty { return try await transport.request(event.envelope, deadline: event.deadline) }
         let reply = Locked<Envelope?>(nil)
+        let publish = BoundedPublish<Envelope>()
         let chain = Self.fold(middleware) { event in
-            try event.envelope.validate()
-            let received = try await transport.request(event.envelope, deadline: event.deadline)
+            let received = try await publish.send {
+                try event.envelope.validate()
+                return try await transport.request(event.envelope, deadline: event.deadline)
+            }
             reply.withLock { $0 = received }
             return PublishReceipt(id: event.envelope.id, outcome: .routed)
         }
-        _ = try await chain(event)
-        guard let reply = reply.withLock({ $0 }) else {
-            throw EventBusError(.unsupported, "a publish middleware gave a receipt for a request that it did not send")
+        return try await publish.run(until: event.deadline, clock: transport.clock) {
+            _ = try await chain(event)
+            guard let reply = reply.withLock({ $0 }) else {
+                throw EventBusError(
+                    .unsupported,
+                    "a publish middleware gave a receipt for a request that it did not send"
+                )
+            }
+            return reply
         }
-        return reply
     }
 
     /// Sends many events with one call of the transport, in order, with one result for each.
@@ -66,39 +89,36 @@ struct PublishChain: Sendable {
             return await send(envelopes, options)
         }
         let events = envelopes.map { OutgoingEvent(envelope: $0, options: options) }
-        let gate = BatchGate()
-        let closing = Task { [clock = transport.clock] in
+        let (gate, chains) = (BatchGate(), BatchChains())
+        let timer = Task { [clock = transport.clock] in
             try await clock.sleep(until: options.deadline)
             gate.close()
+            try await clock.sleep(until: options.deadline.advanced(by: Self.grace))
+            chains.expire()
         }
-        defer { closing.cancel() }
-        return await withTaskGroup(of: (Int, Result<PublishReceipt, any Error>).self) { group in
+        defer {
+            timer.cancel()
+            // Nobody waits for the steps that are left.
+            chains.cancel()
+        }
+        return await withTaskCancellationHandler {
             for (index, event) in events.enumerated() {
                 let chain = Self.fold(middleware) { event in try await gate.arrive(index, event) }
-                group.addTask {
-                    do {
-                        let receipt = try await chain(event)
-                        gate.leave(index)
-                        return (index, .success(receipt))
-                    } catch {
-                        gate.leave(index)
-                        return (index, .failure(error))
-                    }
-                }
+                chains.start(index, { try await chain(event) }, onEnd: { gate.leave(index) })
                 guard await gate.hasPassed(index) else { break }
             }
             let arrived = gate.takeArrivals()
             let results = await send(arrived.map(\.event))
-            for (arrival, result) in zip(arrived, results) { arrival.continuation.resume(with: result) }
-            var ordered = events.map { _ in Result<PublishReceipt, any Error>.failure(BatchGate.tooLate) }
-            var underWay = Set(arrived.map(\.index))
-            // A step that holds its event past the deadline is cancelled, because nobody waits for it any more.
-            if underWay.isEmpty { group.cancelAll() }
-            for await (index, result) in group {
-                ordered[index] = result
-                if underWay.remove(index) != nil, underWay.isEmpty { group.cancelAll() }
+            var sent: [Int: Result<PublishReceipt, any Error>] = [:]
+            for (arrival, result) in zip(arrived, results) {
+                sent[arrival.index] = result
+                arrival.continuation.resume(with: result)
             }
-            return ordered
+            await chains.end(of: Set(sent.keys))
+            let ended = chains.results
+            return events.indices.map { ended[$0] ?? sent[$0] ?? .failure(Self.tooLate) }
+        } onCancel: {
+            chains.cancel()
         }
     }
 
@@ -178,10 +198,6 @@ private final class BatchGate: Sendable {
 
     private let state = Locked(State())
 
-    static var tooLate: EventBusError {
-        EventBusError(.timedOut, "publish middleware did not let the event through before the deadline")
-    }
-
     /// Waits at the end of the chain for the batch to be sent.
     func arrive(_ index: Int, _ event: OutgoingEvent) async throws -> PublishReceipt {
         try await withCheckedThrowingContinuation { continuation in
@@ -189,7 +205,7 @@ private final class BatchGate: Sendable {
                 guard state.accounted.insert(index).inserted else {
                     return (EventBusError(.unsupported, "a publish middleware called next twice within a batch"), nil)
                 }
-                if state.isClosed { return (Self.tooLate, nil) }
+                if state.isClosed { return (PublishChain.tooLate, nil) }
                 state.arrivals[index] = Arrival(index: index, event: event, continuation: continuation)
                 return (nil, state.takeWaiter())
             }

@@ -7,6 +7,10 @@ final class CurrentAttempt: Sendable {
         var context: EventContext?
         /// The positions of events that the attempt has published, by the identity of the first of equal ones.
         var published: [EventID: Positions] = [:]
+        /// The positions of events that the handler's latest call has published. Middleware may call it again.
+        var taken: [(first: EventID, position: Int)] = []
+        /// A Boolean value indicating whether the handler itself is running, and not only its middleware.
+        var isCalling = false
     }
 
     /// The positions among equal events.
@@ -36,6 +40,7 @@ final class CurrentAttempt: Sendable {
             state.number += 1
             state.context = context
             if !state.published.isEmpty { state.published = [:] }
+            if !state.taken.isEmpty { state.taken = [] }
             return state.number
         }
     }
@@ -46,6 +51,19 @@ final class CurrentAttempt: Sendable {
         let ended = state.withLock { $0.context.take() }
         _ = ended
     }
+
+    /// Records that the handler is called. Events of an earlier call leave their positions to those of this one, so that
+    /// equal events of both have equal identities. Call ``endCall()`` afterwards.
+    func beginCall() {
+        state.withLock { state in
+            state.isCalling = true
+            for (first, position) in state.taken { state.published[first]?.release(position) }
+            if !state.taken.isEmpty { state.taken = [] }
+        }
+    }
+
+    /// Records that the call has ended. Middleware publishes its own events from now on.
+    func endCall() { state.withLock { $0.isCalling = false } }
 
     /// Returns a Boolean value indicating whether the attempt with this number is running.
     func isUnderWay(_ number: UInt64) -> Bool {
@@ -65,7 +83,9 @@ final class CurrentAttempt: Sendable {
         let first = id(0)
         let position = state.withLock { state -> Int in
             guard state.number == number else { return 0 }
-            return state.published[first, default: Positions()].take()
+            let position = state.published[first, default: Positions()].take()
+            if state.isCalling { state.taken.append((first, position)) }
+            return position
         }
         return DerivedEventID(id: position > 0 ? id(position) : first, first: first, position: position)
     }
@@ -76,6 +96,8 @@ final class CurrentAttempt: Sendable {
         state.withLock { state in
             guard state.number == number else { return }
             state.published[derived.first]?.release(derived.position)
+            let index = state.taken.lastIndex { $0.first == derived.first && $0.position == derived.position }
+            if let index { state.taken.remove(at: index) }
         }
     }
 

@@ -67,10 +67,17 @@ extension DeliveryProcessor {
     /// Returns the time that is left for retries by the policy, or `nil` if it is not limited.
     private func retryTimeLeft(for tracked: TrackedDelivery) -> Duration? {
         guard let limit = retry.maximumTime else { return nil }
-        guard let first = tracked.delivery.firstFailure ?? tracked.firstFailure else { return limit }
-        let now = environment.clock.wallTime
-        let (elapsed, overflow) = now.milliseconds.subtractingReportingOverflow(first.milliseconds)
-        return overflow ? .zero : limit - .milliseconds(elapsed).clampedToLongest
+        var elapsed = Duration.zero
+        if let first = tracked.firstFailureInstant { elapsed = first.duration(to: environment.clock.now) }
+        if let first = tracked.delivery.firstFailure {
+            let now = environment.clock.wallTime
+            let (milliseconds, overflow) = now.milliseconds.subtractingReportingOverflow(first.milliseconds)
+            // A time in the future was stored before the clock was set back, and counts as now.
+            let stored: Duration =
+                overflow ? (first < now ? .longest : .zero) : .milliseconds(milliseconds).clampedToLongest
+            elapsed = max(elapsed, stored)
+        }
+        return limit - elapsed
     }
 
     private func dispositionByPolicy(of tracked: TrackedDelivery, after error: any Error) -> Disposition {

@@ -56,6 +56,8 @@ final class DeliveryProcessor: Sendable {
         self.aborting = aborting
         // Folded once, so that a delivery costs one call for each step and no allocation.
         var chain: Invocation = { context in
+            if derivesEventIDs { context.worker.currentAttempt.beginCall() }
+            defer { if derivesEventIDs { context.worker.currentAttempt.endCall() } }
             // A responder may find out otherwise.
             context.handlerEvidence = .works
             if holdsPublishes {
@@ -64,7 +66,10 @@ final class DeliveryProcessor: Sendable {
                 try await context.invocation(context)
             }
             // Between the effect and its record, inside the step of the inbox.
-            if context.fault == .crashAfterHandler { throw InjectedFault.crashAfterHandler }
+            if context.fault == .crashAfterHandler {
+                context.hasCrashed = true
+                throw InjectedFault.crashAfterHandler
+            }
         }
         for step in middleware.reversed() {
             let next = ConsumeNext(chain)
@@ -91,19 +96,30 @@ final class DeliveryProcessor: Sendable {
     }
 
     /// Makes one attempt and decides the next step.
+    ///
+    /// - Parameter identityError: The error that prevented the event's id from being derived, so that its handler must not
+    ///   run.
     func attempt(
         _ tracked: TrackedDelivery,
+        identityError: EventBusError? = nil,
         worker: Worker,
         consumer: any TransportConsumer
     ) async -> Outcome {
         var evidence = HandlerEvidence.none
-        var outcome = await attempt(tracked, worker: worker, consumer: consumer, evidence: &evidence)
+        var outcome = await attempt(
+            tracked,
+            identityError: identityError,
+            worker: worker,
+            consumer: consumer,
+            evidence: &evidence
+        )
         outcome.isHandlerFailure = outcome.disposition.isHandlerFailure(evidence)
         return outcome
     }
 
     private func attempt(
         _ tracked: TrackedDelivery,
+        identityError: EventBusError?,
         worker: Worker,
         consumer: any TransportConsumer,
         evidence: inout HandlerEvidence
@@ -120,6 +136,7 @@ final class DeliveryProcessor: Sendable {
         do {
             disposition = try await handle(
                 tracked,
+                identityError: identityError,
                 isLast: exhaustsHold || exhaustsTime || attempt >= retry.maximumAttempts,
                 worker: worker,
                 consumer: consumer,
@@ -175,6 +192,7 @@ final class DeliveryProcessor: Sendable {
     /// Makes one attempt.
     private func handle(
         _ tracked: TrackedDelivery,
+        identityError: EventBusError?,
         isLast: Bool,
         worker: Worker,
         consumer: any TransportConsumer,
@@ -184,6 +202,7 @@ final class DeliveryProcessor: Sendable {
         let delivery: Delivery
         let invocation: Invocation
         do {
+            if let identityError { throw identityError }
             var arrived = tracked.delivery
             if environment.payloads.redeems {
                 arrived = try await environment.payloads.redeemed(arrived, clock: environment.clock) ?? arrived
@@ -226,26 +245,39 @@ final class DeliveryProcessor: Sendable {
         let correlation = context.correlation(attempt: number)
         let previousDeadline = handlerTimeout.map { worker.arm($0) }
         defer { if let previousDeadline { worker.disarm(restoring: previousDeadline) } }
+        let failure: (any Error)?
         do {
             try await ServiceContext.$current.withValue(correlation.serviceContext) { try await chain(context) }
-            if context.fault == .crashAfterRecord { throw InjectedFault.crashAfterRecord }
+            failure = context.lastFault
+        } catch {
+            failure = error
+        }
+        // Also if middleware has swallowed or replaced the error, because no handler has seen the event then.
+        if let uncounted = context.uncountedError ?? failure as? any UncountedError {
+            return try disposition(of: tracked, afterUncounted: uncounted, context)
+        }
+        guard let failure else {
             evidence = context.handlerEvidence
             return .acknowledged
-        } catch let error as EventBusError where error.code == .timedOut && context.uncountedError == nil {
-            return disposition(of: tracked, after: error)
-        } catch {
-            if let uncounted = context.uncountedError ?? error as? any UncountedError {
-                if let deferred = uncounted as? DeferredDelivery { return deferral(of: tracked, deferred) }
-                if context.isGivenUp { return .requeued }
-                if let own = uncounted as? OwnInboxError {
-                    return deferral(of: tracked, reason: .inboxFailed, own.underlying)
-                }
-                throw uncounted as? InboxUnavailable ?? InboxUnavailable(underlying: uncounted)
-            }
-            // The broker has redelivered the event, so the outcome of this attempt is ignored.
-            if worker.isRevoked(delivery) { return .requeued }
-            if let error = error as? EventBusError, error.code.isAboutTheEvent { evidence = .publishedNoEvent }
-            return disposition(of: tracked, after: context.timeoutError(underlying: error) ?? error)
         }
+        if (failure as? EventBusError)?.code == .timedOut { return disposition(of: tracked, after: failure) }
+        // The broker has redelivered the event, so the outcome of this attempt is ignored.
+        if worker.isRevoked(delivery) { return .requeued }
+        if let error = failure as? EventBusError, error.code.isAboutTheEvent { evidence = .publishedNoEvent }
+        return disposition(of: tracked, after: context.timeoutError(underlying: failure) ?? failure)
+    }
+
+    /// Returns the disposition of a delivery for which the inbox let no handler run.
+    ///
+    /// - Throws: The error that pauses the subscription.
+    private func disposition(
+        of tracked: TrackedDelivery,
+        afterUncounted error: any UncountedError,
+        _ context: EventContext
+    ) throws(InboxUnavailable) -> Disposition {
+        if let deferred = error as? DeferredDelivery { return deferral(of: tracked, deferred) }
+        if context.isGivenUp { return .requeued }
+        if let own = error as? OwnInboxError { return deferral(of: tracked, reason: .inboxFailed, own.underlying) }
+        throw error as? InboxUnavailable ?? InboxUnavailable(underlying: error)
     }
 }

@@ -30,6 +30,7 @@ public final class EventContext: Sendable {
     private let evidence = Atomic<HandlerEvidence>(.none)
     private let unrecorded = Atomic(false)
     private let askingInbox = Atomic(false)
+    private let crashed = Atomic(false)
     private let uncounted = Locked<(any UncountedError)?>(nil)
 
     init(
@@ -150,6 +151,19 @@ extension EventContext {
     /// The failure that a broker under test injects into this attempt. It affects the delivery's first attempt only,
     /// because other attempts follow in this process.
     var fault: InjectedFault? { attempt == delivery.attempt ? delivery.injectedFault : nil }
+
+    /// A Boolean value indicating whether an injected crash has struck after the handler.
+    var hasCrashed: Bool {
+        get { crashed.load(ordering: .relaxed) }
+        set { crashed.store(newValue, ordering: .relaxed) }
+    }
+
+    /// The injected failure that strikes at the end of the attempt, or that has struck before and that middleware has
+    /// swallowed, or `nil`.
+    var lastFault: InjectedFault? {
+        if hasCrashed { return .crashAfterHandler }
+        return fault == .crashAfterRecord ? .crashAfterRecord : nil
+    }
 
     /// A Boolean value indicating whether the subscription is paused, because its inbox could not be reached or its
     /// circuit breaker is open.

@@ -27,17 +27,22 @@ final class EventIdentifier: Sendable {
     }
 
     /// Returns a delivery with the id that its subscription derives, or unchanged if none can be derived.
-    func identified(_ delivery: Delivery) -> Delivery {
+    ///
+    /// - Throws: The error of a payload step, or that of an outage. The event must not be handled under its own id then,
+    ///   because its next delivery may have the derived one.
+    func identified(_ delivery: Delivery) throws(EventBusError) -> Delivery {
         if delivery.isIdentified { return delivery }
+        let envelope = try payloads.decoded(delivery.envelope) ?? delivery.envelope
         let problem: String
         do {
-            let envelope = try payloads.decoded(delivery.envelope) ?? delivery.envelope
             if let id = try derive(ReceivedEvent(envelope: envelope, codecs: codecs)) {
                 return delivery.identified(as: id)
             }
             problem = "the part that identifies it is missing, blank or of another type"
+        } catch let error as EventBusError where error.code.isOutage {
+            throw error
         } catch {
-            problem = "\(error)"
+            problem = String(loggable: error)
         }
         if !hasWarned.exchange(true, ordering: .relaxed) { warn(delivery.envelope, problem) }
         return delivery

@@ -14,7 +14,7 @@ final class RefusedSettlements: Sendable {
 
     /// Records the latest error.
     func note(_ error: any Error) {
-        let text = "\(error)"
+        let text = String(loggable: error)
         state.withLock { $0.error = text }
     }
 

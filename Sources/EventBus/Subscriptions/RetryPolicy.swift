@@ -42,8 +42,9 @@ public struct RetryPolicy: Hashable, Sendable {
     /// let policy = RetryPolicy(maximumAttempts: .max, maximumTime: .seconds(600))
     /// ```
     ///
-    /// The time is that of the wall clock, and includes waiting in a queue. The failures of a by-key or broadcast
-    /// subscription are remembered by one process, so that the time starts again in another one.
+    /// The time is that of the wall clock, and includes waiting in a queue. If the wall clock is set back to before the
+    /// first failure, the time starts again. The failures of a by-key or broadcast subscription are remembered by one
+    /// process, which measures their time itself, so that the time starts again in another one.
     public var maximumTime: Duration? {
         didSet { maximumTime = maximumTime.map { Self.clamped($0) } }
     }

@@ -15,8 +15,6 @@ public struct SubscriptionHandlers {
     private(set) var patterns: [TopicPattern] = []
     private var exact: [Topic: Entry] = [:]
     private var wildcards: [(pattern: TopicPattern, entry: Entry)] = []
-    /// The handlers by the topic of their type, as ``TypedHandler`` values.
-    private var typed: [Topic: any Sendable] = [:]
     private var conversions: [Topic: [Conversion]] = [:]
     let codecs: CodecRegistry
 
@@ -37,7 +35,7 @@ public struct SubscriptionHandlers {
         handler: @escaping @Sendable (E, EventContext) async throws -> Void
     ) {
         let codecs = codecs
-        add(E.topic, matching: pattern ?? E.topicPattern) { envelope in
+        let entry = Entry(type: E.topic, handler: TypedHandler(body: handler)) { envelope in
             if envelope.version > E.version {
                 throw EventBusError(
                     .newerVersion,
@@ -48,7 +46,7 @@ public struct SubscriptionHandlers {
             let event = try codecs.decode(E.self, from: envelope)
             return { context in try await handler(event, context) }
         }
-        typed[E.topic] = TypedHandler(body: handler)
+        add(entry, matching: pattern ?? E.topicPattern)
     }
 
     /// Adds a conversion of events of earlier versions, which are handled by the handler of the current type.
@@ -61,7 +59,8 @@ public struct SubscriptionHandlers {
     /// ```
     ///
     /// An event whose ``Event/version`` is `version` or lower is decoded as `Old`. If there are several conversions, the
-    /// one with the lowest sufficient version is used. An event that cannot be converted becomes a dead letter with the
+    /// one with the lowest sufficient version is used. If the current type has several handlers by pattern, each gets the
+    /// converted events of the topics that it handles. An event that cannot be converted becomes a dead letter with the
     /// reason ``Failure/Reason/undecodable``. See <doc:EvolvingEvents>.
     ///
     /// - Parameters:
@@ -87,9 +86,10 @@ public struct SubscriptionHandlers {
 
     /// Returns a description of a conversion that cannot work, or `nil` if all can.
     var conversionProblem: String? {
+        let entries = exact.values + wildcards.map(\.entry)
         for (topic, conversions) in conversions {
             for conversion in conversions {
-                if conversion.decode(typed[topic]) == nil {
+                if !entries.contains(where: { $0.type == topic && conversion.decode($0.handler) != nil }) {
                     return "a conversion of \(conversion.name) to \(conversion.target), but no handler for "
                         + "\(conversion.target); add one with on(\(conversion.target).self)"
                 }
@@ -111,7 +111,7 @@ public struct SubscriptionHandlers {
         guard let type = entry.type, let conversions = conversions[type] else { return entry.decode }
         let current = entry.decode
         let earlier = conversions.sorted { $0.upTo < $1.upTo }.compactMap { conversion in
-            conversion.decode(typed[type]).map { (upTo: conversion.upTo, decode: $0) }
+            conversion.decode(entry.handler).map { (upTo: conversion.upTo, decode: $0) }
         }
         return { envelope in
             let conversion = earlier.first { envelope.version <= $0.upTo }
@@ -126,16 +126,15 @@ public struct SubscriptionHandlers {
     ) {
         let codecs = codecs
         patterns.append(pattern)
-        let entry = Entry(type: nil) { envelope in
+        let entry = Entry(type: nil, handler: nil) { envelope in
             let event = ReceivedEvent(envelope: envelope, codecs: codecs)
             return { context in try await handler(event, context) }
         }
         wildcards.append((pattern, entry))
     }
 
-    /// Adds a handler of a type whose topic is `type`, for the topics that match `pattern`.
-    private mutating func add(_ type: Topic, matching pattern: TopicPattern, _ decode: @escaping Decode) {
-        let entry = Entry(type: type, decode: decode)
+    /// Adds a handler of a type for the topics that match `pattern`.
+    private mutating func add(_ entry: Entry, matching pattern: TopicPattern) {
         if pattern.isExact {
             if exact.updateValue(entry, forKey: Topic(unchecked: pattern.rawValue)) == nil { patterns.append(pattern) }
         } else {
@@ -145,9 +144,12 @@ public struct SubscriptionHandlers {
     }
 }
 
-/// A handler with the topic of its event type, which is `nil` for events of any type.
+/// A handler of events of one type or of any type.
 private struct Entry {
+    /// The topic of the type, or `nil` for events of any type.
     let type: Topic?
+    /// The handler as a ``TypedHandler``, to which earlier versions are converted, or `nil` for events of any type.
+    let handler: (any Sendable)?
     let decode: SubscriptionHandlers.Decode
 }
 

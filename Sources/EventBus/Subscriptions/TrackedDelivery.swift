@@ -12,6 +12,8 @@ struct TrackedDelivery: Sendable {
     var attempt: Int
     /// The wall-clock time at which the first attempt in this process failed.
     var firstFailure: EventTime?
+    /// The same time by the bus's clock, which nobody sets back.
+    private(set) var firstFailureInstant: AnyClock.Instant?
     /// The total time for which the event has been deferred since its last attempt.
     var deferredFor: Duration
     /// The time until which it was last held for the next attempt. The whole time counts as deferred from the beginning.
@@ -43,6 +45,13 @@ struct TrackedDelivery: Sendable {
         extendedUntil = max(extendedUntil, now)
     }
 
+    /// Records that an attempt has failed in this process.
+    mutating func noteFailure(_ clock: AnyClock) {
+        if firstFailure != nil { return }
+        firstFailure = clock.wallTime
+        firstFailureInstant = clock.now
+    }
+
     /// A Boolean value indicating whether no attempt has failed in this process.
     var isUntried: Bool { firstFailure == nil }
 
@@ -62,6 +71,7 @@ struct TrackedDelivery: Sendable {
         deferredFor = earlier.deferredFor
         if !earlier.isUntried {
             firstFailure = earlier.firstFailure
+            firstFailureInstant = earlier.firstFailureInstant
             firstArrival = earlier.firstArrival
             extendedUntil = earlier.extendedUntil
         }

@@ -123,13 +123,20 @@ final class WorkerPool: Sendable {
             return false
         }
         var current = tracked
-        if let identifier { current.delivery = identifier.identified(tracked.delivery) }
+        var identityError: EventBusError?
+        if let identifier {
+            do throws(EventBusError) {
+                current.delivery = try identifier.identified(tracked.delivery)
+            } catch {
+                identityError = error
+            }
+        }
         let delivery = current.delivery
         if tracked.isProbe, let pause = pause.current {
             // The pause may end with this attempt.
             current.extend(byPauseSince: pause.since, until: environment.clock.now)
         }
-        let outcome = await processor.attempt(current, worker: worker, consumer: consumer)
+        let outcome = await processor.attempt(current, identityError: identityError, worker: worker, consumer: consumer)
         let isProbe = queue.endProbe(tracked)
         if let error = outcome.inboxError {
             return await pause(tracked, isProbe: isProbe, after: error, at: place, consumer)
@@ -153,12 +160,12 @@ final class WorkerPool: Sendable {
         held.attempt = outcome.attempt + 1
         switch outcome.disposition {
         case .retried:
-            held.firstFailure = held.firstFailure ?? environment.clock.wallTime
+            held.noteFailure(environment.clock)
             held.deferredFor = .zero
         case .deferred(_, let failure?):
             held.deferredFor += outcome.deferredFor
             // Its handler has run, so it is not returned to the broker like an event that waits for its first attempt.
-            if failure.reason == .postponed { held.firstFailure = held.firstFailure ?? environment.clock.wallTime }
+            if failure.reason == .postponed { held.noteFailure(environment.clock) }
         default: break
         }
         settler.report(delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)
@@ -192,7 +199,7 @@ final class WorkerPool: Sendable {
         at place: Int,
         _ consumer: any TransportConsumer
     ) async -> Bool {
-        let (begins, nextProbe) = pause.fail(.inbox, "\(error)", isProbe: isProbe)
+        let (begins, nextProbe) = pause.fail(.inbox, String(loggable: error), isProbe: isProbe)
         if begins {
             log(
                 .warning,

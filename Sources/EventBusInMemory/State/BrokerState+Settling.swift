@@ -34,7 +34,8 @@ extension BrokerState {
             event.redeliveries = 0
             event.extras = EventMetadata(
                 replyAddress: settled.extras?.replyAddress,
-                firstFailure: settled.extras?.firstFailure ?? time
+                // One in the future was stored before the clock was set back.
+                firstFailure: settled.extras?.firstFailure.map { first in time.map { min(first, $0) } ?? first } ?? time
             )
             enqueue(event, in: queue, due: retryDue, &effects)
         case .deferred(let delay, let failure):

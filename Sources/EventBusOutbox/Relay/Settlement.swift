@@ -46,7 +46,7 @@ package struct Settlement: Sendable {
         package var outcome: Outcome
     }
 
-    /// The maximum length in characters of a stored error text.
+    /// The maximum length of a stored error text, in UTF-8 bytes.
     private static let maximumErrorLength = 1024
 
     /// The events that the broker has confirmed.
@@ -109,7 +109,7 @@ package struct Settlement: Sendable {
                 attempts: event.attempts,
                 holds: event.holds,
                 dueAt: dueAt,
-                error: String("\(error)".prefix(Self.maximumErrorLength))
+                error: "\(error)".printable(upToUTF8Length: Self.maximumErrorLength)
             )
         )
         join(event)

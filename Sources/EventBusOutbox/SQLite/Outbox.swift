@@ -32,7 +32,8 @@ public struct Outbox: Sendable {
     /// Stores an event inside the transaction of `db`. It is published after the transaction has committed.
     ///
     /// The envelope is created immediately. Identity, time, correlation, causation and trace are those of the calling
-    /// code. Local listeners do not see the event.
+    /// code. If a handler stores the event again after its transaction was rolled back, the event keeps its derived
+    /// identity. A rolled back savepoint does not count. Local listeners do not see the event.
     ///
     /// - Parameters:
     ///   - event: The event to publish.
@@ -49,7 +50,15 @@ public struct Outbox: Sendable {
         options: PublishOptions = .init(),
         in db: Database
     ) throws -> EventID {
-        try publish(try bus.envelope(for: event, options: options), options: options, in: db)
+        let (envelope, revoke) = try bus.revocableEnvelope(for: event, options: options)
+        do {
+            let id = try publish(envelope, options: options, in: db)
+            if let revoke { db.afterNextTransaction(onCommit: { _ in }, onRollback: { _ in revoke() }) }
+            return id
+        } catch {
+            revoke?()
+            throw error
+        }
     }
 
     /// Stores an event that is already encoded. See ``publish(_:options:in:)-(E,_,_)``.

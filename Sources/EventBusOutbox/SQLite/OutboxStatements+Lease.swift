@@ -120,7 +120,15 @@ extension OutboxStatements {
             sql: """
                 UPDATE eventbus_outbox_delayed
                 SET ready_at = ready_at - (stored_at - ?1), deliver_at = deliver_at - (stored_at - ?1), stored_at = ?1
-                WHERE stored_at > ?1
+                WHERE stored_at > ?1 AND typeof(stored_at) = 'integer'
+                """
+        ).execute(arguments: [now.milliseconds])
+        // In arithmetic, a text or a blob counts as a number that has nothing to do with time. Such a row is read at once,
+        // and parked as unreadable.
+        try db.cachedStatement(
+            sql: """
+                UPDATE eventbus_outbox_delayed SET ready_at = 0
+                WHERE stored_at > ?1 AND typeof(stored_at) <> 'integer' AND ready_at <> 0
                 """
         ).execute(arguments: [now.milliseconds])
     }

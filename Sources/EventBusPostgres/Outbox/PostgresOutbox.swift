@@ -41,7 +41,8 @@ public struct PostgresOutbox: Sendable {
     /// committed.
     ///
     /// The envelope is created immediately. Identity, time, correlation, causation and trace are those of the calling
-    /// code. Local listeners do not see the event.
+    /// code. Local listeners do not see the event. Each call inside a handler counts as a publish of the event, so carry
+    /// out the same statement again if its transaction is rolled back and repeated.
     ///
     /// - Parameters:
     ///   - event: The event to publish.
@@ -51,7 +52,13 @@ public struct PostgresOutbox: Sendable {
     /// - Throws: `EventBusError`: `.encodingFailed`, `.invalidEnvelope`, also for a text with U+0000, which PostgreSQL
     ///   does not store, except for the ids of causes, which digests replace; `.unsupported` for the options `expiration` and `priority`.
     public func row<E: Event>(for event: E, options: PublishOptions = .init()) throws -> PostgresStatement {
-        try row(for: try bus.envelope(for: event, options: options), options: options)
+        let (envelope, revoke) = try bus.revocableEnvelope(for: event, options: options)
+        do {
+            return try row(for: envelope, options: options)
+        } catch {
+            revoke?()
+            throw error
+        }
     }
 
     /// Returns the statement that stores an event that is already encoded. See ``row(for:options:)-(E,_)``.

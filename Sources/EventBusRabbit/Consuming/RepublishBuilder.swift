@@ -14,9 +14,12 @@ enum RepublishBuilder {
         failure: Failure
     ) throws(EventBusError) -> AMQPPublish {
         var properties = properties(of: held, as: id)
-        let now = HeaderValue.string(EventTime.now().rfc3339)
+        let time = EventTime.now()
+        let now = HeaderValue.string(time.rfc3339)
         properties.headers[WireHeaders.attempts] = .int(Int64(failure.attempt))
-        if properties.headers[WireHeaders.firstFailure] == nil {
+        // One in the future was stored before the clock was set back, and would extend the time for retries.
+        let first = WireHeaders.firstFailure(in: properties.headers, isTrusted: true)
+        if properties.headers[WireHeaders.firstFailure] == nil || first.map({ $0 > time }) == true {
             properties.headers[WireHeaders.firstFailure] = now
         }
         // The last known error, in case the broker itself gives up the event later.

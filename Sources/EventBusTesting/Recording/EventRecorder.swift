@@ -12,7 +12,9 @@ public import EventBus
 /// ```
 ///
 /// A test that fails prints what has happened with ``story`` or ``withStory(_:)``.
-public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, DeliveryObserver, ClockedMiddleware {
+public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, DeliveryObserver, ClockedMiddleware,
+    PromptMiddleware
+{
     /// A published event.
     ///
     /// ```swift

@@ -118,6 +118,38 @@ extension RelayInTroubleSuite {
             #expect(event.delay(at: now) == .seconds(60))
         }
 
+        @Test(
+            "A delayed event whose time of storage is not a time is read at once and parked",
+            arguments: ["'x'", "x'00'", "''", "'1e300'"]
+        )
+        func delayOfNoTime(value: String) throws {
+            let database = try makeDatabase()
+            let (now, hour) = (EventTime(milliseconds: 1_000_000_000_000), Duration.seconds(3600))
+            try database.write { db in
+                try OutboxStatements.insert(
+                    Envelope(topic: "t", payload: []),
+                    storedAt: now,
+                    deliverAt: now + hour * 72,
+                    readyAt: now + hour * 43,
+                    requiresSubscriber: false,
+                    in: db
+                )
+                try db.execute(sql: "UPDATE eventbus_outbox_delayed SET stored_at = \(value)")
+                try OutboxStatements.repairValues(now: now, maximumInterval: .seconds(120), in: db)
+                let stored = try Row.fetchOne(db, sql: "SELECT ready_at, deliver_at FROM eventbus_outbox_delayed")
+                let row = try #require(stored)
+                let (readyAt, deliverAt): (Int64, Int64) = (row["ready_at"], row["deliver_at"])
+                #expect(readyAt <= now.milliseconds)
+                #expect(deliverAt == (now + hour * 72).milliseconds)
+                _ = try OutboxStatements.returnWaiting(busy: [], now: now, in: db)
+                let terms = ReadingTerms(now: now, maximumDelay: hour * 29)
+                let taking = try OutboxStatements.take(limit: 10, depth: 1, excluding: [], terms: terms, in: db)
+                #expect(taking.runs.isEmpty)
+                let parked = try OutboxStatements.parked(limit: 10, in: db)
+                #expect(parked.map(\.failure.reason) == [.undecodable])
+            }
+        }
+
         @Test("A lease of another length than one's own is valid as long as it states")
         func longerLease() throws {
             let database = try makeDatabase()

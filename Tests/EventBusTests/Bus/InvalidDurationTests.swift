@@ -16,6 +16,20 @@ struct InvalidDurationTests {
         #expect(error?.code == .invalidConfiguration)
     }
 
+    @Test("A limit of the bus that leaves no time is refused", arguments: [Duration.zero, .seconds(-1)])
+    func noTimeForBus(limit: Duration) async throws {
+        var publishing = EventBusConfiguration()
+        publishing.publishTimeout = limit
+        var fetching = EventBusConfiguration()
+        fetching.claimCheck = ClaimCheck(store: InMemoryClaimCheckStore(), timeout: limit)
+        for (configuration, name) in [(publishing, "publishTimeout"), (fetching, "claimCheck.timeout")] {
+            let bus = EventBus(transport: .inMemory(), configuration: configuration)
+            let error = await #expect(throws: EventBusError.self) { try await bus.withRunning {} }
+            #expect(error?.code == .invalidConfiguration)
+            #expect(error?.message.contains(name) == true)
+        }
+    }
+
     @Test(
         "Limits far in the future are no limits",
         arguments: [Duration.seconds(9_223_372_036), .seconds(9_223_372_037), .seconds(Int64.max)]

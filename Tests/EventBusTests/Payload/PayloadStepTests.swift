@@ -59,6 +59,46 @@ struct PayloadStepTests {
         #expect(ids.withLock { $0 } == ["42", "42"])
     }
 
+    @Test(
+        "An outage while the identity is derived defers the event, and its duplicate is suppressed",
+        arguments: [false, true]
+    )
+    func identityInOutage(byKey: Bool) async throws {
+        let step = RestlessStep()
+        let bus = bus { $0.payloadSteps = [step] }
+        let handled = Locked<[String]>([])
+        let options = SubscriptionOptions(
+            retry: .never,
+            ordering: byKey ? .byPartitionKey : .none,
+            inbox: broker.makeInbox(),
+            identity: .field("orderID")
+        )
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { order, context in
+            handled.withLock { $0.append("\(context.id)/\(context.attempt)") }
+        }
+        try await bus.withRunning {
+            for _ in 0..<3 { try await bus.publish(OrderCreated(orderID: "42")) }
+            try await broker.settled()
+            #expect(handled.withLock { $0 } == ["42/1"])
+            #expect(try await bus.deadLetters(of: "g").count() == 0)
+        }
+    }
+
+    @Test("An identity that a failing step prevents makes a dead letter at once, as the payload itself would")
+    func identityOfUndecodable() async throws {
+        let step = RestlessStep(error: Broken())
+        let bus = bus { $0.payloadSteps = [step] }
+        let options = SubscriptionOptions(retry: .never, identity: .field("orderID"))
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in
+            Issue.record("the event was handled under its own id")
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "42"))
+            try await broker.settled()
+            #expect(try await bus.deadLetters(of: "g").entries().map(\.failure.reason) == [.undecodable])
+        }
+    }
+
     @Test("A derived identity is refused beside a step or a claim check that needs the publisher's id")
     func bindingStep() async throws {
         struct BindingStep: PayloadStep {
@@ -295,4 +335,20 @@ private struct RandomStep: PayloadStep {
     }
 
     func decode(_ envelope: inout Envelope) throws { envelope.payload.removeLast(8) }
+}
+
+/// A step that fails at the first decoding of every id.
+private final class RestlessStep: PayloadStep {
+    let contentEncoding = "x-restless"
+    private let error: any Error
+    private let seen = Locked<Set<EventID>>([])
+
+    init(error: any Error = EventBusError(.unavailable, "the key store is away")) { self.error = error }
+
+    func encode(_ envelope: inout Envelope) throws -> Bool { true }
+
+    func decode(_ envelope: inout Envelope) throws {
+        let id = envelope.id
+        if seen.withLock({ $0.insert(id).inserted }) { throw error }
+    }
 }

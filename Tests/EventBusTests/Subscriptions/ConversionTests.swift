@@ -45,6 +45,42 @@ struct ConversionTests {
         }
     }
 
+    @Test("A type with handlers by pattern has its converted events handled by the one whose pattern matches")
+    func byPattern() async throws {
+        let bus = EventBus(transport: .inMemory(broker))
+        let (domestic, foreign) = (Notes<Int>(), Notes<Int>())
+        bus.subscribe(group: "ledger", name: "invoices", concurrency: 1) { handlers in
+            handlers.on(Invoiced.self, matching: "invoice.issued.domestic") { invoice, _ in domestic.add(invoice.amount)
+            }
+            handlers.on(InvoicedV1.self, upTo: 1) { Invoiced(amount: $0.cents, currency: "EUR") }
+            handlers.on(Invoiced.self, matching: "invoice.issued.foreign.*") { invoice, _ in foreign.add(invoice.amount)
+            }
+        }
+        try await bus.withRunning {
+            for (number, place) in ["domestic", "foreign.ch", "domestic"].enumerated() {
+                let payload = Array(#"{"cents":\#(number)}"#.utf8)
+                try await bus.publish(
+                    Envelope(topic: try Topic(validating: "invoice.issued.\(place)"), payload: payload)
+                )
+            }
+            try await broker.settled()
+            #expect(domestic.values == [0, 2])
+            #expect(foreign.values == [1])
+        }
+    }
+
+    @Test("A handler of a replaced type does not make a conversion to that type valid")
+    func replaced() async throws {
+        let bus = EventBus(transport: .inMemory(broker))
+        let subscription = bus.subscribe(group: "ledger", name: "invoices") { handlers in
+            handlers.on(Invoiced.self) { _ in }
+            handlers.on(InvoicedV2.self) { _ in }
+            handlers.on(InvoicedV1.self, upTo: 1) { Invoiced(amount: $0.cents, currency: "EUR") }
+        }
+        let error = await #expect(throws: EventBusError.self) { try await subscription.attached() }
+        #expect(error?.message.contains("no handler for Invoiced") == true)
+    }
+
     @Test("An earlier event that cannot be decoded or converted becomes a dead letter after one attempt")
     func unconvertible() async throws {
         let bus = EventBus(transport: .inMemory(broker))

@@ -57,6 +57,37 @@ struct RetryTimeTests {
         }
     }
 
+    @Test(
+        "A wall clock that is set back does not keep an event from reaching its end",
+        arguments: DeferralTests.Way.all
+    )
+    func setBack(way: DeferralTests.Way) async throws {
+        let shift = Locked(Duration.zero)
+        let clock = AnyClock(clock).settingWallClock { shift.withLock { $0 } }
+        let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: clock)))
+        var options = SubscriptionOptions(ordering: way.ordering, broadcast: way.broadcast)
+        options.retry = .fixed(.seconds(10), maximumAttempts: 100, maximumTime: .seconds(35))
+        let times = Notes<Duration>()
+        let last = Signal()
+        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { [self] _, context in
+            times.add(self.clock.now.offset)
+            if context.attempt == 2 { shift.withLock { $0 = .seconds(-3600) } }
+            if context.isLastAttempt { last.raise() }
+            throw Failed()
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await eventually("the last attempt") {
+                if !last.isRaised { await clock.advance(to: clock.now.advanced(by: .milliseconds(100))) }
+                return last.isRaised
+            }
+        }
+        // The broker knows only the wall clock, by which the time begins again. A process also measures it.
+        let scheduled: [Duration] = [.zero, .seconds(10), .seconds(20), .seconds(30), .seconds(40)]
+        let expected = way.ordering == .none && !way.broadcast ? scheduled : scheduled.dropLast()
+        #expect(times.values.map { .seconds($0.components.seconds) } == Array(expected))
+    }
+
     @Test("The number of attempts still applies")
     func attempts() async throws {
         let options = SubscriptionOptions(retry: .fixed(.seconds(1), maximumAttempts: 2, maximumTime: .seconds(60)))
