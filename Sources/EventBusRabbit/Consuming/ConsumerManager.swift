@@ -30,6 +30,8 @@ actor ConsumerManager {
     var restoration: Task<Bool, Never>?
     /// The end of the last declaration, and whether everything existed.
     var lastRestoration: (time: MonotonicTime, isThere: Bool)?
+    /// The reason why a queue could not be bound again.
+    var unbound: String?
     /// The subscriptions that have been attached, by their consumers.
     nonisolated let expected = Locked<[UInt64: QueueSpecification]>([:])
     /// A closure that is called when a missing object exists on the broker again.
