@@ -16,6 +16,8 @@ actor ConsumerManager {
     let health: ConnectionHealth
     let watch: SendTimeoutMonitor
     let logger: BackgroundLogger
+    /// The connection for crash records. A record whose queue has no leader ends the connection on which it is read.
+    let records: SideConnection
 
     var sessions: [UInt64: ConsumerSession] = [:]
     var lastID: UInt64
@@ -58,6 +60,12 @@ actor ConsumerManager {
         self.health = health
         self.watch = watch
         self.logger = logger
+        self.records = SideConnection(
+            configuration: configuration,
+            thread: thread,
+            watch: watch,
+            role: "crash-records"
+        )
         self.onRestored = onRestored
     }
 
@@ -217,12 +225,13 @@ actor ConsumerManager {
     }
 
     /// Refuses everything from now on.
-    func end(_ error: EventBusError) {
+    func end(_ error: EventBusError) async {
         ended = error
         wakeConnectionWaiters()
         for session in sessions.values { session.resolveAttach(.failure(error)) }
     }
 
+        await records.end()
     // MARK: Connected state
 
     /// Keeps all consumers attached until the connection ends, and returns the reason.
