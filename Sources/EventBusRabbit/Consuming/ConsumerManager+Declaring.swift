@@ -41,7 +41,7 @@ extension ConsumerManager {
         let isThere = await task.value
         restoration = nil
         lastRestoration = (.now, isThere)
-        if isThere { onRestored() }
+        if isThere { missedDelays.restored() }
         return isThere
     }
 

@@ -116,6 +116,7 @@ extension ConsumerManager {
         health.setMissing("topology", nil)
         for case .queue(TopologyNames.delayUnroutable, let messages, _) in replies {
             health.setUnroutableDelays(messages)
+            missedDelays.sighted(messages)
         }
         for (group, reply) in zip(groups, replies.suffix(groups.count)) {
             guard case .queue(_, let messages, let consumers) = reply else { continue }

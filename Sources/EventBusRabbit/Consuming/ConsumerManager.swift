@@ -36,8 +36,8 @@ actor ConsumerManager {
     var unbound: String?
     /// The subscriptions that have been attached, by their consumers.
     nonisolated let expected = Locked<[UInt64: QueueSpecification]>([:])
-    /// A closure that is called when a missing object exists on the broker again.
-    let onRestored: @Sendable () -> Void
+    /// The receiver of reports about delayed events that matched no queue.
+    let missedDelays: MissedDelays
     var ended: EventBusError?
 
     init(
@@ -48,7 +48,7 @@ actor ConsumerManager {
         health: ConnectionHealth,
         watch: SendTimeoutMonitor,
         logger: BackgroundLogger,
-        onRestored: @escaping @Sendable () -> Void
+        missedDelays: MissedDelays
     ) {
         self.number = number
         // The ids of consumers are unique in the whole transport.
@@ -66,7 +66,7 @@ actor ConsumerManager {
             watch: watch,
             role: "crash-records"
         )
-        self.onRestored = onRestored
+        self.missedDelays = missedDelays
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
@@ -361,11 +361,13 @@ actor ConsumerManager {
         }
         session.phase = .attached
         session.lastFailure = nil
-        if session.hasLostQueue {
-            session.hasLostQueue = false
-            onRestored()
-        }
         expected.withLock { $0[id] = specification }
+        if session.hasLostQueue || isNew {
+            session.hasLostQueue = false
+            missedDelays.restored()
+        } else {
+            missedDelays.attached()
+        }
         report(session)
         if isNew, session.attachWaiter != nil, configuration.newQueueGracePeriod > .zero {
             await sleep(session, until: .now.advanced(by: configuration.newQueueGracePeriod))
