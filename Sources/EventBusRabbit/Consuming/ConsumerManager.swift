@@ -32,6 +32,8 @@ actor ConsumerManager {
     var restoration: Task<Bool, Never>?
     /// The end of the last declaration, and whether everything existed.
     var lastRestoration: (time: MonotonicTime, isThere: Bool)?
+    /// The declarations in progress of queues of dead letters, by their groups.
+    var deadLetterChecks: [String: Task<Bool, Never>] = [:]
     /// The reason why a queue could not be bound again.
     var unbound: String?
     /// The subscriptions that have been attached, by their consumers.
