@@ -17,6 +17,8 @@ extension ConsumerManager {
             )
             guard session.phase == .attached || session.phase == .attaching else { return }
             session.hasLostQueue = true
+            flush(session)
+            keepOrphans(of: session)
             // Its unsettled deliveries are still settled on its channel. A new channel takes over.
             let channel = session.channel
             detached(session, AMQPFailure(.channelClosed(0), "the broker ended the consumer"))

@@ -231,9 +231,9 @@ actor ConsumerManager {
         ended = error
         wakeConnectionWaiters()
         for session in sessions.values { session.resolveAttach(.failure(error)) }
+        await records.end()
     }
 
-        await records.end()
     // MARK: Connected state
 
     /// Keeps all consumers attached until the connection ends, and returns the reason.
@@ -371,6 +371,8 @@ actor ConsumerManager {
             missedDelays.attached()
         }
         report(session)
+        await sendOrphans(of: session)
+        guard session.phase == .attached else { return }
         if isNew, session.attachWaiter != nil, configuration.newQueueGracePeriod > .zero {
             await sleep(session, until: .now.advanced(by: configuration.newQueueGracePeriod))
             guard session.phase == .attached else { return }

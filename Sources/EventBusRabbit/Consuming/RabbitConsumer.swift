@@ -358,6 +358,11 @@ final class RabbitConsumer: TransportConsumer {
         state.withLock { $0.held[tag] = held }
     }
 
+    /// The deliveries that have not been settled, in their order.
+    var unsettled: [Held] {
+        state.withLock { state in state.held.sorted { $0.key < $1.key }.map(\.value) }
+    }
+
     func isHolding(_ token: Delivery.Token) -> Bool {
         state.withLock { $0.generation == token.generation && $0.held[token.number] != nil }
     }
