@@ -33,6 +33,11 @@ struct DeletedQueueTests {
                 return begun.count == 1 && waiting == 0
             }
             try await RawClient.delete(queue: "group-\(name).probe", configuration)
+            // The consumer was cancelled, and its deliveries were revoked.
+            try await eventually("declared again") {
+                let waiting = try await RawClient.count(queue: "group-\(name).probe", configuration)
+                return waiting != nil && bus.health().isReady
+            }
             mayEnd.raise()
             try await eventually("all are handled", within: .seconds(15)) { handled.all == Set(0..<10) }
             print("\(type): 10 events in hand, \(handled.count) handled after their queue was deleted")
