@@ -89,14 +89,12 @@ extension RabbitTransport {
                 return .failure(EventBusError(.rejected, "\(queue) has \(consumers) consumers; it stays as it is"))
             }
             try await connection.call(plan.unbindings(queue, patterns: patterns), on: channel)
-            // The broker reports zero for a queue whose leader is unreachable, so only reading the first event is
-            // reliable.
-            switch try await connection.call(.basicGet(queue: queue), on: channel) {
-            case .message(_, let remaining):
+            var events = try await QueueSample.count(in: queue, connection)
+            if case .queue(_, let messages, _) = reply { events = events > 0 ? max(events, messages) : 0 }
+            guard events == 0 else {
                 return .failure(
-                    EventBusError(.rejected, "\(queue) has \(remaining + 1) events; it stays, and gets no new ones")
+                    EventBusError(.rejected, "\(queue) has \(events) events; it stays, and gets no new ones")
                 )
-            default: break
             }
             try await connection.call(
                 [.queueDelete(name: queue), .queueDelete(name: TopologyNames.crashRecord(of: queue))],

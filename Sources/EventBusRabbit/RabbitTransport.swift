@@ -87,7 +87,7 @@ public final class RabbitTransport: Transport {
         let watch = SendTimeoutMonitor()
         let managers = try ConsumerManagers(capacity: configuration.maximumConsumersPerConnection) {
             number,
-            onRestored throws(EventBusError) in
+            missedDelays throws(EventBusError) in
             ConsumerManager(
                 number: number,
                 thread: try ConnectionThread(name: "eventbus-con"),
@@ -96,7 +96,7 @@ public final class RabbitTransport: Transport {
                 health: health,
                 watch: watch,
                 logger: logger,
-                onRestored: onRestored
+                missedDelays: missedDelays
             )
         }
         self.core = Core(
@@ -140,7 +140,7 @@ public final class RabbitTransport: Transport {
                     group.addTask { try await self.keepConsuming() }
                     group.addTask { await self.keepReplying() }
                     group.addTask { await self.core.health.monitor.run() }
-                    group.addTask { await DelayRestorer(tools: self.core.tools).run(self.core.managers.restorations) }
+                    group.addTask { await DelayRestorer(tools: self.core.tools).run(self.core.managers.missedDelays) }
                     group.addTask {
                         await waitUntilCancelled()
                         // Otherwise the restorer would wait for a silent broker.

@@ -276,6 +276,42 @@ struct RefusalTests {
         }
     }
 
+    @Test(
+        arguments: [
+            // A quorum queue has no such argument.
+            ("x-max-priority", RabbitConfiguration.Queue(arguments: ["x-max-priority": 10])),
+            ("x-message-ttl", .init(arguments: ["x-message-ttl": "soon"])),
+            ("x-priority", .init(consumerArguments: ["x-priority": "high"])),
+        ]
+    )
+    func `an argument that the broker does not accept ends the attempt to attach, and is named`(
+        argument: String,
+        queue: RabbitConfiguration.Queue
+    ) async throws {
+        let name = freshName()
+        let configuration = try await TestBroker.shared().configuration {
+            $0.exchange = "events-\(name)"
+            $0.queues["group-\(name).probe"] = queue
+        }
+        let transport = try RabbitTransport(configuration)
+        let specification = QueueSpecification(
+            group: "group-\(name)",
+            name: "probe",
+            patterns: ["a.b"],
+            prefetch: 1
+        )
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { try? await transport.run() }
+            let error = await #expect(throws: EventBusError.self) {
+                _ = try await transport.attach(specification, to: IgnoringSink())
+            }
+            print("not accepted: \(error?.message ?? "none")")
+            #expect(error?.code == .invalidConfiguration)
+            for part in [argument, "group-\(name).probe"] { #expect(error?.message.contains(part) == true) }
+            group.cancelAll()
+        }
+    }
+
     @Test func `no broker at all leaves a publish with its deadline`() async throws {
         let configuration = try RabbitConfiguration(uri: "amqp://127.0.0.1:1/")
         let transport = try RabbitTransport(configuration)

@@ -5,7 +5,7 @@ extension RabbitConfiguration {
     ///
     /// ```swift
     /// configuration.queues["billing.orders"] = .init(name: "legacy-orders", isDeclared: false)
-    /// configuration.queues["mail.orders"] = .init(arguments: ["x-max-priority": 10])
+    /// configuration.queues["mail.orders"] = .init(arguments: ["x-quorum-initial-group-size": 5])
     /// ```
     public struct Queue: Hashable, Sendable {
         /// The queue's name, or `nil` for `GROUP.NAME`. Defaults to `nil`.
@@ -18,8 +18,9 @@ extension RabbitConfiguration {
         /// and failed ones that cannot be sent again unchanged. The bus still declares the queue in which the
         /// subscription's delayed events wait, and needs the permission to bind the queue to it.
         public var isDeclared: Bool
-        /// The arguments of the queue, in addition to the bus's own or instead of them, such as `x-max-priority`.
-        /// Defaults to none. They cannot be changed once the queue exists.
+        /// The arguments of the queue, in addition to the bus's own or instead of them, such as `x-max-priority`, which
+        /// only a classic queue has. Defaults to none. They cannot be changed once the queue exists. One that the broker
+        /// does not accept ends the attempt to attach with `.invalidConfiguration`.
         public var arguments: [String: HeaderValue]
         /// The arguments of the consumer, such as `x-priority`. Defaults to none.
         public var consumerArguments: [String: HeaderValue]

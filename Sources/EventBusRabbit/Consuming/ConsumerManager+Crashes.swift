@@ -42,21 +42,20 @@ extension ConsumerManager {
 
     private func readCrashRecord(_ session: ConsumerSession, generation: UInt64) async {
         var crashes = ConsumerSession.CrashCount.unavailable
-        if let connection {
-            do {
-                crashes = .known(try await renewCrashRecord(of: session.queueName, on: connection))
-            } catch let error where Self.isForbidden(error) {
-                crashes = .forbidden
-                logger.info(
-                    "no access to the crash record; the broker's redelivery count limits redeliveries",
-                    metadata: ["queue": "\(session.queueName)", "reason": "\(error)"]
-                )
-            } catch {
-                logger.info(
-                    "could not read the crash record; redelivered events are handled one at a time",
-                    metadata: ["queue": "\(session.queueName)", "reason": "\(error)"]
-                )
-            }
+        let queue = session.queueName
+        do {
+            crashes = .known(try await records.use { try await self.renewCrashRecord(of: queue, on: $0) })
+        } catch let error where Self.isForbidden(error) {
+            crashes = .forbidden
+            logger.info(
+                "no access to the crash record; the broker's redelivery count limits redeliveries",
+                metadata: ["queue": "\(queue)", "reason": "\(error)"]
+            )
+        } catch {
+            logger.info(
+                "could not read the crash record; redelivered events are handled one at a time",
+                metadata: ["queue": "\(queue)", "reason": "\(error)"]
+            )
         }
         guard session.generation == generation else { return }
         session.crashes = crashes
@@ -68,7 +67,8 @@ extension ConsumerManager {
     /// Returns a Boolean value indicating whether an error lasts until an operator changes permissions or objects.
     private static func isForbidden(_ error: any Error) -> Bool {
         switch error {
-        case let failure as AMQPFailure: [AMQPFailure.accessRefused, AMQPFailure.notFound].contains(failure.code)
+        case let failure as AMQPFailure:
+            failure.isChannelOnly && [AMQPFailure.accessRefused, AMQPFailure.notFound].contains(failure.code)
         case let error as EventBusError: error.code == .accessRefused || error.code == .notFound
         default: false
         }
@@ -78,8 +78,27 @@ extension ConsumerManager {
     ///
     /// - Returns: The number of consumers in succession that did not close the queue in order.
     private func renewCrashRecord(of queue: String, on connection: RabbitConnection) async throws -> Int {
-        let record = plan.crashRecord(of: queue)
         let channel = try await connection.openChannel { _ in }
+        do {
+            let crashes = try await renewCrashRecord(of: queue, on: connection, channel)
+            await connection.closeChannel(channel)
+            return crashes
+        } catch let failure as AMQPFailure {
+            // It has ended the channel.
+            throw failure
+        } catch {
+            // Returns what was read, so that the next consumer counts it.
+            await connection.closeChannel(channel)
+            throw error
+        }
+    }
+
+    private func renewCrashRecord(
+        of queue: String,
+        on connection: RabbitConnection,
+        _ channel: UInt16
+    ) async throws -> Int {
+        let record = plan.crashRecord(of: queue)
         if configuration.declaration == .active { try await connection.call(.queueDeclare(record), on: channel) }
         var crashes = 0
         var read: [UInt64] = []
@@ -98,21 +117,20 @@ extension ConsumerManager {
             throw EventBusError(.notFound, "\(record.name) does not exist")
         }
         for tag in read { await connection.acknowledge(tag, multiple: false, on: channel) }
-        await connection.closeChannel(channel)
         return crashes
     }
 
     /// Removes the record, if this consumer has written it, because its channel is about to be closed in order.
     func clearCrashRecord(_ session: ConsumerSession) async {
         if case .reading(let task) = session.crashes { await task.value }
-        guard case .known = session.crashes, session.channel != 0, let connection else { return }
-        do throws(AMQPFailure) {
-            let channel = try await connection.openChannel { _ in }
-            try await connection.call(
-                .queuePurge(name: TopologyNames.crashRecord(of: session.queueName)),
-                on: channel
-            )
-            await connection.closeChannel(channel)
+        guard case .known = session.crashes, session.channel != 0 else { return }
+        let record = TopologyNames.crashRecord(of: session.queueName)
+        do {
+            try await records.use { connection in
+                let channel = try await connection.openChannel { _ in }
+                try await connection.call(.queuePurge(name: record), on: channel)
+                await connection.closeChannel(channel)
+            }
         } catch {
             // It stays, as after a crash.
         }

@@ -41,24 +41,41 @@ extension ConsumerManager {
         let isThere = await task.value
         restoration = nil
         lastRestoration = (.now, isThere)
-        if isThere { onRestored() }
+        if isThere { missedDelays.restored() }
         return isThere
     }
 
-    /// Ensures that the dead letters of a group have their queue.
-    func ensureDeadLetters(of group: String) async {
-        guard let connection, configuration.declaration == .active else { return }
-        do throws(AMQPFailure) {
-            let channel = try await connection.openChannel { _ in }
-            try await connection.call(
-                [.exchangeDeclare(name: TopologyNames.deadLetterExchange, type: "direct")]
-                    + plan.deadLetters(of: group),
-                on: channel
-            )
-            await connection.closeChannel(channel)
-        } catch {
-            logger.warning("the dead-letter queue is missing", metadata: ["group": group, "reason": "\(error)"])
+    /// Ensures that the dead letters of a group have their queue. Concurrent callers share one declaration.
+    ///
+    /// - Returns: `true` if the queue exists. Otherwise a classic queue drops what it is told to dead-letter.
+    func ensureDeadLetters(of group: String) async -> Bool {
+        if let known = deadLetterChecks[group] { return await known.value }
+        let task = Task { await self.declareDeadLetters(of: group) }
+        deadLetterChecks[group] = task
+        let isThere = await task.value
+        deadLetterChecks[group] = nil
+        return isThere
+    }
+
+    private func declareDeadLetters(of group: String) async -> Bool {
+        let exchange = TopologyNames.deadLetterExchange
+        let check =
+            [.exchangeDeclare(name: exchange, type: "direct", isPassive: true)] + plan.deadLettersCheck(of: group)
+        let declaration = [.exchangeDeclare(name: exchange, type: "direct")] + plan.deadLetters(of: group)
+        for calls in configuration.declaration == .active ? [declaration, check] : [check] {
+            guard let connection else { return false }
+            do throws(AMQPFailure) {
+                let channel = try await connection.openChannel { _ in }
+                try await connection.call(calls, on: channel)
+                await connection.closeChannel(channel)
+                return true
+            } catch {
+                logger.warning("the dead-letter queue is missing", metadata: ["group": group, "reason": "\(error)"])
+                // An object that may not be declared may exist.
+                guard error.isChannelOnly, error.code == AMQPFailure.accessRefused else { return false }
+            }
         }
+        return false
     }
 
     /// Declares everything again, except the bindings of the queues `gone`.

@@ -17,6 +17,8 @@ extension ConsumerManager {
             )
             guard session.phase == .attached || session.phase == .attaching else { return }
             session.hasLostQueue = true
+            flush(session)
+            keepOrphans(of: session)
             // Its unsettled deliveries are still settled on its channel. A new channel takes over.
             let channel = session.channel
             detached(session, AMQPFailure(.channelClosed(0), "the broker ended the consumer"))
@@ -44,7 +46,7 @@ extension ConsumerManager {
                 "dead-lettering an event that exceeds the maximum body size",
                 metadata: ["queue": "\(session.queueName)", "bytes": "\(size)"]
             )
-            return settle(tag, .reject, session)
+            return reject(tag, session)
         }
         let token = Delivery.Token(generation: session.generation, number: tag)
         do throws(NoTopic) {
@@ -131,7 +133,23 @@ extension ConsumerManager {
         )
         flush(session)
         session.tracker.delivered(tag)
-        settle(tag, .reject, session)
+        reject(tag, session)
+    }
+
+    /// Rejects a delivery, once its dead letter has a queue. Until then it is kept, because a classic queue would drop it.
+    private func reject(_ tag: UInt64, _ session: ConsumerSession) {
+        let (id, generation) = (session.consumer.id, session.generation)
+        let group = session.consumer.specification.group
+        Task {
+            var failures = 0
+            while await !ensureDeadLetters(of: group) {
+                guard sessions[id]?.generation == generation else { return }
+                failures += 1
+                try? await Task.sleep(for: RabbitConsumer.pause(after: failures))
+            }
+            guard let session = sessions[id], session.generation == generation else { return }
+            settle(tag, .reject, session)
+        }
     }
 
     /// Dead-letters an event that cannot become an envelope because it contains no topic.

@@ -21,19 +21,17 @@ extension ConsumerManager {
             checks += 1
             do throws(AMQPFailure) {
                 if channel == 0 { channel = try await connection.openChannel { _ in } }
-                if checks % Self.checksBetweenObjects == 1 {
-                    try await checkObjects(connection, channel)
-                    if MonotonicTime.now >= nextBinding {
-                        nextBinding = .now.advanced(by: bindingInterval(connection))
-                        try await bindAgain(on: connection)
-                    }
-                }
+                if checks % Self.checksBetweenObjects == 1 { try await checkObjects(connection, channel) }
             } catch {
                 channel = 0
                 guard error.isChannelOnly else { return }
                 guard error.code == AMQPFailure.notFound else { continue }
                 _ = await declareAgain(error.text)
                 continue
+            }
+            if checks % Self.checksBetweenObjects == 1, MonotonicTime.now >= nextBinding {
+                nextBinding = .now.advanced(by: bindingInterval(connection))
+                await bindAgain(on: connection)
             }
             let ids = sessions.filter { $0.value.phase == .attached }.keys.sorted()
             guard let id = ids.first(where: { $0 > lastChecked }) ?? ids.first, let session = sessions[id] else {
@@ -118,35 +116,12 @@ extension ConsumerManager {
         health.setMissing("topology", nil)
         for case .queue(TopologyNames.delayUnroutable, let messages, _) in replies {
             health.setUnroutableDelays(messages)
+            missedDelays.sighted(messages)
         }
         for (group, reply) in zip(groups, replies.suffix(groups.count)) {
             guard case .queue(_, let messages, let consumers) = reply else { continue }
             health.setDeadLetters(messages, consumers: consumers, of: group)
         }
-    }
-
-    /// Returns the interval at which bindings are made again without evidence. An exchange that another service has
-    /// deleted and declared again has lost its bindings, which the broker reports to nobody.
-    ///
-    /// Brokers since 4.0 write every binding through a log of the whole cluster, so it is done rarely there.
-    private func bindingInterval(_ connection: RabbitConnection) -> Duration {
-        let base = connection.brokerMajorVersion >= 4 ? Duration.seconds(180) : configuration.consumerCheckInterval * 10
-        // A sweep that takes long is made less often.
-        let bound = max(base, .milliseconds(20) * sessions.count)
-        return bound * Double.random(in: 0.75...1.25)
-    }
-
-    /// Binds all queues again, on a separate channel.
-    private func bindAgain(on connection: RabbitConnection) async throws(AMQPFailure) {
-        guard configuration.declaration == .active else { return }
-        var calls: [AMQPCall] = []
-        for session in sessions.values where session.phase == .attached {
-            calls += plan.bindings(session.consumer.specification, name: session.queueName)
-        }
-        guard !calls.isEmpty else { return }
-        let channel = try await connection.openChannel { _ in }
-        try await connection.call(calls, on: channel)
-        await connection.closeChannel(channel)
     }
 
     /// Warns of old deliveries, because a broker closes the channel of a delivery that is unsettled for its consumer

@@ -16,6 +16,8 @@ actor ConsumerManager {
     let health: ConnectionHealth
     let watch: SendTimeoutMonitor
     let logger: BackgroundLogger
+    /// The connection for crash records. A record whose queue has no leader ends the connection on which it is read.
+    let records: SideConnection
 
     var sessions: [UInt64: ConsumerSession] = [:]
     var lastID: UInt64
@@ -30,10 +32,14 @@ actor ConsumerManager {
     var restoration: Task<Bool, Never>?
     /// The end of the last declaration, and whether everything existed.
     var lastRestoration: (time: MonotonicTime, isThere: Bool)?
+    /// The declarations in progress of queues of dead letters, by their groups.
+    var deadLetterChecks: [String: Task<Bool, Never>] = [:]
+    /// The reason why a queue could not be bound again.
+    var unbound: String?
     /// The subscriptions that have been attached, by their consumers.
     nonisolated let expected = Locked<[UInt64: QueueSpecification]>([:])
-    /// A closure that is called when a missing object exists on the broker again.
-    let onRestored: @Sendable () -> Void
+    /// The receiver of reports about delayed events that matched no queue.
+    let missedDelays: MissedDelays
     var ended: EventBusError?
 
     init(
@@ -44,7 +50,7 @@ actor ConsumerManager {
         health: ConnectionHealth,
         watch: SendTimeoutMonitor,
         logger: BackgroundLogger,
-        onRestored: @escaping @Sendable () -> Void
+        missedDelays: MissedDelays
     ) {
         self.number = number
         // The ids of consumers are unique in the whole transport.
@@ -56,7 +62,13 @@ actor ConsumerManager {
         self.health = health
         self.watch = watch
         self.logger = logger
-        self.onRestored = onRestored
+        self.records = SideConnection(
+            configuration: configuration,
+            thread: thread,
+            watch: watch,
+            role: "crash-records"
+        )
+        self.missedDelays = missedDelays
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
@@ -215,10 +227,11 @@ actor ConsumerManager {
     }
 
     /// Refuses everything from now on.
-    func end(_ error: EventBusError) {
+    func end(_ error: EventBusError) async {
         ended = error
         wakeConnectionWaiters()
         for session in sessions.values { session.resolveAttach(.failure(error)) }
+        await records.end()
     }
 
     // MARK: Connected state
@@ -386,12 +399,16 @@ actor ConsumerManager {
         }
         session.phase = .attached
         session.lastFailure = nil
-        if session.hasLostQueue {
-            session.hasLostQueue = false
-            onRestored()
-        }
         expected.withLock { $0[id] = specification }
+        if session.hasLostQueue || isNew {
+            session.hasLostQueue = false
+            missedDelays.restored()
+        } else {
+            missedDelays.attached()
+        }
         report(session)
+        await sendOrphans(of: session)
+        guard session.phase == .attached else { return }
         if isNew, session.attachWaiter != nil, configuration.newQueueGracePeriod > .zero {
             await sleep(session, until: .now.advanced(by: configuration.newQueueGracePeriod))
             guard session.phase == .attached else { return true }

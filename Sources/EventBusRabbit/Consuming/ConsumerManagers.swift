@@ -14,8 +14,8 @@ final class ConsumerManagers: Sendable {
 
     /// A stream of the managers, which yields each once.
     let arrivals: AsyncStream<ConsumerManager>
-    /// A stream that yields when missing objects exist on the broker again.
-    let restorations: AsyncStream<Void>
+    /// The occasions for sending delayed events again that matched no queue.
+    let missedDelays: MissedDelays
     private let continuation: AsyncStream<ConsumerManager>.Continuation
     private let state: Locked<State>
     private let capacity: Int
@@ -25,17 +25,16 @@ final class ConsumerManagers: Sendable {
     ///
     /// - Parameters:
     ///   - capacity: The number of consumers that share a connection.
-    ///   - make: A closure that creates the manager with a number. The manager calls the second argument when it has restored
-    ///     something.
+    ///   - make: A closure that creates the manager with a number. The manager reports to the second argument.
     init(
         capacity: Int,
-        make: @escaping @Sendable (Int, @escaping @Sendable () -> Void) throws(EventBusError) -> ConsumerManager
+        make: @escaping @Sendable (Int, MissedDelays) throws(EventBusError) -> ConsumerManager
     ) throws(EventBusError) {
-        let (restorations, restored) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        self.restorations = restorations
+        let missedDelays = MissedDelays()
+        self.missedDelays = missedDelays
         self.capacity = capacity
         let makeNumbered: @Sendable (Int) throws(EventBusError) -> ConsumerManager = { number throws(EventBusError) in
-            try make(number, { restored.yield() })
+            try make(number, missedDelays)
         }
         self.make = makeNumbered
         let first = try makeNumbered(0)

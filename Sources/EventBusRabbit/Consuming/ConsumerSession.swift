@@ -18,6 +18,8 @@ final class ConsumerSession {
     var sightingsWithoutAnswer = 0
     /// A Boolean value indicating whether the queue was deleted and is not consumed again yet.
     var hasLostQueue = false
+    /// The events of a deleted queue that are sent to the new one.
+    var orphans: Task<[RabbitConsumer.Held], Never>?
     /// A Boolean value indicating whether consuming the queue may end the connection, so that it is tried on another
     /// one first.
     var isSuspect = false

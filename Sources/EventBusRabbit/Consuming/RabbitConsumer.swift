@@ -188,7 +188,7 @@ final class RabbitConsumer: TransportConsumer {
                 // A missing or full queue is not the event's fault, so nothing is counted and the delivery is kept.
                 _ = try self.held(token)
                 failures += 1
-                let wait = min(Duration.milliseconds(50) * (1 << min(failures, 6)), .seconds(3))
+                let wait = Self.pause(after: failures)
                 guard MonotonicTime.now.advanced(by: wait) < deadline else {
                     throw EventBusError(.unavailable, "the broker took no copy within \(Self.republishTimeout)")
                 }
@@ -275,9 +275,26 @@ final class RabbitConsumer: TransportConsumer {
             "cannot republish an event; the queue dead-letters it",
             metadata: ["queue": "\(queueName)", "event": "\(held.envelopeID)", "reason": "\(reason)"]
         )
-        // A classic queue drops an event that it cannot dead-letter.
-        await manager.ensureDeadLetters(of: specification.group)
+        // A classic queue drops an event that it cannot dead-letter, so it is kept until there is a queue for it.
+        let deadline = MonotonicTime.now.advanced(by: Self.republishTimeout)
+        var failures = 0
+        while await !manager.ensureDeadLetters(of: specification.group) {
+            _ = try self.held(token)
+            failures += 1
+            let wait = Self.pause(after: failures)
+            guard MonotonicTime.now.advanced(by: wait) < deadline else {
+                let problem = "the group \(specification.group) has no queue for dead letters"
+                if specification.singleActiveConsumer { throw EventBusError(.unavailable, problem) }
+                return try settle(token, .requeue)
+            }
+            await withoutCancellation { try? await Task.sleep(for: wait) }
+        }
         try settle(token, .reject)
+    }
+
+    /// Returns the time until the next attempt to give an event to the broker.
+    static func pause(after failures: Int) -> Duration {
+        min(Duration.milliseconds(50) * (1 << min(failures, 6)), .seconds(3))
     }
 
     /// Dead-letters a delivery that is never passed to the core, with the reason.
@@ -339,6 +356,11 @@ final class RabbitConsumer: TransportConsumer {
 
     func hold(_ held: Held, tag: UInt64) {
         state.withLock { $0.held[tag] = held }
+    }
+
+    /// The deliveries that have not been settled, in their order.
+    var unsettled: [Held] {
+        state.withLock { state in state.held.sorted { $0.key < $1.key }.map(\.value) }
     }
 
     func isHolding(_ token: Delivery.Token) -> Bool {

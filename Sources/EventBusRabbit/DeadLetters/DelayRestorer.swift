@@ -1,8 +1,11 @@
 import ConnectionThread
 import EventBus
 
-/// A restorer that republishes delayed events that were due while their queue was missing, after the queue has been
-/// declared again: retries to the queues of this service, and scheduled events that match its subscriptions.
+/// A restorer that republishes delayed events that were due while their queue was missing: retries to the queues of
+/// this service, and scheduled events that match its subscriptions.
+///
+/// It works after this service has restored something, and for as long as there are such events, because another
+/// service may have restored what was missing, or nobody saw it missing.
 struct DelayRestorer: Sendable {
     let tools: DeadLetterTools
 
@@ -16,28 +19,38 @@ struct DelayRestorer: Sendable {
         WireHeaders.errorMessage,
     ]
 
-    /// Makes passes after each restoration until the task is cancelled.
-    func run(_ restorations: AsyncStream<Void>) async {
-        for await _ in restorations {
-            for pause in Self.pauses {
+    /// Makes passes until the task is cancelled.
+    func run(_ delays: MissedDelays) async {
+        var schedule = PassSchedule()
+        for await _ in delays.occasions {
+            let occasion = delays.take()
+            if occasion.isAttached { schedule.reset() }
+            for pause in occasion.isRestored ? Self.pauses : [] {
                 try? await Task.sleep(for: pause)
                 guard !Task.isCancelled else { return }
-                do {
-                    let count = try await pass()
-                    guard count > 0 else { continue }
-                    tools.logger.info("sent delayed events whose queue was missing", metadata: ["events": "\(count)"])
-                } catch {
-                    tools.logger.info(
-                        "delayed events whose queue is missing remain stored",
-                        metadata: ["reason": "\(error)"]
-                    )
-                }
+                await pass(&schedule)
             }
+            if let count = occasion.sighted, schedule.isDue(with: count, at: .now) { await pass(&schedule) }
         }
     }
 
-    /// Reads the unroutable events once, and returns the number of those that were republished.
-    private func pass() async throws -> Int {
+    private func pass(_ schedule: inout PassSchedule) async {
+        do {
+            let (sent, kept) = try await pass()
+            schedule.passed(over: sent + kept, at: .now)
+            guard sent > 0 else { return }
+            tools.logger.info("sent delayed events whose queue was missing", metadata: ["events": "\(sent)"])
+        } catch {
+            schedule.passed(over: nil, at: .now)
+            tools.logger.info(
+                "delayed events whose queue is missing remain stored",
+                metadata: ["reason": "\(error)"]
+            )
+        }
+    }
+
+    /// Reads the unroutable events once, and returns the number of those that were republished and of the others.
+    private func pass() async throws -> (sent: Int, kept: Int) {
         try await tools.withConnection { connection in
             var reader = try await LetterReader(connection, queue: TopologyNames.delayUnroutable)
             var count = 0
@@ -55,7 +68,7 @@ struct DelayRestorer: Sendable {
                 throw error
             }
             await reader.close()
-            return count
+            return (count, reader.kept)
         }
     }
 

@@ -50,15 +50,12 @@ struct LetterReader {
         let channel = try await connection.openChannel { _ in }
         var count = try await ready(queue, connection, channel)
         // The broker also reports zero for a queue whose leader does not answer in time.
-        if count == 0,
-            case .message(let entry, let left) = try await connection.call(
-                .basicGet(queue: queue),
-                on: channel
-            )
-        {
-            count = left + 1
-            await connection.requeue(entry.deliveryTag, on: channel)
-            try await waitForReturn(to: queue, count: count, connection, channel)
+        if count == 0 {
+            count = try await QueueSample.count(in: queue, connection)
+            if count > 0 {
+                try await waitForReturn(to: queue, count: count, connection, channel)
+                count = max(count, try await ready(queue, connection, channel))
+            }
         }
         await connection.closeChannel(channel)
         return count

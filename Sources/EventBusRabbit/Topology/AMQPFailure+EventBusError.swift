@@ -6,6 +6,9 @@ extension AMQPFailure {
         if let clash = TopologyClash(text) {
             return EventBusError(.topologyClash, "\(clash)", underlying: self)
         }
+        if code == Self.preconditionFailed, let refused = RefusedArgument(text) {
+            return EventBusError(.invalidConfiguration, "\(activity): \(refused)", underlying: self)
+        }
         switch code {
         case _ where isExclusivelyConsumed:
             return EventBusError(
@@ -57,11 +60,12 @@ extension AMQPFailure {
         }
     }
 
-    /// A Boolean value indicating whether the same call cannot succeed, because an object is declared differently or
-    /// the call is forbidden.
+    /// A Boolean value indicating whether the same call cannot succeed, because an object is declared differently, has
+    /// an argument that the broker does not accept, or the call is forbidden.
     var isPermanent: Bool {
         guard case .channelClosed(let code) = kind, !isExclusivelyConsumed else { return false }
-        return code == Self.accessRefused || (code == Self.preconditionFailed && TopologyClash(text) != nil)
+        if code == Self.accessRefused { return true }
+        return code == Self.preconditionFailed && (TopologyClash(text) != nil || RefusedArgument(text) != nil)
     }
 }
 

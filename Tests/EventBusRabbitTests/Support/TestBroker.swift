@@ -84,6 +84,13 @@ struct TestBroker: Sendable {
         _ = try await run(Self.script, ["restart-rabbitmq", try #require(directory)])
     }
 
+    /// The path of the broker's log, if `Scripts/brokers` started the broker.
+    var log: String? {
+        guard let directory, let state = contents(of: "\(directory)/state") else { return nil }
+        let node = state.split(separator: "\n").first { $0.hasPrefix("NODE=") }?.dropFirst("NODE=".count)
+        return node.map { "\(directory)/log/\($0).log" }
+    }
+
     /// Runs `rabbitmqctl`.
     @discardableResult
     func control(_ arguments: String...) async throws -> String {

@@ -51,13 +51,18 @@ struct TopologyTests {
         #expect(times[0] >= settling)
     }
 
-    @Test func `a queue is retired once it is empty and nobody consumes it`() async throws {
+    /// The broker refuses to read single events of a queue with a single active consumer.
+    @Test(arguments: [SubscriptionOptions.Ordering.none, .byPartitionKey])
+    func `a queue is retired once it is empty and nobody consumes it`(
+        ordering: SubscriptionOptions.Ordering
+    ) async throws {
         let scene = try await scene()
         let queue = QueueSpecification(
             group: scene.group,
             name: "probe",
             patterns: [try scene.pattern("x")],
-            prefetch: 1
+            prefetch: 1,
+            singleActiveConsumer: ordering == .byPartitionKey
         )
         @Sendable func retire() async throws -> Bool {
             try await RabbitTransport.retireQueue(
@@ -82,9 +87,12 @@ struct TopologyTests {
 
         let bus = try EventBus(transport: .rabbit(scene.configuration))
         let received = Received()
-        bus.subscribe(to: try scene.pattern("x"), group: scene.group, name: "probe") { event, _ in
-            received.add(event.envelope)
-        }
+        bus.subscribe(
+            to: try scene.pattern("x"),
+            group: scene.group,
+            name: "probe",
+            options: .init(ordering: ordering)
+        ) { event, _ in received.add(event.envelope) }
         try await bus.withRunning {
             try await eventually("handled") { received.all.count == 1 }
             let used = await #expect(throws: EventBusError.self) { try await retire() }
@@ -93,6 +101,38 @@ struct TopologyTests {
         }
         #expect(try await retire() == true)
         #expect(try await retire() == false)
+    }
+
+    @Test(arguments: [false, true])
+    func `the events that wait in a queue are counted, read and moved, and so are none`(
+        singleActiveConsumer: Bool
+    ) async throws {
+        let scene = try await scene()
+        let queues = try [("old", "x"), ("new", "y")].map { name, end in
+            QueueSpecification(
+                group: scene.group,
+                name: name,
+                patterns: [try scene.pattern(end)],
+                prefetch: 1,
+                singleActiveConsumer: singleActiveConsumer
+            )
+        }
+        try await RabbitTransport.declareTopology(for: queues, on: scene.configuration)
+        let transport = try RabbitTransport(scene.configuration)
+        let bus = EventBus(transport: transport)
+        try await bus.withRunning {
+            let waiting = transport.waitingEvents(in: queues[0].queueName)
+            #expect(try await waiting.count() == 0)
+            #expect(try await waiting.entries().isEmpty)
+            for number in 0..<3 {
+                _ = try await bus.publish(Envelope(topic: scene.topic("x"), payload: [UInt8(number)]))
+            }
+            #expect(try await waiting.count() == 3)
+            #expect(try await waiting.entries().map(\.envelope.payload) == [[0], [1], [2]])
+            #expect(try await waiting.replayAll(options: ReplayOptions(queue: queues[1].queueName)) == 3)
+            #expect(try await waiting.replayAll(options: ReplayOptions(queue: queues[1].queueName)) == 0)
+            #expect(try await transport.waitingEvents(in: queues[1].queueName).count() == 3)
+        }
     }
 
     @Test func `a former pattern is unbound, for events at once and for scheduled ones`() async throws {

@@ -114,6 +114,9 @@ struct Retirement: Sendable {
                     return kept(error.message)
                 }
                 if interruption.isRequested { return kept("interrupted; it gets no new events") }
+            } catch let error as EventBusError {
+                // The other queues are retired nevertheless.
+                return kept(error.message)
             }
         }
         return kept("it got events again each time it was emptied")

@@ -132,6 +132,32 @@ struct TopologyRetireTests {
         #expect(try await releases.state("former").events == 1)
     }
 
+    @Test func `queues that are handled by key are retired, and one that is refused keeps no other`() async throws {
+        let releases = try await Releases()
+        defer { try? FileManager.default.removeItem(at: releases.folder) }
+        let (group, old, new) = (releases.group, releases.old, releases.new)
+        let queues = try (0..<2).map { number in
+            QueueSpecification(
+                group: group,
+                name: "keyed\(number)",
+                patterns: [try TopicPattern(validating: "\(group).order.#")],
+                prefetch: 1,
+                singleActiveConsumer: true
+            )
+        }
+        try RabbitTopology(of: queues, with: releases.configuration).write(to: old)
+        try await RabbitTransport.declareTopology(for: queues, on: releases.configuration)
+        try await releases.publish(["order.created"])
+        let retired = try await releases.run("retire", new, "--former", old, "--move-to", "\(group).fresh")
+        #expect(
+            retired.output
+                == "\(group).keyed0: 1 event moved, deleted\n\(group).keyed1: 1 event moved, deleted\n",
+            "\(retired)"
+        )
+        #expect(retired.status == 0)
+        for queue in queues { #expect(try await releases.state(queue.name).isMissing) }
+    }
+
     @Test func `a queue with other arguments is planned with the events that it holds`() async throws {
         let releases = try await Releases()
         defer { try? FileManager.default.removeItem(at: releases.folder) }
