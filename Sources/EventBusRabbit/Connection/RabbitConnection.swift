@@ -223,11 +223,14 @@ actor RabbitConnection {
         assumeIsolated { ($0.channels[channel]?.isClosing == false, $0.isBlocked) }
     }
 
-    /// Closes a channel. Its unsettled deliveries return to their queue.
-    func closeChannel(_ number: UInt16) async {
-        guard channels[number] != nil, channels[number]?.isClosing == false else { return }
-        _ = try? await call(.channelClose, on: number)
+    /// Closes a channel. Its unsettled deliveries return to their queue. Returns `false` if the broker did not confirm
+    /// it, because the channel or the connection has ended otherwise.
+    @discardableResult
+    func closeChannel(_ number: UInt16) async -> Bool {
+        guard channels[number] != nil, channels[number]?.isClosing == false else { return false }
+        let reply = try? await call(.channelClose, on: number)
         channels[number] = nil
+        return reply != nil
     }
 
     /// Closes a channel without waiting.

@@ -320,7 +320,10 @@ actor ConsumerManager {
         let channel = try await connection.openChannel { [weak self] event in
             self?.assumeIsolated { $0.handle(event, of: id, generation) }
         }
-        guard session.phase == .attaching else { return await connection.closeChannel(channel) }
+        guard session.phase == .attaching else {
+            await connection.closeChannel(channel)
+            return
+        }
         session.channel = channel
         session.generation = generation
         session.queueName = queueName
