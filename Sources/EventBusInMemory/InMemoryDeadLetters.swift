@@ -19,23 +19,23 @@ struct InMemoryDeadLetters: DeadLetterQueue {
         options: ReplayOptions,
         where isIncluded: @Sendable (DeadLetter) -> Bool
     ) async throws -> Int {
-        if let rate = options.maximumPerSecond, rate < 1 {
-            throw EventBusError(.invalidConfiguration, "maximumPerSecond is \(rate); give at least 1, or nil")
-        }
-        let numbers = numbers(where: isIncluded)
-        if options.dryRun { return numbers.count }
+        try options.validate()
+        let limit = options.limit ?? .max
+        if options.dryRun { return numbers(limit: limit, where: isIncluded).count }
         var next = broker.clock.now
         var replayed = 0
         var orphans: Set<String> = []
         var topics: Set<Topic> = []
-        for number in numbers {
+        for entry in entries {
+            if replayed >= limit { break }
+            guard isIncluded(entry.deadLetter) else { continue }
             if let rate = options.maximumPerSecond {
                 if replayed > 0 { try await broker.clock.sleep(until: next) }
                 next = broker.clock.now.advanced(by: .seconds(1) / rate)
             }
             try Task.checkCancellation()
             switch broker.step({ state, effects in
-                state.replay(number, of: place, to: options.queue, now: broker.clock.now, &effects)
+                state.replay(entry.number, of: place, to: options.queue, now: broker.clock.now, &effects)
             }) {
             case .replayed: replayed += 1
             case .gone: break
@@ -48,20 +48,24 @@ struct InMemoryDeadLetters: DeadLetterQueue {
                 .unroutable,
                 "\(replayed) delayed events were replayed; others stay, since no subscription matches these topics: "
                     + topics.map(\.rawValue).sorted().joined(separator: ", ")
-            )
+            ).completing(replayed)
         }
         if !orphans.isEmpty {
             throw EventBusError(
                 .notFound,
                 "\(replayed) dead letters of \(place) were replayed; others stay, since these queues are gone: "
                     + orphans.sorted().joined(separator: ", ")
-            )
+            ).completing(replayed)
         }
         return replayed
     }
 
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
-        let numbers = Set(numbers(where: isIncluded))
+        try await discard(limit: nil, where: isIncluded)
+    }
+
+    func discard(limit: Int?, where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
+        let numbers = numbers(limit: limit ?? .max, where: isIncluded)
         return broker.step { state, _ in state[place].remove(numbers) }
     }
 
@@ -77,9 +81,19 @@ struct InMemoryDeadLetters: DeadLetterQueue {
         }
     }
 
-    /// Returns the numbers of the selected dead letters. The caller's closure runs outside the lock.
-    private func numbers(where isIncluded: (DeadLetter) -> Bool) -> [UInt64] {
-        broker.step { state, _ in state[place] }.entries.filter { isIncluded($0.deadLetter) }.map(\.number)
+    /// The dead letters at present. The caller's closures run outside the lock.
+    private var entries: [DeadLetterStore.Entry] {
+        Array(broker.step { state, _ in state[place] }.entries)
+    }
+
+    /// Returns the numbers of the oldest selected dead letters.
+    private func numbers(limit: Int, where isIncluded: (DeadLetter) -> Bool) -> Set<UInt64> {
+        var numbers: Set<UInt64> = []
+        for entry in entries {
+            if numbers.count >= limit { break }
+            if isIncluded(entry.deadLetter) { numbers.insert(entry.number) }
+        }
+        return numbers
     }
 }
 

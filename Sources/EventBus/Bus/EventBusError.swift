@@ -109,6 +109,9 @@ public struct EventBusError: Error, Sendable {
     public var message: String
     /// The error that caused this one.
     public var underlying: (any Error)?
+    /// The number of items that were completed before the error, if the call works on many, such as the replay of dead
+    /// letters. Otherwise `nil`.
+    public var completedCount: Int?
     /// The source file in which the error was created.
     public var file: String
     /// The line in ``file``.
@@ -127,6 +130,13 @@ public struct EventBusError: Error, Sendable {
         self.underlying = underlying
         self.file = file
         self.line = line
+    }
+
+    /// Returns the error with the number of items that were completed before it.
+    package func completing(_ count: Int) -> EventBusError {
+        var error = self
+        error.completedCount = count
+        return error
     }
 }
 

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// The dead letters of a group, which are kept until someone handles them.
 ///
 /// ```swift
@@ -36,13 +38,14 @@ public protocol DeadLetterQueue: Sendable {
     /// broadcast, is kept. It does not prevent the others from being replayed.
     ///
     /// - Parameters:
-    ///   - options: The options. A dry run counts without sending, and a rate limits the number of events sent per
-    ///     second.
+    ///   - options: The options. A dry run counts without sending, a rate limits the number of events sent per second,
+    ///     and a limit ends the replay after that many.
     ///   - isIncluded: A closure that selects the dead letters to replay.
     /// - Returns: The number of dead letters that were replayed, or would be in a dry run.
     /// - Throws: ``EventBusError`` after all others were replayed, if some could not be: the message contains the
     ///   number of replayed dead letters and the reasons for the others, with code `.notFound` or `.unroutable` if
-    ///   queues are missing. Errors that end the replay early, such as `.unavailable`.
+    ///   queues are missing. Errors that end the replay early, such as `.unavailable`. The number is also in
+    ///   ``EventBusError/completedCount``.
     func replay(
         options: ReplayOptions,
         where isIncluded: @Sendable (DeadLetter) -> Bool
@@ -52,6 +55,14 @@ public protocol DeadLetterQueue: Sendable {
     ///
     /// - Returns: The number of removed dead letters.
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int
+
+    /// Permanently removes the oldest dead letters for which `isIncluded` returns `true`, at most `limit`, and does not read
+    /// those after them. `nil` removes all.
+    ///
+    /// The default implementation reads them all.
+    ///
+    /// - Returns: The number of removed dead letters.
+    func discard(limit: Int?, where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int
 
     /// Adds dead letters, such as those of a backup, as dead letters of this group.
     ///
@@ -82,6 +93,19 @@ extension DeadLetterQueue {
             for letter in page where try !body(letter) { return }
             if page.isEmpty { return }
             offset += page.count
+        }
+    }
+
+    /// Removes dead letters, and leaves those after the limit.
+    public func discard(limit: Int?, where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
+        let left = Mutex(limit ?? .max)
+        return try await discard { letter in
+            guard isIncluded(letter) else { return false }
+            return left.withLock { left in
+                guard left > 0 else { return false }
+                left -= 1
+                return true
+            }
         }
     }
 

@@ -14,10 +14,23 @@ public struct ReplayOptions: Hashable, Sendable {
     /// their topics, because it dead-letters every other event.
     public var queue: String?
 
+    /// The maximum number of dead letters that are replayed, or `nil` for no limit. Defaults to `nil`.
+    ///
+    /// Those after them are not read. A dead letter that cannot be replayed does not count.
+    public var limit: Int?
+
     /// Creates options. Omitted values use the defaults.
-    public init(dryRun: Bool = false, maximumPerSecond: Int? = nil, queue: String? = nil) {
+    public init(dryRun: Bool = false, maximumPerSecond: Int? = nil, queue: String? = nil, limit: Int? = nil) {
         self.dryRun = dryRun
         self.maximumPerSecond = maximumPerSecond
         self.queue = queue
+        self.limit = limit
+    }
+
+    /// Checks the values.
+    package func validate() throws(EventBusError) {
+        if let rate = maximumPerSecond, rate < 1 {
+            throw EventBusError(.invalidConfiguration, "maximumPerSecond is \(rate); give at least 1, or nil")
+        }
     }
 }

@@ -6,11 +6,6 @@ struct AMQPMessage: Sendable {
     var body: [UInt8]
     /// The announced size if it exceeds the accepted size, in which case the body is empty.
     var refusedSize: UInt64?
-
-    /// Returns a Boolean value indicating whether another message has the same id, routing key and body.
-    func hasSameContent(as other: AMQPMessage) -> Bool {
-        properties.messageID == other.properties.messageID && routingKey == other.routingKey && body == other.body
-    }
 }
 
 /// A delivery with the data that its consumer needs to settle it.

@@ -232,12 +232,15 @@ actor RabbitConnection {
         assumeIsolated { ($0.channels[channel]?.isClosing == false, $0.isBlocked) }
     }
 
-    /// Closes a channel. Its unsettled deliveries return to their queue.
-    func closeChannel(_ number: UInt16) async {
-        guard let channel = channels[number], !channel.isClosing else { return }
+    /// Closes a channel. Its unsettled deliveries return to their queue. Returns `false` if the broker did not confirm
+    /// it, because the channel or the connection has ended otherwise.
+    @discardableResult
+    func closeChannel(_ number: UInt16) async -> Bool {
+        guard let channel = channels[number], !channel.isClosing else { return false }
         let id = channel.id
-        _ = try? await call(.channelClose, on: number)
+        let reply = try? await call(.channelClose, on: number)
         release(id, number)
+        return reply != nil
     }
 
     /// Closes a channel without waiting.

@@ -176,7 +176,8 @@ extension ConsumerManager {
             }
             let channel = try await connection.openChannel { _ in }
             try await connection.call(deadLetters + checks, on: channel)
-            return await connection.closeChannel(channel)
+            await connection.closeChannel(channel)
+            return
         }
         let isOld = try await plan.declare(specification, name: name, after: deadLetters, on: connection)
         if isOld {

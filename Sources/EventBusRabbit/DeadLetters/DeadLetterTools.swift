@@ -1,11 +1,14 @@
 import ConnectionThread
 import EventBus
+import Synchronization
 
 /// The shared connection of the dead-letter tools. It is separate, so that problems affect no consumer, and it is
 /// closed when it has not been used for a while.
 actor DeadLetterTools {
     /// The time after which an unused connection is closed.
     private static let idleTime = Duration.seconds(3)
+    /// The maximum time for which the end of the transport waits for passes to settle what they have in hand.
+    private static let endingTime = Duration.seconds(2)
 
     nonisolated let configuration: RabbitConfiguration
     nonisolated let managers: ConsumerManagers
@@ -15,7 +18,10 @@ actor DeadLetterTools {
     private var connection: RabbitConnection?
     private var opening: Task<Result<RabbitConnection, AMQPFailure>, Never>?
     private var isEnded = false
+    private nonisolated let isEndingNow = Atomic(false)
+    private var endTask: Task<Void, Never>?
     private var users = 0
+    private var lastUserWaiter: CheckedContinuation<Void, Never>?
     /// A number that grows with every use, so that an idle timer recognizes an outdated period.
     private var uses = 0
 
@@ -51,7 +57,7 @@ actor DeadLetterTools {
     }
 
     private func take() async throws(AMQPFailure) -> RabbitConnection {
-        guard !isEnded else { throw Self.ending }
+        guard !isEnded else { throw Self.ended }
         users += 1
         uses += 1
         do throws(AMQPFailure) {
@@ -63,19 +69,24 @@ actor DeadLetterTools {
             let fresh = try result.get()
             guard !isEnded else {
                 await fresh.close()
-                throw Self.ending
+                throw Self.ended
             }
             connection = fresh
             return fresh
         } catch {
-            users -= 1
+            left()
             throw error
         }
     }
 
-    private func release() {
+    private func left() {
         users -= 1
-        guard users == 0 else { return }
+        if users == 0 { wakeLastUserWaiter() }
+    }
+
+    private func release() {
+        left()
+        guard users == 0, !isEnded else { return }
         let use = uses
         Task { [weak self] in
             try? await Task.sleep(for: Self.idleTime)
@@ -89,15 +100,44 @@ actor DeadLetterTools {
         await connection.close()
     }
 
-    private static let ending = AMQPFailure(.closedByUs, "the transport was shut down")
+    private static let ended = AMQPFailure(.closedByUs, "the transport was shut down")
 
-    /// Closes the connection, because the transport ends. Calls that wait for the broker fail.
+    /// A Boolean value indicating whether the transport ends, so that passes have to stop.
+    nonisolated var isEnding: Bool { isEndingNow.load(ordering: .relaxed) }
+
+    /// Throws if the transport ends.
+    nonisolated func checkRunning() throws(EventBusError) {
+        if isEnding { throw EventBusError(.shuttingDown, "the transport was shut down") }
+    }
+
+    /// Closes the connection, because the transport ends, as soon as passes have settled what they have in hand. Calls that
+    /// wait for a silent broker fail. All callers wait for the end.
     func end() async {
+        let task = endTask ?? Task { await closeAtEnd() }
+        endTask = task
+        await task.value
+    }
+
+    private func closeAtEnd() async {
         isEnded = true
+        isEndingNow.store(true, ordering: .relaxed)
         opening?.cancel()
+        if users > 0 {
+            let timer = Task { [weak self] in
+                try? await Task.sleep(for: Self.endingTime)
+                await self?.wakeLastUserWaiter()
+            }
+            await withCheckedContinuation { lastUserWaiter = $0 }
+            timer.cancel()
+        }
         guard let connection else { return }
         self.connection = nil
         await connection.close()
+    }
+
+    private func wakeLastUserWaiter() {
+        lastUserWaiter?.resume()
+        lastUserWaiter = nil
     }
 
     private static func open(

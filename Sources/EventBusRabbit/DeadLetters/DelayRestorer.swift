@@ -13,6 +13,8 @@ struct DelayRestorer: Sendable {
     /// time may hold events of this service during the first one.
     private static let pauses = [Duration.seconds(1), .seconds(4)]
     private static let publishTimeout = Duration.seconds(30)
+    /// The time for which the end of the transport waits for the outcome of what was sent.
+    private static let grace = Duration.seconds(1)
     /// The headers that contain the count and the failure of a retry.
     private static let kept = [
         WireHeaders.attempts, WireHeaders.deferred, WireHeaders.lastFailure, WireHeaders.errorType,
@@ -51,31 +53,27 @@ struct DelayRestorer: Sendable {
 
     /// Reads the unroutable events once, and returns the number of those that were republished and of the others.
     private func pass() async throws -> (sent: Int, kept: Int) {
-        try await tools.withConnection { connection in
-            var reader = try await LetterReader(connection, queue: TopologyNames.delayUnroutable)
-            var count = 0
-            do {
-                while let entry = try await reader.next() {
-                    if let copy = copy(of: entry.message), await send(copy) {
-                        await reader.acknowledge(entry)
-                        count += 1
-                    } else {
-                        reader.keep()
-                    }
+        try await LetterPass(tools: tools, queue: TopologyNames.delayUnroutable).run { reader in
+            var (count, kept) = (0, 0)
+            while !tools.isEnding, let entry = try await reader.next() {
+                if let copy = copy(of: entry.message), await send(copy) {
+                    await reader.acknowledge(entry)
+                    count += 1
+                } else {
+                    reader.keep(entry)
+                    kept += 1
                 }
-            } catch {
-                await reader.close()
-                throw error
             }
-            await reader.close()
-            return (count, reader.kept)
-        }
+            return (count, kept)
+        }.result.get()
     }
 
     private func send(_ publish: AMQPPublish) async -> Bool {
-        let deadline = MonotonicTime.now.advanced(by: Self.publishTimeout)
-        let outcome = try? await tools.publisher.publish(publish, outcome: .scheduled, deadline: deadline)
-        return outcome == .scheduled
+        let (publisher, deadline) = (tools.publisher, MonotonicTime.now.advanced(by: Self.publishTimeout))
+        // Whether the broker has the copy decides whether the event stays, also if the transport ends meanwhile.
+        return await withGrace(Self.grace) {
+            (try? await publisher.publish(publish, outcome: .scheduled, deadline: deadline)) == .scheduled
+        }
     }
 
     /// Returns the copy of an event to publish, or `nil` if the event is not for this service or cannot be copied

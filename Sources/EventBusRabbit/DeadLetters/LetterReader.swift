@@ -1,130 +1,148 @@
 import ConnectionThread
 import EventBus
 
-/// One pass through a dead-letter queue, starting with its oldest entry. Entries are read without acknowledging them,
-/// and return to the queue when the channel is closed unless they are acknowledged.
+/// One pass through a queue, starting with its oldest entry. Entries are read without acknowledging them, and return to
+/// the queue when the channel is closed unless they are acknowledged.
+///
+/// Entries may return although they were acknowledged, if the channel ends before it has passed the acknowledgements on.
+/// Those are recognized when they are read again, and ``doubt`` contains those that the pass did not see again.
 struct LetterReader {
-    private let connection: RabbitConnection
-    private let queue: String
+    let connection: RabbitConnection
+    let queue: String
+    let limits: LetterReaderLimits
     /// The maximum number of prefetched entries that have not been read.
-    private let prefetch: UInt16
-    private var feed: LetterFeed
-    private var channel: UInt16 = 0
+    let prefetch: UInt16
+    var feed = LetterFeed()
+    var channel: UInt16 = 0
     private var consumers = 0
     /// The number of entries of the current consumer that were read and kept.
     private var keptByConsumer = 0
-    /// The number of all entries that were read and kept. Closing the channel returns them.
-    private(set) var kept = 0
+    /// The number of entries when the pass started.
+    let total: Int
     /// The number of entries still to be read, out of those that existed when the pass started.
     private var remaining: Int
     private var opened = ContinuousClock.now
+
+    /// The entries that were kept on this channel. Closing it returns them.
+    var kept = ReadLetters()
+    /// The entry that was kept last.
+    var lastKept: AMQPDelivery?
     /// The entry that is acknowledged next.
-    private var last: AMQPDelivery?
+    var last: AMQPDelivery?
     /// The number of acknowledgements that were sent on this channel.
-    private var sent = 0
+    var sent = 0
+    /// The number of entries that were acknowledged in this pass.
+    private(set) var acknowledged = 0
+    /// The entries that were acknowledged on this channel, which may not have passed it on.
+    var unconfirmed = ReadLetters()
 
-    /// The time without an entry after which the queue is checked.
-    private static let silence = Duration.seconds(2)
-    /// The maximum time for which entries are held, because a broker closes the channel of a delivery that is unsettled
-    /// for too long.
-    private static let maximumHold = Duration.seconds(60)
-    /// The number of acknowledgements that a channel certainly passes on at once.
-    private static let sentAhead = 16
-    /// The time after which a returned entry is not expected any more, because another reader has it.
-    private static let returnTime = Duration.seconds(10)
+    /// The acknowledged entries of earlier channels that may be in the queue again.
+    var returned: ReadLetters
+    /// The kept entries of earlier channels, which are in the queue again.
+    private var keptBefore: ReadLetters
+    /// The number of entries that were recognized.
+    private(set) var recognized = 0
+    /// A Boolean value indicating whether the pass has ended with its connection.
+    var isLost = false
 
-    init(_ connection: RabbitConnection, queue: String, prefetch: Int = 500) async throws {
+    /// The tag of the current consumer.
+    var tag: String { "reader\(consumers)" }
+
+    /// The acknowledged entries that may be in the queue again.
+    var doubt: ReadLetters {
+        var doubt = returned
+        doubt.add(unconfirmed)
+        return doubt
+    }
+
+    /// Starts a pass.
+    ///
+    /// - Parameters:
+    ///   - connection: The connection.
+    ///   - queue: The queue.
+    ///   - prefetch: The maximum number of prefetched entries that have not been read.
+    ///   - limits: The limits.
+    ///   - returned: The acknowledged entries of an earlier pass that may be in the queue again.
+    init(
+        _ connection: RabbitConnection,
+        queue: String,
+        prefetch: Int = 500,
+        limits: LetterReaderLimits = LetterReaderLimits(),
+        returned: ReadLetters = ReadLetters()
+    ) async throws {
         self.connection = connection
         self.queue = queue
+        self.limits = limits
         self.prefetch = UInt16(clamping: max(1, prefetch))
-        self.feed = LetterFeed()
-        self.remaining = 0
-        remaining = try await Self.count(queue, connection)
+        self.returned = returned
+        self.keptBefore = ReadLetters()
+        let total = try await Self.count(queue, connection)
+        self.total = total
+        self.remaining = total
         if remaining > 0 { try await open() }
-    }
-
-    /// Returns the number of entries in a queue.
-    ///
-    /// - Throws: ``AMQPFailure``, with the broker's code 404 if there is no such queue.
-    static func count(_ queue: String, _ connection: RabbitConnection) async throws -> Int {
-        let channel = try await connection.openChannel { _ in }
-        var count = try await ready(queue, connection, channel)
-        // The broker also reports zero for a queue whose leader does not answer in time.
-        if count == 0 {
-            count = try await QueueSample.count(in: queue, connection)
-            if count > 0 {
-                try await waitForReturn(to: queue, count: count, connection, channel)
-                count = max(count, try await ready(queue, connection, channel))
-            }
-        }
-        await connection.closeChannel(channel)
-        return count
-    }
-
-    /// Returns the number of ready entries in a queue according to the broker.
-    private static func ready(_ queue: String, _ connection: RabbitConnection, _ channel: UInt16) async throws -> Int {
-        let declaration = AMQPCall.queueDeclare(QueueDeclaration(name: queue, isPassive: true))
-        guard case .queue(_, let messages, _) = try await connection.call(declaration, on: channel) else { return 0 }
-        return messages
-    }
-
-    /// Waits until returned entries are in the queue, so that the next reader finds them. The wait is short, because
-    /// other readers may take them.
-    private static func waitForReturn(
-        to queue: String,
-        count: Int,
-        _ connection: RabbitConnection,
-        _ channel: UInt16
-    ) async throws {
-        for _ in 0..<50 {
-            if try await ready(queue, connection, channel) >= count { return }
-            try? await Task.sleep(for: .milliseconds(10))
-        }
     }
 
     private mutating func open() async throws {
         feed = LetterFeed()
+        sent = 0
         channel = try await connection.openChannel { [feed] in feed.handle($0) }
         opened = .now
         try await consume()
     }
 
-    private mutating func consume() async throws {
+    /// Starts another consumer on the channel.
+    mutating func consume() async throws {
         consumers += 1
         keptByConsumer = 0
-        try await connection.call(
-            [.basicQos(prefetch: prefetch), .basicConsume(queue: queue, tag: "reader\(consumers)")],
-            on: channel
-        )
+        try await connection.call([.basicQos(prefetch: prefetch), .basicConsume(queue: queue, tag: tag)], on: channel)
     }
+
+    // MARK: Reading
 
     /// Returns the next entry, or `nil` after the last one that existed when the pass started.
     mutating func next() async throws -> AMQPDelivery? {
         guard remaining > 0 else { return nil }
-        if kept > 0, opened.duration(to: .now) > Self.maximumHold { try await beginAgain() }
-        if keptByConsumer + (last == nil ? 0 : 1) >= Int(prefetch) {
-            // The next entries are for another consumer, because this one has reached its prefetch.
-            try await connection.call(.basicCancel(tag: "reader\(consumers)"), on: channel)
-            try await consume()
+        if !(kept.isEmpty && unconfirmed.isEmpty), opened.duration(to: .now) > limits.maximumHold {
+            try await beginAgain()
         }
-        guard let delivery = try await nextDelivery() else {
-            remaining = 0
-            return nil
+        while let delivery = try await nextDelivery() {
+            if await recognize(delivery) { continue }
+            remaining -= 1
+            return delivery
         }
-        remaining -= 1
-        return delivery
+        remaining = 0
+        return nil
     }
 
     /// Returns the next entry, if it has arrived already.
-    mutating func nextAtHand() -> AMQPDelivery? {
-        guard remaining > 0, let delivery = feed.nextAtHand() else { return nil }
-        remaining -= 1
-        return delivery
+    mutating func nextAtHand() async -> AMQPDelivery? {
+        guard remaining > 0 else { return nil }
+        while let delivery = feed.nextAtHand() {
+            if await recognize(delivery) { continue }
+            remaining -= 1
+            return delivery
+        }
+        return nil
     }
 
-    private func nextDelivery() async throws -> AMQPDelivery? {
+    /// Acknowledges the entries of ``returned`` that are found, and keeps the others.
+    ///
+    /// - Parameter maximum: The maximum number of entries to read. Returned entries are the first in a queue.
+    mutating func removeReturned(reading maximum: Int) async throws {
+        for _ in 0..<min(maximum, total) {
+            guard !returned.isEmpty, let delivery = try await nextDelivery() else { return }
+            if await !recognize(delivery) { keep(delivery) }
+        }
+    }
+
+    private mutating func nextDelivery() async throws -> AMQPDelivery? {
+        if keptByConsumer + (last == nil ? 0 : 1) >= Int(prefetch) {
+            // The next entries are for another consumer, because this one has reached its prefetch.
+            try await connection.call(.basicCancel(tag: tag), on: channel)
+            try await consume()
+        }
         for _ in 0..<5 {
-            let deadline = MonotonicTime.now.advanced(by: Self.silence)
+            let deadline = MonotonicTime.now.advanced(by: limits.silence)
             if let delivery = try await feed.next(until: deadline, thread: connection.thread) { return delivery }
             guard try await Self.count(queue, connection) == 0 else { continue }
             // Another reader may hold the rest, or it is in flight. Entries that the broker has sent arrive before its
@@ -135,73 +153,49 @@ struct LetterReader {
         throw EventBusError(.unavailable, "the queue \(queue) has entries and delivers none")
     }
 
-    /// Returns the held entries and continues after them, because they are first in the queue again.
-    private mutating func beginAgain() async throws {
-        let held = kept
-        await flush()
-        await connection.closeChannel(channel)
-        try await open()
-        kept = 0
-        for _ in 0..<held {
-            guard try await nextDelivery() != nil else { break }
-            keep()
-            if keptByConsumer >= Int(prefetch) {
-                try await connection.call(.basicCancel(tag: "reader\(consumers)"), on: channel)
-                try await consume()
-            }
+    /// Settles an entry that was read before as it was then. Returns `false` if it was not read before.
+    private mutating func recognize(_ delivery: AMQPDelivery) async -> Bool {
+        guard delivery.isRedelivered, !(returned.isEmpty && keptBefore.isEmpty) else { return false }
+        let letter = LetterIdentity(delivery.message)
+        if returned.remove(letter) {
+            await acknowledge(delivery)
+        } else if keptBefore.remove(letter) {
+            keep(delivery)
+        } else {
+            return false
         }
+        recognized += 1
+        return true
     }
 
+    /// Returns the held entries to the queue and continues on another channel. They are read again there, in any order.
+    private mutating func beginAgain() async throws {
+        await endChannel()
+        returned.add(unconfirmed)
+        unconfirmed = ReadLetters()
+        keptBefore.add(kept)
+        kept = ReadLetters()
+        lastKept = nil
+        try await open()
+    }
+
+    // MARK: Settling
+
     /// Leaves an entry in the queue.
-    mutating func keep() {
-        kept += 1
+    mutating func keep(_ delivery: AMQPDelivery) {
+        kept.add(LetterIdentity(delivery.message))
+        lastKept = delivery
         keptByConsumer += 1
     }
 
     /// Acknowledges an entry, at the latest when the pass ends.
     mutating func acknowledge(_ delivery: AMQPDelivery) async {
-        if let last {
+        if let last, !feed.isClosed {
             await connection.acknowledge(last.deliveryTag, multiple: false, on: channel)
             sent += 1
         }
         last = delivery
-    }
-
-    /// Acknowledges the last entry, once the queue has processed the acknowledgements before it.
-    ///
-    /// The broker's channel passes 32 commands on to a quorum queue and stores the others. If it is closed meanwhile, it
-    /// drops them, and entries that were acknowledged are in the queue again. So the last entry is returned first: the
-    /// queue delivers it again only after it has processed everything before.
-    private mutating func flush() async {
-        guard let entry = last else { return }
-        last = nil
-        var deliveryTag = entry.deliveryTag
-        if sent >= Self.sentAhead {
-            await connection.requeue(deliveryTag, on: channel)
-            // The present consumer may have reached its prefetch.
-            try? await consume()
-            let (feed, thread) = (feed, connection.thread)
-            let deadline = MonotonicTime.now.advanced(by: Self.returnTime)
-            let returned = await withoutCancellation { () -> AMQPDelivery? in
-                while let delivery = try? await feed.next(until: deadline, thread: thread) {
-                    if delivery.isRedelivered, delivery.message.hasSameContent(as: entry.message) { return delivery }
-                }
-                return nil
-            }
-            guard let returned else { return }
-            deliveryTag = returned.deliveryTag
-        }
-        sent = 0
-        await connection.acknowledge(deliveryTag, multiple: false, on: channel)
-    }
-
-    /// Ends the pass, and waits until the kept entries are back.
-    mutating func close() async {
-        guard channel != 0 else { return }
-        await flush()
-        await connection.closeChannel(channel)
-        guard kept > 0, let channel = try? await connection.openChannel({ _ in }) else { return }
-        try? await Self.waitForReturn(to: queue, count: kept, connection, channel)
-        await connection.closeChannel(channel)
+        acknowledged += 1
+        unconfirmed.add(LetterIdentity(delivery.message))
     }
 }

@@ -15,18 +15,23 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
     private let noun: String
     /// The decoder of an entry.
     private let read: @Sendable (AMQPMessage) -> DeadLetterDecoder.Reading
+    /// The limits of passes.
+    private let limits: LetterReaderLimits
 
     private static let publishTimeout = Duration.seconds(30)
+    /// The time for which a cancelled pass waits for the outcome of what it has sent.
+    private static let grace = Duration.seconds(2)
     /// The number of letters that are sent together.
     private static let batchSize = 100
 
     /// Creates the dead letters of a group.
-    init(group: String, tools: DeadLetterTools) {
+    init(group: String, tools: DeadLetterTools, limits: LetterReaderLimits = LetterReaderLimits()) {
         let decoder = DeadLetterDecoder(group: group, messages: MessageDecoder(events: tools.configuration.exchange))
         self.group = group
         self.tools = tools
         self.queueName = TopologyNames.deadLetterQueue(of: group)
         self.noun = "dead letters"
+        self.limits = limits
         self.read = { decoder.read($0) }
     }
 
@@ -37,6 +42,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         self.tools = tools
         self.queueName = TopologyNames.delayUnroutable
         self.noun = "delayed events"
+        self.limits = LetterReaderLimits()
         self.read = { decoder.read(unroutable: $0) }
     }
 
@@ -47,6 +53,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         self.tools = tools
         self.queueName = queue
         self.noun = "events"
+        self.limits = LetterReaderLimits()
         self.read = { decoder.read(waiting: $0, in: queue) }
     }
 
@@ -59,8 +66,8 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         return try await passing { reader in
             var letters: [DeadLetter] = []
             var skipped = 0
-            while letters.count < limit, let entry = try await reader.next() {
-                reader.keep()
+            while letters.count < limit, let entry = try await next(&reader) {
+                reader.keep(entry)
                 if skipped < offset {
                     skipped += 1
                 } else {
@@ -68,75 +75,75 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                 }
             }
             return letters
-        } ?? []
+        }.result.get() ?? []
     }
 
     func scan(_ body: @Sendable (DeadLetter) throws -> Bool) async throws {
-        try await passing { reader in
-            while let entry = try await reader.next() {
-                reader.keep()
+        _ = try await passing { reader in
+            while let entry = try await next(&reader) {
+                reader.keep(entry)
                 guard try body(read(entry.message).letter) else { return }
             }
-        }
+        }.result.get()
     }
 
     func replay(
         options: ReplayOptions,
         where isIncluded: @Sendable (DeadLetter) -> Bool
     ) async throws -> Int {
-        if let rate = options.maximumPerSecond, rate < 1 {
-            throw EventBusError(.invalidConfiguration, "maximumPerSecond is \(rate); give at least 1, or nil")
-        }
+        try options.validate()
         var round = ReplayRound()
         // Held for at most a second if the rate is limited.
         let batchSize = options.maximumPerSecond.map { min(Self.batchSize, max(1, $0 / 10)) } ?? Self.batchSize
-        do {
-            try await passing(prefetch: options.dryRun ? 500 : 5 * batchSize) { reader in
-                let clock = ContinuousClock()
-                var nextSlot = clock.now
-                while let batch = try await nextBatch(&reader, batchSize, options, &round, isIncluded) {
-                    if let rate = options.maximumPerSecond {
-                        try await clock.sleep(until: nextSlot)
-                        nextSlot = max(nextSlot, clock.now - .seconds(1))
-                            .advanced(by: .seconds(1) * batch.count / rate)
-                    }
-                    for (entry, result) in zip(batch, await send(batch.map(\.reading), to: options.queue)) {
-                        switch result {
-                        case .success:
-                            await reader.acknowledge(entry.delivery)
-                            round.replayed += 1
-                        case .failure(let error as EventBusError) where ReplayRound.isOfEntry(error.code):
-                            reader.keep()
+        let outcome = await passing(prefetch: options.dryRun ? 500 : 5 * batchSize) { reader in
+            let clock = ContinuousClock()
+            var nextSlot = clock.now
+            while let batch = try await nextBatch(&reader, batchSize, options, &round, isIncluded) {
+                if let rate = options.maximumPerSecond {
+                    try await clock.sleep(until: nextSlot)
+                    nextSlot = max(nextSlot, clock.now - .seconds(1))
+                        .advanced(by: .seconds(1) * batch.count / rate)
+                }
+                var failure: (any Error)?
+                for (entry, result) in zip(batch, await send(batch.map(\.reading), to: options.queue)) {
+                    switch result {
+                    case .success:
+                        await reader.acknowledge(entry.delivery)
+                        round.replayed += 1
+                    case .failure(let error):
+                        reader.keep(entry.delivery)
+                        if let error = error as? EventBusError, ReplayRound.isOfEntry(error.code) {
                             round.note(error, of: entry.reading.letter)
-                        case .failure(let error):
-                            throw error
+                        } else {
+                            failure = failure ?? error
                         }
                     }
                 }
+                if let failure { throw failure }
             }
-        } catch {
-            throw stopped(error, "\(round.replayed) \(noun) of \(queueName) were replayed before it stopped")
         }
+        try check(outcome, round.replayed, "replayed")
         try round.report("\(noun) of \(queueName)")
         return round.replayed
     }
 
     func discard(where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
+        try await discard(limit: nil, where: isIncluded)
+    }
+
+    func discard(limit: Int?, where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
         var discarded = 0
-        do {
-            try await passing { reader in
-                while let entry = try await reader.next() {
-                    if isIncluded(read(entry.message).letter) {
-                        await reader.acknowledge(entry)
-                        discarded += 1
-                    } else {
-                        reader.keep()
-                    }
+        let outcome = await passing { reader in
+            while discarded < limit ?? .max, let entry = try await next(&reader) {
+                if isIncluded(read(entry.message).letter) {
+                    await reader.acknowledge(entry)
+                    discarded += 1
+                } else {
+                    reader.keep(entry)
                 }
             }
-        } catch {
-            throw stopped(error, "\(discarded) \(noun) of \(queueName) were discarded before it stopped")
         }
+        try check(outcome, discarded, "discarded")
         return discarded
     }
 
@@ -166,10 +173,14 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                 }
             }
         } catch {
-            throw stopped(error, "\(added) dead letters were added to \(queueName) before it stopped")
+            throw stopped(error, added, "\(added) dead letters were added to \(queueName) before it stopped")
         }
         if let first {
-            throw stopped(first, "\(added) dead letters were added to \(queueName), \(letters.count - added) were not")
+            throw stopped(
+                first,
+                added,
+                "\(added) dead letters were added to \(queueName), \(letters.count - added) were not"
+            )
         }
     }
 
@@ -189,16 +200,16 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         _ isIncluded: (DeadLetter) -> Bool
     ) async throws -> [Entry]? {
         var batch: [Entry] = []
-        while batch.count < size {
+        while batch.count < min(size, (options.limit ?? .max) - round.replayed) {
             // Entries that have not arrived are not waited for while others can be sent.
-            guard let delivery = batch.isEmpty ? try await reader.next() : reader.nextAtHand() else { break }
+            guard let delivery = batch.isEmpty ? try await next(&reader) : await reader.nextAtHand() else { break }
             let reading = read(delivery.message)
             guard isIncluded(reading.letter) else {
-                reader.keep()
+                reader.keep(delivery)
                 continue
             }
             if options.dryRun {
-                reader.keep()
+                reader.keep(delivery)
                 round.replayed += 1
                 continue
             }
@@ -240,12 +251,12 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                 batch.resolve(index, .failure(error))
             }
         }
-        let results = await tools.publisher.publish(
-            publishes,
-            of: batch,
-            outcome: .routed,
-            deadline: .now.advanced(by: Self.publishTimeout)
-        )
+        let deadline = MonotonicTime.now.advanced(by: Self.publishTimeout)
+        let (sent, publisher) = (publishes, tools.publisher)
+        // Whether the broker has them decides whether they stay, also if the task is cancelled meanwhile.
+        let results = await withGrace(Self.grace) {
+            await publisher.publish(sent, of: batch, outcome: .routed, deadline: deadline)
+        }
         return zip(items, results).map { item, result in
             result.flatMap { outcome in
                 guard outcome == .unroutable else { return .success(()) }
@@ -322,37 +333,57 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             || tools.configuration.queues.contains { $0.value.name == queue && $0.key.beginsWithBytes(of: group + ".") }
     }
 
-    /// Returns the error of a pass that ended early, with its progress.
-    private func stopped(_ error: any Error, _ progress: String) -> any Error {
-        guard let error = error as? EventBusError else { return error }
-        return EventBusError(error.code, "\(progress): \(error.message)", underlying: error)
+    /// Throws if a pass ended early, or if entries that it handled may be in the queue again.
+    private func check(_ outcome: LetterPass.Outcome<Void?>, _ done: Int, _ change: String) throws {
+        let (progress, unverified) = ("\(done) \(noun) of \(queueName) were \(change)", outcome.unverified)
+        let doubt = "\(unverified) of them may be in the queue again, because the connection was lost"
+        switch outcome.result {
+        case .success:
+            guard unverified > 0 else { return }
+            throw EventBusError(.indeterminate, "\(progress); \(doubt)").completing(done)
+        case .failure(let error):
+            throw stopped(error, done, progress + " before it stopped" + (unverified > 0 ? "; \(doubt)" : ""))
+        }
     }
 
-    /// Runs a pass through the entries. Returns `nil` if there is no such queue.
-    @discardableResult
+    /// Returns the error of a pass that ended early, with its progress.
+    private func stopped(_ error: any Error, _ done: Int, _ progress: String) -> any Error {
+        guard let error = error as? EventBusError else { return error }
+        return EventBusError(error.code, "\(progress): \(error.message)", underlying: error).completing(done)
+    }
+
+    /// Returns the next entry, unless the transport ends.
+    private func next(_ reader: inout LetterReader) async throws -> AMQPDelivery? {
+        try tools.checkRunning()
+        return try await reader.next()
+    }
+
+    /// Runs a pass through the entries. Its result is `nil` if there is no such queue.
     private func passing<Value: Sendable>(
         prefetch: Int = 500,
         _ body: (inout LetterReader) async throws -> Value
-    ) async throws -> Value? {
-        try await connected { connection in
-            var reader = try await LetterReader(connection, queue: queueName, prefetch: prefetch)
-            do {
-                let value = try await body(&reader)
-                await reader.close()
-                return value
-            } catch {
-                await reader.close()
-                throw error
-            }
+    ) async -> LetterPass.Outcome<Value?> {
+        let outcome = await LetterPass(tools: tools, queue: queueName, limits: limits).run(prefetch: prefetch, body)
+        let result: Result<Value?, any Error>
+        do {
+            result = .success(try await unlessMissing { try outcome.result.get() })
+        } catch {
+            result = .failure(error)
         }
+        return LetterPass.Outcome(result: result, unverified: outcome.unverified)
     }
 
     /// Calls `body` with the tools' connection. Returns `nil` if there is no such queue.
     private func connected<Value: Sendable>(
         _ body: (RabbitConnection) async throws -> Value
     ) async throws -> Value? {
+        try await unlessMissing { try await tools.withConnection(body) }
+    }
+
+    /// Returns the result of `body`, or `nil` if there is no such queue.
+    private func unlessMissing<Value: Sendable>(_ body: () async throws -> Value) async throws -> Value? {
         do {
-            return try await tools.withConnection(body)
+            return try await body()
         } catch let failure as AMQPFailure {
             guard failure.kind == .channelClosed(AMQPFailure.notFound) else {
                 throw failure.busError(while: "reading \(queueName)")

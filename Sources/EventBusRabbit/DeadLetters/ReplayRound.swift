@@ -36,6 +36,6 @@ struct ReplayRound {
             "\(replayed) \(entries) were replayed, \(kept) stay: "
                 + named.joined(separator: ", ") + more,
             underlying: first
-        )
+        ).completing(replayed)
     }
 }

@@ -76,7 +76,7 @@ public struct TransportConformance: Sendable {
         if features.contains(.scheduling) { checks += schedulingChecks + delayLimitChecks }
         if features.contains(.keyOrder) { checks += keyOrderChecks + keyOrderStopChecks + keyOrderPauseChecks }
         if features.isSuperset(of: [.keyOrder, .connectionLoss]) { checks += revocationChecks }
-        if features.contains(.deadLetterQueue) { checks += deadLetterChecks + expiryChecks }
+        if features.contains(.deadLetterQueue) { checks += deadLetterChecks + deadLetterLimitChecks + expiryChecks }
         if features.contains(.deadLetterQueue) { checks += payloadChecks + claimCheckChecks + batchFailureChecks }
         if features.contains(.connectionLoss) { checks += connectionChecks }
         return checks
