@@ -46,11 +46,11 @@ struct MessageDecoder: Sendable {
             id: message.eventID,
             topic: topic,
             payload: message.body,
-            contentType: properties.contentType ?? "application/json",
-            contentEncoding: properties.contentEncoding,
+            contentType: properties.contentType?.asProperty ?? "application/json",
+            contentEncoding: properties.contentEncoding?.asProperty,
             version: headers[WireHeaders.version]?.int.map { Int(clamping: $0) } ?? 1,
             time: time ?? .now(),
-            source: properties.appID,
+            source: properties.appID?.asProperty,
             // It is as trustworthy as the property, which anyone can set, so it is always accepted.
             correlationID: (headers[WireHeaders.correlationID]?.string ?? properties.correlationID)
                 .map { CorrelationID($0) },
@@ -172,6 +172,11 @@ struct NoTopic: Error, CustomStringConvertible {
             + (type.map { "the type \($0.quotedForError)" } ?? "without a type")
             + "; publish it to the exchange of events with its topic as routing key"
     }
+}
+
+extension String {
+    /// The text as it fits into a property again. Bytes that are no text have become longer when they were decoded.
+    fileprivate var asProperty: String { prefixed(toUTF8Length: AMQPProperties.maximumTextLength) }
 }
 
 extension EventTime {

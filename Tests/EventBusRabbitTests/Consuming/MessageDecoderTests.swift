@@ -182,6 +182,11 @@ struct MessageDecoderTests {
         let long = String(repeating: "x", count: 256)
         for text in [long, "a\u{0}b"] {
             var message = AMQPMessage(exchange: "events", routingKey: "a.b", properties: .init(), body: [])
+            // What 255 bytes that are no text become.
+            let replaced = String(repeating: "\u{FFFD}", count: 255)
+            message.properties.contentType = replaced
+            message.properties.contentEncoding = replaced
+            message.properties.appID = replaced
             message.properties.headers = [
                 WireHeaders.correlationID: .string(text), WireHeaders.causationID: .string(text),
                 WireHeaders.partitionKey: .string(text + long),
