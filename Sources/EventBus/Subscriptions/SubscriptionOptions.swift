@@ -56,7 +56,8 @@ public struct SubscriptionOptions: Sendable {
     /// attempt would end later than this, the attempt is the last one (``EventContext/isLastAttempt``), and the reason
     /// of the dead letter is ``Failure/Reason/holdLimit``. An event may wait behind others for so long that too little
     /// of this time is left for its own retries. It is then first returned to the broker, with all other prefetched
-    /// events and in order, and starts with its full time. Earlier attempts still count.
+    /// events and in order, and starts with its full time. Earlier attempts still count. During a pause, and after a long
+    /// attempt, events are returned for the same reason.
     public var maximumHold: Duration
     /// The policy for retries after a failure. Defaults to ``RetryPolicy/default``.
     public var retry: RetryPolicy
@@ -102,8 +103,8 @@ public struct SubscriptionOptions: Sendable {
     /// attempt fails, and the next attempt publishes all of them again, with the same derived identities
     /// (``derivesEventIDs``).
     ///
-    /// A task that outlives its handler publishes immediately. If the attempt has failed, its publishes throw
-    /// `CancellationError` instead, because the next attempt publishes.
+    /// A task that outlives its handler publishes immediately. If the handler has failed, its publishes throw
+    /// `CancellationError` instead, because the next attempt publishes. Middleware publishes immediately.
     ///
     /// The option applies to events that the handler and its tasks publish on the handler's own bus. Requests and events of
     /// ``EventBus/EventBus/local`` are sent immediately. A responder's events are sent before its reply. Deadlines and delays
