@@ -85,7 +85,11 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
             let isKnown = context.isPaused && !context.isProbe
             if isKnown || context.isGivenUp { throw error }
             context.isAskingInbox = true
-            defer { context.isAskingInbox = false }
+            context.worker.isFinishing = true
+            defer {
+                context.isAskingInbox = false
+                context.worker.isFinishing = false
+            }
             guard await check.inboxAnswers(context) else { throw error }
             context.noteInboxAnswer()
             throw OwnInboxError(underlying: error.underlying)
@@ -166,6 +170,8 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         _ context: EventContext,
         _ calls: @escaping @Sendable (AnyClock.Instant?) async -> (any Error)?
     ) async -> (any Error)? {
+        context.worker.isFinishing = true
+        defer { context.worker.isFinishing = false }
         let outcome = OneShot<(any Error)?>()
         let end = renewer.finish(number, context.clock) {
             outcome.resolve(EventBusError(.timedOut, "the inbox did not answer before the claim ended"))

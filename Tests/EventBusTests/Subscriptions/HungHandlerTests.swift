@@ -167,6 +167,71 @@ struct HungHandlerTests {
         }
     }
 
+    @Test("Another event asks the inbox again when the call of the one that probes never returns")
+    func inboxProbe() async throws {
+        let begins = Counter()
+        let inbox = ScriptedInbox(clock: clock) { [hung, mayEnd] call, _ in
+            guard call == .begin else { return }
+            switch begins.add() {
+            case 1, 2: throw ScriptedInbox.StoreError()
+            case 3:
+                hung.add()
+                try await Task { try await mayEnd.wait() }.value
+            default: break
+            }
+        }
+        let bus = makeBus()
+        let subscription = subscribe(on: bus, SubscriptionOptions(inbox: inbox))
+        try await bus.withRunning {
+            defer { mayEnd.raise() }
+            try await publish("1", on: bus)
+            try await eventually("the pause") { subscription.health.status == .notReady }
+            try await advancing(by: .milliseconds(100), until: "the probe hangs") { hung.value == 1 }
+            try await publish("2", "3", on: bus)
+            try await advancing(by: .seconds(1), until: "the others are handled") { handled.all.count == 2 }
+            #expect(bus.health().isReady)
+            mayEnd.raise()
+            try await advancing(by: .seconds(1), until: "so is the first") { handled.all.count == 3 }
+        }
+    }
+
+    @Test("A pause waits until the inbox has recorded the effect of a handler that ended late")
+    func lateRecord() async throws {
+        let (records, mayRecord, paused) = (Signal(), Signal(), Signal())
+        let inbox = ScriptedInbox(clock: clock) { call, _ in
+            guard call == .complete else { return }
+            records.raise()
+            try await mayRecord.wait()
+        }
+        let bus = makeBus()
+        let subscription = subscribe(on: bus, SubscriptionOptions(handlerTimeout: .seconds(10), inbox: inbox))
+        try await bus.withRunning {
+            defer {
+                mayEnd.raise()
+                mayRecord.raise()
+            }
+            try await publish("hung", on: bus)
+            try await eventually("it hangs") { hung.value == 1 }
+            clock.advance(by: .seconds(10))
+            try await eventually("it is overdue") { subscription.health.details["overdue"] == 1 }
+            mayEnd.raise()
+            try await records.wait()
+            Task {
+                await subscription.pause()
+                paused.raise()
+            }
+            try await eventually("it waits") { subscription.health.reason?.contains("waits for its running") == true }
+            for _ in 0..<50 {
+                clock.advance(by: .milliseconds(100))
+                try await Task.sleep(for: .milliseconds(1))
+            }
+            #expect(!paused.isRaised)
+            mayRecord.raise()
+            try await paused.wait()
+            #expect(inbox.counts.completions == 1)
+        }
+    }
+
     @Test("A change of concurrency behind a hung handler is not ready, and is made without it")
     func changeOfConcurrency() async throws {
         let bus = makeBus(grace: .seconds(20))
