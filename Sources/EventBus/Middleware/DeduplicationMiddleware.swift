@@ -170,12 +170,12 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         _ context: EventContext,
         _ calls: @escaping @Sendable (AnyClock.Instant?) async -> (any Error)?
     ) async -> (any Error)? {
-        context.worker.isFinishing = true
-        defer { context.worker.isFinishing = false }
         let outcome = OneShot<(any Error)?>()
         let end = renewer.finish(number, context.clock) {
             outcome.resolve(EventBusError(.timedOut, "the inbox did not answer before the claim ended"))
         }
+        context.worker.isFinishing = true
+        defer { context.worker.isFinishing = false }
         // A separate task is the shield, because cancellation does not reach it.
         let task = Task { outcome.resolve(await calls(end)) }
         let error = await outcome.wait(onCancel: {})

@@ -63,6 +63,12 @@ struct HungHandlerTests {
         }
     }
 
+    /// Lets the hung handlers end, and waits until they have.
+    private func endHandlers(of subscription: Subscription) async throws {
+        mayEnd.raise()
+        try await eventually("they end") { subscription.health.reason?.contains("cancellation") != true }
+    }
+
     @Test(
         "A hung event does not keep others from starting after three consumer timeouts",
         arguments: [Duration.seconds(10), nil]
@@ -83,6 +89,7 @@ struct HungHandlerTests {
             try await advancing(by: .seconds(60), until: "the others are handled") { handled.all.count == 3 }
             #expect(bus.health().isReady)
             #expect(subscription.health.reason?.contains("handlers ignore their cancellation") == true)
+            try await endHandlers(of: subscription)
         }
     }
 
@@ -108,6 +115,7 @@ struct HungHandlerTests {
             #expect(clock.now.offset >= .seconds(210))
             // Its channel was closed, so another instance may handle the event. So may this one.
             try await advancing(by: .seconds(1), until: "its event starts again") { hung.value == 2 }
+            try await endHandlers(of: subscription)
         }
     }
 
@@ -164,6 +172,7 @@ struct HungHandlerTests {
             let step: Duration = limit == nil ? .seconds(60) : .seconds(1)
             try await advancing(by: step, until: "the others are handled") { Set(handled.all).count >= 6 }
             #expect(bus.health().isReady)
+            try await endHandlers(of: subscription)
         }
     }
 
@@ -192,6 +201,7 @@ struct HungHandlerTests {
             #expect(bus.health().isReady)
             mayEnd.raise()
             try await advancing(by: .seconds(1), until: "so is the first") { handled.all.count == 3 }
+            try await endHandlers(of: subscription)
         }
     }
 
@@ -254,6 +264,7 @@ struct HungHandlerTests {
             #expect(clock.now.offset >= .seconds(30))
             try await publish("1", on: bus)
             try await eventually("the next session handles events") { handled.all == ["1"] && hung.value == 2 }
+            try await endHandlers(of: subscription)
         }
     }
 }
