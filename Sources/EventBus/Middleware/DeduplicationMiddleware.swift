@@ -85,7 +85,11 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
             let isKnown = context.isPaused && !context.isProbe
             if isKnown || context.isGivenUp { throw error }
             context.isAskingInbox = true
-            defer { context.isAskingInbox = false }
+            context.worker.isFinishing = true
+            defer {
+                context.isAskingInbox = false
+                context.worker.isFinishing = false
+            }
             guard await check.inboxAnswers(context) else { throw error }
             context.noteInboxAnswer()
             throw OwnInboxError(underlying: error.underlying)
@@ -170,6 +174,8 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         let end = renewer.finish(number, context.clock) {
             outcome.resolve(EventBusError(.timedOut, "the inbox did not answer before the claim ended"))
         }
+        context.worker.isFinishing = true
+        defer { context.worker.isFinishing = false }
         // A separate task is the shield, because cancellation does not reach it.
         let task = Task { outcome.resolve(await calls(end)) }
         let error = await outcome.wait(onCancel: {})

@@ -15,19 +15,30 @@ extension DeliveryQueue {
 
     /// Abandons the delivery of a worker that is being cancelled, unless its handler ends in time.
     func abandonAfterGrace(_ delivery: Delivery, at place: Int) {
-        let end = clock.now.advanced(by: options.cancellationGrace)
+        let grace = options.cancellationGrace
+        let first = clock.now.advanced(by: grace)
         // Detached, because the task must not carry the context of an event.
         Task.detached { [clock, weak self] in
-            try? await clock.sleep(until: end)
-            self?.abandon(delivery, at: place)
+            var end = first
+            repeat {
+                try? await clock.sleep(until: end)
+                end = clock.now.advanced(by: max(grace, .seconds(1)))
+            } while self?.abandon(delivery, at: place) == false
         }
     }
 
-    private func abandon(_ delivery: Delivery, at place: Int) {
+    /// Abandons the delivery of a worker, unless the worker has finished it.
+    ///
+    /// - Returns: `false` if its handler has ended and the worker is about to finish it.
+    private func abandon(_ delivery: Delivery, at place: Int) -> Bool {
+        var isEnding = false
         let (waiters, isDrained, onAbandonedProbe) = state.withLock {
             state -> (IdleWaiters?, Bool, (@Sendable () -> Void)?) in
-            guard state.current[place]?.token == delivery.token, let worker = state.workers[place], !worker.isSettling
-            else { return (nil, false, nil) }
+            guard state.current[place]?.token == delivery.token, let worker = state.workers[place] else {
+                return (nil, false, nil)
+            }
+            isEnding = worker.isEnding
+            if isEnding { return (nil, false, nil) }
             worker.isAbandoned = true
             state.lanes.abandon(delivery)
             if worker.isExpired, state.isRevoked(delivery) { state.lanes.leaveKey(ofAbandoned: delivery) }
@@ -39,6 +50,7 @@ extension DeliveryQueue {
         waiters?.raise()
         onAbandonedProbe?()
         wakeWorkers()
+        return !isEnding
     }
 
     // MARK: Probes

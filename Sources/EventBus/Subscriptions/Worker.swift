@@ -36,6 +36,7 @@ package final class Worker: Sendable {
     private let suspended = Atomic<Int64>(0)
     private let waiting = Atomic(false)
     private let abandoned = Atomic(false)
+    private let finishing = Atomic(false)
     private let execution = Locked(Execution())
     private let watchdog: HandlerWatchdog
     let currentAttempt = CurrentAttempt()
@@ -65,8 +66,14 @@ package final class Worker: Sendable {
     /// A Boolean value indicating whether its handler was cancelled and has not ended in time.
     var isOverdue: Bool { isExpired || isAbandoned }
 
-    /// A Boolean value indicating whether its handler has ended and its delivery is being settled.
-    var isSettling: Bool { execution.withLock { $0.isShielded } }
+    /// A Boolean value indicating whether no handler runs any more, but the inbox makes the last calls about its event.
+    var isFinishing: Bool {
+        get { finishing.load(ordering: .relaxed) }
+        set { finishing.store(newValue, ordering: .relaxed) }
+    }
+
+    /// A Boolean value indicating whether its handler has ended and the rest takes a bounded time.
+    var isEnding: Bool { isFinishing || execution.withLock { $0.isShielded } }
 
     /// A Boolean value indicating whether the worker's event waits for other handlers before its own runs.
     var isWaiting: Bool { waiting.load(ordering: .relaxed) }

@@ -63,6 +63,12 @@ struct HungHandlerTests {
         }
     }
 
+    /// Lets the hung handlers end, and waits until they have.
+    private func endHandlers(of subscription: Subscription) async throws {
+        mayEnd.raise()
+        try await eventually("they end") { subscription.health.reason?.contains("cancellation") != true }
+    }
+
     @Test(
         "A hung event does not keep others from starting after three consumer timeouts",
         arguments: [Duration.seconds(10), nil]
@@ -83,6 +89,7 @@ struct HungHandlerTests {
             try await advancing(by: .seconds(60), until: "the others are handled") { handled.all.count == 3 }
             #expect(bus.health().isReady)
             #expect(subscription.health.reason?.contains("handlers ignore their cancellation") == true)
+            try await endHandlers(of: subscription)
         }
     }
 
@@ -108,6 +115,7 @@ struct HungHandlerTests {
             #expect(clock.now.offset >= .seconds(210))
             // Its channel was closed, so another instance may handle the event. So may this one.
             try await advancing(by: .seconds(1), until: "its event starts again") { hung.value == 2 }
+            try await endHandlers(of: subscription)
         }
     }
 
@@ -164,6 +172,73 @@ struct HungHandlerTests {
             let step: Duration = limit == nil ? .seconds(60) : .seconds(1)
             try await advancing(by: step, until: "the others are handled") { Set(handled.all).count >= 6 }
             #expect(bus.health().isReady)
+            try await endHandlers(of: subscription)
+        }
+    }
+
+    @Test("Another event asks the inbox again when the call of the one that probes never returns")
+    func inboxProbe() async throws {
+        let begins = Counter()
+        let inbox = ScriptedInbox(clock: clock) { [hung, mayEnd] call, _ in
+            guard call == .begin else { return }
+            switch begins.add() {
+            case 1, 2: throw ScriptedInbox.StoreError()
+            case 3:
+                hung.add()
+                try await Task { try await mayEnd.wait() }.value
+            default: break
+            }
+        }
+        let bus = makeBus()
+        let subscription = subscribe(on: bus, SubscriptionOptions(inbox: inbox))
+        try await bus.withRunning {
+            defer { mayEnd.raise() }
+            try await publish("1", on: bus)
+            try await eventually("the pause") { subscription.health.status == .notReady }
+            try await advancing(by: .milliseconds(100), until: "the probe hangs") { hung.value == 1 }
+            try await publish("2", "3", on: bus)
+            try await advancing(by: .seconds(1), until: "the others are handled") { handled.all.count == 2 }
+            #expect(bus.health().isReady)
+            mayEnd.raise()
+            try await advancing(by: .seconds(1), until: "so is the first") { handled.all.count == 3 }
+            try await endHandlers(of: subscription)
+        }
+    }
+
+    @Test("A pause waits until the inbox has recorded the effect of a handler that ended late")
+    func lateRecord() async throws {
+        let (records, mayRecord, paused) = (Signal(), Signal(), Signal())
+        let inbox = ScriptedInbox(clock: clock) { call, _ in
+            guard call == .complete else { return }
+            records.raise()
+            try await mayRecord.wait()
+        }
+        let bus = makeBus()
+        let subscription = subscribe(on: bus, SubscriptionOptions(handlerTimeout: .seconds(10), inbox: inbox))
+        try await bus.withRunning {
+            defer {
+                mayEnd.raise()
+                mayRecord.raise()
+            }
+            try await publish("hung", on: bus)
+            try await eventually("it hangs") { hung.value == 1 }
+            clock.advance(by: .seconds(10))
+            try await eventually("it is overdue") { subscription.health.details["overdue"] == 1 }
+            mayEnd.raise()
+            try await records.wait()
+            Task {
+                await subscription.pause()
+                paused.raise()
+            }
+            try await eventually("it waits") { subscription.health.reason?.contains("waits for its running") == true }
+            for _ in 0..<50 {
+                clock.advance(by: .milliseconds(100))
+                try await Task.sleep(for: .milliseconds(1))
+            }
+            #expect(!paused.isRaised)
+            mayRecord.raise()
+            try await paused.wait()
+            #expect(inbox.counts.completions == 1)
         }
     }
 
@@ -189,6 +264,7 @@ struct HungHandlerTests {
             #expect(clock.now.offset >= .seconds(30))
             try await publish("1", on: bus)
             try await eventually("the next session handles events") { handled.all == ["1"] && hung.value == 2 }
+            try await endHandlers(of: subscription)
         }
     }
 }

@@ -209,6 +209,39 @@ struct PartitionedQueueTests {
         #expect(lost.sorted() == [1, 2])
     }
 
+    @Test("A suspect starts beside an abandoned delivery, whose late end lets nothing start beside the suspect")
+    func abandoned() throws {
+        let lanes = Lanes(byKey: false)
+        lanes.receive(delivery(1))
+        let hung = try #require(lanes.take())
+        for number in 2...3 {
+            lanes.receive(delivery(UInt64(number), redeliveries: PartitionedQueue.aloneAfterRedeliveries))
+        }
+        #expect(lanes.take() == nil)
+        lanes.abandon(hung)
+        let suspect = try #require(lanes.take())
+        lanes.finish(hung)
+        #expect(lanes.take() == nil, "another began beside the suspect")
+        lanes.abandon(suspect)
+        #expect(lanes.take() != nil)
+        #expect(lanes.running == 2)
+    }
+
+    @Test("The key of an abandoned delivery is left once")
+    func abandonedKey() throws {
+        let lanes = Lanes(byKey: true)
+        for number in 1...3 { lanes.receive(delivery(UInt64(number), key: "a")) }
+        let hung = try #require(lanes.take())
+        lanes.abandon(hung)
+        #expect(lanes.take() == nil)
+        lanes.leaveKey(ofAbandoned: hung)
+        lanes.leaveKey(ofAbandoned: hung)
+        #expect(lanes.take()?.token.number == 2)
+        lanes.finish(hung)
+        #expect(lanes.take() == nil, "two of one key run")
+        #expect(lanes.running == 1)
+    }
+
     @Test("A close returns unstarted deliveries once, and stores nothing more")
     func closing() throws {
         let lanes = Lanes(byKey: true)
@@ -240,6 +273,8 @@ private final class Lanes {
     func take() -> Delivery? { takeTracked()?.delivery }
     func takeTracked() -> TrackedDelivery? { lanes.take() }
     func finish(_ delivery: Delivery) { lanes.finish(delivery) }
+    func abandon(_ delivery: Delivery) { lanes.abandon(delivery) }
+    func leaveKey(ofAbandoned delivery: Delivery) { lanes.leaveKey(ofAbandoned: delivery) }
     func hold(_ tracked: TrackedDelivery) { lanes.hold(tracked) }
     @discardableResult
     func release(_ token: Delivery.Token) -> Bool { lanes.release(token) }

@@ -52,7 +52,7 @@ struct LastingClaimTests {
             ordering: way.ordering,
             inbox: inbox
         )
-        bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in
+        let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in
             if calls.add() == 1 {
                 hung.raise()
                 // Waits in a separate task, which nothing cancels.
@@ -75,6 +75,8 @@ struct LastingClaimTests {
                 try await inbox.begin(key, lease: .seconds(1)) == .completed
             }
             #expect(try await bus.deadLetters(of: "g").count() == 0)
+            mayEnd.raise()
+            try await eventually("it ends") { subscription.health.reason?.contains("cancellation") != true }
         }
         #expect(log.entries.contains { "\($0.message)".contains("no longer renews") && $0.level == .warning })
     }
