@@ -54,6 +54,7 @@ let package = Package(
             dependencies: [
                 .product(name: "EventBus", package: "swift-event-bus"),
                 .product(name: "EventBusOutbox", package: "swift-event-bus"),
+                .product(name: "EventBusPostgres", package: "swift-event-bus"),
                 .product(name: "EventBusRabbit", package: "swift-event-bus"),
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]

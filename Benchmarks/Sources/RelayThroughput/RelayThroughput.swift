@@ -1,17 +1,19 @@
 import EventBus
 import EventBusOutbox
+import EventBusPostgres
 import EventBusRabbit
 import Foundation
 import GRDB
 
-/// A comparison of publishing the same events directly and through an outbox's relay, in turn, on the broker that
-/// EVENTBUS_TEST_RABBITMQ_URL names. It prints a line for each round and the median of the ratios:
+/// A comparison of publishing the same events directly and through the relays of outboxes, in turn, on the broker that
+/// EVENTBUS_TEST_RABBITMQ_URL names. It prints a line for each round and the medians of the ratios:
 ///
 ///     RelayThroughput [EVENTS [ROUNDS]]
 ///
-/// The events of each half stay in a separate quorum queue that nobody consumes, so use a disposable broker. The outbox
-/// is a SQLite file in WAL mode that is synchronized with the disk at every commit. The events are stored before the
-/// clock starts, and it runs until the relay has deleted them.
+/// The events of each part stay in a separate quorum queue that nobody consumes, so use a disposable broker. One outbox
+/// is a SQLite file in WAL mode that is synchronized with the disk at every commit. Another one is in the PostgreSQL
+/// database that EVENTBUS_TEST_POSTGRES_URL names, if it names one: use a disposable server. The events are stored before
+/// the clock starts, and it runs until the relay has deleted them.
 @main
 struct RelayThroughput {
     static func main() async throws {
@@ -20,16 +22,25 @@ struct RelayThroughput {
         guard events > 0, rounds > 0, let url = ProcessInfo.processInfo.environment["EVENTBUS_TEST_RABBITMQ_URL"] else {
             throw EventBusError(.invalidConfiguration, "give EVENTS and ROUNDS above 0, and EVENTBUS_TEST_RABBITMQ_URL")
         }
-        var ratios: [Double] = []
+        typealias Way = @Sendable (EventBus, [Filling]) async throws -> Duration
+        var ways: [(name: String, publish: Way)] = [("SQLite", publishThroughOutbox)]
+        if let database = ProcessInfo.processInfo.environment["EVENTBUS_TEST_POSTGRES_URL"] {
+            ways.append(("PostgreSQL", { try await PostgresRelay.publish($1, on: $0, at: database) }))
+        }
+        var ratios: [String: [Double]] = [:]
         for round in 1...rounds {
             let direct = try await rate(of: events, at: url, name: "direct-\(round)", publishDirectly)
-            let relayed = try await rate(of: events, at: url, name: "relayed-\(round)", publishThroughOutbox)
-            ratios.append(relayed / direct)
-            print(
-                "round \(round): direct \(Int(direct))/s, relay \(Int(relayed))/s, ratio \(rounded(relayed / direct))"
-            )
+            print("round \(round): direct \(Int(direct))/s")
+            for (name, publish) in ways {
+                let relayed = try await rate(of: events, at: url, name: "\(name)-\(round)", publish)
+                ratios[name, default: []].append(relayed / direct)
+                print("round \(round): relay from \(name) \(Int(relayed))/s, ratio \(rounded(relayed / direct))")
+            }
         }
-        print("\(events) events, \(rounds) rounds: median ratio \(rounded(ratios.sorted()[rounds / 2]))")
+        for (name, _) in ways {
+            guard let ratios = ratios[name]?.sorted() else { continue }
+            print("\(events) events, \(rounds) rounds: median ratio from \(name) \(rounded(ratios[rounds / 2]))")
+        }
     }
 
     private static func rounded(_ ratio: Double) -> String { String(format: "%.2f", ratio) }

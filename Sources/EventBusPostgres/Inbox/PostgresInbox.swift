@@ -92,7 +92,8 @@ public final class PostgresInbox: Inbox {
 
     /// Records that the event was handled. The call completes even if the calling task is cancelled.
     ///
-    /// - Throws: As `Inbox`; `.unavailable` also while a transaction holds the record, after which another call succeeds.
+    /// - Throws: `EventBusError`, with code `.unavailable` also while a transaction holds the record. Once that has ended,
+    ///   another call succeeds.
     public func complete(_ claim: InboxClaim, retention: Duration) async throws {
         let results = try await run([
             InboxSQL.waitBriefly, InboxSQL.complete(claim, retention: Self.milliseconds(retention)),

@@ -205,11 +205,13 @@ struct RelayTests {
             wallClock: WallClock { EventTime.now() + .seconds(3600) }
         )
         var short = settings
-        short.leaseDuration = .milliseconds(300)
+        short.leaseDuration = .seconds(1)
         (short.owner, short.wallClock) = ("crashed", WallClock { .now() })
         let crashed = try PostgresOutboxStore(scene.database.client, settings: short)
         let other = try PostgresOutboxStore(scene.database.client, settings: settings)
         let request = ExchangeRequest(settlement: Settlement(), busy: [], room: Room(events: 10))
+        // Connected first, so that the lease does not run out meanwhile.
+        _ = try await other.backlog()
         #expect(try await crashed.exchange(request) != nil)
         #expect(try await other.exchange(request) == nil)
         try await eventually("the lease runs out") { try await other.exchange(request) != nil }
