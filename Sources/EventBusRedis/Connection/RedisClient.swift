@@ -255,7 +255,7 @@ public final class RedisClient: Sendable {
 
     /// Sends commands together. Each reply may be an error.
     func send(contentsOf commands: [RedisCommand], timeout: Duration? = nil) async throws -> [RedisValue] {
-        try await commandChannel.send(contentsOf: commands, timeout: timeout)
+        try await valueChannel.send(contentsOf: commands, timeout: timeout)
     }
 
     /// Runs a script over the channel for commands. See
