@@ -132,7 +132,7 @@ struct TopologyRetireTests {
         #expect(try await releases.state("former").events == 1)
     }
 
-    @Test func `queues that are handled by key are retired, and one that is refused keeps no other`() async throws {
+    @Test func `queues that are handled by key are moved and deleted, one after the other`() async throws {
         let releases = try await Releases()
         defer { try? FileManager.default.removeItem(at: releases.folder) }
         let (group, old, new) = (releases.group, releases.old, releases.new)
