@@ -13,8 +13,9 @@
 ///
 /// Events that are retried, that became dead letters after their last attempt, or that wait for an outage count as
 /// failures, and so do requests whose responder threw. Those whose own content is to blame do not count, such as
-/// ``NonRetryable`` errors and those of a publish that no broker would accept (``EventBusError/Code/isAboutTheEvent``), and neither do events for which the handler did not run, such as duplicates that an inbox
-/// suppresses. Each instance counts for itself.
+/// ``NonRetryable`` errors and those of a publish that no broker would accept (``EventBusError/Code/isAboutTheEvent``),
+/// and neither do events for which the handler did not run, such as duplicates that an inbox suppresses. Each instance
+/// counts for itself.
 public struct CircuitBreaker: Hashable, Sendable {
     /// The share of failures among the attempts of the ``window`` at which the breaker opens, from 0 to 1. Defaults to
     /// 0.5.

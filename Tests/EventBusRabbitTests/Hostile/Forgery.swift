@@ -60,7 +60,7 @@ struct Forgery: Sendable {
             all.append(Forgery(field: .deliveryMode, value: .integer(number)))
             all.append(Forgery(field: .priority, value: .integer(number)))
         }
-        for number: Int64 in [0, -1, .max, .min] {
+        for number: Int64 in [0, -1, .max, .min, 300_000_000_000, -70_000_000_000] {
             all.append(Forgery(field: .timestamp, value: .integer(number)))
         }
         for header in headers {
@@ -75,7 +75,8 @@ struct Forgery: Sendable {
             all.append(Forgery(field: .header("x-death"), value: .array([.table(death)])))
         }
         // Queues of the broker itself, one of which belongs to no consumer.
-        for queue in ["amq.rabbitmq.reply-to", "amq.rabbitmq.reply-to.g1hkABBy"] {
+        let replies = ForgedReplyTo.malformed.filter { $0.utf8.count <= 255 } + ForgedReplyTo.wellFormed
+        for queue in ["amq.rabbitmq.reply-to"] + replies {
             all.append(Forgery(field: .property(.replyTo), value: .text(queue)))
         }
         all += encodings.map { Forgery(field: .property(.contentEncoding), value: $0) }

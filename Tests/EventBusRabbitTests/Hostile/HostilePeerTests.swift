@@ -75,7 +75,7 @@ struct HostilePeerTests {
     }
 
     /// The subscriptions that receive the genuine events.
-    private static let subscriptions = ["note", "all", "inbox", "identified", "batch", "decoded", "bytes"]
+    private static let subscriptions = ["note", "all", "inbox", "identified", "batch", "decoded", "bytes", "chained"]
     /// The number of the first genuine event.
     private static let firstGenuine = 1_000_000_000
 
@@ -102,6 +102,8 @@ struct HostilePeerTests {
             for letter in page {
                 #expect(letter.group == scene.group)
                 #expect(letter.queue.hasPrefix("\(scene.group)."))
+                // Its handler only publishes, and its payload is not read.
+                #expect(letter.queue != "\(scene.group).chained", "\(letter.failure)")
                 let texts = [
                     letter.failure.message, letter.failure.errorType, letter.failure.reason.rawValue,
                     "\(letter.envelope.id)", "\(letter.envelope.topic)",
@@ -164,6 +166,8 @@ struct HostilePeerTests {
                 try checkOrder(scene, genuine)
                 try await useTools(scene)
                 #expect("\(scene.bus.health())".isClean)
+                let publishing = scene.bus.health().components.first { $0.name.hasSuffix(".publish") }
+                #expect(publishing?.details["connections"] == 1)
             }
             #expect("\(scene.victimBus.health())".isClean)
             // The broker does not check topic permissions for CC and BCC.
@@ -184,6 +188,8 @@ struct HostilePeerTests {
             }
         }
         #expect(unclean(scene.logs).prefix(5) == [])
+        #expect(scene.changes.all.flatMap { [$0.subject, $0.reason ?? ""] }.filter { !$0.isClean }.prefix(5) == [])
+        #expect(scene.sightings.order(of: "chained").count > messages.count / 10)
     }
 }
 

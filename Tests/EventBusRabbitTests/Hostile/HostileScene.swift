@@ -29,6 +29,12 @@ struct HostileScene {
         var number: Int
     }
 
+    /// An event that a handler publishes for each event that it receives. It has no subscription.
+    struct Effect: Event {
+        static let topic: Topic = "hostile.effect"
+        var number: Int
+    }
+
     struct Keyed: Event {
         static let topic: Topic = "hostile.public.keyed"
         var number: Int
@@ -52,6 +58,8 @@ struct HostileScene {
     let victimBus: EventBus
     let logs = InMemoryLogHandler()
     let sightings = HostileSightings()
+    /// What the transport of the attacked bus reports to its observers.
+    let changes: TransportChanges
 
     /// The maximum size of a payload after its decompression.
     static let maximumSize = 64 << 10
@@ -104,7 +112,9 @@ struct HostileScene {
             logger.logLevel = .trace
             return logger
         }
-        bus = try EventBus(transport: .rabbit(configuration, logger: logger()), logger: logger())
+        let transport = try RabbitTransport(configuration, logger: logger())
+        changes = TransportChanges(transport.events())
+        bus = EventBus(transport: transport, logger: logger())
         var decoding = EventBusConfiguration()
         decoding.payloadSteps = [GzipStep(maximumSize: Self.maximumSize)]
         decoding.additionalPayloadSteps = [try EncryptionStep(key: .random(id: "known"))]
@@ -159,6 +169,15 @@ struct HostileScene {
         }
         decodingBus.subscribe(to: "hostile.public.#", group: group, name: "bytes", options: options) { event, context in
             sightings.see(HostileSightings.number(in: event.envelope), context)
+        }
+        var chained = options
+        chained.breaker = CircuitBreaker(minimumAttempts: 1)
+        let bus = bus
+        bus.subscribe(to: "hostile.public.note", group: group, name: "chained", options: chained) { event, context in
+            sightings.see(HostileSightings.number(in: event.envelope), context)
+            let headers: EventHeaders = ["large": .bytes([UInt8](repeating: 0, count: 60_000))]
+            let effect = Effect(number: HostileSightings.number(in: event.envelope) ?? -1)
+            try await bus.publish(effect, options: PublishOptions(headers: headers))
         }
         var keyed = options
         keyed.ordering = .byPartitionKey
@@ -346,5 +365,16 @@ private final class BodyFolder: Sendable {
     deinit {
         unlink("\(path)/\(HostileScene.storedName)")
         rmdir(path)
+    }
+}
+
+/// The changes that a transport has reported.
+final class TransportChanges: Sendable {
+    private let changes = Locked<[TransportEvent]>([])
+
+    var all: [TransportEvent] { changes.withLock { $0 } }
+
+    init(_ events: AsyncStream<TransportEvent>) {
+        Task { for await event in events { self.changes.withLock { $0.append(event) } } }
     }
 }

@@ -20,6 +20,7 @@ enum NastyValue: Sendable {
         .text([UInt8](repeating: 0xFF, count: 255)),
         .text(String(repeating: "e\u{301}", count: 80)),
         .text("0"),
+        .text("a\u{0}"),
         .text("-9223372036854775808"),
         .text("\"}],\"x\":{"),
     ]
@@ -30,7 +31,8 @@ enum NastyValue: Sendable {
         .double(0x7FF8_0000_0000_0000), .double(0xFFF0_0000_0000_0000), .timestamp(.max), .decimal(scale: 255, .max),
         .void, .array([]), .array([.text("a"), .integer(1)]), .table([]),
         .table([("a", .text("\u{1B}")), ("a", .integer(1))]), nested(depth: 100),
-        .text(String(repeating: "x\u{9B}", count: 5_000)),
+        .text(String(repeating: "x\u{9B}", count: 5_000)), .text(String(repeating: "x", count: 256)),
+        .text(String(repeating: "x", count: 70_000)),
     ]
 
     private static func nested(depth: Int) -> NastyValue {
