@@ -100,6 +100,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                         nextSlot = max(nextSlot, clock.now - .seconds(1))
                             .advanced(by: .seconds(1) * batch.count / rate)
                     }
+                    var failure: (any Error)?
                     for (entry, result) in zip(batch, await send(batch.map(\.reading), to: options.queue)) {
                         switch result {
                         case .success:
@@ -109,9 +110,12 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                             reader.keep()
                             round.note(error, of: entry.reading.letter)
                         case .failure(let error):
-                            throw error
+                            // The others of the batch may be with their queues already.
+                            reader.keep()
+                            failure = failure ?? error
                         }
                     }
+                    if let failure { throw failure }
                 }
             }
         } catch {
@@ -155,14 +159,16 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                     } unroutable: { _ in
                         "the group \(group) has no queue \(queueName); start a service with the group first"
                     }
+                    var failure: (any Error)?
                     for result in results {
-                        do {
-                            try result.get()
-                            added += 1
-                        } catch let error as EventBusError where ReplayRound.isOfEntry(error.code) {
+                        switch result {
+                        case .success: added += 1
+                        case .failure(let error as EventBusError) where ReplayRound.isOfEntry(error.code):
                             first = first ?? error
+                        case .failure(let error): failure = failure ?? error
                         }
                     }
+                    if let failure { throw failure }
                 }
             }
         } catch {
