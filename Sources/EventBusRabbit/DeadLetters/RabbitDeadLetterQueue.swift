@@ -162,14 +162,16 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                     } unroutable: { _ in
                         "the group \(group) has no queue \(queueName); start a service with the group first"
                     }
+                    var failure: (any Error)?
                     for result in results {
-                        do {
-                            try result.get()
-                            added += 1
-                        } catch let error as EventBusError where ReplayRound.isOfEntry(error.code) {
+                        switch result {
+                        case .success: added += 1
+                        case .failure(let error as EventBusError) where ReplayRound.isOfEntry(error.code):
                             first = first ?? error
+                        case .failure(let error): failure = failure ?? error
                         }
                     }
+                    if let failure { throw failure }
                 }
             }
         } catch {
