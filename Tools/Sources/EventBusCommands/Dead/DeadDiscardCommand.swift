@@ -22,9 +22,9 @@ struct DeadDiscardCommand: AsyncParsableCommand {
         var round = round
         round.dryRun = round.dryRun || !yes
         let isDryRun = round.dryRun
-        try await DeadRound("discarded", filter.filter(), round) { letters, isIncluded in
-            guard isDryRun else { return try await letters.discard(where: isIncluded) }
-            return try await letters.replay(options: ReplayOptions(dryRun: true), where: isIncluded)
+        try await DeadRound("discarded", filter.filter(), round) { letters, limit, isIncluded in
+            guard isDryRun else { return try await letters.discard(limit: limit, where: isIncluded) }
+            return try await letters.replay(options: ReplayOptions(dryRun: true, limit: limit), where: isIncluded)
         }.run(places, broker, output)
         if !yes { StandardError.line("eventbus: nothing was removed; add --yes to remove them") }
     }

@@ -28,8 +28,10 @@ struct DeadMoveCommand: AsyncParsableCommand {
 
     func run() async throws {
         let options = ReplayOptions(dryRun: round.dryRun, maximumPerSecond: rate.rate, queue: to)
-        try await DeadRound("moved", filter.filter(), round) { letters, isIncluded in
-            try await letters.replay(options: options, where: isIncluded)
+        try await DeadRound("moved", filter.filter(), round) { letters, limit, isIncluded in
+            var options = options
+            options.limit = limit
+            return try await letters.replay(options: options, where: isIncluded)
         }.run(places, broker, output)
     }
 }

@@ -21,8 +21,10 @@ struct DeadReplayCommand: AsyncParsableCommand {
 
     func run() async throws {
         let options = ReplayOptions(dryRun: round.dryRun, maximumPerSecond: rate.rate)
-        try await DeadRound("replayed", filter.filter(), round) { letters, isIncluded in
-            try await letters.replay(options: options, where: isIncluded)
+        try await DeadRound("replayed", filter.filter(), round) { letters, limit, isIncluded in
+            var options = options
+            options.limit = limit
+            return try await letters.replay(options: options, where: isIncluded)
         }.run(places, broker, output)
     }
 }

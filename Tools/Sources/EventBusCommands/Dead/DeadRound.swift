@@ -12,7 +12,12 @@ struct DeadRoundOptions: ParsableArguments {
     @Flag(help: "Only count what would be done.")
     var dryRun = false
 
-    @Option(help: ArgumentHelp("The most that are taken, from the oldest on.", valueName: "count"))
+    @Option(
+        help: ArgumentHelp(
+            "The most that are taken, from the oldest on. Those after them are not read.",
+            valueName: "count"
+        )
+    )
     var limit: Int?
 
     func validate() throws {
@@ -22,13 +27,22 @@ struct DeadRoundOptions: ParsableArguments {
 
 /// A round through dead letters that changes them, place by place, until it is interrupted.
 struct DeadRound: Sendable {
+    /// Changes the oldest dead letters of a place that a predicate selects, at most as many as the limit, and returns their
+    /// number.
+    typealias Change =
+        @Sendable (
+            _ letters: any DeadLetterQueue,
+            _ limit: Int,
+            _ isIncluded: @escaping @Sendable (DeadLetter) -> Bool
+        ) async throws -> Int
+
     /// The past participle of the change, such as `replayed`.
     var change: String
     var filter: LetterFilter
     var limit: Int?
     var isDryRun: Bool
-    /// A closure that changes the dead letters of a place that a predicate selects, and returns their number.
-    var perform: @Sendable (any DeadLetterQueue, @escaping @Sendable (DeadLetter) -> Bool) async throws -> Int
+    /// A closure that makes the change.
+    var perform: Change
 
     /// The outcome for one place, as a line of the output for programs.
     private struct Outcome: Encodable, Sendable {
@@ -40,6 +54,8 @@ struct DeadRound: Sendable {
         var problem: String?
         /// A Boolean value indicating whether the user lacks a permission.
         var isRefused = false
+        /// A Boolean value indicating whether the broker could not be reached any more.
+        var isUnavailable = false
 
         private enum CodingKeys: String, CodingKey {
             case place, read, changed, dryRun, interrupted, problem
@@ -55,8 +71,7 @@ struct DeadRound: Sendable {
         _ change: String,
         _ filter: LetterFilter,
         _ options: DeadRoundOptions,
-        perform:
-            @escaping @Sendable (any DeadLetterQueue, @escaping @Sendable (DeadLetter) -> Bool) async throws -> Int
+        perform: @escaping Change
     ) throws {
         guard options.all || !filter.isEmpty else {
             throw CommandFailure("name the dead letters with a filter, or give --all", status: ExitCode(64))
@@ -80,6 +95,7 @@ struct DeadRound: Sendable {
                 for place in places where left > 0 && !interruption.isRequested {
                     let outcome = try await change(place, limit: left, interruption)
                     outcomes.append(outcome)
+                    if outcome.isUnavailable { break }
                     left -= outcome.changed
                 }
                 return outcomes
@@ -104,6 +120,7 @@ struct DeadRound: Sendable {
             throw CommandFailure.interrupted
         }
         if outcomes.contains(where: \.isRefused) { throw CommandFailure.refused }
+        if outcomes.contains(where: \.isUnavailable) { throw CommandFailure.unavailable }
         if outcomes.contains(where: { $0.problem != nil }) { throw CommandFailure.partial }
     }
 
@@ -114,20 +131,22 @@ struct DeadRound: Sendable {
         let (filter, change) = (filter, change)
         var outcome = Outcome(place: place.name, read: 0, changed: 0, dryRun: isDryRun, interrupted: false)
         do {
-            outcome.changed = try await perform(place.letters) { letter in
+            outcome.changed = try await perform(place.letters, limit) { letter in
                 let isIncluded = !interruption.isRequested && filter.includes(letter)
                 let now = counts.values.withLock { counts in
                     counts.read += 1
-                    if isIncluded, counts.selected < limit { counts.selected += 1 } else { return (counts, false) }
-                    return (counts, true)
+                    if isIncluded { counts.selected += 1 }
+                    return counts
                 }
-                progress.show("\(place.name): \(now.0.read) read, \(now.0.selected) to be \(change)")
-                return now.1
+                progress.show("\(place.name): \(now.read) read, \(now.selected) to be \(change)")
+                return isIncluded
             }
-        } catch let error as EventBusError where error.code != .unavailable {
+        } catch let error as EventBusError where error.code != .unavailable || error.completedCount ?? 0 > 0 {
             // The message says how many were changed, and which were not.
+            outcome.changed = error.completedCount ?? 0
             outcome.problem = error.message
             outcome.isRefused = error.code == .accessRefused
+            outcome.isUnavailable = error.code == .unavailable
         }
         outcome.read = counts.values.withLock { $0.read }
         outcome.interrupted = interruption.isRequested

@@ -109,7 +109,8 @@ struct DeadCommandTests {
                 "--json"
             )
         )
-        #expect(replayed == [Outcome(read: 20, changed: 4, interrupted: false)])
+        // Those after the limit are not read.
+        #expect(replayed == [Outcome(read: 14, changed: 4, interrupted: false)])
         try await scene.wait(for: 4, in: scene.queue)
         try await scene.wait(for: 16, in: dead)
 
@@ -170,6 +171,44 @@ struct DeadCommandTests {
         #expect(broken.status == 65)
         #expect(broken.errors.contains("line 11"), "\(broken)")
         try await scene.wait(for: 10, in: "\(scene.group).dead")
+    }
+
+    @Test func `every round with a limit takes the oldest and leaves the others in their place`() async throws {
+        let scene = try await Scene()
+        try await add(60, to: scene)
+        let dead = "\(scene.group).dead"
+        var left = 60
+        for command in [["replay"], ["move", "--to", "\(scene.group).renamed"], ["discard", "--yes"]] {
+            for limit in [1, 16, 3] {
+                let outcome = try await Tool.run(
+                    ["dead"] + command + ["--all", "--limit", "\(limit)", "--json"] + scene.options,
+                    environment: scene.environment
+                )
+                #expect(outcome.status == 0, "\(outcome)")
+                let changed: [Outcome] = try decoded(outcome)
+                #expect(changed == [Outcome(read: limit, changed: limit, interrupted: false)])
+                left -= limit
+                // At once, because a letter that is still in flight would be missed by the next command.
+                #expect(try await scene.count(dead) == left)
+            }
+        }
+        #expect(left == 0)
+        #expect(try await scene.count(scene.queue) == 20)
+        #expect(try await scene.count("\(scene.group).renamed") == 20)
+    }
+
+    @Test func `a limit counts what was done over all groups, also if some letters stay`() async throws {
+        let scene = try await Scene()
+        var orphan = try scene.letter(1)
+        orphan.queue = "\(scene.group).gone"
+        try await scene.add([orphan] + (2...6).map { try scene.letter($0) })
+        let outcome = try await scene.run("dead", "replay", "--all", "--limit", "2", "--json")
+        #expect(outcome.status == 1, "\(outcome)")
+        #expect(outcome.errors.contains("\(scene.group).gone"), "\(outcome)")
+        let done: [Outcome] = try decoded(outcome)
+        #expect(done == [Outcome(read: 3, changed: 2, interrupted: false)])
+        #expect(try await scene.count("\(scene.group).dead") == 4)
+        #expect(try await scene.count(scene.queue) == 2)
     }
 
     @Test func `an interrupted round ends with 130 and can be continued without a loss or a repetition`() async throws {
