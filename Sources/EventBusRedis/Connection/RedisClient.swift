@@ -147,12 +147,13 @@ public final class RedisClient: Sendable {
         }
     }
 
-    /// Checks that the server answers to a command like those of ``send(_:_:)``.
+    /// Checks that the server answers, to locks as well as to values and the commands of ``send(_:_:)``.
     ///
     /// - Throws: ``/EventBus/EventBusError`` if the server does not answer, or answers with an error.
     public func ping() async throws {
-        let reply = try await send(RedisCommand("PING"))
-        guard Handshake.isPong(reply) else {
+        async let other = isCluster ? nil : connection.send(RedisCommand("PING"))
+        let replies = [try await send(RedisCommand("PING")), try await other?.orThrow()]
+        guard replies.allSatisfy({ $0.map(Handshake.isPong) ?? true }) else {
             throw EventBusError(.unavailable, "Redis answered PING with something else than PONG")
         }
     }

@@ -313,7 +313,7 @@ extension RedisTests {
                 let clients = try (0..<5).map { _ in try server.client() }
                 for client in clients { try await client.ping() }
                 #expect(redisThreads() == before + 5)
-                #expect(try await count(server) == 6)
+                #expect(try await count(server) == 11, "two of each client, and that of the question")
             }
             try await use()
             try await eventually("connections of dropped clients should be closed") { try await count(server) == 1 }
