@@ -408,7 +408,7 @@ actor ConsumerManager {
         }
         report(session)
         await sendOrphans(of: session)
-        guard session.phase == .attached else { return }
+        guard session.phase == .attached else { return true }
         if isNew, session.attachWaiter != nil, configuration.newQueueGracePeriod > .zero {
             await sleep(session, until: .now.advanced(by: configuration.newQueueGracePeriod))
             guard session.phase == .attached else { return true }
