@@ -52,12 +52,19 @@ package final class ConnectionThread: SerialExecutor {
     // MARK: Executor
 
     package func enqueue(_ job: consuming ExecutorJob) {
-        if loop.jobs.add(.job(UnownedJob(job)), on: self) { loop.wakeUp.signal() }
+        add(.job(UnownedJob(job)))
     }
 
     /// Runs `body` on the thread, in order with the jobs. It is cheaper than a task if nothing has to be awaited.
     package func execute(_ body: @escaping @Sendable () -> Void) {
-        if loop.jobs.add(.body(body), on: self) { loop.wakeUp.signal() }
+        add(.body(body))
+    }
+
+    private func add(_ work: JobQueue.Work) {
+        // The runtime does not retain an executor. A thread that is woken by something else may run the job, and release
+        // this object with it, before the thread is signalled here.
+        let loop = loop
+        if loop.jobs.add(work, on: self) { loop.wakeUp.signal() }
     }
 
     package func asUnownedSerialExecutor() -> UnownedSerialExecutor {

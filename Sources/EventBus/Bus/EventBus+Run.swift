@@ -29,7 +29,6 @@ extension EventBus {
     ///   `.authenticationFailed`; `.shutdownTimedOut` if handlers or local listeners did not end in time, after
     ///   everything else was closed.
     public func run() async throws {
-        try configuration.validate()
         try await run(try begin())
     }
 
@@ -116,6 +115,7 @@ extension EventBus {
     }
 
     private func begin() throws -> AsyncStream<SubscriptionRunner> {
+        try configuration.validate()
         switch lifecycle.withLock({ $0.start() }) {
         case .started:
             break

@@ -133,7 +133,9 @@ extension ConsumerManager {
         )
         flush(session)
         session.tracker.delivered(tag)
-        reject(tag, session)
+        // At once, because the connection is about to end. The queue of the dead letters was there when the consumer was
+        // attached, after the first sight of this event.
+        settle(tag, .reject, session)
     }
 
     /// Rejects a delivery, once its dead letter has a queue. Until then it is kept, because a classic queue would drop it.

@@ -178,22 +178,25 @@ struct BrownfieldTests {
             // The broker refuses it, because a priority is an integer.
             $0.queues["group-\(name).everywhere"] = .init(consumerArguments: ["x-priority": "high"])
         }
-        let bus = try EventBus(transport: .rabbit(configuration))
-        let subscription = bus.subscribe(
-            to: try TopicPattern(validating: "\(name).#"),
+        let transport = try RabbitTransport(configuration)
+        let specification = QueueSpecification(
             group: "group-\(name)",
             name: "everywhere",
-            options: .init(broadcast: true)
-        ) { _, _ in }
-        let running = Task { try? await bus.run() }
-        try await eventually("refused several times") {
-            subscription.health.reason?.contains("priority") == true
+            patterns: [try TopicPattern(validating: "\(name).#")],
+            prefetch: 1,
+            broadcast: true
+        )
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try? await transport.run() }
+            await #expect(throws: EventBusError.self) {
+                _ = try await transport.attach(specification, to: IgnoringSink())
+            }
+            // The connection to which it belongs is still there.
+            try await eventually("no queue remains") {
+                let queues = try await broker.control("list_queues", "--no-table-headers", "name")
+                return !queues.contains("group-\(name).everywhere.")
+            }
+            group.cancelAll()
         }
-        try await eventually("no queue remains") {
-            let queues = try await broker.control("list_queues", "--no-table-headers", "name")
-            return !queues.contains("group-\(name).everywhere.")
-        }
-        running.cancel()
-        await running.value
     }
 }
