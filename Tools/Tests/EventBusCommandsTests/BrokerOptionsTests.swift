@@ -1,4 +1,5 @@
 import ArgumentParser
+import EventBusRabbit
 import Foundation
 import Testing
 

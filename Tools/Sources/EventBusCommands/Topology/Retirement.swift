@@ -41,6 +41,11 @@ struct Retirement: Sendable {
     /// The number of times that a queue is emptied before it is given up. Events that consumers held return later.
     private static let maximumRounds = 5
 
+    /// Returns a Boolean value indicating whether no queue can be retired after an error.
+    private static func isFinal(_ code: EventBusError.Code) -> Bool {
+        code == .accessRefused || code == .authenticationFailed
+    }
+
     /// Checks that the target exists.
     func checkTarget() async throws {
         guard let target else { return }
@@ -110,11 +115,11 @@ struct Retirement: Sendable {
                                 + "new ones"
                         )
                     }
-                } catch let error as EventBusError where error.code != .unavailable {
+                } catch let error as EventBusError where error.code != .unavailable && !Self.isFinal(error.code) {
                     return kept(error.message)
                 }
                 if interruption.isRequested { return kept("interrupted; it gets no new events") }
-            } catch let error as EventBusError {
+            } catch let error as EventBusError where !Self.isFinal(error.code) {
                 // The other queues are retired nevertheless.
                 return kept(error.message)
             }
