@@ -30,8 +30,8 @@ struct ReplyQueues: Sendable {
 
 /// The nodes of requesters, of which few new ones are admitted in an hour.
 ///
-/// A broker before RabbitMQ 4.2 remembers the node of every address that it decodes, for ever and for a million nodes at
-/// most. Then it crashes. A cluster has a few nodes only, so more of them are forged.
+/// A broker before RabbitMQ 4.2 keeps the node of every address that it decodes until it ends, and crashes after about a
+/// million of them. A cluster has only a few nodes, so a larger number of them is forged.
 final class ReplyNodes: Sendable {
     /// The maximum number of new nodes in a period.
     static let maximumNew = 64
