@@ -63,8 +63,10 @@ package final class ConnectionThread: SerialExecutor {
     private func add(_ work: JobQueue.Work) {
         // The runtime does not retain an executor. A thread that is woken by something else may run the job, and release
         // this object with it, before the thread is signalled here.
-        let loop = loop
-        if loop.jobs.add(work, on: self) { loop.wakeUp.signal() }
+        // Retained by hand, because the optimizer may replace a copy of a reference by a borrow from this object.
+        let held = Unmanaged.passRetained(loop)
+        defer { held.release() }
+        held._withUnsafeGuaranteedRef { if $0.jobs.add(work, on: self) { $0.wakeUp.signal() } }
     }
 
     package func asUnownedSerialExecutor() -> UnownedSerialExecutor {

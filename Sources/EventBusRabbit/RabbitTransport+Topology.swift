@@ -90,7 +90,23 @@ extension RabbitTransport {
             }
             try await connection.call(plan.unbindings(queue, patterns: patterns), on: channel)
             var events = try await QueueSample.count(in: queue, connection)
-            if case .queue(_, let messages, _) = reply { events = events > 0 ? max(events, messages) : 0 }
+            // Silence of a queue with a single active consumer proves nothing while another consumer is active. The
+            // sample's own consumer may be counted for a moment.
+            var consumers = 0
+            for attempt in 0..<10 where attempt == 0 || consumers > 0 {
+                if attempt > 0 { try? await Task.sleep(for: .milliseconds(50)) }
+                let again = AMQPCall.queueDeclare(QueueDeclaration(name: queue, isPassive: true))
+                guard case .queue(_, let messages, let count) = try await connection.call(again, on: channel) else {
+                    continue
+                }
+                events = max(events, messages)
+                consumers = count
+            }
+            guard consumers == 0 else {
+                return .failure(
+                    EventBusError(.rejected, "\(queue) has \(consumers) consumers; it stays, and gets no new events")
+                )
+            }
             guard events == 0 else {
                 return .failure(
                     EventBusError(.rejected, "\(queue) has \(events) events; it stays, and gets no new ones")

@@ -10,31 +10,33 @@ extension DeliveryQueue {
             else { return nil }
             return (place, delivery)
         }
-        if let current { abandonAfterGrace(current.delivery, at: current.place) }
+        if let current { abandonAfterGrace(current.delivery, of: worker, at: current.place) }
     }
 
     /// Abandons the delivery of a worker that is being cancelled, unless its handler ends in time.
-    func abandonAfterGrace(_ delivery: Delivery, at place: Int) {
+    func abandonAfterGrace(_ delivery: Delivery, of worker: Worker, at place: Int) {
         let grace = options.cancellationGrace
         let first = clock.now.advanced(by: grace)
         // Detached, because the task must not carry the context of an event.
-        Task.detached { [clock, weak self] in
+        Task.detached { [clock, weak self, weak worker] in
             var end = first
-            repeat {
+            while true {
                 try? await clock.sleep(until: end)
                 end = clock.now.advanced(by: max(grace, .seconds(1)))
-            } while self?.abandon(delivery, at: place) == false
+                guard let self, let worker, !self.abandon(delivery, of: worker, at: place) else { return }
+            }
         }
     }
 
     /// Abandons the delivery of a worker, unless the worker has finished it.
     ///
     /// - Returns: `false` if its handler has ended and the worker is about to finish it.
-    private func abandon(_ delivery: Delivery, at place: Int) -> Bool {
+    private func abandon(_ delivery: Delivery, of worker: Worker, at place: Int) -> Bool {
         var isEnding = false
         let (waiters, isDrained, onAbandonedProbe) = state.withLock {
             state -> (IdleWaiters?, Bool, (@Sendable () -> Void)?) in
-            guard state.current[place]?.token == delivery.token, let worker = state.workers[place] else {
+            // A later attempt at the same delivery has another worker.
+            guard state.current[place]?.token == delivery.token, state.workers[place] === worker else {
                 return (nil, false, nil)
             }
             isEnding = worker.isEnding

@@ -167,7 +167,7 @@ final class DeliveryQueue: IdleReporting {
         guard !cancelled.isEmpty else { return }
         // Cancelling runs user code, which must not run on the thread of a connection.
         Task { for (_, worker, _) in cancelled { worker.cancel() } }
-        for (place, _, delivery) in cancelled { abandonAfterGrace(delivery, at: place) }
+        for (place, worker, delivery) in cancelled { abandonAfterGrace(delivery, of: worker, at: place) }
     }
 
     // MARK: Calls of the workers

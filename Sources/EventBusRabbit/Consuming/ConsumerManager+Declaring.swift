@@ -193,7 +193,7 @@ extension ConsumerManager {
         do throws(AMQPFailure) {
             try await connection.call(.queueDeclare(QueueDeclaration(name: queue, isPassive: true)), on: channel)
         } catch {
-            if error.kind == .channelClosed(AMQPFailure.notFound) { return false }
+            if error.kind == .channelClosed(AMQPFailure.notFound), !error.isQueueDown { return false }
             throw error
         }
         await connection.closeChannel(channel)

@@ -18,6 +18,13 @@ extension ConsumerManager {
             guard session.phase == .attached || session.phase == .attaching else { return }
             session.hasLostQueue = true
             flush(session)
+            if case .reading = session.crashes {
+                // Their queue may be gone, so they are held like the others.
+                session.crashes = .unavailable
+                let waiting = session.uncounted
+                session.uncounted = []
+                for delivery in waiting { receive(delivery, session) }
+            }
             keepOrphans(of: session)
             // Its unsettled deliveries are still settled on its channel. A new channel takes over.
             let channel = session.channel

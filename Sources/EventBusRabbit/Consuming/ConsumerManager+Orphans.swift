@@ -48,7 +48,9 @@ extension ConsumerManager {
                         failure: nil
                     )
                 {
-                    try? await publisher.publish(copy, outcome: .scheduled, deadline: deadline)
+                    await withoutCancellation { [publisher] in
+                        try? await publisher.publish(copy, outcome: .scheduled, deadline: deadline)
+                    }
                 } else {
                     nil
                 }
@@ -64,5 +66,19 @@ extension ConsumerManager {
             "a queue was deleted with events that the service had received and could not send again",
             metadata: ["queue": "\(queue)", "events": "\(lost.count)", "ids": "\(named.printable)"]
         )
+    }
+
+    /// Logs the number of the events that are not sent again, because their consumer ends first.
+    func reportOrphans(of session: ConsumerSession) {
+        guard let orphans = session.orphans else { return }
+        session.orphans = nil
+        Task { [queue = session.queueName, logger] in
+            let count = await orphans.value.count
+            guard count > 0 else { return }
+            logger.warning(
+                "a queue was deleted with events that the service had received and did not send again",
+                metadata: ["queue": "\(queue)", "events": "\(count)"]
+            )
+        }
     }
 }

@@ -189,6 +189,7 @@ actor ConsumerManager {
         flush(session)
         session.wake()
         session.resolveAttach(.failure(EventBusError(.shuttingDown, "the consumer was closed")))
+        reportOrphans(of: session)
         sessions[id] = nil
         release()
         expected.withLock { $0[id] = nil }
@@ -322,9 +323,9 @@ actor ConsumerManager {
         let queueName =
             specification.broadcast
             ? "\(specification.queueName).\(EventID())" : session.consumer.queueName
-        let isNew = try await declare(specification, name: queueName, on: connection)
         let isConsumed: Bool
         do throws(AMQPFailure) {
+            let isNew = try await declare(specification, name: queueName, on: connection)
             isConsumed = try await consume(session, queueName, isNew: isNew, generation: generation, on: connection)
         } catch {
             await removeUnused(queueName, of: session, on: connection)
@@ -343,7 +344,8 @@ actor ConsumerManager {
         guard session.consumer.specification.broadcast,
             let channel = try? await connection.openChannel({ _ in })
         else { return }
-        _ = try? await connection.call(.queueDelete(name: queueName), on: channel)
+        // A failure has ended the channel, and its number may belong to another one.
+        guard (try? await connection.call(.queueDelete(name: queueName), on: channel)) != nil else { return }
         await connection.closeChannel(channel)
     }
 

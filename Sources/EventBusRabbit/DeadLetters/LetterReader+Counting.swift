@@ -10,7 +10,12 @@ extension LetterReader {
         var count = try await ready(queue, connection, channel)
         // The broker also reports zero for a queue whose leader does not answer in time.
         if count == 0 {
-            count = try await QueueSample.count(in: queue, connection)
+            do {
+                count = try await QueueSample.count(in: queue, connection)
+            } catch {
+                await connection.closeChannel(channel)
+                throw error
+            }
             if count > 0 {
                 try await waitForReturn(to: queue, count: count, connection, channel)
                 count = max(count, try await ready(queue, connection, channel))

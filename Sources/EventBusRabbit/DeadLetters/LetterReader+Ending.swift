@@ -27,7 +27,9 @@ extension LetterReader {
 
     private func waitForReturn() async {
         guard !isLost, let channel = try? await connection.openChannel({ _ in }) else { return }
-        try? await Self.waitForReturn(to: queue, count: max(0, total - acknowledged), connection, channel)
+        let count = max(0, total - acknowledged)
+        // A failure has ended the channel, and its number may belong to another one.
+        guard (try? await Self.waitForReturn(to: queue, count: count, connection, channel)) != nil else { return }
         await connection.closeChannel(channel)
     }
 

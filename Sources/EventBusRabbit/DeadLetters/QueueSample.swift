@@ -39,7 +39,8 @@ enum QueueSample {
         do {
             delivery = try await feed.next(until: .now.advanced(by: silence), thread: connection.thread)
         } catch {
-            await connection.closeChannel(channel)
+            // The number of a channel that has ended may belong to another one.
+            if !feed.isClosed { await connection.closeChannel(channel) }
             throw error as? AMQPFailure ?? AMQPFailure(.closedByUs, "cancelled")
         }
         await connection.closeChannel(channel)

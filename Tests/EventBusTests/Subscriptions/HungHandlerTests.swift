@@ -69,6 +69,49 @@ struct HungHandlerTests {
         try await eventually("they end") { subscription.health.reason?.contains("cancellation") != true }
     }
 
+    @Test("The next attempt at an event whose handler obeyed its cancellation is not taken for a hung one")
+    func obedient() async throws {
+        let bus = makeBus()
+        let (begun, ended) = (Counter(), Counter())
+        let subscription = bus.subscribe(
+            to: OrderCreated.self,
+            group: "g",
+            name: "orders",
+            options: SubscriptionOptions(
+                concurrency: 1,
+                retry: .fixed(.milliseconds(100), maximumAttempts: 5),
+                handlerTimeout: .seconds(10),
+                ordering: .byPartitionKey
+            )
+        ) { order, _ in
+            begun.add()
+            defer { ended.add() }
+            try await mayEnd.wait()
+            handled.add(order.orderID)
+        }
+        try await bus.withRunning {
+            defer { mayEnd.raise() }
+            try await publish("slow", on: bus)
+            try await eventually("the first attempt") { begun.value == 1 }
+            try await advancing(by: .seconds(1), until: "its limit") { ended.value == 1 }
+            try await advancing(by: .milliseconds(100), until: "the second attempt") { begun.value == 2 }
+            // Beyond the grace of the first attempt.
+            for _ in 0..<40 {
+                clock.advance(by: .milliseconds(50))
+                try await Task.sleep(for: .milliseconds(1))
+            }
+            #expect(subscription.health.details["overdue"] ?? 0 == 0)
+            #expect(bus.health().isReady)
+            let paused = Task {
+                await subscription.pause()
+                return handled.all
+            }
+            try await eventually("it is being paused") { subscription.health.reason?.contains("paus") == true }
+            mayEnd.raise()
+            #expect(await paused.value == ["slow"])
+        }
+    }
+
     @Test(
         "A hung event does not keep others from starting after three consumer timeouts",
         arguments: [Duration.seconds(10), nil]
