@@ -139,21 +139,18 @@ extension RabbitTransport {
             configuration.warnIfUnverified(host, BackgroundLogger(logger))
             let connection: RabbitConnection
             do throws(AMQPFailure) {
-                connection = try RabbitConnection(
-                    handle: try await LoginThread.logIn(configuration, host, role: role),
+                connection = try await .open(
+                    configuration,
+                    at: host,
+                    role: role,
                     number: 1,
                     thread: thread,
-                    watch: watch,
-                    isTLS: configuration.tls != nil,
-                    maximumBodySize: configuration.maximumBodySize,
-                    callTimeout: configuration.commandTimeout,
-                    onEvent: { _ in }
+                    watch: watch
                 )
             } catch {
                 failure = error.loginError(at: host, configuration)
                 continue
             }
-            await connection.start()
             do throws(AMQPFailure) {
                 return try await watch.watching { () async throws(AMQPFailure) in
                     try await Result { () async throws(AMQPFailure) in

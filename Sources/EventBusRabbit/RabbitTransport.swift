@@ -197,7 +197,7 @@ public final class RabbitTransport: Transport {
             onEvent: { side.handle($0) },
             serve: { connection throws(EventBusError) in try await side.serve(connection) },
             shutDown: { connection in
-                // What the tools have sent decides which dead letters they remove.
+                // The outcome of what the tools have sent decides which dead letters they remove.
                 await self.core.tools.end()
                 let deadline = MonotonicTime.now.advanced(by: .seconds(2))
                 await self.core.publisher.drain(until: deadline)

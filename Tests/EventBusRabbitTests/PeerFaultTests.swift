@@ -11,6 +11,17 @@ import Testing
 /// Behavior of a peer that a real broker does not show on request.
 @Suite(.timeLimit(.minutes(2)))
 struct PeerFaultTests {
+    private func connection(to peer: FakePeer) async throws -> RabbitConnection {
+        let configuration = try configuration(peer)
+        return try await .open(
+            configuration,
+            at: configuration.hosts[0],
+            role: "test",
+            thread: try ConnectionThread(name: "test"),
+            watch: SendTimeoutMonitor()
+        )
+    }
+
     private func configuration(_ peer: FakePeer) throws -> RabbitConfiguration {
         var configuration = try RabbitConfiguration(uri: "amqp://127.0.0.1:\(peer.port)/")
         configuration.declaration = .passive
@@ -85,18 +96,7 @@ struct PeerFaultTests {
 
     @Test func `one channel is enough to use one channel after another`() async throws {
         let peer = try FakePeer(.init(channelMaximum: 1))
-        let configuration = try configuration(peer)
-        let connection = try RabbitConnection(
-            handle: try await LoginThread.logIn(configuration, configuration.hosts[0], role: "test"),
-            number: 1,
-            thread: try ConnectionThread(name: "test"),
-            watch: SendTimeoutMonitor(),
-            isTLS: false,
-            maximumBodySize: 1000,
-            callTimeout: .seconds(5),
-            onEvent: { _ in }
-        )
-        await connection.start()
+        let connection = try await connection(to: peer)
         for _ in 0..<3 {
             let channel = try await connection.openChannel { _ in }
             #expect(channel == 1)
@@ -125,18 +125,7 @@ struct PeerFaultTests {
                 }
             })
         )
-        let configuration = try configuration(peer)
-        let connection = try RabbitConnection(
-            handle: try await LoginThread.logIn(configuration, configuration.hosts[0], role: "test"),
-            number: 1,
-            thread: try ConnectionThread(name: "test"),
-            watch: SendTimeoutMonitor(),
-            isTLS: false,
-            maximumBodySize: 1000,
-            callTimeout: .seconds(5),
-            onEvent: { _ in }
-        )
-        await connection.start()
+        let connection = try await connection(to: peer)
         await connection.closeChannel(try await connection.openChannel { _ in })
         let second = try await connection.openChannel { _ in }
         let reply = try await connection.call(

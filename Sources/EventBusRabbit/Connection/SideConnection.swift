@@ -112,18 +112,7 @@ actor SideConnection {
         for host in configuration.hosts.shuffled() {
             guard !isEnded else { throw AMQPFailure(.closedByUs, "the transport was shut down") }
             do throws(AMQPFailure) {
-                let connection = try RabbitConnection(
-                    handle: try await LoginThread.logIn(configuration, host, role: role),
-                    number: 0,
-                    thread: thread,
-                    watch: watch,
-                    isTLS: configuration.tls != nil,
-                    maximumBodySize: configuration.maximumBodySize,
-                    callTimeout: configuration.commandTimeout,
-                    onEvent: { _ in }
-                )
-                await connection.start()
-                return connection
+                return try await .open(configuration, at: host, role: role, thread: thread, watch: watch)
             } catch {
                 failure = error
             }

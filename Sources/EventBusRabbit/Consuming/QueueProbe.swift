@@ -15,17 +15,13 @@ struct QueueProbe {
     /// - Throws: The failure of the trial. See ``AMQPFailure/isQueueDown``.
     func run(_ queue: String) async throws(AMQPFailure) {
         guard let host = configuration.hosts.randomElement() else { throw AMQPFailure(.connectFailed, "no host") }
-        let connection = try RabbitConnection(
-            handle: try await LoginThread.logIn(configuration, host, role: "trial"),
-            number: 0,
+        let connection = try await RabbitConnection.open(
+            configuration,
+            at: host,
+            role: "trial",
             thread: thread,
-            watch: watch,
-            isTLS: configuration.tls != nil,
-            maximumBodySize: configuration.maximumBodySize,
-            callTimeout: configuration.commandTimeout,
-            onEvent: { _ in }
+            watch: watch
         )
-        await connection.start()
         do throws(AMQPFailure) {
             let channel = try await connection.openChannel { _ in }
             // Messages that arrive meanwhile return to the queue with the end of the connection.

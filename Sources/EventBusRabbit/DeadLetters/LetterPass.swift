@@ -69,7 +69,7 @@ struct LetterPass {
                     return (reader, result)
                 }
                 let (reader, result) = search
-                // What the search has acknowledged itself may be back again.
+                // Entries that the search itself has acknowledged may be back in the queue.
                 doubt = reader.unconfirmed
                 if case .failure = result {
                     doubt = reader.doubt

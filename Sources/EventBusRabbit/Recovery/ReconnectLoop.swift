@@ -83,19 +83,15 @@ struct ReconnectLoop: Sendable {
         _ onEvent: @escaping @Sendable (ConnectionEvent) -> Void
     ) async throws(AMQPFailure) -> RabbitConnection {
         configuration.warnIfUnverified(host, logger)
-        let handle = try await LoginThread.logIn(configuration, host, role: role.name)
-        let connection = try RabbitConnection(
-            handle: handle,
+        return try await .open(
+            configuration,
+            at: host,
+            role: role.name,
             number: number,
             thread: thread,
             watch: watch,
-            isTLS: configuration.tls != nil,
-            maximumBodySize: configuration.maximumBodySize,
-            callTimeout: configuration.commandTimeout,
             onEvent: onEvent
         )
-        await connection.start()
-        return connection
     }
 
     private func use(
