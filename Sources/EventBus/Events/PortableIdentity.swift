@@ -2,7 +2,7 @@ extension EventID {
     /// The identifier in a form that every transport and store accepts: one that is too long or contains control characters
     /// is replaced by a digest of it.
     ///
-    /// What a handler publishes refers to identifiers that the publisher of the handled event has chosen.
+    /// Events that a handler publishes refer to identifiers that the publisher of the handled event has chosen.
     package var portable: EventID {
         if uuid != nil { return self }
         let text = rawValue

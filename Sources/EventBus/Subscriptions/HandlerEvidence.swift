@@ -8,7 +8,7 @@ enum HandlerEvidence: UInt8, AtomicRepresentable {
     case works
     /// It failed, and the error was sent to the requester.
     case fails
-    /// What it published could not be published at any time. The handled event may have caused that, and no pause helps.
+    /// The handler published an event that can never be published. The handled event may have caused that, and no pause helps.
     case publishedNoEvent
 
     /// Creates the evidence of a responder's error that was sent to the requester.

@@ -75,7 +75,7 @@ extension RedisCache {
 
     /// Serves stale values for the keys whose computation failed, or throws the error of the computation.
     ///
-    /// What memory contains while changes are not reported may have been removed elsewhere, so it is served only for keys
+    /// Entries in memory may have been removed elsewhere while changes are not reported, so they are served only for keys
     /// that the server cannot be asked for.
     func fallBack<Value: Codable & Sendable>(
         on failures: [String: any Error],

@@ -205,7 +205,7 @@ public final class RedisClient: Sendable {
     /// Closes all connections permanently, including those for messages. Calls in progress fail, as does every later
     /// call.
     ///
-    /// What was begun in the background before, such as the release of a lease that was dropped, is completed first. That
+    /// Background work that was begun before, such as the release of a dropped lease, is completed first. That
     /// takes at most 500 ms, and is omitted if the server is known to be unreachable.
     public func close() async {
         await settleCleanups()

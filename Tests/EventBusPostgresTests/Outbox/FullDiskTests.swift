@@ -57,7 +57,7 @@ struct FullDiskTests {
     /// The code of PostgreSQL for a full disk.
     private static let diskFull = "53100"
 
-    /// What became of the orders that transactions stored.
+    /// The outcomes of the transactions that stored orders.
     private struct Fates: Sendable {
         var committed: Set<Int> = []
         var rolledBack: Set<Int> = []

@@ -182,7 +182,7 @@ struct MessageDecoderTests {
         let long = String(repeating: "x", count: 256)
         for text in [long, "a\u{0}b"] {
             var message = AMQPMessage(exchange: "events", routingKey: "a.b", properties: .init(), body: [])
-            // What 255 bytes that are no text become.
+            // The text that 255 bytes of invalid UTF-8 become.
             let replaced = String(repeating: "\u{FFFD}", count: 255)
             message.properties.contentType = replaced
             message.properties.contentEncoding = replaced

@@ -58,7 +58,7 @@ struct HostileScene {
     let victimBus: EventBus
     let logs = InMemoryLogHandler()
     let sightings = HostileSightings()
-    /// What the transport of the attacked bus reports to its observers.
+    /// The events that the transport of the attacked bus reports to its observers.
     let changes: TransportChanges
 
     /// The maximum size of a payload after its decompression.

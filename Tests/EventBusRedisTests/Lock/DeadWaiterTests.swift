@@ -4,7 +4,7 @@ import Testing
 @testable import EventBusRedis
 
 extension RedisTests {
-    /// What the server keeps of waiters that are gone, while the resource is held.
+    /// The records of waiters that are gone, while the resource is held.
     @Suite(.timeLimit(.minutes(2)))
     struct DeadWaiterTests {
         enum Kind: CaseIterable {

@@ -31,7 +31,7 @@ struct SQLNotificationLog: NotificationLog {
         if wasSent { return note(isFirst: false, notification, handling: context) }
         // An order has one notification, so its id identifies one without a delivery.
         let eventID = context?.id ?? EventID(notification.orderID)
-        // What is sent and cannot be recorded would be sent again for days.
+        // A message that is sent and cannot be recorded would be sent again for days.
         let texts = [notification.orderID, notification.customerID, notification.text]
         guard texts.allSatisfy({ !$0.utf8.contains(0) }) else { throw UnstorableNotification() }
         try await mailer.send(
