@@ -53,6 +53,7 @@ let package = Package(
             name: "RelayThroughput",
             dependencies: [
                 .product(name: "EventBus", package: "swift-event-bus"),
+                .product(name: "EventBusInMemory", package: "swift-event-bus"),
                 .product(name: "EventBusOutbox", package: "swift-event-bus"),
                 .product(name: "EventBusPostgres", package: "swift-event-bus"),
                 .product(name: "EventBusRabbit", package: "swift-event-bus"),

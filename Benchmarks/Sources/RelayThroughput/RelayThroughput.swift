@@ -1,4 +1,5 @@
 import EventBus
+import EventBusInMemory
 import EventBusOutbox
 import EventBusPostgres
 import EventBusRabbit
@@ -13,7 +14,8 @@ import GRDB
 /// The events of each part stay in a separate quorum queue that nobody consumes, so use a disposable broker. One outbox
 /// is a SQLite file in WAL mode that is synchronized with the disk at every commit. Another one is in the PostgreSQL
 /// database that EVENTBUS_TEST_POSTGRES_URL names, if it names one: use a disposable server. The events are stored before
-/// the clock starts, and it runs until the relay has deleted them.
+/// the clock starts, and it runs until the relay has deleted them. Before these rounds, it compares transactions that store
+/// an order without and with an event.
 @main
 struct RelayThroughput {
     static func main() async throws {
@@ -22,11 +24,13 @@ struct RelayThroughput {
         guard events > 0, rounds > 0, let url = ProcessInfo.processInfo.environment["EVENTBUS_TEST_RABBITMQ_URL"] else {
             throw EventBusError(.invalidConfiguration, "give EVENTS and ROUNDS above 0, and EVENTBUS_TEST_RABBITMQ_URL")
         }
+        let postgres = ProcessInfo.processInfo.environment["EVENTBUS_TEST_POSTGRES_URL"]
         typealias Way = @Sendable (EventBus, [Filling]) async throws -> Duration
         var ways: [(name: String, publish: Way)] = [("SQLite", publishThroughOutbox)]
-        if let database = ProcessInfo.processInfo.environment["EVENTBUS_TEST_POSTGRES_URL"] {
-            ways.append(("PostgreSQL", { try await PostgresRelay.publish($1, on: $0, at: database) }))
+        if let postgres {
+            ways.append(("PostgreSQL", { try await PostgresRelay.publish($1, on: $0, at: postgres) }))
         }
+        let costs = try await costs(at: postgres, rounds: rounds)
         var ratios: [String: [Double]] = [:]
         for round in 1...rounds {
             let direct = try await rate(of: events, at: url, name: "direct-\(round)", publishDirectly)
@@ -41,6 +45,29 @@ struct RelayThroughput {
             guard let ratios = ratios[name]?.sorted() else { continue }
             print("\(events) events, \(rounds) rounds: median ratio from \(name) \(rounded(ratios[rounds / 2]))")
         }
+        for (name, costs) in costs.sorted(by: { $0.key < $1.key }) {
+            let ratio = costs.map(\.ratio).sorted()[rounds / 2]
+            print("\(rounds) rounds: a transaction with an event in \(name) takes \(rounded(ratio)) times as long")
+        }
+    }
+
+    /// Measures the cost of an event in the user's transaction, in every database in turn.
+    private static func costs(at postgres: String?, rounds: Int) async throws -> [String: [InsertCost.Cost]] {
+        // The bus only encodes the events.
+        let bus = EventBus(transport: .inMemory())
+        var costs: [String: [InsertCost.Cost]] = [:]
+        for round in 1...rounds {
+            costs["SQLite", default: []].append(try await InsertCost.inSQLite(on: bus))
+            if let postgres {
+                costs["PostgreSQL", default: []].append(try await InsertCost.inPostgres(on: bus, at: postgres))
+            }
+            for (name, costs) in costs.sorted(by: { $0.key < $1.key }) {
+                guard let cost = costs.last else { continue }
+                let (alone, withEvent) = (Int(cost.alone), Int(cost.withEvent))
+                print("round \(round): a transaction in \(name) \(alone) µs, with an event \(withEvent) µs")
+            }
+        }
+        return costs
     }
 
     private static func rounded(_ ratio: Double) -> String { String(format: "%.2f", ratio) }
