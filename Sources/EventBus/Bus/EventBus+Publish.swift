@@ -169,7 +169,8 @@ extension EventBus {
         defer { publishFinished() }
         let event = OutgoingEvent(
             envelope: envelope,
-            options: TransportPublishOptions(options, deadline: deadline)
+            options: TransportPublishOptions(options, deadline: deadline),
+            transportName: transport.name
         )
         return try Self.check(await publishChain.publish(event), options: options, topic: envelope.topic)
     }

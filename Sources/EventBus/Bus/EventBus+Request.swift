@@ -28,7 +28,11 @@ extension EventBus {
         try envelope.validate()
         if try !admitNow() { try await admit(until: deadline) }
         defer { publishFinished() }
-        let event = OutgoingEvent(envelope: envelope, options: TransportPublishOptions(deadline: deadline))
+        let event = OutgoingEvent(
+            envelope: envelope,
+            options: TransportPublishOptions(deadline: deadline),
+            transportName: transport.name
+        )
         let reply = try await publishChain.request(event)
         if let message = reply.headers[RequestHeaders.error]?.string {
             let text = message.printable(upToUTF8Length: Failure.maximumMessageLength)

@@ -26,18 +26,18 @@ package import CoreMetrics
 /// `messaging.operation.type` (`send`).
 public final class MessagingMetricsMiddleware: PublishMiddleware, ConsumeMiddleware, PromptMiddleware {
     private let fixedFactory: (any MetricsFactory)?
-    private let system: String
+    private let system: String?
     private let topics = Locked<Set<Topic>>([])
 
     /// Creates a step that uses the bootstrapped metrics system.
     ///
-    /// - Parameter system: The value of `messaging.system`, such as `rabbitmq`.
-    public init(system: String = "eventbus") {
+    /// - Parameter system: The value of `messaging.system`. Defaults to the name of the bus's transport, such as `rabbitmq`.
+    public init(system: String? = nil) {
         fixedFactory = nil
         self.system = system
     }
 
-    package init(factory: any MetricsFactory, system: String = "eventbus") {
+    package init(factory: any MetricsFactory, system: String? = nil) {
         fixedFactory = factory
         self.system = system
     }
@@ -54,7 +54,10 @@ public final class MessagingMetricsMiddleware: PublishMiddleware, ConsumeMiddlew
     ) async throws -> PublishReceipt {
         let start = ContinuousClock.now
         func record(_ error: (any Error)?) {
-            let labels = labels("publish", error) + [("messaging.destination.name", label(for: event.envelope.topic))]
+            let labels =
+                labels("publish", event.transportName, error) + [
+                    ("messaging.destination.name", label(for: event.envelope.topic))
+                ]
             count("messaging.client.sent.messages", labels)
             let timed = labels + [("messaging.operation.type", "send")]
             time("messaging.client.operation.duration", timed, since: start)
@@ -77,7 +80,7 @@ public final class MessagingMetricsMiddleware: PublishMiddleware, ConsumeMiddlew
         let start = ContinuousClock.now
         func record(_ error: (any Error)?) {
             let labels =
-                labels("process", error) + [
+                labels("process", context.transportName, error) + [
                     ("messaging.destination.template", context.subscription.pattern),
                     ("messaging.destination.subscription.name", context.subscription.name),
                     ("messaging.consumer.group.name", context.subscription.group),
@@ -97,7 +100,12 @@ public final class MessagingMetricsMiddleware: PublishMiddleware, ConsumeMiddlew
         }
     }
 
-    private func labels(_ operation: String, _ error: (any Error)?) -> [(String, String)] {
+    private func labels(
+        _ operation: String,
+        _ transportName: String?,
+        _ error: (any Error)?
+    ) -> [(String, String)] {
+        let system = MessagingConventions.system(system, transportName: transportName)
         let labels = [("messaging.system", system), ("messaging.operation.name", operation)]
         guard let error else { return labels }
         return labels + [("error.type", MessagingConventions.errorType(of: error))]

@@ -7,31 +7,26 @@ package import Tracing
 /// if there are none. The publish span is of kind producer, and the handling span of kind consumer. The latter
 /// continues the producer's trace and links to its span. The attributes are those of OpenTelemetry's conventions for
 /// messaging: the destination is the topic, its template is the subscription's pattern, and the error type is the code of
-/// an ``EventBusError`` or the type of any other error. The `messaging.system` is `eventbus` unless you choose another
-/// one:
+/// an ``EventBusError`` or the type of any other error. The `messaging.system` is the ``Transport/name`` of the bus's
+/// transport, such as `rabbitmq`, unless you choose another one:
 ///
 /// ```swift
-/// configuration.publishMiddleware[0] = TracingMiddleware(system: "rabbitmq")
-/// configuration.consumeMiddleware[0] = TracingMiddleware(system: "rabbitmq")
+/// configuration.publishMiddleware[0] = TracingMiddleware(system: "shop-events")
+/// configuration.consumeMiddleware[0] = TracingMiddleware(system: "shop-events")
 /// ```
 public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware, PromptMiddleware {
     private let fixedTracer: (any Tracer)?
-    private let system: String
-
-    /// Creates a step that uses the bootstrapped instrumentation, with `eventbus` as the `messaging.system`.
-    public init() {
-        self.init(system: MessagingConventions.system)
-    }
+    private let system: String?
 
     /// Creates a step that uses the bootstrapped instrumentation.
     ///
-    /// - Parameter system: The value of `messaging.system`, such as `rabbitmq`.
-    public init(system: String) {
+    /// - Parameter system: The value of `messaging.system`. Defaults to the name of the bus's transport.
+    public init(system: String? = nil) {
         fixedTracer = nil
         self.system = system
     }
 
-    package init(tracer: any Tracer, system: String = "eventbus") {
+    package init(tracer: any Tracer, system: String? = nil) {
         fixedTracer = tracer
         self.system = system
     }
@@ -55,7 +50,7 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware, PromptMid
             ofKind: .producer
         )
         defer { span.end() }
-        span.attributes["messaging.system"] = system
+        span.attributes["messaging.system"] = MessagingConventions.system(system, transportName: event.transportName)
         span.attributes["messaging.operation.name"] = "publish"
         span.attributes["messaging.operation.type"] = "send"
         span.attributes["messaging.destination.name"] = event.envelope.topic.description
@@ -108,7 +103,7 @@ public struct TracingMiddleware: PublishMiddleware, ConsumeMiddleware, PromptMid
         if !context.envelope.headers.isEmpty {
             span.addLink(SpanLink(context: serviceContext, attributes: [:]))
         }
-        span.attributes["messaging.system"] = system
+        span.attributes["messaging.system"] = MessagingConventions.system(system, transportName: context.transportName)
         span.attributes["messaging.operation.name"] = "process"
         span.attributes["messaging.operation.type"] = "process"
         span.attributes["messaging.destination.name"] = context.envelope.topic.description

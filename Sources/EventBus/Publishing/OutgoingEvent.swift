@@ -10,12 +10,15 @@ public struct OutgoingEvent: Sendable {
     public var priority: UInt8?
     /// The time by which the publish must have an outcome.
     public let deadline: AnyClock.Instant
+    /// The name of the transport, for spans and metrics, or `nil` for an event that a test creates.
+    let transportName: String?
 
-    package init(envelope: Envelope, options: TransportPublishOptions) {
+    package init(envelope: Envelope, options: TransportPublishOptions, transportName: String? = nil) {
         self.envelope = envelope
         self.delay = options.delay
         self.expiration = options.expiration
         self.priority = options.priority
         self.deadline = options.deadline
+        self.transportName = transportName
     }
 }

@@ -88,7 +88,8 @@ struct PublishChain: Sendable {
         if middleware.isEmpty {
             return await send(envelopes, options)
         }
-        let events = envelopes.map { OutgoingEvent(envelope: $0, options: options) }
+        let name = transport.name
+        let events = envelopes.map { OutgoingEvent(envelope: $0, options: options, transportName: name) }
         let (gate, chains) = (BatchGate(), BatchChains())
         let timer = Task { [clock = transport.clock] in
             try await clock.sleep(until: options.deadline)

@@ -101,6 +101,9 @@ extension EventContext {
     /// The clock of the bus.
     var clock: AnyClock { worker.clock }
 
+    /// The name of the bus's transport.
+    var transportName: String { processor.environment.transport.name }
+
     /// The reason why an inbox prevented the handler from running.
     enum Suppression: UInt8, AtomicRepresentable {
         case none
