@@ -157,7 +157,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
                 for start in stride(from: 0, to: letters.count, by: Self.batchSize) {
                     let batch = letters[start..<min(start + Self.batchSize, letters.count)]
                     let results = await send(Array(batch)) { letter throws(EventBusError) in
-                        try letter.envelope.validate()
+                        try letter.envelope.validateForRestoring()
                         return AMQPPublish(letter, of: group, events: tools.configuration.exchange)
                     } unroutable: { _ in
                         "the group \(group) has no queue \(queueName); start a service with the group first"
