@@ -35,8 +35,13 @@ struct Forgery: Sendable {
         "x-first-death-queue", "x-first-death-exchange", "x-first-death-reason", "x-last-death-queue",
         "x-delivery-count", "x-match", "CC", "BCC", "causation-id", "event-version", "event-time", "partition-key",
         "traceparent", "tracestate", "baggage", "user\nheader\u{9B}", "x-eventbus-crashes", "x-acquired-count",
-        "encryption-key-id",
+        "encryption-key-id", "x-delay", "x-opt-exchange", "x-opt-routing-key", "x-opt-delivery-time",
+        "x-stream-offset", "x-stream-filter-value", "x-deduplication-header", "x-priority", "", overlongName,
+        "é\u{301}", "encryption-key-id\u{0}",
     ]
+
+    /// A name that is longer than those of the bus's own headers may be.
+    static let overlongName = String(repeating: "n", count: 255)
 
     /// Encodings that the bus with payload steps undoes, more often than any publisher names them, and others.
     static let encodings = [
@@ -91,6 +96,36 @@ struct Forgery: Sendable {
         [Forgery(field: .header("wide"), value: .table((0..<16_000).map { (String($0, radix: 36), .void) }))],
         [Forgery(field: .header("wide"), value: .table(Array(repeating: ("", .void), count: 60_000)))],
     ]
+
+    /// Records of a dead-lettering as the broker would continue them, in the queue that receives every event, with members
+    /// of wrong kinds, for events that expire and for those that cannot be sent again.
+    static let deaths: [[Forgery]] = {
+        let genuine: [(name: String, value: NastyValue)] = [
+            ("count", .integer(1)), ("exchange", .text("events")), ("queue", .text("attacked.all")),
+            ("reason", .text("expired")), ("routing-keys", .array([.text("hostile.admin.payment")])),
+            ("time", .timestamp(1_700_000_000)),
+        ]
+        let wrong: [NastyValue] = [
+            .void, .text(""), .text("x"), .integer(-1), .integer(.max), .array([]), .array([.integer(1)]), .table([]),
+            .array([.text("a"), .text("b")]),
+        ]
+        var records = [genuine, genuine.map { $0.name == "reason" ? ("reason", .text("rejected")) : $0 }]
+        for index in genuine.indices {
+            records.append(genuine.enumerated().filter { $0.offset != index }.map(\.element))
+            for value in wrong {
+                var record = genuine
+                record[index].value = value
+                records.append(record)
+            }
+        }
+        let causes = [
+            Forgery(field: .property(.expiration), value: .text("0")),
+            Forgery(field: .header("unsendable"), value: .decimal(scale: 1, 1)),
+        ]
+        return causes.flatMap { cause in
+            records.map { [cause, Forgery(field: .header("x-death"), value: .array([.table($0)]))] }
+        }
+    }()
 
     /// The encodings that are undone with every body. Both are harmless alone.
     static func encoded(_ bodies: [[UInt8]]) -> [[Forgery]] {

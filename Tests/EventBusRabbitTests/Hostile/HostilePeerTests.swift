@@ -23,6 +23,7 @@ struct HostilePeerTests {
     private func combinations(_ bodies: [[UInt8]], _ generator: inout SplitMix64) -> [[Forgery]] {
         let forgeries = Forgery.all(targets: HostileScene.targets, bodies: bodies)
         var combinations = forgeries.map { [$0] } + Forgery.encoded(bodies) + Forgery.wide
+        combinations += Forgery.deaths
         if environment("EVENTBUS_HOSTILE_PAIRS") == "all" {
             for first in forgeries { combinations += forgeries.map { [first, $0] } }
         } else {
@@ -91,35 +92,90 @@ struct HostilePeerTests {
         }
     }
 
-    /// Reads, replays and discards the dead letters of the attacked group.
-    private func useTools(_ scene: HostileScene) async throws {
-        let letters = scene.bus.deadLetters(of: scene.group)
-        var count = 0
+    /// Reads all dead letters of the attacked group, and checks what an operator sees of them.
+    private func read(_ letters: any DeadLetterQueue, _ scene: HostileScene) async throws -> [DeadLetter] {
+        var all: [DeadLetter] = []
         while true {
-            let page = try await letters.entries(limit: 500, offset: count)
+            let page = try await letters.entries(limit: 500, offset: all.count)
             if page.isEmpty { break }
-            count += page.count
-            for letter in page {
-                #expect(letter.group == scene.group)
-                #expect(letter.queue.hasPrefix("\(scene.group)."))
-                // Its handler only publishes, and its payload is not read.
-                #expect(letter.queue != "\(scene.group).chained", "\(letter.failure)")
-                let texts = [
-                    letter.failure.message, letter.failure.errorType, letter.failure.reason.rawValue,
-                    "\(letter.envelope.id)", "\(letter.envelope.topic)",
-                ]
-                for text in texts { #expect(text.isClean && text.utf8.count < 2000, "\(text.debugDescription)") }
-            }
+            all += page
         }
-        #expect(count > 0)
-        scene.sightings.heal()
+        for letter in all {
+            #expect(letter.group == scene.group)
+            #expect(letter.queue.hasPrefix("\(scene.group)."))
+            // Its handler only publishes, and its payload is not read. Events may expire in its queue.
+            if letter.queue == "\(scene.group).chained" {
+                #expect(letter.failure.reason.rawValue == "expired", "\(letter.failure)")
+            }
+            let texts = [
+                letter.failure.message, letter.failure.errorType, letter.failure.reason.rawValue,
+                "\(letter.envelope.id)", "\(letter.envelope.topic)",
+            ]
+            for text in texts { #expect(text.isClean && text.utf8.count < 2000, "\(text.debugDescription)") }
+        }
+        return all
+    }
+
+    /// Replays all dead letters, and returns the number of those that were sent, again and again if they fail again
+    /// meanwhile. Each letter has to reach the subscription that it is from, as a first attempt.
+    private func replayAll(
+        _ letters: any DeadLetterQueue,
+        _ read: [DeadLetter],
+        _ scene: HostileScene
+    ) async throws -> Int {
+        scene.sightings.beginReplay(of: read)
+        let replayed: Int
         do {
-            _ = try await letters.replayAll()
+            replayed = try await letters.replayAll()
         } catch let error as EventBusError {
             #expect("\(error)".isClean)
+            replayed = error.completedCount ?? 0
         }
         try await scene.drained()
-        print("\(count) dead letters, of which \(try await letters.discard { _ in true }) could not be replayed")
+        return replayed
+    }
+
+    /// Removes all dead letters: the first one alone, and then the others.
+    private func discardAll(_ letters: any DeadLetterQueue) async throws -> Int {
+        let first = try await letters.discard(limit: 1) { _ in true }
+        let others = try await letters.discard { _ in true }
+        let left = try await letters.count()
+        #expect(left == 0)
+        return first + others
+    }
+
+    /// Reads, replays, discards and restores the dead letters of the attacked group.
+    private func useTools(_ scene: HostileScene) async throws {
+        let letters = scene.bus.deadLetters(of: scene.group)
+        let saved = try await read(letters, scene)
+        let example = try #require(saved.first { $0.failure.reason == .attemptsExhausted })
+        scene.sightings.heal()
+        let counted = try await letters.replayAll(options: ReplayOptions(dryRun: true))
+        #expect(counted == saved.count)
+        scene.sightings.beginReplay(of: saved)
+        let one = try await letters.replay(example.envelope.id, options: ReplayOptions(limit: 1))
+        #expect(one == 1)
+        try await scene.drained()
+        let replayed = try await replayAll(letters, saved, scene)
+        let kept = try await discardAll(letters)
+
+        // There is only one letter of each failed delivery again, because the copies of one event would count their
+        // attempts side by side.
+        try await letters.restore(saved)
+        let restored = try await read(letters, scene)
+        #expect(restored.count == saved.count)
+        for (before, after) in zip(saved, restored) {
+            #expect(before.summary == after.summary)
+            #expect(before.envelope == after.envelope)
+        }
+        // An envelope contains nothing that cannot be sent again.
+        let replayedAgain = try await replayAll(letters, restored, scene)
+        #expect(replayedAgain >= saved.count)
+        let keptAgain = try await discardAll(letters)
+        print(
+            "\(saved.count) dead letters: \(replayed) replays left \(kept); after they were restored, "
+                + "\(replayedAgain) left \(keptAgain)"
+        )
     }
 
     @Test func `forged events stay in their group, deceive no handler, delay no other event, and leave clean logs`()
@@ -203,5 +259,15 @@ extension String {
             default: true
             }
         }
+    }
+}
+
+extension DeadLetter {
+    /// The group, queue and failure, which a restored dead letter has in common with the saved one.
+    fileprivate var summary: [String] {
+        [
+            group, queue, failure.reason.rawValue, failure.errorType, failure.message, "\(attempts)",
+            firstFailure?.rfc3339 ?? "", lastFailure.rfc3339,
+        ]
     }
 }

@@ -260,6 +260,9 @@ final class HostileSightings: Sendable {
         var messages: [Int: (topic: String, id: String?)] = [:]
         var violations: [String] = []
         var isHealed = false
+        /// The numbers of the dead letters that are being replayed, by the names of their subscriptions, or `nil` if none
+        /// is.
+        var replayed: [String: Set<Int>]?
     }
 
     private let state = Locked(State())
@@ -287,6 +290,20 @@ final class HostileSightings: Sendable {
 
     /// Lets the failing handler succeed.
     func heal() { state.withLock { $0.isHealed = true } }
+
+    /// Forgets the attempts so far, because a replayed event begins with the first one, and expects only these dead letters,
+    /// each in the subscription that it is from.
+    func beginReplay(of letters: [DeadLetter]) {
+        var replayed: [String: Set<Int>] = [:]
+        for letter in letters {
+            let name = String(letter.queue.drop { $0 != "." }.dropFirst())
+            if let number = Self.number(in: letter.envelope) { replayed[name, default: []].insert(number) }
+        }
+        state.withLock { state in
+            state.attempts = [:]
+            state.replayed = replayed
+        }
+    }
 
     /// Returns the numbers of the events that a subscription has begun to handle, in order. That of a forged payload is
     /// -1.
@@ -316,6 +333,9 @@ final class HostileSightings: Sendable {
             guard let message = state.messages[number] else {
                 return state.violations.append("\(key): the body of another event")
             }
+            if let replayed = state.replayed, replayed[name]?.contains(number) != true {
+                state.violations.append("\(key): not a dead letter of this subscription")
+            }
             if message.topic != context.topic.rawValue {
                 state.violations.append("\(key): the topic \(context.topic)")
             }
@@ -324,7 +344,7 @@ final class HostileSightings: Sendable {
                 state.violations.append("\(key): the id \(context.id)")
             }
             if seen.utf8.count > EventID.maximumLength { state.violations.append("\(key): a long id") }
-            // A replay begins with the first attempt again.
+            // A letter that fails again during a replay may be replayed again.
             let next = state.attempts[key, default: 0] + 1
             if context.attempt != 1 && context.attempt != next {
                 state.violations.append("\(key): attempt \(context.attempt) instead of \(next)")
