@@ -25,7 +25,7 @@ extension ConsumerManager {
                 session.uncounted = []
                 for delivery in waiting { receive(delivery, session) }
             }
-            keepOrphans(of: session)
+            keepUnsettled(of: session)
             // Its unsettled deliveries are still settled on its channel. A new channel takes over.
             let channel = session.channel
             detached(session, AMQPFailure(.channelClosed(0), "the broker ended the consumer"))

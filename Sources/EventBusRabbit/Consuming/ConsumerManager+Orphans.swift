@@ -8,31 +8,61 @@ extension ConsumerManager {
     private static let orphanTimeout = Duration.seconds(30)
     /// The maximum number of events that a log message names.
     private static let maximumNamed = 10
+    /// The maximum time for which a queue that reports neither events nor consumers is watched.
+    private static let deletionTime = Duration.milliseconds(500)
+    /// The time between two questions about such a queue.
+    private static let questionPause = Duration.milliseconds(20)
+    /// The time before a lost queue is declared again, in which the other instances of the service find it missing too.
+    private static let absence = Duration.milliseconds(100)
 
-    /// Keeps the unsettled deliveries of a consumer that the broker has cancelled, if its queue does not exist.
+    /// Keeps the unsettled deliveries of a consumer whose queue may have been deleted.
     ///
-    /// It asks immediately, before any instance of the service declares the queue again. A broker also cancels the
-    /// consumers of a queue that it moves or that was not available, whose events are delivered again.
-    func keepOrphans(of session: ConsumerSession) {
+    /// A broker also cancels the consumers of a queue that it moves or that failed. Its events are delivered again.
+    func keepUnsettled(of session: ConsumerSession) {
         let held = session.consumer.unsettled
-        guard !held.isEmpty, let connection else { return }
-        let (queue, before) = (session.queueName, session.orphans)
-        session.orphans = Task {
-            let known = await before?.value ?? []
-            do {
-                return try await exists(queue, on: connection) ? known : known + held
-            } catch {
-                // The broker may still have them.
-                return known
-            }
+        guard !held.isEmpty else { return }
+        if session.consumer.specification.broadcast {
+            // Nobody consumes this queue again.
+            session.orphans += held
+        } else {
+            session.undecided = held
         }
+    }
+
+    /// Finds out whether a lost queue was deleted, before it is declared again.
+    ///
+    /// RabbitMQ 4.0 cancels the consumers of a quorum queue before it forgets the queue. In the meantime it reports the
+    /// queue as empty, and ends the connection on which the queue is consumed.
+    func findLostQueue(of session: ConsumerSession, on connection: RabbitConnection) async throws(AMQPFailure) {
+        guard session.hasLostQueue, !session.consumer.specification.broadcast else { return }
+        let question = AMQPCall.queueDeclare(QueueDeclaration(name: session.consumer.queueName, isPassive: true))
+        let deadline = MonotonicTime.now.advanced(by: Self.deletionTime)
+        do throws(AMQPFailure) {
+            let channel = try await connection.openChannel { _ in }
+            var saysNothing = true
+            while saysNothing, session.phase == .attaching, MonotonicTime.now < deadline {
+                guard case .queue(_, 0, 0) = try await connection.call(question, on: channel) else {
+                    saysNothing = false
+                    break
+                }
+                await sleep(session, until: .now.advanced(by: Self.questionPause))
+            }
+            await connection.closeChannel(channel)
+            session.isSuspect = saysNothing || configuration.queueType == .quorum
+        } catch {
+            guard error.isChannelOnly else { throw error }
+            guard error.kind == .channelClosed(AMQPFailure.notFound), !error.isQueueDown else { return }
+            session.orphans += session.undecided
+            session.undecided = []
+        }
+        guard session.phase == .attaching else { return }
+        await sleep(session, until: .now.advanced(by: Self.absence))
     }
 
     /// Sends copies of the events of a deleted queue to the queue, which exists again.
     func sendOrphans(of session: ConsumerSession) async {
-        guard let task = session.orphans else { return }
-        session.orphans = nil
-        let held = await task.value
+        let held = session.orphans
+        session.orphans = []
         guard !held.isEmpty else { return }
         let queue = session.queueName
         var lost: [EventID] = []
@@ -70,14 +100,19 @@ extension ConsumerManager {
 
     /// Logs the number of the events that are not sent again, because their consumer ends first.
     func reportOrphans(of session: ConsumerSession) {
-        guard let orphans = session.orphans else { return }
-        session.orphans = nil
-        Task { [queue = session.queueName, logger] in
-            let count = await orphans.value.count
-            guard count > 0 else { return }
+        let (lost, undecided) = (session.orphans.count, session.undecided.count)
+        session.orphans = []
+        session.undecided = []
+        if lost > 0 {
             logger.warning(
                 "a queue was deleted with events that the service had received and did not send again",
-                metadata: ["queue": "\(queue)", "events": "\(count)"]
+                metadata: ["queue": "\(session.queueName)", "events": "\(lost)"]
+            )
+        }
+        if undecided > 0 {
+            logger.warning(
+                "events that the service had received are lost if their queue was deleted, and delivered again otherwise",
+                metadata: ["queue": "\(session.queueName)", "events": "\(undecided)"]
             )
         }
     }

@@ -82,6 +82,7 @@ extension ConsumerManager {
                     session.sightingsWithoutConsumer += 1
                     guard session.sightingsWithoutConsumer >= 2 else { continue }
                     session.hasLostQueue = true
+                    keepUnsettled(of: session)
                     reattach(session, "the queue is gone")
                 }
             }

@@ -298,6 +298,8 @@ actor ConsumerManager {
             }
             guard session.isWanted, await connection.isOpen else { break }
             failures += 1
+            // Whether it was deleted has to be known before another instance of the service declares it again.
+            if failures == 1, session.hasLostQueue { continue }
             let bound = min(Duration.milliseconds(50) * (1 << min(failures, 8)), .seconds(5))
             await sleep(session, until: .now.advanced(by: bound * Double.random(in: 0.5...1)))
         }
@@ -325,6 +327,7 @@ actor ConsumerManager {
             ? "\(specification.queueName).\(EventID())" : session.consumer.queueName
         let isConsumed: Bool
         do throws(AMQPFailure) {
+            try await findLostQueue(of: session, on: connection)
             let isNew = try await declare(specification, name: queueName, on: connection)
             isConsumed = try await consume(session, queueName, isNew: isNew, generation: generation, on: connection)
         } catch {
@@ -401,6 +404,8 @@ actor ConsumerManager {
         }
         session.phase = .attached
         session.lastFailure = nil
+        // They are delivered again, because the queue is the same.
+        session.undecided = []
         expected.withLock { $0[id] = specification }
         if session.hasLostQueue || isNew {
             session.hasLostQueue = false

@@ -16,10 +16,12 @@ final class ConsumerSession {
     var sightingsWithoutConsumer = 0
     /// The number of consecutive answers of the broker that may not be answers.
     var sightingsWithoutAnswer = 0
-    /// A Boolean value indicating whether the queue was deleted and is not consumed again yet.
+    /// A Boolean value indicating whether the queue was deleted or moved and is not consumed again yet.
     var hasLostQueue = false
+    /// The events that the consumer held when it lost its queue, while it is not known whether the queue was deleted.
+    var undecided: [RabbitConsumer.Held] = []
     /// The events of a deleted queue that are sent to the new one.
-    var orphans: Task<[RabbitConsumer.Held], Never>?
+    var orphans: [RabbitConsumer.Held] = []
     /// A Boolean value indicating whether consuming the queue may end the connection, so that it is tried on another
     /// one first.
     var isSuspect = false
