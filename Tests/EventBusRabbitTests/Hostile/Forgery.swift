@@ -97,36 +97,6 @@ struct Forgery: Sendable {
         [Forgery(field: .header("wide"), value: .table(Array(repeating: ("", .void), count: 60_000)))],
     ]
 
-    /// Records of a dead-lettering as the broker would continue them, in the queue that receives every event, with members
-    /// of wrong kinds, for events that expire and for those that cannot be sent again.
-    static let deaths: [[Forgery]] = {
-        let genuine: [(name: String, value: NastyValue)] = [
-            ("count", .integer(1)), ("exchange", .text("events")), ("queue", .text("attacked.all")),
-            ("reason", .text("expired")), ("routing-keys", .array([.text("hostile.admin.payment")])),
-            ("time", .timestamp(1_700_000_000)),
-        ]
-        let wrong: [NastyValue] = [
-            .void, .text(""), .text("x"), .integer(-1), .integer(.max), .array([]), .array([.integer(1)]), .table([]),
-            .array([.text("a"), .text("b")]),
-        ]
-        var records = [genuine, genuine.map { $0.name == "reason" ? ("reason", .text("rejected")) : $0 }]
-        for index in genuine.indices {
-            records.append(genuine.enumerated().filter { $0.offset != index }.map(\.element))
-            for value in wrong {
-                var record = genuine
-                record[index].value = value
-                records.append(record)
-            }
-        }
-        let causes = [
-            Forgery(field: .property(.expiration), value: .text("0")),
-            Forgery(field: .header("unsendable"), value: .decimal(scale: 1, 1)),
-        ]
-        return causes.flatMap { cause in
-            records.map { [cause, Forgery(field: .header("x-death"), value: .array([.table($0)]))] }
-        }
-    }()
-
     /// The encodings that are undone with every body. Both are harmless alone.
     static func encoded(_ bodies: [[UInt8]]) -> [[Forgery]] {
         ["gzip", "claim-check", "gzip, claim-check", "aes256gcm, gzip"].flatMap { encoding in

@@ -305,6 +305,11 @@ final class HostileSightings: Sendable {
         }
     }
 
+    /// A Boolean value indicating whether a replayed event has failed and was handled a second time.
+    var hasRetriedReplayed: Bool {
+        state.withLock { state in state.replayed != nil && state.attempts.values.contains(2) }
+    }
+
     /// Returns the numbers of the events that a subscription has begun to handle, in order. That of a forged payload is
     /// -1.
     func order(of subscription: String) -> [Int] { state.withLock { $0.order[subscription] ?? [] } }
