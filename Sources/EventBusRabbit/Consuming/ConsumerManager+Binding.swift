@@ -14,21 +14,32 @@ extension ConsumerManager {
         return bound * Double.random(in: 0.75...1.25)
     }
 
-    /// Binds all queues again. A refusal is named in health until it has ended, and disturbs no other queue.
+    /// Binds all queues again, and declares what is missing.
     func bindAgain(on connection: RabbitConnection) async {
-        guard configuration.declaration == .active else { return }
+        guard let failure = await bindEach(on: connection), failure.code == AMQPFailure.notFound else { return }
+        _ = await declareAgain(failure.text)
+    }
+
+    /// Binds all queues again, and returns the first failure. A refusal is named in health until it has ended, and
+    /// disturbs no other queue.
+    @discardableResult
+    func bindEach(on connection: RabbitConnection) async -> AMQPFailure? {
+        guard configuration.declaration == .active else { return nil }
         let bound = sessions.values.filter { $0.phase == .attached }.sorted { $0.queueName < $1.queueName }
         let calls = bound.map { plan.bindings($0.consumer.specification, name: $0.queueName) }
         // Usually one channel serves all.
-        if await bindAgain(Array(calls.joined()), on: connection) == nil { return setUnbound(nil) }
+        if await bindAgain(Array(calls.joined()), on: connection) == nil {
+            setUnbound(nil)
+            return nil
+        }
         var failure: AMQPFailure?
         for calls in calls {
-            guard await connection.isOpen else { return }
+            guard await connection.isOpen else { return failure }
             let problem = await bindAgain(calls, on: connection)
             failure = failure ?? problem
         }
         setUnbound(failure)
-        if let failure, failure.code == AMQPFailure.notFound { _ = await declareAgain(failure.text) }
+        return failure
     }
 
     /// Makes calls on a channel of their own, which a failure closes. Returns the failure.

@@ -87,6 +87,8 @@ extension ConsumerManager {
                 try await connection.call(calls, on: channel)
                 await connection.closeChannel(channel)
                 health.setMissing("topology", nil)
+                // One queue that may not be bound must not keep the others from being bound.
+                if failure != nil { await bindEach(on: connection) }
                 return true
             } catch {
                 guard error.isChannelOnly else { return false }

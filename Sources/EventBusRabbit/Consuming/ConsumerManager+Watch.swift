@@ -29,7 +29,8 @@ extension ConsumerManager {
                 _ = await declareAgain(error.text)
                 continue
             }
-            if checks % Self.checksBetweenObjects == 1, MonotonicTime.now >= nextBinding {
+            // A refusal is tried again soon, because health names it until it has ended.
+            if checks % Self.checksBetweenObjects == 1, MonotonicTime.now >= nextBinding || unbound != nil {
                 nextBinding = .now.advanced(by: bindingInterval(connection))
                 await bindAgain(on: connection)
             }
