@@ -123,7 +123,9 @@ enum OperatorIntervention: CaseIterable, Sendable {
         case .bindingDeleted:
             try await RawClient.unbind(queue: "group.probe", from: "events", key: "op.probe", scene.owner)
             // Meanwhile events are routed to the broadcast only, which nobody can notice.
-            try await scene.notices("bound again") {
+            // Since RabbitMQ 4.0, bindings are restored about every three minutes.
+            let limit = try await broker.majorVersion() >= 4 ? Duration.seconds(240) : .seconds(20)
+            try await scene.notices("bound again", within: limit) {
                 try await broker.control("list_bindings", "-p", host, "source_name", "destination_name")
                     .contains("events\tgroup.probe")
             }

@@ -97,6 +97,12 @@ struct TestBroker: Sendable {
         try await run(Self.script, ["ctl", try #require(directory), "-q"] + arguments)
     }
 
+    /// The broker's major version, for what differs between brokers.
+    func majorVersion() async throws -> Int {
+        let version = try await control("eval", "rabbit_misc:version().").filter { $0.isNumber || $0 == "." }
+        return try #require(Int(version.prefix { $0 != "." }), "\(version)")
+    }
+
     /// Creates a virtual host in which the user `guest` may do everything.
     ///
     /// It remains until the broker ends, because deleting its quorum queues takes up to a minute on a busy machine.
