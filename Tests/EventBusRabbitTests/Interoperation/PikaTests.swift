@@ -148,7 +148,7 @@ struct PikaTests {
         }
         try await bus.withRunning {
             // 6,000 nested arrays are 30 KB, and overflow a stack of 512 KB.
-            let depths = ["31", "33", "400", "6000", "20000"]
+            let depths = DeepTables.areDecoded ? ["31", "33", "400", "6000", "20000"] : ["31", "33"]
             for depth in depths {
                 try await Pika.run("deep", "events-\(name)", "\(name).created", depth, broker: broker)
             }
