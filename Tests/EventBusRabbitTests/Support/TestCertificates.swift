@@ -33,7 +33,25 @@ struct TestCertificates: Sendable {
             certificate server localhost -days 2
             certificate elsewhere broker.example -days 2
             certificate client guest -days 2
-            certificate expired localhost -days -1
+            certificate expired localhost -days 2
+            # OpenSSL 3.5 signs nothing that ends before it starts, and only this command takes both dates in older ones.
+            mkdir issued
+            : > issued/index
+            echo 01 > issued/serial
+            cat > ca.cnf <<'CONFIG'
+            [ca]
+            default_ca = authority
+            [authority]
+            new_certs_dir = issued
+            database = issued/index
+            serial = issued/serial
+            default_md = sha256
+            policy = names
+            [names]
+            commonName = supplied
+            CONFIG
+            openssl ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in expired.csr -out expired.pem \\
+                -startdate 20200101000000Z -enddate 20200102000000Z -extfile expired.ext
             """
         let file = try temporaryFile(containing: script)
         _ = try await run("bash", [file])
