@@ -72,6 +72,8 @@ struct DeletedQueueTests {
 
     @Test func `events in hand are not sent again if their queue has only failed`() async throws {
         let service = try await Service(queueType: .classic)
+        // RabbitMQ 3.10 cancelled no consumer in this case.
+        guard try await service.broker.majorVersion() >= 4 else { return }
         let bus = try service.bus(prefetch: 10)
         try await bus.withRunning {
             try await service.publish(0..<10, on: bus)
