@@ -18,6 +18,8 @@ public struct PostgresConfiguration: Sendable {
     private let address: String
 
     /// The time within which a statement has to be carried out, including the wait for a connection. Defaults to 5 s.
+    ///
+    /// A read of which parts arrive within this time may take 20 times as long. A server limits it to 24.8 days.
     public var commandTimeout = Duration.seconds(5)
     /// The delays before reconnecting. Defaults to up to 100 ms at first, and up to 5 s later.
     public var reconnect = ReconnectDelays()
@@ -27,6 +29,8 @@ public struct PostgresConfiguration: Sendable {
     /// ```swift
     /// let configuration = try PostgresConfiguration("host=db1,db2 dbname=shop sslmode=verify-full")
     /// ```
+    ///
+    /// A password in a URI is percent-encoded. One with an `@` or `/` that is not is refused.
     ///
     /// - Throws: `EventBusError` with code `.invalidConfiguration`, without the text, which may contain a password.
     public init(_ connectionString: String) throws(EventBusError) {
@@ -47,6 +51,12 @@ public struct PostgresConfiguration: Sendable {
         while let keyword = option.pointee.keyword {
             if let value = option.pointee.val { values[String(cString: keyword)] = String(cString: value) }
             option += 1
+        }
+        if ConnectionURI(connectionString)?.mayShowPassword(port: values["port"]) == true {
+            throw EventBusError(
+                .invalidConfiguration,
+                "the address in the connection string of PostgreSQL is ambiguous: percent-encode the password (%40 for @)"
+            )
         }
         self.connectionString = connectionString
         self.password = values["password"].flatMap { $0.isEmpty ? nil : $0 }

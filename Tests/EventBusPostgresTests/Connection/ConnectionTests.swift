@@ -138,6 +138,33 @@ struct ConnectionTests {
         }
     }
 
+    @Test(
+        "A password in a URI that may be taken for a part of the address is refused without its text",
+        arguments: [
+            "postgres://shop:s3cret@s3cret@db/shop", "postgresql://shop:s3cret@s3cret@db/shop",
+            "postgres://shop:s3cret/s3cret@db/shop", "postgres://shop:s3cret/s3cret",
+            "postgres://shop:1/s3cret@db/shop",
+            "postgres://shop@corp:s3cret@db/shop",
+        ]
+    )
+    func ambiguous(_ text: String) {
+        let error = #expect(throws: EventBusError.self) { try PostgresConfiguration(text) }
+        #expect(error?.code == .invalidConfiguration)
+        #expect(error?.description.contains("s3cret") == false)
+    }
+
+    @Test(
+        "Every other address is taken",
+        arguments: [
+            "postgres://shop:a%40b%2Fc@h1:1,h2:2/d?application_name=a@b", "postgres:///d?host=/run/a@b",
+            "host=@x port=1",
+            "postgres://shop:a?b@[::1]:5432/d", "postgres://", "postgresql://h", "password=a@b/c host=h",
+        ]
+    )
+    func unambiguous(_ text: String) throws {
+        _ = try PostgresConfiguration(text)
+    }
+
     @Test("A reader gives a configuration, and names the key that is wrong")
     func reads() throws {
         let uri = "postgres://shop@127.0.0.1:1/db"
