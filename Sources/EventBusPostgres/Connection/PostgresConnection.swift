@@ -20,22 +20,33 @@ actor PostgresConnection {
     private final class Batch {
         let number: UInt64
         let statements: [PostgresStatement]
+        /// The number of statements before those of the caller.
+        let prefix: Int
         /// The session that has to carry out the statements, or `nil` if any may.
         let session: UInt64?
-        let continuation: CheckedContinuation<Answer, any Error>?
+        /// A Boolean value indicating whether the batch prepares a session.
+        let isSetup: Bool
+        /// The caller, until it has its result.
+        var continuation: CheckedContinuation<Answer, any Error>?
         var timer: TimerID?
+        var sentAt = MonotonicTime.now
+        /// The time at which a part of the reply last arrived that did not end it.
+        var lastPart: MonotonicTime?
         var results: [PostgresResult] = []
         var error: EventBusError?
 
         init(
             _ number: UInt64,
             _ statements: [PostgresStatement],
-            session: UInt64?,
+            prefix: [PostgresStatement] = [],
+            session: UInt64? = nil,
             _ continuation: CheckedContinuation<Answer, any Error>?
         ) {
             self.number = number
-            self.statements = statements
+            self.statements = prefix + statements
+            self.prefix = prefix.count
             self.session = session
+            self.isSetup = continuation == nil
             self.continuation = continuation
         }
     }
@@ -56,6 +67,11 @@ actor PostgresConnection {
     private let logger: Logger
     /// The statements that prepare a new session.
     private let setup: [PostgresStatement]
+    /// The first statements of a transaction that is one batch, and of one of several batches.
+    private let first: (ofBatch: [PostgresStatement], ofTransaction: [PostgresStatement])
+    /// The time after which a server that sends nothing counts as lost. It is longer than the server's own limit, which has
+    /// a better explanation.
+    private let patience: Duration
     private let onNotification: (@Sendable () -> Void)?
 
     private var phase = Phase.idle
@@ -63,6 +79,8 @@ actor PostgresConnection {
     private var sent = Deque<Batch>()
     private var lastNumber: UInt64 = 0
     private var failures = 0
+    /// The time at which something last arrived.
+    private var lastReceipt = MonotonicTime(nanoseconds: 0)
     /// The number of sessions so far.
     private var session: UInt64 = 0
     /// The reason why there is no connection.
@@ -76,33 +94,26 @@ actor PostgresConnection {
     ///
     /// - Parameters:
     ///   - channel: The channel whose notifications are received.
+    ///   - hasSettings: `false` for the settings of the role, as another client has them.
     ///   - onNotification: A function that is called on the connection's thread for notifications, and after each
     ///     connection, because notifications may have been missed. It must be brief.
     init(
         _ configuration: PostgresConfiguration,
         logger: Logger,
         channel: String? = nil,
+        hasSettings: Bool = true,
         onNotification: (@Sendable () -> Void)? = nil
     ) throws(EventBusError) {
         self.configuration = configuration
         self.logger = logger
         self.thread = try ConnectionThread(name: "eventbus-pq")
         self.onNotification = onNotification
-        // The server gives up a statement before the client does, so that locks do not outlast the caller.
-        let limit = max(1, configuration.commandTimeout.inNanoseconds / 1_000_000)
-        let settings = [
-            ("statement_timeout", "\(limit)"), ("lock_timeout", "\(limit)"),
-            ("idle_in_transaction_session_timeout", "\(limit)"),
-            ("default_transaction_isolation", "read committed"), ("default_transaction_read_only", "off"),
-            // An event must not be published before the transaction that stored it is on disk. A commit of the relay writes
-            // all earlier ones.
-            ("synchronous_commit", "on"),
-            // The tables are small most of the time, and statistics of a queue are always wrong.
-            ("enable_seqscan", "off"), ("jit", "off"),
-        ]
-        setup =
-            settings.map { PostgresStatement("SELECT set_config(?, ?, false)", [.text($0.0), .text($0.1)]) }
-            + (channel.map { [PostgresStatement("LISTEN \($0)")] } ?? [])
+        patience = configuration.boundedTimeout * 5 / 4
+        first =
+            hasSettings
+            ? (TransactionSettings.implicit(configuration), TransactionSettings.begin(configuration))
+            : ([], [PostgresStatement("BEGIN")])
+        setup = channel.map { [PostgresStatement("LISTEN \($0)")] } ?? []
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
@@ -118,14 +129,23 @@ actor PostgresConnection {
     ///
     /// Cancellation has an effect until they are sent. From then on the call waits for the results.
     ///
-    /// - Parameter session: The session that has to carry them out, because it has an open transaction.
+    /// A call whose results do not arrive in time ends, and its statements keep their place among the others. A result of
+    /// which parts arrive is waited for. The connection is given up when the server sends nothing at all.
+    ///
+    /// - Parameters:
+    ///   - session: The session that has to carry them out, because it has an open transaction.
+    ///   - isFirst: `true` if they begin a transaction that later calls go on with.
     /// - Throws: `EventBusError`: `.unavailable` if they were not sent in time, `.indeterminate` if no result arrived or
     ///   the session has ended, an error of the server. `CancellationError`.
-    nonisolated func run(_ statements: [PostgresStatement], in session: UInt64? = nil) async throws -> Answer {
+    nonisolated func run(
+        _ statements: [PostgresStatement],
+        in session: UInt64? = nil,
+        isFirst: Bool = false
+    ) async throws -> Answer {
         try Task.checkCancellation()
         let number = await nextNumber()
         return try await withTaskCancellationHandler {
-            try await perform(statements, session: session, number: number)
+            try await perform(statements, session: session, isFirst: isFirst, number: number)
         } onCancel: {
             Task { await self.cancel(number) }
         }
@@ -139,6 +159,7 @@ actor PostgresConnection {
     private func perform(
         _ statements: [PostgresStatement],
         session: UInt64?,
+        isFirst: Bool,
         number: UInt64
     ) async throws -> Answer {
         try Task.checkCancellation()
@@ -148,12 +169,9 @@ actor PostgresConnection {
                     throwing: EventBusError(.shuttingDown, "the connection to PostgreSQL was closed")
                 )
             }
-            let batch = Batch(number, statements, session: session, continuation)
-            // Later than the server's own limit, which has a better explanation.
-            let deadline = MonotonicTime.now.advanced(by: configuration.commandTimeout * 5 / 4)
-            batch.timer = thread.schedule(at: deadline) { [weak self] in
-                self?.assumeIsolated { $0.expire(number) }
-            }
+            let prefix = session != nil ? [] : isFirst ? first.ofTransaction : first.ofBatch
+            let batch = Batch(number, statements, prefix: prefix, session: session, continuation)
+            arm(batch, at: MonotonicTime.now.advanced(by: patience))
             waiting.append(batch)
             pump()
         }
@@ -183,19 +201,41 @@ actor PostgresConnection {
         finish(waiting.remove(at: index), .failure(CancellationError()))
     }
 
+    private func arm(_ batch: Batch, at time: MonotonicTime) {
+        if let timer = batch.timer { thread.cancel(timer) }
+        let number = batch.number
+        batch.timer = thread.schedule(at: time) { [weak self] in
+            self?.assumeIsolated { $0.expire(number) }
+        }
+    }
+
     private func expire(_ number: UInt64) {
         if let index = waiting.firstIndex(where: { $0.number == number }) {
             let reason = problem.map { ": \($0)" } ?? ""
             let error = EventBusError(.unavailable, "PostgreSQL was not reached in time\(reason)", underlying: problem)
             finish(waiting.remove(at: index), .failure(error))
-        } else if sent.contains(where: { $0.number == number }) {
-            lose(EventBusError(.indeterminate, "PostgreSQL did not answer in time"))
+        } else if let batch = sent.first(where: { $0.number == number }) {
+            expire(sent: batch)
         }
+    }
+
+    private func expire(sent batch: Batch) {
+        batch.timer = nil
+        let now = MonotonicTime.now
+        if let end = batch.lastPart?.advanced(by: patience), now < end { return arm(batch, at: end) }
+        let error = EventBusError(.indeterminate, "PostgreSQL did not answer in time")
+        let end = max(batch.sentAt, lastReceipt).advanced(by: patience)
+        guard now < end else { return lose(error) }
+        // The server is at work for others. The place of the batch tells which reply is its own.
+        batch.continuation?.resume(throwing: error)
+        batch.continuation = nil
+        arm(batch, at: end)
     }
 
     private func finish(_ batch: Batch, _ result: Result<Answer, any Error>) {
         if let timer = batch.timer { thread.cancel(timer) }
         batch.continuation?.resume(with: result)
+        batch.continuation = nil
     }
 
     private func fail(_ error: EventBusError) {
@@ -226,6 +266,7 @@ actor PostgresConnection {
 
     /// Queues a batch. Returns `false` if the connection was lost.
     private func submit(_ batch: Batch, on handle: PostgresHandle) -> Bool {
+        batch.sentAt = .now
         sent.append(batch)
         for statement in batch.statements where !handle.send(statement) {
             lose(EventBusError(.indeterminate, "PostgreSQL cannot be sent to: \(handle.message(configuration))"))
@@ -249,8 +290,11 @@ actor PostgresConnection {
 
     private func socketIsReady() {
         guard case .ready(let handle, let watch) = phase else { return }
+        let first = sent.first
         let isAlive = handle.consumeInput()
+        if isAlive { lastReceipt = .now }
         receive(from: handle)
+        if isAlive, let first, first === sent.first { first.lastPart = lastReceipt }
         guard case .ready = phase else { return }
         if handle.takeNotifications() > 0 { onNotification?() }
         guard isAlive, handle.isAlive else {
@@ -277,7 +321,7 @@ actor PostgresConnection {
                 switch result.kind {
                 case .success: batch.results.append(result)
                 case .error:
-                    batch.error = batch.error ?? result.error.redacted(configuration).asEventBusError
+                    batch.error = batch.error ?? error(result.error.redacted(configuration), of: batch)
                 case .aborted: break
                 case .sync: complete(sent.removeFirst())
                 case .unexpected:
@@ -287,17 +331,34 @@ actor PostgresConnection {
         }
     }
 
+    /// Returns the error of the next statement of a batch.
+    private func error(_ error: PostgresServerError, of batch: Batch) -> EventBusError {
+        var error = error
+        error.statement = batch.results.count - batch.prefix
+        // A standby has no transactions that write.
+        if error.statement < 0, error.code == PostgresServerError.unsupported {
+            error.code = PostgresServerError.readOnly
+        }
+        return error.asEventBusError
+    }
+
     private func complete(_ batch: Batch) {
         if let error = batch.error {
             finish(batch, .failure(error))
+            if batch.isSetup, failures == 0 {
+                logger.warning(
+                    "cannot prepare a session of PostgreSQL",
+                    metadata: [LogKeys.error: "\(String(loggable: error))"]
+                )
+            }
             let isReadOnly = (error.underlying as? PostgresServerError)?.code == PostgresServerError.readOnly
             // The next session may find the server that replaced this one.
-            if batch.continuation == nil || isReadOnly { lose(error) }
+            if batch.isSetup || isReadOnly { lose(error) }
         } else if batch.results.count != batch.statements.count {
             finish(batch, .failure(EventBusError(.indeterminate, "PostgreSQL did not answer every statement")))
         } else {
-            if batch.continuation == nil { noteReady() }
-            finish(batch, .success(Answer(results: batch.results, session: session)))
+            if batch.isSetup { noteReady() }
+            finish(batch, .success(Answer(results: Array(batch.results.dropFirst(batch.prefix)), session: session)))
         }
     }
 
@@ -336,13 +397,9 @@ actor PostgresConnection {
                 )
             }
             session += 1
-            let preparation = Batch(0, setup, session: nil, nil)
+            let preparation = Batch(0, setup, nil)
             // A pooler answers logins itself, and lets statements wait while the server is down.
-            preparation.timer = thread.schedule(
-                at: MonotonicTime.now.advanced(by: configuration.commandTimeout * 5 / 4)
-            ) { [weak self] in
-                self?.assumeIsolated { $0.expire(0) }
-            }
+            arm(preparation, at: MonotonicTime.now.advanced(by: patience))
             guard submit(preparation, on: handle) else { return }
             pump()
         case .failure(let error):
@@ -401,6 +458,9 @@ actor PostgresConnection {
 extension PostgresServerError {
     /// The error without the password, which a server might repeat.
     fileprivate func redacted(_ configuration: PostgresConfiguration) -> PostgresServerError {
-        PostgresServerError(code: code, message: configuration.redact(message), hint: hint.map(configuration.redact))
+        var error = self
+        error.message = configuration.redact(message)
+        error.hint = hint.map(configuration.redact)
+        return error
     }
 }

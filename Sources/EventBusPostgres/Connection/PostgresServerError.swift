@@ -7,10 +7,15 @@ struct PostgresServerError: Error, Hashable, CustomStringConvertible {
     /// The code for a lock that was not available in time.
     static let lockNotAvailable = "55P03"
 
+    /// The code for something that the server does not do.
+    static let unsupported = "0A000"
+
     /// The code, five characters of the SQL standard and PostgreSQL.
     var code: String
     var message: String
     var hint: String?
+    /// The position of the statement among those of its call, less than 0 for a statement before these.
+    var statement = 0
 
     var description: String {
         "\(message)\(hint.map { "; \($0)" } ?? "") (SQLSTATE \(code.isEmpty ? "unknown" : code))"

@@ -158,7 +158,10 @@ extension OutboxSQL {
         )
     }
 
-    static let replayMark = PostgresStatement("SELECT replays FROM eventbus_outbox_state WHERE id = 1")
+    /// Returns the mark of the last replay, and the time at which the server was started, by which a server is recognized.
+    static let replayMark = PostgresStatement(
+        "SELECT replays, pg_postmaster_start_time()::text FROM eventbus_outbox_state WHERE id = 1"
+    )
 
     /// The number of rows of each table above which the backlog does not count them.
     static let countLimit = 100_000

@@ -38,12 +38,8 @@ enum OutboxSQL {
         )
     }
 
-    /// Begins a transaction of a relay, of which no relay is notified.
-    static let begin = [
-        // Whatever is the default of the role: the relay reads what others commit meanwhile.
-        PostgresStatement("BEGIN ISOLATION LEVEL READ COMMITTED"),
-        PostgresStatement("SET LOCAL eventbus.relay = 'on'"),
-    ]
+    /// Marks a transaction as one of a relay, of which no relay is notified.
+    static let mark = PostgresStatement("SET LOCAL eventbus.relay = 'on'")
 
     // MARK: Lease
 

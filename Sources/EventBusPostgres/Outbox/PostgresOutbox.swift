@@ -82,7 +82,8 @@ public struct PostgresOutbox: Sendable {
     ///
     /// - Throws: `EventBusError`.
     public func parked(limit: Int = 100) async throws -> [ParkedEvent] {
-        let rows = try await client.run(OutboxSQL.parked(limit: limit))
+        let reading = TransactionSettings.reading(client.configuration)
+        let rows = try await client.run([reading, OutboxSQL.parked(limit: limit)])[1]
         return try (0..<rows.count).map { row in try ParkedEvent(rows, row) }
     }
 

@@ -3,13 +3,15 @@ internal import EventBusOutbox
 
 extension PostgresOutboxStore {
     /// Reads events, carries out `statements` before, and commits.
+    ///
+    /// - Returns: The events, and the end of the lease if it was renewed because reading took long.
     func take(
         _ request: ExchangeRequest,
         _ lock: Lock,
         after statements: [PostgresStatement],
         state: inout State,
         now: EventTime
-    ) async throws -> FetchedEvents {
+    ) async throws -> (FetchedEvents, leaseEnd: EventTime?) {
         let limit = request.room.events
         let size = 2 * limit + request.busy.count + 500
         let stored = OutboxSQL.Window(kind: .stored(from: state.floor.value), size: size)
@@ -25,16 +27,28 @@ extension PostgresOutboxStore {
             return (position: position, isReturning: tries == 0)
         }
         let demoted = state.isObstructed ? [batch.add(OutboxSQL.demote(stored)), batch.add(OutboxSQL.demote(due))] : []
+        batch.add(reading)
         let states = batch.add(OutboxSQL.topics)
         let firstFloor = batch.add(contentsOf: OutboxSQL.floorState(above: state.floor.value))
         let firstDue = batch.add(OutboxSQL.firstDue(from: state.earliestDue))
         let times = batch.add(OutboxSQL.nextTimes(now: now))
         let terms = settings.terms(now: now, room: request.room)
-        let bytes = min(terms.maximumBytes, 1 << 40)
+        let bytes = min(terms.maximumBytes, readingSize.withLock { $0.bytes })
+        // Each kind of event has its share, because both are read together.
+        let retryBytes = bytes > 0 ? max(1, bytes / 4) : 0
+        let retryLimit = limit == 0 ? 0 : max(1, limit / 4)
         let retries = batch.add(
-            OutboxSQL.heads(due, excluding: request.busy, limit: limit == 0 ? 0 : max(1, limit / 4), bytes: bytes)
+            OutboxSQL.heads(due, excluding: request.busy, limit: retryLimit, bytes: retryBytes)
         )
-        let heads = batch.add(OutboxSQL.heads(stored, excluding: request.busy, limit: limit, bytes: bytes))
+        let heads = batch.add(
+            OutboxSQL.heads(
+                stored,
+                excluding: request.busy,
+                limit: limit,
+                bytes: bytes > 0 ? max(1, bytes - retryBytes) : 0
+            )
+        )
+        let start = ContinuousClock.now
         let results = try await connection.run(batch.statements, in: lock.session).results
 
         var reader = RowReader(terms: terms, topics: try TopicStates(results[states]))
@@ -56,9 +70,11 @@ extension PostgresOutboxStore {
         }
         let hasDemoted = demoted.contains { results[$0].affectedCount > 0 }
         state.isObstructed = false
-        for (position, limit) in [(retries, max(1, limit / 4)), (heads, limit)] {
+        for (position, limit) in [(retries, retryLimit), (heads, limit)] {
+            let before = reader.taking.count
             let (seen, found) = try reader.readHeads(results[position])
-            if found == limit, limit > 0 { reader.taking.isCut = true }
+            // More may have been found than the size allows to read.
+            if limit > 0, found == limit || reader.taking.count - before < found { reader.taking.isCut = true }
             guard seen == size, found < limit else { continue }
             state.isObstructed = true
             if demoted.isEmpty || hasDemoted { reader.taking.isCut = true }
@@ -79,10 +95,26 @@ extension PostgresOutboxStore {
                 )
             )
         }
+        let leaseEnd = lateLeaseEnd(since: now)
+        if leaseEnd != nil { batch.add(takeLease) }
         batch.add(PostgresStatement("COMMIT"))
         let rest = try await connection.run(batch.statements, in: lock.session).results
         if let followers { try reader.readFollowers(rest[followers]) }
-        return reader.taking
+        let (count, time) = (reader.taking.bytes, start.duration(to: .now))
+        readingSize.withLock { $0.noteRead(count, within: time) }
+        return (reader.taking, leaseEnd)
+    }
+
+    /// Returns the end of a lease that is renewed now if an exchange has taken long since `start`, and `nil` otherwise. If
+    /// the lease ended with the exchange, relays would take it from each other after each read, and none would publish.
+    private func lateLeaseEnd(since start: EventTime) -> EventTime? {
+        let now = settings.wallClock.now
+        return now.since(start) > settings.leaseDuration / 8 ? now + settings.leaseDuration : nil
+    }
+
+    /// The statement that takes or renews the lease.
+    var takeLease: PostgresStatement {
+        OutboxSQL.takeLease(settings.owner, milliseconds: settings.leaseDuration.inNanoseconds / 1_000_000)
     }
 
     private static func earliest(_ rows: PostgresResult) throws -> EventTime? {

@@ -11,6 +11,8 @@ final class PostgresOutboxStore: OutboxStore {
         var hasLease = false
         /// The session of the exchange. Another one may be with a server that lacks the last numbers.
         var session: UInt64 = 0
+        /// The server of the exchange, which a pooler may replace during a session.
+        var server = ""
         var floor = SequenceFloor()
         /// The time before which no event is due.
         var earliestDue: Int64 = 0
@@ -25,12 +27,17 @@ final class PostgresOutboxStore: OutboxStore {
 
     let connection: PostgresConnection
     let settings: StoreSettings
+    /// The statement that allows slow reads.
+    let reading: PostgresStatement
+    let readingSize: Locked<ReadingSize>
     private let state = Locked(State())
     private let notified: Notified
 
     init(_ client: PostgresClient, settings: StoreSettings) throws(EventBusError) {
         let notified = Notified()
         self.settings = settings
+        self.reading = TransactionSettings.reading(client.configuration)
+        self.readingSize = Locked(ReadingSize(target: client.configuration.commandTimeout / 4))
         self.notified = notified
         self.connection = try PostgresConnection(
             client.configuration,
@@ -105,19 +112,21 @@ final class PostgresOutboxStore: OutboxStore {
         var replayMark: Int64
         /// The session that holds the lock.
         var session: UInt64
+        var server: String
     }
 
     /// Begins a transaction and locks the lease in it.
     private func lock(_ settlement: Settlement, now: EventTime) async throws -> Lock {
         let answer = try await connection.run(
-            OutboxSQL.begin + OutboxSQL.lockLease(settings.owner) + [
+            [OutboxSQL.mark] + OutboxSQL.lockLease(settings.owner) + [
                 OutboxSQL.tries(of: Array(Set(settlement.probes.map(\.topic)))),
                 OutboxSQL.dueTopics(now: now),
                 OutboxSQL.replayMark,
-            ]
+            ],
+            isFirst: true
         )
         let results = answer.results
-        let (lease, tries, topics, mark) = (results[3], results[4], results[5], results[6])
+        let (lease, tries, topics, mark) = (results[2], results[3], results[4], results[5])
         var triesByTopic: [String: Int] = [:]
         for row in 0..<tries.count { triesByTopic[try tries.text(row, 0)] = Int(clamping: try tries.integer(row, 1)) }
         let left = Duration.milliseconds(try lease.integer(0, 2))
@@ -128,7 +137,8 @@ final class PostgresOutboxStore: OutboxStore {
             tries: triesByTopic,
             dueTopics: try (0..<topics.count).map { (try topics.text($0, 0), try topics.integer($0, 1)) },
             replayMark: mark.count > 0 ? try mark.integer(0, 0) : 0,
-            session: answer.session
+            session: answer.session,
+            server: mark.count > 0 ? try mark.text(0, 1) : ""
         )
     }
 
@@ -153,13 +163,13 @@ final class PostgresOutboxStore: OutboxStore {
         var leaseEnd = now + lock.left
         // One that is left longer than it lasts was taken before the server's clock was set back.
         if !lock.isOwn || lock.left < settings.leaseDuration * 3 / 4 || lock.left > settings.leaseDuration {
-            let duration = settings.leaseDuration.inNanoseconds / 1_000_000
-            statements.append(OutboxSQL.takeLease(settings.owner, milliseconds: duration))
+            statements.append(takeLease)
             leaseEnd = now + settings.leaseDuration
         }
         var state = lock.isOwn ? self.state.withLock { $0 } : State()
-        if state.session != lock.session {
-            (state.session, state.floor, state.earliestDue) = (lock.session, SequenceFloor(), 0)
+        if state.session != lock.session || state.server != lock.server {
+            (state.session, state.server) = (lock.session, lock.server)
+            (state.floor, state.earliestDue) = (SequenceFloor(), 0)
         }
         let isNew = !state.hasLease
         let isStale = state.replayMark.map { $0 != lock.replayMark } ?? false
@@ -181,10 +191,22 @@ final class PostgresOutboxStore: OutboxStore {
         if isNew || request.settlement.isEmpty {
             statements += OutboxSQL.repairValues(now: now, latest: now + settings.longestInterval)
         }
-        let taking = try await take(request, lock, after: statements, state: &state, now: now)
+        let taking: FetchedEvents
+        let renewed: EventTime?
+        do {
+            (taking, renewed) = try await take(request, lock, after: statements, state: &state, now: now)
+        } catch {
+            readingSize.withLock { $0.noteFailure() }
+            throw error
+        }
         let after = state
         self.state.withLock { $0 = after }
-        return ExchangeAnswer(taking: taking, leaseEnd: leaseEnd, newlyUnrouted: newlyUnrouted, isStale: isStale)
+        return ExchangeAnswer(
+            taking: taking,
+            leaseEnd: renewed ?? leaseEnd,
+            newlyUnrouted: newlyUnrouted,
+            isStale: isStale
+        )
     }
 }
 

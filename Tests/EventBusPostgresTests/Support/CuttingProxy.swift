@@ -27,17 +27,8 @@ final class CuttingProxy: Sendable {
     ///   - stride: The number of bytes by which the next connection is cut later. The first one is cut after one byte.
     ///   - end: The number of bytes from which connections are not cut.
     init(to serverPort: Int, cutting direction: Direction, every stride: Int, until end: Int) throws {
-        let listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        var address = loopback(0)
-        let isListening = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-                bind(listener, pointer, length) == 0 && listen(listener, 64) == 0
-                    && getsockname(listener, pointer, &length) == 0
-            }
-        }
-        try #require(isListening)
-        port = Int(in_port_t(bigEndian: address.sin_port))
+        let (listener, port) = try listenOnLoopback()
+        self.port = port
         (self.direction, self.stride, self.end) = (direction, stride, end)
         state = Locked(State(next: 1))
         let link = Link(proxy: self)
@@ -98,16 +89,8 @@ final class CuttingProxy: Sendable {
     private func accept(_ listener: Int32, _ serverPort: Int) -> Pair? {
         let client = Glibc.accept(listener, nil, nil)
         guard client >= 0 else { return nil }
-        let server = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        var address = loopback(serverPort)
-        let status = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(server, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
-        guard status == 0 else {
+        guard let server = connectOnLoopback(to: serverPort) else {
             Glibc.close(client)
-            Glibc.close(server)
             return nil
         }
         var one: Int32 = 1
@@ -145,12 +128,4 @@ final class CuttingProxy: Sendable {
         }
         return false
     }
-}
-
-private func loopback(_ port: Int) -> sockaddr_in {
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = in_port_t(port).bigEndian
-    address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
-    return address
 }

@@ -95,7 +95,7 @@ struct TestDatabase: Sendable {
     /// Returns a separate connection without the settings of the outbox, as another process would have.
     func session() throws -> TestSession {
         TestSession(
-            try PostgresConnection(PostgresConfiguration(url), logger: .quiet)
+            try PostgresConnection(PostgresConfiguration(url), logger: .quiet, hasSettings: false)
         )
     }
 
