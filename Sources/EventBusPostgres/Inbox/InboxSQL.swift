@@ -15,30 +15,60 @@ enum InboxSQL {
     private static let isFree = "EXISTS (SELECT 1 FROM free)"
     private static let isFreeOrAbsent = "\(isFree) OR NOT EXISTS (SELECT 1 FROM eventbus_inbox WHERE \(isKey))"
 
+    /// The number of tokens that tell the claims of an event apart.
+    static let tokens: Int64 = 1 << 20
+    private static let tokenBits = tokens.trailingZeroBitCount
+
+    /// Limits the wait for the table, which somebody may have locked. Vacuuming gives it up within 20 ms.
+    static let waitForTable = TransactionSettings.local([("lock_timeout", "100")])
+
     /// Limits the wait for a record that another transaction is adding, which is invisible and so cannot be skipped.
-    static let waitBriefly = PostgresStatement("SELECT set_config('lock_timeout', '20', true)")
+    static let waitForRecord = TransactionSettings.local([("lock_timeout", "20")])
+
+    /// Locks the table as a write does, so that a failure tells whether the table or a record is locked. It deletes nothing:
+    /// `LOCK TABLE` works only after `BEGIN`.
+    static let lockTable = PostgresStatement("DELETE FROM eventbus_inbox WHERE false")
 
     /// Claims an event and returns the fence, or returns no row, also if another transaction has locked the record.
     ///
     /// A claim that ends later than its lease allows was made before the server's clock was set back, and counts as
     /// expired.
-    static func begin(_ key: InboxKey, lease: Int64) -> PostgresStatement {
+    ///
+    /// - Parameters:
+    ///   - token: A number of the caller, which the fence ends with.
+    ///   - isRepeated: `true` if the caller has no answer to an earlier call, whose claim is then taken over.
+    static func begin(_ key: InboxKey, lease: Int64, token: Int64, isRepeated: Bool) -> PostgresStatement {
         PostgresStatement(
             """
             WITH \(free)
             INSERT INTO eventbus_inbox AS record (
-                subscription, event_id, topic, payload_digest, is_completed, ends_at, lease
+                subscription, event_id, topic, payload_digest, is_completed, ends_at, lease, fence
             )
-            SELECT ?::text, ?::bytea, ?::text, ?::bigint, false, \(time) + ?::bigint, ?::bigint
+            SELECT ?::text, ?::bytea, ?::text, ?::bigint, false, \(time) + ?::bigint, ?::bigint,
+                nextval('eventbus_inbox_fence') << \(tokenBits) | ?::bigint
             WHERE \(isFreeOrAbsent)
             ON CONFLICT (subscription, event_id, topic) DO UPDATE
             SET fence = EXCLUDED.fence, is_completed = false, ends_at = EXCLUDED.ends_at, lease = EXCLUDED.lease,
                 payload_digest = EXCLUDED.payload_digest
             WHERE record.ends_at <= \(time)
                 OR (NOT record.is_completed AND record.ends_at > \(time) + record.lease + 1000)
+                OR (?::boolean AND NOT record.is_completed AND record.fence % \(tokens) = EXCLUDED.fence % \(tokens))
             RETURNING fence
             """,
-            values(key) + values(key) + [digest(key), .integer(lease), .integer(lease)] + values(key)
+            values(key) + values(key) + [digest(key), .integer(lease), .integer(lease), .integer(token)] + values(key)
+                + [.boolean(isRepeated)]
+        )
+    }
+
+    /// Ends the claim that a call without an answer may have made.
+    static func withdraw(_ key: InboxKey, token: Int64) -> PostgresStatement {
+        PostgresStatement(
+            """
+            WITH \(free)
+            DELETE FROM eventbus_inbox
+            WHERE \(isKey) AND fence % \(tokens) = ?::bigint AND NOT is_completed AND \(isFree)
+            """,
+            values(key) + values(key) + [.integer(token)]
         )
     }
 
@@ -51,8 +81,8 @@ enum InboxSQL {
         )
     }
 
-    /// Extends a claim, and returns whether it is active. It is while another transaction has locked its record, because
-    /// nobody else can claim the event meanwhile.
+    /// Extends a claim, and returns whether it did, whether another transaction has locked the record of the claim, and
+    /// whether the claim has expired meanwhile.
     static func renew(_ claim: InboxClaim, lease: Int64) -> PostgresStatement {
         PostgresStatement(
             """
@@ -63,9 +93,8 @@ enum InboxSQL {
                 WHERE \(isKey) AND fence = ?::bigint AND ends_at > \(time) AND \(isFree)
                 RETURNING 1
             )
-            SELECT EXISTS (SELECT 1 FROM renewed) OR (
-                NOT \(isFree) AND EXISTS (SELECT 1 FROM eventbus_inbox WHERE \(isKey) AND fence = ?::bigint)
-            )
+            SELECT EXISTS (SELECT 1 FROM renewed), count(*) > 0, coalesce(bool_or(ends_at <= \(time)), false)
+            FROM eventbus_inbox WHERE \(isKey) AND fence = ?::bigint AND NOT \(isFree)
             """,
             values(claim.key) + [.integer(lease), .integer(lease)] + values(claim.key) + [fence(claim)]
                 + values(claim.key) + [fence(claim)]

@@ -52,17 +52,48 @@ public final class PostgresInbox: Inbox {
 
     /// Claims an event for a subscription, unless it is completed, another claim on it is active, or a transaction holds
     /// its record.
+    ///
+    /// A claim without an answer is taken over by a second call if the connection was replaced in time. Otherwise, it is
+    /// ended in the background, so that the event does not wait for the end of the lease.
+    ///
+    /// - Throws: `EventBusError`, with code `.unavailable` also while somebody has locked the table.
     public func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision {
-        let begin = try InboxSQL.begin(key, lease: Self.milliseconds(lease)).checked()
+        let deadline = ContinuousClock.now + client.configuration.boundedTimeout
+        let token = Int64.random(in: 0..<InboxSQL.tokens)
+        do {
+            return try await claim(key, lease: lease, token: token, isRepeated: false)
+        } catch let error as EventBusError where error.code == .indeterminate {
+            guard ContinuousClock.now < deadline,
+                let decision = try? await claim(key, lease: lease, token: token, isRepeated: true)
+            else {
+                withdraw(key, lease: lease, token: token)
+                throw error
+            }
+            if case .inProgress = decision { withdraw(key, lease: lease, token: token) }
+            return decision
+        }
+    }
+
+    private func claim(
+        _ key: InboxKey,
+        lease: Duration,
+        token: Int64,
+        isRepeated: Bool
+    ) async throws -> InboxDecision {
+        let statements = [
+            InboxSQL.waitForTable, InboxSQL.lockTable, InboxSQL.waitForRecord,
+            try InboxSQL.begin(key, lease: Self.milliseconds(lease), token: token, isRepeated: isRepeated).checked(),
+            // Others are deleted last, because that waits for nobody and so cannot deadlock.
+            InboxSQL.state(key), InboxSQL.forget,
+        ]
         for _ in 0..<Self.attempts {
             let results: [PostgresResult]
             do {
-                // Others are deleted last, because that waits for nobody and so cannot deadlock.
-                results = try await client.run([InboxSQL.waitBriefly, begin, InboxSQL.state(key), InboxSQL.forget])
-            } catch let error as EventBusError where error.isLocked {
+                results = try await client.run(statements)
+            } catch let error as EventBusError where error.isLocked(at: 3) {
                 return .inProgress(retryAfter: Self.recheck)
             }
-            let (claim, state) = (results[1], results[2])
+            let (claim, state) = (results[3], results[4])
             if claim.count > 0 {
                 return .new(InboxClaim(key: key, fence: UInt64(bitPattern: try claim.integer(0, 0))))
             }
@@ -80,14 +111,51 @@ public final class PostgresInbox: Inbox {
         return .inProgress(retryAfter: Self.recheck)
     }
 
+    /// Ends the claim of a call without an answer in the background. The server may still be at work on that call, so this is
+    /// repeated until its time limit is over.
+    private func withdraw(_ key: InboxKey, lease: Duration, token: Int64) {
+        let start = ContinuousClock.now
+        let settled = start + client.configuration.boundedTimeout
+        let end = start + .milliseconds(Self.milliseconds(lease))
+        Task { [client] in
+            var pause = Self.recheck
+            while ContinuousClock.now < end {
+                do {
+                    try await client.run([InboxSQL.waitForTable, InboxSQL.withdraw(key, token: token)])
+                    if ContinuousClock.now >= settled { return }
+                } catch let error as EventBusError where error.code == .shuttingDown {
+                    return
+                } catch {
+                    // Tried again below.
+                }
+                try? await Task.sleep(for: pause)
+                pause = min(pause * 2, .seconds(5))
+            }
+        }
+    }
+
     /// Extends an active claim.
     ///
     /// A transaction that holds the record, such as the handler's own after ``row(for:retention:)``, keeps the claim
     /// active until it ends. The claim is not extended meanwhile: if the transaction is rolled back after the end of the
     /// lease, another consumer can claim the event immediately.
     public func renew(_ claim: InboxClaim, lease: Duration) async throws {
-        let result = try await run([InboxSQL.renew(claim, lease: Self.milliseconds(lease))])[0]
-        if try !result.boolean(0, 0) { throw EventBusError.notInForce(claim) }
+        let statements = try [
+            InboxSQL.waitForTable, InboxSQL.renew(claim, lease: Self.milliseconds(lease)).checked(),
+        ]
+        try await withoutCancellation { [client] in
+            var pause = Duration.milliseconds(20)
+            while true {
+                let answer = try await client.run(statements)[1]
+                if try answer.boolean(0, 0) { return }
+                guard try answer.boolean(0, 1) else { throw EventBusError.notInForce(claim) }
+                // Another consumer that takes over an expired claim holds its record for a moment, and the handler's own
+                // transaction for longer.
+                guard try answer.boolean(0, 2), pause < .milliseconds(500) else { return }
+                try await Task.sleep(for: pause)
+                pause *= 2
+            }
+        }
     }
 
     /// Records that the event was handled. The call completes even if the calling task is cancelled.
@@ -96,7 +164,7 @@ public final class PostgresInbox: Inbox {
     ///   another call succeeds.
     public func complete(_ claim: InboxClaim, retention: Duration) async throws {
         let results = try await run([
-            InboxSQL.waitBriefly, InboxSQL.complete(claim, retention: Self.milliseconds(retention)),
+            InboxSQL.waitForRecord, InboxSQL.complete(claim, retention: Self.milliseconds(retention)),
             InboxSQL.state(claim.key),
         ])
         let state = results[2]
@@ -115,13 +183,13 @@ public final class PostgresInbox: Inbox {
     /// Ends a claim, so that the event can be claimed again immediately. The call completes even if the calling task is
     /// cancelled. It waits for a transaction that holds the record, for at most the `commandTimeout`.
     public func abandon(_ claim: InboxClaim) async throws {
-        let deadline = ContinuousClock.now + client.configuration.commandTimeout
-        let statements = try [InboxSQL.abandon(claim).checked(), InboxSQL.state(claim.key)]
+        let deadline = ContinuousClock.now + client.configuration.boundedTimeout
+        let statements = try [InboxSQL.waitForTable, InboxSQL.abandon(claim).checked(), InboxSQL.state(claim.key)]
         try await withoutCancellation { [client] in
             // The wait is here, because one in the server would delay all statements that follow on the connection.
             var pause = Duration.milliseconds(10)
             while true {
-                let state = try await client.run(statements)[1]
+                let state = try await client.run(statements)[2]
                 guard state.count > 0, try Self.isOwn(state, claim), try !state.boolean(0, 0) else { return }
                 guard ContinuousClock.now + pause < deadline else { throw EventBusError.held(claim) }
                 try await Task.sleep(for: pause)
@@ -159,8 +227,9 @@ extension EventBusError {
         EventBusError(.unavailable, "another transaction holds the inbox's record of \(claim.key)")
     }
 
-    /// A Boolean value indicating whether the server gave up waiting for a lock.
-    fileprivate var isLocked: Bool {
-        (underlying as? PostgresServerError)?.code == PostgresServerError.lockNotAvailable
+    /// Returns a Boolean value indicating whether the server gave up waiting for a lock in a statement of a call.
+    fileprivate func isLocked(at statement: Int) -> Bool {
+        guard let error = underlying as? PostgresServerError else { return false }
+        return error.code == PostgresServerError.lockNotAvailable && error.statement == statement
     }
 }

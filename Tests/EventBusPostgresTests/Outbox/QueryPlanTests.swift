@@ -68,7 +68,8 @@ struct QueryPlanTests {
         let key = InboxKey(topic: "t", eventID: EventID("7"), subscription: "g.h")
         let claim = InboxClaim(key: key, fence: 7)
         let statements = [
-            InboxSQL.begin(key, lease: 1), InboxSQL.state(key), InboxSQL.renew(claim, lease: 1),
+            InboxSQL.begin(key, lease: 1, token: 1, isRepeated: true), InboxSQL.withdraw(key, token: 1),
+            InboxSQL.state(key), InboxSQL.renew(claim, lease: 1),
             InboxSQL.complete(claim, retention: 1), InboxSQL.abandon(claim), InboxSQL.record(key, retention: 1),
             InboxSQL.forget,
         ]
