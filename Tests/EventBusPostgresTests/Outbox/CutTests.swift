@@ -119,7 +119,7 @@ struct CutTests {
             let key = InboxKey(topic: "order.placed", eventID: EventID(), subscription: "g.h")
             var claim: InboxClaim?
             // None is possible while every login is cut.
-            try await eventually("it is claimed", within: .seconds(completed.isEmpty ? 3600 : 60)) {
+            try await eventually("it is claimed", within: .seconds(Self.isFull ? 3600 : 60)) {
                 if case .new(let new)? = try await attempt({ try await inbox.begin(key, lease: lease) }) { claim = new }
                 return claim != nil
             }

@@ -30,10 +30,18 @@ private func runBlocking(_ program: String, _ arguments: [String]) throws -> Str
     // A file, because a server that the program starts in the background keeps a pipe open.
     posix_spawn_file_actions_addopen(&actions, 1, output.path, O_WRONLY | O_CREAT | O_APPEND, 0o600)
     posix_spawn_file_actions_adddup2(&actions, 1, 2)
+    // The calling thread blocks signals, which a server could not be ended with if it inherited that.
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var blocked = sigset_t()
+    sigemptyset(&blocked)
+    posix_spawnattr_setsigmask(&attributes, &blocked)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
     let words = ([program] + arguments).map { strdup($0) } + [nil]
     defer { for word in words { free(word) } }
     var pid = pid_t()
-    let problem = posix_spawnp(&pid, program, &actions, nil, words, environ)
+    let problem = posix_spawnp(&pid, program, &actions, &attributes, words, environ)
     guard problem == 0 else { throw EventBusError(.unavailable, "no \(program): \(String(errorNumber: problem))") }
     var status: Int32 = 0
     while waitpid(pid, &status, 0) == -1 && errno == EINTR {}
