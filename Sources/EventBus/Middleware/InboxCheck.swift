@@ -33,7 +33,7 @@ final class InboxCheck: Sendable {
         let key = InboxKey(topic: Self.topic, eventID: EventID(), subscription: subscription)
         let deadline = clock.now.advanced(by: min(lease, Self.limit))
         let (inbox, lease) = (inbox, lease)
-        let decision = try? await withDeadline(deadline, clock: clock) { try await inbox.begin(key, lease: lease) }
+        let decision = try? await withFirmDeadline(deadline, clock: clock) { try await inbox.begin(key, lease: lease) }
         // If this fails, the claim expires.
         if case .new(let claim)? = decision { Task { try? await inbox.abandon(claim) } }
         current.withLock { $0 = nil }

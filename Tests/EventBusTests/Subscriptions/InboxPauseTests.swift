@@ -60,6 +60,31 @@ struct InboxPauseTests {
         #expect(clock.now.offset >= .seconds(10))
     }
 
+    @Test("An inbox that never answers the question about an event that does not exist blocks no worker and no pause")
+    func silentCheck() async throws {
+        let mayAnswer = Signal()
+        defer { mayAnswer.raise() }
+        let asked = Signal()
+        let inbox = ScriptedInbox(clock: clock) { call, key in
+            guard call == .begin, key.topic == "eventbus.inbox-check" else { return }
+            asked.raise()
+            await withoutCancellation { try? await mayAnswer.wait() }
+        }
+        inbox.fail(begins: 1)
+        let bus = EventBus(transport: .inMemory(broker))
+        let handled = subscribe(bus, SubscriptionOptions(concurrency: 1, inbox: inbox))
+        try await bus.withRunning {
+            for number in 0..<3 { try await bus.publish(OrderCreated(orderID: "\(number)")) }
+            try await asked.wait()
+            try await eventually("the events are handled", within: .seconds(15)) {
+                if handled.orderIDs.count == 3 { return true }
+                clock.advance(by: .milliseconds(500))
+                return false
+            }
+            mayAnswer.raise()
+        }
+    }
+
     @Test(
         "A stream of events during an outage is handled completely, each event once and as attempt 1",
         arguments: [SubscriptionOptions.Ordering.none, .byPartitionKey]
