@@ -113,7 +113,9 @@ extension DeliveryProcessor {
         guard attempt < min(maximumAttempts, retry.maximumAttempts) else {
             return .deadLettered(Failure(reason: .attemptsExhausted, error: error, attempt: attempt))
         }
-        let delay = min(delay ?? retry.delay(afterAttempt: attempt), TransportLimits.maximumDelay)
+        // Also for a delay that the handler or a verdict asks for.
+        let shortest = RetryPolicy.shortestDelay(afterAttempt: attempt)
+        let delay = min(max(delay ?? retry.delay(afterAttempt: attempt), shortest), TransportLimits.maximumDelay)
         return .retried(after: delay, Failure(reason: .handlerFailed, error: error, attempt: attempt))
     }
 }

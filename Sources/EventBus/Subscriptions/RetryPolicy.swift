@@ -12,7 +12,8 @@
 /// ```
 ///
 /// Only attempts whose handler ran and failed count. See <doc:DeliveryOfAnEvent>. Invalid values are clamped when they
-/// are set.
+/// are set. From the 20th attempt on, no delay is shorter than 10 ms, so that an event that always fails does not occupy
+/// a processor.
 public struct RetryPolicy: Hashable, Sendable {
     /// The total number of attempts, including the first. 1 means no retry. Smaller values count as 1. Defaults to 12.
     public var maximumAttempts: Int {
@@ -106,18 +107,23 @@ public struct RetryPolicy: Hashable, Sendable {
     package func delay(afterAttempt attempt: Int, using generator: inout some RandomNumberGenerator) -> Duration {
         let bound = bound(afterAttempt: attempt)
         guard usesJitter else { return bound }
-        return bound * Double.random(in: 0...1, using: &generator)
+        return max(bound * Double.random(in: 0...1, using: &generator), Self.shortestDelay(afterAttempt: attempt))
     }
 
     /// Returns the longest delay after the attempt with this number, from 1.
     package func bound(afterAttempt attempt: Int) -> Duration {
-        guard initial > .zero else { return .zero }
+        let shortest = Self.shortestDelay(afterAttempt: attempt)
+        guard initial > .zero else { return shortest }
         // A floating-point power does not trap. At worst it becomes infinite, and `maximum` bounds it.
         let factor = attempt > 1 ? Platform.power(multiplier, Double(attempt) - 1) : 1
         let seconds = initial.inSeconds * factor
-        guard seconds < maximum.inSeconds else { return maximum }
-        return .nanoseconds(Int64(seconds * 1e9))
+        guard seconds < maximum.inSeconds else { return max(maximum, shortest) }
+        return max(.nanoseconds(Int64(seconds * 1e9)), shortest)
     }
+
+    /// Returns the shortest delay after the attempt with this number, which keeps unlimited retries from occupying a
+    /// processor.
+    static func shortestDelay(afterAttempt attempt: Int) -> Duration { attempt < 20 ? .zero : .milliseconds(10) }
 }
 
 extension Duration {

@@ -42,6 +42,22 @@ struct RetryPolicyTests {
         #expect(abs(total.inSeconds / 1000 - 70.5) < 3)
     }
 
+    @Test("From the 20th attempt on no delay is shorter than 10 ms, so that unlimited retries do not spin")
+    func shortest() {
+        var generator = SplitMix64(seed: 1)
+        for policy in [
+            RetryPolicy(maximumAttempts: .max, initial: .zero), .fixed(.zero, maximumAttempts: .max),
+            RetryPolicy(maximumAttempts: .max, initial: .nanoseconds(1), maximum: .nanoseconds(1)),
+        ] {
+            #expect(policy.bound(afterAttempt: 19) <= .nanoseconds(1))
+            #expect(policy.bound(afterAttempt: 20) == .milliseconds(10))
+            #expect(policy.delay(afterAttempt: 20, using: &generator) == .milliseconds(10))
+        }
+        let jittered = RetryPolicy(maximumAttempts: .max, initial: .milliseconds(20), maximum: .milliseconds(20))
+        let delays = (0..<1000).map { _ in jittered.delay(afterAttempt: 30, using: &generator) }
+        #expect(delays.allSatisfy { $0 >= .milliseconds(10) && $0 <= .milliseconds(20) })
+    }
+
     static let oddMultipliers: [Double] = [
         .nan, .signalingNaN, .infinity, -.infinity, -1, 0, 0.5, 1, .leastNonzeroMagnitude, .greatestFiniteMagnitude,
     ]
@@ -71,7 +87,8 @@ struct RetryPolicyTests {
                 #expect(policy.maximumAttempts >= 1 && policy.multiplier >= 1 && policy.initial >= .zero)
                 for attempt in [Int.min, -1, 0, 1, 2, 1000, .max - 1, .max] {
                     let bound = policy.bound(afterAttempt: attempt)
-                    #expect(bound >= .zero && bound <= policy.maximum)
+                    let maximum = attempt < 20 ? policy.maximum : max(policy.maximum, .milliseconds(10))
+                    #expect(bound >= .zero && bound <= maximum)
                     let delay = policy.delay(afterAttempt: attempt, using: &generator)
                     #expect(delay >= .zero && delay <= bound)
                 }
