@@ -33,7 +33,8 @@ public struct Subscription: Sendable {
     /// ```
     ///
     /// - Throws: ``EventBusError``: `.invalidName`, `.duplicateSubscription`, `.topologyClash`, `.accessRefused` and
-    ///   others if the subscription can never be attached; `.shuttingDown` if it was cancelled; `CancellationError`.
+    ///   others if the subscription can never be attached; `.shuttingDown` if it was cancelled; `.reentrant` inside one of
+    ///   the subscription's own handlers, if the subscription is attached again only after it; `CancellationError`.
     public func attached() async throws {
         try await runner.waitUntilAttached()
     }

@@ -199,8 +199,18 @@ final class SubscriptionRunner: Sendable {
     }
 
     /// Waits until deliveries arrive.
+    ///
+    /// - Throws: `.reentrant` in a handler for which the next session waits.
     func waitUntilAttached() async throws {
-        try await state.withLock { $0.attachment }.wait()
+        let attachment = state.withLock { $0.attachment }
+        if !attachment.isRaised, isRunningCaller {
+            throw EventBusError(
+                .reentrant,
+                "a handler of \(info.queueName) waits until the subscription is attached again, which happens after the "
+                    + "handler has returned: wait outside of the handler"
+            )
+        }
+        try await attachment.wait()
         if let error { throw error }
     }
 

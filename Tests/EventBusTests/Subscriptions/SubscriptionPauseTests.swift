@@ -68,6 +68,36 @@ struct SubscriptionPauseTests {
         }
     }
 
+    @Test("A handler that waits until its own subscription is attached again gets an error")
+    func attachedInside() async throws {
+        let bus = makeBus()
+        let code = Locked<EventBusError.Code?>(nil)
+        let own = Locked<Subscription?>(nil)
+        let subscription = bus.subscribe(
+            to: OrderCreated.self,
+            group: "g",
+            options: SubscriptionOptions(handlerTimeout: nil)
+        ) { _, _ in
+            guard let subscription = own.withLock({ $0 }) else { return }
+            try await subscription.attached()
+            try await subscription.changeConcurrency(to: 4)
+            do {
+                try await subscription.attached()
+            } catch let error as EventBusError {
+                code.withLock { $0 = error.code }
+            }
+        }
+        own.withLock { $0 = subscription }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await eventually("the handler ends", within: .seconds(10)) { code.withLock { $0 } == .reentrant }
+            try await subscription.attached()
+            try await broker.settled()
+            #expect(try await bus.deadLetters(of: "g").count() == 0)
+        }
+        own.withLock { $0 = nil }
+    }
+
     @Test("A pause waits for running handlers as long as they take, and a shutdown until its deadline")
     func running() async throws {
         let bus = makeBus()
