@@ -229,6 +229,10 @@ extension EventBus {
         return (envelope, derived)
     }
 
+    /// Returns a Boolean value indicating whether the body of an encoded event goes through the store of the claim check,
+    /// which may keep it waiting.
+    package func storesBody(of envelope: Envelope) -> Bool { publishChain.stores(envelope) }
+
     private func release(_ derived: DerivedEventID?) {
         if let derived { EventCorrelation.current?.release(derived) }
     }

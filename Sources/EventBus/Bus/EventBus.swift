@@ -85,7 +85,8 @@ public final class EventBus: Service {
         let claiming = configuration.claimCheck.map { ClaimCheckMiddleware(claimCheck: $0, clock: transport.clock) }
         self.publishChain = PublishChain(
             transport: transport,
-            middleware: configuration.publishMiddleware + (claiming.map { [$0] } ?? [])
+            middleware: configuration.publishMiddleware,
+            claiming: claiming
         )
         // The default codec is built into the emitter, and is cheaper if it is not passed.
         let isDefault = (configuration.codec as? JSONEventCodec)?.isDefault == true

@@ -12,6 +12,9 @@
 /// The receiver fetches the body before the event is decoded. While the store is unavailable, the events that need it are
 /// deferred and count no attempt (``SubscriptionOptions/maximumDeferral``), and other events are handled. An event whose
 /// body is missing, or is not the one that was stored, becomes a dead letter. Replies to requests are never stored.
+///
+/// The bodies of events that are published together are stored concurrently, in at most half of the time until their
+/// deadline. An event whose body is not stored by then is left out, and the others are sent.
 public struct ClaimCheck: Sendable {
     /// The name `claim-check` of the encoding.
     public static let contentEncoding = "claim-check"
@@ -52,7 +55,14 @@ public struct ClaimCheck: Sendable {
     }
 
     /// Returns an event whose payload is a name with its stored body.
-    func redeemed(_ envelope: Envelope, clock: AnyClock) async throws(EventBusError) -> Envelope {
+    ///
+    /// - Parameter didAsk: A closure that is called after the store was asked, with a Boolean value indicating whether it
+    ///   gave no answer in time.
+    func redeemed(
+        _ envelope: Envelope,
+        clock: AnyClock,
+        didAsk: (_ isSilent: Bool) -> Void = { _ in }
+    ) async throws(EventBusError) -> Envelope {
         let event = "event \(envelope.id) of topic \(envelope.topic)"
         guard envelope.payload.count == ClaimCheckName.length,
             let name = ClaimCheckName(rawValue: String(decoding: envelope.payload, as: UTF8.self))
@@ -62,7 +72,7 @@ public struct ClaimCheck: Sendable {
                 "\(event) has the content encoding \(Self.contentEncoding), but its payload is no name of a stored body"
             )
         }
-        guard let body = try await fetch(name, for: event, clock: clock) else {
+        guard let body = try await fetch(name, for: event, clock: clock, didAsk) else {
             throw EventBusError(
                 .decodingFailed,
                 "the body \(name) of \(event) is not in the store: it was removed, or the publisher uses another store"
@@ -84,7 +94,8 @@ public struct ClaimCheck: Sendable {
     private func fetch(
         _ name: ClaimCheckName,
         for event: String,
-        clock: AnyClock
+        clock: AnyClock,
+        _ didAsk: (_ isSilent: Bool) -> Void
     ) async throws(EventBusError) -> [UInt8]? {
         let found: [UInt8]??
         do {
@@ -92,12 +103,15 @@ public struct ClaimCheck: Sendable {
                 try await store.get(name)
             }
         } catch {
+            // A cancelled call tells nothing about the store.
+            if !(error is CancellationError) { didAsk(false) }
             throw EventBusError(
                 .unavailable,
                 "the store of the body of \(event) failed",
                 underlying: error
             )
         }
+        didAsk(found == nil)
         guard let found else {
             throw EventBusError(
                 .unavailable,
@@ -107,12 +121,15 @@ public struct ClaimCheck: Sendable {
         return found
     }
 
+    /// Returns a Boolean value indicating whether the body of the event is sent through the store.
+    func stores(_ envelope: Envelope) -> Bool { envelope.payload.count > max(threshold, ClaimCheckName.length) }
+
     /// Stores the body of a large event by `deadline`, and replaces it by its name.
     func claim(_ envelope: inout Envelope, by deadline: AnyClock.Instant, clock: AnyClock)
         async throws
     {
+        guard stores(envelope) else { return }
         let body = envelope.payload
-        guard body.count > max(threshold, ClaimCheckName.length) else { return }
         let name = ClaimCheckName(of: body, event: envelope.id)
         let isStored: Void?
         do {
@@ -132,7 +149,8 @@ public struct ClaimCheck: Sendable {
         guard isStored != nil else {
             throw EventBusError(
                 .timedOut,
-                "the body of event \(envelope.id) was not stored before the deadline"
+                "the store of large bodies did not take the body of event \(envelope.id) of topic \(envelope.topic) in "
+                    + "time; the event was not sent"
             )
         }
         envelope.payload = Array(name.rawValue.utf8)

@@ -6,7 +6,7 @@ package final class PayloadPipeline: Sendable {
     private let required: [String]
     /// A description of the part that can only be undone with the id of the publisher, or `nil` if there is none.
     private let binding: String?
-    private let claimCheck: ClaimCheck?
+    private let claims: ClaimCheckReader?
 
     /// Creates a pipeline.
     ///
@@ -15,7 +15,7 @@ package final class PayloadPipeline: Sendable {
     ///   - others: Additional steps that decode.
     ///   - claimCheck: The rule that fetches stored bodies, or `nil` for none.
     package init(encoders: [any PayloadStep], others: [any PayloadStep] = [], claimCheck: ClaimCheck? = nil) {
-        self.claimCheck = claimCheck
+        self.claims = claimCheck.map { ClaimCheckReader($0) }
         self.encoders = encoders
         var decoders: [String: any PayloadStep] = [:]
         for step in others + encoders { decoders[Self.normalized(step.contentEncoding)] = step }
@@ -116,12 +116,12 @@ package final class PayloadPipeline: Sendable {
     ///
     /// - Throws: ``EventBusError`` with code `.decodingFailed`, or that of an outage.
     func redeemed(_ delivery: Delivery, clock: AnyClock) async throws(EventBusError) -> Delivery? {
-        guard let claimCheck, ClaimCheck.isClaim(delivery.envelope) else { return nil }
-        return delivery.replacing(try await claimCheck.redeemed(delivery.envelope, clock: clock))
+        guard let claims, ClaimCheck.isClaim(delivery.envelope) else { return nil }
+        return delivery.replacing(try await claims.redeemed(delivery.envelope, clock: clock))
     }
 
     /// A Boolean value indicating whether the bodies of events may be in a store.
-    var redeems: Bool { claimCheck != nil }
+    var redeems: Bool { claims != nil }
 
     /// Returns the delivery with all encodings of its event undone, or unchanged if nothing is undone.
     func decoded(_ delivery: Delivery) throws(EventBusError) -> Delivery {

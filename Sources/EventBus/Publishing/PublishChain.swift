@@ -1,7 +1,12 @@
 /// The publish middleware, folded once, followed by the transport.
 struct PublishChain: Sendable {
     private let transport: any Transport
+    /// The steps of an event that is published alone.
     private let middleware: [any PublishMiddleware]
+    /// The steps without that of the claim check, which is taken for the events of a batch together.
+    private let ordinary: [any PublishMiddleware]
+    /// The last step before the transport, if large bodies go through a store.
+    private let claiming: ClaimCheckMiddleware?
     private let single: @Sendable (OutgoingEvent) async throws -> PublishReceipt
     /// A Boolean value indicating whether the middleware may wait for longer than the deadline.
     private let mayWait: Bool
@@ -13,8 +18,15 @@ struct PublishChain: Sendable {
         EventBusError(.timedOut, "publish middleware did not let the event through before the deadline")
     }
 
-    init(transport: any Transport, middleware: [any PublishMiddleware]) {
-        let active = middleware.filter(\.isActive)
+    init(
+        transport: any Transport,
+        middleware: [any PublishMiddleware],
+        claiming: ClaimCheckMiddleware? = nil
+    ) {
+        var active = middleware.filter(\.isActive)
+        self.ordinary = active
+        self.claiming = claiming
+        if let claiming { active.append(claiming) }
         self.transport = transport
         self.middleware = active
         self.mayWait = active.contains { !($0 is any PromptMiddleware) }
@@ -80,7 +92,8 @@ struct PublishChain: Sendable {
     ///
     /// The events pass through the middleware in order. Each waits at the end of its chain until all have arrived.
     /// Events that a step refused are left out. An event that has not arrived by the deadline is not sent, because
-    /// middleware may be waiting for an event that itself waits at the end of the chain.
+    /// middleware may be waiting for an event that itself waits at the end of the chain. Large bodies are stored after
+    /// that, and an event whose body could not be stored is left out too.
     func publish(
         contentsOf envelopes: [Envelope],
         options: TransportPublishOptions
@@ -90,6 +103,7 @@ struct PublishChain: Sendable {
         }
         let name = transport.name
         let events = envelopes.map { OutgoingEvent(envelope: $0, options: options, transportName: name) }
+        if ordinary.isEmpty { return await claimAndSend(events) }
         let (gate, chains) = (BatchGate(), BatchChains())
         let timer = Task { [clock = transport.clock] in
             try await clock.sleep(until: options.deadline)
@@ -104,12 +118,12 @@ struct PublishChain: Sendable {
         }
         return await withTaskCancellationHandler {
             for (index, event) in events.enumerated() {
-                let chain = Self.fold(middleware) { event in try await gate.arrive(index, event) }
+                let chain = Self.fold(ordinary) { event in try await gate.arrive(index, event) }
                 chains.start(index, { try await chain(event) }, onEnd: { gate.leave(index) })
                 guard await gate.hasPassed(index) else { break }
             }
             let arrived = gate.takeArrivals()
-            let results = await send(arrived.map(\.event))
+            let results = await claimAndSend(arrived.map(\.event))
             var sent: [Int: Result<PublishReceipt, any Error>] = [:]
             for (arrival, result) in zip(arrived, results) {
                 sent[arrival.index] = result
@@ -122,6 +136,23 @@ struct PublishChain: Sendable {
             chains.cancel()
         }
     }
+
+    /// Stores the large bodies of events, and sends the events whose bodies are stored.
+    private func claimAndSend(_ events: [OutgoingEvent]) async -> [Result<PublishReceipt, any Error>] {
+        guard let claiming else { return await send(events) }
+        var events = events
+        let failures = await claiming.claim(&events)
+        if failures.isEmpty { return await send(events) }
+        let stored = events.indices.filter { failures[$0] == nil }
+        var sent = await send(stored.map { events[$0] })
+        sent.reverse()
+        return events.indices.map { index in
+            failures[index].map { .failure($0) } ?? sent.popLast() ?? .failure(Self.tooLate)
+        }
+    }
+
+    /// Returns a Boolean value indicating whether an event's body is sent through the store of the claim check.
+    func stores(_ envelope: Envelope) -> Bool { claiming?.claimCheck.stores(envelope) ?? false }
 
     /// Sends events after the middleware. The events of one call share a deadline, but middleware may have set
     /// other options.

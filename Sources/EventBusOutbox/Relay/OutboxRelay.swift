@@ -203,7 +203,7 @@ public final class OutboxRelay: Service {
     private func outcomes(of events: [StoredEvent]) async -> [RelayStateMachine.Outcome] {
         let wallTime = wallClock.now
         let isDelayed = events.contains { $0.delay(at: wallTime) > .zero }
-        guard isDelayed else { return await send(events, delay: .zero) }
+        guard isDelayed else { return await sendTogether(events) }
         // Delays differ between events, so these are published individually and concurrently.
         return await withTaskGroup(of: (Int, RelayStateMachine.Outcome?).self) { group in
             for (index, event) in events.enumerated() {
@@ -215,6 +215,21 @@ public final class OutboxRelay: Service {
             }
             return outcomes
         }
+    }
+
+    /// Publishes events without a delay. Those with a large body are published apart from the others, because the store of
+    /// large bodies may not answer.
+    private func sendTogether(_ events: [StoredEvent]) async -> [RelayStateMachine.Outcome] {
+        let large = events.indices.filter { bus.storesBody(of: events[$0].envelope) }
+        guard !large.isEmpty, large.count < events.count else { return await send(events, delay: .zero) }
+        let areLarge = Set(large)
+        let small = events.indices.filter { !areLarge.contains($0) }
+        async let outcomesOfLarge = send(large.map { events[$0] }, delay: .zero)
+        async let outcomesOfSmall = send(small.map { events[$0] }, delay: .zero)
+        var outcomes: [Int: RelayStateMachine.Outcome] = [:]
+        for (index, outcome) in zip(small, await outcomesOfSmall) { outcomes[index] = outcome }
+        for (index, outcome) in zip(large, await outcomesOfLarge) { outcomes[index] = outcome }
+        return events.indices.map { outcomes[$0] ?? .held(CancellationError()) }
     }
 
     private func send(_ events: [StoredEvent], delay: Duration) async -> [RelayStateMachine.Outcome] {

@@ -17,6 +17,33 @@ extension RelayInTroubleSuite {
                 Broken(), CancellationError(),
             ]
 
+        @Test("Small events do not wait for a large one whose body the store does not take")
+        func silentStore() async throws {
+            let database = try makeDatabase()
+            let clock = ManualClock()
+            let store = SilentStore()
+            defer { store.mayAnswer.raise() }
+            var configuration = EventBusConfiguration()
+            configuration.claimCheck = ClaimCheck(store: store, threshold: 100)
+            let transport = InMemoryTransport(broker: InMemoryBroker(clock: clock))
+            let bus = EventBus(transport: transport, configuration: configuration)
+            let outbox = Outbox(bus: bus)
+            let recorder = EventRecorder()
+            bus.subscribe(to: Letter.self, group: "g", options: .init(middleware: [recorder])) { _, _ in }
+            let relay = OutboxRelay(database: database, bus: bus, logger: .quiet)
+            try await running(bus, relay) {
+                try await database.write { db in
+                    try outbox.publish(Letter(text: "first"), in: db)
+                    try outbox.publish(Letter(text: String(repeating: "x", count: 500)), in: db)
+                    for number in 1...10 { try outbox.publish(Letter(text: "\(number)"), in: db) }
+                }
+                _ = try await recorder.waitForHandled(Letter.self, count: 11)
+                #expect(clock.now.offset == .zero)
+                store.mayAnswer.raise()
+                _ = try await recorder.waitForHandled(Letter.self, count: 12)
+            }
+        }
+
         @Test(
             "Ten minutes of an error about the broker use no attempt and keep every key's order",
             arguments: errors.indices
@@ -226,4 +253,24 @@ extension RelayInTroubleSuite {
             #expect(try await database.waiting().count == 60)
         }
     }
+}
+
+private struct Letter: Event {
+    static let topic: Topic = "letter.written"
+    var text: String
+}
+
+/// A store that does not take a body before it may, and ignores cancellation.
+private final class SilentStore: ClaimCheckStore {
+    private let base = InMemoryClaimCheckStore()
+    let mayAnswer = Signal()
+
+    func put(_ body: [UInt8], named name: ClaimCheckName) async throws {
+        await withoutCancellation { [mayAnswer] in try? await mayAnswer.wait() }
+        try await base.put(body, named: name)
+    }
+
+    func get(_ name: ClaimCheckName) async throws -> [UInt8]? { try await base.get(name) }
+
+    func remove(_ name: ClaimCheckName) async throws { try await base.remove(name) }
 }

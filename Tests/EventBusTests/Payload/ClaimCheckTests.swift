@@ -159,7 +159,97 @@ struct ClaimCheckTests {
         }
     }
 
-    @Test("A store that ignores cancellation defers the events that need it, and blocks no worker")
+    @Test("A silent store holds up no other event of a batch beyond half of its time, and is named in the error")
+    func silentInBatch() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let store = SilentStore()
+        defer { store.mayAnswer.raise() }
+        var configuration = EventBusConfiguration()
+        configuration.claimCheck = ClaimCheck(store: store, threshold: 100)
+        configuration.publishMiddleware = [PassingMiddleware()]
+        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        bus.subscribe(to: Letter.self, group: "readers") { letter, _ in handled.add(letter) }
+        let small = (0..<11).map { Letter(text: "\($0)") }
+        try await bus.withRunning {
+            async let published = bus.publish(
+                contentsOf: [small[0], large] + small.dropFirst(),
+                options: .init(deadline: .seconds(10))
+            )
+            try await store.asked.wait()
+            try await clock.sleeper(dueBy: clock.now.advanced(by: .seconds(5)))
+            clock.advance(by: .seconds(5))
+            let results = try await published
+            #expect(clock.now.offset == .seconds(5))
+            for (index, result) in results.enumerated() where index != 1 {
+                #expect(try result.get().outcome == .routed)
+            }
+            #expect {
+                try results[1].get()
+            } throws: { error in
+                (error as? EventBusError)?.code == .timedOut && "\(error)".contains("store of large bodies")
+            }
+            try await eventually("the small ones are handled") { handled.all.count == small.count }
+            store.mayAnswer.raise()
+        }
+    }
+
+    @Test("The bodies of a batch are stored concurrently, at most 16 at a time, and the events are sent in order")
+    func concurrentBodies() async throws {
+        let store = CountingStore(expected: 16)
+        var configuration = EventBusConfiguration()
+        configuration.claimCheck = ClaimCheck(store: store, threshold: 100)
+        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        bus.subscribe(to: Letter.self, group: "readers", options: .init(concurrency: 1)) { letter, _ in
+            handled.add(letter)
+        }
+        let letters = (0..<40).map { Letter(text: "\($0) " + large.text) }
+        try await bus.withRunning {
+            for result in try await bus.publish(contentsOf: letters) { _ = try result.get() }
+            try await broker.settled()
+        }
+        #expect(handled.all == letters)
+        #expect(store.most == 16)
+    }
+
+    @Test("After a store was silent once, the next events that need it are deferred at once")
+    func silentAgain() async throws {
+        let store = SilentStore()
+        defer { store.mayAnswer.raise() }
+        var configuration = EventBusConfiguration()
+        configuration.claimCheck = ClaimCheck(store: store.base, threshold: 100)
+        let publisher = EventBus(transport: .inMemory(broker), configuration: configuration)
+        configuration.claimCheck = ClaimCheck(store: store, threshold: 100)
+        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        let options = SubscriptionOptions(concurrency: 1)
+        let subscription = bus.subscribe(to: Letter.self, group: "readers", options: options) { letter, _ in
+            handled.add(letter)
+        }
+        let clock = broker.clock
+        try await publisher.withRunning {
+            try await bus.withRunning {
+                try await publisher.publish(large)
+                try await store.asked.wait()
+                try await eventually("the first silence ends", within: .seconds(10)) {
+                    await clock.advance(to: clock.now.advanced(by: .seconds(1)))
+                    return subscription.health.details["deferred"] == 1
+                }
+                for number in 0..<5 { try await publisher.publish(Letter(text: "\(number) " + large.text)) }
+                let time = clock.now
+                try await publisher.publish(Letter(text: "small"))
+                // With one worker, and without a step of the clock.
+                try await eventually("the small letter is handled", within: .seconds(10)) {
+                    handled.all == [Letter(text: "small")]
+                }
+                #expect(clock.now == time)
+                store.mayAnswer.raise()
+                try await broker.settled()
+                #expect(handled.all.count == 7)
+            }
+        }
+    }
+
+    @Test("A store that ignores cancellation defers the events that need it, and blocks a worker for its limit only")
     func silentOnReading() async throws {
         let store = SilentStore()
         defer { store.mayAnswer.raise() }
@@ -240,6 +330,40 @@ private final class FaultyStore: ClaimCheckStore {
         let body = try await base.get(name)
         return changes.withLock { $0 } ? body.map { $0 + [0] } : body
     }
+
+    func remove(_ name: ClaimCheckName) async throws { try await base.remove(name) }
+}
+
+/// Middleware of a user that changes nothing.
+private struct PassingMiddleware: PublishMiddleware {
+    func publish(_ event: OutgoingEvent, next: PublishNext) async throws -> PublishReceipt { try await next(event) }
+}
+
+/// A store whose first calls wait until an expected number of them is under way, and that counts them.
+private final class CountingStore: ClaimCheckStore {
+    private let base = InMemoryClaimCheckStore()
+    private let expected: Int
+    private let reached = Signal()
+    private let calls = Locked((current: 0, most: 0))
+
+    init(expected: Int) { self.expected = expected }
+
+    /// The largest number of calls that were under way at the same time.
+    var most: Int { calls.withLock { $0.most } }
+
+    func put(_ body: [UInt8], named name: ClaimCheckName) async throws {
+        let most = calls.withLock { calls in
+            calls.current += 1
+            calls.most = max(calls.most, calls.current)
+            return calls.most
+        }
+        defer { calls.withLock { $0.current -= 1 } }
+        if most == expected { reached.raise() }
+        try await reached.wait()
+        try await base.put(body, named: name)
+    }
+
+    func get(_ name: ClaimCheckName) async throws -> [UInt8]? { try await base.get(name) }
 
     func remove(_ name: ClaimCheckName) async throws { try await base.remove(name) }
 }
