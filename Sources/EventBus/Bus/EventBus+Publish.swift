@@ -275,12 +275,26 @@ extension EventBus {
                 let opened = opened
                 isPatient = try await withDeadline(half, clock: clock) { try await opened.wait() } != nil
             case .waitForRun, .refuse:
-                let begun = begun
-                guard try await withDeadline(deadline, clock: clock, { try await begun.wait() }) != nil else {
+                guard try await waitForRun(until: deadline) else {
                     throw EventBusError(.timedOut, "the bus was not running before the deadline: call run()")
                 }
             }
         }
+    }
+
+    /// Waits until the bus begins to run. Nobody advances a manual clock for that, so the wait takes no more real time than
+    /// it has on the clock, but at least a few seconds.
+    ///
+    /// - Returns: `false` if the deadline passes first.
+    private func waitForRun(until deadline: AnyClock.Instant) async throws -> Bool {
+        let (begun, clock) = (begun, clock)
+        let begins: @Sendable () async throws -> Bool = {
+            try await withDeadline(deadline, clock: clock) { try await begun.wait() } != nil
+        }
+        guard clock.isManual else { return try await begins() }
+        let real = AnyClock.continuous
+        let limit = max(clock.now.duration(to: deadline), Self.manualPatience)
+        return try await withDeadline(real.now.advanced(by: limit), clock: real, begins) ?? false
     }
 
     /// Returns the decision on a publish.

@@ -7,6 +7,9 @@ extension EventBus {
     /// The real time for which publishes wait for the first subscription to be attached.
     private static let firstPatience: Duration = .seconds(4)
 
+    /// The real time for which a bus on a manual clock waits at least, where nobody advances the clock.
+    static let manualPatience: Duration = .seconds(5)
+
     /// Connects the bus and delivers events. Returns when the bus has been shut down.
     ///
     /// ```swift
@@ -177,6 +180,10 @@ extension EventBus {
                 try? await stopping.wait()
                 return .stop
             }
+            group.addTask {
+                await self.limitShutdownInRealTime()
+                return .timekeeper
+            }
             group.addTask { [initial = registry.runners] in
                 do {
                     try await Self.waitUntilAttached(initial)
@@ -244,11 +251,25 @@ extension EventBus {
             case .transport(nil) where !stopping.isRaised:
                 // A transport that returns unasked would leave an unusable bus running.
                 fail(EventBusError(.unavailable, "the transport \(transport.name) stopped by itself"))
-            case .transport, .watchdog:
+            case .transport, .watchdog, .timekeeper:
                 break
             }
         }
         return ending
+    }
+
+    /// Advances a manual clock to the limits of a shutdown that takes as much real time, because nobody else advances it
+    /// then.
+    private func limitShutdownInRealTime() async {
+        guard clock.isManual, (try? await stopping.wait()) != nil else { return }
+        let (real, deadline) = (AnyClock.continuous, clock.now.advanced(by: configuration.shutdownTimeout))
+        let patience = max(configuration.shutdownTimeout, Self.manualPatience)
+        guard (try? await real.sleep(until: real.now.advanced(by: patience))) != nil else { return }
+        await clock.advance(to: deadline)
+        // Handlers, listeners and the transport have their grace one after another.
+        while (try? await real.sleep(until: real.now.advanced(by: .seconds(1)))) != nil {
+            await clock.advance(to: clock.now.advanced(by: configuration.cancellationGrace))
+        }
     }
 
     /// Waits as long as publishes wait for subscriptions to be attached.
@@ -358,6 +379,7 @@ extension EventBus {
         case impatience
         case transport((any Error)?)
         case watchdog
+        case timekeeper
         case stop
         case subscriptions
     }

@@ -111,6 +111,41 @@ struct StartingTests {
         #expect(hasRun.withLock { $0 })
     }
 
+    @Test("On a manual clock that nobody advances, a publish before run() reports that run() was not called")
+    func beforeRunOnManualClock() async throws {
+        let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: ManualClock())))
+        let error = await #expect(throws: EventBusError.self) {
+            try await bus.publish(OrderCreated(orderID: "1"), options: .init(deadline: .milliseconds(10)))
+        }
+        #expect(error?.code == .timedOut)
+        #expect(error?.message.contains("call run()") == true)
+    }
+
+    @Test("On a manual clock that nobody advances, a shutdown ends although a handler sleeps for an hour")
+    func shutdownOnManualClock() async throws {
+        let clock = ManualClock()
+        var configuration = EventBusConfiguration()
+        configuration.shutdownTimeout = .seconds(2)
+        let bus = EventBus(transport: .inMemory(InMemoryBroker(clock: clock)), configuration: configuration)
+        let isCancelled = Locked(false)
+        let started = Signal()
+        bus.subscribe(to: OrderCreated.self, group: "g") { _, _ in
+            started.raise()
+            do {
+                try await clock.sleep(until: clock.now.advanced(by: .seconds(3600)))
+            } catch {
+                isCancelled.withLock { $0 = true }
+                throw error
+            }
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await started.wait()
+        }
+        #expect(isCancelled.withLock { $0 })
+        #expect(clock.now.offset < .seconds(3600))
+    }
+
     @Test("A publish before run() reports that run() was not called")
     func beforeRun() async throws {
         let bus = makeBus()
