@@ -29,6 +29,16 @@ final class BatchCollector<E: Event>: Sendable {
             }
         }
 
+        /// Waits until the batch is full, or until another signal is raised.
+        func waitUntilFull(or other: Signal) async throws {
+            let isFull = isFull
+            try await first {
+                try await isFull.wait()
+            } or: {
+                try await other.wait()
+            }
+        }
+
         /// Returns the events. None is added any more.
         func close() -> [BatchedEvent<E>] {
             state.withLock { state in
@@ -94,12 +104,16 @@ final class BatchCollector<E: Event>: Sendable {
         return await run([member])
     }
 
-    /// Waits until the batch is full or due and fewer batches than allowed are being handled, and runs its handler.
+    /// Waits until the batch is full or due and fewer batches than allowed are being handled, and runs its handler. When
+    /// the subscription's session has to end, the batch is due at once, because nothing could join it.
     private func lead(_ batch: Batch, _ first: BatchedEvent<E>) async -> BatchedEvent<E>.Outcome {
         if maximumCount > 1 {
             first.context.noteWait(until: batch.due)
             // If it is cancelled, the batch is closed early and repeated below.
-            _ = try? await withDeadline(batch.due, clock: first.context.clock) { try await batch.isFull.wait() }
+            let ending = first.context.sessionStopping
+            _ = try? await withDeadline(batch.due, clock: first.context.clock) {
+                try await batch.waitUntilFull(or: ending)
+            }
         }
         // The batch collects other events meanwhile.
         let isPermitted = (try? await permits.acquire()) != nil

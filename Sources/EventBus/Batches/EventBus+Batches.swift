@@ -19,7 +19,8 @@ extension EventBus {
     /// ``SubscriptionOptions/publishing`` cannot be ``SubscriptionOptions/Publishing/whenHandled``.
     ///
     /// A batch that is complete while `concurrency` others are handled waits for one of them. If it is not full, it
-    /// collects further events meanwhile.
+    /// collects further events meanwhile. A shutdown, a pause and a change of concurrency do not wait for `interval`: the
+    /// batch that is being collected runs at once.
     ///
     /// - Parameters:
     ///   - type: The type of the events.

@@ -20,6 +20,8 @@ final class DeliveryProcessor: Sendable {
     /// broker.
     let maximumHold: Duration?
     let environment: SubscriptionEnvironment
+    /// A signal that is raised when the session has to end, so that nothing more arrives.
+    let stopping: Signal
     /// A signal that is raised when running handlers are cancelled. Their failures no longer count.
     let aborting: Signal
 
@@ -39,6 +41,7 @@ final class DeliveryProcessor: Sendable {
         pause: SubscriptionPause,
         maximumHold: Duration?,
         environment: SubscriptionEnvironment,
+        stopping: Signal,
         aborting: Signal
     ) {
         self.subscription = subscription
@@ -53,6 +56,7 @@ final class DeliveryProcessor: Sendable {
         self.pause = pause
         self.maximumHold = maximumHold
         self.environment = environment
+        self.stopping = stopping
         self.aborting = aborting
         // Folded once, so that a delivery costs one call for each step and no allocation.
         var chain: Invocation = { context in

@@ -41,6 +41,7 @@ extension EventContext {
                 cancellationGrace: .zero,
                 bus: ObjectIdentifier(queue)
             ),
+            stopping: Signal(),
             aborting: Signal()
         )
         self.init(

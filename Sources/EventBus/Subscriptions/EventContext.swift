@@ -148,6 +148,9 @@ extension EventContext {
     /// A Boolean value indicating whether the handler's outcome is ignored, because the broker redelivers the event.
     var isGivenUp: Bool { processor.aborting.isRaised || isRevoked }
 
+    /// A signal that is raised when the subscription's session has to end, so that nothing more arrives.
+    var sessionStopping: Signal { processor.stopping }
+
     /// A Boolean value indicating whether the handler's task is cancelled.
     var isHandlerCancelled: Bool { worker.isExpired || isGivenUp }
 

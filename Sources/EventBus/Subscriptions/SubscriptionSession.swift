@@ -86,6 +86,7 @@ final class SubscriptionSession: Sendable {
             pause: self.pause,
             maximumHold: options.holdsRetries ? options.maximumHold : nil,
             environment: environment,
+            stopping: self.stopping,
             aborting: aborting
         )
         self.settler = DeliverySettler(

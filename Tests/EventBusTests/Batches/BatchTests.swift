@@ -383,22 +383,44 @@ struct BatchTests {
         #expect(batches.all.joined().sorted() == [1, 2, 3])
     }
 
-    @Test("A bus that shuts down handles the batch that it was collecting")
-    func shutdown() async throws {
+    @Test("A bus that shuts down handles the batch that it was collecting at once, however long it would collect")
+    func promptShutdown() async throws {
         let bus = bus()
-        let subscription = bus.subscribe(
+        let subscription = collecting(on: bus)
+        try await bus.withRunning {
+            try await publish(1...3, on: bus)
+            try await eventually("the batch waits") { subscription.health.details["running"] == 3 }
+        }
+        #expect(batches.all.map { $0.sorted() } == [[1, 2, 3]])
+        #expect(clock.now.offset == .zero)
+    }
+
+    @Test("A subscription that pauses or changes its concurrency handles the batch that it was collecting at once")
+    func promptPause() async throws {
+        let bus = bus()
+        let subscription = collecting(on: bus)
+        try await bus.withRunning {
+            try await publish(1...3, on: bus)
+            try await eventually("the batch waits") { subscription.health.details["running"] == 3 }
+            await subscription.pause()
+            #expect(batches.all.map { $0.sorted() } == [[1, 2, 3]])
+            subscription.resume()
+            try await subscription.attached()
+            try await publish(4...5, on: bus)
+            try await eventually("the next one waits") { subscription.health.details["running"] == 2 }
+            try await subscription.changeConcurrency(to: 5)
+            #expect(batches.all.map { $0.sorted() } == [[1, 2, 3], [4, 5]])
+            #expect(clock.now.offset == .zero)
+        }
+    }
+
+    private func collecting(on bus: EventBus) -> Subscription {
+        bus.subscribe(
             toBatchesOf: Numbered.self,
             group: "search",
             maximumCount: 9,
-            within: .seconds(2)
+            within: .seconds(3600)
         ) { batch in _ = note(batch) }
-        let running = Task { try await bus.run() }
-        try await publish(1...3, on: bus)
-        try await eventually("the batch waits") { subscription.health.details["running"] == 3 }
-        bus.shutdown()
-        try await broker.settled()
-        try await running.value
-        #expect(batches.all.map { $0.sorted() } == [[1, 2, 3]])
     }
 
     @Test("An event that arrives at a paused subscription's batch is handled after the pause")
