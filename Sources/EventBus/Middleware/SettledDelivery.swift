@@ -17,4 +17,13 @@ public struct SettledDelivery: Sendable {
 
     /// The event.
     public var envelope: Envelope { delivery.envelope }
+
+    /// The identity of the delivery.
+    package var key: DeliveryKey { DeliveryKey(session: ObjectIdentifier(settler.stopping), token: delivery.token) }
+}
+
+/// The identity of a delivery among those of all subscriptions in a process.
+package struct DeliveryKey: Hashable, Sendable {
+    let session: ObjectIdentifier
+    let token: Delivery.Token
 }

@@ -148,6 +148,9 @@ extension EventContext {
     /// A Boolean value indicating whether the handler's outcome is ignored, because the broker redelivers the event.
     var isGivenUp: Bool { processor.aborting.isRaised || isRevoked }
 
+    /// The identity of the delivery, which is also that of its settlement.
+    package var key: DeliveryKey { DeliveryKey(session: ObjectIdentifier(processor.stopping), token: delivery.token) }
+
     /// A signal that is raised when the subscription's session has to end, so that nothing more arrives.
     var sessionStopping: Signal { processor.stopping }
 

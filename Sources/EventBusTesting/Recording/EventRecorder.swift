@@ -27,9 +27,21 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, Delivery
         public var result: Result<PublishReceipt, any Error>
     }
 
+    /// An event that was acknowledged.
+    private struct Handled {
+        /// The event as its handler received it, with its stored body.
+        var envelope: Envelope
+        var group: String
+        /// A Boolean value indicating whether an inbox kept the handler from running.
+        var isDuplicate: Bool
+    }
+
     private struct State {
         var published: [Published] = []
         var settled: [SettledDelivery] = []
+        var handled: [Handled] = []
+        /// The attempts whose delivery has no outcome yet.
+        var attempts: [DeliveryKey: Handled] = [:]
         var log = StoryLog()
         /// The clock of the first bus that uses the recorder.
         var clock: AnyClock?
@@ -64,16 +76,27 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, Delivery
         return try published.filter { pattern.matches($0.envelope.topic) }.map { try decode(type, from: $0.envelope) }
     }
 
-    /// Returns the events of one type that were handled successfully, once for each group that handled them.
+    /// Returns the events of one type that were handled successfully, once for each group that handled them. Duplicates
+    /// that an inbox has suppressed are not among them (``duplicates(_:by:)``).
     ///
     /// ```swift
     /// #expect(try recorder.handled(OrderConfirmed.self, by: "mail").map(\.orderID) == ["42"])
     /// ```
     public func handled<E: Event>(_ type: E.Type, by group: String? = nil) throws -> [E] {
+        try acknowledged(type, by: group, areDuplicates: false)
+    }
+
+    /// Returns the events of one type that were acknowledged although their handler did not run, because an inbox has
+    /// recognized them as duplicates.
+    public func duplicates<E: Event>(_ type: E.Type, by group: String? = nil) throws -> [E] {
+        try acknowledged(type, by: group, areDuplicates: true)
+    }
+
+    private func acknowledged<E: Event>(_ type: E.Type, by group: String?, areDuplicates: Bool) throws -> [E] {
         let pattern = E.topicPattern
-        return try settled.filter { delivery in
-            guard case .acknowledged = delivery.disposition else { return false }
-            return pattern.matches(delivery.envelope.topic) && (group == nil || delivery.subscription.group == group)
+        return try state.withLock { $0.handled }.filter { event in
+            event.isDuplicate == areDuplicates && pattern.matches(event.envelope.topic)
+                && (group == nil || event.group == group)
         }.map { try decode(type, from: $0.envelope) }
     }
 
@@ -139,6 +162,8 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, Delivery
         state.withLock { state in
             state.published = []
             state.settled = []
+            state.handled = []
+            state.attempts = [:]
             state.log.reset()
         }
     }
@@ -169,14 +194,29 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, Delivery
         next: ConsumeNext
     ) async throws {
         let step = logged { log, now in log.beginAttempt(context, at: now) }
-        defer { logged { log, now in log.endAttempt(step, isDuplicate: context.isSuppressed, at: now) } }
+        defer {
+            logged { log, now in log.endAttempt(step, isDuplicate: context.isSuppressed, at: now) }
+            let attempt = Handled(
+                envelope: context.envelope,
+                group: context.subscription.group,
+                isDuplicate: context.isSuppressed
+            )
+            state.withLock { $0.attempts[context.key] = attempt }
+        }
         try await next(context)
     }
 
     /// Records the outcome of a delivery.
     public func didSettle(_ delivery: SettledDelivery) {
         logged { log, now in log.settle(delivery, at: now) }
-        state.withLock { $0.settled.append(delivery) }
+        state.withLock { state in
+            state.settled.append(delivery)
+            let attempt = state.attempts.removeValue(forKey: delivery.key)
+            guard case .acknowledged = delivery.disposition else { return }
+            // Other middleware may have acknowledged the event before it reached the recorder.
+            let group = delivery.subscription.group
+            state.handled.append(attempt ?? Handled(envelope: delivery.envelope, group: group, isDuplicate: false))
+        }
         changes.raise()
     }
 

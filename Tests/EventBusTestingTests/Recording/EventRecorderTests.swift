@@ -56,6 +56,45 @@ struct EventRecorderTests {
         }
     }
 
+    @Test("A duplicate that an inbox suppressed counts as a duplicate, and not as handled")
+    func duplicates() async throws {
+        let recorder = EventRecorder()
+        let (bus, broker) = makeBus(recorder)
+        bus.subscribe(to: Ticked.self, group: "g", options: .init(inbox: broker.makeInbox())) { _, _ in }
+        bus.subscribe(to: Ticked.self, group: "other") { _, _ in }
+        try await bus.withRunning {
+            for _ in 0..<3 { try await bus.publish(Ticked(number: 1), options: .init(id: "x")) }
+            try await broker.settled()
+            #expect(try recorder.handled(Ticked.self, by: "g").map(\.number) == [1])
+            #expect(try recorder.duplicates(Ticked.self, by: "g").map(\.number) == [1, 1])
+            #expect(try recorder.handled(Ticked.self, by: "other").count == 3)
+            #expect(try recorder.duplicates(Ticked.self).count == 2)
+            #expect(recorder.settled.count == 6)
+        }
+    }
+
+    @Test("An event whose body went through a store is recorded as its handler received it")
+    func storedBody() async throws {
+        let recorder = EventRecorder()
+        let broker = InMemoryBroker(clock: ManualClock())
+        var configuration = EventBusConfiguration()
+        configuration.record(with: recorder)
+        configuration.claimCheck = ClaimCheck(store: InMemoryClaimCheckStore(), threshold: 64)
+        let bus = EventBus(transport: .inMemory(broker), configuration: configuration)
+        bus.subscribe(to: Noted.self, group: "g") { _, _ in }
+        let text = String(repeating: "x", count: 500)
+        try await bus.withRunning {
+            try await bus.publish(Noted(text: text))
+            #expect(try await recorder.waitForHandled(Noted.self).map(\.text) == [text])
+        }
+        #expect(try recorder.published(Noted.self).map(\.text) == [text])
+    }
+
+    struct Noted: Event {
+        static let topic: Topic = "noted"
+        var text: String
+    }
+
     @Test("If events do not arrive, the error tells what happened instead")
     func missing() async throws {
         let recorder = EventRecorder()
