@@ -69,7 +69,6 @@ struct EventRecorderTests {
             #expect(try recorder.duplicates(Ticked.self, by: "g").map(\.number) == [1, 1])
             #expect(try recorder.handled(Ticked.self, by: "other").count == 3)
             #expect(try recorder.duplicates(Ticked.self).count == 2)
-            #expect(recorder.settled.count == 6)
         }
     }
 
