@@ -154,7 +154,7 @@ public final class InMemoryBroker: Sendable {
     func step<Result: Sendable, Failure: Error>(
         _ body: (inout BrokerState, inout Effects) throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        var effects = Effects()
+        var effects = Effects(clock: clock)
         let time = clock.isManual && configuration.consumerTimeout != nil ? clock.now : nil
         let result = try state.withLock { (state) throws(Failure) -> Result in
             state.stepTime = time

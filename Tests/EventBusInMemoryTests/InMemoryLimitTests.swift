@@ -94,6 +94,33 @@ struct InMemoryLimitTests {
         }
     }
 
+    @Test("A dead letter that the broker makes carries the time of a manual clock", arguments: [true, false])
+    func deadLetterTime(isExpired: Bool) async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(configuration: .init(deliveryLimit: 0), clock: clock)
+        let transport = InMemoryTransport(broker: broker)
+        let sink = RecordingSink()
+        try await running(transport) {
+            let consumer = try await transport.attach(.sample(), to: sink)
+            let queue = try #require(broker.queues.first?.name)
+            if isExpired {
+                await consumer.close()
+                let deadline = transport.clock.now.advanced(by: .seconds(1))
+                let options = TransportPublishOptions(deadline: deadline, expiration: .seconds(1))
+                _ = try await transport.publish(.sample("a"), options: options)
+            } else {
+                try await transport.publish(.sample("a"))
+                _ = await sink.delivery(0)
+            }
+            clock.advance(by: .seconds(3600))
+            if !isExpired { transport.loseConnection() }
+            let group = String(queue.prefix { $0 != "." })
+            let letters = try await transport.deadLetters(of: group).entries(limit: 1, offset: 0)
+            let letter = try #require(letters.first)
+            #expect(letter.lastFailure.milliseconds > EventTime.now().milliseconds + 3_000_000)
+        }
+    }
+
     @Test("A broker on a real clock takes overdue deliveries back, and without a timeout never does")
     func consumerTimeoutInRealTime() async throws {
         let broker = InMemoryBroker(configuration: .init(consumerTimeout: .milliseconds(30)))

@@ -25,10 +25,19 @@ struct Effects: Sendable {
         }
     }
 
+    /// The clock whose time of day the dead letters of the step carry.
+    private let clock: AnyClock
     private(set) var firstHandOver: HandOver?
     private(set) var furtherHandOvers: [HandOver] = []
     private(set) var answers: [Answer] = []
     private(set) var closedPorts: [ConsumerMailbox] = []
+
+    init(clock: AnyClock) {
+        self.clock = clock
+    }
+
+    /// The time of day. It is read only when needed, because most steps bury nothing.
+    var wallTime: EventTime { clock.wallTime }
 
     mutating func handOver(_ item: ConsumerMailbox.Item, to port: ConsumerMailbox) {
         if firstHandOver == nil {

@@ -63,7 +63,7 @@ extension BrokerState {
         connections[connection].generation += 1
         for consumer in connections[connection].consumers {
             effects.handOver(.revocation(through: lost), to: consumers[consumer].port)
-            takeBackAll(from: consumer, vanished: true, maximumRedeliveries: maximumRedeliveries)
+            takeBackAll(from: consumer, vanished: true, maximumRedeliveries: maximumRedeliveries, effects)
             reattach(consumer, &effects)
         }
     }
@@ -134,7 +134,7 @@ extension BrokerState {
         // The deliveries of the connection's other consumers keep their tokens and are settled by them.
         connections[connection].generation += 1
         effects.handOver(.revocation(through: former), to: consumers[slot].port)
-        takeBackAll(from: slot, vanished: vanished, maximumRedeliveries: nil)
+        takeBackAll(from: slot, vanished: vanished, maximumRedeliveries: nil, effects)
         reattach(slot, &effects)
     }
 
@@ -161,7 +161,7 @@ extension BrokerState {
     }
 
     private mutating func closeConsumer(_ slot: Int, _ effects: inout Effects) {
-        takeBackAll(from: slot, vanished: false, maximumRedeliveries: nil)
+        takeBackAll(from: slot, vanished: false, maximumRedeliveries: nil, effects)
         if consumers[slot].pausedUntil != nil { pausedCount -= 1 }
         consumers[slot].pausedUntil = nil
         consumers[slot].isStopped = true
@@ -172,7 +172,7 @@ extension BrokerState {
     }
 
     /// Returns a consumer's deliveries to its queue.
-    mutating func takeBackAll(from slot: Int, vanished: Bool, maximumRedeliveries: Int?) {
+    mutating func takeBackAll(from slot: Int, vanished: Bool, maximumRedeliveries: Int?, _ effects: Effects) {
         let queue = consumers[slot].queue
         heldCount -= consumers[slot].heldCount
         let returned = consumers[slot].takeAll()
@@ -185,7 +185,7 @@ extension BrokerState {
             var event = unsettled.event
             if vanished {
                 if event.redeliveries >= configuration.deliveryLimit {
-                    buryOverLimit(event, from: queue)
+                    buryOverLimit(event, from: queue, at: effects.wallTime)
                     continue
                 }
                 event.redeliveries = min(event.redeliveries + 1, maximumRedeliveries ?? .max)
@@ -195,7 +195,7 @@ extension BrokerState {
         }
     }
 
-    private mutating func buryOverLimit(_ event: QueuedEvent, from queue: Int) {
+    private mutating func buryOverLimit(_ event: QueuedEvent, from queue: Int, at time: EventTime) {
         bury(
             event,
             from: queue,
@@ -206,7 +206,7 @@ extension BrokerState {
             ),
             attempts: event.attempt - 1,
             firstFailure: event.extras?.firstFailure,
-            time: .now()
+            time: time
         )
     }
 

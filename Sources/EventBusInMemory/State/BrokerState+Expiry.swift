@@ -10,7 +10,7 @@ extension BrokerState {
             while let first = queues[queue].first, isExpired(first) {
                 _ = queues[queue].takeFirst()
                 readyCount -= 1
-                buryExpired(first, from: queue)
+                buryExpired(first, from: queue, at: effects.wallTime)
             }
             guard readyCount < before else { continue }
             admitBlockedPublish(to: queue, &effects)
@@ -24,14 +24,14 @@ extension BrokerState {
         return expires <= expiryTime
     }
 
-    mutating func buryExpired(_ event: QueuedEvent, from queue: Int) {
+    mutating func buryExpired(_ event: QueuedEvent, from queue: Int, at time: EventTime) {
         bury(
             event,
             from: queue,
             failure: Failure(reason: .expired, errorType: "", message: "no consumer received it in time"),
             attempts: event.attempt - 1,
             firstFailure: event.extras?.firstFailure,
-            time: .now()
+            time: time
         )
     }
 }

@@ -20,7 +20,7 @@ extension BrokerState {
                 // The broker has already accepted this event, so it is added even to a full queue.
                 let targets = routes.queues(for: envelope.topic)
                 if route(envelope, to: targets, extras: nil, now: { now }, &effects) == .unroutable {
-                    unroutableDelays.append(DeadLetter(unroutable: envelope))
+                    unroutableDelays.append(DeadLetter(unroutable: envelope, at: effects.wallTime))
                 }
             }
         }
@@ -30,7 +30,7 @@ extension BrokerState {
 
 extension DeadLetter {
     /// Creates the dead letter of a scheduled event that matched no subscription when it was due.
-    fileprivate init(unroutable envelope: Envelope) {
+    fileprivate init(unroutable envelope: Envelope, at time: EventTime) {
         self.init(
             envelope: envelope,
             group: "",
@@ -42,7 +42,7 @@ extension DeadLetter {
             ),
             attempts: 0,
             firstFailure: nil,
-            lastFailure: .now()
+            lastFailure: time
         )
     }
 }

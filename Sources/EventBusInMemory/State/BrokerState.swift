@@ -114,7 +114,7 @@ struct BrokerState: Sendable {
         {
             readyCount -= 1
             if hasExpirations, isExpired(event) {
-                buryExpired(event, from: queue)
+                buryExpired(event, from: queue, at: effects.wallTime)
             } else if faults == nil {
                 deliver(event, from: queue, to: consumer, fault: nil, &effects)
             } else {

@@ -25,7 +25,7 @@ final class BrokerMachine {
     }
 
     func step<Result>(_ body: (inout BrokerState, inout Effects) throws -> Result) rethrows -> Result {
-        var effects = Effects()
+        var effects = Effects(clock: AnyClock(ContinuousClock()))
         let result = try body(&state, &effects)
         state.finishStep(&effects)
         let handOvers = (effects.firstHandOver.map { [$0] } ?? []) + effects.furtherHandOvers
