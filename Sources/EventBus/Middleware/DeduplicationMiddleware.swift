@@ -96,15 +96,8 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         }
         context.noteInboxAnswer()
         switch decision {
-        case .completed:
-            context.suppression = .duplicate
-            context.logger.info("duplicate suppressed")
-            didSuppress(context.inboxKey)
-        case .completedWithOtherPayload:
-            context.suppression = .conflict
-            context.logger.warning(
-                "suppressed an event with the topic and id of a handled event but another payload"
-            )
+        case .completed, .completedWithOtherPayload:
+            context.noteSuppression(decision)
             didSuppress(context.inboxKey)
         case .inProgress(let retryAfter):
             throw DeferredDelivery(

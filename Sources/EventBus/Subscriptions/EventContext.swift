@@ -121,6 +121,19 @@ extension EventContext {
         set { suppressed.store(newValue, ordering: .relaxed) }
     }
 
+    /// Counts and logs that an inbox has suppressed the event, if that is its decision.
+    package func noteSuppression(_ decision: InboxDecision) {
+        switch decision {
+        case .new, .inProgress: break
+        case .completed:
+            suppression = .duplicate
+            logger.info("duplicate suppressed")
+        case .completedWithOtherPayload:
+            suppression = .conflict
+            logger.warning("suppressed an event with the topic and id of a handled event but another payload")
+        }
+    }
+
     /// The evidence about the handler that the attempt gives if the delivery is acknowledged.
     var handlerEvidence: HandlerEvidence {
         get { evidence.load(ordering: .relaxed) }

@@ -108,14 +108,19 @@ enum InboxStatements {
     /// Claims do not matter here: transactions are serialized, so the first one to commit has the effect. A claim keeps
     /// its fence, so that the bus that holds it can complete it afterwards.
     ///
-    /// - Returns: `true` if the event was not handled before.
-    static func completeFirst(_ key: InboxKey, until end: EventTime, now: EventTime, in db: Database) throws -> Bool {
+    /// - Returns: `.new` if the event was not handled before.
+    static func completeFirst(
+        _ key: InboxKey,
+        until end: EventTime,
+        now: EventTime,
+        in db: Database
+    ) throws -> InboxDecision {
         try forget(now: now, in: db)
         let state = try state(of: key, now: now, in: db)
-        if state?.isCompleted == true { return false }
+        if let state, state.isCompleted { return key.decision(completedWith: state.payloadDigest) }
         let fence = try state?.fence ?? nextFence(now: now, in: db)
         try write(key, State(fence: fence, isCompleted: true, end: end, lease: .zero), in: db)
-        return true
+        return .new(InboxClaim(key: key, fence: fence))
     }
 
     /// Returns the record that is still valid. A record without a topic was made by an earlier release and matches

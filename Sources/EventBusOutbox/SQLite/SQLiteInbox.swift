@@ -8,7 +8,7 @@ public import GRDB
 /// exactly one effect for each event and subscription:
 ///
 /// ```swift
-/// let inbox = SQLiteInbox(database: database)
+/// let inbox = SQLiteInbox(database: database, bus: bus)
 ///
 /// bus.subscribe(to: OrderCreated.self, group: "inventory") { order, context in
 ///     try await inbox.performOnce(context) { db in
@@ -29,6 +29,15 @@ public final class SQLiteInbox: Inbox {
 
     private let database: any DatabaseWriter
     private let clock: WallClock
+
+    /// Creates an inbox in `database` for the subscriptions of `bus`.
+    ///
+    /// Claims and retention are measured by the clock of the bus, which is the real time, except in tests with a manual
+    /// clock.
+    public init(database: any DatabaseWriter, bus: EventBus) {
+        self.database = database
+        self.clock = WallClock(bus.clock)
+    }
 
     /// Creates an inbox in `database`.
     ///
@@ -69,22 +78,33 @@ public final class SQLiteInbox: Inbox {
 
     /// Handles a delivery at most once, in a separate transaction.
     ///
+    /// A suppressed duplicate is counted and logged as with ``/EventBus/DeduplicationMiddleware``. While the database cannot
+    /// be used, the event is deferred without an attempt, if the handler rethrows the error.
+    ///
     /// - Parameters:
     ///   - context: The context of the delivery.
     ///   - retention: The time for which the record is kept. It has to exceed the time within which the broker may
     ///     deliver a duplicate.
     ///   - body: The work to do. Its writes and the record are committed together, or not at all.
     /// - Returns: The result of `body`, or `nil` if the event was handled before and `body` did not run.
-    /// - Throws: Errors of `body`; a `DatabaseError` of GRDB.
+    /// - Throws: Errors of `body`; ``/EventBus/EventBusError`` with code `.unavailable` if the database cannot be used, for
+    ///   example because another connection has locked it or the disk is full. A violated constraint is thrown as the
+    ///   `DatabaseError` of GRDB.
     @discardableResult
     public func performOnce<Result: Sendable>(
         _ context: EventContext,
         retention: Duration = defaultRetention,
         _ body: @Sendable (Database) throws -> Result
     ) async throws -> Result? {
-        try await database.write { db in
-            try performOnce(context.inboxKey, retention: retention, in: db, body)
+        let key = context.inboxKey
+        let (decision, result): (InboxDecision, Result?)
+        do {
+            (decision, result) = try await database.write { db in try decide(key, retention: retention, in: db, body) }
+        } catch {
+            throw InboxFailure.error(for: error)
         }
+        context.noteSuppression(decision)
+        return result
     }
 
     /// Handles an event at most once inside the transaction of `db`. Opens a transaction if there is none.
@@ -98,7 +118,8 @@ public final class SQLiteInbox: Inbox {
     ///   - db: The connection of the transaction, which has to be a connection to the inbox's database.
     ///   - body: The work to do.
     /// - Returns: The result of `body`, or `nil` if the event was handled before and `body` did not run.
-    /// - Throws: Errors of `body`; a `DatabaseError` of GRDB.
+    /// - Throws: Errors of `body`; ``/EventBus/EventBusError`` with code `.unavailable` if the database cannot be used. The
+    ///   statements of the caller's own transaction throw a `DatabaseError` of GRDB.
     @discardableResult
     public func performOnce<Result>(
         _ key: InboxKey,
@@ -106,16 +127,36 @@ public final class SQLiteInbox: Inbox {
         in db: Database,
         _ body: (Database) throws -> Result
     ) throws -> Result? {
+        do {
+            return try decide(key, retention: retention, in: db, body).result
+        } catch {
+            throw InboxFailure.error(for: error)
+        }
+    }
+
+    /// Records the event and runs `body`, unless the event was handled before.
+    ///
+    /// - Throws: An ``InboxFailure`` with an error of `body`; a `DatabaseError` of the inbox's own statements.
+    private func decide<Result>(
+        _ key: InboxKey,
+        retention: Duration,
+        in db: Database,
+        _ body: (Database) throws -> Result
+    ) throws -> (decision: InboxDecision, result: Result?) {
+        var decision = InboxDecision.completed
         var result: Result?
         try db.inSavepoint {
             let now = clock.now
-            guard try InboxStatements.completeFirst(key, until: now + retention, now: now, in: db) else {
-                return .commit
+            decision = try InboxStatements.completeFirst(key, until: now + retention, now: now, in: db)
+            guard case .new = decision else { return .commit }
+            do {
+                result = try body(db)
+            } catch {
+                throw InboxFailure(ofBody: error)
             }
-            result = try body(db)
             return .commit
         }
-        return result
+        return (decision, result)
     }
 
     // MARK: Inbox
@@ -147,7 +188,7 @@ public final class SQLiteInbox: Inbox {
         do {
             return try await database.write(body)
         } catch let error as DatabaseError {
-            throw EventBusError(.unavailable, "the inbox's database cannot be used", underlying: error)
+            throw InboxFailure.unavailable(error)
         }
     }
 }

@@ -3,6 +3,10 @@ import EventBus
 import EventBusInMemory
 import EventBusTesting
 import GRDB
+import InMemoryLogging
+import Logging
+import Metrics
+import MetricsTestKit
 import Testing
 
 @testable import EventBusOutbox
@@ -133,6 +137,118 @@ struct SQLiteInboxTests {
         #expect(effects.count == 200)
         #expect(Set(effects).count == 200)
         #expect(runs.count > 200)
+    }
+
+    @Test("While another connection has locked the database, performOnce defers the event without an attempt")
+    func locked() async throws {
+        let file = try DatabaseFile()
+        let other = try file.open()
+        let database = try DatabaseQueue(path: file.path)
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let inbox = SQLiteInbox(database: database, bus: bus)
+        let (attempts, done) = (Collected<Int>(), Collected<Int>())
+        let options = SubscriptionOptions(retry: .fixed(.seconds(1), maximumAttempts: 2))
+        bus.subscribe(to: NoteTaken.self, group: "g", options: options) { note, context in
+            attempts.add(context.attempt)
+            try await inbox.performOnce(context) { _ in done.add(note.number) }
+        }
+        try await bus.withRunning {
+            let (isLocked, mayGo) = (Signal(), DispatchSemaphore(value: 0))
+            async let lock: Void = other.write { _ in
+                isLocked.raise()
+                mayGo.wait()
+            }
+            try await isLocked.wait()
+            try await bus.publish(NoteTaken(number: 1))
+            while attempts.count < 5, try await bus.deadLetters(of: "g").count() == 0 {
+                clock.advance(by: .seconds(1))
+                await Task.yield()
+            }
+            mayGo.signal()
+            try await lock
+            try await broker.settled()
+        }
+        #expect(done.all == [1])
+        #expect(Set(attempts.all) == [1])
+        #expect(try await bus.deadLetters(of: "g").count() == 0)
+    }
+
+    @Test("An error of the handler's own statement is thrown unchanged, and one about the file as an outage")
+    func whoseError() async throws {
+        let database = try Self.ledger()
+        let inbox = SQLiteInbox(database: database)
+        for (code, isOutage) in [
+            (ResultCode.SQLITE_CONSTRAINT_UNIQUE, false), (.SQLITE_ERROR, false), (.SQLITE_FULL, true),
+            (.SQLITE_IOERR_WRITE, true), (.SQLITE_BUSY_SNAPSHOT, true),
+        ] {
+            let outcome = try await database.write { db in
+                Result {
+                    try inbox.performOnce(Self.key(EventID()), in: db) { _ in throw DatabaseError(resultCode: code) }
+                }
+            }
+            let error = #expect(throws: (any Error).self) { try outcome.get() }
+            #expect((error as? EventBusError)?.code == (isOutage ? .unavailable : nil))
+            #expect((error as? DatabaseError)?.extendedResultCode == (isOutage ? nil : code))
+        }
+        // Without its table, the inbox is at fault and not the event.
+        try await database.write { try $0.execute(sql: "DROP TABLE eventbus_inbox") }
+        let outcome = try await database.write { db in
+            Result { try inbox.performOnce(Self.key(EventID()), in: db) { _ in } }
+        }
+        let error = #expect(throws: EventBusError.self) { try outcome.get() }
+        #expect(error?.code == .unavailable)
+    }
+
+    @Test("performOnce counts and logs the duplicates that it suppresses, and warns of those with another payload")
+    func suppressedDuplicates() async throws {
+        let database = try makeDatabase()
+        let (log, metrics) = (InMemoryLogHandler(), TestMetrics())
+        let broker = InMemoryBroker(clock: ManualClock())
+        var configuration = EventBusConfiguration()
+        configuration.consumeMiddleware.append(MetricsMiddleware(factory: metrics))
+        let bus = EventBus(
+            transport: .inMemory(broker),
+            configuration: configuration,
+            logger: Logger(label: "test") { _ in log }
+        )
+        let inbox = SQLiteInbox(database: database, bus: bus)
+        let done = Collected<Int>()
+        bus.subscribe(to: NoteTaken.self, group: "g", options: .init(concurrency: 1)) { note, context in
+            try await inbox.performOnce(context) { _ in done.add(note.number) }
+        }
+        try await bus.withRunning {
+            for number in [1, 1, 2] { try await bus.publish(NoteTaken(number: number), options: .init(id: "x")) }
+            try await broker.settled()
+        }
+        #expect(done.all == [1])
+        #expect(log.entries.count { $0.message == "duplicate suppressed" } == 1)
+        #expect(log.entries.count { $0.level == .warning && "\($0.message)".contains("another payload") } == 1)
+        let labels = [("topic", "note.taken"), ("group", "g")]
+        #expect(try metrics.expectCounter("eventbus.duplicates_suppressed", labels).totalValue == 1)
+        #expect(try metrics.expectCounter("eventbus.duplicates_conflicting", labels).totalValue == 1)
+        #expect(try metrics.expectCounter("eventbus.handled", labels + [("outcome", "success")]).totalValue == 1)
+    }
+
+    @Test("On a manual clock the inbox of a bus takes over the claim of a killed consumer when its lease is over")
+    func killedConsumer() async throws {
+        let database = try makeDatabase()
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let inbox = SQLiteInbox(database: database, bus: bus)
+        let done = Collected<Int>()
+        bus.subscribe(to: NoteTaken.self, group: "g", name: "h", options: .init(inbox: inbox)) { note, _ in
+            done.add(note.number)
+        }
+        _ = try await inbox.begin(Self.key("x"), lease: .seconds(30))
+        try await bus.withRunning {
+            try await bus.publish(NoteTaken(number: 1), options: .init(id: "x"))
+            try await broker.settled()
+        }
+        #expect(done.all == [1])
+        #expect(clock.now.offset < .seconds(60))
     }
 
     @Test("A claim of the bus and a record in the handler's transaction are compatible")
