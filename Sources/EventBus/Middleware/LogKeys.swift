@@ -8,6 +8,7 @@ package enum LogKeys {
     package static let attempt = "attempt"
     package static let error = "error"
     package static let reason = "reason"
+    package static let count = "count"
     package static let delay = "delay"
     package static let duration = "duration"
 }

@@ -24,6 +24,8 @@ final class DeliveryQueue: IdleReporting {
         var reopening = Signal()
         /// A signal that is raised when the deliveries that are about to be returned are gone.
         var revocation: Signal?
+        /// The time at which the queue was closed.
+        var closedAt: AnyClock.Instant?
 
         func isRevoked(_ delivery: Delivery) -> Bool {
             revokedThrough.map { delivery.token.generation <= $0 } ?? false
@@ -324,7 +326,10 @@ final class DeliveryQueue: IdleReporting {
     func hold(_ tracked: TrackedDelivery, until due: AnyClock.Instant, by place: Int) -> Bool {
         let token = tracked.delivery.token
         let (isHeld, quiet) = state.withLock { state in
-            guard !state.lanes.isClosed, !state.isRevoked(tracked.delivery) else { return (false, IdleWaiters?.none) }
+            guard !state.lanes.isClosed, !state.isRevoked(tracked.delivery) else {
+                if !state.isRevoked(tracked.delivery) { state.lanes.rememberReturned(tracked) }
+                return (false, IdleWaiters?.none)
+            }
             state.lanes.hold(tracked)
             state.current[place] = nil
             return (true, state.takeIdleWaiters())
@@ -440,8 +445,10 @@ final class DeliveryQueue: IdleReporting {
 
     /// Closes the queue and returns the deliveries that no worker is handling.
     func close() -> [TrackedDelivery] {
+        let now = now
         let (left, workers, timers, isDrained) = state.withLock { state in
             let left = state.lanes.close()
+            state.closedAt = now
             let workers = state.idleWorkers
             let timers = state.timers.values.map { $0 }
             state.idleWorkers = []
@@ -454,6 +461,29 @@ final class DeliveryQueue: IdleReporting {
         for worker in workers { worker.resume() }
         if isDrained { drained.raise() }
         return left
+    }
+
+    /// Removes and returns the known state of the events that were returned by the close, for the subscription's next
+    /// session. The time since then does not count towards the time for retries.
+    ///
+    /// It is empty if no order is kept, because the broker then knows the attempts, and after a time in which another
+    /// instance may have made all of them.
+    func takeKnown() -> [ArrivalKey: TrackedDelivery] {
+        let now = now
+        let (known, closedAt) = state.withLock { ($0.lanes.takeKnown(), $0.closedAt) }
+        guard options.tooOld == .reopensChannel, let closedAt, closedAt.duration(to: now) <= options.maximumAge else {
+            return [:]
+        }
+        return known.mapValues { tracked in
+            var tracked = tracked
+            tracked.extend(byPauseSince: closedAt, until: now)
+            return tracked
+        }
+    }
+
+    /// Takes over the known state of the events that the subscription's previous session has returned.
+    func inherit(_ known: [ArrivalKey: TrackedDelivery]) {
+        if !known.isEmpty { state.withLock { $0.lanes.inherit(known) } }
     }
 
     /// Waits until the queue is closed and nothing but abandoned deliveries is being handled.

@@ -35,6 +35,8 @@ struct PartitionedQueue {
     private var held: [Delivery.Token: TrackedDelivery] = [:]
     /// The known state of events whose channel was reopened, until they are redelivered.
     private var known: [ArrivalKey: TrackedDelivery] = [:]
+    /// The known state of events that an earlier session of the subscription has returned, until they are redelivered.
+    private var inherited: [ArrivalKey: TrackedDelivery] = [:]
     /// The number of deliveries that are being handled.
     private(set) var running = 0
     /// Those of them that are abandoned, and whether the next delivery of their key waits for them.
@@ -66,6 +68,10 @@ struct PartitionedQueue {
         guard !isClosed else { return }
         var tracked = TrackedDelivery(delivery, arrival: now)
         if !known.isEmpty, let earlier = known.removeValue(forKey: ArrivalKey(delivery)) {
+            tracked.resume(earlier)
+        } else if !inherited.isEmpty, let earlier = inherited.removeValue(forKey: ArrivalKey(delivery)),
+            tracked.follows(earlier)
+        {
             tracked.resume(earlier)
         }
         if byKey, let key = delivery.envelope.exactPartitionKey {
@@ -292,7 +298,20 @@ struct PartitionedQueue {
         for token in held.keys { held[token]?.arrival = now }
     }
 
-    /// Closes the lanes. Nothing more is stored. Returns the deliveries that are not being handled.
+    /// Stores the known state of a delivery that is returned although it was to be held, with the time of its next attempt.
+    mutating func rememberReturned(_ tracked: TrackedDelivery) { known[ArrivalKey(tracked.delivery)] = tracked }
+
+    /// Removes and returns the known state of the events that were returned when the lanes were closed.
+    mutating func takeKnown() -> [ArrivalKey: TrackedDelivery] {
+        defer { known = [:] }
+        return known
+    }
+
+    /// Takes over the known state of the events that an earlier session has returned.
+    mutating func inherit(_ earlier: [ArrivalKey: TrackedDelivery]) { inherited = earlier }
+
+    /// Closes the lanes. Nothing more is stored. Returns the deliveries that are not being handled, whose state remains
+    /// known.
     mutating func close() -> [TrackedDelivery] {
         isClosed = true
         // Appended, because an array that is created from an empty deque writes to the storage shared by all empty
@@ -304,6 +323,7 @@ struct PartitionedQueue {
         ready = []
         held = [:]
         known = [:]
+        for tracked in left { rememberReturned(tracked) }
         for key in lanes.keys { lanes[key] = [] }
         return left
     }

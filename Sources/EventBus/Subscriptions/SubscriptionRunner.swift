@@ -394,6 +394,7 @@ final class SubscriptionRunner: Sendable {
             let (phase, resumption, attachment) = state.withLock { state in
                 state.phase = stopping.isRaised ? .ended : state.isPaused ? .paused : .attaching
                 if state.phase == .attaching {
+                    let known = state.session.queue.takeKnown()
                     state.session = SubscriptionSession(
                         of: info,
                         patterns: patterns,
@@ -409,6 +410,7 @@ final class SubscriptionRunner: Sendable {
                         stopping: stopping,
                         aborting: aborting
                     )
+                    state.session.queue.inherit(known)
                 }
                 return (state.phase, state.resumption, state.attachment)
             }

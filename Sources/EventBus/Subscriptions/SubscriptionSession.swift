@@ -204,6 +204,15 @@ final class SubscriptionSession: Sendable {
         } else {
             await wait(until: deadline) { await consumer.stop() }
             let (left, settler) = (queue.close(), settler)
+            if specification.broadcast, !left.isEmpty, !subscription.stopping.isRaised {
+                environment.logger.logger.warning(
+                    "a broadcast loses the events that it has not handled, because its queue is attached again",
+                    metadata: [
+                        LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)",
+                        LogKeys.count: "\(left.count)",
+                    ]
+                )
+            }
             if !left.isEmpty {
                 await wait(until: max(deadline, graceEnd)) { await settler.giveBack(left, consumer: consumer) }
             }

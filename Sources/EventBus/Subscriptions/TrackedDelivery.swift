@@ -65,10 +65,18 @@ struct TrackedDelivery: Sendable {
         return .deadLettered(failure)
     }
 
-    /// Takes over the state of the event before its channel was reopened.
+    /// Returns a Boolean value indicating whether the event was only returned since `earlier`. Otherwise another instance
+    /// may have handled it.
+    func follows(_ earlier: TrackedDelivery) -> Bool {
+        let added = delivery.redeliveries - earlier.delivery.redeliveries
+        return delivery.attempt == earlier.delivery.attempt && (added == 0 || added == 1)
+    }
+
+    /// Takes over the state of the event before its channel was closed or reopened.
     mutating func resume(_ earlier: TrackedDelivery) {
         attempt = max(attempt, earlier.attempt)
         deferredFor = earlier.deferredFor
+        heldUntil = earlier.heldUntil
         if !earlier.isUntried {
             firstFailure = earlier.firstFailure
             firstFailureInstant = earlier.firstFailureInstant

@@ -122,6 +122,10 @@ final class WorkerPool: Sendable {
             if queue.endProbe(tracked) { pause.endProbe() }
             return false
         }
+        if let due = tracked.heldUntil, due > environment.clock.now {
+            // An earlier session was holding it for its next attempt.
+            return await hold(tracked, until: due, at: place, consumer)
+        }
         var current = tracked
         var identityError: EventBusError?
         if let identifier {
@@ -181,6 +185,23 @@ final class WorkerPool: Sendable {
             if settler.keepsOrder { queue.requestReopening() } else { await giveBack(queue.takeAll(), consumer) }
         }
         return true
+    }
+
+    /// Holds a delivery for the rest of the time until its next attempt.
+    private func hold(
+        _ tracked: TrackedDelivery,
+        until due: AnyClock.Instant,
+        at place: Int,
+        _ consumer: any TransportConsumer
+    ) async -> Bool {
+        let isProbe = queue.endProbe(tracked)
+        defer { if isProbe { pause.endProbe() } }
+        var held = tracked
+        held.isProbe = false
+        consumer.holds(tracked.delivery, until: due)
+        if queue.hold(held, until: due, by: place) { return true }
+        await settler.settle(tracked.delivery, as: .requeued, attempt: tracked.attempt, consumer: consumer)
+        return false
     }
 
     /// Returns deliveries to the broker, in order, because they have waited too long.

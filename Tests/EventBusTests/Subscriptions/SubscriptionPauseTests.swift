@@ -245,8 +245,68 @@ struct SubscriptionPauseTests {
             subscription.resume()
             try await broker.settled()
             #expect(handled.withLock { $0 } == ["0", "1", "2", "3", "4"])
-            #expect(clock.now.offset == .zero)
+            // The rest of the delay.
+            #expect(clock.now.offset == .seconds(60))
         }
+    }
+
+    @Test("An event that waits for a retry keeps its attempts and its delay, however often the concurrency changes")
+    func attempts() async throws {
+        let bus = makeBus()
+        struct Failed: Error {}
+        let attempts = Locked<[(Int, Duration)]>([])
+        let subscription = bus.subscribe(
+            to: OrderCreated.self,
+            group: "g",
+            options: .init(retry: .fixed(.seconds(60), maximumAttempts: 3), ordering: .byPartitionKey)
+        ) { [clock] _, context in
+            attempts.withLock { $0.append((context.attempt, clock.now.offset)) }
+            throw Failed()
+        }
+        try await bus.withRunning {
+            try await bus.publish(OrderCreated(orderID: "1"))
+            for attempt in 1...2 {
+                try await eventually("attempt \(attempt)") {
+                    attempts.withLock { $0.count } == attempt && subscription.health.details["held"] == 1
+                }
+                clock.advance(by: .seconds(20))
+                try await subscription.changeConcurrency(to: attempt + 1)
+                try await subscription.attached()
+                try await eventually("the rest of the delay") { subscription.health.details["held"] == 1 }
+                clock.advance(by: .seconds(40))
+            }
+            try await broker.settled()
+        }
+        #expect(attempts.withLock { $0.map(\.0) } == [1, 2, 3])
+        #expect(attempts.withLock { $0.map(\.1) } == [.zero, .seconds(60), .seconds(120)])
+        let letters = try await bus.deadLetters(of: "g").entries(limit: 2, offset: 0)
+        #expect(letters.map(\.failure.reason) == [.attemptsExhausted])
+    }
+
+    @Test("The log tells how many events a broadcast loses because its concurrency changes")
+    func broadcastLoss() async throws {
+        let log = InMemoryLogHandler()
+        let bus = makeBus(log)
+        let (started, proceed) = (Signal(), Signal())
+        let subscription = bus.subscribe(
+            to: OrderCreated.self,
+            group: "g",
+            options: .init(concurrency: 1, prefetch: 10, broadcast: true)
+        ) { _, _ in
+            started.raise()
+            try await proceed.wait()
+        }
+        try await bus.withRunning {
+            try await subscription.attached()
+            for number in 0..<4 { try await bus.publish(OrderCreated(orderID: "\(number)")) }
+            try await started.wait()
+            let change = Task { try await subscription.changeConcurrency(to: 2) }
+            try await eventually("the warning") { log.entries.contains { $0.level == .warning } }
+            proceed.raise()
+            try await change.value
+        }
+        let warning = log.entries.first { $0.level == .warning }
+        #expect(warning.map { "\($0.metadata[LogKeys.count] ?? "")" } == "3")
     }
 
     @Test("The concurrency is changed before the start, while running and while paused")
