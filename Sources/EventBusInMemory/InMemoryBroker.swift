@@ -89,7 +89,7 @@ public final class InMemoryBroker: Sendable {
     /// The clock that measures delays and deadlines.
     public let clock: AnyClock
 
-    private let configuration: Configuration
+    let configuration: Configuration
     /// Other activities that `settled()` waits for.
     let activityMonitor = ActivityMonitor()
 

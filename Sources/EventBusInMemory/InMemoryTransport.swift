@@ -30,6 +30,9 @@ public final class InMemoryTransport: Transport {
     /// The broker's clock.
     public var clock: AnyClock { broker.clock }
 
+    /// The broker's ``InMemoryBroker/Configuration/consumerTimeout``.
+    public var consumerTimeout: Duration? { broker.configuration.consumerTimeout }
+
     /// Keeps the connection and the broker's timers running until the task is cancelled. Then every consumer is
     /// detached, and its unsettled deliveries are returned to their queues.
     ///

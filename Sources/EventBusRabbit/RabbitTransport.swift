@@ -21,6 +21,8 @@ public final class RabbitTransport: Transport {
     public let clock: AnyClock
 
     let configuration: RabbitConfiguration
+    /// The ``RabbitConfiguration/consumerTimeout`` of the configuration.
+    public var consumerTimeout: Duration? { configuration.consumerTimeout }
     let core: Core
 
     /// The parts of a transport that need threads.

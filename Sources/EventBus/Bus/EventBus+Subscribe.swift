@@ -159,7 +159,11 @@ extension EventBus {
             runner.fail(
                 EventBusError(.invalidConfiguration, "subscription \(runner.info.queueName) has \(problem)")
             )
-        } else if let error = options.validationError(of: runner.info.queueName, for: purpose) {
+        } else if let error = options.validationError(
+            of: runner.info.queueName,
+            for: purpose,
+            consumerTimeout: transport.consumerTimeout
+        ) {
             runner.fail(error)
         } else if let problem = payloads.problem(with: options.identity) {
             runner.fail(

@@ -23,6 +23,10 @@ public protocol DeliveryObserver: EventMiddleware {
     /// The handler may still be running, and counts as one of the subscription's concurrent handlers until it ends.
     /// Return quickly, because the task that watches the time limits of all handlers makes the call.
     func didTimeOut(_ context: EventContext)
+
+    /// Observes that the delivery of a running handler was revoked, because its connection was lost or the broker's consumer
+    /// timeout has passed. The broker redelivers the event, and the handler's outcome is ignored.
+    func didRevoke(_ context: EventContext)
 }
 
 extension DeliveryObserver {
@@ -31,4 +35,7 @@ extension DeliveryObserver {
 
     /// Does nothing.
     public func didTimeOut(_ context: EventContext) {}
+
+    /// Does nothing.
+    public func didRevoke(_ context: EventContext) {}
 }

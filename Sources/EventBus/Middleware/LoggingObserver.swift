@@ -1,7 +1,7 @@
 internal import Logging
 
 /// An observer that logs the outcome of each delivery. Retries, dead letters and handlers that exceed their time limit are
-/// logged at `info`, and all other outcomes at `debug`.
+/// logged at `info`, running handlers that lose their delivery as warnings, and all other outcomes at `debug`.
 public struct LoggingObserver: DeliveryObserver {
     /// Creates an observer that logs to the bus's logger.
     public init() {}
@@ -9,6 +9,13 @@ public struct LoggingObserver: DeliveryObserver {
     /// Logs that a handler was cancelled at its time limit.
     public func didTimeOut(_ context: EventContext) {
         context.logger.info("handler exceeded its timeout and was cancelled; it occupies a worker until it returns")
+    }
+
+    /// Logs that a running handler has lost its delivery.
+    public func didRevoke(_ context: EventContext) {
+        context.logger.warning(
+            "a running handler lost its delivery, with its connection or at the broker's consumer timeout, and it is redelivered"
+        )
     }
 
     /// Logs the outcome of a delivery.

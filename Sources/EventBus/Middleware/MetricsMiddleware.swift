@@ -13,6 +13,7 @@ package import CoreMetrics
 /// | `eventbus.effects_unrecorded` | counter | `topic`, `group`: handled events that the inbox could not record |
 /// | `eventbus.retried` | counter | `topic`, `group` |
 /// | `eventbus.dead_lettered` | counter | `topic`, `group`, `outcome` (the reason) |
+/// | `eventbus.handler.revoked` | counter | `topic`, `group`: running handlers whose delivery was revoked |
 /// | `eventbus.handler.timed_out` | counter | `topic`, `group`: handlers that exceeded their time limit |
 /// | `eventbus.in_flight` | gauge | `topic`, `group` |
 /// | `eventbus.paused` | gauge | `topic`, `group`: 1 while the subscription is paused, by its user, inbox or breaker |
@@ -92,6 +93,11 @@ public final class MetricsMiddleware: PublishMiddleware, ConsumeMiddleware, Deli
         metrics(of: context.subscription).didTimeOut(context)
     }
 
+    /// Counts a running handler whose delivery was revoked.
+    public func didRevoke(_ context: EventContext) {
+        metrics(of: context.subscription).didRevoke(context)
+    }
+
     private func metrics(of subscription: SubscriptionInfo) -> ConsumeMetrics {
         consumers.withLock { consumers in
             if let known = consumers[subscription] { return known }
@@ -166,6 +172,7 @@ private final class ConsumeMetrics: ConsumeMiddleware, PauseObserver {
     private let unrecorded: Counter
     private let retried: Counter
     private let timedOut: Counter
+    private let revoked: Counter
     private let duration: Timer
     private let inFlight: Meter
     private let subscription: SubscriptionInfo
@@ -182,6 +189,7 @@ private final class ConsumeMetrics: ConsumeMiddleware, PauseObserver {
         conflicting = Counter(label: "eventbus.duplicates_conflicting", dimensions: labels, factory: factory)
         unrecorded = Counter(label: "eventbus.effects_unrecorded", dimensions: labels, factory: factory)
         retried = Counter(label: "eventbus.retried", dimensions: labels, factory: factory)
+        revoked = Counter(label: "eventbus.handler.revoked", dimensions: labels, factory: factory)
         timedOut = Counter(label: "eventbus.handler.timed_out", dimensions: labels, factory: factory)
         duration = Timer(label: "eventbus.handler.duration", dimensions: labels, factory: factory)
         inFlight = Meter(label: "eventbus.in_flight", dimensions: labels, factory: factory)
@@ -215,6 +223,10 @@ private final class ConsumeMetrics: ConsumeMiddleware, PauseObserver {
 
     func didTimeOut(_ context: EventContext) {
         timedOut.increment()
+    }
+
+    func didRevoke(_ context: EventContext) {
+        revoked.increment()
     }
 
     func didPause(_ isPaused: Bool) {

@@ -101,6 +101,14 @@ final class CurrentAttempt: Sendable {
         }
     }
 
+    /// Tells the observers that a delivery was revoked, if its handler is still running.
+    func reportRevocation(of delivery: Delivery) {
+        guard let context = state.withLock({ $0.context }), context.delivery.token == delivery.token,
+            !context.isAskingInbox, !context.processor.aborting.isRaised
+        else { return }
+        for observer in context.processor.observers { observer.didRevoke(context) }
+    }
+
     /// Tells the observers that the handler has exceeded its time limit.
     func reportTimeout() {
         guard let context = state.withLock({ $0.context }), !context.isAskingInbox else { return }

@@ -146,7 +146,14 @@ final class DeliveryQueue: IdleReporting {
 
     func revoke(through generation: UInt64) {
         let cancelsRevoked = options.cancelsRevoked
-        let (timers, cancelled, revocation) = state.withLock { state in
+        let (timers, running, cancelled, revocation) = state.withLock { state in
+            var running: [(worker: Worker, delivery: Delivery)] = []
+            for (place, delivery) in state.current.enumerated() {
+                guard let delivery, delivery.token.generation <= generation, !state.isRevoked(delivery),
+                    let worker = state.workers[place]
+                else { continue }
+                running.append((worker, delivery))
+            }
             state.revokedThrough = max(state.revokedThrough ?? generation, generation)
             let held = state.lanes.revoke(through: generation)
             // The queue of a broadcast has ended with its channel.
@@ -161,14 +168,17 @@ final class DeliveryQueue: IdleReporting {
                 if worker.isExpired { state.lanes.leaveKey(ofAbandoned: delivery) }
             }
             let isEmpty = state.lanes.waiting == 0 && state.lanes.heldCount == 0
-            return (timers, cancelled, isEmpty ? state.revocation.take() : nil)
+            return (timers, running, cancelled, isEmpty ? state.revocation.take() : nil)
         }
         revocation?.raise()
         for timer in timers { timer.cancel() }
         wakeWorkers()
-        guard !cancelled.isEmpty else { return }
-        // Cancelling runs user code, which must not run on the thread of a connection.
-        Task { for (_, worker, _) in cancelled { worker.cancel() } }
+        guard !running.isEmpty else { return }
+        // Observers and cancellation run user code, which must not run on the thread of a connection.
+        Task {
+            for (worker, delivery) in running { worker.currentAttempt.reportRevocation(of: delivery) }
+            for (_, worker, _) in cancelled { worker.cancel() }
+        }
         for (place, worker, delivery) in cancelled { abandonAfterGrace(delivery, of: worker, at: place) }
     }
 

@@ -7,9 +7,27 @@ extension SubscriptionOptions {
     }
 
     /// Returns the error of options that are invalid, alone or in combination, or `nil` if they are valid.
-    func validationError(of queueName: String, for purpose: Purpose) -> EventBusError? {
-        guard let problem = problem(for: purpose) else { return nil }
+    ///
+    /// - Parameter consumerTimeout: The time for which the broker waits for a settlement, or `nil` for any time.
+    func validationError(of queueName: String, for purpose: Purpose, consumerTimeout: Duration?) -> EventBusError? {
+        let problem = problem(for: purpose) ?? consumerTimeout.flatMap(problem(within:))
+        guard let problem else { return nil }
         return EventBusError(.invalidConfiguration, "subscription \(queueName) has \(problem)")
+    }
+
+    /// Returns a description of a time that exceeds that of the broker, or `nil` if there is none.
+    private func problem(within consumerTimeout: Duration) -> String? {
+        let remedy =
+            "after which the broker delivers the event again; give less, or raise the timeout of the broker and the "
+            + "transport's consumerTimeout"
+        // A limit in the far future counts as none.
+        if let handlerTimeout, handlerTimeout >= consumerTimeout, handlerTimeout < .longest {
+            return "handlerTimeout \(handlerTimeout), but a consumer timeout of \(consumerTimeout), " + remedy
+        }
+        if holdsRetries, Self.maximumAge(holding: maximumHold) >= consumerTimeout {
+            return "maximumHold \(maximumHold), but a consumer timeout of \(consumerTimeout), " + remedy
+        }
+        return nil
     }
 
     private func problem(for purpose: Purpose) -> String? {

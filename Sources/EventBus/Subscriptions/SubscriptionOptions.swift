@@ -52,7 +52,7 @@ public struct SubscriptionOptions: Sendable {
     /// delivery for its next attempt. Defaults to 15 minutes.
     ///
     /// A broker closes the channel of a consumer that leaves a delivery unsettled for its consumer timeout, 30 minutes
-    /// by default. If that timeout is lower, set this value to half of it. If the longest possible delay after an
+    /// by default. If that timeout is lower, set this value to half of it. At four fifths of it, the subscription is refused. If the longest possible delay after an
     /// attempt would end later than this, the attempt is the last one (``EventContext/isLastAttempt``), and the reason
     /// of the dead letter is ``Failure/Reason/holdLimit``. An event may wait behind others for so long that too little
     /// of this time is left for its own retries. It is then first returned to the broker, with all other prefetched
@@ -73,7 +73,7 @@ public struct SubscriptionOptions: Sendable {
     /// The maximum duration of a handler, after which it is cancelled as described in ``TimeoutMiddleware``, or `nil`
     /// for no limit. Defaults to 5 minutes.
     ///
-    /// The limit takes effect soon after it has passed, not at that very instant. Without a limit, a handler that never
+    /// The limit is below the broker's consumer timeout (``Transport/consumerTimeout``). It takes effect soon after it has passed, not at that very instant. Without a limit, a handler that never
     /// returns holds up whatever waits for running handlers until its delivery is revoked.
     public var handlerTimeout: Duration?
     /// The order in which deliveries are handled. Defaults to ``Ordering/none``.

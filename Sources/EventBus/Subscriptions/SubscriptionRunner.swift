@@ -255,7 +255,13 @@ final class SubscriptionRunner: Sendable {
             var options = state.options
             options.concurrency = concurrency
             // The purpose does not concern the concurrency.
-            if let error = options.validationError(of: info.queueName, for: .events) { throw error }
+            if let error = options.validationError(
+                of: info.queueName,
+                for: .events,
+                consumerTimeout: environment.transport.consumerTimeout
+            ) {
+                throw error
+            }
             state.options = options
             guard state.phase == .attached, state.session.concurrency != concurrency else { return nil }
             state.attachment = Signal()

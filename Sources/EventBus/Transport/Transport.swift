@@ -23,6 +23,12 @@ public protocol Transport: Sendable {
     /// `.unsupported`. Defaults to ``TransportLimits/maximumDelay``.
     var maximumDelay: Duration { get }
 
+    /// The time after which the broker takes back the deliveries of a consumer that has not settled one of them, or `nil` if
+    /// it never does. Defaults to ``TransportLimits/consumerTimeout``.
+    ///
+    /// A subscription whose handlers or retries may take longer is refused.
+    var consumerTimeout: Duration? { get }
+
     /// Connects, and stays connected until the calling task is cancelled. Then it closes within a few seconds and
     /// returns.
     ///
@@ -82,6 +88,9 @@ extension Transport {
 
     /// The limit ``TransportLimits/maximumDelay``.
     public var maximumDelay: Duration { TransportLimits.maximumDelay }
+
+    /// The timeout ``TransportLimits/consumerTimeout``.
+    public var consumerTimeout: Duration? { TransportLimits.consumerTimeout }
 
     /// Sends one envelope after another. A transport with a window pipelines them instead.
     public func publish(

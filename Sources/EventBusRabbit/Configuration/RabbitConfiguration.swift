@@ -232,6 +232,9 @@ public struct RabbitConfiguration: Sendable {
     var maximumConsumersPerConnection = 1000
     /// The interval between checks of ``RabbitTransport``'s consumers. Defaults to 1 s.
     public var consumerCheckInterval: Duration
+    /// The consumer timeout of the broker (`consumer_timeout`), or `nil` if it is disabled. Subscriptions whose handlers or
+    /// retries may take longer are refused. Defaults to 30 minutes, which is RabbitMQ's default.
+    public var consumerTimeout: Duration? = TransportLimits.consumerTimeout
 
     /// Creates the configuration for one host. All other values have their defaults and can be changed afterwards.
     public init(host: Host, credentials: Credentials, virtualHost: String = "/", tls: TLS? = nil) {

@@ -37,6 +37,7 @@ package struct ForwardingTransport: Transport {
     package var name: String { base.name }
     package var clock: AnyClock { base.clock }
     package var maximumDelay: Duration { base.maximumDelay }
+    package var consumerTimeout: Duration? { base.consumerTimeout }
     package var unroutableDelays: any DeadLetterQueue { base.unroutableDelays }
 
     package func run() async throws { try await onRun(base) }

@@ -283,6 +283,61 @@ struct SubscriptionPauseTests {
         #expect(letters.map(\.failure.reason) == [.attemptsExhausted])
     }
 
+    @Test("Handlers and retries that may take longer than the broker waits for a settlement are refused")
+    func consumerTimeout() async throws {
+        let patient = InMemoryBroker(configuration: .init(consumerTimeout: .seconds(10_000)), clock: clock)
+        let usual = InMemoryBroker(clock: clock)
+        for (broker, isRefused) in [(usual, true), (patient, false), (self.broker, false)] {
+            for (group, options) in [
+                ("a", SubscriptionOptions(handlerTimeout: .seconds(1800))),
+                ("b", SubscriptionOptions(ordering: .byPartitionKey, maximumHold: .seconds(1440))),
+                ("c", SubscriptionOptions(broadcast: true, maximumHold: .seconds(7200))),
+            ] {
+                let bus = EventBus(transport: .inMemory(broker))
+                let subscription = bus.subscribe(to: OrderCreated.self, group: group, options: options) { _, _ in }
+                var code: EventBusError.Code?
+                do {
+                    try await bus.withRunning { try await subscription.attached() }
+                } catch let error as EventBusError {
+                    code = error.code
+                }
+                #expect(code == (isRefused ? .invalidConfiguration : nil))
+            }
+        }
+        let options = SubscriptionOptions(
+            handlerTimeout: .seconds(1799),
+            ordering: .byPartitionKey,
+            maximumHold: .seconds(1439)
+        )
+        let bus = EventBus(transport: .inMemory(usual))
+        let subscription = bus.subscribe(to: OrderCreated.self, group: "key", options: options) { _, _ in }
+        try await bus.withRunning { try await subscription.attached() }
+    }
+
+    @Test("A running handler whose delivery the broker takes back is logged as a warning", arguments: [true, false])
+    func revocation(isBroadcast: Bool) async throws {
+        let log = InMemoryLogHandler()
+        let transport = InMemoryTransport(broker: broker)
+        let bus = EventBus(transport: transport, logger: Logger(label: "test") { _ in log })
+        let (started, proceed) = (Signal(), Signal())
+        let options = SubscriptionOptions(handlerTimeout: nil, broadcast: isBroadcast)
+        let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: options) { _, _ in
+            started.raise()
+            try await proceed.wait()
+        }
+        try await bus.withRunning {
+            try await subscription.attached()
+            try await bus.publish(OrderCreated(orderID: "1"))
+            try await started.wait()
+            transport.loseConnection()
+            try await eventually("the warning") {
+                log.entries.contains { $0.level == .warning && "\($0.message)".contains("lost its delivery") }
+            }
+            proceed.raise()
+            try await broker.settled()
+        }
+    }
+
     @Test("The log tells how many events a broadcast loses because its concurrency changes")
     func broadcastLoss() async throws {
         let log = InMemoryLogHandler()
