@@ -152,7 +152,9 @@ struct SeveralRelaysTests {
             try await database.write { try $0.execute(sql: "DROP TRIGGER crash") }
             let (nextBus, next) = relay()
             try await running(nextBus, next) {
-                _ = try await deliveries.waitForHandled(NoteTaken.self, count: 100)
+                try await deliveries.waitUntil("50 duplicates") { recorder in
+                    try recorder.duplicates(NoteTaken.self).count == 50
+                }
                 try await database.waitForBacklog(of: 0)
             }
         }
