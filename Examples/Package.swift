@@ -10,15 +10,12 @@ let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hum
 let hummingbirdTesting: Target.Dependency = .product(name: "HummingbirdTesting", package: "hummingbird")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
-let coreMetrics: Target.Dependency = .product(name: "CoreMetrics", package: "swift-metrics")
-let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
-let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
-let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let systemPackage: Target.Dependency = .product(name: "SystemPackage", package: "swift-system")
 let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
 let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let signals: Target.Dependency = .product(name: "UnixSignals", package: "swift-service-lifecycle")
 let tracing: Target.Dependency = .product(name: "Tracing", package: "swift-distributed-tracing")
+let serviceKit: Target.Dependency = .product(name: "EventBusServiceKit", package: "swift-event-bus-service-kit")
 let terminalText: Target.Dependency = .product(name: "TerminalText", package: "swift-event-bus-tools")
 let eventStory: Target.Dependency = .product(name: "EventStory", package: "swift-event-bus-tools")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -27,8 +24,9 @@ func library(_ name: String) -> Target.Dependency { .product(name: name, package
 
 /// What the three servers have in common.
 let server: [Target.Dependency] = [
-    "ShopEvents", "ServiceKit", "ServiceStorage", "PostgresDriver", library("EventBus"), library("EventBusOutbox"),
-    library("EventBusRedis"), grdb, httpTypes, hummingbird, logging, metrics, tracing, configuration, lifecycle,
+    "ShopEvents", "ShopServer", "ServiceStorage", "PostgresDriver", serviceKit, library("EventBus"),
+    library("EventBusOutbox"), library("EventBusRedis"), grdb, httpTypes, hummingbird, logging, metrics, tracing,
+    configuration, lifecycle,
 ]
 
 let package = Package(
@@ -46,6 +44,7 @@ let package = Package(
     ],
     dependencies: [
         .package(name: "swift-event-bus", path: ".."),
+        .package(name: "swift-event-bus-service-kit", path: "../ServiceKit"),
         .package(name: "swift-event-bus-tools", path: "../Tools"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-configuration", from: "1.0.0", traits: ["JSON"]),
@@ -53,7 +52,6 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.3.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.3"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.7.0"),
-        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
@@ -99,26 +97,10 @@ let package = Package(
             ]
         ),
         .target(
-            name: "ServiceKit",
+            name: "ShopServer",
             dependencies: [
-                "ServiceStorage",
-                "PostgresDriver",
-                terminalText,
-                eventBus,
-                library("EventBusRabbit"),
-                library("EventBusRedis"),
-                grdb,
-                httpTypes,
-                hummingbird,
-                logging,
-                metrics,
-                coreMetrics,
-                nioCore,
-                nioHTTP1,
-                systemPackage,
-                tracing,
-                configuration,
-                lifecycle,
+                "ServiceStorage", serviceKit, eventBus, library("EventBusRabbit"), library("EventBusRedis"), grdb,
+                httpTypes, hummingbird, logging, systemPackage, configuration,
             ]
         ),
         .executableTarget(name: "OrderServer", dependencies: server + ["OrderService", "ShopData"]),
@@ -135,9 +117,14 @@ let package = Package(
                 "OrderService", "InventoryService", "NotificationService", grdb, logging,
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 systemPackage,
-            ]
+            ],
+            path: "Fleet/Sources/Fleet"
         ),
-        .executableTarget(name: "ShopFleet", dependencies: ["Fleet", "ShopData", terminalText, arguments, signals]),
+        .executableTarget(
+            name: "ShopFleet",
+            dependencies: ["Fleet", "ShopData", terminalText, arguments, signals],
+            path: "Fleet/Sources/ShopFleet"
+        ),
         .testTarget(
             name: "ShopTests",
             dependencies: [
@@ -154,16 +141,14 @@ let package = Package(
         // What the tests of the services have in common.
         .target(
             name: "ServiceTestKit",
-            dependencies: ["ServiceKit", grdb, hummingbird, hummingbirdTesting, logging],
+            dependencies: [serviceKit, grdb, hummingbird, hummingbirdTesting, logging],
             path: "Tests/ServiceTestKit"
         ),
         .testTarget(
-            name: "ServiceKitTests",
+            name: "ShopServerTests",
             dependencies: [
-                "ServiceKit", "ServiceStorage", "PostgresDriver", "ServiceTestKit", eventBus,
-                library("EventBusInMemory"), library("EventBusRabbit"),
-                library("EventBusRedis"), grdb, httpTypes, hummingbird, hummingbirdTesting, logging, metrics,
-                coreMetrics, nioCore, nioEmbedded, tracing, configuration, lifecycle,
+                "ShopServer", "ServiceStorage", "ServiceTestKit", serviceKit, eventBus, grdb, hummingbird,
+                hummingbirdTesting, configuration, logging,
             ]
         ),
         .testTarget(
@@ -193,7 +178,8 @@ let package = Package(
             dependencies: [
                 "Fleet", "PostgresDriver", "Shop", "ShopData", "ShopFleet", "OrderServer", "InventoryServer",
                 "NotificationServer", eventStory, library("EventBus"), library("EventBusRabbit"),
-            ]
+            ],
+            path: "Fleet/Tests/FleetTests"
         ),
     ],
     swiftLanguageModes: [.v6]

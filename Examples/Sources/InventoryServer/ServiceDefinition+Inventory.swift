@@ -2,13 +2,14 @@ import Configuration
 import EventBus
 import EventBusOutbox
 import EventBusRedis
+import EventBusServiceKit
 import InventoryService
-import ServiceKit
 import ServiceStorage
+import ShopServer
 
 extension ServiceDefinition {
     /// The inventory service.
-    static let inventory = ServiceDefinition(
+    static let inventory = ServiceDefinition.shop(
         name: "inventory",
         executable: "inventory-service",
         summary: "Puts aside what orders need: all of it, or nothing.",
@@ -21,13 +22,13 @@ extension ServiceDefinition {
                 "a file with one product as JSON a line, loaded at the start if there is none in the database"
             )
         ],
-        needsBroker: true,
+        needsBus: true,
         migrations: StockSchema.registerMigrations,
         postgresMigrations: StockSchema.postgres,
         assemble: assembleInventory
     )
 
-    private static func assembleInventory(_ environment: ServiceEnvironment) async throws -> ServiceAssembly {
+    private static func assembleInventory(_ environment: ShopEnvironment) async throws -> ServiceAssembly {
         let lock = RedisLock(environment.redis, prefix: "inventory")
         let cache = RedisCache(environment.redis, options: RedisCacheOptions(prefix: "inventory"))
         let store = SQLStockStore(database: environment.database, bus: environment.bus)
@@ -54,6 +55,7 @@ extension ServiceDefinition {
         )
         let redis = environment.redis
         return ServiceAssembly(
+            bus: environment.bus,
             services: [relay],
             checks: [HealthCheck(isRequired: false) { [relay.health(), await redis.health()] }],
             routes: { router in StockRoutes(catalog: catalog).add(to: router) }

@@ -1,5 +1,5 @@
+import EventBusServiceKit
 import Glibc
-import ServiceKit
 
 /// The program `notification-service`.
 @main

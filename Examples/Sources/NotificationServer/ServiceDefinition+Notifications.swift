@@ -1,12 +1,13 @@
 import Configuration
 import EventBus
 import EventBusRedis
+import EventBusServiceKit
 import NotificationService
-import ServiceKit
+import ShopServer
 
 extension ServiceDefinition {
     /// The notification service.
-    static let notifications = ServiceDefinition(
+    static let notifications = ServiceDefinition.shop(
         name: "notifications",
         executable: "notification-service",
         summary: "Tells every customer once how an order ended, by mail.",
@@ -48,13 +49,13 @@ extension ServiceDefinition {
                 "send without encryption to a server that offers none; not together with a password"
             ),
         ],
-        needsBroker: true,
+        needsBus: true,
         migrations: NotificationSchema.registerMigrations,
         postgresMigrations: NotificationSchema.postgres,
         assemble: assembleNotifications
     )
 
-    private static func assembleNotifications(_ environment: ServiceEnvironment) async throws -> ServiceAssembly {
+    private static func assembleNotifications(_ environment: ShopEnvironment) async throws -> ServiceAssembly {
         let letterhead = try Letterhead(config: environment.config)
         if let smtp = try SMTPConfiguration(config: environment.config) {
             return try post(through: smtp, letterhead, environment)
@@ -66,7 +67,7 @@ extension ServiceDefinition {
     private static func post(
         through smtp: SMTPConfiguration,
         _ letterhead: Letterhead,
-        _ environment: ServiceEnvironment
+        _ environment: ShopEnvironment
     ) throws -> ServiceAssembly {
         let mailer = try SMTPMailer(smtp)
         let log = SQLNotificationLog(database: environment.database, mailer: mailer, letterhead: letterhead)
@@ -79,13 +80,14 @@ extension ServiceDefinition {
         NotificationService(bus: environment.bus, log: log).subscribe(options: options)
         let redis = environment.redis
         return ServiceAssembly(
+            bus: environment.bus,
             checks: [HealthCheck(isRequired: false) { [mailer.health, await redis.health()] }],
             routes: { router in NotificationRoutes(log: log).add(to: router) }
         )
     }
 
     /// Writes notifications to a mailbox file.
-    private static func write(_ letterhead: Letterhead, _ environment: ServiceEnvironment) throws -> ServiceAssembly {
+    private static func write(_ letterhead: Letterhead, _ environment: ShopEnvironment) throws -> ServiceAssembly {
         let path = environment.config.string(forKey: "mail.file", default: "notifications.mbox")
         let file = MailFile(path: path, logger: environment.logger)
         let log = SQLNotificationLog(database: environment.database, mailer: file, letterhead: letterhead)
@@ -97,6 +99,7 @@ extension ServiceDefinition {
         let service = NotificationService(bus: environment.bus, log: log)
         let redis = environment.redis
         return ServiceAssembly(
+            bus: environment.bus,
             services: [MailFileService(file: file) { service.subscribe(options: options) }],
             checks: [
                 HealthCheck(isRequired: true) { [file.health] },

@@ -2,10 +2,11 @@ import Configuration
 import EventBus
 import EventBusOutbox
 import EventBusRedis
+import EventBusServiceKit
 import Glibc
 import OrderService
-import ServiceKit
 import ServiceStorage
+import ShopServer
 
 /// The order service: it accepts orders over HTTP, and confirms or cancels them as the inventory answers.
 @main
@@ -17,7 +18,7 @@ struct OrderServer {
 
 extension ServiceDefinition {
     /// The order service.
-    static let orders = ServiceDefinition(
+    static let orders = ServiceDefinition.shop(
         name: "orders",
         executable: "order-service",
         summary: "Takes orders over HTTP, and confirms or cancels them as the inventory answers.",
@@ -49,13 +50,13 @@ extension ServiceDefinition {
                 "how many writes to SQLite that come at the same time share a commit; 1 for a commit each"
             ),
         ],
-        needsBroker: false,
+        needsBus: false,
         migrations: OrderSchema.registerMigrations,
         postgresMigrations: OrderSchema.postgres,
         assemble: assemble
     )
 
-    private static func assemble(_ environment: ServiceEnvironment) async throws -> ServiceAssembly {
+    private static func assemble(_ environment: ShopEnvironment) async throws -> ServiceAssembly {
         let config = environment.config
         let ttl = config.double(forKey: "cache.ttl", default: 5)
         let retention = config.int(forKey: "idempotency.retention", default: 86_400)
@@ -79,6 +80,7 @@ extension ServiceDefinition {
         OrderService(bus: environment.bus, store: orders).subscribe(options: .outlastingOutages)
         let relay = try environment.database.relay(to: environment.bus, logger: environment.logger)
         return ServiceAssembly(
+            bus: environment.bus,
             services: [relay],
             checks: [
                 // Orders are accepted without either of them: events wait in the outbox, and uncached orders are read

@@ -1,7 +1,7 @@
+public import EventBusServiceKit
 import FoundationEssentials
 import Hummingbird
 public import HummingbirdTesting
-public import ServiceKit
 
 extension TestClientProtocol {
     /// Sends a GET request.

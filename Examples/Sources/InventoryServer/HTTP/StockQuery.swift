@@ -1,4 +1,5 @@
-import ServiceKit
+import EventBusServiceKit
+import ShopServer
 
 /// The query of the list of products: `?limit=50&after=SKU`.
 struct StockQuery: Hashable, Sendable {

@@ -1,6 +1,6 @@
+import EventBusServiceKit
 import Hummingbird
 import InventoryService
-import ServiceKit
 import ShopEvents
 
 /// The body of `PUT /stock/{sku}` as it was received.

@@ -1,9 +1,10 @@
 import EventBus
+import EventBusServiceKit
 import Foundation
 import Hummingbird
 import InventoryService
 import Logging
-import ServiceKit
+import ShopServer
 
 /// The HTTP interface of the inventory. `InventoryAPI` describes it for clients.
 struct StockRoutes: Sendable {

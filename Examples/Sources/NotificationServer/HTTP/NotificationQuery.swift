@@ -1,4 +1,5 @@
-import ServiceKit
+import EventBusServiceKit
+import ShopServer
 
 /// The query of the list of notifications: `?order=ID` or `?limit=50`.
 struct NotificationQuery: Hashable, Sendable {

@@ -1,5 +1,6 @@
+import EventBusServiceKit
 import Hummingbird
-import ServiceKit
+import ShopServer
 
 /// The read-only HTTP interface of the notification service. `NotificationAPI` describes it for clients.
 struct NotificationRoutes: Sendable {

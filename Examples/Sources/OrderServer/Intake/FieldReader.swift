@@ -1,4 +1,4 @@
-import ServiceKit
+import EventBusServiceKit
 
 /// A reader for the fields of one JSON object, which records all problems instead of stopping at the first.
 struct FieldReader {

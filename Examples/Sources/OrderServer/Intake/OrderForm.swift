@@ -1,6 +1,6 @@
+import EventBusServiceKit
 import HTTPTypes
 import OrderService
-import ServiceKit
 import ShopEvents
 
 /// The body of a request that places an order: its content, or all problems with it.

@@ -1,4 +1,4 @@
-import ServiceKit
+import EventBusServiceKit
 import ShopData
 import ShopEvents
 

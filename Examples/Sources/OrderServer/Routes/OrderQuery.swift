@@ -1,6 +1,7 @@
+import EventBusServiceKit
 import OrderService
-import ServiceKit
 import ShopEvents
+import ShopServer
 
 /// The query of a list of orders: `?status=placed&limit=50&after=ID`.
 struct OrderQuery: Hashable, Sendable {

@@ -1,9 +1,9 @@
 import EventBus
+import EventBusServiceKit
 import HTTPTypes
 import Hummingbird
 import Metrics
 import OrderService
-import ServiceKit
 
 /// The HTTP interface of the order service.
 struct OrderRoutes: Sendable {

@@ -1,9 +1,9 @@
 import EventBusInMemory
+import EventBusServiceKit
 import Foundation
 import Hummingbird
 import HummingbirdTesting
 import InventoryService
-import ServiceKit
 import ServiceTestKit
 import Testing
 

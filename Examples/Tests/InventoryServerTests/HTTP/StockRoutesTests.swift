@@ -1,11 +1,11 @@
 import EventBus
 import EventBusInMemory
+import EventBusServiceKit
 import EventBusTesting
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import InventoryService
-import ServiceKit
 import ServiceTestKit
 import ShopEvents
 import Testing
@@ -28,8 +28,8 @@ struct StockRoutesTests {
     ) async throws {
         let replica = try Replica(file, lock: lock)
         _ = try await replica.store.open(with: stock)
-        let assembly = ServiceAssembly(routes: StockRoutes(catalog: replica.catalog).add)
-        try await Application(router: assembly.router(logger: .quiet)).test(.router, body)
+        let router = Router.service(routes: StockRoutes(catalog: replica.catalog).add)
+        try await Application(router: router, logger: .quiet).test(.router, body)
     }
 
     private func put(

@@ -1,11 +1,11 @@
 import EventBus
+import EventBusServiceKit
 import Foundation
 import GRDB
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import NotificationService
-import ServiceKit
 import ServiceStorage
 import ServiceTestKit
 import Testing
@@ -30,8 +30,8 @@ struct NotificationRoutesTests {
     }
 
     private func get(_ uri: String) async throws -> TestResponse {
-        let assembly = ServiceAssembly(routes: NotificationRoutes(log: log).add)
-        return try await Application(router: assembly.router(logger: .quiet)).test(.router) { client in
+        let router = Router.service(routes: NotificationRoutes(log: log).add)
+        return try await Application(router: router, logger: .quiet).test(.router) { client in
             try await client.get(uri)
         }
     }

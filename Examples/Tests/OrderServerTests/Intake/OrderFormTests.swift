@@ -1,7 +1,7 @@
+import EventBusServiceKit
 import Foundation
 import HTTPTypes
 import OrderService
-import ServiceKit
 import ShopEvents
 import Testing
 

@@ -1,5 +1,5 @@
+import EventBusServiceKit
 import Foundation
-import ServiceKit
 import ShopEvents
 import Testing
 

@@ -1,6 +1,6 @@
+import EventBusServiceKit
 import Foundation
 import Hummingbird
-import ServiceKit
 import ServiceTestKit
 import Testing
 

@@ -1,6 +1,6 @@
+import EventBusServiceKit
 import HTTPTypes
 import OrderService
-import ServiceKit
 import Testing
 
 @testable import OrderServer

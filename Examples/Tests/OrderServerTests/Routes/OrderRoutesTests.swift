@@ -1,10 +1,10 @@
 import EventBus
+import EventBusServiceKit
 import GRDB
 import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import OrderService
-import ServiceKit
 import ServiceTestKit
 import ShopEvents
 import Testing
@@ -25,8 +25,12 @@ struct OrderRoutesTests {
         access: HTTPAccess = .open,
         _ body: @Sendable (any TestClientProtocol) async throws -> Void
     ) async throws {
-        let assembly = ServiceAssembly(routes: OrderRoutes(scene.orders, pricing: pricing).add)
-        try await Application(router: assembly.router(logger: .quiet, access: access)).test(.router, body)
+        let router = Router.service(
+            access: access,
+            publicPaths: ["/openapi.json"],
+            routes: OrderRoutes(scene.orders, pricing: pricing).add
+        )
+        try await Application(router: router, logger: .quiet).test(.router, body)
     }
 
     private func post(

@@ -1,0 +1,141 @@
+import Foundation
+import Testing
+
+/// The scripts of the repository, on a machine that others use too.
+@Suite(.timeLimit(.minutes(1)))
+struct ScriptsTests {
+    private static let scripts = URL(filePath: #filePath).deletingLastPathComponent()
+        .appending(path: "../../../../../Scripts")
+
+    /// A folder with programs that replace the system's.
+    private final class Stage {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "scripts-\(UUID().uuidString)")
+
+        init() throws {
+            for name in ["bin", "tmp"] {
+                try FileManager.default.createDirectory(
+                    at: folder.appending(path: name),
+                    withIntermediateDirectories: true
+                )
+            }
+        }
+
+        deinit { try? FileManager.default.removeItem(at: folder) }
+
+        func path(_ name: String) -> String { folder.appending(path: name).path(percentEncoded: false) }
+
+        /// Adds a program.
+        func add(_ name: String, _ body: String) throws {
+            let file = path("bin/\(name)")
+            try Data("#!/bin/sh\n\(body)\n".utf8).write(to: URL(filePath: file))
+            try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: file)
+        }
+
+        /// Runs a script, and returns its exit status and its error output.
+        func run(_ script: String, _ arguments: String..., environment: [String: String] = [:]) throws -> (
+            status: Int32, errors: String
+        ) {
+            let process = Process()
+            let errors = Pipe()
+            process.executableURL = URL(filePath: "/bin/sh")
+            process.arguments = [ScriptsTests.scripts.appending(path: script).path(percentEncoded: false)] + arguments
+            process.environment = ["PATH": "\(path("bin")):/usr/bin:/bin", "TMPDIR": path("tmp"), "STAGE": path("")]
+                .merging(environment) { $1 }
+            process.standardOutput = FileHandle.nullDevice
+            process.standardError = errors
+            try process.run()
+            let text = try errors.fileHandleForReading.readToEnd() ?? Data()
+            process.waitUntilExit()
+            return (process.terminationStatus, String(decoding: text, as: UTF8.self))
+        }
+    }
+
+    @Test(arguments: ["HUP", "INT", "TERM"])
+    func `an installation that is interrupted leaves no file behind`(signal: String) throws {
+        let stage = try Stage()
+        try stage.add("swift", "exit 0")
+        try stage.add("dpkg-query", "exit 1")
+        try stage.add("id", "echo 1000")
+        // Records what would be done as root, and interrupts the script in the middle of the installation.
+        try stage.add(
+            "sudo",
+            """
+            echo "$*" >>"$STAGE/calls"
+            case "$*" in
+            *update*) ls "$TMPDIR" >"$STAGE/logs"; kill -\(signal) $PPID ;;
+            tee*) cat >/dev/null ;;
+            esac
+            """
+        )
+        let hadPolicy = FileManager.default.fileExists(atPath: "/usr/sbin/policy-rc.d")
+        let (status, errors) = try stage.run("setup")
+        #expect([129, 130, 143].contains(status), "\(status) \(errors)")
+        let logs = try String(contentsOfFile: stage.path("logs"), encoding: .utf8)
+        // Another user could not have guessed the name.
+        #expect(logs.contains(/^eventbus-setup\.[A-Za-z0-9]{6}\n$/), "\(logs)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: stage.path("tmp")).isEmpty)
+        let calls = try String(contentsOfFile: stage.path("calls"), encoding: .utf8).split(separator: "\n")
+        #expect(!calls.contains { $0.contains("install") })
+        #expect(hadPolicy || calls.last == "rm -f /usr/sbin/policy-rc.d")
+        #expect(!hadPolicy || !calls.contains { $0.contains("policy-rc.d") })
+    }
+
+    @Test func `the file of an installation that was killed is removed, and that of another one is kept`() throws {
+        let stage = try Stage()
+        try stage.add("swift", "exit 0")
+        try stage.add("dpkg-query", "case $2 in *Status*) echo installed ;; esac")
+        try stage.add("id", "echo 1000")
+        try stage.add("sudo", "\"$@\"")
+        let policy = stage.path("policy-rc.d")
+        // No process has this number.
+        let contents = [
+            ("# eventbus-setup 99999999", false),
+            ("# eventbus-setup \(ProcessInfo.processInfo.processIdentifier)", true),
+            ("# of an administrator", true),
+        ]
+        for (line, isKept) in contents {
+            try Data("#!/bin/sh\n\(line)\nexit 101\n".utf8).write(to: URL(filePath: policy))
+            let (status, errors) = try stage.run("setup", environment: ["EVENTBUS_SETUP_POLICY": policy])
+            #expect(status == 0, "\(errors)")
+            #expect(FileManager.default.fileExists(atPath: policy) == isKept, "\(line)")
+        }
+    }
+
+    @Test func `a Debian that others could have changed is not entered`() throws {
+        let stage = try Stage()
+        for (name, mode) in [("others", 0o777), ("group", 0o775)] {
+            let folder = stage.path(name)
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+            try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: folder)
+            try Data().write(to: URL(filePath: "\(folder)/.complete"))
+        }
+        try FileManager.default.createDirectory(atPath: stage.path("own"), withIntermediateDirectories: false)
+        try FileManager.default.createSymbolicLink(atPath: stage.path("link"), withDestinationPath: stage.path("own"))
+        for name in ["others", "group", "link"] {
+            let (status, errors) = try stage.run(
+                "debian13",
+                "run",
+                "--",
+                "true",
+                environment: ["EVENTBUS_DEBIAN13": stage.path(name)]
+            )
+            #expect(status == 1)
+            #expect(errors.contains("is no folder that only"), "\(name): \(errors)")
+        }
+    }
+
+    @Test func `no script writes to a predictable name in a folder that everyone may write to`() throws {
+        let names = try FileManager.default.contentsOfDirectory(atPath: Self.scripts.path(percentEncoded: false))
+        #expect(names.count > 10)
+        for name in names {
+            guard let text = try? String(contentsOf: Self.scripts.appending(path: name), encoding: .utf8) else {
+                continue
+            }
+            for line in text.split(separator: "\n") where line.contains(/\/tmp\/|TMPDIR/) {
+                let isUnpredictable = line.contains(/mktemp (-d )?"\$\{TMPDIR:-\/tmp\}\//)
+                let isChecked = name == "debian13" && line.contains("/var/tmp/eventbus-debian13")
+                #expect(isUnpredictable || isChecked, "\(name): \(line)")
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+import FoundationEssentials
+import Glibc
+
+/// A separate directory, which is deleted with this object.
+final class TemporaryDirectory: Sendable {
+    let path: String
+
+    init() throws {
+        path = "/tmp/shop-server-\(UUID())"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit {
+        try? FileManager.default.removeItem(atPath: path)
+    }
+
+    func file(_ name: String) -> String { "\(path)/\(name)" }
+
+    /// Writes a file, and returns its path.
+    func write(_ text: String, to name: String) throws -> String {
+        try Data(text.utf8).write(to: URL(filePath: file(name)))
+        return file(name)
+    }
+
+    /// Returns the permissions of a file in the format of `chmod`, or `nil` if it is missing.
+    func permissions(of name: String) -> Int? {
+        var status = stat()
+        return stat(file(name), &status) == 0 ? Int(status.st_mode & 0o777) : nil
+    }
+}

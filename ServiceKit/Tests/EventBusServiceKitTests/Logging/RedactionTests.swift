@@ -1,0 +1,31 @@
+import Testing
+
+@testable import EventBusServiceKit
+
+@Suite("Redaction", .timeLimit(.minutes(1)))
+struct RedactionTests {
+    @Test(
+        "Passwords of URIs are taken out, and nothing else is changed",
+        arguments: [
+            ("amqp://user:pass@host:5672/v", "amqp://user:***@host:5672/v"),
+            ("to redis://:pass@h and amqp://u:p@ss@h?x", "to redis://:***@h and amqp://u:***@h?x"),
+            ("amqp://user@host", "amqp://user@host"),
+            ("http://host/a@b:c", "http://host/a@b:c"),
+            ("see https://host", "see https://host"),
+            ("://", "://"),
+            ("no URI at all: a:b@c", "no URI at all: a:b@c"),
+        ]
+    )
+    func uris(text: String, expected: String) {
+        #expect(Redaction().redact(text) == expected)
+    }
+
+    @Test("A secret is removed anywhere, including at the beginning and the end")
+    func secrets() {
+        let redaction = Redaction(secrets: ["aab", "aaab-long", "xyz9"])
+        #expect(redaction.redact("aaab-long") == "***")
+        #expect(redaction.redact("aaaab-long, xyz9") == "a***, ***")
+        // Three characters protect nothing, and would make lines unreadable.
+        #expect(redaction.redact("aab") == "aab")
+    }
+}
