@@ -48,7 +48,9 @@ struct HelpTests {
         ["dead", "groups", "--where", "total > 1"], ["dead", "replay", "--rate", "0"], ["nonsense"],
         ["dead", "list", "--unroutable", "--group", "a"], ["dead", "groups", "--timeout", "-1"],
         ["bench", "--duration", "61"], ["bench", "--concurrency", "0"], ["story", "order-1", "--group", ""],
-        ["topology", "retire", "new.json", "--former"],
+        ["topology", "retire", "new.json", "--former"], ["publish", "a", "--data", "1", "--delay", "-1"],
+        ["publish", "a", "--data", "1", "--delay", "inf"], ["publish", "a", "--data", "1", "--delay", "nan"],
+        ["publish", "a", "--data", "1", "--delay", "1e300"],
     ])
     func `a wrong usage ends with 64 and names the option`(arguments: [String]) async throws {
         let outcome = try await Tool.run(arguments + ["--url", "amqp://ops:hunter2@127.0.0.1:1"])

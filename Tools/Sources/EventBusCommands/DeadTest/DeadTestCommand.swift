@@ -60,14 +60,12 @@ struct DeadTestCommand: AsyncParsableCommand {
         guard let letter = found.withLock({ $0 }) else {
             throw CommandFailure("no dead letter has the id \(id)")
         }
-        let source = GeneratedTest(
-            letter: letter,
-            modules: modules,
-            subscribing: subscribe,
-            redacted: Set(redact)
-        ).source
+        let test = GeneratedTest(letter: letter, modules: modules, subscribing: subscribe, redacted: Set(redact))
+        if let problem = test.redactionProblem {
+            throw CommandFailure(problem, status: CommandFailure.invalidInput)
+        }
         try await OutputFile.with(output) { descriptor in
-            try StandardOutput.write(Array(source.utf8), to: descriptor)
+            try StandardOutput.write(Array(test.source.utf8), to: descriptor)
         }
     }
 }

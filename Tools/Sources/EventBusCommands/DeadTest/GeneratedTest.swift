@@ -83,13 +83,25 @@ struct GeneratedTest {
         return fields
     }
 
+    /// The payload as JSON, or `nil` if it is none.
+    private var json: JSONValue? {
+        try? JSONDecoder().decode(JSONValue.self, from: Data(letter.envelope.payload))
+    }
+
     /// The payload, unchanged if nothing is redacted.
     private var payload: [UInt8] {
-        let payload = letter.envelope.payload
-        guard !redacted.isEmpty, let json = try? JSONDecoder().decode(JSONValue.self, from: Data(payload)),
-            let text = try? StandardOutput.encoded(json.redacting(redacted))
-        else { return payload }
+        guard !redacted.isEmpty, let json, let text = try? StandardOutput.encoded(json.redacting(redacted)) else {
+            return letter.envelope.payload
+        }
         return [UInt8](text)
+    }
+
+    /// The reason why the source may contain a value that has to be redacted, or `nil` if all are replaced. Not every
+    /// letter has all members of a list.
+    var redactionProblem: String? {
+        if redacted.isEmpty || letter.envelope.payload.isEmpty || json != nil { return nil }
+        return "the payload is no JSON, so nothing in it can be redacted: write the test without --redact, and replace "
+            + "the values by hand"
     }
 }
 

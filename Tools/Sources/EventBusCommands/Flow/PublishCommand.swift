@@ -50,7 +50,10 @@ struct PublishCommand: AsyncParsableCommand {
     }
 
     func validate() throws {
-        if delay < 0 { throw ValidationError("--delay takes a number of seconds of at least 0.") }
+        let longest = TransportLimits.maximumDelay / .seconds(1)
+        guard delay >= 0, delay <= longest else {
+            throw ValidationError("--delay takes a number of seconds between 0 and \(longest).")
+        }
         _ = try headers()
         _ = try parsedTopic()
     }

@@ -38,13 +38,16 @@ struct LetterCondition: Hashable, Sendable {
         if text.count >= 2, let quote = text.first, quote == text.last, quote == "\"" || quote == "'" {
             text = String(text.dropFirst().dropLast())
             value = .string(text)
+        } else if let sign = text.first, "=!<>~".contains(sign) {
+            // Such as `=>`, whose author meant something else.
+            return nil
         } else {
             switch text {
             case "null": value = .null
             case "true": value = .bool(true)
             case "false": value = .bool(false)
             default:
-                value = Int64(text).map { .integer($0) } ?? Double(text).map { .number($0) } ?? .string(text)
+                value = Int64(text).map { .integer($0) } ?? Self.number(text).map { .number($0) } ?? .string(text)
             }
         }
         let steps = path.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
@@ -55,6 +58,14 @@ struct LetterCondition: Hashable, Sendable {
         default: return nil
         }
         self.comparison = comparison == .equalTwice ? .equal : comparison
+    }
+
+    /// Returns the number that a text is, in decimal notation, or `nil` if it is none.
+    private static func number(_ text: String) -> Double? {
+        guard text.allSatisfy({ $0.isASCII && ($0.isNumber || "+-.eE".contains($0)) }), let number = Double(text),
+            number.isFinite
+        else { return nil }
+        return number
     }
 
     /// Returns a Boolean value indicating whether the condition holds. `payload` is the decoded payload of the letter.
@@ -70,7 +81,8 @@ struct LetterCondition: Hashable, Sendable {
     private func holds(for found: JSONValue?) -> Bool {
         // Numbers that were written as digits also match texts of the same digits.
         let isEqual =
-            found == value || found == .string(text) || found.flatMap(order) == 0 || (found == nil && value == .null)
+            found == value || found == .string(text) || (found == nil && value == .null)
+            || found.map { $0.isNumber && order($0) == 0 } == true
         switch comparison {
         case .equal, .equalTwice: return isEqual
         case .notEqual: return !isEqual
@@ -94,8 +106,20 @@ struct LetterCondition: Hashable, Sendable {
         case (.integer(let found), .number(let value)): return sign(Double(found), value)
         case (.number(let found), .integer(let value)): return sign(found, Double(value))
         case (.number(let found), .number(let value)): return sign(found, value)
-        case (.string(let found), _): return sign(found, text)
+        // Amounts are often texts, and a condition on a number means their value.
+        case (.string(let found), .integer(let value)): return Self.number(found).map { sign($0, Double(value)) }
+        case (.string(let found), .number(let value)): return Self.number(found).map { sign($0, value) }
+        case (.string(let found), .string(let value)): return sign(found, value)
         default: return nil
+        }
+    }
+}
+
+extension JSONValue {
+    fileprivate var isNumber: Bool {
+        switch self {
+        case .integer, .number: true
+        default: false
         }
     }
 }

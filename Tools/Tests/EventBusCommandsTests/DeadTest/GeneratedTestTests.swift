@@ -56,6 +56,25 @@ struct GeneratedTestTests {
     }
 
     @Test(arguments: [
+        #"{"email":"zoe@example.com","to"#, #"{"email":"zoe@example.com","n":1e400}"#, "email;zoe@example.com",
+    ])
+    func `a value that cannot be redacted is refused`(payload: String) throws {
+        var letter = Self.letter
+        letter.envelope.payload = Array(payload.utf8)
+        let test = GeneratedTest(letter: letter, redacted: ["email", "tenant"])
+        #expect(try #require(test.redactionProblem).contains("no JSON"))
+    }
+
+    @Test func `redacting needs JSON only if there is a payload and a name`() {
+        var letter = Self.letter
+        letter.envelope.payload = Array(#"{"customers":[{"email":"zoe@example.com"}]}"#.utf8)
+        #expect(GeneratedTest(letter: letter, redacted: ["email", "tenant"]).redactionProblem == nil)
+        letter.envelope.payload = []
+        #expect(GeneratedTest(letter: letter, redacted: ["tenant"]).redactionProblem == nil)
+        #expect(GeneratedTest(letter: letter).redactionProblem == nil)
+    }
+
+    @Test(arguments: [
         "plain", #"a "quoted" \ text"#, "#\"##\"###", "line\nbreak\r\tand \u{1B}[2J", "\u{202E}right to left", "Zoë 漢字",
         "\\(interpolated)", "",
     ])

@@ -22,7 +22,7 @@ struct LetterConditionTests {
     }
 
     private static let payload = #"""
-        {"total": 100.5, "count": 9007199254740993, "id": "0042", "paid": false, "note": null,
+        {"total": 100.5, "count": 9007199254740993, "id": "0042", "amount": "99.50", "limit": "nan", "paid": false, "note": null,
          "lines": [{"sku": "A-7"}, {"sku": "B > C"}]}
         """#
 
@@ -32,6 +32,8 @@ struct LetterConditionTests {
         "payload.id = '0042'", "payload.paid = false", "payload.note = null", "payload.missing = null",
         "payload.lines.0.sku = A-7", "payload.lines.1.sku == \"B > C\"", "payload.lines.1.sku ~ B", "payload.id != 42",
         "header.tenant = acme", "header.tries > 2", "payload.missing != 1", "payload.lines.0.sku < B",
+        "payload.amount < 100", "payload.amount > 9", "payload.amount > '100'", "payload.limit = nan",
+        "payload.amount = 99.50",
     ])
     func `a condition holds`(text: String) throws {
         var filter = LetterFilter()
@@ -43,6 +45,8 @@ struct LetterConditionTests {
         "payload.total > 100.5", "payload.total = 100", "payload.count = 9007199254740992", "payload.id = 42",
         "payload.paid = true", "payload.paid > 0", "payload.missing > 0", "payload.lines.7.sku = A-7",
         "header.tenant = zenith", "header.none = acme", "payload.total ~ 100",
+        "payload.amount > 100", "payload.amount > 999", "payload.lines.0.sku > 1", "payload.total = nan",
+        "payload.total >= nan", "payload.total <= inf", "payload.total > 0x1p3", "payload.limit > 0",
     ])
     func `a condition does not hold`(text: String) throws {
         var filter = LetterFilter()
@@ -53,6 +57,7 @@ struct LetterConditionTests {
 
     @Test(arguments: [
         "", "payload", "payload > 1", "payload. > 1", "total > 1", "payload.total", "payload..a = 1", "= 1",
+        "payload.total => 100", "payload.total =< 100", "payload.total <> 100", "payload.total === 100",
     ])
     func `an invalid condition is refused`(text: String) {
         #expect(LetterCondition(text) == nil)

@@ -4,7 +4,7 @@ import EventBusTesting
 import Testing
 
 /// planted gave the event up at 2026-11-30T15:48:08.587Z after 3 attempts, as attempts_exhausted:
-/// EventBusCommandsTests.NegativeChecksum
+/// EventBusCommandsTests.NegativeChecksum: NegativeChecksum(sum: -6)
 @Test("order.archived bug-checksum is handled by planted")
 func deadLetter_bug_checksum() async throws {
     let broker = InMemoryBroker(clock: ManualClock())

@@ -22,11 +22,14 @@ struct ChaosTests {
         let host = try await VirtualHost()
         try await host.runWithBugs()
         for (id, test) in Self.written {
-            let outcome = try await Tool.run(
-                ["dead", "test", id, "--group", PlantedBugs.group, "--subscribe", "PlantedBugs.subscribe(bus)"]
-                    + ["--redact", "email"],
-                environment: ["EVENTBUS_URL": host.url]
-            )
+            let subscribing = ["--subscribe", "PlantedBugs.subscribe(bus)"]
+            let arguments = ["dead", "test", id, "--group", PlantedBugs.group] + subscribing
+            let environment = ["EVENTBUS_URL": host.url]
+            var outcome = try await Tool.run(arguments + ["--redact", "email"], environment: environment)
+            if id == "bug-checksum" {
+                #expect(outcome.status == 65 && outcome.errors.contains("is no JSON"), "\(outcome)")
+                outcome = try await Tool.run(arguments, environment: environment)
+            }
             #expect(outcome.status == 0, "\(outcome)")
             #expect(Self.undated(outcome.output) == Self.undated(try Self.file(of: id)))
             let shown = try await Tool.run(
