@@ -90,6 +90,7 @@ extension RelayInTroubleSuite {
                 }
                 // The first was published, and the second waits in the relay.
                 while relay.health().reason?.contains("unavailable") != true {
+                    try Task.checkCancellation()
                     clock.advance(by: .seconds(1))
                     await Task.yield()
                 }
@@ -99,6 +100,7 @@ extension RelayInTroubleSuite {
                 // The relay has read the replayed event once it sends it again.
                 while !transport.sent.all.dropFirst(before).contains(where: { $0.payload.contains(UInt8(ascii: "1")) })
                 {
+                    try Task.checkCancellation()
                     clock.advance(by: .seconds(1))
                     await Task.yield()
                 }
