@@ -25,8 +25,10 @@ public struct PostgresStatement: Hashable, Sendable {
         assert(parts.count == values.count + 1, "\(values.count) values for: \(text)")
     }
 
-    /// The statement that returns the plan of this one.
-    var explained: PostgresStatement { PostgresStatement(parts: ["EXPLAIN " + parts[0]] + parts.dropFirst(), values) }
+    /// Returns the statement that carries out this one, and returns its plan with the numbers of rows.
+    var explained: PostgresStatement {
+        PostgresStatement(parts: ["EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) " + parts[0]] + parts.dropFirst(), values)
+    }
 
     private init(parts: [String], _ values: [PostgresValue]) {
         self.parts = parts

@@ -42,8 +42,10 @@ enum TransactionSettings {
             // An event must not be published before the transaction that stored it is on disk. A commit of the relay writes
             // all earlier ones.
             ("synchronous_commit", "on"),
-            // The tables are small most of the time, and statistics of a queue are always wrong.
-            ("enable_seqscan", "off"), ("jit", "off"),
+            // The tables are small most of the time, and statistics of a queue are always wrong. A planner that believes
+            // them reads, hashes or sorts a whole backlog to find a few rows.
+            ("enable_seqscan", "off"), ("enable_bitmapscan", "off"), ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"), ("jit", "off"),
         ])
     }
 

@@ -147,10 +147,15 @@ enum InboxSQL {
     }
 
     /// Deletes some expired records, more than one call adds, so that they cannot accumulate. It waits for nobody.
+    ///
+    /// The time is the one at which the statement began. With one that changes while it runs, the server would compare it
+    /// with every record instead of looking it up in the index.
     static let forget = PostgresStatement(
         """
         DELETE FROM eventbus_inbox WHERE ctid = ANY (ARRAY(
-            SELECT ctid FROM eventbus_inbox WHERE ends_at <= \(time) ORDER BY ends_at LIMIT 20 FOR UPDATE SKIP LOCKED
+            SELECT ctid FROM eventbus_inbox
+            WHERE ends_at <= (extract(epoch FROM statement_timestamp()) * 1000)::bigint
+            ORDER BY ends_at LIMIT 20 FOR UPDATE SKIP LOCKED
         ))
         """
     )

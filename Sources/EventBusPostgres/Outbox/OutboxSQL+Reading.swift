@@ -16,18 +16,21 @@ extension OutboxSQL {
         /// The maximum number of rows that are looked at.
         var size: Int
 
-        fileprivate var text: String {
+        /// The condition of the rows.
+        fileprivate var condition: String {
             switch kind {
-            case .stored: "due_at = 0 AND sequence >= ?::bigint ORDER BY due_at, sequence LIMIT ?::bigint"
-            case .due: "due_at >= ?::bigint AND due_at <= ?::bigint ORDER BY due_at, sequence LIMIT ?::bigint"
+            case .stored: "due_at = 0 AND sequence >= ?::bigint"
+            case .due: "due_at >= ?::bigint AND due_at <= ?::bigint"
             }
         }
 
+        /// The clauses that end the window.
+        fileprivate var end: String { "ORDER BY due_at, sequence LIMIT ?::bigint" }
+
         fileprivate var values: [PostgresValue] {
             switch kind {
-            case .stored(let number): [.integer(number), .integer(Int64(size))]
-            case .due(let from, let end):
-                [.integer(max(1, from)), .integer(end.milliseconds), .integer(Int64(size))]
+            case .stored(let number): [.integer(number)]
+            case .due(let from, let end): [.integer(max(1, from)), .integer(end.milliseconds)]
             }
         }
 
@@ -43,8 +46,8 @@ extension OutboxSQL {
     /// Reads the first events of keys that are not busy.
     ///
     /// Only the first event of a key in the whole outbox counts, which may be one that another transaction has committed
-    /// later. The last two columns are the number of rows in the window and of first events that were found. There is a
-    /// row with these even if no event was found.
+    /// later. Busy events without a key are not in the window. The last two columns are the number of rows in the window
+    /// and of first events that were found. There is a row with these even if no event was found.
     static func heads(_ window: Window, excluding busy: Set<Lane>, limit: Int, bytes: Int) -> PostgresStatement {
         var (keys, singles): ([String], [Int64]) = ([], [])
         for lane in busy {
@@ -56,14 +59,14 @@ extension OutboxSQL {
         return PostgresStatement(
             """
             WITH seen AS MATERIALIZED (
-                SELECT sequence, partition_key, due_at FROM eventbus_outbox WHERE \(window.text)
+                SELECT sequence, partition_key, due_at FROM eventbus_outbox
+                WHERE \(window.condition) AND sequence NOT IN (SELECT unnest(?::bigint[])) \(window.end)
             ), heads AS MATERIALIZED (
                 SELECT sequence, due_at FROM (
                     SELECT *, \(placeInKey) AS place FROM seen
                 ) AS event
                 WHERE place = 1
                     AND (partition_key IS NULL OR NOT partition_key = ANY(?::text[]))
-                    AND NOT sequence = ANY(?::bigint[])
                     AND (partition_key IS NULL OR NOT \(hasEarlier))
                 ORDER BY \(window.order()) LIMIT ?::bigint
             )
@@ -78,7 +81,10 @@ extension OutboxSQL {
             ) AS event ON coalesce(bytes_before, 0) < ?::bigint
             ORDER BY \(window.order())
             """,
-            window.values + [.texts(keys), .integers(singles), .integer(Int64(limit)), .integer(Int64(bytes))]
+            window.values + [
+                .integers(singles), .integer(Int64(window.size)), .texts(keys), .integer(Int64(limit)),
+                .integer(Int64(bytes)),
+            ]
         )
     }
 
@@ -95,8 +101,9 @@ extension OutboxSQL {
                 FROM unnest(?::text[], ?::bigint[]) WITH ORDINALITY AS head (key, number, place)
                 CROSS JOIN LATERAL (
                     SELECT * FROM eventbus_outbox AS event
-                    WHERE event.partition_key = head.key AND event.sequence > head.number
-                    ORDER BY event.sequence LIMIT ?::bigint
+                    WHERE event.partition_key >= head.key AND event.partition_key <= head.key
+                        AND event.sequence > head.number
+                    ORDER BY event.partition_key, event.sequence LIMIT ?::bigint
                 ) AS event
             ) AS event
             WHERE bytes <= ?::bigint ORDER BY place, sequence
@@ -114,12 +121,12 @@ extension OutboxSQL {
             """
             UPDATE eventbus_outbox SET due_at = NULL WHERE sequence IN (
                 SELECT event.sequence FROM (
-                    SELECT sequence, partition_key FROM eventbus_outbox WHERE \(window.text)
+                    SELECT sequence, partition_key FROM eventbus_outbox WHERE \(window.condition) \(window.end)
                 ) AS event
                 WHERE partition_key IS NOT NULL AND \(hasEarlier)
             )
             """,
-            window.values
+            window.values + [.integer(Int64(window.size))]
         )
     }
 

@@ -7,7 +7,7 @@ extension OutboxSQL {
         returnEvents(
             from: .delayed,
             where: "ready_at <= ?::bigint ORDER BY ready_at",
-            .integer(now.milliseconds),
+            [.integer(now.milliseconds)],
             dueAt: now.milliseconds
         )
     }
@@ -15,8 +15,8 @@ extension OutboxSQL {
     static func returnUnrouted(_ topic: String, now: EventTime) -> PostgresStatement {
         returnEvents(
             from: .unrouted,
-            where: "topic = ?::text ORDER BY sequence",
-            .text(topic),
+            where: "\(isTopic("?::text")) ORDER BY topic, sequence",
+            [.text(topic), .text(topic)],
             dueAt: now.milliseconds
         )
     }
@@ -24,7 +24,7 @@ extension OutboxSQL {
     /// Returns a parked event to its place. The time is one that no relay has passed over.
     static func replay(_ sequence: Int64) -> [PostgresStatement] {
         [
-            returnEvents(from: .parked, where: "sequence = ?::bigint", .integer(sequence), dueAt: 1),
+            returnEvents(from: .parked, where: "sequence = ?::bigint", [.integer(sequence)], dueAt: 1),
             noteReplay,
         ]
     }
@@ -37,7 +37,7 @@ extension OutboxSQL {
     private static func returnEvents(
         from table: OutboxTable,
         where condition: String,
-        _ value: PostgresValue,
+        _ values: [PostgresValue],
         dueAt: Int64
     ) -> PostgresStatement {
         PostgresStatement(
@@ -50,7 +50,7 @@ extension OutboxSQL {
             INSERT INTO eventbus_outbox (sequence, \(columns), due_at)
             SELECT \(free(in: .outbox)), \(columns), ?::bigint FROM gone
             """,
-            [value, .integer(dueAt)]
+            values + [.integer(dueAt)]
         )
     }
 
@@ -66,7 +66,9 @@ extension OutboxSQL {
             PostgresStatement(
                 """
                 UPDATE eventbus_outbox SET due_at = ?::bigint WHERE sequence IN (
-                    SELECT sequence FROM eventbus_outbox WHERE due_at > ?::bigint OR due_at < 0 LIMIT \(returning)
+                    (SELECT sequence FROM eventbus_outbox WHERE due_at > ?::bigint ORDER BY due_at LIMIT \(returning))
+                    UNION ALL
+                    (SELECT sequence FROM eventbus_outbox WHERE due_at < 0 ORDER BY due_at LIMIT \(returning))
                 )
                 """,
                 [.integer(now.milliseconds), .integer(latest.milliseconds)]

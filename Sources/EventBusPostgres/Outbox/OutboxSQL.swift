@@ -7,13 +7,26 @@ enum OutboxSQL {
     static let returning = 1000
 
     static let columns = EventColumns.carried
+
+    // A planner with wrong statistics takes the index of all numbers to find the first event of a key or of a topic, and
+    // so reads a whole backlog. It cannot if the order begins with the key. In a comparison with "=" the key would count
+    // as constant, and the order would be that of the numbers alone.
+
     /// The condition that an event of the table `event` is not the first of its key.
-    static let hasEarlier = """
-        EXISTS (
-            SELECT 1 FROM eventbus_outbox AS earlier
-            WHERE earlier.partition_key = event.partition_key AND earlier.sequence < event.sequence
-        )
+    static let hasEarlier = "event.sequence > (\(firstNumber(ofKey: "event.partition_key")))"
+
+    /// The query for the number of the first event of a key.
+    static func firstNumber(ofKey key: String) -> String {
         """
+        SELECT first.sequence FROM eventbus_outbox AS first
+        WHERE first.partition_key >= \(key) AND first.partition_key <= \(key)
+        ORDER BY first.partition_key, first.sequence LIMIT 1
+        """
+    }
+
+    /// The condition that an event that was set aside is of a topic.
+    static func isTopic(_ topic: String) -> String { "topic >= \(topic) AND topic <= \(topic)" }
+
     /// The place of an event among those of its key in a selection.
     static let placeInKey = """
         row_number() OVER (
@@ -126,8 +139,8 @@ enum OutboxSQL {
     /// The number of a row of `gone` if no row of a table has it, and a new one otherwise.
     static func free(in table: OutboxTable) -> String {
         """
-        CASE WHEN EXISTS (SELECT 1 FROM \(table.rawValue) AS other WHERE other.sequence = gone.sequence)
-            THEN nextval('eventbus_outbox_sequence') ELSE sequence END
+        CASE WHEN (SELECT other.sequence FROM \(table.rawValue) AS other WHERE other.sequence = gone.sequence) IS NULL
+            THEN sequence ELSE nextval('eventbus_outbox_sequence') END
         """
     }
 
@@ -175,11 +188,7 @@ enum OutboxSQL {
             """
             UPDATE eventbus_outbox SET due_at = ?::bigint
             WHERE due_at IS NULL AND sequence IN (
-                SELECT (
-                    SELECT event.sequence FROM eventbus_outbox AS event
-                    WHERE event.partition_key = key ORDER BY event.sequence LIMIT 1
-                )
-                FROM unnest(?::text[]) AS key
+                SELECT (\(firstNumber(ofKey: "key"))) FROM unnest(?::text[]) AS key
             )
             """,
             [.integer(now.milliseconds), .texts(keys)]
@@ -257,19 +266,20 @@ enum OutboxSQL {
     static let topics = PostgresStatement(
         """
         SELECT topic, tries, next_at, (
-            SELECT event.sequence FROM eventbus_outbox_unrouted AS event
-            WHERE event.topic = eventbus_outbox_topic.topic ORDER BY event.sequence LIMIT 1
+            SELECT sequence FROM eventbus_outbox_unrouted
+            WHERE \(isTopic("known.topic")) ORDER BY topic, sequence LIMIT 1
         )
-        FROM eventbus_outbox_topic ORDER BY next_at
+        FROM eventbus_outbox_topic AS known ORDER BY next_at
         """
     )
 
     static func probe(of topic: String) -> PostgresStatement {
         PostgresStatement(
             """
-            SELECT \(EventColumns.others) FROM eventbus_outbox_unrouted WHERE topic = ?::text ORDER BY sequence LIMIT 1
+            SELECT \(EventColumns.others) FROM eventbus_outbox_unrouted
+            WHERE \(isTopic("?::text")) ORDER BY topic, sequence LIMIT 1
             """,
-            [.text(topic)]
+            [.text(topic), .text(topic)]
         )
     }
 
@@ -277,11 +287,12 @@ enum OutboxSQL {
     static func forget(_ topic: String) -> PostgresStatement {
         PostgresStatement(
             """
-            DELETE FROM eventbus_outbox_topic WHERE topic = ?::text AND NOT EXISTS (
-                SELECT 1 FROM eventbus_outbox_unrouted AS event WHERE event.topic = eventbus_outbox_topic.topic
-            )
+            DELETE FROM eventbus_outbox_topic WHERE topic = ?::text AND (
+                SELECT sequence FROM eventbus_outbox_unrouted
+                WHERE \(isTopic("?::text")) ORDER BY topic, sequence LIMIT 1
+            ) IS NULL
             """,
-            [.text(topic)]
+            [.text(topic), .text(topic), .text(topic)]
         )
     }
 

@@ -13,7 +13,7 @@ extension PostgresOutboxStore {
         now: EventTime
     ) async throws -> (FetchedEvents, leaseEnd: EventTime?) {
         let limit = request.room.events
-        let size = 2 * limit + request.busy.count + 500
+        let size = 2 * limit + request.busy.count(where: { if case .key = $0 { true } else { false } }) + 500
         let stored = OutboxSQL.Window(kind: .stored(from: state.floor.value), size: size)
         let due = OutboxSQL.Window(kind: .due(from: state.earliestDue, to: now), size: size)
         var batch = Batch(statements)

@@ -4,25 +4,62 @@ import Testing
 
 @testable import EventBusPostgres
 
-@Suite("The query plans of the outbox and the inbox in PostgreSQL", .timeLimit(.minutes(1)))
+@Suite("The query plans of the outbox and the inbox in PostgreSQL", .timeLimit(.minutes(2)))
 struct QueryPlanTests {
-    @Test("No statement of an exchange reads a whole table, however many events wait")
-    func usesIndexes() async throws {
+    /// The statistics by which the server plans.
+    enum Statistics: CaseIterable {
+        /// Those of the present rows.
+        case current
+        /// Those of a table that was empty, as an outbox is most of the time.
+        case ofEmptyTable
+        /// Those of many events of one key and one topic.
+        case ofOtherEvents
+        case none
+    }
+
+    @Test(
+        "No statement of an exchange reads or sorts a whole table, however many events wait",
+        arguments: Statistics.allCases
+    )
+    func usesIndexes(_ statistics: Statistics) async throws {
         let scene = Scene(try await TestPostgres.database())
-        let now = EventTime.now()
         for table in ["eventbus_outbox", "eventbus_outbox_unrouted"] {
             try await scene.database.client.run(
-                PostgresStatement(
-                    """
-                    INSERT INTO \(table) (sequence, event_id, topic, partition_key, content_type, version, time, payload,
-                        stored_at, requires_subscriber)
-                    SELECT number, number, 't' || number % 10, number % 1000, 'text/plain', 1, 0, '', 0, false
-                    FROM generate_series(1, 20000) AS number
-                    """
-                )
+                PostgresStatement("ALTER TABLE \(table) SET (autovacuum_enabled = off)")
             )
         }
-        try await scene.database.client.run(PostgresStatement("ANALYZE"))
+        let now = EventTime.now()
+        func fill(topic: String, key: String) async throws {
+            for table in ["eventbus_outbox", "eventbus_outbox_unrouted"] {
+                try await scene.database.client.run(
+                    PostgresStatement(
+                        """
+                        INSERT INTO \(table) (sequence, event_id, topic, partition_key, content_type, version, time,
+                            payload, stored_at, requires_subscriber)
+                        SELECT number, number, \(topic), \(key), 'text/plain', 1, 0, '', 0, false
+                        FROM generate_series(1, 20000) AS number
+                        """
+                    )
+                )
+            }
+        }
+        if statistics == .ofOtherEvents { try await fill(topic: "'other'", key: "'other'") }
+        if statistics == .ofOtherEvents || statistics == .ofEmptyTable {
+            try await scene.database.client.run(PostgresStatement("ANALYZE"))
+        }
+        try await scene.database.client.run(PostgresStatement("DELETE FROM eventbus_outbox"))
+        try await scene.database.client.run(PostgresStatement("DELETE FROM eventbus_outbox_unrouted"))
+        try await fill(topic: "'t' || number / 2000", key: "number / 20")
+        try await scene.database.client.run(
+            PostgresStatement(
+                """
+                INSERT INTO eventbus_outbox_topic (topic, tries, next_at)
+                SELECT DISTINCT topic, 1, 1 FROM eventbus_outbox_unrouted
+                """
+            )
+        )
+        try await scene.database.client.run(PostgresStatement("SELECT setval('eventbus_outbox_sequence', 20000)"))
+        if statistics == .current { try await scene.database.client.run(PostgresStatement("ANALYZE")) }
         let window = OutboxSQL.Window(kind: .stored(from: 0), size: 500)
         let due = OutboxSQL.Window(kind: .due(from: 0, to: now), size: 500)
         let place = EventPlace(sequence: 1, eventID: "a")
@@ -30,13 +67,14 @@ struct QueryPlanTests {
             [
                 OutboxSQL.heads(window, excluding: [.key(ExactText("1")), .single(7)], limit: 100, bytes: 1000),
                 OutboxSQL.heads(due, excluding: [], limit: 100, bytes: 1000),
-                OutboxSQL.followers(of: [("1", 1), ("2", 2)], depth: 10, bytes: 1000),
+                OutboxSQL.followers(of: [("998", 19_961), ("999", 19_981)], depth: 10, bytes: 1000),
                 OutboxSQL.demote(window), OutboxSQL.demote(due),
                 OutboxSQL.delete([place, place], from: .outbox),
-                OutboxSQL.advance(["1", "2"], now: now), OutboxSQL.delay(place, until: now),
+                OutboxSQL.advance(["998", "999"], now: now), OutboxSQL.delay(place, until: now),
                 OutboxSQL.move(place, from: .outbox, to: .unrouted), OutboxSQL.returnDelayed(now: now),
-                OutboxSQL.returnUnrouted("t1", now: now), OutboxSQL.probe(of: "t1"), OutboxSQL.forget("t1"),
-                OutboxSQL.releaseHeld(now: now), OutboxSQL.release(3, of: "t1", now: now),
+                OutboxSQL.returnUnrouted("t9", now: now), OutboxSQL.probe(of: "t9"), OutboxSQL.forget("t9"),
+                OutboxSQL.topics, OutboxSQL.setAttempts(1, of: place), OutboxSQL.parked(limit: 10),
+                OutboxSQL.releaseHeld(now: now), OutboxSQL.release(3, of: "t9", now: now),
                 OutboxSQL.firstDue(from: 0), OutboxSQL.nextTimes(now: now), OutboxSQL.tries(of: ["t1"]),
                 OutboxSQL.dueTopics(now: now), OutboxSQL.takeLease("me", milliseconds: 1),
                 OutboxSQL.repairStranded(after: 0, now: now), OutboxSQL.repairTopics,
@@ -45,6 +83,7 @@ struct QueryPlanTests {
         for statement in statements {
             let plan = try await Self.plan(statement, scene.database)
             #expect(!plan.contains("Seq Scan"), "\(statement.sql)\n\(plan)")
+            #expect(Self.mostRows(plan) <= 5000, "\(statement.sql)\n\(plan)")
         }
         // Every count ends at a limit, and reads only an index.
         let plan = try await Self.plan(OutboxSQL.backlog, scene.database)
@@ -52,9 +91,14 @@ struct QueryPlanTests {
         #expect(plan.matches(of: /Aggregate[^\n]*\n *-> *Limit[^\n]*\n *-> *Index Only Scan/).count == 4, "\(plan)")
     }
 
-    @Test("No statement of the inbox reads a whole table, however many events are recorded")
-    func usesIndexesOfInbox() async throws {
+    @Test(
+        "No statement of the inbox reads a whole table, however many events are recorded",
+        arguments: [Statistics.current, .ofEmptyTable, .none]
+    )
+    func usesIndexesOfInbox(_ statistics: Statistics) async throws {
         let database = try await TestPostgres.database()
+        try await database.client.run(PostgresStatement("ALTER TABLE eventbus_inbox SET (autovacuum_enabled = off)"))
+        if statistics == .ofEmptyTable { try await database.client.run(PostgresStatement("ANALYZE")) }
         try await database.client.run(
             PostgresStatement(
                 """
@@ -64,7 +108,7 @@ struct QueryPlanTests {
                 """
             )
         )
-        try await database.client.run(PostgresStatement("ANALYZE"))
+        if statistics == .current { try await database.client.run(PostgresStatement("ANALYZE")) }
         let key = InboxKey(topic: "t", eventID: EventID("7"), subscription: "g.h")
         let claim = InboxClaim(key: key, fence: 7)
         let statements = [
@@ -76,7 +120,14 @@ struct QueryPlanTests {
         for statement in statements {
             let plan = try await Self.plan(statement, database)
             #expect(!plan.contains("Seq Scan"), "\(statement.sql)\n\(plan)")
+            #expect(Self.mostRows(plan) <= 100, "\(statement.sql)\n\(plan)")
         }
+    }
+
+    /// Returns the largest number of rows in a plan that a step has returned or has left out.
+    private static func mostRows(_ plan: String) -> Int {
+        let numbers = plan.matches(of: /rows=(\d+) |Rows Removed by [^:]*: (\d+)/)
+        return numbers.compactMap { Int($0.1 ?? $0.2 ?? "") }.max() ?? 0
     }
 
     private static func plan(_ statement: PostgresStatement, _ database: TestDatabase) async throws -> String {
