@@ -32,7 +32,7 @@ enum Psql {
         case .text(let text): "'" + text.replacing("'", with: "''") + "'"
         case .integer(let integer): "\(integer)"
         case .boolean(let boolean): "\(boolean)"
-        case .bytes(let bytes): "'\\x" + bytes.map { String(format: "%02x", $0) }.joined() + "'"
+        case .bytes(let bytes): "'\\x" + bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + "'"
         case .integers, .texts: preconditionFailure("no column of the outbox is an array")
         }
     }

@@ -18,6 +18,9 @@ import GRDB
 /// an order without and with an event.
 @main
 struct RelayThroughput {
+    /// A way to publish events that returns the time it took.
+    private typealias Way = @Sendable (EventBus, [Filling], Confirmations) async throws -> Duration
+
     static func main() async throws {
         let numbers = CommandLine.arguments.dropFirst().compactMap { Int($0) }
         let (events, rounds) = (numbers.first ?? 50_000, numbers.dropFirst().first ?? 5)
@@ -25,10 +28,9 @@ struct RelayThroughput {
             throw EventBusError(.invalidConfiguration, "give EVENTS and ROUNDS above 0, and EVENTBUS_TEST_RABBITMQ_URL")
         }
         let postgres = ProcessInfo.processInfo.environment["EVENTBUS_TEST_POSTGRES_URL"]
-        typealias Way = @Sendable (EventBus, [Filling]) async throws -> Duration
         var ways: [(name: String, publish: Way)] = [("SQLite", publishThroughOutbox)]
         if let postgres {
-            ways.append(("PostgreSQL", { try await PostgresRelay.publish($1, on: $0, at: postgres) }))
+            ways.append(("PostgreSQL", { try await PostgresRelay.publish($1, on: $0, at: postgres, $2) }))
         }
         let costs = try await costs(at: postgres, rounds: rounds)
         var ratios: [String: [Double]] = [:]
@@ -77,7 +79,7 @@ struct RelayThroughput {
         of events: Int,
         at url: String,
         name: String,
-        _ publish: @escaping @Sendable (EventBus, [Filling]) async throws -> Duration
+        _ publish: @escaping Way
     ) async throws -> Double {
         var rabbit = try RabbitConfiguration(uri: url)
         rabbit.exchange = "bench-\(name)"
@@ -90,12 +92,14 @@ struct RelayThroughput {
         try await RabbitTransport.declareTopology(for: [queue], on: rabbit)
         var configuration = EventBusConfiguration()
         configuration.publishTimeout = .seconds(120)
+        let confirmations = Confirmations()
+        configuration.publishMiddleware = [confirmations]
         let bus = try EventBus(transport: .rabbit(rabbit), configuration: configuration)
-        let time = try await bus.withRunning { try await publish(bus, (0..<events).map(Filling.init)) }
+        let time = try await bus.withRunning { try await publish(bus, (0..<events).map(Filling.init), confirmations) }
         return Double(events) / (time / .seconds(1))
     }
 
-    private static let publishDirectly: @Sendable (EventBus, [Filling]) async throws -> Duration = { bus, events in
+    private static let publishDirectly: Way = { bus, events, _ in
         let start = ContinuousClock.now
         for result in try await bus.publish(contentsOf: events) {
             guard try result.get().outcome == .routed else {
@@ -105,7 +109,7 @@ struct RelayThroughput {
         return start.duration(to: .now)
     }
 
-    private static let publishThroughOutbox: @Sendable (EventBus, [Filling]) async throws -> Duration = { bus, events in
+    private static let publishThroughOutbox: Way = { bus, events, confirmations in
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("relay-\(EventID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -119,8 +123,8 @@ struct RelayThroughput {
         let relay = OutboxRelay(database: database, bus: bus)
         let start = ContinuousClock.now
         let running = Task { try await relay.run() }
-        while try await database.read({ db in try outbox.backlog(in: db).count }) > 0 {
-            try await Task.sleep(for: .milliseconds(5))
+        try await confirmations.wait(for: events.count) {
+            try await database.read { db in try outbox.backlog(in: db).count } == 0
         }
         let time = start.duration(to: .now)
         running.cancel()
