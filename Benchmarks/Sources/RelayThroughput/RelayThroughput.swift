@@ -19,7 +19,8 @@ import GRDB
 @main
 struct RelayThroughput {
     /// A way to publish events that returns the time it took.
-    private typealias Way = @Sendable (EventBus, [Filling], Confirmations) async throws -> Duration
+    private typealias Way = @Sendable (EventBus, [Filling]) async throws -> Duration
+    private typealias Relay = @Sendable (EventBus, [Filling], Confirmations) async throws -> Duration
 
     static func main() async throws {
         let numbers = CommandLine.arguments.dropFirst().compactMap { Int($0) }
@@ -28,22 +29,26 @@ struct RelayThroughput {
             throw EventBusError(.invalidConfiguration, "give EVENTS and ROUNDS above 0, and EVENTBUS_TEST_RABBITMQ_URL")
         }
         let postgres = ProcessInfo.processInfo.environment["EVENTBUS_TEST_POSTGRES_URL"]
-        var ways: [(name: String, publish: Way)] = [("SQLite", publishThroughOutbox)]
+        var relays: [(name: String, publish: Relay)] = [("SQLite", publishThroughOutbox)]
         if let postgres {
-            ways.append(("PostgreSQL", { try await PostgresRelay.publish($1, on: $0, at: postgres, $2) }))
+            relays.append(("PostgreSQL", { try await PostgresRelay.publish($1, on: $0, at: postgres, $2) }))
         }
         let costs = try await costs(at: postgres, rounds: rounds)
         var ratios: [String: [Double]] = [:]
         for round in 1...rounds {
             let direct = try await rate(of: events, at: url, name: "direct-\(round)", publishDirectly)
             print("round \(round): direct \(Int(direct))/s")
-            for (name, publish) in ways {
-                let relayed = try await rate(of: events, at: url, name: "\(name)-\(round)", publish)
+            for (name, publish) in relays {
+                // Direct publishes need no counter, so the relays pay for theirs.
+                let counter = Confirmations()
+                let relayed = try await rate(of: events, at: url, name: "\(name)-\(round)", through: [counter]) {
+                    try await publish($0, $1, counter)
+                }
                 ratios[name, default: []].append(relayed / direct)
                 print("round \(round): relay from \(name) \(Int(relayed))/s, ratio \(rounded(relayed / direct))")
             }
         }
-        for (name, _) in ways {
+        for (name, _) in relays {
             guard let ratios = ratios[name]?.sorted() else { continue }
             print("\(events) events, \(rounds) rounds: median ratio from \(name) \(rounded(ratios[rounds / 2]))")
         }
@@ -79,6 +84,7 @@ struct RelayThroughput {
         of events: Int,
         at url: String,
         name: String,
+        through middleware: [any PublishMiddleware] = [],
         _ publish: @escaping Way
     ) async throws -> Double {
         var rabbit = try RabbitConfiguration(uri: url)
@@ -92,14 +98,13 @@ struct RelayThroughput {
         try await RabbitTransport.declareTopology(for: [queue], on: rabbit)
         var configuration = EventBusConfiguration()
         configuration.publishTimeout = .seconds(120)
-        let confirmations = Confirmations()
-        configuration.publishMiddleware = [confirmations]
+        configuration.publishMiddleware = middleware
         let bus = try EventBus(transport: .rabbit(rabbit), configuration: configuration)
-        let time = try await bus.withRunning { try await publish(bus, (0..<events).map(Filling.init), confirmations) }
+        let time = try await bus.withRunning { try await publish(bus, (0..<events).map(Filling.init)) }
         return Double(events) / (time / .seconds(1))
     }
 
-    private static let publishDirectly: Way = { bus, events, _ in
+    private static let publishDirectly: Way = { bus, events in
         let start = ContinuousClock.now
         for result in try await bus.publish(contentsOf: events) {
             guard try result.get().outcome == .routed else {
@@ -109,7 +114,7 @@ struct RelayThroughput {
         return start.duration(to: .now)
     }
 
-    private static let publishThroughOutbox: Way = { bus, events, confirmations in
+    private static let publishThroughOutbox: Relay = { bus, events, confirmations in
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("relay-\(EventID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
