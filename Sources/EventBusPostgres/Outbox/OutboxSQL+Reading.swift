@@ -77,7 +77,9 @@ extension OutboxSQL {
                     ORDER BY \(window.order("event."))
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
                 ) AS bytes_before
-                FROM heads JOIN eventbus_outbox AS event ON event.sequence = heads.sequence
+                FROM heads CROSS JOIN LATERAL (
+                    SELECT * FROM eventbus_outbox AS stored WHERE stored.sequence = heads.sequence OFFSET 0
+                ) AS event
             ) AS event ON coalesce(bytes_before, 0) < ?::bigint
             ORDER BY \(window.order())
             """,
@@ -119,12 +121,12 @@ extension OutboxSQL {
     static func demote(_ window: Window) -> PostgresStatement {
         PostgresStatement(
             """
-            UPDATE eventbus_outbox SET due_at = NULL WHERE sequence IN (
-                SELECT event.sequence FROM (
-                    SELECT sequence, partition_key FROM eventbus_outbox WHERE \(window.condition) \(window.end)
+            UPDATE eventbus_outbox SET due_at = NULL WHERE ctid = ANY (ARRAY(
+                SELECT event.ctid FROM (
+                    SELECT ctid, sequence, partition_key FROM eventbus_outbox WHERE \(window.condition) \(window.end)
                 ) AS event
                 WHERE partition_key IS NOT NULL AND \(hasEarlier)
-            )
+            ))
             """,
             window.values + [.integer(Int64(window.size))]
         )

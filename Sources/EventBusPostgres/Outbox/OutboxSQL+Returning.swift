@@ -43,9 +43,9 @@ extension OutboxSQL {
         PostgresStatement(
             """
             WITH gone AS (
-                DELETE FROM \(table.rawValue) WHERE sequence IN (
-                    SELECT sequence FROM \(table.rawValue) WHERE \(condition) LIMIT \(returning)
-                ) RETURNING *
+                DELETE FROM \(table.rawValue) WHERE ctid = ANY (ARRAY(
+                    SELECT ctid FROM \(table.rawValue) WHERE \(condition) LIMIT \(returning)
+                )) RETURNING *
             )
             INSERT INTO eventbus_outbox (sequence, \(columns), due_at)
             SELECT \(free(in: .outbox)), \(columns), ?::bigint FROM gone
@@ -65,11 +65,11 @@ extension OutboxSQL {
         [
             PostgresStatement(
                 """
-                UPDATE eventbus_outbox SET due_at = ?::bigint WHERE sequence IN (
-                    (SELECT sequence FROM eventbus_outbox WHERE due_at > ?::bigint ORDER BY due_at LIMIT \(returning))
+                UPDATE eventbus_outbox SET due_at = ?::bigint WHERE ctid = ANY (ARRAY(
+                    (SELECT ctid FROM eventbus_outbox WHERE due_at > ?::bigint ORDER BY due_at LIMIT \(returning))
                     UNION ALL
-                    (SELECT sequence FROM eventbus_outbox WHERE due_at < 0 ORDER BY due_at LIMIT \(returning))
-                )
+                    (SELECT ctid FROM eventbus_outbox WHERE due_at < 0 ORDER BY due_at LIMIT \(returning))
+                ))
                 """,
                 [.integer(now.milliseconds), .integer(latest.milliseconds)]
             ),
@@ -83,9 +83,10 @@ extension OutboxSQL {
                 UPDATE eventbus_outbox_delayed
                 SET ready_at = ready_at - (stored_at - now), deliver_at = deliver_at - (stored_at - now), stored_at = now
                 FROM (SELECT ?::bigint AS now) AS clock
-                WHERE sequence IN (
-                    SELECT sequence FROM eventbus_outbox_delayed WHERE stored_at > ?::bigint LIMIT \(returning)
-                )
+                WHERE ctid = ANY (ARRAY(
+                    SELECT ctid FROM eventbus_outbox_delayed
+                    WHERE stored_at > ?::bigint ORDER BY stored_at LIMIT \(returning)
+                ))
                 """,
                 [.integer(now.milliseconds), .integer(now.milliseconds + 60000)]
             ),
@@ -100,15 +101,16 @@ extension OutboxSQL {
         PostgresStatement(
             """
             WITH seen AS MATERIALIZED (
-                SELECT sequence, partition_key FROM eventbus_outbox WHERE due_at IS NULL AND sequence > ?::bigint
+                SELECT ctid AS row, sequence, partition_key FROM eventbus_outbox
+                WHERE due_at IS NULL AND sequence > ?::bigint
                 ORDER BY due_at, sequence LIMIT \(repairing)
             ), heads AS MATERIALIZED (
-                SELECT sequence FROM (
+                SELECT event.row FROM (
                     SELECT *, \(placeInKey) AS place FROM seen
                 ) AS event
                 WHERE place = 1 AND (partition_key IS NULL OR NOT \(hasEarlier))
             ), repaired AS (
-                UPDATE eventbus_outbox SET due_at = ?::bigint WHERE sequence IN (SELECT sequence FROM heads)
+                UPDATE eventbus_outbox SET due_at = ?::bigint WHERE ctid = ANY (ARRAY(SELECT heads.row FROM heads))
             )
             SELECT max(sequence), count(*) FROM seen
             """,

@@ -8,17 +8,18 @@ enum OutboxSQL {
 
     static let columns = EventColumns.carried
 
-    // A planner with wrong statistics takes the index of all numbers to find the first event of a key or of a topic, and
-    // so reads a whole backlog. It cannot if the order begins with the key. In a comparison with "=" the key would count
-    // as constant, and the order would be that of the numbers alone.
+    // A planner with wrong statistics reads a whole backlog to find a few rows, so the statements leave it no choice.
+    // - The first event of a key or of a topic is found by an order that begins with the key. In a comparison with "=" the
+    //   key would count as constant, and the index of all numbers would do.
+    // - Rows that a query has found are changed by their place in the table (`ctid`) instead of joined by their number.
 
     /// The condition that an event of the table `event` is not the first of its key.
-    static let hasEarlier = "event.sequence > (\(firstNumber(ofKey: "event.partition_key")))"
+    static let hasEarlier = "event.sequence > (\(first("sequence", ofKey: "event.partition_key")))"
 
-    /// The query for the number of the first event of a key.
-    static func firstNumber(ofKey key: String) -> String {
+    /// The query for a column of the first event of a key.
+    private static func first(_ column: String, ofKey key: String) -> String {
         """
-        SELECT first.sequence FROM eventbus_outbox AS first
+        SELECT first.\(column) FROM eventbus_outbox AS first
         WHERE first.partition_key >= \(key) AND first.partition_key <= \(key)
         ORDER BY first.partition_key, first.sequence LIMIT 1
         """
@@ -108,8 +109,13 @@ enum OutboxSQL {
         let known = places.compactMap { place in place.eventID.map { (place.sequence, $0.rawValue) } }
         return PostgresStatement(
             """
-            DELETE FROM \(table.rawValue) AS event USING unnest(?::bigint[], ?::text[]) AS settled (sequence, event_id)
-            WHERE event.sequence = settled.sequence AND event.event_id = settled.event_id
+            DELETE FROM \(table.rawValue) WHERE ctid = ANY (ARRAY(
+                SELECT (
+                    SELECT event.ctid FROM \(table.rawValue) AS event
+                    WHERE event.sequence = settled.sequence AND event.event_id = settled.event_id
+                )
+                FROM unnest(?::bigint[], ?::text[]) AS settled (sequence, event_id)
+            ))
             """,
             [.integers(known.map(\.0)), .texts(known.map(\.1))]
         )
@@ -187,9 +193,9 @@ enum OutboxSQL {
         PostgresStatement(
             """
             UPDATE eventbus_outbox SET due_at = ?::bigint
-            WHERE due_at IS NULL AND sequence IN (
-                SELECT (\(firstNumber(ofKey: "key"))) FROM unnest(?::text[]) AS key
-            )
+            WHERE due_at IS NULL AND ctid = ANY (ARRAY(
+                SELECT (\(first("ctid", ofKey: "key"))) FROM unnest(?::text[]) AS key
+            ))
             """,
             [.integer(now.milliseconds), .texts(keys)]
         )
@@ -198,31 +204,35 @@ enum OutboxSQL {
     /// Makes held events due, because the broker accepts events again: at most ``returning``, so that a large backlog does
     /// not exceed the time limit of a statement. The others are tried when their time comes.
     static func releaseHeld(now: EventTime) -> PostgresStatement {
-        PostgresStatement(
-            """
-            UPDATE eventbus_outbox SET due_at = ?::bigint WHERE sequence IN (
-                SELECT sequence FROM eventbus_outbox WHERE due_at > ?::bigint AND holds > 0 AND attempts = 0
-                ORDER BY due_at LIMIT \(returning)
-            )
-            """,
-            [.integer(now.milliseconds), .integer(now.milliseconds)]
-        )
+        release(where: "holds > 0 AND attempts = 0 LIMIT \(returning)", [], now: now)
     }
 
     /// Makes at most `limit` held events of one topic due, because the broker has confirmed one of them. It looks only at
     /// those that are tried next.
     static func release(_ limit: Int, of topic: String, now: EventTime) -> PostgresStatement {
+        release(
+            where: "topic = ?::text AND holds > 0 AND attempts = 0 LIMIT ?::bigint",
+            [.text(topic), .integer(Int64(limit))],
+            now: now
+        )
+    }
+
+    private static func release(
+        where condition: String,
+        _ values: [PostgresValue],
+        now: EventTime
+    ) -> PostgresStatement {
         PostgresStatement(
             """
-            UPDATE eventbus_outbox SET due_at = ?::bigint WHERE sequence IN (
-                SELECT sequence FROM (
-                    SELECT sequence, topic, holds, attempts FROM eventbus_outbox WHERE due_at > ?::bigint
+            UPDATE eventbus_outbox SET due_at = ?::bigint WHERE ctid = ANY (ARRAY(
+                SELECT held.ctid FROM (
+                    SELECT ctid, topic, holds, attempts FROM eventbus_outbox WHERE due_at > ?::bigint
                     ORDER BY due_at LIMIT \(10 * returning)
                 ) AS held
-                WHERE topic = ?::text AND holds > 0 AND attempts = 0 LIMIT ?::bigint
-            )
+                WHERE \(condition)
+            ))
             """,
-            [.integer(now.milliseconds), .integer(now.milliseconds), .text(topic), .integer(Int64(limit))]
+            [.integer(now.milliseconds), .integer(now.milliseconds)] + values
         )
     }
 

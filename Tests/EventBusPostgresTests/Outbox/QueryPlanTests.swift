@@ -14,6 +14,8 @@ struct QueryPlanTests {
         case ofEmptyTable
         /// Those of many events of one key and one topic.
         case ofOtherEvents
+        /// Those of a table whose rows were deleted, while its file is as long as before.
+        case ofDeletedEvents
         case none
     }
 
@@ -43,9 +45,20 @@ struct QueryPlanTests {
                 )
             }
         }
-        if statistics == .ofOtherEvents { try await fill(topic: "'other'", key: "'other'") }
-        if statistics == .ofOtherEvents || statistics == .ofEmptyTable {
+        switch statistics {
+        case .current, .none: break
+        case .ofEmptyTable: try await scene.database.client.run(PostgresStatement("ANALYZE"))
+        case .ofOtherEvents:
+            try await fill(topic: "'other'", key: "'other'")
             try await scene.database.client.run(PostgresStatement("ANALYZE"))
+        case .ofDeletedEvents:
+            try await fill(topic: "'other'", key: "'other'")
+            let session = try scene.database.session()
+            for table in ["eventbus_outbox", "eventbus_outbox_unrouted"] {
+                // A row at the end of the file keeps it from being shortened.
+                try await scene.database.client.run(PostgresStatement("DELETE FROM \(table) WHERE sequence < 20000"))
+                try await session.execute("VACUUM (ANALYZE) \(table)")
+            }
         }
         try await scene.database.client.run(PostgresStatement("DELETE FROM eventbus_outbox"))
         try await scene.database.client.run(PostgresStatement("DELETE FROM eventbus_outbox_unrouted"))
