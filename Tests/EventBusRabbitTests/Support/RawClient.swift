@@ -46,13 +46,14 @@ struct RawClient {
                 bytes.shortString("en_US")
             }
         )
-        try expect(10, 30)
+        var tuning = try expect(10, 30)
+        let channelMaximum = tuning.short()
         send(
             10,
             31,
             channel: 0,
             write: { bytes in
-                bytes.short(2047)
+                bytes.short(min(channelMaximum, 2047))
                 bytes.long(frameMaximum)
                 bytes.short(0)
             }
@@ -218,13 +219,20 @@ struct RawClient {
     }
 
     /// Declares a durable queue.
-    static func declare(queue: String, _ configuration: RabbitConfiguration) async throws {
+    static func declare(queue: String, type: String? = nil, _ configuration: RabbitConfiguration) async throws {
+        var arguments = AMQPBytes()
+        if let type {
+            arguments.shortString("x-queue-type")
+            arguments.octet(UInt8(ascii: "S"))
+            arguments.longString(Array(type.utf8))
+        }
+        let table = arguments.bytes
         let answer = try await run(configuration) { client in
             try client.call(50, 10) { bytes in
                 bytes.short(0)
                 bytes.shortString(queue)
                 bytes.octet(2)
-                bytes.longString([])
+                bytes.longString(table)
             }
         }
         #expect(answer == .accepted, "\(queue) was not declared")
@@ -267,6 +275,26 @@ struct RawClient {
             }
         }
         #expect(answer == .accepted, "\(queue) was not unbound from \(exchange)")
+    }
+
+    /// Removes the binding of an exchange to another one.
+    static func unbind(
+        exchange: String,
+        from source: String,
+        key: String,
+        _ configuration: RabbitConfiguration
+    ) async throws {
+        let answer = try await run(configuration) { client in
+            try client.call(40, 40) { bytes in
+                bytes.short(0)
+                bytes.shortString(exchange)
+                bytes.shortString(source)
+                bytes.shortString(key)
+                bytes.octet(0)
+                bytes.longString([])
+            }
+        }
+        #expect(answer == .accepted, "\(exchange) was not unbound from \(source)")
     }
 
     /// Returns the number of events that are ready in a queue, or `nil` if it does not exist.
