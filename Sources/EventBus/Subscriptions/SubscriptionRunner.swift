@@ -335,9 +335,11 @@ final class SubscriptionRunner: Sendable {
         }
         guard begins else { return }
         defer { end() }
+        var consumer: (any TransportConsumer)?
+        defer { consumer?.keepsQueue(false) }
         repeat {
             let session = state.withLock { $0.session }
-            let isAttached = await run(session)
+            let isAttached = await run(session, after: &consumer)
             session.ended.raise()
             guard isAttached else { return }
         } while await beginNextSession()
@@ -351,8 +353,11 @@ final class SubscriptionRunner: Sendable {
 
     /// Attaches a session, runs it until it has to end, and drains it.
     ///
+    /// - Parameters:
+    ///   - session: The session.
+    ///   - latest: The consumer of the previous session, which the session replaces.
     /// - Returns: `false` if it could not be attached.
-    private func run(_ session: SubscriptionSession) async -> Bool {
+    private func run(_ session: SubscriptionSession, after latest: inout (any TransportConsumer)?) async -> Bool {
         let consumer: any TransportConsumer
         let start = environment.clock.now
         do {
@@ -366,6 +371,8 @@ final class SubscriptionRunner: Sendable {
             note(reason ?? EventBusError(.unavailable, "\(info.queueName) could not be attached", underlying: error))
             return false
         }
+        latest?.keepsQueue(false)
+        latest = consumer
         let (isWanted, attachment) = state.withLock { state in
             state.phase = .attached
             return (state.isSessionWanted, state.attachment)
@@ -382,6 +389,8 @@ final class SubscriptionRunner: Sendable {
         await session.keepConsuming(consumer)
         // If it is cancelled without having been told to stop, nobody waits for the handlers to finish.
         if !session.stopping.isRaised { abort() }
+        // Until the next session nobody consumes the queue.
+        if !stopping.isRaised { consumer.keepsQueue(true) }
         state.withLock { $0.phase = .draining }
         // In a separate task, because the caller's cancellation must not shorten the time that handlers have to end.
         await Task { await session.drain(consumer) }.value

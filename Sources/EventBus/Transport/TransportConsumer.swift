@@ -39,6 +39,13 @@ public protocol TransportConsumer: Sendable {
     /// Settlements that were reported before the call take effect first. Later ones throw `.staleDelivery`.
     func close() async
 
+    /// Tells the transport that the subscription will attach to the queue again after this consumer has ended, for example
+    /// after a pause, so that the queue has to collect events meanwhile. With `false`, this is over.
+    ///
+    /// A subscription calls it before it stops or closes the consumer, and again when the next consumer is attached or the
+    /// subscription has ended.
+    func keepsQueue(_ isKept: Bool)
+
     /// Returns all unsettled deliveries to the queue in order, and consumes the queue again. With a single active
     /// consumer, the next consumer of the queue may take over.
     ///
@@ -53,6 +60,9 @@ extension TransportConsumer {
 
     /// Does nothing.
     public func pauses(until instant: AnyClock.Instant?) {}
+
+    /// Does nothing, for transports whose queues exist for as long as they are needed.
+    public func keepsQueue(_ isKept: Bool) {}
 
     /// Returns nothing to the queue, for transports whose broker has no consumer timeout.
     public func reopen() async {}

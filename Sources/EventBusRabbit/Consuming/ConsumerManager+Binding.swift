@@ -25,8 +25,10 @@ extension ConsumerManager {
     @discardableResult
     func bindEach(on connection: RabbitConnection) async -> AMQPFailure? {
         guard configuration.declaration == .active else { return nil }
-        let bound = sessions.values.filter { $0.phase == .attached }.sorted { $0.queueName < $1.queueName }
-        let calls = bound.map { plan.bindings($0.consumer.specification, name: $0.queueName) }
+        let attached = sessions.values.filter { $0.phase == .attached }.map { ($0.queueName, $0.consumer.specification) }
+        let kept = keptQueues.map { (configuration.queueName(of: $0.specification), $0.specification) }
+        let bound = (attached + kept).sorted { $0.0 < $1.0 }
+        let calls = bound.map { name, specification in plan.bindings(specification, name: name) }
         // Usually one channel serves all.
         if await bindAgain(Array(calls.joined()), on: connection) == nil {
             setUnbound(nil)

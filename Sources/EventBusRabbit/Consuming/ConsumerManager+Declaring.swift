@@ -9,20 +9,25 @@ extension ConsumerManager {
     /// The time after a failed declaration. An object that may not be declared stays missing until someone acts.
     private static let failurePause = Duration.seconds(1)
 
-    /// Returns a Boolean value indicating whether an attached subscription of this service requests a topic.
+    /// Returns a Boolean value indicating whether an attached or paused subscription of this service requests a topic.
     nonisolated func expects(_ topic: String) -> Bool {
         guard let topic = try? Topic(validating: topic) else { return false }
-        return expected.withLock { $0.values.contains { $0.patterns.contains { $0.matches(topic) } } }
+        return wants { $0.patterns.contains { $0.matches(topic) } }
     }
 
-    /// Returns a Boolean value indicating whether a queue belongs to an attached subscription of this service.
+    /// Returns a Boolean value indicating whether a queue belongs to an attached or paused subscription of this service.
     nonisolated func owns(_ queue: String) -> Bool {
-        expected.withLock { $0.values.contains { !$0.broadcast && configuration.queueName(of: $0) == queue } }
+        wants { !$0.broadcast && configuration.queueName(of: $0) == queue }
+    }
+
+    private nonisolated func wants(_ condition: (QueueSpecification) -> Bool) -> Bool {
+        expected.withLock { $0.values.contains(where: condition) }
+            || kept.withLock { $0.values.contains(where: condition) }
     }
 
     /// Returns a Boolean value indicating whether this service has a subscription of a group.
     func serves(_ group: String) -> Bool {
-        sessions.values.contains { $0.consumer.specification.group == group }
+        groups.contains(group)
     }
 
     /// Declares everything that this service needs. Concurrent callers share one declaration.
@@ -89,6 +94,7 @@ extension ConsumerManager {
                 health.setMissing("topology", nil)
                 // One queue that may not be bound must not keep the others from being bound.
                 if failure != nil { await bindEach(on: connection) }
+                await declareKept(on: connection)
                 return true
             } catch {
                 guard error.isChannelOnly else { return false }
@@ -118,7 +124,7 @@ extension ConsumerManager {
     /// - Parameter gone: The queues of subscriptions that do not exist, so that they cannot be bound. The broker cancels
     ///   their consumers, which then declare them.
     private func restoringCalls(without gone: Set<String>) -> [[AMQPCall]] {
-        let groups = Set(sessions.values.map(\.consumer.specification.group)).sorted()
+        let groups = groups
         let check = plan.sharedCheck + groups.flatMap { plan.deadLettersCheck(of: $0) }
         guard configuration.declaration == .active else { return [check] }
         var own = groups.flatMap { plan.deadLetters(of: $0) }

@@ -13,7 +13,7 @@ extension ConsumerManager {
     /// The time between two questions about such a queue.
     private static let questionPause = Duration.milliseconds(20)
     /// The time before a lost queue is declared again, in which the other instances of the service find it missing too.
-    private static let absence = Duration.milliseconds(100)
+    static let absence = Duration.milliseconds(100)
 
     /// Keeps the unsettled deliveries of a consumer whose queue may have been deleted.
     ///

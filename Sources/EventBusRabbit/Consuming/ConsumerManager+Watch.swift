@@ -8,9 +8,12 @@ extension ConsumerManager {
     func watchConsumers(on connection: RabbitConnection) async {
         var channel: UInt16 = 0
         var lastChecked: UInt64 = 0
+        var latestKept: (consumer: UInt64, isMissing: Bool) = (0, false)
         var checks = 0
         var nextAgeCheck = MonotonicTime.now
         var nextBinding = MonotonicTime.now.advanced(by: bindingInterval(connection))
+        // Sessions declare their own queues on each connection.
+        await declareKept(on: connection)
         while await connection.isOpen {
             await pauseWatch()
             guard await connection.isOpen else { return }
@@ -18,6 +21,7 @@ extension ConsumerManager {
                 nextAgeCheck = .now.advanced(by: .seconds(60))
                 for session in sessions.values { warnOfOldDeliveries(session) }
             }
+            await checkKept(after: &latestKept, on: connection)
             checks += 1
             do throws(AMQPFailure) {
                 if channel == 0 { channel = try await connection.openChannel { _ in } }
@@ -112,7 +116,7 @@ extension ConsumerManager {
     /// anything.
     private func checkObjects(_ connection: RabbitConnection, _ channel: UInt16) async throws(AMQPFailure) {
         var calls = plan.sharedCheck
-        let groups = Set(sessions.values.map(\.consumer.specification.group)).sorted()
+        let groups = groups
         for group in groups { calls += plan.deadLettersCheck(of: group) }
         let replies = try await connection.call(calls, on: channel)
         health.setMissing("topology", nil)

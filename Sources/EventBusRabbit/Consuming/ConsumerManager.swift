@@ -38,6 +38,8 @@ actor ConsumerManager {
     var unbound: String?
     /// The subscriptions that have been attached, by their consumers.
     nonisolated let expected = Locked<[UInt64: QueueSpecification]>([:])
+    /// The subscriptions that will attach again and have no consumer meanwhile, by their latest consumers.
+    nonisolated let kept = Locked<[UInt64: QueueSpecification]>([:])
     /// The receiver of reports about delayed events that matched no queue.
     let missedDelays: MissedDelays
     var ended: EventBusError?

@@ -124,6 +124,11 @@ final class RabbitConsumer: TransportConsumer {
         await manager.close(id)
     }
 
+    func keepsQueue(_ isKept: Bool) {
+        // The queue of a broadcast ends with its consumer.
+        if !specification.broadcast { manager.keepQueue(isKept ? specification : nil, of: id) }
+    }
+
     func reopen() async {
         await manager.reopen(id)
     }
