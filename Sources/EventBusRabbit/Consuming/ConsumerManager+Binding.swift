@@ -14,21 +14,33 @@ extension ConsumerManager {
         return bound * Double.random(in: 0.75...1.25)
     }
 
-    /// Binds all queues again, and declares what is missing.
+    /// Binds all queues and delay levels again, and declares what is missing.
     func bindAgain(on connection: RabbitConnection) async {
-        guard let failure = await bindEach(on: connection), failure.code == AMQPFailure.notFound else { return }
-        _ = await declareAgain(failure.text)
+        for failure in [await bindShared(on: connection), await bindEach(on: connection)] {
+            guard let failure, failure.code == AMQPFailure.notFound else { continue }
+            _ = await declareAgain(failure.text)
+        }
     }
 
-    /// Binds all queues again, and returns the first failure. A refusal is named in health until it has ended, and
-    /// disturbs no other queue.
+    /// Binds the delay levels again, and returns the failure. A service that may not bind them leaves it to others.
+    private func bindShared(on connection: RabbitConnection) async -> AMQPFailure? {
+        // One manager serves for all of the transport.
+        guard configuration.declaration == .active, number == 0 else { return nil }
+        return await bindAgain(plan.sharedBindings, on: connection)
+    }
+
+    /// Binds all queues again, including those of dead letters, and returns the first failure. A refusal is named in
+    /// health until it has ended, and disturbs no other queue.
     @discardableResult
     func bindEach(on connection: RabbitConnection) async -> AMQPFailure? {
         guard configuration.declaration == .active else { return nil }
-        let attached = sessions.values.filter { $0.phase == .attached }.map { ($0.queueName, $0.consumer.specification) }
+        let attached = sessions.values.filter { $0.phase == .attached }
+            .map { ($0.queueName, $0.consumer.specification) }
         let kept = keptQueues.map { (configuration.queueName(of: $0.specification), $0.specification) }
         let bound = (attached + kept).sorted { $0.0 < $1.0 }
-        let calls = bound.map { name, specification in plan.bindings(specification, name: name) }
+        let calls =
+            groups.map { plan.deadLetters(of: $0) }
+            + bound.map { name, specification in plan.bindings(specification, name: name) }
         // Usually one channel serves all.
         if await bindAgain(Array(calls.joined()), on: connection) == nil {
             setUnbound(nil)

@@ -78,6 +78,16 @@ struct TopologyPlan: Sendable {
         return calls
     }
 
+    /// The calls of ``shared`` that bind.
+    var sharedBindings: [AMQPCall] {
+        shared.filter { call in
+            switch call {
+            case .queueBind, .exchangeBind: true
+            default: false
+            }
+        }
+    }
+
     /// The calls that check for the objects of ``shared`` without declaring them.
     var sharedCheck: [AMQPCall] {
         shared.compactMap { call in
