@@ -230,6 +230,9 @@ public struct RabbitConfiguration: Sendable {
     /// The maximum number of consumers that share a connection. A broker grants 2,047 channels to each connection, and
     /// a consumer that is being attached again briefly has two.
     var maximumConsumersPerConnection = 1000
+    /// The maximum time for the confirm of a retry or a dead letter, after which the delivery is returned. It is well
+    /// below the half hour after which a broker closes the channel.
+    var republishTimeout = Duration.seconds(300)
     /// The interval between checks of ``RabbitTransport``'s consumers. Defaults to 1 s.
     public var consumerCheckInterval: Duration
     /// The consumer timeout of the broker (`consumer_timeout`), or `nil` if it is disabled. Subscriptions whose handlers or

@@ -42,9 +42,7 @@ final class RabbitConsumer: TransportConsumer {
         case reject
     }
 
-    /// The maximum time for the confirm of a retry or a dead letter, after which the delivery is returned. It is well
-    /// below the half hour after which a broker closes the channel.
-    static let republishTimeout = Duration.seconds(300)
+    private var republishTimeout: Duration { manager.configuration.republishTimeout }
 
     /// The maximum time for the confirm of a copy of a returned delivery.
     private static let giveBackTimeout = Duration.seconds(5)
@@ -187,7 +185,7 @@ final class RabbitConsumer: TransportConsumer {
         }
         do {
             let publish = try make()
-            let deadline = MonotonicTime.now.advanced(by: Self.republishTimeout)
+            let deadline = MonotonicTime.now.advanced(by: republishTimeout)
             var failures = 0
             while let obstacle = try await send(publish, until: deadline) {
                 // A missing or full queue is not the event's fault, so nothing is counted and the delivery is kept.
@@ -195,7 +193,7 @@ final class RabbitConsumer: TransportConsumer {
                 failures += 1
                 let wait = Self.pause(after: failures)
                 guard MonotonicTime.now.advanced(by: wait) < deadline else {
-                    throw EventBusError(.unavailable, "the broker took no copy within \(Self.republishTimeout)")
+                    throw EventBusError(.unavailable, "the broker took no copy within \(republishTimeout)")
                 }
                 var isMended = false
                 if case .missing(let text) = obstacle { isMended = await manager.declareAgain(text) }
@@ -281,7 +279,7 @@ final class RabbitConsumer: TransportConsumer {
             metadata: ["queue": "\(queueName)", "event": "\(held.envelopeID)", "reason": "\(reason)"]
         )
         // A classic queue drops an event that it cannot dead-letter, so it is kept until there is a queue for it.
-        let deadline = MonotonicTime.now.advanced(by: Self.republishTimeout)
+        let deadline = MonotonicTime.now.advanced(by: republishTimeout)
         var failures = 0
         while await !manager.ensureDeadLetters(of: specification.group) {
             _ = try self.held(token)
@@ -305,19 +303,24 @@ final class RabbitConsumer: TransportConsumer {
     /// Dead-letters a delivery that is never passed to the core, with the reason.
     func deadLetter(_ token: Delivery.Token, _ failure: Failure) {
         Task { [self] in
-            do {
-                let held = try held(token)
-                try await republish(token, held) { () throws(EventBusError) in
-                    RepublishBuilder.deadLetter(
-                        held,
-                        as: held.envelopeID,
-                        group: specification.group,
-                        queue: queueName,
-                        failure: failure
-                    )
+            var failures = 0
+            // Once its connection is gone, the broker redelivers it.
+            while let held = try? held(token) {
+                do {
+                    return try await republish(token, held) { () throws(EventBusError) in
+                        RepublishBuilder.deadLetter(
+                            held,
+                            as: held.envelopeID,
+                            group: specification.group,
+                            queue: queueName,
+                            failure: failure
+                        )
+                    }
+                } catch {
+                    // No subscription has it that could try again.
+                    failures += 1
+                    try? await Task.sleep(for: Self.pause(after: failures))
                 }
-            } catch {
-                // Its connection is gone, so the broker redelivers it.
             }
         }
     }
