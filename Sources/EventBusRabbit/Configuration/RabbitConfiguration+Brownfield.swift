@@ -16,7 +16,8 @@ extension RabbitConfiguration {
         /// Set it to `false` for a queue of another system. Its owner declares and binds it, and gives it a dead-letter
         /// exchange. Without one, the broker drops events that are larger than ``RabbitConfiguration/maximumBodySize``,
         /// and failed ones that cannot be sent again unchanged. The bus still declares the queue in which the
-        /// subscription's delayed events wait, and needs the permission to bind the queue to it.
+        /// subscription's delayed events wait, and needs the permission to bind the queue to it. A stream is refused with
+        /// `.unsupported`, because it takes no event back.
         public var isDeclared: Bool
         /// The arguments of the queue, in addition to the bus's own or instead of them, such as `x-max-priority`, which
         /// only a classic queue has. Defaults to none. They cannot be changed once the queue exists. One that the broker

@@ -46,6 +46,10 @@ extension RabbitConfiguration {
             try check(livenessTimeout > .zero, "livenessTimeout is \(livenessTimeout); give nil for no limit")
         }
         for (subscription, queue) in queues {
+            try check(
+                queue.arguments["x-queue-type"] != "stream" && queue.consumerArguments["x-stream-offset"] == nil,
+                "the queue of \(subscription) is a stream, which takes no event back; bind a queue to the exchange instead"
+            )
             guard let name = queue.name else { continue }
             try check(
                 (1...Self.maximumQueueName).contains(name.utf8.count),

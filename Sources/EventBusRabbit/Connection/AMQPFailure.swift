@@ -17,6 +17,8 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
         case tlsFailed
         /// This side closed the connection.
         case closedByUs
+        /// The queue is a stream.
+        case stream
     }
 
     var kind: Kind
@@ -37,6 +39,7 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
         case .connectFailed: "cannot connect: \(text)"
         case .tlsFailed: "no TLS session: \(text)"
         case .closedByUs: "connection closed: \(text)"
+        case .stream: "\(text) is a stream, which takes no event back, so it cannot be consumed as a queue"
         }
     }
 
@@ -51,7 +54,7 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
     /// A Boolean value indicating whether the failure ended only the channel, so that the connection is alive.
     var isChannelOnly: Bool {
         switch kind {
-        case .channelClosed, .queueDown: true
+        case .channelClosed, .queueDown, .stream: true
         default: false
         }
     }
@@ -61,6 +64,7 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
     static let resourceLocked: UInt16 = 405
     static let preconditionFailed: UInt16 = 406
     static let notAllowed: UInt16 = 530
+    static let notImplemented: UInt16 = 540
     static let internalError: UInt16 = 541
 
     /// A Boolean value indicating whether the broker ended the connection with an error that one of our events may have

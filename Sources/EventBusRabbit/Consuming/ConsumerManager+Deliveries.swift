@@ -44,7 +44,7 @@ extension ConsumerManager {
     }
 
     func receive(_ delivery: AMQPDelivery, _ session: ConsumerSession) {
-        guard let crashes = crashCount(for: delivery, session) else { return }
+        guard !awaitsStreamCheck(delivery, session), let crashes = crashCount(for: delivery, session) else { return }
         let consumer = session.consumer
         let tag = delivery.deliveryTag
         session.tracker.delivered(tag)
@@ -219,6 +219,7 @@ extension ConsumerManager {
         // The broker redelivers it.
         session.arrived = []
         session.uncounted = []
+        session.unchecked = []
         if session.phase == .attached || session.phase == .attaching { session.phase = .detached }
         session.consumer.end(generation: generation)
         report(session)

@@ -61,7 +61,11 @@ extension ConsumerManager {
                     // time.
                     session.sightingsWithoutAnswer += 1
                 }
-                if session.sightingsWithoutConsumer >= 2 {
+                if session.sightingsWithoutConsumer >= 2, plan.isForeign(session.consumer.specification),
+                    await isStream(session.queueName)
+                {
+                    refuseStream(session)
+                } else if session.sightingsWithoutConsumer >= 2, session.generation == generation {
                     // The broker may have forgotten the consumer, or it does not reach the queue, which looks the same.
                     session.isSuspect = true
                     reattach(session, "the broker knows no consumer of the queue")

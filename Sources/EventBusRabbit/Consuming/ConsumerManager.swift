@@ -396,6 +396,10 @@ actor ConsumerManager {
             ],
             on: channel
         )
+        if await isUnwatchable(session, on: connection), await isStream(queueName) {
+            refuseStream(session)
+            return true
+        }
         guard session.phase == .attaching else {
             // It was stopped meanwhile, which the broker has to be told. The channel of a closed consumer is already
             // closing.

@@ -29,6 +29,10 @@ final class ConsumerSession {
     var crashes = CrashCount.unknown
     /// The deliveries that wait until the crash record is read.
     var uncounted: [AMQPDelivery] = []
+    /// The answer to the question whether the queue is a stream.
+    var streamCheck = StreamCheck.unknown
+    /// The deliveries that wait for this answer.
+    var unchecked: [AMQPDelivery] = []
     /// The time of the latest event that was delivered for the first time, without a delay.
     var latestTime: EventTime?
     /// The deliveries that have not been handed to the subscription yet.
@@ -62,6 +66,11 @@ final class ConsumerSession {
         case forbidden
     }
 
+    /// The knowledge whether a queue is a stream.
+    enum StreamCheck {
+        case unknown, asking, isQueue, isStream
+    }
+
     init(_ consumer: RabbitConsumer, endsOnRefusal: Bool) {
         self.consumer = consumer
         self.endsOnRefusal = endsOnRefusal
@@ -75,7 +84,7 @@ final class ConsumerSession {
     }
 
     /// A Boolean value indicating whether the consumer should be attached.
-    var isWanted: Bool { phase != .stopped && phase != .closed }
+    var isWanted: Bool { phase != .stopped && phase != .closed && streamCheck != .isStream }
 
     func wake() {
         let waiter = wakeUp

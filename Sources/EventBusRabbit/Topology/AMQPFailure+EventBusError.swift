@@ -10,6 +10,8 @@ extension AMQPFailure {
             return EventBusError(.invalidConfiguration, "\(activity): \(refused)", underlying: self)
         }
         switch code {
+        case _ where kind == .stream:
+            return EventBusError(.unsupported, "\(activity): \(self)", underlying: self)
         case _ where isExclusivelyConsumed:
             return EventBusError(
                 .unavailable,
@@ -61,8 +63,9 @@ extension AMQPFailure {
     }
 
     /// A Boolean value indicating whether the same call cannot succeed, because an object is declared differently, has
-    /// an argument that the broker does not accept, or the call is forbidden.
+    /// an argument that the broker does not accept or is a stream, or the call is forbidden.
     var isPermanent: Bool {
+        if kind == .stream { return true }
         guard case .channelClosed(let code) = kind, !isExclusivelyConsumed else { return false }
         if code == Self.accessRefused { return true }
         return code == Self.preconditionFailed && (TopologyClash(text) != nil || RefusedArgument(text) != nil)
