@@ -233,6 +233,8 @@ public struct RabbitConfiguration: Sendable {
     /// The maximum time for the confirm of a retry or a dead letter, after which the delivery is returned. It is well
     /// below the half hour after which a broker closes the channel.
     var republishTimeout = Duration.seconds(300)
+    /// The maximum time for one attempt to send an event of a deleted queue to the new one.
+    var orphanTimeout = Duration.seconds(30)
     /// The interval between checks of ``RabbitTransport``'s consumers. Defaults to 1 s.
     public var consumerCheckInterval: Duration
     /// The consumer timeout of the broker (`consumer_timeout`), or `nil` if it is disabled. Subscriptions whose handlers or

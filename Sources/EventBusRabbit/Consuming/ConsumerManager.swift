@@ -20,6 +20,8 @@ actor ConsumerManager {
     let records: SideConnection
 
     var sessions: [UInt64: ConsumerSession] = [:]
+    /// The sessions whose events of a deleted queue are being sent to the new one, by their consumers.
+    var orphanSenders: [UInt64: ConsumerSession] = [:]
     var lastID: UInt64
     /// The number of reserved places, for consumers that are or will be among the sessions.
     private nonisolated let reserved = Atomic<Int>(0)
@@ -234,6 +236,7 @@ actor ConsumerManager {
         ended = error
         wakeConnectionWaiters()
         for session in sessions.values { session.resolveAttach(.failure(error)) }
+        for session in orphanSenders.values { abandonOrphans(of: session) }
         await records.end()
     }
 
@@ -420,8 +423,7 @@ actor ConsumerManager {
             missedDelays.attached()
         }
         report(session)
-        await sendOrphans(of: session)
-        guard session.phase == .attached else { return true }
+        sendOrphans(of: session)
         if isNew, session.attachWaiter != nil, configuration.newQueueGracePeriod > .zero {
             await sleep(session, until: .now.advanced(by: configuration.newQueueGracePeriod))
             guard session.phase == .attached else { return true }

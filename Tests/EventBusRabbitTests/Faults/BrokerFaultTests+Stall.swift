@@ -165,7 +165,7 @@ extension FaultTests.BrokerFaultTests {
     }
 
     /// Runs `body` under a memory alarm, which is cleared in any case.
-    private func underAlarm(_ broker: TestBroker, _ body: () async throws -> Void) async throws {
+    func underAlarm(_ broker: TestBroker, _ body: () async throws -> Void) async throws {
         try await broker.control("set_vm_memory_high_watermark", "0.000001")
         let result: Result<Void, any Error>
         do {
