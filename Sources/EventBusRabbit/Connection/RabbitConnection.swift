@@ -205,6 +205,9 @@ actor RabbitConnection {
 
     // MARK: Channels and calls
 
+    /// The number of channels that the broker grants, or zero if the connection has ended.
+    var channelMaximum: Int { handle.map { Int($0.channelMaximum) } ?? 0 }
+
     /// Opens a channel whose events are passed to `onEvent`, on the connection's thread.
     func openChannel(_ onEvent: @escaping @Sendable (ChannelEvent) -> Void) async throws(AMQPFailure) -> UInt16 {
         guard let handle else { throw closed ?? AMQPFailure(.closedByUs, "closed") }

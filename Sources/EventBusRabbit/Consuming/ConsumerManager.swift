@@ -25,6 +25,8 @@ actor ConsumerManager {
     var lastID: UInt64
     /// The number of reserved places, for consumers that are or will be among the sessions.
     private nonisolated let reserved = Atomic<Int>(0)
+    /// The number of consumers for which the connection has channels, as far as it is known.
+    nonisolated let room = Atomic<Int>(.max)
     var lastGeneration: UInt64 = 0
     var connection: RabbitConnection?
     var connectionWaiters: [CheckedContinuation<Void, Never>] = []
@@ -81,7 +83,8 @@ actor ConsumerManager {
 
     /// Reserves a place for a consumer, if fewer than `capacity` are reserved.
     nonisolated func reserve(below capacity: Int) -> Bool {
-        if reserved.add(1, ordering: .relaxed).oldValue < capacity { return true }
+        let places = min(capacity, room.load(ordering: .relaxed))
+        if reserved.add(1, ordering: .relaxed).oldValue < places { return true }
         release()
         return false
     }
@@ -94,6 +97,7 @@ actor ConsumerManager {
     ///
     /// - Parameter endsOnRefusal: `true` to throw errors that a retry cannot fix, and `false` to wait until someone has
     ///   fixed them.
+    /// - Throws: ``NoRoom`` if the connection has no channel for the consumer.
     func attach(
         _ specification: QueueSpecification,
         to sink: any DeliverySink,
@@ -102,6 +106,7 @@ actor ConsumerManager {
         do {
             if let ended { throw ended }
             try Task.checkCancellation()
+            try checkRoom()
             guard !specification.broadcast || configuration.queues[specification.queueName] == nil else {
                 throw EventBusError(
                     .invalidConfiguration,
@@ -144,6 +149,7 @@ actor ConsumerManager {
             try result.get()
         } catch {
             await close(id, waiting: false)
+            if session.isSurplus { try throwNoRoom() }
             if Task.isCancelled { throw CancellationError() }
             throw error
         }
@@ -245,6 +251,7 @@ actor ConsumerManager {
     /// Keeps all consumers attached until the connection ends, and returns the reason.
     func serve(_ connection: RabbitConnection) async -> AMQPFailure {
         self.connection = connection
+        makeRoom(await connection.channelMaximum)
         wakeConnectionWaiters()
         let (stream, continuation) = AsyncStream.makeStream(of: UInt64.self)
         arrivals = continuation

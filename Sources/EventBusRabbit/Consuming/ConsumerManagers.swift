@@ -6,6 +6,8 @@ import EventBus
 final class ConsumerManagers: Sendable {
     private struct State {
         var managers: [ConsumerManager]
+        /// The number of consumers that share a connection.
+        var capacity: Int
         /// The names of the queues of all consumers that were ever attached.
         var attached: Set<String> = []
         var ended: EventBusError?
@@ -18,7 +20,6 @@ final class ConsumerManagers: Sendable {
     let missedDelays: MissedDelays
     private let continuation: AsyncStream<ConsumerManager>.Continuation
     private let state: Locked<State>
-    private let capacity: Int
     private let make: @Sendable (Int) throws(EventBusError) -> ConsumerManager
 
     /// Creates the first manager.
@@ -32,13 +33,12 @@ final class ConsumerManagers: Sendable {
     ) throws(EventBusError) {
         let missedDelays = MissedDelays()
         self.missedDelays = missedDelays
-        self.capacity = capacity
         let makeNumbered: @Sendable (Int) throws(EventBusError) -> ConsumerManager = { number throws(EventBusError) in
             try make(number, missedDelays)
         }
         self.make = makeNumbered
         let first = try makeNumbered(0)
-        state = Locked(State(managers: [first]))
+        state = Locked(State(managers: [first], capacity: capacity))
         (arrivals, continuation) = AsyncStream.makeStream()
         continuation.yield(first)
     }
@@ -52,15 +52,23 @@ final class ConsumerManagers: Sendable {
     func attach(_ specification: QueueSpecification, to sink: any DeliverySink) async throws -> RabbitConsumer {
         let name = specification.queueName
         let wasAttached = state.withLock { $0.attached.contains(name) }
-        let consumer = try await reserve().attach(specification, to: sink, endsOnRefusal: !wasAttached)
-        state.withLock { _ = $0.attached.insert(name) }
-        return consumer
+        while true {
+            do {
+                let consumer = try await reserve().attach(specification, to: sink, endsOnRefusal: !wasAttached)
+                state.withLock { _ = $0.attached.insert(name) }
+                return consumer
+            } catch let error as ConsumerManager.NoRoom {
+                // The broker grants few channels. The other connections have no more.
+                state.withLock { $0.capacity = min($0.capacity, error.room) }
+            }
+        }
     }
 
     /// Reserves a place on a manager. The manager frees it when the consumer is closed.
     private func reserve() throws(EventBusError) -> ConsumerManager {
         try state.withLock { state throws(EventBusError) in
             if let ended = state.ended { throw ended }
+            let capacity = state.capacity
             if let manager = state.managers.first(where: { $0.reserve(below: capacity) }) { return manager }
             let manager = try make(state.managers.count)
             _ = manager.reserve(below: capacity)

@@ -7,6 +7,8 @@ final class ConsumerSession {
     /// A Boolean value indicating whether an error that a retry cannot fix ends the first attempts to attach.
     let endsOnRefusal: Bool
     var phase = Phase.detached
+    /// A Boolean value indicating whether the connection has no channel for the consumer, which never had one.
+    var isSurplus = false
     var tracker = AckTracker()
     var channel: UInt16 = 0
     var generation: UInt64 = 0
