@@ -23,6 +23,8 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
 
     var kind: Kind
     var text: String
+    /// The user of a failed login, if it was known.
+    var user: String?
 
     init(_ kind: Kind, _ text: String) {
         self.kind = kind

@@ -55,7 +55,13 @@ enum LoginThread {
         }
         var parameters = LoginParameters(configuration, host, credentials, role: role)
         parameters.frameReserve = frameReserve
-        return try await logIn(parameters)
+        do throws(AMQPFailure) {
+            return try await logIn(parameters)
+        } catch {
+            var failure = error
+            failure.user = credentials.user
+            throw failure
+        }
     }
 
     /// Asks the user's closure, which may ignore its cancellation.

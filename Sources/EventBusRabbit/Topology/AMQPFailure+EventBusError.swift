@@ -35,19 +35,19 @@ extension AMQPFailure {
     /// Returns the failure of a login in the form in which users of the bus see it.
     func loginError(at host: RabbitConfiguration.Host, _ configuration: RabbitConfiguration) -> EventBusError {
         let place = "\(host.name):\(host.port)"
+        let user = (user ?? configuration.credentials.user).quotedForError
         switch kind {
         case .connectionClosed(Self.accessRefused):
             return EventBusError(
                 .authenticationFailed,
-                "\(place) refused the user \(configuration.credentials.user.quotedForError); check user and password, "
-                    + "and that the user may come from this host",
+                "\(place) refused the user \(user); check user and password, and that the user may come from this host",
                 underlying: self
             )
         case .connectionClosed(Self.notAllowed):
             return EventBusError(
                 .accessRefused,
-                "\(place) has no virtual host \(configuration.virtualHost.quotedForError), or the user "
-                    + "\(configuration.credentials.user.quotedForError) may not enter it",
+                "\(place) has no virtual host \(configuration.virtualHost.quotedForError), or the user \(user) may not "
+                    + "enter it",
                 underlying: self
             )
         case .tlsFailed:

@@ -56,6 +56,22 @@ struct LoginTests {
         try await broker.control("delete_user", user)
     }
 
+    @Test func `a refused login names the user of the attempt`() async throws {
+        let configuration = try await TestBroker.shared().configuration {
+            $0.credentials = .init(user: "configured-user", password: "x")
+            $0.credentialsProvider = { .init(user: "rotated-user", password: "x") }
+        }
+        let bus = try EventBus(transport: .rabbit(configuration))
+        let error = await #expect(throws: EventBusError.self) { try await bus.run() }
+        #expect(error?.code == .authenticationFailed)
+        #expect(error?.message.contains("rotated-user") == true)
+        #expect(error?.message.contains("configured-user") == false)
+        let other = await #expect(throws: EventBusError.self) {
+            try await RabbitTransport.declareTopology(for: [], on: configuration)
+        }
+        #expect(other?.message.contains("rotated-user") == true)
+    }
+
     @Test func `credentials that never arrive use up the time limit of connecting, and nothing else`() async throws {
         let broker = try await TestBroker.shared()
         let release = Gate()
