@@ -133,4 +133,44 @@ struct FullQueueTests {
         }
         try await broker.control("clear_policy", name)
     }
+
+    @Test func `a policy with another overflow turns the oldest events of a queue into dead letters`() async throws {
+        let broker = try await TestBroker.shared()
+        try #require(broker.directory != nil, "needs a broker of our own")
+        let name = freshName()
+        let configuration = try broker.configuration { $0.exchange = "events-\(name)" }
+        let topic = try Topic(validating: "\(name).probe")
+        let bus = try EventBus(transport: .rabbit(configuration))
+        let handled = SeenNumbers()
+        let subscription = bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "probe") { event, _ in
+            handled.note(event.envelope)
+        }
+        try await bus.withRunning {
+            try await subscription.attached()
+            await subscription.pause()
+            try await broker.control(
+                "set_policy",
+                name,
+                #"^group-\#(name)\.probe$"#,
+                #"{"max-length":2,"overflow":"drop-head"}"#,
+                "--apply-to",
+                "queues"
+            )
+            try await eventually("the policy is in force") {
+                try await broker.control("list_queues", "name", "policy", "--no-table-headers").split(separator: "\n")
+                    .contains { $0.contains("group-\(name).probe") && $0.hasSuffix(name) }
+            }
+            for result in try await bus.publish(contentsOf: Self.events(topic, 0..<10)) {
+                #expect(try result.get().outcome == .routed)
+            }
+            let letters = bus.deadLetters(of: "group-\(name)")
+            try await eventually("dead letters") { try await letters.count() == 8 }
+            let entries = try await letters.entries(limit: 10)
+            #expect(Set(entries.map { Self.number($0.envelope) }) == Set(0..<8))
+            #expect(entries.allSatisfy { $0.failure.reason.rawValue == "maxlen" })
+            subscription.resume()
+            try await eventually("the latest are handled") { handled.all == [8, 9] }
+        }
+        try await broker.control("clear_policy", name)
+    }
 }
