@@ -89,7 +89,8 @@ public final class RabbitTransport: Transport {
         let watch = SendTimeoutMonitor()
         let managers = try ConsumerManagers(capacity: configuration.maximumConsumersPerConnection) {
             number,
-            missedDelays throws(EventBusError) in
+            missedDelays,
+            restorations throws(EventBusError) in
             ConsumerManager(
                 number: number,
                 thread: try ConnectionThread(name: "eventbus-con"),
@@ -98,7 +99,8 @@ public final class RabbitTransport: Transport {
                 health: health,
                 watch: watch,
                 logger: logger,
-                missedDelays: missedDelays
+                missedDelays: missedDelays,
+                restorations: restorations
             )
         }
         self.core = Core(
@@ -142,6 +144,7 @@ public final class RabbitTransport: Transport {
                     group.addTask { try await self.keepConsuming() }
                     group.addTask { await self.keepReplying() }
                     group.addTask { await self.core.health.monitor.run() }
+                    group.addTask { await self.core.managers.shareRestorations() }
                     group.addTask { await DelayRestorer(tools: self.core.tools).run(self.core.managers.missedDelays) }
                     group.addTask {
                         await waitUntilCancelled()

@@ -14,6 +14,11 @@ extension ConsumerManager {
         return bound * Double.random(in: 0.75...1.25)
     }
 
+    /// Binds all queues again, because another manager has declared missing objects.
+    func bindRestored() async {
+        if let connection { await bindEach(on: connection) }
+    }
+
     /// Binds all queues and delay levels again, and declares what is missing.
     func bindAgain(on connection: RabbitConnection) async {
         for failure in [await bindShared(on: connection), await bindEach(on: connection)] {

@@ -46,7 +46,10 @@ extension ConsumerManager {
         let isThere = await task.value
         restoration = nil
         lastRestoration = (.now, isThere)
-        if isThere { missedDelays.restored() }
+        if isThere {
+            missedDelays.restored()
+            restorations.yield(number)
+        }
         return isThere
     }
 

@@ -46,6 +46,8 @@ actor ConsumerManager {
     nonisolated let kept = Locked<[UInt64: QueueSpecification]>([:])
     /// The receiver of reports about delayed events that matched no queue.
     let missedDelays: MissedDelays
+    /// The receiver of this manager's number whenever it has declared missing objects again.
+    let restorations: AsyncStream<Int>.Continuation
     var ended: EventBusError?
 
     init(
@@ -56,7 +58,8 @@ actor ConsumerManager {
         health: ConnectionHealth,
         watch: SendTimeoutMonitor,
         logger: BackgroundLogger,
-        missedDelays: MissedDelays
+        missedDelays: MissedDelays,
+        restorations: AsyncStream<Int>.Continuation
     ) {
         self.number = number
         // The ids of consumers are unique in the whole transport.
@@ -75,6 +78,7 @@ actor ConsumerManager {
             role: "crash-records"
         )
         self.missedDelays = missedDelays
+        self.restorations = restorations
     }
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }

@@ -18,6 +18,8 @@ final class ConsumerManagers: Sendable {
     let arrivals: AsyncStream<ConsumerManager>
     /// The occasions for sending delayed events again that matched no queue.
     let missedDelays: MissedDelays
+    /// A stream of the numbers of managers that have declared missing objects again.
+    private let restorations: AsyncStream<Int>
     private let continuation: AsyncStream<ConsumerManager>.Continuation
     private let state: Locked<State>
     private let make: @Sendable (Int) throws(EventBusError) -> ConsumerManager
@@ -26,15 +28,19 @@ final class ConsumerManagers: Sendable {
     ///
     /// - Parameters:
     ///   - capacity: The number of consumers that share a connection.
-    ///   - make: A closure that creates the manager with a number. The manager reports to the second argument.
+    ///   - make: A closure that creates the manager with a number. The manager reports to the other arguments.
     init(
         capacity: Int,
-        make: @escaping @Sendable (Int, MissedDelays) throws(EventBusError) -> ConsumerManager
+        make:
+            @escaping @Sendable (Int, MissedDelays, AsyncStream<Int>.Continuation) throws(EventBusError) ->
+            ConsumerManager
     ) throws(EventBusError) {
         let missedDelays = MissedDelays()
         self.missedDelays = missedDelays
+        let (restorations, restored) = AsyncStream.makeStream(of: Int.self, bufferingPolicy: .bufferingNewest(16))
+        self.restorations = restorations
         let makeNumbered: @Sendable (Int) throws(EventBusError) -> ConsumerManager = { number throws(EventBusError) in
-            try make(number, missedDelays)
+            try make(number, missedDelays, restored)
         }
         self.make = makeNumbered
         let first = try makeNumbered(0)
@@ -43,7 +49,7 @@ final class ConsumerManagers: Sendable {
         continuation.yield(first)
     }
 
-    private var all: [ConsumerManager] { state.withLock { $0.managers } }
+    var all: [ConsumerManager] { state.withLock { $0.managers } }
 
     /// Adds a consumer to a manager with room and waits until it is attached for the first time.
     ///
@@ -75,6 +81,14 @@ final class ConsumerManagers: Sendable {
             state.managers.append(manager)
             continuation.yield(manager)
             return manager
+        }
+    }
+
+    /// Binds the queues of all managers whenever one has declared missing objects, until the task is cancelled. An exchange
+    /// that was declared again has lost the bindings of the others, which find it present.
+    func shareRestorations() async {
+        for await number in restorations {
+            for manager in all where manager.number != number { await manager.bindRestored() }
         }
     }
 

@@ -27,6 +27,36 @@ struct FewChannelsTests {
         await broker.stop()
     }
 
+    @Test func `the queues of all connections are bound when the exchange was declared again on one`() async throws {
+        let name = freshName()
+        let configuration = try await TestBroker.shared().configuration {
+            $0.exchange = "events-\(name)"
+            $0.maximumConsumersPerConnection = 2
+            // No check and no interval restores anything.
+            $0.consumerCheckInterval = .seconds(600)
+        }
+        let transport = try RabbitTransport(configuration)
+        let bus = EventBus(transport: transport)
+        let handled = SeenNumbers()
+        let topic = try Topic(validating: "\(name).created")
+        let subscriptions = (0..<5).map { number in
+            bus.subscribe(to: TopicPattern(topic), group: "group-\(name)", name: "n\(number)") { _, _ in
+                handled.note(Envelope(topic: topic, payload: Array("\(number)".utf8)))
+            }
+        }
+        try await bus.withRunning {
+            for subscription in subscriptions { try await subscription.attached() }
+            try await RawClient.delete(exchange: configuration.exchange, configuration)
+            let managers = transport.core.managers.all
+            #expect(managers.count == 3)
+            #expect(await managers[1].declareAgain("a check of this manager"))
+            try await eventually("handled by all") {
+                try await bus.publish(Envelope(topic: topic, payload: []))
+                return handled.all == Set(0..<5)
+            }
+        }
+    }
+
     private func run(on broker: TestBroker) async throws {
         let configuration = try broker.configuration { $0.consumerCheckInterval = .milliseconds(100) }
         let bus = try EventBus(transport: .rabbit(configuration))
