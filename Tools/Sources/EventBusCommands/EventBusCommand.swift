@@ -1,4 +1,5 @@
 public import ArgumentParser
+import Glibc
 import TerminalText
 
 /// The command line of the operators' tool.
@@ -29,6 +30,8 @@ public struct EventBusCommand: AsyncParsableCommand {
 
     /// Runs the program with the arguments of the process, and ends the process with an exit code.
     public static func runAndExit() async -> Never {
+        // Nobody may read the output or the progress any more, which must not end a change in the middle.
+        signal(SIGPIPE, SIG_IGN)
         do {
             let command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand {
@@ -37,11 +40,25 @@ public struct EventBusCommand: AsyncParsableCommand {
                 var command = command
                 try command.run()
             }
+            if let problem = StandardOutput.problem { throw problem }
             exit()
         } catch {
-            guard let failure = CommandFailure(error) else { exit(withError: error) }
-            if !failure.message.isEmpty { StandardError.line("eventbus: \(failure.message)") }
+            if !(error is CommandFailure), let problem = StandardOutput.problem { report(problem) }
+            guard let failure = CommandFailure(error) else { exit(ofParser: error) }
+            report(failure)
             exit(withError: failure.status)
         }
+    }
+
+    private static func report(_ failure: CommandFailure) {
+        if !failure.message.isEmpty { StandardError.line("eventbus: \(failure.message)") }
+    }
+
+    /// Ends the process with an error of the parser, which repeats what the user wrote.
+    private static func exit(ofParser error: any Error) -> Never {
+        let status = exitCode(for: error)
+        guard !status.isSuccess else { exit(withError: error) }
+        for line in fullMessage(for: error).split(separator: "\n") { StandardError.line(String(line)) }
+        exit(withError: status)
     }
 }

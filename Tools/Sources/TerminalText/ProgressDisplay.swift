@@ -13,14 +13,21 @@ public struct ProgressDisplay: Sendable {
     /// The interval between updates.
     public var interval: Duration { isTerminal ? .milliseconds(100) : .seconds(2) }
 
-    /// Shows the progress on one line.
+    /// Shows the progress on one line, without control characters.
     public func show(_ line: String) {
-        if isTerminal {
-            // A line that wraps could not be redrawn.
-            StandardError.write("\r\u{1B}[2K" + line.prefix(Self.columns - 1))
-        } else {
-            StandardError.write(line + "\n")
-        }
+        StandardError.write(Self.text(line, columns: isTerminal ? Self.columns : nil))
+    }
+
+    /// Returns what is written for a line.
+    ///
+    /// - Parameters:
+    ///   - line: The line, which may contain foreign names.
+    ///   - columns: The width of the terminal, or `nil` if there is none.
+    static func text(_ line: String, columns: Int?) -> String {
+        let line = line.cut(toUTF8Length: 4096).printable
+        guard let columns else { return line + "\n" }
+        // A line that wraps could not be redrawn.
+        return "\r\u{1B}[2K" + line.prefix(columns - 1)
     }
 
     /// Removes the line, to make room for further output.

@@ -7,6 +7,7 @@ public enum StandardError {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
             // Nobody reads it, so there is nobody to tell.
             if count <= 0 { return }
             bytes.removeFirst(count)

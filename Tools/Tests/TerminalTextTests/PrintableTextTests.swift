@@ -1,5 +1,6 @@
-import TerminalText
 import Testing
+
+@testable import TerminalText
 
 struct PrintableTextTests {
     @Test func `control characters and invisible marks are written as code points`() {
@@ -13,5 +14,10 @@ struct PrintableTextTests {
         #expect(marks.cut(toUTF8Length: 100).utf8.count <= 103)
         #expect("äöü".cut(toUTF8Length: 3) == "ä…")
         #expect("äöü".cut(toUTF8Length: 6) == "äöü")
+    }
+
+    @Test func `progress with a foreign name is one line that reaches the terminal as text`() {
+        #expect(ProgressDisplay.text("a\u{1B}[2Jb\n: 5", columns: nil) == #"a\u{1B}[2Jb\u{A}: 5"# + "\n")
+        #expect(ProgressDisplay.text("a\u{1B}b: 5 of 10", columns: 12) == "\r\u{1B}[2K" + #"a\u{1B}b: 5"#.prefix(11))
     }
 }

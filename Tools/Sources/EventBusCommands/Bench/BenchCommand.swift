@@ -47,7 +47,7 @@ struct BenchCommand: AsyncParsableCommand {
         if output.json {
             try StandardOutput.json(result)
         } else {
-            try StandardOutput.line(Self.text(result))
+            StandardOutput.text(Self.text(result))
         }
         if isInterrupted { throw CommandFailure.interrupted }
     }

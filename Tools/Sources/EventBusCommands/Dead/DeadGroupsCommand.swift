@@ -72,6 +72,6 @@ struct DeadGroupsCommand: AsyncParsableCommand {
             ])
         }
         if output.json { return }
-        try StandardOutput.line(groups.total == 0 ? "no dead letter" : "\(table)\n\(groups.total) dead letters")
+        StandardOutput.text(groups.total == 0 ? "no dead letter" : "\(table)\n\(groups.total) dead letters")
     }
 }

@@ -66,7 +66,7 @@ struct DeadImportCommand: AsyncParsableCommand {
                 try StandardOutput.json(outcome)
             } else {
                 let verb = dryRun ? "would be added" : "added"
-                try StandardOutput.line("\(group): \(outcome.added) dead letters \(verb)".printable)
+                StandardOutput.line("\(group): \(outcome.added) dead letters \(verb)".printable)
             }
         }
     }

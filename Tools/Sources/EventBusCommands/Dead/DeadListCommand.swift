@@ -43,7 +43,7 @@ struct DeadListCommand: AsyncParsableCommand {
         if output.json {
             for letter in letters.prefix(limit) { try StandardOutput.json(LetterLine(letter)) }
         } else if letters.isEmpty {
-            try StandardOutput.line("no dead letter")
+            StandardOutput.line("no dead letter")
         } else {
             var table = TextTable([">age", "event", "topic", "queue", "reason", ">attempts", "error"])
             let now = EventTime.now()
@@ -54,7 +54,7 @@ struct DeadListCommand: AsyncParsableCommand {
                     "\(letter.attempts)", letter.failure.message.cut(toUTF8Length: 80),
                 ])
             }
-            try StandardOutput.line("\(table)")
+            StandardOutput.text("\(table)")
         }
         if letters.count > limit {
             StandardError.line("eventbus: there are more than \(limit); raise --limit, or count them with dead groups")

@@ -106,7 +106,7 @@ struct DeadRound: Sendable {
                 try StandardOutput.json(outcome)
             } else {
                 let verb = isDryRun ? "would be \(change)" : change
-                try StandardOutput.line(
+                StandardOutput.line(
                     "\(outcome.place): \(outcome.changed) of \(outcome.read) dead letters \(verb)".printable
                 )
             }

@@ -38,7 +38,7 @@ struct DeadShowCommand: AsyncParsableCommand {
             if output.json {
                 try StandardOutput.json(LetterLine(letter))
             } else {
-                try StandardOutput.line(text(letter))
+                StandardOutput.text(text(letter))
             }
         }
     }

@@ -119,10 +119,10 @@ struct DoctorCommand: AsyncParsableCommand {
             return
         }
         for finding in findings {
-            try StandardOutput.line(
+            StandardOutput.text(
                 "\(label(finding.level))  \(finding.subject.printable): \(finding.message.printable)"
             )
-            if let remedy = finding.remedy { try StandardOutput.line("         → \(remedy.printable)") }
+            if let remedy = finding.remedy { StandardOutput.line("         → \(remedy)") }
         }
     }
 

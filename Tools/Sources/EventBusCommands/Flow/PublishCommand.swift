@@ -106,7 +106,7 @@ struct PublishCommand: AsyncParsableCommand {
         if output.json {
             try StandardOutput.json(Outcome(id: envelope.id.rawValue, outcome: "\(outcome)"))
         } else {
-            try StandardOutput.line("\(envelope.id.rawValue.printable) \(outcome)")
+            StandardOutput.line("\(envelope.id.rawValue) \(outcome)")
         }
         if outcome == .unroutable {
             throw CommandFailure("no subscription matches \(topic.printable), so the event is gone")

@@ -31,7 +31,7 @@ struct TailCommand: AsyncParsableCommand {
 
     @OptionGroup var output: OutputOptions
 
-    /// The end of the requested number of events.
+    /// The end of the requested number of events, or of those that someone reads.
     private struct Enough: Error {}
 
     func validate() throws {
@@ -63,16 +63,16 @@ struct TailCommand: AsyncParsableCommand {
                 if output.json {
                     try StandardOutput.json(EventLine(event))
                 } else {
-                    try StandardOutput.line(Self.line(event, isColoured: output.isColoured))
+                    StandardOutput.text(Self.line(event, isColoured: output.isColoured))
                     if printsPayload {
-                        try StandardOutput.line(PayloadText.text(event.payload, isColoured: output.isColoured))
+                        StandardOutput.text(PayloadText.text(event.payload, isColoured: output.isColoured))
                     }
                 }
                 let printed = count.withLock { count in
                     count += 1
                     return count
                 }
-                if printed == limit { throw Enough() }
+                if printed == limit || StandardOutput.isClosed { throw Enough() }
             }
         } catch is Enough {
         }

@@ -42,7 +42,7 @@ struct StoryCommand: AsyncParsableCommand {
         if output.json {
             for line in story.lines { try StandardOutput.json(line) }
         } else {
-            try StandardOutput.line("\(story.drawing)")
+            StandardOutput.text("\(story.drawing)")
         }
     }
 

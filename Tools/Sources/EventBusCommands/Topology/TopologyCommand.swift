@@ -99,7 +99,7 @@ struct TopologyShowCommand: AsyncParsableCommand {
                 state.consumers.map { "\($0)" } ?? "",
             ])
         }
-        if !output.json { try StandardOutput.line("\(table)") }
+        if !output.json { StandardOutput.text("\(table)") }
     }
 }
 
@@ -143,11 +143,11 @@ struct TopologyDiffCommand: AsyncParsableCommand {
             if output.json {
                 try StandardOutput.json(line)
             } else {
-                try StandardOutput.line("\(line.isMissing ? "+" : "≠") \(line.object): \(line.reason)".printable)
+                StandardOutput.line("\(line.isMissing ? "+" : "≠") \(line.object): \(line.reason)")
             }
         }
         if !lines.isEmpty { throw CommandFailure.partial }
-        if !output.json { try StandardOutput.line("the broker has everything") }
+        if !output.json { StandardOutput.line("the broker has everything") }
     }
 }
 
@@ -168,7 +168,7 @@ struct TopologyApplyCommand: AsyncParsableCommand {
             try topology.apply(to: &configuration)
             let specifications = try topology.specifications
             try await RabbitTransport.declareTopology(for: specifications, on: configuration, logger: broker.logger)
-            try StandardOutput.line("\(file): \(specifications.count) subscriptions declared".printable)
+            StandardOutput.line("\(file): \(specifications.count) subscriptions declared")
         }
     }
 }

@@ -36,11 +36,11 @@ struct TopologyPlanCommand: AsyncParsableCommand {
             if output.json {
                 try StandardOutput.json(change)
             } else {
-                try StandardOutput.line(change.line.printable)
-                if let remedy = change.remedy { try StandardOutput.line("  → \(remedy.printable)") }
+                StandardOutput.line(change.line)
+                if let remedy = change.remedy { StandardOutput.line("  → \(remedy)") }
             }
         }
-        if changes.isEmpty, !output.json { try StandardOutput.line("the broker has everything, and nothing else") }
+        if changes.isEmpty, !output.json { StandardOutput.line("the broker has everything, and nothing else") }
         if changes.contains(where: \.strands) { throw CommandFailure.partial }
     }
 }

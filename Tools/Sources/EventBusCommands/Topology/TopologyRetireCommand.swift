@@ -57,7 +57,7 @@ struct TopologyRetireCommand: AsyncParsableCommand {
                 if output.json {
                     try StandardOutput.json(result)
                 } else {
-                    try StandardOutput.line(result.line.printable)
+                    StandardOutput.line(result.line)
                 }
                 results.append(result)
             }
@@ -67,7 +67,7 @@ struct TopologyRetireCommand: AsyncParsableCommand {
             }
             return results
         }
-        if results.isEmpty, !output.json { try StandardOutput.line("no queue is left over") }
+        if results.isEmpty, !output.json { StandardOutput.line("no queue is left over") }
         if results.contains(where: { $0.outcome == .kept }) { throw CommandFailure.partial }
     }
 

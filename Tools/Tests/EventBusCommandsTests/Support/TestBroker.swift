@@ -15,6 +15,15 @@ enum TestBroker {
         "tool" + UUID().uuidString.lowercased().replacing("-", with: "").prefix(12)
     }
 
+    /// Creates a virtual host, and returns its address.
+    static func addVirtualHost(_ name: String) async throws -> String {
+        let url = try #require(url)
+        let user = try #require(url.split(separator: "/").last { $0.contains("@") }?.split(separator: ":").first)
+        try await control("add_vhost", name)
+        try await control("set_permissions", "-p", name, String(user), ".*", ".*", ".*")
+        return url.replacing("%2F", with: name)
+    }
+
     /// Runs `rabbitmqctl`.
     static func control(_ arguments: String...) async throws {
         let folder = try #require(ProcessInfo.processInfo.environment["EVENTBUS_TEST_BROKERS"])
@@ -44,8 +53,10 @@ struct Scene: Sendable {
     let environment: [String: String]
 
     /// Declares the queues.
-    init() async throws {
-        let url = try #require(TestBroker.url)
+    ///
+    /// - Parameter url: The address of the virtual host, or `nil` for the one that tests share.
+    init(on url: String? = nil) async throws {
+        let url = try #require(url ?? TestBroker.url)
         group = TestBroker.freshName()
         exchange = "events-\(group)"
         environment = ["EVENTBUS_URL": url]
@@ -128,12 +139,14 @@ struct Scene: Sendable {
     func run(
         _ arguments: String...,
         input: String = "",
+        to destination: Tool.Destination = .file,
         whileRunning: (@Sendable (Tool.Running) async throws -> Void)? = nil
     ) async throws -> Tool.Outcome {
         try await Tool.run(
             arguments + options,
             environment: environment,
             input: input,
+            to: destination,
             whileRunning: whileRunning
         )
     }

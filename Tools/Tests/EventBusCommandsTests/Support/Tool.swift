@@ -16,6 +16,16 @@ struct Tool: Sendable {
         var lines: [String] { output.split(separator: "\n").map(String.init) }
     }
 
+    /// The destination of the standard output of a program.
+    enum Destination: Sendable {
+        /// A file, whose contents are in the outcome.
+        case file
+        /// A pipe that nobody reads any more, as well as the standard error.
+        case closedPipe
+        /// A disk without free space.
+        case fullDisk
+    }
+
     /// A running program.
     struct Running: Sendable {
         var pid: pid_t
@@ -53,11 +63,13 @@ struct Tool: Sendable {
     ///   - arguments: The arguments.
     ///   - environment: Further variables. Those of the tests' own brokers are not passed on.
     ///   - input: The standard input.
+    ///   - destination: The destination of the standard output.
     ///   - whileRunning: A closure that is called after the start.
     static func run(
         _ arguments: [String],
         environment: [String: String] = [:],
         input: String = "",
+        to destination: Destination = .file,
         whileRunning: (@Sendable (Running) async throws -> Void)? = nil
     ) async throws -> Outcome {
         let folder = FileManager.default.temporaryDirectory.appending(path: "eventbus-tool-\(UUID().uuidString)")
@@ -77,8 +89,17 @@ struct Tool: Sendable {
         let inputFile = folder.appending(path: "input")
         try Data(input.utf8).write(to: inputFile)
         process.standardInput = try FileHandle(forReadingFrom: inputFile)
-        process.standardOutput = try file("output")
-        process.standardError = try file("errors")
+        let (output, errors) = (try file("output"), try file("errors"))
+        switch destination {
+        case .file: (process.standardOutput, process.standardError) = (output, errors)
+        case .fullDisk:
+            process.standardOutput = try FileHandle(forWritingTo: URL(filePath: "/dev/full"))
+            process.standardError = errors
+        case .closedPipe:
+            let pipe = Pipe()
+            try pipe.fileHandleForReading.close()
+            (process.standardOutput, process.standardError) = (pipe, pipe)
+        }
         let (ends, end) = AsyncStream<Void>.makeStream()
         process.terminationHandler = { _ in end.finish() }
         try process.run()
