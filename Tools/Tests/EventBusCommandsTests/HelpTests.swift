@@ -51,6 +51,12 @@ struct HelpTests {
         ["topology", "retire", "new.json", "--former"], ["publish", "a", "--data", "1", "--delay", "-1"],
         ["publish", "a", "--data", "1", "--delay", "inf"], ["publish", "a", "--data", "1", "--delay", "nan"],
         ["publish", "a", "--data", "1", "--delay", "1e300"],
+        ["dead", "list", "--group", String(repeating: "g", count: 300)], ["dead", "list", "--group", "a.b"],
+        ["dead", "move", "--all", "--group", "a", "--to", String(repeating: "q", count: 300)],
+        ["dead", "import", "-", "--group", String(repeating: "g", count: 300)],
+        ["story", "order-1", "--group", String(repeating: "g", count: 300)],
+        ["doctor", "--group", String(repeating: "g", count: 300)],
+        ["doctor", "--queue", String(repeating: "q", count: 300)],
     ])
     func `a wrong usage ends with 64 and names the option`(arguments: [String]) async throws {
         let outcome = try await Tool.run(arguments + ["--url", "amqp://ops:hunter2@127.0.0.1:1"])
@@ -58,5 +64,16 @@ struct HelpTests {
         #expect(outcome.output.isEmpty)
         #expect(!outcome.text.contains("hunter2"))
         if let option = arguments.last(where: { $0.hasPrefix("--") }) { #expect(outcome.errors.contains(option)) }
+    }
+
+    @Test(arguments: [
+        ["dead", "list", "--topic", "a\u{1B}[2J..b"], ["dead", "list", "--group", "a\u{1B}[2Jb"], ["a\u{1B}[2Jb"],
+        ["dead", "list", "--a\u{1B}[2Jb"], ["publish", "a..\u{1B}[2J"], ["dead", "list", "--group", "a", "--config", "\u{1B}[2J"],
+        ["topology", "show", "\u{1B}[2J"],
+    ])
+    func `what the user wrote is repeated without control characters`(arguments: [String]) async throws {
+        let outcome = try await Tool.run(arguments + ["--url", "amqp://ops:hunter2@127.0.0.1:1"])
+        #expect(outcome.status != 0)
+        #expect(!outcome.text.contains("\u{1B}"), "\(outcome)")
     }
 }

@@ -23,7 +23,7 @@ struct DeadMoveCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        if to.isEmpty { throw ValidationError("--to names no queue.") }
+        if let problem = BrokerName.problem(ofQueue: to) { throw ValidationError("--to \(problem).") }
     }
 
     func run() async throws {

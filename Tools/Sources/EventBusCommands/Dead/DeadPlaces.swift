@@ -25,7 +25,7 @@ struct DeadPlaces: ParsableArguments {
 
     func validate() throws {
         if unroutable, !group.isEmpty { throw ValidationError("--unroutable and --group exclude each other.") }
-        if let empty = group.first(where: \.isEmpty) { throw ValidationError("--group '\(empty)' names no group.") }
+        for problem in group.compactMap(BrokerName.problem(ofGroup:)) { throw ValidationError("--group \(problem).") }
     }
 
     /// Returns the groups.

@@ -51,6 +51,8 @@ struct DoctorCommand: AsyncParsableCommand {
 
     func validate() throws {
         guard watch >= 0, watch <= 3600 else { throw ValidationError("--watch takes 0 to 3600 seconds.") }
+        for problem in group.compactMap(BrokerName.problem(ofGroup:)) { throw ValidationError("--group \(problem).") }
+        for problem in queue.compactMap(BrokerName.problem(ofQueue:)) { throw ValidationError("--queue \(problem).") }
     }
 
     func run() async throws {

@@ -31,7 +31,7 @@ struct StoryCommand: AsyncParsableCommand {
 
     func validate() throws {
         if files.isEmpty, group.isEmpty { throw ValidationError("Name files, or groups with --group.") }
-        if group.contains(where: \.isEmpty) { throw ValidationError("--group '' names no group.") }
+        for problem in group.compactMap(BrokerName.problem(ofGroup:)) { throw ValidationError("--group \(problem).") }
     }
 
     func run() async throws {

@@ -41,6 +41,13 @@ struct TopologyFiles: ParsableArguments {
                     status: CommandFailure.invalidInput
                 )
             }
+            for subscription in topology.subscriptions {
+                let problems = [
+                    BrokerName.problem(ofGroup: subscription.group), BrokerName.problem(ofQueue: subscription.queue),
+                ]
+                guard let problem = problems.compactMap(\.self).first else { continue }
+                throw CommandFailure("\(file): \(problem)", status: CommandFailure.invalidInput)
+            }
             return (file, topology)
         }
     }
