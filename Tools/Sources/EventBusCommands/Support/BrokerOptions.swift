@@ -64,10 +64,8 @@ struct BrokerOptions: ParsableArguments {
             values["password"] = ConfigValue(.string(password), isSecret: true)
         }
         if let exchange { values["exchange"] = ConfigValue(.string(exchange), isSecret: false) }
-        // Keys such as a.b and a..b are one. The shorter one counts.
-        let sorted = values.sorted { ($0.key.utf8.count, $0.key) < ($1.key.utf8.count, $1.key) }
-        let keyed = sorted.map { (AbsoluteConfigKey($0.key.split(separator: ".").map(String.init)), $0.value) }
-        let provider = InMemoryProvider(values: Dictionary(keyed) { first, _ in first })
+        let keyed = values.map { (AbsoluteConfigKey($0.key.split(separator: ".").map(String.init)), $0.value) }
+        let provider = InMemoryProvider(values: Dictionary(uniqueKeysWithValues: keyed))
         var configuration = try RabbitConfiguration(config: ConfigReader(provider: provider))
         // The tool declares nothing, because that is the services' decision.
         configuration.declaration = .passive

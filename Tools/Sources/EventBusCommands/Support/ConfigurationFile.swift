@@ -43,11 +43,16 @@ struct ConfigurationFile {
         }
         groups = try names("groups")
         queues = try names("queues")
-        if let scoped = members["rabbitmq"] {
+        let problems =
+            groups.compactMap(BrokerName.problem(ofGroup:)) + queues.compactMap(BrokerName.problem(ofQueue:))
+        if let problem = problems.first { throw invalid(problem) }
+        if let scoped = members.removeValue(forKey: "rabbitmq") {
             guard case .object(let inner) = scoped else { throw invalid("\"rabbitmq\" is not an object") }
+            // A setting that stays beside it would have no effect.
+            if let other = members.keys.min() { throw invalid("\"\(other)\" is beside \"rabbitmq\", not in it") }
             members = inner
         }
-        for (key, value) in members { try add(value, key, invalid) }
+        for (key, value) in members.sorted(by: { $0.key < $1.key }) { try add(value, key, invalid) }
     }
 
     private mutating func add(
@@ -55,23 +60,17 @@ struct ConfigurationFile {
         _ key: String,
         _ invalid: (String) -> CommandFailure
     ) throws(CommandFailure) {
-        let isSecret = ["uri", "password", "keyPassword"].contains { key.hasSuffix($0) }
-        func set(_ content: ConfigContent) { values[key] = ConfigValue(content, isSecret: isSecret) }
-        switch value {
-        case .string(let text): set(.string(text))
-        case .integer(let number): set(.int(Int(number)))
-        case .number(let number): set(.double(number))
-        case .bool(let flag): set(.bool(flag))
-        case .array(let elements):
-            var texts: [String] = []
-            for element in elements {
-                guard case .string(let text) = element else { throw invalid("\"\(key)\" is no array of texts") }
-                texts.append(text)
-            }
-            set(.stringArray(texts))
-        case .object(let members):
-            for (name, member) in members { try add(member, "\(key).\(name)", invalid) }
-        case .null: break
+        if case .object(let members) = value, ConfigurationKey.isSection(key) {
+            for (name, member) in members.sorted(by: { $0.key < $1.key }) { try add(member, "\(key).\(name)", invalid) }
+            return
         }
+        guard let known = ConfigurationKey.all[key] else { throw invalid("there is no key \"\(key)\"") }
+        if value == .null { return }
+        guard values[key] == nil else { throw invalid("\"\(key)\" is given twice") }
+        guard let content = known.content(value) else {
+            // Without the value, which may be a password.
+            throw invalid("\"\(key)\" is not \(known.kind.rawValue)")
+        }
+        values[key] = ConfigValue(content, isSecret: known.isSecret)
     }
 }
