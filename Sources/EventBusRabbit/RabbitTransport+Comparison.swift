@@ -14,7 +14,8 @@ extension RabbitTransport {
     ///   - logger: The logger for connections without verification. Defaults to swift-log's logger with the label
     ///     `eventbus.rabbitmq`.
     /// - Returns: The objects that are missing or different, in the order in which they are declared.
-    /// - Throws: ``/EventBus/EventBusError``: `.authenticationFailed`, `.accessRefused`, `.unavailable`.
+    /// - Throws: ``/EventBus/EventBusError``: `.authenticationFailed`, `.accessRefused`, `.unavailable`, `.timedOut` if the
+    ///   broker did not answer.
     public static func compare(
         _ topology: RabbitTopology,
         on configuration: RabbitConfiguration,

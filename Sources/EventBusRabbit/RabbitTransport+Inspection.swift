@@ -11,7 +11,8 @@ extension RabbitTransport {
     ///   - configuration: The address of the broker.
     ///   - logger: The logger for connections without verification. Defaults to swift-log's logger with the label
     ///     `eventbus.rabbitmq`.
-    /// - Throws: ``/EventBus/EventBusError``: `.authenticationFailed`, `.accessRefused`, `.unavailable`.
+    /// - Throws: ``/EventBus/EventBusError``: `.authenticationFailed`, `.accessRefused`, `.unavailable`, `.timedOut` if the
+    ///   broker did not answer.
     public static func inspect(
         queues: [String] = [],
         on configuration: RabbitConfiguration,

@@ -27,8 +27,8 @@ extension RabbitTransport {
     ///   - onStart: A closure that is called when every event from now on is observed. Defaults to doing nothing.
     ///   - body: A closure that is called with each event, in order.
     /// - Throws: The error of `body`; ``/EventBus/EventBusError``: `.authenticationFailed`, `.accessRefused`,
-    ///   `.notFound` if there is no such exchange, `.unavailable` if the connection was lost and there is no other
-    ///   host.
+    ///   `.notFound` if there is no such exchange, `.unavailable`, or `.timedOut` if the broker did not answer, if the
+    ///   connection was lost and there is no other host.
     public static func observe(
         _ patterns: [TopicPattern],
         on configuration: RabbitConfiguration,

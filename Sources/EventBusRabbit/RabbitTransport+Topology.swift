@@ -19,8 +19,8 @@ extension RabbitTransport {
     ///   - configuration: The address of the broker, and the user who declares.
     ///   - logger: The logger for connections without verification. Defaults to swift-log's logger with the label
     ///     `eventbus.rabbitmq`.
-    /// - Throws: ``/EventBus/EventBusError``: `.topologyClash`, `.accessRefused`, `.unavailable`, and errors of
-    ///   connecting.
+    /// - Throws: ``/EventBus/EventBusError``: `.topologyClash`, `.accessRefused`, `.unavailable`, `.timedOut` if the
+    ///   broker did not answer, and errors of connecting.
     public static func declareTopology(
         for queues: [QueueSpecification],
         on configuration: RabbitConfiguration,
@@ -54,7 +54,7 @@ extension RabbitTransport {
     ///     `eventbus.rabbitmq`.
     /// - Returns: `true` if the queue existed.
     /// - Throws: ``/EventBus/EventBusError``: `.rejected` if it is in use or contains events, or belongs to another
-    ///   system, `.accessRefused`, `.unavailable`.
+    ///   system, `.accessRefused`, `.unavailable`, `.timedOut` if the broker did not answer.
     @discardableResult
     public static func retireQueue(
         group: String,
@@ -148,7 +148,7 @@ extension RabbitTransport {
                     watch: watch
                 )
             } catch {
-                failure = error.loginError(at: host, configuration)
+                failure = error.unrepeated(error.loginError(at: host, configuration))
                 continue
             }
             do throws(AMQPFailure) {
@@ -158,7 +158,7 @@ extension RabbitTransport {
                     }.afterwards { await connection.close() }.get()
                 }
             } catch {
-                failure = error.busError(while: activity)
+                failure = error.unrepeated(error.busError(while: activity))
                 if error.isChannelOnly { break }
             }
         }

@@ -21,7 +21,11 @@ extension AMQPHandle {
             let isRefused =
                 status == AMQP_STATUS_SSL_PEER_VERIFY_FAILED.rawValue
                 || status == AMQP_STATUS_SSL_HOSTNAME_VERIFY_FAILED.rawValue
-            throw AMQPFailure(isRefused ? .tlsFailed : .connectFailed, "\(parameters.host):\(parameters.port): \(text)")
+            throw AMQPFailure(
+                isRefused ? .tlsFailed : .connectFailed,
+                "\(parameters.host):\(parameters.port): \(text)",
+                isTimeout: Self.isTimeout(status)
+            )
         }
         try authenticate(parameters)
         try acceptFrames(largerBy: parameters.frameReserve)
@@ -72,7 +76,11 @@ extension AMQPHandle {
         default:
             let text = String(cString: amqp_error_string2(reply.library_error))
             // A peer that refuses our certificate reports that only now, by closing the connection.
-            throw AMQPFailure(.connectFailed, "\(parameters.host):\(parameters.port): the login failed: \(text)")
+            throw AMQPFailure(
+                .connectFailed,
+                "\(parameters.host):\(parameters.port): the login failed: \(text)",
+                isTimeout: Self.isTimeout(reply.library_error)
+            )
         }
     }
 

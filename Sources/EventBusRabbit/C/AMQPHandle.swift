@@ -39,7 +39,12 @@ final class AMQPHandle: @unchecked Sendable {
 
     static func failure(_ status: Int32) -> AMQPFailure {
         let text = String(cString: amqp_error_string2(status))
-        return AMQPFailure(.connectionLost, text)
+        return AMQPFailure(.connectionLost, text, isTimeout: isTimeout(status))
+    }
+
+    /// Returns a Boolean value indicating whether a status of the library means that the broker did not answer in time.
+    static func isTimeout(_ status: Int32) -> Bool {
+        status == AMQP_STATUS_TIMEOUT.rawValue || status == AMQP_STATUS_HEARTBEAT_TIMEOUT.rawValue
     }
 
     private func check(_ status: Int32) throws(AMQPFailure) {

@@ -25,10 +25,13 @@ struct AMQPFailure: Error, Hashable, Sendable, CustomStringConvertible {
     var text: String
     /// The user of a failed login, if it was known.
     var user: String?
+    /// A Boolean value indicating whether the broker was silent for too long.
+    var isTimeout: Bool
 
-    init(_ kind: Kind, _ text: String) {
+    init(_ kind: Kind, _ text: String, isTimeout: Bool = false) {
         self.kind = kind
         self.text = text
+        self.isTimeout = isTimeout
     }
 
     var description: String {

@@ -63,7 +63,7 @@ extension RabbitConnection {
         _ = ioctl(descriptor, UInt(FIONREAD), &waiting)
         if let paused = pausedReading, paused.waiting == waiting {
             if paused.since.duration(to: now) > heartbeat * 2 {
-                end(AMQPFailure(.connectionLost, "the broker takes nothing and is silent"))
+                end(AMQPFailure(.connectionLost, "the broker takes nothing and is silent", isTimeout: true))
                 return false
             }
         } else {
@@ -94,7 +94,11 @@ extension RabbitConnection {
                 // A broker that accepts nothing does not read the calls either.
                 if !connection.isBlocked, connection.isCallOverdue(at: now) {
                     return connection.end(
-                        AMQPFailure(.connectionLost, "the broker did not answer within \(connection.callTimeout)")
+                        AMQPFailure(
+                            .connectionLost,
+                            "the broker did not answer within \(connection.callTimeout)",
+                            isTimeout: true
+                        )
                     )
                 }
                 if connection.closed == nil { connection.schedulePump(every: interval) }

@@ -57,9 +57,22 @@ extension AMQPFailure {
                     + "client certificate",
                 underlying: self
             )
+        case _ where isTimeout:
+            return EventBusError(
+                .unavailable,
+                "\(place) did not answer within \(configuration.connectTimeout)",
+                underlying: self
+            )
         default:
             return EventBusError(.unavailable, "cannot connect to \(place)", underlying: self)
         }
+    }
+
+    /// Returns an error of this failure for work that is not repeated. A broker that is silent is told apart from one that
+    /// cannot be reached.
+    func unrepeated(_ error: EventBusError) -> EventBusError {
+        guard isTimeout, error.code == .unavailable else { return error }
+        return EventBusError(.timedOut, error.message, underlying: self)
     }
 
     /// A Boolean value indicating whether the same call cannot succeed, because an object is declared differently, has

@@ -61,10 +61,14 @@ struct ConnectionProblemTests {
         for (text, reason) in [
             ("{", "not JSON"), ("[]", "not a JSON object"), (#"{"groups": "a"}"#, "groups"),
             (#"{"uri": "amqp://ops:hunter2@h", "queueType": "odd"}"#, "queueType"),
+            (#"{"uri": "amqp://ops:hunter2@h", "exchnage": "shop"}"#, "no key \"exchnage\""),
+            (#"{"uri": "amqp://ops:hunter2@h", "password": 12345678}"#, "\"password\" is not a text"),
+            (#"{"uri": "amqp://ops:hunter2@h", "groups": ["inventory.orders"]}"#, "names no group"),
         ] {
             let invalid = try await outcome(text)
             #expect(invalid.status == 78, "\(invalid)")
             #expect(invalid.errors.contains(reason), "\(invalid.errors)")
+            #expect(!invalid.text.contains("12345678"))
         }
     }
 
@@ -74,8 +78,8 @@ struct ConnectionProblemTests {
         #expect(closed.errors.contains("127.0.0.1:1"), "\(closed.errors)")
         let server = try SilentServer()
         let silent = try await problem("amqp://ops:hunter2@127.0.0.1:\(server.port)/")
-        #expect(silent.status == 69)
-        #expect(silent.errors.contains("\(server.port)"), "\(silent.errors)")
+        #expect(silent.status == 75)
+        #expect(silent.errors.contains("127.0.0.1:\(server.port) did not answer within 1.0 seconds"), "\(silent.errors)")
         withExtendedLifetime(server) {}
     }
 
@@ -98,7 +102,7 @@ struct ConnectionProblemTests {
         var files = [empty, file].map { $0.path(percentEncoded: false) }
         let given = arguments.map { $0 == "FILE" ? files.removeFirst() : $0 }
         let server = try SilentServer()
-        var addresses = [("127.0.0.1:1", Int32(69)), ("127.0.0.1:\(server.port)", 69)]
+        var addresses = [("127.0.0.1:1", Int32(69)), ("127.0.0.1:\(server.port)", 75)]
         if let broker = TestBroker.url?.split(separator: "@").last { addresses.append((String(broker), 77)) }
         for (address, status) in addresses {
             let uri = "amqp://guest:\(Self.password)@\(address)"

@@ -36,9 +36,11 @@ struct CommandFailure: Error {
         }
     }
 
-    private static func status(of code: EventBusError.Code) -> ExitCode {
+    /// Returns the exit code for an error.
+    static func status(of code: EventBusError.Code) -> ExitCode {
         switch code {
         case .invalidConfiguration, .invalidTopic, .invalidName: invalidConfiguration
+        case .invalidEnvelope, .tooLarge: invalidInput
         case .authenticationFailed, .accessRefused: refused
         case .unavailable: unavailable
         case .timedOut, .indeterminate, .blocked: noAnswer
