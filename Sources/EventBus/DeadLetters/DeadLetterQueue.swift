@@ -51,6 +51,20 @@ public protocol DeadLetterQueue: Sendable {
         where isIncluded: @Sendable (DeadLetter) -> Bool
     ) async throws -> Int
 
+    /// Replays dead letters until `isEnough` returns `true`, for a round that can be interrupted: those in hand are
+    /// replayed, and those after them are not read.
+    ///
+    /// The default implementation reads them all.
+    ///
+    /// - Parameter isEnough: A closure that is called before each dead letter, and while none arrives.
+    /// - Returns: The number of dead letters that were replayed, or would be in a dry run.
+    /// - Throws: The errors of ``replay(options:where:)``.
+    func replay(
+        options: ReplayOptions,
+        until isEnough: @escaping @Sendable () -> Bool,
+        where isIncluded: @Sendable (DeadLetter) -> Bool
+    ) async throws -> Int
+
     /// Permanently removes the dead letters for which `isIncluded` returns `true`.
     ///
     /// - Returns: The number of removed dead letters.
@@ -63,6 +77,19 @@ public protocol DeadLetterQueue: Sendable {
     ///
     /// - Returns: The number of removed dead letters.
     func discard(limit: Int?, where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int
+
+    /// Removes dead letters until `isEnough` returns `true`, for a round that can be interrupted. Those after that are not
+    /// read.
+    ///
+    /// The default implementation reads them all.
+    ///
+    /// - Parameter isEnough: A closure that is called before each dead letter, and while none arrives.
+    /// - Returns: The number of removed dead letters.
+    func discard(
+        limit: Int?,
+        until isEnough: @escaping @Sendable () -> Bool,
+        where isIncluded: @Sendable (DeadLetter) -> Bool
+    ) async throws -> Int
 
     /// Adds dead letters, such as those of a backup, as dead letters of this group.
     ///
@@ -107,6 +134,24 @@ extension DeadLetterQueue {
                 return true
             }
         }
+    }
+
+    /// Replays dead letters, and reads those after the end without selecting them.
+    public func replay(
+        options: ReplayOptions,
+        until isEnough: @escaping @Sendable () -> Bool,
+        where isIncluded: @Sendable (DeadLetter) -> Bool
+    ) async throws -> Int {
+        try await replay(options: options) { !isEnough() && isIncluded($0) }
+    }
+
+    /// Removes dead letters, and reads those after the end without selecting them.
+    public func discard(
+        limit: Int?,
+        until isEnough: @escaping @Sendable () -> Bool,
+        where isIncluded: @Sendable (DeadLetter) -> Bool
+    ) async throws -> Int {
+        try await discard(limit: limit) { !isEnough() && isIncluded($0) }
     }
 
     /// Throws an error with code `.unsupported`.

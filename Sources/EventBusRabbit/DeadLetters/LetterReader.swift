@@ -44,6 +44,8 @@ struct LetterReader {
     private(set) var recognized = 0
     /// A Boolean value indicating whether the pass has ended with its connection.
     var isLost = false
+    /// A closure that returns `true` when no further entry is wanted.
+    var isEnough: @Sendable () -> Bool = { false }
 
     /// The tag of the current consumer.
     var tag: String { "reader\(consumers)" }
@@ -99,9 +101,10 @@ struct LetterReader {
 
     // MARK: Reading
 
-    /// Returns the next entry, or `nil` after the last one that existed when the pass started.
+    /// Returns the next entry, or `nil` after the last one that existed when the pass started, and if no further one is
+    /// wanted.
     mutating func next() async throws -> AMQPDelivery? {
-        guard remaining > 0 else { return nil }
+        guard remaining > 0, !isEnough() else { return nil }
         if !(kept.isEmpty && unconfirmed.isEmpty), opened.duration(to: .now) > limits.maximumHold {
             try await beginAgain()
         }
@@ -116,7 +119,7 @@ struct LetterReader {
 
     /// Returns the next entry, if it has arrived already.
     mutating func nextAtHand() async -> AMQPDelivery? {
-        guard remaining > 0 else { return nil }
+        guard remaining > 0, !isEnough() else { return nil }
         while let delivery = feed.nextAtHand() {
             if await recognize(delivery) { continue }
             remaining -= 1
@@ -144,6 +147,7 @@ struct LetterReader {
         for _ in 0..<5 {
             let deadline = MonotonicTime.now.advanced(by: limits.silence)
             if let delivery = try await feed.next(until: deadline, thread: connection.thread) { return delivery }
+            if isEnough() { return nil }
             guard try await Self.count(queue, connection) == 0 else { continue }
             // Another reader may hold the rest, or it is in flight. Entries that the broker has sent arrive before its
             // reply.

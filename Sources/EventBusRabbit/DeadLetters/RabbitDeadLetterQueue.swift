@@ -91,11 +91,20 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
         options: ReplayOptions,
         where isIncluded: @Sendable (DeadLetter) -> Bool
     ) async throws -> Int {
+        try await replay(options: options, until: { false }, where: isIncluded)
+    }
+
+    func replay(
+        options: ReplayOptions,
+        until isEnough: @escaping @Sendable () -> Bool,
+        where isIncluded: @Sendable (DeadLetter) -> Bool
+    ) async throws -> Int {
         try options.validate()
         var round = ReplayRound()
         // Held for at most a second if the rate is limited.
         let batchSize = options.maximumPerSecond.map { min(Self.batchSize, max(1, $0 / 10)) } ?? Self.batchSize
         let outcome = await passing(prefetch: options.dryRun ? 500 : 5 * batchSize) { reader in
+            reader.isEnough = isEnough
             let clock = ContinuousClock()
             var nextSlot = clock.now
             while let batch = try await nextBatch(&reader, batchSize, options, &round, isIncluded) {
@@ -132,8 +141,17 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
     }
 
     func discard(limit: Int?, where isIncluded: @Sendable (DeadLetter) -> Bool) async throws -> Int {
+        try await discard(limit: limit, until: { false }, where: isIncluded)
+    }
+
+    func discard(
+        limit: Int?,
+        until isEnough: @escaping @Sendable () -> Bool,
+        where isIncluded: @Sendable (DeadLetter) -> Bool
+    ) async throws -> Int {
         var discarded = 0
         let outcome = await passing { reader in
+            reader.isEnough = isEnough
             while discarded < limit ?? .max, let entry = try await next(&reader) {
                 if isIncluded(read(entry.message).letter) {
                     await reader.acknowledge(entry)
@@ -388,7 +406,7 @@ struct RabbitDeadLetterQueue: DeadLetterQueue {
             return try await body()
         } catch let failure as AMQPFailure {
             guard failure.kind == .channelClosed(AMQPFailure.notFound) else {
-                throw failure.busError(while: "reading \(queueName)")
+                throw failure.unrepeated(failure.busError(while: "reading \(queueName)"))
             }
             // The queue of one of our groups was deleted. That of another group never existed.
             if await tools.managers.serves(group) { _ = await tools.managers.declareAgain(failure.text) }

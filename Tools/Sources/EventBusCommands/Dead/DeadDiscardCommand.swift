@@ -22,9 +22,14 @@ struct DeadDiscardCommand: AsyncParsableCommand {
         var round = round
         round.dryRun = round.dryRun || !yes
         let isDryRun = round.dryRun
-        try await DeadRound("discarded", filter.filter(), round) { letters, limit, isIncluded in
-            guard isDryRun else { return try await letters.discard(limit: limit, where: isIncluded) }
-            return try await letters.replay(options: ReplayOptions(dryRun: true, limit: limit), where: isIncluded)
+        try await DeadRound("discarded", filter.filter(), round) {
+            letters,
+            limit,
+            isEnough,
+            isIncluded in
+            guard isDryRun else { return try await letters.discard(limit: limit, until: isEnough, where: isIncluded) }
+            let options = ReplayOptions(dryRun: true, limit: limit)
+            return try await letters.replay(options: options, until: isEnough, where: isIncluded)
         }.run(places, broker, output)
         if !yes { StandardError.line("eventbus: nothing was removed; add --yes to remove them") }
     }

@@ -28,10 +28,14 @@ struct DeadMoveCommand: AsyncParsableCommand {
 
     func run() async throws {
         let options = ReplayOptions(dryRun: round.dryRun, maximumPerSecond: rate.rate, queue: to)
-        try await DeadRound("moved", filter.filter(), round) { letters, limit, isIncluded in
+        try await DeadRound("moved", filter.filter(), round) {
+            letters,
+            limit,
+            isEnough,
+            isIncluded in
             var options = options
             options.limit = limit
-            return try await letters.replay(options: options, where: isIncluded)
+            return try await letters.replay(options: options, until: isEnough, where: isIncluded)
         }.run(places, broker, output)
     }
 }

@@ -21,10 +21,14 @@ struct DeadReplayCommand: AsyncParsableCommand {
 
     func run() async throws {
         let options = ReplayOptions(dryRun: round.dryRun, maximumPerSecond: rate.rate)
-        try await DeadRound("replayed", filter.filter(), round) { letters, limit, isIncluded in
+        try await DeadRound("replayed", filter.filter(), round) {
+            letters,
+            limit,
+            isEnough,
+            isIncluded in
             var options = options
             options.limit = limit
-            return try await letters.replay(options: options, where: isIncluded)
+            return try await letters.replay(options: options, until: isEnough, where: isIncluded)
         }.run(places, broker, output)
     }
 }

@@ -27,12 +27,13 @@ struct DeadRoundOptions: ParsableArguments {
 
 /// A round through dead letters that changes them, place by place, until it is interrupted.
 struct DeadRound: Sendable {
-    /// Changes the oldest dead letters of a place that a predicate selects, at most as many as the limit, and returns their
-    /// number.
+    /// Changes the oldest dead letters of a place that a predicate selects, at most as many as the limit and until it is
+    /// enough, and returns their number.
     typealias Change =
         @Sendable (
             _ letters: any DeadLetterQueue,
             _ limit: Int,
+            _ isEnough: @escaping @Sendable () -> Bool,
             _ isIncluded: @escaping @Sendable (DeadLetter) -> Bool
         ) async throws -> Int
 
@@ -52,10 +53,8 @@ struct DeadRound: Sendable {
         var dryRun: Bool
         var interrupted: Bool
         var problem: String?
-        /// A Boolean value indicating whether the user lacks a permission.
-        var isRefused = false
-        /// A Boolean value indicating whether the broker could not be reached any more.
-        var isUnavailable = false
+        /// The exit code for the problem.
+        var status: ExitCode?
 
         private enum CodingKeys: String, CodingKey {
             case place, read, changed, dryRun, interrupted, problem
@@ -94,23 +93,14 @@ struct DeadRound: Sendable {
                 var left = limit ?? .max
                 for place in places where left > 0 && !interruption.isRequested {
                     let outcome = try await change(place, limit: left, interruption)
+                    // At once, because an error of the next place ends the round.
+                    try report(outcome, output)
                     outcomes.append(outcome)
-                    if outcome.isUnavailable { break }
+                    if outcome.status == CommandFailure.unavailable || outcome.status == CommandFailure.noAnswer { break }
                     left -= outcome.changed
                 }
                 return outcomes
             }
-        }
-        for outcome in outcomes {
-            if output.json {
-                try StandardOutput.json(outcome)
-            } else {
-                let verb = isDryRun ? "would be \(change)" : change
-                StandardOutput.line(
-                    "\(outcome.place): \(outcome.changed) of \(outcome.read) dead letters \(verb)".printable
-                )
-            }
-            if let problem = outcome.problem { StandardError.line("eventbus: \(problem)") }
         }
         if outcomes.contains(where: \.interrupted) {
             StandardError.line(
@@ -119,9 +109,23 @@ struct DeadRound: Sendable {
             )
             throw CommandFailure.interrupted
         }
-        if outcomes.contains(where: \.isRefused) { throw CommandFailure.refused }
-        if outcomes.contains(where: \.isUnavailable) { throw CommandFailure.unavailable }
-        if outcomes.contains(where: { $0.problem != nil }) { throw CommandFailure.partial }
+        let problems = outcomes.compactMap(\.status)
+        // What needs a person counts more than what may pass.
+        for status in [CommandFailure.refused, CommandFailure.unavailable, CommandFailure.noAnswer]
+        where problems.contains(status) {
+            throw status
+        }
+        if let status = problems.first { throw status }
+    }
+
+    private func report(_ outcome: Outcome, _ output: OutputOptions) throws {
+        if output.json {
+            try StandardOutput.json(outcome)
+        } else {
+            let verb = isDryRun ? "would be \(change)" : change
+            StandardOutput.line("\(outcome.place): \(outcome.changed) of \(outcome.read) dead letters \(verb)")
+        }
+        if let problem = outcome.problem { StandardError.line("eventbus: \(problem)") }
     }
 
     private func change(_ place: DeadPlaces.Place, limit: Int, _ interruption: Interruption) async throws -> Outcome {
@@ -131,8 +135,10 @@ struct DeadRound: Sendable {
         let (filter, change) = (filter, change)
         var outcome = Outcome(place: place.name, read: 0, changed: 0, dryRun: isDryRun, interrupted: false)
         do {
-            outcome.changed = try await perform(place.letters, limit) { letter in
-                let isIncluded = !interruption.isRequested && filter.includes(letter)
+            outcome.changed = try await perform(place.letters, limit) {
+                interruption.isRequested
+            } _: { letter in
+                let isIncluded = filter.includes(letter)
                 let now = counts.values.withLock { counts in
                     counts.read += 1
                     if isIncluded { counts.selected += 1 }
@@ -141,16 +147,34 @@ struct DeadRound: Sendable {
                 progress.show("\(place.name): \(now.read) read, \(now.selected) to be \(change)")
                 return isIncluded
             }
-        } catch let error as EventBusError where error.code != .unavailable || error.completedCount ?? 0 > 0 {
+        } catch let error as EventBusError where Self.isReached(error) {
             // The message says how many were changed, and which were not.
             outcome.changed = error.completedCount ?? 0
             outcome.problem = error.message
-            outcome.isRefused = error.code == .accessRefused
-            outcome.isUnavailable = error.code == .unavailable
+            outcome.status = Self.status(of: error)
+        } catch let error as CancellationError {
+            let selected = counts.values.withLock { $0.selected }
+            progress.finish()
+            StandardError.line(
+                "eventbus: \(place.name): stopped at once; up to \(selected.counted("dead letter")) may be \(change)"
+            )
+            throw error
         }
         outcome.read = counts.values.withLock { $0.read }
         outcome.interrupted = interruption.isRequested
         return outcome
+    }
+
+    /// Returns a Boolean value indicating whether an error left an outcome to report.
+    private static func isReached(_ error: EventBusError) -> Bool {
+        (error.code != .unavailable && error.code != .timedOut) || error.completedCount ?? 0 > 0
+    }
+
+    private static func status(of error: EventBusError) -> ExitCode {
+        let status = CommandFailure.status(of: error.code)
+        // Others are about single dead letters.
+        let isOfRound = [CommandFailure.refused, CommandFailure.unavailable].contains(status) || error.code == .timedOut
+        return isOfRound ? status : CommandFailure.partial
     }
 
     /// The counts of one place.

@@ -19,6 +19,12 @@ struct Retirement: Sendable {
         var moved = 0
         /// The reason why the queue was kept.
         var reason: String?
+        /// The failure that ends the command, or `nil`.
+        var failure: CommandFailure?
+
+        private enum CodingKeys: String, CodingKey {
+            case queue, outcome, moved, reason
+        }
 
         /// The line for people to read.
         var line: String {
@@ -41,10 +47,10 @@ struct Retirement: Sendable {
     /// The number of times that a queue is emptied before it is given up. Events that consumers held return later.
     private static let maximumRounds = 5
 
-    /// Returns a Boolean value indicating whether no queue can be retired after an error.
-    private static func isFinal(_ code: EventBusError.Code) -> Bool {
-        code == .accessRefused || code == .authenticationFailed
-    }
+    /// The codes of errors after which no other queue can be retired either.
+    private static let finalCodes: Set<EventBusError.Code> = [
+        .accessRefused, .authenticationFailed, .unavailable, .timedOut,
+    ]
 
     /// Checks that the target exists.
     func checkTarget() async throws {
@@ -56,6 +62,25 @@ struct Retirement: Sendable {
 
     /// Retires a queue, unless events or consumers remain.
     func retire(_ retired: TopologyRevision.Retired, _ interruption: Interruption) async throws -> Result {
+        var result = Result(queue: retired.subscription.queue, outcome: .kept)
+        do {
+            return try await retire(retired, &result, interruption)
+        } catch let error as EventBusError {
+            result.reason = error.message
+            if Self.finalCodes.contains(error.code) { result.failure = CommandFailure(error) }
+            return result
+        } catch is CancellationError {
+            result.reason = "stopped at once; more of its events may have been moved"
+            result.failure = CommandFailure("interrupted", status: CommandFailure.interrupted)
+            return result
+        }
+    }
+
+    private func retire(
+        _ retired: TopologyRevision.Retired,
+        _ result: inout Result,
+        _ interruption: Interruption
+    ) async throws -> Result {
         let subscription = retired.subscription
         let patterns = try (subscription.patterns + subscription.formerPatterns).map {
             try TopicPattern(validating: $0)
@@ -65,7 +90,6 @@ struct Retirement: Sendable {
         if subscription.queue != "\(subscription.group).\(subscription.name)" {
             broker.configuration.queues["\(subscription.group).\(subscription.name)"] = .init(name: subscription.queue)
         }
-        var result = Result(queue: subscription.queue, outcome: .kept)
         func kept(_ reason: String) -> Result {
             result.reason = reason
             return result
@@ -115,13 +139,11 @@ struct Retirement: Sendable {
                                 + "new ones"
                         )
                     }
-                } catch let error as EventBusError where error.code != .unavailable && !Self.isFinal(error.code) {
-                    return kept(error.message)
+                } catch let error as EventBusError {
+                    result.moved += error.completedCount ?? 0
+                    throw error
                 }
                 if interruption.isRequested { return kept("interrupted; it gets no new events") }
-            } catch let error as EventBusError where !Self.isFinal(error.code) {
-                // The other queues are retired nevertheless.
-                return kept(error.message)
             }
         }
         return kept("it got events again each time it was emptied")
@@ -142,8 +164,9 @@ struct Retirement: Sendable {
             let seen = Counter()
             let moved = try await transport.waitingEvents(in: queue).replay(
                 options: ReplayOptions(queue: target.queue)
-            ) { letter in
-                if interruption.isRequested { return false }
+            ) {
+                interruption.isRequested
+            } where: { letter in
                 guard patterns.contains(where: { $0.matches(letter.envelope.topic) }) else {
                     refused.increment()
                     return false

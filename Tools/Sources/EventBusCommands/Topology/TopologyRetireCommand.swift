@@ -54,11 +54,13 @@ struct TopologyRetireCommand: AsyncParsableCommand {
             var results: [Retirement.Result] = []
             for one in retired where !interruption.isRequested {
                 let result = try await retirement.retire(one, interruption)
+                if let failure = result.failure, result.moved == 0 { throw failure }
                 if output.json {
                     try StandardOutput.json(result)
                 } else {
                     StandardOutput.line(result.line)
                 }
+                if let failure = result.failure { throw failure }
                 results.append(result)
             }
             if interruption.isRequested {

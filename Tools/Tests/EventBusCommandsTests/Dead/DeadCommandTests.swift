@@ -223,6 +223,8 @@ struct DeadCommandTests {
         let outcome: [Outcome] = try decoded(first)
         let done = try #require(outcome.first?.changed)
         #expect((10..<1000).contains(done))
+        // Those after the interrupt are not read either.
+        #expect(try #require(outcome.first?.read) < 1000)
         try await scene.wait(for: 1000 - done, in: "\(scene.group).dead")
         try await scene.wait(for: done, in: scene.queue)
         let second = try await scene.run("dead", "replay", "--all", "--before", "0s")
