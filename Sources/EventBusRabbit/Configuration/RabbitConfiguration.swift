@@ -204,6 +204,12 @@ public struct RabbitConfiguration: Sendable {
     public var reconnect: ReconnectDelays
     /// The declaration of exchanges and queues. Defaults to ``Declaration/active``.
     public var declaration: Declaration
+    /// A Boolean value indicating whether a transport that declares nothing (``Declaration/passive``) checks for the shared
+    /// exchanges and delay levels when it connects, and ends with `.notFound` if one is missing. Defaults to `true`.
+    ///
+    /// Set it to `false` in an operator's program that needs only some of them, for example to read dead letters while
+    /// others are missing. An operation that needs a missing one fails by itself.
+    public var checksSharedObjects = true
     /// The subscriptions that receive scheduled events. Defaults to ``Scheduling/own``.
     public var scheduling: Scheduling
     /// The time after its declaration at which a new quorum queue counts as attached. A broker that is killed within

@@ -53,7 +53,8 @@ struct PublishConnectionHandler: Sendable {
             // If this service declares objects, a missing one was deleted meanwhile, and the next attempt declares it
             // again.
             if error.isPermanent || (error.code == AMQPFailure.notFound && configuration.declaration == .passive) {
-                throw error.busError(while: "declaring the exchanges")
+                let isPassive = configuration.declaration == .passive
+                throw error.busError(while: isPassive ? "checking the exchanges" : "declaring the exchanges")
             }
             await connection.abort("the exchanges could not be declared: \(error)")
             return await connection.waitUntilClosed()
@@ -140,7 +141,7 @@ struct PublishConnectionHandler: Sendable {
                 }
             }
         }
-        try await call(plan.sharedCheck, on: connection)
+        if configuration.checksSharedObjects { try await call(plan.sharedCheck, on: connection) }
     }
 
     private func call(_ calls: [AMQPCall], on connection: RabbitConnection) async throws(AMQPFailure) {

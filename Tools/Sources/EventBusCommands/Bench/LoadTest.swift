@@ -59,7 +59,7 @@ struct LoadTest: Sendable {
             }
             group.addTask {
                 for await _ in starts {}
-                return try await broker.withTransport { transport in
+                return try await broker.withTransport(needs: [.exchange]) { transport in
                     try await publish(topic, on: transport, state, interruption)
                 }
             }

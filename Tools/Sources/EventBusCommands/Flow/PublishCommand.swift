@@ -97,7 +97,8 @@ struct PublishCommand: AsyncParsableCommand {
             headers: try headers()
         )
         let (delay, timeout) = (Duration.seconds(delay), Duration.seconds(broker.timeout))
-        let outcome = try await Broker(broker).withTransport { transport in
+        let needs: Set<Broker.Need> = delay > .zero ? [.exchange, .delays] : [.exchange]
+        let outcome = try await Broker(broker).withTransport(needs: needs) { transport in
             try await transport.publish(
                 envelope,
                 options: TransportPublishOptions(deadline: transport.clock.now.advanced(by: timeout), delay: delay)

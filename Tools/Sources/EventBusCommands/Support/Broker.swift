@@ -13,15 +13,26 @@ struct Broker: Sendable {
         self.configuration = try options.configuration()
     }
 
+    /// An object that all services share and a command cannot do without.
+    enum Need: Hashable, Sendable {
+        /// The exchange of events.
+        case exchange
+        /// The levels through which delayed events pass.
+        case delays
+    }
+
     /// Connects, calls `body` with a running transport, and disconnects.
     ///
-    /// A first attempt fails at once and with the reason, because a transport would try again.
+    /// A first attempt fails at once and with the reason, because a transport would try again. Shared objects that nothing
+    /// needs may be missing, because that may be the trouble that a command is to mend.
     ///
     /// - Parameters:
     ///   - groups: The groups whose dead letters are needed.
+    ///   - needs: The shared objects that are needed. Defaults to none.
     ///   - body: The work.
     func withTransport<Value: Sendable>(
         groups: [String] = [],
+        needs: Set<Need> = [],
         _ body: @escaping @Sendable (RabbitTransport) async throws -> Value
     ) async throws -> Value {
         let logger = options.logger
@@ -30,18 +41,9 @@ struct Broker: Sendable {
             on: configuration,
             logger: logger
         )
-        if inspection.missingExchanges.contains(configuration.exchange) {
-            throw CommandFailure(
-                "the virtual host \(configuration.virtualHost.printable) has no exchange "
-                    + "\(configuration.exchange.printable); name that of the services with --exchange"
-            )
-        }
-        if let missing = inspection.queues.first(where: \.isMissing) {
-            throw CommandFailure(
-                "the virtual host \(configuration.virtualHost.printable) has no queue \(missing.name.printable); check "
-                    + "the name of the group, and that one of its services ran"
-            )
-        }
+        try check(inspection, needs)
+        var configuration = configuration
+        configuration.checksSharedObjects = false
         let transport = try RabbitTransport(configuration, logger: logger)
         return try await withThrowingTaskGroup(of: Value?.self) { group in
             group.addTask {
@@ -54,6 +56,30 @@ struct Broker: Sendable {
                 if let outcome { return outcome }
             }
             throw CancellationError()
+        }
+    }
+
+    private func check(_ inspection: BrokerInspection, _ needs: Set<Need>) throws(CommandFailure) {
+        let place = "the virtual host \(configuration.virtualHost)"
+        let isExchangeMissing = inspection.missingExchanges.contains(configuration.exchange)
+        let exchange = "no exchange \(configuration.exchange); name that of the services with --exchange"
+        if let missing = inspection.queues.first(where: \.isMissing) {
+            throw CommandFailure(
+                "\(place) has no queue \(missing.name); check the name of the group, and that one of its services ran"
+                    + (isExchangeMissing ? "; it has \(exchange)" : "")
+            )
+        }
+        if isExchangeMissing {
+            guard !needs.contains(.exchange) else { throw CommandFailure("\(place) has \(exchange)") }
+            StandardError.line("eventbus: \(place) has \(exchange), if it is another one")
+        }
+        guard needs.contains(.delays) else { return }
+        let levels = inspection.sharedQueues.filter(\.isMissing).map(\.name) + inspection.missingExchanges
+        if let missing = levels.first(where: { $0.hasPrefix("eventbus.delay.") }) {
+            throw CommandFailure(
+                "\(place) has no \(missing), without which a delayed event is lost; start a service that may declare it, or "
+                    + "use topology apply"
+            )
         }
     }
 }
