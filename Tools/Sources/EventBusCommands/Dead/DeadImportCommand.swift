@@ -10,7 +10,10 @@ struct DeadImportCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import",
         abstract: "Adds exported dead letters to those of their groups, from where they can be replayed.",
-        discussion: "The whole file is checked first, so nothing is added if a line is invalid."
+        discussion: """
+            The whole file is checked first, so nothing is added if a line is invalid. The first interrupt ends it after \
+            the lines in hand, and it says from which line to continue.
+            """
     )
 
     @Argument(help: ArgumentHelp("The file with JSON lines, or - for standard input.", valueName: "file"))
@@ -30,48 +33,41 @@ struct DeadImportCommand: AsyncParsableCommand {
     private struct Outcome: Encodable {
         var group: String
         var added: Int
+        var left: Int
         var dryRun: Bool
     }
 
-    /// The number of dead letters that are added together.
-    private static let batchSize = 500
+    func validate() throws {
+        if let problem = group.flatMap(BrokerName.problem(ofGroup:)) { throw ValidationError("--group \(problem).") }
+    }
 
     func run() async throws {
-        let byGroup = Dictionary(grouping: try letters(), by: \.group)
-        let groups = byGroup.keys.sorted()
+        let lines = try lines()
+        var round = ImportRound(lines: lines)
         if !dryRun {
-            try await Broker(broker).withTransport(groups: groups) { transport in
-                let progress = Progress()
-                defer { progress.finish() }
-                for group in groups {
-                    let letters = byGroup[group] ?? []
-                    for start in stride(from: 0, to: letters.count, by: Self.batchSize) {
-                        let batch = letters[start..<min(start + Self.batchSize, letters.count)]
-                        do {
-                            try await transport.deadLetters(of: group).restore(Array(batch))
-                        } catch let error as EventBusError {
-                            throw EventBusError(
-                                error.code,
-                                "\(group): \(start) dead letters were added, then: \(error.message)"
-                            )
-                        }
-                        progress.show("\(group): \(start + batch.count) of \(letters.count) dead letters added")
-                    }
+            let groups = Set(lines.map(\.letter.group)).sorted()
+            let (broker, start) = (try Broker(broker), round)
+            round = try await Interruption.run { interruption in
+                try await broker.withTransport(groups: groups) { transport in
+                    var round = start
+                    await round.run(on: transport, interruption)
+                    return round
                 }
             }
         }
-        for group in groups {
-            let outcome = Outcome(group: group, added: byGroup[group]?.count ?? 0, dryRun: dryRun)
+        for (group, total) in Dictionary(grouping: lines, by: \.letter.group).mapValues(\.count).sorted(by: <) {
+            let added = dryRun ? total : round.added[group] ?? 0
             if output.json {
-                try StandardOutput.json(outcome)
+                try StandardOutput.json(Outcome(group: group, added: added, left: total - added, dryRun: dryRun))
             } else {
-                let verb = dryRun ? "would be added" : "added"
-                StandardOutput.line("\(group): \(outcome.added) dead letters \(verb)".printable)
+                let count = added == total ? "\(total)" : "\(added) of \(total)"
+                StandardOutput.line("\(group): \(count) dead letters \(dryRun ? "would be added" : "added")")
             }
         }
+        if !dryRun, let failure = round.failure(in: file) { throw failure }
     }
 
-    private func letters() throws -> [DeadLetter] {
+    private func lines() throws -> [ImportRound.Line] {
         func invalid(_ reason: String) -> CommandFailure {
             CommandFailure("\(file): \(reason)", status: CommandFailure.invalidInput)
         }
@@ -79,16 +75,21 @@ struct DeadImportCommand: AsyncParsableCommand {
             throw invalid("it cannot be read")
         }
         let decoder = JSONDecoder()
-        var letters: [DeadLetter] = []
+        var letters: [ImportRound.Line] = []
         let lines = data.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         for (number, line) in zip(1..., lines) where !line.isEmpty {
             do {
                 var letter = try decoder.decode(LetterLine.self, from: Data(line)).letter()
                 if let group { letter.group = group }
-                guard !letter.group.isEmpty else { throw invalid("line \(number): it names no group; give --group") }
-                letters.append(letter)
+                if let problem = BrokerName.problem(ofGroup: letter.group) {
+                    throw CommandFailure("\(problem); give --group")
+                }
+                try RabbitTransport.checkRestorable(letter, exchange: broker.exchange ?? "events")
+                letters.append(ImportRound.Line(number: number, letter: letter))
             } catch let failure as CommandFailure {
-                throw failure.message.hasPrefix(file) ? failure : invalid("line \(number): \(failure.message)")
+                throw invalid("line \(number): \(failure.message)")
+            } catch let error as EventBusError {
+                throw invalid("line \(number): \(error.message)")
             } catch {
                 throw invalid("line \(number): it is no dead letter in JSON")
             }

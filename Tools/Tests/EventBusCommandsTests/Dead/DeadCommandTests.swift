@@ -173,6 +173,101 @@ struct DeadCommandTests {
         try await scene.wait(for: 10, in: "\(scene.group).dead")
     }
 
+    @Test(arguments: [
+        (#"{"id":"\#(String(repeating: "x", count: 300))","#, "the event id has 300 bytes"),
+        (#"{"id":"a","headers":{"x-eventbus-attempts":1},"#, "reserved"),
+        (#"{"id":"a","headers":{"n":{"$double":"nan"}},"#, "not finite"),
+        (#"{"id":"a","headers":{"n":"\#(String(repeating: "x", count: 140_000))"},"#, "the broker's frames hold"),
+        (#"{"id":"a","partitionKey":"\#(String(repeating: "x", count: 256))","#, "the partition key has 256 bytes"),
+        (#"{"id":"a","#, "names no group"),
+    ])
+    func `an import checks the limits of every line before it adds one`(beginning: String, reason: String) async throws {
+        let scene = try await Scene()
+        let letters = try (1...3).map { number in
+            String(decoding: try StandardOutput.encoded(LetterLine(try scene.letter(number))), as: UTF8.self)
+        }
+        let rest = #""topic":"order.created","time":"2026-01-31T12:00:00Z","version":1,"contentType":"text/plain","#
+            + #""payload":"","queue":"q","reason":"undecodable","errorType":"E","error":"e","attempts":1,"#
+            + #""lastFailure":"2026-01-31T12:00:00Z","group":"\#(reason.contains("group") ? "a\\u001bb" : scene.group)"}"#
+        let text = (letters[..<2] + [beginning + rest] + letters[2...]).joined(separator: "\n")
+        for options in [[], ["--dry-run"]] {
+            let outcome = try await Tool.run(
+                ["dead", "import", "-", "--exchange", scene.exchange] + options,
+                environment: scene.environment,
+                input: text
+            )
+            #expect(outcome.status == 65, "\(outcome)")
+            #expect(outcome.errors.hasPrefix("eventbus: -: line 3: "), "\(outcome.errors)")
+            #expect(outcome.errors.contains(reason), "\(outcome.errors)")
+            #expect(!outcome.text.contains("\u{1B}"))
+            #expect(outcome.output.isEmpty)
+        }
+        #expect(try await scene.count("\(scene.group).dead") == 0)
+    }
+
+    @Test func `an import that the broker ends says what was added`() async throws {
+        let scene = try await Scene()
+        let dead = "\(scene.group).dead"
+        try await TestBroker.control(
+            "set_policy",
+            "--apply-to",
+            "queues",
+            scene.group,
+            "^\(dead)$",
+            #"{"max-length":150,"overflow":"reject-publish"}"#
+        )
+        let text = try (1...1000).map { number in
+            String(decoding: try StandardOutput.encoded(LetterLine(try scene.letter(number))), as: UTF8.self)
+        }.joined(separator: "\n")
+        let outcome = try await Tool.run(
+            ["dead", "import", "-", "--exchange", scene.exchange],
+            environment: scene.environment,
+            input: text
+        )
+        try await TestBroker.control("clear_policy", scene.group)
+        #expect(outcome.status == 1, "\(outcome)")
+        let added = try #require(outcome.output.split(separator: " ").dropFirst().first.flatMap { Int($0) })
+        #expect((100..<1000).contains(added))
+        #expect(outcome.output == "\(scene.group): \(added) of 1000 dead letters added\n")
+        let line = added / 100 * 100 + 1
+        #expect(outcome.errors.contains("everything before line \(line) was added"), "\(outcome.errors)")
+        #expect(outcome.errors.contains("of the lines \(line) to \(line + 99) \(added % 100) were"), "\(outcome.errors)")
+        try await scene.wait(for: added, in: dead)
+    }
+
+    @Test func `an interrupted import can be continued without a loss or a repetition`() async throws {
+        let scene = try await Scene()
+        let dead = "\(scene.group).dead"
+        let lines = try (1...20_000).map { number in
+            String(decoding: try StandardOutput.encoded(LetterLine(try scene.letter(number))), as: UTF8.self)
+        }
+        func run(
+            _ lines: ArraySlice<String>,
+            whileRunning: (@Sendable (Tool.Running) async throws -> Void)? = nil
+        ) async throws -> Tool.Outcome {
+            try await Tool.run(
+                ["dead", "import", "-", "--exchange", scene.exchange],
+                environment: scene.environment,
+                input: lines.joined(separator: "\n"),
+                whileRunning: whileRunning
+            )
+        }
+        let first = try await run(lines[...]) { running in
+            try await scene.wait(for: 1, in: dead, atLeast: true)
+            kill(running.pid, SIGINT)
+        }
+        #expect(first.status == 130, "\(first)")
+        let next = try #require(first.errors.split(separator: " ").first { $0.hasPrefix("+") }?.dropFirst())
+        let added = try #require(Int(next)) - 1
+        #expect((1..<20_000).contains(added))
+        #expect(first.output == "\(scene.group): \(added) of 20000 dead letters added\n")
+        try await scene.wait(for: added, in: dead)
+        let second = try await run(lines[added...])
+        #expect(second.status == 0, "\(second)")
+        try await scene.wait(for: 20_000, in: dead)
+        _ = try await scene.run("dead", "discard", "--all", "--yes")
+    }
+
     @Test func `every round with a limit takes the oldest and leaves the others in their place`() async throws {
         let scene = try await Scene()
         try await add(60, to: scene)
