@@ -22,22 +22,43 @@ struct DeadExportCommand: AsyncParsableCommand {
     func run() async throws {
         let filter = try filter.filter()
         let (places, broker, count) = (places, broker, Counter())
-        try await OutputFile.with(output) { descriptor in
-            try await places.with(broker) { places in
-                let progress = Progress()
-                defer { progress.finish() }
-                for place in places {
-                    try await place.letters.scan { letter in
-                        guard filter.includes(letter) else { return true }
-                        let line = try StandardOutput.encoded(LetterLine(letter)) + [UInt8(ascii: "\n")]
-                        try StandardOutput.write(Array(line), to: descriptor)
-                        let written = count.increment()
-                        progress.show("\(written) dead letters written")
-                        return true
-                    }
+        let output = output
+        try await Interruption.run { interruption in
+            try await OutputFile.with(output) { descriptor in
+                try await write(places, broker, filter, to: descriptor, count, interruption)
+                guard !interruption.isRequested else {
+                    throw CommandFailure(
+                        "interrupted after \(count.value) dead letters" + (output.map { "; \($0) is not written" } ?? ""),
+                        status: CommandFailure.interrupted
+                    )
                 }
             }
         }
         StandardError.line("eventbus: \(count.value) dead letters written")
+    }
+
+    private func write(
+        _ places: DeadPlaces,
+        _ broker: BrokerOptions,
+        _ filter: LetterFilter,
+        to descriptor: Int32,
+        _ count: Counter,
+        _ interruption: Interruption
+    ) async throws {
+        try await places.with(broker) { places in
+            let progress = Progress()
+            defer { progress.finish() }
+            for place in places {
+                try await place.letters.scan { letter in
+                    if interruption.isRequested { return false }
+                    guard filter.includes(letter) else { return true }
+                    let line = try StandardOutput.encoded(LetterLine(letter)) + [UInt8(ascii: "\n")]
+                    try StandardOutput.write(Array(line), to: descriptor)
+                    let written = count.increment()
+                    progress.show("\(written) dead letters written")
+                    return true
+                }
+            }
+        }
     }
 }

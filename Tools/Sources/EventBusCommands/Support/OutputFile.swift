@@ -5,18 +5,32 @@ enum OutputFile {
     /// Calls `body` with the descriptor of a new file that only the user can read, or with standard output if there is
     /// no path.
     ///
-    /// An existing file is not replaced, because an earlier export may be the only copy of what was discarded since.
+    /// The file gets its name when it is complete, so that nobody takes a part for the whole. An existing file is not
+    /// replaced, because an earlier export may be the only copy of what was discarded since.
     static func with<Value>(_ path: String?, _ body: (Int32) async throws -> Value) async throws -> Value {
         guard let path else { return try await body(STDOUT_FILENO) }
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else {
-            throw CommandFailure("\(path) cannot be created: \(String(cString: strerror(errno)))")
+        func problem(_ what: String, _ number: Int32 = errno) -> CommandFailure {
+            CommandFailure("\(what): \(String(cString: strerror(number)))")
         }
+        guard access(path, F_OK) != 0 else { throw problem("\(path) cannot be created", EEXIST) }
+        var template = Array("\(path).partial-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&template)
+        guard descriptor >= 0 else { throw problem("\(path) cannot be created") }
         defer { close(descriptor) }
-        let value = try await body(descriptor)
-        guard fsync(descriptor) == 0 else {
-            throw CommandFailure("\(path) cannot be written: \(String(cString: strerror(errno)))")
+        let partial = template
+        let value: Value
+        do {
+            value = try await body(descriptor)
+            guard fsync(descriptor) == 0 else { throw problem("\(path) cannot be written") }
+        } catch {
+            unlink(partial)
+            throw error
         }
+        guard link(partial, path) == 0 else {
+            let name = String(decoding: partial.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            throw problem("the output is in \(name), because \(path) cannot be created")
+        }
+        unlink(partial)
         return value
     }
 }
