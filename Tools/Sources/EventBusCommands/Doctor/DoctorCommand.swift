@@ -41,6 +41,9 @@ struct DoctorCommand: AsyncParsableCommand {
     )
     var management: String?
 
+    @Flag(help: "Send the broker's password to the management API without encryption, although the broker has TLS.")
+    var insecure = false
+
     @Option(help: ArgumentHelp("How long to watch whether queues get shorter.", valueName: "seconds"))
     var watch = 3.0
 
@@ -109,7 +112,8 @@ struct DoctorCommand: AsyncParsableCommand {
         guard let management else { return nil }
         let client = try ManagementClient(
             url: management,
-            credentials: configuration.credentials,
+            of: configuration,
+            isInsecure: insecure,
             timeout: .seconds(broker.timeout)
         )
         return try ManagementReport(client, virtualHost: configuration.virtualHost)

@@ -27,7 +27,19 @@ struct ManagementClient: Sendable {
     var place: String { "\(host):\(port)" }
 
     /// Creates a client. The login is that of the address, or otherwise that of the broker.
-    init(url: String, credentials: RabbitConfiguration.Credentials, timeout: Duration) throws(CommandFailure) {
+    ///
+    /// - Parameters:
+    ///   - url: The address.
+    ///   - configuration: The broker. Its password is not sent without encryption if its own connections are encrypted.
+    ///   - isInsecure: `true` if it may be sent nevertheless.
+    ///   - timeout: The time for an answer.
+    init(
+        url: String,
+        of configuration: RabbitConfiguration,
+        isInsecure: Bool = false,
+        timeout: Duration
+    ) throws(CommandFailure) {
+        let credentials = configuration.credentials
         func invalid(_ reason: String) -> CommandFailure {
             CommandFailure("the address of the management API cannot be used: \(reason)", status: ExitCode(64))
         }
@@ -40,6 +52,13 @@ struct ManagementClient: Sendable {
                     + "\(host.printable))"
             )
         }
+        let isProtected = components.password != nil || configuration.tls == nil || Self.isLoopback(host)
+        guard isProtected || isInsecure else {
+            throw invalid(
+                "it would send the broker's password to \(host) without encryption; give a tunnel to the broker (ssh -L "
+                    + "15672:localhost:15672 \(host)), another login in the address, or --insecure"
+            )
+        }
         guard let port = UInt16(exactly: components.port ?? 15672) else { throw invalid("the port is not valid") }
         self.host = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
         self.port = port
@@ -49,6 +68,13 @@ struct ManagementClient: Sendable {
         let (user, password) = (components.user ?? credentials.user, components.password ?? credentials.password)
         authorization = Data("\(user):\(password)".utf8).base64EncodedString()
         self.timeout = timeout
+    }
+
+    /// Returns a Boolean value indicating whether a host is this machine, to which nobody listens.
+    private static func isLoopback(_ host: String) -> Bool {
+        let bytes = host.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
+        let isAddress = bytes.count == 4 && bytes.first == 127 && bytes.allSatisfy { $0 != nil }
+        return isAddress || ["localhost", "::1", "[::1]"].contains(host.lowercased())
     }
 
     /// Requests a resource. It blocks its thread, which a command has to spare.
@@ -83,17 +109,21 @@ struct ManagementClient: Sendable {
             if count < 0, errno == EAGAIN || errno == EINTR { continue }
             guard count >= 0 else { throw unreachable(errno) }
             if count == 0 {
-                guard let response = Self.response(answer) else { throw noHTTP }
+                guard let response = Self.response(answer) else { throw noAPI() }
                 return response
             }
             answer.append(contentsOf: buffer[..<count])
         }
-        throw noHTTP
+        throw noAPI()
     }
 
-    private var noHTTP: CommandFailure {
+    /// The failure for something else than a management API.
+    ///
+    /// - Parameter answer: What was answered instead. Defaults to nothing that is known.
+    func noAPI(_ answer: String? = nil) -> CommandFailure {
         CommandFailure(
-            "\(place.printable) does not answer as a management API; check the port, which is 15672 by default",
+            "\(place) does not answer as a management API\(answer.map { ", but with \($0)" } ?? ""); check the port, which is "
+                + "15672 by default, and the path",
             status: CommandFailure.unavailable
         )
     }

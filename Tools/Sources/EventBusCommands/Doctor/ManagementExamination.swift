@@ -1,15 +1,18 @@
 /// The findings of a doctor, from the management API of a broker.
 struct ManagementExamination {
-    /// The settings of a policy that lose, delay or refuse events of the bus.
+    /// The settings of a policy that lose, delay or refuse events in a queue of the bus.
     private static let harmful: [String: String] = [
         "message-ttl": "events expire, and dead letters are lost",
         "expires": "queues are deleted with their events",
         "max-length": "events are refused or dropped",
         "max-length-bytes": "events are refused or dropped",
         "delivery-limit": "events are given up before their attempts are used",
-        "dead-letter-exchange": "dead letters go elsewhere",
-        "dead-letter-routing-key": "dead letters go elsewhere",
-        "alternate-exchange": "publish reports an event as routed although nobody subscribes",
+    ]
+    /// The settings that lose, delay or refuse events in a queue that another system declares. The arguments of the bus's
+    /// own queues have precedence.
+    private static let harmfulIfForeign: [String: String] = [
+        "dead-letter-exchange": "what the broker gives up does not reach the dead letters of the group",
+        "dead-letter-routing-key": "what the broker gives up may not reach the dead letters of the group",
     ]
     /// The largest tolerated difference of clocks in seconds.
     private static let tolerance = 2.0
@@ -24,9 +27,12 @@ struct ManagementExamination {
     /// The findings.
     var findings: [Finding] {
         policies + featureFlags + permissions + nodes + clock
-            + report.refusals.map { refusal in
-                Finding(level: .note, subject: "management", message: "could not be asked for \(refusal)", remedy: nil)
-            }
+            + report.failures.map { unanswered($0, level: .warning, remedy: "ask again, and look at the broker's log") }
+            + report.refusals.map { unanswered($0, level: .note) }
+    }
+
+    private func unanswered(_ reason: String, level: Finding.Level, remedy: String? = nil) -> Finding {
+        Finding(level: level, subject: "management", message: "could not be asked for \(reason)", remedy: remedy)
     }
 
     private func isOurs(_ queue: String) -> Bool {
@@ -36,37 +42,77 @@ struct ManagementExamination {
     // MARK: Policies
 
     private var policies: [Finding] {
-        let ours = report.queues.filter { isOurs($0.name) }
-        return findings(about: report.policies, "policy", reaching: { $0.policy }, ours)
-            + findings(about: report.operatorPolicies, "operator policy", reaching: { $0.operatorPolicy }, ours)
+        report.policies.compactMap { finding(about: $0, "policy", { $0.policy }, exchanges: report.exchanges) }
+            + report.operatorPolicies.compactMap { finding(about: $0, "operator policy", { $0.operatorPolicy }) }
     }
 
-    private func findings(
-        about policies: [ManagementReport.Policy],
+    private func finding(
+        about policy: ManagementReport.Policy,
         _ kind: String,
-        reaching: (ManagementReport.Queue) -> String?,
-        _ queues: [ManagementReport.Queue]
-    ) -> [Finding] {
-        policies.compactMap { policy in
-            let reached = queues.filter { reaching($0) == policy.name }.map(\.name).sorted()
-            let harm = policy.definition.keys.sorted().compactMap { key in Self.harmful[key].map { "\(key): \($0)" } }
-            guard let first = reached.first, !harm.isEmpty else { return nil }
-            let others = reached.count > 1 ? " and \((reached.count - 1).counted("other queue"))" : ""
-            return Finding(
-                level: .problem,
-                subject: policy.name,
-                message: "the \(kind) reaches \(first)\(others); \(harm.joined(separator: "; "))",
-                remedy: "give it a pattern that leaves out the bus: \(excluding(policy.pattern))"
-            )
+        _ name: (ManagementReport.Queue) -> String?,
+        exchanges: [ManagementReport.Exchange] = []
+    ) -> Finding? {
+        var reached: Set<String> = []
+        var harm: Set<String> = []
+        var reachesExchange = false
+        func note(_ object: String, _ settings: [String]) {
+            guard !settings.isEmpty else { return }
+            reached.insert(object)
+            harm.formUnion(settings)
         }
+        for queue in report.queues where name(queue) == policy.name && isOurs(queue.name) {
+            note(queue.name, policy.definition.compactMap { Self.harm(of: $0, $1, to: queue, isForeign: isForeign(queue)) })
+        }
+        for exchange in exchanges where exchange.policy == policy.name && isOurs(exchange) {
+            guard policy.definition["alternate-exchange"] != nil else { continue }
+            note(exchange.name, ["alternate-exchange: \(Self.misrouting)"])
+            reachesExchange = reachesExchange || exchange.name == self.exchange
+        }
+        guard let first = reached.min() else { return nil }
+        let others = reached.count > 1 ? " and \((reached.count - 1).counted("other object"))" : ""
+        return Finding(
+            level: .problem,
+            subject: policy.name,
+            message: "the \(kind) reaches \(first)\(others); \(harm.sorted().joined(separator: "; "))",
+            remedy: "give it a pattern that leaves out the bus: \(excluding(policy.pattern, reachesExchange ? [exchange] : []))"
+        )
     }
 
-    /// Returns a pattern that matches what another one matches, without the queues of the bus.
-    private func excluding(_ pattern: String) -> String {
+    private static let misrouting = "publish reports an event as routed although nobody subscribes"
+
+    /// Returns the harm of a setting to a queue, or `nil` if there is none.
+    private static func harm(
+        of setting: String,
+        _ value: JSONValue,
+        to queue: ManagementReport.Queue,
+        isForeign: Bool
+    ) -> String? {
+        if let harm = harmful[setting] ?? (isForeign ? harmfulIfForeign[setting] : nil) { return "\(setting): \(harm)" }
+        // It has precedence over the argument, and without reject-publish the broker awaits no confirm.
+        guard setting == "overflow", value != .string("reject-publish"),
+            queue.arguments?["x-dead-letter-strategy"] == .string("at-least-once")
+        else { return nil }
+        return "overflow: retries, delayed events and dead letters are passed on without a confirm, and may be lost"
+    }
+
+    /// Returns a Boolean value indicating whether another system declares the queue of a subscription.
+    private func isForeign(_ queue: ManagementReport.Queue) -> Bool {
+        queues.contains(queue.name) && queue.arguments?["x-dead-letter-exchange"] == nil
+    }
+
+    /// Returns a Boolean value indicating whether an exchange of the bus is at the mercy of policies. An alternate exchange
+    /// that is declared with it has precedence.
+    private func isOurs(_ exchange: ManagementReport.Exchange) -> Bool {
+        (exchange.name == self.exchange || exchange.name.hasPrefix("eventbus."))
+            && exchange.arguments?["alternate-exchange"] == nil
+    }
+
+    /// Returns a pattern that matches what another one matches, without the objects of the bus.
+    private func excluding(_ pattern: String, _ exchanges: Set<String>) -> String {
         func escaped(_ name: String) -> String { name.split(separator: ".").joined(separator: "\\.") }
         let prefixes = groups.union(["eventbus"]).sorted().map(escaped)
-        // Queues that another system named are matched as a whole.
-        let named = queues.filter { queue in !groups.contains { queue.hasPrefix("\($0).") } }.sorted()
+        // Names without such a prefix are matched as a whole: that of the exchange, and queues of another system.
+        let named = queues.union(exchanges).filter { name in !groups.contains { name.hasPrefix("\($0).") } }.sorted()
         let others = named.map { "|\(escaped($0))$" }.joined()
         let isChoice = pattern.contains("|")
         let rest =

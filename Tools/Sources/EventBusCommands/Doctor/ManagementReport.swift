@@ -25,6 +25,13 @@ struct ManagementReport: Sendable {
         }
     }
 
+    /// An exchange, with its policy.
+    struct Exchange: Decodable, Sendable {
+        var name: String
+        var policy: String?
+        var arguments: [String: JSONValue]?
+    }
+
     /// A policy or an operator policy.
     struct Policy: Decodable, Sendable {
         var name: String
@@ -63,6 +70,7 @@ struct ManagementReport: Sendable {
     }
 
     var queues: [Queue] = []
+    var exchanges: [Exchange] = []
     var policies: [Policy] = []
     var operatorPolicies: [Policy] = []
     var featureFlags: [FeatureFlag] = []
@@ -72,6 +80,8 @@ struct ManagementReport: Sendable {
     var clockAhead: Double?
     /// The things that the login may not ask for, with the reason.
     var refusals: [String] = []
+    /// The things that could not be found out for another reason.
+    var failures: [String] = []
 
     init() {}
 
@@ -95,12 +105,18 @@ struct ManagementReport: Sendable {
                 status: CommandFailure.refused
             )
         }
+        guard overview.status == 200 else { throw client.noAPI("the status \(overview.status)") }
+        guard case .object? = try? JSONDecoder().decode(JSONValue.self, from: overview.body) else {
+            throw client.noAPI("something that is no JSON")
+        }
         if let date = overview.date.map({ Double($0) }) {
             // The header has whole seconds, and the request took some time.
             clockAhead = date > after ? date - after : min(0, date + 1 - before)
         }
         let columns = "name,policy,operator_policy,exclusive,arguments"
         queues = try get("/queues/\(host)?columns=\(columns)", "queues", "monitoring", client) ?? []
+        exchanges =
+            try get("/exchanges/\(host)?columns=name,policy,arguments", "exchanges", "monitoring", client) ?? []
         policies = try get("/policies/\(host)", "policies", "policymaker", client) ?? []
         operatorPolicies = try get("/operator-policies/\(host)", "operator policies", "policymaker", client) ?? []
         featureFlags = try get("/feature-flags", "feature flags", "administrator", client) ?? []
@@ -118,9 +134,9 @@ struct ManagementReport: Sendable {
         switch response.status {
         case 200:
             if let values = try? JSONDecoder().decode([Value].self, from: response.body) { return values }
-            refusals.append("\(name): the answer is not of a known form")
+            failures.append("\(name): the answer is not of a known form")
         case 401, 403: refusals.append("\(name): the user needs the tag \(tag)")
-        default: refusals.append("\(name): the management API answered with status \(response.status)")
+        default: failures.append("\(name): the management API answered with status \(response.status)")
         }
         return nil
     }

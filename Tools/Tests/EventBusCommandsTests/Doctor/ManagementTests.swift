@@ -32,7 +32,7 @@ struct ManagementTests {
             for index in report.queues.indices { report.queues[index].policy = "short" }
         }
         #expect(found.map(\.level) == [.problem])
-        #expect(found[0].message.hasPrefix("the policy reaches eventbus.delay.v1.0 and 2 other queues; message-ttl:"))
+        #expect(found[0].message.hasPrefix("the policy reaches eventbus.delay.v1.0 and 2 other objects; message-ttl:"))
         let remedy = try #require(found[0].remedy)
         #expect(remedy.hasSuffix(#": ^(?!(eventbus|inventory)\.).*"#), "\(remedy)")
         let pattern = try Regex(String(remedy.split(separator: " ").last ?? ""))
@@ -53,6 +53,70 @@ struct ManagementTests {
         #expect(capped.map(\.subject) == ["cap"])
         #expect(capped[0].message.contains("the operator policy reaches inventory.dead; max-length"))
         #expect(capped[0].remedy?.hasSuffix(#"^(?!(eventbus|inventory)\.).*(dead|bill)"#) == true, "\(capped[0])")
+    }
+
+    @Test func `a policy that takes the confirms from delays is named`() throws {
+        func found(_ overflow: String, on argument: String? = "at-least-once") -> [Finding] {
+            findings { report in
+                report.policies = [.init(name: "o", pattern: ".*", definition: ["overflow": .string(overflow)])]
+                report.queues[2].policy = "o"
+                report.queues[1].policy = "o"
+                report.queues[2].arguments = argument.map { ["x-dead-letter-strategy": .string($0)] }
+            }
+        }
+        for overflow in ["drop-head", "reject-publish-dlx"] {
+            let finding = try #require(found(overflow).first)
+            #expect(finding.level == .problem)
+            #expect(finding.message.hasPrefix("the policy reaches eventbus.delay.v1.0; overflow: "), "\(finding)")
+        }
+        #expect(found("reject-publish").isEmpty)
+        #expect(found("drop-head", on: nil).isEmpty)
+    }
+
+    @Test func `an alternate exchange is found at the exchanges that it reaches`() throws {
+        let policy = ManagementReport.Policy(
+            name: "rest",
+            pattern: ".*",
+            definition: ["alternate-exchange": .string("unknown")]
+        )
+        let found = findings { report in
+            report.policies = [policy]
+            report.exchanges = [
+                .init(name: "events", policy: "rest"), .init(name: "other", policy: "rest"),
+                .init(name: "eventbus.dead.v1", policy: "rest"),
+                .init(
+                    name: "eventbus.delay.v1.exit",
+                    policy: "rest",
+                    arguments: ["alternate-exchange": .string("eventbus.delay.v1.unroutable")]
+                ),
+            ]
+        }
+        #expect(found.count == 1)
+        #expect(found[0].message.hasPrefix("the policy reaches eventbus.dead.v1 and 1 other object; alternate-exchange: "))
+        let pattern = try Regex(String(found[0].remedy?.split(separator: " ").last ?? ""))
+        #expect(!"events".contains(pattern) && !"eventbus.dead.v1".contains(pattern) && "other".contains(pattern))
+        #expect(
+            findings { report in
+                report.policies = [policy]
+                for index in report.queues.indices { report.queues[index].policy = "rest" }
+                report.exchanges = [.init(name: "other", policy: "rest")]
+            }.isEmpty
+        )
+    }
+
+    @Test func `dead letters go elsewhere from the queues of other systems only`() {
+        let names = ["x-dead-letter-exchange": JSONValue.string("eventbus.dead.v1")]
+        func found(_ arguments: [String: JSONValue]?) -> [Finding] {
+            findings { report in
+                report.policies = [
+                    .init(name: "d", pattern: ".*", definition: ["dead-letter-exchange": .string("dlx")])
+                ]
+                for index in report.queues.indices { report.queues[index].policy = "d" }
+                report.queues[0].arguments = arguments
+            }
+        }
+        #expect(found(names).isEmpty)
+        #expect(found(nil).map(\.message).first?.hasPrefix("the policy reaches inventory.orders; dead-letter-exchange") == true)
     }
 
     @Test func `flags, alarms, clocks and permissions are findings`() {
@@ -104,7 +168,7 @@ struct ManagementTests {
         )
         let client = try ManagementClient(
             url: "http://127.0.0.1:\(server.port)/",
-            credentials: .init(user: "ops", password: "hunter2"),
+            of: RabbitConfiguration(host: .init("rabbit"), credentials: .init(user: "ops", password: "hunter2")),
             timeout: .seconds(10)
         )
         let report = try ManagementReport(client, virtualHost: "/shop")
@@ -113,8 +177,10 @@ struct ManagementTests {
         #expect(report.nodes.map(\.diskAlarm) == [true])
         let ahead = try #require(report.clockAhead)
         #expect(ahead > 1000)
-        #expect(report.refusals.count == 3, "\(report.refusals)")
-        #expect(report.refusals.contains("feature flags: the user needs the tag administrator"))
+        #expect(report.refusals == ["feature flags: the user needs the tag administrator"])
+        // They are no permission that may be missing, so the doctor has not seen everything.
+        #expect(report.failures.count == 3, "\(report.failures)")
+        #expect(findings { $0.failures = report.failures }.map(\.level) == [.warning, .warning, .warning])
         #expect(server.received.allSatisfy { $0.contains("Authorization: Basic b3BzOmh1bnRlcjI=") })
     }
 
@@ -131,7 +197,7 @@ struct ManagementTests {
             do {
                 let client = try ManagementClient(
                     url: url,
-                    credentials: .init(user: "ops", password: "hunter2"),
+                    of: RabbitConfiguration(host: .init("rabbit"), credentials: .init(user: "ops", password: "hunter2")),
                     timeout: .milliseconds(300)
                 )
                 _ = try ManagementReport(client, virtualHost: "/")
@@ -142,7 +208,13 @@ struct ManagementTests {
         }
         let silent = try SilentServer()
         let refusing = try FixedServer(["/api/overview": (401, "{}")])
+        let missing = try FixedServer([:])
+        let moved = try FixedServer(["/api/overview": (301, "")])
+        let page = try FixedServer(["/api/overview": (200, "<html></html>")])
         let expected: [(url: String, status: Int32, words: String)] = [
+            ("http://ops:hunter2@127.0.0.1:\(missing.port)", 69, "with the status 404"),
+            ("http://ops:hunter2@127.0.0.1:\(moved.port)", 69, "with the status 301"),
+            ("http://ops:hunter2@127.0.0.1:\(page.port)", 69, "no JSON"),
             ("https://ops:hunter2@rabbit:15671", 64, "ssh -L 15672"),
             ("rabbit", 64, "http://"),
             ("http://ops:hunter2@127.0.0.1:1", 69, "rabbitmq-plugins enable"),
@@ -155,7 +227,34 @@ struct ManagementTests {
             #expect(found.message.contains(words), "\(found.message)")
             #expect(!found.message.contains("hunter2"))
         }
-        withExtendedLifetime((silent, refusing)) {}
+        withExtendedLifetime((silent, refusing, missing, moved, page)) {}
+    }
+
+    @Test func `a password that the broker gets encrypted is not sent to the API in clear text`() throws {
+        var configuration = RabbitConfiguration(
+            host: .init("rabbit", port: 5671),
+            credentials: .init(user: "ops", password: "hunter2"),
+            tls: .init()
+        )
+        func problem(_ url: String, isInsecure: Bool = false) -> CommandFailure? {
+            do {
+                _ = try ManagementClient(url: url, of: configuration, isInsecure: isInsecure, timeout: .seconds(1))
+                return nil
+            } catch {
+                return error
+            }
+        }
+        for url in ["http://rabbit:15672", "http://ops@rabbit", "http://127.0.0.1.example", "http://128.0.0.1"] {
+            let problem = try #require(problem(url), "\(url)")
+            #expect(problem.status.rawValue == 64)
+            #expect(problem.message.contains("--insecure") && !problem.message.contains("hunter2"))
+        }
+        for url in ["http://127.0.0.1:15672", "http://localhost", "http://[::1]:15672", "http://watch:secret@rabbit"] {
+            #expect(problem(url) == nil, "\(url)")
+        }
+        #expect(problem("http://rabbit", isInsecure: true) == nil)
+        configuration.tls = nil
+        #expect(problem("http://rabbit") == nil)
     }
 
     /// It starts the plugin in the broker of the tests, which takes some seconds.
