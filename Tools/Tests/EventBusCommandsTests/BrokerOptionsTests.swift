@@ -23,7 +23,9 @@ struct BrokerOptionsTests {
         #expect(read.heartbeat == .seconds(7))
         #expect(read.reconnect.maximum == .milliseconds(2500))
         #expect(read.exchange == "shop")
-        let scoped = try configuration(#"{"rabbitmq": {"uri": "amqps://a:b@h/v", "tls": {"caFile": "/ca.pem"}}, "groups": []}"#)
+        let scoped = try configuration(
+            #"{"rabbitmq": {"uri": "amqps://a:b@h/v", "tls": {"caFile": "/ca.pem"}}, "groups": []}"#
+        )
         #expect(scoped.tls?.caFile == "/ca.pem")
     }
 

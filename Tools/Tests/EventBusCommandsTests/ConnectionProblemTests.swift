@@ -79,7 +79,8 @@ struct ConnectionProblemTests {
         let server = try SilentServer()
         let silent = try await problem("amqp://ops:hunter2@127.0.0.1:\(server.port)/")
         #expect(silent.status == 75)
-        #expect(silent.errors.contains("127.0.0.1:\(server.port) did not answer within 1.0 seconds"), "\(silent.errors)")
+        let sentence = "127.0.0.1:\(server.port) did not answer within 1.0 seconds"
+        #expect(silent.errors.contains(sentence), "\(silent.errors)")
         withExtendedLifetime(server) {}
     }
 

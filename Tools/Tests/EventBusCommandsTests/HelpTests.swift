@@ -68,7 +68,8 @@ struct HelpTests {
 
     @Test(arguments: [
         ["dead", "list", "--topic", "a\u{1B}[2J..b"], ["dead", "list", "--group", "a\u{1B}[2Jb"], ["a\u{1B}[2Jb"],
-        ["dead", "list", "--a\u{1B}[2Jb"], ["publish", "a..\u{1B}[2J"], ["dead", "list", "--group", "a", "--config", "\u{1B}[2J"],
+        ["dead", "list", "--a\u{1B}[2Jb"], ["publish", "a..\u{1B}[2J"],
+        ["dead", "list", "--group", "a", "--config", "\u{1B}[2J"],
         ["topology", "show", "\u{1B}[2J"],
     ])
     func `what the user wrote is repeated without control characters`(arguments: [String]) async throws {

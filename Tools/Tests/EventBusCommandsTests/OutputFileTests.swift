@@ -30,7 +30,8 @@ struct OutputFileTests {
             let failure = await #expect(throws: CommandFailure.self) { try await OutputFile.with(path) { _ in } }
             #expect(failure?.message.contains("File exists") == true)
             let late = await #expect(throws: CommandFailure.self) {
-                try await OutputFile.with(path + "2") { _ in try Data("mine".utf8).write(to: URL(filePath: path + "2")) }
+                try await OutputFile.with(path + "2") { _ in try Data("mine".utf8).write(to: URL(filePath: path + "2"))
+                }
             }
             #expect(late?.message.contains("the output is in \(path)2.partial-") == true, "\(late?.message ?? "")")
             #expect(try String(contentsOfFile: path + "2", encoding: .utf8) == "mine")

@@ -27,8 +27,9 @@ struct DeadExportCommand: AsyncParsableCommand {
             try await OutputFile.with(output) { descriptor in
                 try await write(places, broker, filter, to: descriptor, count, interruption)
                 guard !interruption.isRequested else {
+                    let consequence = output.map { "; \($0) is not written" } ?? ""
                     throw CommandFailure(
-                        "interrupted after \(count.value) dead letters" + (output.map { "; \($0) is not written" } ?? ""),
+                        "interrupted after \(count.value) dead letters\(consequence)",
                         status: CommandFailure.interrupted
                     )
                 }

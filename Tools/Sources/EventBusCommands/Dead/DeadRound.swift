@@ -96,7 +96,8 @@ struct DeadRound: Sendable {
                     // At once, because an error of the next place ends the round.
                     try report(outcome, output)
                     outcomes.append(outcome)
-                    if outcome.status == CommandFailure.unavailable || outcome.status == CommandFailure.noAnswer { break }
+                    let endings = [CommandFailure.unavailable, CommandFailure.noAnswer]
+                    if let status = outcome.status, endings.contains(status) { break }
                     left -= outcome.changed
                 }
                 return outcomes
@@ -173,8 +174,8 @@ struct DeadRound: Sendable {
     private static func status(of error: EventBusError) -> ExitCode {
         let status = CommandFailure.status(of: error.code)
         // Others are about single dead letters.
-        let isOfRound = [CommandFailure.refused, CommandFailure.unavailable].contains(status) || error.code == .timedOut
-        return isOfRound ? status : CommandFailure.partial
+        let isOfRound = [CommandFailure.refused, CommandFailure.unavailable].contains(status)
+        return isOfRound || error.code == .timedOut ? status : CommandFailure.partial
     }
 
     /// The counts of one place.

@@ -61,7 +61,8 @@ struct ManagementExamination {
             harm.formUnion(settings)
         }
         for queue in report.queues where name(queue) == policy.name && isOurs(queue.name) {
-            note(queue.name, policy.definition.compactMap { Self.harm(of: $0, $1, to: queue, isForeign: isForeign(queue)) })
+            let isForeign = isForeign(queue)
+            note(queue.name, policy.definition.compactMap { Self.harm(of: $0, $1, to: queue, isForeign: isForeign) })
         }
         for exchange in exchanges where exchange.policy == policy.name && isOurs(exchange) {
             guard policy.definition["alternate-exchange"] != nil else { continue }
@@ -74,7 +75,8 @@ struct ManagementExamination {
             level: .problem,
             subject: policy.name,
             message: "the \(kind) reaches \(first)\(others); \(harm.sorted().joined(separator: "; "))",
-            remedy: "give it a pattern that leaves out the bus: \(excluding(policy.pattern, reachesExchange ? [exchange] : []))"
+            remedy:
+                "give it a pattern that leaves out the bus: \(excluding(policy.pattern, reachesExchange ? [exchange] : []))"
         )
     }
 

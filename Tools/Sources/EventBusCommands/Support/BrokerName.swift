@@ -14,14 +14,14 @@ enum BrokerName {
                 || byte == UInt8(ascii: "_") || byte == UInt8(ascii: "-")
         }
         if isAllowed, (1...maximumGroupLength).contains(name.utf8.count) { return nil }
-        return "'\(name.cut(toUTF8Length: maximumGroupLength))' names no group, whose name has 1 to \(maximumGroupLength) "
-            + "letters, digits, _ and -"
+        return "'\(name.cut(toUTF8Length: maximumGroupLength))' names no group, whose name has 1 to "
+            + "\(maximumGroupLength) letters, digits, _ and -"
     }
 
     /// Returns a description of the problem with the name of a queue, or `nil` if it is valid.
     static func problem(ofQueue name: String) -> String? {
         if (1...maximumQueueLength).contains(name.utf8.count) { return nil }
-        return "'\(name.cut(toUTF8Length: maximumGroupLength))' names no queue, whose name has 1 to \(maximumQueueLength) "
-            + "bytes"
+        return "'\(name.cut(toUTF8Length: maximumGroupLength))' names no queue, whose name has 1 to "
+            + "\(maximumQueueLength) bytes"
     }
 }

@@ -92,7 +92,9 @@ struct ManagementTests {
             ]
         }
         #expect(found.count == 1)
-        #expect(found[0].message.hasPrefix("the policy reaches eventbus.dead.v1 and 1 other object; alternate-exchange: "))
+        #expect(
+            found[0].message.hasPrefix("the policy reaches eventbus.dead.v1 and 1 other object; alternate-exchange: ")
+        )
         let pattern = try Regex(String(found[0].remedy?.split(separator: " ").last ?? ""))
         #expect(!"events".contains(pattern) && !"eventbus.dead.v1".contains(pattern) && "other".contains(pattern))
         #expect(
@@ -116,7 +118,10 @@ struct ManagementTests {
             }
         }
         #expect(found(names).isEmpty)
-        #expect(found(nil).map(\.message).first?.hasPrefix("the policy reaches inventory.orders; dead-letter-exchange") == true)
+        #expect(
+            found(nil).map(\.message).first?.hasPrefix("the policy reaches inventory.orders; dead-letter-exchange")
+                == true
+        )
     }
 
     @Test func `flags, alarms, clocks and permissions are findings`() {
@@ -197,7 +202,10 @@ struct ManagementTests {
             do {
                 let client = try ManagementClient(
                     url: url,
-                    of: RabbitConfiguration(host: .init("rabbit"), credentials: .init(user: "ops", password: "hunter2")),
+                    of: RabbitConfiguration(
+                        host: .init("rabbit"),
+                        credentials: .init(user: "ops", password: "hunter2")
+                    ),
                     timeout: .milliseconds(300)
                 )
                 _ = try ManagementReport(client, virtualHost: "/")
