@@ -43,6 +43,28 @@ struct LetterRoundTests {
         }
     }
 
+    @Test func `a round that is enough replays what is in hand and reads no further letter`() async throws {
+        let scene = try await LetterScene()
+        try await scene.running(with: 1000) {
+            let letters = scene.letters()
+            let read = Locked(0)
+            let enough: @Sendable () -> Bool = { read.withLock { $0 >= 150 } }
+            let noted: @Sendable (DeadLetter) -> Bool = { _ in
+                read.withLock { $0 += 1 }
+                return true
+            }
+            let replayed = try await letters.replay(options: .init(), until: enough, where: noted)
+            #expect(replayed == 150)
+            #expect(read.withLock { $0 } == 150)
+            try await scene.expect(taken: 150, of: 1000)
+            read.withLock { $0 = 100 }
+            let discarded = try await letters.discard(limit: nil, until: enough, where: noted)
+            #expect(discarded == 50)
+            #expect(read.withLock { $0 } == 150)
+            try await scene.wait(for: 800, in: "\(scene.group).dead")
+        }
+    }
+
     @Test func `a replay that is cancelled leaves no letter in two places`() async throws {
         let scene = try await LetterScene()
         try await scene.running(with: 500) {

@@ -66,4 +66,18 @@ struct BrokerInspectionTests {
         #expect(closed.code == .unavailable)
         #expect(closed.message.contains("\(port)"))
     }
+
+    @Test func `a broker that does not answer is told apart from one that cannot be reached`() async throws {
+        let proxy = try TestProxy(to: try await TestBroker.shared().configuration().hosts[0].port)
+        proxy.setFrozen(true)
+        let configuration = try await TestBroker.shared().configuration {
+            $0.hosts = [.init("127.0.0.1", port: proxy.port)]
+            $0.connectTimeout = .milliseconds(500)
+        }
+        let error = try #require(
+            await #expect(throws: EventBusError.self) { _ = try await RabbitTransport.inspect(on: configuration) }
+        )
+        #expect(error.code == .timedOut)
+        #expect(error.message == "127.0.0.1:\(proxy.port) did not answer within 0.5 seconds")
+    }
 }
