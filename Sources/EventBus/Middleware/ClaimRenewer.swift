@@ -4,7 +4,7 @@ internal import Logging
 ///
 /// A handler that ends within a third of the lease costs an entry in a table and no renewal. The task starts with the
 /// first claim, and ends when a round finds no claim. No round waits for the inbox, so a renewal without an answer blocks
-/// no other.
+/// no other. If the inbox renews claims itself (``ClaimRenewing``), rounds only end claims.
 ///
 /// A handler that was cancelled has one more lease to end. Then its claim is left to expire, so that an event whose handler
 /// never returns can be taken over.
@@ -35,19 +35,44 @@ final class ClaimRenewer: Sendable {
         var lastNumber: UInt64 = 0
         var isRunning = false
         var task: Task<Void, Never>?
+
+        /// Returns a Boolean value indicating whether a claim is left to expire from now on.
+        mutating func leaves(_ number: UInt64, at now: AnyClock.Instant, lease: Duration) -> Bool {
+            guard var entry = entries[number], !entry.isLost, entry.onEnd == nil, entry.context.isHandlerCancelled
+            else { return false }
+            let end = entry.renewalEnd ?? now.advanced(by: lease)
+            entry.renewalEnd = end
+            entry.isLost = end <= now
+            entries[number] = entry
+            return entry.isLost
+        }
     }
 
     private let inbox: any Inbox
+    /// The inbox, if it renews claims itself.
+    private let renewingInbox: (any ClaimRenewing)?
     private let lease: Duration
     private let state = Locked(State())
 
     init(inbox: any Inbox, lease: Duration) {
         self.inbox = inbox
+        self.renewingInbox = inbox as? any ClaimRenewing
         self.lease = lease
     }
 
     deinit {
         state.withLock { $0.task }?.cancel()
+    }
+
+    /// Claims an event. Call ``add(_:since:handling:)`` or ``leave(_:)`` with a claim.
+    func begin(_ key: InboxKey) async throws -> InboxDecision {
+        if let renewingInbox { return try await renewingInbox.beginRenewing(key, lease: lease) }
+        return try await inbox.begin(key, lease: lease)
+    }
+
+    /// Leaves a claim that was not added to expire.
+    func leave(_ claim: InboxClaim) {
+        renewingInbox?.stopRenewing(claim)
     }
 
     /// Renews a claim that was requested at `start`, until ``finish(_:_:onEnd:)`` is called with the returned number.
@@ -60,6 +85,13 @@ final class ClaimRenewer: Sendable {
             return (state.lastNumber, !state.isRunning)
         }
         if starts { startRounds(context.clock) }
+        if let renewingInbox {
+            let left = context.clock.now.duration(to: entry.end)
+            renewingInbox.startRenewing(claim, lease: lease, left: left) { [weak self] outcome in
+                let now = entry.context.clock.now
+                self?.note(number, entry, outcome.map { now.advanced(by: $0) })
+            }
+        }
         return number
     }
 
@@ -74,14 +106,16 @@ final class ClaimRenewer: Sendable {
         onEnd: @escaping @Sendable () -> Void
     ) -> AnyClock.Instant? {
         let now = clock.now
-        return state.withLock { state in
-            guard var entry = state.entries[number] else { return nil }
+        let (claim, end): (InboxClaim?, AnyClock.Instant?) = state.withLock { state in
+            guard var entry = state.entries[number] else { return (nil, nil) }
             let end = entry.isLost ? nil : entry.end
             entry.end = max(entry.end, now.advanced(by: lease / 3))
             entry.onEnd = onEnd
             state.entries[number] = entry
-            return end
+            return (entry.claim, end)
         }
+        if let claim { renewingInbox?.stopRenewing(claim) }
+        return end
     }
 
     /// Forgets a claim.
@@ -120,14 +154,9 @@ final class ClaimRenewer: Sendable {
             var (due, left): ([(UInt64, Entry)], [Entry]) = ([], [])
             var pause = lease / 3
             for (number, entry) in state.entries where !entry.isLost || entry.onEnd != nil {
-                if entry.onEnd == nil, entry.context.isHandlerCancelled {
-                    let end = entry.renewalEnd ?? now.advanced(by: lease)
-                    state.entries[number]?.renewalEnd = end
-                    guard now < end else {
-                        state.entries[number]?.isLost = true
-                        left.append(entry)
-                        continue
-                    }
+                guard !state.leaves(number, at: now, lease: lease) else {
+                    left.append(entry)
+                    continue
                 }
                 let wait = now.duration(to: entry.due(lease: lease))
                 pause = min(pause, max(soon, wait))
@@ -138,23 +167,44 @@ final class ClaimRenewer: Sendable {
             return (due, left, pause)
         }
         guard let round else { return nil }
-        for entry in round.left {
-            entry.context.logger.warning(
-                "no longer renews the inbox claim of a handler that ignores its cancellation; it will expire"
-            )
-        }
+        for entry in round.left { leave(entry) }
         for (number, entry) in round.due {
-            if let onEnd = entry.onEnd { onEnd() } else { Task { await renew(number, entry, clock) } }
+            if let onEnd = entry.onEnd {
+                onEnd()
+            } else if renewingInbox == nil {
+                Task { await renew(number, entry, clock) }
+            }
         }
         return round.pause
+    }
+
+    /// Leaves a claim to expire.
+    private func leave(_ entry: Entry) {
+        renewingInbox?.stopRenewing(entry.claim)
+        entry.context.logger.warning(
+            "no longer renews the inbox claim of a handler that ignores its cancellation; it will expire"
+        )
     }
 
     private func renew(_ number: UInt64, _ entry: Entry, _ clock: AnyClock) async {
         let start = clock.now
         do {
             try await inbox.renew(entry.claim, lease: lease)
-            _ = update(number) { $0.end = max($0.end, start.advanced(by: lease)) }
+            note(number, entry, .success(start.advanced(by: lease)))
         } catch {
+            note(number, entry, .failure(error))
+        }
+    }
+
+    /// Handles the outcome of a renewal, which is the new end of the claim or an error.
+    private func note(_ number: UInt64, _ entry: Entry, _ outcome: Result<AnyClock.Instant, any Error>) {
+        switch outcome {
+        case .success(let end):
+            guard update(number, { $0.end = max($0.end, end) }), renewingInbox != nil else { return }
+            // Rounds may come late, because handlers may block all threads that tasks run on.
+            let now = entry.context.clock.now
+            if state.withLock({ $0.leaves(number, at: now, lease: lease) }) { leave(entry) }
+        case .failure(let error):
             let isLost = (error as? EventBusError)?.code == .leaseExpired
             guard update(number, { $0.isLost = $0.isLost || isLost }) else { return }
             let metadata: Logger.Metadata = [LogKeys.error: "\(String(loggable: error))"]
@@ -164,7 +214,7 @@ final class ClaimRenewer: Sendable {
                     metadata: metadata
                 )
             } else {
-                // Tried again in the next round. The claim stays active until its end.
+                // Tried again soon. The claim stays active until its end.
                 entry.context.logger.debug("could not renew an inbox claim", metadata: metadata)
             }
         }

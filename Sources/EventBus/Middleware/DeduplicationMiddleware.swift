@@ -137,9 +137,10 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
             context.isAskingInbox = false
         }
         do {
-            let decision = try await inbox.begin(context.inboxKey, lease: options.lease)
+            let decision = try await renewer.begin(context.inboxKey)
             if !context.worker.isExpired { return decision }
             if case .new(let claim) = decision {
+                renewer.leave(claim)
                 // In a separate task, because this one is cancelled. If this fails, the claim expires.
                 Task { [inbox] in try? await inbox.abandon(claim) }
             }

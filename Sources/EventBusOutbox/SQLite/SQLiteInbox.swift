@@ -19,7 +19,8 @@ public import GRDB
 /// ```
 ///
 /// As the `Inbox` of a subscription it works for handlers with any effect, but then the record and the effect are two
-/// steps: if a process is killed between them, the effect has no record and the event is handled again.
+/// steps: if a process is killed between them, the effect has no record and the event is handled again. Claims are renewed
+/// by tasks, so handlers that block all threads on which tasks run must not do so for longer than the lease.
 ///
 /// ``registerMigration(in:)`` creates the tables. Retention is measured by the time of day. Expired records are deleted
 /// while others are written.

@@ -1,3 +1,4 @@
+internal import ConnectionThread
 public import EventBus
 public import Logging
 
@@ -41,9 +42,14 @@ public final class PostgresClient: Sendable {
     }
 
     /// Carries out statements in one transaction, and returns one result for each.
+    ///
+    /// - Parameter observer: A brief closure that is called with the results on ``thread``, before the caller is resumed.
     @discardableResult
-    func run(_ statements: [PostgresStatement]) async throws -> [PostgresResult] {
-        try await connection.run(statements).results
+    func run(
+        _ statements: [PostgresStatement],
+        observer: (@Sendable ([PostgresResult]) -> Void)? = nil
+    ) async throws -> [PostgresResult] {
+        try await connection.run(statements, observer: observer).results
     }
 
     /// Carries out one statement in one transaction.
@@ -53,6 +59,19 @@ public final class PostgresClient: Sendable {
             throw EventBusError(.indeterminate, "PostgreSQL did not answer every statement")
         }
         return result
+    }
+
+    /// The thread that serves the connection.
+    var thread: ConnectionThread { connection.thread }
+
+    /// Carries out statements in one transaction without a waiting task.
+    ///
+    /// - Parameter onResults: A brief closure that is called once with one result for each statement, on ``thread``.
+    func send(
+        _ statements: [PostgresStatement],
+        onResults: @escaping @Sendable (Result<[PostgresResult], any Error>) -> Void
+    ) {
+        connection.send(statements) { answer in onResults(answer.map(\.results)) }
     }
 
     // MARK: Migrations

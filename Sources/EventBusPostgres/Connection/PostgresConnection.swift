@@ -16,6 +16,9 @@ actor PostgresConnection {
         var session: UInt64
     }
 
+    /// A closure that is called once with the result, on the connection's thread. It must be brief.
+    typealias OnAnswer = @Sendable (Result<Answer, any Error>) -> Void
+
     /// Statements that are carried out in order, in one transaction unless they contain `BEGIN` or `COMMIT`.
     private final class Batch {
         let number: UInt64
@@ -27,7 +30,7 @@ actor PostgresConnection {
         /// A Boolean value indicating whether the batch prepares a session.
         let isSetup: Bool
         /// The caller, until it has its result.
-        var continuation: CheckedContinuation<Answer, any Error>?
+        var onAnswer: OnAnswer?
         var timer: TimerID?
         var sentAt = MonotonicTime.now
         /// The time at which a part of the reply last arrived that did not end it.
@@ -40,14 +43,21 @@ actor PostgresConnection {
             _ statements: [PostgresStatement],
             prefix: [PostgresStatement] = [],
             session: UInt64? = nil,
-            _ continuation: CheckedContinuation<Answer, any Error>?
+            _ onAnswer: OnAnswer?
         ) {
             self.number = number
             self.statements = prefix + statements
             self.prefix = prefix.count
             self.session = session
-            self.isSetup = continuation == nil
-            self.continuation = continuation
+            self.isSetup = onAnswer == nil
+            self.onAnswer = onAnswer
+        }
+
+        /// Notifies the caller, unless it has its result.
+        func answer(_ result: Result<Answer, any Error>) {
+            let caller = onAnswer
+            onAnswer = nil
+            caller?(result)
         }
     }
 
@@ -62,7 +72,7 @@ actor PostgresConnection {
     /// The maximum number of batches that are sent and not answered.
     private static let maximumInFlight = 64
 
-    private nonisolated let thread: ConnectionThread
+    nonisolated let thread: ConnectionThread
     private let configuration: PostgresConfiguration
     private let logger: Logger
     /// The statements that prepare a new session.
@@ -135,17 +145,20 @@ actor PostgresConnection {
     /// - Parameters:
     ///   - session: The session that has to carry them out, because it has an open transaction.
     ///   - isFirst: `true` if they begin a transaction that later calls go on with.
+    ///   - observer: A brief closure that is called with the results on the connection's thread, before the caller is
+    ///     resumed.
     /// - Throws: `EventBusError`: `.unavailable` if they were not sent in time, `.indeterminate` if no result arrived or
     ///   the session has ended, an error of the server. `CancellationError`.
     nonisolated func run(
         _ statements: [PostgresStatement],
         in session: UInt64? = nil,
-        isFirst: Bool = false
+        isFirst: Bool = false,
+        observer: (@Sendable ([PostgresResult]) -> Void)? = nil
     ) async throws -> Answer {
         try Task.checkCancellation()
         let number = await nextNumber()
         return try await withTaskCancellationHandler {
-            try await perform(statements, session: session, isFirst: isFirst, number: number)
+            try await perform(statements, session: session, isFirst: isFirst, number: number, observer)
         } onCancel: {
             Task { await self.cancel(number) }
         }
@@ -160,21 +173,49 @@ actor PostgresConnection {
         _ statements: [PostgresStatement],
         session: UInt64?,
         isFirst: Bool,
-        number: UInt64
+        number: UInt64,
+        _ observer: (@Sendable ([PostgresResult]) -> Void)?
     ) async throws -> Answer {
         try Task.checkCancellation()
         return try await withCheckedThrowingContinuation { continuation in
-            if case .closed = phase {
-                return continuation.resume(
-                    throwing: EventBusError(.shuttingDown, "the connection to PostgreSQL was closed")
+            enqueue(statements, session: session, isFirst: isFirst, number: number) { result in
+                if let observer, case .success(let answer) = result { observer(answer.results) }
+                continuation.resume(with: result)
+            }
+        }
+    }
+
+    /// Carries out statements in one transaction without a waiting task.
+    nonisolated func send(_ statements: [PostgresStatement], onAnswer: @escaping OnAnswer) {
+        thread.execute {
+            self.assumeIsolated { connection in
+                connection.lastNumber += 1
+                connection.enqueue(
+                    statements,
+                    session: nil,
+                    isFirst: false,
+                    number: connection.lastNumber,
+                    onAnswer: onAnswer
                 )
             }
-            let prefix = session != nil ? [] : isFirst ? first.ofTransaction : first.ofBatch
-            let batch = Batch(number, statements, prefix: prefix, session: session, continuation)
-            arm(batch, at: MonotonicTime.now.advanced(by: patience))
-            waiting.append(batch)
-            pump()
         }
+    }
+
+    private func enqueue(
+        _ statements: [PostgresStatement],
+        session: UInt64?,
+        isFirst: Bool,
+        number: UInt64,
+        onAnswer: @escaping OnAnswer
+    ) {
+        if case .closed = phase {
+            return onAnswer(.failure(EventBusError(.shuttingDown, "the connection to PostgreSQL was closed")))
+        }
+        let prefix = session != nil ? [] : isFirst ? first.ofTransaction : first.ofBatch
+        let batch = Batch(number, statements, prefix: prefix, session: session, onAnswer)
+        arm(batch, at: MonotonicTime.now.advanced(by: patience))
+        waiting.append(batch)
+        pump()
     }
 
     /// Connects if there is no connection, and stays connected to receive notifications.
@@ -227,15 +268,13 @@ actor PostgresConnection {
         let end = max(batch.sentAt, lastReceipt).advanced(by: patience)
         guard now < end else { return lose(error) }
         // The server is at work for others. The place of the batch tells which reply is its own.
-        batch.continuation?.resume(throwing: error)
-        batch.continuation = nil
+        batch.answer(.failure(error))
         arm(batch, at: end)
     }
 
     private func finish(_ batch: Batch, _ result: Result<Answer, any Error>) {
         if let timer = batch.timer { thread.cancel(timer) }
-        batch.continuation?.resume(with: result)
-        batch.continuation = nil
+        batch.answer(result)
     }
 
     private func fail(_ error: EventBusError) {

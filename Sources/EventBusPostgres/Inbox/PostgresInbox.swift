@@ -1,3 +1,4 @@
+internal import ConnectionThread
 public import EventBus
 
 /// An inbox that records in PostgreSQL which events were handled. It is the consuming counterpart of a
@@ -28,10 +29,14 @@ public final class PostgresInbox: Inbox {
     public static let defaultRetention = Duration.seconds(7 * 24 * 60 * 60)
 
     private let client: PostgresClient
+    let renewals: ClaimRenewals
 
     /// Creates an inbox in the database of `client`.
     public init(_ client: PostgresClient) {
         self.client = client
+        self.renewals = ClaimRenewals(on: client.thread) { claim, lease, done in
+            Self.renew(claim, lease: lease, over: client, completion: done)
+        }
     }
 
     /// Returns the statement that records in the transaction of an effect that an event is handled.
@@ -58,13 +63,25 @@ public final class PostgresInbox: Inbox {
     ///
     /// - Throws: `EventBusError`, with code `.unavailable` also while somebody has locked the table.
     public func begin(_ key: InboxKey, lease: Duration) async throws -> InboxDecision {
+        try await begin(key, lease: lease, onClaim: nil)
+    }
+
+    /// Claims an event.
+    ///
+    /// - Parameter onClaim: A brief closure that is called on the connection's thread when a claim was made, before the
+    ///   caller is resumed.
+    func begin(
+        _ key: InboxKey,
+        lease: Duration,
+        onClaim: (@Sendable (InboxClaim) -> Void)?
+    ) async throws -> InboxDecision {
         let deadline = ContinuousClock.now + client.configuration.boundedTimeout
         let token = Int64.random(in: 0..<InboxSQL.tokens)
         do {
-            return try await claim(key, lease: lease, token: token, isRepeated: false)
+            return try await claim(key, lease: lease, token: token, isRepeated: false, onClaim)
         } catch let error as EventBusError where error.code == .indeterminate {
             guard ContinuousClock.now < deadline,
-                let decision = try? await claim(key, lease: lease, token: token, isRepeated: true)
+                let decision = try? await claim(key, lease: lease, token: token, isRepeated: true, onClaim)
             else {
                 withdraw(key, lease: lease, token: token)
                 throw error
@@ -78,8 +95,15 @@ public final class PostgresInbox: Inbox {
         _ key: InboxKey,
         lease: Duration,
         token: Int64,
-        isRepeated: Bool
+        isRepeated: Bool,
+        _ onClaim: (@Sendable (InboxClaim) -> Void)?
     ) async throws -> InboxDecision {
+        var observer: (@Sendable ([PostgresResult]) -> Void)?
+        if let onClaim {
+            observer = { results in
+                if let claim = (try? Self.newClaim(results, key)) ?? nil { onClaim(claim) }
+            }
+        }
         let statements = [
             InboxSQL.waitForTable, InboxSQL.lockTable, InboxSQL.waitForRecord,
             try InboxSQL.begin(key, lease: Self.milliseconds(lease), token: token, isRepeated: isRepeated).checked(),
@@ -89,14 +113,12 @@ public final class PostgresInbox: Inbox {
         for _ in 0..<Self.attempts {
             let results: [PostgresResult]
             do {
-                results = try await client.run(statements)
+                results = try await client.run(statements, observer: observer)
             } catch let error as EventBusError where error.isLocked(at: 3) {
                 return .inProgress(retryAfter: Self.recheck)
             }
-            let (claim, state) = (results[3], results[4])
-            if claim.count > 0 {
-                return .new(InboxClaim(key: key, fence: UInt64(bitPattern: try claim.integer(0, 0))))
-            }
+            if let claim = try Self.newClaim(results, key) { return .new(claim) }
+            let state = results[4]
             // The record may have been deleted since.
             guard state.count > 0 else { continue }
             let left = try state.integer(0, 1)
@@ -109,6 +131,12 @@ public final class PostgresInbox: Inbox {
             return .inProgress(retryAfter: .milliseconds(left))
         }
         return .inProgress(retryAfter: Self.recheck)
+    }
+
+    /// Returns the claim that the statements of ``claim(_:lease:token:isRepeated:_:)`` have made, if any.
+    private static func newClaim(_ results: [PostgresResult], _ key: InboxKey) throws -> InboxClaim? {
+        guard results[3].count > 0 else { return nil }
+        return InboxClaim(key: key, fence: UInt64(bitPattern: try results[3].integer(0, 0)))
     }
 
     /// Ends the claim of a call without an answer in the background. The server may still be at work on that call, so this is
@@ -140,21 +168,8 @@ public final class PostgresInbox: Inbox {
     /// active until it ends. The claim is not extended meanwhile: if the transaction is rolled back after the end of the
     /// lease, another consumer can claim the event immediately.
     public func renew(_ claim: InboxClaim, lease: Duration) async throws {
-        let statements = try [
-            InboxSQL.waitForTable, InboxSQL.renew(claim, lease: Self.milliseconds(lease)).checked(),
-        ]
-        try await withoutCancellation { [client] in
-            var pause = Duration.milliseconds(20)
-            while true {
-                let answer = try await client.run(statements)[1]
-                if try answer.boolean(0, 0) { return }
-                guard try answer.boolean(0, 1) else { throw EventBusError.notInForce(claim) }
-                // Another consumer that takes over an expired claim holds its record for a moment, and the handler's own
-                // transaction for longer.
-                guard try answer.boolean(0, 2), pause < .milliseconds(500) else { return }
-                try await Task.sleep(for: pause)
-                pause *= 2
-            }
+        try await withCheckedThrowingContinuation { continuation in
+            Self.renew(claim, lease: lease, over: client) { continuation.resume(with: $0) }
         }
     }
 
@@ -214,7 +229,7 @@ public final class PostgresInbox: Inbox {
     }
 
     /// Returns a duration in milliseconds, rounded up, at least 1 and at most 100 years.
-    private static func milliseconds(_ duration: Duration) -> Int64 {
+    static func milliseconds(_ duration: Duration) -> Int64 {
         let bounded = min(max(duration, .milliseconds(1)), .seconds(100 * 366 * 24 * 60 * 60))
         let (seconds, attoseconds) = bounded.components
         return seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000

@@ -9,6 +9,8 @@ struct RedisCommand: Sendable {
     /// A Boolean value indicating whether `ASKING` precedes it, because a node of a cluster redirected it to a node that
     /// does not serve its slot yet.
     var isAsking = false
+    /// A brief closure that is called with the reply on the connection's thread, before the waiting task is resumed.
+    var onReply: (@Sendable (RedisValue) -> Void)?
 
     init(_ name: String, _ arguments: [RedisArgument] = [], label: String? = nil) {
         self.label = label ?? name

@@ -1,3 +1,4 @@
+import ConnectionThread
 import EventBus
 
 /// The renewals of the leases under which this process computes values.
@@ -7,7 +8,7 @@ import EventBus
 final class CacheLeases: Sendable {
     private let lease: Duration
     private let clock: AnyClock
-    private let renewals: LeaseRenewals
+    private let renewals: LeaseRenewals<LockGrant>
 
     init(_ client: RedisClient, keys: CacheKeys, lease: Duration, clock: AnyClock) {
         self.lease = lease

@@ -11,6 +11,8 @@ extension CommandChannel {
     ///     digest is unknown.
     ///   - limit: The maximum duration of the whole call. Defaults to the time of one command for each of the two
     ///     attempts.
+    ///   - onReply: A brief closure that is called with each reply on a connection's thread, before the waiting task is
+    ///     resumed. The reply may be an error.
     func run(
         _ script: RedisScript,
         keys: [String],
@@ -18,11 +20,12 @@ extension CommandChannel {
         isIdempotent: Bool,
         isCancellable: Bool = true,
         isSentInFull: Bool = false,
-        limit: Duration? = nil
+        limit: Duration? = nil,
+        onReply: (@Sendable (RedisValue) -> Void)? = nil
     ) async throws -> RedisValue {
         let deadline = limit.map { ContinuousClock.now.advanced(by: $0) }
         return try await againIfUnknown(isIdempotent, until: deadline) {
-            try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline)
+            try await runOnce(script, keys, arguments, isCancellable, isSentInFull, deadline, onReply)
         }
     }
 
@@ -51,9 +54,12 @@ extension CommandChannel {
         _ arguments: [RedisArgument],
         _ isCancellable: Bool,
         _ isSentInFull: Bool,
-        _ deadline: ContinuousClock.Instant?
+        _ deadline: ContinuousClock.Instant?,
+        _ onReply: (@Sendable (RedisValue) -> Void)?
     ) async throws -> RedisValue {
         func send(_ command: RedisCommand) async throws -> RedisValue {
+            var command = command
+            command.onReply = onReply
             let timeout = deadline.map { min(ContinuousClock.now.duration(to: $0), configuration.commandTimeout) }
             return try await self.send(
                 command,

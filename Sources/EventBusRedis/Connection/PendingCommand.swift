@@ -75,6 +75,7 @@ final class PendingCommand: @unchecked Sendable {
     }
 
     func finish(_ reply: consuming RedisValue) {
+        if let onReply = command.onReply, !isDone { onReply(reply) }
         end(.success(reply))
     }
 

@@ -260,7 +260,7 @@ public final class RedisClient: Sendable {
     }
 
     /// Runs a script over the channel for commands. See
-    /// ``CommandChannel/run(_:keys:_:isIdempotent:isCancellable:isSentInFull:limit:)``.
+    /// ``CommandChannel/run(_:keys:_:isIdempotent:isCancellable:isSentInFull:limit:onReply:)``.
     func run(
         _ script: RedisScript,
         keys: [String],
@@ -268,7 +268,8 @@ public final class RedisClient: Sendable {
         isIdempotent: Bool,
         isCancellable: Bool = true,
         isSentInFull: Bool = false,
-        limit: Duration? = nil
+        limit: Duration? = nil,
+        onReply: (@Sendable (RedisValue) -> Void)? = nil
     ) async throws -> RedisValue {
         try await commandChannel.run(
             script,
@@ -277,7 +278,8 @@ public final class RedisClient: Sendable {
             isIdempotent: isIdempotent,
             isCancellable: isCancellable,
             isSentInFull: isSentInFull,
-            limit: limit
+            limit: limit,
+            onReply: onReply
         )
     }
 

@@ -1,3 +1,4 @@
+import ConnectionThread
 public import EventBus
 
 /// An ``/EventBus/Inbox`` on one Redis server.
@@ -14,6 +15,7 @@ public final class RedisInbox: Inbox {
     private let client: RedisClient
     private let prefix: String
     private let cleanup: RedisCleanup
+    let renewals: ClaimRenewals
 
     /// Creates an inbox on the server of `client`.
     ///
@@ -25,6 +27,7 @@ public final class RedisInbox: Inbox {
         self.client = client
         self.prefix = prefix
         self.cleanup = RedisCleanup(client)
+        self.renewals = Self.renewals(over: client, prefix: prefix)
     }
 
     /// Claims an event for a subscription, unless it is completed or another claim on it is active.
@@ -32,8 +35,26 @@ public final class RedisInbox: Inbox {
     /// If no reply arrives, a claim that may have been made is withdrawn as soon as the server answers again. The event
     /// then does not have to wait for the end of a lease that nobody holds.
     public func begin(_ inboxKey: InboxKey, lease: Duration) async throws -> InboxDecision {
+        try await begin(inboxKey, lease: lease, onClaim: nil)
+    }
+
+    /// Claims an event.
+    ///
+    /// - Parameter onClaim: A brief closure that is called on a connection's thread when a claim was made, before the caller
+    ///   is resumed.
+    func begin(
+        _ inboxKey: InboxKey,
+        lease: Duration,
+        onClaim: (@Sendable (InboxClaim) -> Void)?
+    ) async throws -> InboxDecision {
         let key = key(inboxKey)
         let request = RedisArgument.text(.randomHexadecimal(words: 1))
+        var onReply: (@Sendable (RedisValue) -> Void)?
+        if let onClaim {
+            onReply = { reply in
+                if case .new(let claim)? = Self.decision(reply, for: inboxKey) { onClaim(claim) }
+            }
+        }
         let reply: RedisValue
         do {
             reply = try await client.run(
@@ -42,7 +63,8 @@ public final class RedisInbox: Inbox {
                 [.integer(lease.wholeMilliseconds), request],
                 isIdempotent: true,
                 // A claim that nobody knows of would delay the event.
-                isCancellable: false
+                isCancellable: false,
+                onReply: onReply
             )
         } catch let error as EventBusError where error.code == .indeterminate {
             cleanup.start(
@@ -50,22 +72,26 @@ public final class RedisInbox: Inbox {
             )
             throw error
         }
+        guard let decision = Self.decision(reply, for: inboxKey) else {
+            throw EventBusError(.unavailable, "Redis answered an inbox script with something that makes no sense")
+        }
+        return decision
+    }
+
+    /// Reads the reply to ``InboxScripts/begin``. Returns `nil` if it makes no sense.
+    private static func decision(_ reply: RedisValue, for key: InboxKey) -> InboxDecision? {
         let parts = reply.array ?? []
         switch parts.first?.text {
         case "completed":
             let digest = parts.dropFirst().first?.text.flatMap { UInt64($0, radix: 16) }
-            return inboxKey.decision(completedWith: digest)
+            return key.decision(completedWith: digest)
         case "inProgress":
-            if let left = parts.dropFirst().first?.integer {
-                return .inProgress(retryAfter: .milliseconds(max(1, left)))
-            }
+            return parts.dropFirst().first?.integer.map { .inProgress(retryAfter: .milliseconds(max(1, $0))) }
         case "new":
-            if let fence = parts.dropFirst().first?.text.flatMap({ UInt64($0) }) {
-                return .new(InboxClaim(key: inboxKey, fence: fence))
-            }
-        default: break
+            let fence = parts.dropFirst().first?.text.flatMap { UInt64($0) }
+            return fence.map { .new(InboxClaim(key: key, fence: $0)) }
+        default: return nil
         }
-        throw EventBusError(.unavailable, "Redis answered an inbox script with something that makes no sense")
     }
 
     /// Extends an active claim.
@@ -122,7 +148,9 @@ public final class RedisInbox: Inbox {
         }
     }
 
-    private func key(_ key: InboxKey) -> String {
+    private func key(_ key: InboxKey) -> String { Self.key(key, prefix: prefix) }
+
+    static func key(_ key: InboxKey, prefix: String) -> String {
         "\(prefix):inbox:\(RedisKeys.tag(key.subscription, key.topic.rawValue, key.eventID.rawValue))"
     }
 }

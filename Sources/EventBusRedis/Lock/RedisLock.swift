@@ -1,3 +1,4 @@
+import ConnectionThread
 public import EventBus
 
 /// A ``/EventBus/DistributedLock`` on one Redis server.
@@ -35,7 +36,7 @@ public final class RedisLock: DistributedLock, LeaseRenewing {
     let subscriber: RedisConnection
     let cleanup: RedisCleanup
     let book: LockBook
-    private let renewals: LeaseRenewals
+    private let renewals: LeaseRenewals<LockGrant>
 
     /// Creates a lock on the server of `client`.
     ///

@@ -20,7 +20,9 @@ func run(_ program: String, _ arguments: [String]) async throws -> String {
     }
 }
 
-private func runBlocking(_ program: String, _ arguments: [String]) throws -> String {
+/// Runs a program on the calling thread until it ends, and returns its output, including errors.
+@discardableResult
+func runBlocking(_ program: String, _ arguments: [String]) throws -> String {
     let output = FileManager.default.temporaryDirectory.appending(path: "eventbus-run-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: output) }
     var actions = posix_spawn_file_actions_t()

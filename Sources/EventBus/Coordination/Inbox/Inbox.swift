@@ -39,6 +39,9 @@ public protocol Inbox: Sendable {
 
     /// Extends an active claim, which then ends `lease` from now. Has no effect if the claim is completed.
     ///
+    /// A subscription calls it from tasks. Handlers that block all threads on which tasks run hold up the renewals of their
+    /// claims. The inboxes on Redis and PostgreSQL renew claims on the threads of their connections instead.
+    ///
     /// - Parameters:
     ///   - claim: A claim returned by ``begin(_:lease:)``.
     ///   - lease: The time from now for which the claim is active without another renewal. It must be positive.

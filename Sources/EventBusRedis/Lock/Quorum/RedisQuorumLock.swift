@@ -1,3 +1,4 @@
+import ConnectionThread
 public import EventBus
 
 /// A ``/EventBus/DistributedLock`` over several independent Redis servers. Its holder is the one that holds it on a
@@ -31,7 +32,7 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
     /// The time that a server may take to answer.
     let askTime: Duration
     let book: LockBook
-    private let renewals: LeaseRenewals
+    private let renewals: LeaseRenewals<LockGrant>
     /// The error that makes every acquisition fail, because a server is listed twice.
     private let misconfiguration: EventBusError?
     /// The times until which servers that did not answer are asked for a turn only after the others.

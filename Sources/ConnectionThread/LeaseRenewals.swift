@@ -1,27 +1,45 @@
-import ConnectionThread
-import EventBus
+package import EventBus
+
+/// A lease that can be renewed.
+package protocol RenewableLease: Sendable {
+    associatedtype Owner: Hashable & Sendable
+
+    /// The identity of the holder, which is unique for each lease.
+    var owner: Owner { get }
+    /// The time for which the lease is valid without a renewal.
+    var ttl: Duration { get }
+    var validUntil: AnyClock.Instant { get }
+}
+
+extension LockGrant: RenewableLease {}
 
 /// The renewals of leases, which run on a thread that serves connections, at a third of their time to live.
 ///
-/// Bodies of locks may block every thread of the pool on which tasks run. A lease must not end because of that, so this
-/// type uses no tasks: timers and replies are handled on the connection's thread.
-final class LeaseRenewals: Sendable {
-    typealias Outcome = Result<AnyClock.Instant, any Error>
+/// Bodies of locks and handlers of events may block every thread of the pool on which tasks run. A lease must not end
+/// because of that, so this type uses no tasks: timers and replies are handled on the connection's thread.
+package final class LeaseRenewals<Lease: RenewableLease>: Sendable {
+    package typealias Outcome = Result<AnyClock.Instant, any Error>
     /// A function that requests one renewal. The completion is called once, on any thread.
-    typealias Send = @Sendable (LockGrant, _ completion: @escaping @Sendable (Outcome) -> Void) -> Void
+    package typealias Send = @Sendable (Lease, _ completion: @escaping @Sendable (Outcome) -> Void) -> Void
 
-    fileprivate struct Entry {
-        let grant: LockGrant
+    private struct Entry {
+        let lease: Lease
         /// The time of the next renewal, or `nil` while a reply is pending.
         var due: AnyClock.Instant?
         let onOutcome: @Sendable (Outcome) -> Void
     }
 
-    fileprivate struct State {
-        /// The entries by the owner of the grant.
-        var entries: [String: Entry] = [:]
+    private struct State {
+        var entries: [Lease.Owner: Entry] = [:]
         /// The time at which the thread checks for due renewals next.
         var nextLook: AnyClock.Instant?
+
+        /// Records that a check is needed. Returns `true` if none was scheduled before it.
+        mutating func noteLook(at instant: AnyClock.Instant) -> Bool {
+            if let nextLook, nextLook <= instant { return false }
+            nextLook = instant
+            return true
+        }
     }
 
     private let clock: AnyClock
@@ -30,30 +48,30 @@ final class LeaseRenewals: Sendable {
     private let state = Locked(State())
 
     /// The minimum time between checks, for any number of leases.
-    private static let smallestPause = Duration.milliseconds(5)
+    private static var smallestPause: Duration { .milliseconds(5) }
 
-    init(clock: AnyClock, thread: ConnectionThread, send: @escaping Send) {
+    package init(clock: AnyClock, thread: ConnectionThread, send: @escaping Send) {
         self.clock = clock
         self.thread = thread
         self.send = send
     }
 
-    /// Renews `grant` until it is lost or ``end(_:)`` is called.
+    /// Renews `lease` until it is lost or ``end(_:)`` is called.
     ///
     /// - Parameter onOutcome: A brief closure that is called after each attempt, on any thread.
-    func begin(_ grant: LockGrant, onOutcome: @escaping @Sendable (Outcome) -> Void) {
+    package func begin(_ lease: Lease, onOutcome: @escaping @Sendable (Outcome) -> Void) {
         // Two thirds of the time to live before the end, regardless of the time that the acquisition took.
-        let due = grant.validUntil.advanced(by: grant.ttl * -2 / 3)
+        let due = lease.validUntil.advanced(by: lease.ttl * -2 / 3)
         let isEarlier = state.withLock { state in
-            state.entries[grant.owner] = Entry(grant: grant, due: due, onOutcome: onOutcome)
+            state.entries[lease.owner] = Entry(lease: lease, due: due, onOutcome: onOutcome)
             return state.noteLook(at: due)
         }
         if isEarlier { scheduleLook(at: due) }
     }
 
-    func end(_ grant: LockGrant) {
+    package func end(_ lease: Lease) {
         // Outside the lock, because the entry may hold the last reference to the objects it calls.
-        _ = state.withLock { $0.entries.removeValue(forKey: grant.owner) }
+        _ = state.withLock { $0.entries.removeValue(forKey: lease.owner) }
     }
 
     private func scheduleLook(at instant: AnyClock.Instant) {
@@ -67,16 +85,16 @@ final class LeaseRenewals: Sendable {
     /// Requests the renewals that are due. Of all scheduled checks, only the earliest one does anything.
     private func look(_ instant: AnyClock.Instant) {
         let now = clock.now
-        let (due, next): ([LockGrant], AnyClock.Instant?) = state.withLock { state in
+        let (due, next): ([Lease], AnyClock.Instant?) = state.withLock { state in
             guard state.nextLook == instant else { return ([], nil) }
             state.nextLook = nil
-            var due: [LockGrant] = []
+            var due: [Lease] = []
             var next: AnyClock.Instant?
             for (owner, entry) in state.entries {
                 guard let time = entry.due else { continue }
                 if time <= now {
                     state.entries[owner]?.due = nil
-                    due.append(entry.grant)
+                    due.append(entry.lease)
                 } else {
                     next = min(next ?? time, time)
                 }
@@ -86,40 +104,31 @@ final class LeaseRenewals: Sendable {
             return (due, state.noteLook(at: look) ? look : nil)
         }
         if let next { scheduleLook(at: next) }
-        for grant in due {
-            send(grant) { [weak self] outcome in self?.finish(grant, sent: now, outcome) }
+        for lease in due {
+            send(lease) { [weak self] outcome in self?.finish(lease, sent: now, outcome) }
         }
     }
 
-    private func finish(_ grant: LockGrant, sent: AnyClock.Instant, _ outcome: Outcome) {
+    private func finish(_ lease: Lease, sent: AnyClock.Instant, _ outcome: Outcome) {
         let now = clock.now
         let (onOutcome, look): ((@Sendable (Outcome) -> Void)?, AnyClock.Instant?) = state.withLock { state in
-            guard let entry = state.entries[grant.owner] else { return (nil, nil) }
+            guard let entry = state.entries[lease.owner] else { return (nil, nil) }
             let due: AnyClock.Instant
             switch outcome {
             case .success:
-                due = sent.advanced(by: grant.ttl / 3)
+                due = sent.advanced(by: lease.ttl / 3)
             case .failure(let error) where (error as? EventBusError)?.isLoss == true:
-                state.entries[grant.owner] = nil
+                state.entries[lease.owner] = nil
                 return (entry.onOutcome, nil)
             case .failure:
                 // The server may answer again before the lease ends.
-                due = now.advanced(by: max(grant.ttl / 10, Self.smallestPause))
+                due = now.advanced(by: max(lease.ttl / 10, Self.smallestPause))
             }
-            state.entries[grant.owner]?.due = due
+            state.entries[lease.owner]?.due = due
             return (entry.onOutcome, state.noteLook(at: due) ? due : nil)
         }
         if let look { scheduleLook(at: look) }
         onOutcome?(outcome)
-    }
-}
-
-extension LeaseRenewals.State {
-    /// Records that a check is needed. Returns `true` if none was scheduled before it.
-    fileprivate mutating func noteLook(at instant: AnyClock.Instant) -> Bool {
-        if let nextLook, nextLook <= instant { return false }
-        nextLook = instant
-        return true
     }
 }
 
