@@ -47,14 +47,17 @@ enum CacheScripts {
 
         """
 
+    /// The token of a lease that records that a computation has just failed.
+    static let failed = ""
+
     /// The script that looks up an entry, and may take the lease for computing it.
     ///
-    /// Keys: entry, lease, guard, tags. Arguments: the milliseconds past its freshness for which an entry is accepted, `1` if
+    /// Keys: entry, lease, and, with a token, guard and tags. Arguments: the milliseconds past its freshness for which an entry is accepted, `1` if
     /// a recorded absence is accepted, the token of the caller that would compute the value (empty: none), the lease's
     /// milliseconds, and the milliseconds for which the tags have to be known.
     ///
     /// Returns `{'hit', v, fresh, s, c, z, t}`, `{'none', fresh, s, c, t}`, `{'compute'}`, `{'busy', milliseconds}`,
-    /// `{'failed'}` or `{'miss'}`.
+    /// `{'failed'}` or, without a token, `{'miss', token of the lease}`.
     static let look = RedisScript(
         common + """
             local entry = redis.call('HMGET', KEYS[1], 'v', 's', 'n', 'c', 'z', 't')
@@ -69,7 +72,10 @@ enum CacheScripts {
                 isRemoved = true
               end
             end
-            if ARGV[3] == '' then return {'miss'} end
+            if ARGV[3] == '' then
+              local lease = redis.call('HMGET', KEYS[2], 'token', 't')
+              return {'miss', isCurrent(lease[2]) and lease[1]}
+            end
             local holder = redis.call('HGET', KEYS[2], 'token')
             if holder == '' then return {'failed'} end
             if holder and holder ~= ARGV[3] then return {'busy', redis.call('PTTL', KEYS[2])} end

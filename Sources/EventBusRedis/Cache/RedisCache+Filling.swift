@@ -3,8 +3,11 @@ import EventBus
 
 extension RedisCache {
     /// Finds, computes or waits for `keys`. This is the work of one flight of a single-flight group.
+    ///
+    /// The flight is told under which lease it computes a key. Later callers join it only while that lease exists.
     func fill<Value: Codable & Sendable>(
         _ keys: [String],
+        of flight: SingleFlight.FlightID,
         as type: Value.Type,
         _ options: CacheOptions,
         beyond early: [String: Duration],
@@ -39,18 +42,24 @@ extension RedisCache {
                 case .hit(let stored, _, _):
                     if let value = decoded(type, from: stored)?.value {
                         values[key] = value
+                        flights.note(nil, of: [key], for: flight)
                     } else {
                         undecodable.insert(key)
                         missing.append(key)
                         pause = .zero
                     }
-                case .none: break
-                case .compute: leased.append(key)
+                case .none: flights.note(nil, of: [key], for: flight)
+                case .compute:
+                    leased.append(key)
+                    flights.note(token, of: [key], for: flight)
                 case .busy(let left):
                     missing.append(key)
                     pause = min(pause ?? left, left)
                 // After a failure elsewhere, each process tries once, so that its callers soon get their own error.
-                case .miss, .failedLately, .failed: unleased.append(key)
+                case .miss, .failedLately, .failed:
+                    unleased.append(key)
+                    let isFailedLately = if case .failedLately = look { true } else { false }
+                    flights.note(isFailedLately ? CacheScripts.failed : nil, of: [key], for: flight)
                 }
             }
             if !leased.isEmpty {

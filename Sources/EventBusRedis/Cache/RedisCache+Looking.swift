@@ -23,7 +23,8 @@ extension RedisCache {
         case compute
         /// Another process computes the value. Its lease ends after this time.
         case busy(Duration)
-        case miss
+        /// There is no value, and this is the token of the process that computes one.
+        case miss(lease: String?)
         /// A computation of the value has just failed, here or elsewhere.
         case failedLately
         /// The server did not answer, or answered with an error.
@@ -78,8 +79,9 @@ extension RedisCache {
     ) async {
         let asked = found.missing
         let markers = level.withTable { table in asked.map { table.beginReading($0) } }
-        let sent = FirstLevelTable.now
+        let (start, sent) = (clock.now, FirstLevelTable.now)
         let looks = await look(for: asked, options, accepting: staleness, token: "")
+        let isCoherent = level.withTable { $0.isCoherent }
         var missing: [String] = []
         var entries: [FirstLevelTable.Entry?] = []
         for (key, look) in zip(asked, looks) {
@@ -95,8 +97,11 @@ extension RedisCache {
             case .none(let age, let tags):
                 entry = self.entry(nil, age, tags, size: key.utf8.count, sent)
                 found.note(key, age.fresh, age.computing, options)
+            case .miss(let lease):
+                // The message about a removal may have been missed. A computation that began before it is not joined.
+                flights.void(key, unlessUnder: lease, since: start, includesUnclaimed: !isCoherent)
             case .failed: found.unanswered.append(key)
-            case .compute, .busy, .miss, .failedLately: break
+            case .compute, .busy, .failedLately: break
             }
             if entry == nil { missing.append(key) }
             entries.append(entry)
@@ -125,8 +130,8 @@ extension RedisCache {
         if reads.isOpen { return keys.map { _ in .failed } }
         let calls: [RedisConnection.Call] = keys.map { key in
             let grace = ignored.contains(key) ? -(1 << 52) : early[key].map { -$0.wholeMilliseconds } ?? accepted
-            // Without a token, the script looks at the entry only.
-            let names = token.isEmpty ? [self.keys.entry(key)] : scriptKeys(key, options)
+            let names =
+                token.isEmpty ? [self.keys.entry(key), self.keys.lease(key)] : scriptKeys(key, options)
             let arguments: [RedisArgument] = [
                 .integer(grace), options.negativeTTL == nil ? "0" : "1", .text(token),
                 .integer(self.options.lease.wholeMilliseconds), .integer(tagLife(options).wholeMilliseconds),
@@ -232,7 +237,7 @@ extension RedisCache.CacheLookup {
             self = .failedLately
             return
         case "miss":
-            self = .miss
+            self = .miss(lease: parts.count > 1 ? parts[1].text : nil)
             return
         default: break
         }

@@ -120,8 +120,17 @@ public final class RedisCache: Cache {
             partner: client.values
         ) { event in
             switch event {
-            case .began: level.withTable { $0.becomeCoherent() }
-            case .ended: level.withTable { $0.becomeIncoherent() }
+            // Removals may have been missed, and computations that began before them must not be joined.
+            case .began:
+                level.withTable { $0.becomeCoherent() }
+                flights.voidAll()
+            case .ended:
+                let wasCoherent = level.withTable { table in
+                    defer { table.becomeIncoherent() }
+                    return table.isCoherent
+                }
+                // Once per outage, because each would allow another computation.
+                if wasCoherent { flights.voidAll() }
             case .message(Handshake.invalidationChannel, let payload):
                 guard let names = payload.array else {
                     // The whole database was flushed.
@@ -164,7 +173,9 @@ public final class RedisCache: Cache {
                 tags: options.tags,
                 timeout: options.computeTimeout,
                 failureTTL: options.failureTTL,
-                fill: { _, keys in try await self.fill(keys, as: type, options, beyond: early, compute: compute) }
+                fill: { flight, keys in
+                    try await self.fill(keys, of: flight, as: type, options, beyond: early, compute: compute)
+                }
             )
         }
         var found = lookInMemory(for: keys, as: type, options, accepting: options.staleWhileRevalidate)

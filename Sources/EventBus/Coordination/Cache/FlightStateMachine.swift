@@ -22,6 +22,14 @@ package struct FlightStateMachine {
         let tags: Set<ExactString>
         let isBackground: Bool
         var waiters: Set<WaiterID> = []
+        var sources: [ExactString: Source] = [:]
+    }
+
+    /// The origin of a value.
+    private struct Source {
+        /// The claim in the store under which the value is computed, or `nil` if there is none.
+        let claim: String?
+        let time: AnyClock.Instant
     }
 
     private var flights: [FlightID: Flight] = [:]
@@ -102,6 +110,30 @@ package struct FlightStateMachine {
     /// Invalidates the computations with `tag`.
     package mutating func void(tag: String) {
         for (id, flight) in flights where flight.tags.contains(ExactText(tag)) { void(flight.keys, of: id) }
+    }
+
+    /// Records that a flight begins to compute `key` under a claim in the store, or without one, or that it has read the
+    /// value.
+    package mutating func note(_ claim: String?, of key: String, for id: FlightID, at now: AnyClock.Instant) {
+        flights[id]?.sources[ExactText(key)] = Source(claim: claim, time: now)
+    }
+
+    /// Invalidates the computation for `key` if it began before `time`, and its claim is not `claim`, which the store had
+    /// later. A computation without a claim is invalidated only if `includesUnclaimed` is `true`.
+    package mutating func void(
+        _ key: String,
+        unlessUnder claim: String?,
+        since time: AnyClock.Instant,
+        includesUnclaimed: Bool
+    ) {
+        let key = ExactText(key)
+        guard let source = current[key].flatMap({ flights[$0]?.sources[key] }), source.time < time else { return }
+        if source.claim == nil ? includesUnclaimed : source.claim != claim { current[key] = nil }
+    }
+
+    /// Invalidates all computations that have begun. Flights that still wait for the store continue.
+    package mutating func voidAll() {
+        current = current.filter { key, id in flights[id]?.sources[key] == nil }
     }
 
     private mutating func void(_ keys: [String], of id: FlightID) {

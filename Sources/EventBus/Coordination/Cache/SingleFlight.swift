@@ -164,6 +164,31 @@ package final class SingleFlight: Sendable {
         }
     }
 
+    /// Records that a flight begins to compute values under a claim in the store, or without one, or that it has read them.
+    package func note(_ claim: String?, of keys: [String], for id: FlightID) {
+        let now = clock.now
+        state.withLock { state in for key in keys { state.machine.note(claim, of: key, for: id, at: now) } }
+    }
+
+    /// Invalidates the computation for `key` if it began before `time`, and its claim is not `claim`, which the store had
+    /// later: the key has been removed since. A computation without a claim is invalidated only if `includesUnclaimed` is
+    /// `true`.
+    package func void(
+        _ key: String,
+        unlessUnder claim: String?,
+        since time: AnyClock.Instant,
+        includesUnclaimed: Bool
+    ) {
+        state.withLock { state in
+            state.machine.void(key, unlessUnder: claim, since: time, includesUnclaimed: includesUnclaimed)
+        }
+    }
+
+    /// Invalidates all computations that have begun, because changes in the store may have been missed.
+    package func voidAll() {
+        state.withLock { $0.machine.voidAll() }
+    }
+
     private func launch(_ id: FlightID, _ keys: [String], _ plan: Plan, path: [[String]]) {
         let node = FlightGraph.Node(cache: ObjectIdentifier(self), flight: id)
         let task = FlightContext.$current.withValue(FlightContext(node: node, path: path + [keys])) {

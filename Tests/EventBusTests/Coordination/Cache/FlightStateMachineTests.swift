@@ -68,6 +68,37 @@ extension CoordinationTests {
             #expect(machine.isCurrent(try #require(second.started?.id), for: "a"))
         }
 
+        @Test("A computation is joined while its claim exists, and by callers that came before it began")
+        mutating func claims() throws {
+            let (before, start, after) = (
+                AnyClock.Instant(offset: .zero), AnyClock.Instant(offset: .seconds(1)),
+                AnyClock.Instant(offset: .seconds(2))
+            )
+            let id = try #require(board(["a", "b"]).started?.id)
+            machine.void("a", unlessUnder: nil, since: after, includesUnclaimed: true)
+            #expect(machine.isCurrent(id, for: "a"), "it has not begun")
+            machine.note("mine", of: "a", for: id, at: start)
+            machine.note(nil, of: "b", for: id, at: start)
+            machine.void("a", unlessUnder: "other", since: before, includesUnclaimed: true)
+            machine.void("a", unlessUnder: "mine", since: after, includesUnclaimed: true)
+            machine.void("b", unlessUnder: "other", since: after, includesUnclaimed: false)
+            #expect(machine.isCurrent(id, for: "a"))
+            #expect(machine.isCurrent(id, for: "b"))
+            machine.void("a", unlessUnder: "other", since: after, includesUnclaimed: false)
+            machine.void("b", unlessUnder: nil, since: after, includesUnclaimed: true)
+            #expect(!machine.isCurrent(id, for: "a"))
+            #expect(!machine.isCurrent(id, for: "b"))
+        }
+
+        @Test("When changes may have been missed, nobody joins the computations that have begun")
+        mutating func voidAll() throws {
+            let id = try #require(board(["a", "b"]).started?.id)
+            machine.note("mine", of: "a", for: id, at: AnyClock.Instant(offset: .zero))
+            machine.voidAll()
+            #expect(!machine.isCurrent(id, for: "a"))
+            #expect(machine.isCurrent(id, for: "b"))
+        }
+
         @Test("A computation of another type is not joined, and the later one may store")
         mutating func types() throws {
             let first = board(["a"])
