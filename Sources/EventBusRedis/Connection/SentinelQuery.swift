@@ -58,29 +58,24 @@ final class SentinelQuery: Sendable {
         until deadline: MonotonicTime,
         isOutdatedRefused: Bool = false
     ) throws(EventBusError) -> [SocketAddress] {
-        var newest: Answer?
-        var failure = EventBusError(.unavailable, "no Redis Sentinel is configured")
         let answers = callDetached(
             for: hosts,
             threadName: "redis-sentinel",
             until: deadline,
             patience: Self.patience
         ) { host throws(EventBusError) in try self.ask(host, until: deadline) }
-        for (host, answer) in zip(hosts, answers) {
-            do throws(EventBusError) {
-                guard let answer = try answer?.get() else {
-                    throw EventBusError(.unavailable, "it did not answer in time")
-                }
-                if answer.epoch >= newest?.epoch ?? .min { newest = answer }
-            } catch {
-                failure = EventBusError(
-                    .unavailable,
-                    "no Redis Sentinel names the primary of \(service.quotedForError); the last one, \(host.name):\(host.sentinelPort): \(error.message)",
-                    underlying: error
-                )
-            }
+        let newest: Answer
+        switch Self.newest(of: answers) {
+        case .success(let answer): newest = answer
+        case .failure(let position, let error):
+            let host = hosts[position]
+            throw EventBusError(
+                .unavailable,
+                "no Redis Sentinel names the primary of \(service.quotedForError); the last one, \(host.name):\(host.sentinelPort): \(error.message)",
+                underlying: error
+            )
+        case .nobody: throw EventBusError(.unavailable, "no Redis Sentinel is configured")
         }
-        guard let newest else { throw failure }
         let isOutdated = latestEpoch.withLock { latest in
             defer { latest = max(latest, newest.epoch) }
             return newest.epoch < latest
@@ -91,13 +86,50 @@ final class SentinelQuery: Sendable {
         return try lookup(newest.host, newest.port, false)
     }
 
+    /// The best of several answers.
+    private enum Outcome {
+        case success(Answer)
+        /// None of them is an answer. This is the last one, and its position.
+        case failure(Int, EventBusError)
+        case nobody
+    }
+
+    /// Returns the answer with the latest epoch.
+    private static func newest(of answers: [Result<Answer, EventBusError>?]) -> Outcome {
+        var outcome = Outcome.nobody
+        for (position, answer) in answers.enumerated() {
+            switch (answer, outcome) {
+            case (.success(let answer), .success(let newest)) where answer.epoch < newest.epoch: break
+            case (.success(let answer), _): outcome = .success(answer)
+            case (_, .success): break
+            case (.failure(let error), _): outcome = .failure(position, error)
+            case (nil, _): outcome = .failure(position, EventBusError(.unavailable, "it did not answer in time"))
+            }
+        }
+        return outcome
+    }
+
+    /// Asks all addresses of a host, because several Sentinels may share a name.
     private func ask(
         _ host: RedisConfiguration.Host,
         until deadline: MonotonicTime
     ) throws(EventBusError) -> Answer {
-        guard let address = try lookup(host.name, host.sentinelPort, false).first else {
-            throw EventBusError(.unavailable, "it has no address")
+        let addresses = try lookup(host.name, host.sentinelPort, false)
+        if addresses.count == 1 { return try ask(addresses[0], until: deadline) }
+        let answers = callDetached(
+            for: addresses,
+            threadName: "redis-sentinel",
+            until: deadline,
+            patience: Self.patience
+        ) { address throws(EventBusError) in try self.ask(address, until: deadline) }
+        switch Self.newest(of: answers) {
+        case .success(let answer): return answer
+        case .failure(_, let error): throw error
+        case .nobody: throw EventBusError(.unavailable, "it has no address")
         }
+    }
+
+    private func ask(_ address: SocketAddress, until deadline: MonotonicTime) throws(EventBusError) -> Answer {
         let end = min(deadline, MonotonicTime.now.advanced(by: Self.patience))
         let conversation = try BlockingConversation(with: address, tls: tls, until: end)
         if let credentials {

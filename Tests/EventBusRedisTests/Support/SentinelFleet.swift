@@ -7,7 +7,7 @@ import Testing
 /// A primary, a replica, and three Sentinels that monitor them as the service `orders`.
 final class SentinelFleet: Sendable {
     let servers: [RedisServer]
-    private let ports: [Int]
+    let ports: [Int]
     private let sentinels: [ChildProcess]
 
     init() async throws {
@@ -90,6 +90,11 @@ final class SentinelFleet: Sendable {
         )
         configuration.reconnect.maximum = .milliseconds(100)
         return configuration
+    }
+
+    func killSentinel(_ index: Int) {
+        sentinels[index].signal(SIGKILL)
+        sentinels[index].end()
     }
 
     /// Starts a failover without a failure.
