@@ -11,6 +11,8 @@ struct QuorumRenewal: Sendable {
         var tally: VoteCount
         var isForeign = false
         var isDecided = false
+        /// The last error of a server.
+        var error: (any Error)?
     }
 
     /// Asks the servers. The completion is called once, on any thread, as soon as further replies cannot change the
@@ -36,8 +38,10 @@ struct QuorumRenewal: Sendable {
                 [.text(holder.token), .integer(grant.ttl.wholeMilliseconds)],
                 timeout: timeout
             ) { result in
-                let answer = try? result.get().orThrow().text
+                let reply = Result { try result.get().orThrow().text }
+                let answer = try? reply.get()
                 let decided: Count? = count.withLock { count in
+                    if case .failure(let error) = reply { count.error = error }
                     count.tally.add(answer == nil ? .failed : answer == "renewed" ? .granted : .refused)
                     if answer == "foreign" { count.isForeign = true }
                     guard count.tally.decision != nil, !count.isDecided else { return nil }
@@ -62,7 +66,11 @@ struct QuorumRenewal: Sendable {
             return .failure(count.isForeign ? EventBusError.lockNotOwned(grant) : .leaseExpired(grant))
         default:
             return .failure(
-                EventBusError(.indeterminate, "too few servers answered to a renewal of '\(grant.resource)'")
+                EventBusError(
+                    .indeterminate,
+                    "too few servers answered to a renewal of '\(grant.resource)'",
+                    underlying: count.error
+                )
             )
         }
     }

@@ -7,7 +7,8 @@ extension RedisQuorumLock {
         case held(left: Duration)
         /// The lock was granted, but nothing was left of the lease by then.
         case late
-        case unreachable
+        /// Too few servers answered, the last of them with this error.
+        case unreachable(EventBusError?)
     }
 
     func acquireUncounted(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
@@ -31,9 +32,9 @@ extension RedisQuorumLock {
                     pause = min(pause, left + .milliseconds(Int64.random(in: 1...10)))
                 case .late:
                     if isOver { throw unavailable(resource, "it took longer than its time to live of \(ttl)") }
-                case .unreachable:
+                case .unreachable(let error):
                     // The rest of the wait is used, because servers restart.
-                    if isOver { throw unavailable(resource, "no majority of the servers answered") }
+                    if isOver { throw unavailable(resource, "no majority of the servers answered", error) }
                 }
                 try await clock.sleep(until: min(deadline, clock.now.advanced(by: pause)))
                 members[queueServer].keepTurn(of: holder, resource, ttl)
@@ -55,25 +56,24 @@ extension RedisQuorumLock {
         _ deadline: AnyClock.Instant
     ) async throws -> (queueServer: Int, turn: LockGrant) {
         while true {
-            var failure: EventBusError?
-            var isFull = true
+            var failures: [EventBusError] = []
             for queueServer in queueServers() {
                 // The first server may have used up the time by not answering. Then each of the others is asked once.
                 let left = max(.zero, clock.now.duration(to: deadline))
                 do {
                     return (queueServer, try await members[queueServer].turn.acquire(resource, ttl: ttl, wait: left))
                 } catch let error as EventBusError where error.code != .lockTimedOut {
-                    failure = error
-                    if !error.isOutOfMemory { isFull = false }
+                    failures.append(error)
                     let end = clock.now.advanced(by: .seconds(5))
                     suspicions.withLock { $0[queueServer] = end }
                 }
             }
-            // The rest of the wait is used, because servers restart. Servers that are out of memory are reported
-            // immediately.
+            // Servers that would refuse again are reported immediately.
+            if let first = failures.first, failures.allSatisfy(\.isLasting) { throw first }
+            // The rest of the wait is used, because servers restart.
             let pause = Duration.milliseconds(Int64.random(in: 50...150))
-            guard !isFull, failure?.isTransient == true, clock.now.advanced(by: pause) < deadline else {
-                throw unavailable(resource, "no server keeps the line", failure)
+            guard clock.now.advanced(by: pause) < deadline else {
+                throw unavailable(resource, "no server keeps the line", failures.last)
             }
             try await clock.sleep(for: pause)
         }
@@ -114,10 +114,12 @@ extension RedisQuorumLock {
         switch taken.tally.decision {
         case .granted: break
         case .refused: return .held(left: taken.timeLeft)
-        default: return .unreachable
+        default:
+            if let refusal = taken.refusal { throw refusal }
+            return .unreachable(taken.errors.last)
         }
         try requireDifferentServers()
-        guard let fence = taken.nextFence else { return .unreachable }
+        guard let fence = taken.nextFence else { return .unreachable(nil) }
         guard clock.now < end else { return .late }
         let confirmed = try await ask(
             QuorumScripts.confirm,
@@ -129,7 +131,9 @@ extension RedisQuorumLock {
         switch confirmed.tally.decision {
         case .granted: break
         case .refused: return .held(left: .zero)
-        default: return .unreachable
+        default:
+            if let refusal = confirmed.refusal { throw refusal }
+            return .unreachable(confirmed.errors.last)
         }
         return .granted(
             LockGrant(resource: resource, owner: holder.owner, fencingToken: fence, ttl: ttl, validUntil: end)

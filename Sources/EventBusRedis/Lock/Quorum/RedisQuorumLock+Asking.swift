@@ -5,6 +5,15 @@ extension RedisQuorumLock {
     struct Poll {
         var tally: VoteCount
         var replies: [RedisValue?]
+        /// The errors of the servers without a reply.
+        var errors: [EventBusError] = []
+
+        /// The error that would prevent a majority again, because so many servers refuse the question for a reason that
+        /// does not pass within a wait.
+        var refusal: EventBusError? {
+            let lasting = errors.filter(\.isLasting)
+            return lasting.count > tally.members - tally.quorum ? lasting.first : nil
+        }
 
         /// The earliest time at which one of the refusing servers may be free.
         var timeLeft: Duration {
@@ -43,30 +52,46 @@ extension RedisQuorumLock {
             tally: VoteCount(members: members.count),
             replies: Array(repeating: nil, count: members.count)
         )
-        await withTaskGroup(of: (Int, RedisValue?).self) { group in
+        await withTaskGroup(of: (Int, Result<RedisValue, any Error>).self) { group in
             for (index, member) in members.enumerated() {
                 // Runs synchronously until the command is queued on the connection, so that the commands of one caller
                 // keep their order.
                 group.addImmediateTask {
-                    let reply = try? await member.client.run(
-                        script,
-                        keys: keys,
-                        arguments,
-                        isIdempotent: isIdempotent,
-                        // A slow server is not waited for, but has to run the script all the same.
-                        isSentInFull: true,
-                        limit: limit
-                    )
-                    return (index, reply)
+                    do {
+                        let reply = try await member.client.run(
+                            script,
+                            keys: keys,
+                            arguments,
+                            isIdempotent: isIdempotent,
+                            // A slow server is not waited for, but has to run the script all the same.
+                            isSentInFull: true,
+                            limit: limit
+                        )
+                        return (index, .success(reply))
+                    } catch {
+                        return (index, .failure(error))
+                    }
                 }
             }
-            while poll.tally.decision == nil, let (index, reply) = await group.next() {
-                poll.replies[index] = reply
-                poll.tally.add(reply.map(ballot) ?? .failed)
+            while poll.tally.decision == nil, let (index, result) = await group.next() {
+                switch result {
+                case .success(let reply):
+                    poll.replies[index] = reply
+                    poll.tally.add(ballot(reply))
+                case .failure(let error):
+                    if let error = error as? EventBusError { poll.errors.append(error) }
+                    poll.tally.add(.failed)
+                }
             }
             group.cancelAll()
         }
         try Task.checkCancellation()
         return poll
     }
+}
+
+extension EventBusError {
+    /// A Boolean value indicating whether a repetition within a wait would fail as well: the server is out of memory, or
+    /// rejects the command.
+    var isLasting: Bool { isOutOfMemory || !isTransient }
 }

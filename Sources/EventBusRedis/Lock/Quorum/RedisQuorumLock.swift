@@ -106,7 +106,8 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
     /// Requests `resource` and waits for it for at most `wait`.
     ///
     /// - Throws: The errors of the protocol; `.unavailable` if no majority of the servers answered, or if that took so
-    ///   long that nothing was left of the lease; `.invalidConfiguration` if one server is listed twice, or if `ttl`
+    ///   long that nothing was left of the lease; the error of a server if so many of them are out of memory or reject the
+    ///   command that there can be no majority, immediately; `.invalidConfiguration` if one server is listed twice, or if `ttl`
     ///   is less than the possible drift of the clocks.
     public func acquire(_ resource: String, ttl: Duration, wait: Duration) async throws -> LockGrant {
         if let misconfiguration { throw misconfiguration }
@@ -174,7 +175,11 @@ public final class RedisQuorumLock: DistributedLock, LeaseRenewing {
         case .refused where poll.tally.refused > members.count - poll.tally.quorum: throw lost(grant, poll)
         default:
             book.ended(grant)
-            throw EventBusError(.indeterminate, "too few servers answered to a release of '\(grant.resource)'")
+            throw EventBusError(
+                .indeterminate,
+                "too few servers answered to a release of '\(grant.resource)'",
+                underlying: poll.errors.last
+            )
         }
     }
 
