@@ -143,20 +143,23 @@ extension CommandChannel {
 }
 
 extension RedisConnection {
-    /// Throws unless the server answers, is a primary, if it tells its role, and can save its data. If it cannot, it
-    /// refuses `PING`, and all writes.
+    /// Throws unless the server answers, is a primary, if it tells its role, and can save its data. If it cannot save,
+    /// it refuses `PING`, and all writes.
     nonisolated func requirePrimary() async throws {
-        let replies = try await send(contentsOf: [Handshake.askRole, RedisCommand("PING")])
-        // Without the permission to ask for the role, the reply to `PING` has to suffice.
-        let isPermitted =
-            if case .error(let message) = replies[0] {
-                RedisServerError(message).asBusError.code == .unavailable
-            } else {
-                true
-            }
-        if isPermitted { try Handshake.requirePrimary(try replies[0].orThrow()) }
+        let replies = try await send(contentsOf: [RoleQuestion.role.command, RedisCommand("PING")])
+        if try !isPrimary(by: replies[0], to: .role) {
+            // Without a permission to ask for the role, the reply to `PING` has to suffice.
+            _ = try isPrimary(by: try await send(RoleQuestion.hello.command), to: .hello)
+        }
         guard Handshake.isPong(try replies[1].orThrow()) else {
             throw EventBusError(.unavailable, "Redis answered PING with something else than PONG")
         }
+    }
+
+    /// Returns `false` if the server refuses to tell its role. Throws unless it is a primary otherwise.
+    private nonisolated func isPrimary(by reply: RedisValue, to question: RoleQuestion) throws(EventBusError) -> Bool {
+        if case .error(let message) = reply, RedisServerError(message).asBusError.code != .unavailable { return false }
+        try question.requirePrimary(reply.orThrow())
+        return true
     }
 }

@@ -9,7 +9,7 @@ struct Handshake {
         case login
         case select
         case setName
-        case role
+        case role(RoleQuestion)
         case identify
         case countShards
         case clientID
@@ -29,8 +29,10 @@ struct Handshake {
     private var clientID: Int64 = 0
     /// The random identity that the server chose for this run of its process, or `nil` if it does not tell.
     private(set) var runID: String?
-    /// A Boolean value indicating whether the server tells its role.
-    private(set) var canAskRole = false
+    /// The question to which the server tells its role, or `nil` if it refuses to.
+    private(set) var roleQuestion: RoleQuestion?
+    /// The words with which the server refused to tell its role.
+    private(set) var roleRefusal: String?
     /// The features that the server refuses and that the connection does without, each with the server's message.
     private(set) var refusals: [String] = []
     /// The last refusal that was tolerated. If the server closes the connection next, it is the reason.
@@ -55,7 +57,7 @@ struct Handshake {
         // Role and identity come before subscriptions, because the old protocol accepts no such command afterwards.
         steps.append(.setName)
         // Replicas of a cluster know its slots and get its messages, too.
-        if case .cluster = configuration.endpoint {} else { steps.append(.role) }
+        if case .cluster = configuration.endpoint {} else { steps.append(.role(.role)) }
         steps.append(.identify)
         var prefixes: [String] = []
         if case .subscriber(let channels, let trackedPrefixes, _) = role {
@@ -91,10 +93,15 @@ struct Handshake {
         case .setName:
             // The user may lack the permission. The name is only for people.
             _ = try tolerating(reply)
-        case .role:
-            guard let role = try tolerating(reply) else { return }
-            try Self.requirePrimary(role)
-            canAskRole = true
+        case .role(let question):
+            guard let role = try tolerating(reply) else {
+                // It takes no permission.
+                if case .role = question { steps.prepend(.role(.hello)) }
+                roleRefusal = roleRefusal ?? "the check for a replica: \(question.name) was refused: \(lastWords)"
+                return
+            }
+            try question.requirePrimary(role)
+            (roleQuestion, roleRefusal) = (question, nil)
         case .identify:
             let info = try tolerating(reply)?.text ?? ""
             runID = Self.value(of: "run_id", in: info)
@@ -138,20 +145,6 @@ struct Handshake {
         return RedisServerError(message).kind == "BUSY" || !isAboutConnection(message)
     }
 
-    static var askRole: RedisCommand { RedisCommand("ROLE") }
-
-    /// Throws unless the reply to ``askRole`` is that of a primary.
-    static func requirePrimary(_ role: RedisValue) throws(EventBusError) {
-        switch role.array?.first?.text {
-        case "master": return
-        case "slave": throw .readOnlyReplica
-        case "sentinel":
-            throw EventBusError(.unavailable, "this is a Redis Sentinel, which stores nothing; connect to the primary")
-        default:
-            throw EventBusError(.unavailable, "the peer is no Redis server: its answer to ROLE makes no sense")
-        }
-    }
-
     // MARK: Answers
 
     /// Returns the error for a refused greeting, with the server's message if it cannot reveal the login.
@@ -183,11 +176,15 @@ struct Handshake {
     private mutating func accepting(_ reply: RedisValue, _ feature: String) throws(EventBusError) -> RedisValue? {
         guard case .error = reply else { return reply }
         guard let reply = try tolerating(reply) else {
-            let words = (toleratedRefusal?.underlying as? RedisServerError)?.message ?? "no reason given"
-            refusals.append("\(feature) was refused: \(words)")
+            refusals.append("\(feature) was refused: \(lastWords)")
             return nil
         }
         return reply
+    }
+
+    /// The server's message of the last refusal.
+    private var lastWords: String {
+        (toleratedRefusal?.underlying as? RedisServerError)?.message ?? "no reason given"
     }
 
     /// Returns a Boolean value indicating whether an error refuses the whole connection, whichever command it answers.
@@ -215,7 +212,7 @@ struct Handshake {
             return RedisCommand("AUTH", words.map { .text($0) })
         case .select: return RedisCommand("SELECT", [.integer(Int64(configuration.database))])
         case .setName: return RedisCommand("CLIENT", ["SETNAME", .text(configuration.clientName)])
-        case .role: return Self.askRole
+        case .role(let question): return question.command
         case .identify: return RedisCommand("INFO", ["server"])
         case .countShards: return RedisCommand("CLUSTER", ["INFO"])
         case .clientID: return RedisCommand("CLIENT", ["ID"])

@@ -163,7 +163,8 @@ public final class RedisClient: Sendable {
     /// writes, is not ready.
     ///
     /// A server that refuses a feature, such as subscriptions, does not make the component unready. Its
-    /// ``/EventBus/ComponentHealth/reason`` then names what has to work without the feature. It also names the
+    /// ``/EventBus/ComponentHealth/reason`` then names what has to work without the feature, also if nobody can tell whether
+    /// the server is a replica. It also names the
     /// reason for which there is no connection for messages, and for a minute the one for which the server refused a
     /// write: it was out of memory, or had too few replicas. The component is not ready if its connections reach different
     /// servers.
@@ -183,6 +184,9 @@ public final class RedisClient: Sendable {
         }
         var refusals: [String] = []
         for connection in cluster?.connections ?? [connection, values] {
+            if let refusal = connection.roleRefusal.withLock({ $0 }), !refusals.contains(refusal) {
+                refusals.append(refusal)
+            }
             guard let refusal = connection.refusedWrites.recent else { continue }
             let words = "writes, which were refused within the last minute: \(refusal)"
             if !refusals.contains(words) { refusals.append(words) }

@@ -244,6 +244,7 @@ extension RedisConnection {
         isAskingRole = false
         setPresence(addresses.current.map { ServerIdentity(runID: handshake.runID, address: $0) })
         hasServed = true
+        noteRefusedRole()
         // No command may reach another server than that of the partner.
         if case .commands = role { comparePartner() }
         guard phase == .ready else { return }
@@ -255,6 +256,24 @@ extension RedisConnection {
         if case .sentinel(let onEvent) = role { onEvent(.began) }
         // May end the connection again.
         beginSubscription()
+    }
+
+    /// Reports that nobody can tell whether the server is a replica.
+    private func noteRefusedRole() {
+        guard case .commands = role else { return }
+        let refusal = handshake.roleRefusal
+        roleRefusal.withLock { $0 = refusal }
+        if let refusal { report([refusal]) }
+    }
+
+    /// Logs refused features, each once.
+    func report(_ refusals: [String]) {
+        for refusal in refusals where reportedRefusals.insert(refusal).inserted {
+            logger.info(
+                "Redis refuses a feature; continuing without it",
+                metadata: ["redis.address": "\(configuration)", "refusal": "\(refusal)"]
+            )
+        }
     }
 
     /// Handles a failed connection or connection attempt: ends the commands that were sent, and reconnects after a

@@ -85,7 +85,9 @@ extension RedisConnection {
             }
             command.finish(reply)
             refusedWrites.note(refusal)
-            if let reason = refusal.reasonToReconnect { throw reason }
+            guard let reason = refusal.reasonToReconnect else { return }
+            if refusal.isOfReplica { turnAway(reason) }
+            throw reason
         case .greeting:
             try handshake.receive(reply)
             greet()
@@ -100,9 +102,23 @@ extension RedisConnection {
         case .roleCheck:
             isAskingRole = false
             // If it is refused now, the permission to ask was revoked.
+            guard let question = handshake.roleQuestion else { return }
             if case .error = reply { return }
-            try Handshake.requirePrimary(reply)
+            do throws(EventBusError) {
+                try question.requirePrimary(reply)
+            } catch {
+                turnAway(error)
+                throw error
+            }
         }
+    }
+
+    /// Lets the next attempt to connect begin with another address of the host, because this server is a replica. The
+    /// connection that this one follows leaves the server, too.
+    private func turnAway(_ reason: EventBusError) {
+        addresses.leaveCurrent()
+        guard let partner, let server, partner.presence.server?.isSameServer(as: server) == true else { return }
+        partner.assumeIsolated { $0.leaveServer(reason) }
     }
 
     // MARK: Deadlines
@@ -217,9 +233,9 @@ extension RedisConnection {
         guard traffic.inFlight.isEmpty || silence < patience(delivered: delivered) else {
             return lose(EventBusError(.unavailable, "Redis has not answered for \(silence)"))
         }
-        if case .commands = role, handshake.canAskRole {
+        if case .commands = role, let question = handshake.roleQuestion {
             // A replica can be read from too, so nothing else would reveal that this server is no longer the primary.
-            if !isAskingRole { send(Handshake.askRole, of: .roleCheck) }
+            if !isAskingRole { send(question.command, of: .roleCheck) }
             isAskingRole = true
         } else if traffic.inFlight.isEmpty, silence >= configuration.heartbeat {
             send(RedisCommand("PING"), of: .heartbeat)
@@ -229,6 +245,9 @@ extension RedisConnection {
 }
 
 extension RedisServerError {
+    /// A Boolean value indicating whether only a replica answers that.
+    fileprivate var isOfReplica: Bool { kind == "READONLY" || kind == "MASTERDOWN" }
+
     /// The error of a server, or of a script on it, that refuses more than this command and would continue to: it is a
     /// replica, or no longer accepts the login of the connection.
     fileprivate var reasonToReconnect: EventBusError? {

@@ -1,6 +1,5 @@
 import ConnectionThread
 import EventBus
-import Logging
 
 extension RedisConnection {
     /// The state of a connection that has to reach the server of its partner, and of its messages if it has any.
@@ -24,12 +23,7 @@ extension RedisConnection {
         guard case .subscriber(_, _, let onEvent) = role else { return }
         guard handshake.refusals.isEmpty else {
             subscription.withLock { $0 = .refused(handshake.refusals) }
-            for refusal in handshake.refusals where reportedRefusals.insert(refusal).inserted {
-                logger.info(
-                    "Redis refuses a feature; continuing without it",
-                    metadata: ["redis.address": "\(configuration)", "refusal": "\(refusal)"]
-                )
-            }
+            report(handshake.refusals)
             onEvent(.ended)
             let generation = generation
             thread.schedule(at: .now.advanced(by: Self.refusalPause)) { [weak self] in

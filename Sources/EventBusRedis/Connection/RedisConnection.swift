@@ -65,6 +65,8 @@ actor RedisConnection {
     /// The addresses of the cluster, if the configuration names one.
     let hosts: ClusterHosts?
     nonisolated let refusedWrites = RefusedWrites()
+    /// The words with which the server refused to tell its role, or `nil` if it tells it.
+    nonisolated let roleRefusal = Locked<String?>(nil)
     nonisolated let subscription = Locked(SubscriptionStatus.pending)
 
     var phase = Phase.idle

@@ -91,7 +91,7 @@ func greetingReply(_ command: [String]) -> [UInt8]? {
     case "CLIENT", "SELECT", "AUTH": Array("+OK\r\n".utf8)
     case "PING": Array("+PONG\r\n".utf8)
     case "ROLE": Array("*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n".utf8)
-    case "INFO": Array("-ERR unknown command\r\n".utf8)
+    case "INFO", "HELLO": Array("-ERR unknown command\r\n".utf8)
     default: nil
     }
 }
