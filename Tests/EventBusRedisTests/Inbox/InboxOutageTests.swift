@@ -144,6 +144,66 @@ extension RedisTests {
             }
         }
 
+        /// Returns the end of the claim in the only record, in milliseconds since 1970.
+        private func claimEnd(_ client: RedisClient) async throws -> Int64? {
+            let keys = try await client.send(RedisCommand("KEYS", ["eventbus:inbox:*"])).array ?? []
+            guard let key = keys.first?.text else { return nil }
+            let record = try await client.send(RedisCommand("GET", [.text(key)])).text ?? ""
+            let words = record.split(separator: ":")
+            return words.first == "p" && words.count > 2 ? Int64(words[2]) : nil
+        }
+
+        @Test func `a short claim outlives lost connections, so that a duplicate elsewhere has no effect`() async throws
+        {
+            let server = try await RedisServer()
+            let admin = try server.client()
+            let proxy = try RedisProxy(to: server.port)
+            let (effects, duplicates, end, suppressed) = (Effects(), Effects(), Signal(), Signal())
+            let inboxOptions = InboxOptions(lease: .seconds(3), recheckInterval: .milliseconds(50))
+            func bus(
+                _ client: RedisClient,
+                _ handler: @escaping @Sendable (Placed, EventContext) async throws -> Void
+            ) -> EventBus {
+                let bus = EventBus(transport: .inMemory(InMemoryBroker()), logger: .silent)
+                var options = SubscriptionOptions()
+                options.middleware = [
+                    DeduplicationMiddleware(inbox: RedisInbox(client), options: inboxOptions) { _ in suppressed.raise()
+                    }
+                ]
+                bus.subscribe(to: Placed.self, group: "g", name: "orders", options: options, handler: handler)
+                return bus
+            }
+            let id = PublishOptions(id: EventID())
+            let first = bus(try proxy.client()) { event, context in
+                effects.note(event, context)
+                try await end.wait()
+            }
+            let second = bus(admin) { event, context in duplicates.note(event, context) }
+            try await first.withRunning {
+                try await first.publish(Placed(number: 1), options: id)
+                try await eventually("the handler should run") { effects.total == 1 }
+                try await second.withRunning {
+                    try await second.publish(Placed(number: 1), options: id)
+                    let start = try #require(try await claimEnd(admin))
+                    var last = start
+                    // For three leases.
+                    while last < start + 9000 {
+                        proxy.hangUp()
+                        let former = last
+                        try await eventually("the claim should be renewed") {
+                            last = try await claimEnd(admin) ?? 0
+                            return last > former
+                        }
+                        try #require(duplicates.total == 0)
+                    }
+                    end.raise()
+                    try await suppressed.wait()
+                }
+            }
+            #expect(effects.total == 1)
+            #expect(duplicates.total == 0)
+        }
+
         @Test func `an event whose handler failed during an outage is retried soon after it, not after the claim`()
             async throws
         {

@@ -22,6 +22,33 @@ extension RedisTests {
             try await lock.release(try await waiting.value)
         }
 
+        @Test func `after the clock was set back, a dead holder can be forced out, and fences grow`()
+            async throws
+        {
+            let server = try await RedisServer()
+            let client = try server.client()
+            let lock = RedisLock(client)
+            let dead = try await lock.acquire("sku", ttl: .seconds(60), wait: .zero)
+            // What a server has whose clock was an hour ahead when it granted the lease.
+            let keys = LockKeys(prefix: "eventbus", resource: "sku")
+            _ = try await client.send("PEXPIRE", .text(keys.holder), 3_660_000)
+            let fence = dead.fencingToken + 3_600_000_000
+            _ = try await client.send("SET", .text(keys.base + ":f"), .text("\(fence)"), "PX", 10_860_000)
+            let error = await #expect(throws: EventBusError.self) {
+                _ = try await lock.acquire("sku", ttl: .seconds(60), wait: .milliseconds(200))
+            }
+            #expect(error?.code == .lockTimedOut)
+            let waiting = Task { try await lock.acquire("sku", ttl: .seconds(60), wait: .seconds(60)) }
+            try await eventually("it should stand in line") { try await lock.holder(of: "sku")?.waiters == 1 }
+            #expect(try await lock.forceRelease(try #require(try await lock.holder(of: "sku"))))
+            let next = try await waiting.value
+            #expect(next.fencingToken > fence)
+            // The next lease lasts no longer than it says.
+            let left = try await client.send("PTTL", .text(keys.holder)).integer ?? .max
+            #expect(left <= 60_000)
+            try await lock.release(next)
+        }
+
         @Test func `the holders of one prefix are listed, among other keys and locks`() async throws {
             let server = try await RedisServer()
             let client = try server.client()
