@@ -61,15 +61,20 @@ struct HeaderDecoder {
         guard table.num_entries > 0, let entries = table.entries else { return [:] }
         let buffer = UnsafeBufferPointer(start: entries, count: Int(table.num_entries))
         var values = HeaderTable(minimumCapacity: buffer.count)
+        /// The names whose first value was left out.
+        var leftOut = HeaderTable()
         for entry in buffer {
             let exact = String(exactly: entry.key)
             if exact == nil { isLossless = false }
             let key = exact ?? String(lossy: entry.key)
-            if let value = value(of: entry.value, depth: depth) {
-                // If a name occurs twice, the later value counts.
-                if values[key] != nil { isLossless = false }
+            let value = value(of: entry.value, depth: depth)
+            if values[key] != nil || (!leftOut.isEmpty && leftOut[key] != nil) {
+                // If a name occurs twice, the first value counts, because that is the one that the broker reads and sets.
+                isLossless = false
+            } else if let value {
                 values[key] = value
             } else {
+                leftOut[key] = .null
                 isLossless = false
             }
         }
