@@ -29,11 +29,12 @@ enum ArrivalRoute: Equatable {
         if exchange.utf8.elementsEqual(events.utf8) {
             self = .events
         } else if exchange.isEmpty {
-            self = routingKey == queue ? .defaultExchange : .foreign
+            self = routingKey.utf8.elementsEqual(queue.utf8) ? .defaultExchange : .foreign
         } else if exchange.beginsWithBytes(of: TopologyNames.delayPrefix) {
             self = Self.delayed(message, in: queue)
         } else if exchange.utf8.elementsEqual(TopologyNames.deadLetterExchange.utf8) {
-            self = TopologyNames.deadLetterQueue(of: routingKey) == queue ? .deadLetter : .foreign
+            let letters = TopologyNames.deadLetterQueue(of: routingKey)
+            self = letters.utf8.elementsEqual(queue.utf8) ? .deadLetter : .foreign
         } else {
             self = .foreign
         }
@@ -46,13 +47,17 @@ enum ArrivalRoute: Equatable {
         if message.exchange == TopologyNames.delayDue {
             let due = TopologyNames.dueQueue(of: queue)
             // A bus sends no further keys, and which one is the first of several depends on the broker.
-            guard let death = BrokerDeath(message.properties.headers, where: { $0 == due }), death.keyCount == 1,
-                death.exchange.beginsWithBytes(of: TopologyNames.delayPrefix)
+            guard
+                case .record(let death) = BrokerDeath.newest(
+                    in: message.properties.headers,
+                    where: { $0.utf8.elementsEqual(due.utf8) }
+                ),
+                death.keyCount == 1, death.exchange.beginsWithBytes(of: TopologyNames.delayPrefix)
             else { return .misrouted }
             key = death.routingKey
         }
         if let topic = DelayRoute.scheduledTopic(in: key) { return .scheduled(topic: topic) }
-        return DelayRoute.queue(in: key) == queue ? .retry : .misrouted
+        return DelayRoute.queue(in: key)?.utf8.elementsEqual(queue.utf8) == true ? .retry : .misrouted
     }
 
     /// A Boolean value indicating whether headers that begin with `x-eventbus-` were set by the bus.

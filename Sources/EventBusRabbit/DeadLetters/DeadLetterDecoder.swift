@@ -1,5 +1,16 @@
 import EventBus
 
+extension AMQPMessage {
+    /// The message without the headers that only a bus may set. The broker's own ones stay.
+    fileprivate var withoutInternalHeaders: AMQPMessage {
+        var message = self
+        message.properties.headers = properties.headers.filter {
+            $0.name == WireHeaders.death || WireHeaders.mayGoOutAgain($0.name, isTrusted: false)
+        }
+        return message
+    }
+}
+
 /// A decoder of a dead-letter queue's entries: letters from a consumer of a bus, letters from the broker itself, and
 /// messages of other clients.
 struct DeadLetterDecoder: Sendable {
@@ -27,8 +38,16 @@ struct DeadLetterDecoder: Sendable {
     /// Decodes an entry of the group's dead letters.
     func read(_ message: AMQPMessage) -> Reading {
         // The records of the delay levels are of earlier places.
-        let death = BrokerDeath(message.properties.headers) { !$0.beginsWithBytes(of: TopologyNames.delayPrefix) }
-        return read(message, in: death?.queue ?? TopologyNames.deadLetterQueue(of: group), death: death)
+        let newest = BrokerDeath.newest(in: message.properties.headers) {
+            !$0.beginsWithBytes(of: TopologyNames.delayPrefix)
+        }
+        switch newest {
+        case .record(let death): return read(message, in: death.queue, death: death)
+        case .none: return read(message, in: TopologyNames.deadLetterQueue(of: group), death: nil)
+        case .unknown:
+            // A bus sends no such header, so the others are not from a bus either.
+            return read(message.withoutInternalHeaders, in: TopologyNames.deadLetterQueue(of: group), death: nil)
+        }
     }
 
     /// Decodes an event that waits in a queue.
@@ -46,8 +65,9 @@ struct DeadLetterDecoder: Sendable {
 
     /// Decodes an event that is in `queue`, or was there when the broker gave it up.
     private func read(_ message: AMQPMessage, in queue: String, death: BrokerDeath?) -> Reading {
-        let headers = message.properties.headers
-        var original = message
+        // A bus sends only what can go out again.
+        var original = message.properties.isLossless ? message : message.withoutInternalHeaders
+        let headers = original.properties.headers
         if let death {
             // The broker gave the event up, so the event is unchanged, and the record describes its route.
             original.exchange = death.exchange

@@ -46,6 +46,110 @@ struct ForgedDeathTests {
         }
     }
 
+    /// The headers with which a letter of a bus says where it is from.
+    private func claim(of queue: String) -> [(name: String, value: NastyValue)] {
+        [
+            ("x-eventbus-queue", .text(queue)), ("x-eventbus-topic", .text("public.admin.payment")),
+            ("x-eventbus-attempts", .integer(7)), ("x-eventbus-reason", .text("invented")),
+            ("x-eventbus-error-message", .text("invented")),
+        ]
+    }
+
+    /// The headers of events whose record leads to `payouts`, or is not readable.
+    private func forgeries(_ scene: Scene) -> [[(name: String, value: NastyValue)]] {
+        let (notes, payouts, expired) = (Array(scene.notes.utf8), NastyValue.text(scene.payouts), Array("expired".utf8))
+        let invented = NastyValue.table([
+            ("queue", payouts), ("reason", .text("rejected")), ("exchange", .text("")),
+            ("routing-keys", .array([payouts])),
+        ])
+        let begun: [NastyValue] = [
+            .table([("queue", .bytes(notes)), ("reason", .text("expired"))]),
+            .table([("queue", .text(notes)), ("reason", .bytes(expired))]),
+            .table([("queue", .bytes(notes)), ("reason", .bytes(expired)), ("queue", payouts)]),
+            .table([("queue", .text(notes)), ("reason", .text("expired")), ("reason", .text("rejected"))]),
+        ]
+        return begun.flatMap { record in
+            [[], [invented]].map { rest in [("x-death", .array([record] + rest))] + claim(of: scene.payouts) }
+        } + [
+            [("x-death", .array([])), ("x-death", .array([invented]))] + claim(of: scene.payouts),
+            [("x-death", .void), ("x-death", .array([invented]))] + claim(of: scene.payouts),
+        ]
+    }
+
+    private func check(_ letters: [DeadLetter], _ scene: Scene) {
+        for letter in letters {
+            #expect(letter.queue == scene.notes)
+            #expect(letter.failure.reason == .expired)
+            #expect(letter.envelope.topic != "public.admin.payment")
+            #expect(letter.attempts == 0)
+            #expect(!letter.failure.message.contains("invented"))
+        }
+    }
+
+    /// Replays all letters that the tools agree to send again.
+    private func replay(_ scene: Scene) async throws {
+        do {
+            _ = try await scene.letters.replayAll()
+        } catch let error as EventBusError {
+            #expect(error.code == .unsupported)
+        }
+        let strays = try await RawClient.count(queue: scene.payouts, scene.configuration)
+        #expect(strays == 0)
+    }
+
+    @Test func `a record that a publisher began leads to no other subscription, and to no other topic`() async throws {
+        let scene = try await Scene()
+        let forgeries = forgeries(scene)
+        try await scene.bus.withRunning {
+            try await scene.send(forgeries)
+            let letters = scene.letters
+            try await eventually("all expired") { try await letters.count() == forgeries.count }
+            let saved = try await letters.entries(limit: 100)
+            #expect(saved.count == forgeries.count)
+            check(saved, scene)
+            try await replay(scene)
+            // What is saved and restored is no more trusted than before.
+            _ = try await letters.discard { _ in true }
+            try await letters.restore(saved)
+            let restored = try await letters.entries(limit: 100)
+            #expect(restored.count == saved.count)
+            check(restored, scene)
+            try await replay(scene)
+        }
+    }
+
+    @Test func `a letter whose record is unreadable is of unknown origin`() throws {
+        let decoder = DeadLetterDecoder(group: "ledger", messages: MessageDecoder(events: "events"))
+        let invented: HeaderValue = .table([
+            "queue": "ledger.payouts", "reason": "rejected", "exchange": "", "routing-keys": ["ledger.payouts"],
+        ])
+        let level: HeaderValue = .table(["queue": "eventbus.delay.v1.3", "reason": "expired"])
+        let unreadable: [HeaderValue] = [
+            .table(["queue": 1, "reason": "expired"]), .table(["queue": .bytes([0xFF]), "reason": "expired"]),
+            .table(["queue": "ledger.notes"]), .table([:]), "text", .null, 1,
+        ]
+        let headers =
+            unreadable.flatMap { [.array([$0]), .array([$0, invented]), .array([level, $0, invented])] }
+            + [HeaderValue.array([]), .array([level]), "text", .null, .table([:])]
+        for death in headers {
+            var message = AMQPMessage(
+                exchange: TopologyNames.deadLetterExchange,
+                routingKey: "ledger",
+                properties: .init(),
+                body: []
+            )
+            message.properties.headers = [
+                "x-death": death, "x-eventbus-queue": "ledger.payouts", "x-eventbus-topic": "public.admin.payment",
+                "x-eventbus-attempts": 7, "x-eventbus-reason": "invented",
+            ]
+            let reading = decoder.read(message)
+            #expect(reading.letter.queue.isEmpty, "\(death)")
+            #expect(reading.topic == nil)
+            #expect(reading.letter.attempts == 0)
+            #expect(reading.letter.failure.reason.rawValue == "unknown")
+        }
+    }
+
     @Test func `a header that is given twice has its first value, as at the broker`() async throws {
         let scene = try await Scene()
         let handled = Received()

@@ -1,6 +1,10 @@
 /// A value that no library would send, in the encoding of a field table.
 enum NastyValue: Sendable {
     case text([UInt8])
+    /// A byte array, which some brokers take for a text of the same bytes.
+    case bytes([UInt8])
+    /// A value of a type that few clients send, by its tag and in its encoding.
+    case raw(Character, [UInt8])
     case integer(Int64)
     case boolean(Bool)
     case double(UInt64)
@@ -32,7 +36,10 @@ enum NastyValue: Sendable {
         .void, .array([]), .array([.text("a"), .integer(1)]), .table([]),
         .table([("a", .text("\u{1B}")), ("a", .integer(1))]), nested(depth: 100),
         .text(String(repeating: "x\u{9B}", count: 5_000)), .text(String(repeating: "x", count: 256)),
-        .text(String(repeating: "x", count: 70_000)),
+        .text(String(repeating: "x", count: 70_000)), .bytes([]), .bytes(Array("expired".utf8)),
+        .bytes([UInt8](repeating: 0xFF, count: 300)), .raw("b", [0x80]), .raw("B", [0xFF]), .raw("s", [0x80, 0]),
+        .raw("u", [0xFF, 0xFF]), .raw("I", [0x80, 0, 0, 0]), .raw("i", [0xFF, 0xFF, 0xFF, 0xFF]),
+        .raw("f", [0x7F, 0xC0, 0, 0]), .array([.void, .bytes([0]), .raw("b", [1])]),
     ]
 
     private static func nested(depth: Int) -> NastyValue {
@@ -54,6 +61,12 @@ extension AMQPBytes {
         case .text(let bytes):
             octet(UInt8(ascii: "S"))
             longString(bytes)
+        case .bytes(let bytes):
+            octet(UInt8(ascii: "x"))
+            longString(bytes)
+        case .raw(let tag, let encoding):
+            octet(tag.asciiValue ?? 0)
+            bytes += encoding
         case .integer(let number):
             octet(UInt8(ascii: "l"))
             longlong(UInt64(bitPattern: number))
