@@ -138,4 +138,31 @@ struct ScriptsTests {
             }
         }
     }
+
+    @Test func `no test or program uses a predictable name in a folder that everyone may write to`() throws {
+        let root = Self.scripts.deletingLastPathComponent()
+        var count = 0
+        for folder in ["Sources", "Tests", "Tools", "ServiceKit", "Examples", "Benchmarks"] {
+            let files = FileManager.default.enumerator(
+                at: root.appending(path: folder),
+                includingPropertiesForKeys: nil,
+                options: .skipsHiddenFiles
+            )
+            for case let file as URL in try #require(files) where file.pathExtension == "swift" {
+                // A folder of packages that were fetched.
+                if file.path().contains("/checkouts/") { continue }
+                let lines = try String(contentsOf: file, encoding: .utf8).split(separator: "\n")
+                for (index, line) in lines.enumerated() where line.contains(/NSTemporaryDirectory\(\)|"\/tmp\//) {
+                    count += 1
+                    // The argument may be on the next line.
+                    let isUnpredictable = lines[index...].prefix(2).contains {
+                        $0.contains(/UUID\(\)|\.XXXXXX|EventID\(\)|\\\(name\)/)
+                    }
+                    let isThisTest = file.lastPathComponent == "ScriptsTests.swift"
+                    #expect(isUnpredictable || isThisTest, "\(file.lastPathComponent): \(line)")
+                }
+            }
+        }
+        #expect(count > 10)
+    }
 }

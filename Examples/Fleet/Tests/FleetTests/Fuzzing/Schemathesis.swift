@@ -29,8 +29,20 @@ enum Schemathesis {
         let checks = [
             "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
         ]
-        // It leaves files in its working directory.
-        try await Script(path: program, directory: NSTemporaryDirectory()).run(
+        // It leaves files in its working directory, and imports a module that a configuration there or in a folder above
+        // names, so the folder has to be one that nobody else can write to, with a configuration of its own.
+        let folder = URL(filePath: NSTemporaryDirectory()).appending(path: "schemathesis-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(
+            at: folder,
+            withIntermediateDirectories: false,
+            attributes: [.posixPermissions: 0o700]
+        )
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let configuration = folder.appending(path: "schemathesis.toml").path(percentEncoded: false)
+        try Data().write(to: URL(filePath: configuration))
+        try await Script(path: program, directory: folder.path(percentEncoded: false)).run(
+            "--config-file",
+            configuration,
             "run",
             description,
             "--header",
