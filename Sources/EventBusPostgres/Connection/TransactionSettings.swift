@@ -44,7 +44,7 @@ enum TransactionSettings {
             ("synchronous_commit", "on"),
             // The tables are small most of the time, and statistics of a queue are always wrong. A planner that believes
             // them reads and sorts a whole backlog to find its first rows.
-            ("enable_seqscan", "off"), ("enable_bitmapscan", "off"), ("jit", "off"),
+            ("enable_seqscan", "off"), ("enable_bitmapscan", "off"), ("enable_tidscan", "on"), ("jit", "off"),
         ])
     }
 

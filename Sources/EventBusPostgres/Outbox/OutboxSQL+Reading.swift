@@ -19,7 +19,7 @@ extension OutboxSQL {
         /// The condition of the rows.
         fileprivate var condition: String {
             switch kind {
-            case .stored: "due_at = 0 AND sequence >= ?::bigint"
+            case .stored: isStored
             case .due: "due_at >= ?::bigint AND due_at <= ?::bigint"
             }
         }
@@ -138,10 +138,7 @@ extension OutboxSQL {
             PostgresStatement("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM eventbus_outbox_sequence"),
             PostgresStatement("SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_current_xact_id()::text"),
             PostgresStatement(
-                """
-                SELECT sequence FROM eventbus_outbox WHERE due_at = 0 AND sequence >= ?::bigint
-                ORDER BY due_at, sequence LIMIT 1
-                """,
+                "SELECT sequence FROM eventbus_outbox WHERE \(isStored) ORDER BY due_at, sequence LIMIT 1",
                 [.integer(floor)]
             ),
         ]

@@ -13,13 +13,16 @@ enum OutboxSQL {
     //   key would count as constant, and the index of all numbers would do.
     // - Rows that a query has found are changed by their place in the table (`ctid`) instead of joined by their number.
 
-    /// The condition that an event of the table `event` is not the first of its key.
-    static let hasEarlier = "event.sequence > (\(first("sequence", ofKey: "event.partition_key")))"
+    /// The condition that an event waits as it was stored, and has at least a number.
+    static let isStored = "(due_at, sequence) >= (0, ?::bigint) AND due_at <= 0"
 
-    /// The query for a column of the first event of a key.
-    private static func first(_ column: String, ofKey key: String) -> String {
+    /// The condition that an event of the table `event` is not the first of its key.
+    static let hasEarlier = "event.sequence > (\(first("first.sequence", ofKey: "event.partition_key")))"
+
+    /// The query for columns of the first event of a key.
+    private static func first(_ columns: String, ofKey key: String) -> String {
         """
-        SELECT first.\(column) FROM eventbus_outbox AS first
+        SELECT \(columns) FROM eventbus_outbox AS first
         WHERE first.partition_key >= \(key) AND first.partition_key <= \(key)
         ORDER BY first.partition_key, first.sequence LIMIT 1
         """
@@ -192,9 +195,10 @@ enum OutboxSQL {
     static func advance(_ keys: [String], now: EventTime) -> PostgresStatement {
         PostgresStatement(
             """
-            UPDATE eventbus_outbox SET due_at = ?::bigint
-            WHERE due_at IS NULL AND ctid = ANY (ARRAY(
-                SELECT (\(first("ctid", ofKey: "key"))) FROM unnest(?::text[]) AS key
+            UPDATE eventbus_outbox SET due_at = ?::bigint WHERE ctid = ANY (ARRAY(
+                SELECT head.ctid FROM unnest(?::text[]) AS key
+                CROSS JOIN LATERAL (\(first("first.ctid, first.due_at", ofKey: "key"))) AS head
+                WHERE head.due_at IS NULL
             ))
             """,
             [.integer(now.milliseconds), .texts(keys)]
