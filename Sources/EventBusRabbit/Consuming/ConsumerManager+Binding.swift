@@ -44,7 +44,7 @@ extension ConsumerManager {
         let kept = keptQueues.map { (configuration.queueName(of: $0.specification), $0.specification) }
         let bound = (attached + kept).sorted { $0.0 < $1.0 }
         let calls =
-            groups.map { plan.deadLetters(of: $0) }
+            groups.map { plan.deadLetterBindings(of: $0) }
             + bound.map { name, specification in plan.bindings(specification, name: name) }
         // Usually one channel serves all.
         if await bindAgain(Array(calls.joined()), on: connection) == nil {

@@ -79,8 +79,10 @@ struct TopologyPlan: Sendable {
     }
 
     /// The calls of ``shared`` that bind.
-    var sharedBindings: [AMQPCall] {
-        shared.filter { call in
+    var sharedBindings: [AMQPCall] { Self.bindings(in: shared) }
+
+    private static func bindings(in calls: [AMQPCall]) -> [AMQPCall] {
+        calls.filter { call in
             switch call {
             case .queueBind, .exchangeBind: true
             default: false
@@ -113,6 +115,9 @@ struct TopologyPlan: Sendable {
             .queueBind(queue: name, exchange: TopologyNames.deadLetterExchange, routingKey: group),
         ]
     }
+
+    /// Returns the calls of ``deadLetters(of:)`` that bind.
+    func deadLetterBindings(of group: String) -> [AMQPCall] { Self.bindings(in: deadLetters(of: group)) }
 
     /// Returns the calls that check for the objects of ``deadLetters(of:)`` without declaring them.
     func deadLettersCheck(of group: String) -> [AMQPCall] {
