@@ -100,7 +100,12 @@ extension ServiceDefinition {
         let redis = environment.redis
         return ServiceAssembly(
             bus: environment.bus,
-            services: [MailFileService(file: file) { service.subscribe(options: options) }],
+            services: [
+                MailFileService(file: file) {
+                    service.subscribe(options: options)
+                    try environment.writeTopology()
+                }
+            ],
             checks: [
                 HealthCheck(isRequired: true) { [file.health] },
                 HealthCheck(isRequired: false) { [await redis.health()] },

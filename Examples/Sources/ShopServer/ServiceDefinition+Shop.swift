@@ -55,15 +55,21 @@ extension ServiceDefinition {
                     configuration: environment.busConfiguration,
                     logger: environment.logger
                 )
+                let writeTopology = { @Sendable in
+                    guard let file = options.topologyFile else { return }
+                    try RabbitTopology(of: bus, with: options.rabbit).write(to: file)
+                }
                 var assembly = try await assemble(
                     ShopEnvironment(
                         config: environment.config,
                         logger: environment.logger,
                         bus: bus,
                         redis: redis,
-                        database: database
+                        database: database,
+                        writeTopology: writeTopology
                     )
                 )
+                try writeTopology()
                 assembly.needsBus = needsBus
                 assembly.checks.insert(ServiceDatabase.check(of: database), at: 0)
                 assembly.publicPaths = ["/openapi.json"]

@@ -16,4 +16,7 @@ public struct ShopEnvironment: Sendable {
     public let redis: RedisClient
     /// The service's database, with migrated tables. Committed data survives a power failure.
     public let database: SQLDatabase
+    /// A closure that writes the queues of the subscriptions to `topology.file`, if it is given. A service that subscribes
+    /// after its assembly calls it then.
+    public let writeTopology: @Sendable () throws -> Void
 }

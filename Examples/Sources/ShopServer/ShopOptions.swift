@@ -13,6 +13,8 @@ struct ShopOptions: Sendable {
     var databaseConnection: String?
     var rabbit: RabbitConfiguration
     var redis: RedisConfiguration
+    /// The file to which the topology is written for `eventbus topology`, or `nil`.
+    var topologyFile: String?
 
     /// Reads the keys.
     ///
@@ -24,6 +26,7 @@ struct ShopOptions: Sendable {
         databaseConnection = config.string(forKey: "database", isSecret: true).flatMap { $0.isEmpty ? nil : $0 }
         rabbit = try environment.configuration(under: "rabbitmq") { try RabbitConfiguration(config: $0) }
         redis = try environment.configuration(under: "redis") { try RedisConfiguration(config: $0) }
+        topologyFile = config.string(forKey: "topology.file")
     }
 
     /// Returns the keys.
@@ -43,7 +46,13 @@ struct ShopOptions: Sendable {
                 "the SQLite database, which is created if it is missing; unused if database is set"
             ),
         ]
-        return database + Setting.rabbitMQ(clientName: executable)
+        let topology = Setting(
+            "topology.file",
+            .string,
+            default: nil,
+            "a file to which the queues of the service are written at its start, for eventbus topology and doctor"
+        )
+        return database + [topology] + Setting.rabbitMQ(clientName: executable)
             // The events of the shop are small.
             + [Setting("rabbitmq.maximumBodySize", .int, default: "1048576", "the maximum size of a payload in bytes")]
             + Setting.redis(clientName: executable)

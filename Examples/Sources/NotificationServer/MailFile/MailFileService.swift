@@ -10,7 +10,7 @@ struct MailFileService: Service {
 
     let file: MailFile
     /// A closure that is called when the file is open.
-    let didOpen: @Sendable () -> Void
+    let didOpen: @Sendable () throws -> Void
 
     /// Runs until a graceful shutdown.
     ///
@@ -23,7 +23,7 @@ struct MailFileService: Service {
             return true
         }
         guard isOpen, !Task.isShuttingDownGracefully else { return }
-        didOpen()
+        try didOpen()
         try await gracefulShutdown()
     }
 }
