@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 /// Commands on a broker that lacks objects that they do not need.
-@Suite(.enabled(if: TestBroker.isThere), .timeLimit(.minutes(2)))
+@Suite(.enabled(if: TestBroker.isThere), .timeLimit(.minutes(5)))
 struct MissingObjectsTests {
     @Test func `a lost delay level or exchange keeps nobody from the dead letters`() async throws {
         let name = TestBroker.freshName()

@@ -87,7 +87,7 @@ struct DeadRound: Sendable {
     /// - Throws: `ExitCode` if it was interrupted or not all could be changed.
     func run(_ places: DeadPlaces, _ broker: BrokerOptions, _ output: OutputOptions) async throws {
         let start = EventTime.now()
-        let outcomes = try await Interruption.run { interruption in
+        let (outcomes, isInterrupted) = try await Interruption.run { interruption in
             try await places.with(broker) { places in
                 var outcomes: [Outcome] = []
                 var left = limit ?? .max
@@ -100,10 +100,12 @@ struct DeadRound: Sendable {
                     if let status = outcome.status, endings.contains(status) { break }
                     left -= outcome.changed
                 }
-                return outcomes
+                // Also before the first place, or between two.
+                let isCut = interruption.isRequested && left > 0 && outcomes.count < places.count
+                return (outcomes, isCut || outcomes.contains(where: \.interrupted))
             }
         }
-        if outcomes.contains(where: \.interrupted) {
+        if isInterrupted {
             StandardError.line(
                 "eventbus: interrupted; to continue, repeat the command, with --before \(start.rfc3339) to leave out "
                     + "events that have failed again since"

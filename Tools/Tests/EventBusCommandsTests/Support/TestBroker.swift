@@ -35,6 +35,11 @@ enum TestBroker {
         process.terminationHandler = { _ in end.finish() }
         try process.run()
         for await _ in ends {}
+        // The test was cancelled.
+        guard !process.isRunning else {
+            process.terminate()
+            throw CancellationError()
+        }
         try #require(process.terminationStatus == 0, "rabbitmqctl \(arguments)")
     }
 }

@@ -112,6 +112,11 @@ struct Tool: Sendable {
             throw error
         }
         for await _ in ends {}
+        // The test was cancelled.
+        guard !process.isRunning else {
+            process.terminate()
+            throw CancellationError()
+        }
         func contents(_ name: String) throws -> String {
             String(decoding: try Data(contentsOf: folder.appending(path: name)), as: UTF8.self)
         }
