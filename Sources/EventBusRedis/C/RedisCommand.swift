@@ -9,6 +9,9 @@ struct RedisCommand: Sendable {
     /// A Boolean value indicating whether `ASKING` precedes it, because a node of a cluster redirected it to a node that
     /// does not serve its slot yet.
     var isAsking = false
+    /// A Boolean value indicating whether it waits for the data of other commands while that moves, for at most the timeout
+    /// of a command of the client if its own is shorter.
+    var waitsForOthers = false
     /// A brief closure that is called with the reply on the connection's thread, before the waiting task is resumed.
     var onReply: (@Sendable (RedisValue) -> Void)?
 

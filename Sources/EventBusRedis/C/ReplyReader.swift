@@ -68,6 +68,12 @@ final class ReplyReader {
         return nil
     }
 
+    /// A Boolean value indicating whether more than the first byte of the next reply has arrived.
+    var isInsideReply: Bool {
+        // The index is that of an element of an array. It is 0 before a reply as well.
+        reader.pointee.ridx > 0 || reader.pointee.len > reader.pointee.pos
+    }
+
     private var tooLarge: EventBusError {
         EventBusError(.tooLarge, "Redis sent a reply of more than \(maximumSize) bytes; raise maximumReplySize")
     }

@@ -142,7 +142,8 @@ extension RedisCache {
             let replies = try await client.valueChannel.run(
                 CacheScripts.look,
                 each: calls,
-                timeout: self.options.readTimeout
+                timeout: self.options.readTimeout,
+                waitsForOthers: true
             )
             return replies.map { reply in
                 let look = CacheLookup(reply)
@@ -151,8 +152,9 @@ extension RedisCache {
             }
         } catch {
             if !(error is CancellationError) { metrics.errors.increment() }
-            // One silent node of a cluster must not keep readers away from the others.
-            if !client.isCluster, let error = error as? EventBusError,
+            // One silent node of a cluster must not keep readers away from the others. A connection on which a large value
+            // moves is not silent.
+            if !client.isCluster, let error = error as? EventBusError, !error.isOfBusyConnection,
                 error.code == .indeterminate || error.code == .timedOut
             {
                 openReads()

@@ -16,6 +16,9 @@ public struct RedisCacheOptions: Hashable, Sendable {
     /// renewed for as long as the computation runs. Defaults to 3 s.
     public var lease: Duration
     /// The maximum duration of a read from Redis, after which the cache computes the value instead. Defaults to 500 ms.
+    ///
+    /// A large value is waited for while its bytes arrive. Reads behind it on the connection wait for up to the
+    /// ``RedisConfiguration/commandTimeout``.
     public var readTimeout: Duration
     /// The encoded size in bytes from which on a value is compressed, or `nil` to disable compression. A value that
     /// would not become smaller by an eighth is stored uncompressed. Defaults to 4,096.

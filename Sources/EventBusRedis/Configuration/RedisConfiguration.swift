@@ -104,6 +104,9 @@ public struct RedisConfiguration: Sendable {
     /// s.
     public var connectTimeout: Duration
     /// The maximum duration of a command, including the wait for a connection. Defaults to 2 s.
+    ///
+    /// Progress is a sign of life: a large reply is waited for while its bytes arrive, and a large command, and those behind
+    /// it, have the time that a transfer of 256 KiB a second takes.
     public var commandTimeout: Duration
     /// The time after which a silent connection is probed. It is closed if it does not answer within the same time
     /// again. Defaults to 2 s.

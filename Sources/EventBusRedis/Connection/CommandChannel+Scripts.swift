@@ -80,18 +80,25 @@ extension CommandChannel {
 
     /// Runs a script for each list of keys. All calls are sent together, and each reply may be an error.
     ///
-    /// - Parameter isIdempotent: `true` to send those calls again whose outcome is unknown.
+    /// - Parameters:
+    ///   - isIdempotent: `true` to send those calls again whose outcome is unknown.
+    ///   - timeout: The maximum duration of each attempt. Defaults to that of a command.
+    ///   - waitsForOthers: `true` to wait for the data of other commands while that moves, for at most the timeout of a
+    ///     command.
     func run(
         _ script: RedisScript,
         each calls: [Call],
         isIdempotent: Bool = false,
-        timeout: Duration? = nil
+        timeout: Duration? = nil,
+        waitsForOthers: Bool = false
     ) async throws -> [RedisValue] {
-        var replies = try await againIfUnknown(isIdempotent) { try await runOnce(script, each: calls, timeout) }
+        var replies = try await againIfUnknown(isIdempotent) {
+            try await runOnce(script, each: calls, timeout, waitsForOthers)
+        }
         // Of the calls to a cluster, only some may be affected.
         let unknown = isIdempotent ? replies.indices.filter { replies[$0].isUnknownOutcome } : []
         guard !unknown.isEmpty else { return replies }
-        let again = try? await runOnce(script, each: unknown.map { calls[$0] }, timeout)
+        let again = try? await runOnce(script, each: unknown.map { calls[$0] }, timeout, waitsForOthers)
         for (index, reply) in zip(unknown, again ?? []) {
             // The outcome of the first attempt is still unknown if the second one was refused.
             if case .error = reply { continue }
@@ -100,20 +107,24 @@ extension CommandChannel {
         return replies
     }
 
-    private func runOnce(_ script: RedisScript, each calls: [Call], _ timeout: Duration?) async throws -> [RedisValue] {
-        var replies = try await send(
-            contentsOf: calls.map { script.call($0.keys, $0.arguments) },
-            timeout: timeout
-        )
+    private func runOnce(
+        _ script: RedisScript,
+        each calls: [Call],
+        _ timeout: Duration?,
+        _ waitsForOthers: Bool
+    ) async throws -> [RedisValue] {
+        func send(_ commands: [RedisCommand]) async throws -> [RedisValue] {
+            var commands = commands
+            for index in commands.indices { commands[index].waitsForOthers = waitsForOthers }
+            return try await self.send(contentsOf: commands, timeout: timeout)
+        }
+        var replies = try await send(calls.map { script.call($0.keys, $0.arguments) })
         let forgotten = replies.indices.filter { index in
             guard case .error(let message) = replies[index] else { return false }
             return RedisServerError(message).kind == "NOSCRIPT"
         }
         guard !forgotten.isEmpty else { return replies }
-        let again = try await send(
-            contentsOf: forgotten.map { script.load(calls[$0].keys, calls[$0].arguments) },
-            timeout: timeout
-        )
+        let again = try await send(forgotten.map { script.load(calls[$0].keys, calls[$0].arguments) })
         for (index, reply) in zip(forgotten, again) { replies[index] = reply }
         return replies
     }

@@ -18,6 +18,8 @@ struct CommandPipeline {
         let sentAt: MonotonicTime
         /// The position of its end in the stream of all output.
         let end: UInt64
+        /// The number of bytes up to its end that had not been written when it was added.
+        let backlog: UInt64
     }
 
     /// The commands that have not been sent, in order.
@@ -65,7 +67,7 @@ struct CommandPipeline {
             guard command.send(to: &output) else { continue }
             let size = command.size
             inFlightSize += size
-            inFlight.append(Flight(owner: .caller(consume command), size: size, sentAt: now, end: total))
+            inFlight.append(flight(of: .caller(consume command), size: size, at: now))
         }
         begin(at: now)
         return (left, leftBytes)
@@ -97,7 +99,11 @@ struct CommandPipeline {
     mutating func send(_ command: RedisCommand, of owner: Owner, at now: MonotonicTime) {
         output += command.wire
         inFlightSize += command.wire.count
-        inFlight.append(Flight(owner: owner, size: command.wire.count, sentAt: now, end: total))
+        inFlight.append(flight(of: owner, size: command.wire.count, at: now))
+    }
+
+    private func flight(of owner: Owner, size: Int, at now: MonotonicTime) -> Flight {
+        Flight(owner: owner, size: size, sentAt: now, end: total, backlog: total - written)
     }
 
     /// Returns storage for the next reply.

@@ -14,6 +14,8 @@ final class PendingCommand: @unchecked Sendable {
     let size: Int
     /// A Boolean value indicating whether `ASKING` has to be sent directly before it.
     var isAsking: Bool { command.isAsking }
+    /// A Boolean value indicating whether it waits for the data of other commands while that moves.
+    var waitsForOthers: Bool { command.waitsForOthers }
     /// Its timeout in nanoseconds, which starts when the connection takes it.
     let timeout: UInt64
     /// The time at which the connection took it.
@@ -97,11 +99,19 @@ final class PendingCommand: @unchecked Sendable {
         end(.failure(error))
     }
 
-    func expire() {
+    /// Ends the command because its time is over.
+    ///
+    /// - Parameter isBusy: `true` if data of other commands moves on the connection. Defaults to `false`.
+    func expire(isBusy: Bool = false) {
+        let cause = isBusy ? BusyConnection() : nil
         let error =
             isSent
-            ? EventBusError(.indeterminate, "Redis did not answer in time; the command may be carried out")
-            : EventBusError(.timedOut, "the command could not be sent to Redis in time")
+            ? EventBusError(
+                .indeterminate,
+                "Redis did not answer in time; the command may be carried out",
+                underlying: cause
+            )
+            : EventBusError(.timedOut, "the command could not be sent to Redis in time", underlying: cause)
         end(.failure(error))
     }
 
@@ -119,6 +129,18 @@ final class PendingCommand: @unchecked Sendable {
         guard let batch else { return waiter.resume(result) }
         self.batch = nil
         batch.finish(index, result)
+    }
+}
+
+/// The cause of a timeout on a connection on which data of other commands moves. The server is not silent.
+struct BusyConnection: Error, CustomStringConvertible {
+    var description: String { "the connection is busy with large values" }
+}
+
+extension EventBusError {
+    /// A Boolean value indicating whether the time was over while data of other commands moved on the connection.
+    var isOfBusyConnection: Bool {
+        underlying is BusyConnection || (underlying as? EventBusError)?.isOfBusyConnection == true
     }
 }
 

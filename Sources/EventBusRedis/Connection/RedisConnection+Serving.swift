@@ -126,19 +126,50 @@ extension RedisConnection {
     /// Ends overdue commands, and schedules the next call for when the next command is due.
     private func sweep(_ now: MonotonicTime) {
         var earliest: MonotonicTime?
-        func look(_ command: PendingCommand) {
-            if command.isDone { return }
-            guard let deadline = command.deadline else { return }
-            if deadline <= now { return command.expire() }
+        // The last time at which data of commands moved. Read here, because the pipeline is being changed below.
+        let movement =
+            phase == .ready ? max(lastReceived, traffic.progressAt ?? lastReceived) : MonotonicTime(nanoseconds: 0)
+        func look(_ command: PendingCommand, _ flight: CommandPipeline.Flight? = nil, isNext: Bool = false) {
+            let quietEnd = movement.advanced(byNanoseconds: command.timeout)
+            guard !command.isDone,
+                let deadline = deadline(of: command, flight, isNext: isNext, quietEnd: quietEnd, now)
+            else { return }
+            if deadline <= now { return command.expire(isBusy: now < quietEnd) }
             earliest = min(earliest ?? deadline, deadline)
         }
-        for flight in traffic.inFlight {
-            if case .caller(let command) = flight.owner { look(command) }
+        for (index, flight) in traffic.inFlight.enumerated() {
+            if case .caller(let command) = flight.owner { look(command, flight, isNext: index == 0) }
         }
-        let (count, bytes) = traffic.endWaiting(look)
+        let (count, bytes) = traffic.endWaiting { look($0) }
         queue.noteLeft(count, bytes: bytes)
         guard let earliest else { return }
         scheduleSweep(at: earliest)
+    }
+
+    /// Returns the end of the time for a command, or `nil` until the connection has taken it.
+    ///
+    /// Progress is a sign of life. A reply of which a part has arrived is waited for as long as parts arrive, and a large
+    /// command has the additional time that a slow transfer takes.
+    ///
+    /// - Parameter quietEnd: The time until which a connection on which data moved last counts as busy.
+    private func deadline(
+        of command: PendingCommand,
+        _ flight: CommandPipeline.Flight?,
+        isNext: Bool,
+        quietEnd: MonotonicTime,
+        _ now: MonotonicTime
+    ) -> MonotonicTime? {
+        guard let begunAt = command.begunAt, let deadline = command.deadline, deadline <= now else {
+            return command.deadline
+        }
+        if isNext, reader?.isInsideReply == true {
+            return max(deadline, lastReceived.advanced(byNanoseconds: command.timeout))
+        }
+        if command.waitsForOthers {
+            return max(deadline, min(begunAt.advanced(by: configuration.commandTimeout), quietEnd))
+        }
+        guard let flight, flight.backlog >= Self.largeCommand else { return deadline }
+        return deadline.advanced(by: .seconds(flight.backlog / UInt64(Self.slowestTransfer)))
     }
 
     func scheduleSweep(at deadline: MonotonicTime) {
@@ -253,7 +284,7 @@ extension RedisServerError {
     fileprivate var reasonToReconnect: EventBusError? {
         switch kind {
         case "READONLY": .readOnlyReplica
-        // Only a replica that has lost its primary answers that.
+        // A replica that has lost its primary, or a login that was revoked.
         case "MASTERDOWN", "NOAUTH": asBusError
         default: nil
         }

@@ -36,6 +36,19 @@ struct ReplyReaderTests {
         #expect(try read(stream.indices.map { stream[$0...$0] }) == replies)
     }
 
+    @Test func `it is known whether more than a byte of the next reply has arrived`() throws {
+        // Also after a long reply, whose bytes are removed from the buffer.
+        let stream = Array("$2000\r\n\(String(repeating: "x", count: 2000))\r\n".utf8) + stream
+        let reader = try ReplyReader(maximumSize: 1 << 20)
+        var length = 0
+        for (index, byte) in stream.enumerated() {
+            try [byte].withUnsafeBytes { try reader.feed($0) }
+            length += 1
+            while try reader.next() != nil { length = 0 }
+            #expect(reader.isInsideReply == (length > 1), "after byte \(index)")
+        }
+    }
+
     @Test func `an unfinished reply is no reply`() throws {
         for end in 0..<stream.count {
             let values = try read([stream[..<end]])
