@@ -5,6 +5,7 @@ final class FirstLevel: Sendable {
     private struct State {
         var table: FirstLevelTable
         var watchers: [ExactString: [ObjectIdentifier: Signal]] = [:]
+        var coherentSince: AnyClock.Instant?
     }
 
     private let state: Locked<State>
@@ -15,6 +16,19 @@ final class FirstLevel: Sendable {
 
     func withTable<R: Sendable>(_ body: (inout FirstLevelTable) -> R) -> R {
         state.withLock { body(&$0.table) }
+    }
+
+    /// Changes are reported from now on. Earlier ones may have been missed.
+    func becomeCoherent(at now: AnyClock.Instant) {
+        state.withLock { state in
+            state.table.becomeCoherent()
+            state.coherentSince = now
+        }
+    }
+
+    /// The time since which every change is reported, or `nil` if they are not reported.
+    var coherentSince: AnyClock.Instant? {
+        state.withLock { $0.table.isCoherent ? $0.coherentSince : nil }
     }
 
     /// Invalidates keys that may have changed on the server. No older value is served, and waiting tasks look again.

@@ -81,7 +81,7 @@ extension RedisCache {
         let markers = level.withTable { table in asked.map { table.beginReading($0) } }
         let (start, sent) = (clock.now, FirstLevelTable.now)
         let looks = await look(for: asked, options, accepting: staleness, token: "")
-        let isCoherent = level.withTable { $0.isCoherent }
+        let coherentSince = level.coherentSince
         var missing: [String] = []
         var entries: [FirstLevelTable.Entry?] = []
         for (key, look) in zip(asked, looks) {
@@ -98,8 +98,7 @@ extension RedisCache {
                 entry = self.entry(nil, age, tags, size: key.utf8.count, sent)
                 found.note(key, age.fresh, age.computing, options)
             case .miss(let lease):
-                // The message about a removal may have been missed. A computation that began before it is not joined.
-                flights.void(key, unlessUnder: lease, since: start, includesUnclaimed: !isCoherent)
+                voidOutdated(key, unlessUnder: lease, since: start, coherentSince)
             case .failed: found.unanswered.append(key)
             case .compute, .busy, .failedLately: break
             }
@@ -113,6 +112,24 @@ extension RedisCache {
             }
         }
         found.missing = missing
+    }
+
+    /// Lets nobody join a computation that began before a removal, whose message may have been missed.
+    ///
+    /// - Parameters:
+    ///   - lease: The lease under which the key is computed, according to a server that was asked after `start`.
+    ///   - coherentSince: The time since which changes are reported, which then decides about computations without a lease.
+    private func voidOutdated(
+        _ key: String,
+        unlessUnder lease: String?,
+        since start: AnyClock.Instant,
+        _ coherentSince: AnyClock.Instant?
+    ) {
+        // A computation that asks for its own key has to find itself.
+        guard !Self.computed.contains(key) else { return }
+        flights.void(key, unlessUnder: lease, since: start, includesUnclaimed: coherentSince == nil)
+        guard let coherentSince else { return }
+        flights.void(key, unlessUnder: lease, since: min(start, coherentSince), includesUnclaimed: true)
     }
 
     /// Asks the server for each key. A missing key may be leased to this caller under `token`.

@@ -50,6 +50,8 @@ public final class RedisCache: Cache {
     /// The connection that reports changes.
     let subscriber: RedisConnection
     private let isSubscribed = Atomic(false)
+    /// The keys that the current task computes, for this cache or another one.
+    @TaskLocal static var computed: Set<String> = []
 
     /// Creates a cache on the server of `client`.
     ///
@@ -120,17 +122,8 @@ public final class RedisCache: Cache {
             partner: client.values
         ) { event in
             switch event {
-            // Removals may have been missed, and computations that began before them must not be joined.
-            case .began:
-                level.withTable { $0.becomeCoherent() }
-                flights.voidAll()
-            case .ended:
-                let wasCoherent = level.withTable { table in
-                    defer { table.becomeIncoherent() }
-                    return table.isCoherent
-                }
-                // Once per outage, because each would allow another computation.
-                if wasCoherent { flights.voidAll() }
+            case .began: level.becomeCoherent(at: clock.now)
+            case .ended: level.withTable { $0.becomeIncoherent() }
             case .message(Handshake.invalidationChannel, let payload):
                 guard let names = payload.array else {
                     // The whole database was flushed.
@@ -174,7 +167,9 @@ public final class RedisCache: Cache {
                 timeout: options.computeTimeout,
                 failureTTL: options.failureTTL,
                 fill: { flight, keys in
-                    try await self.fill(keys, of: flight, as: type, options, beyond: early, compute: compute)
+                    try await Self.$computed.withValue(Self.computed.union(keys)) {
+                        try await self.fill(keys, of: flight, as: type, options, beyond: early, compute: compute)
+                    }
                 }
             )
         }

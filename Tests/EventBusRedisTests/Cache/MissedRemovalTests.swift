@@ -77,6 +77,25 @@ extension RedisTests {
             #expect(try await valueAfter(removal, in: other, asking: cache) == "new")
         }
 
+        @Test(arguments: [true, false])
+        func `a computation that asks for its own key is refused at once, also after an interruption`(
+            isFull: Bool
+        ) async throws {
+            let server = try await RedisServer()
+            let admin = try server.client()
+            let cache = RedisCache(try server.client())
+            let options = CacheOptions(ttl: .seconds(60))
+            if isFull { _ = try await admin.send(RedisCommand("CONFIG", ["SET", "maxmemory", "1"])) }
+            let error = await #expect(throws: EventBusError.self) {
+                try await cache.value(for: "key", as: Int.self, options: options) {
+                    // Messages may have begun since the computation has.
+                    try await eventually("messages should arrive") { cache.level.withTable { $0.isCoherent } }
+                    return try await cache.value(for: "key", as: Int.self, options: options) { 1 }
+                }
+            }
+            #expect(error?.code == .reentrant)
+        }
+
         @Test func `a computation without a lease is not joined after its messages were interrupted`() async throws {
             let server = try await RedisServer()
             let admin = try server.client()
