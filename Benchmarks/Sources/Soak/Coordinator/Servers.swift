@@ -12,6 +12,9 @@ struct Servers: Sendable {
 
     let rabbitPort: Int
     let redisPort: Int
+    /// The password of RabbitMQ's user `guest`.
+    let rabbitPassword: String
+    let redisPassword: String
     private let script: String
     private let directory: String
     private let commands: CommandCounter
@@ -30,14 +33,16 @@ struct Servers: Sendable {
             ["start", "--dir", "\(directory)/servers", "--for", "\(getpid())"],
             output: "\(directory)/start.out"
         )
-        func port(_ name: String) throws -> Int {
+        // An address is scheme://user:password@host:port, perhaps with a path.
+        func address(_ name: String) throws -> (port: Int, password: String) {
             guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix("export \(name)=") }),
-                let port = line.split(separator: ":").last.flatMap({ Int($0.prefix { $0 != "/" }) })
+                let port = line.split(separator: ":").last.flatMap({ Int($0.prefix { $0 != "/" }) }),
+                let password = line.split(separator: "@").first?.split(separator: ":").last
             else { throw SoakProblem("\(script) printed no \(name): \(text)") }
-            return port
+            return (port, String(password))
         }
-        rabbitPort = try port("EVENTBUS_TEST_RABBITMQ_URL")
-        redisPort = try port("EVENTBUS_TEST_REDIS_URL")
+        (rabbitPort, rabbitPassword) = try address("EVENTBUS_TEST_RABBITMQ_URL")
+        (redisPort, redisPassword) = try address("EVENTBUS_TEST_REDIS_URL")
     }
 
     /// Stops the servers and removes their files.

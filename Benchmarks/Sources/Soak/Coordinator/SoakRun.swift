@@ -41,6 +41,7 @@ struct SoakRun: Sendable {
             directory: directory,
             rabbitPort: rabbitProxy.port,
             redisPort: redisProxy.port,
+            redisPassword: servers.redisPassword,
             rate: max(1, rate / 2),
             plantedBug: plantedBug
         )
@@ -161,7 +162,7 @@ struct SoakRun: Sendable {
     private func readDeadLetters(_ servers: Servers) async throws -> [DeadLetterEntry] {
         let rabbit = RabbitConfiguration(
             host: .init("127.0.0.1", port: servers.rabbitPort),
-            credentials: .init(user: "guest", password: "guest")
+            credentials: .init(user: "guest", password: servers.rabbitPassword)
         )
         var logger = Logger(label: "audit")
         logger.logLevel = .notice

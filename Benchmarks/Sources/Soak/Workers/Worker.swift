@@ -84,6 +84,7 @@ struct Worker: Sendable {
 
     /// Returns a client of Redis.
     func redis() throws -> RedisClient {
-        try RedisClient(try RedisConfiguration(uri: "redis://127.0.0.1:\(settings.redisPort)"), logger: logger)
+        let uri = "redis://default:\(settings.redisPassword)@127.0.0.1:\(settings.redisPort)"
+        return try RedisClient(try RedisConfiguration(uri: uri), logger: logger)
     }
 }

@@ -18,6 +18,7 @@ struct WorkerSettings: Codable, Sendable {
     /// The ports of the proxies.
     var rabbitPort: Int
     var redisPort: Int
+    var redisPassword: String
     /// The number of events a second of each publisher.
     var rate: Int
     /// The bug that one of the workers has, or `nil`.
@@ -34,10 +35,18 @@ struct WorkerSettings: Codable, Sendable {
         self = try JSONEventCodec().decode(WorkerSettings.self, from: readFile(file))
     }
 
-    init(directory: String, rabbitPort: Int, redisPort: Int, rate: Int, plantedBug: PlantedBug?) {
+    init(
+        directory: String,
+        rabbitPort: Int,
+        redisPort: Int,
+        redisPassword: String,
+        rate: Int,
+        plantedBug: PlantedBug?
+    ) {
         self.directory = directory
         self.rabbitPort = rabbitPort
         self.redisPort = redisPort
+        self.redisPassword = redisPassword
         self.rate = rate
         self.plantedBug = plantedBug
     }

@@ -19,7 +19,8 @@ public struct Brokers: Sendable {
     /// The address of a database of PostgreSQL, or `nil` without PostgreSQL.
     public let postgres: String?
     private let script: Script
-    private let directory: String
+    /// The directory of their files.
+    let directory: String
 
     /// Starts the brokers.
     ///
@@ -64,6 +65,12 @@ public struct Brokers: Sendable {
         try await script.run("ctl", directory, "-q", "add_vhost", name)
         try await script.run("ctl", directory, "-q", "set_permissions", "-p", name, "guest", ".*", ".*", ".*")
         return rabbitMQ.replacing("/%2F", with: "/\(name)")
+    }
+
+    /// Runs `rabbitmqctl`, and returns its output.
+    @discardableResult
+    func control(_ arguments: String...) async throws -> String {
+        try await script.run(["ctl", directory, "-q"] + arguments)
     }
 
     /// Imports users, permissions and virtual hosts from a file in the format of RabbitMQ's definitions.

@@ -61,6 +61,9 @@ enum TestFleet {
         return result
     }
 
+    /// Returns the brokers.
+    static func shared() async throws -> Brokers { try await brokers.value }
+
     /// Returns the address of a PostgreSQL database.
     static func postgres() async throws -> String {
         try #require(try await brokers.value.postgres)
