@@ -24,7 +24,12 @@ enum Workplace {
             return try await body(url.standardizedFileURL.path(percentEncoded: false))
         }
         let url = URL(filePath: NSTemporaryDirectory()).appending(path: "shop-fleet-\(UUID().uuidString)")
-        try manager.createDirectory(at: url, withIntermediateDirectories: true)
+        // A tester's files are nobody else's business, and a folder that exists is another user's.
+        try manager.createDirectory(
+            at: url,
+            withIntermediateDirectories: false,
+            attributes: [.posixPermissions: 0o700]
+        )
         do {
             let result = try await body(url.path(percentEncoded: false))
             if isGood(result) { try? manager.removeItem(at: url) }

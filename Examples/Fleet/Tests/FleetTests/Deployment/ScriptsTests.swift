@@ -35,10 +35,17 @@ struct ScriptsTests {
         func run(_ script: String, _ arguments: String..., environment: [String: String] = [:]) throws -> (
             status: Int32, errors: String
         ) {
+            try run(script, arguments, environment: environment)
+        }
+
+        /// Runs a script, and returns its exit status and its error output.
+        func run(_ script: String, _ arguments: [String], environment: [String: String] = [:]) throws -> (
+            status: Int32, errors: String
+        ) {
             let process = Process()
             let errors = Pipe()
-            process.executableURL = URL(filePath: "/bin/sh")
-            process.arguments = [ScriptsTests.scripts.appending(path: script).path(percentEncoded: false)] + arguments
+            process.executableURL = ScriptsTests.scripts.appending(path: script)
+            process.arguments = arguments
             process.environment = ["PATH": "\(path("bin")):/usr/bin:/bin", "TMPDIR": path("tmp"), "STAGE": path("")]
                 .merging(environment) { $1 }
             process.standardOutput = FileHandle.nullDevice
@@ -101,6 +108,24 @@ struct ScriptsTests {
         }
     }
 
+    @Test(arguments: [
+        ("0.11.0-1+deb12u2", ["librabbitmq4", "libhiredis0.14", "libpq5"]),
+        ("0.11.0-1+deb12u3", ["libhiredis0.14", "libpq5"]), ("0.14.1-2", ["libpq5"]), ("15.15-0+deb12u1", []),
+    ])
+    func `a package without the fixes for known vulnerabilities is named`(version: String, packages: [String]) throws {
+        let stage = try Stage()
+        try stage.add("swift", "exit 0")
+        try stage.add("dpkg-query", "case $2 in *Status*) echo installed ;; *Version*) echo '\(version)' ;; esac")
+        try stage.add("id", "echo 1000")
+        let (status, errors) = try stage.run("setup", environment: ["EVENTBUS_SETUP_POLICY": stage.path("policy")])
+        #expect(status == 0, "\(errors)")
+        let warnings = errors.split(separator: "\n").filter { $0.contains("has known vulnerabilities") }
+        #expect(warnings.count == packages.count, "\(warnings)")
+        for (warning, package) in zip(warnings, packages) {
+            #expect(warning.contains("\(package) \(version) has known vulnerabilities; install "), "\(warning)")
+        }
+    }
+
     @Test func `a Debian that others could have changed is not entered`() throws {
         let stage = try Stage()
         for (name, mode) in [("others", 0o777), ("group", 0o775)] {
@@ -122,6 +147,32 @@ struct ScriptsTests {
             #expect(status == 1)
             #expect(errors.contains("is no folder that only"), "\(name): \(errors)")
         }
+    }
+
+    @Test func `servers are not started in a folder that another user prepared`() throws {
+        let stage = try Stage()
+        let folder = stage.path("own")
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        let state = "touch '\(stage.path("ran"))'"
+        try Data(state.utf8).write(to: URL(filePath: "\(folder)/state"))
+        try FileManager.default.createSymbolicLink(atPath: stage.path("link"), withDestinationPath: folder)
+        let (status, errors) = try stage.run("brokers", "start", "--only", "redis", "--dir", stage.path("link"))
+        #expect(status == 1)
+        #expect(errors.contains("is a link"), "\(errors)")
+        guard getuid() == 0 else { return }
+        let other = stage.path("other")
+        try FileManager.default.createDirectory(atPath: other, withIntermediateDirectories: false)
+        try Data(state.utf8).write(to: URL(filePath: "\(other)/state"))
+        for path in [other, "\(other)/state"] {
+            try FileManager.default.setAttributes([.ownerAccountID: 65534], ofItemAtPath: path)
+        }
+        for command in [["start", "--only", "redis", "--dir", other], ["ctl", other], ["stop", other]] {
+            let (status, errors) = try stage.run("brokers", command)
+            #expect(status == 1)
+            #expect(errors.contains("belongs to another user"), "\(command): \(errors)")
+        }
+        #expect(FileManager.default.fileExists(atPath: "\(other)/state"))
+        #expect(!FileManager.default.fileExists(atPath: stage.path("ran")))
     }
 
     @Test func `no script writes to a predictable name in a folder that everyone may write to`() throws {

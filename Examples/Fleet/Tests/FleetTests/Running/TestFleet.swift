@@ -43,7 +43,11 @@ enum TestFleet {
         let number = nextNumber()
         let brokers = try await brokers.value
         let folder = URL(filePath: NSTemporaryDirectory()).appending(path: "fleet-tests-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(
+            at: folder,
+            withIntermediateDirectories: false,
+            attributes: [.posixPermissions: 0o700]
+        )
         var configuration = Fleet.Configuration(
             places: try FleetPaths(),
             directory: folder.path(percentEncoded: false),
