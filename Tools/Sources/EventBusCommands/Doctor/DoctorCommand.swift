@@ -35,7 +35,10 @@ struct DoctorCommand: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The broker's management API: http://[user:password@]host:15672. The default login is that of the broker.",
+            """
+            The broker's management API: http://[user:password@]host:15672. The default login is that of the broker, but \
+            only on this machine if the broker is reached with TLS.
+            """,
             valueName: "uri"
         )
     )

@@ -71,7 +71,7 @@ struct Examination {
                 level: .problem,
                 subject: last.name,
                 message: "the queue cannot be used: \(last.problem ?? "no reason is given")",
-                remedy: "check the nodes of the cluster: rabbitmq-queues quorum_status \(last.name)"
+                remedy: "check the nodes of the cluster: rabbitmq-queues quorum_status \(last.name.shellWord)"
             )
         ]
     }
@@ -121,7 +121,7 @@ struct Examination {
                 level: isGrowing ? .problem : .warning,
                 subject: last.name,
                 message: "\(count) dead letters" + (isGrowing ? ", \(count - first) more than \(period) ago" : ""),
-                remedy: "eventbus dead groups --group \(group)"
+                remedy: "eventbus dead groups --group \(group.shellWord)"
             )
         ]
     }

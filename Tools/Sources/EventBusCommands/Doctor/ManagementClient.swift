@@ -55,8 +55,8 @@ struct ManagementClient: Sendable {
         let isProtected = components.password != nil || configuration.tls == nil || Self.isLoopback(host)
         guard isProtected || isInsecure else {
             throw invalid(
-                "it would send the broker's password to \(host) without encryption; give a tunnel to the broker (ssh -L "
-                    + "15672:localhost:15672 \(host)), another login in the address, or --insecure"
+                "it would send the broker's password to \(host.printable) without encryption; give a tunnel to the broker (ssh -L "
+                    + "15672:localhost:15672 \(host.printable)), another login in the address, or --insecure"
             )
         }
         guard let port = UInt16(exactly: components.port ?? 15672) else { throw invalid("the port is not valid") }
@@ -215,7 +215,7 @@ struct ManagementClient: Sendable {
         let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
         let parts = text.split(separator: " ").map(String.init)
         guard parts.count == 6, let day = Int32(parts[1]), let month = months.firstIndex(of: parts[2]),
-            let year = Int32(parts[3]), parts[5] == "GMT"
+            let year = Int32(parts[3]), (1900...9999).contains(year), parts[5] == "GMT"
         else { return nil }
         let clock = parts[4].split(separator: ":").compactMap { Int32($0) }
         guard clock.count == 3 else { return nil }

@@ -134,7 +134,7 @@ struct ManagementExamination {
                 subject: "broker",
                 message: "the feature flag \(name) is disabled"
                     + (losesDelays ? ", so retries and scheduled events may be lost" : ""),
-                remedy: "rabbitmqctl enable_feature_flag \(name)"
+                remedy: "rabbitmqctl enable_feature_flag \(name.shellWord)"
             )
         }
     }

@@ -59,7 +59,7 @@ struct TopologyRevision: Sendable {
                     reason: "no service has the group any more",
                     events: count,
                     consumers: state.consumers,
-                    remedy: "eventbus dead groups --group \(group), then move or discard them",
+                    remedy: "eventbus dead groups --group \(group.shellWord), then move or discard them",
                     strands: true
                 )
             )
@@ -79,7 +79,7 @@ struct TopologyRevision: Sendable {
             events: state?.events,
             consumers: state?.consumers,
             remedy: isEmpty
-                ? "delete it (rabbitmqctl delete_queue \(difference.object)), because arguments cannot be changed; then "
+                ? "delete it (rabbitmqctl delete_queue \(difference.object.shellWord)), because arguments cannot be changed; then "
                     + "topology apply"
                 : "a service that declares it does not start; give the subscription a new name, deploy it, and move the "
                     + "events with topology retire --move-to",
@@ -139,7 +139,7 @@ struct TopologyRevision: Sendable {
             remedy = "it belongs to another system; ask its owner to unbind it"
         case (nil, _):
             reason = "no service needs it any more, and it cannot be used: \(state.problem ?? "no reason is given")"
-            remedy = "check the nodes of the cluster: rabbitmq-queues quorum_status \(state.name)"
+            remedy = "check the nodes of the cluster: rabbitmq-queues quorum_status \(state.name.shellWord)"
         case (_, let consumers?) where consumers > 0:
             reason = "no service needs it any more"
             remedy = "stop the instances of the earlier release, then topology retire"

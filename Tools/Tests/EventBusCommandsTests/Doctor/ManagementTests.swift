@@ -195,6 +195,40 @@ struct ManagementTests {
         for text in ["", "now", "Mon, 30 Foo 2026 08:19:28 GMT", "Mon, 30 Nov 2026 08:19 GMT"] {
             #expect(ManagementClient.httpDate(text) == nil)
         }
+        for year in ["-2147483648", "2147483647", "-1", "0"] {
+            #expect(ManagementClient.httpDate("Mon, 30 Nov \(year) 08:00:00 GMT") == nil)
+        }
+        // Numbers that no clock has end nothing either.
+        _ = ManagementClient.httpDate("Mon, 2147483647 Nov 2026 2147483647:-2147483648:2147483647 GMT")
+    }
+
+    @Test func `the login of a broker with TLS is not sent unencrypted to another machine`() {
+        func isAccepted(_ url: String, isEncrypted: Bool = true) -> Bool {
+            let client = try? ManagementClient(
+                url: url,
+                credentials: .init(user: "ops", password: "hunter2"),
+                isEncrypted: isEncrypted,
+                timeout: .seconds(1)
+            )
+            return client != nil
+        }
+        for url in ["http://rabbit.internal", "http://ops@rabbit.internal:15672", "http://127.0.0.1.example.com"] {
+            #expect(!isAccepted(url), "\(url)")
+            #expect(isAccepted(url, isEncrypted: false), "\(url)")
+        }
+        for url in ["http://ops:own@rabbit.internal", "http://localhost", "http://127.0.0.1:1", "http://[::1]:1"] {
+            #expect(isAccepted(url), "\(url)")
+        }
+    }
+
+    @Test func `names in a remedy are one word for a shell`() {
+        #expect("group.queue-1_a".shellWord == "group.queue-1_a")
+        #expect("a b".shellWord == "'a b'")
+        #expect("$(reboot)".shellWord == "'$(reboot)'")
+        #expect("a'; reboot ".shellWord == #"'a'\''; reboot '"#)
+        #expect("a'\u{301}".shellWord == "'a'\\''\u{301}'")
+        #expect("".shellWord == "''")
+        #expect("a\nb".shellWord == #"'a\u{A}b'"#)
     }
 
     @Test func `an API that cannot be asked is named with a sentence, a code and no password`() async throws {
