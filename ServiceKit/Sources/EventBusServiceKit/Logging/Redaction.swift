@@ -28,7 +28,7 @@ struct Redaction: Sendable {
     func redact(_ text: String) -> String {
         var text = text
         for secret in secrets where Self.holds(secret, in: &text) {
-            text = text.replacing(secret, with: Self.mask)
+            text = String(decoding: Array(text.utf8).replacing(Array(secret.utf8), with: Self.mask.utf8), as: UTF8.self)
         }
         return Self.holds("://", in: &text) ? Self.withoutPasswordsOfURIs(text) : text
     }
@@ -53,23 +53,30 @@ struct Redaction: Sendable {
     }
 
     /// Replaces `password` in every `scheme://user:password@`.
+    ///
+    /// The delimiters are scalars, because a mark after one would make another character of it.
     private static func withoutPasswordsOfURIs(_ text: String) -> String {
-        var result = ""
-        var rest = text[...]
-        while let mark = rest.firstRange(of: "://") {
+        var result = String.UnicodeScalarView()
+        var rest = text.unicodeScalars[...]
+        while let mark = rest.firstRange(of: schemeEnd) {
             result += rest[..<mark.upperBound]
             rest = rest[mark.upperBound...]
-            let authority = rest.prefix { $0 != "/" && $0 != "?" && !$0.isWhitespace && $0 != "\"" }
+            let authority = rest.prefix { $0 != "/" && $0 != "?" && !$0.properties.isWhitespace && $0 != "\"" }
             guard let at = authority.lastIndex(of: "@") else { continue }
             let user = authority[..<at].prefix { $0 != ":" }
-            result += user.endIndex == at ? "\(user)" : "\(user):\(mask)"
+            result += user
+            if user.endIndex != at { result += ":\(mask)".unicodeScalars }
             rest = rest[at...]
         }
-        return result + rest
+        result += rest
+        return String(result)
     }
 
+    private static let schemeEnd = Array("://".unicodeScalars)
+
     private static func password(inURI text: String) -> String? {
-        guard let mark = text.firstRange(of: "://"), let at = text.lastIndex(of: "@"), mark.upperBound < at,
+        let text = text.unicodeScalars
+        guard let mark = text.firstRange(of: schemeEnd), let at = text.lastIndex(of: "@"), mark.upperBound < at,
             let colon = text[mark.upperBound..<at].firstIndex(of: ":")
         else { return nil }
         return String(text[text.index(after: colon)..<at])

@@ -14,6 +14,8 @@ struct RedactionTests {
             ("see https://host", "see https://host"),
             ("://", "://"),
             ("no URI at all: a:b@c", "no URI at all: a:b@c"),
+            // A mark joins the delimiter before it.
+            ("amqp://\u{301}user:\u{301}pass@\u{301}host", "amqp://\u{301}user:***@\u{301}host"),
         ]
     )
     func uris(text: String, expected: String) {
@@ -27,5 +29,15 @@ struct RedactionTests {
         #expect(redaction.redact("aaaab-long, xyz9") == "a***, ***")
         // Three characters protect nothing, and would make lines unreadable.
         #expect(redaction.redact("aab") == "aab")
+    }
+
+    @Test("A secret is removed if a combining mark follows it, or if it begins with one")
+    func marks() {
+        let redaction = Redaction(secrets: ["secret", "\u{301}marked", "amqp://user:\u{301}word@host"])
+        #expect(redaction.redact("a secret\u{301} here") == "a ***\u{301} here")
+        #expect(redaction.redact("e\u{301}marked") == "e***")
+        #expect(redaction.redact("the \u{301}word") == "the ***")
+        // Another form of a letter is another secret.
+        #expect(Redaction(secrets: ["caf\u{E9}"]).redact("cafe\u{301}") == "cafe\u{301}")
     }
 }
