@@ -6,6 +6,9 @@ public struct NotificationService: Sendable {
     /// The group in which the instances of this service share their work.
     public static let group = "notifications"
 
+    /// The maximum number of products that a notice names.
+    private static let maximumSKUs = 20
+
     private let bus: EventBus
     private let log: any NotificationLog
 
@@ -43,11 +46,17 @@ public struct NotificationService: Sendable {
                         customerID: event.customerID,
                         outcome: .cancelled,
                         text: "Your order \(event.orderID) is cancelled: "
-                            + "\(event.skus.joined(separator: ", ")) \(event.skus.count == 1 ? "is" : "are") \(cause)."
+                            + "\(Self.list(event.skus)) \(event.skus.count == 1 ? "is" : "are") \(cause)."
                     ),
                     handling: context
                 )
             }
         }
+    }
+
+    /// Returns the products as text, only the first ones if there are many.
+    private static func list(_ skus: [String]) -> String {
+        let named = skus.prefix(maximumSKUs).joined(separator: ", ")
+        return skus.count > maximumSKUs ? "\(named) and \(skus.count - maximumSKUs) others" : named
     }
 }

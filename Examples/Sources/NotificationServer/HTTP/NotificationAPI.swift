@@ -24,6 +24,7 @@ enum NotificationAPI {
                   },
                   {
                     "name": "limit", "in": "query",
+                    "description": "The maximum number. A page of a megabyte has fewer notifications.",
                     "schema": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 }
                   }
                 ],

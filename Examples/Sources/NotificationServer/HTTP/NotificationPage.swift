@@ -23,6 +23,23 @@ struct NotificationPage: Codable, Hashable, Sendable {
         }
     }
 
+    /// The approximate maximum size of a page in bytes.
+    static let maximumSize = 1_000_000
+
     /// The notifications.
     var notifications: [Entry]
+
+    /// Creates a page of the first of these records, as many as it has room for and at least one.
+    init(_ records: [NotificationRecord]) {
+        notifications = []
+        var size = 0
+        for record in records {
+            // The names of the members, the quotes and the time.
+            let notice = record.notice
+            size += 200 + record.eventID.rawValue.utf8.count + notice.orderID.utf8.count
+            size += notice.customerID.utf8.count + notice.text.utf8.count
+            if size > Self.maximumSize, !notifications.isEmpty { break }
+            notifications.append(Entry(record))
+        }
+    }
 }

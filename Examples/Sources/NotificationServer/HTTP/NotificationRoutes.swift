@@ -20,6 +20,6 @@ struct NotificationRoutes: Sendable {
     private func list(_ request: Request) async throws -> JSONResponse<NotificationPage> {
         let query = try NotificationQuery(request.uri.queryParameters)
         let records = try await log.latest(about: query.orderID, limit: query.limit)
-        return JSONResponse(NotificationPage(notifications: records.map(NotificationPage.Entry.init)))
+        return JSONResponse(NotificationPage(records))
     }
 }

@@ -30,7 +30,7 @@ struct NotificationRoutesTests {
     }
 
     private func get(_ uri: String) async throws -> TestResponse {
-        let router = Router.service(routes: NotificationRoutes(log: log).add)
+        let router = Router.service(access: .open, routes: NotificationRoutes(log: log).add)
         return try await Application(router: router, logger: .quiet).test(.router) { client in
             try await client.get(uri)
         }
@@ -57,6 +57,24 @@ struct NotificationRoutesTests {
         #expect(entries.first?.sentAt.hasSuffix("Z") == true)
         #expect(try await page("/notifications?order=a%20b").count == 1)
         #expect(try await page("/notifications?order=3").isEmpty)
+    }
+
+    @Test("A page has about a megabyte at most, however long its notifications are")
+    func size() async throws {
+        for number in 0..<30 {
+            _ = try await log.send(
+                Notice(
+                    orderID: "long-\(number)",
+                    customerID: "VINET",
+                    outcome: .cancelled,
+                    text: String(repeating: "x", count: 66_000)
+                ),
+                handling: nil
+            )
+        }
+        let response = try await get("/notifications?limit=1000")
+        #expect(response.body.readableBytes <= NotificationPage.maximumSize)
+        #expect(try response.decode(NotificationPage.self).notifications.count == 15)
     }
 
     @Test(
