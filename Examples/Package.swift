@@ -26,7 +26,7 @@ func library(_ name: String) -> Target.Dependency { .product(name: name, package
 let server: [Target.Dependency] = [
     "ShopEvents", "ShopServer", "ServiceStorage", "PostgresDriver", serviceKit, library("EventBus"),
     library("EventBusOutbox"), library("EventBusRedis"), grdb, httpTypes, hummingbird, logging, metrics, tracing,
-    configuration, lifecycle,
+    configuration, lifecycle, terminalText,
 ]
 
 let package = Package(
@@ -100,7 +100,7 @@ let package = Package(
             name: "ShopServer",
             dependencies: [
                 "ServiceStorage", serviceKit, eventBus, library("EventBusRabbit"), library("EventBusRedis"), grdb,
-                httpTypes, hummingbird, logging, systemPackage, configuration,
+                httpTypes, hummingbird, logging, systemPackage, configuration, terminalText,
             ]
         ),
         .executableTarget(name: "OrderServer", dependencies: server + ["OrderService", "ShopData"]),

@@ -2,6 +2,7 @@ import EventBusServiceKit
 import Hummingbird
 import InventoryService
 import ShopEvents
+import TerminalText
 
 /// The body of `PUT /stock/{sku}` as it was received.
 struct StockRequest: Decodable, Sendable {
@@ -77,7 +78,8 @@ struct StockRequest: Decodable, Sendable {
         if !(1...maximumNameLength).contains(length) {
             return "has \(length) characters; it has to have 1 to \(maximumNameLength)"
         }
-        if name.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F }) {
+        // Pages and terminals show names, like the texts of orders.
+        if name.unicodeScalars.contains(where: \.isUnprintable) {
             return "has control characters, which a name cannot have"
         }
         return nil

@@ -1,4 +1,5 @@
 import EventBusServiceKit
+import TerminalText
 
 /// A reader for the fields of one JSON object, which records all problems instead of stopping at the first.
 struct FieldReader {
@@ -20,7 +21,8 @@ struct FieldReader {
             return
         }
         for key in container.allKeys.map(\.stringValue).sorted() where !fields.contains(key) {
-            let field = path.appending(String(key.prefix(100)))
+            // By bytes, because one character may be as long as the request.
+            let field = path.appending(key.cut(toUTF8Length: 100).printable)
             problems.append(field.problem("is no field of \(name), which has \(fields.joined(separator: ", "))"))
         }
     }

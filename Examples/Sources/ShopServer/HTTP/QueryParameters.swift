@@ -1,5 +1,6 @@
 public import EventBusServiceKit
 import HTTPTypes
+import TerminalText
 
 /// A parser of the parameters of a list's query.
 public enum QueryParameters {
@@ -19,7 +20,10 @@ public enum QueryParameters {
         var seen: Set<Substring> = []
         for (name, value) in parameters {
             let problem = seen.insert(name).inserted ? read(value, name) : "is given more than once; give it once"
-            if let problem { problems.append(.init(field: String(name.prefix(100)), problem: problem)) }
+            if let problem {
+                // By bytes, because one character may be as long as the request.
+                problems.append(.init(field: String(name).cut(toUTF8Length: 100).printable, problem: problem))
+            }
         }
         guard problems.isEmpty else {
             throw HTTPProblem(

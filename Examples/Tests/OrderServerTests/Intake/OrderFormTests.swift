@@ -137,6 +137,17 @@ struct OrderFormTests {
             Case(body: body(lines: line("\"\($0)\"", "1", #""1""#)), problems: ["items[0].sku": sku])
         }
 
+    @Test("The name of an unknown field is quoted up to a number of bytes, without what a terminal would interpret")
+    func unknownField() throws {
+        for name in ["e" + String(repeating: "\u{301}", count: 100_000), "a\u{9B}\u{202E}"] {
+            let problem = try #require(throws: HTTPProblem.self) {
+                try form("{\"\(name)\": 1}").checked(.clients)
+            }
+            let fields = problem.fields.map(\.field)
+            #expect(fields.allSatisfy { $0.utf8.count < 200 && !$0.contains("\u{9B}") }, "\(fields)")
+        }
+    }
+
     @Test("Of very many problems the first ones are listed, and all are counted")
     func many() throws {
         let lines = repeatElement("{}", count: 1000).joined(separator: ",")

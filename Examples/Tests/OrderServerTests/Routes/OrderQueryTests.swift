@@ -17,6 +17,15 @@ struct OrderQueryTests {
         )
     }
 
+    @Test("The name of an unknown parameter is quoted up to a number of bytes, without what a terminal would interpret")
+    func unknownParameter() throws {
+        for name in ["e" + String(repeating: "\u{301}", count: 100_000), "a\u{9B}\u{202E}"] {
+            let problem = try #require(throws: HTTPProblem.self) { try query("\(name)=1") }
+            #expect(problem.fields.allSatisfy { $0.field.utf8.count < 200 && !$0.field.contains("\u{9B}") })
+            #expect(problem.fields.count == 1)
+        }
+    }
+
     @Test("Every parameter may be omitted")
     func defaults() throws {
         let query = try query("")

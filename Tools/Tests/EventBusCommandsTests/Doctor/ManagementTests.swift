@@ -202,25 +202,6 @@ struct ManagementTests {
         _ = ManagementClient.httpDate("Mon, 2147483647 Nov 2026 2147483647:-2147483648:2147483647 GMT")
     }
 
-    @Test func `the login of a broker with TLS is not sent unencrypted to another machine`() {
-        func isAccepted(_ url: String, isEncrypted: Bool = true) -> Bool {
-            let client = try? ManagementClient(
-                url: url,
-                credentials: .init(user: "ops", password: "hunter2"),
-                isEncrypted: isEncrypted,
-                timeout: .seconds(1)
-            )
-            return client != nil
-        }
-        for url in ["http://rabbit.internal", "http://ops@rabbit.internal:15672", "http://127.0.0.1.example.com"] {
-            #expect(!isAccepted(url), "\(url)")
-            #expect(isAccepted(url, isEncrypted: false), "\(url)")
-        }
-        for url in ["http://ops:own@rabbit.internal", "http://localhost", "http://127.0.0.1:1", "http://[::1]:1"] {
-            #expect(isAccepted(url), "\(url)")
-        }
-    }
-
     @Test func `names in a remedy are one word for a shell`() {
         #expect("group.queue-1_a".shellWord == "group.queue-1_a")
         #expect("a b".shellWord == "'a b'")
