@@ -13,7 +13,7 @@ final class NotificationFile: Sendable {
     /// - Throws: ``FileProblem``.
     init(path: String) throws {
         self.path = path
-        descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o600)
+        descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0o600)
         if descriptor < 0 { throw problem() }
     }
 

@@ -17,7 +17,7 @@ final class MailFileHandle: MailStorage {
 
     /// Opens the file, which is created if it does not exist. Returns `nil` if another process has locked it.
     static func open(_ path: String) throws(MailFileError) -> MailFileHandle? {
-        let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else { throw .system(path: path, call: "cannot be opened", code: errno) }
         let handle = MailFileHandle(path: path, descriptor: descriptor)
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {

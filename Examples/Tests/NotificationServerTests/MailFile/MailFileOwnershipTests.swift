@@ -42,6 +42,26 @@ struct MailFileOwnershipTests {
         #expect(try await second.send(.sample()) == false)
     }
 
+    @Test("A link to a file of somebody else is not written through")
+    func link() async throws {
+        try FileManager.default.createSymbolicLink(
+            atPath: scratch.path("mail.mbox"),
+            withDestinationPath: scratch.path("theirs")
+        )
+        await #expect(throws: MailFileError.self) { _ = try await file().open() }
+        #expect(!FileManager.default.fileExists(atPath: scratch.path("theirs")))
+    }
+
+    @Test("The file is readable by its owner only")
+    func mode() async throws {
+        let file = try await opened(file())
+        try await file.send(.sample())
+        for name in ["mail.mbox", "mail.mbox.owner"] {
+            let attributes = try FileManager.default.attributesOfItem(atPath: scratch.path(name))
+            #expect((attributes[.posixPermissions] as? NSNumber)?.intValue == 0o600, "\(name)")
+        }
+    }
+
     @Test("If another process that has the file is killed, this one takes over")
     func otherProcess() async throws {
         let path = scratch.path("mail.mbox")
