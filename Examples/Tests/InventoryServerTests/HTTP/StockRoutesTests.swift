@@ -28,7 +28,7 @@ struct StockRoutesTests {
     ) async throws {
         let replica = try Replica(file, lock: lock)
         _ = try await replica.store.open(with: stock)
-        let router = Router.service(routes: StockRoutes(catalog: replica.catalog).add)
+        let router = Router.service(access: .open, routes: StockRoutes(catalog: replica.catalog).add)
         try await Application(router: router, logger: .quiet).test(.router, body)
     }
 

@@ -8,33 +8,42 @@ extension Router where Context == ServiceRequestContext {
     /// its routes.
     ///
     /// ```swift
-    /// try await Application(router: Router.service(routes: OrderRoutes().add)).test(.router) { client in
+    /// let router = Router.service(access: .open, routes: OrderRoutes().add)
+    /// try await Application(router: router).test(.router) { client in
     ///     try await client.execute(uri: "/orders/0", method: .get) { #expect($0.status == .notFound) }
     /// }
     /// ```
     ///
     /// - Parameters:
     ///   - level: The minimum level of the loggers of requests. Defaults to `info`.
-    ///   - access: The clients that have access. Defaults to everyone.
+    ///   - access: The clients that have access.
     ///   - publicPaths: The paths that may be read without a token. Defaults to none.
     ///   - routes: A closure that adds the routes.
     public static func service(
         level: Logger.Level = .info,
-        access: HTTPAccess = .open,
+        access: HTTPAccess,
         publicPaths: Set<String> = [],
         routes: (Router<ServiceRequestContext>) -> Void
     ) -> Router<ServiceRequestContext> {
-        ServiceRouter(level: level, access: access, publicPaths: publicPaths).make(routes)
+        ServiceRouter(
+            level: level,
+            access: access,
+            publicPaths: publicPaths,
+            hosts: AllowedHosts(),
+            bodies: BodyBudget()
+        ).make(routes)
     }
 }
 
 /// A factory for the router of a service.
+///
+/// What protects the service has no default, so that it cannot be forgotten.
 struct ServiceRouter {
     var level = Logger.Level.info
-    var access = HTTPAccess.open
+    var access: HTTPAccess
     var publicPaths: Set<String> = []
-    var hosts = AllowedHosts()
-    var bodies = BodyBudget()
+    var hosts: AllowedHosts
+    var bodies: BodyBudget
     var tracer: (any Tracer)?
     var metrics: (any MetricsFactory)?
 

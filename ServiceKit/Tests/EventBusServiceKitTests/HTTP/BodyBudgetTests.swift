@@ -35,7 +35,7 @@ struct BodyBudgetTests {
 
     @Test func `a body that the budget has no room for is refused, and nothing stays occupied`() async throws {
         let budget = BodyBudget(limit: 50)
-        let router = ServiceRouter(bodies: budget).make(TestShop.addRoutes)
+        let router = ServiceRouter.open(bodies: budget).make(TestShop.addRoutes)
         try await Application(router: router).test(.router) { client in
             for (length, status) in [(100, HTTPResponse.Status.serviceUnavailable), (1, .accepted), (1, .accepted)] {
                 let body = #"{"customerID":"\#(String(repeating: "c", count: length))","items":[]}"#

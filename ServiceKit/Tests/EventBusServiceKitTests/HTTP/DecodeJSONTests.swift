@@ -12,7 +12,8 @@ struct DecodeJSONTests {
         headers: HTTPFields = [.contentType: "application/json"],
         _ check: @escaping @Sendable (TestResponse) throws -> Void
     ) async throws {
-        try await Application(router: Router.service(routes: TestShop.addRoutes)).test(.router) { client in
+        try await Application(router: Router.service(access: .open, routes: TestShop.addRoutes)).test(.router) {
+            client in
             try await client.execute(
                 uri: "/orders",
                 method: .post,
@@ -101,7 +102,7 @@ struct DecodeJSONTests {
     func tooLarge(saysLength: Bool) async throws {
         let body = #"{"customerID": "\#(String(repeating: "c", count: 1000))", "items": []}"#
         let application = Application(
-            router: Router.service(routes: TestShop.addRoutes),
+            router: Router.service(access: .open, routes: TestShop.addRoutes),
             configuration: ApplicationConfiguration(address: .hostname("127.0.0.1", port: 0))
         )
         try await application.test(saysLength ? .live : .router) { client in

@@ -87,7 +87,7 @@ struct HTTPAccessTests {
     }
 
     @Test func `a request to another host is refused, also for health`() async throws {
-        let maker = ServiceRouter(hosts: AllowedHosts())
+        let maker = ServiceRouter.open(hosts: AllowedHosts())
         let router = maker.make(TestShop.addRoutes) { $0.get("health/live") { _, _ in "live" } }
         let responder = router.buildResponder()
         for path in ["/orders", "/health/live"] {

@@ -18,8 +18,7 @@ struct ServiceRouterTests {
     }
 
     private func withClient(_ body: @Sendable (any TestClientProtocol) async throws -> Void) async throws {
-        let maker = ServiceRouter(
-            level: .info,
+        let maker = ServiceRouter.open(
             tracer: ServiceTracer(service: "orders", exporter: exporter),
             metrics: registry
         )
@@ -208,9 +207,10 @@ struct ServiceRouterTests {
 
     @Test("The router of a service is available to tests")
     func publicRouter() async throws {
-        try await Application(router: Router.service(routes: TestShop.addRoutes), logger: log.logger()).test(.router) {
-            client in
-            try await client.execute(uri: "/orders/0", method: .get) { #expect($0.status == .notFound) }
-        }
+        try await Application(router: Router.service(access: .open, routes: TestShop.addRoutes), logger: log.logger())
+            .test(.router) {
+                client in
+                try await client.execute(uri: "/orders/0", method: .get) { #expect($0.status == .notFound) }
+            }
     }
 }

@@ -67,7 +67,7 @@ struct ReadinessTests {
         )
         let exporter = RecordingExporter()
         let tracer = ServiceTracer(service: "orders", exporter: exporter)
-        let router = ServiceRouter(tracer: tracer, metrics: registry).make { _ in
+        let router = ServiceRouter.open(tracer: tracer, metrics: registry).make { _ in
         } unobserved: {
             operations.add(to: $0)
         }
@@ -108,7 +108,7 @@ struct ReadinessTests {
             metrics: MetricsRegistry(),
             health: { HealthReport(components: [broken]) }
         )
-        let router = ServiceRouter().make { operations.add(to: $0) }
+        let router = ServiceRouter.open().make { operations.add(to: $0) }
         try await Application(router: router).test(.router) { client in
             try await client.execute(uri: "/health/live", method: .get) { response in
                 #expect(response.status == .serviceUnavailable)

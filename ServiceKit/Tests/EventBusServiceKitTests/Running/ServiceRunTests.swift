@@ -1,5 +1,6 @@
 import Configuration
 import EventBus
+import HTTPTypes
 import Hummingbird
 import HummingbirdTesting
 import NIOCore
@@ -104,6 +105,59 @@ extension WholeProcess {
             await #expect(throws: (any Error).self) { try await get("/orders", port: port) }
             let names = try directory.lines(of: "trace").map { try JSONObject($0)["name"] }
             #expect(names.contains("GET /orders"))
+        }
+
+        @Test("A running service asks for tokens, checks the host, and has room for as many bodies as it is set to")
+        func protection() async throws {
+            let token = String(repeating: "t", count: 40)
+            let definition = ServiceDefinition.plain { _, bus in
+                ServiceAssembly(
+                    bus: bus,
+                    routes: { router in
+                        router.get("orders") { _, _ in "[]" }
+                        router.post("orders") { request, context in
+                            let size = 4 << 20
+                            return try await request.decodeJSON(String.self, context: context, limit: size)
+                        }
+                    }
+                )
+            }
+            let protected = [
+                "order-service", "--http-tokens", "shop:\(token)", "--http-port", "0", "--http-maximum-body-bytes",
+                "\(1 << 20)", "--rabbitmq-uri", "amqp://guest:guest@127.0.0.1:1",
+            ]
+            let run = try await makeRun(definition, protected)
+            let end = ShutdownRequest()
+            let running = Task { try await run.run(until: end) }
+            let port = try await port()
+            func status(
+                _ method: HTTPRequest.Method = .get,
+                host: String = "localhost",
+                token: String? = nil,
+                body: String? = nil
+            ) async throws -> Int {
+                try await TestClient.withClient(host: "127.0.0.1", port: port) { client in
+                    var headers: HTTPFields = [.contentType: "application/json"]
+                    if let token { headers[.authorization] = "Bearer \(token)" }
+                    let request = TestClient.Request(
+                        "/orders",
+                        method: method,
+                        authority: host,
+                        headers: headers,
+                        body: body.map { ByteBuffer(string: $0) }
+                    )
+                    return try await client.execute(request).status.code
+                }
+            }
+            #expect(try await status() == 401)
+            #expect(try await status(token: "another") == 401)
+            #expect(try await status(token: token) == 200)
+            #expect(try await status(host: "evil.example", token: token) == 421)
+            #expect(try await status(.post, token: token, body: #""a""#) == 200)
+            let large = "\"" + String(repeating: "a", count: 2 << 20) + "\""
+            #expect(try await status(.post, token: token, body: large) == 503)
+            end.request()
+            try await running.value
         }
 
         @Test("While it drains it returns 503 with the reason, and serves current requests")
