@@ -98,8 +98,27 @@ struct DeploymentFilesTests {
         }
         let topics = ["shop-orders": "order.created", "shop-inventory": "stock.rejected", "shop-notifications": nil]
         #expect(Set(definitions.topicPermissions.map(\.user)) == Set(topics.keys))
-        for permission in definitions.topicPermissions {
-            #expect(permission.exchange == "events")
+        let levels = (0..<20).map { "eventbus.delay.v1.\($0)" }
+        for user in topics.keys {
+            let exchanges = definitions.topicPermissions.filter { $0.user == user }.map(\.exchange)
+            #expect(exchanges.sorted() == (["events"] + levels).sorted())
+        }
+        let bits = String(repeating: "0.1.", count: 10)
+        for permission in definitions.topicPermissions where permission.exchange != "events" {
+            let expression = try Regex(permission.write)
+            for topic in ["order.created", "stock.rejected", "xorder.created", "order.created.x"] {
+                let isAllowed = try expression.firstMatch(in: "\(bits)e.0123abcd.\(topic)") != nil
+                #expect(isAllowed == (topics[permission.user] == topic), "\(permission.user): \(topic)")
+            }
+            for kind in ServiceKind.allCases {
+                let isAllowed = try expression.firstMatch(in: "\(bits)r.\(kind.rawValue).queue") != nil
+                #expect(isAllowed == (permission.user == "shop-\(kind.rawValue)"), "\(permission.user): \(kind)")
+            }
+            for key in ["", "order.created", "\(bits)t.order.created", "\(bits)q.orders.queue", "r.orders.queue"] {
+                #expect(try expression.firstMatch(in: key) == nil, "\(permission.user): \(key)")
+            }
+        }
+        for permission in definitions.topicPermissions where permission.exchange == "events" {
             let expression = try Regex(permission.write)
             for topic in ["order.created", "stock.rejected", "xorder.created", "order.created.x", "a.order.created"] {
                 let isAllowed = try expression.firstMatch(in: topic) != nil

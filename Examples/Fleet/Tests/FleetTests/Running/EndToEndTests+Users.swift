@@ -94,6 +94,16 @@ extension EndToEndTests {
                 }
             }
         }
+        let publisher = try EventBus(transport: .rabbit(configuration))
+        try await publisher.withRunning {
+            let foreign: Topic = kind == .orders ? "stock.reserved" : "order.created"
+            for delay in [Duration.zero, .seconds(60)] {
+                await expectRefusal("\(kind) publishes \(foreign) after \(delay)") {
+                    let options = PublishOptions(delay: delay)
+                    _ = try await publisher.publish(Envelope(topic: foreign, payload: []), options: options)
+                }
+            }
+        }
         for other in ServiceKind.allCases where other != kind {
             let spy = try EventBus(transport: .rabbit(configuration))
             spy.subscribe(to: "#", group: other.rawValue, name: "spy") { _, _ in }
