@@ -10,6 +10,9 @@ enum LinkedLibraries {
     /// The linked release of OpenSSL, such as `OpenSSL 3.0.19 27 Jan 2026`.
     static var openSSL: String { OpenSSL_version(OPENSSL_VERSION).map { String(cString: $0) } ?? "unknown" }
 
+    /// Returns a Boolean value indicating whether a release of OpenSSL gets no fixes any more.
+    static func isUnsupported(openSSL number: UInt = OpenSSL_version_num()) -> Bool { number < 0x3000_0000 }
+
     /// Returns a Boolean value indicating whether a release of hiredis has a known vulnerability in the parts that are
     /// used here. A distribution that fixes an old release keeps its number.
     ///
@@ -28,6 +31,8 @@ enum LinkedLibraries {
         let metadata: Logger.Metadata = ["version": "\(hiredis)", "openssl": "\(openSSL)"]
         if isVulnerable() {
             logger.warning("hiredis has known vulnerabilities; use 0.14.1 or later", metadata: metadata)
+        } else if isUnsupported() {
+            logger.warning("OpenSSL gets no fixes; use 3.0 or later", metadata: metadata)
         } else {
             logger.info("using hiredis", metadata: metadata)
         }
