@@ -384,6 +384,7 @@ actor ConsumerManager {
         }
 
         let id = session.consumer.id
+        session.consumer.decoder.replyQueues.connected(to: connection.brokerVersion)
         let channel = try await connection.openChannel { [weak self] event in
             self?.assumeIsolated { $0.handle(event, of: id, generation) }
         }

@@ -15,6 +15,11 @@ struct ReplyQueues: Sendable {
         self.allowed = allowed
     }
 
+    /// Notes the release of the broker on which replies are sent from now on.
+    func connected(to brokerVersion: String) {
+        nodes.connected(to: brokerVersion)
+    }
+
     /// Returns a Boolean value indicating whether a reply may be sent to the queue called `name`.
     func contains(_ name: String) -> Bool {
         // Also if an entry matches: another form would close the connection.
@@ -28,34 +33,46 @@ struct ReplyQueues: Sendable {
     }
 }
 
-/// The nodes of requesters, of which few new ones are admitted in an hour.
+/// The nodes of requesters, of which few new ones are admitted.
 ///
 /// A broker before RabbitMQ 4.2 keeps the node of every address that it decodes until it ends, and crashes after about a
-/// million of them. A cluster has only a few nodes, so a larger number of them is forged.
+/// million of them. A cluster has only a few nodes, so a larger number of them is forged. Forged ones use up the places of
+/// genuine ones, so places become free again one by one, and not all together after a long time.
 final class ReplyNodes: Sendable {
-    /// The maximum number of new nodes in a period.
+    /// The maximum number of new nodes at once.
     static let maximumNew = 64
-    /// The period.
-    static let period = Duration.seconds(3600)
+    /// The time after which one more is admitted.
+    static let period = Duration.seconds(60)
 
     private struct State {
+        var isLimited = true
         var known: Set<ArraySlice<UInt8>> = []
-        var start: MonotonicTime?
-        var new = 0
+        var free = ReplyNodes.maximumNew
+        /// The time up to which places have become free.
+        var refilled: MonotonicTime?
     }
 
     private let state = Locked(State())
 
+    /// Notes the release of the broker, such as `3.10.8`. Without one, the number stays limited.
+    func connected(to brokerVersion: String) {
+        let parts = brokerVersion.split(separator: ".").prefix(2).map { Int($0) ?? 0 }
+        let isLimited = parts.count < 2 || (parts[0], parts[1]) < (4, 2)
+        state.withLock { $0.isLimited = isLimited }
+    }
+
     /// Returns a Boolean value indicating whether replies may be sent to requesters on a node.
     func admits(_ node: ArraySlice<UInt8>, now: MonotonicTime = .now) -> Bool {
         state.withLock { state in
-            if state.known.contains(node) { return true }
-            if state.start.map({ $0.duration(to: now) >= Self.period }) ?? true {
-                state.start = now
-                state.new = 0
+            if !state.isLimited || state.known.contains(node) { return true }
+            var refilled = state.refilled ?? now
+            while state.free < Self.maximumNew, refilled.duration(to: now) >= Self.period {
+                state.free += 1
+                refilled = refilled.advanced(by: Self.period)
             }
-            guard state.new < Self.maximumNew else { return false }
-            state.new += 1
+            state.refilled = state.free == Self.maximumNew ? now : refilled
+            guard state.free > 0 else { return false }
+            state.free -= 1
             // Nodes that still exist are admitted again soon.
             if state.known.count >= 64 * Self.maximumNew { state.known = [] }
             state.known.insert(node)
