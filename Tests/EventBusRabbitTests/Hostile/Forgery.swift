@@ -20,11 +20,37 @@ struct Forgery: Sendable {
         case priority
         case timestamp
         case header(String)
+        /// A header that is given twice, first with another value.
+        case twice(String, first: NastyValue)
         case body
     }
 
     var field: Field
     var value: NastyValue
+
+    /// The name of the field, which all its forgeries have in common.
+    var name: String {
+        switch field {
+        case .property(let property): "property \(property)"
+        case .header(let name): "header \(name)"
+        case .twice(let name, _): "twice \(name)"
+        case .deliveryMode, .priority, .timestamp, .body: "\(field)"
+        }
+    }
+
+    /// A Boolean value indicating whether RabbitMQ 3.10 would fail on this record of a dead-lettering when it gives the
+    /// event up, and from then on give up no event of any quorum queue.
+    var stopsDeadLettering: Bool {
+        func isHarmful(_ value: NastyValue) -> Bool {
+            guard case .array(let records) = value else { return false }
+            return !records.allSatisfy { if case .table = $0 { true } else { false } }
+        }
+        switch field {
+        case .header("x-death"): return isHarmful(value)
+        case .twice("x-death", let first): return isHarmful(first) || isHarmful(value)
+        default: return false
+        }
+    }
 
     /// The headers that the bus, the broker and tracing use.
     static let headers = [
@@ -78,6 +104,17 @@ struct Forgery: Sendable {
                 ("routing-keys", .array([target])), ("time", .timestamp(.max)),
             ]
             all.append(Forgery(field: .header("x-death"), value: .array([.table(death)])))
+            all.append(Forgery(field: .twice("x-death", first: .array([])), value: .array([.table(death)])))
+            // The broker completes a record of the same bytes, and leaves the invented one behind it.
+            for record in begun {
+                all.append(Forgery(field: .header("x-death"), value: .array([record, .table(death)])))
+            }
+        }
+        all += begun.map { Forgery(field: .header("x-death"), value: .array([$0])) }
+        for header in headers where header.utf8.count < 100 {
+            all += [targets[0], .integer(1000)].map {
+                Forgery(field: .twice(header, first: .void), value: $0)
+            }
         }
         // Queues of the broker itself, one of which belongs to no consumer.
         let replies = ForgedReplyTo.malformed.filter { $0.utf8.count <= 255 } + ForgedReplyTo.wellFormed
@@ -88,6 +125,16 @@ struct Forgery: Sendable {
         all += bodies.map { Forgery(field: .body, value: .text($0)) }
         return all
     }
+
+    /// Beginnings of the record that the broker completes when an event expires in the queue without a consumer.
+    private static let begun: [NastyValue] = {
+        let (queue, expired) = (Array(HostileScene.absent.utf8), Array("expired".utf8))
+        return [
+            .table([("queue", .bytes(queue)), ("reason", .text("expired"))]),
+            .table([("queue", .text(queue)), ("reason", .bytes(expired))]),
+            .table([("queue", .bytes(queue)), ("reason", .bytes(expired)), ("queue", .text("attacked.note"))]),
+        ]
+    }()
 
     /// Headers, members and elements that fill most of a frame.
     static let wide: [[Forgery]] = [
@@ -117,6 +164,9 @@ struct HostileMessage: Sendable {
     var number: Int
     var topic: String
     var forgeries: [Forgery]
+
+    /// A Boolean value indicating whether the broker, when it gives the event up, may find a record in it.
+    var claimsDeath: Bool { forgeries.contains { $0.name.hasSuffix(" x-death") } }
 
     /// The payload: the number, unless it is forged.
     var body: [UInt8] {
@@ -151,6 +201,7 @@ struct HostileMessage: Sendable {
             case (.priority, .integer(let number)): octets.priority = UInt8(truncatingIfNeeded: number)
             case (.timestamp, .integer(let number)): timestamp = UInt64(bitPattern: number)
             case (.header(let name), let value): headers.append((name, value))
+            case (.twice(let name, let first), let value): headers += [(name, first), (name, value)]
             default: break
             }
         }

@@ -8,8 +8,11 @@ import Testing
 /// A peer that may only write to the exchange of events sends every property and header forged, one at a time and in
 /// pairs.
 ///
-/// `EVENTBUS_HOSTILE_PAIRS=all` sends every pair of forgeries, which takes hours, and a number sends so many. They are
-/// drawn by `EVENTBUS_HOSTILE_SEED`.
+/// Each run sends other pairs, which the seed that it prints draws: `EVENTBUS_HOSTILE_SEED` repeats it. With
+/// `EVENTBUS_HOSTILE_PAIRS=fields` every pair of fields is sent, with `all` every pair of forgeries, which takes hours, and with
+/// a number so many pairs of fields:
+///
+///     EVENTBUS_HOSTILE_PAIRS=fields Scripts/test --filter HostilePeerTests
 @Suite(
     .serialized,
     .timeLimit(environment("EVENTBUS_HOSTILE_PAIRS") == nil ? .minutes(10) : .minutes(1000)),
@@ -19,6 +22,9 @@ struct HostilePeerTests {
     /// The number of events that are sent to one pair of services.
     private static let maximumMessages = 5000
 
+    /// The number of pairs of fields in one run.
+    private static let pairs = isFull ? 1000 : 300
+
     /// Returns each forgery alone, encodings with each body, headers that fill a frame, and pairs.
     private func combinations(_ bodies: [[UInt8]], _ generator: inout SplitMix64) -> [[Forgery]] {
         let forgeries = Forgery.all(targets: HostileScene.targets, bodies: bodies)
@@ -26,13 +32,37 @@ struct HostilePeerTests {
         if environment("EVENTBUS_HOSTILE_PAIRS") == "all" {
             for first in forgeries { combinations += forgeries.map { [first, $0] } }
         } else {
-            for _ in 0..<(environment("EVENTBUS_HOSTILE_PAIRS").flatMap(Int.init) ?? (isFull ? 400 : 200)) {
-                combinations.append(
-                    (0..<2).map { _ in forgeries[Int.random(in: forgeries.indices, using: &generator)] }
-                )
+            let fields = Dictionary(grouping: forgeries, by: \.name).sorted { $0.key < $1.key }.map(\.value)
+            var pairs = fields.indices.flatMap { first in (first + 1..<fields.count).map { (first, $0) } }
+            pairs.shuffle(using: &generator)
+            if environment("EVENTBUS_HOSTILE_PAIRS") != "fields" {
+                pairs = Array(pairs.prefix(environment("EVENTBUS_HOSTILE_PAIRS").flatMap(Int.init) ?? Self.pairs))
+            }
+            for (first, second) in pairs {
+                let pair = [first, second].compactMap { fields[$0].randomElement(using: &generator) }
+                combinations.append(pair.shuffled(using: &generator))
             }
         }
         return combinations
+    }
+
+    /// Returns a message with the topic of one of the attacked subscriptions. Events whose headers say that they were given
+    /// up often go where they are.
+    private func message(_ number: Int, _ forgeries: [Forgery], _ generator: inout SplitMix64) -> HostileMessage {
+        var message = HostileMessage(number: number, topic: "", forgeries: forgeries)
+        let absent = HostileScene.Absent.topic.rawValue
+        var topics = HostileScene.topics
+        if forgeries.contains(where: \.stopsDeadLettering) {
+            topics.removeAll { $0 == absent }
+        } else if message.claimsDeath, Bool.random(using: &generator) {
+            topics = [absent]
+        }
+        message.topic = topics[Int.random(in: topics.indices, using: &generator)]
+        if message.topic == absent {
+            // It expires at once, unless this is forged too.
+            message.forgeries.insert(Forgery(field: .property(.expiration), value: .text("1")), at: 0)
+        }
+        return message
     }
 
     /// Returns the texts in a log that are not clean.
@@ -46,6 +76,8 @@ struct HostilePeerTests {
     private struct Genuine {
         var number: Int
         var predecessor: Int
+        /// The number of the genuine event with a key.
+        var keyed: Int { number + HostilePeerTests.firstKeyed - HostilePeerTests.firstGenuine }
     }
 
     /// Sends the messages, each hundred of them followed by a genuine event.
@@ -67,6 +99,10 @@ struct HostilePeerTests {
             let options = PublishOptions(id: EventID("hostile-\(event.number)"))
             let receipt = try await scene.bus.publish(HostileScene.Note(number: event.number), options: options)
             #expect(receipt.outcome == .routed)
+            let keyedTopic = HostileScene.Keyed.topic.rawValue
+            scene.sightings.expect([HostileMessage(number: event.keyed, topic: keyedTopic, forgeries: [])])
+            let keyed = PublishOptions(partitionKey: "genuine", id: EventID("hostile-\(event.keyed)"))
+            _ = try await scene.bus.publish(HostileScene.Keyed(number: event.keyed), options: keyed)
             genuine.append(event)
         }
         print("\(messages.count) forged events, of which the broker accepted \(accepted)")
@@ -78,15 +114,61 @@ struct HostilePeerTests {
     private static let subscriptions = ["note", "all", "inbox", "identified", "batch", "decoded", "bytes", "chained"]
     /// The number of the first genuine event.
     private static let firstGenuine = 1_000_000_000
+    /// The number of the first genuine event with a key.
+    private static let firstKeyed = 2_000_000_000
+    /// The number of the first event that is delivered again.
+    private static let firstRedelivered = 3_000_000_000
+
+    /// Sends events with forged counts of their deliveries, and cuts the connections while some of them are handled. They
+    /// are delivered again, and none of them may run alone.
+    private func redeliver(_ scene: HostileScene) async throws {
+        let counts: [NastyValue] = [
+            .integer(5), .integer(1000), .integer(.max), .raw("b", [9]), .bytes(Array("9".utf8)), .text("1000"),
+        ]
+        let messages = (0..<48).map { number in
+            let name = "x-delivery-count"
+            return HostileMessage(
+                number: Self.firstRedelivered + number,
+                topic: HostileScene.Redelivered.topic.rawValue,
+                forgeries: [
+                    Forgery(
+                        field: number.isMultiple(of: 2) ? .header(name) : .twice(name, first: .integer(0)),
+                        value: counts[number / 2 % counts.count]
+                    )
+                ]
+            )
+        }
+        scene.sightings.expect(messages)
+        let (first, second) = (Gate(), Gate())
+        defer {
+            first.open()
+            second.open()
+        }
+        scene.sightings.close(first)
+        let accepted = try await scene.peer.send(messages)
+        #expect(accepted == messages.count)
+        try await eventually("as many are handled as may be") { scene.sightings.reached == HostileScene.concurrency }
+        scene.sightings.close(second)
+        try await scene.cutConnections()
+        first.open()
+        try await eventually("as many are handled again", within: .seconds(30)) {
+            scene.sightings.reached == HostileScene.concurrency
+        }
+        second.open()
+        try await scene.drained()
+    }
 
     /// Checks that forged events began before an earlier genuine one only beside it.
     private func checkOrder(_ scene: HostileScene, _ genuine: [Genuine]) throws {
-        for name in Self.subscriptions {
+        for name in Self.subscriptions + ["keyed"] {
             let order = scene.sightings.order(of: name)
             for event in genuine {
-                let index = try #require(order.firstIndex(of: event.number), "\(name) did not handle \(event.number)")
+                let number = name == "keyed" ? event.keyed : event.number
+                let index = try #require(order.firstIndex(of: number), "\(name) did not handle \(number)")
                 let overtaking = order[..<index].filter { $0 < Self.firstGenuine && $0 > event.predecessor }
-                #expect(overtaking.count < HostileScene.concurrency, "\(name): \(event.number) was overtaken")
+                // By key, up to 18 were seen on a busy machine, which is still less than a batch.
+                let bound = name == "keyed" ? 4 * HostileScene.concurrency : HostileScene.concurrency
+                #expect(overtaking.count < bound, "\(name): \(number) was overtaken")
             }
         }
     }
@@ -102,6 +184,11 @@ struct HostilePeerTests {
         for letter in all {
             #expect(letter.group == scene.group)
             #expect(letter.queue.hasPrefix("\(scene.group)."))
+            // A record of the broker, and not the publisher, says where the event was.
+            let name = String(letter.queue.dropFirst(scene.group.count + 1))
+            if let number = HostileSightings.number(in: letter.envelope), let topic = HostileScene.topic(of: name) {
+                #expect(scene.sightings.topic(of: number) == topic.rawValue, "\(letter)")
+            }
             // Its handler only publishes, and its payload is not read. Events may expire in its queue.
             if letter.queue == "\(scene.group).chained" {
                 #expect(letter.failure.reason.rawValue == "expired", "\(letter.failure)")
@@ -181,17 +268,15 @@ struct HostilePeerTests {
     @Test func `forged events stay in their group, deceive no handler, delay no other event, and leave clean logs`()
         async throws
     {
-        var generator = SplitMix64(seed: environment("EVENTBUS_HOSTILE_SEED").flatMap(UInt64.init) ?? 1)
+        let seed = environment("EVENTBUS_HOSTILE_SEED").flatMap(UInt64.init) ?? .random(in: 0...UInt64(UInt32.max))
+        print("EVENTBUS_HOSTILE_SEED=\(seed)")
+        var generator = SplitMix64(seed: seed)
         let combinations = combinations(try HostileScene.bodies(), &generator)
         for start in stride(from: 0, to: combinations.count, by: Self.maximumMessages) {
             let part = combinations[start..<min(start + Self.maximumMessages, combinations.count)]
-            let topics = HostileScene.topics
-            try await check(
-                part.enumerated().map { number, forgeries in
-                    let topic = topics[Int.random(in: topics.indices, using: &generator)]
-                    return HostileMessage(number: number, topic: topic, forgeries: forgeries)
-                }
-            )
+            var messages: [HostileMessage] = []
+            for forgeries in part { messages.append(message(messages.count, forgeries, &generator)) }
+            try await check(messages)
         }
     }
 
@@ -212,18 +297,20 @@ struct HostilePeerTests {
         scene.sightings.expect(messages)
         try await scene.victimBus.withRunning {
             try await scene.withAttackedRunning {
+                try await redeliver(scene)
+                let connections = scene.publishConnections
                 let genuine = try await attack(scene, messages)
                 try await eventually("the genuine events are handled", within: .seconds(60)) {
                     Self.subscriptions.allSatisfy { name in
                         Set(scene.sightings.order(of: name)).isSuperset(of: genuine.map(\.number))
-                    }
+                    } && Set(scene.sightings.order(of: "keyed")).isSuperset(of: genuine.map(\.keyed))
                 }
                 try await scene.drained()
                 try checkOrder(scene, genuine)
-                try await useTools(scene)
+                try await scene.absentBus.withRunning { try await useTools(scene) }
+                #expect(!scene.sightings.order(of: "absent").isEmpty)
                 #expect("\(scene.bus.health())".isClean)
-                let publishing = scene.bus.health().components.first { $0.name.hasSuffix(".publish") }
-                #expect(publishing?.details["connections"] == 1)
+                #expect(scene.publishConnections == connections)
             }
             #expect("\(scene.victimBus.health())".isClean)
             // The broker does not check topic permissions for CC and BCC.
