@@ -313,7 +313,7 @@ extension WholeProcess {
             let definition = ServiceDefinition.plain()
             let run = try await makeRun(definition, arguments("--http-maximum-connections", "1000000"))
             let service = HTTPService(
-                responder: ServiceRouter().make { _ in }.buildResponder(),
+                responder: ServiceRouter.open().make { _ in }.buildResponder(),
                 options: run.options,
                 logger: run.logger
             )
