@@ -33,7 +33,8 @@ struct DeploymentFilesTests {
             #expect(base.hasPrefix("${") || base.hasPrefix("runtime AS "), "\(base)")
         }
         #expect(try file("Dockerfile").contains("--force-resolved-versions"))
-        #expect(try file("Dockerfile").contains("Examples/Package.resolved"))
+        #expect(try file("Dockerfile").contains(" Examples/Package.resolve[d] "))
+        #expect(try file("Dockerfile.dockerignore").contains("\n!Examples/Package.resolved\n"))
     }
 
     @Test func `each service has limits, secrets and a user of its own`() throws {
