@@ -10,6 +10,9 @@ struct LaneTable: Sendable {
     private struct LaneState: Sendable {
         var waiting: Deque<StoredEvent> = []
         var isInFlight = false
+        /// A Boolean value indicating whether the lane has to be read again before its event in flight is sent again,
+        /// because earlier events may have returned to the outbox since.
+        var isOutdated = false
         /// The number of events whose outcome has not been written to the database.
         var unwritten = 0
 
@@ -93,12 +96,19 @@ struct LaneTable: Sendable {
     }
 
     /// Returns the event in flight to the front of its lane, from which it is published again.
-    mutating func putBack(_ event: StoredEvent) {
+    ///
+    /// - Returns: `false` if the event was dropped instead, because its lane has to be read again.
+    mutating func putBack(_ event: StoredEvent) -> Bool {
+        if lanes[event.lane]?.isOutdated == true {
+            drop(event.lane)
+            return false
+        }
         lanes[event.lane]?.isInFlight = false
         lanes[event.lane]?.waiting.prepend(event)
         waitingCount += 1
         waitingBytes += event.size
         line(up: event.lane)
+        return true
     }
 
     /// Drops the event in flight and the events after it. Nothing is written to the database.
@@ -141,7 +151,7 @@ struct LaneTable: Sendable {
         lanes[lane, default: LaneState()].unwritten += 1
     }
 
-    /// Drops all waiting events, but not those in flight.
+    /// Drops all waiting events. Those in flight are dropped too, unless the broker takes them.
     mutating func removeWaiting() {
         ready = []
         suspects = []
@@ -149,6 +159,7 @@ struct LaneTable: Sendable {
         waitingBytes = 0
         for lane in Array(lanes.keys) {
             lanes[lane]?.waiting = []
+            if lanes[lane]?.isInFlight == true { lanes[lane]?.isOutdated = true }
             forget(lane)
         }
     }

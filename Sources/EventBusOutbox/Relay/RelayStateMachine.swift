@@ -274,7 +274,7 @@ struct RelayStateMachine: Sendable {
             } else {
                 var event = event
                 event.holds += 1
-                lanes.putBack(event)
+                if !lanes.putBack(event) { mustLook = true }
             }
         }
     }

@@ -152,6 +152,24 @@ struct RelayStateMachineTests {
         #expect(busy.isEmpty)
     }
 
+    @Test("A failed event is read again, behind those that returned to the outbox while it was in flight")
+    func readsAgain() throws {
+        var machine = Self.machine([[Self.event(2, key: "a"), Self.event(3, key: "a")]])
+        let first = try #require(batch(&machine))
+        _ = machine.beginExchange()
+        machine.load(FetchedEvents(), leaseEnd: Self.start + .seconds(10), isStale: true, now: Self.at(.zero))
+        _ = machine.beginExchange()
+        machine.load(FetchedEvents(), leaseEnd: Self.start + .seconds(10), now: Self.at(.zero))
+        finish(&machine, first) { _ in .held(EventBusError(.unavailable, "down")) }
+        #expect(batch(&machine, after: .seconds(1)) == nil)
+        #expect(isExchange(&machine, after: .seconds(1)))
+        #expect(machine.beginExchange().busy.isEmpty)
+        let run = (1...3).map { Self.event($0, key: "a") }
+        let taking = FetchedEvents(runs: [run], count: 3)
+        machine.load(taking, leaseEnd: Self.start + .seconds(11), now: Self.at(.seconds(1)))
+        #expect(batch(&machine, after: .seconds(1))?.events.map(\.sequence) == [1])
+    }
+
     @Test("In an outage a few events probe whether it is over, and then the batches double")
     func probes() throws {
         var machine = Self.machine((1...200).map { [Self.event($0)] })

@@ -105,9 +105,9 @@ extension RelayInTroubleSuite {
                     await Task.yield()
                 }
                 mode.withLock { $0 = nil }
-                let handled = Task { try await recorder.waitForHandled(OrderPlaced.self, count: 4) }
-                try await database.drain(by: clock)
-                #expect(try await handled.value.map(\.number) == [1, 2, 3, 4])
+                async let handled = recorder.waitForHandled(OrderPlaced.self, count: 4)
+                try await database.drain(by: clock, relay)
+                #expect(try await handled.map(\.number) == [1, 2, 3, 4])
             }
         }
     }
