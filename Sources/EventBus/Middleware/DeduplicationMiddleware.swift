@@ -56,6 +56,11 @@ public struct DeduplicationMiddleware: ConsumeMiddleware {
         self.check = InboxCheck(inbox: inbox, lease: options.lease)
     }
 
+    /// Lets the inbox measure by the clock of a bus that uses the step.
+    func adopt(_ clock: AnyClock) {
+        (inbox as? any ClockedInbox)?.adopt(clock)
+    }
+
     /// Returns a step for one subscription, which renews that subscription's claims.
     public func prepared(for subscription: SubscriptionInfo) -> any ConsumeMiddleware {
         DeduplicationMiddleware(inbox: inbox, options: options, didSuppress: didSuppress)

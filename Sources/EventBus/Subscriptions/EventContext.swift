@@ -99,7 +99,7 @@ public final class EventContext: Sendable {
 
 extension EventContext {
     /// The clock of the bus.
-    var clock: AnyClock { worker.clock }
+    package var clock: AnyClock { worker.clock }
 
     /// The name of the bus's transport.
     var transportName: String { processor.environment.transport.name }

@@ -70,6 +70,7 @@ final class SubscriptionRunner: Sendable {
         if let inbox = options.inbox {
             middleware.append(DeduplicationMiddleware(inbox: inbox, options: options.inboxOptions))
         }
+        for case let step as DeduplicationMiddleware in middleware { step.adopt(environment.clock) }
         self.middleware = middleware.filter(\.isActive).map { $0.prepared(for: info) }
         self.observers =
             self.middleware.compactMap { $0 as? any DeliveryObserver }

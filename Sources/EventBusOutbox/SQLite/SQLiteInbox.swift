@@ -24,12 +24,12 @@ public import GRDB
 ///
 /// ``registerMigration(in:)`` creates the tables. Retention is measured by the time of day. Expired records are deleted
 /// while others are written.
-public final class SQLiteInbox: Inbox {
+public final class SQLiteInbox: ClockedInbox {
     /// The default retention of a record: 7 days.
     public static let defaultRetention = Duration.seconds(7 * 24 * 60 * 60)
 
     private let database: any DatabaseWriter
-    private let clock: WallClock
+    private let time: AdoptedClock
 
     /// Creates an inbox in `database` for the subscriptions of `bus`.
     ///
@@ -37,18 +37,27 @@ public final class SQLiteInbox: Inbox {
     /// clock.
     public init(database: any DatabaseWriter, bus: EventBus) {
         self.database = database
-        self.clock = WallClock(bus.clock)
+        self.time = AdoptedClock(bus.clock)
     }
 
     /// Creates an inbox in `database`.
     ///
-    /// - Parameters:
-    ///   - database: The database with the inbox's tables.
-    ///   - clock: The clock of claims and retention. Defaults to the real time. Tests may pass a manual clock.
-    public init(database: any DatabaseWriter, clock: some Clock<Duration> = ContinuousClock()) {
+    /// Claims and retention are measured by the clock of the first bus that has a subscription with the inbox, or whose
+    /// handler calls it. If the inbox is used before, they are measured by the real time.
+    public init(database: any DatabaseWriter) {
         self.database = database
-        self.clock = WallClock(AnyClock(clock))
+        self.time = AdoptedClock()
     }
+
+    /// Creates an inbox in `database` that measures claims and retention by `clock`.
+    public init(database: any DatabaseWriter, clock: some Clock<Duration>) {
+        self.database = database
+        self.time = AdoptedClock(clock)
+    }
+
+    package func adopt(_ clock: AnyClock) { time.adopt(clock) }
+
+    private var clock: WallClock { WallClock(time.current) }
 
     /// Registers the inbox's tables with the migrations of a database, as `eventbus.inbox.v1` to `.v3`.
     ///
@@ -97,6 +106,7 @@ public final class SQLiteInbox: Inbox {
         retention: Duration = defaultRetention,
         _ body: @Sendable (Database) throws -> Result
     ) async throws -> Result? {
+        adopt(context.clock)
         let key = context.inboxKey
         let (decision, result): (InboxDecision, Result?)
         do {

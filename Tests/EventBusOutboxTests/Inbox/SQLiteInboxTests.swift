@@ -232,13 +232,16 @@ struct SQLiteInboxTests {
         #expect(try metrics.expectCounter("eventbus.handled", labels + [("outcome", "success")]).totalValue == 1)
     }
 
-    @Test("On a manual clock the inbox of a bus takes over the claim of a killed consumer when its lease is over")
-    func killedConsumer() async throws {
+    @Test(
+        "On a manual clock an inbox takes over the claim of a killed consumer when its lease is over",
+        arguments: [true, false]
+    )
+    func killedConsumer(knowsBus: Bool) async throws {
         let database = try makeDatabase()
         let clock = ManualClock()
         let broker = InMemoryBroker(clock: clock)
         let bus = EventBus(transport: .inMemory(broker))
-        let inbox = SQLiteInbox(database: database, bus: bus)
+        let inbox = knowsBus ? SQLiteInbox(database: database, bus: bus) : SQLiteInbox(database: database)
         let done = Collected<Int>()
         bus.subscribe(to: NoteTaken.self, group: "g", name: "h", options: .init(inbox: inbox)) { note, _ in
             done.add(note.number)
@@ -250,6 +253,26 @@ struct SQLiteInboxTests {
         }
         #expect(done.all == [1])
         #expect(clock.now.offset < .seconds(60))
+    }
+
+    @Test("performOnce keeps its record for the retention on the manual clock of the handler's bus")
+    func retentionOfHandler() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let inbox = SQLiteInbox(database: try makeDatabase())
+        let done = Collected<Int>()
+        bus.subscribe(to: NoteTaken.self, group: "g") { note, context in
+            try await inbox.performOnce(context, retention: .seconds(60)) { _ in done.add(note.number) }
+        }
+        try await bus.withRunning {
+            for expected in [1, 1, 2] {
+                try await bus.publish(NoteTaken(number: 1), options: .init(id: "x"))
+                try await broker.settled()
+                #expect(done.count == expected)
+                clock.advance(by: .seconds(31))
+            }
+        }
     }
 
     @Test("A claim of the bus and a record in the handler's transaction are compatible")
