@@ -29,11 +29,15 @@ final class BatchCollector<E: Event>: Sendable {
             }
         }
 
-        /// Waits until the batch is full, or until another signal is raised.
-        func waitUntilFull(or other: Signal) async throws {
+        /// Waits until the batch is full, or until one of two other signals is raised.
+        func waitUntilFull(or other: Signal, or third: Signal) async throws {
             let isFull = isFull
             try await first {
-                try await isFull.wait()
+                try await first {
+                    try await isFull.wait()
+                } or: {
+                    try await third.wait()
+                }
             } or: {
                 try await other.wait()
             }
@@ -105,14 +109,15 @@ final class BatchCollector<E: Event>: Sendable {
     }
 
     /// Waits until the batch is full or due and fewer batches than allowed are being handled, and runs its handler. When
-    /// the subscription's session has to end, the batch is due at once, because nothing could join it.
+    /// the subscription's session has to end or to reopen its channel, the batch is due at once, because nothing could join
+    /// it.
     private func lead(_ batch: Batch, _ first: BatchedEvent<E>) async -> BatchedEvent<E>.Outcome {
         if maximumCount > 1 {
             first.context.noteWait(until: batch.due)
             // If it is cancelled, the batch is closed early and repeated below.
-            let ending = first.context.sessionStopping
+            let (ending, reopening) = (first.context.sessionStopping, first.context.sessionReopening)
             _ = try? await withDeadline(batch.due, clock: first.context.clock) {
-                try await batch.waitUntilFull(or: ending)
+                try await batch.waitUntilFull(or: ending, or: reopening)
             }
         }
         // The batch collects other events meanwhile.

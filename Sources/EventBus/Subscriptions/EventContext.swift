@@ -167,6 +167,9 @@ extension EventContext {
     /// A signal that is raised when the subscription's session has to end, so that nothing more arrives.
     var sessionStopping: Signal { processor.stopping }
 
+    /// A signal that is raised when the session's channel has to be reopened, before which nothing more starts.
+    var sessionReopening: Signal { worker.reopening }
+
     /// A Boolean value indicating whether the handler's task is cancelled.
     var isHandlerCancelled: Bool { worker.isExpired || isGivenUp }
 

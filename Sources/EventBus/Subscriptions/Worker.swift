@@ -78,6 +78,9 @@ package final class Worker: Sendable {
     /// A Boolean value indicating whether the worker's event waits for other handlers before its own runs.
     var isWaiting: Bool { waiting.load(ordering: .relaxed) }
 
+    /// A signal that is raised when the channel of the worker's queue has to be reopened.
+    var reopening: Signal { queue.reopening }
+
     /// Revokes a delivery, as its transport does when the connection is gone.
     func revoke(_ delivery: Delivery) { queue.revoke(through: delivery.token.generation) }
 

@@ -53,4 +53,40 @@ struct ReopeningTests {
             #expect(handled.all == [1, 1])
         }
     }
+
+    @Test("A batch that is being collected is handled before its time, because nothing can join it")
+    func collectedBatch() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(configuration: .init(consumerTimeout: nil), clock: clock)
+        let bus = EventBus(transport: .inMemory(broker))
+        let batches = Collected<[String]>()
+        let proceed = Signal()
+        let options = SubscriptionOptions(retry: .never, ordering: .byPartitionKey, maximumHold: .seconds(100))
+        let subscription = bus.subscribe(
+            toBatchesOf: OrderCreated.self,
+            group: "g",
+            maximumCount: 2,
+            within: .seconds(600),
+            concurrency: 2,
+            options: options
+        ) { batch in
+            batches.add(batch.map(\.event.orderID))
+            try await proceed.wait()
+        }
+        try await bus.withRunning {
+            try await subscription.attached()
+            for key in ["a", "b"] { try await bus.publish(OrderCreated(orderID: key)) }
+            try await eventually("the first batch runs") { batches.all.count == 1 }
+            try await bus.publish(OrderCreated(orderID: "a"))
+            try await eventually("the second event of the key waits") { subscription.health.details["waiting"] == 1 }
+            clock.advance(by: .seconds(101))
+            try await bus.publish(OrderCreated(orderID: "c"))
+            try await eventually("the second batch is collected") { subscription.health.details["running"] == 3 }
+            proceed.raise()
+            try await eventually("the second batch runs") { batches.all.contains(["c"]) }
+            #expect(clock.now.offset == .seconds(101))
+            try await broker.settled()
+            #expect(Set(batches.all.dropFirst()) == [["c"], ["a"]])
+        }
+    }
 }
