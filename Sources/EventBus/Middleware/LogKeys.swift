@@ -11,4 +11,5 @@ package enum LogKeys {
     package static let count = "count"
     package static let delay = "delay"
     package static let duration = "duration"
+    package static let limit = "limit"
 }

@@ -41,7 +41,7 @@ extension DeliveryProcessor {
     func deferral(of tracked: TrackedDelivery, _ claimed: DeferredDelivery) -> Disposition {
         // A consumer that was killed keeps its claim for a lease. One whose handler hangs renews it up to the time limit
         // and then for little more than a lease.
-        let longestClaim = (handlerTimeout ?? .zero).clampedToLongest + claimed.lease * 4
+        let longestClaim = (handlerLimit.longest ?? .zero).clampedToLongest + claimed.lease * 4
         return deferral(of: tracked, reason: .inProgress, after: claimed.after, forAtLeast: longestClaim, claimed)
     }
 

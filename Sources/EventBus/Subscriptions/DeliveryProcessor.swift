@@ -7,7 +7,7 @@ final class DeliveryProcessor: Sendable {
     let observers: [any DeliveryObserver]
     let retry: RetryPolicy
     let retryVerdict: (@Sendable (any Error) -> RetryVerdict)?
-    let handlerTimeout: Duration?
+    let handlerLimit: HandlerLimit
     /// A Boolean value indicating whether events that the handler publishes have derived identities.
     let derivesEventIDs: Bool
     /// A Boolean value indicating whether events that the handler publishes are held until it has returned.
@@ -34,7 +34,7 @@ final class DeliveryProcessor: Sendable {
         observers: [any DeliveryObserver],
         retry: RetryPolicy,
         retryVerdict: (@Sendable (any Error) -> RetryVerdict)?,
-        handlerTimeout: Duration?,
+        handlerLimit: HandlerLimit,
         derivesEventIDs: Bool,
         holdsPublishes: Bool,
         maximumDeferral: Duration,
@@ -49,7 +49,7 @@ final class DeliveryProcessor: Sendable {
         self.observers = observers
         self.retry = retry
         self.retryVerdict = retryVerdict
-        self.handlerTimeout = handlerTimeout
+        self.handlerLimit = handlerLimit
         self.derivesEventIDs = derivesEventIDs
         self.holdsPublishes = holdsPublishes
         self.maximumDeferral = maximumDeferral
@@ -247,7 +247,7 @@ final class DeliveryProcessor: Sendable {
         let number = worker.currentAttempt.begin(context)
         defer { worker.currentAttempt.end() }
         let correlation = context.correlation(attempt: number)
-        let previousDeadline = handlerTimeout.map { worker.arm($0) }
+        let previousDeadline = handlerLimit.duration(for: tracked, at: environment.clock.now).map { worker.arm($0) }
         defer { if let previousDeadline { worker.disarm(restoring: previousDeadline) } }
         let failure: (any Error)?
         do {

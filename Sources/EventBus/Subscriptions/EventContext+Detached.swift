@@ -25,7 +25,7 @@ extension EventContext {
             observers: [],
             retry: options.retry,
             retryVerdict: nil,
-            handlerTimeout: nil,
+            handlerLimit: .none,
             derivesEventIDs: options.derivesEventIDs,
             holdsPublishes: false,
             maximumDeferral: options.maximumDeferral,

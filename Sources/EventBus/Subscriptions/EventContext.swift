@@ -248,7 +248,7 @@ extension EventContext {
 
     /// Returns the error for a handler that was cancelled at its limit, or `nil` if this one was not.
     func timeoutError(underlying: any Error) -> EventBusError? {
-        processor.handlerTimeout.flatMap { worker.timeoutError(limit: $0, underlying: underlying) }
+        worker.timeoutError(than: processor.handlerLimit.description, underlying: underlying)
     }
 
     /// Waits for the next attempt to record an effect. The transport is told that the delivery waits.

@@ -20,9 +20,8 @@ extension SubscriptionOptions {
         let remedy =
             "after which the broker delivers the event again; give less, or raise the timeout of the broker and the "
             + "transport's consumerTimeout"
-        // A limit in the far future counts as none.
-        if let handlerTimeout, handlerTimeout >= consumerTimeout, handlerTimeout < .longest {
-            return "handlerTimeout \(handlerTimeout), but a consumer timeout of \(consumerTimeout), " + remedy
+        if let ownHandlerTimeout, ownHandlerTimeout >= consumerTimeout {
+            return "handlerTimeout \(ownHandlerTimeout), but a consumer timeout of \(consumerTimeout), " + remedy
         }
         if holdsRetries, Self.maximumAge(holding: maximumHold) >= consumerTimeout {
             return "maximumHold \(maximumHold), but a consumer timeout of \(consumerTimeout), " + remedy
@@ -44,7 +43,8 @@ extension SubscriptionOptions {
                 + "timeout, or RetryPolicy.never if failed events are not to be retried"
         }
         if let limit = handlerTimeout, limit <= .zero {
-            return "handlerTimeout \(limit), which leaves no time to handle anything; give nil for no limit"
+            return "handlerTimeout \(limit), which leaves no time to handle anything; give nil for no limit but the "
+                + "broker's"
         }
         if maximumDeferral < .zero {
             return "maximumDeferral \(maximumDeferral); give zero for events that may not be deferred"

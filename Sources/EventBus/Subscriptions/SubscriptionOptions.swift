@@ -71,10 +71,16 @@ public struct SubscriptionOptions: Sendable {
     /// `nil`.
     public var breaker: CircuitBreaker?
     /// The maximum duration of a handler, after which it is cancelled as described in ``TimeoutMiddleware``, or `nil`
-    /// for no limit. Defaults to 5 minutes.
+    /// for none of its own. Defaults to 5 minutes.
     ///
-    /// The limit is below the broker's consumer timeout (``Transport/consumerTimeout``). It takes effect soon after it has passed, not at that very instant. Without a limit, a handler that never
-    /// returns holds up whatever waits for running handlers until its delivery is revoked.
+    /// The limit is below the broker's consumer timeout (``Transport/consumerTimeout``). It takes effect soon after it has
+    /// passed, not at that very instant.
+    ///
+    /// With `nil`, a handler may take as long as the broker waits: it is cancelled when nine tenths of the consumer timeout
+    /// have passed since the delivery arrived, which are 27 minutes by default. The attempt has failed then. Otherwise the
+    /// broker would deliver the event again while it is handled. For longer handlers, raise the timeout of the broker and
+    /// tell the transport (`consumerTimeout`). Only over a transport without a consumer timeout, `nil` is no limit, and a
+    /// handler that never returns holds up whatever waits for running handlers.
     public var handlerTimeout: Duration?
     /// The order in which deliveries are handled. Defaults to ``Ordering/none``.
     public var ordering: Ordering
@@ -205,6 +211,9 @@ public struct SubscriptionOptions: Sendable {
 }
 
 extension SubscriptionOptions {
+    /// The time limit of the handlers, apart from the broker's. One in the far future counts as none.
+    var ownHandlerTimeout: Duration? { handlerTimeout.flatMap { $0 < .longest ? $0 : nil } }
+
     /// The number of inboxes that are consulted for each delivery.
     var inboxCount: Int { (inbox == nil ? 0 : 1) + middleware.count { $0 is DeduplicationMiddleware } }
 
@@ -240,7 +249,8 @@ extension SubscriptionOptions {
             if broadcast { .returnsAll } else if byKey { .reopensChannel } else { .returns }
         options.maximumWait = maximumWait
         options.maximumAge = Self.maximumAge(holding: maximumHold)
-        options.watchesAge = holdsRetries || effectivePrefetch > concurrency || usesInbox || breaker != nil
+        options.watchesAge =
+            holdsRetries || effectivePrefetch > concurrency || usesInbox || breaker != nil || ownHandlerTimeout == nil
         return options
     }
 

@@ -338,12 +338,25 @@ final class SubscriptionRunner: Sendable {
         defer { end() }
         var consumer: (any TransportConsumer)?
         defer { consumer?.keepsQueue(false) }
+        reportHandlerLimit()
         repeat {
             let session = state.withLock { $0.session }
             let isAttached = await run(session, after: &consumer)
             session.ended.raise()
             guard isAttached else { return }
         } while await beginNextSession()
+    }
+
+    /// Tells of a limit that the options do not set.
+    private func reportHandlerLimit() {
+        let limit = state.withLock { $0.session.processor.handlerLimit }
+        guard case .broker(let age, _) = limit else { return }
+        environment.logger.logger.info(
+            "handlers without a time limit are cancelled before the broker delivers their events again",
+            metadata: [
+                LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)", LogKeys.limit: "\(age.brief)",
+            ]
+        )
     }
 
     /// Tells everybody that the subscription has ended. It counts as paused no more.

@@ -79,7 +79,10 @@ final class SubscriptionSession: Sendable {
             observers: observers,
             retry: options.retry,
             retryVerdict: options.retryVerdict,
-            handlerTimeout: options.handlerTimeout,
+            handlerLimit: HandlerLimit(
+                own: options.ownHandlerTimeout,
+                consumerTimeout: environment.transport.consumerTimeout
+            ),
             derivesEventIDs: options.derivesEventIDs && !options.broadcast,
             holdsPublishes: options.publishing == .whenHandled,
             maximumDeferral: options.maximumDeferral,

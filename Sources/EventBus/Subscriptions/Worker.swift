@@ -181,11 +181,18 @@ package final class Worker: Sendable {
 
     /// Returns the error for a handler that was cancelled at its limit, or `nil` if this one was not.
     package func timeoutError(limit: Duration, underlying: any Error) -> EventBusError? {
+        timeoutError(than: "its limit of \(limit)", underlying: underlying)
+    }
+
+    /// Returns the error for a handler that was cancelled at its limit, or `nil` if this one was not.
+    ///
+    /// - Parameter limit: A description of the limit.
+    func timeoutError(than limit: @autoclosure () -> String, underlying: any Error) -> EventBusError? {
         // Errors that already decide the event's fate take precedence over the timeout.
         if underlying is any NonRetryable { return nil }
         if let error = underlying as? EventBusError, error.code == .decodingFailed { return nil }
         guard isExpired else { return nil }
-        return EventBusError(.timedOut, "the handler took longer than its limit of \(limit)", underlying: underlying)
+        return EventBusError(.timedOut, "the handler took longer than \(limit())", underlying: underlying)
     }
 
     /// Cancels the worker if its deadline has passed. Otherwise returns its deadline, or `nil` if it has none.

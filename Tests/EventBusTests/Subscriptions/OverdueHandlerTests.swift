@@ -56,4 +56,40 @@ struct OverdueHandlerTests {
         )
         #expect(counter.totalValue == 2)
     }
+
+    @Test("A handler without a time limit is cancelled before the broker delivers its event again")
+    func withoutLimit() async throws {
+        let clock = ManualClock()
+        let log = InMemoryLogHandler()
+        let broker = InMemoryBroker(clock: clock)
+        let bus = EventBus(transport: .inMemory(broker), logger: Logger(label: "test") { _ in log })
+        let (starts, ends) = (Collected<Duration>(), Collected<Duration>())
+        let options = SubscriptionOptions(
+            concurrency: 1,
+            prefetch: 2,
+            retry: .fixed(.seconds(10), maximumAttempts: 2),
+            handlerTimeout: nil
+        )
+        let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: options) { order, _ in
+            starts.add(clock.now.offset)
+            defer { ends.add(clock.now.offset) }
+            if order.orderID == "short" { return try await clock.sleep(until: clock.now.advanced(by: .seconds(600))) }
+            try await Signal().wait()
+        }
+        try await bus.withRunning {
+            try await subscription.attached()
+            try await bus.publish(OrderCreated(orderID: "short"))
+            try await eventually("the first began") { starts.all.count == 1 }
+            try await bus.publish(OrderCreated(orderID: "endless"))
+            try await broker.settled()
+            let letter = try #require(try await bus.deadLetters(of: "g").entries().first)
+            #expect(letter.failure.attempt == 2)
+            #expect(letter.failure.reason == .attemptsExhausted)
+            #expect(letter.failure.message.contains("the broker's consumer timeout of 1800.0 seconds allows"))
+        }
+        // The second one had waited for ten minutes.
+        #expect(ends.all == [.seconds(600), .seconds(1620), .seconds(1630 + 1620)])
+        let report = log.entries.first { "\($0.message)".contains("without a time limit") }
+        #expect(report?.metadata["limit"] != nil)
+    }
 }
