@@ -72,6 +72,16 @@ final class InMemoryConsumer: TransportConsumer {
         await port.idle()
     }
 
+    func suspend() async {
+        broker.step { state, effects in state.suspend(reference, &effects) }
+        await port.idle()
+    }
+
+    func resume(prefetch: Int) async {
+        broker.step { state, effects in state.resume(reference, prefetch: prefetch, &effects) }
+        await port.idle()
+    }
+
     func close() async {
         broker.step { state, effects in state.close(reference, &effects) }
         await port.idle()

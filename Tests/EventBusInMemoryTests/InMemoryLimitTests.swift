@@ -94,6 +94,26 @@ struct InMemoryLimitTests {
         }
     }
 
+    @Test("A broadcast's delivery that stays unsettled for the consumer timeout is redelivered without a limit")
+    func consumerTimeoutOfBroadcast() async throws {
+        let clock = ManualClock()
+        let broker = InMemoryBroker(configuration: .init(deliveryLimit: 1), clock: clock)
+        let transport = InMemoryTransport(broker: broker)
+        let sink = RecordingSink()
+        try await running(transport) {
+            let consumer = try await transport.attach(.sample(prefetch: 1, broadcast: true), to: sink)
+            try await transport.publish(.sample("a"))
+            try await transport.publish(.sample("b"))
+            for number in 0..<3 {
+                #expect(await sink.delivery(number).text == "a")
+                clock.advance(by: .seconds(1800))
+            }
+            try await consumer.settle(await sink.delivery(3), as: .acknowledged)
+            #expect(await sink.delivery(4).text == "b")
+            #expect(await sink.delivery(3).redeliveries == 1)
+        }
+    }
+
     @Test("A dead letter that the broker makes carries the time of a manual clock", arguments: [true, false])
     func deadLetterTime(isExpired: Bool) async throws {
         let clock = ManualClock()

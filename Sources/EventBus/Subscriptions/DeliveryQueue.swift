@@ -156,8 +156,8 @@ final class DeliveryQueue: IdleReporting {
             }
             state.revokedThrough = max(state.revokedThrough ?? generation, generation)
             let held = state.lanes.revoke(through: generation)
-            // The queue of a broadcast has ended with its channel.
-            if options.tooOld == .returnsAll { state.lanes.forgetAll() }
+            // The queue of a broadcast may have ended with its connection. A closed one was only set aside.
+            if options.tooOld == .returnsAll, !state.lanes.isClosed { state.lanes.forgetAll() }
             let timers = held.compactMap { state.timers.removeValue(forKey: $0) }
             var cancelled: [(place: Int, worker: Worker, delivery: Delivery)] = []
             for (place, delivery) in state.current.enumerated() where cancelsRevoked {
@@ -476,14 +476,13 @@ final class DeliveryQueue: IdleReporting {
     /// Removes and returns the known state of the events that were returned by the close, for the subscription's next
     /// session. The time since then does not count towards the time for retries.
     ///
-    /// It is empty if no order is kept, because the broker then knows the attempts, and after a time in which another
-    /// instance may have made all of them.
+    /// It is empty if retries are not held here, because the broker then knows the attempts. By key, it is also empty after
+    /// a time in which another instance may have made all of them.
     func takeKnown() -> [ArrivalKey: TrackedDelivery] {
         let now = now
         let (known, closedAt) = state.withLock { ($0.lanes.takeKnown(), $0.closedAt) }
-        guard options.tooOld == .reopensChannel, let closedAt, closedAt.duration(to: now) <= options.maximumAge else {
-            return [:]
-        }
+        guard options.tooOld != .returns, let closedAt else { return [:] }
+        if options.tooOld == .reopensChannel, closedAt.duration(to: now) > options.maximumAge { return [:] }
         return known.mapValues { tracked in
             var tracked = tracked
             tracked.extend(byPauseSince: closedAt, until: now)

@@ -53,10 +53,9 @@ public struct Subscription: Sendable {
     ///
     /// The subscription gives up its place at the broker: deliveries that were not started are returned, and other
     /// instances of the group continue. A by-key subscription hands its keys over to another instance. If its events come
-    /// back to this one, their attempts and the delays of their retries continue. A broadcast misses the events of the
-    /// pause, like an instance that is not connected, and loses those that it has not handled yet, which the log tells.
-    /// Before the bus runs, the subscription declares its
-    /// queue when the bus starts, and is paused then.
+    /// back to this one, their attempts and the delays of their retries continue. The queue of a broadcast collects events
+    /// as long as its connection lasts. Before the bus runs, the subscription declares its queue when the bus starts, and
+    /// is paused then.
     ///
     /// The call returns when the running handlers have returned. Inside one of the subscription's own handlers, and in a
     /// cancelled task, it returns immediately. A paused subscription counts as ready, and its health and the metric
@@ -72,8 +71,7 @@ public struct Subscription: Sendable {
 
     /// Changes ``SubscriptionOptions/concurrency`` while the subscription runs.
     ///
-    /// Its queue is attached again, after the running handlers have returned: until then, nothing starts. A broadcast loses
-    /// the events that it has not handled yet, as in a ``pause()``. Inside one of
+    /// Its queue is attached again, after the running handlers have returned: until then, nothing starts. Inside one of
     /// the subscription's own handlers, and in a cancelled task, the call returns before that.
     ///
     /// - Throws: ``EventBusError`` with code `.invalidConfiguration` if the number does not suit the other options.

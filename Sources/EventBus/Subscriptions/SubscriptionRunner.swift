@@ -18,6 +18,8 @@ final class SubscriptionRunner: Sendable {
         var abandoned: [DeliveryQueue] = []
         var options: SubscriptionOptions
         var session: SubscriptionSession
+        /// The suspended consumer of a broadcast, between two sessions.
+        var kept: (any TransportConsumer)?
         /// A signal that is raised when the attachment of the session has succeeded or failed.
         var attachment = Signal()
         /// A Boolean value indicating whether the user has paused the subscription.
@@ -42,6 +44,8 @@ final class SubscriptionRunner: Sendable {
     private let identifier: EventIdentifier?
     /// The record of failures, if the subscription has a circuit breaker.
     private let failures: FailureRate?
+    /// The sink of a broadcast, whose consumer outlives the sessions.
+    private let relay: SinkRelay?
     private let state: Locked<State>
     private let stopping = Signal()
     private let aborting = Signal()
@@ -66,6 +70,7 @@ final class SubscriptionRunner: Sendable {
             logger: environment.logger
         )
         self.failures = options.breaker.map(FailureRate.init)
+        self.relay = options.broadcast ? SinkRelay() : nil
         var middleware = options.middleware
         if let inbox = options.inbox {
             middleware.append(DeduplicationMiddleware(inbox: inbox, options: options.inboxOptions))
@@ -342,9 +347,16 @@ final class SubscriptionRunner: Sendable {
         repeat {
             let session = state.withLock { $0.session }
             let isAttached = await run(session, after: &consumer)
+            // Before somebody is told who may look at the health.
+            state.withLock { state in
+                if state.phase == .draining, state.isPaused, !stopping.isRaised { state.phase = .paused }
+            }
             session.ended.raise()
             guard isAttached else { return }
         } while await beginNextSession()
+        let (session, kept) = state.withLock { ($0.session, $0.kept.take()) }
+        // In a separate task, because the caller may have been cancelled.
+        if let kept { await Task { await session.close(kept) }.value }
     }
 
     /// Tells of a limit that the options do not set.
@@ -375,7 +387,8 @@ final class SubscriptionRunner: Sendable {
         let consumer: any TransportConsumer
         let start = environment.clock.now
         do {
-            guard let attached = try await session.attach() else {
+            let kept = state.withLock { $0.kept.take() }
+            guard let attached = try await session.attach(through: relay, continuing: kept) else {
                 note(EventBusError(.shuttingDown, "\(info.queueName) was cancelled before it was attached"))
                 return false
             }
@@ -407,8 +420,9 @@ final class SubscriptionRunner: Sendable {
         if !stopping.isRaised { consumer.keepsQueue(true) }
         state.withLock { $0.phase = .draining }
         // In a separate task, because the caller's cancellation must not shorten the time that handlers have to end.
-        await Task { await session.drain(consumer) }.value
+        let isKept = await Task { await session.drain(consumer) }.value
         state.withLock { state in
+            if isKept { state.kept = consumer }
             state.abandoned = (state.abandoned + [session.queue]).filter { $0.counts.running > 0 }
         }
         return true

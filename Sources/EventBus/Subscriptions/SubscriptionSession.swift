@@ -115,12 +115,23 @@ final class SubscriptionSession: Sendable {
     }
 
     /// Attaches to the queue, and returns the consumer. Returns `nil` if the subscription is stopped first.
-    func attach() async throws -> (any TransportConsumer)? {
-        let (transport, specification, queue, stopping) = (
-            environment.transport, specification, queue, subscription.stopping
-        )
+    ///
+    /// - Parameters:
+    ///   - relay: The sink of the consumer, if the consumer may outlive the session.
+    ///   - kept: The suspended consumer of the previous session, which this one continues.
+    func attach(
+        through relay: SinkRelay?,
+        continuing kept: (any TransportConsumer)?
+    ) async throws -> (any TransportConsumer)? {
+        let (transport, specification, stopping) = (environment.transport, specification, subscription.stopping)
+        relay?.connect(to: queue)
+        let sink: any DeliverySink = relay ?? queue
         return try await withThrowingTaskGroup(of: (any TransportConsumer)?.self) { group in
-            group.addTask { try await transport.attach(specification, to: queue) }
+            group.addTask {
+                guard let kept else { return try await transport.attach(specification, to: sink) }
+                await kept.resume(prefetch: specification.prefetch)
+                return kept
+            }
             group.addTask {
                 try await stopping.wait()
                 return nil
@@ -192,35 +203,42 @@ final class SubscriptionSession: Sendable {
     ///
     /// The handlers have time until the shutdown deadline. If the subscription does not stop, but pauses, they have any
     /// time. Handlers that ignore their cancellation are not waited for.
-    func drain(_ consumer: any TransportConsumer) async {
+    ///
+    /// - Returns: `true` if the consumer is only suspended, because the subscription is a broadcast that goes on. Its
+    ///   queue would end with the consumer.
+    func drain(_ consumer: any TransportConsumer) async -> Bool {
         pause.cancel()
         let deadline = environment.clock.now.advanced(by: environment.shutdownTimeout)
-        if settler.keepsOrder {
+        let isKept = specification.broadcast && !subscription.stopping.isRaised
+        if settler.keepsOrder || isKept {
             // No `stop()`, and no delivery is returned alone, because the next consumer would then start with later
             // events. The close returns everything in one step, after the handlers have ended.
             let left = queue.close()
             await awaitHandlers(until: deadline)
-            await wait(until: max(deadline, graceEnd)) { await consumer.close() }
+            let isStillKept = isKept && !subscription.stopping.isRaised
+            await wait(until: max(deadline, graceEnd)) {
+                if isStillKept { await consumer.suspend() } else { await consumer.close() }
+            }
             for tracked in left {
                 settler.report(tracked.delivery, .requeued, attempt: tracked.attempt, isHeld: false)
             }
+            return isStillKept
         } else {
             await wait(until: deadline) { await consumer.stop() }
             let (left, settler) = (queue.close(), settler)
-            if specification.broadcast, !left.isEmpty, !subscription.stopping.isRaised {
-                environment.logger.logger.warning(
-                    "a broadcast loses the events that it has not handled, because its queue is attached again",
-                    metadata: [
-                        LogKeys.group: "\(info.group)", LogKeys.subscription: "\(info.name)",
-                        LogKeys.count: "\(left.count)",
-                    ]
-                )
-            }
             if !left.isEmpty {
                 await wait(until: max(deadline, graceEnd)) { await settler.giveBack(left, consumer: consumer) }
             }
             await awaitHandlers(until: deadline)
             await wait(until: max(deadline, graceEnd)) { await consumer.close() }
+            return false
+        }
+    }
+
+    /// Closes the suspended consumer of a subscription that goes on no more.
+    func close(_ consumer: any TransportConsumer) async {
+        await wait(until: max(environment.clock.now.advanced(by: environment.shutdownTimeout), graceEnd)) {
+            await consumer.close()
         }
     }
 

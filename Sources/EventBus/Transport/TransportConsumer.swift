@@ -52,6 +52,17 @@ public protocol TransportConsumer: Sendable {
     /// The sink receives a revocation, and then deliveries of a later generation. A subscription that handles by key
     /// calls it when a delivery has waited so long that the broker's consumer timeout is near.
     func reopen() async
+
+    /// Stops new deliveries, and returns all unsettled ones to the queue in order, until ``resume(prefetch:)``. The queue
+    /// collects events meanwhile. That includes the queue of a broadcast, which would end with ``close()``.
+    ///
+    /// The sink receives a revocation. Settlements that were reported before the call take effect first. If the
+    /// connection is lost, the queue of a broadcast is replaced by an empty one on the next connection.
+    func suspend() async
+
+    /// Consumes the queue again after ``suspend()``, with a possibly different prefetch. Waits until deliveries arrive,
+    /// the task is cancelled, or the consumer is closed.
+    func resume(prefetch: Int) async
 }
 
 extension TransportConsumer {

@@ -64,7 +64,7 @@ extension BrokerState {
         for consumer in connections[connection].consumers {
             effects.handOver(.revocation(through: lost), to: consumers[consumer].port)
             takeBackAll(from: consumer, vanished: true, maximumRedeliveries: maximumRedeliveries, effects)
-            reattach(consumer, &effects)
+            reattach(consumer, isNewConnection: true, &effects)
         }
     }
 
@@ -135,7 +135,28 @@ extension BrokerState {
         connections[connection].generation += 1
         effects.handOver(.revocation(through: former), to: consumers[slot].port)
         takeBackAll(from: slot, vanished: vanished, maximumRedeliveries: nil, effects)
-        reattach(slot, &effects)
+        reattach(slot, isNewConnection: false, &effects)
+    }
+
+    /// Returns a consumer's deliveries, and delivers nothing to it until it is resumed.
+    mutating func suspend(_ consumer: ConsumerReference, _ effects: inout Effects) {
+        let slot = consumer.slot
+        guard consumers[slot].uniqueID == consumer.uniqueID, !consumers[slot].isClosed, !consumers[slot].isStopped
+        else { return }
+        consumers[slot].isSuspended = true
+        restartChannel(of: slot, vanished: false, &effects)
+        dispatchMarked(&effects)
+    }
+
+    /// Delivers to a suspended consumer again.
+    mutating func resume(_ consumer: ConsumerReference, prefetch: Int, _ effects: inout Effects) {
+        let slot = consumer.slot
+        guard consumers[slot].uniqueID == consumer.uniqueID, !consumers[slot].isClosed, consumers[slot].isSuspended
+        else { return }
+        consumers[slot].resume(prefetch: prefetch)
+        let queue = consumers[slot].queue
+        if !queues[queue].consumers.contains(slot) { queues[queue].consumers.append(slot) }
+        dispatch(queue, &effects)
     }
 
     /// Ends a consumer. Its deliveries return to their queue.
@@ -171,19 +192,21 @@ extension BrokerState {
         freeConsumerSlots.append(slot)
     }
 
-    /// Returns a consumer's deliveries to its queue.
+    /// Returns a consumer's deliveries to its queue. An exclusive queue may end with them.
     mutating func takeBackAll(from slot: Int, vanished: Bool, maximumRedeliveries: Int?, _ effects: Effects) {
         let queue = consumers[slot].queue
         heldCount -= consumers[slot].heldCount
         let returned = consumers[slot].takeAll()
         queues[queue].unsettledCount -= returned.count
         unsettledCount -= returned.count
-        // An exclusive queue ends with its consumer, including its events.
-        if queues[queue].isExclusive || returned.isEmpty { return }
+        if returned.isEmpty { return }
         queuesToDispatch.append(queue)
         for unsettled in returned {
             var event = unsettled.event
-            if vanished {
+            if vanished, queues[queue].isExclusive {
+                // A classic queue has no limit, and tells only whether it has delivered an event before.
+                event.redeliveries = 1
+            } else if vanished {
                 if event.redeliveries >= configuration.deliveryLimit {
                     buryOverLimit(event, from: queue, at: effects.wallTime)
                     continue
@@ -210,8 +233,10 @@ extension BrokerState {
         )
     }
 
-    /// Reactivates a consumer whose connection was re-established, as the last one in its queue.
-    mutating func reattach(_ slot: Int, _ effects: inout Effects) {
+    /// Reactivates a consumer on a new channel, as the last one in its queue. A suspended one gives up its place.
+    ///
+    /// - Parameter isNewConnection: `true` if an exclusive queue has ended with the connection, including its events.
+    private mutating func reattach(_ slot: Int, isNewConnection: Bool, _ effects: inout Effects) {
         let former = consumers[slot].queue
         if consumers[slot].isStopped {
             retire(slot, &effects)
@@ -219,12 +244,13 @@ extension BrokerState {
         }
         var queue = former
         queues[former].consumers.removeAll { $0 == slot }
-        if queues[former].isExclusive {
+        if queues[former].isExclusive, isNewConnection {
             deleteQueue(former, &effects)
             queue = declareExclusive(consumers[slot].specification)
             consumers[slot].queue = queue
         }
-        queues[queue].consumers.append(slot)
+        // An exclusive queue ends with its last consumer, so that one stays in any case.
+        if !consumers[slot].isSuspended || queues[queue].isExclusive { queues[queue].consumers.append(slot) }
         queuesToDispatch.append(queue)
     }
 

@@ -38,7 +38,7 @@ extension BrokerState {
                     ready: queues[slot].readyCount,
                     unsettled: queues[slot].unsettledCount,
                     delayed: timers.count(for: reference(toQueue: slot)),
-                    consumers: queues[slot].consumers.count { !consumers[$0].isStopped }
+                    consumers: queues[slot].consumers.count { !consumers[$0].isStopped && !consumers[$0].isSuspended }
                 )
             }
     }

@@ -21,10 +21,12 @@ struct ConsumerState: Sendable {
     let specification: QueueSpecification
     let port: ConsumerMailbox
     let connection: Int
-    let prefetch: Int
+    private(set) var prefetch: Int
     var queue: Int
     /// A Boolean value indicating whether it gets no more deliveries.
     var isStopped = false
+    /// A Boolean value indicating whether it gets no deliveries until it is resumed.
+    var isSuspended = false
     /// A Boolean value indicating whether its slot is free.
     var isClosed = false
     /// The instant before which its subscription starts nothing.
@@ -47,14 +49,22 @@ struct ConsumerState: Sendable {
         self.specification = specification
         self.port = port
         self.connection = connection
-        self.prefetch = min(max(1, specification.prefetch), Self.maximumPrefetch)
+        self.prefetch = Self.valid(prefetch: specification.prefetch)
         self.queue = queue
+    }
+
+    private static func valid(prefetch: Int) -> Int { min(max(1, prefetch), maximumPrefetch) }
+
+    /// Ends a suspension.
+    mutating func resume(prefetch: Int) {
+        isSuspended = false
+        self.prefetch = Self.valid(prefetch: prefetch)
     }
 
     /// The number of slots, used or free. It never exceeds the prefetch.
     var slotCount: Int { slots.count }
 
-    var hasCredit: Bool { unsettledCount < prefetch && !isStopped && !isClosed }
+    var hasCredit: Bool { unsettledCount < prefetch && !isStopped && !isSuspended && !isClosed }
 
     /// Creates a delivery and records it as unsettled.
     mutating func deliver(

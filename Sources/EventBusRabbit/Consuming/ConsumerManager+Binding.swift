@@ -39,8 +39,7 @@ extension ConsumerManager {
     @discardableResult
     func bindEach(on connection: RabbitConnection) async -> AMQPFailure? {
         guard configuration.declaration == .active else { return nil }
-        let attached = sessions.values.filter { $0.phase == .attached }
-            .map { ($0.queueName, $0.consumer.specification) }
+        let attached = sessions.values.filter(\.hasQueue).map { ($0.queueName, $0.consumer.specification) }
         let kept = keptQueues.map { (configuration.queueName(of: $0.specification), $0.specification) }
         let bound = (attached + kept).sorted { $0.0 < $1.0 }
         let calls =

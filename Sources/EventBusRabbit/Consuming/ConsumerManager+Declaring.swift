@@ -133,7 +133,7 @@ extension ConsumerManager {
         var own = groups.flatMap { plan.deadLetters(of: $0) }
         // A deleted queue cancels its consumer, which declares it again. Here it would only clash with that of a
         // broadcast.
-        for session in sessions.values where session.phase == .attached && !gone.contains(session.queueName) {
+        for session in sessions.values where session.hasQueue && !gone.contains(session.queueName) {
             own += plan.bindings(session.consumer.specification, name: session.queueName)
         }
         return [plan.shared + own, plan.sharedCheck + own, check]

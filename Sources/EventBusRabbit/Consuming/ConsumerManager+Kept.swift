@@ -12,7 +12,7 @@ extension ConsumerManager {
 
     /// The kept queues that no session consumes, in the order of their consumers.
     var keptQueues: [(consumer: UInt64, specification: QueueSpecification)] {
-        kept.withLock { $0 }.filter { sessions[$0.key]?.phase != .attached }.sorted { $0.key < $1.key }
+        kept.withLock { $0 }.filter { sessions[$0.key]?.hasQueue != true }.sorted { $0.key < $1.key }
             .map { ($0.key, $0.value) }
     }
 

@@ -79,7 +79,7 @@ extension ConsumerManager {
                     _ = try await connection.call(.queueDeclare(due), on: channel)
                 }
                 // A sign of life of the channel: a dead one fails the call, or the connection at its timeout.
-                let prefetch = UInt16(clamping: max(1, session.consumer.specification.prefetch))
+                let prefetch = UInt16(clamping: max(1, session.prefetch))
                 _ = try? await connection.call(.basicQos(prefetch: prefetch), on: session.channel)
             } catch {
                 channel = 0
@@ -175,7 +175,7 @@ extension ConsumerManager {
             session.consumer.id,
             name: session.consumer.specification.queueName,
             isAttached: session.phase == .attached,
-            isStopped: session.phase == .stopped,
+            isStopped: session.phase == .stopped || session.isSuspended,
             lastFailure: session.lastFailure
         )
     }

@@ -209,12 +209,15 @@ actor ConsumerManager {
         expected.withLock { $0[id] = nil }
         health.removeConsumer(id)
         session.consumer.end(generation: session.generation)
-        guard channel != 0, let connection else { return }
-        if waiting {
-            await connection.closeChannel(channel)
-        } else {
-            await connection.closeChannelWithoutWaiting(channel)
+        guard let connection else { return }
+        if channel != 0 {
+            if waiting {
+                await connection.closeChannel(channel)
+            } else {
+                await connection.closeChannelWithoutWaiting(channel)
+            }
         }
+        await deleteBroadcastQueue(of: session)
     }
 
     /// Waits for a connection. Throws if the transport has ended, the deadline passed or the task was cancelled.
@@ -288,6 +291,8 @@ actor ConsumerManager {
         self.connection = nil
         for session in sessions.values {
             detached(session, failure)
+            if session.phase == .suspended { session.phase = .detached }
+            session.broadcastQueue = nil
             session.wake()
         }
         wakeWatch()
@@ -301,7 +306,7 @@ actor ConsumerManager {
             do throws(AMQPFailure) {
                 try await establish(session, on: connection)
                 failures = 0
-                while session.phase == .attached { await sleep(session, until: nil) }
+                while session.hasQueue { await sleep(session, until: nil) }
             } catch {
                 guard error.isChannelOnly else { break }
                 session.lastFailure = error.isQueueDown ? AMQPFailure(.queueDown, error.text) : error
@@ -332,55 +337,42 @@ actor ConsumerManager {
         if let timer { thread.cancel(timer) }
     }
 
-    /// Declares the queue and consumes it.
+    /// Declares the queue and consumes it, unless the consumer is suspended.
     func establish(_ session: ConsumerSession, on connection: RabbitConnection) async throws(AMQPFailure) {
         let specification = session.consumer.specification
         session.phase = .attaching
         lastGeneration += 1
         let generation = lastGeneration
-        let queueName =
-            specification.broadcast
-            ? "\(specification.queueName).\(EventID())" : session.consumer.queueName
-        let isConsumed: Bool
+        let queueName = queueName(of: session)
         do throws(AMQPFailure) {
             try await findLostQueue(of: session, on: connection)
             let isNew = try await declare(specification, name: queueName, on: connection)
-            isConsumed = try await consume(session, queueName, isNew: isNew, generation: generation, on: connection)
+            if session.isSuspended, session.phase == .attaching {
+                session.queueName = queueName
+                return await setAside(session)
+            }
+            try await consume(session, queueName, isNew: isNew, generation: generation, on: connection)
         } catch {
-            await removeUnused(queueName, of: session, on: connection)
+            if session.phase == .closed { await deleteBroadcastQueue(of: session) }
             throw error
         }
-        if !isConsumed { await removeUnused(queueName, of: session, on: connection) }
+        // It may have been declared after the close.
+        if session.phase == .closed { await deleteBroadcastQueue(of: session) }
     }
 
-    /// Deletes the queue of a broadcast that was declared and is not consumed. It would take events until the connection
-    /// ends.
-    private func removeUnused(
-        _ queueName: String,
-        of session: ConsumerSession,
-        on connection: RabbitConnection
-    ) async {
-        guard session.consumer.specification.broadcast,
-            let channel = try? await connection.openChannel({ _ in })
-        else { return }
-        // A failure has ended the channel, and its number may belong to another one.
-        guard (try? await connection.call(.queueDelete(name: queueName), on: channel)) != nil else { return }
-        await connection.closeChannel(channel)
-    }
-
-    /// Consumes the queue that was declared. Returns `false` if the consumer was closed before.
+    /// Consumes the queue that was declared, unless the consumer was closed before.
     private func consume(
         _ session: ConsumerSession,
         _ queueName: String,
         isNew: Bool,
         generation: UInt64,
         on connection: RabbitConnection
-    ) async throws(AMQPFailure) -> Bool {
+    ) async throws(AMQPFailure) {
         let specification = session.consumer.specification
-        guard session.phase == .attaching else { return false }
+        guard session.phase == .attaching else { return }
         if session.isSuspect, !specification.broadcast {
             try await tryConsuming(session, name: queueName)
-            guard session.phase == .attaching else { return false }
+            guard session.phase == .attaching else { return }
         }
 
         let id = session.consumer.id
@@ -390,7 +382,7 @@ actor ConsumerManager {
         }
         guard session.phase == .attaching else {
             await connection.closeChannel(channel)
-            return false
+            return
         }
         session.channel = channel
         session.generation = generation
@@ -402,7 +394,7 @@ actor ConsumerManager {
         session.consumer.begin(generation: generation)
         try await connection.call(
             [
-                .basicQos(prefetch: UInt16(clamping: max(1, specification.prefetch))),
+                .basicQos(prefetch: UInt16(clamping: max(1, session.prefetch))),
                 .basicConsume(
                     queue: queueName,
                     tag: Self.tag(session),
@@ -413,7 +405,7 @@ actor ConsumerManager {
         )
         if await isUnwatchable(session, on: connection), await isStream(queueName) {
             refuseStream(session)
-            return true
+            return
         }
         guard session.phase == .attaching else {
             // It was stopped meanwhile, which the broker has to be told. The channel of a closed consumer is already
@@ -421,7 +413,7 @@ actor ConsumerManager {
             if session.phase == .stopped {
                 try await connection.call(.basicCancel(tag: Self.tag(session)), on: channel)
             }
-            return true
+            return
         }
         session.phase = .attached
         session.lastFailure = nil
@@ -436,12 +428,12 @@ actor ConsumerManager {
         }
         report(session)
         sendOrphans(of: session)
+        if session.isSuspended { return await setAside(session) }
         if isNew, session.attachWaiter != nil, configuration.newQueueGracePeriod > .zero {
             await sleep(session, until: .now.advanced(by: configuration.newQueueGracePeriod))
-            guard session.phase == .attached else { return true }
+            guard session.phase == .attached else { return }
         }
         session.resolveAttach(.success(()))
-        return true
     }
 
     /// Consumes a suspected queue where it affects no other consumer.

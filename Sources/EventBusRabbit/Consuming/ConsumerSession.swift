@@ -5,15 +5,21 @@ import EventBus
 final class ConsumerSession {
     let consumer: RabbitConsumer
     /// A Boolean value indicating whether an error that a retry cannot fix ends the first attempts to attach.
-    let endsOnRefusal: Bool
+    var endsOnRefusal: Bool
     var phase = Phase.detached
     /// A Boolean value indicating whether the connection has no channel for the consumer, which never had one.
     var isSurplus = false
     var tracker = AckTracker()
     var channel: UInt16 = 0
     var generation: UInt64 = 0
-    /// The queue's name, which is new on each channel for a broadcast.
+    /// The queue's name, which is new on each connection for a broadcast.
     var queueName = ""
+    /// The name of a broadcast's queue on the current connection.
+    var broadcastQueue: String?
+    /// The maximum number of unsettled deliveries.
+    var prefetch: Int
+    /// A Boolean value indicating whether the queue is declared, but not consumed.
+    var isSuspended = false
     var lastFailure: AMQPFailure?
     var sightingsWithoutConsumer = 0
     /// The number of consecutive answers of the broker that may not be answers.
@@ -49,6 +55,8 @@ final class ConsumerSession {
         case detached
         case attaching
         case attached
+        /// The queue exists, and there is no channel, because the subscription is paused.
+        case suspended
         /// The user wants no more deliveries. The channel stays open for settling.
         case stopped
         /// The user has closed the consumer.
@@ -76,7 +84,11 @@ final class ConsumerSession {
     init(_ consumer: RabbitConsumer, endsOnRefusal: Bool) {
         self.consumer = consumer
         self.endsOnRefusal = endsOnRefusal
+        self.prefetch = consumer.specification.prefetch
     }
+
+    /// A Boolean value indicating whether the queue was declared on the current connection.
+    var hasQueue: Bool { phase == .attached || phase == .suspended }
 
     /// The time since the event of `latestTime` was published.
     var latestAge: Duration {

@@ -123,12 +123,20 @@ final class RabbitConsumer: TransportConsumer {
     }
 
     func keepsQueue(_ isKept: Bool) {
-        // The queue of a broadcast ends with its consumer.
+        // The consumer of a broadcast keeps its queue itself while it is suspended.
         if !specification.broadcast { manager.keepQueue(isKept ? specification : nil, of: id) }
     }
 
     func reopen() async {
         await manager.reopen(id)
+    }
+
+    func suspend() async {
+        await manager.suspend(id)
+    }
+
+    func resume(prefetch: Int) async {
+        await manager.resume(id, prefetch: prefetch)
     }
 
     // MARK: Settling

@@ -167,8 +167,8 @@ struct TopologyPlan: Sendable {
             return QueueDeclaration(
                 name: name,
                 isDurable: false,
+                // It ends with its connection, or is deleted. It is not always consumed.
                 isExclusive: true,
-                isAutoDeleted: true,
                 arguments: arguments
             )
         }

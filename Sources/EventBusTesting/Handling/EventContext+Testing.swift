@@ -119,4 +119,6 @@ private struct DetachedConsumer: TransportConsumer {
     func settle(_ delivery: Delivery, as disposition: Disposition) async throws {}
     func stop() async {}
     func close() async {}
+    func suspend() async {}
+    func resume(prefetch: Int) async {}
 }

@@ -29,4 +29,6 @@ package struct ForwardingConsumer: TransportConsumer {
     package func stop() async { await onStop(base) }
     package func close() async { await onClose(base) }
     package func reopen() async { await onReopen(base) }
+    package func suspend() async { await base.suspend() }
+    package func resume(prefetch: Int) async { await base.resume(prefetch: prefetch) }
 }

@@ -32,6 +32,9 @@ extension TransportConformance {
                     try expect(paused.all.allSatisfy { $0.attempt == 1 }, "the pause counted attempts")
                 }
             },
+            check("a broadcast keeps the events of a pause, and those that wait for its new concurrency") { scene in
+                try await keepsBroadcasts(scene)
+            },
             check("another instance handles what a paused one leaves") { scene in
                 try await leavesEvents(to: .none, scene)
             },
@@ -109,6 +112,48 @@ extension TransportConformance {
                 try await leavesEvents(to: .byPartitionKey, scene)
             }
         ]
+    }
+
+    private func keepsBroadcasts(_ scene: ConformanceContext) async throws {
+        let bus = try await scene.makeBus()
+        let seen = DeliveryRecord()
+        let began = DeliveryRecord()
+        let gates = [0: Gate(), 20: Gate()]
+        let subscription = bus.subscribe(
+            to: try scene.pattern("probe"),
+            group: scene.group(),
+            options: .init(concurrency: 1, prefetch: 4, broadcast: true)
+        ) { event, context in
+            began.note(event.envelope)
+            if let number = began.numbers.last, let gate = gates[number] { await gate.pass() }
+            seen.note(event.envelope, attempt: context.attempt)
+        }
+        try await scene.running(bus) {
+            try await subscription.attached()
+            for number in 0..<10 { try await bus.publish(try scene.event(number: number)) }
+            try await began.wait(for: 1)
+            async let pause: Void = subscription.pause()
+            try await eventually("the pause") { subscription.isPaused }
+            gates[0]?.open()
+            await pause
+            try expect(subscription.health.status == .ready, "a paused broadcast is not ready")
+            let handled = seen.numbers
+            for number in 10..<20 { try await bus.publish(try scene.event(number: number)) }
+            try expect(seen.numbers == handled, "a paused broadcast handled \(seen.numbers)")
+            subscription.resume()
+            try await subscription.attached()
+            try await seen.wait(for: 20)
+            try expect(seen.numbers == Array(0..<20), "after the pause, it handled \(seen.numbers)")
+            for number in 20..<30 { try await bus.publish(try scene.event(number: number)) }
+            try await began.wait(for: 21)
+            async let change: Void = subscription.changeConcurrency(to: 4)
+            gates[20]?.open()
+            try await change
+            try await subscription.attached()
+            try await seen.wait(for: 30)
+            try expect(seen.numbers.sorted() == Array(0..<30), "after the change, it handled \(seen.numbers)")
+            try expect(seen.all.allSatisfy { $0.attempt == 1 }, "it counted attempts")
+        }
     }
 
     private func leavesEvents(

@@ -338,30 +338,74 @@ struct SubscriptionPauseTests {
         }
     }
 
-    @Test("The log tells how many events a broadcast loses because its concurrency changes")
-    func broadcastLoss() async throws {
-        let log = InMemoryLogHandler()
-        let bus = makeBus(log)
-        let (started, proceed) = (Signal(), Signal())
-        let subscription = bus.subscribe(
-            to: OrderCreated.self,
-            group: "g",
-            options: .init(concurrency: 1, prefetch: 10, broadcast: true)
-        ) { _, _ in
-            started.raise()
-            try await proceed.wait()
+    @Test("A broadcast keeps its queue while it is paused, and the attempts and delays of its retries continue")
+    func broadcast() async throws {
+        let bus = makeBus()
+        let attempts = Collected<String>()
+        let options = SubscriptionOptions(
+            concurrency: 1,
+            prefetch: 2,
+            retry: .fixed(.seconds(60), maximumAttempts: 3),
+            broadcast: true
+        )
+        let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: options) { order, context in
+            attempts.add("\(order.orderID): \(context.attempt)")
+            if order.orderID == "fails", context.attempt < 3 { throw Broken() }
         }
         try await bus.withRunning {
             try await subscription.attached()
+            try await bus.publish(OrderCreated(orderID: "fails"))
+            try await eventually("it is held") { subscription.health.details["held"] == 1 }
+            await subscription.pause()
             for number in 0..<4 { try await bus.publish(OrderCreated(orderID: "\(number)")) }
-            try await started.wait()
-            let change = Task { try await subscription.changeConcurrency(to: 2) }
-            try await eventually("the warning") { log.entries.contains { $0.level == .warning } }
-            proceed.raise()
-            try await change.value
+            #expect(broker.queues.map(\.ready) == [5])
+            #expect(broker.queues.map(\.consumers) == [0])
+            // Longer than events may be held.
+            clock.advance(by: .seconds(4000))
+            #expect(attempts.all == ["fails: 1"])
+            subscription.resume()
+            try await subscription.attached()
+            try await subscription.changeConcurrency(to: 2)
+            try await broker.settled()
+            #expect(Set(attempts.all) == ["fails: 1", "fails: 2", "fails: 3", "0: 1", "1: 1", "2: 1", "3: 1"])
+            #expect(attempts.all.count == 7)
+            #expect(try await bus.deadLetters(of: "g").entries().isEmpty)
         }
-        let warning = log.entries.first { $0.level == .warning }
-        #expect(warning.map { "\($0.metadata[LogKeys.count] ?? "")" } == "3")
+    }
+
+    @Test("The queue of a broadcast ends with a subscription that is cancelled while it is paused")
+    func cancelledBroadcast() async throws {
+        let bus = makeBus()
+        let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: .init(broadcast: true)) { _, _ in }
+        try await bus.withRunning {
+            try await subscription.attached()
+            await subscription.pause()
+            #expect(broker.queues.count == 1)
+            await subscription.cancel()
+            #expect(broker.queues.isEmpty)
+        }
+    }
+
+    @Test("A paused broadcast gets the events that are published after its connection was replaced")
+    func broadcastLoss() async throws {
+        let transport = InMemoryTransport(broker: broker)
+        let bus = EventBus(transport: transport, logger: Logger(label: "test") { _ in InMemoryLogHandler() })
+        let handled = Collected<String>()
+        let options = SubscriptionOptions(broadcast: true)
+        let subscription = bus.subscribe(to: OrderCreated.self, group: "g", options: options) { order, _ in
+            handled.add(order.orderID)
+        }
+        try await bus.withRunning {
+            try await subscription.attached()
+            await subscription.pause()
+            try await bus.publish(OrderCreated(orderID: "before"))
+            transport.loseConnection()
+            try await bus.publish(OrderCreated(orderID: "after"))
+            subscription.resume()
+            try await subscription.attached()
+            try await broker.settled()
+            #expect(handled.all == ["after"])
+        }
     }
 
     @Test("The concurrency is changed before the start, while running and while paused")
