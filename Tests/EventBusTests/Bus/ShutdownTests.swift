@@ -49,7 +49,7 @@ struct ShutdownTests {
         try await bus.publish(OrderCreated(orderID: "1"), options: .init(requiresSubscriber: false))
         try await began.wait()
         bus.shutdown()
-        try await clock.sleepers(atLeast: 1)
+        try await clock.sleeper(dueBy: clock.now.advanced(by: .seconds(30)))
         clock.advance(by: .seconds(30))
         try await running.value
         let queue = try #require(broker.queues.first)
@@ -72,9 +72,9 @@ struct ShutdownTests {
         try await bus.publish(OrderCreated(orderID: "1"))
         try await began.wait()
         bus.shutdown()
-        try await clock.sleepers(atLeast: 1)
+        try await clock.sleeper(dueBy: clock.now.advanced(by: .seconds(30)))
         clock.advance(by: .seconds(30))
-        try await clock.sleepers(atLeast: 1)
+        try await clock.sleeper(dueBy: clock.now.advanced(by: .seconds(1)))
         clock.advance(by: .seconds(1))
         let error = await #expect(throws: EventBusError.self) { try await running.value }
         #expect(error?.code == .shutdownTimedOut)
@@ -105,7 +105,7 @@ struct ShutdownTests {
         }
         try await eventually("a publish waits for room") { broker.look { $0.blockedPublishes.count } == 1 }
         bus.shutdown()
-        try await clock.sleepers(atLeast: 2)
+        try await clock.sleeper(dueBy: clock.now.advanced(by: .seconds(30)))
         clock.advance(by: .seconds(30))
         try await running.value
         #expect(clock.now.offset == .seconds(30))
