@@ -131,11 +131,6 @@ package struct FlightStateMachine {
         if source.claim == nil ? includesUnclaimed : source.claim != claim { current[key] = nil }
     }
 
-    /// Invalidates all computations that have begun. Flights that still wait for the store continue.
-    package mutating func voidAll() {
-        current = current.filter { key, id in flights[id]?.sources[key] == nil }
-    }
-
     private mutating func void(_ keys: [String], of id: FlightID) {
         for key in keys.lazy.map({ ExactText($0) }) where current[key] == id { current[key] = nil }
     }

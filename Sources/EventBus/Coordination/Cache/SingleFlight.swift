@@ -184,11 +184,6 @@ package final class SingleFlight: Sendable {
         }
     }
 
-    /// Invalidates all computations that have begun, because changes in the store may have been missed.
-    package func voidAll() {
-        state.withLock { $0.machine.voidAll() }
-    }
-
     private func launch(_ id: FlightID, _ keys: [String], _ plan: Plan, path: [[String]]) {
         let node = FlightGraph.Node(cache: ObjectIdentifier(self), flight: id)
         let task = FlightContext.$current.withValue(FlightContext(node: node, path: path + [keys])) {

@@ -90,15 +90,6 @@ extension CoordinationTests {
             #expect(!machine.isCurrent(id, for: "b"))
         }
 
-        @Test("When changes may have been missed, nobody joins the computations that have begun")
-        mutating func voidAll() throws {
-            let id = try #require(board(["a", "b"]).started?.id)
-            machine.note("mine", of: "a", for: id, at: AnyClock.Instant(offset: .zero))
-            machine.voidAll()
-            #expect(!machine.isCurrent(id, for: "a"))
-            #expect(machine.isCurrent(id, for: "b"))
-        }
-
         @Test("A computation of another type is not joined, and the later one may store")
         mutating func types() throws {
             let first = board(["a"])
