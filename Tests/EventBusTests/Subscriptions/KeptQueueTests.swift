@@ -94,6 +94,10 @@ private struct TellingConsumer: TransportConsumer {
         await consumer.close()
     }
 
+    func suspend() async { await consumer.suspend() }
+
+    func resume(prefetch: Int) async { await consumer.resume(prefetch: prefetch) }
+
     func keepsQueue(_ isKept: Bool) {
         calls.add("\(isKept ? "keep" : "drop") \(number)")
     }
