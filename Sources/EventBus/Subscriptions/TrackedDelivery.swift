@@ -14,6 +14,8 @@ struct TrackedDelivery: Sendable {
     var firstFailure: EventTime?
     /// The same time by the bus's clock, which nobody sets back.
     private(set) var firstFailureInstant: AnyClock.Instant?
+    /// A Boolean value indicating whether its handler has run in this process.
+    private(set) var hasRun = false
     /// The total time for which the event has been deferred since its last attempt.
     var deferredFor: Duration
     /// The time until which it was last held for the next attempt. The whole time counts as deferred from the beginning.
@@ -47,13 +49,17 @@ struct TrackedDelivery: Sendable {
 
     /// Records that an attempt has failed in this process.
     mutating func noteFailure(_ clock: AnyClock) {
+        noteRun()
         if firstFailure != nil { return }
         firstFailure = clock.wallTime
         firstFailureInstant = clock.now
     }
 
-    /// A Boolean value indicating whether no attempt has failed in this process.
-    var isUntried: Bool { firstFailure == nil }
+    /// Records that its handler has run, and that the attempt does not count.
+    mutating func noteRun() { hasRun = true }
+
+    /// A Boolean value indicating whether its handler has not run in this process.
+    var isUntried: Bool { !hasRun }
 
     /// The number of redeliveries that the event itself may have caused.
     var suspiciousRedeliveries: Int { delivery.redeliveries - innocentRedeliveries }
@@ -78,6 +84,7 @@ struct TrackedDelivery: Sendable {
         deferredFor = earlier.deferredFor
         heldUntil = earlier.heldUntil
         if !earlier.isUntried {
+            hasRun = true
             firstFailure = earlier.firstFailure
             firstFailureInstant = earlier.firstFailureInstant
             firstArrival = earlier.firstArrival

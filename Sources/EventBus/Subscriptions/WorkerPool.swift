@@ -169,7 +169,7 @@ final class WorkerPool: Sendable {
         case .deferred(_, let failure?):
             held.deferredFor += outcome.deferredFor
             // Its handler has run, so it is not returned to the broker like an event that waits for its first attempt.
-            if failure.reason == .postponed { held.noteFailure(environment.clock) }
+            if failure.reason == .postponed { held.noteRun() }
         default: break
         }
         settler.report(delivery, outcome.disposition, attempt: outcome.attempt, isHeld: true)

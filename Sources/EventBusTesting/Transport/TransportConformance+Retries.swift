@@ -59,6 +59,37 @@ extension TransportConformance {
                     try expect(isLast.firstIndex(of: true) == isLast.count - 1, "the last attempt did not know it")
                 }
             },
+            check("a postponement that does not count leaves the whole time for retries") { scene in
+                for (name, ordering, broadcast) in [
+                    ("unordered", SubscriptionOptions.Ordering.none, false), ("by-key", .byPartitionKey, false),
+                    ("broadcast", .none, true),
+                ] {
+                    let bus = try await scene.makeBus()
+                    let seen = DeliveryRecord()
+                    let last = Locked<[Bool]>([])
+                    var options = SubscriptionOptions(ordering: ordering, broadcast: broadcast)
+                    options.retry = .fixed(.milliseconds(20), maximumAttempts: .max, maximumTime: .milliseconds(300))
+                    bus.subscribe(to: try scene.pattern(name), group: scene.group(name), options: options) {
+                        event,
+                        context in
+                        last.withLock { $0.append(context.isLastAttempt) }
+                        seen.note(event.envelope, attempt: context.attempt)
+                        switch seen.count {
+                        case 1: throw RetryLater(after: .milliseconds(400), countsAsAttempt: false)
+                        case 2: throw ExpectedError()
+                        default: break
+                        }
+                    }
+                    try await scene.running(bus) {
+                        try await bus.publish(try scene.event(name, number: 1))
+                        try await seen.wait(for: 3)
+                        let attempts = seen.all.map(\.attempt)
+                        try expect(attempts == [1, 1, 2], "\(name): the attempts were \(attempts)")
+                        let isLast = last.withLock { $0[1] }
+                        try expect(!isLast, "\(name): the first failure was that of the last attempt")
+                    }
+                }
+            },
             check("a delay that is longer than a broker can wait is shortened, and the event is kept") { scene in
                 let bus = try await scene.makeBus()
                 let seen = DeliveryRecord()

@@ -23,7 +23,8 @@ struct RetryTimeTests {
     /// Publishes an event whose attempts throw `error`, and returns the attempts and the dead letter.
     private func fail(
         _ options: SubscriptionOptions,
-        with error: any Error = Failed()
+        with error: any Error = Failed(),
+        first: (any Error)? = nil
     ) async throws -> (attempts: [Attempt], letter: DeadLetter?) {
         let bus = EventBus(transport: .inMemory(broker))
         let attempts = Locked<[Attempt]>([])
@@ -33,7 +34,7 @@ struct RetryTimeTests {
             attempts.withLock {
                 $0.append(Attempt(number: context.attempt, isLast: context.isLastAttempt, time: time))
             }
-            throw error
+            throw attempts.withLock { $0.count } == 1 ? first ?? error : error
         }
         return try await bus.withRunning {
             try await bus.publish(OrderCreated(orderID: "1"))
@@ -104,6 +105,26 @@ struct RetryTimeTests {
         #expect(failed.attempts.map(\.isLast) == [false, false, true])
         #expect(failed.attempts.dropFirst().first?.time == .seconds(40))
         #expect((failed.attempts.last?.time).map { $0 > .seconds(50) && $0 <= .seconds(60) } == true)
+    }
+
+    @Test("A postponement that does not count leaves the whole time for retries", arguments: DeferralTests.Way.all)
+    func postponed(way: DeferralTests.Way) async throws {
+        var options = SubscriptionOptions(ordering: way.ordering, broadcast: way.broadcast)
+        options.retry = .fixed(.seconds(10), maximumAttempts: .max, maximumTime: .seconds(35))
+        let later = RetryLater(after: .seconds(90), countsAsAttempt: false)
+        let start = AnyClock(clock).wallTime
+        let failed = try await fail(options, first: later)
+        let times: [Duration] = [.zero, .seconds(90), .seconds(100), .seconds(110), .seconds(120)]
+        #expect(failed.attempts.map(\.time) == times)
+        #expect(failed.attempts.map(\.number) == [1, 1, 2, 3, 4])
+        #expect(failed.attempts.map(\.isLast) == [false, false, false, false, true])
+        if !way.broadcast {
+            let failure = try #require(failed.letter)
+            #expect(failure.failure.reason == .retryTimeExhausted)
+            let first = try #require(failure.firstFailure)
+            let elapsed = first.milliseconds - start.milliseconds
+            #expect(elapsed == 90_000)
+        }
     }
 
     @Test("No time for retries makes the first attempt the last one")
