@@ -26,12 +26,13 @@ extension EventBus {
     ///   - `.unsupported`: The transport does not support the options, such as a delay beyond its
     ///     limit, or a delay with an expiration.
     ///   - `.timedOut`: The deadline passed before the event was sent, for example because `run()` was not called or
-    ///     there was no connection.
+    ///     too many events waited before it.
     ///   - `.blocked`: The broker accepted no events until the deadline.
     ///   - `.accessRefused`, `.notFound`: The user may not publish, or the exchange does not exist.
     ///   - `.unroutable`: No subscription matches, and ``PublishOptions/requiresSubscriber`` is set.
     ///   - `.shuttingDown`: The bus is shutting down or has ended.
-    ///   - `.unavailable`: The transport cannot work at all.
+    ///   - `.unavailable`: The transport cannot work at all, there was no connection until the deadline, or the store of a
+    ///     ``ClaimCheck`` did not take the body.
     ///
     ///   Some subscriptions may receive the event. Publish it again with the same ``PublishOptions/id``, so that an
     ///   ``Inbox`` can suppress the duplicate:

@@ -14,7 +14,7 @@
 /// body is missing, or is not the one that was stored, becomes a dead letter. Replies to requests are never stored.
 ///
 /// The bodies of events that are published together are stored concurrently, in at most half of the time until their
-/// deadline. An event whose body is not stored by then is left out, and the others are sent.
+/// deadline. An event whose body is not stored by then is left out with the code `.unavailable`, and the others are sent.
 public struct ClaimCheck: Sendable {
     /// The name `claim-check` of the encoding.
     public static let contentEncoding = "claim-check"
@@ -148,7 +148,7 @@ public struct ClaimCheck: Sendable {
         }
         guard isStored != nil else {
             throw EventBusError(
-                .timedOut,
+                .unavailable,
                 "the store of large bodies did not take the body of event \(envelope.id) of topic \(envelope.topic) in "
                     + "time; the event was not sent"
             )

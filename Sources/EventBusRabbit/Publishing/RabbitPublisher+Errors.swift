@@ -19,7 +19,7 @@ extension RabbitPublisher {
         case .tooLarge:
             EventBusError(.tooLarge, "the event is larger than the broker accepts")
         case .timedOut:
-            timedOut
+            unsent
         case .blocked:
             EventBusError(.blocked, "the broker takes no events at present: it is low on memory or disk")
         case .indeterminate, .confirmed:
@@ -32,12 +32,13 @@ extension RabbitPublisher {
         }
     }
 
-    private var timedOut: EventBusError {
+    /// The error of an event that was not sent. Without a connection, the broker is to blame and not the time.
+    private var unsent: EventBusError {
         let start = "the deadline passed before the event was sent: "
         guard !isAttached else { return EventBusError(.timedOut, start + "too many wait before it") }
-        guard let lastFailure else { return EventBusError(.timedOut, start + "there was no connection yet") }
+        guard let lastFailure else { return EventBusError(.unavailable, start + "there was no connection yet") }
         return EventBusError(
-            .timedOut,
+            .unavailable,
             start + "there is no connection" + (lastFailure.text.isEmpty ? "" : " (\(lastFailure))"),
             underlying: lastFailure
         )

@@ -201,7 +201,7 @@ actor RequestClient {
                 EventBusError(.blocked, "the broker takes no events at present: it is low on memory or disk")
             } else {
                 EventBusError(
-                    .timedOut,
+                    .unavailable,
                     "the deadline passed before the request was sent: there was no connection"
                         + (lastFailure.map { " (\($0))" } ?? ""),
                     underlying: lastFailure

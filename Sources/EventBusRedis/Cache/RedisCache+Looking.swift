@@ -172,7 +172,7 @@ extension RedisCache {
             // One silent node of a cluster must not keep readers away from the others. A connection on which a large value
             // moves is not silent.
             if !client.isCluster, let error = error as? EventBusError, !error.isOfBusyConnection,
-                error.code == .indeterminate || error.code == .timedOut
+                error.code == .indeterminate || (error.underlying as? EventBusError)?.code == .timedOut
             {
                 openReads()
             }

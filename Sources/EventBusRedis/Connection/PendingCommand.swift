@@ -103,7 +103,7 @@ final class PendingCommand: @unchecked Sendable {
     ///
     /// - Parameter isBusy: `true` if data of other commands moves on the connection. Defaults to `false`.
     func expire(isBusy: Bool = false) {
-        let cause = isBusy ? BusyConnection() : nil
+        let cause: (any Error)? = isBusy ? BusyConnection() : nil
         let error =
             isSent
             ? EventBusError(
@@ -111,7 +111,11 @@ final class PendingCommand: @unchecked Sendable {
                 "Redis did not answer in time; the command may be carried out",
                 underlying: cause
             )
-            : EventBusError(.timedOut, "the command could not be sent to Redis in time", underlying: cause)
+            : EventBusError(
+                .unavailable,
+                "the command could not be sent to Redis",
+                underlying: cause ?? EventBusError(.timedOut, "there was no connection to Redis in time")
+            )
         end(.failure(error))
     }
 

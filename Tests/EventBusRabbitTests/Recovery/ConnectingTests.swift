@@ -67,7 +67,7 @@ struct ConnectingTests {
                     options: .init(deadline: deadline)
                 )
             }
-            #expect(error?.code == .timedOut)
+            #expect(error?.code == .unavailable)
             #expect(error?.message.contains("no connection yet") == true)
             group.cancelAll()
         }

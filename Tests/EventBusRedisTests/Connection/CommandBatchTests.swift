@@ -43,7 +43,7 @@ struct CommandBatchTests {
             }
         }
         #expect(error?.code == .indeterminate)
-        #expect((error?.underlying as? EventBusError)?.code == .timedOut)
+        #expect((error?.underlying as? EventBusError)?.code == .unavailable)
     }
 
     @Test func `commands that were given up are cancelled, and no error of theirs`() async throws {

@@ -154,7 +154,7 @@ struct ClaimCheckTests {
             }
             try await clock.sleeper(dueBy: clock.now.advanced(by: .seconds(5)))
             clock.advance(by: .seconds(5))
-            try await eventually("the publish ends", within: .seconds(5)) { outcomes.all == [nil, .timedOut] }
+            try await eventually("the publish ends", within: .seconds(5)) { outcomes.all == [nil, .unavailable] }
             store.mayAnswer.raise()
         }
     }
@@ -187,7 +187,7 @@ struct ClaimCheckTests {
             #expect {
                 try results[1].get()
             } throws: { error in
-                (error as? EventBusError)?.code == .timedOut && "\(error)".contains("store of large bodies")
+                (error as? EventBusError)?.code == .unavailable && "\(error)".contains("store of large bodies")
             }
             try await eventually("the small ones are handled") { handled.all.count == small.count }
             store.mayAnswer.raise()
@@ -247,6 +247,37 @@ struct ClaimCheckTests {
                 #expect(handled.all.count == 7)
             }
         }
+    }
+
+    @Test("A handler that publishes through a silent store uses up no attempt")
+    func silentInHandler() async throws {
+        let store = SilentStore()
+        defer { store.mayAnswer.raise() }
+        let bus = bus { $0.claimCheck = ClaimCheck(store: store, threshold: 100) }
+        let attempts = Collected<Int>()
+        bus.subscribe(to: Summoned.self, group: "writers", options: .init(retry: .never)) { _, context in
+            attempts.add(context.attempt)
+            try await bus.publish(large, options: .init(deadline: .seconds(5)))
+        }
+        let clock = broker.clock
+        try await bus.withRunning {
+            try await bus.publish(Summoned())
+            try await eventually("several attempts", within: .seconds(10)) {
+                await clock.advance(to: clock.now.advanced(by: .seconds(1)))
+                return attempts.all.count >= 3
+            }
+            store.mayAnswer.raise()
+            try await eventually("the letter is handled", within: .seconds(10)) {
+                await clock.advance(to: clock.now.advanced(by: .seconds(1)))
+                return handled.all.contains(large)
+            }
+            #expect(attempts.all.allSatisfy { $0 == 1 })
+            #expect(try await bus.deadLetters(of: "writers").count() == 0)
+        }
+    }
+
+    private struct Summoned: Event {
+        static let topic: Topic = "letter.summoned"
     }
 
     @Test("A store that ignores cancellation defers the events that need it, and blocks a worker for its limit only")

@@ -112,7 +112,7 @@ final class RedisCluster: Sendable {
         return try state.withLock { state in
             if let slots = state.slots { return slots }
             if state.isClosed { throw EventBusError.closed }
-            throw state.problem ?? EventBusError(.timedOut, "the slots of the Redis cluster were not known in time")
+            throw state.problem ?? EventBusError(.unavailable, "the slots of the Redis cluster were not known in time")
         }
     }
 
