@@ -74,7 +74,7 @@ final class CurrentAttempt: Sendable {
     /// derives none.
     func derivedID(of event: Envelope, options: PublishOptions, attempt number: UInt64) -> DerivedEventID? {
         let context = state.withLock { $0.number == number ? $0.context : nil }
-        guard let context, context.processor.derivesEventIDs else { return nil }
+        guard let context, context.processor.derivesEventIDs, !context.delivery.hasContentID else { return nil }
         let handled = (id: context.id, topic: context.topic)
         let queue = context.subscription.queueName
         func id(_ position: Int) -> EventID {

@@ -96,7 +96,9 @@ public struct SubscriptionOptions: Sendable {
     /// gives them the same identities, so that an ``inbox`` of their subscribers suppresses the duplicates. Events that
     /// differ have different identities, and so do several equal events of one attempt. An event that is published again
     /// after `publish` has thrown keeps its identity. Identities of a broadcast's events are never derived, because all
-    /// its instances handle the same event, and ``PublishOptions/id`` takes precedence.
+    /// its instances handle the same event, and neither are those of an event of another system that has no id
+    /// (``EventIdentity/own``), because an equal event would derive the same ones. Name what identifies such events with
+    /// ``identity``. ``PublishOptions/id`` takes precedence.
     ///
     /// Events that contain the current time or random values differ at every attempt, and so do those with a delay that
     /// is computed from the current time. Give them an id of your own, such as one made from ``EventContext/id``.

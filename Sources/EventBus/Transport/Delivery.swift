@@ -34,6 +34,9 @@ public final class Delivery: Sendable {
     public let token: Token
     /// The failure that a broker under test injects into the handler.
     package let injectedFault: InjectedFault?
+    /// A Boolean value indicating whether the event has no id of its own, so that its id is a digest of its content. Equal
+    /// events have the same one.
+    public let hasContentID: Bool
     /// The event's own id if the subscription has derived another one, and `nil` otherwise.
     private let ownID: EventID?
 
@@ -45,6 +48,7 @@ public final class Delivery: Sendable {
         deferredFor: Duration = .zero,
         firstFailure: EventTime? = nil,
         replyAddress: ReplyAddress? = nil,
+        hasContentID: Bool = false,
         token: Token
     ) {
         self.init(
@@ -55,7 +59,8 @@ public final class Delivery: Sendable {
             firstFailure: firstFailure,
             replyAddress: replyAddress,
             token: token,
-            injectedFault: nil
+            injectedFault: nil,
+            hasContentID: hasContentID
         )
     }
 
@@ -68,6 +73,7 @@ public final class Delivery: Sendable {
         replyAddress: ReplyAddress?,
         token: Token,
         injectedFault: InjectedFault?,
+        hasContentID: Bool = false,
         ownID: EventID? = nil
     ) {
         self.envelope = envelope
@@ -78,6 +84,7 @@ public final class Delivery: Sendable {
         self.replyAddress = replyAddress
         self.token = token
         self.injectedFault = injectedFault
+        self.hasContentID = hasContentID
         self.ownID = ownID
     }
 }
@@ -109,6 +116,7 @@ extension Delivery {
             replyAddress: replyAddress,
             token: token,
             injectedFault: injectedFault,
+            hasContentID: hasContentID && ownID == nil,
             ownID: ownID
         )
     }

@@ -93,6 +93,7 @@ extension ConsumerManager {
                         isTrusted: decoded.isTrusted
                     ),
                     replyAddress: decoded.replyAddress,
+                    hasContentID: delivery.message.hasContentID(isTrusted: decoded.isTrusted),
                     token: token
                 ),
                 session

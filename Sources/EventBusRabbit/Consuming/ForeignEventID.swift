@@ -2,12 +2,22 @@ import EventBus
 
 extension AMQPMessage {
     /// The event's id: the message id, or a digest of the content if there is none or a blank one.
-    var eventID: EventID {
-        if let text = properties.messageID {
-            let id = EventID(text)
-            if !id.isBlank { return id }
-        }
-        return contentID
+    var eventID: EventID { ownID ?? contentID }
+
+    /// A Boolean value indicating whether there is no message id, or a blank one.
+    var hasNoID: Bool { ownID == nil }
+
+    /// Returns a Boolean value indicating whether the event's id is a digest of its content, also in a republished copy.
+    ///
+    /// - Parameter isTrusted: `true` if the bus's own headers in the message were set by the bus.
+    func hasContentID(isTrusted: Bool) -> Bool {
+        hasNoID || (isTrusted && properties.headers[WireHeaders.contentID] != nil)
+    }
+
+    private var ownID: EventID? {
+        guard let text = properties.messageID else { return nil }
+        let id = EventID(text)
+        return id.isBlank ? nil : id
     }
 
     /// A digest of everything that the broker keeps with the message and does not change when it redelivers it.

@@ -30,6 +30,7 @@ extension AMQPProperties {
         properties.messageID = id.rawValue
         properties.isPersistent = true
         properties.headers = headers.filter { WireHeaders.mayGoOutAgain($0.name, isTrusted: isTrusted) }
+        if message.hasNoID { properties.headers[WireHeaders.contentID] = .bool(true) }
         properties.headers[WireHeaders.topic] = topic.map { .string($0.rawValue) }
         if properties.headers[WireHeaders.originalRoutingKey] == nil {
             properties.headers[WireHeaders.originalExchange] = .string(message.exchange)

@@ -17,6 +17,8 @@ enum WireHeaders {
     static let deferred = "x-eventbus-deferred"
     /// The time at which a delayed copy is due, in milliseconds since 1970.
     static let due = "x-eventbus-due"
+    /// The mark of an event without an id, whose message id is a digest of its content.
+    static let contentID = "x-eventbus-content-id"
     static let firstFailure = "x-eventbus-first-failure"
     static let lastFailure = "x-eventbus-last-failure"
     static let reason = "x-eventbus-reason"
@@ -50,7 +52,9 @@ enum WireHeaders {
     }
 
     /// The internal headers that an event keeps through every republish.
-    static let lasting: Set<String> = [topic, correlationID, firstFailure, originalExchange, originalRoutingKey]
+    static let lasting: Set<String> = [
+        topic, correlationID, contentID, firstFailure, originalExchange, originalRoutingKey,
+    ]
     /// The reserved names for fields of the envelope. The other reserved names belong to the broker.
     static let fields: Set<String> = [causationID, version, time, partitionKey]
 

@@ -93,6 +93,39 @@ struct ForeignIdentityTests {
         }
     }
 
+    @Test(arguments: [false, true])
+    func `what handlers of equal events without an id publish is suppressed only if equal events are one`(
+        identifiesByPayload: Bool
+    ) async throws {
+        let broker = try await TestBroker.shared()
+        let bus = try EventBus(transport: .rabbit(configuration(broker)))
+        let (opened, effects) = (Received(), Received())
+        var options = SubscriptionOptions(retry: .fixed(.milliseconds(100), maximumAttempts: 2))
+        if identifiesByPayload { options.identity = .payload }
+        bus.subscribe(to: try pattern("placed"), group: group, name: "doors", options: options) { event, context in
+            // The second attempt handles a copy, which has a message id.
+            if context.attempt == 1 { throw HandlerFailed() }
+            try await bus.publish(Opened())
+            opened.add(event.envelope)
+        }
+        let logging = SubscriptionOptions(concurrency: 1, inbox: InMemoryInbox())
+        bus.subscribe(to: Opened.self, group: group, name: "log", options: logging) { _, context in
+            effects.add(context.envelope)
+        }
+        try await bus.withRunning {
+            try await send(("{}", "{}"), ("{}", "{}"), broker: broker)
+            try await eventually("both handled") { opened.all.count == 2 }
+            try await bus.publish(Opened(), options: .init(id: "end"))
+            try await eventually("all published") { effects.all.contains { $0.id == "end" } }
+            #expect(Set(opened.all.map(\.id)).count == 1)
+            #expect(effects.all.count == (identifiesByPayload ? 2 : 3))
+        }
+    }
+
+    private struct Opened: Event {
+        static let topic: Topic = "door.opened"
+    }
+
     @Test func `an id derived from a field outweighs the ids that a client makes up for each copy`() async throws {
         let broker = try await TestBroker.shared()
         let bus = try EventBus(transport: .rabbit(configuration(broker)))
