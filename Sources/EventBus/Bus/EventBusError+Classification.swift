@@ -33,7 +33,7 @@ extension EventBusError.Code {
     /// attempt, for at most ``SubscriptionOptions/maximumDeferral``. `true` for `.unavailable`, `.indeterminate`,
     /// `.blocked`, `.rejected`, `.accessRefused`, `.authenticationFailed`, `.notFound`, `.topologyClash` and
     /// `.shuttingDown`. It is `false` for `.timedOut` and `.lockTimedOut`, because the handler itself may be too slow,
-    /// and for `.rateLimited`, for which a handler throws ``RetryLater``.
+    /// and for `.rateLimited`, which postpones the event like a ``RetryLater`` whose attempt does not count.
     public var isOutage: Bool {
         switch self {
         case .unavailable, .indeterminate, .blocked, .rejected, .accessRefused, .authenticationFailed, .notFound,

@@ -91,6 +91,10 @@ extension DeliveryProcessor {
         case let later as RetryLater:
             let delay = max(later.delay, RetryLater.shortestDeferral)
             return deferral(of: tracked, reason: .postponed, after: delay, error)
+        case let error as EventBusError where error.code == .rateLimited:
+            let delay = (error.underlying as? RetryLater)?.delay
+            let shortest = RetryLater.shortestDeferral
+            return deferral(of: tracked, reason: .postponed, after: delay.map { max($0, shortest) }, error)
         case is any NonRetryable:
             return .deadLettered(Failure(reason: .nonRetryable, error: error, attempt: tracked.attempt))
         default:

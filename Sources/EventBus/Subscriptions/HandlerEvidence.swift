@@ -17,6 +17,7 @@ enum HandlerEvidence: UInt8, AtomicRepresentable {
         case is any NonRetryable: self = .none
         case let error as EventBusError where error.code.isAboutTheEvent: self = .none
         case let later as RetryLater where !later.countsAsAttempt: self = .none
+        case let error as EventBusError where error.code == .rateLimited: self = .none
         default: self = .fails
         }
     }

@@ -2,7 +2,7 @@
 ///
 /// ```swift
 /// let decision = try await limiter.request("mail", limit: RateLimit(10, per: .seconds(1)))
-/// if !decision.isGranted { throw RetryLater(after: decision.delay) }
+/// if !decision.isGranted { throw RetryLater(after: decision.delay, countsAsAttempt: false) }
 /// ```
 public struct RateLimitDecision: Hashable, Sendable {
     /// A Boolean value indicating whether the permits were granted.

@@ -14,6 +14,9 @@
 /// try await limiter.wait(for: "mail-provider", limit: limit, atMost: .seconds(5))
 /// ```
 ///
+/// If the permits do not become available in time, `wait` throws an error with code `.rateLimited`. A handler that does not
+/// catch it postpones its event until the permits would be available, and the attempt does not count.
+///
 /// The limit is passed with each request, so different tenants may have different limits. All requests for one key
 /// should use the same one.
 ///
@@ -98,7 +101,8 @@ extension RateLimiter {
             throw EventBusError(
                 .rateLimited,
                 "the rate limit of \(key.quotedForError), \(limit.count) per \(limit.period), has no permits within "
-                    + "\(wait); ask again in \(decision.delay)"
+                    + "\(wait); ask again in \(decision.delay)",
+                underlying: RetryLater(after: decision.delay, countsAsAttempt: false)
             )
         }
         if decision.delay > .zero { try await clock.sleep(for: decision.delay) }
