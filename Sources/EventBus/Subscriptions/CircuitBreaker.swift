@@ -24,7 +24,8 @@ public struct CircuitBreaker: Hashable, Sendable {
     public var minimumAttempts: Int
     /// The time for which attempts count. Defaults to 60 s.
     public var window: Duration
-    /// The time before an event probes the handler of a paused subscription. Defaults to 30 s.
+    /// The time before an event probes the handler of a paused subscription. Together with
+    /// ``SubscriptionOptions/maximumHold`` it has to be less than the broker's consumer timeout. Defaults to 30 s.
     public var probeInterval: Duration
 
     /// Creates a breaker. Omitted values use the defaults.

@@ -26,6 +26,14 @@ extension SubscriptionOptions {
         if holdsRetries, Self.maximumAge(holding: maximumHold) >= consumerTimeout {
             return "maximumHold \(maximumHold), but a consumer timeout of \(consumerTimeout), " + remedy
         }
+        // While it is paused, deliveries that have waited too long are found by a probe, except by key.
+        if let breaker, ordering != .byPartitionKey {
+            let oldest = holdsRetries ? Self.maximumAge(holding: maximumHold) : maximumHold
+            if breaker.probeInterval + oldest >= consumerTimeout {
+                return "a breaker with probeInterval \(breaker.probeInterval) and maximumHold \(maximumHold), but a "
+                    + "consumer timeout of \(consumerTimeout), " + remedy
+            }
+        }
         return nil
     }
 

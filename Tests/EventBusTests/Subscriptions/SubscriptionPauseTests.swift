@@ -292,6 +292,7 @@ struct SubscriptionPauseTests {
                 ("a", SubscriptionOptions(handlerTimeout: .seconds(1800))),
                 ("b", SubscriptionOptions(ordering: .byPartitionKey, maximumHold: .seconds(1440))),
                 ("c", SubscriptionOptions(broadcast: true, maximumHold: .seconds(7200))),
+                ("d", SubscriptionOptions(breaker: CircuitBreaker(probeInterval: .seconds(900)))),
             ] {
                 let bus = EventBus(transport: .inMemory(broker))
                 let subscription = bus.subscribe(to: OrderCreated.self, group: group, options: options) { _, _ in }
