@@ -100,6 +100,10 @@ public struct SubscriptionOptions: Sendable {
     /// (``EventIdentity/own``), because an equal event would derive the same ones. Name what identifies such events with
     /// ``identity``. ``PublishOptions/id`` takes precedence.
     ///
+    /// Equal events are told apart by the order in which the attempt publishes them, on all buses together. If equal events
+    /// are published to several buses concurrently, another attempt may exchange their identities, so that none of them is
+    /// recognized as a duplicate. Publish them one after another, or give them ids of your own.
+    ///
     /// Events that contain the current time or random values differ at every attempt, and so do those with a delay that
     /// is computed from the current time. Give them an id of your own, such as one made from ``EventContext/id``.
     public var derivesEventIDs = true
