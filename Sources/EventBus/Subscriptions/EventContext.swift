@@ -14,6 +14,10 @@ public final class EventContext: Sendable {
     /// The number of this attempt to handle the event, from 1.
     public let attempt: Int
     /// A Boolean value indicating whether the event becomes a dead letter if this attempt fails.
+    ///
+    /// It is known before the handler runs, so it depends on the ``SubscriptionOptions/retry`` policy and the time alone. An
+    /// error that ends the retries earlier, a ``NonRetryable`` one or one with a ``RetryVerdict``, makes a dead letter of the
+    /// event although the value is `false`.
     public let isLastAttempt: Bool
     /// The chain of causes that the event belongs to. If the event had none, it is the event's own id. A digest replaces one
     /// that is too long or contains control characters.

@@ -14,7 +14,8 @@
 public struct RetryLater: Error, Hashable, Sendable, CustomStringConvertible {
     /// The delay before the next attempt. A negative duration counts as zero.
     ///
-    /// It is at most ``TransportLimits/maximumDelay``, and at least 100 ms if the attempt does not count. A by-key or
+    /// It is at most ``TransportLimits/maximumDelay``, and at least 100 ms if the attempt does not count. If the attempt
+    /// counts, the delay is shortened to the time that is left of ``RetryPolicy/maximumTime``. A by-key or
     /// broadcast subscription shortens it to the time that is left of ``SubscriptionOptions/maximumHold``.
     public let delay: Duration
     /// A Boolean value indicating whether the attempt counts. Defaults to `true`.

@@ -43,6 +43,9 @@ public struct RetryPolicy: Hashable, Sendable {
     /// let policy = RetryPolicy(maximumAttempts: .max, maximumTime: .seconds(600))
     /// ```
     ///
+    /// A delay that a ``RetryLater`` or a ``RetryVerdict`` asks for is shortened to the time that is left, so that the last
+    /// attempt is made. To wait longer, throw a ``RetryLater`` whose attempt does not count.
+    ///
     /// The time is that of the wall clock, and includes waiting in a queue. If the wall clock is set back to before the
     /// first failure, the time starts again. The failures of a by-key or broadcast subscription are remembered by one
     /// process, which measures their time itself, so that the time starts again in another one.

@@ -32,10 +32,11 @@ public struct RetryVerdict: Hashable, Sendable {
     ///
     /// - Parameters:
     ///   - delay: The delay before the next attempt, or `nil` for that of the policy. A negative duration counts as zero,
-    ///     and a longer one than ``TransportLimits/maximumDelay`` as that. A by-key or broadcast subscription shortens it
+    ///     and a longer one than ``TransportLimits/maximumDelay`` as that. It ends with ``RetryPolicy/maximumTime``. A by-key or broadcast subscription shortens it
     ///     to the time that is left of ``SubscriptionOptions/maximumHold``.
     ///   - maximumAttempts: The total number of attempts for this error, or `nil` for that of the policy. It cannot exceed
-    ///     the number of the policy.
+    ///     the number of the policy. A smaller number does not change ``EventContext/isLastAttempt``, because the error is
+    ///     known only after the attempt.
     public static func retry(after delay: Duration? = nil, maximumAttempts: Int? = nil) -> RetryVerdict {
         RetryVerdict(kind: .retry(after: delay.map { max(.zero, $0) }, maximumAttempts: maximumAttempts ?? .max))
     }

@@ -77,6 +77,8 @@ struct RetryVerdictTests {
         options.retryVerdict = { $0 as? Declined == .broken ? .retry(maximumAttempts: 2) : .retry(maximumAttempts: 9) }
         let broken = try await handle(options) { _ in Declined.broken }
         #expect(broken.attempts.map(\.number) == [1, 2])
+        // The error is known only after the attempt.
+        #expect(broken.attempts.map(\.isLast) == [false, false])
         #expect(broken.letter?.failure.reason == .attemptsExhausted)
         let busy = try await handle(options) { _ in Declined.busy }
         #expect(busy.attempts.map(\.number) == [1, 2, 3])
