@@ -17,9 +17,11 @@ public final class BatchedEvent<E: Event>: Sendable {
 
     /// The suspension of the handler's time limit while the event waits for its batch to run.
     private let suspension = Locked<Worker.Suspension?>(nil)
-    private let failure = Locked<(any Error)?>(nil)
+    private let declared = Locked<(any Error)?>(nil)
     /// The context of the event's own task, with its trace and its correlation.
     private let serviceContext = ServiceContext.current
+    /// A Boolean value indicating whether a test has created the event, which belongs to no subscription.
+    private let isDetached: Bool
     /// The outcome, for the task that waits for it.
     let outcome = OneShot<Outcome>()
 
@@ -31,7 +33,8 @@ public final class BatchedEvent<E: Event>: Sendable {
         case repeated
     }
 
-    init(_ event: E, _ context: EventContext) {
+    package init(_ event: E, _ context: EventContext, isDetached: Bool = false) {
+        self.isDetached = isDetached
         self.event = event
         self.context = context
     }
@@ -39,15 +42,19 @@ public final class BatchedEvent<E: Event>: Sendable {
     /// Declares that this event has failed, whether or not the handler returns. It is retried or becomes a dead letter
     /// like an event whose own handler threw `error`. The last call counts.
     public func fail(_ error: any Error) {
-        failure.withLock { $0 = error }
+        declared.withLock { $0 = error }
     }
+
+    /// The error of the last call of ``fail(_:)``.
+    package var declaredError: (any Error)? { declared.withLock { $0 } }
 
     /// Runs `body` as if it were the handler of this event alone: what it publishes has the correlation of this event,
     /// and identities that are derived from it (``SubscriptionOptions/derivesEventIDs``).
     ///
     /// Outside of it, a batch handler publishes in the correlation of the batch's first event, with random identities.
     public func withContext<Result>(_ body: () async throws -> Result) async rethrows -> Result {
-        try await ServiceContext.$current.withValue(serviceContext) { try await body() }
+        if isDetached { return try await context.runDetached { _ in try await body() } }
+        return try await ServiceContext.$current.withValue(serviceContext) { try await body() }
     }
 
     /// Records that the event waits for its batch to run, which does not count towards the handler's time limit.
@@ -63,6 +70,6 @@ public final class BatchedEvent<E: Event>: Sendable {
 
     /// Returns the outcome of the event, given the error of the batch's handler.
     func outcome(after error: (any Error)?) -> Outcome {
-        (failure.withLock { $0 } ?? error).map { .failed($0) } ?? .handled
+        (declaredError ?? error).map { .failed($0) } ?? .handled
     }
 }
