@@ -70,14 +70,16 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, Delivery
     /// The settled deliveries in order: handled, retried or dead-lettered.
     public var settled: [SettledDelivery] { state.withLock { $0.settled } }
 
-    /// Returns the published events of one type.
+    /// Returns the published events of one type. Those of another version that cannot be decoded as this type are left out.
     public func published<E: Event>(_ type: E.Type) throws -> [E] {
         let pattern = E.topicPattern
-        return try published.filter { pattern.matches($0.envelope.topic) }.map { try decode(type, from: $0.envelope) }
+        return try published.filter { pattern.matches($0.envelope.topic) }
+            .compactMap { try decode(type, from: $0.envelope) }
     }
 
     /// Returns the events of one type that were handled successfully, once for each group that handled them. Duplicates
-    /// that an inbox has suppressed are not among them (``duplicates(_:by:)``).
+    /// that an inbox has suppressed are not among them (``duplicates(_:by:)``), and neither are those of another version that
+    /// cannot be decoded as this type: a subscription that converts them has handled events of the earlier type.
     ///
     /// ```swift
     /// #expect(try recorder.handled(OrderConfirmed.self, by: "mail").map(\.orderID) == ["42"])
@@ -97,12 +99,19 @@ public final class EventRecorder: PublishMiddleware, ConsumeMiddleware, Delivery
         return try state.withLock { $0.handled }.filter { event in
             event.isDuplicate == areDuplicates && pattern.matches(event.envelope.topic)
                 && (group == nil || event.group == group)
-        }.map { try decode(type, from: $0.envelope) }
+        }.compactMap { try decode(type, from: $0.envelope) }
     }
 
-    private func decode<E: Event>(_ type: E.Type, from envelope: Envelope) throws -> E {
+    /// Returns the event in an envelope, or `nil` if it is one of another version, which has a type of its own.
+    private func decode<E: Event>(_ type: E.Type, from envelope: Envelope) throws -> E? {
         let payloads = PayloadPipeline(encoders: [], others: payloadSteps)
-        return try codec.decode(type, from: (payloads.decoded(envelope) ?? envelope).payload)
+        let payload = try (payloads.decoded(envelope) ?? envelope).payload
+        do {
+            return try codec.decode(type, from: payload)
+        } catch {
+            if envelope.version != E.version { return nil }
+            throw error
+        }
     }
 
     /// Waits until at least `count` events of a type were handled successfully, and returns them.

@@ -94,6 +94,36 @@ struct EventRecorderTests {
         var text: String
     }
 
+    private struct InvoicedV1: Event {
+        static let topic: Topic = "invoiced"
+        var cents: Int
+    }
+
+    private struct Invoiced: Event {
+        static let topic: Topic = "invoiced"
+        static let version = 2
+        var cents: Int
+        var currency: String
+    }
+
+    @Test("An earlier version beside a type that it cannot be decoded as is left out")
+    func versions() async throws {
+        let recorder = EventRecorder()
+        let (bus, broker) = makeBus(recorder)
+        bus.subscribe(group: "ledger", name: "invoices") { handlers in
+            handlers.on(Invoiced.self) { _ in }
+            handlers.on(InvoicedV1.self, upTo: 1) { Invoiced(cents: $0.cents, currency: "EUR") }
+        }
+        try await bus.withRunning {
+            try await bus.publish(InvoicedV1(cents: 1))
+            try await bus.publish(Invoiced(cents: 2, currency: "CHF"))
+            try await broker.settled()
+        }
+        #expect(try recorder.published(Invoiced.self).map(\.cents) == [2])
+        #expect(try recorder.handled(Invoiced.self, by: "ledger").map(\.currency) == ["CHF"])
+        #expect(try recorder.handled(InvoicedV1.self).map(\.cents).contains(1))
+    }
+
     @Test("If events do not arrive, the error tells what happened instead")
     func missing() async throws {
         let recorder = EventRecorder()
