@@ -11,7 +11,9 @@ public struct ReplayOptions: Hashable, Sendable {
     /// The queue to which dead letters are sent instead of that of their subscription, or `nil`. Defaults to `nil`.
     ///
     /// Use it for the dead letters of a subscription that has another name now. The other subscription must accept
-    /// their topics, because it dead-letters every other event.
+    /// their topics, because it dead-letters every other event. It is another subscription to inboxes and derived ids, so
+    /// that effects which the first one has published already are published again under other ids
+    /// (``SubscriptionOptions/derivesEventIDs``).
     public var queue: String?
 
     /// The maximum number of dead letters that are replayed, or `nil` for no limit. Defaults to `nil`.
