@@ -123,7 +123,7 @@ struct RetryTimeTests {
             #expect(failure.failure.reason == .retryTimeExhausted)
             let first = try #require(failure.firstFailure)
             let elapsed = first.milliseconds - start.milliseconds
-            #expect(elapsed == 90_000)
+            #expect(elapsed / 1000 == 90)
         }
     }
 
