@@ -59,7 +59,7 @@ struct TrackedDelivery: Sendable {
     mutating func noteRun() { hasRun = true }
 
     /// A Boolean value indicating whether its handler has not run in this process.
-    var isUntried: Bool { !hasRun }
+    var isUntried: Bool { !hasRun && firstFailure == nil }
 
     /// The number of redeliveries that the event itself may have caused.
     var suspiciousRedeliveries: Int { delivery.redeliveries - innocentRedeliveries }
