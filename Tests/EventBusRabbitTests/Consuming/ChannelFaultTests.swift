@@ -122,6 +122,11 @@ extension FaultTests {
             configuration.hosts = [
                 .init("127.0.0.1", port: firstProxy.port), .init("127.0.0.1", port: secondProxy.port),
             ]
+            configuration.credentials = .init(user: "user-\(name)", password: "secret")
+            for broker in [first, second] {
+                try await broker.control("add_user", configuration.credentials.user, "secret")
+                try await broker.control("set_permissions", configuration.credentials.user, ".*", ".*", ".*")
+            }
             // Until the first one has ended, the second one receives nothing.
             secondProxy.cut(after: 1, .toBroker)
             let topic = try Topic(validating: "\(name).probe")
