@@ -40,6 +40,15 @@ struct BrokerDeath {
         return .unknown
     }
 
+    /// A Boolean value indicating whether a consumer had received the event.
+    var isOfConsumer: Bool { reason == "rejected" || reason == "delivery_limit" }
+
+    /// Returns a Boolean value indicating whether an entry of the header is the record of this queue and reason.
+    func isWritten(in entry: HeaderValue) -> Bool {
+        guard case .table(let values) = entry, let other = BrokerDeath(values) else { return false }
+        return other.queue.utf8.elementsEqual(queue.utf8) && other.reason == reason
+    }
+
     private init?(_ values: HeaderTable) {
         guard let queue = Self.text(values["queue"]), let reason = Self.text(values["reason"]) else { return nil }
         self.queue = queue

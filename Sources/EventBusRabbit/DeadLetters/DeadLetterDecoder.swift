@@ -9,6 +9,17 @@ extension AMQPMessage {
         }
         return message
     }
+
+    /// The message as a consumer received it that rejected it, so that the record of a delay before is the newest one.
+    ///
+    /// An event that expired where it waits was never received, so a record behind that one may be a publisher's.
+    fileprivate func beforeDeath(_ death: BrokerDeath) -> AMQPMessage {
+        guard death.isOfConsumer, case .array(let records)? = properties.headers[WireHeaders.death] else { return self }
+        var message = self
+        let earlier = records.drop { !death.isWritten(in: $0) }.dropFirst()
+        message.properties.headers[WireHeaders.death] = .array(Array(earlier))
+        return message
+    }
 }
 
 /// A decoder of a dead-letter queue's entries: letters from a consumer of a bus, letters from the broker itself, and
@@ -73,8 +84,9 @@ struct DeadLetterDecoder: Sendable {
             original.exchange = death.exchange
             original.routingKey = death.routingKey
         }
-        let decoded = try? messages.decode(original, in: queue)
-        let route = decoded?.route ?? ArrivalRoute(of: original, in: queue, events: messages.events)
+        let arrived = death.map { original.beforeDeath($0) } ?? original
+        let decoded = try? messages.decode(arrived, in: queue)
+        let route = decoded?.route ?? ArrivalRoute(of: arrived, in: queue, events: messages.events)
         let own = route.isTrusted ? headers : [:]
         func time(_ name: String) -> EventTime? { own[name]?.string.flatMap { EventTime(rfc3339: $0) } }
         let envelope =
