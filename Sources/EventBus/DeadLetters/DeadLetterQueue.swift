@@ -56,7 +56,10 @@ public protocol DeadLetterQueue: Sendable {
     ///
     /// The default implementation reads them all.
     ///
-    /// - Parameter isEnough: A closure that is called before each dead letter, and while none arrives.
+    /// - Parameters:
+    ///   - options: How many dead letters are replayed, how fast and where to.
+    ///   - isEnough: A closure that is called before each dead letter, and while none arrives.
+    ///   - isIncluded: A closure that selects the dead letters.
     /// - Returns: The number of dead letters that were replayed, or would be in a dry run.
     /// - Throws: The errors of ``replay(options:where:)``.
     func replay(
@@ -83,7 +86,10 @@ public protocol DeadLetterQueue: Sendable {
     ///
     /// The default implementation reads them all.
     ///
-    /// - Parameter isEnough: A closure that is called before each dead letter, and while none arrives.
+    /// - Parameters:
+    ///   - limit: The maximum number of dead letters to remove, or `nil` to remove all that are selected.
+    ///   - isEnough: A closure that is called before each dead letter, and while none arrives.
+    ///   - isIncluded: A closure that selects the dead letters.
     /// - Returns: The number of removed dead letters.
     func discard(
         limit: Int?,

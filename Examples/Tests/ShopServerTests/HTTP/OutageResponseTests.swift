@@ -9,7 +9,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1)))
 struct OutageResponseTests {
     @Test func `a request during an outage of the database is answered with 503`() async throws {
-        let router = Router.service { router in
+        let router = Router.service(access: .open) { router in
             router.get("busy") { _, _ -> String in
                 try await reportingOutages { throw DatabaseError(resultCode: .SQLITE_BUSY) }
             }
