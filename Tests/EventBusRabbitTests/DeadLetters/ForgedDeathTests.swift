@@ -108,7 +108,7 @@ struct ForgedDeathTests {
             #expect(saved.count == forgeries.count)
             check(saved, scene)
             try await replay(scene)
-            // What is saved and restored is no more trusted than before.
+            // A letter that was saved and restored is no more trusted than before.
             _ = try await letters.discard { _ in true }
             try await letters.restore(saved)
             let restored = try await letters.entries(limit: 100)

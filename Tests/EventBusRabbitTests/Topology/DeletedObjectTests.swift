@@ -97,7 +97,7 @@ struct DeletedObjectTests {
     }
 }
 
-/// What else needs the deleted objects: another service, a paused subscription, and another one whose events expire, so
+/// The users of the deleted objects beside the service: another service, a paused subscription, and another one whose events expire, so
 /// that the broker makes dead letters of them. They have topics of their own.
 private final class Others: Sendable {
     /// The events that the paused subscription has handled after all.

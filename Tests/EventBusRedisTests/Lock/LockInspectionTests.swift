@@ -29,7 +29,7 @@ extension RedisTests {
             let client = try server.client()
             let lock = RedisLock(client)
             let dead = try await lock.acquire("sku", ttl: .seconds(60), wait: .zero)
-            // What a server has whose clock was an hour ahead when it granted the lease.
+            // A server whose clock was an hour ahead when it granted the lease has these values.
             let keys = LockKeys(prefix: "eventbus", resource: "sku")
             _ = try await client.send("PEXPIRE", .text(keys.holder), 3_660_000)
             let fence = dead.fencingToken + 3_600_000_000
